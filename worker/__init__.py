@@ -1,0 +1,1 @@
+"""The worker: takes observed events, and sees every one of them delivered."""

@@ -1,0 +1,58 @@
+"""The Celery application: `celery -A worker.app worker` runs a worker with everything that belongs to it.
+
+Importing this module reads nothing and opens nothing: the configuration is made when Celery first asks for it, and
+the runtime is opened when the worker starts.
+"""
+
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.loaders.app import AppLoader
+from celery.signals import setup_logging, worker_shutdown, worker_shutting_down
+
+from config.celery import celery_options
+from config.logging import configure_logging
+from config.settings import SettingsError, load_settings
+from worker import runtime
+from worker.endpoints import NoStoreError, find_endpoints
+
+
+class _SettingsLoader(AppLoader):
+    """Has Celery configured by our settings."""
+
+    def read_configuration(self, env: str = "") -> dict[str, Any]:
+        try:
+            settings = load_settings()
+            return celery_options(settings, find_endpoints(settings).broker_url)
+        except (SettingsError, NoStoreError) as error:
+            # What the user reads; a traceback would hide it.
+            raise SystemExit(f"error: {error}") from None
+
+
+class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Opens the runtime before the worker takes its first message."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def start(self, parent: Any) -> None:
+        runtime.start(load_settings())
+
+
+app = Celery("worker", loader=_SettingsLoader, include=["worker.tasks"])
+app.steps["worker"].add(RuntimeStep)
+
+
+@setup_logging.connect
+def _configure_logging(**_: object) -> None:
+    configure_logging(load_settings())
+
+
+@worker_shutting_down.connect
+def _stop_claiming(**_: object) -> None:
+    runtime.stop_claiming()
+
+
+# The pool has finished its tasks by then, so that nothing is submitted to a runtime that is gone.
+@worker_shutdown.connect
+def _drain(**_: object) -> None:
+    runtime.stop()

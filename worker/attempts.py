@@ -1,0 +1,144 @@
+"""The record of one attempt: what the log line, the metrics and the IntegrationLog are made of."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from deliverers.contract import Delivered, Gone, Outcome, Refused
+from worker import metrics
+from worker.backoff import Decision, Fail, Retry, Succeed
+from worker.ledger import Claim, Settlement, Verdict
+from worker.ledger.logs import log_record
+from worker.logs import IntegrationLog
+
+_log = structlog.get_logger("edw.attempts")
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker died while the attempt was in flight."""
+
+    reason: str = "the worker was lost while this attempt was in flight; its outcome is unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The worker was told to stop before the attempt was over."""
+
+    reason: str = "the worker stopped before this attempt was over; its outcome is unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a job, over; `elapsed` in seconds."""
+
+    claim: Claim
+    integration_type: str
+    outcome: Outcome | Lost | Interrupted
+    decision: Decision
+    elapsed: float
+
+    @property
+    def succeeded(self) -> bool:
+        """True where the receiver has it."""
+        return isinstance(self.outcome, Delivered)
+
+    @property
+    def reason(self) -> str:
+        """What went wrong, in words; empty where nothing did."""
+        return "" if isinstance(self.outcome, Delivered) else self.outcome.reason
+
+    @property
+    def status(self) -> int | None:
+        """The receiver's status code, where it answered with one."""
+        match self.outcome:
+            case Delivered(status=status) | Refused(status=status) | Gone(status=status):
+                return status
+        return None
+
+    @property
+    def body(self) -> str:
+        """What the receiver answered."""
+        match self.outcome:
+            case Delivered(body=body) | Refused(body=body) | Gone(body=body):
+                return body
+        return ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the ledger is to settle it."""
+        match self.outcome, self.decision:
+            case _, Succeed():
+                return Verdict.SUCCEEDED
+            case _, Fail():
+                return Verdict.FAILED
+            case Lost(), _:
+                return Verdict.LOST
+            case Interrupted(), _:
+                return Verdict.INTERRUPTED
+        return Verdict.RETRY
+
+    def settlement(self) -> Settlement:
+        """What the ledger writes."""
+        claim, decision = self.claim, self.decision
+        retry = decision if isinstance(decision, Retry) else Retry(0.0)
+        return Settlement(
+            job_id=claim.job_id,
+            integration_id=claim.integration_id,
+            scope_key=claim.scope_key,
+            attempt=claim.attempt,
+            verdict=self.verdict,
+            log=log_record(self.log()),
+            reason=decision.reason if isinstance(decision, Fail) else "",
+            delay=retry.delay,
+            rest=retry.rest,
+        )
+
+    def log(self) -> IntegrationLog:
+        """The IntegrationLog that the attempt leaves."""
+        event = self.claim.event.event if self.claim.event else None
+        return IntegrationLog(
+            job_id=self.claim.job_id,
+            integration_id=self.claim.integration_id,
+            attempt=self.claim.attempt,
+            succeeded=self.succeeded,
+            body=self.body,
+            status_code=self.status,
+            error_detail=self.reason,
+            processing_time=self.elapsed,
+            event_id=event.id if event else "",
+            event_type=event.type if event else "",
+        )
+
+
+def report(attempt: Attempt, result: str) -> None:
+    """The canonical log line and the metrics of one attempt; `result` is what the ledger answered to its settlement.
+
+    A receiver's failure is never our error: it is a warning at most.
+    """
+    claim, event = attempt.claim, attempt.claim.event
+    outcome = type(attempt.outcome).__name__.lower()
+    metrics.observe_attempt(attempt.integration_type, outcome, attempt.elapsed)
+    fields: dict[str, object] = {
+        "outcome": outcome,
+        "attempt": claim.attempt,
+        "job": claim.job_id,
+        "integration": claim.integration_id,
+        "integration_type": attempt.integration_type,
+        "event_id": event.event.id if event else None,
+        "event_type": event.event.type if event else None,
+        "scope": claim.scope_key,
+        "status": attempt.status,
+        "duration": round(attempt.elapsed, 6),
+    }
+    if result != "settled":
+        fields["settled"] = result
+    match attempt.decision:
+        case Succeed():
+            _log.info("attempt", **fields)
+            return
+        case Retry(delay=delay):
+            fields["retry_in"] = round(delay, 3)
+        case Fail(reason=reason):
+            fields["job_failed"] = reason
+    _log.warning("attempt", reason=attempt.reason, **fields)

@@ -1,0 +1,325 @@
+"""Jobs into outcomes: claims from lanes, carries out, decides, settles. The orchestrator of everything in flight."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+from time import perf_counter
+from typing import Protocol
+
+import structlog
+
+from deliverers.contract import Delivery, Outcome, Unreachable
+from worker.attempts import Attempt, Interrupted, Lost
+from worker.backoff import Decision, Fail, Retry, RetryPolicy
+from worker.directory import NoTarget, Target
+from worker.ledger import Claim, LedgerError, Settlement
+from worker.ledger.policy import JOBS_PER_CALL
+
+_log = structlog.get_logger("edw.delivery")
+
+#: Lanes that one claim asks for.
+LANES_PER_CLAIM = 50
+#: While the ledger does not answer it is asked again after this many seconds.
+LEDGER_RETRY_SECONDS = 0.5
+#: A job that was lost with its worker so often is run with nothing beside it.
+LOSSES_BEFORE_ALONE = 3
+#: A deliverer that holds on to an attempt for its deadline and this many seconds more is cut off.
+DEADLINE_GRACE_SECONDS = 5.0
+#: How long the last settlements may take when the process stops (seconds).
+SETTLE_ON_STOP_SECONDS = 5.0
+
+
+class Lanes(Protocol):
+    """What is asked of the ledger's jobs."""
+
+    async def claim(self, lanes: Sequence[str], room: int) -> tuple[list[Claim], list[str]]: ...
+    async def settle(self, settlements: Sequence[Settlement]) -> tuple[list[str], list[str]]: ...
+    async def release(self, claims: Sequence[tuple[str, str, int]]) -> int: ...
+
+
+class Targets(Protocol):
+    """What is asked of the directory."""
+
+    def known_target(self, claim: Claim) -> Target | NoTarget | None: ...
+    async def load_target(self, claim: Claim) -> Target | NoTarget: ...
+
+
+class Registry(Protocol):
+    """What is asked of the ledger's registry."""
+
+    async def disable(self, integration_id: str, reason: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Flight:
+    claim: Claim
+    #: None until the deliverer has it: until then, nothing has left the house.
+    started: float | None = None
+    task: "asyncio.Task[None] | None" = None
+    overdue: bool = False
+
+
+class Deliveries:
+    """Everything that this process has in flight."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        registry: Registry,
+        targets: Targets,
+        policy: RetryPolicy,
+        report: Callable[[Attempt, str], None],
+        max_in_flight: int,
+        timeout: float,
+    ) -> None:
+        self._lanes = lanes
+        self._registry = registry
+        self._targets = targets
+        self._policy = policy
+        self._report = report
+        self._max_in_flight = max_in_flight
+        self._timeout = timeout
+        # Jitter is no secret.
+        self._random = Random().random  # noqa: S311
+        self._flights: dict[str, _Flight] = {}
+        self._reserved = 0
+        self._lonely = 0
+        self._wanted: dict[str, None] = {}
+        self._over: deque[Attempt] = deque()
+        self._stirred = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._landed = asyncio.Event()
+        self._alone = asyncio.Lock()
+        self._loops: list[asyncio.Task[None]] = []
+        self._draining = False
+
+    def open(self) -> None:
+        """Starts claiming and settling, on the running loop."""
+        self._loops = [asyncio.create_task(self._claim_for_ever()), asyncio.create_task(self._settle_for_ever())]
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts under way, those that are over and not yet settled included."""
+        return len(self._flights)
+
+    @property
+    def room(self) -> int:
+        """How many more jobs can be started at once."""
+        if self._draining or self._lonely:
+            return 0
+        return max(0, self._max_in_flight - len(self._flights) - self._reserved)
+
+    def holds(self, job_id: str) -> bool:
+        """True where the job is in flight here."""
+        return job_id in self._flights
+
+    @contextmanager
+    def reserved(self, wanted: int) -> Iterator[int]:
+        """Keeps up to `wanted` places free for a call that may claim; answers how many."""
+        room = min(wanted, self.room)
+        self._reserved += room
+        try:
+            yield room
+        finally:
+            self._reserved -= room
+
+    def serve(self, lanes: Iterable[str]) -> None:
+        """Has the lanes claimed from as soon as there is room, each in its turn."""
+        for lane in lanes:
+            self._wanted.setdefault(lane)
+        if self._wanted:
+            self._stirred.set()
+
+    def start(self, claims: Iterable[Claim]) -> None:
+        """Begins the attempts of claimed jobs."""
+        for claim in claims:
+            flight = _Flight(claim)
+            self._flights[claim.job_id] = flight
+            alone = claim.lost >= LOSSES_BEFORE_ALONE
+            flight.task = asyncio.create_task(self._carry_out_alone(flight) if alone else self._carry_out(flight))
+
+    def lose(self, claims: Iterable[Claim]) -> None:
+        """Settles attempts that died with another process."""
+        for claim in claims:
+            self._flights[claim.job_id] = _Flight(claim, started=0.0)
+            decision = self._policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
+            self._over.append(Attempt(claim, "", Lost(), decision, 0.0))
+        self._ended.set()
+
+    def cut_off_overdue(self) -> None:
+        """Ends attempts whose deliverer does not keep its own deadline."""
+        limit = perf_counter() - self._timeout - DEADLINE_GRACE_SECONDS
+        for flight in self._flights.values():
+            if flight.task and not flight.task.done() and flight.started and flight.started < limit:
+                flight.overdue = True
+                flight.task.cancel()
+
+    def stop_claiming(self) -> None:
+        """Takes no more; what is in flight goes on."""
+        self._draining = True
+        self._wanted.clear()
+
+    async def drain(self, seconds: float) -> None:
+        """Claims no more, waits for what is in flight, then interrupts the rest and settles everything."""
+        self.stop_claiming()
+        if tasks := [flight.task for flight in self._flights.values() if flight.task]:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=SETTLE_ON_STOP_SECONDS)
+        try:
+            async with asyncio.timeout(SETTLE_ON_STOP_SECONDS):
+                while self._over or self._flights:
+                    self._landed.clear()
+                    await self._landed.wait()
+        except TimeoutError:
+            _log.error("unsettled", attempts=len(self._flights), why="the ledger did not answer; others will reap them")
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+
+    async def _carry_out(self, flight: _Flight) -> None:
+        claim = flight.claim
+        target: Target | NoTarget | None = None
+        outcome: Outcome | Interrupted
+        began = perf_counter()
+        try:
+            target = self._targets.known_target(claim)
+            if target is None:
+                target = await self._load_target(claim)
+            began = perf_counter()
+            if isinstance(target, NoTarget):
+                outcome = Unreachable(target.reason)
+            elif claim.event is None:
+                outcome = Unreachable("the event is no longer in the ledger")
+            else:
+                flight.started = began
+                outcome = await target.deliverer.deliver(_delivery(claim, target))
+        except asyncio.CancelledError:
+            if flight.started is None:
+                await self._give_back(flight)
+                return
+            outcome = Interrupted()
+            if flight.overdue:
+                outcome = Unreachable(f"the deliverer did not keep its deadline of {self._timeout:g} s")
+        except Exception as error:
+            # Expected failures are returned, so this is a bug of a deliverer: ours to mend, and still an attempt.
+            _log.exception("deliverer failed", job=claim.job_id, attempt=claim.attempt)
+            outcome = Unreachable(f"internal error of the deliverer: {type(error).__name__}")
+        decision = self._decide(claim, target, outcome)
+        kind = target.ref.integration_type if isinstance(target, Target) else target.integration_type if target else ""
+        self._over.append(Attempt(claim, kind, outcome, decision, perf_counter() - began))
+        self._ended.set()
+
+    def _decide(self, claim: Claim, target: Target | NoTarget | None, outcome: Outcome | Interrupted) -> Decision:
+        if isinstance(outcome, Interrupted):
+            return Retry(0.0)
+        if claim.event is None:
+            return Fail("event_gone")
+        return self._policy.decide(outcome, claim.attempt - claim.base, self._random())
+
+    async def _load_target(self, claim: Claim) -> Target | NoTarget:
+        while True:
+            try:
+                return await self._targets.load_target(claim)
+            except LedgerError:
+                await asyncio.sleep(LEDGER_RETRY_SECONDS)
+
+    async def _carry_out_alone(self, flight: _Flight) -> None:
+        """For a job that may be what kills workers: waits until nothing else is in flight, so that only it is lost."""
+        self._lonely += 1
+        try:
+            async with self._alone:
+                while len(self._flights) > self._lonely:
+                    self._landed.clear()
+                    await self._landed.wait()
+                await self._carry_out(flight)
+        except asyncio.CancelledError:
+            await self._give_back(flight)
+        finally:
+            self._lonely -= 1
+            self._stirred.set()
+
+    async def _give_back(self, flight: _Flight) -> None:
+        claim = flight.claim
+        try:
+            await self._lanes.release([(claim.job_id, claim.integration_id, claim.attempt)])
+        except LedgerError as error:
+            _log.warning("not given back", job=claim.job_id, why=str(error))
+        self._land([claim.job_id])
+
+    def _land(self, job_ids: Iterable[str]) -> None:
+        for job in job_ids:
+            self._flights.pop(job, None)
+        self._landed.set()
+        self._stirred.set()
+
+    async def _claim_for_ever(self) -> None:
+        while True:
+            if not self._wanted or not self.room:
+                self._stirred.clear()
+                await self._stirred.wait()
+                continue
+            lanes = list(self._wanted)[:LANES_PER_CLAIM]
+            for lane in lanes:
+                del self._wanted[lane]
+            try:
+                with self.reserved(JOBS_PER_CALL) as room:
+                    claims, more = await self._lanes.claim(lanes, room)
+                    self.start(claims)
+                self.serve(more)
+            except LedgerError as error:
+                _log.warning("cannot claim", why=str(error))
+                self.serve(lanes)
+                await asyncio.sleep(LEDGER_RETRY_SECONDS)
+
+    async def _settle_for_ever(self) -> None:
+        while True:
+            if not self._over:
+                self._ended.clear()
+                await self._ended.wait()
+            batch = [self._over[index] for index in range(min(JOBS_PER_CALL, len(self._over)))]
+            try:
+                await self._settle(batch)
+            except LedgerError as error:
+                # What was learned is kept until the ledger has it; meanwhile the flights fill, and nothing is claimed.
+                _log.warning("cannot settle", attempts=len(self._over), why=str(error))
+                await asyncio.sleep(LEDGER_RETRY_SECONDS)
+                continue
+            for _ in batch:
+                self._over.popleft()
+            self._land(attempt.claim.job_id for attempt in batch)
+
+    async def _settle(self, batch: Sequence[Attempt]) -> None:
+        for attempt in batch:
+            if isinstance(attempt.decision, Fail) and attempt.decision.disable:
+                await self._registry.disable(attempt.claim.integration_id, attempt.decision.disable)
+        results, more = await self._lanes.settle([attempt.settlement() for attempt in batch])
+        for attempt, result in zip(batch, results, strict=True):
+            self._report(attempt, result)
+        self.serve(more)
+
+
+def _delivery(claim: Claim, target: Target) -> Delivery:
+    stored = claim.event
+    assert stored is not None  # noqa: S101  (the caller looked)
+    event = stored.event
+    return Delivery(
+        job_id=claim.job_id,
+        attempt=claim.attempt,
+        epoch=claim.epoch,
+        event_id=event.id,
+        triggered_by=event.type,
+        data=event.data,
+        included=event.included,
+        store_id=event.scope.store_id,
+        org_id=event.scope.org_id,
+        time=stored.time,
+        source=event.source,
+        integration=target.ref,
+        configuration=target.configuration,
+    )

@@ -1,0 +1,85 @@
+"""Events into jobs: loads what is in the inbox, matches, opens. The orchestrator of `observe`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from time import time
+
+import structlog
+
+from worker.delivery import Deliveries
+from worker.directory import Directory
+from worker.jobs import job_id
+from worker.ledger import Ledger, LedgerError, StoredEvent
+from worker.ledger.jobs import Opening, by_message
+from worker.ledger.policy import JOBS_PER_CALL
+
+_log = structlog.get_logger("edw.dispatch")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An event and the integrations that observe it."""
+
+    stored: StoredEvent
+    integration_ids: Sequence[str]
+
+
+Chunk = list[tuple[StoredEvent, list[Opening], bool]]
+
+
+def chunks(matches: Iterable[Match], size: int = JOBS_PER_CALL) -> Iterator[Chunk]:
+    """Portions of at most `size` jobs and events; the last portion of an event says that it is the last."""
+    chunk: Chunk = []
+    room = size
+    for match in matches:
+        ids = list(match.integration_ids)
+        while True:
+            taken, ids = ids[:room], ids[room:]
+            openings = [Opening(job_id(match.stored.ref, each), each) for each in taken]
+            chunk.append((match.stored, openings, not ids))
+            room -= max(1, len(taken))
+            if room <= 0:
+                yield chunk
+                chunk, room = [], size
+            if not ids:
+                break
+    if chunk:
+        yield chunk
+
+
+class Dispatch:
+    """Observes events: one job for each match, and none twice."""
+
+    def __init__(self, ledger: Ledger, directory: Directory, deliveries: Deliveries) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self._deliveries = deliveries
+
+    async def observe(self, refs: Sequence[str]) -> None:
+        """Opens the jobs of the named events, of those still in the inbox; starts what there is room for.
+
+        Raises LedgerError where the ledger cannot be asked; the events then stay in the inbox.
+        """
+        for portion in by_message(refs):
+            loaded = await self._ledger.intake.load(portion)
+            matches = [await self._match(stored, loaded.versions) for stored in loaded.events]
+            for chunk in chunks(match for match in matches if match):
+                with self._deliveries.reserved(JOBS_PER_CALL) as room:
+                    claims, waiting = await self._ledger.jobs.open(chunk, room)
+                    self._deliveries.start(claims)
+                self._deliveries.serve(waiting)
+
+    async def _match(self, stored: StoredEvent, versions: dict[str, int]) -> Match | None:
+        scope = stored.event.scope
+        try:
+            snapshot = await self._directory.snapshot(scope, versions[scope.key])
+            return Match(stored, snapshot.matching(stored.event.type))
+        except LedgerError:
+            raise
+        except Exception as error:
+            # One event's trouble is not its neighbours'.
+            _log.exception("cannot observe", event_id=stored.event.id, event_type=stored.event.type)
+            reason = f"could not be observed: {type(error).__name__}: {error}"
+            if await self._ledger.intake.set_aside(stored, reason, round(time() * 1000)):
+                _log.error("event set aside", event_id=stored.event.id, why=reason)
+            return None

@@ -1,0 +1,38 @@
+"""Where the ledger and the broker are: as the settings say, else the embedded store of the data folder."""
+
+from dataclasses import dataclass
+
+from config.celery import broker_url_for
+from config.settings import Settings
+from worker import embedded
+
+
+class NoStoreError(Exception):
+    """No store is named and none runs; the text says what to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """URLs; both may hold a password."""
+
+    ledger_url: str
+    broker_url: str
+
+    def __repr__(self) -> str:
+        return "Endpoints(…)"
+
+
+def find_endpoints(settings: Settings) -> Endpoints:
+    """The addresses to use. Raises NoStoreError where there is neither a setting nor a running embedded store."""
+    if settings.redis_url:
+        ledger_url = settings.redis_url.get_secret_value()
+    else:
+        found = embedded.running(settings.data_dir)
+        if found is None:
+            raise NoStoreError(
+                f'no store: EDW_REDIS_URL is not set, and none runs on the data folder {settings.data_dir}. Start "edw dev", '
+                "or set EDW_REDIS_URL, such as redis://localhost:6379/0"
+            )
+        ledger_url = found
+    broker_url = settings.broker_url.get_secret_value() if settings.broker_url else broker_url_for(ledger_url)
+    return Endpoints(ledger_url, broker_url)

@@ -1,0 +1,230 @@
+"""Events, and what an event must look like to be accepted.
+
+An event is kept as the bytes that came: `10.00` stays `10.00` and an integer of thirty digits stays exact, because
+`data` and `included` are sliced out of the original and never parsed into Python numbers.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid4, uuid5
+
+import msgspec
+
+from config.observable_events import Catalogue
+
+#: Length of an id (of an event, a store or an organisation), in characters.
+ID_MAX_CHARS = 128
+#: Length of the optional `source`, in characters.
+SOURCE_MAX_CHARS = 2048
+
+_EVENT_NAMESPACE = UUID("6f0e8a1e-52f7-5c0e-9a3b-6d3f0f7f4b11")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_WRONG_TYPE = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
+_MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
+_WORDS = {"str": "a string", "str | null": "a string", "object": "an object", "int": "a number", "null": "null"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose an event or integration is: a store's (with or without a named organisation) or an organisation's own."""
+
+    org_id: str | None = None
+    store_id: str | None = None
+
+    @property
+    def level(self) -> str:
+        """`organization` where only the organisation is named, else `store`: the catalogue's words."""
+        return "organization" if self.org_id and not self.store_id else "store"
+
+    @property
+    def key(self) -> str:
+        """The scope as one unambiguous string: how the ledger files what belongs to it."""
+        return f"{quote(self.org_id or '', safe='')}/{quote(self.store_id or '', safe='')}"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened, with its raw JSON and the slices of it that travel on."""
+
+    id: str
+    type: str
+    scope: Scope
+    raw: bytes
+    data: bytes
+    included: bytes | None
+    time: str | None
+    source: str | None
+
+    @cached_property
+    def ref(self) -> str:
+        """The event's identity, (organisation, store, id), as one UUID: no tenant can see or swallow another's."""
+        return str(uuid5(_EVENT_NAMESPACE, f"{self.scope.key}/{self.id}"))
+
+    @property
+    def digest(self) -> str:
+        """What tells a true repetition from another event under the same id."""
+        digest = blake2b(self.data, digest_size=16, person=b"edw-event")
+        digest.update(b"\0" + (self.included or b"") + b"\0" + self.type.encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something was not accepted: the field, and what was expected of it."""
+
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}" if self.field else self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class EventRules:
+    """What this deployment accepts: the catalogue of observable keys, and the size of an event in bytes."""
+
+    catalogue: Catalogue
+    max_bytes: int = 1024 * 1024
+
+
+class _Wire(msgspec.Struct):
+    type: str
+    data: msgspec.Raw
+    id: str | None = None
+    time: str | None = None
+    source: str | None = None
+    included: msgspec.Raw | None = None
+    store_id: str | None = None
+    org_id: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Wire)
+
+
+def parse_event(given: bytes | Mapping[str, Any], rules: EventRules, default_id: str | None = None) -> Event | Refusal:
+    """Checks one event and slices it.
+
+    `given` is the event's JSON, or a mapping that is encoded first (dates, UUIDs and decimals become strings).
+    `default_id` is used where the event has no id; without one it gets a random UUID.
+    """
+    raw = given if isinstance(given, bytes) else _encode(given)
+    if isinstance(raw, Refusal):
+        return raw
+    if len(raw) > rules.max_bytes:
+        return Refusal("", f"the event has {len(raw):,} bytes, and at most {rules.max_bytes:,} are accepted")
+    wire = _decode(raw)
+    if isinstance(wire, Refusal):
+        return wire
+    refusal = _problem(wire, rules.catalogue)
+    if refusal:
+        return refusal
+    return _event(raw, wire, wire.id or default_id or str(uuid4()))
+
+
+def stored_event(raw: bytes, event_id: str) -> Event:
+    """An event as the ledger kept it: accepted once, and so not checked again."""
+    wire = _decoder.decode(raw)
+    return _event(raw, wire, event_id)
+
+
+def rfc3339(milliseconds: float) -> str:
+    """A time in milliseconds since 1970 as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _event(raw: bytes, wire: _Wire, event_id: str) -> Event:
+    return Event(
+        id=event_id,
+        type=wire.type,
+        scope=Scope(wire.org_id or None, wire.store_id or None),
+        raw=raw,
+        data=bytes(wire.data),
+        included=_given(wire.included),
+        time=wire.time,
+        source=wire.source,
+    )
+
+
+def _given(value: msgspec.Raw | None) -> bytes | None:
+    content = bytes(value) if value is not None else b"null"
+    return None if content == b"null" else content
+
+
+def _encode(given: Mapping[str, Any]) -> bytes | Refusal:
+    if not isinstance(given, Mapping):
+        return Refusal("", f"expected a JSON object, got {_word(type(given).__name__)}")
+    try:
+        return msgspec.json.encode(given)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return Refusal("", f"cannot be written as JSON: {error}")
+
+
+def _decode(raw: bytes) -> _Wire | Refusal:
+    try:
+        # Slices are not looked into by the decoder, so that the encoding is checked for the whole.
+        raw.decode()
+        return _decoder.decode(raw)
+    except UnicodeDecodeError as error:
+        return Refusal("", f"is not UTF-8 (byte {error.start})")
+    except msgspec.ValidationError as error:
+        return _explained(str(error))
+    except msgspec.DecodeError as error:
+        return Refusal("", f"is not JSON: {error}")
+    except RecursionError:
+        return Refusal("", "is nested too deeply")
+
+
+def _explained(message: str) -> Refusal:
+    if missing := _MISSING.search(message):
+        return Refusal(missing["field"], "is required")
+    if wrong := _WRONG_TYPE.search(message):
+        return Refusal(wrong["path"] or "", f"expected {_word(wrong['expected'])}, got {_word(wrong['got'])}")
+    return Refusal("", message)
+
+
+def _word(name: str) -> str:
+    return _WORDS.get(name, name)
+
+
+def _problem(wire: _Wire, catalogue: Catalogue) -> Refusal | None:
+    for field, value in (("id", wire.id), ("store_id", wire.store_id), ("org_id", wire.org_id)):
+        if value is None:
+            continue
+        if not value:
+            return Refusal(field, "is empty; leave it out, or give it a value")
+        if len(value) > ID_MAX_CHARS:
+            return Refusal(field, f"has {len(value)} characters, and at most {ID_MAX_CHARS} are accepted")
+        if _CONTROL.search(value):
+            return Refusal(field, "has control characters")
+    unknown = catalogue.problem(wire.type, Scope(wire.org_id, wire.store_id).level)
+    if unknown:
+        return Refusal("type", unknown)
+    if not _starts(wire.data, b"{"):
+        return Refusal("data", "expected an object: the affected resource")
+    if (included := _given(wire.included)) and included[:1] not in (b"{", b"["):
+        return Refusal("included", "expected an object or a list of resources")
+    if wire.source is not None and (len(wire.source) > SOURCE_MAX_CHARS or _CONTROL.search(wire.source)):
+        return Refusal("source", f"expected a URI of at most {SOURCE_MAX_CHARS} characters")
+    return _time_problem(wire.time)
+
+
+def _starts(value: msgspec.Raw, opening: bytes) -> bool:
+    return bytes(memoryview(value)[:1]) == opening
+
+
+def _time_problem(time: str | None) -> Refusal | None:
+    if time is None:
+        return None
+    try:
+        moment = msgspec.convert(time, datetime)
+    except msgspec.ValidationError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        return Refusal("time", "expected a date and time with its offset (RFC 3339), such as 2026-11-23T20:41:00Z")
+    return None

@@ -1,0 +1,28 @@
+"""Integrations: who observes what, and where it goes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.events import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """A subscription as the ledger keeps it: secrets in `configuration` are sealed (see secrets.py)."""
+
+    id: str
+    scope: Scope
+    name: str
+    integration_type: str
+    observes: tuple[str, ...]
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+    enabled: bool = True
+    #: Why the worker disabled it (the receiver answered 410, say); empty where a person did.
+    disabled_reason: str = ""
+    #: Milliseconds since 1970, by the ledger's clock.
+    created_at: int = 0
+    updated_at: int = 0
+    #: Grows by one with every change; 0 for one that is not in the ledger yet.
+    revision: int = 0

@@ -1,0 +1,50 @@
+"""The ledger: the Redis-resident record of everything owed and done. Nothing else in the project imports redis.
+
+The states of a job, and what moves it on (`lua/` has one script for each verb):
+
+    from        by                                              to
+    --------    --------------------------------------------    ------------------------------------------
+    (none)      open, of an event still in the inbox            pending: due, or leased at once
+    due         claim: numbers the attempt                      leased by the process
+    leased      settle: delivered                               succeeded
+    leased      settle: a failure, with schedule left           due later
+    leased      settle: a failure at the schedule's end         failed  (exhausted)
+    leased      settle: the receiver answered 410               failed  (gone), and the integration is disabled
+    leased      settle: interrupted by a drain                  due now
+    leased      release: claimed, never started                 due now, the number un-issued
+    leased      seize: its process died                         leased by the process that settles it as lost
+    pending     settle: a late success of an earlier attempt    succeeded
+    due         expire: EDW_JOB_DEADLINE after opening          failed  (deadline)
+    due         open: EDW_LANE_BACKLOG exceeded                 cancelled  (lane_overflow)
+    due         expire: its integration was deleted             cancelled  (integration_deleted)
+    ended       redeliver                                       pending: due now, a new epoch
+
+`due` and `leased` are the two places of a pending job; it is always in exactly one of them.
+
+Errors:
+
+    LedgerError
+    ├── LedgerUnavailable    no answer, or one that says "later"; the work may or may not have been done
+    ├── LedgerFull           the store is at its memory limit, or intake is above the high-water mark
+    └── LedgerFormatError    the store is too old, or its ledger was written by a newer version
+"""
+
+from worker.ledger.errors import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable
+from worker.ledger.intake import Acceptance
+from worker.ledger.jobs import Claim, Settlement, StoredEvent, Verdict
+from worker.ledger.ledger import Ledger
+from worker.ledger.policy import LedgerPolicy
+
+__all__ = [
+    "Acceptance",
+    "Claim",
+    "Ledger",
+    "LedgerError",
+    "LedgerFormatError",
+    "LedgerFull",
+    "LedgerPolicy",
+    "LedgerUnavailable",
+    "Settlement",
+    "StoredEvent",
+    "Verdict",
+]

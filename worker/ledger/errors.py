@@ -1,0 +1,45 @@
+"""What can go wrong with the ledger, and how redis-py's exceptions are named here. The tree is drawn in __init__.py."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions as foreign
+
+
+class LedgerError(Exception):
+    """Something about the ledger as a whole; never about one event or job."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The store did not answer, or answered that it cannot now. The work may or may not have been done."""
+
+
+class LedgerFull(LedgerError):
+    """The store is at its memory limit, or intake is above the high-water mark. Nothing was done."""
+
+
+class LedgerFormatError(LedgerError):
+    """The store is too old, or its ledger was written by a newer version of this project."""
+
+
+#: redis-py has no class for these answers of a server that will be able to later.
+_LATER = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF")
+
+
+@contextmanager
+def mapped(address: str) -> Iterator[None]:
+    """Raises redis-py's exceptions as ours; `address` is the store's, without its password."""
+    try:
+        yield
+    except foreign.OutOfMemoryError as error:
+        raise LedgerFull(f"the store at {address} is at its memory limit") from error
+    except (foreign.ConnectionError, foreign.TimeoutError, OSError) as error:
+        raise LedgerUnavailable(f"the store at {address} does not answer: {error}") from error
+    except foreign.ResponseError as error:
+        # A script's error carries the cause's code inside its text.
+        text = str(error)
+        if text.startswith(_LATER) or isinstance(error, foreign.ReadOnlyError):
+            raise LedgerUnavailable(f"the store at {address} cannot now: {text}") from error
+        if "OOM" in text[:40]:
+            raise LedgerFull(f"the store at {address} is at its memory limit") from error
+        raise

@@ -1,0 +1,63 @@
+"""The processes of the fleet: heartbeats, the leases of the dead, and what a sweep finds."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from worker.ledger.jobs import Claim, claims_of
+from worker.ledger.policy import JOBS_PER_CALL, MAX_IDS_PER_MESSAGE
+from worker.ledger.store import Store
+
+
+class Overdue(msgspec.Struct, frozen=True):
+    """An event or lane that wants service, and how often it was announced since it last got some."""
+
+    id: str
+    tries: int
+
+
+class Sweep(msgspec.Struct, frozen=True):
+    """What a sweep found; `wait` is how long (ms) until the next is due, or -1 where nothing is."""
+
+    events: list[Overdue]
+    lanes: list[Overdue]
+    wait: int
+
+
+_sweep = msgspec.msgpack.Decoder(Sweep)
+
+
+class Fleet:
+    """This process among the others."""
+
+    def __init__(self, store: Store, owner: str) -> None:
+        self._store = store
+        self._owner = owner
+
+    async def renew(self) -> bool:
+        """The heartbeat; False where the process was not (or no longer) known."""
+        return bool(await self._store.run("renew", owner=self._owner, lease=self._store.policy.lease))
+
+    async def retire(self) -> int:
+        """Leaves the fleet; answers how many leases were left, which others will reap."""
+        return int(await self._store.run("retire", owner=self._owner))
+
+    async def seize(self) -> list[Claim]:
+        """Takes over attempts of dead processes, to be settled as lost."""
+        lease = self._store.policy.lease
+        claims, _ = claims_of(await self._store.run("seize", owner=self._owner, lease=lease, limit=JOBS_PER_CALL))
+        return claims
+
+    async def sweep(self) -> Sweep:
+        """Overdue inbox events and lanes; each is this process's alone to announce."""
+        announce = self._store.policy.announce
+        return _sweep.decode(await self._store.run("sweep", announce=announce, limit=MAX_IDS_PER_MESSAGE))
+
+    async def expire(self) -> int:
+        """Ends jobs past their deadline or of deleted integrations; answers how many, at most JOBS_PER_CALL."""
+        retention = self._store.policy.event_retention
+        return int(await self._store.run("expire", limit=JOBS_PER_CALL, event_retention=retention))
+
+    async def leases(self) -> Sequence[str]:
+        """Ids of the jobs that the ledger holds to be in flight here."""
+        return [job.decode() for job in await self._store.call("smembers", f"owner:{self._owner}:leases")]

@@ -1,0 +1,196 @@
+"""Events into the ledger, and out of its inbox to be observed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from worker.events import Event, rfc3339, stored_event
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
+from worker.ledger.store import Store, SyncStore
+
+#: An event that cannot be observed is set aside after so many tries.
+OBSERVE_TRIES = 5
+#: Of a rejected event, so many bytes are kept to be looked at.
+REJECTED_KEEP_BYTES = 16 * 1024
+
+
+class Acceptance(IntEnum):
+    """What came of offering an event."""
+
+    NEW = 0
+    DUPLICATE = 1
+    #: A duplicate by its id, with other content; the first one stays.
+    DIFFERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event of the ledger, with its reference and when it was accepted (ms, the ledger's clock)."""
+
+    ref: str
+    event: Event
+    accepted_at: int
+
+    @property
+    def time(self) -> str:
+        """When it happened, RFC 3339: as the producer said, else when it was accepted."""
+        return self.event.time or rfc3339(self.accepted_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Events to observe, and the version of the registry of each of their scopes."""
+
+    events: tuple[StoredEvent, ...]
+    versions: dict[str, int]
+
+
+class WireEvent(msgspec.Struct):
+    """What scripts tell of an event, beside its raw bytes."""
+
+    ref: str
+    id: str
+    accepted_at: int
+
+    def stored(self, raw: bytes) -> StoredEvent:
+        """The event; its raw bytes come separately, since they are the producer's."""
+        return StoredEvent(self.ref, stored_event(raw, self.id), self.accepted_at)
+
+
+class _Version(msgspec.Struct):
+    scope: str
+    version: int
+
+
+class _Loaded(msgspec.Struct):
+    events: list[WireEvent]
+    versions: list[_Version]
+    read: int
+
+
+_loaded = msgspec.msgpack.Decoder(_Loaded)
+
+
+class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that was refused where nobody could be told."""
+
+    field: str
+    reason: str
+    #: What came, as text, cut to REJECTED_KEEP_BYTES.
+    given: str
+    #: Milliseconds since 1970, by the clock of the process that refused it.
+    at: int
+    source: str = ""
+
+
+def rejection(field: str, reason: str, given: bytes, at: int, source: str) -> str:
+    """An entry of the rejected list."""
+    text = given[:REJECTED_KEEP_BYTES].decode("utf-8", "replace")
+    return msgspec.json.encode(Rejected(field, reason, text, at, source)).decode()
+
+
+def _wire(event: Event) -> dict[str, Any]:
+    return {
+        "ref": event.ref,
+        "id": event.id,
+        "type": event.type,
+        "org": event.scope.org_id or "",
+        "store": event.scope.store_id or "",
+        "scope": event.scope.key,
+        "raw": event.raw.decode(),
+        "digest": event.digest,
+    }
+
+
+def _chunks(events: Sequence[Event]) -> Iterable[list[Event]]:
+    """At most MAX_IDS_PER_MESSAGE events and REPLY_BYTE_BUDGET bytes at a time (one event at least)."""
+    chunk: list[Event] = []
+    size = 0
+    for event in events:
+        if chunk and (len(chunk) >= MAX_IDS_PER_MESSAGE or size + len(event.raw) > REPLY_BYTE_BUDGET):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(event)
+        size += len(event.raw)
+    if chunk:
+        yield chunk
+
+
+class Intake:
+    """The inbox, from the ledger's side."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def accept(self, events: Sequence[Event]) -> list[Acceptance]:
+        """Puts events into the inbox, each once; answers only when the ledger has them.
+
+        Raises LedgerFull above the memory's high-water mark, LedgerUnavailable where the store did not answer: then
+        some may have been accepted, and offering them again with the same ids is safe.
+        """
+        await self._store.refuse_over_water()
+        answers: list[Acceptance] = []
+        for chunk in _chunks(events):
+            arguments = {"events": [_wire(event) for event in chunk], "grace": self._store.policy.announce}
+            answers += map(Acceptance, await self._store.run_confirmed("accept", **arguments))
+        return answers
+
+    async def load(self, refs: Sequence[str]) -> Loaded:
+        """The named events that are still in the inbox. Their next announcement is put off."""
+        events: list[StoredEvent] = []
+        versions: dict[str, int] = {}
+        while refs:
+            head, *raws = await self._store.run(
+                "load",
+                refs=refs[:MAX_IDS_PER_MESSAGE],
+                announce=self._store.policy.announce,
+                byte_budget=REPLY_BYTE_BUDGET,
+            )
+            loaded = _loaded.decode(head)
+            events += [wire.stored(raw) for wire, raw in zip(loaded.events, raws, strict=True)]
+            versions.update({each.scope: each.version for each in loaded.versions})
+            refs = refs[loaded.read :]
+        return Loaded(tuple(events), versions)
+
+    async def set_aside(self, stored: StoredEvent, reason: str, at: int) -> bool:
+        """Counts a failure to observe; True where it was the last one, and the event is now on the rejected list."""
+        policy = self._store.policy
+        done = await self._store.run(
+            "set_aside",
+            ref=stored.ref,
+            tries=OBSERVE_TRIES,
+            entry=rejection("", reason, stored.event.raw, at, f"event {stored.event.id}"),
+            rejected_cap=policy.rejected_cap,
+            announce=policy.announce,
+            event_retention=policy.event_retention,
+        )
+        return bool(done)
+
+    async def reject(self, entries: Sequence[str]) -> None:
+        """Keeps what was refused and had nobody to be told; see rejection()."""
+        await self._store.run("reject", entries=entries, rejected_cap=self._store.policy.rejected_cap)
+
+    async def rejected(self, limit: int) -> list[Rejected]:
+        """The newest entries of the rejected list."""
+        entries = await self._store.call("lrange", "rejected", 0, limit - 1)
+        return [msgspec.json.decode(entry, type=Rejected) for entry in entries]
+
+
+class SyncIntake:
+    """The inbox for producers without an event loop."""
+
+    def __init__(self, store: SyncStore) -> None:
+        self._store = store
+
+    def accept(self, events: Sequence[Event]) -> list[Acceptance]:
+        """As Intake.accept()."""
+        self._store.refuse_over_water()
+        answers: list[Acceptance] = []
+        for chunk in _chunks(events):
+            arguments = {"events": [_wire(event) for event in chunk], "grace": self._store.policy.announce}
+            answers += map(Acceptance, self._store.run_confirmed("accept", **arguments))
+        return answers
+

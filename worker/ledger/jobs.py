@@ -1,0 +1,253 @@
+"""Jobs and their lanes: opening, claiming, settling, giving back, reopening."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from worker.jobs import Job, JobState
+from worker.ledger.intake import StoredEvent, WireEvent
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
+from worker.ledger.store import Store
+
+
+class Verdict(StrEnum):
+    """How an attempt ends, for the ledger."""
+
+    SUCCEEDED = "succeeded"
+    RETRY = "retry"
+    FAILED = "failed"
+    #: Its worker died; what came of it is unknown.
+    LOST = "lost"
+    #: Its worker stopped before it was over; what came of it is unknown.
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A job to be opened."""
+
+    job_id: str
+    integration_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job leased to this process, and the number of the attempt that it owes."""
+
+    job_id: str
+    integration_id: str
+    #: The integration's revision by which the lane goes.
+    revision: int
+    #: Whose the integration is (Scope.key).
+    scope_key: str
+    event_ref: str
+    attempt: int
+    #: Attempts that earlier epochs had issued: the schedule counts from here.
+    base: int = 0
+    epoch: int = 0
+    lost: int = 0
+    #: None where retention or an old copy of the store took the event away.
+    event: StoredEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What came of an attempt, for the ledger: durations in seconds."""
+
+    job_id: str
+    integration_id: str
+    scope_key: str
+    attempt: int
+    verdict: Verdict
+    #: JSON object of the log, without `created_at`, which the ledger adds.
+    log: str
+    reason: str = ""
+    delay: float = 0.0
+    rest: float = 0.0
+
+
+class _Claimed(msgspec.Struct):
+    job: str
+    lane: str
+    revision: int
+    scope: str
+    ref: str
+    attempt: int
+    base: int = 0
+    epoch: int = 0
+    lost: int = 0
+
+    def claim(self, event: StoredEvent | None) -> Claim:
+        return Claim(
+            self.job, self.lane, self.revision, self.scope, self.ref, self.attempt, self.base, self.epoch, self.lost, event
+        )
+
+
+class _Opened(msgspec.Struct):
+    claimed: list[_Claimed]
+    waiting: list[str]
+
+
+class _Claims(msgspec.Struct):
+    jobs: list[_Claimed]
+    events: list[WireEvent]
+    more: list[str] = []
+
+
+class _Settled(msgspec.Struct):
+    results: list[str]
+    more: list[str]
+
+
+_opened = msgspec.msgpack.Decoder(_Opened)
+_claims = msgspec.msgpack.Decoder(_Claims)
+_settled = msgspec.msgpack.Decoder(_Settled)
+
+
+def claims_of(reply: Sequence[bytes]) -> tuple[list[Claim], list[str]]:
+    """The claims of a script's reply, and the lanes that have more."""
+    head, *raws = reply
+    claims = _claims.decode(head)
+    events = {wire.ref: wire.stored(raw) for wire, raw in zip(claims.events, raws, strict=True)}
+    return [each.claim(events.get(each.ref)) for each in claims.jobs], claims.more
+
+
+class Jobs:
+    """The jobs and lanes of the ledger, for one process (`owner`)."""
+
+    def __init__(self, store: Store, owner: str) -> None:
+        self._store = store
+        self.owner = owner
+
+    async def open(
+        self, openings: Iterable[tuple[StoredEvent, Sequence[Opening], bool]], room: int
+    ) -> tuple[list[Claim], list[str]]:
+        """Opens jobs of events: (event, its jobs, whether no more of this event follow), at most 200 jobs in all.
+
+        Up to `room` of them are claimed at once, where their lane has room too. Answers the claims, and the lanes
+        that have due jobs for which there was none.
+        """
+        given = list(openings)
+        policy = self._store.policy
+        reply = await self._store.run(
+            "open",
+            owner=self.owner,
+            lease=policy.lease,
+            room=room,
+            deadline=policy.job_deadline,
+            backlog=policy.lane_backlog,
+            event_retention=policy.event_retention,
+            events=[
+                {
+                    "ref": stored.ref,
+                    "last": last,
+                    "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
+                }
+                for stored, jobs, last in given
+            ],
+        )
+        opened = _opened.decode(reply)
+        events = {stored.ref: stored for stored, _, _ in given}
+        return [each.claim(events[each.ref]) for each in opened.claimed], opened.waiting
+
+    async def claim(self, lanes: Sequence[str], room: int) -> tuple[list[Claim], list[str]]:
+        """Leases up to `room` due jobs of the lanes, each lane up to its quota; also answers the lanes with more."""
+        reply = await self._store.run(
+            "claim",
+            owner=self.owner,
+            lease=self._store.policy.lease,
+            room=room,
+            lanes=lanes,
+            byte_budget=REPLY_BYTE_BUDGET,
+        )
+        return claims_of(reply)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> tuple[list[str], list[str]]:
+        """Writes what came of attempts, with their logs. Repeating a call whose reply was lost is safe.
+
+        Answers `settled`, `late` or `stale` for each (see settle.lua), and the lanes that have ready jobs and room.
+        """
+        policy = self._store.policy
+        reply = await self._store.run(
+            "settle",
+            owner=self.owner,
+            event_retention=policy.event_retention,
+            log_retention=policy.log_retention,
+            log_cap=policy.log_cap,
+            items=[_item(each) for each in settlements],
+        )
+        settled = _settled.decode(reply)
+        return settled.results, settled.more
+
+    async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
+        """Gives back (job, integration, attempt) that were never started; their numbers are un-issued."""
+        jobs = [{"job": job, "lane": lane, "attempt": attempt} for job, lane, attempt in claims]
+        return int(await self._store.run("release", owner=self.owner, jobs=jobs))
+
+    async def redeliver(self, job_ids: Sequence[str]) -> list[str]:
+        """Reopens ended jobs and makes waiting ones due: `reopened`, `due`, `in_flight` or `gone` for each."""
+        answers = await self._store.run("redeliver", jobs=job_ids, deadline=self._store.policy.job_deadline)
+        return [answer.decode() for answer in answers]
+
+    async def get(self, job_ids: Sequence[str]) -> list[Job]:
+        """The jobs that retention has not dropped, in the order given."""
+        rows = await self._store.hashes([f"job:{job}" for job in job_ids])
+        found = [(job, row) for job, row in zip(job_ids, rows, strict=True) if row]
+        events = await self._store.hashes([f"event:{row['event']}" for _, row in found], "id", "type")
+        dues = await self._store.scores([(f"lane:{row['lane']}:due", job) for job, row in found])
+        return [_job(job, row, event, due) for (job, row), event, due in zip(found, events, dues, strict=True)]
+
+    async def of_integration(self, integration_id: str, offset: int, limit: int) -> list[str]:
+        """Ids of an integration's jobs, the newest first."""
+        return await self._store.newest(f"jobs:{integration_id}", offset, limit)
+
+    async def pending(self, offset: int, limit: int) -> list[str]:
+        """Ids of jobs that are still owed, the one nearest to its deadline first."""
+        found = await self._store.call("zrange", "pending", offset, offset + limit - 1)
+        return [job.decode() for job in found]
+
+    async def of_event(self, event_ref: str) -> list[str]:
+        """Ids of the jobs that an event opened."""
+        found = await self._store.call("lrange", f"event:{event_ref}:jobs", 0, -1)
+        return [job.decode() for job in found]
+
+
+def by_message(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Ids in the portions that one message or call may carry."""
+    return (ids[start : start + MAX_IDS_PER_MESSAGE] for start in range(0, len(ids), MAX_IDS_PER_MESSAGE))
+
+
+def _item(settlement: Settlement) -> dict[str, Any]:
+    return {
+        "job": settlement.job_id,
+        "attempt": settlement.attempt,
+        "verdict": settlement.verdict.value,
+        "reason": settlement.reason,
+        "delay": round(settlement.delay * 1000),
+        "rest": round(settlement.rest * 1000),
+        "log": settlement.log.removeprefix("{"),
+        "failed": settlement.verdict is not Verdict.SUCCEEDED,
+        "lane": settlement.integration_id,
+        "scope": settlement.scope_key,
+    }
+
+
+def _job(job: str, row: dict[str, str], event: dict[str, str], due: float | None) -> Job:
+    return Job(
+        id=job,
+        event_ref=row["event"],
+        integration_id=row["lane"],
+        state=JobState(row["state"]),
+        reason=row.get("reason", ""),
+        attempts=int(row["attempts"]),
+        epoch=int(row["epoch"]),
+        lost=int(row["lost"]),
+        opened_at=int(row["opened_at"]),
+        ended_at=int(row["ended_at"]) if "ended_at" in row else None,
+        due_at=int(due) if due is not None else None,
+        event_id=event.get("id", ""),
+        event_type=event.get("type", ""),
+    )

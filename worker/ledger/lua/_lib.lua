@@ -1,0 +1,152 @@
+-- What every script shares. It is put in front of each of them by scripts.py.
+--
+-- KEYS[1]  the ledger's prefix, edw:{shard}: (the hash tag keeps all keys of a shard in one slot)
+-- ARGV[1]  one msgpack map with the script's arguments; durations and times are milliseconds
+--
+-- Keys, all behind the prefix:
+--   meta                   hash  format
+--   counters               hash  accepted duplicates matched unmatched set_aside rejected
+--                                opened reopened succeeded failed cancelled attempts lost
+--   inbox                  zset  event ref -> when it is announced next
+--   event:<ref>            hash  id type org store scope raw digest accepted_at open failures announced
+--   event:<ref>:jobs       list  ids of the jobs it opened
+--   job:<id>               hash  event lane state reason attempts base epoch lost owner due opened_at ended_at
+--   jobs:<integration>     zset  job -> opened_at
+--   pending                zset  job -> its deadline; a job is pending exactly while it is in here
+--   lane:<id>              hash  scope revision hold cap rest_until announced announced_until
+--   lane:<id>:due          zset  job -> due time
+--   lane:<id>:leased       set   jobs in flight, across the fleet
+--   lanes                  zset  the index: lane -> when it next wants service
+--   held                   set   lanes on hold that have due jobs
+--   closing                set   lanes of deleted integrations, to be emptied
+--   owners                 zset  process -> when its lease ends
+--   owner:<id>:leases      set   jobs that the process has in flight
+--   swept                  time of the last sweep for dead processes
+--   integration:<id>       hash  scope doc enabled reason created_at updated_at revision
+--   scope:<s>              hash  version floor
+--   scope:<s>:changes      zset  integration -> the scope's version when it last changed (deleted ones too)
+--   scope:<s>:gone         zset  deleted integration -> the scope's version when it was deleted
+--   scope:<s>:list         zset  integration -> created_at
+--   log:<job>:<attempt>    JSON of one IntegrationLog
+--   logs:store:<s>  logs:integration:<id>  logs:failures:<s>     zset  <job>:<attempt> -> time
+--   rejected               list  what nobody could be told was refused, newest first
+
+local P = KEYS[1]
+local A = cmsgpack.unpack(ARGV[1])
+local CLOCK = redis.call('TIME')
+local NOW = CLOCK[1] * 1000 + math.floor(CLOCK[2] / 1000)
+
+-- A lane at its cap is looked at again after this long even if no settlement reports room (ms).
+local FULL_LANE_RECHECK = 5000
+
+local tally = {}
+local function count(name, n)
+  tally[name] = (tally[name] or 0) + (n or 1)
+end
+local function write_counts()
+  for name, n in pairs(tally) do redis.call('HINCRBY', P .. 'counters', name, n) end
+end
+
+local function num(value) return tonumber(value or 0) or 0 end
+
+-- The lane's policy, read once a call. `free` is the quota that is left across the fleet.
+local lanes_read = {}
+local function lane_state(id)
+  local lane = lanes_read[id]
+  if lane then return lane end
+  local h = redis.call('HMGET', P .. 'lane:' .. id, 'scope', 'hold', 'cap', 'rest_until', 'revision')
+  lane = { id = id, exists = h[1] and true or false, scope = h[1], hold = h[2] or '', cap = num(h[3]),
+           rest_until = num(h[4]), revision = num(h[5]) }
+  lane.free = lane.cap - redis.call('SCARD', P .. 'lane:' .. id .. ':leased')
+  lanes_read[id] = lane
+  return lane
+end
+
+local function first_due(id)
+  local head = redis.call('ZRANGE', P .. 'lane:' .. id .. ':due', 0, 0, 'WITHSCORES')
+  return head[1] and tonumber(head[2])
+end
+
+-- Invariant 6: a lane is in the index exactly while it has due jobs and is not held.
+local function reindex(id)
+  local due = first_due(id)
+  if not due then
+    redis.call('ZREM', P .. 'lanes', id)
+    redis.call('SREM', P .. 'held', id)
+    return
+  end
+  local h = redis.call('HMGET', P .. 'lane:' .. id, 'hold', 'rest_until', 'announced_until', 'cap')
+  if not h[4] or (h[1] and h[1] ~= '') then
+    redis.call('ZREM', P .. 'lanes', id)
+    redis.call('SADD', P .. 'held', id)
+    return
+  end
+  local at = math.max(due, num(h[2]), num(h[3]))
+  if redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= num(h[4]) then
+    at = math.max(at, NOW + FULL_LANE_RECHECK)
+  end
+  redis.call('ZADD', P .. 'lanes', at, id)
+end
+
+local touched = {}
+local function touch(id) touched[id] = true end
+local function reindex_touched()
+  for id in pairs(touched) do reindex(id) end
+end
+
+-- True where a claim on the lane would find work now.
+local function wants_service(id)
+  local h = redis.call('HMGET', P .. 'lane:' .. id, 'hold', 'rest_until', 'cap')
+  if not h[3] or (h[1] and h[1] ~= '') or num(h[2]) > NOW then return false end
+  local due = first_due(id)
+  return due and due <= NOW and redis.call('SCARD', P .. 'lane:' .. id .. ':leased') < num(h[3])
+end
+
+local function retain_event(ref)
+  redis.call('PEXPIRE', P .. 'event:' .. ref, A.event_retention)
+  redis.call('PEXPIRE', P .. 'event:' .. ref .. ':jobs', A.event_retention)
+end
+
+-- Ends a pending job that is neither due nor leased any more.
+local function end_job(job, ref, state, reason)
+  redis.call('HSET', P .. 'job:' .. job, 'state', state, 'reason', reason, 'owner', '', 'ended_at', NOW)
+  redis.call('PEXPIRE', P .. 'job:' .. job, A.event_retention)
+  redis.call('ZREM', P .. 'pending', job)
+  count(state)
+  if redis.call('HINCRBY', P .. 'event:' .. ref, 'open', -1) <= 0 and not redis.call('ZSCORE', P .. 'inbox', ref) then
+    retain_event(ref)
+  end
+end
+
+local function lease(job, lane, owner)
+  redis.call('SADD', P .. 'lane:' .. lane .. ':leased', job)
+  redis.call('SADD', P .. 'owner:' .. owner .. ':leases', job)
+end
+
+local function unlease(job, lane, owner)
+  redis.call('SREM', P .. 'lane:' .. lane .. ':leased', job)
+  redis.call('SREM', P .. 'owner:' .. owner .. ':leases', job)
+end
+
+-- A process that holds a lease is always among the owners, or nobody would ever reap it.
+local function renew(owner)
+  redis.call('ZADD', P .. 'owners', 'GT', NOW + A.lease, owner)
+end
+
+local function make_due(job, lane, at)
+  redis.call('ZADD', P .. 'lane:' .. lane .. ':due', at, job)
+  touch(lane)
+end
+
+-- Puts an event into a reply of the shape {meta, raw, raw ...}, once; answers the bytes that this added, or nil
+-- where the event's record is gone (retention, or a store restored from an old copy).
+local sent = {}
+local function send_event(meta, reply, ref)
+  if sent[ref] then return 0 end
+  local e = redis.call('HMGET', P .. 'event:' .. ref, 'id', 'accepted_at', 'raw', 'scope')
+  if not e[3] then return nil end
+  sent[ref] = true
+  meta.events[#meta.events + 1] = { ref = ref, id = e[1], accepted_at = num(e[2]) }
+  reply[#reply + 1] = e[3]
+  return #e[3], e[4]
+end

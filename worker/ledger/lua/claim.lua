@@ -1,0 +1,45 @@
+-- claim: due jobs of the named lanes, each lane up to its quota, in the order given.
+-- A: owner, lease, room, lanes, byte_budget
+-- Answers {meta, raw, raw ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost}],
+-- events = [{ref id accepted_at}] (one for each raw), more = [lanes that have ready jobs left]}.
+local room, bytes = A.room, 0
+local meta = { jobs = {}, events = {}, more = {} }
+local reply = { '' }
+for _, id in ipairs(A.lanes) do
+  local lane = lane_state(id)
+  redis.call('HDEL', P .. 'lane:' .. id, 'announced', 'announced_until')
+  touch(id)
+  if lane.exists and lane.hold == '' and lane.rest_until <= NOW then
+    local quota = math.min(room, lane.free)
+    local due = {}
+    if quota > 0 and bytes <= A.byte_budget then
+      due = redis.call('ZRANGE', P .. 'lane:' .. id .. ':due', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, quota)
+    end
+    for _, job in ipairs(due) do
+      if bytes > A.byte_budget then break end
+      local key = P .. 'job:' .. job
+      local j = redis.call('HMGET', key, 'event', 'state', 'attempts', 'base', 'epoch', 'lost')
+      redis.call('ZREM', P .. 'lane:' .. id .. ':due', job)
+      if j[2] == 'pending' then
+        local ref = j[1]
+        local attempt = num(j[3]) + 1
+        redis.call('HSET', key, 'attempts', attempt, 'owner', A.owner)
+        lease(job, id, A.owner)
+        room = room - 1
+        meta.jobs[#meta.jobs + 1] = { job = job, lane = id, revision = lane.revision, scope = lane.scope,
+          ref = ref,
+          attempt = attempt, base = num(j[4]), epoch = num(j[5]), lost = num(j[6]) }
+        bytes = bytes + (send_event(meta, reply, ref) or 0)
+      end
+    end
+    if wants_service(id) then meta.more[#meta.more + 1] = id end
+  end
+end
+if #meta.jobs > 0 then
+  renew(A.owner)
+  count('attempts', #meta.jobs)
+end
+reindex_touched()
+write_counts()
+reply[1] = cmsgpack.pack(meta)
+return reply

@@ -1,0 +1,67 @@
+-- open: the jobs of observed events, at most 200 a call, claimed at once where lane and process have room.
+-- A: owner, lease, room, deadline, backlog, event_retention,
+--    events = [{ref, last, jobs = [{id, lane}]}]   (last: no further chunk of this event follows)
+-- Answers msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that found no room]}.
+local room = A.room
+local claimed, waiting, opened = {}, {}, {}
+for _, e in ipairs(A.events) do
+  -- Acting only on events still in the inbox makes a late or doubled message a no-op.
+  if redis.call('ZSCORE', P .. 'inbox', e.ref) then
+    for _, j in ipairs(e.jobs) do
+      local lane = lane_state(j.lane)
+      local key = P .. 'job:' .. j.id
+      local wanted = lane.exists and lane.hold ~= 'disabled' and lane.hold ~= 'closing'
+      if wanted and redis.call('EXISTS', key) == 0 then
+        count('opened')
+        redis.call('HINCRBY', P .. 'event:' .. e.ref, 'open', 1)
+        if lane.ready == nil then
+          local due = first_due(j.lane)
+          lane.ready = due and due <= NOW or false
+        end
+        local now = room > 0 and lane.free > 0 and lane.hold == '' and lane.rest_until <= NOW and not lane.ready
+        redis.call('HSET', key, 'event', e.ref, 'lane', j.lane, 'state', 'pending', 'attempts', now and 1 or 0,
+          'base', 0, 'epoch', 0, 'lost', 0, 'owner', now and A.owner or '', 'opened_at', NOW)
+        redis.call('ZADD', P .. 'pending', NOW + A.deadline, j.id)
+        redis.call('RPUSH', P .. 'event:' .. e.ref .. ':jobs', j.id)
+        redis.call('ZADD', P .. 'jobs:' .. j.lane, NOW, j.id)
+        opened[j.lane] = (opened[j.lane] or 0) + 1
+        if now then
+          lease(j.id, j.lane, A.owner)
+          room, lane.free = room - 1, lane.free - 1
+          claimed[#claimed + 1] = { job = j.id, lane = j.lane, revision = lane.revision, scope = lane.scope, ref = e.ref, attempt = 1 }
+        else
+          make_due(j.id, j.lane, NOW)
+          lane.ready = true
+          if lane.hold == '' and not lane.reported then
+            lane.reported = true
+            waiting[#waiting + 1] = j.lane
+          end
+          -- A lane that overflows gives up its oldest job.
+          if redis.call('ZCARD', P .. 'lane:' .. j.lane .. ':due') > A.backlog then
+            local oldest = redis.call('ZPOPMIN', P .. 'lane:' .. j.lane .. ':due')[1]
+            end_job(oldest, redis.call('HGET', P .. 'job:' .. oldest, 'event'), 'cancelled', 'lane_overflow')
+          end
+        end
+      end
+    end
+    if e.last then
+      redis.call('ZREM', P .. 'inbox', e.ref)
+      count(redis.call('EXISTS', P .. 'event:' .. e.ref .. ':jobs') == 1 and 'matched' or 'unmatched')
+      if num(redis.call('HGET', P .. 'event:' .. e.ref, 'open')) <= 0 then retain_event(e.ref) end
+    end
+  end
+end
+-- Retention dropped the records; here go their index entries, twice as fast as new ones come.
+for lane, n in pairs(opened) do
+  for _, job in ipairs(redis.call('ZRANGE', P .. 'jobs:' .. lane, 0, 2 * n - 1)) do
+    if redis.call('EXISTS', P .. 'job:' .. job) == 1 then break end
+    redis.call('ZREM', P .. 'jobs:' .. lane, job)
+  end
+end
+if #claimed > 0 then
+  renew(A.owner)
+  count('attempts', #claimed)
+end
+reindex_touched()
+write_counts()
+return cmsgpack.pack({ claimed = claimed, waiting = waiting })

@@ -1,0 +1,21 @@
+-- put_integration: creates or updates one integration with its lane.
+-- A: id, scope, doc, enabled, reason, cap, expect   (expect: the revision it must have; 0 for a new one, -1 for any)
+-- Answers its new revision, or -1 where it had another one than expected.
+local key = P .. 'integration:' .. A.id
+local revision = num(redis.call('HGET', key, 'revision'))
+if A.expect >= 0 and revision ~= A.expect then return -1 end
+revision = revision + 1
+local scope = P .. 'scope:' .. A.scope
+local version = redis.call('HINCRBY', scope, 'version', 1)
+redis.call('HSET', key, 'scope', A.scope, 'doc', A.doc, 'enabled', A.enabled, 'reason', A.reason,
+  'updated_at', NOW, 'revision', revision)
+redis.call('HSETNX', key, 'created_at', NOW)
+redis.call('ZADD', scope .. ':changes', version, A.id)
+redis.call('ZADD', scope .. ':list', 'NX', NOW, A.id)
+-- A changed configuration ends a rest that the old one earned.
+redis.call('HSET', P .. 'lane:' .. A.id, 'scope', A.scope, 'cap', A.cap, 'revision', revision,
+  'hold', A.enabled == 1 and '' or 'disabled')
+redis.call('HDEL', P .. 'lane:' .. A.id, 'rest_until', 'announced', 'announced_until')
+redis.call('SREM', P .. 'held', A.id)
+reindex(A.id)
+return revision

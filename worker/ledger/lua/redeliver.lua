@@ -1,0 +1,32 @@
+-- redeliver: reopens ended jobs, a new epoch each; a pending one that waits is due now.
+-- A: jobs, deadline
+-- Answers one word for each: reopened | due | in_flight | gone (retention dropped it, its event or its integration).
+local answers = {}
+for i, job in ipairs(A.jobs) do
+  local key = P .. 'job:' .. job
+  local j = redis.call('HMGET', key, 'state', 'lane', 'event', 'attempts', 'owner')
+  local event = j[3] and P .. 'event:' .. j[3]
+  if not j[1] or redis.call('EXISTS', event) == 0 or redis.call('EXISTS', P .. 'integration:' .. j[2]) == 0 then
+    answers[i] = 'gone'
+  elseif j[1] ~= 'pending' then
+    redis.call('HSET', key, 'state', 'pending', 'reason', '', 'base', j[4], 'lost', 0, 'owner', '')
+    redis.call('HINCRBY', key, 'epoch', 1)
+    redis.call('HDEL', key, 'ended_at')
+    redis.call('PERSIST', key)
+    redis.call('HINCRBY', event, 'open', 1)
+    redis.call('PERSIST', event)
+    redis.call('PERSIST', event .. ':jobs')
+    redis.call('ZADD', P .. 'pending', NOW + A.deadline, job)
+    make_due(job, j[2], NOW)
+    count('reopened')
+    answers[i] = 'reopened'
+  elseif j[5] and j[5] ~= '' then
+    answers[i] = 'in_flight'
+  else
+    make_due(job, j[2], NOW)
+    answers[i] = 'due'
+  end
+end
+reindex_touched()
+write_counts()
+return answers

@@ -1,0 +1,102 @@
+-- settle: the outcomes of attempts: log, job state, next due time, counters.
+-- A: owner, event_retention, log_retention, log_cap,
+--    items = [{job attempt verdict reason delay rest log failed lane scope}]
+--    verdict  succeeded | retry | failed; or lost (an attempt whose worker died), interrupted (by a drain): both retry
+--    delay    ms until the job is due again    rest  ms for which the whole lane rests
+--    log      JSON of the record without its opening brace: the time is put in front
+-- Answers msgpack {results = [settled | late | stale], more = [lanes that have ready jobs and room]}.
+--   late   the lease had passed to another process, yet a success still ended the job
+--   stale  the job was not this process's any more: only the log was kept
+
+local function add_to(index, member)
+  redis.call('ZADD', index, NOW, member)
+end
+
+local function write_log(item)
+  local member = item.job .. ':' .. item.attempt
+  local key = P .. 'log:' .. member
+  redis.call('SET', key, '{"created_at":' .. string.format('%.0f', NOW) .. ',' .. item.log, 'PX', A.log_retention)
+  add_to(P .. 'logs:store:' .. item.scope, member)
+  add_to(P .. 'logs:integration:' .. item.lane, member)
+  if item.failed then
+    add_to(P .. 'logs:failures:' .. item.scope, member)
+  else
+    redis.call('ZREM', P .. 'logs:failures:' .. item.scope, member)
+  end
+end
+
+-- Bounded: what one call appends is at most what one call removes, twice over.
+local TRIM = 400
+local function trim(index, drop)
+  redis.call('PEXPIRE', index, A.log_retention)
+  local old = redis.call('ZRANGE', index, '-inf', NOW - A.log_retention, 'BYSCORE', 'LIMIT', 0, TRIM)
+  if #old > 0 then redis.call('ZREMRANGEBYRANK', index, 0, #old - 1) end
+  local excess = math.min(redis.call('ZCARD', index) - A.log_cap, TRIM)
+  if excess > 0 then
+    if drop then
+      for _, member in ipairs(redis.call('ZRANGE', index, 0, excess - 1)) do redis.call('DEL', P .. 'log:' .. member) end
+    end
+    redis.call('ZREMRANGEBYRANK', index, 0, excess - 1)
+  end
+end
+
+local results, scopes, lanes = {}, {}, {}
+for i, item in ipairs(A.items) do
+  local key = P .. 'job:' .. item.job
+  local j = redis.call('HMGET', key, 'state', 'owner', 'attempts', 'base', 'event', 'lane')
+  local state, owner, attempts, base, ref, lane = j[1], j[2], num(j[3]), num(j[4]), j[5], item.lane
+  local mine = state == 'pending' and owner == A.owner and attempts == item.attempt
+  -- A process that was taken for dead may still report what really happened; its loss must not overwrite that.
+  if mine or item.verdict ~= 'lost' then
+    write_log(item)
+    scopes[item.scope] = true
+    lanes[lane] = true
+  end
+  if mine then
+    unlease(item.job, lane, A.owner)
+    touch(lane)
+    if item.verdict == 'succeeded' or item.verdict == 'failed' then
+      end_job(item.job, ref, item.verdict, item.reason)
+    else
+      local due = NOW + item.delay
+      local deadline = num(redis.call('ZSCORE', P .. 'pending', item.job))
+      if due > deadline then
+        end_job(item.job, ref, 'failed', 'deadline')
+      else
+        if item.verdict == 'lost' then
+          redis.call('HINCRBY', key, 'lost', 1)
+          count('lost')
+        end
+        redis.call('HSET', key, 'owner', '')
+        make_due(item.job, lane, due)
+      end
+    end
+    if item.rest > 0 then
+      local rest = num(redis.call('HGET', P .. 'lane:' .. lane, 'rest_until'))
+      if redis.call('EXISTS', P .. 'lane:' .. lane) == 1 and NOW + item.rest > rest then
+        redis.call('HSET', P .. 'lane:' .. lane, 'rest_until', NOW + item.rest)
+      end
+    end
+    results[i] = 'settled'
+  elseif state == 'pending' and item.verdict == 'succeeded' and item.attempt > base then
+    if owner and owner ~= '' then unlease(item.job, lane, owner) end
+    redis.call('ZREM', P .. 'lane:' .. lane .. ':due', item.job)
+    touch(lane)
+    end_job(item.job, ref, 'succeeded', '')
+    results[i] = 'late'
+  else
+    results[i] = 'stale'
+  end
+end
+for scope in pairs(scopes) do
+  trim(P .. 'logs:store:' .. scope, true)
+  trim(P .. 'logs:failures:' .. scope, false)
+end
+reindex_touched()
+local more = {}
+for lane in pairs(lanes) do
+  trim(P .. 'logs:integration:' .. lane, false)
+  if wants_service(lane) then more[#more + 1] = lane end
+end
+write_counts()
+return cmsgpack.pack({ results = results, more = more })

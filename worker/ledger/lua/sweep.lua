@@ -1,0 +1,32 @@
+-- sweep: what is overdue, to be announced; costs what is due, not what is stored.
+-- A: announce, limit
+-- Announcing moves the score forward, so that at most one wake-up for each is under way.
+-- Answers msgpack {events = [{id tries}], lanes = [{id tries}], wait = ms until the next is due, or -1}.
+local function put_off(tries)
+  return NOW + A.announce * math.min(2 ^ (tries - 1), 4)
+end
+local reply = { events = {}, lanes = {}, wait = -1 }
+for _, ref in ipairs(redis.call('ZRANGE', P .. 'inbox', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, A.limit)) do
+  local tries = 1
+  if redis.call('EXISTS', P .. 'event:' .. ref) == 1 then
+    tries = redis.call('HINCRBY', P .. 'event:' .. ref, 'announced', 1)
+  end
+  redis.call('ZADD', P .. 'inbox', put_off(tries), ref)
+  reply.events[#reply.events + 1] = { id = ref, tries = tries }
+end
+for _, id in ipairs(redis.call('ZRANGE', P .. 'lanes', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, A.limit)) do
+  if redis.call('EXISTS', P .. 'lane:' .. id) == 1 then
+    local tries = redis.call('HINCRBY', P .. 'lane:' .. id, 'announced', 1)
+    redis.call('HSET', P .. 'lane:' .. id, 'announced_until', put_off(tries))
+    reply.lanes[#reply.lanes + 1] = { id = id, tries = tries }
+  end
+  reindex(id)
+end
+for _, index in ipairs({ 'inbox', 'lanes' }) do
+  local head = redis.call('ZRANGE', P .. index, 0, 0, 'WITHSCORES')
+  if head[1] then
+    local wait = math.max(0, tonumber(head[2]) - NOW)
+    if reply.wait < 0 or wait < reply.wait then reply.wait = wait end
+  end
+end
+return cmsgpack.pack(reply)

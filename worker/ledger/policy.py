@@ -1,0 +1,53 @@
+"""What the ledger is told by the settings."""
+
+from dataclasses import dataclass
+
+from config.settings import Settings
+
+#: No script call touches more jobs than this: a call is to stay well under 10 ms.
+MAX_JOBS_PER_CALL = 200
+#: Jobs that the hot scripts touch at once. A call of 100 takes 2-4 ms.
+JOBS_PER_CALL = 100
+#: Ids in one announcement or message.
+MAX_IDS_PER_MESSAGE = 200
+#: A reply carries at most about this many bytes of raw events, so that 200 large ones do not come at once.
+REPLY_BYTE_BUDGET = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPolicy:
+    """Limits and durations of the ledger; durations in milliseconds, because its clock counts those."""
+
+    lease: int = 15_000
+    announce: int = 2_000
+    event_retention: int = 24 * 3_600_000
+    log_retention: int = 3 * 24 * 3_600_000
+    log_cap: int = 100_000
+    job_deadline: int = 7 * 24 * 3_600_000
+    lane_backlog: int = 1_000_000
+    lane_cap: int = 50
+    rejected_cap: int = 1_000
+    wait_replicas: int = 0
+    #: Share of `maxmemory` above which events are refused.
+    memory_high_water: float = 0.85
+
+    @classmethod
+    def of(cls, settings: Settings) -> "LedgerPolicy":
+        """The policy that the settings ask for."""
+        return cls(
+            lease=_ms(settings.lease_seconds),
+            announce=_ms(settings.announce_seconds),
+            event_retention=_ms(settings.event_retention),
+            log_retention=_ms(settings.log_retention),
+            log_cap=settings.log_cap,
+            job_deadline=_ms(settings.job_deadline),
+            lane_backlog=settings.lane_backlog,
+            lane_cap=settings.lane_cap,
+            rejected_cap=settings.rejected_cap,
+            wait_replicas=settings.ledger_wait_replicas,
+            memory_high_water=settings.memory_high_water,
+        )
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

@@ -1,0 +1,115 @@
+"""The registry of integrations: written by people, read by every worker as versioned snapshots."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from worker.events import Scope
+from worker.integrations import Integration
+from worker.ledger.store import Store
+from worker.matching import Snapshot
+
+#: Deletions that a scope remembers for snapshots that have not heard of them.
+TOMBSTONES = 1_000
+
+
+class RevisionConflict(Exception):
+    """Somebody else changed the integration in between."""
+
+
+class _Document(msgspec.Struct):
+    name: str
+    integration_type: str
+    observes: tuple[str, ...]
+    configuration: dict[str, Any]
+    org_id: str | None = None
+    store_id: str | None = None
+    description: str = ""
+
+
+class Registry:
+    """The integrations of the ledger."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def put(self, integration: Integration, expect: int | None = None) -> int:
+        """Creates or updates; answers the new revision.
+
+        `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another.
+        """
+        scope = integration.scope
+        document = _Document(
+            integration.name,
+            integration.integration_type,
+            integration.observes,
+            dict(integration.configuration),
+            scope.org_id,
+            scope.store_id,
+            integration.description,
+        )
+        revision = await self._store.run_confirmed(
+            "put_integration",
+            id=integration.id,
+            scope=scope.key,
+            doc=msgspec.json.encode(document).decode(),
+            enabled=int(integration.enabled),
+            reason=integration.disabled_reason,
+            cap=self._store.policy.lane_cap,
+            expect=-1 if expect is None else expect,
+        )
+        if revision < 0:
+            raise RevisionConflict(f"integration {integration.id} was changed by somebody else in between")
+        return int(revision)
+
+    async def get(self, integration_ids: Sequence[str]) -> list[Integration]:
+        """The integrations that exist, in the order given."""
+        rows = await self._store.hashes([f"integration:{each}" for each in integration_ids])
+        return [_integration(each, row) for each, row in zip(integration_ids, rows, strict=True) if row]
+
+    async def listing(self, scope: Scope, offset: int, limit: int) -> list[Integration]:
+        """A scope's integrations, the newest first."""
+        return await self.get(await self._store.newest(f"scope:{scope.key}:list", offset, limit))
+
+    async def disable(self, integration_id: str, reason: str) -> None:
+        """Disables it and records why; its lane is held, and what it owes stays owed. Repeating is safe."""
+        await self._store.run("disable", id=integration_id, reason=reason)
+
+    async def delete(self, integration_id: str) -> bool:
+        """Deletes it; what its lane owes is cancelled by the sweeps that follow. False where there was none."""
+        return bool(await self._store.run("delete_integration", id=integration_id, tombstones=TOMBSTONES))
+
+    async def refresh(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot at the registry's present version; only what changed since is read."""
+        key = f"scope:{snapshot.scope.key}"
+        # The version is read first: what changes after that is read now and again at the next refresh.
+        state = (await self._store.hashes([key], "version", "floor"))[0]
+        version, floor = int(state.get("version", 0)), int(state.get("floor", 0))
+        since = snapshot.version
+        if since < floor or since > version:
+            snapshot, since = Snapshot(snapshot.scope), 0
+        if since == version:
+            return snapshot
+        changes = await self._store.call("zrange", f"{key}:changes", f"({since}", "+inf", byscore=True)
+        ids = [each.decode() for each in changes]
+        found = await self.get(ids)
+        return snapshot.updated(version, found, set(ids) - {each.id for each in found})
+
+
+def _integration(integration_id: str, row: dict[str, str]) -> Integration:
+    document = msgspec.json.decode(row["doc"], type=_Document)
+    return Integration(
+        id=integration_id,
+        scope=Scope(document.org_id, document.store_id),
+        name=document.name,
+        integration_type=document.integration_type,
+        observes=document.observes,
+        configuration=document.configuration,
+        description=document.description,
+        enabled=row["enabled"] == "1",
+        disabled_reason=row.get("reason", ""),
+        created_at=int(row["created_at"]),
+        updated_at=int(row["updated_at"]),
+        revision=int(row["revision"]),
+    )

@@ -1,0 +1,34 @@
+"""The ledger's Lua scripts: loaded from `lua/`, each behind the shared `_lib.lua`, called by digest.
+
+Arguments and most answers are msgpack: one argument instead of a thousand, and names instead of positions.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+
+#: What is owed goes on at the store's memory limit; only taking on more is refused there.
+_NEEDS_MEMORY = frozenset({"accept", "open", "put_integration", "reject", "redeliver"})
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script's whole source, and the digest by which the store knows it."""
+
+    name: str
+    source: bytes
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # SHA-1 is how Redis names scripts; it protects nothing here.
+        object.__setattr__(self, "digest", sha1(self.source, usedforsecurity=False).hexdigest())
+
+
+@cache
+def script(name: str) -> Script:
+    """The script in `lua/<name>.lua`."""
+    folder = files(__package__) / "lua"
+    flags = "" if name in _NEEDS_MEMORY else " flags=allow-oom"
+    parts = (f"#!lua{flags}", (folder / "_lib.lua").read_text(), (folder / f"{name}.lua").read_text())
+    return Script(name, "\n".join(parts).encode())

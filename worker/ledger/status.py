@@ -1,0 +1,108 @@
+"""What the ledger says of itself: the balance of its counters, and the lanes that have work."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from worker.ledger.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """A lane that has work. Times are milliseconds."""
+
+    integration_id: str
+    due: int
+    leased: int
+    held: bool
+    #: How long the oldest due job has been due; negative where it is due only later.
+    oldest_due_age: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStatus:
+    """The ledger at one moment."""
+
+    counters: Mapping[str, int]
+    inbox: int
+    #: How long the event that is announced next has been overdue (ms); negative where none is.
+    inbox_overdue: int
+    pending: int
+    processes: int
+    lanes: tuple[LaneStatus, ...]
+    #: Lanes that have work, of which `lanes` may show only the first.
+    lanes_total: int
+    rejected: int
+    memory_used: int
+    memory_limit: int
+
+    def counter(self, name: str) -> int:
+        """A counter that the scripts keep; 0 where nothing was counted yet."""
+        return self.counters.get(name, 0)
+
+    @property
+    def events_balance(self) -> int:
+        """accepted - (inbox + unmatched + matched + set aside): 0, or an event was lost (invariant 1)."""
+        accounted = self.inbox + sum(map(self.counter, ("unmatched", "matched", "set_aside")))
+        return self.counter("accepted") - accounted
+
+    @property
+    def jobs_balance(self) -> int:
+        """opened + reopened - (succeeded + failed + cancelled + pending): 0, or a job was lost (invariant 1)."""
+        ended = sum(map(self.counter, ("succeeded", "failed", "cancelled")))
+        return self.counter("opened") + self.counter("reopened") - ended - self.pending
+
+
+class Status:
+    """Reads of the whole ledger; each costs what has work, not what is stored."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def read(self, lanes: int = 50) -> LedgerStatus:
+        """The ledger now, with at most so many lanes: those that have waited longest, then the held ones."""
+        head = await self._store.atomically(
+            ("hgetall", "counters"),
+            ("zcard", "inbox"),
+            ("zrange", "inbox", 0, 0, "WITHSCORES"),
+            ("zcard", "pending"),
+            ("zcard", "owners"),
+            ("zrange", "lanes", 0, lanes - 1),
+            ("smembers", "held"),
+            ("llen", "rejected"),
+            ("zcard", "lanes"),
+        )
+        counters, inbox, first, pending, owners, indexed, held, rejected, total = head
+        now = await self._store.now()
+        info = await self._store.memory()
+        listed = list(dict.fromkeys([*indexed, *held]))[:lanes]
+        return LedgerStatus(
+            counters={name.decode(): int(value) for name, value in counters.items()},
+            inbox=inbox,
+            inbox_overdue=now - int(first[0][1]) if first else -1,
+            pending=pending,
+            processes=owners,
+            lanes=await self._lanes([each.decode() for each in listed], {each.decode() for each in held}, now),
+            lanes_total=total + len(held),
+            rejected=rejected,
+            memory_used=int(info["used_memory"]),
+            memory_limit=int(info["maxmemory"]),
+        )
+
+    async def _lanes(self, ids: list[str], held: set[str], now: int) -> tuple[LaneStatus, ...]:
+        if not ids:
+            return ()
+        commands = [
+            command
+            for each in ids
+            for command in (
+                ("zcard", f"lane:{each}:due"),
+                ("scard", f"lane:{each}:leased"),
+                ("zrange", f"lane:{each}:due", 0, 0, "WITHSCORES"),
+            )
+        ]
+        found = await self._store.atomically(*commands)
+        rows = zip(ids, found[0::3], found[1::3], found[2::3], strict=True)
+        return tuple(
+            LaneStatus(each, due, leased, each in held, now - int(first[0][1]) if first else -1)
+            for each, due, leased, first in rows
+        )

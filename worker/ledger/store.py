@@ -1,0 +1,260 @@
+"""Connections to the store, and calls of its scripts: asynchronous for the worker, synchronous for producers."""
+
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+
+from worker.ledger.errors import LedgerFormatError, LedgerFull, LedgerUnavailable, mapped
+from worker.ledger.policy import LedgerPolicy
+from worker.ledger.scripts import script
+
+#: The ledger's format; a process refuses one that is newer.
+FORMAT = 1
+#: The oldest server whose scripts have flags.
+OLDEST_SERVER = (7, 0)
+#: A store that says nothing for so long is taken for unavailable (seconds).
+SOCKET_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 2.0
+#: How long an answer waits for replicas (ms).
+REPLICA_WAIT = 1000
+#: The store's memory is looked at once in so many seconds.
+MEMORY_SAMPLE_SECONDS = 1.0
+
+# Arguments hold text, never bytes: the cmsgpack of Redis 7 does not know msgpack's binary types.
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode()
+
+
+def address_of(url: str) -> str:
+    """Where a store is, without its password."""
+    parts = urlsplit(url)
+    return parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+
+
+class _Common:
+    def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
+        self.address = address_of(url)
+        self.prefix = f"edw:{{{shard}}}:"
+        self.policy = policy
+        self._sampled_at = -MEMORY_SAMPLE_SECONDS
+        self._over_water = ""
+
+    def key(self, name: str) -> str:
+        """A key's full name."""
+        return self.prefix + name
+
+    def _memory_is_due(self) -> bool:
+        return monotonic() - self._sampled_at >= MEMORY_SAMPLE_SECONDS
+
+    def _note_memory(self, info: Mapping[str, Any]) -> None:
+        self._sampled_at = monotonic()
+        used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+        share = used / limit if limit else 0.0
+        self._over_water = ""
+        if share > self.policy.memory_high_water:
+            self._over_water = (
+                f"the store at {self.address} uses {share:.0%} of its memory limit; events are accepted again "
+                f"below {self.policy.memory_high_water:.0%}"
+            )
+
+    def _refuse_over_water(self) -> None:
+        if self._over_water:
+            raise LedgerFull(self._over_water)
+
+    def _check_replicas(self, reached: int) -> None:
+        wanted = self.policy.wait_replicas
+        if reached < wanted:
+            raise LedgerUnavailable(f"only {reached} of {wanted} replicas confirmed the write within {REPLICA_WAIT} ms")
+
+    def _check_server(self, info: Mapping[str, Any], written: int) -> None:
+        version = str(info.get("valkey_version") or info.get("redis_version"))
+        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
+            raise LedgerFormatError(f"the store at {self.address} is version {version}; 7.0 or later is needed")
+        if written > FORMAT:
+            raise LedgerFormatError(
+                f"the ledger at {self.address} has format {written}, and this version knows {FORMAT}: update this process"
+            )
+
+
+class Store(_Common):
+    """The asynchronous connection of a worker, the API or the command line."""
+
+    def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
+        super().__init__(url, shard, policy)
+        # A lost reply must be known to the caller, who alone can tell whether to ask again.
+        self.client = redis.asyncio.Redis.from_url(
+            url,
+            socket_timeout=SOCKET_TIMEOUT,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            retry=AsyncRetry(NoBackoff(), 0),
+        )
+
+    async def open(self) -> None:
+        """Checks that the store answers and that its ledger is one this version understands."""
+        with mapped(self.address):
+            info = await self.client.info("server")
+            written = await self.client.hget(self.key("meta"), "format")
+            if written is None:
+                await self.client.hset(self.key("meta"), "format", str(FORMAT))
+        self._check_server(info, int(written or FORMAT))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self.client.aclose()
+
+    async def run(self, name: str, **arguments: object) -> Any:
+        """Calls a script with its named arguments; answers what it answers, msgpack undecoded."""
+        called = script(name)
+        packed = _encode(arguments)
+        with mapped(self.address):
+            try:
+                return await self.client.evalsha(called.digest, 1, self.prefix, packed)
+            except NoScriptError:
+                return await self.client.eval(called.source, 1, self.prefix, packed)
+
+    async def refuse_over_water(self) -> None:
+        """Raises LedgerFull where the store's memory is above the high-water mark."""
+        if self._memory_is_due():
+            with mapped(self.address):
+                self._note_memory(await self.client.info("memory"))
+        self._refuse_over_water()
+
+    async def call(self, command: str, key: str, *arguments: object, **options: object) -> Any:
+        """One plain command on one of the ledger's keys."""
+        with mapped(self.address):
+            return await getattr(self.client, command)(self.key(key), *arguments, **options)
+
+    async def call_many(self, command: str, keys: Sequence[str]) -> Any:
+        """One plain command on several of the ledger's keys."""
+        with mapped(self.address):
+            return await getattr(self.client, command)([self.key(key) for key in keys])
+
+    async def atomically(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Several commands, (name, key, arguments …) each, as of one moment."""
+        pipe = self.client.pipeline(transaction=True)
+        for name, key, *arguments in commands:
+            pipe.execute_command(name.upper(), self.key(key), *arguments)
+        with mapped(self.address):
+            return list(await pipe.execute())
+
+    async def hashes(self, keys: Sequence[str], *fields: str) -> list[dict[str, str]]:
+        """Hashes (or only the named fields of them) in one round trip; {} for one that is not there."""
+        if not keys:
+            return []
+        pipe = self.client.pipeline(transaction=False)
+        for key in keys:
+            if fields:
+                pipe.hmget(self.key(key), list(fields))
+            else:
+                pipe.hgetall(self.key(key))
+        with mapped(self.address):
+            found = await pipe.execute()
+        if fields:
+            found = [{f: v for f, v in zip(fields, row, strict=True) if v is not None} for row in found]
+        return [{_text(name): _text(value) for name, value in row.items()} for row in found]
+
+    async def scores(self, members: Sequence[tuple[str, str]]) -> list[float | None]:
+        """Scores of (sorted set, member) in one round trip; None for one that is not there."""
+        if not members:
+            return []
+        pipe = self.client.pipeline(transaction=False)
+        for key, member in members:
+            pipe.zscore(self.key(key), member)
+        with mapped(self.address):
+            return list(await pipe.execute())
+
+    async def newest(self, index: str, offset: int, limit: int) -> list[str]:
+        """A page of a time-scored index, the newest first."""
+        found = await self.call("zrevrange", index, offset, offset + limit - 1)
+        return [member.decode() for member in found]
+
+    async def now(self) -> int:
+        """The store's clock, in milliseconds."""
+        with mapped(self.address):
+            seconds, micros = await self.client.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def memory(self) -> Mapping[str, Any]:
+        """The store's own account of its memory."""
+        with mapped(self.address):
+            return dict(await self.client.info("memory"))
+
+    async def run_confirmed(self, name: str, **arguments: object) -> Any:
+        """run(), and as many replicas as the settings ask for have it before this answers."""
+        if not self.policy.wait_replicas:
+            return await self.run(name, **arguments)
+        # WAIT speaks of its own connection's writes, so both travel on one.
+        pipe = self.client.pipeline(transaction=False)
+        pipe.eval(script(name).source, 1, self.prefix, _encode(arguments))
+        pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
+        with mapped(self.address):
+            answer, reached = await pipe.execute()
+        self._check_replicas(reached)
+        return answer
+
+
+class SyncStore(_Common):
+    """The same for callers without an event loop."""
+
+    def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
+        super().__init__(url, shard, policy)
+        self.client = redis.Redis.from_url(
+            url,
+            socket_timeout=SOCKET_TIMEOUT,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def open(self) -> None:
+        """As Store.open()."""
+        with mapped(self.address):
+            info = self.client.info("server")
+            written = self.client.hget(self.key("meta"), "format")
+            if written is None:
+                self.client.hset(self.key("meta"), "format", str(FORMAT))
+        self._check_server(info, int(written or FORMAT))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.client.close()
+
+    def run(self, name: str, **arguments: object) -> Any:
+        """As Store.run()."""
+        called = script(name)
+        packed = _encode(arguments)
+        with mapped(self.address):
+            try:
+                return self.client.evalsha(called.digest, 1, self.prefix, packed)
+            except NoScriptError:
+                return self.client.eval(called.source, 1, self.prefix, packed)
+
+    def refuse_over_water(self) -> None:
+        """As Store.refuse_over_water()."""
+        if self._memory_is_due():
+            with mapped(self.address):
+                self._note_memory(self.client.info("memory"))
+        self._refuse_over_water()
+
+    def run_confirmed(self, name: str, **arguments: object) -> Any:
+        """As Store.run_confirmed()."""
+        if not self.policy.wait_replicas:
+            return self.run(name, **arguments)
+        pipe = self.client.pipeline(transaction=False)
+        pipe.eval(script(name).source, 1, self.prefix, _encode(arguments))
+        pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
+        with mapped(self.address):
+            answer, reached = pipe.execute()
+        self._check_replicas(reached)
+        return answer

@@ -1,0 +1,141 @@
+"""What producers import: events into the ledger, answered only when it has them.
+
+    with Publisher() as publisher:
+        publisher.publish({"type": "order.paid", "store_id": "…", "data": {"type": "order", "id": "…"}})
+
+A broker that is down, slow or frozen delays no answer: the wake-up for the workers goes out by a thread of its own,
+and is not needed for the delivery.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from celery import Celery
+
+from config.celery import celery_options
+from config.observable_events import load_catalogue
+from config.settings import Settings, load_settings
+from worker.broker import WakeupSender
+from worker.endpoints import find_endpoints
+from worker.events import Event, EventRules, Refusal, parse_event
+from worker.ledger import Acceptance, Ledger, LedgerPolicy
+from worker.ledger.intake import SyncIntake
+from worker.ledger.store import SyncStore
+from worker.wakeups import Wakeups
+
+EventLike = bytes | Mapping[str, Any]
+
+
+class EventRefused(ValueError):
+    """An event is not what an event must be; nothing was written. `refusal` names the field and the reason."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The ledger has the event."""
+
+    id: str
+    #: The id was known already, and nothing happens twice.
+    duplicate: bool = False
+    #: The id was known with other content; the first one stays.
+    differs: bool = False
+
+
+class Publisher:
+    """Publishes events; one for a process, from any thread (the asynchronous calls from one loop).
+
+    Every call raises LedgerFull where the store is above its memory's high-water mark, and LedgerUnavailable where it
+    does not answer: then offering the same events with the same ids again is safe, and nothing happens twice.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings = settings or load_settings()
+        self._endpoints = find_endpoints(settings)
+        self._policy = LedgerPolicy.of(settings)
+        self._rules = EventRules(load_catalogue(settings.observable_keys), settings.event_max_bytes)
+        app = Celery("edw-publisher", set_as_current=False)
+        app.conf.update(celery_options(settings, self._endpoints.broker_url))
+        self._wakeups = Wakeups(WakeupSender(app, settings.shard))
+        self._sync: SyncStore | None = None
+        self._ledger: Ledger | None = None
+
+    def publish(self, event: EventLike) -> Receipt:
+        """Publishes one event: its JSON, or a mapping. Raises EventRefused where it is not acceptable."""
+        return _only(self.publish_many([event]))
+
+    def publish_many(self, events: Iterable[EventLike]) -> list[Receipt | Refusal]:
+        """Publishes many at once; answers for each, in order: a Receipt, or why it was refused. The good ones go."""
+        parsed = self._parse(events)
+        good = [each for each in parsed if isinstance(each, Event)]
+        return self._answers(parsed, good, self._intake().accept(good) if good else [])
+
+    async def apublish(self, event: EventLike) -> Receipt:
+        """publish(), on the running loop."""
+        return _only(await self.apublish_many([event]))
+
+    async def apublish_many(self, events: Iterable[EventLike]) -> list[Receipt | Refusal]:
+        """publish_many(), on the running loop."""
+        parsed = self._parse(events)
+        good = [each for each in parsed if isinstance(each, Event)]
+        if self._ledger is None:
+            self._ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard)
+            await self._ledger.open()
+        return self._answers(parsed, good, await self._ledger.intake.accept(good) if good else [])
+
+    def close(self) -> None:
+        """Lets the last wake-ups go out, for a second at most, and closes the connections."""
+        self._wakeups.close()
+        if self._sync is not None:
+            self._sync.close()
+
+    async def aclose(self) -> None:
+        """close(), for a publisher that was used on a loop."""
+        if self._ledger is not None:
+            await self._ledger.close()
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    def _intake(self) -> SyncIntake:
+        if self._sync is None:
+            sync = SyncStore(self._endpoints.ledger_url, self._settings.shard, self._policy)
+            sync.open()
+            self._sync = sync
+        return SyncIntake(self._sync)
+
+    def _parse(self, events: Iterable[EventLike]) -> list[Event | Refusal]:
+        return [parse_event(event, self._rules) for event in events]
+
+    def _answers(
+        self, parsed: Sequence[Event | Refusal], good: Sequence[Event], accepted: Sequence[Acceptance]
+    ) -> list[Receipt | Refusal]:
+        self._wakeups.events([event.ref for event, answer in zip(good, accepted, strict=True) if answer is Acceptance.NEW])
+        answers = iter(accepted)
+        return [each if isinstance(each, Refusal) else _receipt(each, next(answers)) for each in parsed]
+
+
+def _receipt(event: Event, answer: Acceptance) -> Receipt:
+    return Receipt(event.id, duplicate=answer is not Acceptance.NEW, differs=answer is Acceptance.DIFFERS)
+
+
+def _only(answers: Sequence[Receipt | Refusal]) -> Receipt:
+    (answer,) = answers
+    if isinstance(answer, Refusal):
+        raise EventRefused(answer)
+    return answer

@@ -1,0 +1,205 @@
+"""One asyncio loop in a thread of its own for a worker's whole life; where everything is wired, opened and closed."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import uvloop
+
+from config.settings import Settings
+from deliverers.contract import DelivererOptions
+from deliverers.egress import EgressPolicy
+from deliverers.registry import DelivererRegistry
+from worker.attempts import report
+from worker.backoff import RetryPolicy
+from worker.broker import WakeupSender
+from worker.delivery import Deliveries
+from worker.directory import Directory
+from worker.dispatch import Dispatch
+from worker.door import TaskDoor
+from worker.endpoints import find_endpoints
+from worker.events import EventRules
+from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
+from worker.secrets import SecretsBox
+from worker.sweeper import Sweeper
+from worker.wakeups import Wakeups
+from config.observable_events import load_catalogue
+
+_log = structlog.get_logger("edw.runtime")
+
+#: While the store does not answer at the start: the first pause, the longest, and how often it is said again (seconds).
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 5.0
+SAY_AGAIN_SECONDS = 30.0
+
+
+class RuntimeStopped(Exception):
+    """The runtime is closed, or never was open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What tasks may call."""
+
+    door: TaskDoor
+    dispatch: Dispatch
+    deliveries: Deliveries
+    sweeper: Sweeper
+
+
+class Runtime:
+    """The loop thread of one worker process."""
+
+    def __init__(self, settings: Settings, send_wakeup: Callable[[str, Any], None]) -> None:
+        self._settings = settings
+        self._wakeups = Wakeups(send_wakeup)
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="edw-runtime", daemon=True)
+        self._rooms: asyncio.Future[Rooms] = self._loop.create_future()
+        self._stopping = asyncio.Event()
+
+    def start(self) -> None:
+        """Starts the thread; the rooms open in it as soon as the ledger answers."""
+        self._thread.start()
+
+    def call(self, work: Callable[[Rooms], Awaitable[Any]]) -> Any:
+        """Runs `work` on the loop, from another thread, and answers what it answers. Raises RuntimeStopped."""
+        if not self._thread.is_alive():
+            raise RuntimeStopped
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(self._work(work), self._loop)
+        try:
+            return future.result()
+        except CancelledError:
+            raise RuntimeStopped from None
+
+    def stop_claiming(self) -> None:
+        """Lets the process finish what it has, and take no more. Safe in a signal handler."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop_claiming)
+
+    def stop(self) -> None:
+        """Drains, settles, closes; answers when the thread has ended."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+
+    async def _work(self, work: Callable[[Rooms], Awaitable[Any]]) -> Any:
+        return await work(await asyncio.shield(self._rooms))
+
+    def _stop_claiming(self) -> None:
+        if self._rooms.done():
+            self._rooms.result().deliveries.stop_claiming()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
+                runner.run(self._live())
+            except Exception:
+                _log.exception("runtime failed")
+
+    async def _live(self) -> None:
+        settings = self._settings
+        ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
+        types = DelivererRegistry.load()
+        options = deliverer_options(settings)
+        deliverers = {kind: types.create(kind, options) for kind in types.types}
+        try:
+            if not await self._reach(ledger):
+                return
+            for deliverer in deliverers.values():
+                await deliverer.open()
+            directory = Directory(ledger, types, deliverers, SecretsBox(settings.secrets_keys))
+            deliveries = Deliveries(
+                ledger.jobs,
+                ledger.registry,
+                directory,
+                RetryPolicy(settings.retry_schedule),
+                report,
+                settings.max_in_flight,
+                settings.webhook_timeout,
+            )
+            dispatch = Dispatch(ledger, directory, deliveries)
+            rules = EventRules(load_catalogue(settings.observable_keys), settings.event_max_bytes)
+            sweeper = Sweeper(ledger, dispatch, deliveries, self._wakeups, settings.sweep_seconds)
+            deliveries.open()
+            sweeper.open()
+            self._rooms.set_result(Rooms(TaskDoor(ledger, dispatch, rules), dispatch, deliveries, sweeper))
+            _log.info("worker ready", ledger=ledger.address, owner=ledger.owner, types=types.types)
+            await self._stopping.wait()
+            await sweeper.close()
+            await deliveries.drain(settings.drain_seconds)
+            await sweeper.retire()
+            _log.info("worker drained", unsettled=deliveries.in_flight)
+        finally:
+            self._wakeups.close()
+            for deliverer in deliverers.values():
+                await deliverer.close()
+            await ledger.close()
+
+    async def _reach(self, ledger: Ledger) -> bool:
+        """Waits until the ledger answers; False where the process is to stop first."""
+        pause, said = FIRST_PAUSE, 0.0
+        while not self._stopping.is_set():
+            try:
+                await ledger.open()
+            except LedgerUnavailable as error:
+                if self._loop.time() - said > SAY_AGAIN_SECONDS or not said:
+                    said = self._loop.time()
+                    _log.warning("waiting for the ledger", why=str(error))
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._stopping.wait()
+                except TimeoutError:
+                    pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                return True
+        return False
+
+
+def deliverer_options(settings: Settings) -> DelivererOptions:
+    """What every deliverer of this process is given."""
+    return DelivererOptions(
+        timeout=settings.webhook_timeout,
+        read_limit=settings.webhook_read_limit,
+        keep_limit=settings.log_body_limit,
+        egress=EgressPolicy(settings.egress_allow),
+        tls_ca_file=str(settings.tls_ca_file) if settings.tls_ca_file else None,
+    )
+
+
+_runtime: Runtime | None = None
+
+
+def start(settings: Settings) -> None:
+    """Starts this process's runtime."""
+    global _runtime  # noqa: PLW0603  (Celery's tasks are functions: what they use is the process's own)
+    from worker.app import app
+
+    _runtime = Runtime(settings, WakeupSender(app, settings.shard))
+    _runtime.start()
+
+
+def stop_claiming() -> None:
+    """Has this process's runtime take no more."""
+    if _runtime is not None:
+        _runtime.stop_claiming()
+
+
+def stop() -> None:
+    """Drains and closes this process's runtime."""
+    global _runtime  # noqa: PLW0603  (as above)
+    if _runtime is not None:
+        _runtime.stop()
+        _runtime = None
+
+
+def call(work: Callable[[Rooms], Awaitable[Any]]) -> Any:
+    """Runs `work` on this process's loop. Raises RuntimeStopped where none is open."""
+    if _runtime is None:
+        raise RuntimeStopped
+    return _runtime.call(work)

@@ -1,0 +1,62 @@
+"""Secrets at rest: sealed before they reach the ledger, opened only in the process that delivers.
+
+A sealed value is a string that starts with `sealed:`; the rest is a Fernet token (AES-128-CBC and HMAC-SHA256).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from pydantic import SecretStr
+
+_PREFIX = "sealed:"
+
+
+class SecretsError(Exception):
+    """A secret can be neither stored nor read with the keys at hand."""
+
+
+class SecretsBox:
+    """Seals and opens the secret fields of a configuration with the keys of `EDW_SECRETS_KEYS`, the newest first."""
+
+    def __init__(self, keys: Iterable[SecretStr] = ()) -> None:
+        fernets = [Fernet(key.get_secret_value()) for key in keys]
+        self._fernet = MultiFernet(fernets) if fernets else None
+
+    def seal(self, configuration: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+        """The configuration with the named fields sealed. Raises SecretsError where there is no key to do it with."""
+        return self._apply(configuration, fields, self._seal)
+
+    def open(self, configuration: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+        """The configuration as it was before seal(). Raises SecretsError where no key fits."""
+        return self._apply(configuration, fields, self._open)
+
+    @staticmethod
+    def _apply(configuration: Mapping[str, Any], fields: Iterable[str], change: Callable[[str], str]) -> dict[str, Any]:
+        changed = dict(configuration)
+        for field in fields:
+            match changed.get(field):
+                case str() as value:
+                    changed[field] = change(value)
+                case list() as values:
+                    changed[field] = [change(value) for value in values]
+        return changed
+
+    def _seal(self, value: str) -> str:
+        if self._fernet is None:
+            raise SecretsError(
+                "EDW_SECRETS_KEYS is not set, and no secret is stored in the clear. Make a key with\n"
+                '  python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"\n'
+                "and give it to every process of the fleet."
+            )
+        return _PREFIX + self._fernet.encrypt(value.encode()).decode()
+
+    def _open(self, value: str) -> str:
+        if not value.startswith(_PREFIX):
+            raise SecretsError("a secret in the ledger is not sealed")
+        if self._fernet is None:
+            raise SecretsError("EDW_SECRETS_KEYS is not set, so the secrets in the ledger cannot be read")
+        try:
+            return self._fernet.decrypt(value.removeprefix(_PREFIX)).decode()
+        except InvalidToken:
+            raise SecretsError("none of the keys in EDW_SECRETS_KEYS opens a secret in the ledger") from None

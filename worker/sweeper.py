@@ -1,0 +1,143 @@
+"""What the timer does in every worker: heartbeat, announcing, reaping, expiring, and finding strays."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from time import monotonic
+
+import structlog
+
+from worker.delivery import Deliveries
+from worker.dispatch import Dispatch
+from worker.ledger import Ledger, LedgerError
+from worker.ledger.policy import JOBS_PER_CALL
+from worker.ledger.store import SOCKET_TIMEOUT
+from worker.wakeups import Wakeups
+
+_log = structlog.get_logger("edw.sweeper")
+
+#: A sweep is never nearer to the last one than this (seconds).
+SHORTEST_PAUSE = 0.02
+#: The heartbeat, in parts of a lease: two may fail before others take this process for dead.
+BEATS_PER_LEASE = 3
+#: A lease that this process does not know of was won by a call whose reply was lost; no reply comes after so long.
+STRAY_SECONDS = 2 * SOCKET_TIMEOUT
+
+
+class Sweeper:
+    """The timers of one worker process."""
+
+    def __init__(
+        self, ledger: Ledger, dispatch: Dispatch, deliveries: Deliveries, wakeups: Wakeups, sweep_seconds: float
+    ) -> None:
+        self._ledger = ledger
+        self._dispatch = dispatch
+        self._deliveries = deliveries
+        self._wakeups = wakeups
+        lease = ledger.policy.lease / 1000
+        # Reaping takes a gap of half a lease between sweeps for an absence of the store, so sweeps come oftener.
+        self._pause = min(sweep_seconds, lease / 5)
+        self._beat = lease / BEATS_PER_LEASE
+        self._strays: dict[str, float] = {}
+        self._timers: list[asyncio.Task[None]] = []
+        #: When the last sweep was over (monotonic seconds).
+        self.swept_at = monotonic()
+        self._silent = False
+
+    def open(self) -> None:
+        """Starts the timers, on the running loop."""
+        self._timers = [
+            asyncio.create_task(self._for_ever(self._renew, self._beat)),
+            asyncio.create_task(self._for_ever(self._sweep, self._pause)),
+            asyncio.create_task(self._for_ever(self._reap, self._pause)),
+        ]
+
+    async def close(self) -> None:
+        """Stops the timers; the heartbeat goes on until retire()."""
+        await self._cancel(self._timers[1:])
+        self._timers = self._timers[:1]
+
+    async def retire(self) -> None:
+        """Stops the heartbeat and leaves the fleet."""
+        await self._cancel(self._timers)
+        try:
+            await self._ledger.fleet.retire()
+        except LedgerError as error:
+            _log.warning("not retired", why=str(error))
+
+    @staticmethod
+    async def _cancel(timers: Iterable[asyncio.Task[None]]) -> None:
+        timers = list(timers)
+        for timer in timers:
+            timer.cancel()
+        await asyncio.gather(*timers, return_exceptions=True)
+
+    async def _for_ever(self, step: Callable[[], Awaitable[float | None]], pause: float) -> None:
+        """Takes a step, then waits for `pause` seconds or for as long as the step said, whichever is shorter."""
+        while True:
+            try:
+                asked = await step()
+                self._heard()
+            except LedgerError as error:
+                asked = None
+                self._unheard(error)
+            except Exception:
+                # A timer that dies would strand everything that waits for it.
+                asked = None
+                _log.exception("sweep failed")
+            await asyncio.sleep(pause if asked is None else max(SHORTEST_PAUSE, min(pause, asked)))
+
+    def _unheard(self, error: LedgerError) -> None:
+        if not self._silent:
+            self._silent = True
+            _log.warning("ledger away", why=str(error))
+
+    def _heard(self) -> None:
+        if self._silent:
+            self._silent = False
+            _log.info("ledger back")
+
+    async def _renew(self) -> None:
+        if not await self._ledger.fleet.renew():
+            _log.info("joined the fleet", owner=self._ledger.owner)
+        self._deliveries.cut_off_overdue()
+        await self._give_back_strays()
+
+    async def _sweep(self) -> float | None:
+        found = await self._ledger.fleet.sweep()
+        self.swept_at = monotonic()
+        first_events = [each.id for each in found.events if each.tries <= 1]
+        first_lanes = [each.id for each in found.lanes if each.tries <= 1]
+        self._wakeups.events(first_events)
+        self._wakeups.lanes(first_lanes)
+        # A wake-up that got nowhere: the broker may be dead, so this process helps itself, or tells the others again.
+        events = [each.id for each in found.events if each.tries > 1]
+        lanes = [each.id for each in found.lanes if each.tries > 1]
+        if self._deliveries.room:
+            self._deliveries.serve(lanes)
+            if events:
+                await self._dispatch.observe(events)
+        else:
+            self._wakeups.events(events)
+            self._wakeups.lanes(lanes)
+        return found.wait / 1000 if found.wait >= 0 else None
+
+    async def _reap(self) -> float | None:
+        lost = await self._ledger.fleet.seize()
+        if lost:
+            _log.warning("attempts lost with their worker", attempts=len(lost))
+            self._deliveries.lose(lost)
+        ended = await self._ledger.fleet.expire()
+        if ended:
+            _log.warning("jobs ended undelivered", jobs=ended, why="deadline passed or integration deleted")
+        return 0.0 if len(lost) >= JOBS_PER_CALL or ended >= JOBS_PER_CALL else None
+
+    async def _give_back_strays(self) -> None:
+        now = monotonic()
+        unknown = [job for job in await self._ledger.fleet.leases() if not self._deliveries.holds(job)]
+        self._strays = {job: self._strays.get(job, now) for job in unknown}
+        due = [job for job, since in self._strays.items() if now - since > STRAY_SECONDS]
+        if due:
+            jobs = await self._ledger.jobs.get(due)
+            released = await self._ledger.jobs.release([(job.id, job.integration_id, job.attempts) for job in jobs])
+            _log.warning("stray leases given back", jobs=released)
+

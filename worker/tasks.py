@@ -1,0 +1,80 @@
+"""The Celery tasks: `observe` events, `deliver` lanes. They carry wake-ups; the ledger carries the truth.
+
+Both return when the work is safely in the ledger, not when it is delivered.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from celery import Task
+from celery.exceptions import Reject
+
+from worker import runtime
+from worker.app import app
+from worker.broker import MESSAGE_VERSION
+from worker.events import Refusal
+from worker.ledger import LedgerError
+
+_log = structlog.get_logger("edw.tasks")
+
+
+@app.task(name="worker.tasks.observe", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
+def observe(self: Task, *args: Any, **kwargs: Any) -> None:
+    """Opens the jobs of events.
+
+    `event_ids`: references of events in the inbox, as our own producers send them. `events`: whole events, from
+    producers that only speak Celery. Anything else is kept in the rejected list, because nobody waits for an answer.
+    """
+    message = _message(args, kwargs)
+    match message:
+        case {"event_ids": [*refs]} if all(isinstance(ref, str) for ref in refs):
+            _run(_observe, refs)
+        case {"events": [*events]}:
+            _run(lambda rooms, given: rooms.door.take(given, self.request.id), events)
+        case {"v": int(version)} if version > MESSAGE_VERSION:
+            _reject(self, Refusal("v", f"message version {version} is newer than this worker's {MESSAGE_VERSION}"))
+        case _:
+            _reject(self, Refusal("events", 'expected {"events": [ … ]}, a list of events'))
+
+
+@app.task(name="worker.tasks.deliver", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
+def deliver(self: Task, *args: Any, **kwargs: Any) -> None:
+    """Has lanes served that have due jobs: `lane_ids`."""
+    match _message(args, kwargs):
+        case {"lane_ids": [*lanes]} if all(isinstance(lane, str) for lane in lanes):
+            _run(_serve, lanes)
+        case _:
+            _reject(self, Refusal("lane_ids", "expected a list of lanes"))
+
+
+async def _observe(rooms: runtime.Rooms, refs: list[str]) -> None:
+    try:
+        await rooms.dispatch.observe(refs)
+    except LedgerError as error:
+        # A wake-up may be lost: the events are in the inbox, and a sweep will see to them.
+        _log.warning("observed later", events=len(refs), why=str(error))
+
+
+async def _serve(rooms: runtime.Rooms, lanes: list[str]) -> None:
+    rooms.deliveries.serve(lanes)
+
+
+def _message(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
+    """Keyword arguments, or one mapping as the only positional one: both are what "send it {…}" may mean."""
+    if len(args) == 1 and not kwargs and isinstance(args[0], dict):
+        return args[0]
+    return kwargs if not args else {}
+
+
+def _run(work: Any, given: Any) -> None:
+    try:
+        runtime.call(lambda rooms: work(rooms, given))
+    except runtime.RuntimeStopped:
+        # Another worker's, then: an exception of any other kind would acknowledge the message.
+        raise Reject("this worker stops", requeue=True) from None
+
+
+def _reject(task: Task, refusal: Refusal) -> None:
+    given = {"task": task.name, "args": task.request.args, "kwargs": task.request.kwargs}
+    _run(lambda rooms, what: rooms.door.reject(refusal, what, f"task {task.request.id}"), given)
