@@ -9,10 +9,10 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.loaders.app import AppLoader
 from celery.signals import setup_logging, worker_shutdown, worker_shutting_down
-
 from config.celery import celery_options
 from config.logging import configure_logging
 from config.settings import SettingsError, load_settings
+
 from worker import runtime
 from worker.endpoints import NoStoreError, find_endpoints
 
@@ -23,7 +23,8 @@ class _SettingsLoader(AppLoader):
     def read_configuration(self, env: str = "") -> dict[str, Any]:
         try:
             settings = load_settings()
-            return celery_options(settings, find_endpoints(settings).broker_url)
+            options = celery_options(settings, find_endpoints(settings).broker_url)
+            return {**options, "worker_consumer": "worker.consumer:Consumer"}
         except (SettingsError, NoStoreError) as error:
             # What the user reads; a traceback would hide it.
             raise SystemExit(f"error: {error}") from None

@@ -210,12 +210,12 @@ class Deliveries:
             # Expected failures are returned, so this is a bug of a deliverer: ours to mend, and still an attempt.
             _log.exception("deliverer failed", job=claim.job_id, attempt=claim.attempt)
             outcome = Unreachable(f"internal error of the deliverer: {type(error).__name__}")
-        decision = self._decide(claim, target, outcome)
+        decision = self._decide(claim, outcome)
         kind = target.ref.integration_type if isinstance(target, Target) else target.integration_type if target else ""
         self._over.append(Attempt(claim, kind, outcome, decision, perf_counter() - began))
         self._ended.set()
 
-    def _decide(self, claim: Claim, target: Target | NoTarget | None, outcome: Outcome | Interrupted) -> Decision:
+    def _decide(self, claim: Claim, outcome: Outcome | Interrupted) -> Decision:
         if isinstance(outcome, Interrupted):
             return Retry(0.0)
         if claim.event is None:

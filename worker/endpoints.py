@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from config.celery import broker_url_for
 from config.settings import Settings
+
 from worker import embedded
 
 
@@ -30,8 +31,8 @@ def find_endpoints(settings: Settings) -> Endpoints:
         found = embedded.running(settings.data_dir)
         if found is None:
             raise NoStoreError(
-                f'no store: EDW_REDIS_URL is not set, and none runs on the data folder {settings.data_dir}. Start "edw dev", '
-                "or set EDW_REDIS_URL, such as redis://localhost:6379/0"
+                f"no store: EDW_REDIS_URL is not set, and none runs on the data folder {settings.data_dir}. "
+                'Start "edw dev", or set EDW_REDIS_URL, such as redis://localhost:6379/0'
             )
         ledger_url = found
     broker_url = settings.broker_url.get_secret_value() if settings.broker_url else broker_url_for(ledger_url)

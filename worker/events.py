@@ -15,7 +15,6 @@ from urllib.parse import quote
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
-
 from config.observable_events import Catalogue
 
 #: Length of an id (of an event, a store or an organisation), in characters.

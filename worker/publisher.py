@@ -7,22 +7,22 @@ A broker that is down, slow or frozen delays no answer: the wake-up for the work
 and is not needed for the delivery.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from celery import Celery
-
 from config.celery import celery_options
 from config.observable_events import load_catalogue
 from config.settings import Settings, load_settings
+
 from worker.broker import WakeupSender
 from worker.endpoints import find_endpoints
 from worker.events import Event, EventRules, Refusal, parse_event
 from worker.ledger import Acceptance, Ledger, LedgerPolicy
 from worker.ledger.intake import SyncIntake
-from worker.ledger.store import SyncStore
+from worker.ledger.sync_store import SyncStore
 from worker.wakeups import Wakeups
 
 EventLike = bytes | Mapping[str, Any]
@@ -103,13 +103,17 @@ class Publisher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.aclose()
 
     def _intake(self) -> SyncIntake:
@@ -125,7 +129,9 @@ class Publisher:
     def _answers(
         self, parsed: Sequence[Event | Refusal], good: Sequence[Event], accepted: Sequence[Acceptance]
     ) -> list[Receipt | Refusal]:
-        self._wakeups.events([event.ref for event, answer in zip(good, accepted, strict=True) if answer is Acceptance.NEW])
+        self._wakeups.events(
+            [event.ref for event, answer in zip(good, accepted, strict=True) if answer is Acceptance.NEW]
+        )
         answers = iter(accepted)
         return [each if isinstance(each, Refusal) else _receipt(each, next(answers)) for each in parsed]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import structlog
 import uvloop
-
+from config.observable_events import load_catalogue
 from config.settings import Settings
+
 from deliverers.contract import DelivererOptions
 from deliverers.egress import EgressPolicy
 from deliverers.registry import DelivererRegistry
@@ -23,11 +24,10 @@ from worker.dispatch import Dispatch
 from worker.door import TaskDoor
 from worker.endpoints import find_endpoints
 from worker.events import EventRules
-from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
+from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
 from worker.secrets import SecretsBox
 from worker.sweeper import Sweeper
 from worker.wakeups import Wakeups
-from config.observable_events import load_catalogue
 
 _log = structlog.get_logger("edw.runtime")
 
@@ -66,15 +66,21 @@ class Runtime:
         """Starts the thread; the rooms open in it as soon as the ledger answers."""
         self._thread.start()
 
-    def call(self, work: Callable[[Rooms], Awaitable[Any]]) -> Any:
-        """Runs `work` on the loop, from another thread, and answers what it answers. Raises RuntimeStopped."""
+    def call(self, work: Callable[[Rooms], Awaitable[Any]], seconds: float | None = None) -> Any:
+        """Runs `work` on the loop, from another thread, and answers what it answers.
+
+        Raises RuntimeStopped, or TimeoutError where it takes longer than `seconds`.
+        """
         if not self._thread.is_alive():
             raise RuntimeStopped
         future: Future[Any] = asyncio.run_coroutine_threadsafe(self._work(work), self._loop)
         try:
-            return future.result()
+            return future.result(seconds)
         except CancelledError:
             raise RuntimeStopped from None
+        except TimeoutError:
+            future.cancel()
+            raise
 
     def stop_claiming(self) -> None:
         """Lets the process finish what it has, and take no more. Safe in a signal handler."""
@@ -198,8 +204,8 @@ def stop() -> None:
         _runtime = None
 
 
-def call(work: Callable[[Rooms], Awaitable[Any]]) -> Any:
-    """Runs `work` on this process's loop. Raises RuntimeStopped where none is open."""
+def call(work: Callable[[Rooms], Awaitable[Any]], seconds: float | None = None) -> Any:
+    """Runs `work` on this process's loop; as Runtime.call()."""
     if _runtime is None:
         raise RuntimeStopped
-    return _runtime.call(work)
+    return _runtime.call(work, seconds)

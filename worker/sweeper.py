@@ -140,4 +140,3 @@ class Sweeper:
             jobs = await self._ledger.jobs.get(due)
             released = await self._ledger.jobs.release([(job.id, job.integration_id, job.attempts) for job in jobs])
             _log.warning("stray leases given back", jobs=released)
-

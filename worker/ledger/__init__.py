@@ -30,8 +30,8 @@ Errors:
 """
 
 from worker.ledger.errors import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable
-from worker.ledger.intake import Acceptance
-from worker.ledger.jobs import Claim, Settlement, StoredEvent, Verdict
+from worker.ledger.intake import Acceptance, StoredEvent
+from worker.ledger.jobs import Claim, Settlement, Verdict
 from worker.ledger.ledger import Ledger
 from worker.ledger.policy import LedgerPolicy
 

@@ -9,7 +9,8 @@ import msgspec
 
 from worker.events import Event, rfc3339, stored_event
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
-from worker.ledger.store import Store, SyncStore
+from worker.ledger.store import Store
+from worker.ledger.sync_store import SyncStore
 
 #: An event that cannot be observed is set aside after so many tries.
 OBSERVE_TRIES = 5
@@ -193,4 +194,3 @@ class SyncIntake:
             arguments = {"events": [_wire(event) for event in chunk], "grace": self._store.policy.announce}
             answers += map(Acceptance, self._store.run_confirmed("accept", **arguments))
         return answers
-

@@ -82,7 +82,16 @@ class _Claimed(msgspec.Struct):
 
     def claim(self, event: StoredEvent | None) -> Claim:
         return Claim(
-            self.job, self.lane, self.revision, self.scope, self.ref, self.attempt, self.base, self.epoch, self.lost, event
+            self.job,
+            self.lane,
+            self.revision,
+            self.scope,
+            self.ref,
+            self.attempt,
+            self.base,
+            self.epoch,
+            self.lost,
+            event,
         )
 
 

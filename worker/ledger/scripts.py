@@ -17,12 +17,12 @@ class Script:
     """A script's whole source, and the digest by which the store knows it."""
 
     name: str
-    source: bytes
+    source: str
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
         # SHA-1 is how Redis names scripts; it protects nothing here.
-        object.__setattr__(self, "digest", sha1(self.source, usedforsecurity=False).hexdigest())
+        object.__setattr__(self, "digest", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
 
 
 @cache
@@ -31,4 +31,4 @@ def script(name: str) -> Script:
     folder = files(__package__) / "lua"
     flags = "" if name in _NEEDS_MEMORY else " flags=allow-oom"
     parts = (f"#!lua{flags}", (folder / "_lib.lua").read_text(), (folder / f"{name}.lua").read_text())
-    return Script(name, "\n".join(parts).encode())
+    return Script(name, "\n".join(parts))

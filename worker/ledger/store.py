@@ -1,4 +1,4 @@
-"""Connections to the store, and calls of its scripts: asynchronous for the worker, synchronous for producers."""
+"""The connection to the store: calls of its scripts, and plain reads. sync_store.py has it without an event loop."""
 
 from collections.abc import Mapping, Sequence
 from time import monotonic
@@ -6,12 +6,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
-from redis.retry import Retry
 
 from worker.ledger.errors import LedgerFormatError, LedgerFull, LedgerUnavailable, mapped
 from worker.ledger.policy import LedgerPolicy
@@ -30,7 +28,7 @@ REPLICA_WAIT = 1000
 MEMORY_SAMPLE_SECONDS = 1.0
 
 # Arguments hold text, never bytes: the cmsgpack of Redis 7 does not know msgpack's binary types.
-_encode = msgspec.msgpack.Encoder().encode
+encode_arguments = msgspec.msgpack.Encoder().encode
 
 
 def _text(value: str | bytes) -> str:
@@ -43,7 +41,9 @@ def address_of(url: str) -> str:
     return parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
 
 
-class _Common:
+class StoreBase:
+    """What both kinds of connection know: names, the water mark, what they demand of the server."""
+
     def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
         self.address = address_of(url)
         self.prefix = f"edw:{{{shard}}}:"
@@ -84,11 +84,12 @@ class _Common:
             raise LedgerFormatError(f"the store at {self.address} is version {version}; 7.0 or later is needed")
         if written > FORMAT:
             raise LedgerFormatError(
-                f"the ledger at {self.address} has format {written}, and this version knows {FORMAT}: update this process"
+                f"the ledger at {self.address} has format {written}, and this version knows {FORMAT}: "
+                "update this process"
             )
 
 
-class Store(_Common):
+class Store(StoreBase):
     """The asynchronous connection of a worker, the API or the command line."""
 
     def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
@@ -117,7 +118,7 @@ class Store(_Common):
     async def run(self, name: str, **arguments: object) -> Any:
         """Calls a script with its named arguments; answers what it answers, msgpack undecoded."""
         called = script(name)
-        packed = _encode(arguments)
+        packed = encode_arguments(arguments)
         with mapped(self.address):
             try:
                 return await self.client.evalsha(called.digest, 1, self.prefix, packed)
@@ -197,64 +198,9 @@ class Store(_Common):
             return await self.run(name, **arguments)
         # WAIT speaks of its own connection's writes, so both travel on one.
         pipe = self.client.pipeline(transaction=False)
-        pipe.eval(script(name).source, 1, self.prefix, _encode(arguments))
+        pipe.eval(script(name).source, 1, self.prefix, encode_arguments(arguments))
         pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
         with mapped(self.address):
             answer, reached = await pipe.execute()
-        self._check_replicas(reached)
-        return answer
-
-
-class SyncStore(_Common):
-    """The same for callers without an event loop."""
-
-    def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
-        super().__init__(url, shard, policy)
-        self.client = redis.Redis.from_url(
-            url,
-            socket_timeout=SOCKET_TIMEOUT,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
-
-    def open(self) -> None:
-        """As Store.open()."""
-        with mapped(self.address):
-            info = self.client.info("server")
-            written = self.client.hget(self.key("meta"), "format")
-            if written is None:
-                self.client.hset(self.key("meta"), "format", str(FORMAT))
-        self._check_server(info, int(written or FORMAT))
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self.client.close()
-
-    def run(self, name: str, **arguments: object) -> Any:
-        """As Store.run()."""
-        called = script(name)
-        packed = _encode(arguments)
-        with mapped(self.address):
-            try:
-                return self.client.evalsha(called.digest, 1, self.prefix, packed)
-            except NoScriptError:
-                return self.client.eval(called.source, 1, self.prefix, packed)
-
-    def refuse_over_water(self) -> None:
-        """As Store.refuse_over_water()."""
-        if self._memory_is_due():
-            with mapped(self.address):
-                self._note_memory(self.client.info("memory"))
-        self._refuse_over_water()
-
-    def run_confirmed(self, name: str, **arguments: object) -> Any:
-        """As Store.run_confirmed()."""
-        if not self.policy.wait_replicas:
-            return self.run(name, **arguments)
-        pipe = self.client.pipeline(transaction=False)
-        pipe.eval(script(name).source, 1, self.prefix, _encode(arguments))
-        pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
-        with mapped(self.address):
-            answer, reached = pipe.execute()
         self._check_replicas(reached)
         return answer

@@ -1,0 +1,99 @@
+"""A receiver's answer: read with a limit, decompressed with a limit, and made fit for a log."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import zlib
+
+from aiohttp import ClientError, StreamReader
+from aiohttp.http_exceptions import HttpProcessingError
+
+#: What reading an answer may raise for a receiver's fault. `TimeoutError` is an `OSError`.
+RECEIVER_FAULTS = (ClientError, HttpProcessingError, OSError)
+
+_GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_WINDOWS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (_ZLIB, _RAW)}  # RFC 9110, section 8.4.1
+
+# Tab and line ends are readable; NUL breaks databases, and the others can steer a terminal.
+_UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_REDACTED = b"********"
+
+
+async def read_limited(content: StreamReader, limit: int) -> tuple[bytes, BaseException | None]:
+    """Read at most `limit` bytes, and what stopped the reading: `None` at the end or at the limit."""
+    chunks = []
+    size = 0
+    try:
+        while size <= limit:
+            chunk = await content.readany()
+            if not chunk:
+                break
+            chunks.append(chunk)
+            size += len(chunk)
+    except RECEIVER_FAULTS as error:
+        return b"".join(chunks)[:limit], error
+    return chunks[0] if len(chunks) == 1 and size <= limit else b"".join(chunks)[:limit], None
+
+
+def decompressed(raw: bytes, coding: str, limit: int) -> bytes:
+    """Undo a content coding as far as `limit` bytes: a bomb costs no more than an honest answer.
+
+    A coding that is unknown (we ask for none) or broken leaves what could be decoded, else a note of what came.
+    """
+    coding = coding.strip().lower()
+    if not raw or coding in ("", "identity"):
+        return raw
+    for window in _WINDOWS.get(coding, ()):
+        try:
+            if text := _inflated(raw, window, limit):
+                return text
+        except zlib.error:
+            continue
+    return b"[%d bytes that cannot be decoded]" % len(raw)
+
+
+def _inflated(raw: bytes, window: int, limit: int) -> bytes:
+    inflater = zlib.decompressobj(window)
+    text = bytearray()
+    # Small steps, so that what precedes a broken place is kept.
+    for start in range(0, len(raw), 1024):
+        try:
+            text += inflater.decompress(raw[start : start + 1024], limit - len(text))
+        except zlib.error:
+            if text:
+                break
+            raise
+        if len(text) >= limit or inflater.eof:
+            break
+    return bytes(text)
+
+
+def kept_text(raw: bytes, limit: int, secrets: tuple[bytes, ...] = ()) -> str:
+    """Make text of at most `limit` bytes (as UTF-8), readable in a log and without the secrets.
+
+    Receivers do echo the headers that they got, so a secret is looked for in the whole answer before it is cut.
+    """
+    for secret in secrets:
+        if secret in raw:
+            raw = raw.replace(secret, _REDACTED)
+    cut = len(raw) > limit
+    # Not final where it was cut: half a character at the end is dropped rather than replaced.
+    text, _ = codecs.utf_8_decode(raw[:limit], "replace", not cut)
+    if _UNREADABLE.search(text):
+        text = _UNREADABLE.sub(_escaped, text)
+    if not text.isascii() or len(text) > limit:
+        encoded = text.encode()
+        if len(encoded) > limit:
+            text = encoded[:limit].decode("utf-8", "ignore")
+    return text
+
+
+def printable(text: str, most: int = 100) -> str:
+    """Make a receiver's text fit to stand in a line of a log: one line, no control characters, at most `most`."""
+    shown = "".join(character if character.isprintable() else "?" for character in text[: most + 1])
+    return shown if len(shown) <= most else shown[:most] + "…"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\x{ord(match.group()):02x}"

@@ -1,0 +1,123 @@
+"""What a deliverer is given, what it answers, and what it promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel
+
+from deliverers.egress import EgressPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationRef:
+    """What a receiver is told about the integration that it hears from."""
+
+    id: str
+    integration_type: str
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One attempt of one job.
+
+    `data` and `included` are raw JSON as the producer wrote it: they reach the receiver byte for byte, so that `10.00`
+    stays `10.00`. `time` is the event's own, in RFC 3339. `configuration` was parsed by the deliverer's own
+    `configuration_model`.
+    """
+
+    job_id: str
+    attempt: int
+    epoch: int
+    event_id: str
+    triggered_by: str
+    data: bytes
+    included: bytes | None
+    store_id: str | None
+    org_id: str | None
+    time: str
+    source: str | None
+    integration: IntegrationRef
+    configuration: BaseModel = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver has it. `body` is what the log keeps of the answer."""
+
+    status: int | None
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The receiver answered, and did not take it. `retry_after` is in seconds, where it asked for a pause."""
+
+    status: int | None
+    body: str
+    reason: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No answer was had: a name, an address, a handshake or a deadline failed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The receiver says that it will never take anything again."""
+
+    reason: str
+    status: int | None = 410
+    body: str = ""
+
+
+Outcome = Delivered | Refused | Unreachable | Gone
+
+
+@dataclass(frozen=True, slots=True)
+class DelivererOptions:
+    """What a process gives to every deliverer that it opens."""
+
+    #: Seconds, from the first DNS query to the last byte of the answer.
+    timeout: float = 10.0
+    #: Bytes of an answer that are read, on the wire and again once decompressed.
+    read_limit: int = 64 * 1024
+    #: Bytes of an answer (as UTF-8) that are kept for the log.
+    keep_limit: int = 4 * 1024
+    egress: EgressPolicy = field(default_factory=EgressPolicy)
+    #: A PEM file with certificate authorities that are trusted beside the system's.
+    tls_ca_file: str | None = None
+
+
+class Deliverer(Protocol):
+    """Carries jobs of one `integration_type` out.
+
+    `deliver` returns expected failures as outcomes; whatever it raises (other than a cancellation) is a bug of the
+    deliverer. Reasons and bodies never hold a secret of the configuration.
+    """
+
+    #: The word of the specification, in its emitted spelling: `aws_sqs`, not `aws-sqs`.
+    integration_type: ClassVar[str]
+    #: Parses an integration's `configuration`; its secrets are `SecretStr`, `SecretStr | None` or `list[SecretStr]`.
+    configuration_model: ClassVar[type[BaseModel]]
+
+    def __init__(self, options: DelivererOptions) -> None: ...
+
+    async def open(self) -> None:
+        """Open the shared clients, on the loop that will deliver; once a process."""
+        ...
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        """Make one attempt."""
+        ...
+
+    async def close(self) -> None:
+        """Close what `open` opened. Harmless when it was never opened."""
+        ...

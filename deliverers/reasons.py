@@ -1,0 +1,249 @@
+"""Every way in which a receiver cannot be reached, in the words that a person who is paged wants to read.
+
+Exceptions of aiohttp, ssl, DNS and the sockets end here: nothing of theirs is shown, because their texts hold URLs
+(whose query may be a secret) and `repr`s. A test fails when aiohttp gains an exception that is not in `WORDS`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+import aiodns.error
+import aiohttp
+from aiohttp import client_exceptions as foreign
+from aiohttp.http_exceptions import HttpProcessingError
+
+from deliverers.answers import printable
+from deliverers.certificates import certificate_words
+
+
+class Phase(Enum):
+    """How far an attempt had come; the value completes a sentence."""
+
+    CONNECTING = "connecting"
+    WAITING = "waiting for the answer"
+    READING = "reading the answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What was tried. `timeout` is in seconds."""
+
+    host: str
+    port: int
+    timeout: float
+    phase: Phase
+
+    @property
+    def peer(self) -> str:
+        """`shop.example:443`, `[2001:db8::1]:443`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def reason(error: BaseException, attempted: Attempted) -> str:
+    """Say what went wrong. An exception that the table lacks is spoken of as its nearest base class is."""
+    for kind in type(error).__mro__:
+        if words := WORDS.get(kind):
+            return words(error, attempted)
+    return f"failed while {attempted.phase.value}"
+
+
+def _deadline(error: BaseException, attempted: Attempted) -> str:
+    within = f"within {attempted.timeout:g} s"
+    if isinstance(error, aiohttp.ConnectionTimeoutError) or attempted.phase is Phase.CONNECTING:
+        return f"no answer {within} (connecting to {attempted.peer})"
+    if attempted.phase is Phase.READING:
+        return f"no complete answer {within} (reading its body)"
+    return f"no answer {within} (connected, waiting for it)"
+
+
+_DNS_WORDS = {
+    aiodns.error.ARES_ENOTFOUND: "does not resolve",
+    aiodns.error.ARES_ENODATA: "does not resolve (it exists, and has no address)",
+    aiodns.error.ARES_EBADNAME: "is not a valid name",
+    aiodns.error.ARES_ETIMEOUT: "does not resolve (no name server answered in time)",
+    aiodns.error.ARES_ESERVFAIL: "does not resolve (the name server failed)",
+    aiodns.error.ARES_EREFUSED: "does not resolve (the name server refused to answer)",
+    aiodns.error.ARES_ECONNREFUSED: "does not resolve (no name server can be reached)",
+}
+
+
+def _name(error: foreign.ClientConnectorDNSError, attempted: Attempted) -> str:
+    cause = error.os_error.__cause__
+    code = cause.args[0] if isinstance(cause, aiodns.error.DNSError) and cause.args else None
+    return f"host name {attempted.host} {_DNS_WORDS.get(code, 'does not resolve')}"
+
+
+_DIALLED = re.compile(r"(?:\[Errno (\d+)\] )?Connect call failed \('([^']+)'")
+_NOT_ALLOWED = re.compile(r"address not allowed: \S+ \([^)]*\)")
+_TEMPLATES = {
+    errno.ECONNREFUSED: "connection refused by {peer}",
+    errno.ECONNRESET: "connection reset by {peer} while {phase}",
+    errno.EPIPE: "connection reset by {peer} while {phase}",
+    errno.ECONNABORTED: "connection reset by {peer} while {phase}",
+    errno.ESHUTDOWN: "connection reset by {peer} while {phase}",
+    errno.ETIMEDOUT: "no sign of life from {peer} while {phase} (TCP timed out)",
+    errno.EHOSTUNREACH: "no route to {peer}",
+    errno.ENETUNREACH: "no route to the network of {peer}",
+    errno.EADDRNOTAVAIL: "this worker has no free local port to reach {peer}",
+    errno.EMFILE: "this worker may open no more files (raise its limit)",
+    errno.ENFILE: "this machine may open no more files (raise its limit)",
+}
+
+
+def _template(number: int | None, attempted: Attempted, peer: str) -> str:
+    if number is None:
+        return f"connection to {peer} failed while {attempted.phase.value}"
+    words = _TEMPLATES.get(number, f"connection to {{peer}} failed while {{phase}} ({os.strerror(number)})")
+    return words.format(peer=peer, phase=attempted.phase.value)
+
+
+def _socket(error: OSError, attempted: Attempted) -> str:
+    return _template(error.errno, attempted, attempted.peer)
+
+
+def _dial(error: foreign.ClientConnectorError, attempted: Attempted) -> str:
+    # aiohttp joins the failures of several addresses into one text: whatever was refused by the egress policy comes
+    # first, since no receiver can mend that.
+    connecting = Attempted(attempted.host, attempted.port, attempted.timeout, Phase.CONNECTING)
+    failure = error.os_error
+    text = str(failure)
+    if refused := _NOT_ALLOWED.search(text):
+        return refused.group()
+    dialled = [(int(number) if number else failure.errno, address) for number, address in _DIALLED.findall(text)]
+    if not dialled:
+        return _template(failure.errno, connecting, attempted.peer)
+    said = []
+    for number in dict.fromkeys(number for number, _ in dialled):
+        addresses = ", ".join(dict.fromkeys(address for each, address in dialled if each == number))
+        peer = attempted.peer if addresses == attempted.host else f"{attempted.peer} ({addresses})"
+        said.append(_template(number, connecting, peer))
+    return "; ".join(said)
+
+
+def _certificate(error: foreign.ClientConnectorCertificateError, attempted: Attempted) -> str:
+    cause = error.certificate_error
+    if not isinstance(cause, ssl.SSLCertVerificationError):
+        return "certificate is not valid"
+    return certificate_words(cause, attempted.host, datetime.now(UTC))
+
+
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
+
+
+def _handshake(error: ssl.SSLError | foreign.ClientConnectorError, attempted: Attempted) -> str:
+    cause = error.os_error if isinstance(error, foreign.ClientConnectorError) else error
+    said = getattr(cause, "reason", None) or ""
+    if said in _NOT_TLS:
+        return f"{attempted.peer} does not speak TLS (is its URL http rather than https?)"
+    if said == "UNEXPECTED_EOF_WHILE_READING":
+        return f"connection closed by {attempted.peer} during the TLS handshake"
+    if not said:
+        return "TLS handshake failed"
+    return f"TLS handshake failed ({printable(said.replace('_', ' ').lower())})"
+
+
+def _closed(error: BaseException, _attempted: Attempted) -> str:
+    # aiohttp puts the beginning of an unfinished answer here.
+    if not isinstance(getattr(error, "message", None), str):
+        return "connection closed by the receiver in the midst of its answer's headers"
+    return "connection closed by the receiver before it answered"
+
+
+def _broken_body(error: BaseException, attempted: Attempted) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return _socket(cause, attempted)
+        cause = cause.__cause__
+    return "the answer broke off or was malformed while its body was being read"
+
+
+_HEADERS_TOO_LARGE = re.compile(r"Too many (?:headers|trailers)|Got more than|too (?:long|large|big)|overflow", re.I)
+
+
+def _not_http(error: Any, _attempted: Attempted) -> str:
+    said = str(getattr(error, "message", ""))
+    if re.search(r"Too many", said, re.I):
+        return "the answer has too many headers"
+    if _HEADERS_TOO_LARGE.search(said):
+        return "a header of the answer is too long"
+    return "the answer is not HTTP"
+
+
+def _url(_error: BaseException, attempted: Attempted) -> str:
+    return f"the URL cannot be called (its host is {printable(attempted.host)})"
+
+
+def _proxy(error: foreign.ClientConnectorError, attempted: Attempted) -> str:
+    return f"the egress proxy cannot be reached ({_dial(error, attempted)})"
+
+
+def _proxy_answer(error: foreign.ClientResponseError, attempted: Attempted) -> str:
+    return f"the egress proxy refused to connect to {attempted.peer} (status {error.status})"
+
+
+def _fingerprint(_error: BaseException, _attempted: Attempted) -> str:
+    return "certificate has another fingerprint than the one expected"
+
+
+def _unsent(_error: BaseException, _attempted: Attempted) -> str:
+    return "the receiver did not take the whole body"
+
+
+def _connection(_error: BaseException, attempted: Attempted) -> str:
+    return f"connection to {attempted.peer} failed while {attempted.phase.value}"
+
+
+def _reset(_error: BaseException, attempted: Attempted) -> str:
+    return f"connection reset by {attempted.peer} while {attempted.phase.value}"
+
+
+def _unusable(_error: BaseException, _attempted: Attempted) -> str:
+    return "the answer cannot be used"
+
+
+WORDS: dict[type[BaseException], Callable[[Any, Attempted], str]] = {
+    foreign.ClientError: _connection,
+    foreign.ClientConnectionError: _connection,
+    foreign.ClientConnectionResetError: _reset,
+    foreign.ClientOSError: _socket,
+    foreign.ClientConnectorError: _dial,
+    foreign.ClientConnectorDNSError: _name,
+    foreign.ClientProxyConnectionError: _proxy,
+    foreign.UnixClientConnectorError: _dial,
+    foreign.ClientSSLError: _handshake,
+    foreign.ClientConnectorSSLError: _handshake,
+    foreign.ClientConnectorCertificateError: _certificate,
+    foreign.ServerConnectionError: _connection,
+    foreign.ServerDisconnectedError: _closed,
+    foreign.ServerTimeoutError: _deadline,
+    foreign.ConnectionTimeoutError: _deadline,
+    foreign.SocketTimeoutError: _deadline,
+    foreign.ServerFingerprintMismatch: _fingerprint,
+    foreign.ClientResponseError: _not_http,
+    foreign.ContentTypeError: _unusable,
+    foreign.WSServerHandshakeError: _unusable,
+    foreign.TooManyRedirects: _unusable,
+    foreign.ClientHttpProxyError: _proxy_answer,
+    foreign.ClientPayloadError: _broken_body,
+    foreign.UploadAbortedError: _unsent,
+    foreign.InvalidURL: _url,
+    foreign.InvalidUrlClientError: _url,
+    foreign.NonHttpUrlClientError: _url,
+    foreign.RedirectClientError: _url,
+    foreign.InvalidUrlRedirectClientError: _url,
+    foreign.NonHttpUrlRedirectClientError: _url,
+    HttpProcessingError: _not_http,
+    TimeoutError: _deadline,
+    ssl.SSLError: _handshake,
+    OSError: _socket,
+}

@@ -1,0 +1,188 @@
+"""Which deliverer carries an `integration_type`: the built-in ones, and those of installed packages.
+
+RegistryError
+├── UnknownIntegrationType      a word that nobody knows
+│   └── NoDeliverer             a word of the specification that this installation cannot carry out
+└── BrokenPlugin                an entry point that is not a deliverer
+ConfigurationError              an integration's configuration, field by field
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Any, get_args
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from deliverers.contract import Deliverer, DelivererOptions
+from deliverers.webhook import WebhookDeliverer
+
+#: Packages add a type with an entry point of this group, whose object is a `Deliverer` class.
+ENTRY_POINT_GROUP = "edw.deliverers"
+#: The specification's enum.
+SPECIFIED_TYPES = ("webhook", "aws_sqs", "stomp")
+
+_BUILT_IN: tuple[type[Deliverer], ...] = (WebhookDeliverer,)
+# The specification describes the type as `aws-sqs`; its enum, which wins, says `aws_sqs`.
+_ALIASES = MappingProxyType({"aws-sqs": "aws_sqs"})
+_REDACTED = "********"
+
+
+class RegistryError(Exception):
+    """A deliverer cannot be had."""
+
+
+class UnknownIntegrationType(RegistryError, KeyError):
+    """Nobody knows this `integration_type`."""
+
+    def __str__(self) -> str:  # KeyError would show a repr
+        return str(self.args[0])
+
+
+class NoDeliverer(UnknownIntegrationType):
+    """The specification has this `integration_type`, and no deliverer for it is installed."""
+
+
+class BrokenPlugin(RegistryError):
+    """An entry point of `edw.deliverers` cannot be loaded, or is not a deliverer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one field (a path such as `configuration.url`), in words without the value."""
+
+    field: str
+    message: str
+
+
+class ConfigurationError(ValueError):
+    """A configuration was refused."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
+        self.problems = problems
+
+
+def normalise_integration_type(integration_type: str) -> str:
+    """Turn an accepted spelling into the one that is stored and emitted."""
+    return _ALIASES.get(integration_type, integration_type)
+
+
+class DelivererRegistry:
+    """Deliverer classes by their `integration_type`."""
+
+    def __init__(self, deliverers: Iterable[type[Deliverer]]) -> None:
+        self._by_type: dict[str, type[Deliverer]] = {}
+        for deliverer in deliverers:
+            if deliverer.integration_type in self._by_type:
+                raise BrokenPlugin(f'there are two deliverers for the integration_type "{deliverer.integration_type}"')
+            self._by_type[deliverer.integration_type] = deliverer
+
+    @classmethod
+    def load(cls) -> DelivererRegistry:
+        """Find the built-in deliverers and those of installed packages. Raises `BrokenPlugin`."""
+        return cls((*_BUILT_IN, *(_loaded(point) for point in entry_points(group=ENTRY_POINT_GROUP))))
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The integration types that can be delivered."""
+        return tuple(self._by_type)
+
+    def get(self, integration_type: str) -> type[Deliverer]:
+        """Find a deliverer class. Raises `UnknownIntegrationType`, naming the nearest, or `NoDeliverer`."""
+        word = normalise_integration_type(integration_type)
+        if word in self._by_type:
+            return self._by_type[word]
+        has = f"this installation has: {', '.join(self._by_type)}"
+        if word in SPECIFIED_TYPES:
+            raise NoDeliverer(f'no deliverer for the integration_type "{word}" is installed; {has}')
+        known = (*self._by_type, *SPECIFIED_TYPES)
+        raise UnknownIntegrationType(f"is not a known integration_type{_nearest(word, known)}; {has}")
+
+    def parse_configuration(self, integration_type: str, configuration: Mapping[str, Any]) -> BaseModel:
+        """Parse an integration's `configuration`. Raises `ConfigurationError`, or what `get` raises."""
+        model = self.get(integration_type).configuration_model
+        if not isinstance(configuration, Mapping):
+            raise ConfigurationError((Problem("configuration", "must be an object"),))
+        try:
+            return model.model_validate(dict(configuration))
+        except ValidationError as error:
+            secrets = tuple(_texts(configuration.get(field) for field in self.secret_fields(integration_type)))
+            problems = tuple(
+                Problem(_path(detail["loc"]), _without(secrets, _message(detail, model)))
+                for detail in error.errors(include_url=False, include_input=False)
+            )
+        # Outside of the handler: pydantic's error holds the input, and must not travel along as a context.
+        raise ConfigurationError(problems)
+
+    def secret_fields(self, integration_type: str) -> frozenset[str]:
+        """The names of the configuration's fields that hold secrets."""
+        fields = self.get(integration_type).configuration_model.model_fields
+        return frozenset(name for name, field in fields.items() if _holds_secret(field.annotation))
+
+    def create(self, integration_type: str, options: DelivererOptions) -> Deliverer:
+        """Make a deliverer; it must be opened before it delivers."""
+        return self.get(integration_type)(options)
+
+
+def _loaded(point: EntryPoint) -> type[Deliverer]:
+    try:
+        deliverer = point.load()
+    except Exception as error:  # a foreign package may raise anything
+        raise BrokenPlugin(f'the deliverer "{point.name}" ({point.value}) cannot be loaded: {error}') from error
+    model = getattr(deliverer, "configuration_model", None)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)) or not callable(deliverer):
+        raise BrokenPlugin(f'the deliverer "{point.name}" ({point.value}) has no configuration_model')
+    missing = [name for name in ("open", "deliver", "close") if not callable(getattr(deliverer, name, None))]
+    if missing or not isinstance(getattr(deliverer, "integration_type", None), str):
+        raise BrokenPlugin(
+            f'the deliverer "{point.name}" ({point.value}) has no {", ".join(missing) or "integration_type"}'
+        )
+    found: type[Deliverer] = deliverer
+    return found
+
+
+def _holds_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(_holds_secret(inner) for inner in get_args(annotation))
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str) and value:
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _texts(value)
+
+
+def _without(secrets: tuple[str, ...], message: str) -> str:
+    # Our own models never repeat a value; a third party's might.
+    for secret in secrets:
+        message = message.replace(secret, _REDACTED)
+    return message
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(("configuration", *(str(part) for part in location)))
+
+
+def _message(detail: Any, model: type[BaseModel]) -> str:
+    match detail["type"]:
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return f"is not a known key{_nearest(str(detail['loc'][-1]), model.model_fields)}"
+        case "string_type":
+            return "must be a string"
+        case "value_error":
+            return str(detail["ctx"]["error"])
+        case _:
+            return str(detail["msg"])
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = get_close_matches(word, dict.fromkeys(known), n=1, cutoff=0.5)
+    return f'; did you mean "{near[0]}"?' if near else ""

@@ -1,0 +1,248 @@
+"""`webhook`: an event leaves as one HTTP POST.
+
+Choices, each where no specification decides:
+
+- A POST is not idempotent, so a connection that closes before the answer is an outcome, and never a silent second send.
+- Once a status line has come, its status is in the log: an answer that then breaks off or is too slow is `Refused`
+  with that status, and never `Delivered` or `Gone`.
+- An answer larger than the read limit is not awaited further: its status counts, and the connection is closed.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from functools import cached_property
+from http import HTTPStatus
+from importlib.metadata import PackageNotFoundError, version
+from math import inf
+from typing import ClassVar
+
+import aiohttp
+import msgspec
+from aiohttp import hdrs
+from aiohttp.abc import AbstractResolver
+from aiohttp.payload import BytesPayload, Payload
+from aiohttp.resolver import AsyncResolver
+from multidict import istr
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
+from yarl import URL
+
+from deliverers.answers import RECEIVER_FAULTS, decompressed, kept_text, printable, read_limited
+from deliverers.contract import Delivered, DelivererOptions, Delivery, Gone, Outcome, Refused, Unreachable
+from deliverers.egress import socket_factory
+from deliverers.envelopes import webhook_body
+from deliverers.reasons import Attempted, Phase, reason
+from deliverers.retry_after import parse_retry_after
+from deliverers.tls import client_context
+from deliverers.urls import checked_url
+
+#: Seconds that an idle connection is kept. Just below the 5 s after which Node, Apache and uvicorn close theirs: a
+#: request sent at that very moment is lost, and costs an attempt. Under load connections are never idle for so long.
+KEEP_ALIVE_SECONDS = 4.0
+#: Characters. Servers commonly take 8 KiB for all headers together.
+LONGEST_SECRET_KEY = 4096
+#: Part of the deadline that connecting may not use, so that an attempt which ends there says so.
+_CONNECT_MARGIN = 0.005
+#: Part of the deadline that one DNS query may use, before a second server (or the same again) is asked.
+_DNS_SHARE = 0.2
+_DNS_TRIES = 2
+
+_SECRET_HEADER = istr("X-MOLTIN-SECRET-KEY")
+_ID_HEADER = istr("webhook-id")
+_TIMESTAMP_HEADER = istr("webhook-timestamp")
+_JSON = "application/json"
+_VISIBLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+
+
+class WebhookConfiguration(BaseModel):
+    """`WebhookConfigurationObject` of the specification. What is derived from it is computed once per object."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: str
+    secret_key: SecretStr | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_sound(cls, value: str) -> str:
+        checked_url(value, ("https", "http"))
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _secret_key_fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = value.get_secret_value() if value is not None else ""
+        if not secret:
+            return None
+        if len(secret) > LONGEST_SECRET_KEY:
+            raise ValueError(f"must be at most {LONGEST_SECRET_KEY} characters long, and has {len(secret)}")
+        if any(character in secret for character in "\r\n\0"):
+            raise ValueError("must not contain line breaks or NUL: it is sent as the header X-MOLTIN-SECRET-KEY")
+        if not _VISIBLE.fullmatch(secret):
+            raise ValueError("must be visible ASCII characters, with spaces only between them: it is sent as a header")
+        return value
+
+    @cached_property
+    def target(self) -> URL:
+        """The URL, parsed."""
+        return URL(self.url)
+
+    @cached_property
+    def secret_headers(self) -> dict[str, str]:
+        """The headers that depend on the configuration. To be copied, not changed."""
+        return {} if self.secret_key is None else {_SECRET_HEADER: self.secret_key.get_secret_value()}
+
+    @cached_property
+    def secret_forms(self) -> tuple[bytes, ...]:
+        """The secret as an answer may echo it: plain, and inside a JSON string."""
+        if self.secret_key is None:
+            return ()
+        plain = self.secret_key.get_secret_value()
+        return tuple({plain.encode(), msgspec.json.encode(plain)[1:-1]})
+
+
+class WebhookDeliverer:
+    """Posts deliveries over one shared pool of connections, without a limit of its own: lanes limit what is in flight.
+
+    The one deadline counts from the first DNS query to the last byte of the answer.
+    """
+
+    integration_type: ClassVar[str] = "webhook"
+    configuration_model: ClassVar[type[BaseModel]] = WebhookConfiguration
+
+    def __init__(self, options: DelivererOptions) -> None:
+        self._options = options
+        self._session: aiohttp.ClientSession | None = None
+        self._resolver: AbstractResolver | None = None
+
+    async def open(self) -> None:
+        """Open the pool. Raises `OSError` where the file with extra authorities cannot be used."""
+        options = self._options
+        tls = client_context(options.tls_ca_file)
+        self._resolver = self._make_resolver()
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            limit_per_host=0,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            socket_factory=socket_factory(options.egress),
+            resolver=self._resolver,
+            ssl=tls,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={hdrs.CONTENT_TYPE: _JSON, hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: USER_AGENT},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            # aiohttp rounds deadlines over its threshold up to whole seconds; ours is kept to the millisecond.
+            timeout=aiohttp.ClientTimeout(
+                total=options.timeout, connect=options.timeout * (1 - _CONNECT_MARGIN), ceil_threshold=inf
+            ),
+        )
+
+    async def close(self) -> None:
+        """Close the pool and the resolver."""
+        session, self._session = self._session, None
+        resolver, self._resolver = self._resolver, None
+        if session is not None:
+            await session.close()
+        if resolver is not None:
+            await resolver.close()
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        """Post one delivery. Raises `RuntimeError` before `open`, and `TypeError` for another type's configuration."""
+        session, configuration = self._session, delivery.configuration
+        if session is None:
+            raise RuntimeError("deliver() needs open() first")
+        if not isinstance(configuration, WebhookConfiguration):
+            raise TypeError(f"a webhook's configuration is expected, not {type(configuration).__name__}")
+        headers = {
+            **configuration.secret_headers,
+            _ID_HEADER: delivery.job_id,
+            _TIMESTAMP_HEADER: str(int(time.time())),
+        }
+        body = _JsonBody(webhook_body(delivery))
+        try:
+            response = await session.post(configuration.target, data=body, headers=headers, allow_redirects=False)
+        except RECEIVER_FAULTS as error:
+            return Unreachable(self._reason(error, configuration, Phase.WAITING))
+        try:
+            raw, fault = await read_limited(response.content, self._options.read_limit)
+        finally:
+            # After its last byte the connection is back in the pool; anything else must not be reused.
+            if not response.closed:
+                response.close()
+        return self._judge(response, raw, fault, configuration)
+
+    def _judge(
+        self,
+        response: aiohttp.ClientResponse,
+        raw: bytes,
+        fault: BaseException | None,
+        configuration: WebhookConfiguration,
+    ) -> Outcome:
+        options, status, headers = self._options, response.status, response.headers
+        if coding := headers.get(hdrs.CONTENT_ENCODING):
+            raw = decompressed(raw, coding, options.read_limit)
+        body = kept_text(raw, options.keep_limit, configuration.secret_forms)
+        if fault is None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return Delivered(status, body)
+        pause = parse_retry_after(headers.get(hdrs.RETRY_AFTER), datetime.now(UTC))
+        if fault is not None:
+            why = self._reason(fault, configuration, Phase.READING)
+            return Refused(status, body, f"Received a status code ({_phrase(status)}), but {why}", pause)
+        why = f"Received a status code outside of 2xx range ({_phrase(status)}) - treating webhook as a fail"
+        if status == HTTPStatus.GONE:
+            return Gone(f"{why}: the receiver asks for no more", status, body)
+        location = headers.get(hdrs.LOCATION)
+        if location is not None and HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            why += f": redirects are not followed (Location: {_shortened(location, configuration)})"
+        return Refused(status, body, why, pause)
+
+    def _reason(self, error: BaseException, configuration: WebhookConfiguration, phase: Phase) -> str:
+        target = configuration.target
+        return reason(error, Attempted(target.raw_host or "", target.port or 0, self._options.timeout, phase))
+
+    def _make_resolver(self) -> AbstractResolver:
+        # c-ares: a name server that hangs holds no thread. It reads /etc/hosts too.
+        return AsyncResolver(timeout=self._options.timeout * _DNS_SHARE, tries=_DNS_TRIES)
+
+
+class _JsonBody(BytesPayload):
+    """A body that is in memory already. aiohttp's own class warns of one over 1 MiB, which a large event may need."""
+
+    def __init__(self, value: bytes) -> None:
+        Payload.__init__(self, value, content_type=_JSON)
+        self._size = len(value)
+
+
+def _phrase(status: int) -> str:
+    # The registry's phrase (RFC 9110, section 15), since a receiver may write anything in its place.
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _shortened(location: str, configuration: WebhookConfiguration) -> str:
+    # No query, fragment or user: any of them may hold a token.
+    bare = location.partition("#")[0].partition("?")[0]
+    scheme, found, rest = bare.partition("://")
+    if found:
+        authority, slash, path = rest.partition("/")
+        bare = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    if configuration.secret_key is not None:
+        bare = bare.replace(configuration.secret_key.get_secret_value(), "********")
+    return printable(bare)
+
+
+def _package_version() -> str:
+    try:
+        return version("event-delivery-worker")
+    except PackageNotFoundError:
+        return "0"
+
+
+USER_AGENT = f"event-delivery-worker/{_package_version()}"

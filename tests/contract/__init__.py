@@ -1,0 +1,1 @@
+"""What every deliverer must do, against real counterparts."""

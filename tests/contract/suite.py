@@ -1,0 +1,198 @@
+"""One behaviour suite for every deliverer; a deliverer's test subclasses it and brings a real counterpart."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any, ClassVar
+
+import pytest
+
+from deliverers.contract import (
+    Delivered,
+    Deliverer,
+    DelivererOptions,
+    Delivery,
+    IntegrationRef,
+    Refused,
+    Unreachable,
+)
+from deliverers.egress import EgressPolicy
+
+LOOPBACK = EgressPolicy((ip_network("127.0.0.0/8"), ip_network("::1/128")))
+#: Seconds. Long enough for a busy machine, and short enough to wait for once.
+SHORT_TIMEOUT = 0.5
+#: Seconds by which a deadline may be missed on a busy machine.
+LATENESS = 3.0
+
+
+class Counterpart(ABC):
+    """A real receiver that can be told how to behave."""
+
+    #: The integration's configuration, as an API client would send it.
+    configuration: Mapping[str, Any]
+    #: Values of it that no outcome may show.
+    secrets: tuple[str, ...] = ()
+    tls_ca_file: str | None = None
+
+    @abstractmethod
+    async def received(self) -> list[Mapping[str, Any]]:
+        """Every message so far, decoded."""
+
+    @abstractmethod
+    def refuse(self) -> None:
+        """Answer everything from now on with a refusal."""
+
+    @abstractmethod
+    def fall_silent(self) -> None:
+        """Accept connections from now on, and never answer."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Close the door: nobody listens any more."""
+
+
+class DelivererContract(ABC):
+    """Subclasses name the deliverer and provide the fixture `counterpart`."""
+
+    deliverer_class: ClassVar[type[Deliverer]]
+
+    @pytest.fixture
+    @abstractmethod
+    def counterpart(self) -> Any:
+        """Bring a `Counterpart`."""
+
+    def options(self, counterpart: Counterpart, **changes: Any) -> DelivererOptions:
+        return replace(DelivererOptions(egress=LOOPBACK, tls_ca_file=counterpart.tls_ca_file), **changes)
+
+    @pytest.fixture
+    async def deliverer(self, counterpart: Counterpart) -> AsyncIterator[Deliverer]:
+        deliverer = self.deliverer_class(self.options(counterpart))
+        await deliverer.open()
+        yield deliverer
+        await deliverer.close()
+
+    @pytest.fixture
+    async def hurried(self, counterpart: Counterpart) -> AsyncIterator[Deliverer]:
+        deliverer = self.deliverer_class(self.options(counterpart, timeout=SHORT_TIMEOUT))
+        await deliverer.open()
+        yield deliverer
+        await deliverer.close()
+
+    @pytest.fixture
+    def delivery(self, counterpart: Counterpart) -> Delivery:
+        return a_delivery(self.deliverer_class, counterpart.configuration)
+
+    async def test_a_message_arrives_with_its_resource_and_its_id(
+        self, deliverer: Deliverer, counterpart: Counterpart, delivery: Delivery
+    ) -> None:
+        assert isinstance(await deliverer.deliver(delivery), Delivered)
+        (message,) = await counterpart.received()
+        assert message["id"] == delivery.event_id
+        assert "Zoë" in str(message)
+
+    async def test_attempts_share_the_event_id(
+        self, deliverer: Deliverer, counterpart: Counterpart, delivery: Delivery
+    ) -> None:
+        await deliverer.deliver(delivery)
+        await deliverer.deliver(replace(delivery, attempt=2))
+        received = await counterpart.received()
+        assert [message["attempt"] for message in received] == [1, 2]
+        assert len({message["id"] for message in received}) == 1
+
+    async def test_many_at_once_all_arrive(
+        self, deliverer: Deliverer, counterpart: Counterpart, delivery: Delivery
+    ) -> None:
+        many = [replace(delivery, job_id=f"job-{n}", event_id=f"event-{n}") for n in range(50)]
+        outcomes = await asyncio.gather(*(deliverer.deliver(one) for one in many))
+        assert all(isinstance(outcome, Delivered) for outcome in outcomes)
+        assert {message["id"] for message in await counterpart.received()} == {one.event_id for one in many}
+
+    async def test_a_refusal_is_an_outcome_with_a_reason(
+        self, deliverer: Deliverer, counterpart: Counterpart, delivery: Delivery
+    ) -> None:
+        counterpart.refuse()
+        outcome = await deliverer.deliver(delivery)
+        assert isinstance(outcome, Refused)
+        assert outcome.reason
+        shows_no_secret(outcome, counterpart)
+
+    async def test_nobody_listening_is_an_outcome(
+        self, deliverer: Deliverer, counterpart: Counterpart, delivery: Delivery
+    ) -> None:
+        await counterpart.stop()
+        outcome = await deliverer.deliver(delivery)
+        assert isinstance(outcome, Unreachable)
+        assert "refused" in outcome.reason
+        shows_no_secret(outcome, counterpart)
+
+    async def test_silence_ends_at_the_deadline(
+        self, hurried: Deliverer, counterpart: Counterpart, delivery: Delivery
+    ) -> None:
+        counterpart.fall_silent()
+        started = time.monotonic()
+        outcome = await hurried.deliver(delivery)
+        assert SHORT_TIMEOUT * 0.9 < time.monotonic() - started < SHORT_TIMEOUT + LATENESS
+        assert isinstance(outcome, Unreachable)
+        assert "no answer within 0.5 s" in outcome.reason
+        shows_no_secret(outcome, counterpart)
+
+    async def test_a_cancellation_passes_through(
+        self, deliverer: Deliverer, counterpart: Counterpart, delivery: Delivery
+    ) -> None:
+        counterpart.fall_silent()
+        task = asyncio.create_task(deliverer.deliver(delivery))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async def test_loopback_is_not_dialled_unless_it_is_allowed(
+        self, counterpart: Counterpart, delivery: Delivery
+    ) -> None:
+        deliverer = self.deliverer_class(self.options(counterpart, egress=EgressPolicy()))
+        await deliverer.open()
+        try:
+            outcome = await deliverer.deliver(delivery)
+        finally:
+            await deliverer.close()
+        assert isinstance(outcome, Unreachable)
+        assert outcome.reason.startswith("address not allowed: ")
+        assert await counterpart.received() == []
+
+    async def test_closing_is_harmless_when_never_opened_or_twice(self, counterpart: Counterpart) -> None:
+        deliverer = self.deliverer_class(self.options(counterpart))
+        await deliverer.close()
+        await deliverer.open()
+        await deliverer.close()
+        await deliverer.close()
+
+
+def a_delivery(deliverer_class: type[Deliverer], configuration: Mapping[str, Any], **changes: Any) -> Delivery:
+    """A realistic attempt for a deliverer's configuration."""
+    return replace(
+        Delivery(
+            job_id="0c6fd4b1-5f36-5ad5-9f0c-0f0ce9bbd5b4",
+            attempt=1,
+            epoch=0,
+            event_id="evt-1",
+            triggered_by="order.paid",
+            data='{"type":"order","id":"o-1","name":"Zoë","total":10.00}'.encode(),
+            included=b'{"items":[{"id":"i-1"}]}',
+            store_id="store-1",
+            org_id="org-1",
+            time="2026-11-23T12:00:00Z",
+            source="https://store.example",
+            integration=IntegrationRef("int-1", deliverer_class.integration_type, "Orders", "to the warehouse"),
+            configuration=deliverer_class.configuration_model.model_validate(dict(configuration)),
+        ),
+        **changes,
+    )
+
+
+def shows_no_secret(outcome: object, counterpart: Counterpart) -> None:
+    assert not any(secret in repr(outcome) for secret in counterpart.secrets)

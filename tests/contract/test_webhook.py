@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from aiohttp import web
+
+from deliverers.contract import Delivered, Gone, Refused
+from deliverers.webhook import USER_AGENT, WebhookDeliverer
+
+from .suite import Counterpart, DelivererContract, a_delivery
+
+PLANTED = "a-key-that-nobody-may-see"
+QUERY = "token-in-the-query"
+
+
+class WebReceiver(Counterpart):
+    """An aiohttp server that keeps what it got, and echoes the headers as debugging receivers do."""
+
+    secrets = (PLANTED, QUERY)
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[Mapping[str, str], bytes]] = []
+        self.connections: set[object] = set()
+        self.status = 200
+        self._silent = False
+        self._stopped = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        application = web.Application()
+        application.router.add_post("/hook", self._answer)
+        self._runner = web.AppRunner(application, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=tls)
+        await site.start()
+        port = self._runner.addresses[0][1]
+        scheme = "https" if tls else "http"
+        self.configuration = {"url": f"{scheme}://{host}:{port}/hook?t={QUERY}", "secret_key": PLANTED}
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        if self._silent:
+            await self._stopped.wait()
+        self.connections.add(request.transport)
+        self.requests.append((dict(request.headers), body))
+        return web.json_response({"headers": dict(request.headers)}, status=self.status)
+
+    async def received(self) -> list[Mapping[str, Any]]:
+        return [json.loads(body) for _, body in self.requests]
+
+    def refuse(self) -> None:
+        self.status = 400
+
+    def fall_silent(self) -> None:
+        self._silent = True
+
+    async def stop(self) -> None:
+        self._stopped.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+
+class TestWebhookOverHttp(DelivererContract):
+    deliverer_class = WebhookDeliverer
+
+    @pytest.fixture
+    async def counterpart(self) -> AsyncIterator[WebReceiver]:
+        receiver = WebReceiver()
+        await receiver.start()
+        yield receiver
+        await receiver.stop()
+
+    async def test_the_request_is_what_the_specification_says(
+        self, deliverer: WebhookDeliverer, counterpart: WebReceiver
+    ) -> None:
+        delivery = a_delivery(WebhookDeliverer, counterpart.configuration)
+        await deliverer.deliver(delivery)
+        ((headers, body),) = counterpart.requests
+        assert headers["Content-Type"] == "application/json"
+        assert headers["X-MOLTIN-PLANTED-KEY"] == PLANTED
+        assert headers["webhook-id"] == delivery.job_id
+        assert headers["webhook-timestamp"].isdecimal()
+        assert headers["User-Agent"] == USER_AGENT
+        assert headers["Accept-Encoding"] == "identity"
+        assert b'"total":10.00' in body
+        assert PLANTED.encode() not in body
+
+    async def test_an_integration_without_a_secret_sends_no_secret_header(
+        self, deliverer: WebhookDeliverer, counterpart: WebReceiver
+    ) -> None:
+        await deliverer.deliver(a_delivery(WebhookDeliverer, {"url": counterpart.configuration["url"]}))
+        assert "X-MOLTIN-PLANTED-KEY" not in counterpart.requests[0][0]
+
+    async def test_a_connection_is_used_again(self, deliverer: WebhookDeliverer, counterpart: WebReceiver) -> None:
+        for attempt in range(1, 6):
+            await deliverer.deliver(a_delivery(WebhookDeliverer, counterpart.configuration, attempt=attempt))
+        assert len(counterpart.requests) == 5
+        assert len(counterpart.connections) == 1
+
+    async def test_a_secret_that_the_receiver_echoes_does_not_reach_the_log(
+        self, deliverer: WebhookDeliverer, counterpart: WebReceiver
+    ) -> None:
+        outcome = await deliverer.deliver(a_delivery(WebhookDeliverer, counterpart.configuration))
+        assert isinstance(outcome, Delivered)
+        assert PLANTED not in outcome.body
+        assert '"X-MOLTIN-PLANTED-KEY": "********"' in outcome.body
+
+    async def test_an_event_over_a_mebibyte_is_sent_without_a_warning(
+        self, deliverer: WebhookDeliverer, counterpart: WebReceiver
+    ) -> None:
+        data = json.dumps({"type": "file", "id": "f", "text": "x" * 900_000}).encode()
+        outcome = await deliverer.deliver(a_delivery(WebhookDeliverer, counterpart.configuration, data=data))
+        # aiohttp.web takes a mebibyte by default; the answer is the point.
+        assert isinstance(outcome, Refused)
+        assert outcome.status == 413
+
+    async def test_a_410_says_that_the_receiver_is_gone(
+        self, deliverer: WebhookDeliverer, counterpart: WebReceiver
+    ) -> None:
+        counterpart.status = 410
+        outcome = await deliverer.deliver(a_delivery(WebhookDeliverer, counterpart.configuration))
+        assert isinstance(outcome, Gone)
+        assert (outcome.status, "410 Gone" in outcome.reason) == (410, True)
+
+
+class TestWebhookOverHttps(TestWebhookOverHttp):
+    @pytest.fixture
+    async def counterpart(self, tmp_path: Path) -> AsyncIterator[WebReceiver]:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        receiver = WebReceiver()
+        receiver.tls_ca_file = str(tmp_path / "ca.pem")
+        await receiver.start(context, host="localhost")
+        yield receiver
+        await receiver.stop()

@@ -1,0 +1,222 @@
+"""A real store, real worker processes, a real receiver: what the process tests are played with."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+
+from config.settings import Settings, load_settings
+from tests.counterparts.store import StoreServer
+from worker.events import Scope
+from worker.integrations import Integration
+from worker.ledger import Ledger, LedgerPolicy
+
+SCOPE = Scope("org-1", "store-1")
+#: A busy machine may take its time; nothing here is expected to need so long (seconds).
+PATIENCE = 45.0
+
+
+async def eventually(condition: Callable[[], Awaitable[Any] | Any], what: str, seconds: float = PATIENCE) -> Any:
+    """Awaits until `condition` answers something true, and answers that; fails with `what` where it never does."""
+    end = monotonic() + seconds
+    while monotonic() < end:
+        found = condition()
+        if asyncio.iscoroutine(found):
+            found = await found
+        if found:
+            return found
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"not within {seconds:g} s: {what}")
+
+
+@dataclass
+class Received:
+    """One request that the receiver got."""
+
+    headers: dict[str, str]
+    body: dict[str, Any]
+    raw: bytes
+
+
+@dataclass
+class Receiver:
+    """A webhook receiver on loopback. `answers` are given in turn, then 200; `hold` keeps requests unanswered."""
+
+    url: str = ""
+    answers: list[int] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
+    hold: asyncio.Event | None = None
+
+    async def handle(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        self.received.append(Received(dict(request.headers), await request.json(), raw))
+        if self.hold is not None:
+            await self.hold.wait()
+        status = self.answers.pop(0) if self.answers else 200
+        return web.Response(status=status, text="ok" if status == 200 else "try again")
+
+    def got(self, count: int) -> Callable[[], bool]:
+        return lambda: len(self.received) >= count
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    found = Receiver()
+    app = web.Application(client_max_size=8 * 1024 * 1024)
+    app.router.add_post("/{tail:.*}", found.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    yield found
+    if found.hold is not None:
+        found.hold.set()
+    await runner.cleanup()
+
+
+class WorkerProcess:
+    """`celery -A worker.app worker`, as anybody would type it."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", f"{uuid4().hex}@test"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log.open("ab"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        """As a power cut: no handler runs."""
+        self._process.kill()
+        self._process.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(asyncio.to_thread(self._process.wait), PATIENCE)
+
+    def end(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def said(self, text: str) -> bool:
+        return text in self.log.read_text(errors="replace")
+
+    async def ready(self) -> "WorkerProcess":
+        await eventually(
+            lambda: self.said("worker ready") and self.said("celery@") or self._ended(), "the worker starts"
+        )
+        return self
+
+    def _ended(self) -> bool:
+        if self._process.poll() is not None:
+            raise AssertionError(f"the worker ended by itself:\n{self.log.read_text(errors='replace')[-3000:]}")
+        return False
+
+
+StartWorker = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def environment(store: StoreServer) -> dict[str, str]:
+    """What the processes under test see: quick, and allowed to reach loopback."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EDW_")}
+    return kept | {
+        "EDW_REDIS_URL": store.url,
+        "EDW_EGRESS_ALLOW": "127.0.0.0/8",
+        "EDW_RETRY_SCHEDULE": "200ms 200ms 200ms",
+        "EDW_LEASE_SECONDS": "2",
+        "EDW_ANNOUNCE_SECONDS": "1s",
+        "EDW_SWEEP_SECONDS": "200ms",
+        "EDW_METRICS_PORT": "0",
+    }
+
+
+@pytest.fixture
+def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
+    started: list[WorkerProcess] = []
+
+    def start(**changes: str) -> WorkerProcess:
+        worker = WorkerProcess(environment | changes, tmp_path / f"worker-{len(started)}.log")
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        worker.end()
+
+
+@pytest.fixture
+def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same settings, for what runs in the test's own process."""
+    for name, value in environment.items():
+        if name.startswith("EDW_"):
+            monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+@pytest.fixture
+async def books(settings: Settings, store: StoreServer) -> AsyncIterator[Ledger]:
+    """The ledger, to look into and to register with."""
+    ledger = Ledger(store.url, LedgerPolicy.of(settings))
+    await ledger.open()
+    yield ledger
+    await ledger.close()
+
+
+Register = Callable[..., Awaitable[Integration]]
+
+
+@pytest.fixture
+def register(books: Ledger, receiver: Receiver) -> Register:
+    async def put(**changes: Any) -> Integration:
+        values: dict[str, Any] = {
+            "id": str(uuid4()),
+            "scope": SCOPE,
+            "name": "ERP",
+            "integration_type": "webhook",
+            "observes": ("order.paid",),
+            "configuration": {"url": receiver.url},
+        }
+        integration = Integration(**(values | changes))
+        await books.registry.put(integration, expect=0)
+        return integration
+
+    return put
+
+
+def order_paid(**changes: Any) -> dict[str, Any]:
+    """A small event."""
+    event = {
+        "type": "order.paid",
+        "store_id": SCOPE.store_id,
+        "org_id": SCOPE.org_id,
+        "data": {"type": "order", "id": "o-1"},
+    }
+    return event | changes
+
+
+async def balanced(books: Ledger) -> None:
+    """Invariant 1, once nothing is under way."""
+    status = await books.status.read()
+    assert (status.events_balance, status.jobs_balance) == (0, 0), status

@@ -1,0 +1,196 @@
+"""What the worker's death, a dead broker and a stop mean for events: nothing."""
+
+import asyncio
+from time import monotonic
+
+import pytest
+
+from config.settings import Settings
+from tests.counterparts.store import StoreServer
+from tests.integration.process.conftest import (
+    Receiver,
+    Register,
+    StartWorker,
+    balanced,
+    eventually,
+    order_paid,
+)
+from worker.jobs import JobState
+from worker.ledger import Ledger, LedgerUnavailable
+from worker.publisher import Publisher
+
+
+async def test_kill_9_during_attempt_1_means_attempt_2_by_another_worker_and_two_logs(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    integration = await register()
+    receiver.hold = asyncio.Event()
+    first = await start_worker().ready()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish(order_paid())
+    await eventually(receiver.got(1), "attempt 1 is in flight")
+    first.kill()
+    receiver.hold.set()
+    receiver.hold = None
+
+    await start_worker().ready()
+    await eventually(receiver.got(2), "another worker delivers")
+    logs = await eventually(lambda: _two_logs(books, integration.id), "both attempts are logged")
+
+    assert [each.body["attempt"] for each in receiver.received] == [1, 2]
+    assert [(log.attempt, log.succeeded) for log in logs] == [(2, True), (1, False)]
+    assert "worker was lost" in logs[1].error_detail
+    job = (await books.jobs.get([logs[0].job_id]))[0]
+    assert (job.state, job.attempts, job.lost) == (JobState.SUCCEEDED, 2, 1)
+    await balanced(books)
+
+
+async def test_sigterm_lets_what_is_in_flight_finish(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    integration = await register()
+    receiver.hold = asyncio.Event()
+    worker = await start_worker().ready()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish(order_paid())
+    await eventually(receiver.got(1), "attempt 1 is in flight")
+
+    stopped = asyncio.create_task(worker.stop())
+    await eventually(lambda: worker.said("Warm shutdown"), "the worker begins to stop")
+    receiver.hold.set()
+
+    assert await stopped == 0
+    logs = await books.logs.of_integration(integration.id, 0, 5)
+    assert [(log.attempt, log.succeeded) for log in logs] == [(1, True)]
+    assert (await books.status.read()).processes == 0
+    await balanced(books)
+
+
+async def test_what_outlives_the_drain_is_interrupted_due_at_once_and_delivered_by_the_next(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    integration = await register()
+    receiver.hold = asyncio.Event()
+    worker = await start_worker(EDW_DRAIN_SECONDS="0.2").ready()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish(order_paid())
+    await eventually(receiver.got(1), "attempt 1 is in flight")
+    assert await worker.stop() == 0
+    receiver.hold.set()
+    receiver.hold = None
+
+    await start_worker().ready()
+    logs = await eventually(lambda: _two_logs(books, integration.id), "the next worker delivers")
+    assert [(log.attempt, log.succeeded) for log in logs] == [(2, True), (1, False)]
+    assert "stopped before this attempt was over" in logs[1].error_detail
+    await balanced(books)
+
+
+@pytest.mark.parametrize("way", ["frozen", "gone"])
+async def test_without_a_broker_publishing_answers_and_due_jobs_are_delivered(
+    way: str,
+    start_worker: StartWorker,
+    receiver: Receiver,
+    register: Register,
+    books: Ledger,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    make_store: type[StoreServer],
+) -> None:
+    from config.settings import load_settings
+
+    broker = make_store()
+    for name, value in {**environment, "EDW_BROKER_URL": broker.tcp_url}.items():
+        if name.startswith("EDW_"):
+            monkeypatch.setenv(name, value)
+    settings = load_settings()
+    await register()
+    receiver.answers = [503]
+    await start_worker(EDW_BROKER_URL=broker.tcp_url).ready()
+    broker.freeze() if way == "frozen" else broker.kill()
+
+    began = monotonic()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish(order_paid(id="without a broker"))
+        answered = monotonic() - began
+        await eventually(receiver.got(2), "the event arrives, and its retry")
+    closed = monotonic() - began - answered
+
+    # Not a speed claim: a broker's time-out is 4 s and more, and nobody may wait for that.
+    assert answered < 2
+    assert closed < PATIENCE_WITHOUT_BROKER
+    assert [each.body["attempt"] for each in receiver.received] == [1, 2]
+    if way == "frozen":
+        broker.thaw()
+
+
+async def test_a_worker_waits_for_a_store_that_comes_later(
+    receiver: Receiver, register: Register, start_worker: StartWorker, store: StoreServer, settings: Settings
+) -> None:
+    await register()
+    store.stop()
+    worker = start_worker()
+    await eventually(lambda: worker.said("waiting for the ledger"), "it says that it waits")
+    store.start()
+    await worker.ready()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish(order_paid())
+    await eventually(receiver.got(1), "it works when the store comes")
+    assert worker.log.read_text().count("waiting for the ledger") == 1
+
+
+async def test_a_store_that_freezes_for_a_while_loses_nothing(
+    receiver: Receiver,
+    register: Register,
+    start_worker: StartWorker,
+    store: StoreServer,
+    books: Ledger,
+    settings: Settings,
+) -> None:
+    await register()
+    receiver.hold = asyncio.Event()
+    await start_worker().ready()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(20)])
+        await eventually(receiver.got(20), "all are in flight")
+        store.freeze()
+        # The outcomes arrive while nobody can write them down.
+        receiver.hold.set()
+        with pytest.raises(LedgerUnavailable):
+            await publisher.apublish(order_paid(id="later"))
+        store.thaw()
+        await publisher.apublish(order_paid(id="later"))
+    await eventually(lambda: _succeeded(books, 21), "everything is settled")
+    assert sorted(each.body["id"] for each in receiver.received) == sorted([*(f"e-{n}" for n in range(20)), "later"])
+    assert {each.body["attempt"] for each in receiver.received} == {1}
+    await balanced(books)
+
+
+async def test_two_workers_share_the_load_and_neither_repeats_the_others_work(
+    receiver: Receiver, register: Register, start_worker: StartWorker, books: Ledger, settings: Settings
+) -> None:
+    for _ in range(5):
+        await register()
+    workers = [start_worker(), start_worker()]
+    for worker in workers:
+        await worker.ready()
+    async with Publisher(settings) as publisher:
+        for start in range(0, 400, 50):
+            await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(start, start + 50)])
+    await eventually(lambda: _succeeded(books, 2000), "all are delivered")
+    seen = [(each.body["id"], each.headers["webhook-id"]) for each in receiver.received]
+    assert len(seen) == len(set(seen)) == 2000
+    assert [await worker.stop() for worker in workers] == [0, 0]
+    await balanced(books)
+
+
+PATIENCE_WITHOUT_BROKER = 30.0
+
+
+async def _two_logs(books: Ledger, integration_id: str) -> list[object] | None:
+    logs = await books.logs.of_integration(integration_id, 0, 5)
+    return list(logs) if len(logs) >= 2 and logs[0].succeeded else None
+
+
+async def _succeeded(books: Ledger, count: int) -> bool:
+    return (await books.status.read()).counter("succeeded") >= count

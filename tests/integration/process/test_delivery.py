@@ -1,0 +1,187 @@
+"""From a producer to the receiver and its logs, through a real Celery worker."""
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from typing import TypeVar
+from uuid import UUID, uuid5
+
+from celery import Celery
+
+from config.celery import broker_url_for
+from config.settings import Settings
+from tests.counterparts.store import StoreServer
+from tests.integration.process.conftest import (
+    SCOPE,
+    Receiver,
+    Register,
+    StartWorker,
+    balanced,
+    eventually,
+    order_paid,
+)
+from worker.jobs import JobState
+from worker.ledger import Ledger
+from worker.ledger.status import LedgerStatus
+from worker.publisher import Publisher
+
+Found = TypeVar("Found")
+
+
+async def test_a_refused_event_is_delivered_by_the_second_attempt_and_leaves_two_logs(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    integration = await register(description="tells the ERP")
+    receiver.answers = [503]
+    await start_worker().ready()
+    raw = b'{"type":"order.paid","id":"e-1","store_id":"store-1","org_id":"org-1","data":{"id":"o-1","total":10.00}}'
+
+    async with Publisher(settings) as publisher:
+        receipt = await publisher.apublish(raw)
+    await eventually(receiver.got(2), "both attempts arrive")
+    logs = await eventually(
+        lambda: _when(books.logs.of_integration(integration.id, 0, 10), 2), "both attempts are logged"
+    )
+
+    assert receipt.id == "e-1"
+    assert [(log.attempt, log.succeeded, log.status_code) for log in logs] == [(2, True, 200), (1, False, 503)]
+    assert "503" in logs[1].error_detail
+    assert logs[1].body == "try again"
+    first, second = receiver.received
+    assert (first.body["attempt"], second.body["attempt"]) == (1, 2)
+    assert first.body["id"] == second.body["id"] == "e-1"
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == logs[0].job_id
+    assert b'"total":10.00' in second.raw
+    assert json.loads(second.body["resources"]) == second.body["payload"]
+    assert second.body["integration"]["description"] == "tells the ERP"
+    job = (await books.jobs.get([logs[0].job_id]))[0]
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)
+    await balanced(books)
+
+
+async def test_the_same_event_twice_happens_once(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    await register()
+    await start_worker().ready()
+    async with Publisher(settings) as publisher:
+        answers = await publisher.apublish_many([order_paid(id="e-1"), order_paid(id="e-1"), order_paid(id="e-2")])
+        again = await publisher.apublish(order_paid(id="e-1", data={"id": "another"}))
+    await eventually(receiver.got(2), "both events arrive")
+    await eventually(lambda: _settled(books, 2), "both are settled")
+    assert [answer.duplicate for answer in answers if not hasattr(answer, "reason")] == [False, True, False]
+    assert (again.duplicate, again.differs) == (True, True)
+    assert sorted(each.body["id"] for each in receiver.received) == ["e-1", "e-2"]
+    await balanced(books)
+
+
+async def test_a_producer_that_only_speaks_celery_is_understood_and_its_bad_events_are_kept(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, store: StoreServer
+) -> None:
+    await register()
+    await start_worker().ready()
+    producer = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
+    events = [order_paid(), order_paid(id="mine"), {"type": "order.payed", "data": {}}, "not an event", {"data": {}}]
+    message = producer.send_task("worker.tasks.observe", kwargs={"events": events}, queue="edw.events")
+    producer.send_task("worker.tasks.observe", args=[{"nonsense": True}], queue="edw.events")
+
+    await eventually(receiver.got(2), "the good events arrive")
+    rejected = await eventually(lambda: _when(books.intake.rejected(10), 4), "the bad ones are kept")
+
+    ids = {each.body["id"] for each in receiver.received}
+    assert ids == {"mine", str(uuid5(UUID(message.id), "0"))}
+    assert {each.field for each in rejected} == {"type", "", "events"}
+    assert any("order.paid" in each.reason for each in rejected), rejected
+    assert (await books.status.read()).counter("rejected") == 4
+    producer.close()
+
+
+async def test_a_message_that_is_no_task_of_ours_is_kept_and_not_read_in_circles(
+    start_worker: StartWorker, books: Ledger, store: StoreServer
+) -> None:
+    worker = await start_worker().ready()
+    producer = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
+    producer.send_task("somebody.elses", kwargs={"order": 7}, queue="edw.events")
+    producer.conf.task_serializer = "pickle"
+    producer.conf.accept_content = ["pickle"]
+    producer.send_task("worker.tasks.observe", kwargs={"events": []}, queue="edw.events")
+    rejected = await eventually(lambda: _when(books.intake.rejected(10), 2), "both are kept")
+    assert all(each.field == "message" for each in rejected)
+    assert not worker.said("unpickl")
+    producer.close()
+
+
+async def test_a_disabled_integration_gets_nothing_and_another_store_sees_nothing(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    await register(enabled=False)
+    await start_worker().ready()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish_many([order_paid(), order_paid(store_id="store-2")])
+    status = await eventually(lambda: _unmatched(books, 2), "both events are observed")
+    assert status.counter("opened") == 0
+    assert receiver.received == []
+    await balanced(books)
+
+
+async def test_410_ends_the_job_and_disables_the_integration_with_the_reason(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    integration = await register()
+    receiver.answers = [410]
+    await start_worker().ready()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish(order_paid())
+    await eventually(lambda: _settled(books, 1, "failed"), "the job ends")
+    found = (await books.registry.get([integration.id]))[0]
+    assert not found.enabled
+    assert "410" in found.disabled_reason
+    job = (await books.jobs.get(await books.jobs.of_integration(integration.id, 0, 5)))[0]
+    assert (job.state, job.reason) == (JobState.FAILED, "gone")
+
+
+async def test_a_job_ends_when_its_schedule_does(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    integration = await register()
+    receiver.answers = [500] * 10
+    await start_worker().ready()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish(order_paid())
+    await eventually(lambda: _settled(books, 1, "failed"), "the job ends")
+    logs = await books.logs.of_integration(integration.id, 0, 10)
+    assert [log.attempt for log in logs] == [4, 3, 2, 1]
+    job = (await books.jobs.get([logs[0].job_id]))[0]
+    assert (job.state, job.reason) == (JobState.FAILED, "exhausted")
+    assert [each.attempt for each in await books.logs.failures(SCOPE, 0, 10)] == [4, 3, 2, 1]
+
+
+async def test_ten_thousand_integrations_of_one_event_are_opened_in_chunks_and_all_delivered(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    for _ in range(20):
+        await asyncio.gather(*(register() for _ in range(500)))
+    await books.store.client.config_set("slowlog-log-slower-than", 10_000)
+    await books.store.client.slowlog_reset()
+    await start_worker().ready()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish(order_paid())
+    await eventually(lambda: _settled(books, 10_000), "all are delivered", 120)
+    slow = [entry for entry in await books.store.client.slowlog_get(10) if b"EVALSHA" in entry["command"][:10]]
+    assert len({each.headers["webhook-id"] for each in receiver.received}) == 10_000
+    assert [(entry["duration"], entry["command"][:60]) for entry in slow] == []
+    await balanced(books)
+
+
+async def _when(reading: Awaitable[list[Found]], count: int) -> list[Found] | None:
+    found = await reading
+    return found if len(found) >= count else None
+
+
+async def _settled(books: Ledger, count: int, state: str = "succeeded") -> bool:
+    return (await books.status.read()).counter(state) >= count
+
+
+async def _unmatched(books: Ledger, count: int) -> LedgerStatus | None:
+    status = await books.status.read()
+    return status if status.counter("unmatched") >= count else None

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import traceback
+from importlib.metadata import EntryPoint
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import BaseModel, SecretStr, field_validator
+
+from deliverers import registry
+from deliverers.contract import DelivererOptions
+from deliverers.registry import (
+    BrokenPlugin,
+    ConfigurationError,
+    DelivererRegistry,
+    NoDeliverer,
+    Problem,
+    UnknownIntegrationType,
+    normalise_integration_type,
+)
+from deliverers.webhook import WebhookConfiguration, WebhookDeliverer
+
+PLANTED = "planted-secret"
+
+
+class CarrierConfiguration(BaseModel):
+    where: str
+    keys: list[SecretStr] = []
+
+    @field_validator("keys")
+    @classmethod
+    def _indiscreet(cls, value: list[SecretStr]) -> list[SecretStr]:
+        raise ValueError(f"bad key {value[0].get_secret_value()}")
+
+
+class CarrierDeliverer(WebhookDeliverer):
+    integration_type: ClassVar[str] = "carrier_pigeon"
+    configuration_model: ClassVar[type[BaseModel]] = CarrierConfiguration
+
+
+def problems(configuration: Any, integration_type: str = "webhook") -> tuple[Problem, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        DelivererRegistry((WebhookDeliverer, CarrierDeliverer)).parse_configuration(integration_type, configuration)
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value.__context__)
+    assert PLANTED not in shown.replace(repr(configuration), "")
+    return caught.value.problems
+
+
+def test_webhook_is_built_in() -> None:
+    loaded = DelivererRegistry.load()
+    assert "webhook" in loaded.types
+    assert isinstance(loaded.create("webhook", DelivererOptions()), WebhookDeliverer)
+    assert loaded.secret_fields("webhook") == {"secret_key"}
+
+
+def test_a_configuration_becomes_the_deliverers_own_model() -> None:
+    parsed = DelivererRegistry.load().parse_configuration(
+        "webhook", {"url": "https://a.example/", "secret_key": PLANTED}
+    )
+    assert isinstance(parsed, WebhookConfiguration)
+    assert parsed.secret_key == SecretStr(PLANTED)
+    assert PLANTED not in repr(parsed)
+
+
+def test_an_empty_secret_is_no_secret() -> None:
+    parsed = DelivererRegistry.load().parse_configuration("webhook", {"url": "https://a.example/", "secret_key": ""})
+    assert isinstance(parsed, WebhookConfiguration)
+    assert parsed.secret_key is None
+
+
+def test_an_unknown_type_names_the_nearest() -> None:
+    with pytest.raises(UnknownIntegrationType, match='did you mean "webhook"'):
+        DelivererRegistry.load().get("webhok")
+
+
+@pytest.mark.parametrize("word", ["aws_sqs", "aws-sqs", "stomp"])
+def test_a_type_of_the_specification_without_a_deliverer_says_so(word: str) -> None:
+    with pytest.raises(NoDeliverer, match="no deliverer for the integration_type"):
+        DelivererRegistry((WebhookDeliverer,)).create(word, DelivererOptions())
+
+
+def test_the_described_spelling_of_sqs_is_taken_for_the_enums() -> None:
+    assert [normalise_integration_type(word) for word in ("aws-sqs", "aws_sqs", "x")] == ["aws_sqs", "aws_sqs", "x"]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "expected"),
+    [
+        ({}, Problem("configuration.url", "is required")),
+        ({"url": 5}, Problem("configuration.url", "must be a string")),
+        (
+            {"url": "https://a.example/", "secret_kye": PLANTED},
+            Problem("configuration.secret_kye", 'is not a known key; did you mean "secret_key"?'),
+        ),
+        ([PLANTED], Problem("configuration", "must be an object")),
+    ],
+)
+def test_a_bad_configuration_names_the_field_and_what_was_expected(configuration: Any, expected: Problem) -> None:
+    assert problems(configuration) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("", "must begin with https:// or http://"),
+        ("ftp://a.example/", "must begin with"),
+        ("javascript:alert(1)", "must begin with"),
+        ("//a.example/", "must begin with"),
+        ("https://", "must name a host"),
+        ("https:///path", "must name a host"),
+        ("https://user:pw@a.example/", "user name or a password"),
+        ("https://@a.example/", "user name or a password"),
+        ("https://a.example:0/", "port"),
+        ("https://a.example:99999/", "port"),
+        ("https://a.example:x/", "port"),
+        ("https://a.example/\r\nX: y", "spaces, control characters"),
+        (" https://a.example/", "spaces, control characters"),
+        ("https://a.example\\@b.example/", "backslashes"),
+        ("https://a..example/", "host name"),
+        ("https://" + "a" * 64 + ".example/", "host name"),
+        ("https://2130706433/", "four decimal numbers"),
+        ("https://0x7f.1/", "four decimal numbers"),
+        ("https://127.1/", "four decimal numbers"),
+        ("https://0177.0.0.1/", "four decimal numbers"),
+        ("https://[::1/", "not a valid URL"),
+        ("https://a.example/" + "x" * 2048, "at most 2048 characters"),
+    ],
+)
+def test_a_url_that_cannot_be_called_is_refused(url: str, words: str) -> None:
+    ((field, message),) = ((problem.field, problem.message) for problem in problems({"url": url}))
+    assert field == "configuration.url"
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://a.example",
+        "HTTP://a.example:8080/a/b?c=d#e",
+        "https://bücher.example/",
+        "https://127.0.0.1/",
+        "https://[2606:4700::1111]:8443/x",
+        "https://a.example./",
+        "https://a_b.example/%20",
+    ],
+)
+def test_a_sound_url_is_kept_as_it_was_written(url: str) -> None:
+    parsed = DelivererRegistry.load().parse_configuration("webhook", {"url": url})
+    assert isinstance(parsed, WebhookConfiguration)
+    assert parsed.url == url
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("\r\nX: y", "line breaks"),
+        ("\n", "line breaks"),
+        ("\0", "NUL"),
+        ("é", "visible ASCII"),
+        ("\t", "visible ASCII"),
+        (" ", "visible ASCII"),
+        ("x" * 4096, "at most 4096"),
+    ],
+)
+def test_a_secret_that_fits_no_header_is_refused_without_showing_it(ending: str, words: str) -> None:
+    (problem,) = problems({"url": "https://a.example/", "secret_key": PLANTED + ending})
+    assert problem.field == "configuration.secret_key"
+    assert words in problem.message
+
+
+def test_an_indiscreet_plug_in_shows_no_secret_either() -> None:
+    (problem,) = problems({"where": "roof", "keys": [PLANTED]}, "carrier_pigeon")
+    assert problem == Problem("configuration.keys", "bad key ********")
+
+
+def test_a_plug_in_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_entry_points(monkeypatch, f"{__name__}:CarrierDeliverer")
+    loaded = DelivererRegistry.load()
+    assert loaded.types == ("webhook", "carrier_pigeon")
+    assert loaded.secret_fields("carrier_pigeon") == {"keys"}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("no.such.module:Deliverer", "cannot be loaded"),
+        ("json:dumps", "no configuration_model"),
+        ("deliverers.webhook:WebhookDeliverer", "two deliverers"),
+    ],
+)
+def test_a_broken_plug_in_is_named(monkeypatch: pytest.MonkeyPatch, value: str, words: str) -> None:
+    use_entry_points(monkeypatch, value)
+    with pytest.raises(BrokenPlugin, match=words):
+        DelivererRegistry.load()
+
+
+def use_entry_points(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    point = EntryPoint("pigeon", value, registry.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINT_GROUP else [])

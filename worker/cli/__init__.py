@@ -1,0 +1,67 @@
+"""The `edw` command. Each command's module is imported only when it is called, so that `edw --help` is quick.
+
+Exit codes: 0 done; 1 something was refused or failed; 2 wrong usage; 3 no store was found, or it does not answer.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+
+import click
+
+#: Command → (its module, what it does in a line).
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("worker.cli.demo", "See one event go all the way, on this machine, in seconds."),
+    "dev": ("worker.cli.dev", "Run a private store and a worker, until Ctrl-C."),
+    "worker": ("worker.cli.worker", "Run a worker: one process, or several."),
+    "emit": ("worker.cli.emit", "Publish an event, or a file of events."),
+    "integrations": ("worker.cli.integrations", "List, show, create, update and delete integrations."),
+    "jobs": ("worker.cli.jobs", "See what is owed, and what became of it."),
+    "logs": ("worker.cli.logs", "See the log of every attempt."),
+    "rejected": ("worker.cli.rejected", "See what was refused and had nobody to be told."),
+    "status": ("worker.cli.status", "See whether the books balance, and what waits."),
+    "completion": ("worker.cli.completion", "Print the completion script of your shell."),
+}
+
+_EPILOG = """\
+The store is the one that EDW_REDIS_URL names, else the embedded one that "edw dev" runs on the same data folder
+(EDW_DATA_DIR).
+
+\b
+Exit codes: 0 done; 1 something was refused or failed;
+            2 wrong usage; 3 no store, or it does not answer.
+
+Completion: edw completion --help
+"""
+
+
+class _Commands(click.Group):
+    """A group that knows its commands by name and imports them by need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)  # noqa: S101  (a module of the table above)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="event-delivery-worker", prog_name="edw")
+def edw() -> None:
+    """Deliver a commerce platform's events to its customers' integrations, and prove it."""
+
+
+def main() -> None:
+    """The entry point of `edw`."""
+    edw.main(prog_name="edw")

@@ -1,0 +1,47 @@
+"""Durations, sizes and foreign text in the words that people read."""
+
+import re
+
+# What a receiver or a producer wrote must not command the terminal that shows it. Line breaks and tabs stay.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
+_SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def duration(milliseconds: float) -> str:
+    """A duration in its two largest units: `850 ms`, `12 s`, `3 min 20 s`, `2 d 4 h`."""
+    whole = round(milliseconds)
+    for index, (size, unit) in enumerate(_UNITS):
+        if whole >= size:
+            text = f"{whole // size} {unit}"
+            if index + 1 == len(_UNITS):
+                return text
+            smaller, name = _UNITS[index + 1]
+            rest = whole % size // smaller
+            return f"{text} {rest} {name}" if rest else text
+    return f"{whole} ms"
+
+
+def due(age: int) -> str:
+    """How long something has been due (ms), or in how long it will be."""
+    return f"for {duration(age)}" if age >= 0 else f"in {duration(-age)}"
+
+
+def size(count: int) -> str:
+    """A number of bytes."""
+    for unit, name in _SIZES:
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} B"
+
+
+def plain(text: str) -> str:
+    """Foreign text without the characters that control a terminal or turn the direction of writing."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def one_line(text: str, limit: int) -> str:
+    """Foreign text on one line, of at most `limit` characters."""
+    line = " ".join(plain(text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,49 @@
+"""Celery's consumer, which would only log a message that is no task of ours: here the ledger keeps it.
+
+Named by Celery's own setting `worker_consumer`.
+"""
+
+from typing import Any
+
+from celery.worker.consumer import Consumer as CeleryConsumer
+
+from worker import runtime
+from worker.events import Refusal
+
+#: The ledger has so many seconds to take a bad message; else the broker keeps it, and delivers it again.
+KEEP_SECONDS = 10.0
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
+    """Keeps what cannot be read in the ledger's rejected list before it is taken off the queue."""
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """A body that cannot be decoded, such as one that is not JSON."""
+        if _keep(message, f"cannot be decoded: {exc}"):
+            super().on_decode_error(message, exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Something that is no Celery message."""
+        if _keep(message, "is not a Celery task message"):
+            super().on_unknown_message(body, message)
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """A task that is not ours."""
+        if _keep(message, f"names a task that this worker does not have: {exc}"):
+            super().on_unknown_task(body, message, exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """A task message that is malformed, or of a content type that is not taken (pickle is never read)."""
+        if _keep(message, f"is not a valid task message: {exc}"):
+            super().on_invalid_task(body, message, exc)
+
+
+def _keep(message: Any, why: str) -> bool:
+    body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
+    refusal = Refusal("message", why)
+    try:
+        runtime.call(lambda rooms: rooms.door.reject(refusal, body, "a Celery message"), KEEP_SECONDS)
+    except (TimeoutError, runtime.RuntimeStopped):
+        # Neither acknowledged nor rejected: the broker delivers it again.
+        return False
+    return True
