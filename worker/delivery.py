@@ -112,6 +112,11 @@ class Deliveries:
             return 0
         return max(0, self._max_in_flight - len(self._flights) - self._reserved)
 
+    @property
+    def draining(self) -> bool:
+        """True once nothing more is taken."""
+        return self._draining
+
     def holds(self, job_id: str) -> bool:
         """True where the job is in flight here."""
         return job_id in self._flights

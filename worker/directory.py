@@ -61,9 +61,9 @@ class Directory:
         return known
 
     def known_target(self, claim: Claim) -> Target | NoTarget | None:
-        """The target of a claim where it is at hand and not older than the lane."""
+        """The target of a claim where it is at hand and of the lane's revision."""
         found = self._targets.get(claim.integration_id)
-        if found is None or found[0] < claim.revision:
+        if found is None or found[0] != claim.revision:
             return None
         self._targets.move_to_end(claim.integration_id)
         return found[1]

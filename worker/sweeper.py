@@ -100,7 +100,7 @@ class Sweeper:
         if not await self._ledger.fleet.renew():
             _log.info("joined the fleet", owner=self._ledger.owner)
         self._deliveries.cut_off_overdue()
-        await self._give_back_strays()
+        await self._find_strays()
 
     async def _sweep(self) -> float | None:
         found = await self._ledger.fleet.sweep()
@@ -122,7 +122,7 @@ class Sweeper:
         return found.wait / 1000 if found.wait >= 0 else None
 
     async def _reap(self) -> float | None:
-        lost = await self._ledger.fleet.seize()
+        lost = await self._ledger.fleet.seize(self._due_strays())
         if lost:
             _log.warning("attempts lost with their worker", attempts=len(lost))
             self._deliveries.lose(lost)
@@ -131,12 +131,12 @@ class Sweeper:
             _log.warning("jobs ended undelivered", jobs=ended, why="deadline passed or integration deleted")
         return 0.0 if len(lost) >= JOBS_PER_CALL or ended >= JOBS_PER_CALL else None
 
-    async def _give_back_strays(self) -> None:
+    async def _find_strays(self) -> None:
+        """Leases that this process does not know of, for longer than any reply can take."""
         now = monotonic()
         unknown = [job for job in await self._ledger.fleet.leases() if not self._deliveries.holds(job)]
         self._strays = {job: self._strays.get(job, now) for job in unknown}
-        due = [job for job, since in self._strays.items() if now - since > STRAY_SECONDS]
-        if due:
-            jobs = await self._ledger.jobs.get(due)
-            released = await self._ledger.jobs.release([(job.id, job.integration_id, job.attempts) for job in jobs])
-            _log.warning("stray leases given back", jobs=released)
+
+    def _due_strays(self) -> list[str]:
+        since = monotonic() - STRAY_SECONDS
+        return [job for job, seen in self._strays.items() if seen < since and not self._deliveries.holds(job)]

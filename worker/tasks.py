@@ -57,6 +57,8 @@ async def _observe(rooms: runtime.Rooms, refs: list[str]) -> None:
 
 
 async def _serve(rooms: runtime.Rooms, lanes: list[str]) -> None:
+    if rooms.deliveries.draining:
+        raise runtime.RuntimeStopped
     rooms.deliveries.serve(lanes)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import click
 import msgspec
 
-from deliverers.registry import DelivererRegistry
 from worker.cli.console import cells, console, json_option, print_json, table, verdict
 from worker.cli.documents import integration_document
 from worker.cli.selection import all_integrations, find_integration
@@ -243,7 +242,7 @@ def _tell(at: Session, integration: Integration, as_json: bool) -> None:
         "integration_type": told.integration_type,
         "enabled": "yes" if told.enabled else "no" + (f": {told.disabled_reason}" if told.disabled_reason else ""),
         "observes": ", ".join(told.observes),
-        **{f"configuration.{name}": value for name, value in _flat(told.configuration, at.types, told)},
+        **{f"configuration.{name}": _text(value) for name, value in told.configuration.items()},
         "scope": scope_words(told.scope),
         "created": rfc3339(told.created_at),
         "updated": rfc3339(told.updated_at),
@@ -255,5 +254,6 @@ def _tell(at: Session, integration: Integration, as_json: bool) -> None:
     console().print(details)
 
 
-def _flat(configuration: Mapping[str, Any], types: DelivererRegistry, told: Integration) -> list[tuple[str, str]]:
-    return [(name, value if isinstance(value, str) else msgspec.json.encode(value).decode()) for name, value in configuration.items()]
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -42,11 +42,16 @@ class Fleet:
         """Leaves the fleet; answers how many leases were left, which others will reap."""
         return int(await self._store.run("retire", owner=self._owner))
 
-    async def seize(self) -> list[Claim]:
-        """Takes over attempts of dead processes, to be settled as lost."""
-        lease = self._store.policy.lease
-        claims, _ = claims_of(await self._store.run("seize", owner=self._owner, lease=lease, limit=JOBS_PER_CALL))
-        return claims
+    async def seize(self, strays: Sequence[str] = ()) -> list[Claim]:
+        """Takes over attempts of dead processes, and this one's own strays, to be settled as lost."""
+        reply = await self._store.run(
+            "seize",
+            owner=self._owner,
+            lease=self._store.policy.lease,
+            limit=JOBS_PER_CALL,
+            strays=strays[:JOBS_PER_CALL],
+        )
+        return claims_of(reply)[0]
 
     async def sweep(self) -> Sweep:
         """Overdue inbox events and lanes; each is this process's alone to announce."""

@@ -9,7 +9,7 @@ from hashlib import sha1
 from importlib.resources import files
 
 #: What is owed goes on at the store's memory limit; only taking on more is refused there.
-_NEEDS_MEMORY = frozenset({"accept", "open", "put_integration", "reject", "redeliver"})
+_NEEDS_MEMORY = frozenset({"accept", "open", "put_integration", "redeliver"})
 
 
 @dataclass(frozen=True, slots=True)

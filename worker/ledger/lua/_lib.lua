@@ -150,3 +150,10 @@ local function send_event(meta, reply, ref)
   reply[#reply + 1] = e[3]
   return #e[3], e[4]
 end
+
+-- A scope's next version: never one that a snapshot from before a lost or restored store may have.
+local function next_version(scope)
+  local version = math.max(num(redis.call('HGET', scope, 'version')) + 1, NOW)
+  redis.call('HSET', scope, 'version', version)
+  return version
+end

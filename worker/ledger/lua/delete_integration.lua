@@ -5,7 +5,7 @@ local key = P .. 'integration:' .. A.id
 local name = redis.call('HGET', key, 'scope')
 if not name then return 0 end
 local scope = P .. 'scope:' .. name
-local version = redis.call('HINCRBY', scope, 'version', 1)
+local version = next_version(scope)
 redis.call('DEL', key)
 redis.call('ZREM', scope .. ':list', A.id)
 redis.call('ZADD', scope .. ':changes', version, A.id)

@@ -6,7 +6,7 @@ local scope = redis.call('HGET', key, 'scope')
 if not scope then return -1 end
 if redis.call('HGET', key, 'enabled') == '0' then return num(redis.call('HGET', key, 'revision')) end
 local revision = redis.call('HINCRBY', key, 'revision', 1)
-local version = redis.call('HINCRBY', P .. 'scope:' .. scope, 'version', 1)
+local version = next_version(P .. 'scope:' .. scope)
 redis.call('HSET', key, 'enabled', 0, 'reason', A.reason, 'updated_at', NOW)
 redis.call('ZADD', P .. 'scope:' .. scope .. ':changes', version, A.id)
 redis.call('HSET', P .. 'lane:' .. A.id, 'hold', 'disabled', 'revision', revision)

@@ -6,7 +6,7 @@ local revision = num(redis.call('HGET', key, 'revision'))
 if A.expect >= 0 and revision ~= A.expect then return -1 end
 revision = revision + 1
 local scope = P .. 'scope:' .. A.scope
-local version = redis.call('HINCRBY', scope, 'version', 1)
+local version = next_version(scope)
 redis.call('HSET', key, 'scope', A.scope, 'doc', A.doc, 'enabled', A.enabled, 'reason', A.reason,
   'updated_at', NOW, 'revision', revision)
 redis.call('HSETNX', key, 'created_at', NOW)

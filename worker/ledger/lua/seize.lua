@@ -1,8 +1,22 @@
--- seize: takes over the leases of dead processes, so that their attempts can be settled as lost.
--- A: owner, lease, limit
+-- seize: takes over attempts that nobody carries out, so that they can be settled as lost: those of dead processes,
+-- and this process's own strays (leases that it does not know of, because the reply that told of them was lost).
+-- A: owner, lease, limit, strays = [jobs]
 -- Answers {meta, raw, raw ...} as claim does, without `more`; meta.away = 1 where every lease was extended instead.
 local meta = { jobs = {}, events = {}, away = 0 }
 local reply = { '' }
+
+local function take(job, from)
+  local key = P .. 'job:' .. job
+  local j = redis.call('HMGET', key, 'event', 'lane', 'state', 'owner', 'attempts', 'base', 'epoch', 'lost')
+  if j[3] ~= 'pending' or j[4] ~= from then return end
+  redis.call('HSET', key, 'owner', A.owner)
+  redis.call('SADD', P .. 'owner:' .. A.owner .. ':leases', job)
+  local lane = lane_state(j[2])
+  meta.jobs[#meta.jobs + 1] = { job = job, lane = j[2], revision = lane.revision, scope = lane.scope or '', ref = j[1],
+    attempt = num(j[5]), base = num(j[6]), epoch = num(j[7]), lost = num(j[8]) }
+  send_event(meta, reply, j[1])
+end
+
 local swept = redis.call('GET', P .. 'swept')
 redis.call('SET', P .. 'swept', NOW)
 if swept and NOW - num(swept) > A.lease / 2 then
@@ -17,20 +31,13 @@ else
       for _, job in ipairs(room > 0 and redis.call('SRANDMEMBER', leases, room) or {}) do
         room = room - 1
         redis.call('SREM', leases, job)
-        local key = P .. 'job:' .. job
-        local j = redis.call('HMGET', key, 'event', 'lane', 'state', 'owner', 'attempts', 'base', 'epoch', 'lost')
-        if j[3] == 'pending' and j[4] == dead then
-          redis.call('HSET', key, 'owner', A.owner)
-          redis.call('SADD', P .. 'owner:' .. A.owner .. ':leases', job)
-          meta.jobs[#meta.jobs + 1] = { job = job, lane = j[2], revision = lane_state(j[2]).revision,
-            scope = lane_state(j[2]).scope or '', ref = j[1], attempt = num(j[5]), base = num(j[6]), epoch = num(j[7]), lost = num(j[8]) }
-          send_event(meta, reply, j[1])
-        end
+        take(job, dead)
       end
       if redis.call('SCARD', leases) == 0 then redis.call('ZREM', P .. 'owners', dead) end
     end
   end
-  if #meta.jobs > 0 then renew(A.owner) end
+  for _, job in ipairs(A.strays) do take(job, A.owner) end
 end
+if #meta.jobs > 0 then renew(A.owner) end
 reply[1] = cmsgpack.pack(meta)
 return reply

@@ -1,0 +1,177 @@
+"""`edw logs`: the log of every attempt, as it was and as it comes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from worker.cli.console import cells, console, json_option, print_json, print_json_line, table, verdict
+from worker.cli.documents import log_document
+from worker.cli.selection import find_integration
+from worker.cli.session import Failure, Session, run, scope_of, scope_options, scope_words, session
+from worker.cli.tail import Tail
+from worker.cli.wording import duration, one_line
+from worker.events import Scope, rfc3339
+from worker.logs import IntegrationLog
+
+#: How often new logs are asked for (seconds).
+FOLLOW_SECONDS = 0.25
+#: Logs that are read at a time.
+PAGE = 200
+
+Page = Callable[[int, int], Awaitable[Sequence[IntegrationLog]]]
+
+
+@click.command(name="logs")
+@click.option("--integration", metavar="ID", help="Only this one's.")
+@click.option("--job", metavar="ID", help="Only this one's.")
+@click.option("--failed", is_flag=True, help="Only failed attempts.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=25, show_default=True, help="At most so many.")
+@click.option("--follow", is_flag=True, help="Go on with those that come, until Ctrl-C.")
+@scope_options
+@json_option
+def command(
+    integration: str | None,
+    job: str | None,
+    failed: bool,
+    limit: int,
+    follow: bool,
+    store: str | None,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """See the log of every attempt, the newest first; the oldest first with --follow."""
+    scope = scope_of(store, org)
+
+    async def work() -> None:
+        async with session() as at:
+            page = await _page(at, scope, integration, job, failed)
+            wanted = _failed if failed else _every
+            if follow:
+                await _follow(page, wanted, limit, _say_json if as_json else _say)
+                return
+            found = await _newest(page, wanted, limit)
+        if as_json:
+            print_json({"data": [log_document(each) for each in found]})
+        elif found:
+            console().print(_listing(found))
+        else:
+            click.echo("no logs" if integration or job else f"no logs ({scope_words(scope)}; see --store and --org)")
+
+    try:
+        run(work())
+    except KeyboardInterrupt:
+        # How following ends.
+        if not follow:
+            raise
+
+
+def attempts_table(logs: Iterable[IntegrationLog]) -> Table:
+    """The logs of one job."""
+    listing = table("attempt", "succeeded", "status_code", "took", "created", "error_detail", "body", right=["attempt"])
+    for log in logs:
+        listing.add_row(
+            *cells(log.attempt),
+            verdict(log.succeeded, "true", "false"),
+            *cells(log.status_code, _took(log), rfc3339(log.created_at), log.error_detail, one_line(log.body, 60)),
+        )
+    return listing
+
+
+async def _page(at: Session, scope: Scope, integration: str | None, job: str | None, failed: bool) -> Page:
+    logs = at.ledger.logs
+    if job:
+        return _of_job(at, job)
+    if integration:
+        owner = await find_integration(at, integration, scope)
+        return lambda offset, limit: logs.of_integration(owner.id, offset, limit)
+    if failed:
+        return lambda offset, limit: logs.failures(scope, offset, limit)
+    return lambda offset, limit: logs.of_scope(scope, offset, limit)
+
+
+def _of_job(at: Session, job_id: str) -> Page:
+    async def page(offset: int, limit: int) -> Sequence[IntegrationLog]:
+        found = await at.ledger.jobs.get([job_id])
+        if not found:
+            raise Failure(f"there is no job {job_id}, or it is no longer kept")
+        logs = await at.ledger.logs.of_job(job_id, found[0].attempts)
+        return logs[offset : offset + limit]
+
+    return page
+
+
+async def _newest(page: Page, wanted: Callable[[IntegrationLog], bool], limit: int) -> list[IntegrationLog]:
+    found: list[IntegrationLog] = []
+    offset = 0
+    while len(found) < limit and (read := await page(offset, PAGE)):
+        found += filter(wanted, read)
+        offset += PAGE
+        if len(read) < PAGE:
+            break
+    return found[:limit]
+
+
+async def _follow(
+    page: Page, wanted: Callable[[IntegrationLog], bool], limit: int, say: Callable[[IntegrationLog], None]
+) -> None:
+    tail = Tail()
+    for log in tail.new(await page(0, PAGE))[-limit:]:
+        if wanted(log):
+            say(log)
+    while True:
+        # Nothing in the store tells of a new log, and asking costs it next to nothing.
+        await asyncio.sleep(FOLLOW_SECONDS)
+        for log in await _unseen(page, tail):
+            if wanted(log):
+                say(log)
+
+
+async def _unseen(page: Page, tail: Tail) -> list[IntegrationLog]:
+    read: list[IntegrationLog] = []
+    while logs := await page(len(read), PAGE):
+        read += logs
+        # Back to what was told before; a page that moved meanwhile only shows some logs twice.
+        if len(logs) < PAGE or any(map(tail.knows, logs)):
+            break
+    return tail.new(read)
+
+
+def _failed(log: IntegrationLog) -> bool:
+    return not log.succeeded
+
+
+def _every(_: IntegrationLog) -> bool:
+    return True
+
+
+def _say_json(log: IntegrationLog) -> None:
+    print_json_line(log_document(log))
+
+
+def _say(log: IntegrationLog) -> None:
+    detail = "" if log.succeeded else f"  {one_line(log.error_detail, 200)}"
+    outcome = verdict(log.succeeded, "delivered", "failed")
+    console().print(
+        Text(f"{rfc3339(log.created_at)}  "),
+        outcome,
+        Text(f"  {log.status_code or '-'}  {log.event_type}  attempt {log.attempt}  job {log.job_id}  {_took(log)}{detail}"),
+        sep="",
+        soft_wrap=True,
+    )
+
+
+def _listing(logs: Iterable[IntegrationLog]) -> Table:
+    listing = table("created", "event", "try", "code", "took", "job", "outcome", right=["try"])
+    for log in logs:
+        listing.add_row(
+            *cells(rfc3339(log.created_at), log.event_type, log.attempt, log.status_code, _took(log), log.job_id),
+            verdict(log.succeeded, "delivered", one_line(log.error_detail, 200)),
+        )
+    return listing
+
+
+def _took(log: IntegrationLog) -> str:
+    return duration(log.processing_time * 1000)
