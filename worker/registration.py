@@ -40,7 +40,9 @@ _NEAR = 0.8
 class ObservableKeys(Protocol):
     """What is asked of the catalogue."""
 
-    def problem(self, key: str, level: str) -> str | None: ...
+    def problem(self, key: str, level: str) -> str | None:
+        """Why the key cannot be observed at the level; None where it can."""
+        ...
 
 
 def attributes_of(body: object) -> Mapping[str, Any] | Refusal:
@@ -200,19 +202,20 @@ def _configuration(
     given = document.get("configuration", {})
     if not isinstance(given, Mapping):
         return [Refusal("configuration", "must be an object")]
+    merged = {**before, **{name: unmasked(value, before.get(name)) for name, value in given.items()}}
+    configuration = {name: value for name, value in merged.items() if value is not None}
+    return _configuration_problems(configuration, kind, registry) or configuration
+
+
+def _configuration_problems(configuration: Mapping[str, Any], kind: str, registry: DelivererRegistry) -> list[Refusal]:
     try:
-        secret_fields = registry.secret_fields(kind)
-        merged = {**before, **{name: unmasked(value, before.get(name)) for name, value in given.items()}}
-        configuration = {name: value for name, value in merged.items() if value is not None}
-        masks = [name for name in sorted(secret_fields) if _is_mask(configuration.get(name))]
-        if masks:
-            return [Refusal(f"configuration.{name}", "is the mask of a secret, and not the secret") for name in masks]
+        masks = [name for name in sorted(registry.secret_fields(kind)) if _is_mask(configuration.get(name))]
         registry.parse_configuration(kind, configuration)
     except UnknownIntegrationType as error:
         return [Refusal("integration_type", str(error))]
     except ConfigurationError as error:
         return [Refusal(problem.field, problem.message) for problem in error.problems]
-    return configuration
+    return [Refusal(f"configuration.{name}", "is the mask of a secret, and not the secret") for name in masks]
 
 
 def _is_mask(value: Any) -> bool:

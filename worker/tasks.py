@@ -31,7 +31,7 @@ def observe(self: Task, *args: Any, **kwargs: Any) -> None:
         case {"event_ids": [*refs]} if all(isinstance(ref, str) for ref in refs):
             _run(_observe, refs)
         case {"events": [*events]}:
-            _run(lambda rooms, given: rooms.door.take(given, self.request.id), events)
+            _take(self, events)
         case {"v": int(version)} if version > MESSAGE_VERSION:
             _reject(self, Refusal("v", f"message version {version} is newer than this worker's {MESSAGE_VERSION}"))
         case _:
@@ -46,6 +46,19 @@ def deliver(self: Task, *args: Any, **kwargs: Any) -> None:
             _run(_serve, lanes)
         case _:
             _reject(self, Refusal("lane_ids", "expected a list of lanes"))
+
+
+def _take(task: Task, events: list[Any]) -> None:
+    # The request is this thread's, and not the loop's.
+    task_id = task.request.id
+    try:
+        _run(lambda rooms, given: rooms.door.take(given, task_id), events)
+    except Reject:
+        raise
+    except Exception as error:
+        # A bug of ours; Celery would acknowledge the message, and these events are nowhere else.
+        _log.exception("cannot take events", task=task_id)
+        _reject(task, Refusal("", f"internal error: {type(error).__name__}"))
 
 
 async def _observe(rooms: runtime.Rooms, refs: list[str]) -> None:
@@ -78,5 +91,6 @@ def _run(work: Any, given: Any) -> None:
 
 
 def _reject(task: Task, refusal: Refusal) -> None:
+    source = f"task {task.request.id}"
     given = {"task": task.name, "args": task.request.args, "kwargs": task.request.kwargs}
-    _run(lambda rooms, what: rooms.door.reject(refusal, what, f"task {task.request.id}"), given)
+    _run(lambda rooms, what: rooms.door.reject(refusal, what, source), given)

@@ -85,7 +85,7 @@ class TestWebhookOverHttp(DelivererContract):
         await deliverer.deliver(delivery)
         ((headers, body),) = counterpart.requests
         assert headers["Content-Type"] == "application/json"
-        assert headers["X-MOLTIN-PLANTED-KEY"] == PLANTED
+        assert headers["X-MOLTIN-SECRET-KEY"] == PLANTED
         assert headers["webhook-id"] == delivery.job_id
         assert headers["webhook-timestamp"].isdecimal()
         assert headers["User-Agent"] == USER_AGENT
@@ -97,7 +97,7 @@ class TestWebhookOverHttp(DelivererContract):
         self, deliverer: WebhookDeliverer, counterpart: WebReceiver
     ) -> None:
         await deliverer.deliver(a_delivery(WebhookDeliverer, {"url": counterpart.configuration["url"]}))
-        assert "X-MOLTIN-PLANTED-KEY" not in counterpart.requests[0][0]
+        assert "X-MOLTIN-SECRET-KEY" not in counterpart.requests[0][0]
 
     async def test_a_connection_is_used_again(self, deliverer: WebhookDeliverer, counterpart: WebReceiver) -> None:
         for attempt in range(1, 6):
@@ -111,7 +111,7 @@ class TestWebhookOverHttp(DelivererContract):
         outcome = await deliverer.deliver(a_delivery(WebhookDeliverer, counterpart.configuration))
         assert isinstance(outcome, Delivered)
         assert PLANTED not in outcome.body
-        assert '"X-MOLTIN-PLANTED-KEY": "********"' in outcome.body
+        assert '"X-MOLTIN-SECRET-KEY": "********"' in outcome.body
 
     async def test_an_event_over_a_mebibyte_is_sent_without_a_warning(
         self, deliverer: WebhookDeliverer, counterpart: WebReceiver

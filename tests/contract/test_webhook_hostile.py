@@ -182,11 +182,12 @@ async def test_a_chunked_answer_that_is_broken_at_once_is_not_http() -> None:
     assert outcome == Unreachable("the answer is not HTTP")
 
 
-async def test_a_chunked_answer_that_breaks_later_is_a_refusal() -> None:
+async def test_a_chunked_answer_that_breaks_later_is_a_refusal_at_the_deadline() -> None:
     start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
-    outcome = await outcome_of(in_two(start, b"zz\r\n"))
+    # aiohttp drops the connection and does not tell the reader, so only the deadline ends it.
+    outcome = await outcome_of(in_two(start, b"zz\r\n"), timeout=SHORT_TIMEOUT)
     assert isinstance(outcome, Refused)
-    assert "broke off or was malformed" in outcome.reason
+    assert (outcome.status, outcome.body) == (200, "abc")
 
 
 async def test_a_reset_in_the_midst_of_the_body_is_a_refusal() -> None:

@@ -26,7 +26,9 @@ def integration_document(integration: Integration) -> Document:
         "configuration": dict(integration.configuration),
         "store_id": integration.scope.store_id,
         "org_id": integration.scope.org_id,
-        "meta": {"timestamps": {"created_at": _time(integration.created_at), "updated_at": _time(integration.updated_at)}},
+        "meta": {
+            "timestamps": {"created_at": _time(integration.created_at), "updated_at": _time(integration.updated_at)}
+        },
     }
 
 

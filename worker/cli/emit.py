@@ -27,7 +27,7 @@ def _keys(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list
 
 @click.command(name="emit")
 @click.argument("key", required=False, shell_complete=_keys)
-@click.option("--data", type=click.File("rb"), help="The affected resource, as JSON; without it a small sample is made.")
+@click.option("--data", type=click.File("rb"), help="The affected resource as JSON; without it a sample is made.")
 @click.option("--included", type=click.File("rb"), help="What the resource includes, as JSON.")
 @click.option("--id", "event_id", metavar="ID", help="The event's id; the same id again is the same event.")
 @click.option("--source", metavar="URI", help="Where it happened, such as the store's base URL.")

@@ -1,5 +1,6 @@
 """`edw integrations`: the registry, from the command line."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,7 +41,7 @@ def _attribute_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--type", "integration_type", help="How events leave: webhook."),
         click.option("--description", help="What it is for."),
-        click.option("--file", "file", type=click.File("rb"), help="Attributes as JSON, as the specification has them."),
+        click.option("--file", "file", type=click.File("rb"), help="Attributes as JSON, as in the specification."),
     )
     for option in reversed(options):
         function = option(function)
@@ -193,10 +194,9 @@ def _attributes(given: Mapping[str, Any]) -> Attributes:
 
 
 def _asked_secret() -> str:
-    stream = click.get_text_stream("stdin")
-    if stream.isatty():
+    if sys.stdin.isatty():
         return str(click.prompt("secret_key", hide_input=True))
-    return stream.readline().rstrip("\r\n")
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _from_file(file: Any) -> Attributes:
@@ -219,7 +219,7 @@ def _refused(problems: Sequence[Refusal], as_json: bool) -> int:
 
 
 def _listing(found: Sequence[Integration]) -> object:
-    listing = table("id", "name", "type", "enabled", "observes", "where")
+    listing = table("id", "name", "type", "enabled", "observes", "where", whole=["id", "type", "enabled"])
     for each in found:
         where = each.configuration.get("url") or each.configuration.get("destination")
         listing.add_row(
@@ -252,7 +252,6 @@ def _tell(at: Session, integration: Integration, as_json: bool) -> None:
     for name, value in rows.items():
         details.add_row(*cells(name, value))
     console().print(details)
-
 
 
 def _text(value: object) -> str:

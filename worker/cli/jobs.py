@@ -72,7 +72,7 @@ def show(id: str, as_json: bool) -> None:
 
 
 def _listing(jobs: list[Job], now: float) -> Table:
-    listing = table("job", "event", "state", "tries", "opened", right=["tries"])
+    listing = table("job", "event", "state", "tries", "opened", right=["tries"], whole=["job", "opened"])
     for job in jobs:
         listing.add_row(*cells(job.id, job.event_type, _state(job, now), job.attempts, rfc3339(job.opened_at)))
     return listing

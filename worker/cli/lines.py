@@ -12,7 +12,9 @@ _SLACK = 1024
 class ByteLines(Protocol):
     """What is asked of an open file."""
 
-    def readline(self, limit: int, /) -> bytes: ...
+    def readline(self, limit: int, /) -> bytes:
+        """A line with its end, or so many bytes of it; nothing at the file's end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,8 @@ def command(
 
 def attempts_table(logs: Iterable[IntegrationLog]) -> Table:
     """The logs of one job."""
-    listing = table("attempt", "succeeded", "status_code", "took", "created", "error_detail", "body", right=["attempt"])
+    columns = ("attempt", "succeeded", "status_code", "took", "created", "error_detail", "body")
+    listing = table(*columns, right=["attempt"], whole=["took", "created"])
     for log in logs:
         listing.add_row(
             *cells(log.attempt),
@@ -152,19 +153,21 @@ def _say_json(log: IntegrationLog) -> None:
 
 
 def _say(log: IntegrationLog) -> None:
-    detail = "" if log.succeeded else f"  {one_line(log.error_detail, 200)}"
-    outcome = verdict(log.succeeded, "delivered", "failed")
+    about = f"{log.event_type}  attempt {log.attempt}  job {log.job_id}  {_took(log)}"
     console().print(
         Text(f"{rfc3339(log.created_at)}  "),
-        outcome,
-        Text(f"  {log.status_code or '-'}  {log.event_type}  attempt {log.attempt}  job {log.job_id}  {_took(log)}{detail}"),
+        verdict(log.succeeded, "delivered", "failed"),
+        Text(f"  {log.status_code or '-'}  {about}"),
+        Text("" if log.succeeded else f"  {one_line(log.error_detail, 200)}"),
         sep="",
         soft_wrap=True,
     )
 
 
 def _listing(logs: Iterable[IntegrationLog]) -> Table:
-    listing = table("created", "event", "try", "code", "took", "job", "outcome", right=["try"])
+    listing = table(
+        "created", "event", "try", "code", "took", "job", "outcome", right=["try"], whole=["created", "took", "job"]
+    )
     for log in logs:
         listing.add_row(
             *cells(rfc3339(log.created_at), log.event_type, log.attempt, log.status_code, _took(log), log.job_id),

@@ -29,11 +29,9 @@ def list_(limit: int, as_json: bool) -> None:
         if not found:
             click.echo("nothing was rejected")
             return
-        listing = table("at", "source", "field", "reason", "what came")
+        listing = table("at", "source", "field", "reason", "what came", whole=["at"])
         for each in found:
-            listing.add_row(
-                *cells(rfc3339(each.at), each.source, each.field, each.reason, one_line(each.given, 80))
-            )
+            listing.add_row(*cells(rfc3339(each.at), each.source, each.field, each.reason, one_line(each.given, 80)))
         console().print(listing)
 
     run(work())

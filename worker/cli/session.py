@@ -5,19 +5,22 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from config.logging import configure_logging
 from config.observable_events import Catalogue, load_catalogue
-from config.settings import Settings, SettingsError, load_settings
-from deliverers.registry import DelivererRegistry, RegistryError
+from config.settings import Settings, SettingsError, load_settings, unknown_variables
 from worker.cli.keys import secrets_keys
 from worker.embedded import EmbeddedStoreError
 from worker.endpoints import NoStoreError, find_endpoints
 from worker.events import Scope
 from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
 from worker.secrets import SecretsBox, SecretsError
+
+if TYPE_CHECKING:
+    from deliverers.registry import DelivererRegistry
 
 #: Something was refused, or failed.
 EXIT_FAILED = 1
@@ -30,7 +33,8 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        # click has it as a class's constant, and reads it from the instance.
+        self.exit_code = exit_code  # type: ignore[misc]
 
 
 @contextmanager
@@ -40,7 +44,7 @@ def told() -> Iterator[None]:
         yield
     except (NoStoreError, LedgerUnavailable) as error:
         raise Failure(str(error), EXIT_NO_STORE) from error
-    except (SettingsError, LedgerError, EmbeddedStoreError, SecretsError, RegistryError) as error:
+    except (SettingsError, LedgerError, EmbeddedStoreError, SecretsError) as error:
         raise Failure(str(error)) from error
 
 
@@ -52,9 +56,15 @@ class Session:
     ledger: Ledger
 
     @cached_property
-    def types(self) -> DelivererRegistry:
-        """The deliverers of this installation."""
-        return DelivererRegistry.load()
+    def types(self) -> "DelivererRegistry":
+        """The deliverers of this installation. Raises Failure where one of them is broken."""
+        # They bring an HTTP client with them, which most commands have no use for.
+        from deliverers.registry import DelivererRegistry, RegistryError
+
+        try:
+            return DelivererRegistry.load()
+        except RegistryError as error:
+            raise Failure(str(error)) from error
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -68,9 +78,22 @@ class Session:
 
 
 def read_settings() -> Settings:
-    """The settings. Raises Failure where one is wrong."""
+    """The settings. Raises Failure where one is wrong.
+
+    What is logged meanwhile goes to standard error and is worth a person's while, unless the settings say otherwise.
+    """
     with told():
-        return load_settings()
+        settings = load_settings()
+    for_people = {"log_format": "console", "log_level": "warning"}
+    unsaid = {name: value for name, value in for_people.items() if name not in settings.model_fields_set}
+    configure_logging(settings.model_copy(update=unsaid))
+    return settings
+
+
+def warn_of_strays() -> None:
+    """Tells of variables that look like settings and are none."""
+    for warning in unknown_variables():
+        click.echo(f"warning: {warning}", err=True)
 
 
 @asynccontextmanager

@@ -40,12 +40,13 @@ def _tell(out: Console, status: LedgerStatus, address: str) -> None:
     workers = f"{status.processes} alive" if status.processes else 'none: start one with "edw worker"'
     out.print(Text(f"workers  {workers}"))
     out.print()
-    out.print(_balances(status))
+    out.print(balances_table(status))
     out.print()
     _tell_waiting(out, status)
 
 
-def _balances(status: LedgerStatus) -> Table:
+def balances_table(status: LedgerStatus) -> Table:
+    """Invariant 1 of the ledger, its two sums written out."""
     count = status.counter
     balances = table("", "", "", "")
     balances.show_header = False
@@ -56,7 +57,9 @@ def _balances(status: LedgerStatus) -> Table:
         verdict(status.events_balance == 0, "ok", f"BROKEN by {status.events_balance}"),
     )
     balances.add_row(
-        *cells("jobs", f"opened {count('opened')} + reopened {count('reopened')}", f"= {ended} + pending {status.pending}"),
+        *cells(
+            "jobs", f"opened {count('opened')} + reopened {count('reopened')}", f"= {ended} + pending {status.pending}"
+        ),
         verdict(status.jobs_balance == 0, "ok", f"BROKEN by {status.jobs_balance}"),
     )
     return balances
@@ -70,7 +73,9 @@ def _tell_waiting(out: Console, status: LedgerStatus) -> None:
     if not status.lanes:
         out.print(Text("No lane has work."))
         return
-    lanes = table("lane (integration)", "due", "leased", "oldest due", "", right=["due", "leased"])
+    lanes = table(
+        "lane (integration)", "due", "leased", "oldest due", "", right=["due", "leased"], whole=["lane (integration)"]
+    )
     for lane in status.lanes:
         lanes.add_row(*cells(lane.integration_id, lane.due, lane.leased, _oldest(lane), "held" if lane.held else " "))
     out.print(lanes)

@@ -6,8 +6,8 @@ from config.settings import Settings
 
 #: No script call touches more jobs than this: a call is to stay well under 10 ms.
 MAX_JOBS_PER_CALL = 200
-#: Jobs that the hot scripts touch at once. A call of 100 takes 2-4 ms.
-JOBS_PER_CALL = 100
+#: Jobs that the hot scripts touch at once. A call takes 1-2 ms for one lane, 2-5 ms for as many lanes as jobs.
+JOBS_PER_CALL = 50
 #: Ids in one announcement or message.
 MAX_IDS_PER_MESSAGE = 200
 #: A reply carries at most about this many bytes of raw events, so that 200 large ones do not come at once.

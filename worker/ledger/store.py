@@ -22,6 +22,8 @@ OLDEST_SERVER = (7, 0)
 #: A store that says nothing for so long is taken for unavailable (seconds).
 SOCKET_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
+#: Calls that a process has under way at once; further ones wait for up to SOCKET_TIMEOUT.
+MAX_CONNECTIONS = 16
 #: How long an answer waits for replicas (ms).
 REPLICA_WAIT = 1000
 #: The store's memory is looked at once in so many seconds.
@@ -95,12 +97,15 @@ class Store(StoreBase):
     def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
         super().__init__(url, shard, policy)
         # A lost reply must be known to the caller, who alone can tell whether to ask again.
-        self.client = redis.asyncio.Redis.from_url(
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=SOCKET_TIMEOUT,
             socket_timeout=SOCKET_TIMEOUT,
             socket_connect_timeout=CONNECT_TIMEOUT,
             retry=AsyncRetry(NoBackoff(), 0),
         )
+        self.client = redis.asyncio.Redis.from_pool(pool)
 
     async def open(self) -> None:
         """Checks that the store answers and that its ledger is one this version understands."""

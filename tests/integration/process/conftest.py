@@ -90,14 +90,15 @@ class WorkerProcess:
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
         self.log = log
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", f"{uuid4().hex}@test"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log.open("ab"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", f"{uuid4().hex}@test"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     @property
     def pid(self) -> int:
@@ -112,7 +113,13 @@ class WorkerProcess:
         """SIGTERM, and the exit code."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(asyncio.to_thread(self._process.wait), PATIENCE)
+        try:
+            return await asyncio.to_thread(self._process.wait, PATIENCE)
+        except subprocess.TimeoutExpired:
+            # The worker writes the stacks of its threads: what it hangs in is worth knowing.
+            self._process.send_signal(signal.SIGABRT)
+            self._process.wait()
+            raise AssertionError(f"the worker did not stop:\n{self.log.read_text(errors='replace')[-6000:]}") from None
 
     def end(self) -> None:
         with suppress(ProcessLookupError):
@@ -124,7 +131,7 @@ class WorkerProcess:
 
     async def ready(self) -> "WorkerProcess":
         await eventually(
-            lambda: self.said("worker ready") and self.said("celery@") or self._ended(), "the worker starts"
+            lambda: self.said("worker ready") and self.said("@test ready") or self._ended(), "the worker starts"
         )
         return self
 
@@ -149,6 +156,7 @@ def environment(store: StoreServer) -> dict[str, str]:
         "EDW_ANNOUNCE_SECONDS": "1s",
         "EDW_SWEEP_SECONDS": "200ms",
         "EDW_METRICS_PORT": "0",
+        "PYTHONFAULTHANDLER": "1",
     }
 
 

@@ -1,0 +1,71 @@
+# Everything a developer types. `make` alone lists it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+# Wheels only: nothing is compiled on this machine. Every file is checked against its pinned hash.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
+	--extra embedded --build-deps-for editable --build-deps-for wheel
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test check bench fmt clean lock
+
+help: ## lists the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+install: $(RUNTIME) ## installs into .venv what running needs
+demo: $(RUNTIME) ## does the main job on this machine, and tells the story
+	@$(BIN)/edw demo
+run: $(RUNTIME) ## runs the embedded store and a worker, until Ctrl-C
+	@$(BIN)/edw dev
+test: $(DEV) ## runs all tests; ARGS="-k webhook" chooses
+	@$(BIN)/python -m pytest $(ARGS)
+check: $(DEV) ## lint, format, types, import contracts, the README's table of settings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m config.settings_table --check README.md
+bench: $(DEV) ## measures us against the floor and the textbook, and prints a table
+	@$(BIN)/python -m tests.benchmarks
+fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's table of settings
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+	$(BIN)/python -m config.settings_table --write README.md
+lock: $(DEV) ## pins the newest versions that pyproject.toml allows, with hashes
+	$(LOCK) --upgrade --output-file requirements.txt pyproject.toml
+	$(LOCK) --upgrade --extra test --extra dev -c requirements.txt --output-file requirements-dev.txt pyproject.toml
+clean: ## removes .venv and caches; data folders stay
+	rm -rf $(VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# PYTHON=… names another interpreter. A venv without pip is no venv, so one that was not finished is made again.
+$(BIN)/pip:
+	@rm -rf $(VENV); found=; \
+	for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "error: no Python 3.11 or later was found. Install one (Debian, Ubuntu: apt install python3 python3-venv;" >&2; \
+	    echo "       macOS: brew install python), or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
+	fi; \
+	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "error: $$found has no venv module. Install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; \
+	fi; \
+	echo "making $(VENV) with $$found"; "$$found" -m venv $(VENV)
+
+$(RUNTIME): requirements.txt pyproject.toml | $(BIN)/pip
+	@echo "installing what running needs"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements.txt || { \
+	    echo "error: not everything could be installed. Where pip found no matching distribution, there is no wheel" >&2; \
+	    echo "       for this machine: Linux needs glibc 2.28 or later, on x86-64 or arm64 (Debian 10, Ubuntu 20.04, RHEL 8)" >&2; \
+	    exit 1; }
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUNTIME)
+	@echo "installing what tests and checks need"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,150 @@
+"""What Celery is told. Its messages are wake-ups: they may be lost, doubled or late, and nothing that is owed is.
+
+Two switches of Celery's are no settings: `edw worker` adds `--without-gossip --without-mingle` to the command, because
+our workers have nothing to tell each other. Without them a worker works the same, and says a little more to the broker.
+"""
+
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from kombu.entity import Exchange, Queue
+
+from config.settings import Settings
+
+EVENTS_QUEUE = "edw.events"
+DELIVERIES_QUEUE = "edw.deliveries"
+OBSERVE_TASK = "worker.tasks.observe"
+DELIVER_TASK = "worker.tasks.deliver"
+
+#: A broker that says nothing for so long is taken for dead (seconds).
+BROKER_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 2.0
+#: Tasks take milliseconds; a message that is unacknowledged for so long goes to another worker (seconds, Redis only).
+VISIBILITY_TIMEOUT = 120
+#: A RabbitMQ that has been silent for so long has its connections closed (seconds).
+HEARTBEAT = 30
+
+
+def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
+    """Celery's configuration, for a broker named as Celery or as redis-py names it."""
+    url = broker_url_for(broker_url)
+    rabbitmq = urlsplit(url).scheme in ("amqp", "amqps", "pyamqp")
+    return {
+        "broker_url": url,
+        **_messages(),
+        **_queues(quorum=rabbitmq),
+        **_worker(settings),
+        "broker_connection_timeout": CONNECT_TIMEOUT,
+        "broker_connection_retry_on_startup": True,
+        # For ever: the sweeps deliver meanwhile, and the worker takes messages again when the broker is back.
+        "broker_connection_max_retries": None,
+        # An answer such as "out of memory" or "loading" is the store's trouble, and no reason to end the worker.
+        "broker_channel_error_retry": True,
+        "broker_heartbeat": HEARTBEAT,
+        # One for each thread that may publish: the pool's and the one that sends wake-ups.
+        "broker_pool_limit": settings.celery_threads + 1,
+        "broker_transport_options": _rabbitmq_options() if rabbitmq else _redis_options(),
+    }
+
+
+def _messages() -> dict[str, Any]:
+    return {
+        # JSON and nothing else, in and out: a pickle is a program.
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "event_serializer": "json",
+        "enable_utc": True,
+        "timezone": "UTC",
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        # Acknowledged when the work is in the ledger; repeating a task is harmless.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        # Who publishes a wake-up must not wait; one that is not sent is announced again.
+        "task_publish_retry": False,
+        "task_send_sent_event": False,
+    }
+
+
+def _queues(*, quorum: bool) -> dict[str, Any]:
+    arguments = {"x-queue-type": "quorum"} if quorum else None
+    queues = [
+        Queue(name, Exchange(name, type="direct", durable=True), routing_key=name, queue_arguments=arguments)
+        for name in (EVENTS_QUEUE, DELIVERIES_QUEUE)
+    ]
+    # RabbitMQ confirms every message; without these two, publishing to one that is frozen has no end.
+    patience = {"timeout": BROKER_TIMEOUT, "confirm_timeout": BROKER_TIMEOUT} if quorum else {}
+    return {
+        "task_queues": queues,
+        "task_default_queue": EVENTS_QUEUE,
+        "task_default_queue_type": "quorum" if quorum else "classic",
+        "task_routes": {
+            OBSERVE_TASK: {"queue": EVENTS_QUEUE, **patience},
+            DELIVER_TASK: {"queue": DELIVERIES_QUEUE, **patience},
+        },
+        # A task of another name, or a queue misspelt, is an error and no new queue that nobody reads.
+        "task_create_missing_queues": False,
+    }
+
+
+def _worker(settings: Settings) -> dict[str, Any]:
+    return {
+        # Tasks hand their work to the process's event loop and wait: threads do, and a process has one loop.
+        "worker_pool": "threads",
+        "worker_concurrency": settings.celery_threads,
+        # A wake-up that waits in one worker could be served by another.
+        "worker_prefetch_multiplier": 1,
+        # Threads cannot be cancelled; a task that runs on after its connection is lost does no harm.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # Logging is config.logging's.
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_send_task_events": False,
+    }
+
+
+def _redis_options() -> dict[str, Any]:
+    return {
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        "socket_timeout": BROKER_TIMEOUT,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        # We use no priorities: BRPOP then waits on one list for each queue, and not on four.
+        "priority_steps": [0],
+        # Ours alone: another Celery application in the same database would restore our messages by its own timeout.
+        "unacked_key": "edw.unacked",
+        "unacked_index_key": "edw.unacked_index",
+        "unacked_mutex_key": "edw.unacked_mutex",
+        "client_name": "edw",
+    }
+
+
+def _rabbitmq_options() -> dict[str, Any]:
+    # A message that RabbitMQ refuses is an error, and not one that is silently gone.
+    return {"confirm_publish": True}
+
+
+def broker_url_for(ledger_url: str) -> str:
+    """A Redis URL in kombu's words; one that is not redis-py's (amqp://, sentinel://, redis+socket://) stays as it is.
+
+    redis-py calls a socket `unix:///path?db=0`, kombu `redis+socket:///path?virtual_host=0`. redis-py verifies the
+    server of a `rediss://` URL, and kombu only where `ssl_cert_reqs` says so. Of redis-py's other parameters kombu
+    knows none but those of TLS.
+    """
+    parts = urlsplit(ledger_url)
+    query = dict(parse_qsl(parts.query))
+    if parts.scheme == "unix":
+        who = quote(unquote(parts.username or query.get("username", "")), safe="")
+        word = quote(unquote(parts.password or query.get("password", "")), safe="")
+        login = f"{who}:{word}@" if who or word else ""
+        return f"redis+socket://{login}{parts.path}?virtual_host={query.get('db', '0')}"
+    if parts.scheme not in ("redis", "rediss"):
+        return ledger_url
+    tls = {name: value for name, value in query.items() if name.startswith("ssl_")}
+    if parts.scheme == "rediss":
+        tls.setdefault("ssl_cert_reqs", "required")
+    path = f"/{query['db']}" if "db" in query else parts.path
+    return parts._replace(path=path, query=urlencode(tls)).geturl()

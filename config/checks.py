@@ -1,0 +1,74 @@
+"""What a setting must be beyond its unit. Each check answers the value, or raises ValueError that says what is wrong.
+
+No text repeats the value: it may be a secret.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+_SHARD = re.compile(r"[a-z0-9-]{1,32}")
+
+
+def url_of(schemes: tuple[str, ...]) -> Callable[[SecretStr | None], SecretStr | None]:
+    """Takes URLs of these schemes; several brokers may be named, for failover, with semicolons between them."""
+
+    def check(value: SecretStr | None) -> SecretStr | None:
+        for url in value.get_secret_value().split(";") if value else ():
+            if _scheme(url) not in schemes:
+                raise ValueError(f"expected a URL that starts with {', '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return check
+
+
+def _scheme(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no number
+    except ValueError:
+        # urllib's own text is left out: it quotes parts of the URL, which may hold a password.
+        raise ValueError(
+            "is not a valid URL; a password's special characters are written as %40 and the like"
+        ) from None
+    return parts.scheme
+
+
+def fernet_key(key: SecretStr) -> SecretStr:
+    """A key that cryptography's Fernet takes."""
+    try:
+        Fernet(key.get_secret_value())
+    except ValueError:
+        raise ValueError("expected Fernet keys: 32 bytes each, in URL-safe base64") from None
+    return key
+
+
+def shard_name(value: str) -> str:
+    """A name that is safe inside a Redis key."""
+    if _SHARD.fullmatch(value):
+        return value
+    raise ValueError("expected up to 32 lower-case letters, digits and hyphens")
+
+
+def existing_file(value: Path | None) -> Path | None:
+    """A file that is there when the process starts."""
+    if value is None or value.is_file():
+        return value
+    raise ValueError("there is no such file")
+
+
+def not_blank(value: str) -> str:
+    """Text with something in it."""
+    if value.strip():
+        return value.strip()
+    raise ValueError("must not be blank")
+
+
+def lower(value: Any) -> Any:
+    """Words are taken in any case."""
+    return value.strip().lower() if isinstance(value, str) else value

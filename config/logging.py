@@ -1,0 +1,124 @@
+"""What the logs are made of: one JSON object a line, or lines for people.
+
+Our own records go through structlog straight to the stream; those of libraries that use `logging` (Celery, kombu,
+aiohttp) end up in the same form.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from config.settings import Settings
+
+#: Celery writes two lines at `info` for every wake-up, which carries nothing but ids: shown from `debug` on.
+_CHATTY = ("celery.worker.strategy", "celery.app.trace")
+
+_encoder = msgspec.json.Encoder(enc_hook=repr)
+
+
+def configure_logging(settings: Settings, stream: BinaryIO | None = None) -> None:
+    """Has everything logged to `stream` (standard error) as the settings say. Repeating it replaces what was set.
+
+    A logger stays as it was at its first record, so this comes before any.
+    """
+    output = stream or sys.stderr.buffer
+    render = _json_line if settings.log_format == "json" else _console_line(colors=output.isatty())
+    level = settings.log_level.upper()
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, _stamp, structlog.processors.format_exc_info, render]
+        if settings.log_format == "json"
+        else [structlog.contextvars.merge_contextvars, _stamp, render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.BytesLoggerFactory(output),
+        cache_logger_on_first_use=True,
+    )
+    _route_standard_logging(output, level, settings.log_format, render)
+
+
+def _stamp(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Puts what every line starts with in front."""
+    return {
+        "timestamp": _iso(datetime.now(UTC)),
+        "level": "error" if method == "exception" else method,
+        "logger": logger.name or "edw",
+        "event": event.pop("event", ""),
+        **event,
+    }
+
+
+def _iso(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _json_line(_: WrappedLogger, __: str, event: EventDict) -> bytes:
+    try:
+        return _encoder.encode(event)
+    except (TypeError, ValueError):
+        # Such as a key that is no string, or half a surrogate pair. A log line never fails its caller.
+        return _encoder.encode({_clean(key): _clean(value) for key, value in event.items()})
+
+
+def _clean(value: Any) -> str:
+    return (value if isinstance(value, str) else repr(value)).encode(errors="backslashreplace").decode()
+
+
+def _console_line(*, colors: bool) -> Callable[[WrappedLogger, str, EventDict], bytes]:
+    # The plain traceback: structlog's own shows the values of local variables, and so secrets.
+    renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+
+    def line(logger: WrappedLogger, method: str, event: EventDict) -> bytes:
+        return renderer(logger, method, event).encode(errors="backslashreplace")
+
+    return line
+
+
+class _Handler(logging.Handler):
+    """Hands the records of `logging` to the stream that our own go to."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        super().__init__()
+        self._write = structlog.BytesLogger(output).msg
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._write(self.format(record).encode(errors="backslashreplace"))
+        except Exception:  # noqa: BLE001  (logging's own rule: whatever is wrong with a record, its caller goes on)
+            self.handleError(record)
+
+
+def _route_standard_logging(output: BinaryIO, level: str, form: str, render: Callable[..., bytes]) -> None:
+    def text(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        return render(logger, method, event).decode()
+
+    chain: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if form == "json":
+        chain.append(structlog.processors.format_exc_info)
+    handler = _Handler(output)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[*chain, text],
+            foreign_pre_chain=[structlog.contextvars.merge_contextvars, _stamp_record],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "DEBUG" else logging.WARNING)
+    logging.captureWarnings(capture=True)
+
+
+def _stamp_record(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    record: logging.LogRecord = event["_record"]
+    return {
+        "timestamp": _iso(datetime.fromtimestamp(record.created, UTC)),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        **event,
+    }

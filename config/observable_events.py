@@ -1,0 +1,109 @@
+"""The catalogue of observable keys: which events there are, and at which levels.
+
+`observable_events.json` is the user's own; a deployment adds keys of its own with EDW_OBSERVABLE_KEYS.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache, lru_cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+STORE = "store"
+ORGANIZATION = "organization"
+LEVELS = (STORE, ORGANIZATION)
+
+#: Of a key that nobody knows, so many characters are compared and repeated.
+SHOWN_CHARS = 80
+_NEAREST = 3
+#: Two keys less alike than this have nothing to do with each other.
+_ALIKE = 0.4
+_KEY = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class ObservableKey:
+    """A key, `resource.action`, and the levels at which its events exist."""
+
+    key: str
+    levels: frozenset[str]
+
+
+def observable_key(value: Any) -> ObservableKey:
+    """Reads `key` (at store level) or `key:store+organization`. Raises ValueError that says what was expected."""
+    if isinstance(value, ObservableKey):
+        return value
+    key, colon, named = str(value).partition(":")
+    levels = frozenset(named.split("+")) if colon else frozenset({STORE})
+    if not _KEY.fullmatch(key):
+        raise ValueError("expected keys in the form resource.action, in lower case, such as warranty.registered")
+    if not levels <= set(LEVELS):
+        raise ValueError("expected the levels store, organization or store+organization after a key's colon")
+    return ObservableKey(key, levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The observable keys of a deployment."""
+
+    _levels: Mapping[str, frozenset[str]] = field(repr=False)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._levels
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys, in alphabetical order."""
+        return tuple(sorted(self._levels))
+
+    def levels(self, key: str) -> frozenset[str]:
+        """The levels at which a key exists; none for a key that is unknown."""
+        return self._levels.get(key, frozenset())
+
+    def problem(self, key: str, level: str) -> str | None:
+        """Says why a key cannot be used at a level (`store` or `organization`); None where it can."""
+        levels = self._levels.get(key)
+        if levels is None:
+            return self._unknown(key)
+        if level not in levels:
+            known = " and ".join(sorted(levels))
+            return f'the observable key "{key}" exists only at {known} level, not at {level} level'
+        return None
+
+    def _unknown(self, key: str) -> str:
+        # The key is a stranger's, of any length and with any characters in it.
+        cut = key[:SHOWN_CHARS].encode(errors="replace").decode()
+        quoted = msgspec.json.encode(cut + "…" * (len(key) > SHOWN_CHARS)).decode()
+        near = _nearest(cut.lower(), tuple(self._levels))
+        nearest = f"; the nearest known keys are {', '.join(near)}" if near else ""
+        return f"unknown observable key {quoted}{nearest}"
+
+
+# Comparing takes 2 ms, and a producer with a wrong key sends it with every event.
+@lru_cache(maxsize=256)
+def _nearest(key: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(get_close_matches(key, known, n=_NEAREST, cutoff=_ALIKE))
+
+
+def load_catalogue(extra: Iterable[ObservableKey] = ()) -> Catalogue:
+    """The catalogue with a deployment's own keys. One that is in it already is known at the levels of both."""
+    levels = dict(_shipped())
+    for added in extra:
+        levels[added.key] = levels.get(added.key, frozenset()) | added.levels
+    return Catalogue(MappingProxyType(levels))
+
+
+class _Entry(msgspec.Struct):
+    key: str
+    levels: list[str]
+
+
+@cache
+def _shipped() -> Mapping[str, frozenset[str]]:
+    content = files("config").joinpath("observable_events.json").read_bytes()
+    return {entry.key: frozenset(entry.levels) for entry in msgspec.json.decode(content, type=list[_Entry])}

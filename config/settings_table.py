@@ -1,0 +1,57 @@
+"""The table of settings in the README, made from the settings themselves.
+
+`python -m config.settings_table --write README.md` renews it; `--check README.md` fails where it is stale.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from config.settings import Settings, kind, variable
+
+BEGIN = "<!-- settings:begin -->"
+END = "<!-- settings:end -->"
+_USAGE = "usage: python -m config.settings_table [--write FILE | --check FILE]"
+
+
+def settings_table() -> str:
+    """The table, in Markdown: variable, default, kind, and what it is for."""
+    rows = ["| variable | default | kind | what it is for |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        cells = (f"`{variable(name)}`", _default(field.default), kind(field), field.description or "")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _default(value: Any) -> str:
+    return "" if value is None or value == () else f"`{value}`"
+
+
+def with_table(document: str) -> str:
+    """The document with the table between its marks. Raises ValueError where there are none."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"there is no {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n{settings_table()}\n{END}{after}"
+
+
+def main(arguments: list[str]) -> str | None:
+    """Does what the command line asks for; answers what to say where that fails."""
+    match arguments:
+        case []:
+            sys.stdout.write(settings_table() + "\n")
+        case ["--write", name]:
+            file = Path(name)
+            file.write_text(with_table(file.read_text()))
+        case ["--check", name]:
+            content = Path(name).read_text()
+            if content != with_table(content):
+                return f"{name}: the table of settings is stale; run python -m config.settings_table --write {name}"
+        case _:
+            return _USAGE
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,146 @@
+"""How quantities are written in settings: `10s`, `64KiB`, `5s 30s 2m`, `10.0.0.0/8 fd00::/8`.
+
+Every function takes what a setting may hold, text or the value itself, and raises ValueError with a text that says
+what was expected. The value is not repeated in it: whoever reports the problem knows whether it is a secret.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode
+
+Network = IPv4Network | IPv6Network
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_BYTES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+# ASCII only: `\d` takes the digits of every script. So many digits that no float overflows.
+_DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(ms|s|m|h|d)?")
+_SIZE = re.compile(r"([0-9](?:_?[0-9]){0,17})\s*([A-Za-z]*)")
+_COUNT = re.compile(r"[0-9](?:_?[0-9]){0,17}")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a setting holds, in the words of the settings table."""
+
+    words: str
+
+
+def seconds(value: Any) -> float:
+    """A duration in seconds: `10` and `10s`, `500ms`, `2m`, `3h`, `7d`."""
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return float(match[1]) * _SECONDS[match[2] or "s"]
+    if _is_number(value) and math.isfinite(value) and value >= 0:
+        return float(value)
+    raise ValueError("expected a duration: a number and a unit (ms, s, m, h or d), such as 10s")
+
+
+def byte_size(value: Any) -> int:
+    """A size in bytes: `1048576`, `64KiB`, `1MiB`; kB, MB and GB count in thousands."""
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())) and match[2] in _BYTES:
+        return int(match[1]) * _BYTES[match[2]]
+    if isinstance(value, int) and _is_number(value) and value >= 0:
+        return value
+    raise ValueError("expected a size: a whole number and a unit (B, KiB, MiB or GiB), such as 64KiB")
+
+
+def count(value: Any) -> int:
+    """A whole number, not negative: `1000000` and `1_000_000`."""
+    if isinstance(value, str) and _COUNT.fullmatch(value.strip()):
+        return int(value)
+    if isinstance(value, int) and _is_number(value) and value >= 0:
+        return value
+    raise ValueError("expected a whole number, such as 200")
+
+
+def fraction(value: Any) -> float:
+    """A share of one: `0.85` and `85%`."""
+    divisor = 100 if isinstance(value, str) and value.strip().endswith("%") else 1
+    try:
+        number = float(value.strip().removesuffix("%") if isinstance(value, str) else value) / divisor
+    except (TypeError, ValueError):
+        number = math.nan
+    if 0 < number <= 1:
+        return number
+    raise ValueError("expected a share above 0 and at most 1, such as 0.85 or 85%")
+
+
+def words(value: Any) -> Any:
+    """Text split at spaces and commas; anything else as it is."""
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def durations(value: Any) -> tuple[float, ...]:
+    """A schedule, in seconds: `5s 30s 2m`."""
+    return tuple(seconds(word) for word in _several(value))
+
+
+def networks(value: Any) -> tuple[Network, ...]:
+    """Networks in CIDR notation, or single addresses."""
+    return tuple(_network(word) for word in _several(value))
+
+
+def _several(value: Any) -> Iterable[Any]:
+    found = words(value)
+    if isinstance(found, Iterable) and not isinstance(found, (bytes, dict)):
+        return found
+    raise ValueError("expected words with spaces or commas between them")
+
+
+def _network(word: Any) -> Network:
+    try:
+        return ip_network(word)
+    except ValueError as error:
+        raise ValueError(f"expected networks such as 10.0.0.0/8: {error}") from None
+
+
+def _is_number(value: Any) -> bool:
+    # True and False are ints to Python, and no quantity to anybody.
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def between(low: float, high: float, unit: str = "") -> Callable[[Any], Any]:
+    """A check that takes numbers from `low` to `high`, both included."""
+    bounds = f"must be between {_plain(low)} and {_plain(high)} {unit}".rstrip()
+
+    def check(value: Any) -> Any:
+        if low <= value <= high:
+            return value
+        raise ValueError(bounds)
+
+    return check
+
+
+def _plain(number: float) -> str:
+    return f"{number:,.15g}".replace(",", "_")
+
+
+def entries(low: int, high: int) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """A check that takes lists of so many entries."""
+
+    def check(value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if low <= len(value) <= high:
+            return value
+        raise ValueError(f"must have {low} to {high} entries, and has {len(value)}")
+
+    return check
+
+
+def each(check: Callable[[Any], Any]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Has every entry of a list checked."""
+    return lambda value: tuple(check(entry) for entry in value)
+
+
+Seconds = Annotated[float, Kind("duration"), BeforeValidator(seconds)]
+Bytes = Annotated[int, Kind("size"), BeforeValidator(byte_size)]
+Count = Annotated[int, Kind("number"), BeforeValidator(count)]
+Port = Annotated[int, Kind("port"), BeforeValidator(count), AfterValidator(between(0, 65_535))]
+Fraction = Annotated[float, Kind("share of 1"), BeforeValidator(fraction)]
+# NoDecode: pydantic-settings would read a list from the environment as JSON.
+Schedule = Annotated[tuple[float, ...], NoDecode, Kind("durations"), BeforeValidator(durations)]
+Networks = Annotated[tuple[Network, ...], NoDecode, Kind("networks"), BeforeValidator(networks)]

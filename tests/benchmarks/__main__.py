@@ -1,0 +1,214 @@
+"""What a delivery costs: the floor, the textbook and ours, in one run on one machine.
+
+    python -m tests.benchmarks [--quick] [--json FILE]
+
+Exit codes: 0 measured, 1 deliveries were lost or the figures are worthless, 130 interrupted.
+"""
+
+import argparse
+import os
+import platform
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import msgspec
+
+from tests.benchmarks.floor import PATH as FLOOR_PATH
+from tests.benchmarks.floor import Floor
+from tests.benchmarks.measure import (
+    Contestant,
+    DeliveriesLost,
+    Medians,
+    Window,
+    measure,
+    size_of_window,
+)
+from tests.benchmarks.ours import Ours, Scenario
+from tests.benchmarks.processes import ProcessEnded
+from tests.benchmarks.sink import Sink
+from tests.benchmarks.store import PrivateStore
+from tests.benchmarks.table import Report, Row, document, show
+from tests.benchmarks.textbook import PATH as TEXTBOOK_PATH
+from tests.benchmarks.textbook import Textbook
+
+#: How many requests the floor has under way at a time; the best is kept.
+CONCURRENCIES = (50, 100, 200)
+#: How long the last rehearsal of a contestant is to take, at the rate of the one before.
+REHEARSAL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long everything takes: rounds, and the seconds of a window and of a trial of the floor's concurrency."""
+
+    rounds: int
+    window: float
+    trial: float
+
+
+FULL = Length(rounds=4, window=6.0, trial=2.0)
+QUICK = Length(rounds=2, window=2.5, trial=0.7)
+
+
+class Bench:
+    """All contestants, started; ended in any case."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        folder: Path,
+        appendfsync: str,
+        changes: Mapping[str, str],
+    ) -> None:
+        self.sink = Sink(folder / "sink.log")
+        stack.callback(self.sink.program.stop)
+        self.sink.start()
+        stores = []
+        for name in ("t", "o"):
+            store = PrivateStore(folder / name, appendfsync)
+            stack.callback(store.program.stop)
+            store.start()
+            stores.append(store)
+        self.floor = Floor(self.sink.url(FLOOR_PATH), folder / "floor.log")
+        stack.callback(self.floor.program.stop)
+        self.textbook = Textbook(self.sink.url(TEXTBOOK_PATH), stores[0], folder / "textbook.log")
+        stack.callback(self.textbook.program.stop)
+        ours = Ours(stores[1], self.sink, folder / "ours.log", changes)
+        stack.callback(ours.program.stop)
+        stack.enter_context(closing(ours))
+        ours.start()
+        self.floor.start()
+        self.scenarios = tuple(ours.scenarios())
+
+    @property
+    def contestants(self) -> Sequence[Contestant]:
+        """In the table's order."""
+        return (self.floor, self.textbook, *self.scenarios)
+
+    def choose_concurrency(self, seconds: float) -> Mapping[int, float]:
+        """Gives the floor the number of requests under way that costs it least; answers the rates per CPU second."""
+        measure(self.floor, self.sink, self.floor.rehearsal)
+        rehearsed = measure(self.floor, self.sink, self.floor.rehearsal)
+        rates = {}
+        for self.floor.concurrency in CONCURRENCIES:
+            window = measure(self.floor, self.sink, size_of_window(rehearsed, seconds, 1))
+            rates[self.floor.concurrency] = window.per_cpu_second
+        self.floor.concurrency = max(rates, key=lambda each: rates[each])
+        self.floor.name += f", {self.floor.concurrency} under way"
+        return rates
+
+    def play(self, length: Length) -> Mapping[str, Sequence[Window]]:
+        """Every contestant in every round; the windows by contestant."""
+        sizes, windows = {}, {}
+        for contestant in self.contestants:
+            _say(f"warming up: {contestant.name}")
+            # The first opens connections and imports what is imported late; the second gives an idea of the rate, and
+            # the third the rate once things run.
+            measure(contestant, self.sink, contestant.rehearsal)
+            rehearsed = measure(contestant, self.sink, contestant.rehearsal)
+            size = size_of_window(rehearsed, REHEARSAL_SECONDS, contestant.step)
+            sizes[contestant.name] = size_of_window(
+                measure(contestant, self.sink, size), length.window, contestant.step
+            )
+            windows[contestant.name] = list[Window]()
+        for number in range(length.rounds):
+            # A machine that grows slower or faster in a round does it to another one each time.
+            first = number % len(self.contestants)
+            for contestant in (*self.contestants[first:], *self.contestants[:first]):
+                window = measure(contestant, self.sink, sizes[contestant.name])
+                windows[contestant.name].append(window)
+                _say(
+                    f"round {number + 1} of {length.rounds}: {contestant.name}: {window.deliveries:,} in "
+                    f"{window.wall:.1f} s, {window.per_cpu_second:,.0f} per CPU second"
+                )
+        return windows
+
+
+def run(length: Length, appendfsync: str, changes: Mapping[str, str]) -> Report:
+    """Starts everybody, measures, and ends everybody. Raises DeliveriesLost and ProcessEnded."""
+    began, machine = perf_counter(), _machine()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="edw-bench-", ignore_cleanup_errors=True)))
+        try:
+            bench = Bench(stack, folder, appendfsync, changes)
+            tried = bench.choose_concurrency(length.trial)
+            windows = bench.play(length)
+            rows = tuple(_row(each, windows[each.name]) for each in bench.contestants)
+        finally:
+            # A second Ctrl-C must not leave processes behind.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return Report(rows, tried, perf_counter() - began, appendfsync, machine)
+
+
+def _row(contestant: Contestant, windows: Sequence[Window]) -> Row:
+    medians = Medians.of(windows, has_store=contestant.store is not None)
+    is_target = isinstance(contestant, Scenario) and contestant.is_target
+    return Row(contestant.name, medians, tuple(windows), is_target)
+
+
+def _machine() -> Mapping[str, str]:
+    packages = {name: version(name) for name in ("celery", "kombu", "aiohttp", "uvloop", "redis", "requests")}
+    return {
+        "cores": str(os.cpu_count()),
+        "Python": platform.python_version(),
+        **packages,
+    }
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="What a delivery costs.")
+    parser.add_argument("--quick", action="store_true", help="under a minute, and rougher")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure there too")
+    parser.add_argument(
+        "--appendfsync",
+        choices=("everysec", "always"),
+        default="everysec",
+        help="of the stores",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="EDW_NAME=VALUE",
+        action="append",
+        default=[],
+        help="a setting of ours; the rest is as shipped",
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Answers the exit code."""
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        changes = dict(each.split("=", 1) for each in arguments.set)
+        report = run(QUICK if arguments.quick else FULL, arguments.appendfsync, changes)
+    except (DeliveriesLost, ProcessEnded) as error:
+        _say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    show(report)
+    if arguments.json:
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(document(report)), indent=2) + b"\n")
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""What all tests share: an environment without settings, and no test that is skipped unseen."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+
+def pytest_configure() -> None:
+    # A developer's own settings change no test, and neither do those of the machine that CI runs on.
+    for name in [name for name in os.environ if name.upper().startswith("EDW_")]:
+        del os.environ[name]
+    # A busy machine is slow, which says nothing about the code.
+    settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("default")
+
+
+def _skipped(config: pytest.Config) -> list[pytest.TestReport | pytest.CollectReport]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")
+    return list(reporter.stats.get("skipped", ())) if in_ci and reporter else []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if exitstatus == pytest.ExitCode.OK and _skipped(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    skipped = _skipped(config)
+    if skipped:
+        terminalreporter.section("skipped, which CI does not allow", red=True)
+        for report in skipped:
+            terminalreporter.line(f"{report.nodeid}: {_reason(report)}")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    return str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)

@@ -1,0 +1,1 @@
+"""Real servers for tests: each private, on loopback, and ended by the test that started it."""

@@ -1,0 +1,1 @@
+"""The real `edw`, against a real store."""

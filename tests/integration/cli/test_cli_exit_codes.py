@@ -1,0 +1,91 @@
+"""What `edw` says, and how it ends, where there is no store, or a setting is wrong."""
+
+import pytest
+
+from tests.counterparts.store import free_port
+from tests.integration.cli.conftest import Edw, StartEdw
+
+#: Each command that needs the ledger.
+COMMANDS = (
+    ("emit", "order.paid"),
+    ("integrations", "list"),
+    ("integrations", "create", "--name", "x", "--observes", "order.paid", "--url", "https://example.com"),
+    ("jobs", "list"),
+    ("logs",),
+    ("logs", "--follow"),
+    ("rejected", "list"),
+    ("status",),
+    ("worker",),
+    ("worker", "--processes", "2"),
+    ("worker", "--wait", "0"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_without_a_store_it_ends_with_3_and_says_what_to_start(edw: Edw, command: tuple[str, ...]) -> None:
+    result = edw(*command)
+
+    assert result.code == 3
+    assert 'Start "edw dev"' in result.err
+    assert "EDW_REDIS_URL" in result.err
+    assert result.out == ""
+
+
+@pytest.mark.parametrize("command", [("emit", "order.paid"), ("status",), ("worker", "--wait", "0")], ids=" ".join)
+def test_a_store_that_does_not_answer_ends_it_with_3_and_its_address(edw: Edw, command: tuple[str, ...]) -> None:
+    port = free_port()
+
+    result = edw(*command, EDW_REDIS_URL=f"redis://user:hunter2@127.0.0.1:{port}/0")
+
+    assert result.code == 3
+    assert f"127.0.0.1:{port}" in result.err
+    assert "does not answer" in result.err
+    assert "hunter2" not in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_worker_waits_so_long_as_it_was_told_and_says_so_once(edw: Edw) -> None:
+    result = edw("worker", "--wait", "0.5", EDW_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+
+    assert result.code == 3
+    assert result.err.count("waiting for the store") == 1
+
+
+@pytest.mark.parametrize("command", [("worker",), ("worker", "--processes", "2")], ids=" ".join)
+def test_a_worker_that_waits_for_its_store_can_be_stopped(start_edw: StartEdw, command: tuple[str, ...]) -> None:
+    worker = start_edw(*command, EDW_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    worker.says("waiting for the store")
+
+    worker.signal()
+
+    assert worker.ends() == 0
+
+
+@pytest.mark.parametrize("command", [("status",), ("worker",), ("dev",)], ids=" ".join)
+def test_a_wrong_setting_is_named_with_an_example(edw: Edw, command: tuple[str, ...]) -> None:
+    result = edw(*command, EDW_RETRY_SCHEDULE="5 bananas")
+
+    assert result.code == 1
+    assert "EDW_RETRY_SCHEDULE" in result.err
+    assert "5s 30s 2m" in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("emit",),
+        ("emit", "order.paid", "--file", "-"),
+        ("emit", "order.paid", "--data", "-", "--included", "-"),
+        ("integrations", "update", "x"),
+        ("logs", "--limit", "0"),
+        ("worker", "--processes", "0"),
+        ("nonsense",),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_it_with_2(edw: Edw, command: tuple[str, ...]) -> None:
+    result = edw(*command)
+
+    assert result.code == 2
+    assert "Usage: edw" in result.err

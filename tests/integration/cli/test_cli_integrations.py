@@ -1,0 +1,205 @@
+"""`edw integrations`: the registry, from the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.integration.cli.conftest import Edw, Result
+
+pytestmark = pytest.mark.usefixtures("store")
+SCOPE = ("--store", "s", "--org", "o")
+SECRET = "correct-horse-battery"
+
+
+def create(edw: Edw, *more: str, **given: Any) -> Result:
+    return edw(
+        *("integrations", "create", "--name", "Orders", "--observes", "order.paid", "--observes", "order.created"),
+        *("--url", "https://example.com/hook", "--json", *SCOPE, *more),
+        **given,
+    )
+
+
+def data(result: Result) -> dict[str, Any]:
+    assert result.code == 0, result.text
+    found: dict[str, Any] = result.json["data"]
+    return found
+
+
+def show(edw: Edw, named: str) -> dict[str, Any]:
+    return data(edw("integrations", "show", named, *SCOPE, "--json"))
+
+
+def test_what_was_created_is_shown_and_listed(edw: Edw) -> None:
+    made = data(create(edw, "--description", "to the warehouse"))
+
+    assert UUID(made["id"]).version == 4
+    assert made["type"] == "integration"
+    assert made["observes"] == ["order.paid", "order.created"]
+    assert made["configuration"] == {"url": "https://example.com/hook"}
+    assert made["enabled"] is True
+    assert show(edw, made["id"]) == made
+    assert [each["id"] for each in edw("integrations", "list", *SCOPE, "--json").json["data"]] == [made["id"]]
+    assert edw("integrations", "list", "--json").json["data"] == []
+
+
+def test_a_secret_is_masked_everywhere_and_stored_sealed(edw: Edw, environment: dict[str, str]) -> None:
+    made = data(create(edw, "--secret-key", SECRET))
+    outputs = [
+        edw("integrations", "show", made["id"], *SCOPE),
+        edw("integrations", "show", made["id"], *SCOPE, "--json"),
+        edw("integrations", "list", *SCOPE),
+        edw("integrations", "update", made["id"], "--name", "New", *SCOPE),
+    ]
+
+    assert made["configuration"]["secret_key"] == "*" * 17 + "tery"
+    assert all(SECRET not in result.text and result.code == 0 for result in outputs)
+    assert "*" * 17 + "tery" in outputs[0].out
+    assert SECRET.encode() not in stored_bytes(environment)
+
+
+def stored_bytes(environment: dict[str, str]) -> bytes:
+    return b"".join(path.read_bytes() for path in Path(environment["EDW_DATA_DIR"]).rglob("*") if path.is_file())
+
+
+def test_a_secret_can_come_by_standard_input(edw: Edw) -> None:
+    made = data(create(edw, "--secret-key", "-", stdin=SECRET.encode() + b"\n"))
+
+    assert made["configuration"]["secret_key"] == "*" * 17 + "tery"
+
+
+def test_without_a_key_no_secret_is_stored(edw: Edw, environment: dict[str, str]) -> None:
+    del environment["EDW_SECRETS_KEYS"]
+
+    result = create(edw, "--secret-key", SECRET)
+
+    assert result.code == 1
+    assert "EDW_SECRETS_KEYS is not set" in result.err
+    assert edw("integrations", "list", *SCOPE, "--json").json["data"] == []
+
+
+def test_without_a_key_a_secret_shows_only_that_it_is_there(edw: Edw, environment: dict[str, str]) -> None:
+    made = data(create(edw, "--secret-key", SECRET))
+    del environment["EDW_SECRETS_KEYS"]
+
+    assert show(edw, made["id"])["configuration"]["secret_key"] == "********"
+    assert edw("integrations", "disable", made["id"]).code == 0
+
+
+def test_a_file_in_the_shape_of_the_specification_is_taken(edw: Edw, tmp_path: Path) -> None:
+    body = {
+        "data": {
+            "type": "integration",
+            "name": "From a file",
+            "integration_type": "webhook",
+            "observers": ["product.deleted"],
+            "configuration": {"url": "https://example.com/", "secret_key": SECRET},
+        }
+    }
+    path = tmp_path / "integration.json"
+    path.write_text(json.dumps(body))
+
+    wrapped = data(edw("integrations", "create", "--file", str(path), "--json"))
+    bare = data(
+        edw(
+            "integrations", "create", "--file", "-", "--name", "Mine", "--json", stdin=json.dumps(body["data"]).encode()
+        )
+    )
+
+    assert (wrapped["name"], wrapped["observes"]) == ("From a file", ["product.deleted"])
+    assert bare["name"] == "Mine"
+
+
+def test_what_was_shown_can_be_sent_back_and_changes_nothing(edw: Edw) -> None:
+    made = data(create(edw, "--secret-key", SECRET))
+
+    sent = data(edw("integrations", "update", made["id"], "--file", "-", "--json", stdin=json.dumps(made).encode()))
+
+    assert {**sent, "meta": None} == {**made, "meta": None}
+
+
+def test_an_update_changes_only_what_is_given(edw: Edw) -> None:
+    made = data(create(edw, "--secret-key", SECRET))
+
+    changed = data(edw("integrations", "update", made["id"], "--url", "https://example.com/new", *SCOPE, "--json"))
+
+    assert changed["configuration"] == {"url": "https://example.com/new", "secret_key": "*" * 17 + "tery"}
+    assert changed["observes"] == made["observes"]
+
+
+def test_it_is_disabled_and_enabled(edw: Edw) -> None:
+    made = data(create(edw, "--disabled"))
+
+    assert made["enabled"] is False
+    assert data(edw("integrations", "enable", made["id"], "--json"))["enabled"] is True
+    assert data(edw("integrations", "disable", made["id"], "--json"))["enabled"] is False
+
+
+def test_what_was_deleted_is_gone(edw: Edw) -> None:
+    made = data(create(edw))
+
+    assert edw("integrations", "delete", made["id"]).code == 0
+
+    gone = edw("integrations", "show", made["id"])
+    assert gone.code == 1
+    assert f"there is no integration {made['id']}" in gone.err
+
+
+def test_the_beginning_of_an_id_is_enough_where_only_one_has_it(edw: Edw) -> None:
+    made = data(create(edw))
+
+    assert show(edw, made["id"][:8])["id"] == made["id"]
+    assert edw("integrations", "show", made["id"][:8], "--store", "other").code == 1
+    assert edw("integrations", "show", "nope", *SCOPE).code == 1
+    assert edw("integrations", "show", made["id"], "--store", "other").code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "part"),
+    [
+        (("--observes", "order.payed"), "observes.2", "order.paid"),
+        (("--type", "carrier-pigeon"), "integration_type", "webhook"),
+        (("--type", "aws-sqs"), "integration_type", "aws_sqs"),
+        (("--url", "ftp://example.com"), "configuration.url", "https://"),
+        (("--secret-key", "a\r\nX-Evil: 1"), "configuration.secret_key", "line breaks"),
+        (("--name", " "), "name", "empty"),
+    ],
+)
+def test_a_bad_integration_is_refused_with_the_field(
+    edw: Edw, arguments: tuple[str, ...], field: str, part: str
+) -> None:
+    result = create(edw, *arguments)
+
+    assert result.code == 1
+    assert [each["field"] for each in result.json["errors"]] == [field]
+    assert f"refused: {field}: " in result.err
+    assert part in result.err
+    assert "X-Evil" not in result.text
+
+
+def test_everything_that_is_missing_is_said_at_once(edw: Edw) -> None:
+    result = edw("integrations", "create")
+
+    assert result.code == 1
+    assert [line.split(":")[1].strip() for line in result.err.splitlines()] == ["name", "observes", "configuration.url"]
+
+
+def test_a_file_that_is_no_json_is_refused(edw: Edw) -> None:
+    result = edw("integrations", "create", "--file", "-", stdin=b"{")
+
+    assert result.code == 1
+    assert "is not JSON" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_tables_fit_a_hundred_columns_and_foreign_text_commands_no_terminal(edw: Edw) -> None:
+    data(create(edw, "--name", "[red]x[/red] \x1b[31m" + "y" * 200))
+
+    listing = edw("integrations", "list", *SCOPE)
+
+    assert listing.code == 0
+    assert "[red]" in listing.out
+    assert "\x1b" not in listing.out
+    assert all(len(line) <= 100 for line in listing.out.splitlines())

@@ -1,0 +1,298 @@
+"""`edw worker` and `edw dev`: processes that go on until they are told to stop, and what people look at meanwhile."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from stat import S_IMODE
+from typing import Any
+
+import pytest
+
+from tests.integration.cli.conftest import Edw, Running, StartEdw, alive, eventually
+from worker.embedded import running
+
+QUICK = {
+    "EDW_EGRESS_ALLOW": "127.0.0.0/8",
+    "EDW_RETRY_SCHEDULE": "100ms",
+    "EDW_SWEEP_SECONDS": "200ms",
+    "EDW_LEASE_SECONDS": "2s",
+}
+SECRET = "correct-horse-battery"
+
+
+@dataclass
+class Receiver:
+    """A webhook receiver in a thread; `answers` are given in turn, then 200."""
+
+    url: str = ""
+    answers: list[int] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status = found.answers.pop(0) if found.answers else 200
+            found.headers.append(dict(self.headers.items()))
+            found.bodies.append(json.loads(body))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found.url = f"http://127.0.0.1:{server.server_port}/hook"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield found
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def processes(edw: Edw) -> int:
+    return int(edw("status", "--json").json["processes"])
+
+
+def workers(environment: dict[str, str]) -> list[int]:
+    """The worker processes: those that are `edw worker`, with no supervisor among them."""
+    return [pid for pid in alive(environment) if "--lifeline" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
+
+
+def observe(edw: Edw, receiver: Receiver, *more: str, **changes: str) -> str:
+    arguments = ("--name", "Hook", "--observes", "order.paid", "--url", receiver.url, "--json")
+    made = edw("integrations", "create", *arguments, *more, **changes)
+    assert made.code == 0, made.text
+    return str(made.json["data"]["id"])
+
+
+def deliver(edw: Edw, receiver: Receiver, count: int) -> None:
+    before = len(receiver.bodies)
+    for _ in range(count):
+        assert edw("emit", "order.paid").code == 0
+    eventually(lambda: len(receiver.bodies) >= before + count, "the events arrive")
+    eventually(lambda: edw("status", "--json").json["jobs"]["pending"] == 0, "nothing is owed any more")
+
+
+def started(running: Running, edw: Edw, count: int = 1) -> Running:
+    eventually(lambda: running.process.poll() is not None or processes(edw) >= count, lambda: running.said)
+    assert running.process.poll() is None, running.said
+    return running
+
+
+@pytest.mark.usefixtures("store")
+class TestWorker:
+    def test_it_delivers_and_drains_when_it_is_told_to_stop(
+        self, edw: Edw, start_edw: StartEdw, receiver: Receiver
+    ) -> None:
+        worker = started(start_edw("worker", **QUICK), edw)
+        observe(edw, receiver)
+        deliver(edw, receiver, 1)
+
+        worker.signal(signal.SIGTERM)
+
+        assert worker.ends() == 0, worker.said
+        assert processes(edw) == 0
+
+    def test_what_is_meant_for_another_celery_changes_nothing(
+        self, edw: Edw, start_edw: StartEdw, receiver: Receiver
+    ) -> None:
+        started(start_edw("worker", APP="another", LOADER="none", CONFIG_MODULE="nothing", **QUICK), edw)
+        observe(edw, receiver)
+
+        deliver(edw, receiver, 1)
+
+    def test_several_processes_deliver_and_all_drain(
+        self, edw: Edw, start_edw: StartEdw, receiver: Receiver, environment: dict[str, str]
+    ) -> None:
+        supervisor = started(start_edw("worker", "--processes", "2", **QUICK), edw, count=2)
+        observe(edw, receiver)
+        deliver(edw, receiver, 2)
+
+        supervisor.signal(signal.SIGINT)
+
+        assert supervisor.ends() == 0, supervisor.said
+        assert not workers(environment)
+
+    def test_one_that_died_is_started_again(
+        self, edw: Edw, start_edw: StartEdw, environment: dict[str, str], receiver: Receiver
+    ) -> None:
+        supervisor = started(start_edw("worker", "--processes", "2", **QUICK), edw, count=2)
+        before = set(workers(environment))
+
+        os.kill(min(before), signal.SIGKILL)
+
+        supervisor.says("was killed by SIGKILL; it starts again in 0.5 s")
+        eventually(lambda: len(set(workers(environment)) - before) == 1, "another one starts")
+        supervisor.signal()
+        assert supervisor.ends() == 0, supervisor.said
+
+    def test_workers_whose_supervisor_was_killed_drain_by_themselves(
+        self, edw: Edw, start_edw: StartEdw, environment: dict[str, str]
+    ) -> None:
+        supervisor = started(start_edw("worker", "--processes", "2", **QUICK), edw, count=2)
+
+        supervisor.signal(signal.SIGKILL)
+
+        supervisor.ends()
+        eventually(lambda: not workers(environment), "the workers end")
+        assert processes(edw) == 0
+
+    def test_what_happened_can_be_looked_at(self, edw: Edw, start_edw: StartEdw, receiver: Receiver) -> None:
+        started(start_edw("worker", **QUICK), edw)
+        receiver.answers = [503]
+        integration = observe(edw, receiver)
+        edw("emit", "order.paid", "--id", "event-1")
+        eventually(lambda: len(receiver.bodies) == 2, "two attempts")
+        eventually(lambda: edw("status", "--json").json["jobs"]["succeeded"] == 1, "the job ends")
+
+        (job,) = edw("jobs", "list", "--integration", integration, "--json").json["data"]
+        shown = edw("jobs", "show", job["id"], "--json").json["data"]
+        logs = edw("logs", "--json").json["data"]
+
+        assert (job["state"], job["attempts"], job["event_id"]) == ("succeeded", 2, "event-1")
+        assert [(log["attempt"], log["succeeded"], log["status_code"]) for log in logs] == [
+            (2, True, 200),
+            (1, False, 503),
+        ]
+        assert shown["logs"] == logs
+        assert edw("logs", "--job", job["id"], "--json").json["data"] == logs
+        assert edw("logs", "--integration", integration[:8], "--json").json["data"] == logs
+        assert edw("logs", "--failed", "--json").json["data"] == logs[1:]
+        assert edw("logs", "--limit", "1", "--json").json["data"] == logs[:1]
+        assert edw("logs", "--store", "other", "--json").json["data"] == []
+        assert edw("jobs", "list").out == "nothing is owed\n"
+        for result in (edw("jobs", "show", job["id"]), edw("logs"), edw("jobs", "list", "--integration", integration)):
+            assert result.code == 0
+            assert job["id"] in result.text
+            assert all(len(line) <= 100 for line in result.out.splitlines())
+
+    def test_followed_logs_come_as_they_happen_until_ctrl_c(
+        self, edw: Edw, start_edw: StartEdw, receiver: Receiver
+    ) -> None:
+        started(start_edw("worker", **QUICK), edw)
+        observe(edw, receiver)
+        deliver(edw, receiver, 1)
+        people, script = start_edw("logs", "--follow"), start_edw("logs", "--follow", "--json")
+        people.says("attempt 1")
+        script.says('"attempt":1')
+
+        deliver(edw, receiver, 1)
+
+        eventually(lambda: people.said.count("delivered") == 2, lambda: people.said)
+        eventually(lambda: len(script.said.splitlines()) == 2, lambda: script.said)
+        assert all(json.loads(line)["succeeded"] for line in script.said.splitlines())
+        for follower in (people, script):
+            follower.signal(signal.SIGINT)
+            assert follower.ends() == 0, follower.said
+
+
+@pytest.mark.usefixtures("store")
+def test_status_writes_the_balance_out(edw: Edw) -> None:
+    edw("emit", "order.paid")
+
+    result = edw("status")
+
+    assert result.code == 0
+    assert "accepted 1 = inbox 1 + unmatched 0 + matched 0 + set aside 0 ok" in result.text
+    assert "opened 0 + reopened 0 = succeeded 0 + failed 0 + cancelled 0 + pending 0 ok" in result.text
+    assert "none: start one" in result.text
+    assert edw("rejected", "list").out == "nothing was rejected\n"
+    assert edw("jobs", "show", "00000000-0000-4000-8000-000000000000").code == 1
+
+
+class TestDev:
+    def test_a_newcomer_tries_it_out(
+        self, edw: Edw, start_edw: StartEdw, receiver: Receiver, environment: dict[str, str]
+    ) -> None:
+        folder = Path(environment["EDW_DATA_DIR"])
+        dev = start_edw("dev")
+        dev.says("Ctrl-C stops")
+        started(dev, edw)
+        observe(edw, receiver, "--secret-key", SECRET)
+        deliver(edw, receiver, 1)
+
+        dev.signal(signal.SIGINT)
+
+        assert dev.ends() == 0, dev.said
+        assert receiver.headers[0]["X-MOLTIN-SECRET-KEY"] == SECRET
+        assert S_IMODE((folder / "secrets.key").stat().st_mode) == 0o600
+        assert (folder / "secrets.key").read_text().strip() not in dev.said
+        assert SECRET not in dev.said
+        assert not alive(environment)
+        assert edw("status").code == 3
+
+    def test_what_it_held_is_there_again_the_next_time(self, edw: Edw, start_edw: StartEdw, receiver: Receiver) -> None:
+        first = started_dev(start_edw, edw)
+        observe(edw, receiver, "--secret-key", SECRET)
+        first.signal()
+        assert first.ends() == 0, first.said
+
+        started_dev(start_edw, edw)
+        deliver(edw, receiver, 1)
+
+        assert receiver.headers[0]["X-MOLTIN-SECRET-KEY"] == SECRET
+
+    def test_a_second_one_on_the_same_folder_says_that_it_is_in_use(self, edw: Edw, start_edw: StartEdw) -> None:
+        started_dev(start_edw, edw)
+
+        second = edw("dev")
+
+        assert second.code == 1
+        assert "in use" in second.err
+        assert processes(edw) == 1
+
+    def test_it_says_so_when_its_worker_dies_and_stops_the_store(
+        self, edw: Edw, start_edw: StartEdw, environment: dict[str, str]
+    ) -> None:
+        dev = started_dev(start_edw, edw)
+
+        os.kill(workers(environment)[0], signal.SIGKILL)
+
+        assert dev.ends() == 1
+        assert "the worker was killed by SIGKILL" in dev.said
+        assert not alive(environment)
+
+    def test_it_says_so_when_its_store_dies_and_stops_the_worker(
+        self, edw: Edw, start_edw: StartEdw, environment: dict[str, str]
+    ) -> None:
+        dev = started_dev(start_edw, edw, EDW_DRAIN_SECONDS="1s")
+        (store,) = [pid for pid in alive(environment) if b"unixsocket" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+        os.kill(store, signal.SIGKILL)
+
+        assert dev.ends() == 1
+        assert "the store ended by itself" in dev.said
+        assert not alive(environment)
+
+    def test_with_a_store_of_ones_own_it_starts_none(
+        self, edw: Edw, start_edw: StartEdw, store: str, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        del environment["EDW_SECRETS_KEYS"]
+        elsewhere = str(tmp_path / "elsewhere")
+        dev = start_edw("dev", EDW_REDIS_URL=store, EDW_DATA_DIR=elsewhere)
+        started(dev, edw)
+
+        assert "EDW_SECRETS_KEYS=" in dev.said
+        assert running(Path(elsewhere)) is None
+        dev.signal()
+        assert dev.ends() == 0, dev.said
+        assert edw("status").code == 0
+
+
+def started_dev(start_edw: StartEdw, edw: Edw, **changes: str) -> Running:
+    dev = start_edw("dev", **changes)
+    dev.says("Ctrl-C stops")
+    return started(dev, edw)

@@ -1,0 +1,245 @@
+"""Reads every key of a ledger, as a stranger to the code that wrote them, and says what does not add up."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from worker.ledger import Ledger
+
+#: A lane at its cap is looked at again within so long (ms; FULL_LANE_RECHECK of _lib.lua).
+RECHECK = 5_000
+
+Token = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Books:
+    """A ledger's keys, without their prefix, at one moment. TTLs are milliseconds, -1 for none."""
+
+    now: int
+    hashes: dict[str, dict[str, str]]
+    sets: dict[str, set[str]]
+    scores: dict[str, dict[str, float]]
+    lists: dict[str, list[str]]
+    strings: dict[str, bytes]
+    ttls: dict[str, int]
+    jobs: dict[str, dict[str, str]] = field(init=False)
+    counters: Counter[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "jobs", dict(self._named("job:", self.hashes)))
+        counts = self.hashes.get("counters", {})
+        object.__setattr__(self, "counters", Counter({name: int(value) for name, value in counts.items()}))
+
+    @classmethod
+    async def read(cls, ledger: Ledger) -> "Books":
+        """Everything that the ledger has."""
+        client, prefix = ledger.store.client, ledger.store.prefix
+        names = [name.decode() for name in await client.keys(f"{prefix}*")]
+        pipe = client.pipeline(transaction=False)
+        for name in names:
+            pipe.type(name)
+            pipe.pttl(name)
+        told = await pipe.execute() if names else []
+        kinds = [kind.decode() for kind in told[0::2]]
+        for name, kind in zip(names, kinds, strict=True):
+            match kind:
+                case "hash":
+                    pipe.hgetall(name)
+                case "set":
+                    pipe.smembers(name)
+                case "zset":
+                    pipe.zrange(name, 0, -1, withscores=True)
+                case "list":
+                    pipe.lrange(name, 0, -1)
+                case _:
+                    pipe.get(name)
+        values = await pipe.execute() if names else []
+        found = cls(await ledger.store.now(), {}, {}, {}, {}, {}, {})
+        for name, kind, ttl, value in zip(names, kinds, told[1::2], values, strict=True):
+            found._put(name.removeprefix(prefix), kind, value)
+            found.ttls[name.removeprefix(prefix)] = ttl
+        found.__post_init__()
+        return found
+
+    def _put(self, name: str, kind: str, value: Any) -> None:
+        match kind:
+            case "hash":
+                self.hashes[name] = {k.decode(): v.decode() for k, v in value.items()}
+            case "set":
+                self.sets[name] = {each.decode() for each in value}
+            case "zset":
+                self.scores[name] = {each.decode(): score for each, score in value}
+            case "list":
+                self.lists[name] = [each.decode() for each in value]
+            case _:
+                self.strings[name] = value
+
+    @staticmethod
+    def _named(kind: str, table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        return ((key.removeprefix(kind), value) for key, value in table.items() if key.startswith(kind))
+
+    @property
+    def pending(self) -> set[str]:
+        """The jobs that are owed."""
+        return set(self.scores.get("pending", {}))
+
+    def state(self, job: str) -> tuple[str, str]:
+        """A job's state, and the reason for it."""
+        return self.jobs[job]["state"], self.jobs[job]["reason"]
+
+    def problems(self, outstanding: Collection[Token] = ()) -> list[str]:
+        """All that does not add up. `outstanding`: attempts that somebody still carries out, and will report."""
+        return [
+            *self._balance(),
+            *self._places(),
+            *self._leases(),
+            *self._index(),
+            *self._lives(),
+            *self._logs(set(outstanding)),
+        ]
+
+    def _balance(self) -> Iterator[str]:
+        """Invariant 1."""
+        count = self.counters
+        events = len(self.scores.get("inbox", {})) + count["unmatched"] + count["matched"] + count["set_aside"]
+        if count["accepted"] != events:
+            yield f"{count['accepted']} events accepted, {events} accounted for"
+        jobs = count["succeeded"] + count["failed"] + count["cancelled"] + len(self.pending)
+        if count["opened"] + count["reopened"] != jobs:
+            yield f"{count['opened']} + {count['reopened']} jobs opened, {jobs} accounted for"
+        issued = sum(int(job["attempts"]) for job in self.jobs.values())
+        if count["attempts"] != issued:
+            yield f"{count['attempts']} attempts counted, {issued} issued"
+        # Jobs that were reopened may have ended more than once, and so the states are the least of the counts.
+        for state, found in Counter(job["state"] for job in self.jobs.values()).items():
+            if state != "pending" and count[state] < found:
+                yield f"{found} jobs {state}, {count[state]} counted"
+
+    def _places(self) -> Iterator[str]:
+        """Invariant 6: a pending job is either due or leased, of its own lane."""
+        due = Counter(
+            (name.removesuffix(":due"), job)
+            for name, members in self._named("lane:", self.scores)
+            if name.endswith(":due")
+            for job in members
+        )
+        leased = Counter(
+            (name.removesuffix(":leased"), job)
+            for name, members in self._named("lane:", self.sets)
+            if name.endswith(":leased")
+            for job in members
+        )
+        expected = {(self.jobs[job]["lane"], job) for job in self.pending if job in self.jobs}
+        for place, times in (due + leased).items():
+            if place not in expected:
+                yield f"{place} is in a lane and not pending there"
+            if times > 1:
+                yield f"{place} is due and leased"
+        for place in expected - set(due) - set(leased):
+            yield f"{place} is pending and nowhere"
+        for job, row in self.jobs.items():
+            if (row["state"] == "pending") != (job in self.pending):
+                yield f"job {job} is {row['state']}, and {'' if job in self.pending else 'not '}on the pending list"
+        for job in self.pending - set(self.jobs):
+            yield f"job {job} is pending and has no record"
+
+    def _leases(self) -> Iterator[str]:
+        """Invariant 2: what is leased has one owner, who is known, and whom the job names."""
+        holders: dict[str, list[str]] = {}
+        for name, members in self._named("owner:", self.sets):
+            owner = name.removesuffix(":leases")
+            if owner not in self.scores.get("owners", {}):
+                yield f"{owner} has leases and is not among the owners"
+            for job in members:
+                holders.setdefault(job, []).append(owner)
+        leased = {
+            job
+            for name, members in self._named("lane:", self.sets)
+            if name.endswith(":leased")
+            for job in members
+        }
+        for job in leased | set(holders):
+            named = self.jobs.get(job, {}).get("owner", "")
+            if holders.get(job) != [named]:
+                yield f"job {job} names {named!r} as its owner and is leased to {holders.get(job)}"
+            if job not in leased:
+                yield f"job {job} is leased to {holders.get(job)} and takes no place of its lane's cap"
+        for job, row in self.jobs.items():
+            if row["owner"] and job not in holders:
+                yield f"job {job} names an owner who does not have it"
+        for name, members in self._named("lane:", self.sets):
+            lane = self.hashes.get(f"lane:{name.removesuffix(':leased')}", {})
+            if name.endswith(":leased") and "cap" in lane and len(members) > int(lane["cap"]):
+                yield f"lane {name} has {len(members)} leased, and a cap of {lane['cap']}"
+
+    def _index(self) -> Iterator[str]:
+        """Invariant 6: every lane with due jobs is in the index or held, and no other is."""
+        index, held = self.scores.get("lanes", {}), self.sets.get("held", set())
+        with_due = {
+            name.removesuffix(":due"): min(members.values())
+            for name, members in self._named("lane:", self.scores)
+            if name.endswith(":due")
+        }
+        for lane in {*index, *held} - set(with_due):
+            yield f"lane {lane} has nothing due and is indexed or held"
+        for lane, first in with_due.items():
+            policy = self.hashes.get(f"lane:{lane}", {})
+            on_hold = policy.get("hold", "") != "" or "cap" not in policy
+            if on_hold != (lane in held) or on_hold == (lane in index):
+                yield f"lane {lane} is {'' if on_hold else 'not '}on hold; held {lane in held}, indexed {lane in index}"
+            if lane in index:
+                earliest = max(first, int(policy.get("rest_until", 0)))
+                latest = max(earliest, int(policy.get("announced_until", 0)), self.now + RECHECK)
+                if not earliest <= index[lane] <= latest:
+                    yield f"lane {lane} wants service at {index[lane]}, not between {earliest} and {latest}"
+
+    def _lives(self) -> Iterator[str]:
+        """What is owed has no TTL; what is over has one."""
+        inbox = self.scores.get("inbox", {})
+        owed = Counter(self.jobs[job]["event"] for job in self.pending if job in self.jobs)
+        for ref, row in self._named("event:", self.hashes):
+            if int(row["open"]) != owed[ref]:
+                yield f"event {ref} says that {row['open']} of its jobs are open, and {owed[ref]} are"
+            for key in (f"event:{ref}", f"event:{ref}:jobs"):
+                lasting = ref in inbox or owed[ref] > 0
+                if key in self.ttls and (self.ttls[key] == -1) != lasting:
+                    yield f"{key} has a TTL of {self.ttls[key]} ms, with {owed[ref]} jobs open"
+            jobs = sorted(job for job, row in self.jobs.items() if row["event"] == ref)
+            if sorted(self.lists.get(f"event:{ref}:jobs", [])) != jobs:
+                yield f"event {ref} does not know its jobs"
+        for job, row in self.jobs.items():
+            if (self.ttls[f"job:{job}"] == -1) != (row["state"] == "pending"):
+                yield f"job {job} is {row['state']} and has a TTL of {self.ttls[f'job:{job}']} ms"
+            if row["state"] != "pending" and "ended_at" not in row:
+                yield f"job {job} is {row['state']} and ended at no time"
+            if job not in self.scores.get(f"jobs:{row['lane']}", {}):
+                yield f"job {job} is not among its integration's"
+
+    def _logs(self, outstanding: set[Token]) -> Iterator[str]:
+        """Invariant 3: attempts 1, 2, 3 …, a log each, but for the one in flight."""
+        logs = dict(self._named("log:", self.strings))
+        known = set()
+        for job, row in self.jobs.items():
+            issued = int(row["attempts"])
+            for attempt in range(1, issued + 1):
+                in_flight = row["owner"] != "" and attempt == issued
+                member = f"{job}:{attempt}"
+                known.add(member)
+                if (member in logs) == in_flight and not ((job, attempt) in outstanding):
+                    yield f"attempt {attempt} of {issued} of job {job} has {'a' if member in logs else 'no'} log"
+        for member, raw in logs.items():
+            record = msgspec.json.decode(raw)
+            if member not in known:
+                yield f"{member} is logged and was never issued"
+            if self.ttls[f"log:{member}"] < 0:
+                yield f"log {member} is kept for ever"
+            if member not in self.scores.get(f"logs:integration:{record['integration_id']}", {}):
+                yield f"log {member} is not among its integration's"
+            indexed = [name for name, all_ in self._named("logs:", self.scores) if member in all_]
+            kinds = Counter(name.split(":")[0] for name in indexed)
+            if kinds != Counter({"store": 1, "integration": 1} | ({} if record["succeeded"] else {"failures": 1})):
+                yield f"log {member} (succeeded: {record['succeeded']}) is indexed by {indexed}"

@@ -1,0 +1,158 @@
+"""One ledger under test, with short verbs: what a scenario is told in."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from worker.events import Event, Scope, stored_event
+from worker.integrations import Integration
+from worker.jobs import Job, JobState, job_id
+from worker.ledger import Claim, Ledger, Settlement, StoredEvent, Verdict
+from worker.ledger.jobs import Opening
+from worker.ledger.logs import log_record
+from worker.logs import IntegrationLog
+
+from .audit import Books, Token
+
+SCOPE = Scope("org-1", "store-1")
+HOUR = 3600.0
+
+
+def an_event(event_id: str = "e-1", scope: Scope = SCOPE, data: bytes = b'{"n":1}', **more: Any) -> Event:
+    """An event as its producer sends it."""
+    event = {"id": event_id, "type": "order.paid", "org_id": scope.org_id, "store_id": scope.store_id}
+    raw = msgspec.json.encode(event | {"data": msgspec.Raw(data)} | more)
+    return stored_event(raw, event_id)
+
+
+def an_integration(integration_id: str = "i-1", **changes: Any) -> Integration:
+    """An enabled webhook."""
+    values: dict[str, Any] = {
+        "id": integration_id,
+        "scope": SCOPE,
+        "name": f"name of {integration_id}",
+        "integration_type": "webhook",
+        "observes": ("order.paid",),
+        "configuration": {"url": "https://shop.example/hook"},
+    }
+    return Integration(**(values | changes))
+
+
+def settlement(claim: Claim, verdict: Verdict, *, delay: float = 0, rest: float = 0, detail: str = "") -> Settlement:
+    """What came of a claim's attempt; `detail` goes into its log."""
+    succeeded = verdict is Verdict.SUCCEEDED
+    log = IntegrationLog(
+        job_id=claim.job_id,
+        integration_id=claim.integration_id,
+        attempt=claim.attempt,
+        succeeded=succeeded,
+        body="",
+        status_code=200 if succeeded else None,
+        error_detail=detail or ("" if succeeded else verdict.value),
+        processing_time=0.01,
+        event_id="e",
+        event_type="order.paid",
+    )
+    return Settlement(
+        job_id=claim.job_id,
+        integration_id=claim.integration_id,
+        scope_key=claim.scope_key,
+        attempt=claim.attempt,
+        verdict=verdict,
+        log=log_record(log),
+        reason="exhausted" if verdict is Verdict.FAILED else "",
+        delay=delay,
+        rest=rest,
+    )
+
+
+@dataclass
+class Scene:
+    """A ledger, and whoever else works on the same store."""
+
+    ledger: Ledger
+    #: Opens another process's ledger on the same store.
+    another: Callable[..., Any]
+    #: Attempts that a process carries on with although their job is over.
+    outstanding: set[Token] = field(default_factory=set)
+    scope: Scope = SCOPE
+
+    async def register(self, *ids: str, **changes: Any) -> None:
+        """Enabled integrations."""
+        for each in ids:
+            await self.ledger.registry.put(an_integration(each, **changes))
+
+    async def publish(self, *ids: str) -> list[StoredEvent]:
+        """Events in the inbox."""
+        events = [an_event(each) for each in ids]
+        await self.ledger.intake.accept(events)
+        return list((await self.ledger.intake.load([event.ref for event in events])).events)
+
+    async def open(
+        self, stored: Sequence[StoredEvent], *lanes: str, room: int = 0, last: bool = True, by: Ledger | None = None
+    ) -> tuple[list[Claim], list[str]]:
+        """A job on each of the lanes, for each of the events."""
+        given = [(each, [Opening(job_id(each.ref, lane), lane) for lane in lanes], last) for each in stored]
+        return await (by or self.ledger).jobs.open(given, room)
+
+    async def owe(self, lane: str, *event_ids: str) -> list[str]:
+        """Due jobs on a lane, one for each event; answers their ids."""
+        stored = await self.publish(*event_ids)
+        await self.open(stored, lane)
+        return [job_id(each.ref, lane) for each in stored]
+
+    async def claim(self, *lanes: str, room: int = 100, by: Ledger | None = None) -> list[Claim]:
+        """Leases due jobs."""
+        claims, _ = await (by or self.ledger).jobs.claim(lanes, room)
+        return claims
+
+    async def settle(
+        self, claim: Claim, verdict: Verdict, by: Ledger | None = None, *, detail: str = "", **how: float
+    ) -> str:
+        """Settles one attempt; answers how the ledger took it."""
+        given = settlement(claim, verdict, detail=detail, **how)
+        (result,), _ = await (by or self.ledger).jobs.settle([given])
+        return result
+
+    async def job(self, job: str) -> Job:
+        """A job, as people see it."""
+        (found,) = await self.ledger.jobs.get([job])
+        return found
+
+    async def state(self, job: str) -> tuple[JobState, str]:
+        """A job's state, and the reason for it."""
+        found = await self.job(job)
+        return found.state, found.reason
+
+    async def log(self, job: str, attempt: int) -> IntegrationLog:
+        """The one log of an attempt."""
+        (found,) = [each for each in await self.ledger.logs.of_job(job, attempt) if each.attempt == attempt]
+        return found
+
+    async def counter(self, name: str) -> int:
+        """One of the ledger's counters."""
+        return (await self.ledger.status.read()).counter(name)
+
+    async def books(self) -> Books:
+        """Every key."""
+        return await Books.read(self.ledger)
+
+    async def key(self, command: str, key: str, *arguments: Any) -> Any:
+        """A plain command on one key, for what only time or an accident would do."""
+        return await self.ledger.store.client.execute_command(command, self.ledger.store.key(key), *arguments)
+
+    async def key_score(self, key: str, member: str) -> float:
+        """A member's place in a sorted set."""
+        return float(await self.key("ZSCORE", key, member))
+
+    async def die(self, *dead: Ledger) -> None:
+        """The processes' leases have run out, and everybody else has been sweeping."""
+        for each in dead:
+            await self.key("ZADD", "owners", "XX", 1, each.owner)
+        await self.key("SET", "swept", await self.ledger.store.now())
+
+    async def overdue(self, job: str) -> None:
+        """The job's deadline has passed."""
+        await self.key("ZADD", "pending", "XX", 1, job)

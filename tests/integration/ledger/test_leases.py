@@ -1,0 +1,298 @@
+"""Leases: who has a job, until when, and what comes of those whose owner died."""
+
+import pytest
+
+from worker.jobs import JobState
+from worker.ledger import Claim, Ledger, Verdict
+
+from .scene import HOUR, Scene
+
+
+@pytest.fixture
+async def dead(scene: Scene) -> Ledger:
+    """The process that will be taken for dead."""
+    found: Ledger = await scene.another()
+    return found
+
+
+async def claimed(scene: Scene, by: Ledger) -> Claim:
+    """The one job there is, in flight with a process."""
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1")
+    (claim,) = await scene.claim("i-1", by=by)
+    return claim
+
+
+async def test_a_process_is_known_from_its_first_heartbeat(scene: Scene) -> None:
+    assert not await scene.ledger.fleet.renew()
+    assert await scene.ledger.fleet.renew()
+    assert (await scene.ledger.status.read()).processes == 1
+    lease_end = await scene.key_score("owners", scene.ledger.owner)
+    assert abs(lease_end - await scene.ledger.store.now() - scene.ledger.policy.lease) < 5_000
+
+
+async def test_a_process_that_claims_before_its_first_heartbeat_is_known_as_well(scene: Scene) -> None:
+    await claimed(scene, scene.ledger)
+    assert await scene.ledger.fleet.renew()
+
+
+async def test_a_heartbeat_with_a_shorter_lease_does_not_shorten_one(scene: Scene) -> None:
+    await scene.ledger.fleet.renew()
+    await scene.key("ZADD", "owners", "XX", 2**50, scene.ledger.owner)
+    await scene.ledger.fleet.renew()
+    assert await scene.key_score("owners", scene.ledger.owner) == 2**50
+
+
+async def test_the_leases_of_the_living_are_left_alone(scene: Scene, dead: Ledger) -> None:
+    claim = await claimed(scene, dead)
+    await scene.die()
+    assert await scene.ledger.fleet.seize() == []
+    assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "settled"
+
+
+async def test_the_attempt_of_a_dead_process_passes_to_another_which_settles_it_as_lost(
+    scene: Scene, dead: Ledger
+) -> None:
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    assert seized == claim
+    assert [job.encode() for job in await scene.ledger.fleet.leases()] == [claim.job_id.encode()]
+    assert (await scene.ledger.status.read()).processes == 1
+
+    assert await scene.settle(seized, Verdict.LOST, detail="lost with its worker") == "settled"
+    assert (await scene.log(claim.job_id, 1)).error_detail == "lost with its worker"
+    (again,) = await scene.claim("i-1")
+    assert (again.attempt, again.lost) == (2, 1)
+    assert await scene.counter("lost") == 1
+
+
+async def test_only_one_process_gets_what_the_dead_one_left(scene: Scene, dead: Ledger) -> None:
+    third = await scene.another()
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1", "e-2", "e-3")
+    await scene.claim("i-1", by=dead)
+    await scene.die(dead)
+    assert len(await scene.ledger.fleet.seize()) == 3
+    assert await third.fleet.seize() == []
+
+
+async def test_a_process_that_died_while_it_reaped_is_reaped(scene: Scene, dead: Ledger) -> None:
+    reaper = await scene.another()
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    await reaper.fleet.seize()
+    await scene.die(reaper)
+    assert await scene.ledger.fleet.seize() == [claim]
+
+
+async def test_a_dead_processs_many_leases_are_taken_a_call_full_at_a_time(scene: Scene, dead: Ledger) -> None:
+    lanes = [f"i-{n}" for n in range(15)]
+    await scene.register(*lanes)
+    for lane in lanes:
+        await scene.owe(lane, *(f"{lane} {n}" for n in range(10)))
+    await scene.claim(*lanes, room=150, by=dead)
+    await scene.die(dead)
+    counts = []
+    for _ in range(3):
+        counts.append(len(await scene.ledger.fleet.seize()))
+        await scene.die()
+    assert counts == [100, 50, 0]
+
+
+async def test_a_process_does_not_seize_from_itself_because_its_own_heartbeat_was_late(scene: Scene) -> None:
+    claim = await claimed(scene, scene.ledger)
+    await scene.die(scene.ledger)
+    assert await scene.ledger.fleet.seize() == []
+    assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
+
+
+async def test_a_processs_own_strays_are_settled_as_lost(scene: Scene, dead: Ledger) -> None:
+    stray = await claimed(scene, scene.ledger)
+    await scene.die()
+    assert await scene.ledger.fleet.seize([stray.job_id]) == [stray]
+    assert await scene.settle(stray, Verdict.LOST) == "settled"
+    # What is no stray of this process, or none any more, is left alone.
+    (claim,) = await scene.claim("i-1", by=dead)
+    assert await scene.ledger.fleet.seize([stray.job_id, "no-such-job"]) == []
+    await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
+    assert await dead.fleet.seize([claim.job_id]) == []
+
+
+async def test_after_the_stores_absence_every_lease_is_extended_once(scene: Scene, dead: Ledger) -> None:
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    now = await scene.ledger.store.now()
+    await scene.key("SET", "swept", now - scene.ledger.policy.lease)
+
+    assert await scene.ledger.fleet.seize() == []
+    lease_end = await scene.key_score("owners", dead.owner)
+    assert abs(lease_end - now - scene.ledger.policy.lease) < 5_000
+    # Once: whoever is still silent after that is dead.
+    await scene.key("ZADD", "owners", "XX", 1, dead.owner)
+    assert await scene.ledger.fleet.seize() == [claim]
+
+
+async def test_half_a_lease_between_two_sweeps_is_no_absence(scene: Scene, dead: Ledger) -> None:
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    await scene.key("SET", "swept", await scene.ledger.store.now() - scene.ledger.policy.lease // 3)
+    assert await scene.ledger.fleet.seize() == [claim]
+
+
+async def test_a_late_outcome_overwrites_that_the_attempt_was_lost(scene: Scene, dead: Ledger) -> None:
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    await scene.settle(seized, Verdict.LOST, detail="lost")
+
+    assert await scene.settle(claim, Verdict.RETRY, by=dead, detail="503 of the receiver") == "stale"
+    assert (await scene.log(claim.job_id, 1)).error_detail == "503 of the receiver"
+    # It does not move the job on.
+    (again,) = await scene.claim("i-1")
+    assert again.attempt == 2
+
+
+async def test_that_an_attempt_was_lost_does_not_overwrite_what_is_known_of_it(scene: Scene, dead: Ledger) -> None:
+    """The late outcome may come between the seizing and its settlement."""
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    assert await scene.settle(claim, Verdict.RETRY, by=dead, detail="503 of the receiver") == "stale"
+
+    assert await scene.settle(seized, Verdict.LOST, detail="lost") == "settled"
+    assert (await scene.log(claim.job_id, 1)).error_detail == "503 of the receiver"
+    (again,) = await scene.claim("i-1")
+    assert again.attempt == 2
+
+
+async def test_a_late_success_ends_a_job_that_waits_for_its_next_attempt(scene: Scene, dead: Ledger) -> None:
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    await scene.settle(seized, Verdict.LOST)
+
+    assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
+    assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
+    assert await scene.claim("i-1") == []
+    assert (await scene.log(claim.job_id, 1)).succeeded
+    assert await scene.ledger.logs.failures(scene.scope, 0, 10) == []
+
+
+async def test_a_late_success_takes_the_job_out_of_another_processs_lease(scene: Scene, dead: Ledger) -> None:
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
+
+    assert await scene.ledger.fleet.leases() == []
+    assert await scene.settle(seized, Verdict.LOST) == "stale"
+    assert (await scene.log(claim.job_id, 1)).succeeded
+    assert await scene.counter("succeeded") == 1
+
+
+async def test_the_second_success_of_a_job_counts_once_and_has_its_own_log(scene: Scene, dead: Ledger) -> None:
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    await scene.settle(seized, Verdict.LOST)
+    (again,) = await scene.claim("i-1")
+    assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
+    assert await scene.settle(again, Verdict.SUCCEEDED) == "stale"
+    assert [each.succeeded for each in await scene.ledger.logs.of_job(claim.job_id, 2)] == [True, True]
+    assert await scene.counter("succeeded") == 1
+
+
+@pytest.mark.parametrize("end", ["given back", "lost with its worker"])
+async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the_logs(
+    scene: Scene, dead: Ledger, end: str
+) -> None:
+    """Attempt 2 was issued when attempt 1 turned out to have succeeded; then nobody reports attempt 2."""
+    third = await scene.another()
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    await scene.settle(seized, Verdict.LOST)
+    (again,) = await scene.claim("i-1")
+    assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
+
+    if end == "given back":
+        await scene.ledger.jobs.release([(again.job_id, again.integration_id, again.attempt)])
+    else:
+        await scene.die(scene.ledger)
+        for lost in await third.fleet.seize():
+            await scene.settle(lost, Verdict.LOST, by=third)
+    attempts = (await scene.job(claim.job_id)).attempts
+    assert [each.attempt for each in await scene.ledger.logs.of_job(claim.job_id, attempts)] == [
+        *range(attempts, 0, -1)
+    ]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAILED, Verdict.INTERRUPTED])
+async def test_a_late_failure_does_not_end_a_job_that_goes_on(scene: Scene, dead: Ledger, verdict: Verdict) -> None:
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    await scene.settle(seized, Verdict.LOST)
+    (again,) = await scene.claim("i-1")
+    assert await scene.settle(claim, verdict, by=dead, rest=HOUR) == "stale"
+    assert (await scene.state(claim.job_id))[0] is JobState.PENDING
+    assert await scene.settle(again, Verdict.SUCCEEDED) == "settled"
+
+
+async def test_the_first_owners_token_is_worthless_once_another_has_the_job(scene: Scene, dead: Ledger) -> None:
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    assert await dead.jobs.release([(claim.job_id, claim.integration_id, claim.attempt)]) == 0
+    assert await scene.settle(seized, Verdict.LOST) == "settled"
+
+
+async def test_what_was_never_started_goes_back_and_its_number_is_un_issued(scene: Scene) -> None:
+    claim = await claimed(scene, scene.ledger)
+    given = [(claim.job_id, claim.integration_id, claim.attempt)]
+    assert await scene.ledger.jobs.release(given) == 1
+    assert await scene.ledger.jobs.release(given) == 0
+    assert ((await scene.job(claim.job_id)).attempts, await scene.counter("attempts")) == (0, 0)
+
+    (again,) = await scene.claim("i-1")
+    assert again.attempt == 1
+    assert await scene.ledger.jobs.release([(claim.job_id, claim.integration_id, 7)]) == 0
+    await scene.settle(again, Verdict.SUCCEEDED)
+    assert await scene.ledger.jobs.release(given) == 0
+
+
+async def test_a_process_leaves_the_fleet_only_without_leases(scene: Scene) -> None:
+    claim = await claimed(scene, scene.ledger)
+    assert await scene.ledger.fleet.retire() == 1
+    assert (await scene.ledger.status.read()).processes == 1
+    await scene.settle(claim, Verdict.SUCCEEDED)
+    assert await scene.ledger.fleet.retire() == 0
+    assert (await scene.ledger.status.read()).processes == 0
+
+
+async def test_a_claim_whose_event_is_gone_says_so(scene: Scene) -> None:
+    await scene.register("i-1")
+    (job,) = await scene.owe("i-1", "e-1")
+    (ref,) = {row["event"] for row in (await scene.books()).jobs.values()}
+    saved = await scene.ledger.store.client.dump(scene.ledger.store.key(f"event:{ref}"))
+    await scene.key("DEL", f"event:{ref}")
+    (claim,) = await scene.claim("i-1")
+    assert (claim.job_id, claim.event) == (job, None)
+    await scene.key("RESTORE", f"event:{ref}", 0, saved)
+
+
+async def test_two_jobs_of_one_lane_that_died_with_their_worker_share_its_event_and_cap(
+    scene: Scene, dead: Ledger
+) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", *(f"e-{n}" for n in range(12)))
+    await scene.claim("i-1", by=dead)
+    await scene.die(dead)
+    seized = await scene.ledger.fleet.seize()
+    assert len(seized) == 10
+    # They still take their places: nobody knows whether the receiver is still busy with them.
+    assert await scene.claim("i-1") == []
+    for claim in seized:
+        await scene.settle(claim, Verdict.LOST)
+    assert len(await scene.claim("i-1")) == 10

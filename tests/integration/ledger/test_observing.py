@@ -1,0 +1,272 @@
+"""Out of the inbox: jobs opened, or not."""
+
+from typing import Any
+
+import pytest
+
+from worker.events import Event, EventRules, parse_event
+from worker.jobs import JobState, job_id
+from worker.ledger import Verdict
+from worker.ledger.intake import OBSERVE_TRIES, rejection
+
+from .scene import HOUR, SCOPE, Scene, an_event, an_integration
+
+
+async def test_a_match_opens_one_job_which_is_due_at_once(scene: Scene) -> None:
+    await scene.register("i-1")
+    (stored,) = await scene.publish("e-1")
+    claims, waiting = await scene.open([stored], "i-1")
+
+    assert (claims, waiting) == ([], ["i-1"])
+    job = await scene.job(job_id(stored.ref, "i-1"))
+    assert (job.state, job.attempts, job.epoch) == (JobState.PENDING, 0, 0)
+    assert (job.event_id, job.event_type, job.integration_id) == ("e-1", "order.paid", "i-1")
+    assert job.due_at == job.opened_at
+    assert await scene.ledger.jobs.of_event(stored.ref) == [job.id]
+    assert await scene.ledger.jobs.of_integration("i-1", 0, 10) == [job.id]
+    assert await scene.ledger.jobs.pending(0, 10) == [job.id]
+
+
+async def test_where_there_is_room_a_job_is_claimed_as_it_is_opened(scene: Scene) -> None:
+    await scene.register("i-1", "i-2")
+    (stored,) = await scene.publish("e-1")
+    (claim,), waiting = await scene.open([stored], "i-1", "i-2", room=1)
+
+    assert (claim.integration_id, claim.attempt, claim.event) == ("i-1", 1, stored)
+    assert (claim.revision, claim.scope_key) == (1, SCOPE.key)
+    assert waiting == ["i-2"]
+    assert (await scene.ledger.status.read()).processes == 1
+    await scene.settle(claim, Verdict.SUCCEEDED)
+
+
+async def test_a_job_waits_behind_those_that_are_due_already(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "first")
+    stored = await scene.publish("second")
+    assert await scene.open(stored, "i-1", room=10) == ([], ["i-1"])
+
+
+async def test_a_job_overtakes_those_that_are_due_only_later(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "first")
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.RETRY, delay=HOUR)
+    (claim,), _ = await scene.open(await scene.publish("second"), "i-1", room=10)
+    await scene.settle(claim, Verdict.SUCCEEDED)
+
+
+async def test_opening_stops_at_the_lanes_cap_and_the_rest_waits(scene: Scene) -> None:
+    await scene.register("i-1")
+    stored = await scene.publish(*(f"e-{n}" for n in range(15)))
+    claims, waiting = await scene.open(stored, "i-1", room=100)
+    assert (len(claims), waiting) == (10, ["i-1"])
+
+
+async def test_opening_does_not_start_on_a_lane_that_rests(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1")
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.RETRY, delay=HOUR, rest=HOUR)
+    claims, _ = await scene.open(await scene.publish("e-2"), "i-1", room=10)
+    assert claims == []
+
+
+async def test_a_late_or_doubled_open_does_nothing(scene: Scene) -> None:
+    await scene.register("i-1", "i-2")
+    stored = await scene.publish("e-1")
+    await scene.open(stored, "i-1")
+    before = await scene.books()
+
+    assert await scene.open(stored, "i-1", room=10) == ([], [])
+    assert await scene.open(stored, "i-2", room=10) == ([], [])
+    after = await scene.books()
+    assert (after.jobs, after.counters) == (before.jobs, before.counters)
+
+
+async def test_a_chunk_that_is_repeated_opens_nothing_twice(scene: Scene) -> None:
+    await scene.register("i-1", "i-2")
+    stored = await scene.publish("e-1")
+    (claim,), _ = await scene.open(stored, "i-1", room=1, last=False)
+    await scene.settle(claim, Verdict.SUCCEEDED)
+
+    assert await scene.open(stored, "i-1", room=1, last=False) == ([], [])
+    assert await scene.counter("opened") == 1
+    assert (await scene.state(claim.job_id))[0] is JobState.SUCCEEDED
+
+
+async def test_an_event_leaves_the_inbox_with_its_last_chunk(scene: Scene) -> None:
+    await scene.register("i-1", "i-2")
+    stored = await scene.publish("e-1")
+    await scene.open(stored, "i-1", last=False)
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.counter("matched"), status.events_balance) == (1, 0, 0)
+
+    await scene.open(stored, "i-2", last=True)
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.counter("matched"), status.pending) == (0, 1, 2)
+    assert (await scene.ledger.intake.load([stored[0].ref])).events == ()
+
+
+async def test_a_job_that_ends_between_two_chunks_does_not_end_the_event(scene: Scene) -> None:
+    await scene.register("i-1", "i-2")
+    stored = await scene.publish("e-1")
+    (claim,), _ = await scene.open(stored, "i-1", room=1, last=False)
+    await scene.settle(claim, Verdict.SUCCEEDED)
+    assert await scene.key("PTTL", f"event:{stored[0].ref}") == -1
+
+    await scene.open(stored, last=True)
+    assert await scene.key("PTTL", f"event:{stored[0].ref}") > 0
+    assert await scene.counter("matched") == 1
+
+
+async def test_an_event_that_nobody_observes_is_unmatched_and_kept_for_a_while(scene: Scene) -> None:
+    stored = await scene.publish("e-1")
+    await scene.open(stored)
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.counter("unmatched"), status.pending) == (0, 1, 0)
+    ttl = await scene.key("PTTL", f"event:{stored[0].ref}")
+    assert 0 <= scene.ledger.policy.event_retention - ttl < 60_000
+
+
+async def test_an_integration_that_was_disabled_since_the_match_gets_no_job(scene: Scene) -> None:
+    await scene.register("by a person", "by the worker", "enabled")
+    stored = await scene.publish("e-1")
+    await scene.ledger.registry.put(an_integration("by a person", enabled=False))
+    await scene.ledger.registry.disable("by the worker", "the receiver is gone")
+    await scene.open(stored, "by a person", "by the worker", "enabled")
+    assert await scene.ledger.jobs.of_event(stored[0].ref) == [job_id(stored[0].ref, "enabled")]
+
+
+async def test_an_integration_that_was_deleted_since_the_match_gets_no_job(scene: Scene) -> None:
+    await scene.register("deleted", "deleted and emptied")
+    stored = await scene.publish("e-1")
+    await scene.ledger.registry.delete("deleted and emptied")
+    await scene.ledger.fleet.expire()
+    await scene.ledger.registry.delete("deleted")
+    await scene.open(stored, "deleted", "deleted and emptied", "that never was", room=10)
+    assert await scene.ledger.jobs.of_event(stored[0].ref) == []
+    assert await scene.counter("unmatched") == 1
+
+
+async def test_only_events_still_in_the_inbox_are_loaded(scene: Scene) -> None:
+    await scene.register("i-1")
+    observed, waiting = await scene.publish("observed", "waiting")
+    await scene.open([observed], "i-1")
+    loaded = await scene.ledger.intake.load([observed.ref, waiting.ref, "no-such-event", waiting.ref])
+    assert [each.ref for each in loaded.events] == [waiting.ref]
+    version = int(await scene.key("HGET", f"scope:{SCOPE.key}", "version"))
+    assert loaded.versions == {SCOPE.key: version}
+
+
+async def test_loading_puts_off_the_next_announcement(scene: Scene) -> None:
+    (stored,) = await scene.publish("e-1")
+    await scene.key("ZADD", "inbox", 1, stored.ref)
+    await scene.ledger.intake.load([stored.ref])
+    assert (await scene.ledger.fleet.sweep()).events == []
+
+
+async def test_an_inbox_entry_whose_event_is_gone_is_set_aside(scene: Scene) -> None:
+    (stored,) = await scene.publish("e-1")
+    await scene.key("DEL", f"event:{stored.ref}")
+    assert (await scene.ledger.intake.load([stored.ref])).events == ()
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.counter("set_aside"), status.events_balance) == (0, 1, 0)
+
+
+async def test_an_event_is_set_aside_after_five_failures_and_kept_to_be_looked_at(scene: Scene) -> None:
+    (stored,) = await scene.publish("e-1")
+    done = []
+    for _ in range(OBSERVE_TRIES):
+        assert await scene.key("ZSCORE", "inbox", stored.ref)
+        done.append(await scene.ledger.intake.set_aside(stored, "could not be observed: ValueError: no", 5))
+        # Each try waits its turn: a failure announces nothing.
+        assert (await scene.ledger.fleet.sweep()).events == []
+
+    assert done == [False] * (OBSERVE_TRIES - 1) + [True]
+    (entry,) = await scene.ledger.intake.rejected(10)
+    assert (entry.reason, entry.at, entry.source) == ("could not be observed: ValueError: no", 5, "event e-1")
+    assert entry.given == stored.event.raw.decode()
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.counter("set_aside"), status.rejected) == (0, 1, 1)
+    assert await scene.key("PTTL", f"event:{stored.ref}") > 0
+    # Once more is no more.
+    assert not await scene.ledger.intake.set_aside(stored, "r", 5)
+    assert await scene.counter("set_aside") == 1
+
+
+async def test_an_event_that_is_set_aside_half_opened_lives_as_long_as_its_jobs(scene: Scene) -> None:
+    await scene.register("i-1")
+    (stored,) = await scene.publish("e-1")
+    await scene.open([stored], "i-1", last=False)
+    for _ in range(OBSERVE_TRIES):
+        await scene.ledger.intake.set_aside(stored, "r", 5)
+    assert await scene.key("PTTL", f"event:{stored.ref}") == -1
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.SUCCEEDED)
+    assert await scene.key("PTTL", f"event:{stored.ref}") > 0
+
+
+async def test_the_rejected_list_is_bounded_and_has_the_newest_first(scene: Scene) -> None:
+    small = await scene.another(rejected_cap=3)
+    for n in range(5):
+        await small.intake.reject([rejection("type", f"reason {n}", b"\xff given", n, "s")])
+    entries = await small.intake.rejected(100)
+    assert [each.reason for each in entries] == ["reason 4", "reason 3", "reason 2"]
+    assert entries[0].given == "� given"
+    assert await scene.counter("rejected") == 5
+
+    (stored,) = await scene.publish("e-1")
+    for _ in range(OBSERVE_TRIES):
+        await small.intake.set_aside(stored, "set aside", 5)
+    assert [each.reason for each in await small.intake.rejected(100)] == ["set aside", "reason 4", "reason 3"]
+
+
+async def test_of_what_was_rejected_only_the_beginning_is_kept(scene: Scene) -> None:
+    await scene.ledger.intake.reject([rejection("", "too large", b"x" * 1_000_000, 1, "s")])
+    (entry,) = await scene.ledger.intake.rejected(1)
+    assert len(entry.given) == 16 * 1024
+
+
+class _AnyKey:
+    def problem(self, key: str, level: str) -> str | None:
+        return None
+
+
+def _nested(depth: int) -> bytes:
+    return b'{"type":"order.paid","data":{"x":' + b"[" * depth + b"]" * depth + b"}}"
+
+
+def _deepest_accepted() -> Event:
+    """The event of the deepest nesting that a producer on a shallow stack gets accepted."""
+    rules: Any = EventRules(_AnyKey())  # type: ignore[arg-type]  # what is asked of a catalogue
+    low, high = 1, 100_000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if isinstance(parse_event(_nested(middle), rules), Event) else (low, middle)
+    found = parse_event(_nested(low), rules)
+    assert isinstance(found, Event)
+    return found
+
+
+async def test_what_was_accepted_can_be_loaded_by_a_worker_that_is_deeper_in_its_own_calls(scene: Scene) -> None:
+    """Otherwise one such event would stop the observation of all that are loaded with it, again and again."""
+    deep = _deepest_accepted()
+    await scene.ledger.intake.accept([an_event("neighbour"), deep])
+
+    async def load(frames: int) -> list[str]:
+        if frames:
+            return await load(frames - 1)
+        loaded = await scene.ledger.intake.load([an_event("neighbour").ref, deep.ref])
+        return [each.ref for each in loaded.events]
+
+    assert await load(100) == [an_event("neighbour").ref, deep.ref]
+
+
+@pytest.mark.parametrize("room", [0, 5])
+async def test_one_call_opens_for_several_events(scene: Scene, room: int) -> None:
+    await scene.register("i-1", "i-2")
+    stored = await scene.publish("e-1", "e-2", "e-3")
+    claims, _ = await scene.open(stored, "i-1", "i-2", room=room)
+    assert len(claims) == room
+    status = await scene.ledger.status.read()
+    assert (status.counter("matched"), status.pending) == (3, 6)

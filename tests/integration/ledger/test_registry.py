@@ -1,0 +1,248 @@
+"""Integrations: written by people, read as snapshots, and never read too old."""
+
+from dataclasses import replace
+
+import pytest
+
+from worker.events import Scope
+from worker.integrations import Integration
+from worker.jobs import JobState
+from worker.ledger import Ledger, Verdict
+from worker.ledger import registry as registry_module
+from worker.ledger.registry import RevisionConflict
+from worker.matching import Snapshot
+
+from .scene import SCOPE, Scene, an_integration
+
+
+async def snapshot(ledger: Ledger) -> Snapshot:
+    """What a process that knows nothing reads."""
+    return await ledger.registry.refresh(Snapshot(SCOPE))
+
+
+def same(one: Snapshot, other: Snapshot) -> bool:
+    def by_key(each: Snapshot) -> dict[str, set[str]]:
+        return {key: set(ids) for key, ids in each.by_key.items()}
+
+    return (one.version, one.by_id, by_key(one)) == (other.version, other.by_id, by_key(other))
+
+
+async def test_an_integration_comes_back_as_it_was_written(scene: Scene) -> None:
+    written = an_integration(
+        description="Zoë's ERP",
+        observes=("order.paid", "order.created"),
+        configuration={"url": "https://shop.example", "secret_key": "sealed:x", "list": [1, {"a": None}]},
+    )
+    assert await scene.ledger.registry.put(written, expect=0) == 1
+    (found,) = await scene.ledger.registry.get(["i-1", "no such"])
+    now = await scene.ledger.store.now()
+    assert abs(found.created_at - now) < 60_000
+    assert found == replace(written, revision=1, created_at=found.created_at, updated_at=found.created_at)
+
+
+async def test_an_update_keeps_the_time_of_creation_and_grows_the_revision(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.key("HSET", "integration:i-1", "created_at", 5)
+    assert await scene.ledger.registry.put(an_integration(name="new"), expect=1) == 2
+    (found,) = await scene.ledger.registry.get(["i-1"])
+    assert (found.name, found.created_at, found.revision) == ("new", 5, 2)
+    assert found.updated_at > 5
+
+
+@pytest.mark.parametrize("expect", [0, 2, 7])
+async def test_a_change_that_was_based_on_another_revision_is_refused(scene: Scene, expect: int) -> None:
+    await scene.register("i-1")
+    with pytest.raises(RevisionConflict, match="i-1"):
+        await scene.ledger.registry.put(an_integration(name="new"), expect=expect)
+    (found,) = await scene.ledger.registry.get(["i-1"])
+    assert (found.name, found.revision) == ("name of i-1", 1)
+
+
+async def test_an_update_of_what_was_deleted_meanwhile_is_refused(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.ledger.registry.delete("i-1")
+    with pytest.raises(RevisionConflict):
+        await scene.ledger.registry.put(an_integration(), expect=1)
+    assert await scene.ledger.registry.get(["i-1"]) == []
+
+
+async def test_a_snapshot_learns_of_every_kind_of_change(scene: Scene) -> None:
+    registry = scene.ledger.registry
+    await scene.register("kept", "changed", "disabled", "by the worker", "deleted")
+    old = await snapshot(scene.ledger)
+    assert set(old.matching("order.paid")) == {"kept", "changed", "disabled", "by the worker", "deleted"}
+
+    await registry.put(an_integration("changed", observes=("order.created",)))
+    await registry.put(an_integration("disabled", enabled=False))
+    await registry.disable("by the worker", "410")
+    await registry.delete("deleted")
+    await registry.put(an_integration("new"))
+    refreshed = await registry.refresh(old)
+    assert set(refreshed.matching("order.paid")) == {"kept", "new"}
+    assert refreshed.matching("order.created") == ("changed",)
+    assert "deleted" not in refreshed.by_id
+    assert same(refreshed, await snapshot(scene.ledger))
+    # What has not moved is not read again.
+    assert await registry.refresh(refreshed) is refreshed
+
+
+async def test_events_carry_the_version_that_a_snapshot_must_have(scene: Scene) -> None:
+    from .scene import an_event
+
+    await scene.register("i-1")
+    await scene.ledger.intake.accept([an_event()])
+    loaded = await scene.ledger.intake.load([an_event().ref])
+    assert loaded.versions == {SCOPE.key: (await snapshot(scene.ledger)).version}
+
+
+async def test_a_change_in_one_scope_is_none_in_another(scene: Scene) -> None:
+    await scene.register("i-1")
+    known = await snapshot(scene.ledger)
+    await scene.ledger.registry.put(an_integration("i-2", scope=Scope("org-1", "store-2")))
+    await scene.ledger.registry.put(an_integration("i-3", scope=Scope("org-1", None)))
+    assert await scene.ledger.registry.refresh(known) is known
+    organisation = await scene.ledger.registry.refresh(Snapshot(Scope("org-1")))
+    assert organisation.matching("order.paid") == ("i-3",)
+
+
+async def test_a_snapshot_that_missed_more_deletions_than_are_remembered_is_read_whole(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "TOMBSTONES", 2)
+    await scene.register(*(f"i-{n}" for n in range(6)))
+    old = await snapshot(scene.ledger)
+    for n in range(5):
+        await scene.ledger.registry.delete(f"i-{n}")
+        recent = await snapshot(scene.ledger)
+    refreshed = await scene.ledger.registry.refresh(old)
+    assert refreshed.matching("order.paid") == ("i-5",)
+    assert same(refreshed, recent)
+    assert await scene.key("ZCARD", f"scope:{SCOPE.key}:gone") == 2
+    assert await scene.key("ZCARD", f"scope:{SCOPE.key}:changes") == 3
+
+
+async def test_a_snapshot_from_before_the_store_lost_its_memory_is_read_whole(scene: Scene) -> None:
+    await scene.register("i-1", "i-2")
+    await scene.key("HSET", f"scope:{SCOPE.key}", "version", 2**50)
+    ahead = await scene.ledger.registry.refresh(Snapshot(SCOPE))
+    await scene.ledger.store.client.flushall()
+    await scene.ledger.open()
+    await scene.register("i-3")
+    assert (await scene.ledger.registry.refresh(ahead)).matching("order.paid") == ("i-3",)
+
+
+async def test_no_version_is_one_that_an_earlier_life_of_the_store_has_used(scene: Scene) -> None:
+    """A snapshot must not take the new registry for the one that it knows."""
+    await scene.register("i-1")
+    before = await snapshot(scene.ledger)
+    await scene.ledger.store.client.flushall()
+    await scene.ledger.open()
+    await scene.register("i-2")
+    after = await scene.ledger.registry.refresh(before)
+    assert after.version > before.version
+    assert "i-2" in after.by_id
+
+
+async def test_a_disabling_by_the_worker_records_why_once(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.ledger.registry.disable("i-1", "the receiver answered 410 Gone")
+    first = await scene.ledger.registry.get(["i-1"])
+    version = (await snapshot(scene.ledger)).version
+    await scene.ledger.registry.disable("i-1", "another reason")
+    await scene.ledger.registry.disable("no such", "r")
+
+    assert await scene.ledger.registry.get(["i-1"]) == first
+    assert (first[0].enabled, first[0].disabled_reason, first[0].revision) == (
+        False,
+        "the receiver answered 410 Gone",
+        2,
+    )
+    assert (await snapshot(scene.ledger)).version == version
+    assert await scene.ledger.registry.get(["no such"]) == []
+
+
+async def test_a_claims_revision_is_that_of_the_configuration_it_needs(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1", "e-2", "e-3")
+    revisions = [(await scene.claim("i-1", room=1))[0].revision]
+    await scene.ledger.registry.put(an_integration(name="new"))
+    revisions.append((await scene.claim("i-1", room=1))[0].revision)
+    await scene.ledger.registry.disable("i-1", "r")
+    await scene.ledger.registry.put(an_integration(name="new"))
+    revisions.append((await scene.claim("i-1", room=1))[0].revision)
+    assert revisions == [1, 2, 4]
+
+
+async def test_a_listing_has_a_scopes_integrations_the_newest_first(scene: Scene) -> None:
+    await scene.register("i-1", "i-2", "i-3")
+    await scene.ledger.registry.put(an_integration("elsewhere", scope=Scope("org-1", "store-2")))
+    for age, each in enumerate(("i-1", "i-2", "i-3")):
+        await scene.key("ZADD", f"scope:{SCOPE.key}:list", age + 1, each)
+    # An update does not move it.
+    await scene.register("i-1")
+
+    def ids(found: list[Integration]) -> list[str]:
+        return [each.id for each in found]
+
+    assert ids(await scene.ledger.registry.listing(SCOPE, 0, 10)) == ["i-3", "i-2", "i-1"]
+    assert ids(await scene.ledger.registry.listing(SCOPE, 1, 1)) == ["i-2"]
+    await scene.ledger.registry.delete("i-2")
+    assert ids(await scene.ledger.registry.listing(SCOPE, 0, 10)) == ["i-3", "i-1"]
+
+
+async def test_what_a_deleted_integration_owes_is_cancelled_chunk_by_chunk(scene: Scene) -> None:
+    await scene.register("i-1", "i-2")
+    for start in range(0, 250, 50):
+        await scene.owe("i-1", *(f"e-{n}" for n in range(start, start + 50)))
+    await scene.owe("i-2", "other")
+    owed = (await scene.books()).pending
+    assert await scene.ledger.registry.delete("i-1")
+    assert not await scene.ledger.registry.delete("i-1")
+    assert (await scene.books()).pending == owed
+
+    assert await scene.claim("i-1") == []
+    assert [await scene.ledger.fleet.expire() for _ in range(4)] == [100, 100, 50, 0]
+    status = await scene.ledger.status.read()
+    assert (status.counter("cancelled"), status.pending, status.jobs_balance) == (250, 1, 0)
+    books = await scene.books()
+    assert {row["reason"] for row in books.jobs.values() if row["state"] == "cancelled"} == {"integration_deleted"}
+    assert books.sets.get("closing") is None
+    assert "lane:i-1" not in books.hashes
+    assert books.ttls["jobs:i-1"] > 0
+    assert books.ttls["jobs:i-2"] == -1
+
+
+async def test_what_a_deleted_integration_has_in_flight_may_end_and_is_not_tried_again(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1", "e-2")
+    first, second = await scene.claim("i-1")
+    await scene.ledger.registry.delete("i-1")
+    assert await scene.ledger.fleet.expire() == 0
+
+    assert await scene.settle(first, Verdict.SUCCEEDED) == "settled"
+    assert await scene.settle(second, Verdict.RETRY, rest=60) == "settled"
+    assert await scene.ledger.fleet.expire() == 1
+    assert await scene.state(first.job_id) == (JobState.SUCCEEDED, "")
+    assert await scene.state(second.job_id) == (JobState.CANCELLED, "integration_deleted")
+    assert "lane:i-1" not in (await scene.books()).hashes
+
+
+async def test_an_integration_that_is_created_again_under_its_old_id_is_a_living_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "TOMBSTONES", 2)
+    await scene.register("i-1", *(f"other {n}" for n in range(3)))
+    await scene.ledger.registry.delete("i-1")
+    await scene.ledger.registry.put(an_integration(), expect=0)
+    (job,) = await scene.owe("i-1", "e-1")
+
+    assert await scene.ledger.fleet.expire() == 0
+    (claim,) = await scene.claim("i-1")
+    assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
+    await scene.ledger.fleet.expire()
+    (job,) = await scene.owe("i-1", "e-2")
+    assert (await scene.state(job))[0] is JobState.PENDING
+    assert len(await scene.claim("i-1")) == 1
+    for n in range(3):
+        await scene.ledger.registry.delete(f"other {n}")
+    assert (await snapshot(scene.ledger)).matching("order.paid") == ("i-1",)

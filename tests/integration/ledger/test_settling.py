@@ -1,0 +1,318 @@
+"""Outcomes into the ledger: states, logs, retention, deadlines, redelivery."""
+
+import msgspec
+import pytest
+
+from worker.events import Scope
+from worker.jobs import JobState
+from worker.ledger import Claim, Verdict
+
+from .scene import HOUR, SCOPE, Scene, an_integration, settlement
+
+MINUTE_MS = 60_000
+
+
+async def claimed(scene: Scene, *event_ids: str) -> list[Claim]:
+    await scene.register("i-1")
+    await scene.owe("i-1", *(event_ids or ("e-1",)))
+    return await scene.claim("i-1")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "reason"),
+    [
+        (Verdict.SUCCEEDED, JobState.SUCCEEDED, ""),
+        (Verdict.FAILED, JobState.FAILED, "exhausted"),
+        (Verdict.RETRY, JobState.PENDING, ""),
+        (Verdict.LOST, JobState.PENDING, ""),
+        (Verdict.INTERRUPTED, JobState.PENDING, ""),
+    ],
+)
+async def test_an_outcome_moves_its_job_on(scene: Scene, verdict: Verdict, state: JobState, reason: str) -> None:
+    (claim,) = await claimed(scene)
+    assert await scene.settle(claim, verdict, delay=HOUR) == "settled"
+
+    job = await scene.job(claim.job_id)
+    assert (job.state, job.reason, job.attempts) == (state, reason, 1)
+    assert (job.due_at is not None) == (state is JobState.PENDING)
+    assert (job.ended_at is not None) == (state is not JobState.PENDING)
+    assert job.lost == (verdict is Verdict.LOST)
+    log = await scene.log(claim.job_id, 1)
+    assert log.succeeded == (verdict is Verdict.SUCCEEDED)
+    assert abs(log.created_at - await scene.ledger.store.now()) < MINUTE_MS
+    assert await scene.ledger.fleet.leases() == []
+
+
+async def test_what_a_drain_interrupted_is_due_at_once(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.settle(claim, Verdict.INTERRUPTED)
+    (again,) = await scene.claim("i-1")
+    assert (again.attempt, again.lost) == (2, 0)
+
+
+async def test_repeating_a_settlement_whose_reply_was_lost_is_safe(scene: Scene) -> None:
+    first, second, third = await claimed(scene, "e-1", "e-2", "e-3")
+    given = [
+        settlement(first, Verdict.SUCCEEDED),
+        settlement(second, Verdict.RETRY, delay=HOUR),
+        settlement(third, Verdict.FAILED),
+    ]
+    assert await scene.ledger.jobs.settle(given) == (["settled"] * 3, [])
+    before = await scene.books()
+    assert (await scene.ledger.jobs.settle(given))[0] == ["stale"] * 3
+    after = await scene.books()
+    assert (after.jobs, after.counters, after.pending) == (before.jobs, before.counters, before.pending)
+
+
+async def test_an_outcome_that_is_in_one_call_twice_counts_once(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    twice = [settlement(claim, Verdict.SUCCEEDED)] * 2
+    assert (await scene.ledger.jobs.settle(twice))[0] == ["settled", "stale"]
+    assert await scene.counter("succeeded") == 1
+
+
+async def test_repeating_an_old_settlement_does_not_settle_the_next_attempt(scene: Scene) -> None:
+    (first,) = await claimed(scene)
+    await scene.settle(first, Verdict.RETRY)
+    (second,) = await scene.claim("i-1")
+    assert await scene.settle(first, Verdict.RETRY) == "stale"
+    assert await scene.settle(first, Verdict.FAILED) == "stale"
+    assert (await scene.job(second.job_id)).attempts == 2
+    assert await scene.settle(second, Verdict.SUCCEEDED) == "settled"
+
+
+async def test_each_attempt_has_one_log_in_every_list_that_it_belongs_to(scene: Scene) -> None:
+    (first,) = await claimed(scene)
+    await scene.settle(first, Verdict.RETRY, detail="503")
+    await scene.settle(first, Verdict.RETRY, detail="503 again")
+    (second,) = await scene.claim("i-1")
+    await scene.settle(second, Verdict.SUCCEEDED)
+
+    logs = scene.ledger.logs
+    everything = [(2, True, ""), (1, False, "503 again")]
+    for found in (
+        await logs.of_scope(SCOPE, 0, 10),
+        await logs.of_integration("i-1", 0, 10),
+        await logs.of_job(first.job_id, 2),
+    ):
+        assert [(log.attempt, log.succeeded, log.error_detail) for log in found] == everything
+    assert [log.attempt for log in await logs.failures(SCOPE, 0, 10)] == [1]
+    assert [log.attempt for log in await logs.of_scope(SCOPE, 1, 1)] == [1]
+    assert await logs.of_scope(Scope("org-1", "store-2"), 0, 10) == []
+
+
+async def test_a_log_comes_back_as_it_was_written(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.settle(claim, Verdict.RETRY, detail='"quotes", {braces}\n\x00 and Zoë 🚲')
+    log = await scene.log(claim.job_id, 1)
+    assert log.error_detail == '"quotes", {braces}\n\x00 and Zoë 🚲'
+    assert (log.integration_id, log.event_type, log.processing_time) == ("i-1", "order.paid", 0.01)
+    assert log.created_at > 1_600_000_000_000
+    raw = await scene.key("GET", f"log:{claim.job_id}:1")
+    assert msgspec.json.decode(raw)["created_at"] == log.created_at
+
+
+async def test_logs_beyond_the_cap_go_the_oldest_first(scene: Scene) -> None:
+    few = await scene.another(log_cap=3)
+    claims = await claimed(scene, *(f"e-{n}" for n in range(6)))
+    indexes = (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}")
+    now = await scene.ledger.store.now()
+    for age, claim in enumerate(claims[:5]):
+        await scene.settle(claim, Verdict.FAILED)
+        for index in indexes:
+            await scene.key("ZADD", index, now - 5_000 + age, f"{claim.job_id}:1")
+    await scene.ledger.jobs.release([(claims[5].job_id, "i-1", 1)])
+    (last,) = await scene.claim("i-1", by=few)
+    await scene.settle(last, Verdict.FAILED, by=few)
+
+    kept = [claim.job_id for claim in (last, claims[4], claims[3])]
+    assert [log.job_id for log in await scene.ledger.logs.of_scope(SCOPE, 0, 10)] == kept
+    assert [log.job_id for log in await scene.ledger.logs.of_integration("i-1", 0, 10)] == kept
+    assert [log.job_id for log in await scene.ledger.logs.failures(SCOPE, 0, 10)] == kept
+    books = await scene.books()
+    assert {name.split(":")[1] for name in books.strings if name.startswith("log:")} == set(kept)
+    assert [len(books.scores[index]) for index in indexes] == [3, 3, 3]
+    # What is beyond the cap is gone, and the audit is not to miss it.
+    scene.outstanding |= {(claim.job_id, 1) for claim in claims[:3]}
+
+
+async def test_index_entries_older_than_the_retention_go_with_the_logs(scene: Scene) -> None:
+    first, second = await claimed(scene, "e-1", "e-2")
+    await scene.settle(first, Verdict.RETRY, delay=HOUR)
+    for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}"):
+        await scene.key("ZADD", index, 1, f"{first.job_id}:1")
+    await scene.settle(second, Verdict.RETRY, delay=HOUR)
+
+    books = await scene.books()
+    for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}"):
+        assert set(books.scores[index]) == {f"{second.job_id}:1"}
+        assert 0 <= scene.ledger.policy.log_retention - books.ttls[index] < MINUTE_MS
+    assert 0 <= scene.ledger.policy.log_retention - books.ttls[f"log:{first.job_id}:1"] < MINUTE_MS
+    await scene.key("DEL", f"log:{first.job_id}:1")
+    scene.outstanding.add((first.job_id, 1))
+
+
+async def test_an_event_expires_when_its_last_job_has_ended_and_not_before(scene: Scene) -> None:
+    await scene.register("i-1", "i-2")
+    (stored,) = await scene.publish("e-1")
+    claims, _ = await scene.open([stored], "i-1", "i-2", room=2)
+    keys = (f"event:{stored.ref}", f"event:{stored.ref}:jobs")
+    await scene.settle(claims[0], Verdict.SUCCEEDED)
+    assert [await scene.key("PTTL", key) for key in keys] == [-1, -1]
+
+    await scene.settle(claims[1], Verdict.FAILED)
+    retention = scene.ledger.policy.event_retention
+    for key in (*keys, *(f"job:{claim.job_id}" for claim in claims)):
+        assert 0 <= retention - await scene.key("PTTL", key) < MINUTE_MS
+
+
+async def test_index_entries_of_jobs_that_retention_dropped_go_as_new_ones_come(scene: Scene) -> None:
+    claims = await claimed(scene, "e-1", "e-2", "e-3")
+    for claim in claims:
+        await scene.settle(claim, Verdict.SUCCEEDED)
+        event = (await scene.books()).jobs[claim.job_id]["event"]
+        for key in (f"job:{claim.job_id}", f"event:{event}", f"event:{event}:jobs", f"log:{claim.job_id}:1"):
+            await scene.key("DEL", key)
+        for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1"):
+            await scene.key("ZREM", index, f"{claim.job_id}:1")
+    await scene.key("HINCRBY", "counters", "attempts", -3)
+    assert await scene.ledger.jobs.get([claim.job_id for claim in claims]) == []
+
+    (job,) = await scene.owe("i-1", "e-4")
+    # Twice as fast as new ones come.
+    assert len(await scene.ledger.jobs.of_integration("i-1", 0, 10)) == 2
+    (other,) = await scene.owe("i-1", "e-5")
+    assert await scene.ledger.jobs.of_integration("i-1", 0, 10) in ([other, job], [job, other])
+
+
+async def test_a_job_past_its_deadline_fails_whatever_held_it(scene: Scene) -> None:
+    await scene.register("i-1")
+    (job,) = await scene.owe("i-1", "e-1")
+    await scene.ledger.registry.disable("i-1", "gone")
+    deadline = await scene.key_score("pending", job)
+    assert abs(deadline - await scene.ledger.store.now() - scene.ledger.policy.job_deadline) < MINUTE_MS
+    assert await scene.ledger.fleet.expire() == 0
+
+    await scene.overdue(job)
+    assert await scene.ledger.fleet.expire() == 1
+    assert await scene.state(job) == (JobState.FAILED, "deadline")
+    assert await scene.ledger.fleet.expire() == 0
+
+
+async def test_a_job_in_flight_at_its_deadline_may_still_succeed(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.overdue(claim.job_id)
+    assert await scene.ledger.fleet.expire() == 0
+    assert await scene.ledger.fleet.expire() == 0
+    assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
+
+
+async def test_a_job_in_flight_at_its_deadline_is_not_tried_again(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.overdue(claim.job_id)
+    assert await scene.settle(claim, Verdict.RETRY) == "settled"
+    assert await scene.state(claim.job_id) == (JobState.FAILED, "deadline")
+
+
+async def test_that_a_sweep_found_a_job_in_flight_does_not_put_its_deadline_off(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.overdue(claim.job_id)
+    await scene.ledger.fleet.expire()
+    assert await scene.settle(claim, Verdict.RETRY) == "settled"
+    assert await scene.state(claim.job_id) == (JobState.FAILED, "deadline")
+
+
+async def test_a_job_whose_next_attempt_would_come_after_its_deadline_fails_at_once(scene: Scene) -> None:
+    first, second = await claimed(scene, "e-1", "e-2")
+    left = scene.ledger.policy.job_deadline / 1000
+    await scene.settle(first, Verdict.RETRY, delay=left + 60)
+    await scene.settle(second, Verdict.RETRY, delay=left - 60)
+    assert await scene.state(first.job_id) == (JobState.FAILED, "deadline")
+    assert (await scene.state(second.job_id))[0] is JobState.PENDING
+
+
+async def test_a_pending_entry_without_a_job_goes(scene: Scene) -> None:
+    await scene.key("ZADD", "pending", 1, "no-such-job")
+    assert await scene.ledger.fleet.expire() == 0
+    assert (await scene.ledger.status.read()).pending == 0
+
+
+async def test_redelivery_reopens_an_ended_job_in_a_new_epoch(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.settle(claim, Verdict.LOST)
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.FAILED)
+
+    assert await scene.ledger.jobs.redeliver([claim.job_id]) == ["reopened"]
+    job = await scene.job(claim.job_id)
+    assert (job.state, job.reason, job.epoch, job.lost, job.ended_at) == (JobState.PENDING, "", 1, 0, None)
+    (again,) = await scene.claim("i-1")
+    # Attempts go on counting; the schedule starts anew.
+    assert (again.attempt, again.base, again.epoch, again.lost) == (3, 2, 1, 0)
+    assert await scene.settle(again, Verdict.SUCCEEDED) == "settled"
+    assert (await scene.counter("reopened"), await scene.counter("succeeded"), await scene.counter("failed")) == (1,) * 3
+
+
+async def test_a_success_of_an_earlier_epoch_does_not_end_a_reopened_job(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.settle(claim, Verdict.FAILED)
+    await scene.ledger.jobs.redeliver([claim.job_id])
+    assert await scene.settle(claim, Verdict.SUCCEEDED) == "stale"
+    (again,) = await scene.claim("i-1")
+    assert await scene.settle(again, Verdict.SUCCEEDED) == "settled"
+
+
+async def test_redelivery_gives_a_job_its_whole_deadline_again(scene: Scene) -> None:
+    await scene.register("i-1")
+    (job,) = await scene.owe("i-1", "e-1")
+    await scene.overdue(job)
+    await scene.ledger.fleet.expire()
+    assert await scene.ledger.jobs.redeliver([job]) == ["reopened"]
+    assert await scene.ledger.fleet.expire() == 0
+    deadline = await scene.key_score("pending", job)
+    assert abs(deadline - await scene.ledger.store.now() - scene.ledger.policy.job_deadline) < MINUTE_MS
+
+
+async def test_redelivery_of_a_job_that_waits_makes_it_due_now(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.settle(claim, Verdict.RETRY, delay=HOUR)
+    assert await scene.ledger.jobs.redeliver([claim.job_id]) == ["due"]
+    (again,) = await scene.claim("i-1")
+    assert (again.attempt, again.base, again.epoch) == (2, 0, 0)
+    assert await scene.counter("reopened") == 0
+
+
+async def test_redelivery_leaves_a_job_in_flight_alone(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    assert await scene.ledger.jobs.redeliver([claim.job_id]) == ["in_flight"]
+    assert await scene.claim("i-1") == []
+
+
+async def test_redelivery_of_one_job_twice_in_a_call_reopens_it_once(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.settle(claim, Verdict.SUCCEEDED)
+    assert await scene.ledger.jobs.redeliver([claim.job_id, claim.job_id]) == ["reopened", "due"]
+
+
+async def test_what_retention_or_a_person_removed_is_not_redelivered(scene: Scene) -> None:
+    no_event, no_integration = await claimed(scene, "e-1", "e-2")
+    await scene.settle(no_event, Verdict.FAILED)
+    assert no_event.event is not None
+    saved = await scene.ledger.store.client.dump(scene.ledger.store.key(f"event:{no_event.event_ref}"))
+    await scene.key("DEL", f"event:{no_event.event_ref}")
+    assert await scene.ledger.jobs.redeliver([no_event.job_id, "no-such-job"]) == ["gone", "gone"]
+    await scene.key("RESTORE", f"event:{no_event.event_ref}", 60_000, saved)
+
+    await scene.settle(no_integration, Verdict.FAILED)
+    await scene.ledger.registry.delete("i-1")
+    assert await scene.ledger.jobs.redeliver([no_integration.job_id]) == ["gone"]
+
+
+async def test_redelivery_to_a_disabled_integration_waits_until_it_is_enabled(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.settle(claim, Verdict.FAILED)
+    await scene.ledger.registry.disable("i-1", "gone")
+    assert await scene.ledger.jobs.redeliver([claim.job_id]) == ["reopened"]
+    assert await scene.claim("i-1") == []
+    await scene.ledger.registry.put(an_integration())
+    assert len(await scene.claim("i-1")) == 1

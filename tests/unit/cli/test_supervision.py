@@ -1,0 +1,92 @@
+import asyncio
+import signal
+import sys
+
+import pytest
+
+from worker.cli.supervision import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    Child,
+    Signals,
+    died,
+    keep_running,
+    next_pause,
+    start_child,
+)
+
+DIES = [sys.executable, "-c", "raise SystemExit(3)"]
+WAITS = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+DEAF = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)",
+]
+
+
+def test_a_worker_that_keeps_dying_is_started_ever_later() -> None:
+    pauses = [0.0]
+    for _ in range(10):
+        pauses.append(next_pause(pauses[-1], lived=1.0))
+
+    assert pauses[1] == FIRST_PAUSE
+    assert pauses[1:] == sorted(pauses[1:])
+    assert pauses[-1] == LONGEST_PAUSE
+
+
+def test_one_that_lived_for_long_is_started_again_soon() -> None:
+    assert next_pause(LONGEST_PAUSE, lived=3600.0) == FIRST_PAUSE
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(1, "ended with exit code 1"), (-9, "was killed by SIGKILL"), (None, "ended with exit code None")],
+)
+def test_how_a_process_ended_is_said_in_words(code: int | None, words: str) -> None:
+    assert died(code) == words
+
+
+def test_a_worker_that_died_is_said_and_started_again_until_it_is_told_to_stop() -> None:
+    async def scenario() -> list[str]:
+        signals = Signals()
+        said: list[str] = []
+        commands = [DIES, WAITS]
+
+        async def start() -> Child:
+            child = await start_child(commands.pop(0), 10)
+            if not commands:
+                signals.stop.set()
+            return child
+
+        assert await keep_running("worker 1", start, signals, said.append)
+        return said
+
+    (said,) = asyncio.run(scenario())
+
+    assert said.startswith("worker 1 (process ")
+    assert "ended with exit code 3; it starts again in 0.5 s" in said
+
+
+def test_a_child_that_does_not_stop_is_killed() -> None:
+    async def scenario() -> tuple[bool, int | None]:
+        process = await asyncio.create_subprocess_exec(*DEAF, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        await process.stdout.readline()
+        stopped = await Child(process, stop_seconds=0.2).stop()
+        return stopped, process.returncode
+
+    assert asyncio.run(scenario()) == (False, -signal.SIGKILL)
+
+
+def test_who_is_in_a_hurry_waits_for_nobody() -> None:
+    async def scenario() -> int | None:
+        process = await asyncio.create_subprocess_exec(*DEAF, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        await process.stdout.readline()
+        hurry = asyncio.Event()
+        hurry.set()
+        async with asyncio.timeout(10):
+            await Child(process, stop_seconds=600).stop(hurry)
+        return process.returncode
+
+    assert asyncio.run(scenario()) == -signal.SIGKILL

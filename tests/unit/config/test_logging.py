@@ -1,0 +1,150 @@
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from config.logging import configure_logging
+from config.settings import load_settings
+
+PLANTED = "planted-secret"
+Configure = Callable[..., io.BytesIO]
+
+
+@pytest.fixture
+def configure() -> Iterator[Configure]:
+    """Configures as a process does, and puts back what was there."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def set_up(**overrides: Any) -> io.BytesIO:
+        stream = io.BytesIO()
+        configure_logging(load_settings(**overrides), stream)
+        return stream
+
+    yield set_up
+    logging.captureWarnings(capture=False)
+    root.handlers = handlers
+    root.setLevel(level)
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def logger() -> Any:
+    # Of a name that nothing has logged with: loggers keep what they were first configured with.
+    return structlog.get_logger(f"edw.{uuid4().hex}")
+
+
+def lines(stream: io.BytesIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_record_is_one_json_object_on_one_line(configure: Configure) -> None:
+    stream = configure()
+    structlog.get_logger("edw.attempts.test").info("delivered", attempt=2, detail="line\nbreak, Zoë", seconds=0.25)
+    (line,) = lines(stream)
+    assert list(line)[:4] == ["timestamp", "level", "logger", "event"], "what every line has comes first"
+    assert line["timestamp"].endswith("Z")
+    assert (line["level"], line["logger"], line["event"]) == ("info", "edw.attempts.test", "delivered")
+    assert (line["attempt"], line["detail"], line["seconds"]) == (2, "line\nbreak, Zoë", 0.25)
+
+
+def test_a_record_of_the_standard_library_has_the_same_form(configure: Configure) -> None:
+    stream = configure()
+    logging.getLogger("kombu.test").warning("lost %s", "the broker")
+    (line,) = lines(stream)
+    assert list(line)[:4] == ["timestamp", "level", "logger", "event"]
+    assert (line["level"], line["logger"], line["event"]) == ("warning", "kombu.test", "lost the broker")
+
+
+def test_what_is_bound_to_the_context_is_in_every_line(configure: Configure) -> None:
+    stream = configure()
+    with structlog.contextvars.bound_contextvars(job_id="j-1"):
+        logger().info("ours")
+        logging.getLogger("celery.test").info("theirs")
+    assert [line["job_id"] for line in lines(stream)] == ["j-1", "j-1"]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_secret_is_stars(configure: Configure, form: str) -> None:
+    stream = configure(log_format=form)
+    logger().info("told", key=SecretStr(PLANTED), nested={"keys": [SecretStr(PLANTED)]})
+    logging.getLogger("test").info("told %s", SecretStr(PLANTED))
+    assert PLANTED not in stream.getvalue().decode()
+    assert "**********" in stream.getvalue().decode()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_no_local_variable(configure: Configure, form: str) -> None:
+    stream = configure(log_format=form)
+    secret_value = "-".join(["planted", "in", "a", "local"])
+    for log in (logger(), logging.getLogger("test")):
+        try:
+            raise ValueError(f"broken {len(secret_value)}")
+        except ValueError:
+            log.exception("failed")
+    text = stream.getvalue().decode()
+    assert text.count("ValueError: broken 18") == 2
+    assert secret_value not in text
+
+
+def test_whatever_is_logged_makes_a_line(configure: Configure) -> None:
+    stream = configure()
+    logger().info("odd", thing=object(), raw=b"\xff", half="\ud800", many={1, 2}, keys={(1, 2): 3}, number=float("nan"))
+    logging.getLogger("test").info("half %s", "\ud800")
+    first, second = lines(stream)
+    assert first["event"] == "odd"
+    assert second["event"].startswith("half ")
+
+
+def test_what_is_below_the_level_is_not_written(configure: Configure) -> None:
+    stream = configure(log_level="warning")
+    logger().info("quiet")
+    logging.getLogger("celery.test").info("quiet")
+    logger().warning("loud")
+    assert [line["event"] for line in lines(stream)] == ["loud"]
+
+
+def test_celerys_lines_for_every_wake_up_are_for_debugging(configure: Configure) -> None:
+    stream = configure()
+    logging.getLogger("celery.app.trace").info("Task succeeded")
+    assert not lines(stream)
+    stream = configure(log_level="debug")
+    logging.getLogger("celery.app.trace").info("Task succeeded")
+    assert [line["event"] for line in lines(stream)] == ["Task succeeded"]
+
+
+def test_a_warning_is_logged(configure: Configure) -> None:
+    stream = configure()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=True)
+        warnings.warn("old ways", stacklevel=1)
+        logging.captureWarnings(capture=False)
+    (line,) = lines(stream)
+    assert line["logger"] == "py.warnings"
+    assert "old ways" in line["event"]
+
+
+def test_the_console_has_lines_for_people(configure: Configure) -> None:
+    stream = configure(log_format="console")
+    logger().warning("held", lane="l-1")
+    text = stream.getvalue().decode()
+    assert "held" in text
+    assert "lane=l-1" in text
+    assert "\x1b" not in text, "colours are for terminals"
+
+
+def test_configuring_again_writes_each_record_once(configure: Configure) -> None:
+    configure()
+    stream = configure()
+    logging.getLogger("test").info("once")
+    assert len(lines(stream)) == 1

@@ -1,0 +1,63 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.observable_events import SHOWN_CHARS, Catalogue, ObservableKey, load_catalogue, observable_key
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    return load_catalogue()
+
+
+def test_a_key_of_the_catalogue_is_known_at_its_levels(catalogue: Catalogue) -> None:
+    assert catalogue.levels("order.paid") == {"store"}
+    assert catalogue.levels("catalog-release.created") == {"store", "organization"}
+    assert catalogue.problem("order.paid", "store") is None
+    assert catalogue.problem("catalog-release.created", "organization") is None
+    assert "order.paid" in catalogue
+    assert "order.paid" in catalogue.keys
+
+
+def test_an_unknown_key_is_named_with_the_nearest_known_ones(catalogue: Catalogue) -> None:
+    problem = catalogue.problem("order.payed", "store")
+    assert problem is not None
+    assert problem.startswith('unknown observable key "order.payed"; the nearest known keys are order.paid, ')
+    assert catalogue.levels("order.payed") == frozenset()
+
+
+def test_a_key_of_the_other_level_is_told_as_that(catalogue: Catalogue) -> None:
+    expected = 'the observable key "order.paid" exists only at store level, not at organization level'
+    assert catalogue.problem("order.paid", "organization") == expected
+
+
+def test_a_deployment_adds_keys_and_levels() -> None:
+    catalogue = load_catalogue([observable_key("warranty.registered"), observable_key("order.paid:organization")])
+    assert catalogue.problem("warranty.registered", "store") is None
+    assert catalogue.levels("order.paid") == {"store", "organization"}
+    assert "warranty.registered" not in load_catalogue(), "one deployment's keys are no other's"
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("a.b", {"store"}),
+        ("a.b:organization", {"organization"}),
+        ("a.b.c-d:store+organization", {"store", "organization"}),
+    ],
+)
+def test_an_added_key_may_name_its_levels(text: str, levels: set[str]) -> None:
+    assert observable_key(text) == ObservableKey(text.partition(":")[0], frozenset(levels))
+
+
+@pytest.mark.parametrize("text", ["", "order", "Order.paid", "a.b:", "a.b:shop", "a b.c", "a..b", "a.b\n"])
+def test_what_is_no_key_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="^expected "):
+        observable_key(text)
+
+
+@given(st.text(st.characters(), max_size=300))
+def test_a_strangers_key_makes_one_short_printable_line(key: str) -> None:
+    problem = load_catalogue().problem(key, "store")
+    assert problem is None or (problem.encode() and "\n" not in problem)
+    assert problem is None or len(problem) < 6 * SHOWN_CHARS + 200

@@ -1,0 +1,105 @@
+"""`edw demo`: the project's main job, done once before your eyes, and checked."""
+
+import asyncio
+
+import click
+import msgspec
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.text import Text
+
+from worker.cli.console import cells, console, table
+from worker.cli.demo.play import DemoError, play
+from worker.cli.demo.promises import Play, differences
+from worker.cli.demo.receiver import Received
+from worker.cli.demo.stage import staged
+from worker.cli.logs import attempts_table
+from worker.cli.session import EXIT_FAILED, Failure, told
+from worker.cli.status import balances_table
+from worker.cli.supervision import Signals, first_of, over
+
+
+@click.command(name="demo")
+def command() -> None:
+    """See one event go all the way, on this machine, in seconds.
+
+    An embedded store, a Celery worker and a receiver are started; an order.paid is published; the receiver refuses
+    attempt 1 and takes attempt 2. What comes is compared with what was promised, and the exit code is 1 where
+    anything differs. Nothing is left behind.
+    """
+    with told():
+        raise SystemExit(asyncio.run(_run()))
+
+
+async def _run() -> int:
+    signals = Signals.of_this_process()
+    telling = asyncio.create_task(_tell())
+    try:
+        await first_of(over(telling), signals.stop.wait())
+        if not telling.done():
+            click.echo("stopped: putting everything away", err=True)
+        return telling.result() if telling.done() else EXIT_FAILED
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
+async def _tell() -> int:
+    out = console()
+    began = asyncio.get_running_loop().time()
+
+    def say(text: str) -> None:
+        at = asyncio.get_running_loop().time() - began
+        out.print(Text(f"{at:5.1f} s  ", "dim"), Text(text), sep="", soft_wrap=True)
+
+    say("starting an embedded store, a Celery worker and a receiver on loopback")
+    async with staged() as stage:
+        say(f"the store is up, the receiver listens at {stage.receiver.url}")
+        say(f"the worker starts, as process {stage.worker.pid}: celery -A worker.app worker")
+        try:
+            played = await play(stage, say)
+        except DemoError as error:
+            raise Failure(str(error)) from None
+        _show(out, played)
+        say("stopping the worker, then the store")
+    return _judge(out, differences(played))
+
+
+def _show(out: Console, played: Play) -> None:
+    _heading(out, "The IntegrationLogs")
+    out.print(attempts_table(played.logs))
+    _heading(out, "The balance")
+    out.print(balances_table(played.status))
+    last = played.received[-1]
+    _heading(out, "The headers that the receiver got with attempt 2")
+    _show_headers(out, last)
+    _heading(out, f"The body that it got: {len(last.body):,} bytes, indented here")
+    text = msgspec.json.format(last.body, indent=2).decode()
+    out.print(
+        Syntax(text, "json", word_wrap=True, background_color="default") if out.is_terminal else Text(text),
+        soft_wrap=True,
+    )
+    out.print()
+
+
+def _show_headers(out: Console, request: Received) -> None:
+    headers = table("header", "value")
+    headers.show_header = False
+    for name, value in request.headers.items():
+        headers.add_row(*cells(name, value))
+    out.print(headers)
+
+
+def _heading(out: Console, text: str) -> None:
+    out.print()
+    out.print(Text(text, "bold"))
+
+
+def _judge(out: Console, found: list[str]) -> int:
+    if not found:
+        out.print(Text("All as promised.", "bold green"))
+        return 0
+    out.print(Text("Not as promised:", "bold red"))
+    for each in found:
+        out.print(Text(f"  {each}"), soft_wrap=True)
+    return EXIT_FAILED

@@ -1,0 +1,59 @@
+"""The demo's receiver: an HTTP server on loopback that refuses the first request and takes the others."""
+
+from asyncio import Queue
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+from aiohttp import web
+
+#: What it answers to its first request; a back-off is asked for by the schedule alone.
+FIRST_ANSWER = (503, "the warehouse is closed for a moment")
+LATER_ANSWER = (200, "thank you")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as it came, and how it was answered; `at` is in seconds of the monotonic clock."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    status: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A running receiver."""
+
+    url: str
+    #: What came, in the order in which it came.
+    requests: "Queue[Received]"
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    """A receiver, on a free port of loopback, for as long as the block lasts."""
+    requests: Queue[Received] = Queue()
+    count = 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal count
+        body = await request.read()
+        status, text = LATER_ANSWER if count else FIRST_ANSWER
+        count += 1
+        requests.put_nowait(Received(dict(request.headers), body, status, monotonic()))
+        return web.Response(status=status, text=text)
+
+    application = web.Application(client_max_size=1 << 24)
+    application.router.add_post("/hooks/orders", answer)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        yield Receiver(f"http://{host}:{port}/hooks/orders", requests)
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,179 @@
+"""Processes that a command starts: each in a session of its own, told to stop once, and never left behind.
+
+A child gets no Ctrl-C of the terminal's, so that it is this process that says when to stop. Should this process be
+killed, the children notice by their lifeline (see lifeline.py) and drain.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from worker.embedded import EmbeddedStore
+
+#: A worker that was told to stop may take so much longer than its drain (seconds).
+STOP_GRACE_SECONDS = 15.0
+#: Before a worker that died is started again: the first pause, and the longest (seconds).
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+#: A worker that lived for so long (seconds) was no failure to start.
+STEADY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What the user has asked for."""
+
+    #: The first SIGINT or SIGTERM: drain.
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    #: The second one: do not wait for it.
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def of_this_process(cls) -> "Signals":
+        """From now on, SIGINT and SIGTERM are these events; on the running loop."""
+        made = cls()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, made._received)
+        return made
+
+    def _received(self) -> None:
+        (self.hurry if self.stop.is_set() else self.stop).set()
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process that was started, and how long (seconds) it may take to stop."""
+
+    process: asyncio.subprocess.Process
+    stop_seconds: float
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    async def stop(self, hurry: asyncio.Event | None = None) -> bool:
+        """Tells it to stop, and waits until it has; False where it had to be killed. Repeating is safe."""
+        if self.process.returncode is not None:
+            return True
+        self.process.terminate()
+        await first_of(self.process.wait(), *([hurry.wait()] if hurry else []), timeout=self.stop_seconds)
+        if self.process.returncode is not None:
+            return True
+        self.process.kill()
+        await self.process.wait()
+        return False
+
+
+Starter = Callable[[], Awaitable[Child]]
+
+
+async def start_child(
+    command: Sequence[str],
+    stop_seconds: float,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    output: IO[bytes] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Child:
+    """Starts a process; without `env` with this one's environment, without `output` with this one's output."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT if output else None,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,
+        pass_fds=pass_fds,
+    )
+    return Child(process, stop_seconds)
+
+
+@contextmanager
+def worker_starter(drain_seconds: float) -> Iterator[Callable[[Mapping[str, str]], Awaitable[Child]]]:
+    """What starts workers (`edw worker`, one process each) that drain by themselves should this process be killed.
+
+    It takes what a worker is told beside this process's environment.
+    """
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "worker.cli", "worker", "--lifeline", str(reading)]
+
+    def start(changes: Mapping[str, str]) -> Awaitable[Child]:
+        env = {**os.environ, **changes}
+        return start_child(command, drain_seconds + STOP_GRACE_SECONDS, env=env, pass_fds=[reading])
+
+    try:
+        yield start
+    finally:
+        os.close(writing)
+        os.close(reading)
+
+
+@asynccontextmanager
+async def store_running(store: EmbeddedStore) -> AsyncIterator[str]:
+    """The embedded store from its start to its stop, whatever ends the time between; answers its URL."""
+    starting = asyncio.ensure_future(asyncio.to_thread(store.start))
+    try:
+        # A thread cannot be cancelled: what it has begun is waited for, and then ended.
+        yield await asyncio.shield(starting)
+    finally:
+        await asyncio.wait([starting])
+        await asyncio.to_thread(store.stop)
+
+
+async def keep_running(name: str, start: Starter, signals: Signals, say: Callable[[str], None]) -> bool:
+    """Keeps a worker running until it is told to stop; False where it then had to be killed."""
+    loop = asyncio.get_running_loop()
+    pause = 0.0
+    while not signals.stop.is_set():
+        child = await start()
+        began = loop.time()
+        try:
+            await first_of(child.process.wait(), signals.stop.wait())
+        finally:
+            drained = await child.stop(signals.hurry)
+        if signals.stop.is_set():
+            return drained
+        pause = next_pause(pause, loop.time() - began)
+        say(f"{name} (process {child.pid}) {died(child.process.returncode)}; it starts again in {pause:g} s")
+        await first_of(signals.stop.wait(), timeout=pause)
+    return True
+
+
+def next_pause(last: float, lived: float) -> float:
+    """How long (seconds) to wait before a worker that lived so long is started again; `last` is 0 at first."""
+    if not last or lived >= STEADY_SECONDS:
+        return FIRST_PAUSE
+    return min(last * 2, LONGEST_PAUSE)
+
+
+def died(code: int | None) -> str:
+    """How a process ended, in words."""
+    if code is not None and code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+async def first_of(*waits: Coroutine[Any, Any, Any], timeout: float | None = None) -> None:
+    """Waits for the first of several, or as long as `timeout` (seconds); what is not over is given up."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def over(future: "asyncio.Future[Any]") -> None:
+    """Waits until something is over, and neither cancels it nor raises what it raised; for first_of()."""
+    await asyncio.wait([future])

@@ -1,0 +1,130 @@
+"""`edw worker`: one worker process, or several under a small supervisor."""
+
+import asyncio
+import os
+import socket
+from functools import partial
+from time import monotonic
+
+import click
+
+from config.settings import Settings
+from worker.cli.keys import secrets_keys
+from worker.cli.lifeline import hold
+from worker.cli.session import EXIT_FAILED, EXIT_NO_STORE, Failure, read_settings, told, warn_of_strays
+from worker.cli.supervision import Signals, first_of, keep_running, worker_starter
+from worker.endpoints import find_endpoints
+from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
+
+#: While the store does not answer at the start: the first pause, the longest, and how often it is said again (seconds).
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 5.0
+SAY_AGAIN_SECONDS = 30.0
+#: A pause that a worker was given does not make it wait past its end by more than this (seconds).
+_SHORTEST_PAUSE = 0.01
+
+
+@click.command(name="worker")
+@click.option("--processes", type=click.IntRange(1, 512), default=1, show_default=True, help="One uses one core.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Wait so long for a store that does not answer; 0 fails at once. Without it, for as long as it takes.",
+)
+@click.option("--lifeline", type=int, hidden=True)
+def command(processes: int, wait: float | None, lifeline: int | None) -> None:
+    """Run a worker until it is told to stop (SIGTERM or Ctrl-C); it then finishes what is in flight.
+
+    With several processes, each that dies is started again, and each has a metrics port of its own, from
+    EDW_METRICS_PORT on. "celery -A worker.app worker" runs one of them, too.
+    """
+    if lifeline is None:
+        warn_of_strays()
+    else:
+        hold(lifeline)
+    settings = read_settings()
+    if processes > 1:
+        raise SystemExit(asyncio.run(_supervise(settings, processes, wait)))
+    if asyncio.run(_reach_or_stop(settings, wait)):
+        _work(settings)
+
+
+def _work(settings: Settings) -> None:
+    if not settings.secrets_keys and (keys := secrets_keys(settings)):
+        # Beside "edw dev", with its key: the worker reads settings, and so this is told as one.
+        os.environ["EDW_SECRETS_KEYS"] = " ".join(key.get_secret_value() for key in keys)
+    from worker.app import app
+
+    # Not by Celery's command line, which reads APP, BROKER_URL and others from the environment: what they say there
+    # is often meant for something else. The pool and the queues come from the application's configuration.
+    celery_worker = app.Worker(
+        hostname=f"edw-{os.getpid()}@{socket.gethostname()}",
+        loglevel="WARNING",
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    celery_worker.start()
+    raise SystemExit(celery_worker.exitcode)
+
+
+async def _supervise(settings: Settings, processes: int, wait: float | None) -> int:
+    signals = Signals.of_this_process()
+    if not await reach_store(settings, wait, signals):
+        return 0
+    with worker_starter(settings.drain_seconds) as start:
+        drained = await asyncio.gather(
+            *(
+                keep_running(f"worker {index + 1}", partial(start, worker_changes(settings, index)), signals, _say)
+                for index in range(processes)
+            )
+        )
+    return 0 if all(drained) else EXIT_FAILED
+
+
+def worker_changes(settings: Settings, index: int) -> dict[str, str]:
+    """What one of several workers (0, 1, 2 …) is told: a port of its own for its metrics, from EDW_METRICS_PORT on."""
+    return {"EDW_METRICS_PORT": str(settings.metrics_port + index)} if settings.metrics_port else {}
+
+
+async def _reach_or_stop(settings: Settings, wait: float | None) -> bool:
+    return await reach_store(settings, wait, Signals.of_this_process())
+
+
+async def reach_store(settings: Settings, wait: float | None, signals: Signals) -> bool:
+    """Waits until the ledger answers; False where the process was told to stop first.
+
+    Raises Failure where there is none to wait for, or it did not answer within `wait` seconds (None: no limit).
+    """
+    began, pause, said = monotonic(), FIRST_PAUSE, None
+    while not signals.stop.is_set():
+        why = await _why_not(settings)
+        if why is None:
+            return True
+        left = float("inf") if wait is None else began + wait - monotonic()
+        if left <= 0:
+            raise Failure(why, EXIT_NO_STORE)
+        if said is None or monotonic() - said >= SAY_AGAIN_SECONDS:
+            said = monotonic()
+            _say(f"waiting for the store: {why}")
+        await first_of(signals.stop.wait(), timeout=max(_SHORTEST_PAUSE, min(pause, left)))
+        pause = min(pause * 2, LONGEST_PAUSE)
+    return False
+
+
+async def _why_not(settings: Settings) -> str | None:
+    with told():
+        ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
+        try:
+            await ledger.open()
+        except LedgerUnavailable as error:
+            return str(error)
+        finally:
+            await ledger.close()
+    return None
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
