@@ -167,12 +167,14 @@ def _broken_body(error: BaseException, attempted: Attempted) -> str:
     return "the answer broke off or was malformed while its body was being read"
 
 
-_HEADERS_TOO_LARGE = re.compile(r"Too many (?:headers|trailers)|Got more than|too (?:long|large|big)|overflow", re.I)
+_HEADERS_TOO_LARGE = re.compile(
+    r"Too many (?:headers|trailers)|Got more than|too (?:long|large|big)|overflow", re.IGNORECASE
+)
 
 
 def _not_http(error: Any, _attempted: Attempted) -> str:
     said = str(getattr(error, "message", ""))
-    if re.search(r"Too many", said, re.I):
+    if re.search(r"Too many", said, re.IGNORECASE):
         return "the answer has too many headers"
     if _HEADERS_TOO_LARGE.search(said):
         return "a header of the answer is too long"

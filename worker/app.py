@@ -9,15 +9,15 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.loaders.app import AppLoader
 from celery.signals import setup_logging, worker_shutdown, worker_shutting_down
+
 from config.celery import celery_options
 from config.logging import configure_logging
 from config.settings import SettingsError, load_settings
-
 from worker import runtime
 from worker.endpoints import NoStoreError, find_endpoints
 
 
-class _SettingsLoader(AppLoader):
+class _SettingsLoader(AppLoader):  # type: ignore[misc]  # Celery has no types
     """Has Celery configured by our settings."""
 
     def read_configuration(self, env: str = "") -> dict[str, Any]:
@@ -43,17 +43,17 @@ app = Celery("worker", loader=_SettingsLoader, include=["worker.tasks"])
 app.steps["worker"].add(RuntimeStep)
 
 
-@setup_logging.connect
+@setup_logging.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _configure_logging(**_: object) -> None:
     configure_logging(load_settings())
 
 
-@worker_shutting_down.connect
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _stop_claiming(**_: object) -> None:
     runtime.stop_claiming()
 
 
 # The pool has finished its tasks by then, so that nothing is submitted to a runtime that is gone.
-@worker_shutdown.connect
+@worker_shutdown.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _drain(**_: object) -> None:
     runtime.stop()

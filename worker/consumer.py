@@ -3,6 +3,7 @@
 Named by Celery's own setting `worker_consumer`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from celery.worker.consumer import Consumer as CeleryConsumer
@@ -16,6 +17,20 @@ KEEP_SECONDS = 10.0
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     """Keeps what cannot be read in the ledger's rejected list before it is taken off the queue."""
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        """Looks into each message before Celery does.
+
+        Celery reads a body in the pool only, where one that cannot be read is neither acknowledged nor told of: it
+        would hold a place of the prefetch window for ever.
+        """
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def on_task_received(message: Any) -> Any:
+            problem = _problem(message)
+            return self.on_decode_error(message, problem) if problem else handle(message)
+
+        return on_task_received
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """A body that cannot be decoded, such as one that is not JSON."""
@@ -36,6 +51,20 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         """A task message that is malformed, or of a content type that is not taken (pickle is never read)."""
         if _keep(message, f"is not a valid task message: {exc}"):
             super().on_invalid_task(body, message, exc)
+
+
+def _problem(message: Any) -> Exception | None:
+    """Why the body of a message of Celery's protocol 2 cannot be read, or None."""
+    if "task" not in (message.headers or {}):
+        return None
+    try:
+        # Raises for a content type that is not accepted: nothing but JSON is ever read.
+        match message.decode():
+            case [list(), dict(), _]:
+                return None
+    except Exception as error:  # noqa: BLE001  (whatever a decoder raises: it is what is wrong)
+        return error
+    return ValueError("expected [args, kwargs, embed], the body of a Celery task message")
 
 
 def _keep(message: Any, why: str) -> bool:

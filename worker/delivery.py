@@ -211,7 +211,7 @@ class Deliveries:
             outcome = Interrupted()
             if flight.overdue:
                 outcome = Unreachable(f"the deliverer did not keep its deadline of {self._timeout:g} s")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
             # Expected failures are returned, so this is a bug of a deliverer: ours to mend, and still an attempt.
             _log.exception("deliverer failed", job=claim.job_id, attempt=claim.attempt)
             outcome = Unreachable(f"internal error of the deliverer: {type(error).__name__}")

@@ -62,6 +62,8 @@ class Dispatch:
         """
         for portion in by_message(refs):
             loaded = await self._ledger.intake.load(portion)
+            for ref, raw in loaded.unreadable:
+                await self._set_aside(ref, raw, "cannot be read")
             matches = [await self._match(stored, loaded.versions) for stored in loaded.events]
             for chunk in chunks(match for match in matches if match):
                 with self._deliveries.reserved(JOBS_PER_CALL) as room:
@@ -76,10 +78,13 @@ class Dispatch:
             return Match(stored, snapshot.matching(stored.event.type))
         except LedgerError:
             raise
-        except Exception as error:
-            # One event's trouble is not its neighbours'.
+        except Exception as error:  # noqa: BLE001  (one event's trouble is not its neighbours')
             _log.exception("cannot observe", event_id=stored.event.id, event_type=stored.event.type)
-            reason = f"could not be observed: {type(error).__name__}: {error}"
-            if await self._ledger.intake.set_aside(stored, reason, round(time() * 1000)):
-                _log.error("event set aside", event_id=stored.event.id, why=reason)
+            await self._set_aside(
+                stored.ref, stored.event.raw, f"could not be observed: {type(error).__name__}: {error}"
+            )
             return None
+
+    async def _set_aside(self, ref: str, raw: bytes, reason: str) -> None:
+        if await self._ledger.intake.set_aside(ref, raw, reason, round(time() * 1000)):
+            _log.error("event set aside", event=ref, why=reason)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from config.celery import broker_url_for
 from config.settings import Settings
-
 from worker import embedded
 
 

@@ -15,14 +15,20 @@ from urllib.parse import quote
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
+
 from config.observable_events import Catalogue
 
 #: Length of an id (of an event, a store or an organisation), in characters.
 ID_MAX_CHARS = 128
+#: How deep an event may nest. A decoder's own limit depends on how deep its caller is, and no worker may meet what a
+#: producer's process could still read.
+NESTING_MAX = 100
 #: Length of the optional `source`, in characters.
 SOURCE_MAX_CHARS = 2048
 
 _EVENT_NAMESPACE = UUID("6f0e8a1e-52f7-5c0e-9a3b-6d3f0f7f4b11")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[][{}]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WRONG_TYPE = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
@@ -98,7 +104,7 @@ class _Wire(msgspec.Struct):
     id: str | None = None
     time: str | None = None
     source: str | None = None
-    included: msgspec.Raw | None = None
+    included: msgspec.Raw = msgspec.Raw(b"null")
     store_id: str | None = None
     org_id: str | None = None
 
@@ -150,8 +156,8 @@ def _event(raw: bytes, wire: _Wire, event_id: str) -> Event:
     )
 
 
-def _given(value: msgspec.Raw | None) -> bytes | None:
-    content = bytes(value) if value is not None else b"null"
+def _given(value: msgspec.Raw) -> bytes | None:
+    content = bytes(value)
     return None if content == b"null" else content
 
 
@@ -168,6 +174,8 @@ def _decode(raw: bytes) -> _Wire | Refusal:
     try:
         # Slices are not looked into by the decoder, so that the encoding is checked for the whole.
         raw.decode()
+        if _nesting(raw) > NESTING_MAX:
+            return Refusal("", f"is nested too deeply: at most {NESTING_MAX} levels are accepted")
         return _decoder.decode(raw)
     except UnicodeDecodeError as error:
         return Refusal("", f"is not UTF-8 (byte {error.start})")
@@ -175,8 +183,18 @@ def _decode(raw: bytes) -> _Wire | Refusal:
         return _explained(str(error))
     except msgspec.DecodeError as error:
         return Refusal("", f"is not JSON: {error}")
-    except RecursionError:
-        return Refusal("", "is nested too deeply")
+
+
+def _nesting(raw: bytes) -> int:
+    """The depth of objects and lists, or an upper bound of it where that is small."""
+    bound = raw.count(b"{") + raw.count(b"[")
+    if bound <= NESTING_MAX:
+        return bound
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", raw)):
+        depth += 1 if bracket in b"{[" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _explained(message: str) -> Refusal:

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from celery import Celery
+
 from config.celery import celery_options
 from config.observable_events import load_catalogue
 from config.settings import Settings, load_settings
-
 from worker.broker import WakeupSender
 from worker.endpoints import find_endpoints
 from worker.events import Event, EventRules, Refusal, parse_event
@@ -84,8 +84,9 @@ class Publisher:
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
         if self._ledger is None:
-            self._ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard)
-            await self._ledger.open()
+            ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard)
+            await ledger.open()
+            self._ledger = ledger
         return self._answers(parsed, good, await self._ledger.intake.accept(good) if good else [])
 
     def close(self) -> None:

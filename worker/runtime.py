@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 import uvloop
+
 from config.observable_events import load_catalogue
 from config.settings import Settings
-
 from deliverers.contract import DelivererOptions
 from deliverers.egress import EgressPolicy
 from deliverers.registry import DelivererRegistry
@@ -105,7 +105,7 @@ class Runtime:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             try:
                 runner.run(self._live())
-            except Exception:
+            except Exception:  # noqa: BLE001  (the thread's end: nobody else would tell)
                 _log.exception("runtime failed")
 
     async def _live(self) -> None:

@@ -80,8 +80,7 @@ class Sweeper:
             except LedgerError as error:
                 asked = None
                 self._unheard(error)
-            except Exception:
-                # A timer that dies would strand everything that waits for it.
+            except Exception:  # noqa: BLE001  (a timer that dies would strand everything that waits for it)
                 asked = None
                 _log.exception("sweep failed")
             await asyncio.sleep(pause if asked is None else max(SHORTEST_PAUSE, min(pause, asked)))

@@ -102,8 +102,7 @@ class Wakeups:
     def _deliver(self, kind: str, ids: Sequence[str]) -> None:
         try:
             self._send(kind, ids)
-        except Exception as error:
-            # Whatever a broker's client raises: the sweeps will announce it again, and nobody waits here.
+        except Exception as error:  # noqa: BLE001  (whatever a broker's client raises: the sweeps announce it again)
             if not self._broken:
                 _log.warning("broker away", why=f"{type(error).__name__}: {error}")
             self._broken = True

@@ -40,21 +40,20 @@ from tests.benchmarks.textbook import Textbook
 
 #: How many requests the floor has under way at a time; the best is kept.
 CONCURRENCIES = (50, 100, 200)
-#: How long the last rehearsal of a contestant is to take, at the rate of the one before.
-REHEARSAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long everything takes: rounds, and the seconds of a window and of a trial of the floor's concurrency."""
+    """How long everything takes: rounds, and seconds of a window, of a rehearsal and of a trial of a concurrency."""
 
     rounds: int
     window: float
+    rehearsal: float
     trial: float
 
 
-FULL = Length(rounds=4, window=6.0, trial=2.0)
-QUICK = Length(rounds=2, window=2.5, trial=0.7)
+FULL = Length(rounds=4, window=6.0, rehearsal=1.0, trial=2.0)
+QUICK = Length(rounds=2, window=2.0, rehearsal=0.5, trial=0.7)
 
 
 class Bench:
@@ -113,7 +112,7 @@ class Bench:
             # the third the rate once things run.
             measure(contestant, self.sink, contestant.rehearsal)
             rehearsed = measure(contestant, self.sink, contestant.rehearsal)
-            size = size_of_window(rehearsed, REHEARSAL_SECONDS, contestant.step)
+            size = size_of_window(rehearsed, length.rehearsal, contestant.step)
             sizes[contestant.name] = size_of_window(
                 measure(contestant, self.sink, size), length.window, contestant.step
             )
@@ -156,11 +155,9 @@ def _row(contestant: Contestant, windows: Sequence[Window]) -> Row:
 
 def _machine() -> Mapping[str, str]:
     packages = {name: version(name) for name in ("celery", "kombu", "aiohttp", "uvloop", "redis", "requests")}
-    return {
-        "cores": str(os.cpu_count()),
-        "Python": platform.python_version(),
-        **packages,
-    }
+    # Others at work make every figure worse, and not all by the same.
+    load = f"{os.getloadavg()[0]:.2f}"
+    return {"cores": str(os.cpu_count()), "load before": load, "Python": platform.python_version(), **packages}
 
 
 def _say(line: str) -> None:

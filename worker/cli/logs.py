@@ -10,7 +10,7 @@ from rich.text import Text
 from worker.cli.console import cells, console, json_option, print_json, print_json_line, table, verdict
 from worker.cli.documents import log_document
 from worker.cli.selection import find_integration
-from worker.cli.session import Failure, Session, run, scope_of, scope_options, scope_words, session
+from worker.cli.session import Failure, Session, heed_cancellation, run, scope_of, scope_options, scope_words, session
 from worker.cli.tail import Tail
 from worker.cli.wording import duration, one_line
 from worker.events import Scope, rfc3339
@@ -124,6 +124,7 @@ async def _follow(
             say(log)
     while True:
         # Nothing in the store tells of a new log, and asking costs it next to nothing.
+        heed_cancellation()
         await asyncio.sleep(FOLLOW_SECONDS)
         for log in await _unseen(page, tail):
             if wanted(log):

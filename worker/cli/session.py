@@ -116,6 +116,16 @@ def run(work: Coroutine[Any, Any, int | None]) -> None:
         raise SystemExit(code)
 
 
+def heed_cancellation() -> None:
+    """Raises CancelledError where this task was cancelled and something on the way swallowed it.
+
+    asyncio.wait_for() does so in Python 3.11 when what it waits for is over at that moment, and redis-py sends by it.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds `--store` and `--org`; scope_of() reads them."""
     with_org = click.option("--org", metavar="ID", help="The organisation.")(function)

@@ -47,6 +47,8 @@ class Loaded:
 
     events: tuple[StoredEvent, ...]
     versions: dict[str, int]
+    #: (reference, raw bytes) of those that cannot be read, such as another version's.
+    unreadable: tuple[tuple[str, bytes], ...] = ()
 
 
 class WireEvent(msgspec.Struct):
@@ -56,9 +58,12 @@ class WireEvent(msgspec.Struct):
     id: str
     accepted_at: int
 
-    def stored(self, raw: bytes) -> StoredEvent:
-        """The event; its raw bytes come separately, since they are the producer's."""
-        return StoredEvent(self.ref, stored_event(raw, self.id), self.accepted_at)
+    def stored(self, raw: bytes) -> StoredEvent | None:
+        """The event; its raw bytes come separately, since they are the producer's. None where they cannot be read."""
+        try:
+            return StoredEvent(self.ref, stored_event(raw, self.id), self.accepted_at)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
 
 
 class _Version(msgspec.Struct):
@@ -142,6 +147,7 @@ class Intake:
     async def load(self, refs: Sequence[str]) -> Loaded:
         """The named events that are still in the inbox. Their next announcement is put off."""
         events: list[StoredEvent] = []
+        unreadable: list[tuple[str, bytes]] = []
         versions: dict[str, int] = {}
         while refs:
             head, *raws = await self._store.run(
@@ -151,19 +157,24 @@ class Intake:
                 byte_budget=REPLY_BYTE_BUDGET,
             )
             loaded = _loaded.decode(head)
-            events += [wire.stored(raw) for wire, raw in zip(loaded.events, raws, strict=True)]
+            for wire, raw in zip(loaded.events, raws, strict=True):
+                stored = wire.stored(raw)
+                if stored is None:
+                    unreadable.append((wire.ref, raw))
+                else:
+                    events.append(stored)
             versions.update({each.scope: each.version for each in loaded.versions})
             refs = refs[loaded.read :]
-        return Loaded(tuple(events), versions)
+        return Loaded(tuple(events), versions, tuple(unreadable))
 
-    async def set_aside(self, stored: StoredEvent, reason: str, at: int) -> bool:
+    async def set_aside(self, ref: str, raw: bytes, reason: str, at: int) -> bool:
         """Counts a failure to observe; True where it was the last one, and the event is now on the rejected list."""
         policy = self._store.policy
         done = await self._store.run(
             "set_aside",
-            ref=stored.ref,
+            ref=ref,
             tries=OBSERVE_TRIES,
-            entry=rejection("", reason, stored.event.raw, at, f"event {stored.event.id}"),
+            entry=rejection("", reason, raw, at, f"event {ref}"),
             rejected_cap=policy.rejected_cap,
             announce=policy.announce,
             event_retention=policy.event_retention,

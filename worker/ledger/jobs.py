@@ -9,7 +9,7 @@ import msgspec
 
 from worker.jobs import Job, JobState
 from worker.ledger.intake import StoredEvent, WireEvent
-from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET
 from worker.ledger.store import Store
 
 
@@ -125,7 +125,11 @@ def claims_of(reply: Sequence[bytes]) -> tuple[list[Claim], list[str]]:
 
 
 class Jobs:
-    """The jobs and lanes of the ledger, for one process (`owner`)."""
+    """The jobs and lanes of the ledger, for one process (`owner`).
+
+    A call that changes jobs takes at most MAX_JOBS_PER_CALL of them, and raises ValueError for more: no script may keep
+    the store from everybody else for long.
+    """
 
     def __init__(self, store: Store, owner: str) -> None:
         self._store = store
@@ -140,12 +144,13 @@ class Jobs:
         that have due jobs for which there was none.
         """
         given = list(openings)
+        _check_size([job for _, jobs, _ in given for job in jobs])
         policy = self._store.policy
         reply = await self._store.run(
             "open",
             owner=self.owner,
             lease=policy.lease,
-            room=room,
+            room=min(room, MAX_JOBS_PER_CALL),
             deadline=policy.job_deadline,
             backlog=policy.lane_backlog,
             event_retention=policy.event_retention,
@@ -168,7 +173,7 @@ class Jobs:
             "claim",
             owner=self.owner,
             lease=self._store.policy.lease,
-            room=room,
+            room=min(room, MAX_JOBS_PER_CALL),
             lanes=lanes,
             byte_budget=REPLY_BYTE_BUDGET,
         )
@@ -179,6 +184,7 @@ class Jobs:
 
         Answers `settled`, `late` or `stale` for each (see settle.lua), and the lanes that have ready jobs and room.
         """
+        _check_size(settlements)
         policy = self._store.policy
         reply = await self._store.run(
             "settle",
@@ -193,11 +199,14 @@ class Jobs:
 
     async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
         """Gives back (job, integration, attempt) that were never started; their numbers are un-issued."""
+        _check_size(claims)
         jobs = [{"job": job, "lane": lane, "attempt": attempt} for job, lane, attempt in claims]
-        return int(await self._store.run("release", owner=self.owner, jobs=jobs))
+        retention = self._store.policy.event_retention
+        return int(await self._store.run("release", owner=self.owner, event_retention=retention, jobs=jobs))
 
     async def redeliver(self, job_ids: Sequence[str]) -> list[str]:
         """Reopens ended jobs and makes waiting ones due: `reopened`, `due`, `in_flight` or `gone` for each."""
+        _check_size(job_ids)
         answers = await self._store.run("redeliver", jobs=job_ids, deadline=self._store.policy.job_deadline)
         return [answer.decode() for answer in answers]
 
@@ -222,6 +231,11 @@ class Jobs:
         """Ids of the jobs that an event opened."""
         found = await self._store.call("lrange", f"event:{event_ref}:jobs", 0, -1)
         return [job.decode() for job in found]
+
+
+def _check_size(jobs: Sequence[object]) -> None:
+    if len(jobs) > MAX_JOBS_PER_CALL:
+        raise ValueError(f"{len(jobs)} jobs in one call; at most {MAX_JOBS_PER_CALL}")
 
 
 def by_message(ids: Sequence[str]) -> Iterable[Sequence[str]]:

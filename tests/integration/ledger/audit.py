@@ -229,7 +229,7 @@ class Books:
                 in_flight = row["owner"] != "" and attempt == issued
                 member = f"{job}:{attempt}"
                 known.add(member)
-                if (member in logs) == in_flight and not ((job, attempt) in outstanding):
+                if (member in logs) == in_flight and (job, attempt) not in outstanding:
                     yield f"attempt {attempt} of {issued} of job {job} has {'a' if member in logs else 'no'} log"
         for member, raw in logs.items():
             record = msgspec.json.decode(raw)

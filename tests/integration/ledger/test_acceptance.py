@@ -215,7 +215,7 @@ async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken
 
     await full.intake.load([unopened.ref])
     await full.intake.reject([rejection("", "r", b"g", 1, "s")])
-    assert not await full.intake.set_aside(aside, "r", 1)
+    assert not await full.intake.set_aside(aside.ref, aside.event.raw, "r", 1)
     first, second, third = await there.claim("i-1")
     assert await there.settle(first, Verdict.SUCCEEDED) == "settled"
     assert await there.settle(second, Verdict.RETRY, delay=3600) == "settled"

@@ -131,7 +131,7 @@ class WorkerProcess:
 
     async def ready(self) -> "WorkerProcess":
         await eventually(
-            lambda: self.said("worker ready") and self.said("@test ready") or self._ended(), "the worker starts"
+            lambda: (self.said("worker ready") and self.said("@test ready")) or self._ended(), "the worker starts"
         )
         return self
 

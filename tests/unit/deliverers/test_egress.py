@@ -33,7 +33,7 @@ def test_public_addresses_may_be_dialled(address: str) -> None:
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("0.0.0.0", "unspecified"),  # noqa: S104 (nothing is bound)
+        ("0.0.0.0", "unspecified"),
         ("0.1.2.3", "this network"),
         ("10.0.0.1", "private network"),
         ("100.64.0.1", "carrier-grade NAT"),

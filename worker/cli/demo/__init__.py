@@ -62,6 +62,8 @@ async def _tell() -> int:
             raise Failure(str(error)) from None
         _show(out, played)
         say("stopping the worker, then the store")
+        if not await stage.worker.stop():
+            raise Failure(f"the worker did not stop. The end of its log:\n{stage.end_of_log()}")
     return _judge(out, differences(played))
 
 

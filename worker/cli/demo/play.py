@@ -10,6 +10,7 @@ from worker.cli.demo.order import EVENT, ORG_ID, STORE_ID
 from worker.cli.demo.promises import Play
 from worker.cli.demo.receiver import Received
 from worker.cli.demo.stage import BACKOFF_SECONDS, Stage
+from worker.cli.session import heed_cancellation
 from worker.cli.supervision import died, first_of, over
 from worker.events import Scope
 from worker.integrations import Integration
@@ -85,6 +86,7 @@ async def _publish(stage: Stage, say: Say) -> float:
 
 
 async def _next_request(stage: Stage, name: str) -> Received:
+    heed_cancellation()
     requests, worker = stage.receiver.requests, stage.worker.process
     coming = asyncio.ensure_future(requests.get())
     try:
@@ -108,6 +110,7 @@ async def _until(stage: Stage, good: Callable[[LedgerStatus], bool], otherwise: 
     while not good(status := await stage.ledger.status.read()):
         if monotonic() > end or stage.worker.process.returncode is not None:
             raise _failed(stage, otherwise)
+        heed_cancellation()
         await asyncio.sleep(_POLL_SECONDS)
     return status
 

@@ -72,6 +72,7 @@ def set_apart(environment: MutableMapping[str, str], folder: Path) -> None:
             "EDW_SECRETS_KEYS": Fernet.generate_key().decode(),
             "EDW_EGRESS_ALLOW": "127.0.0.0/8",
             "EDW_RETRY_SCHEDULE": f"{BACKOFF_SECONDS:g}s",
+            "EDW_DRAIN_SECONDS": "5s",
             "EDW_METRICS_PORT": "0",
         }
     )

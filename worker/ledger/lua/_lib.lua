@@ -10,9 +10,9 @@
 --   inbox                  zset  event ref -> when it is announced next
 --   event:<ref>            hash  id type org store scope raw digest accepted_at open failures announced
 --   event:<ref>:jobs       list  ids of the jobs it opened
---   job:<id>               hash  event lane state reason attempts base epoch lost owner due opened_at ended_at
+--   job:<id>               hash  event lane state reason attempts base epoch lost owner done deadline opened_at ended_at
 --   jobs:<integration>     zset  job -> opened_at
---   pending                zset  job -> its deadline; a job is pending exactly while it is in here
+--   pending                zset  job -> when its deadline is looked at; a job is pending exactly while it is in here
 --   lane:<id>              hash  scope revision hold cap rest_until announced announced_until
 --   lane:<id>:due          zset  job -> due time
 --   lane:<id>:leased       set   jobs in flight, across the fleet

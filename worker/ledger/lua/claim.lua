@@ -25,7 +25,7 @@ for _, id in ipairs(A.lanes) do
         local attempt = num(j[3]) + 1
         redis.call('HSET', key, 'attempts', attempt, 'owner', A.owner)
         lease(job, id, A.owner)
-        room = room - 1
+        room, lane.free = room - 1, lane.free - 1
         meta.jobs[#meta.jobs + 1] = { job = job, lane = id, revision = lane.revision, scope = lane.scope,
           ref = ref,
           attempt = attempt, base = num(j[4]), epoch = num(j[5]), lost = num(j[6]) }

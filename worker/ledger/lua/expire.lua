@@ -1,7 +1,7 @@
 -- expire: ends jobs whose deadline has passed, and empties the lanes of deleted integrations, a chunk a call.
 -- A: limit, event_retention
 -- Answers how many jobs it ended.
--- A job in flight is left to its settlement, which looks at the deadline too; it is looked at again later (ms).
+-- A job in flight is left to its settlement, which looks at its deadline; it is looked at here again later (ms).
 local RECHECK = 60000
 local ended = 0
 for _, job in ipairs(redis.call('ZRANGE', P .. 'pending', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, A.limit)) do

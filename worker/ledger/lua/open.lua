@@ -2,6 +2,16 @@
 -- A: owner, lease, room, deadline, backlog, event_retention,
 --    events = [{ref, last, jobs = [{id, lane}]}]   (last: no further chunk of this event follows)
 -- Answers msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that found no room]}.
+
+-- What has been due since before now is older than what is opened now; so is a retry that is due later, and the one
+-- that is due last has been tried most often.
+local function pop_oldest(due)
+  local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+  local last = redis.call('ZRANGE', due, -1, -1, 'WITHSCORES')
+  local from_the_end = tonumber(first[2]) >= NOW and tonumber(last[2]) > NOW
+  return redis.call(from_the_end and 'ZPOPMAX' or 'ZPOPMIN', due)[1]
+end
+
 local room = A.room
 local claimed, waiting, opened = {}, {}, {}
 for _, e in ipairs(A.events) do
@@ -20,7 +30,8 @@ for _, e in ipairs(A.events) do
         end
         local now = room > 0 and lane.free > 0 and lane.hold == '' and lane.rest_until <= NOW and not lane.ready
         redis.call('HSET', key, 'event', e.ref, 'lane', j.lane, 'state', 'pending', 'attempts', now and 1 or 0,
-          'base', 0, 'epoch', 0, 'lost', 0, 'owner', now and A.owner or '', 'opened_at', NOW)
+          'base', 0, 'epoch', 0, 'lost', 0, 'owner', now and A.owner or '', 'opened_at', NOW,
+          'deadline', NOW + A.deadline)
         redis.call('ZADD', P .. 'pending', NOW + A.deadline, j.id)
         redis.call('RPUSH', P .. 'event:' .. e.ref .. ':jobs', j.id)
         redis.call('ZADD', P .. 'jobs:' .. j.lane, NOW, j.id)
@@ -38,7 +49,7 @@ for _, e in ipairs(A.events) do
           end
           -- A lane that overflows gives up its oldest job.
           if redis.call('ZCARD', P .. 'lane:' .. j.lane .. ':due') > A.backlog then
-            local oldest = redis.call('ZPOPMIN', P .. 'lane:' .. j.lane .. ':due')[1]
+            local oldest = pop_oldest(P .. 'lane:' .. j.lane .. ':due')
             end_job(oldest, redis.call('HGET', P .. 'job:' .. oldest, 'event'), 'cancelled', 'lane_overflow')
           end
         end

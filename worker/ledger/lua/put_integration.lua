@@ -17,5 +17,9 @@ redis.call('HSET', P .. 'lane:' .. A.id, 'scope', A.scope, 'cap', A.cap, 'revisi
   'hold', A.enabled == 1 and '' or 'disabled')
 redis.call('HDEL', P .. 'lane:' .. A.id, 'rest_until', 'announced', 'announced_until')
 redis.call('SREM', P .. 'held', A.id)
+-- It may have lived before, under the same id.
+redis.call('SREM', P .. 'closing', A.id)
+redis.call('ZREM', scope .. ':gone', A.id)
+redis.call('PERSIST', P .. 'jobs:' .. A.id)
 reindex(A.id)
 return revision

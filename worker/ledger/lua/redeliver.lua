@@ -9,7 +9,8 @@ for i, job in ipairs(A.jobs) do
   if not j[1] or redis.call('EXISTS', event) == 0 or redis.call('EXISTS', P .. 'integration:' .. j[2]) == 0 then
     answers[i] = 'gone'
   elseif j[1] ~= 'pending' then
-    redis.call('HSET', key, 'state', 'pending', 'reason', '', 'base', j[4], 'lost', 0, 'owner', '')
+    redis.call('HSET', key, 'state', 'pending', 'reason', '', 'base', j[4], 'lost', 0, 'owner', '',
+      'deadline', NOW + A.deadline)
     redis.call('HINCRBY', key, 'epoch', 1)
     redis.call('HDEL', key, 'ended_at')
     redis.call('PERSIST', key)

@@ -1,11 +1,12 @@
 -- settle: the outcomes of attempts: log, job state, next due time, counters.
 -- A: owner, event_retention, log_retention, log_cap,
 --    items = [{job attempt verdict reason delay rest log failed lane scope}]
---    verdict  succeeded | retry | failed; or lost (an attempt whose worker died), interrupted (by a drain): both retry
+--    verdict  succeeded | retry | failed; or, as retry: lost (its worker died; its log says so only where nobody knows
+--             better), interrupted (by a drain)
 --    delay    ms until the job is due again    rest  ms for which the whole lane rests
 --    log      JSON of the record without its opening brace: the time is put in front
 -- Answers msgpack {results = [settled | late | stale], more = [lanes that have ready jobs and room]}.
---   late   the lease had passed to another process, yet a success still ended the job
+--   late   the lease had passed to another process, yet the success ends the job
 --   stale  the job was not this process's any more: only the log was kept
 
 local function add_to(index, member)
@@ -43,11 +44,12 @@ end
 local results, scopes, lanes = {}, {}, {}
 for i, item in ipairs(A.items) do
   local key = P .. 'job:' .. item.job
-  local j = redis.call('HMGET', key, 'state', 'owner', 'attempts', 'base', 'event', 'lane')
+  local j = redis.call('HMGET', key, 'state', 'owner', 'attempts', 'base', 'event', 'done', 'deadline')
   local state, owner, attempts, base, ref, lane = j[1], j[2], num(j[3]), num(j[4]), j[5], item.lane
   local mine = state == 'pending' and owner == A.owner and attempts == item.attempt
   -- A process that was taken for dead may still report what really happened; its loss must not overwrite that.
-  if mine or item.verdict ~= 'lost' then
+  local known = redis.call('EXISTS', P .. 'log:' .. item.job .. ':' .. item.attempt) == 1
+  if item.verdict ~= 'lost' or (mine and not known) then
     write_log(item)
     scopes[item.scope] = true
     lanes[lane] = true
@@ -55,12 +57,13 @@ for i, item in ipairs(A.items) do
   if mine then
     unlease(item.job, lane, A.owner)
     touch(lane)
-    if item.verdict == 'succeeded' or item.verdict == 'failed' then
-      end_job(item.job, ref, item.verdict, item.reason)
+    if item.verdict == 'succeeded' or j[6] then
+      end_job(item.job, ref, 'succeeded', '')
+    elseif item.verdict == 'failed' then
+      end_job(item.job, ref, 'failed', item.reason)
     else
       local due = NOW + item.delay
-      local deadline = num(redis.call('ZSCORE', P .. 'pending', item.job))
-      if due > deadline then
+      if due > num(j[7]) then
         end_job(item.job, ref, 'failed', 'deadline')
       else
         if item.verdict == 'lost' then
@@ -79,11 +82,16 @@ for i, item in ipairs(A.items) do
     end
     results[i] = 'settled'
   elseif state == 'pending' and item.verdict == 'succeeded' and item.attempt > base then
-    if owner and owner ~= '' then unlease(item.job, lane, owner) end
-    redis.call('ZREM', P .. 'lane:' .. lane .. ':due', item.job)
-    touch(lane)
-    end_job(item.job, ref, 'succeeded', '')
     results[i] = 'late'
+    if owner ~= '' and attempts > item.attempt then
+      -- A later attempt is in flight: the job ends with it, so that it too has its log.
+      redis.call('HSET', key, 'done', 1)
+    else
+      if owner ~= '' then unlease(item.job, lane, owner) end
+      redis.call('ZREM', P .. 'lane:' .. lane .. ':due', item.job)
+      touch(lane)
+      end_job(item.job, ref, 'succeeded', '')
+    end
   else
     results[i] = 'stale'
   end
