@@ -4,7 +4,7 @@ The README's table of settings is made from these fields by `config.settings_tab
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     )
     metrics_port: Port = Field(
         default=9464,
-        description="The port of a worker's metrics and `/healthz`; 0 takes any that is free.",
+        description="The port of a worker's metrics and `/healthz`, on EDW_API_HOST; 0 takes any that is free.",
         examples=["9464"],
     )
     retry_schedule: Annotated[
@@ -232,6 +232,11 @@ def kind(field: FieldInfo) -> str:
     """What a field holds, in the words of the settings table."""
     marks = [mark for mark in field.metadata if isinstance(mark, Kind)]
     return marks[0].words
+
+
+def process_environment() -> MutableMapping[str, str]:
+    """This process's environment, to hand it on to a child, or to change what the next load_settings() reads."""
+    return os.environ
 
 
 def load_settings(**overrides: Any) -> Settings:

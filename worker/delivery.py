@@ -15,6 +15,7 @@ from deliverers.contract import Delivery, Outcome, Unreachable
 from worker.attempts import Attempt, Interrupted, Lost
 from worker.backoff import Decision, Fail, Retry, RetryPolicy
 from worker.directory import NoTarget, Target
+from worker.ending import end
 from worker.ledger import Claim, LedgerError, Settlement
 from worker.ledger.policy import JOBS_PER_CALL
 
@@ -24,6 +25,8 @@ _log = structlog.get_logger("edw.delivery")
 LANES_PER_CLAIM = 50
 #: While the ledger does not answer it is asked again after this many seconds.
 LEDGER_RETRY_SECONDS = 0.5
+#: While much is in flight, outcomes wait so long for company: fewer, larger calls (seconds).
+LINGER_SECONDS = 0.003
 #: A job that was lost with its worker so often is run with nothing beside it.
 LOSSES_BEFORE_ALONE = 3
 #: A deliverer that holds on to an attempt for its deadline and this many seconds more is cut off.
@@ -183,9 +186,7 @@ class Deliveries:
                     await self._landed.wait()
         except TimeoutError:
             _log.error("unsettled", attempts=len(self._flights), why="the ledger did not answer; others will reap them")
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await end(self._loops)
 
     async def _carry_out(self, flight: _Flight) -> None:
         claim = flight.claim
@@ -287,6 +288,8 @@ class Deliveries:
             if not self._over:
                 self._ended.clear()
                 await self._ended.wait()
+            if len(self._over) < min(JOBS_PER_CALL, len(self._flights) // 2):
+                await asyncio.sleep(LINGER_SECONDS)
             batch = [self._over[index] for index in range(min(JOBS_PER_CALL, len(self._over)))]
             try:
                 await self._settle(batch)

@@ -32,10 +32,7 @@ class EmbeddedStoreError(Exception):
 
 def running(data_dir: Path) -> str | None:
     """The URL of the store that runs on a data folder, or None where none answers."""
-    try:
-        path = (data_dir / _ADDRESS).read_text().strip()
-    except OSError:
-        return None
+    path, _ = _recorded(data_dir)
     return _url(path) if path and _answers(path) else None
 
 
@@ -88,7 +85,7 @@ class EmbeddedStore:
         finally:
             os.close(lock)
         self._await(path)
-        (self._data_dir / _ADDRESS).write_text(path)
+        (self._data_dir / _ADDRESS).write_text(f"{path}\n{self._process.pid}\n")
         return _url(path)
 
     def stop(self) -> None:
@@ -120,9 +117,10 @@ class EmbeddedStore:
                 return
             except BlockingIOError:
                 if running(self._data_dir) or monotonic() > end:
+                    _, process = _recorded(self._data_dir)
                     raise EmbeddedStoreError(
-                        f"the data folder {self._data_dir} is in use by a store that runs already; "
-                        "use that one, or set EDW_DATA_DIR to another folder"
+                        f"the data folder {self._data_dir} is in use by a store that runs already (process {process}); "
+                        "use that one, end it, or set EDW_DATA_DIR to another folder"
                     ) from None
                 sleep(0.05)
 
@@ -152,6 +150,15 @@ class EmbeddedStore:
                 tail = log.read_text(errors="replace")[-1000:] if log.exists() else ""
                 raise EmbeddedStoreError(f"the embedded store did not start; the end of {log}:\n{tail}")
             sleep(0.01)
+
+
+def _recorded(data_dir: Path) -> tuple[str, str]:
+    """The socket and the process id of the store that was started last on a data folder; empty where none was."""
+    try:
+        path, process = (data_dir / _ADDRESS).read_text().split()
+    except (OSError, ValueError):
+        return "", ""
+    return path, process
 
 
 def _url(path: str) -> str:

@@ -1,13 +1,14 @@
 """What the timer does in every worker: heartbeat, announcing, reaping, expiring, and finding strays."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
 import structlog
 
 from worker.delivery import Deliveries
 from worker.dispatch import Dispatch
+from worker.ending import end
 from worker.ledger import Ledger, LedgerError
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.ledger.store import SOCKET_TIMEOUT
@@ -53,23 +54,16 @@ class Sweeper:
 
     async def close(self) -> None:
         """Stops the timers; the heartbeat goes on until retire()."""
-        await self._cancel(self._timers[1:])
+        await end(self._timers[1:])
         self._timers = self._timers[:1]
 
     async def retire(self) -> None:
         """Stops the heartbeat and leaves the fleet."""
-        await self._cancel(self._timers)
+        await end(self._timers)
         try:
             await self._ledger.fleet.retire()
         except LedgerError as error:
             _log.warning("not retired", why=str(error))
-
-    @staticmethod
-    async def _cancel(timers: Iterable[asyncio.Task[None]]) -> None:
-        timers = list(timers)
-        for timer in timers:
-            timer.cancel()
-        await asyncio.gather(*timers, return_exceptions=True)
 
     async def _for_ever(self, step: Callable[[], Awaitable[float | None]], pause: float) -> None:
         """Takes a step, then waits for `pause` seconds or for as long as the step said, whichever is shorter."""

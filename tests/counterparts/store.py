@@ -40,7 +40,7 @@ class StoreServer:
         self._socket = str(self._folder / "s")
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
-        self._options: dict[str, str | int] = {
+        always: dict[str, str | int] = {
             "port": self.port,
             "bind": "127.0.0.1",
             "unixsocket": self._socket,
@@ -53,7 +53,8 @@ class StoreServer:
             "maxmemory-policy": "noeviction",
             # A replica of a test joins at once, not after the pause that is meant for fleets of them.
             "repl-diskless-sync-delay": 0,
-        } | {name.replace("_", "-"): value for name, value in options.items()}
+        }
+        self._options = always | {name.replace("_", "-"): value for name, value in options.items()}
 
     @property
     def url(self) -> str:

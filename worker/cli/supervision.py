@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from config.settings import process_environment
 from worker.embedded import EmbeddedStore
 
 #: A worker that was told to stop may take so much longer than its drain (seconds).
@@ -108,7 +109,7 @@ def worker_starter(drain_seconds: float) -> Iterator[Callable[[Mapping[str, str]
     command = [sys.executable, "-m", "worker.cli", "worker", "--lifeline", str(reading)]
 
     def start(changes: Mapping[str, str]) -> Awaitable[Child]:
-        env = {**os.environ, **changes}
+        env = {**process_environment(), **changes}
         return start_child(command, drain_seconds + STOP_GRACE_SECONDS, env=env, pass_fds=[reading])
 
     try:

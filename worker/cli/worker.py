@@ -8,7 +8,7 @@ from time import monotonic
 
 import click
 
-from config.settings import Settings
+from config.settings import Settings, process_environment
 from worker.cli.keys import secrets_keys
 from worker.cli.lifeline import hold
 from worker.cli.session import EXIT_FAILED, EXIT_NO_STORE, Failure, read_settings, told, warn_of_strays
@@ -53,7 +53,7 @@ def command(processes: int, wait: float | None, lifeline: int | None) -> None:
 def _work(settings: Settings) -> None:
     if not settings.secrets_keys and (keys := secrets_keys(settings)):
         # Beside "edw dev", with its key: the worker reads settings, and so this is told as one.
-        os.environ["EDW_SECRETS_KEYS"] = " ".join(key.get_secret_value() for key in keys)
+        process_environment()["EDW_SECRETS_KEYS"] = " ".join(key.get_secret_value() for key in keys)
     from worker.app import app
 
     # Not by Celery's command line, which reads APP, BROKER_URL and others from the environment: what they say there

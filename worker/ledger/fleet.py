@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from worker.ledger.jobs import Claim, claims_of
-from worker.ledger.policy import JOBS_PER_CALL, MAX_IDS_PER_MESSAGE
+from worker.ledger.policy import JOBS_PER_CALL
 from worker.ledger.store import Store
 
 
@@ -54,9 +54,11 @@ class Fleet:
         return claims_of(reply)[0]
 
     async def sweep(self) -> Sweep:
-        """Overdue inbox events and lanes; each is this process's alone to announce."""
+        """Overdue inbox events and lanes; each is this process's alone to announce.
+
+        At most JOBS_PER_CALL of each; `wait` is 0 where there are more."""
         announce = self._store.policy.announce
-        return _sweep.decode(await self._store.run("sweep", announce=announce, limit=MAX_IDS_PER_MESSAGE))
+        return _sweep.decode(await self._store.run("sweep", announce=announce, limit=JOBS_PER_CALL))
 
     async def expire(self) -> int:
         """Ends jobs past their deadline or of deleted integrations; answers how many, at most JOBS_PER_CALL."""

@@ -38,7 +38,7 @@ class Books:
     async def read(cls, ledger: Ledger) -> "Books":
         """Everything that the ledger has."""
         client, prefix = ledger.store.client, ledger.store.prefix
-        names = [name.decode() for name in await client.keys(f"{prefix}*")]
+        names = [bytes(name).decode() for name in await client.keys(f"{prefix}*")]
         pipe = client.pipeline(transaction=False)
         for name in names:
             pipe.type(name)
@@ -97,6 +97,7 @@ class Books:
             *self._balance(),
             *self._places(),
             *self._leases(),
+            *self._caps(),
             *self._index(),
             *self._lives(),
             *self._logs(set(outstanding)),
@@ -127,12 +128,7 @@ class Books:
             if name.endswith(":due")
             for job in members
         )
-        leased = Counter(
-            (name.removesuffix(":leased"), job)
-            for name, members in self._named("lane:", self.sets)
-            if name.endswith(":leased")
-            for job in members
-        )
+        leased = Counter((lane, job) for lane, members in self._leased() for job in members)
         expected = {(self.jobs[job]["lane"], job) for job in self.pending if job in self.jobs}
         for place, times in (due + leased).items():
             if place not in expected:
@@ -156,12 +152,7 @@ class Books:
                 yield f"{owner} has leases and is not among the owners"
             for job in members:
                 holders.setdefault(job, []).append(owner)
-        leased = {
-            job
-            for name, members in self._named("lane:", self.sets)
-            if name.endswith(":leased")
-            for job in members
-        }
+        leased = set().union(*(members for _, members in self._leased()))
         for job in leased | set(holders):
             named = self.jobs.get(job, {}).get("owner", "")
             if holders.get(job) != [named]:
@@ -171,10 +162,19 @@ class Books:
         for job, row in self.jobs.items():
             if row["owner"] and job not in holders:
                 yield f"job {job} names an owner who does not have it"
-        for name, members in self._named("lane:", self.sets):
-            lane = self.hashes.get(f"lane:{name.removesuffix(':leased')}", {})
-            if name.endswith(":leased") and "cap" in lane and len(members) > int(lane["cap"]):
-                yield f"lane {name} has {len(members)} leased, and a cap of {lane['cap']}"
+
+    def _caps(self) -> Iterator[str]:
+        for lane, members in self._leased():
+            cap = self.hashes.get(f"lane:{lane}", {}).get("cap")
+            if cap and len(members) > int(cap):
+                yield f"lane {lane} has {len(members)} leased, and a cap of {cap}"
+
+    def _leased(self) -> Iterator[tuple[str, set[str]]]:
+        return (
+            (name.removesuffix(":leased"), members)
+            for name, members in self._named("lane:", self.sets)
+            if name.endswith(":leased")
+        )
 
     def _index(self) -> Iterator[str]:
         """Invariant 6: every lane with due jobs is in the index or held, and no other is."""

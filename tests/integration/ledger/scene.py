@@ -156,3 +156,8 @@ class Scene:
     async def overdue(self, job: str) -> None:
         """The job's deadline has passed."""
         await self.key("ZADD", "pending", "XX", 1, job)
+        await self.key("HSET", f"job:{job}", "deadline", 1)
+
+    async def set_aside(self, stored: StoredEvent, reason: str = "r", by: Ledger | None = None) -> bool:
+        """Counts a failure to observe."""
+        return await (by or self.ledger).intake.set_aside(stored.ref, stored.event.raw, reason, 5)

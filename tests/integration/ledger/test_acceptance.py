@@ -52,7 +52,9 @@ async def test_the_same_event_again_is_a_duplicate_after_it_was_observed_and_del
 
 
 @pytest.mark.parametrize(
-    "change", [{"data": b'{"n":2}'}, {"included": {"items": []}}, {"type": "order.created"}], ids=["data", "included", "type"]
+    "change",
+    [{"data": b'{"n":2}'}, {"included": {"items": []}}, {"type": "order.created"}],
+    ids=["data", "included", "type"],
 )
 async def test_the_same_id_with_other_content_is_said_to_differ_and_the_first_one_stays(
     scene: Scene, change: dict[str, Any]

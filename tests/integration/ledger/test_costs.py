@@ -87,7 +87,9 @@ def sizes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]
     async def counted(name: str, **arguments: Any) -> Any:
         given = [value for value in arguments.values() if isinstance(value, list | tuple)]
         nested = [job for event in arguments.get("events", ()) for job in event.get("jobs", ())]
-        seen.append(max([len(nested), arguments.get("room", 0) if name == "claim" else 0, *map(len, given)]))
+        # A claim names lanes, and takes as many jobs as it has room for.
+        jobs = [arguments.get("room", 0)] if name == "claim" else [len(nested), *map(len, given)]
+        seen.append(max(jobs))
         return await run(name, **arguments)
 
     monkeypatch.setattr(ledger.store, "run", counted)

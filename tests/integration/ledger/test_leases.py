@@ -4,6 +4,7 @@ import pytest
 
 from worker.jobs import JobState
 from worker.ledger import Claim, Ledger, Verdict
+from worker.ledger.policy import JOBS_PER_CALL
 
 from .scene import HOUR, Scene
 
@@ -94,10 +95,12 @@ async def test_a_dead_processs_many_leases_are_taken_a_call_full_at_a_time(scene
     await scene.claim(*lanes, room=150, by=dead)
     await scene.die(dead)
     counts = []
-    for _ in range(3):
+    for _ in range(150 // JOBS_PER_CALL + 1):
         counts.append(len(await scene.ledger.fleet.seize()))
         await scene.die()
-    assert counts == [100, 50, 0]
+    assert sum(counts) == 150
+    assert counts[0] == JOBS_PER_CALL
+    assert max(counts) == JOBS_PER_CALL
 
 
 async def test_a_process_does_not_seize_from_itself_because_its_own_heartbeat_was_late(scene: Scene) -> None:
@@ -191,16 +194,46 @@ async def test_a_late_success_takes_the_job_out_of_another_processs_lease(scene:
     assert await scene.counter("succeeded") == 1
 
 
-async def test_the_second_success_of_a_job_counts_once_and_has_its_own_log(scene: Scene, dead: Ledger) -> None:
+@pytest.mark.parametrize("verdict", list(Verdict))
+async def test_a_job_that_succeeded_late_has_succeeded_whatever_comes_of_the_attempt_under_way(
+    scene: Scene, dead: Ledger, verdict: Verdict
+) -> None:
+    claim, again = await overtaken(scene, dead)
+    assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
+    assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) in ("late", "stale")
+    await scene.settle(again, verdict, delay=HOUR)
+
+    assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
+    assert await scene.counter("succeeded") == 1
+    logs = await scene.ledger.logs.of_job(claim.job_id, 2)
+    assert [(each.attempt, each.succeeded) for each in logs] == [(2, verdict is Verdict.SUCCEEDED), (1, True)]
+
+
+@pytest.mark.parametrize("again", ["a retry", "a loss", "a release"])
+async def test_a_late_success_says_nothing_of_a_later_epoch(scene: Scene, dead: Ledger, again: str) -> None:
+    claim, second = await overtaken(scene, dead)
+    await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
+    await scene.settle(second, Verdict.RETRY)
+    await scene.ledger.jobs.redeliver([claim.job_id])
+    (third,) = await scene.claim("i-1")
+    if again == "a release":
+        await scene.ledger.jobs.release([(third.job_id, third.integration_id, third.attempt)])
+    else:
+        await scene.settle(third, Verdict.RETRY if again == "a retry" else Verdict.LOST)
+    assert (await scene.state(claim.job_id))[0] is JobState.PENDING
+    (fourth,) = await scene.claim("i-1")
+    assert await scene.settle(fourth, Verdict.FAILED) == "settled"
+    assert await scene.state(claim.job_id) == (JobState.FAILED, "exhausted")
+
+
+async def overtaken(scene: Scene, dead: Ledger) -> tuple[Claim, Claim]:
+    """An attempt whose process was taken for dead, and the one that followed it."""
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
     await scene.settle(seized, Verdict.LOST)
     (again,) = await scene.claim("i-1")
-    assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
-    assert await scene.settle(again, Verdict.SUCCEEDED) == "stale"
-    assert [each.succeeded for each in await scene.ledger.logs.of_job(claim.job_id, 2)] == [True, True]
-    assert await scene.counter("succeeded") == 1
+    return claim, again
 
 
 @pytest.mark.parametrize("end", ["given back", "lost with its worker"])
@@ -209,11 +242,7 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
 ) -> None:
     """Attempt 2 was issued when attempt 1 turned out to have succeeded; then nobody reports attempt 2."""
     third = await scene.another()
-    claim = await claimed(scene, dead)
-    await scene.die(dead)
-    (seized,) = await scene.ledger.fleet.seize()
-    await scene.settle(seized, Verdict.LOST)
-    (again,) = await scene.claim("i-1")
+    claim, again = await overtaken(scene, dead)
     assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
 
     if end == "given back":
@@ -222,6 +251,7 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
         await scene.die(scene.ledger)
         for lost in await third.fleet.seize():
             await scene.settle(lost, Verdict.LOST, by=third)
+    assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
     attempts = (await scene.job(claim.job_id)).attempts
     assert [each.attempt for each in await scene.ledger.logs.of_job(claim.job_id, attempts)] == [
         *range(attempts, 0, -1)
@@ -230,11 +260,7 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
 
 @pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAILED, Verdict.INTERRUPTED])
 async def test_a_late_failure_does_not_end_a_job_that_goes_on(scene: Scene, dead: Ledger, verdict: Verdict) -> None:
-    claim = await claimed(scene, dead)
-    await scene.die(dead)
-    (seized,) = await scene.ledger.fleet.seize()
-    await scene.settle(seized, Verdict.LOST)
-    (again,) = await scene.claim("i-1")
+    claim, again = await overtaken(scene, dead)
     assert await scene.settle(claim, verdict, by=dead, rest=HOUR) == "stale"
     assert (await scene.state(claim.job_id))[0] is JobState.PENDING
     assert await scene.settle(again, Verdict.SUCCEEDED) == "settled"

@@ -1,10 +1,9 @@
 """Out of the inbox: jobs opened, or not."""
 
-from typing import Any
-
 import pytest
 
-from worker.events import Event, EventRules, parse_event
+from config.observable_events import load_catalogue
+from worker.events import Event, EventRules, Refusal, parse_event
 from worker.jobs import JobState, job_id
 from worker.ledger import Verdict
 from worker.ledger.intake import OBSERVE_TRIES, rejection
@@ -178,19 +177,20 @@ async def test_an_event_is_set_aside_after_five_failures_and_kept_to_be_looked_a
     done = []
     for _ in range(OBSERVE_TRIES):
         assert await scene.key("ZSCORE", "inbox", stored.ref)
-        done.append(await scene.ledger.intake.set_aside(stored, "could not be observed: ValueError: no", 5))
+        done.append(await scene.set_aside(stored, "could not be observed: ValueError: no"))
         # Each try waits its turn: a failure announces nothing.
         assert (await scene.ledger.fleet.sweep()).events == []
 
     assert done == [False] * (OBSERVE_TRIES - 1) + [True]
     (entry,) = await scene.ledger.intake.rejected(10)
-    assert (entry.reason, entry.at, entry.source) == ("could not be observed: ValueError: no", 5, "event e-1")
+    assert (entry.reason, entry.at) == ("could not be observed: ValueError: no", 5)
+    assert stored.ref in entry.source
     assert entry.given == stored.event.raw.decode()
     status = await scene.ledger.status.read()
     assert (status.inbox, status.counter("set_aside"), status.rejected) == (0, 1, 1)
     assert await scene.key("PTTL", f"event:{stored.ref}") > 0
     # Once more is no more.
-    assert not await scene.ledger.intake.set_aside(stored, "r", 5)
+    assert not await scene.set_aside(stored)
     assert await scene.counter("set_aside") == 1
 
 
@@ -199,7 +199,7 @@ async def test_an_event_that_is_set_aside_half_opened_lives_as_long_as_its_jobs(
     (stored,) = await scene.publish("e-1")
     await scene.open([stored], "i-1", last=False)
     for _ in range(OBSERVE_TRIES):
-        await scene.ledger.intake.set_aside(stored, "r", 5)
+        await scene.set_aside(stored)
     assert await scene.key("PTTL", f"event:{stored.ref}") == -1
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.SUCCEEDED)
@@ -217,7 +217,7 @@ async def test_the_rejected_list_is_bounded_and_has_the_newest_first(scene: Scen
 
     (stored,) = await scene.publish("e-1")
     for _ in range(OBSERVE_TRIES):
-        await small.intake.set_aside(stored, "set aside", 5)
+        await scene.set_aside(stored, "set aside", by=small)
     assert [each.reason for each in await small.intake.rejected(100)] == ["set aside", "reason 4", "reason 3"]
 
 
@@ -227,30 +227,9 @@ async def test_of_what_was_rejected_only_the_beginning_is_kept(scene: Scene) -> 
     assert len(entry.given) == 16 * 1024
 
 
-class _AnyKey:
-    def problem(self, key: str, level: str) -> str | None:
-        return None
-
-
-def _nested(depth: int) -> bytes:
-    return b'{"type":"order.paid","data":{"x":' + b"[" * depth + b"]" * depth + b"}}"
-
-
-def _deepest_accepted() -> Event:
-    """The event of the deepest nesting that a producer on a shallow stack gets accepted."""
-    rules: Any = EventRules(_AnyKey())  # type: ignore[arg-type]  # what is asked of a catalogue
-    low, high = 1, 100_000
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if isinstance(parse_event(_nested(middle), rules), Event) else (low, middle)
-    found = parse_event(_nested(low), rules)
-    assert isinstance(found, Event)
-    return found
-
-
 async def test_what_was_accepted_can_be_loaded_by_a_worker_that_is_deeper_in_its_own_calls(scene: Scene) -> None:
     """Otherwise one such event would stop the observation of all that are loaded with it, again and again."""
-    deep = _deepest_accepted()
+    deep = deepest_accepted()
     await scene.ledger.intake.accept([an_event("neighbour"), deep])
 
     async def load(frames: int) -> list[str]:
@@ -260,6 +239,30 @@ async def test_what_was_accepted_can_be_loaded_by_a_worker_that_is_deeper_in_its
         return [each.ref for each in loaded.events]
 
     assert await load(100) == [an_event("neighbour").ref, deep.ref]
+
+
+def deepest_accepted() -> Event:
+    """The event of the deepest nesting that a producer on a shallow stack gets accepted."""
+    rules = EventRules(load_catalogue())
+
+    def parsed(depth: int) -> Event | Refusal:
+        return parse_event(b'{"type":"order.paid","data":{"x":' + b"[" * depth + b"]" * depth + b"}}", rules)
+
+    low, high = 1, 100_000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if isinstance(parsed(middle), Event) else (low, middle)
+    found = parsed(low)
+    assert isinstance(found, Event)
+    return found
+
+
+async def test_an_event_that_cannot_be_read_is_told_apart_from_its_neighbours(scene: Scene) -> None:
+    good, bad = await scene.publish("good", "bad")
+    await scene.key("HSET", f"event:{bad.ref}", "raw", "{broken")
+    loaded = await scene.ledger.intake.load([bad.ref, good.ref])
+    assert loaded.events == (good,)
+    assert loaded.unreadable == ((bad.ref, b"{broken"),)
 
 
 @pytest.mark.parametrize("room", [0, 5])

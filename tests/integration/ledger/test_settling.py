@@ -250,7 +250,7 @@ async def test_redelivery_reopens_an_ended_job_in_a_new_epoch(scene: Scene) -> N
     # Attempts go on counting; the schedule starts anew.
     assert (again.attempt, again.base, again.epoch, again.lost) == (3, 2, 1, 0)
     assert await scene.settle(again, Verdict.SUCCEEDED) == "settled"
-    assert (await scene.counter("reopened"), await scene.counter("succeeded"), await scene.counter("failed")) == (1,) * 3
+    assert [await scene.counter(name) for name in ("reopened", "succeeded", "failed")] == [1, 1, 1]
 
 
 async def test_a_success_of_an_earlier_epoch_does_not_end_a_reopened_job(scene: Scene) -> None:

@@ -1,7 +1,6 @@
 """The demo's stage: a store, a worker process and a receiver, each the real one, and gone when the demo is over."""
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
@@ -11,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from cryptography.fernet import Fernet
 
-from config.settings import Settings
+from config.settings import Settings, process_environment
 from worker.cli.demo.receiver import Receiver, receiving
 from worker.cli.session import read_settings
 from worker.cli.supervision import STOP_GRACE_SECONDS, Child, start_child, store_running
@@ -47,7 +46,7 @@ async def staged() -> AsyncIterator[Stage]:
     """Everything running, in a temporary data folder; whatever ends the block, nothing is left behind."""
     with TemporaryDirectory(prefix="edw-demo-") as name:
         folder = Path(name)
-        set_apart(os.environ, folder)
+        set_apart(process_environment(), folder)
         settings = read_settings()
         log = folder / "worker.log"
         async with store_running(EmbeddedStore(folder)), receiving() as receiver:

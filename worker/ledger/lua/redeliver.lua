@@ -12,7 +12,7 @@ for i, job in ipairs(A.jobs) do
     redis.call('HSET', key, 'state', 'pending', 'reason', '', 'base', j[4], 'lost', 0, 'owner', '',
       'deadline', NOW + A.deadline)
     redis.call('HINCRBY', key, 'epoch', 1)
-    redis.call('HDEL', key, 'ended_at')
+    redis.call('HDEL', key, 'ended_at', 'done')
     redis.call('PERSIST', key)
     redis.call('HINCRBY', event, 'open', 1)
     redis.call('PERSIST', event)
