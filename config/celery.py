@@ -1,8 +1,4 @@
-"""What Celery is told. Its messages are wake-ups: they may be lost, doubled or late, and nothing that is owed is.
-
-Two switches of Celery's are no settings: `edw worker` adds `--without-gossip --without-mingle` to the command, because
-our workers have nothing to tell each other. Without them a worker works the same, and says a little more to the broker.
-"""
+"""What Celery is told. Its messages are wake-ups: they may be lost, doubled or late, and nothing that is owed is."""
 
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit

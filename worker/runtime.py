@@ -193,8 +193,8 @@ def _relax_collector() -> None:
     """Makes the cyclic collector look less often.
 
     Hundreds of attempts in flight are tens of thousands of young objects, which live for milliseconds and hardly ever
-    form a cycle. With its defaults the cyclic collector walks them, and everything imported, again and again: a quarter of the
-    processor time of a delivery.
+    form a cycle. With its defaults the collector walks them, and everything that is imported, again and again: a fifth
+    of the processor time of a delivery.
     """
     gc.collect()
     gc.freeze()

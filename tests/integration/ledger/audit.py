@@ -38,7 +38,7 @@ class Books:
     async def read(cls, ledger: Ledger) -> "Books":
         """Everything that the ledger has."""
         client, prefix = ledger.store.client, ledger.store.prefix
-        names = [bytes(name).decode() for name in await client.keys(f"{prefix}*")]
+        names = [name.decode() for name in await client.execute_command("KEYS", f"{prefix}*")]
         pipe = client.pipeline(transaction=False)
         for name in names:
             pipe.type(name)
