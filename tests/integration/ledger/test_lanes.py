@@ -2,6 +2,7 @@
 
 from worker.jobs import JobState
 from worker.ledger import Verdict
+from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 from .scene import HOUR, Scene, an_integration, settlement
 
@@ -177,18 +178,21 @@ async def test_a_sweep_of_an_empty_ledger_finds_nothing_and_waits_for_nothing(sc
     assert (found.events, found.lanes, found.wait) == ([], [], -1)
 
 
-async def test_the_sweep_announces_the_lane_that_has_waited_longest_first_and_a_message_full_at_most(
+async def test_a_sweep_announces_the_lanes_that_have_waited_longest_and_not_more_than_a_call_may_touch(
     scene: Scene,
 ) -> None:
-    lanes = [f"i-{n}" for n in range(205)]
+    lanes = [f"i-{n}" for n in range(MAX_JOBS_PER_CALL + 5)]
     await scene.register(*lanes)
     (stored,) = await scene.publish("e-1")
-    await scene.open([stored], *lanes[:200], last=False)
-    await scene.open([stored], *lanes[200:])
+    await scene.open([stored], *lanes[5:], last=False)
+    await scene.open([stored], *lanes[:5])
     for age, lane in enumerate(lanes):
         await scene.key("ZADD", "lanes", age + 1, lane)
-    assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == lanes[:200]
-    assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == lanes[200:]
+    announced: list[str] = []
+    while found := (await scene.ledger.fleet.sweep()).lanes:
+        assert 5 < len(found) <= MAX_JOBS_PER_CALL or len(announced) + len(found) == len(lanes)
+        announced += [each.id for each in found]
+    assert announced == lanes
 
 
 async def test_a_lane_at_its_cap_is_looked_at_again_even_if_no_settlement_says_so(scene: Scene) -> None:

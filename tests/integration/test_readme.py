@@ -1,0 +1,140 @@
+"""What the README says is what happens: every command and every snippet in it is run."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+from celery import Celery
+
+from config.celery import broker_url_for
+from tests.counterparts.store import StoreServer
+from worker.embedded import running
+
+ROOT = Path(__file__).parents[2]
+#: Run by .ci/run or, as a target of its own, by hand.
+MAKE = {"make demo", "make test", "make check", "make bench"}
+PATIENCE = 60.0
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Every command line, without its comment."""
+    lines = "".join(blocks("sh")).splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.strip()]
+
+
+def command(start: str) -> str:
+    """The one command that starts so."""
+    (found,) = (line for line in commands() if line.startswith(start))
+    return found
+
+
+def shell(line: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Runs a line of the README as a newcomer's shell would, but with the Python that runs the tests."""
+    line = line.replace(".venv/bin/python", sys.executable).replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    return subprocess.run(
+        ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+def until(condition: object, what: str) -> None:
+    end = monotonic() + PATIENCE
+    while not condition():  # type: ignore[operator]
+        assert monotonic() < end, what
+        sleep(0.05)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "EDW_DATA_DIR": str(tmp_path / "data"), "EDW_METRICS_PORT": "0"}
+
+
+@pytest.fixture
+def dev(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    words = [str(Path(sys.executable).parent / "edw"), "dev"]
+    assert command(".venv/bin/edw dev")
+    with (tmp_path / "dev.log").open("wb") as output:
+        process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        until(lambda: running(Path(environment["EDW_DATA_DIR"])), "the store of edw dev starts")
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    named = {line for line in commands() if line.startswith("make ")}
+    assert named == MAKE
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert all(line in listed for line in named)
+
+
+def test_a_newcomers_first_session(dev: "subprocess.Popen[bytes]", environment: dict[str, str]) -> None:
+    created = shell(command(".venv/bin/edw integrations create"), environment)
+    emitted = shell(command(".venv/bin/edw emit"), environment)
+    assert (created.returncode, emitted.returncode) == (0, 0), created.stderr + emitted.stderr
+    until(lambda: "refused" in shell(command(".venv/bin/edw logs"), environment).stdout, "the refusal is in the logs")
+    status = shell(command(".venv/bin/edw status"), environment)
+    assert status.returncode == 0
+    assert "ok" in status.stdout
+    assert dev.poll() is None
+
+
+def test_a_fleet_on_a_redis_of_its_own(store: StoreServer, environment: dict[str, str]) -> None:
+    redis_url, keys, worker = (
+        command(start) for start in ("export EDW_REDIS_URL", "export EDW_SECRETS_KEYS", ".venv/bin/edw worker")
+    )
+    script = "\n".join([redis_url.split("=")[0] + f"={store.url}", keys, f"exec {worker}"])
+    script = script.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    process = subprocess.Popen(["bash", "-c", script], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    ready = 0
+    for line in process.stderr:
+        ready += "worker ready" in line
+        if ready == 2:
+            break
+    process.send_signal(signal.SIGTERM)
+    process.stderr.read()
+    process.stderr.close()
+    assert process.wait(PATIENCE) == 0
+
+
+def test_the_snippets_for_producers_run(
+    store: StoreServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher, foreign = blocks("python")
+    monkeypatch.setenv("EDW_REDIS_URL", store.url)
+    exec(compile(textwrap.dedent(publisher), "README.md", "exec"), {})
+    app = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
+    exec(compile(textwrap.dedent(foreign), "README.md", "exec"), {"app": app})
+    app.close()
+
+
+def test_the_store_of_deploy_is_what_the_ledger_asks_for(environment: dict[str, str], tmp_path: Path) -> None:
+    from worker.embedded import server_binary
+
+    words = [server_binary(), str(ROOT / "deploy" / "redis.conf"), "--port", "0", "--dir", str(tmp_path)]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    said = ""
+    for line in server.stdout:
+        said += line
+        if "Ready to accept" in line or "running in standalone mode but without listening" in line.lower():
+            break
+    server.terminate()
+    server.stdout.read()
+    server.stdout.close()
+    assert server.wait(PATIENCE) == 0, said
+    assert "FATAL" not in said

@@ -1,0 +1,229 @@
+"""What the orchestrator does when something that must not happen happens. The ledger beside it is a fake."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from pydantic import BaseModel
+
+from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, Outcome
+from worker.attempts import Attempt, Interrupted
+from worker.backoff import RetryPolicy
+from worker.delivery import LOSSES_BEFORE_ALONE, Deliveries
+from worker.directory import NoTarget, Target
+from worker.events import Event, Scope
+from worker.ledger import Claim, LedgerUnavailable, Settlement, StoredEvent, Verdict
+
+EVENT = StoredEvent("ref", Event("e-1", "order.paid", Scope("o", "s"), b"{}", b"{}", None, None, None), 0)
+
+
+def claim(name: str, **changes: int) -> Claim:
+    return Claim(name, f"lane-{name}", 1, "o/s", "ref", 1, event=EVENT, **changes)
+
+
+class NoConfiguration(BaseModel):
+    """The fake deliverer needs none."""
+
+
+@dataclass
+class Lanes:
+    """Jobs of a ledger, with the faults that a test wants."""
+
+    owed: list[Claim] = field(default_factory=list)
+    settled: dict[str, Settlement] = field(default_factory=dict)
+    released: list[str] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
+    poison: str = ""
+
+    async def claim(self, lanes: Sequence[str], room: int) -> tuple[list[Claim], list[str]]:
+        if self.faults:
+            raise self.faults.pop()
+        taken = [each for each in self.owed if each.integration_id in lanes][:room]
+        self.owed = [each for each in self.owed if each not in taken]
+        return taken, [each.integration_id for each in self.owed if each.integration_id in lanes]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> tuple[list[str], list[str]]:
+        if self.faults:
+            raise self.faults.pop()
+        if any(each.job_id == self.poison for each in settlements):
+            raise ValueError("a script's bug")
+        self.settled |= {each.job_id: each for each in settlements}
+        return ["settled"] * len(settlements), []
+
+    async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
+        self.released += [job for job, _, _ in claims]
+        return len(claims)
+
+
+@dataclass
+class Receiver:
+    """A deliverer whose answer is the test's."""
+
+    answer: Callable[[Delivery], Awaitable[Outcome]]
+
+    integration_type = "fake"
+    configuration_model = BaseModel
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        return await self.answer(delivery)
+
+
+class Targets:
+    def __init__(self, deliverer: Deliverer) -> None:
+        self.target = Target(IntegrationRef("i", "fake", "n", ""), deliverer, NoConfiguration())
+
+    def known_target(self, claim: Claim) -> Target | NoTarget | None:
+        return self.target
+
+    async def load_target(self, claim: Claim) -> Target | NoTarget:
+        return self.target
+
+
+class Registry:
+    async def disable(self, integration_id: str, reason: str) -> None: ...
+
+
+@dataclass
+class House:
+    lanes: Lanes
+    reported: list[Attempt]
+    receiver: Receiver
+    deliveries: Deliveries
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110  (what is waited for tells nobody)
+                await asyncio.sleep(0.005)
+
+
+async def delivered(_: Delivery) -> Outcome:
+    return Delivered(200, "ok")
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    lanes, reported, receiver = Lanes(), list[Attempt](), Receiver(delivered)
+    deliveries = Deliveries(
+        lanes,
+        Registry(),
+        Targets(receiver),  # type: ignore[arg-type]  # its constructor takes an answer in place of options
+        RetryPolicy((1.0, 2.0)),
+        lambda attempt, result: reported.append(attempt),
+        max_in_flight=10,
+        timeout=1.0,
+    )
+    deliveries.open()
+    yield House(lanes, reported, receiver, deliveries)
+    await deliveries.drain(0.0)
+
+
+async def test_a_deliverer_that_raises_costs_an_attempt_and_not_the_worker(house: House) -> None:
+    async def broken(_: Delivery) -> Outcome:
+        raise RuntimeError("a bug of a plug-in")
+
+    house.receiver.answer = broken
+    house.deliveries.start([claim("a")])
+    await house.until(lambda: house.lanes.settled)
+    assert house.lanes.settled["a"].verdict is Verdict.RETRY
+    assert "RuntimeError" in house.lanes.settled["a"].log
+    assert "a bug of a plug-in" not in house.lanes.settled["a"].log
+
+
+async def test_an_outcome_that_cannot_be_written_holds_up_no_other(house: House) -> None:
+    house.lanes.poison = "b"
+    house.deliveries.start([claim("a"), claim("b"), claim("c")])
+    await house.until(lambda: house.deliveries.in_flight == 0)
+    assert set(house.lanes.settled) == {"a", "c"}
+
+
+async def test_outcomes_are_kept_while_the_ledger_is_away(house: House) -> None:
+    house.lanes.faults = [LedgerUnavailable("away"), LedgerUnavailable("away")]
+    house.deliveries.start([claim("a")])
+    await house.until(lambda: house.lanes.settled)
+    assert house.deliveries.in_flight == 0
+
+
+async def test_claiming_survives_a_bug_and_goes_on_with_the_next_lane(house: House) -> None:
+    house.lanes.owed = [claim("a"), claim("b")]
+    house.lanes.faults = [ValueError("a bug")]
+    house.deliveries.serve(["lane-a"])
+    await house.until(lambda: not house.lanes.faults)
+    house.deliveries.serve(["lane-b"])
+    await house.until(lambda: "b" in house.lanes.settled)
+
+
+async def test_no_more_is_claimed_than_can_be_started(house: House) -> None:
+    gate = asyncio.Event()
+    most = 0
+
+    async def wait(_: Delivery) -> Outcome:
+        nonlocal most
+        most = max(most, house.deliveries.in_flight)
+        await gate.wait()
+        return Delivered(200, "")
+
+    house.receiver.answer = wait
+    house.lanes.owed = [claim(f"j{n}") for n in range(40)]
+    house.deliveries.serve([each.integration_id for each in house.lanes.owed])
+    await house.until(lambda: house.deliveries.in_flight == 10)
+    gate.set()
+    await house.until(lambda: len(house.lanes.settled) == 40)
+    assert most <= 10
+
+
+async def test_a_job_that_was_lost_three_times_runs_with_nothing_beside_it(house: House) -> None:
+    beside: dict[str, int] = {}
+    gate = asyncio.Event()
+
+    async def watch(delivery: Delivery) -> Outcome:
+        beside[delivery.job_id] = house.deliveries.in_flight
+        if delivery.job_id != "poison":
+            await gate.wait()
+        return Delivered(200, "")
+
+    house.receiver.answer = watch
+    house.deliveries.start([claim("a"), claim("poison", lost=LOSSES_BEFORE_ALONE), claim("b")])
+    await house.until(lambda: {"a", "b"} <= set(beside))
+    assert house.deliveries.room == 0
+    assert "poison" not in beside
+    gate.set()
+    await house.until(lambda: len(house.lanes.settled) == 3)
+    assert beside["poison"] == 1
+    assert house.deliveries.room == 10
+
+
+async def test_a_deliverer_that_keeps_no_deadline_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.delivery.DEADLINE_GRACE_SECONDS", -1.0)
+
+    async def never(_: Delivery) -> Outcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    house.receiver.answer = never
+    house.deliveries.start([claim("a")])
+    await asyncio.sleep(0)
+    house.deliveries.cut_off_overdue()
+    await house.until(lambda: house.lanes.settled)
+    assert "did not keep its deadline" in house.lanes.settled["a"].log
+
+
+async def test_a_drain_interrupts_what_has_begun_and_gives_back_what_has_not(house: House) -> None:
+    async def never(_: Delivery) -> Outcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    house.receiver.answer = never
+    house.deliveries.start([claim("begun")])
+    await house.until(lambda: house.deliveries.in_flight == 1)
+    await asyncio.sleep(0)
+    house.deliveries.start([claim("waits", lost=LOSSES_BEFORE_ALONE)])
+    await asyncio.sleep(0)
+    await house.deliveries.drain(0.01)
+    assert house.lanes.released == ["waits"]
+    assert [type(each.outcome) for each in house.reported] == [Interrupted]
+    assert house.lanes.settled["begun"].delay == 0.0
