@@ -165,7 +165,7 @@ def _encode(given: Mapping[str, Any]) -> bytes | Refusal:
     if not isinstance(given, Mapping):
         return Refusal("", f"expected a JSON object, got {_word(type(given).__name__)}")
     try:
-        return msgspec.json.encode(given)
+        return msgspec.json.encode(dict(given))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Refusal("", f"cannot be written as JSON: {error}")
 

@@ -58,5 +58,5 @@ class SecretsBox:
             raise SecretsError("EDW_SECRETS_KEYS is not set, so the secrets in the ledger cannot be read")
         try:
             return self._fernet.decrypt(value.removeprefix(_PREFIX)).decode()
-        except InvalidToken:
+        except (InvalidToken, ValueError):
             raise SecretsError("none of the keys in EDW_SECRETS_KEYS opens a secret in the ledger") from None

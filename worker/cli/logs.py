@@ -166,13 +166,13 @@ def _say(log: IntegrationLog) -> None:
 
 
 def _listing(logs: Iterable[IntegrationLog]) -> Table:
-    listing = table(
-        "created", "event", "try", "code", "took", "job", "outcome", right=["try"], whole=["created", "took", "job"]
-    )
+    listing = table("created", "try", "code", "took", "outcome", right=["try"], whole=["created", "took"])
     for log in logs:
+        outcome = verdict(log.succeeded, "delivered", one_line(log.error_detail, 200))
+        # What went wrong is what people look for: it gets the room, and the ids stand below it.
+        about = Text(f"\n{log.event_type}  job {log.job_id}", "dim")
         listing.add_row(
-            *cells(rfc3339(log.created_at), log.event_type, log.attempt, log.status_code, _took(log), log.job_id),
-            verdict(log.succeeded, "delivered", one_line(log.error_detail, 200)),
+            *cells(rfc3339(log.created_at), log.attempt, log.status_code, _took(log)), outcome.append_text(about)
         )
     return listing
 

@@ -4,7 +4,7 @@ from worker.jobs import JobState
 from worker.ledger import Verdict
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
-from .scene import HOUR, Scene, an_integration, settlement
+from .scene import HOUR, Scene, an_event, an_integration, settlement
 
 
 async def lane_status(scene: Scene, lane: str) -> tuple[int, int, bool]:
@@ -29,6 +29,15 @@ async def test_nothing_is_claimed_before_it_is_due(scene: Scene) -> None:
     job = await scene.job(claim.job_id)
     assert job.due_at is not None
     assert abs(job.due_at - job.opened_at - HOUR * 1000) < 60_000
+
+
+async def test_a_due_entry_whose_job_is_over_is_dropped_and_not_carried_out(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1")
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.SUCCEEDED)
+    await scene.key("ZADD", "lane:i-1:due", 1, claim.job_id, 1, "no-such-job")
+    assert await scene.claim("i-1") == []
 
 
 async def test_a_lanes_cap_holds_across_all_processes(scene: Scene) -> None:
@@ -162,7 +171,8 @@ async def test_a_lane_that_was_announced_in_vain_is_announced_again_ever_less_of
 
 
 async def test_events_are_announced_like_lanes_once_their_grace_is_over(scene: Scene) -> None:
-    (stored,) = await scene.publish("e-1")
+    stored = an_event()
+    await scene.ledger.intake.accept([stored])
     # Its producer's own wake-up comes first.
     found = await scene.ledger.fleet.sweep()
     assert found.events == []

@@ -68,6 +68,14 @@ async def test_the_attempt_of_a_dead_process_passes_to_another_which_settles_it_
     assert await scene.counter("lost") == 1
 
 
+async def test_what_is_seized_has_the_revision_that_its_integration_has_now(scene: Scene, dead: Ledger) -> None:
+    await claimed(scene, dead)
+    await scene.ledger.registry.disable("i-1", "gone")
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    assert seized.revision == 2
+
+
 async def test_only_one_process_gets_what_the_dead_one_left(scene: Scene, dead: Ledger) -> None:
     third = await scene.another()
     await scene.register("i-1")

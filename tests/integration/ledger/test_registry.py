@@ -13,7 +13,7 @@ from worker.ledger.policy import JOBS_PER_CALL
 from worker.ledger.registry import RevisionConflict
 from worker.matching import Snapshot
 
-from .scene import SCOPE, Scene, an_integration
+from .scene import SCOPE, Scene, an_event, an_integration
 
 
 async def snapshot(ledger: Ledger) -> Snapshot:
@@ -87,9 +87,26 @@ async def test_a_snapshot_learns_of_every_kind_of_change(scene: Scene) -> None:
     assert await registry.refresh(refreshed) is refreshed
 
 
-async def test_events_carry_the_version_that_a_snapshot_must_have(scene: Scene) -> None:
-    from .scene import an_event
+@pytest.mark.parametrize("change", ["put", "disabled by a person", "disabled by the worker", "deleted"])
+async def test_a_snapshot_learns_of_a_change_that_is_the_only_one(scene: Scene, change: str) -> None:
+    registry = scene.ledger.registry
+    await scene.register("i-1")
+    old = await snapshot(scene.ledger)
+    match change:
+        case "put":
+            await registry.put(an_integration(observes=("order.created",)))
+        case "disabled by a person":
+            await registry.put(an_integration(enabled=False))
+        case "disabled by the worker":
+            await registry.disable("i-1", "410")
+        case _:
+            await registry.delete("i-1")
+    refreshed = await registry.refresh(old)
+    assert refreshed.version > old.version
+    assert refreshed.matching("order.paid") == ()
 
+
+async def test_events_carry_the_version_that_a_snapshot_must_have(scene: Scene) -> None:
     await scene.register("i-1")
     await scene.ledger.intake.accept([an_event()])
     loaded = await scene.ledger.intake.load([an_event().ref])
@@ -188,7 +205,8 @@ async def test_a_listing_has_a_scopes_integrations_the_newest_first(scene: Scene
     assert ids(await scene.ledger.registry.listing(SCOPE, 0, 10)) == ["i-3", "i-2", "i-1"]
     assert ids(await scene.ledger.registry.listing(SCOPE, 1, 1)) == ["i-2"]
     await scene.ledger.registry.delete("i-2")
-    assert ids(await scene.ledger.registry.listing(SCOPE, 0, 10)) == ["i-3", "i-1"]
+    # What is gone takes no place on a page.
+    assert ids(await scene.ledger.registry.listing(SCOPE, 0, 2)) == ["i-3", "i-1"]
 
 
 async def test_what_a_deleted_integration_owes_is_cancelled_chunk_by_chunk(scene: Scene) -> None:

@@ -6,6 +6,7 @@ import pytest
 from worker.events import Scope
 from worker.jobs import JobState
 from worker.ledger import Claim, Verdict
+from worker.ledger.policy import JOBS_PER_CALL
 
 from .scene import HOUR, SCOPE, Scene, an_integration, settlement
 
@@ -197,6 +198,15 @@ async def test_a_job_past_its_deadline_fails_whatever_held_it(scene: Scene) -> N
     assert await scene.ledger.fleet.expire() == 1
     assert await scene.state(job) == (JobState.FAILED, "deadline")
     assert await scene.ledger.fleet.expire() == 0
+
+
+async def test_jobs_past_their_deadline_end_a_call_full_at_a_time(scene: Scene) -> None:
+    await scene.register("i-1")
+    count = JOBS_PER_CALL * 2 + 5
+    for job in await scene.owe("i-1", *(f"e-{n}" for n in range(count))):
+        await scene.overdue(job)
+    ended = [await scene.ledger.fleet.expire() for _ in range(4)]
+    assert ended == [JOBS_PER_CALL, JOBS_PER_CALL, 5, 0]
 
 
 async def test_a_job_in_flight_at_its_deadline_may_still_succeed(scene: Scene) -> None:
