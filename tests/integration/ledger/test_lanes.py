@@ -123,6 +123,15 @@ async def test_a_lane_rests_as_long_as_its_receiver_asked_for(scene: Scene) -> N
     assert (await scene.books()).pending == owed
 
 
+async def test_a_rest_brings_no_lane_back_that_is_gone(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1")
+    (claim,) = await scene.claim("i-1")
+    await scene.key("DEL", "lane:i-1")
+    await scene.settle(claim, Verdict.RETRY, rest=HOUR)
+    assert "lane:i-1" not in (await scene.books()).hashes
+
+
 async def test_a_shorter_rest_does_not_end_a_longer_one(scene: Scene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1", "e-2")
@@ -181,6 +190,25 @@ async def test_events_are_announced_like_lanes_once_their_grace_is_over(scene: S
         await scene.key("ZADD", "inbox", 1, stored.ref)
         assert [(each.id, each.tries) for each in (await scene.ledger.fleet.sweep()).events] == [(stored.ref, tries)]
         assert (await scene.ledger.fleet.sweep()).events == []
+
+
+async def test_a_sweep_says_when_the_next_thing_is_due_event_or_lane(scene: Scene) -> None:
+    patient = await scene.another(announce=100_000)
+    await patient.intake.accept([an_event("e-1")])
+    assert 10_000 < (await scene.ledger.fleet.sweep()).wait <= 100_000
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-2")
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.RETRY, delay=10)
+    assert (await scene.ledger.fleet.sweep()).wait <= 10_000
+
+
+async def test_announcing_an_event_that_is_gone_brings_nothing_back(scene: Scene) -> None:
+    (stored,) = await scene.publish("e-1")
+    await scene.key("DEL", f"event:{stored.ref}")
+    await scene.key("ZADD", "inbox", 1, stored.ref)
+    assert [each.id for each in (await scene.ledger.fleet.sweep()).events] == [stored.ref]
+    assert f"event:{stored.ref}" not in (await scene.books()).hashes
 
 
 async def test_a_sweep_of_an_empty_ledger_finds_nothing_and_waits_for_nothing(scene: Scene) -> None:

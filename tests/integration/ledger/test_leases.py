@@ -177,6 +177,20 @@ async def test_that_an_attempt_was_lost_does_not_overwrite_what_is_known_of_it(s
     assert again.attempt == 2
 
 
+async def test_a_reaper_that_was_taken_for_dead_writes_nothing_of_what_another_reaps(
+    scene: Scene, dead: Ledger
+) -> None:
+    reaper = await scene.another()
+    claim = await claimed(scene, dead)
+    await scene.die(dead)
+    (seized,) = await reaper.fleet.seize()
+    await scene.die(reaper)
+    (again,) = await scene.ledger.fleet.seize()
+    assert await scene.settle(seized, Verdict.LOST, by=reaper) == "stale"
+    assert await scene.ledger.logs.of_job(claim.job_id, 1) == []
+    assert await scene.settle(again, Verdict.LOST) == "settled"
+
+
 async def test_a_late_success_ends_a_job_that_waits_for_its_next_attempt(scene: Scene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)

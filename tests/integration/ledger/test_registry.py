@@ -248,6 +248,16 @@ async def test_what_a_deleted_integration_has_in_flight_may_end_and_is_not_tried
     assert "lane:i-1" not in (await scene.books()).hashes
 
 
+async def test_an_integration_that_is_created_again_remembers_its_new_jobs_for_good(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1")
+    await scene.ledger.registry.delete("i-1")
+    assert await scene.ledger.fleet.expire() == 1
+    assert await scene.key("PTTL", "jobs:i-1") > 0
+    await scene.register("i-1")
+    assert await scene.key("PTTL", "jobs:i-1") == -1
+
+
 async def test_an_integration_that_is_created_again_under_its_old_id_is_a_living_one(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
