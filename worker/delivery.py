@@ -1,7 +1,6 @@
-"""Jobs into outcomes: claims from lanes, carries out, decides, settles. The orchestrator of everything in flight."""
+"""Jobs into outcomes: claims from lanes, carries out, decides. The orchestrator of everything in flight."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,17 +15,14 @@ from worker.attempts import Attempt, Interrupted, Lost
 from worker.backoff import Decision, Fail, Retry, RetryPolicy
 from worker.directory import NoTarget, Target
 from worker.ending import end
-from worker.ledger import Claim, LedgerError, Settlement
+from worker.ledger import Claim, LedgerError
 from worker.ledger.policy import JOBS_PER_CALL
+from worker.settling import LEDGER_RETRY_SECONDS, Books, Registry, Settler
 
 _log = structlog.get_logger("edw.delivery")
 
 #: Lanes that one claim asks for.
 LANES_PER_CLAIM = 50
-#: While the ledger does not answer it is asked again after this many seconds.
-LEDGER_RETRY_SECONDS = 0.5
-#: While much is in flight, outcomes wait so long for company: fewer, larger calls (seconds).
-LINGER_SECONDS = 0.003
 #: A job that was lost with its worker so often is run with nothing beside it.
 LOSSES_BEFORE_ALONE = 3
 #: A deliverer that holds on to an attempt for its deadline and this many seconds more is cut off.
@@ -35,11 +31,10 @@ DEADLINE_GRACE_SECONDS = 5.0
 SETTLE_ON_STOP_SECONDS = 5.0
 
 
-class Lanes(Protocol):
+class Lanes(Books, Protocol):
     """What is asked of the ledger's jobs."""
 
     async def claim(self, lanes: Sequence[str], room: int) -> tuple[list[Claim], list[str]]: ...
-    async def settle(self, settlements: Sequence[Settlement]) -> tuple[list[str], list[str]]: ...
     async def release(self, claims: Sequence[tuple[str, str, int]]) -> int: ...
 
 
@@ -48,12 +43,6 @@ class Targets(Protocol):
 
     def known_target(self, claim: Claim) -> Target | NoTarget | None: ...
     async def load_target(self, claim: Claim) -> Target | NoTarget: ...
-
-
-class Registry(Protocol):
-    """What is asked of the ledger's registry."""
-
-    async def disable(self, integration_id: str, reason: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -79,10 +68,9 @@ class Deliveries:
         timeout: float,
     ) -> None:
         self._lanes = lanes
-        self._registry = registry
+        self._settler = Settler(lanes, registry, report, self._settled)
         self._targets = targets
         self._policy = policy
-        self._report = report
         self._max_in_flight = max_in_flight
         self._timeout = timeout
         # Jitter is no secret.
@@ -91,9 +79,7 @@ class Deliveries:
         self._reserved = 0
         self._lonely = 0
         self._wanted: dict[str, None] = {}
-        self._over: deque[Attempt] = deque()
         self._stirred = asyncio.Event()
-        self._ended = asyncio.Event()
         self._landed = asyncio.Event()
         self._alone = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
@@ -101,7 +87,10 @@ class Deliveries:
 
     def open(self) -> None:
         """Starts claiming and settling, on the running loop."""
-        self._loops = [asyncio.create_task(self._claim_for_ever()), asyncio.create_task(self._settle_for_ever())]
+        self._loops = [
+            asyncio.create_task(self._claim_for_ever()),
+            asyncio.create_task(self._settler.settle_for_ever(lambda: self.in_flight)),
+        ]
 
     @property
     def in_flight(self) -> int:
@@ -154,8 +143,7 @@ class Deliveries:
         for claim in claims:
             self._flights[claim.job_id] = _Flight(claim, started=0.0)
             decision = self._policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
-            self._over.append(Attempt(claim, "", Lost(), decision, 0.0))
-        self._ended.set()
+            self._settler.add(Attempt(claim, "", Lost(), decision, 0.0))
 
     def cut_off_overdue(self) -> None:
         """Ends attempts whose deliverer does not keep its own deadline."""
@@ -181,7 +169,7 @@ class Deliveries:
                 await asyncio.wait(late, timeout=SETTLE_ON_STOP_SECONDS)
         try:
             async with asyncio.timeout(SETTLE_ON_STOP_SECONDS):
-                while self._over or self._flights:
+                while self._flights:
                     self._landed.clear()
                     await self._landed.wait()
         except TimeoutError:
@@ -218,8 +206,7 @@ class Deliveries:
             outcome = Unreachable(f"internal error of the deliverer: {type(error).__name__}")
         decision = self._decide(claim, outcome)
         kind = target.ref.integration_type if isinstance(target, Target) else target.integration_type if target else ""
-        self._over.append(Attempt(claim, kind, outcome, decision, perf_counter() - began))
-        self._ended.set()
+        self._settler.add(Attempt(claim, kind, outcome, decision, perf_counter() - began))
 
     def _decide(self, claim: Claim, outcome: Outcome | Interrupted) -> Decision:
         if isinstance(outcome, Interrupted):
@@ -258,6 +245,10 @@ class Deliveries:
             _log.warning("not given back", job=claim.job_id, why=str(error))
         self._land([claim.job_id])
 
+    def _settled(self, job_ids: Iterable[str], lanes: Iterable[str]) -> None:
+        self._land(job_ids)
+        self.serve(lanes)
+
     def _land(self, job_ids: Iterable[str]) -> None:
         for job in job_ids:
             self._flights.pop(job, None)
@@ -285,42 +276,6 @@ class Deliveries:
             except Exception:  # noqa: BLE001  (a bug; the sweeps announce these lanes again, and others go on)
                 _log.exception("cannot claim", lanes=lanes)
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
-
-    async def _settle_for_ever(self) -> None:
-        size = JOBS_PER_CALL
-        while True:
-            if not self._over:
-                self._ended.clear()
-                await self._ended.wait()
-            if len(self._over) < min(JOBS_PER_CALL, len(self._flights) // 2):
-                await asyncio.sleep(LINGER_SECONDS)
-            batch = [self._over[index] for index in range(min(size, len(self._over)))]
-            try:
-                await self._settle(batch)
-            except LedgerError as error:
-                # What was learned is kept until the ledger has it; meanwhile the flights fill, and nothing is claimed.
-                _log.warning("cannot settle", attempts=len(self._over), why=str(error))
-                await asyncio.sleep(LEDGER_RETRY_SECONDS)
-                continue
-            except Exception as error:  # noqa: BLE001  (a bug, of which the neighbours must not suffer)
-                if len(batch) > 1:
-                    size = 1
-                    continue
-                # Its lease is not known here any more: the sweep finds it, and settles the attempt as lost.
-                _log.exception("attempt dropped", job=batch[0].claim.job_id, why=str(error))
-            size = JOBS_PER_CALL
-            for _ in batch:
-                self._over.popleft()
-            self._land(attempt.claim.job_id for attempt in batch)
-
-    async def _settle(self, batch: Sequence[Attempt]) -> None:
-        for attempt in batch:
-            if isinstance(attempt.decision, Fail) and attempt.decision.disable:
-                await self._registry.disable(attempt.claim.integration_id, attempt.decision.disable)
-        results, more = await self._lanes.settle([attempt.settlement() for attempt in batch])
-        for attempt, result in zip(batch, results, strict=True):
-            self._report(attempt, result)
-        self.serve(more)
 
 
 def _delivery(claim: Claim, target: Target) -> Delivery:
