@@ -82,19 +82,23 @@ class Registry:
 
     async def refresh(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot at the registry's present version; only what changed since is read."""
-        key = f"scope:{snapshot.scope.key}"
-        # The version is read first: what changes after that is read now and again at the next refresh.
-        state = (await self._store.hashes([key], "version", "floor"))[0]
-        version, floor = int(state.get("version", 0)), int(state.get("floor", 0))
-        since = snapshot.version
-        if since < floor or since > version:
-            snapshot, since = Snapshot(snapshot.scope), 0
-        if since == version:
+        version, floor, ids = await self._changes(snapshot.scope, snapshot.version)
+        if snapshot.version < floor or snapshot.version > version:
+            # Older than what deletions are remembered, or of a store that has lost its memory since.
+            snapshot = Snapshot(snapshot.scope)
+            version, _, ids = await self._changes(snapshot.scope, 0)
+        if snapshot.version == version:
             return snapshot
-        changes = await self._store.call("zrange", f"{key}:changes", f"({since}", "+inf", byscore=True)
-        ids = [each.decode() for each in changes]
         found = await self.get(ids)
         return snapshot.updated(version, found, set(ids) - {each.id for each in found})
+
+    async def _changes(self, scope: Scope, since: int) -> tuple[int, int, list[str]]:
+        """A scope's version, how far back it remembers deletions, and what changed since, as of one moment."""
+        key = f"scope:{scope.key}"
+        (version, floor), changes = await self._store.atomically(
+            ("hmget", key, "version", "floor"), ("zrange", f"{key}:changes", f"({since}", "+inf", "BYSCORE")
+        )
+        return int(version or 0), int(floor or 0), [each.decode() for each in changes]
 
 
 def _integration(integration_id: str, row: dict[str, str]) -> Integration:

@@ -114,7 +114,8 @@ async def test_a_lane_rests_as_long_as_its_receiver_asked_for(scene: Scene) -> N
     await scene.owe("i-1", "e-1", "e-2")
     (claim,) = await scene.claim("i-1", room=1)
     owed = (await scene.books()).pending
-    await scene.settle(claim, Verdict.RETRY, delay=2 * HOUR, rest=HOUR)
+    results, more = await scene.ledger.jobs.settle([settlement(claim, Verdict.RETRY, delay=2 * HOUR, rest=HOUR)])
+    assert (results, more) == (["settled"], [])
 
     assert await scene.ledger.jobs.claim(["i-1"], 10) == ([], [])
     found = await scene.ledger.fleet.sweep()
@@ -209,6 +210,14 @@ async def test_announcing_an_event_that_is_gone_brings_nothing_back(scene: Scene
     await scene.key("ZADD", "inbox", 1, stored.ref)
     assert [each.id for each in (await scene.ledger.fleet.sweep()).events] == [stored.ref]
     assert f"event:{stored.ref}" not in (await scene.books()).hashes
+
+
+async def test_announcing_a_lane_that_is_gone_brings_nothing_back(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1")
+    await scene.key("DEL", "lane:i-1")
+    assert (await scene.ledger.fleet.sweep()).lanes == []
+    assert "lane:i-1" not in (await scene.books()).hashes
 
 
 async def test_a_sweep_of_an_empty_ledger_finds_nothing_and_waits_for_nothing(scene: Scene) -> None:

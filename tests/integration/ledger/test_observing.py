@@ -175,13 +175,15 @@ async def test_an_inbox_entry_whose_event_is_gone_is_set_aside(scene: Scene) -> 
 async def test_an_event_is_set_aside_after_five_failures_and_kept_to_be_looked_at(scene: Scene) -> None:
     (stored,) = await scene.publish("e-1")
     done = []
+    pauses = []
     for _ in range(OBSERVE_TRIES):
-        assert await scene.key("ZSCORE", "inbox", stored.ref)
+        pauses.append(round((await scene.key_score("inbox", stored.ref) - await scene.ledger.store.now()) / 1000))
         done.append(await scene.set_aside(stored, "could not be observed: ValueError: no"))
-        # Each try waits its turn: a failure announces nothing.
+        # Each try waits longer for its turn: a failure announces nothing.
         assert (await scene.ledger.fleet.sweep()).events == []
 
     assert done == [False] * (OBSERVE_TRIES - 1) + [True]
+    assert pauses == [2, 2, 4, 6, 8]
     (entry,) = await scene.ledger.intake.rejected(10)
     assert (entry.reason, entry.at) == ("could not be observed: ValueError: no", 5)
     assert stored.ref in entry.source

@@ -161,6 +161,16 @@ async def test_no_version_is_one_that_an_earlier_life_of_the_store_has_used(scen
     assert "i-2" in after.by_id
 
 
+async def test_two_changes_in_one_millisecond_have_two_versions_even_where_a_clock_went_back(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.key("HSET", f"scope:{SCOPE.key}", "version", 2**50)
+    first = await snapshot(scene.ledger)
+    await scene.ledger.registry.disable("i-1", "410")
+    second = await scene.ledger.registry.refresh(first)
+    assert second.version == 2**50 + 1
+    assert second.matching("order.paid") == ()
+
+
 async def test_a_disabling_by_the_worker_records_why_once(scene: Scene) -> None:
     await scene.register("i-1")
     await scene.ledger.registry.disable("i-1", "the receiver answered 410 Gone")

@@ -281,6 +281,9 @@ async def test_redelivery_gives_a_job_its_whole_deadline_again(scene: Scene) -> 
     assert await scene.ledger.fleet.expire() == 0
     deadline = await scene.key_score("pending", job)
     assert abs(deadline - await scene.ledger.store.now() - scene.ledger.policy.job_deadline) < MINUTE_MS
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.RETRY)
+    assert (await scene.state(job))[0] is JobState.PENDING
 
 
 async def test_redelivery_of_a_job_that_waits_makes_it_due_now(scene: Scene) -> None:
