@@ -67,14 +67,14 @@ class Attempt:
     @property
     def verdict(self) -> Verdict:
         """How the ledger is to settle it."""
-        match self.outcome, self.decision:
-            case _, Succeed():
+        match self.decision, self.outcome:
+            case Succeed(), _:
                 return Verdict.SUCCEEDED
-            case _, Fail():
+            case Fail(), _:
                 return Verdict.FAILED
-            case Lost(), _:
+            case _, Lost():
                 return Verdict.LOST
-            case Interrupted(), _:
+            case _, Interrupted():
                 return Verdict.INTERRUPTED
         return Verdict.RETRY
 
@@ -92,6 +92,9 @@ class Attempt:
             reason=decision.reason if isinstance(decision, Fail) else "",
             delay=retry.delay,
             rest=retry.rest,
+            revision=claim.revision,
+            lost=isinstance(self.outcome, Lost),
+            disable=decision.disable if isinstance(decision, Fail) else "",
         )
 
     def log(self) -> IntegrationLog:

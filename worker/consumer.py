@@ -33,7 +33,11 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
 
         def on_task_received(message: Any) -> Any:
             problem = _problem(message)
-            return self.on_decode_error(message, problem) if problem else handle(message)
+            if problem:
+                return self.on_decode_error(message, problem)
+            # An event that is late is still an event.
+            (message.headers or {}).pop("expires", None)
+            return handle(message)
 
         return on_task_received
 
@@ -60,8 +64,11 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
 
 def _problem(message: Any) -> Exception | None:
     """Why the body of a message of Celery's protocol 2 cannot be read, or None."""
-    if "task" not in (message.headers or {}):
+    headers = message.headers or {}
+    if "task" not in headers:
         return None
+    if not isinstance(headers.get("id"), str):
+        return ValueError("expected a header `id`, the task's, as a string")
     try:
         # Raises for a content type that is not accepted: nothing but JSON is ever read.
         match message.decode():
@@ -78,6 +85,7 @@ def _keep(message: Any, why: str) -> bool:
     try:
         runtime.call(lambda rooms: rooms.door.reject(refusal, body, "a Celery message"), KEEP_SECONDS)
     except (TimeoutError, runtime.RuntimeStopped):
-        # Neither acknowledged nor rejected: the broker delivers it again.
+        # For another worker, or for this one when the ledger is back.
+        message.requeue()
         return False
     return True

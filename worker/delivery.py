@@ -17,7 +17,7 @@ from worker.directory import NoTarget, Target
 from worker.ending import end
 from worker.ledger import Claim, LedgerError
 from worker.ledger.policy import JOBS_PER_CALL
-from worker.settling import LEDGER_RETRY_SECONDS, Books, Registry, Settler
+from worker.settling import LEDGER_RETRY_SECONDS, Books, Settler
 
 _log = structlog.get_logger("edw.delivery")
 
@@ -60,7 +60,6 @@ class Deliveries:
     def __init__(
         self,
         lanes: Lanes,
-        registry: Registry,
         targets: Targets,
         policy: RetryPolicy,
         report: Callable[[Attempt, str], None],
@@ -68,7 +67,7 @@ class Deliveries:
         timeout: float,
     ) -> None:
         self._lanes = lanes
-        self._settler = Settler(lanes, registry, report, self._settled)
+        self._settler = Settler(lanes, report, self._settled)
         self._targets = targets
         self._policy = policy
         self._max_in_flight = max_in_flight
@@ -122,6 +121,7 @@ class Deliveries:
             yield room
         finally:
             self._reserved -= room
+            self._landed.set()
 
     def serve(self, lanes: Iterable[str]) -> None:
         """Has the lanes claimed from as soon as there is room, each in its turn."""
@@ -161,6 +161,10 @@ class Deliveries:
     async def drain(self, seconds: float) -> None:
         """Claims no more, waits for what is in flight, then interrupts the rest and settles everything."""
         self.stop_claiming()
+        # A claim that is under way may bring jobs, which are this process's to end.
+        while self._reserved:
+            self._landed.clear()
+            await self._landed.wait()
         if tasks := [flight.task for flight in self._flights.values() if flight.task]:
             _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
@@ -192,7 +196,7 @@ class Deliveries:
                 outcome = Unreachable("the event is no longer in the ledger")
             else:
                 flight.started = began
-                outcome = await target.deliverer.deliver(_delivery(claim, target))
+                outcome = _checked(await target.deliverer.deliver(_delivery(claim, target)))
         except asyncio.CancelledError:
             if flight.started is None:
                 await self._give_back(flight)
@@ -276,6 +280,13 @@ class Deliveries:
             except Exception:  # noqa: BLE001  (a bug; the sweeps announce these lanes again, and others go on)
                 _log.exception("cannot claim", lanes=lanes)
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
+
+
+def _checked(outcome: object) -> Outcome:
+    """What a plug-in returned, where it is an outcome. Raises TypeError where it is not."""
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"an Outcome was expected of the deliverer, not {type(outcome).__name__}")
+    return outcome
 
 
 def _delivery(claim: Claim, target: Target) -> Delivery:

@@ -52,10 +52,11 @@ class Directory:
 
     async def snapshot(self, scope: Scope, version: int) -> Snapshot:
         """The scope's integrations, not older than `version` of the registry."""
-        known = self._snapshots.pop(scope.key, None) or Snapshot(scope)
+        known = self._snapshots.get(scope.key) or Snapshot(scope)
         if known.version != version:
             known = await self._ledger.registry.refresh(known)
         self._snapshots[scope.key] = known
+        self._snapshots.move_to_end(scope.key)
         if len(self._snapshots) > SNAPSHOTS_KEPT:
             self._snapshots.popitem(last=False)
         return known

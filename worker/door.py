@@ -12,7 +12,7 @@ import structlog
 from worker.dispatch import Dispatch
 from worker.events import Event, EventRules, Refusal, parse_event
 from worker.ledger import Ledger, LedgerError
-from worker.ledger.intake import rejection
+from worker.ledger.intake import REJECTED_KEEP_BYTES, rejection
 
 _log = structlog.get_logger("edw.door")
 
@@ -30,6 +30,10 @@ def event_id(task_id: str, index: int) -> str:
     return str(uuid5(namespace, str(index)))
 
 
+class DoorClosed(Exception):
+    """This process stops before the ledger has taken what came; the broker still has it."""
+
+
 class TaskDoor:
     """Takes what raw Celery messages bring."""
 
@@ -37,6 +41,7 @@ class TaskDoor:
         self._ledger = ledger
         self._dispatch = dispatch
         self._rules = rules
+        self._closing = asyncio.Event()
 
     async def take(self, given: Sequence[Any], task_id: str) -> None:
         """Accepts and observes events, waiting for a ledger that is away or full; returns when it has them."""
@@ -48,10 +53,11 @@ class TaskDoor:
                 events.append(parsed)
             else:
                 bad.append((parsed, each))
+        if events:
+            await self._until_taken(events)
         for refusal, each in bad:
             await self.reject(refusal, each, f"task {task_id}")
         if events:
-            await self._until_taken(events)
             try:
                 await self._dispatch.observe([event.ref for event in events])
             except LedgerError as error:
@@ -61,8 +67,7 @@ class TaskDoor:
     async def reject(self, refusal: Refusal, given: Any, source: str) -> None:
         """Keeps what was refused in the ledger's rejected list, and says so."""
         _log.warning("event rejected", field=refusal.field, reason=refusal.reason, source=source)
-        raw = given if isinstance(given, bytes) else msgspec.json.encode(given, enc_hook=repr)
-        entry = rejection(refusal.field, refusal.reason, raw, round(time() * 1000), source)
+        entry = rejection(refusal.field, refusal.reason, _as_bytes(given), round(time() * 1000), source)
         while True:
             try:
                 return await self._ledger.intake.reject([entry])
@@ -78,7 +83,27 @@ class TaskDoor:
             else:
                 return
 
-    @staticmethod
-    async def _wait(error: LedgerError) -> None:
+    def close(self) -> None:
+        """Whoever waits for the ledger waits no longer: the message goes back to the broker."""
+        self._closing.set()
+
+    async def _wait(self, error: LedgerError) -> None:
+        """Raises DoorClosed where this process stops first."""
         _log.warning("waiting for the ledger", why=str(error))
-        await asyncio.sleep(RETRY_SECONDS)
+        try:
+            async with asyncio.timeout(RETRY_SECONDS):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+        raise DoorClosed
+
+
+def _as_bytes(given: Any) -> bytes:
+    """What came, to be looked at by people: JSON where it can be."""
+    if isinstance(given, bytes):
+        return given
+    try:
+        return msgspec.json.encode(given, enc_hook=repr)
+    except (ValueError, RecursionError):
+        # Such as half a surrogate pair.
+        return repr(given)[:REJECTED_KEEP_BYTES].encode(errors="backslashreplace")

@@ -120,7 +120,7 @@ class EmbeddedStore:
                     _, process = _recorded(self._data_dir)
                     raise EmbeddedStoreError(
                         f"the data folder {self._data_dir} is in use by a store that runs already (process {process}); "
-                        "use that one, end it, or set EDW_DATA_DIR to another folder"
+                        "run `edw worker` beside it, end it, or set EDW_DATA_DIR to another folder"
                     ) from None
                 sleep(0.05)
 

@@ -32,7 +32,17 @@ _BRACKET = re.compile(rb"[][{}]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WRONG_TYPE = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
-_WORDS = {"str": "a string", "str | null": "a string", "object": "an object", "int": "a number", "null": "null"}
+_WORDS = {
+    "str": "a string",
+    "str | null": "a string",
+    "object": "an object",
+    "int": "a number",
+    "null": "null",
+    "NoneType": "null",
+    "list": "a list",
+    "array": "a list",
+    "bool": "true or false",
+}
 
 
 @dataclass(frozen=True, slots=True)

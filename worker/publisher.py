@@ -7,6 +7,8 @@ A broker that is down, slow or frozen delays no answer: the wake-up for the work
 and is not needed for the delivery.
 """
 
+import asyncio
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -64,6 +66,8 @@ class Publisher:
         self._wakeups = Wakeups(WakeupSender(app, settings.shard))
         self._sync: SyncStore | None = None
         self._ledger: Ledger | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening = threading.Lock()
 
     def publish(self, event: EventLike) -> Receipt:
         """Publishes one event: its JSON, or a mapping. Raises EventRefused where it is not acceptable."""
@@ -83,11 +87,8 @@ class Publisher:
         """publish_many(), on the running loop."""
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
-        if self._ledger is None:
-            ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard)
-            await ledger.open()
-            self._ledger = ledger
-        return self._answers(parsed, good, await self._ledger.intake.accept(good) if good else [])
+        ledger = await self._ledger_of_this_loop()
+        return self._answers(parsed, good, await ledger.intake.accept(good) if good else [])
 
     def close(self) -> None:
         """Lets the last wake-ups go out, for a second at most, and closes the connections."""
@@ -97,8 +98,9 @@ class Publisher:
 
     async def aclose(self) -> None:
         """close(), for a publisher that was used on a loop."""
-        if self._ledger is not None:
+        if self._ledger is not None and self._loop is asyncio.get_running_loop():
             await self._ledger.close()
+            self._ledger = None
         self.close()
 
     def __enter__(self) -> Self:
@@ -117,14 +119,30 @@ class Publisher:
     ) -> None:
         await self.aclose()
 
+    async def _ledger_of_this_loop(self) -> Ledger:
+        # Connections belong to their loop, and a program may run one after the other: asyncio.run(), again and again.
+        loop = asyncio.get_running_loop()
+        if self._ledger is None or self._loop is not loop:
+            ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard)
+            await ledger.open()
+            if self._ledger is not None and self._loop is loop:
+                # Another call of this loop was quicker.
+                await ledger.close()
+            else:
+                self._ledger, self._loop = ledger, loop
+        return self._ledger
+
     def _intake(self) -> SyncIntake:
-        if self._sync is None:
-            sync = SyncStore(self._endpoints.ledger_url, self._settings.shard, self._policy)
-            sync.open()
-            self._sync = sync
-        return SyncIntake(self._sync)
+        with self._opening:
+            if self._sync is None:
+                sync = SyncStore(self._endpoints.ledger_url, self._settings.shard, self._policy)
+                sync.open()
+                self._sync = sync
+            return SyncIntake(self._sync)
 
     def _parse(self, events: Iterable[EventLike]) -> list[Event | Refusal]:
+        if isinstance(events, Mapping | bytes | str):
+            raise TypeError("expected several events; publish() takes one")
         return [parse_event(event, self._rules) for event in events]
 
     def _answers(

@@ -26,7 +26,7 @@ from worker.broker import WakeupSender
 from worker.delivery import Deliveries
 from worker.directory import Directory
 from worker.dispatch import Dispatch
-from worker.door import TaskDoor
+from worker.door import DoorClosed, TaskDoor
 from worker.ending import end
 from worker.endpoints import find_endpoints
 from worker.events import EventRules
@@ -70,6 +70,8 @@ class Runtime:
         self._thread = threading.Thread(target=self._run, name="edw-runtime", daemon=True)
         self._rooms: asyncio.Future[Rooms] = self._loop.create_future()
         self._stopping = asyncio.Event()
+        #: Set when the process is told to stop, which is before its pool has finished and it is to drain.
+        self._stopping_soon = asyncio.Event()
 
     def start(self) -> None:
         """Starts the thread; the rooms open in it as soon as the ledger answers."""
@@ -82,7 +84,13 @@ class Runtime:
         """
         if not self._thread.is_alive():
             raise RuntimeStopped
-        future: Future[Any] = asyncio.run_coroutine_threadsafe(self._work(work), self._loop)
+        coroutine = self._work(work)
+        try:
+            future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            # The loop was closed just now.
+            coroutine.close()
+            raise RuntimeStopped from None
         try:
             return future.result(seconds)
         except CancelledError:
@@ -103,11 +111,23 @@ class Runtime:
             self._thread.join()
 
     async def _work(self, work: Callable[[Rooms], Awaitable[Any]]) -> Any:
-        return await work(await asyncio.shield(self._rooms))
+        """Waits for the rooms to open, but not longer than this process is to run."""
+        if not self._rooms.done():
+            stopping = asyncio.ensure_future(self._stopping_soon.wait())
+            await asyncio.wait((self._rooms, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+        if not self._rooms.done():
+            raise RuntimeStopped
+        try:
+            return await work(self._rooms.result())
+        except DoorClosed:
+            raise RuntimeStopped from None
 
     def _stop_claiming(self) -> None:
+        self._stopping_soon.set()
         if self._rooms.done():
             self._rooms.result().deliveries.stop_claiming()
+            self._rooms.result().door.close()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -140,7 +160,6 @@ class Runtime:
             directory = Directory(ledger, types, deliverers, SecretsBox(settings.secrets_keys))
             deliveries = Deliveries(
                 ledger.jobs,
-                ledger.registry,
                 directory,
                 RetryPolicy(settings.retry_schedule),
                 report,

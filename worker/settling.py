@@ -8,7 +8,6 @@ from typing import Protocol
 import structlog
 
 from worker.attempts import Attempt
-from worker.backoff import Fail
 from worker.ledger import LedgerError, Settlement
 from worker.ledger.policy import JOBS_PER_CALL
 
@@ -26,12 +25,6 @@ class Books(Protocol):
     async def settle(self, settlements: Sequence[Settlement]) -> tuple[list[str], list[str]]: ...
 
 
-class Registry(Protocol):
-    """What is asked of the ledger's registry."""
-
-    async def disable(self, integration_id: str, reason: str) -> None: ...
-
-
 class Settler:
     """Settles attempts that are over.
 
@@ -41,12 +34,10 @@ class Settler:
     def __init__(
         self,
         books: Books,
-        registry: Registry,
         report: Callable[[Attempt, str], None],
         settled: Callable[[Sequence[str], Sequence[str]], None],
     ) -> None:
         self._books = books
-        self._registry = registry
         self._report = report
         self._settled = settled
         self._over: deque[Attempt] = deque()
@@ -87,9 +78,6 @@ class Settler:
             self._settled([attempt.claim.job_id for attempt in batch], lanes)
 
     async def _settle(self, batch: Sequence[Attempt]) -> Sequence[str]:
-        for attempt in batch:
-            if isinstance(attempt.decision, Fail) and attempt.decision.disable:
-                await self._registry.disable(attempt.claim.integration_id, attempt.decision.disable)
         results, more = await self._books.settle([attempt.settlement() for attempt in batch])
         for attempt, result in zip(batch, results, strict=True):
             self._report(attempt, result)

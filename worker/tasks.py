@@ -28,12 +28,12 @@ def observe(self: Task, *args: Any, **kwargs: Any) -> None:
     """
     message = _message(args, kwargs)
     match message:
+        case {"v": int(version)} if version > MESSAGE_VERSION:
+            _reject(self, Refusal("v", f"message version {version} is newer than this worker's {MESSAGE_VERSION}"))
         case {"event_ids": [*refs]} if all(isinstance(ref, str) for ref in refs):
             _run(_observe, refs)
         case {"events": [*events]}:
             _take(self, events)
-        case {"v": int(version)} if version > MESSAGE_VERSION:
-            _reject(self, Refusal("v", f"message version {version} is newer than this worker's {MESSAGE_VERSION}"))
         case _:
             _reject(self, Refusal("events", 'expected {"events": [ … ]}, a list of events'))
 

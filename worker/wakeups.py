@@ -3,6 +3,7 @@
 A wake-up may be dropped: the sweeps announce again whatever is overdue.
 """
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -38,6 +39,14 @@ class Wakeups:
         self._sending = False
         self._broken = False
         self._thread: threading.Thread | None = None
+        # Threads do not survive a fork, and its lock may have been held: a child starts with its own.
+        os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._waiting = {EVENTS: [], LANES: []}
+        self._changed = threading.Condition()
+        self._sending = False
+        self._thread = None
 
     def events(self, refs: Sequence[str]) -> None:
         """Announces events in the inbox."""

@@ -170,7 +170,7 @@ def _listing(logs: Iterable[IntegrationLog]) -> Table:
     for log in logs:
         outcome = verdict(log.succeeded, "delivered", one_line(log.error_detail, 200))
         # What went wrong is what people look for: it gets the room, and the ids stand below it.
-        about = Text(f"\n{log.event_type}  job {log.job_id}", "dim")
+        about = Text(f"\n{log.event_type}\njob {log.job_id}\nintegration {log.integration_id}", "dim")
         listing.add_row(
             *cells(rfc3339(log.created_at), log.attempt, log.status_code, _took(log)), outcome.append_text(about)
         )

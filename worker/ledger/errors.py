@@ -1,5 +1,6 @@
 """What can go wrong with the ledger, and how redis-py's exceptions are named here. The tree is drawn in __init__.py."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,16 @@ class LedgerFormatError(LedgerError):
     """The store is too old, or its ledger was written by a newer version of this project."""
 
 
+_IN_PIPELINE = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)
+#: Of these, redis-py keeps the class and drops the code.
+_LATER_CLASSES = (
+    foreign.ReadOnlyError,
+    foreign.ClusterDownError,
+    foreign.TryAgainError,
+    foreign.MasterDownError,
+    foreign.MovedError,
+    foreign.AskError,
+)
 #: redis-py has no class for these answers of a server that will be able to later.
 _LATER = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF")
 
@@ -36,9 +47,9 @@ def mapped(address: str) -> Iterator[None]:
     except (foreign.ConnectionError, foreign.TimeoutError, OSError) as error:
         raise LedgerUnavailable(f"the store at {address} does not answer: {error}") from error
     except foreign.ResponseError as error:
-        # A script's error carries the cause's code inside its text.
-        text = str(error)
-        if text.startswith(_LATER) or isinstance(error, foreign.ReadOnlyError):
+        # A script's error carries the cause's code in its text, and a pipeline puts the command in front of it.
+        text = _IN_PIPELINE.sub("", str(error))
+        if isinstance(error, _LATER_CLASSES) or text.startswith(_LATER):
             raise LedgerUnavailable(f"the store at {address} cannot now: {text}") from error
         if "OOM" in text[:40]:
             raise LedgerFull(f"the store at {address} is at its memory limit") from error

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from worker.ledger.jobs import Claim, claims_of
-from worker.ledger.policy import JOBS_PER_CALL
+from worker.ledger.policy import JOBS_PER_CALL, REPLY_BYTE_BUDGET
 from worker.ledger.store import Store
 
 
@@ -49,6 +49,7 @@ class Fleet:
             owner=self._owner,
             lease=self._store.policy.lease,
             limit=JOBS_PER_CALL,
+            byte_budget=REPLY_BYTE_BUDGET,
             strays=strays[:JOBS_PER_CALL],
         )
         return claims_of(reply)[0]

@@ -19,9 +19,9 @@ class Verdict(StrEnum):
     SUCCEEDED = "succeeded"
     RETRY = "retry"
     FAILED = "failed"
-    #: Its worker died; what came of it is unknown.
+    #: To be tried again: its worker died, and what came of it is unknown.
     LOST = "lost"
-    #: Its worker stopped before it was over; what came of it is unknown.
+    #: To be tried again: its worker stopped before it was over.
     INTERRUPTED = "interrupted"
 
 
@@ -67,6 +67,12 @@ class Settlement:
     reason: str = ""
     delay: float = 0.0
     rest: float = 0.0
+    #: The integration's revision that was tried.
+    revision: int = 0
+    #: Its worker died, so that nobody knows what came of it (as LOST says; a job may also have FAILED by it).
+    lost: bool = False
+    #: Why the integration is to be disabled; empty where it is not.
+    disable: str = ""
 
 
 class _Claimed(msgspec.Struct):
@@ -247,7 +253,10 @@ def _item(settlement: Settlement) -> dict[str, Any]:
     return {
         "job": settlement.job_id,
         "attempt": settlement.attempt,
+        "revision": settlement.revision,
         "verdict": settlement.verdict.value,
+        "lost": settlement.lost or settlement.verdict is Verdict.LOST,
+        "disable": settlement.disable,
         "reason": settlement.reason,
         "delay": round(settlement.delay * 1000),
         "rest": round(settlement.rest * 1000),

@@ -56,7 +56,8 @@ class Registry:
             doc=msgspec.json.encode(document).decode(),
             enabled=int(integration.enabled),
             reason=integration.disabled_reason,
-            cap=self._store.policy.lane_cap,
+            # None of its own: the fleet's.
+            cap=0,
             expect=-1 if expect is None else expect,
         )
         if revision < 0:

@@ -30,7 +30,7 @@ REPLICA_WAIT = 1000
 MEMORY_SAMPLE_SECONDS = 1.0
 
 # Arguments hold text, never bytes: the cmsgpack of Redis 7 does not know msgpack's binary types.
-encode_arguments = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def _text(value: str | bytes) -> str:
@@ -56,6 +56,10 @@ class StoreBase:
     def key(self, name: str) -> str:
         """A key's full name."""
         return self.prefix + name
+
+    def packed(self, arguments: Mapping[str, object]) -> bytes:
+        """A script's arguments, with what every script may need."""
+        return _encode({"lane_cap": self.policy.lane_cap, **arguments})
 
     def _memory_is_due(self) -> bool:
         return monotonic() - self._sampled_at >= MEMORY_SAMPLE_SECONDS
@@ -123,7 +127,7 @@ class Store(StoreBase):
     async def run(self, name: str, **arguments: object) -> Any:
         """Calls a script with its named arguments; answers what it answers, msgpack undecoded."""
         called = script(name)
-        packed = encode_arguments(arguments)
+        packed = self.packed(arguments)
         with mapped(self.address):
             try:
                 return await self.client.evalsha(called.digest, 1, self.prefix, packed)
@@ -203,7 +207,7 @@ class Store(StoreBase):
             return await self.run(name, **arguments)
         # WAIT speaks of its own connection's writes, so both travel on one.
         pipe = self.client.pipeline(transaction=False)
-        pipe.eval(script(name).source, 1, self.prefix, encode_arguments(arguments))
+        pipe.eval(script(name).source, 1, self.prefix, self.packed(arguments))
         pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
         with mapped(self.address):
             answer, reached = await pipe.execute()

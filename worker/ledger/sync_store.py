@@ -10,7 +10,7 @@ from redis.retry import Retry
 from worker.ledger.errors import mapped
 from worker.ledger.policy import LedgerPolicy
 from worker.ledger.scripts import script
-from worker.ledger.store import CONNECT_TIMEOUT, FORMAT, REPLICA_WAIT, SOCKET_TIMEOUT, StoreBase, encode_arguments
+from worker.ledger.store import CONNECT_TIMEOUT, FORMAT, REPLICA_WAIT, SOCKET_TIMEOUT, StoreBase
 
 
 class SyncStore(StoreBase):
@@ -41,7 +41,7 @@ class SyncStore(StoreBase):
     def run(self, name: str, **arguments: object) -> Any:
         """As Store.run()."""
         called = script(name)
-        packed = encode_arguments(arguments)
+        packed = self.packed(arguments)
         with mapped(self.address):
             try:
                 return self.client.evalsha(called.digest, 1, self.prefix, packed)
@@ -60,7 +60,7 @@ class SyncStore(StoreBase):
         if not self.policy.wait_replicas:
             return self.run(name, **arguments)
         pipe = self.client.pipeline(transaction=False)
-        pipe.eval(script(name).source, 1, self.prefix, encode_arguments(arguments))
+        pipe.eval(script(name).source, 1, self.prefix, self.packed(arguments))
         pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
         with mapped(self.address):
             answer, reached = pipe.execute()

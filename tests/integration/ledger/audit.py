@@ -26,6 +26,8 @@ class Books:
     lists: dict[str, list[str]]
     strings: dict[str, bytes]
     ttls: dict[str, int]
+    #: The cap of a lane that has none of its own.
+    lane_cap: int
     jobs: dict[str, dict[str, str]] = field(init=False)
     counters: Counter[str] = field(init=False)
 
@@ -58,7 +60,7 @@ class Books:
                 case _:
                     pipe.get(name)
         values = await pipe.execute() if names else []
-        found = cls(await ledger.store.now(), {}, {}, {}, {}, {}, {})
+        found = cls(await ledger.store.now(), {}, {}, {}, {}, {}, {}, ledger.policy.lane_cap)
         for name, kind, ttl, value in zip(names, kinds, told[1::2], values, strict=True):
             found._put(name.removeprefix(prefix), kind, value)
             found.ttls[name.removeprefix(prefix)] = ttl
@@ -165,8 +167,8 @@ class Books:
 
     def _caps(self) -> Iterator[str]:
         for lane, members in self._leased():
-            cap = self.hashes.get(f"lane:{lane}", {}).get("cap")
-            if cap and len(members) > int(cap):
+            cap = int(self.hashes.get(f"lane:{lane}", {}).get("cap", 0)) or self.lane_cap
+            if len(members) > cap:
                 yield f"lane {lane} has {len(members)} leased, and a cap of {cap}"
 
     def _leased(self) -> Iterator[tuple[str, set[str]]]:

@@ -60,6 +60,7 @@ def settlement(claim: Claim, verdict: Verdict, *, delay: float = 0, rest: float 
         integration_id=claim.integration_id,
         scope_key=claim.scope_key,
         attempt=claim.attempt,
+        revision=claim.revision,
         verdict=verdict,
         log=log_record(log),
         reason="exhausted" if verdict is Verdict.FAILED else "",

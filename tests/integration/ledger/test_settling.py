@@ -1,5 +1,7 @@
 """Outcomes into the ledger: states, logs, retention, deadlines, redelivery."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -329,3 +331,51 @@ async def test_redelivery_to_a_disabled_integration_waits_until_it_is_enabled(sc
     assert await scene.claim("i-1") == []
     await scene.ledger.registry.put(an_integration())
     assert len(await scene.claim("i-1")) == 1
+
+
+async def test_what_an_old_configurations_receiver_asked_for_does_not_touch_the_new_one(scene: Scene) -> None:
+    integration = an_integration("i-1")
+    await scene.ledger.registry.put(integration)
+    await scene.owe("i-1", "e-1", "e-2")
+    (claim,) = await scene.claim("i-1", room=1)
+    await scene.ledger.registry.put(replace(integration, name="mended"))
+    gone = replace(settlement(claim, Verdict.FAILED, rest=HOUR), disable="answered 410")
+    await scene.ledger.jobs.settle([gone])
+
+    (found,) = await scene.ledger.registry.get(["i-1"])
+    assert (found.enabled, found.disabled_reason) == (True, "")
+    assert len(await scene.claim("i-1")) == 1
+
+
+async def test_a_receiver_that_is_gone_has_its_integration_disabled_with_the_settlement(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1", "e-2")
+    (claim,) = await scene.claim("i-1", room=1)
+    await scene.ledger.jobs.settle([replace(settlement(claim, Verdict.FAILED), disable="answered 410")])
+
+    (found,) = await scene.ledger.registry.get(["i-1"])
+    assert (found.enabled, found.disabled_reason) == (False, "answered 410")
+    assert await scene.claim("i-1") == []
+    assert (await scene.ledger.status.read()).pending == 1
+
+
+async def test_a_loss_that_ends_the_job_overwrites_no_known_outcome_either(scene: Scene) -> None:
+    other = await scene.another()
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1")
+    (claim,) = await scene.claim("i-1", by=other)
+    await scene.die(other)
+    (seized,) = await scene.ledger.fleet.seize()
+    await scene.settle(claim, Verdict.RETRY, by=other, detail="the truth")
+    await scene.ledger.jobs.settle([replace(settlement(seized, Verdict.FAILED, detail="lost"), lost=True)])
+
+    assert (await scene.log(claim.job_id, 1)).error_detail == "the truth"
+    assert await scene.counter("lost") == 1
+
+
+async def test_a_lanes_cap_is_the_fleets_present_one(scene: Scene) -> None:
+    narrow = await scene.another(lane_cap=2)
+    await scene.register("i-1")
+    await scene.owe("i-1", *(f"e-{n}" for n in range(12)))
+    assert len(await scene.claim("i-1", by=narrow)) == 2
+    assert len(await scene.claim("i-1")) == 8

@@ -4,6 +4,7 @@ import asyncio
 from time import monotonic
 
 import pytest
+from celery import Celery
 
 from config.settings import Settings
 from tests.counterparts.store import StoreServer
@@ -122,6 +123,25 @@ async def test_without_a_broker_publishing_answers_and_due_jobs_are_delivered(
     assert [each.body["attempt"] for each in receiver.received] == [1, 2]
     if way == "frozen":
         broker.thaw()
+
+
+async def test_a_worker_stops_although_a_message_waits_for_a_ledger_that_is_full(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, make_store: type[StoreServer]
+) -> None:
+    await register()
+    broker = make_store()
+    worker = await start_worker(EDW_BROKER_URL=broker.tcp_url, EDW_DRAIN_SECONDS="1s").ready()
+    used = int((await books.store.memory())["used_memory"])
+    await books.store.client.config_set("maxmemory", used)
+    producer = Celery("producer", broker=broker.tcp_url, set_as_current=False)
+    producer.send_task("worker.tasks.observe", kwargs={"events": [order_paid(id="waits")]}, queue="edw.events")
+    await eventually(lambda: worker.said("waiting for the ledger"), "the message waits")
+    assert await worker.stop() == 0
+
+    await books.store.client.config_set("maxmemory", 0)
+    await start_worker(EDW_BROKER_URL=broker.tcp_url).ready()
+    await eventually(receiver.got(1), "another worker takes the message")
+    producer.close()
 
 
 async def test_a_worker_waits_for_a_store_that_comes_later(

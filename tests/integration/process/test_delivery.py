@@ -109,6 +109,40 @@ async def test_a_message_that_is_no_task_of_ours_is_kept_and_not_read_in_circles
     producer.close()
 
 
+async def test_one_bad_event_takes_none_of_its_neighbours_with_it(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, store: StoreServer
+) -> None:
+    await register()
+    await start_worker().ready()
+    producer = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
+    half_a_pair = order_paid(id="half", data={"name": "\ud83d"})
+    events = [order_paid(id="before"), half_a_pair, order_paid(id="after")]
+    producer.send_task("worker.tasks.observe", kwargs={"events": events}, queue="edw.events")
+    await eventually(receiver.got(2), "the good ones arrive")
+    (rejected,) = await eventually(lambda: _when(books.intake.rejected(10), 1), "the bad one is kept")
+    assert "half" in rejected.given
+    producer.close()
+
+
+async def test_messages_that_celery_would_choke_on_or_drop_are_kept_or_taken(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, store: StoreServer
+) -> None:
+    await register()
+    worker = await start_worker().ready()
+    producer = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
+    with producer.producer_or_acquire() as raw:
+        body = [[], {"events": [order_paid()]}, {}]
+        # Without the task's id, which Celery looks up outside of any guard.
+        raw.publish(body, routing_key="edw.events", headers={"task": "worker.tasks.observe"}, serializer="json")
+    message = {"events": [order_paid(id="late")]}
+    producer.send_task("worker.tasks.observe", kwargs=message, queue="edw.events", expires=0.000001)
+    await eventually(receiver.got(1), "an event that is late is still an event")
+    (rejected,) = await eventually(lambda: _when(books.intake.rejected(10), 1), "the one without an id is kept")
+    assert "id" in rejected.reason
+    assert not worker.said("Connection to broker lost")
+    producer.close()
+
+
 async def test_a_disabled_integration_gets_nothing_and_another_store_sees_nothing(
     start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
 ) -> None:
@@ -161,15 +195,17 @@ async def test_ten_thousand_integrations_of_one_event_are_opened_in_chunks_and_a
         await asyncio.gather(*(register() for _ in range(500)))
     await books.store.client.config_set("slowlog-log-slower-than", 10_000)
     await books.store.client.slowlog_reset()
+    await books.store.client.config_resetstat()
     await start_worker().ready()
     async with Publisher(settings) as publisher:
         await publisher.apublish(order_paid())
     await eventually(lambda: _settled(books, 10_000), "all are delivered", 120)
     slow = [entry for entry in await books.store.client.slowlog_get(100) if b"EVALSHA" in entry["command"][:10]]
     assert len({each.headers["webhook-id"] for each in receiver.received}) == 10_000
-    # Of a thousand calls: a busy machine may take the processor from the store in the middle of some. That none of
-    # them needs so long is tested in ledger/test_costs.py, by the best of several runs.
-    assert len(slow) <= 5, [(entry["duration"], entry["command"][:60]) for entry in slow]
+    # A busy machine takes the processor from the store in the middle of some calls. That none of them needs so long
+    # is tested in ledger/test_costs.py, by the best of several runs.
+    calls = (await books.store.client.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert len(slow) <= calls / 50, [(entry["duration"], entry["command"][:60]) for entry in slow]
     await balanced(books)
 
 

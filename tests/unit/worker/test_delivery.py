@@ -84,10 +84,6 @@ class Targets:
         return self.target
 
 
-class Registry:
-    async def disable(self, integration_id: str, reason: str) -> None: ...
-
-
 @dataclass
 class House:
     lanes: Lanes
@@ -110,7 +106,6 @@ async def house() -> AsyncIterator[House]:
     lanes, reported, receiver = Lanes(), list[Attempt](), Receiver(delivered)
     deliveries = Deliveries(
         lanes,
-        Registry(),
         Targets(receiver),  # type: ignore[arg-type]  # its constructor takes an answer in place of options
         RetryPolicy((1.0, 2.0)),
         lambda attempt, result: reported.append(attempt),

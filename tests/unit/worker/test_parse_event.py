@@ -61,7 +61,7 @@ def test_a_good_event_is_sliced_and_kept_as_it_came() -> None:
         (b'\xef\xbb\xbf{"type":"order.paid","data":{}}', "is not JSON"),
         (b'{"type":"order.paid","data":{"a":"\xff"}}', "is not UTF-8 (byte 34)"),
         ('{"type":"order.paid","data":{}}'.encode("utf-16"), "is not UTF-8 (byte 0)"),
-        (b"[]", "expected an object, got array"),
+        (b"[]", "expected an object, got a list"),
         (b'"order.paid"', "expected an object, got a string"),
         (b"null", "expected an object, got null"),
         (b"5", "expected an object, got a number"),
@@ -84,7 +84,7 @@ def test_what_is_no_json_object_is_refused_as_a_whole(given: bytes, reason: str)
         ({"data": ...}, "data", "is required"),
         ({"type": None}, "type", "expected a string, got null"),
         ({"type": 5}, "type", "expected a string, got a number"),
-        ({"type": ["order.paid"]}, "type", "expected a string, got array"),
+        ({"type": ["order.paid"]}, "type", "expected a string, got a list"),
         ({"data": None}, "data", "expected an object: the affected resource"),
         ({"data": []}, "data", "expected an object: the affected resource"),
         ({"data": "text"}, "data", "expected an object: the affected resource"),
@@ -277,7 +277,7 @@ def test_what_cannot_be_json_is_refused(data: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "name"), [("text", "a string"), (None, "NoneType"), ([], "list"), (5, "a number"), ([{}], "list")]
+    ("given", "name"), [("text", "a string"), (None, "null"), ([], "a list"), (5, "a number"), ([{}], "a list")]
 )
 def test_what_is_neither_bytes_nor_a_mapping_is_refused(given: Any, name: str) -> None:
     assert refused(given).reason == f"expected a JSON object, got {name}"

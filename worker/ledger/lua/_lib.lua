@@ -1,7 +1,7 @@
 -- What every script shares. It is put in front of each of them by scripts.py.
 --
 -- KEYS[1]  the ledger's prefix, edw:{shard}: (the hash tag keeps all keys of a shard in one slot)
--- ARGV[1]  one msgpack map with the script's arguments; durations and times are milliseconds
+-- ARGV[1]  one msgpack map with the script's arguments, and lane_cap; durations and times are milliseconds
 --
 -- Keys, all behind the prefix:
 --   meta                   hash  format
@@ -49,13 +49,19 @@ end
 
 local function num(value) return tonumber(value or 0) or 0 end
 
+-- A lane's own cap, or the fleet's (A.lane_cap) where it has none.
+local function cap_of(value)
+  local cap = num(value)
+  return cap > 0 and cap or A.lane_cap
+end
+
 -- The lane's policy, read once a call. `free` is the quota that is left across the fleet.
 local lanes_read = {}
 local function lane_state(id)
   local lane = lanes_read[id]
   if lane then return lane end
   local h = redis.call('HMGET', P .. 'lane:' .. id, 'scope', 'hold', 'cap', 'rest_until', 'revision')
-  lane = { id = id, exists = h[1] and true or false, scope = h[1], hold = h[2] or '', cap = num(h[3]),
+  lane = { id = id, exists = h[1] and true or false, scope = h[1], hold = h[2] or '', cap = cap_of(h[3]),
            rest_until = num(h[4]), revision = num(h[5]) }
   lane.free = lane.cap - redis.call('SCARD', P .. 'lane:' .. id .. ':leased')
   lanes_read[id] = lane
@@ -82,7 +88,7 @@ local function reindex(id)
     return
   end
   local at = math.max(due, num(h[2]), num(h[3]))
-  if redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= num(h[4]) then
+  if redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= cap_of(h[4]) then
     at = math.max(at, NOW + FULL_LANE_RECHECK)
   end
   redis.call('ZADD', P .. 'lanes', at, id)
@@ -99,7 +105,7 @@ local function wants_service(id)
   local h = redis.call('HMGET', P .. 'lane:' .. id, 'hold', 'rest_until', 'cap')
   if not h[3] or (h[1] and h[1] ~= '') or num(h[2]) > NOW then return false end
   local due = first_due(id)
-  return due and due <= NOW and redis.call('SCARD', P .. 'lane:' .. id .. ':leased') < num(h[3])
+  return due and due <= NOW and redis.call('SCARD', P .. 'lane:' .. id .. ':leased') < cap_of(h[3])
 end
 
 local function retain_event(ref)
@@ -107,8 +113,13 @@ local function retain_event(ref)
   redis.call('PEXPIRE', P .. 'event:' .. ref .. ':jobs', A.event_retention)
 end
 
--- Ends a pending job that is neither due nor leased any more.
+-- Ends a pending job that is neither due nor leased any more. One whose record is gone (a store that lost keys) only
+-- leaves the list of the pending.
 local function end_job(job, ref, state, reason)
+  if not ref then
+    redis.call('ZREM', P .. 'pending', job)
+    return
+  end
   redis.call('HSET', P .. 'job:' .. job, 'state', state, 'reason', reason, 'owner', '', 'ended_at', NOW)
   redis.call('PEXPIRE', P .. 'job:' .. job, A.event_retention)
   redis.call('ZREM', P .. 'pending', job)
@@ -156,4 +167,16 @@ local function next_version(scope)
   local version = math.max(num(redis.call('HGET', scope, 'version')) + 1, NOW)
   redis.call('HSET', scope, 'version', version)
   return version
+end
+
+-- Holds an integration's lane and records why; what is owed stays owed.
+local function disable(id, reason)
+  local key = P .. 'integration:' .. id
+  local scope = redis.call('HGET', key, 'scope')
+  if not scope or redis.call('HGET', key, 'enabled') == '0' then return end
+  local revision = redis.call('HINCRBY', key, 'revision', 1)
+  redis.call('HSET', key, 'enabled', 0, 'reason', reason, 'updated_at', NOW)
+  redis.call('ZADD', P .. 'scope:' .. scope .. ':changes', next_version(P .. 'scope:' .. scope), id)
+  redis.call('HSET', P .. 'lane:' .. id, 'hold', 'disabled', 'revision', revision)
+  touch(id)
 end

@@ -9,6 +9,8 @@ for i, e in ipairs(A.events) do
     count('duplicates')
     answers[i] = digest == e.digest and 1 or 2
   else
+    -- Of an event that a store lost, a late settlement may have left a stub that is about to expire.
+    redis.call('DEL', key)
     redis.call('HSET', key, 'id', e.id, 'type', e.type, 'org', e.org, 'store', e.store, 'scope', e.scope,
       'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0)
     redis.call('ZADD', P .. 'inbox', NOW + A.grace, e.ref)

@@ -21,7 +21,8 @@ for _, id in ipairs(redis.call('SRANDMEMBER', P .. 'closing', 10)) do
   if left <= 0 then break end
   local popped = redis.call('ZPOPMIN', P .. 'lane:' .. id .. ':due', left)
   for i = 1, #popped, 2 do
-    end_job(popped[i], redis.call('HGET', P .. 'job:' .. popped[i], 'event'), 'cancelled', 'integration_deleted')
+    local ref = redis.call('HGET', P .. 'job:' .. popped[i], 'event')
+    end_job(popped[i], ref, 'cancelled', 'integration_deleted')
     ended = ended + 1
   end
   touch(id)

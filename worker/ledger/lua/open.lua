@@ -64,6 +64,8 @@ for _, e in ipairs(A.events) do
 end
 -- Retention dropped the records; here go their index entries, twice as fast as new ones come.
 for lane, n in pairs(opened) do
+  -- None of its jobs, due or ended, is known for longer.
+  redis.call('PEXPIRE', P .. 'jobs:' .. lane, A.deadline + A.event_retention)
   for _, job in ipairs(redis.call('ZRANGE', P .. 'jobs:' .. lane, 0, 2 * n - 1)) do
     if redis.call('EXISTS', P .. 'job:' .. job) == 1 then break end
     redis.call('ZREM', P .. 'jobs:' .. lane, job)

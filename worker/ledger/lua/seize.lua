@@ -1,9 +1,11 @@
 -- seize: takes over attempts that nobody carries out, so that they can be settled as lost: those of dead processes,
 -- and this process's own strays (leases that it does not know of, because the reply that told of them was lost).
--- A: owner, lease, limit, strays = [jobs]
+-- A: owner, lease, limit, byte_budget, strays = [jobs]
 -- Answers {meta, raw, raw ...} as claim does, without `more`; meta.away = 1 where every lease was extended instead.
 local meta = { jobs = {}, events = {}, away = 0 }
 local reply = { '' }
+
+local bytes, room = 0, A.limit
 
 local function take(job, from)
   local key = P .. 'job:' .. job
@@ -14,7 +16,8 @@ local function take(job, from)
   local lane = lane_state(j[2])
   meta.jobs[#meta.jobs + 1] = { job = job, lane = j[2], revision = lane.revision, scope = lane.scope or '', ref = j[1],
     attempt = num(j[5]), base = num(j[6]), epoch = num(j[7]), lost = num(j[8]) }
-  send_event(meta, reply, j[1])
+  room = room - 1
+  bytes = bytes + (send_event(meta, reply, j[1]) or 0)
 end
 
 local swept = redis.call('GET', P .. 'swept')
@@ -24,19 +27,20 @@ if swept and NOW - num(swept) > A.lease / 2 then
   for _, owner in ipairs(redis.call('ZRANGE', P .. 'owners', 0, -1)) do renew(owner) end
   meta.away = 1
 else
-  local room = A.limit
   for _, dead in ipairs(redis.call('ZRANGE', P .. 'owners', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, 10)) do
     if dead ~= A.owner then
       local leases = P .. 'owner:' .. dead .. ':leases'
       for _, job in ipairs(room > 0 and redis.call('SRANDMEMBER', leases, room) or {}) do
-        room = room - 1
+        if bytes > A.byte_budget then break end
         redis.call('SREM', leases, job)
         take(job, dead)
       end
       if redis.call('SCARD', leases) == 0 then redis.call('ZREM', P .. 'owners', dead) end
     end
   end
-  for _, job in ipairs(A.strays) do take(job, A.owner) end
+  for _, job in ipairs(A.strays) do
+    if room > 0 and bytes <= A.byte_budget then take(job, A.owner) end
+  end
 end
 if #meta.jobs > 0 then renew(A.owner) end
 reply[1] = cmsgpack.pack(meta)

@@ -1,8 +1,9 @@
 -- settle: the outcomes of attempts: log, job state, next due time, counters.
 -- A: owner, event_retention, log_retention, log_cap,
---    items = [{job attempt verdict reason delay rest log failed lane scope}]
---    verdict  succeeded | retry | failed; or, as retry: lost (its worker died; its log says so only where nobody knows
---             better), interrupted (by a drain)
+--    items = [{job attempt revision verdict lost reason delay rest disable log failed lane scope}]
+--    verdict  succeeded | failed; or retry, lost, interrupted, which are one to this script
+--    lost     its worker died: its log says so only where nobody knows better
+--    disable  why the integration is to be disabled; like `rest`, only where it is still of the revision that failed
 --    delay    ms until the job is due again    rest  ms for which the whole lane rests
 --    log      JSON of the record without its opening brace: the time is put in front
 -- Answers msgpack {results = [settled | late | stale], more = [lanes that have ready jobs and room]}.
@@ -26,18 +27,20 @@ local function write_log(item)
   end
 end
 
--- Bounded: what one call appends is at most what one call removes, twice over.
-local TRIM = 400
+-- What one call may remove in all: more than it can append.
+local budget = 400
 local function trim(index, drop)
   redis.call('PEXPIRE', index, A.log_retention)
-  local old = redis.call('ZRANGE', index, '-inf', NOW - A.log_retention, 'BYSCORE', 'LIMIT', 0, TRIM)
+  local old = redis.call('ZRANGE', index, '-inf', NOW - A.log_retention, 'BYSCORE', 'LIMIT', 0, budget)
   if #old > 0 then redis.call('ZREMRANGEBYRANK', index, 0, #old - 1) end
-  local excess = math.min(redis.call('ZCARD', index) - A.log_cap, TRIM)
+  budget = budget - #old
+  local excess = math.min(redis.call('ZCARD', index) - A.log_cap, budget)
   if excess > 0 then
     if drop then
       for _, member in ipairs(redis.call('ZRANGE', index, 0, excess - 1)) do redis.call('DEL', P .. 'log:' .. member) end
     end
     redis.call('ZREMRANGEBYRANK', index, 0, excess - 1)
+    budget = budget - excess
   end
 end
 
@@ -49,12 +52,13 @@ for i, item in ipairs(A.items) do
   local mine = state == 'pending' and owner == A.owner and attempts == item.attempt
   -- A process that was taken for dead may still report what really happened; its loss must not overwrite that.
   local known = redis.call('EXISTS', P .. 'log:' .. item.job .. ':' .. item.attempt) == 1
-  if item.verdict ~= 'lost' or (mine and not known) then
+  if not item.lost or (mine and not known) then
     write_log(item)
     scopes[item.scope] = true
     lanes[lane] = true
   end
   if mine then
+    if item.lost then count('lost') end
     unlease(item.job, lane, A.owner)
     touch(lane)
     if item.verdict == 'succeeded' or j[6] then
@@ -66,19 +70,18 @@ for i, item in ipairs(A.items) do
       if due > num(j[7]) then
         end_job(item.job, ref, 'failed', 'deadline')
       else
-        if item.verdict == 'lost' then
-          redis.call('HINCRBY', key, 'lost', 1)
-          count('lost')
-        end
+        if item.lost then redis.call('HINCRBY', key, 'lost', 1) end
         redis.call('HSET', key, 'owner', '')
         make_due(item.job, lane, due)
       end
     end
-    if item.rest > 0 then
-      local rest = num(redis.call('HGET', P .. 'lane:' .. lane, 'rest_until'))
-      if redis.call('EXISTS', P .. 'lane:' .. lane) == 1 and NOW + item.rest > rest then
+    -- What an old configuration's receiver asks for says nothing of the new one.
+    local policy = redis.call('HMGET', P .. 'lane:' .. lane, 'revision', 'rest_until')
+    if policy[1] and num(policy[1]) == item.revision then
+      if NOW + item.rest > math.max(NOW, num(policy[2])) then
         redis.call('HSET', P .. 'lane:' .. lane, 'rest_until', NOW + item.rest)
       end
+      if item.disable ~= '' then disable(lane, item.disable) end
     end
     results[i] = 'settled'
   elseif state == 'pending' and item.verdict == 'succeeded' and item.attempt > base then

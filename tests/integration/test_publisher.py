@@ -1,0 +1,77 @@
+"""The Publisher as a producer's program uses it."""
+
+import asyncio
+import gc
+import multiprocessing
+
+import pytest
+
+from config.settings import Settings, load_settings
+from tests.counterparts.store import StoreServer
+from worker.ledger import Ledger, LedgerUnavailable
+from worker.publisher import EventRefused, Publisher, Receipt
+
+EVENT = {"type": "order.paid", "data": {"type": "order", "id": "o-1"}}
+
+
+@pytest.fixture
+def settings(store: StoreServer) -> Settings:
+    return load_settings(redis_url=store.url)
+
+
+def test_it_answers_for_each_event_in_its_order(settings: Settings) -> None:
+    with Publisher(settings) as publisher:
+        first, bad, again = publisher.publish_many([{**EVENT, "id": "a"}, {"type": "order.paid"}, {**EVENT, "id": "a"}])
+    assert first == Receipt("a")
+    assert str(bad) == "data: is required"
+    assert again == Receipt("a", duplicate=True)
+
+
+def test_a_bad_event_alone_raises_and_names_its_field(settings: Settings) -> None:
+    with Publisher(settings) as publisher, pytest.raises(EventRefused, match="data: expected an object"):
+        publisher.publish({"type": "order.paid", "data": "a string"})
+
+
+@pytest.mark.parametrize("given", [EVENT, b"{}", "{}"])
+def test_one_event_where_several_are_expected_is_a_mistake_that_is_told(settings: Settings, given: object) -> None:
+    with Publisher(settings) as publisher, pytest.raises(TypeError):
+        publisher.publish_many(given)  # type: ignore[arg-type]
+
+
+# The first loop was closed with its connections open, as asyncio.run() does.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_it_serves_one_event_loop_after_the_other(settings: Settings) -> None:
+    publisher = Publisher(settings)
+    receipts = [asyncio.run(publisher.apublish({**EVENT, "id": name})) for name in ("a", "b")]
+    publisher.close()
+    del publisher
+    gc.collect()
+    assert receipts == [Receipt("a"), Receipt("b")]
+
+
+async def test_concurrent_calls_share_a_connection_pool(settings: Settings, ledger: Ledger) -> None:
+    async with Publisher(settings) as publisher:
+        await asyncio.gather(*(publisher.apublish({**EVENT, "id": f"e-{n}"}) for n in range(50)))
+    assert (await ledger.status.read()).counter("accepted") == 50
+
+
+def test_a_forked_child_publishes_with_a_thread_of_its_own(settings: Settings) -> None:
+    with Publisher(settings) as publisher:
+        publisher.publish({**EVENT, "id": "parent"})
+        child = multiprocessing.get_context("fork").Process(target=_publish_in_child, args=(settings,))
+        child.start()
+        child.join(30)
+        assert child.exitcode == 0
+
+
+def _publish_in_child(settings: Settings) -> None:
+    with Publisher(settings) as publisher:
+        assert publisher.publish({**EVENT, "id": "child"}) == Receipt("child")
+
+
+def test_a_store_that_is_away_is_said_with_its_address(make_store: type[StoreServer]) -> None:
+    store = make_store()
+    settings = load_settings(redis_url=store.tcp_url)
+    store.kill()
+    with Publisher(settings) as publisher, pytest.raises(LedgerUnavailable, match=f"127.0.0.1:{store.port}"):
+        publisher.publish(EVENT)
