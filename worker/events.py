@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote
@@ -148,6 +148,7 @@ def stored_event(raw: bytes, event_id: str) -> Event:
     return _event(raw, wire, event_id)
 
 
+@lru_cache(1024)  # events that were accepted together share their millisecond
 def rfc3339(milliseconds: float) -> str:
     """A time in milliseconds since 1970 as RFC 3339 in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
