@@ -3,8 +3,11 @@
 import asyncio
 import gc
 import multiprocessing
+from collections.abc import Callable
+from time import monotonic, sleep
 
 import pytest
+import redis
 
 from config.settings import Settings, load_settings
 from tests.counterparts.store import StoreServer
@@ -55,18 +58,28 @@ async def test_concurrent_calls_share_a_connection_pool(settings: Settings, ledg
     assert (await ledger.status.read()).counter("accepted") == 50
 
 
-def test_a_forked_child_publishes_with_a_thread_of_its_own(settings: Settings) -> None:
-    with Publisher(settings) as publisher:
+def test_a_forked_child_announces_what_it_publishes(settings: Settings, store: StoreServer) -> None:
+    """As a prefork server does that made its publisher before it forked: threads do not come along."""
+    with Publisher(settings) as publisher, redis.Redis.from_url(store.url) as broker:
         publisher.publish({**EVENT, "id": "parent"})
-        child = multiprocessing.get_context("fork").Process(target=_publish_in_child, args=(settings,))
+        _until(lambda: broker.llen("edw.events") == 1)
+        child = multiprocessing.get_context("fork").Process(target=_publish_and_close, args=(publisher,))
         child.start()
         child.join(30)
         assert child.exitcode == 0
+        assert broker.llen("edw.events") == 2
 
 
-def _publish_in_child(settings: Settings) -> None:
-    with Publisher(settings) as publisher:
-        assert publisher.publish({**EVENT, "id": "child"}) == Receipt("child")
+def _publish_and_close(publisher: Publisher) -> None:
+    assert publisher.publish({**EVENT, "id": "child"}) == Receipt("child")
+    publisher.close()
+
+
+def _until(condition: Callable[[], object]) -> None:
+    end = monotonic() + 30
+    while not condition():
+        assert monotonic() < end
+        sleep(0.01)
 
 
 def test_a_store_that_is_away_is_said_with_its_address(make_store: type[StoreServer]) -> None:
