@@ -1,7 +1,7 @@
 """`edw emit`: one event, or a file of them."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import click
 import msgspec
@@ -62,7 +62,7 @@ def command(
     if data is not None and included is not None and data.name == included.name == "<stdin>":
         raise click.UsageError("only one of --data and --included can be standard input")
     event: dict[str, Any] = {"type": key} | {name: value for name, value in attributes.items() if value is not None}
-    event["data"] = _raw("data", data) if data is not None else _sample(key)
+    event["data"] = _raw("data", data) if data is not None else _sample(key, event.get("id"))
     if included is not None:
         event["included"] = _raw("included", included)
     # The resource travels as the bytes that were given: 10.00 stays 10.00.
@@ -81,8 +81,10 @@ def _raw(field: str, file: Any) -> msgspec.Raw:
     return msgspec.Raw(content)
 
 
-def _sample(key: str) -> dict[str, Any]:
-    return {"type": key.rpartition(".")[0] or key, "id": str(uuid4())}
+def _sample(key: str, event_id: str | None) -> dict[str, Any]:
+    """A small resource; of one event always the same, so that the same command twice is the same event twice."""
+    resource_id = uuid5(NAMESPACE_OID, event_id) if event_id else uuid4()
+    return {"type": key.rpartition(".")[0] or key, "id": str(resource_id)}
 
 
 def _publish(event: bytes) -> Receipt:

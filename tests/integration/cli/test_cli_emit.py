@@ -59,6 +59,11 @@ def test_data_and_included_are_kept_byte_for_byte(edw: Edw, store: str, tmp_path
     )
 
 
+def test_the_same_command_twice_is_the_same_event_twice(edw: Edw) -> None:
+    edw("emit", "order.paid", "--id", "1")
+    assert edw("emit", "order.paid", "--id", "1", "--json").json == {"id": "1", "duplicate": True, "differs": False}
+
+
 def test_the_same_id_again_is_accepted_and_said(edw: Edw) -> None:
     edw("emit", "order.paid", "--id", "1", "--data", "-", stdin=b'{"id":"a"}')
 
