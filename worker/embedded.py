@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
@@ -23,7 +24,10 @@ START_SECONDS = 60.0
 #: How long it may take to stop.
 STOP_SECONDS = 20.0
 _ADDRESS = "address"
+#: Held by the server, so that two never write one append-only file.
 _LOCK = "lock"
+#: Held by whoever is to stop the server. It is free where that process was killed: then the next one adopts the server.
+_OWNER = "owner"
 
 
 class EmbeddedStoreError(Exception):
@@ -63,14 +67,20 @@ class EmbeddedStore:
         self._data_dir = data_dir
         self._run_dir: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._adopted: int | None = None
+        self._owner: int | None = None
 
     def start(self) -> str:
-        """Starts the server and answers its URL once it speaks. Raises EmbeddedStoreError."""
+        """Starts the server, or adopts one whose owner was killed; answers its URL. Raises EmbeddedStoreError."""
         binary = server_binary()
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(self._data_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        self._owner = self._held(_OWNER)
+        if found := running(self._data_dir):
+            path, process = _recorded(self._data_dir)
+            self._run_dir, self._adopted = Path(path).parent, int(process)
+            return found
+        lock = self._held(_LOCK)
         try:
-            self._hold(lock)
             self._run_dir = Path(tempfile.mkdtemp(prefix="edw-"))
             path = str(self._run_dir / "s")
             self._process = subprocess.Popen(
@@ -99,24 +109,40 @@ class EmbeddedStore:
                 self._process.wait()
             self._process = None
             (self._data_dir / _ADDRESS).unlink(missing_ok=True)
+        if self._adopted is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._adopted, signal.SIGTERM)
+            # No child of ours: that it has ended shows by its lock.
+            os.close(self._held(_LOCK))
+            self._adopted = None
+            (self._data_dir / _ADDRESS).unlink(missing_ok=True)
+        if self._owner is not None:
+            os.close(self._owner)
+            self._owner = None
         if self._run_dir is not None:
             shutil.rmtree(self._run_dir, ignore_errors=True)
             self._run_dir = None
 
-    async def watch(self) -> int:
-        """Waits until the server ends by itself, and answers its exit code."""
-        assert self._process is not None  # noqa: S101  (only a started store is watched)
-        return await asyncio.to_thread(self._process.wait)
+    async def watch(self) -> None:
+        """Waits until the server ends by itself."""
+        if self._process is not None:
+            await asyncio.to_thread(self._process.wait)
+        while running(self._data_dir):  # noqa: ASYNC110  (an adopted one is no child, and tells nobody)
+            await asyncio.sleep(1)
 
-    def _hold(self, lock: int) -> None:
-        # A server that was told to stop may need a moment to let go.
+    def _held(self, name: str) -> int:
+        """A lock of the data folder, taken. Raises EmbeddedStoreError where somebody keeps it."""
+        lock = os.open(self._data_dir / name, os.O_RDWR | os.O_CREAT, 0o600)
+        # One that was told to stop may need a moment to let go.
         end = monotonic() + STOP_SECONDS
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
+                return lock
             except BlockingIOError:
-                if running(self._data_dir) or monotonic() > end:
+                kept = name == _OWNER and running(self._data_dir)
+                if kept or monotonic() > end:
+                    os.close(lock)
                     _, process = _recorded(self._data_dir)
                     raise EmbeddedStoreError(
                         f"the data folder {self._data_dir} is in use by a store that runs already (process {process}); "

@@ -38,9 +38,13 @@ class Signals:
 
     @classmethod
     def of_this_process(cls) -> "Signals":
-        """From now on, SIGINT and SIGTERM are these events; on the running loop."""
+        """From now on, SIGINT, SIGTERM and SIGHUP are these events; on the running loop."""
         made = cls()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            # The terminal was closed; under nohup, which ignores this signal, that changes nothing.
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             asyncio.get_running_loop().add_signal_handler(number, made._received)
         return made
 

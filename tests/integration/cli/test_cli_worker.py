@@ -254,6 +254,33 @@ class TestDev:
         assert "in use" in second.err
         assert processes(edw) == 1
 
+    def test_after_its_kill_the_next_one_takes_the_store_over_and_stops_it_in_the_end(
+        self, edw: Edw, start_edw: StartEdw, receiver: Receiver, environment: dict[str, str]
+    ) -> None:
+        first = started_dev(start_edw, edw)
+        observe(edw, receiver)
+        first.signal(signal.SIGKILL)
+        first.ends()
+        # Its worker drains by itself; the store stays.
+        eventually(lambda: not workers(environment), lambda: first.said)
+        assert edw("integrations", "list").code == 0
+
+        second = started_dev(start_edw, edw)
+        deliver(edw, receiver, 1)
+        second.signal()
+
+        assert second.ends() == 0, second.said
+        assert not alive(environment)
+        assert edw("status").code == 3
+
+    def test_a_terminal_that_is_closed_stops_it_as_ctrl_c_does(
+        self, edw: Edw, start_edw: StartEdw, environment: dict[str, str]
+    ) -> None:
+        dev = started_dev(start_edw, edw)
+        dev.signal(signal.SIGHUP)
+        assert dev.ends() == 0, dev.said
+        assert not alive(environment)
+
     def test_it_says_so_when_its_worker_dies_and_stops_the_store(
         self, edw: Edw, start_edw: StartEdw, environment: dict[str, str]
     ) -> None:
