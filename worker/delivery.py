@@ -141,7 +141,7 @@ class Deliveries:
     def lose(self, claims: Iterable[Claim]) -> None:
         """Settles attempts that died with another process."""
         for claim in claims:
-            self._flights[claim.job_id] = _Flight(claim, started=0.0)
+            self._flights[claim.job_id] = _Flight(claim)
             decision = self._policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
             self._settler.add(Attempt(claim, "", Lost(), decision, 0.0))
 

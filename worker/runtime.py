@@ -57,7 +57,6 @@ class Rooms:
     door: TaskDoor
     dispatch: Dispatch
     deliveries: Deliveries
-    sweeper: Sweeper
 
 
 class Runtime:
@@ -172,7 +171,7 @@ class Runtime:
             deliveries.open()
             sweeper.open()
             _relax_collector()
-            self._rooms.set_result(Rooms(TaskDoor(ledger, dispatch, rules), dispatch, deliveries, sweeper))
+            self._rooms.set_result(Rooms(TaskDoor(ledger, dispatch, rules), dispatch, deliveries))
             _log.info("worker ready", ledger=ledger.address, owner=ledger.owner, types=types.types)
             async with serving(settings.api_host, settings.metrics_port, partial(_health, sweeper, deliveries)):
                 await self._stopping.wait()

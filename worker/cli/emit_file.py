@@ -11,11 +11,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColum
 from rich.text import Text
 
 from worker.cli.console import console, print_json
-from worker.cli.lines import Line, lines_of, portions
+from worker.cli.lines import Line, lines_of
 from worker.cli.session import EXIT_FAILED, EXIT_NO_STORE, Failure, read_settings, told
 from worker.events import Refusal
 from worker.ledger import LedgerError, LedgerFull
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
+from worker.portions import portions
 from worker.publisher import Publisher, Receipt
 
 
@@ -53,7 +54,8 @@ def emit_file(file: Any, as_json: bool) -> None:
     settings = read_settings()
     tally = Tally()
     with told(), Publisher(settings) as publisher, _progress(file) as (progress, step):
-        for portion in portions(lines_of(file, settings.event_max_bytes), MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET):
+        lines = lines_of(file, settings.event_max_bytes)
+        for portion in portions(lines, MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, lambda line: len(line.content)):
             for line, answer in zip(portion, _offer(publisher, portion, tally), strict=True):
                 tally.add(line, answer)
                 if isinstance(answer, Refusal):

@@ -1,6 +1,6 @@
-"""A file of events, line by line, in portions that one call may carry. No more than a portion is in memory."""
+"""A file of events, line by line; no more than a line is in memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,17 +39,3 @@ def lines_of(file: ByteLines, max_bytes: int) -> Iterator[Line]:
             size, cut = size + len(piece), True
         if content:
             yield Line(number, content, size, cut)
-
-
-def portions(lines: Iterable[Line], most: int, max_bytes: int) -> Iterator[list[Line]]:
-    """At most `most` lines and about `max_bytes` bytes at a time."""
-    portion: list[Line] = []
-    size = 0
-    for line in lines:
-        if portion and (len(portion) >= most or size + len(line.content) > max_bytes):
-            yield portion
-            portion, size = [], 0
-        portion.append(line)
-        size += len(line.content)
-    if portion:
-        yield portion

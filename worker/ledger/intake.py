@@ -1,6 +1,6 @@
 """Events into the ledger, and out of its inbox to be observed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from worker.events import Event, rfc3339, stored_event
-from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy
 from worker.ledger.store import Store
 from worker.ledger.sync_store import SyncStore
+from worker.portions import portions
 
 #: An event that cannot be observed is set aside after so many tries.
 OBSERVE_TRIES = 5
@@ -103,26 +104,16 @@ def _wire(event: Event) -> dict[str, Any]:
         "ref": event.ref,
         "id": event.id,
         "type": event.type,
-        "org": event.scope.org_id or "",
-        "store": event.scope.store_id or "",
         "scope": event.scope.key,
         "raw": event.raw.decode(),
         "digest": event.digest,
     }
 
 
-def _chunks(events: Sequence[Event]) -> Iterable[list[Event]]:
-    """At most MAX_IDS_PER_MESSAGE events and REPLY_BYTE_BUDGET bytes at a time (one event at least)."""
-    chunk: list[Event] = []
-    size = 0
-    for event in events:
-        if chunk and (len(chunk) >= MAX_IDS_PER_MESSAGE or size + len(event.raw) > REPLY_BYTE_BUDGET):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(event)
-        size += len(event.raw)
-    if chunk:
-        yield chunk
+def _calls(events: Sequence[Event], policy: LedgerPolicy) -> Iterator[dict[str, Any]]:
+    """The arguments of the calls that accept events."""
+    for portion in portions(events, MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, lambda event: len(event.raw)):
+        yield {"events": [_wire(event) for event in portion], "grace": policy.announce}
 
 
 class Intake:
@@ -139,8 +130,7 @@ class Intake:
         """
         await self._store.refuse_over_water()
         answers: list[Acceptance] = []
-        for chunk in _chunks(events):
-            arguments = {"events": [_wire(event) for event in chunk], "grace": self._store.policy.announce}
+        for arguments in _calls(events, self._store.policy):
             answers += map(Acceptance, await self._store.run_confirmed("accept", **arguments))
         return answers
 
@@ -201,7 +191,6 @@ class SyncIntake:
         """As Intake.accept()."""
         self._store.refuse_over_water()
         answers: list[Acceptance] = []
-        for chunk in _chunks(events):
-            arguments = {"events": [_wire(event) for event in chunk], "grace": self._store.policy.announce}
+        for arguments in _calls(events, self._store.policy):
             answers += map(Acceptance, self._store.run_confirmed("accept", **arguments))
         return answers

@@ -8,7 +8,7 @@
 --   counters               hash  accepted duplicates matched unmatched set_aside rejected
 --                                opened reopened succeeded failed cancelled attempts lost
 --   inbox                  zset  event ref -> when it is announced next
---   event:<ref>            hash  id type org store scope raw digest accepted_at open failures announced
+--   event:<ref>            hash  id type scope raw digest accepted_at open failures announced
 --   event:<ref>:jobs       list  ids of the jobs it opened
 --   job:<id>               hash  event lane state reason attempts base epoch lost owner done deadline opened_at ended_at
 --   jobs:<integration>     zset  job -> opened_at

@@ -51,8 +51,7 @@ for i, item in ipairs(A.items) do
   local state, owner, attempts, base, ref, lane = j[1], j[2], num(j[3]), num(j[4]), j[5], item.lane
   local mine = state == 'pending' and owner == A.owner and attempts == item.attempt
   -- A process that was taken for dead may still report what really happened; its loss must not overwrite that.
-  local known = redis.call('EXISTS', P .. 'log:' .. item.job .. ':' .. item.attempt) == 1
-  if not item.lost or (mine and not known) then
+  if not item.lost or (mine and redis.call('EXISTS', P .. 'log:' .. item.job .. ':' .. item.attempt) == 0) then
     write_log(item)
     scopes[item.scope] = true
     lanes[lane] = true
