@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
@@ -62,6 +62,17 @@ class Scope:
         """The scope as one unambiguous string: how the ledger files what belongs to it."""
         return f"{quote(self.org_id or '', safe='')}/{quote(self.store_id or '', safe='')}"
 
+    @classmethod
+    def of_key(cls, key: str) -> "Scope":
+        """The scope of a `key`."""
+        return _scope(key)
+
+
+@lru_cache(4096)  # a worker sees the same few again and again
+def _scope(key: str) -> Scope:
+    org, _, store = key.partition("/")
+    return Scope(unquote(org) or None, unquote(store) or None)
+
 
 @dataclass(frozen=True)
 class Event:
@@ -91,13 +102,26 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why something was not accepted: the field, and what was expected of it."""
+    """Why something was not accepted: the field (`observes.0`), and what was expected of it."""
 
     field: str
     reason: str
+    #: The field's place, for one whose name has a dot of its own.
+    path: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.field}: {self.reason}" if self.field else self.reason
+
+    @property
+    def pointer(self) -> str:
+        """The field as a JSON pointer (RFC 6901): `/observes/0`; empty for the whole."""
+        parts = self.path or tuple(filter(None, self.field.split(".")))
+        return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign(Refusal):
+    """The event is another store's or organisation's than its sender may speak for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +146,14 @@ class _Wire(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Wire)
 
 
-def parse_event(given: bytes | Mapping[str, Any], rules: EventRules, default_id: str | None = None) -> Event | Refusal:
+def parse_event(
+    given: bytes | Mapping[str, Any], rules: EventRules, default_id: str | None = None, scope: Scope | None = None
+) -> Event | Refusal:
     """Checks one event and slices it.
 
     `given` is the event's JSON, or a mapping that is encoded first (dates, UUIDs and decimals become strings).
-    `default_id` is used where the event has no id; without one it gets a random UUID.
+    `default_id` is used where the event has no id; without one it gets a random UUID. With `scope`, the event is of
+    that scope whether it says so or not; where it names another one, the answer is Foreign.
     """
     raw = given if isinstance(given, bytes) else _encode(given)
     if isinstance(raw, Refusal):
@@ -136,16 +163,16 @@ def parse_event(given: bytes | Mapping[str, Any], rules: EventRules, default_id:
     wire = _decode(raw)
     if isinstance(wire, Refusal):
         return wire
-    refusal = _problem(wire, rules.catalogue)
+    whose = scope or Scope(wire.org_id or None, wire.store_id or None)
+    refusal = (_foreign(wire, scope) if scope else None) or _problem(wire, rules.catalogue, whose.level)
     if refusal:
         return refusal
-    return _event(raw, wire, wire.id or default_id or str(uuid4()))
+    return _event(raw, wire, wire.id or default_id or str(uuid4()), whose)
 
 
-def stored_event(raw: bytes, event_id: str) -> Event:
+def stored_event(raw: bytes, event_id: str, scope: Scope) -> Event:
     """An event as the ledger kept it: accepted once, and so not checked again."""
-    wire = _decoder.decode(raw)
-    return _event(raw, wire, event_id)
+    return _event(raw, _decoder.decode(raw), event_id, scope)
 
 
 @lru_cache(1024)  # events that were accepted together share their millisecond
@@ -154,11 +181,11 @@ def rfc3339(milliseconds: float) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _event(raw: bytes, wire: _Wire, event_id: str) -> Event:
+def _event(raw: bytes, wire: _Wire, event_id: str, scope: Scope) -> Event:
     return Event(
         id=event_id,
         type=wire.type,
-        scope=Scope(wire.org_id or None, wire.store_id or None),
+        scope=scope,
         raw=raw,
         data=bytes(wire.data),
         included=_given(wire.included),
@@ -220,7 +247,15 @@ def _word(name: str) -> str:
     return _WORDS.get(name, name)
 
 
-def _problem(wire: _Wire, catalogue: Catalogue) -> Refusal | None:
+def _foreign(wire: _Wire, scope: Scope) -> Refusal | None:
+    for field, named, allowed in (("store_id", wire.store_id, scope.store_id), ("org_id", wire.org_id, scope.org_id)):
+        if named and named != allowed:
+            mine = f'its sender may speak for "{allowed}" alone' if allowed else "its sender may speak for none"
+            return Foreign(field, f"names another one: {mine}")
+    return None
+
+
+def _problem(wire: _Wire, catalogue: Catalogue, level: str) -> Refusal | None:
     for field, value in (("id", wire.id), ("store_id", wire.store_id), ("org_id", wire.org_id)):
         if value is None:
             continue
@@ -230,7 +265,7 @@ def _problem(wire: _Wire, catalogue: Catalogue) -> Refusal | None:
             return Refusal(field, f"has {len(value)} characters, and at most {ID_MAX_CHARS} are accepted")
         if _CONTROL.search(value):
             return Refusal(field, "has control characters")
-    unknown = catalogue.problem(wire.type, Scope(wire.org_id, wire.store_id).level)
+    unknown = catalogue.problem(wire.type, level)
     if unknown:
         return Refusal("type", unknown)
     if not _starts(wire.data, b"{"):

@@ -51,7 +51,7 @@ def test_what_is_sliced_out_means_what_came(data: dict[str, Any], included: list
     assert json.loads(event.data) == data
     assert event.data in raw
     assert (None if event.included is None else json.loads(event.included)) == included
-    assert stored_event(raw, event.id) == event
+    assert stored_event(raw, event.id, event.scope) == event
 
 
 @given(st.dictionaries(TEXT, JSON, max_size=3), st.integers(0, 10_000), st.integers(0, 255))
@@ -67,11 +67,12 @@ def test_a_flipped_byte_never_lets_something_through_that_is_no_json(data: dict[
 @given(st.lists(st.tuples(st.none() | IDS, st.none() | IDS, IDS), min_size=2, max_size=6, unique=True))
 def test_no_two_identities_share_a_reference(identities: list[tuple[str | None, str | None, str]]) -> None:
     events = [
-        stored_event(json.dumps(good(event_id, org_id=org, store_id=store)).encode(), event_id)
+        stored_event(json.dumps(good(event_id)).encode(), event_id, Scope(org, store))
         for org, store, event_id in identities
     ]
     assert len({event.ref for event in events}) == len(identities)
     assert len({event.scope for event in events}) == len({event.scope.key for event in events})
+    assert all(Scope.of_key(event.scope.key) == event.scope for event in events)
 
 
 @given(IDS, IDS)

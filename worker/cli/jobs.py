@@ -1,5 +1,6 @@
 """`edw jobs`: what is owed to whom, and what became of it."""
 
+from collections.abc import Sequence
 from time import time
 
 import click
@@ -33,10 +34,9 @@ def list_(integration: str | None, limit: int, store: str | None, org: str | Non
             ledger = at.ledger
             if integration:
                 owner = await find_integration(at, integration, scope_of(store, org))
-                ids = await ledger.jobs.of_integration(owner.id, 0, limit)
+                jobs = (await ledger.jobs.of_integration(owner.id, 0, limit)).items
             else:
-                ids = await ledger.jobs.pending(0, limit)
-            jobs = await ledger.jobs.get(ids)
+                jobs = await ledger.jobs.get(await ledger.jobs.pending(0, limit))
         if as_json:
             print_json({"data": [job_document(each) for each in jobs]})
         elif jobs:
@@ -59,7 +59,7 @@ def show(id: str, as_json: bool) -> None:
             if not found:
                 raise Failure(f"there is no job {id}, or it is no longer kept")
             (job,) = found
-            logs = await at.ledger.logs.of_job(job.id, job.attempts)
+            logs = (await at.ledger.logs.of_job(job.id, 0, job.attempts)).items
         if as_json:
             print_json({"data": job_document(job) | {"logs": [log_document(each) for each in logs]}})
             return
@@ -71,7 +71,7 @@ def show(id: str, as_json: bool) -> None:
     run(work())
 
 
-def _listing(jobs: list[Job], now: float) -> Table:
+def _listing(jobs: Sequence[Job], now: float) -> Table:
     listing = table("job", "event", "state", "tries", "opened", right=["tries"], whole=["job", "opened"])
     for job in jobs:
         listing.add_row(*cells(job.id, job.event_type, _state(job, now), job.attempts, rfc3339(job.opened_at)))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 import click
 from rich.table import Table
@@ -14,6 +15,7 @@ from worker.cli.session import Failure, Session, heed_cancellation, run, scope_o
 from worker.cli.tail import Tail
 from worker.cli.wording import duration, one_line
 from worker.events import Scope, rfc3339
+from worker.ledger.pages import Page as LedgerPage
 from worker.logs import IntegrationLog
 
 #: How often new logs are asked for (seconds).
@@ -84,22 +86,18 @@ def attempts_table(logs: Iterable[IntegrationLog]) -> Table:
 async def _page(at: Session, scope: Scope, integration: str | None, job: str | None, failed: bool) -> Page:
     logs = at.ledger.logs
     if job:
-        return _of_job(at, job)
+        if not (await logs.of_job(job, 0, 1)).integration_id:
+            raise Failure(f"there is no job {job}, or it is no longer kept")
+        return _items(partial(logs.of_job, job))
     if integration:
         owner = await find_integration(at, integration, scope)
-        return lambda offset, limit: logs.of_integration(owner.id, offset, limit)
-    if failed:
-        return lambda offset, limit: logs.failures(scope, offset, limit)
-    return lambda offset, limit: logs.of_scope(scope, offset, limit)
+        return _items(partial(logs.of_integration, owner.id))
+    return _items(partial(logs.failures if failed else logs.of_scope, scope))
 
 
-def _of_job(at: Session, job_id: str) -> Page:
+def _items(read: Callable[[int, int], Awaitable[LedgerPage[IntegrationLog]]]) -> Page:
     async def page(offset: int, limit: int) -> Sequence[IntegrationLog]:
-        found = await at.ledger.jobs.get([job_id])
-        if not found:
-            raise Failure(f"there is no job {job_id}, or it is no longer kept")
-        logs = await at.ledger.logs.of_job(job_id, found[0].attempts)
-        return logs[offset : offset + limit]
+        return (await read(offset, limit)).items
 
     return page
 

@@ -36,7 +36,7 @@ async def find_integration(session: Session, named: str, scope: Scope) -> Integr
 async def all_integrations(session: Session, scope: Scope) -> list[Integration]:
     """A scope's integrations, the newest first."""
     found: list[Integration] = []
-    while page := await session.ledger.registry.listing(scope, len(found), PAGE):
+    while page := (await session.ledger.registry.page(scope, len(found), PAGE)).items:
         found += page
         if len(page) < PAGE:
             break

@@ -1,13 +1,13 @@
 """Events into the ledger, and out of its inbox to be observed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 import msgspec
 
-from worker.events import Event, rfc3339, stored_event
+from worker.events import Event, Scope, rfc3339, stored_event
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy
 from worker.ledger.store import Store
 from worker.ledger.sync_store import SyncStore
@@ -15,6 +15,8 @@ from worker.portions import portions
 
 #: An event that cannot be observed is set aside after so many tries.
 OBSERVE_TRIES = 5
+#: The age of the inbox is that of the youngest of so many events that are next in line.
+PRESSURE_SAMPLE = 10
 #: Of a rejected event, so many bytes are kept to be looked at.
 REJECTED_KEEP_BYTES = 16 * 1024
 
@@ -52,17 +54,26 @@ class Loaded:
     unreadable: tuple[tuple[str, bytes], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """How many events wait to be observed, and for how long (seconds) those have waited that are next."""
+
+    inbox: int
+    age: float
+
+
 class WireEvent(msgspec.Struct):
     """What scripts tell of an event, beside its raw bytes."""
 
     ref: str
     id: str
     accepted_at: int
+    scope: str
 
     def stored(self, raw: bytes) -> StoredEvent | None:
         """The event; its raw bytes come separately, since they are the producer's. None where they cannot be read."""
         try:
-            return StoredEvent(self.ref, stored_event(raw, self.id), self.accepted_at)
+            return StoredEvent(self.ref, stored_event(raw, self.id, Scope.of_key(self.scope)), self.accepted_at)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
@@ -110,10 +121,16 @@ def _wire(event: Event) -> dict[str, Any]:
     }
 
 
+def acceptance(events: Iterable[Event], policy: LedgerPolicy) -> dict[str, Any]:
+    """What a script is told that accepts events."""
+    horizon = policy.job_deadline + policy.event_retention
+    return {"events": [_wire(event) for event in events], "grace": policy.announce, "horizon": horizon}
+
+
 def _calls(events: Sequence[Event], policy: LedgerPolicy) -> Iterator[dict[str, Any]]:
     """The arguments of the calls that accept events."""
     for portion in portions(events, MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, lambda event: len(event.raw)):
-        yield {"events": [_wire(event) for event in portion], "grace": policy.announce}
+        yield acceptance(portion, policy)
 
 
 class Intake:
@@ -133,6 +150,16 @@ class Intake:
         for arguments in _calls(events, self._store.policy):
             answers += map(Acceptance, await self._store.run_confirmed("accept", **arguments))
         return answers
+
+    async def admit(self, scope: Scope, events: int, rate: int) -> float:
+        """Takes events off a scope's allowance of `rate` a second; answers 0, or in how many seconds they may come."""
+        return int(await self._store.run("admit", scope=scope.key, events=events, rate=rate)) / 1000
+
+    async def pressure(self) -> Pressure:
+        """How full the inbox is. Raises LedgerFull where the store's memory is above its high-water mark."""
+        await self._store.refuse_over_water()
+        size, age = await self._store.run("pressure", sample=PRESSURE_SAMPLE)
+        return Pressure(int(size), int(age) / 1000)
 
     async def load(self, refs: Sequence[str]) -> Loaded:
         """The named events that are still in the inbox. Their next announcement is put off."""

@@ -9,6 +9,7 @@ import msgspec
 
 from worker.jobs import Job, JobState
 from worker.ledger.intake import StoredEvent, WireEvent
+from worker.ledger.pages import Page
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET
 from worker.ledger.store import Store
 
@@ -117,6 +118,28 @@ class _Settled(msgspec.Struct):
     more: list[str]
 
 
+class JobRow(msgspec.Struct):
+    """A job as the scripts tell of it, with its event's id and type, and when it is due (-1 where it is not)."""
+
+    id: str
+    row: dict[str, str]
+    event_id: str
+    event_type: str
+    due: float
+
+    def job(self) -> Job:
+        """The value."""
+        event = {"id": self.event_id, "type": self.event_type}
+        return _job(self.id, self.row, event, self.due if self.due >= 0 else None)
+
+
+class _Rows(msgspec.Struct):
+    records: list[JobRow]
+    total: int
+    scope: str
+
+
+_rows = msgspec.msgpack.Decoder(_Rows)
 _opened = msgspec.msgpack.Decoder(_Opened)
 _claims = msgspec.msgpack.Decoder(_Claims)
 _settled = msgspec.msgpack.Decoder(_Settled)
@@ -210,10 +233,14 @@ class Jobs:
         retention = self._store.policy.event_retention
         return int(await self._store.run("release", owner=self.owner, event_retention=retention, jobs=jobs))
 
-    async def redeliver(self, job_ids: Sequence[str]) -> list[str]:
-        """Reopens ended jobs and makes waiting ones due: `reopened`, `due`, `in_flight` or `gone` for each."""
+    async def redeliver(self, job_ids: Sequence[str], mark: str = "") -> list[str]:
+        """Reopens ended jobs and makes waiting ones due: `reopened`, `due`, `in_flight`, `known` or `gone` for each.
+
+        `known` are those that a redelivery of the same `mark` had before.
+        """
         _check_size(job_ids)
-        answers = await self._store.run("redeliver", jobs=job_ids, deadline=self._store.policy.job_deadline)
+        deadline = self._store.policy.job_deadline
+        answers = await self._store.run_confirmed("redeliver", jobs=job_ids, deadline=deadline, mark=mark)
         return [answer.decode() for answer in answers]
 
     async def get(self, job_ids: Sequence[str]) -> list[Job]:
@@ -224,9 +251,11 @@ class Jobs:
         dues = await self._store.scores([(f"lane:{row['lane']}:due", job) for job, row in found])
         return [_job(job, row, event, due) for (job, row), event, due in zip(found, events, dues, strict=True)]
 
-    async def of_integration(self, integration_id: str, offset: int, limit: int) -> list[str]:
-        """Ids of an integration's jobs, the newest first."""
-        return await self._store.newest(f"jobs:{integration_id}", offset, limit)
+    async def of_integration(self, integration_id: str, offset: int, limit: int) -> Page[Job]:
+        """An integration's jobs, the newest first, and whose it is."""
+        reply = await self._store.run("page_jobs", integration=integration_id, offset=offset, limit=limit)
+        found = _rows.decode(reply)
+        return Page([each.job() for each in found.records], found.total, found.scope)
 
     async def pending(self, offset: int, limit: int) -> list[str]:
         """Ids of jobs that are still owed, the one nearest to its deadline first."""

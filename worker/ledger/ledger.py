@@ -12,6 +12,7 @@ from worker.ledger.policy import LedgerPolicy
 from worker.ledger.registry import Registry
 from worker.ledger.status import Status
 from worker.ledger.store import Store
+from worker.ledger.tokens import Tokens
 
 
 class Ledger:
@@ -28,6 +29,7 @@ class Ledger:
         self.fleet = Fleet(self.store, self.owner)
         self.registry = Registry(self.store)
         self.logs = Logs(self.store)
+        self.tokens = Tokens(self.store)
         self.status = Status(self.store)
 
     @property

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from worker.events import Scope
+from worker.ledger.pages import Page
 from worker.ledger.store import Store
 from worker.logs import IntegrationLog
 
@@ -21,6 +22,14 @@ class _Record(msgspec.Struct):
     created_at: int = 0
 
 
+class _Head(msgspec.Struct):
+    members: list[str]
+    total: int
+    scope: str = ""
+    lane: str = ""
+
+
+_heads = msgspec.msgpack.Decoder(_Head)
 _records = msgspec.json.Decoder(_Record)
 _encode = msgspec.json.Encoder().encode
 
@@ -47,30 +56,38 @@ class Logs:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def of_scope(self, scope: Scope, offset: int, limit: int) -> list[IntegrationLog]:
+    async def of_scope(self, scope: Scope, offset: int, limit: int) -> Page[IntegrationLog]:
         """A store's logs (or an organisation's own)."""
-        return await self._read(await self._store.newest(f"logs:store:{scope.key}", offset, limit))
+        return await self._page(f"store:{scope.key}", offset, limit)
 
-    async def of_integration(self, integration_id: str, offset: int, limit: int) -> list[IntegrationLog]:
-        """One integration's logs."""
-        return await self._read(await self._store.newest(f"logs:integration:{integration_id}", offset, limit))
+    async def of_integration(self, integration_id: str, offset: int, limit: int) -> Page[IntegrationLog]:
+        """One integration's logs, and whose it is."""
+        return await self._page(f"integration:{integration_id}", offset, limit, integration_id)
 
-    async def failures(self, scope: Scope, offset: int, limit: int) -> list[IntegrationLog]:
+    async def failures(self, scope: Scope, offset: int, limit: int) -> Page[IntegrationLog]:
         """The failed attempts of a scope."""
-        return await self._read(await self._store.newest(f"logs:failures:{scope.key}", offset, limit))
+        return await self._page(f"failures:{scope.key}", offset, limit)
 
-    async def of_job(self, job_id: str, attempts: int) -> list[IntegrationLog]:
-        """A job's logs, the last attempt first; their ids follow from the job's, so that no index is needed."""
-        return await self._read([f"{job_id}:{attempt}" for attempt in range(attempts, 0, -1)])
+    async def of_job(self, job_id: str, offset: int, limit: int) -> Page[IntegrationLog]:
+        """A job's logs, the last attempt first, and to whom it is owed: no integration where there is no such job."""
+        head, *raws = await self._store.run("page_job_logs", job=job_id, offset=offset, limit=limit)
+        return _page(_heads.decode(head), raws)
 
-    async def _read(self, members: Sequence[str]) -> list[IntegrationLog]:
-        if not members:
-            return []
-        found = await self._store.call_many("mget", [f"log:{member}" for member in members])
-        return [_log(member, record) for member, record in zip(members, found, strict=True) if record]
+    async def _page(self, index: str, offset: int, limit: int, integration: str = "") -> Page[IntegrationLog]:
+        retention = self._store.policy.log_retention
+        head, *raws = await self._store.run(
+            "page_logs", index=index, offset=offset, limit=limit, retention=retention, integration=integration
+        )
+        return _page(_heads.decode(head), raws)
 
 
-def _log(member: str, raw: bytes) -> IntegrationLog:
+def _page(head: _Head, raws: Sequence[bytes]) -> Page[IntegrationLog]:
+    logs = [kept_log(member, raw) for member, raw in zip(head.members, raws, strict=True)]
+    return Page(logs, head.total, head.scope, head.lane)
+
+
+def kept_log(member: str, raw: bytes | str) -> IntegrationLog:
+    """A log as settle.lua wrote it; `member` is its job and attempt."""
     job, attempt = member.rsplit(":", 1)
     record = _records.decode(raw)
     return IntegrationLog(

@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 
-from worker.events import Scope
+from worker.events import Event, Scope
 from worker.integrations import Integration
+from worker.ledger.intake import acceptance
+from worker.ledger.pages import Page
 from worker.ledger.store import Store
 from worker.matching import Snapshot
 
@@ -16,6 +18,19 @@ TOMBSTONES = 1_000
 
 class RevisionConflict(Exception):
     """Somebody else changed the integration in between."""
+
+
+class _Row(msgspec.Struct):
+    id: str
+    row: dict[str, str]
+
+
+class _Rows(msgspec.Struct):
+    records: list[_Row]
+    total: int
+
+
+_rows = msgspec.msgpack.Decoder(_Rows)
 
 
 class _Document(msgspec.Struct):
@@ -34,8 +49,8 @@ class Registry:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def put(self, integration: Integration, expect: int | None = None) -> int:
-        """Creates or updates; answers the new revision.
+    async def put(self, integration: Integration, expect: int | None = None, events: Sequence[Event] = ()) -> int:
+        """Creates or updates; answers the new revision. `events`, which tell of it, are accepted with the change.
 
         `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another.
         """
@@ -58,10 +73,11 @@ class Registry:
             reason=integration.disabled_reason,
             # None of its own: the fleet's.
             cap=0,
-            expect=-1 if expect is None else expect,
+            expect=_expected(expect),
+            **acceptance(events, self._store.policy),
         )
         if revision < 0:
-            raise RevisionConflict(f"integration {integration.id} was changed by somebody else in between")
+            raise _conflict(integration.id)
         return int(revision)
 
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]:
@@ -69,17 +85,31 @@ class Registry:
         rows = await self._store.hashes([f"integration:{each}" for each in integration_ids])
         return [_integration(each, row) for each, row in zip(integration_ids, rows, strict=True) if row]
 
-    async def listing(self, scope: Scope, offset: int, limit: int) -> list[Integration]:
+    async def page(self, scope: Scope, offset: int, limit: int) -> Page[Integration]:
         """A scope's integrations, the newest first."""
-        return await self.get(await self._store.newest(f"scope:{scope.key}:list", offset, limit))
+        reply = await self._store.run("page_integrations", scope=scope.key, offset=offset, limit=limit)
+        found = _rows.decode(reply)
+        return Page([_integration(each.id, each.row) for each in found.records], found.total)
 
     async def disable(self, integration_id: str, reason: str) -> None:
         """Disables it and records why; its lane is held, and what it owes stays owed. Repeating is safe."""
         await self._store.run("disable", id=integration_id, reason=reason)
 
-    async def delete(self, integration_id: str) -> bool:
-        """Deletes it; what its lane owes is cancelled by the sweeps that follow. False where there was none."""
-        return bool(await self._store.run("delete_integration", id=integration_id, tombstones=TOMBSTONES))
+    async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool:
+        """Deletes it; what its lane owes is cancelled by the sweeps that follow. False where there was none.
+
+        `expect` and `events` as in put().
+        """
+        deleted = await self._store.run_confirmed(
+            "delete_integration",
+            id=integration_id,
+            tombstones=TOMBSTONES,
+            expect=_expected(expect),
+            **acceptance(events, self._store.policy),
+        )
+        if deleted < 0:
+            raise _conflict(integration_id)
+        return bool(deleted)
 
     async def refresh(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot at the registry's present version; only what changed since is read."""
@@ -100,6 +130,14 @@ class Registry:
             ("hmget", key, "version", "floor"), ("zrange", f"{key}:changes", f"({since}", "+inf", "BYSCORE")
         )
         return int(version or 0), int(floor or 0), [each.decode() for each in changes]
+
+
+def _expected(revision: int | None) -> int:
+    return -1 if revision is None else revision
+
+
+def _conflict(integration_id: str) -> RevisionConflict:
+    return RevisionConflict(f"integration {integration_id} was changed by somebody else in between")
 
 
 def _integration(integration_id: str, row: dict[str, str]) -> Integration:

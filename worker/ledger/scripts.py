@@ -9,7 +9,9 @@ from hashlib import sha1
 from importlib.resources import files
 
 #: What is owed goes on at the store's memory limit; only taking on more is refused there.
-_NEEDS_MEMORY = frozenset({"accept", "open", "put_integration", "redeliver"})
+_NEEDS_MEMORY = frozenset(
+    {"accept", "admit", "issue_bearer", "open", "open_missing", "put_integration", "put_token", "redeliver", "writable"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def an_event(event_id: str = "e-1", scope: Scope = SCOPE, data: bytes = b'{"n":1
     """An event as its producer sends it."""
     event = {"id": event_id, "type": "order.paid", "org_id": scope.org_id, "store_id": scope.store_id}
     raw = msgspec.json.encode(event | {"data": msgspec.Raw(data)} | more)
-    return stored_event(raw, event_id)
+    return stored_event(raw, event_id, scope)
 
 
 def an_integration(integration_id: str = "i-1", **changes: Any) -> Integration:
@@ -129,7 +129,7 @@ class Scene:
 
     async def log(self, job: str, attempt: int) -> IntegrationLog:
         """The one log of an attempt."""
-        (found,) = [each for each in await self.ledger.logs.of_job(job, attempt) if each.attempt == attempt]
+        (found,) = [each for each in (await self.ledger.logs.of_job(job, 0, attempt)).items if each.attempt == attempt]
         return found
 
     async def counter(self, name: str) -> int:

@@ -243,5 +243,5 @@ async def test_other_stores_of_one_server_are_other_shards(scene: Scene, store: 
     assert await scene.ledger.intake.accept([an_event()]) == [Acceptance.NEW]
     assert await other.intake.accept([an_event()]) == [Acceptance.NEW]
     assert (await other.status.read()).inbox == 1
-    assert (await other.registry.listing(SCOPE, 0, 10)) == []
+    assert (await other.registry.page(SCOPE, 0, 10)).items == []
     await other.close()

@@ -187,7 +187,7 @@ async def test_a_reaper_that_was_taken_for_dead_writes_nothing_of_what_another_r
     await scene.die(reaper)
     (again,) = await scene.ledger.fleet.seize()
     assert await scene.settle(seized, Verdict.LOST, by=reaper) == "stale"
-    assert await scene.ledger.logs.of_job(claim.job_id, 1) == []
+    assert (await scene.ledger.logs.of_job(claim.job_id, 0, 1)).items == []
     assert await scene.settle(again, Verdict.LOST) == "settled"
 
 
@@ -201,7 +201,7 @@ async def test_a_late_success_ends_a_job_that_waits_for_its_next_attempt(scene: 
     assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
     assert await scene.claim("i-1") == []
     assert (await scene.log(claim.job_id, 1)).succeeded
-    assert await scene.ledger.logs.failures(scene.scope, 0, 10) == []
+    assert (await scene.ledger.logs.failures(scene.scope, 0, 10)).items == []
 
 
 async def test_a_late_success_takes_the_job_out_of_another_processs_lease(scene: Scene, dead: Ledger) -> None:
@@ -227,7 +227,7 @@ async def test_a_job_that_succeeded_late_has_succeeded_whatever_comes_of_the_att
 
     assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
     assert await scene.counter("succeeded") == 1
-    logs = await scene.ledger.logs.of_job(claim.job_id, 2)
+    logs = (await scene.ledger.logs.of_job(claim.job_id, 0, 2)).items
     assert [(each.attempt, each.succeeded) for each in logs] == [(2, verdict is Verdict.SUCCEEDED), (1, True)]
 
 
@@ -275,7 +275,7 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
             await scene.settle(lost, Verdict.LOST, by=third)
     assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
     attempts = (await scene.job(claim.job_id)).attempts
-    assert [each.attempt for each in await scene.ledger.logs.of_job(claim.job_id, attempts)] == [
+    assert [each.attempt for each in (await scene.ledger.logs.of_job(claim.job_id, 0, attempts)).items] == [
         *range(attempts, 0, -1)
     ]
 

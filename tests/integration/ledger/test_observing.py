@@ -22,7 +22,7 @@ async def test_a_match_opens_one_job_which_is_due_at_once(scene: Scene) -> None:
     assert (job.event_id, job.event_type, job.integration_id) == ("e-1", "order.paid", "i-1")
     assert job.due_at == job.opened_at
     assert await scene.ledger.jobs.of_event(stored.ref) == [job.id]
-    assert await scene.ledger.jobs.of_integration("i-1", 0, 10) == [job.id]
+    assert (await scene.ledger.jobs.of_integration("i-1", 0, 10)).items == [job]
     assert await scene.ledger.jobs.pending(0, 10) == [job.id]
 
 

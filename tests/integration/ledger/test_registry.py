@@ -1,5 +1,6 @@
 """Integrations: written by people, read as snapshots, and never read too old."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -209,14 +210,14 @@ async def test_a_listing_has_a_scopes_integrations_the_newest_first(scene: Scene
     # An update does not move it.
     await scene.register("i-1")
 
-    def ids(found: list[Integration]) -> list[str]:
+    def ids(found: Sequence[Integration]) -> list[str]:
         return [each.id for each in found]
 
-    assert ids(await scene.ledger.registry.listing(SCOPE, 0, 10)) == ["i-3", "i-2", "i-1"]
-    assert ids(await scene.ledger.registry.listing(SCOPE, 1, 1)) == ["i-2"]
+    assert ids((await scene.ledger.registry.page(SCOPE, 0, 10)).items) == ["i-3", "i-2", "i-1"]
+    assert ids((await scene.ledger.registry.page(SCOPE, 1, 1)).items) == ["i-2"]
     await scene.ledger.registry.delete("i-2")
     # What is gone takes no place on a page.
-    assert ids(await scene.ledger.registry.listing(SCOPE, 0, 2)) == ["i-3", "i-1"]
+    assert ids((await scene.ledger.registry.page(SCOPE, 0, 2)).items) == ["i-3", "i-1"]
 
 
 async def test_what_a_deleted_integration_owes_is_cancelled_chunk_by_chunk(scene: Scene) -> None:

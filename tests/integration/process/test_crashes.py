@@ -61,7 +61,7 @@ async def test_sigterm_lets_what_is_in_flight_finish(
     receiver.hold.set()
 
     assert await stopped == 0
-    logs = await books.logs.of_integration(integration.id, 0, 5)
+    logs = (await books.logs.of_integration(integration.id, 0, 5)).items
     assert [(log.attempt, log.succeeded) for log in logs] == [(1, True)]
     assert (await books.status.read()).processes == 0
     await balanced(books)
@@ -208,7 +208,7 @@ PATIENCE_WITHOUT_BROKER = 30.0
 
 
 async def _two_logs(books: Ledger, integration_id: str) -> list[object] | None:
-    logs = await books.logs.of_integration(integration_id, 0, 5)
+    logs = (await books.logs.of_integration(integration_id, 0, 5)).items
     return list(logs) if len(logs) >= 2 and logs[0].succeeded else None
 
 

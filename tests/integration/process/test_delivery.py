@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 from uuid import UUID, uuid5
 
@@ -23,6 +23,7 @@ from tests.integration.process.conftest import (
 from worker.jobs import JobState
 from worker.ledger import Ledger
 from worker.ledger.status import LedgerStatus
+from worker.logs import IntegrationLog
 from worker.publisher import Publisher
 
 Found = TypeVar("Found")
@@ -39,9 +40,7 @@ async def test_a_refused_event_is_delivered_by_the_second_attempt_and_leaves_two
     async with Publisher(settings) as publisher:
         receipt = await publisher.apublish(raw)
     await eventually(receiver.got(2), "both attempts arrive")
-    logs = await eventually(
-        lambda: _when(books.logs.of_integration(integration.id, 0, 10), 2), "both attempts are logged"
-    )
+    logs = await eventually(lambda: _when(_logs(books, integration.id), 2), "both attempts are logged")
 
     assert receipt.id == "e-1"
     assert [(log.attempt, log.succeeded, log.status_code) for log in logs] == [(2, True, 200), (1, False, 503)]
@@ -168,7 +167,7 @@ async def test_410_ends_the_job_and_disables_the_integration_with_the_reason(
     found = (await books.registry.get([integration.id]))[0]
     assert not found.enabled
     assert "410" in found.disabled_reason
-    job = (await books.jobs.get(await books.jobs.of_integration(integration.id, 0, 5)))[0]
+    (job,) = (await books.jobs.of_integration(integration.id, 0, 5)).items
     assert (job.state, job.reason) == (JobState.FAILED, "gone")
 
 
@@ -181,11 +180,11 @@ async def test_a_job_ends_when_its_schedule_does(
     async with Publisher(settings) as publisher:
         await publisher.apublish(order_paid())
     await eventually(lambda: _settled(books, 1, "failed"), "the job ends")
-    logs = await books.logs.of_integration(integration.id, 0, 10)
+    logs = (await books.logs.of_integration(integration.id, 0, 10)).items
     assert [log.attempt for log in logs] == [4, 3, 2, 1]
     job = (await books.jobs.get([logs[0].job_id]))[0]
     assert (job.state, job.reason) == (JobState.FAILED, "exhausted")
-    assert [each.attempt for each in await books.logs.failures(SCOPE, 0, 10)] == [4, 3, 2, 1]
+    assert [each.attempt for each in (await books.logs.failures(SCOPE, 0, 10)).items] == [4, 3, 2, 1]
 
 
 async def test_ten_thousand_integrations_of_one_event_are_opened_in_chunks_and_all_delivered(
@@ -209,7 +208,11 @@ async def test_ten_thousand_integrations_of_one_event_are_opened_in_chunks_and_a
     await balanced(books)
 
 
-async def _when(reading: Awaitable[list[Found]], count: int) -> list[Found] | None:
+async def _logs(books: Ledger, integration_id: str) -> Sequence[IntegrationLog]:
+    return (await books.logs.of_integration(integration_id, 0, 10)).items
+
+
+async def _when(reading: Awaitable[Sequence[Found]], count: int) -> Sequence[Found] | None:
     found = await reading
     return found if len(found) >= count else None
 

@@ -11,12 +11,12 @@ from structlog.testing import capture_logs
 from deliverers.contract import Delivered, Gone, Outcome, Refused, Unreachable
 from worker.attempts import Attempt, Interrupted, Lost, report
 from worker.backoff import Decision, Fail, Retry, Succeed
-from worker.events import stored_event
+from worker.events import Scope, stored_event
 from worker.ledger import Claim, StoredEvent, Verdict
 from worker.logs import log_id
 
 JOB = "00000000-0000-0000-0000-000000000001"
-EVENT = stored_event(b'{"type":"order.paid","data":{}}', "e-1")
+EVENT = stored_event(b'{"type":"order.paid","data":{}}', "e-1", Scope())
 
 
 def an_attempt(outcome: Outcome | Lost | Interrupted, decision: Decision, **changes: Any) -> Attempt:

@@ -1,14 +1,14 @@
 """Events and their matches, in portions that a script may take."""
 
 from worker.dispatch import Match, chunks
-from worker.events import stored_event
+from worker.events import Scope, stored_event
 from worker.jobs import job_id
 from worker.ledger import StoredEvent
 from worker.ledger.policy import JOBS_PER_CALL, MAX_JOBS_PER_CALL
 
 
 def match(name: str, count: int) -> Match:
-    event = stored_event(b'{"type":"order.paid","data":{}}', name)
+    event = stored_event(b'{"type":"order.paid","data":{}}', name, Scope())
     return Match(StoredEvent(event.ref, event, 0), [f"{name}-{n}" for n in range(count)])
 
 

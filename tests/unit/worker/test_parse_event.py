@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from config.observable_events import load_catalogue, observable_key
-from worker.events import Event, EventRules, Refusal, Scope, parse_event, rfc3339, stored_event
+from worker.events import Event, EventRules, Foreign, Refusal, Scope, parse_event, rfc3339, stored_event
 
 RULES = EventRules(load_catalogue())
 MIB = 1024 * 1024
@@ -43,7 +43,7 @@ def test_a_good_event_is_sliced_and_kept_as_it_came() -> None:
     assert event.raw == given
     assert json.loads(event.data) == {"type": "order", "id": "o-1"}
     assert event.included == b'{"items": [1]}'
-    assert stored_event(given, "e-1") == event
+    assert stored_event(given, "e-1", event.scope) == event
 
 
 @pytest.mark.parametrize(
@@ -210,14 +210,70 @@ def test_data_travels_to_the_byte(data: bytes) -> None:
     given = b'{"data": ' + data + b' , "type":"order.paid"}'
     event = accepted(given)
     assert event.data == data
-    assert stored_event(given, event.id).data == data
+    assert stored_event(given, event.id, event.scope).data == data
+
+
+@pytest.mark.parametrize(
+    ("named", "scope"),
+    [
+        ({}, Scope("org-1", "store-1")),
+        ({"store_id": "store-1"}, Scope("org-1", "store-1")),
+        ({"org_id": "org-1"}, Scope("org-1", "store-1")),
+        ({"store_id": "store-1", "org_id": "org-1"}, Scope("org-1", "store-1")),
+        ({"store_id": None}, Scope(None, "store-1")),
+        ({}, Scope()),
+    ],
+)
+def test_an_event_is_of_its_senders_scope_whether_it_says_so_or_not(named: dict[str, Any], scope: Scope) -> None:
+    given = json.dumps({"type": "order.paid", "data": {}} | named).encode()
+    event = parse_event(given, RULES, scope=scope)
+    assert isinstance(event, Event)
+    assert (event.scope, event.raw) == (scope, given)
+
+
+@pytest.mark.parametrize(
+    ("named", "scope", "field"),
+    [
+        ({"store_id": "store-2"}, Scope("org-1", "store-1"), "store_id"),
+        ({"store_id": "store-1", "org_id": "org-2"}, Scope("org-1", "store-1"), "org_id"),
+        ({"store_id": "store-1"}, Scope("org-1"), "store_id"),
+        ({"org_id": "org-1"}, Scope(None, "store-1"), "org_id"),
+        ({"store_id": "store-1"}, Scope(), "store_id"),
+    ],
+)
+def test_an_event_that_names_another_scope_than_its_senders_is_foreign(
+    named: dict[str, Any], scope: Scope, field: str
+) -> None:
+    refusal = parse_event(json.dumps({"type": "order.paid", "data": {}} | named).encode(), RULES, scope=scope)
+    assert isinstance(refusal, Foreign)
+    assert refusal.field == field
+
+
+def test_a_senders_scope_decides_at_which_level_a_key_must_exist() -> None:
+    given = b'{"type":"order.paid","data":{}}'
+    assert isinstance(parse_event(given, RULES, scope=Scope("org-1", "store-1")), Event)
+    refusal = parse_event(given, RULES, scope=Scope("org-1"))
+    assert isinstance(refusal, Refusal)
+    assert "store level" in refusal.reason
+
+
+@pytest.mark.parametrize(
+    ("refusal", "pointer"),
+    [
+        (Refusal("", "r"), ""),
+        (Refusal("observes.0", "r"), "/observes/0"),
+        (Refusal("configuration.a.b/c~d", "r", ("configuration", "a.b/c~d")), "/configuration/a.b~1c~0d"),
+    ],
+)
+def test_a_refused_field_has_a_json_pointer(refusal: Refusal, pointer: str) -> None:
+    assert refusal.pointer == pointer
 
 
 @pytest.mark.parametrize("included", [b'{"items":[{"n":1.50}]}', b"[ ]", b"[1]", b"{}"])
 def test_included_travels_as_it_came(included: bytes) -> None:
     given = b'{"type":"order.paid","data":{},"included":  ' + included + b" }"
     assert accepted(given).included == included
-    assert stored_event(given, "e").included == included
+    assert stored_event(given, "e", Scope()).included == included
 
 
 def test_included_that_is_null_is_not_there() -> None:

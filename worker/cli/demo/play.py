@@ -101,7 +101,7 @@ async def _next_request(stage: Stage, name: str) -> Received:
 async def _settled(stage: Stage, integration: Integration) -> tuple[list[IntegrationLog], LedgerStatus]:
     """The logs, the first attempt first, and the state of the ledger, once nothing is owed any more."""
     status = await _until(stage, lambda status: status.pending == 0, "the job did not end")
-    logs = await stage.ledger.logs.of_integration(integration.id, 0, 10)
+    logs = (await stage.ledger.logs.of_integration(integration.id, 0, 10)).items
     return sorted(logs, key=lambda log: log.attempt), status
 
 

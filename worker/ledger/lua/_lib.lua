@@ -10,7 +10,9 @@
 --   inbox                  zset  event ref -> when it is announced next
 --   event:<ref>            hash  id type scope raw digest accepted_at open failures announced
 --   event:<ref>:jobs       list  ids of the jobs it opened
---   job:<id>               hash  event lane state reason attempts base epoch lost owner done deadline opened_at ended_at
+--   events:<s>             zset  event ref -> accepted_at, of a scope; may name some whose record is gone
+--   job:<id>               hash  event lane state reason attempts base epoch lost owner done deadline opened_at
+--                                ended_at redelivery
 --   jobs:<integration>     zset  job -> opened_at
 --   pending                zset  job -> when its deadline is looked at; a job is pending exactly while it is in here
 --   lane:<id>              hash  scope revision hold cap rest_until announced announced_until
@@ -27,9 +29,13 @@
 --   scope:<s>:changes      zset  integration -> the scope's version when it last changed (deleted ones too)
 --   scope:<s>:gone         zset  deleted integration -> the scope's version when it was deleted
 --   scope:<s>:list         zset  integration -> created_at
+--   intake:<s>             time until which a scope has used up its allowance of events (admit)
 --   log:<job>:<attempt>    JSON of one IntegrationLog
 --   logs:store:<s>  logs:integration:<id>  logs:failures:<s>     zset  <job>:<attempt> -> time
 --   rejected               list  what nobody could be told was refused, newest first
+--   token:<id>             hash  kind role org store platform name digest created_at; of a bearer, parent expires_at
+--   tokens                 zset  token or client -> created_at
+--   client:<id>:bearers    zset  bearer -> when it expires
 
 local P = KEYS[1]
 local A = cmsgpack.unpack(ARGV[1])
@@ -113,6 +119,72 @@ local function retain_event(ref)
   redis.call('PEXPIRE', P .. 'event:' .. ref .. ':jobs', A.event_retention)
 end
 
+-- Puts an event into the inbox, once: e = {ref id type scope raw digest}. A.grace: ms until it is announced by a sweep;
+-- A.horizon: ms for which an event can be known at most. Answers 0 new, 1 a duplicate, 2 a duplicate with other content.
+local function accept_event(e)
+  local key = P .. 'event:' .. e.ref
+  local digest = redis.call('HGET', key, 'digest')
+  if digest then
+    count('duplicates')
+    return digest == e.digest and 1 or 2
+  end
+  -- Of an event that a store lost, a late settlement may have left a stub that is about to expire.
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'id', e.id, 'type', e.type, 'scope', e.scope,
+    'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0)
+  redis.call('ZADD', P .. 'inbox', NOW + A.grace, e.ref)
+  count('accepted')
+  local index = P .. 'events:' .. e.scope
+  redis.call('ZADD', index, NOW, e.ref)
+  redis.call('PEXPIRE', index, A.horizon)
+  -- Retention drops records one by one, in no order. Looking at two for each that comes keeps most of the index alive.
+  for _, ref in ipairs(redis.call('ZRANDMEMBER', index, 2)) do
+    if redis.call('EXISTS', P .. 'event:' .. ref) == 0 then redis.call('ZREM', index, ref) end
+  end
+  return 0
+end
+
+-- A page of an index, the newest first. `load(member)` answers its record, or nil where that is gone; then the member
+-- leaves the index, and the next one takes its place. Answers the records and how many members there are in all.
+local PAGE_MENDS = 1000
+local function page_of(index, offset, limit, load)
+  local records, mends = {}, PAGE_MENDS
+  while #records < limit do
+    local first = offset + #records
+    local members = redis.call('ZRANGE', index, first, first + limit - #records - 1, 'REV')
+    local mended = 0
+    for _, member in ipairs(members) do
+      local record = load(member)
+      if record then
+        records[#records + 1] = record
+      elseif mends > 0 then
+        redis.call('ZREM', index, member)
+        mended, mends = mended + 1, mends - 1
+      end
+    end
+    if mended == 0 then break end
+  end
+  return records, redis.call('ZCARD', index)
+end
+
+-- A hash as a map; nil where there is none.
+local function hash(key)
+  local flat = redis.call('HGETALL', key)
+  if #flat == 0 then return nil end
+  local map = {}
+  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
+  return map
+end
+
+-- A job as people see it: its record, its event's id and type, and when it is due.
+local function job_record(id)
+  local job = hash(P .. 'job:' .. id)
+  if not job then return nil end
+  local event = redis.call('HMGET', P .. 'event:' .. job.event, 'id', 'type')
+  return { id = id, row = job, event_id = event[1] or '', event_type = event[2] or '',
+           due = num(redis.call('ZSCORE', P .. 'lane:' .. job.lane .. ':due', id) or -1) }
+end
+
 -- Ends a pending job that is neither due nor leased any more. One whose record is gone (a store that lost keys) only
 -- leaves the list of the pending.
 local function end_job(job, ref, state, reason)
@@ -149,6 +221,18 @@ local function make_due(job, lane, at)
   touch(lane)
 end
 
+-- Opens a job of an event: leased by the owner as its first attempt, or due now.
+local function open_job(id, ref, lane, owner)
+  count('opened')
+  redis.call('HINCRBY', P .. 'event:' .. ref, 'open', 1)
+  redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'state', 'pending', 'attempts', owner and 1 or 0,
+    'base', 0, 'epoch', 0, 'lost', 0, 'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline)
+  redis.call('ZADD', P .. 'pending', NOW + A.deadline, id)
+  redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
+  redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)
+  if owner then lease(id, lane, owner) else make_due(id, lane, NOW) end
+end
+
 -- Puts an event into a reply of the shape {meta, raw, raw ...}, once; answers the bytes that this added, or nil
 -- where the event's record is gone (retention, or a store restored from an old copy).
 local sent = {}
@@ -157,7 +241,7 @@ local function send_event(meta, reply, ref)
   local e = redis.call('HMGET', P .. 'event:' .. ref, 'id', 'accepted_at', 'raw', 'scope')
   if not e[3] then return nil end
   sent[ref] = true
-  meta.events[#meta.events + 1] = { ref = ref, id = e[1], accepted_at = num(e[2]) }
+  meta.events[#meta.events + 1] = { ref = ref, id = e[1], accepted_at = num(e[2]), scope = e[4] or '' }
   reply[#reply + 1] = e[3]
   return #e[3], e[4]
 end

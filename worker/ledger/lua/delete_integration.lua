@@ -1,9 +1,12 @@
 -- delete_integration: answers at once; expire cancels what its lane still owes, chunk by chunk.
--- A: id, tombstones
--- Answers 1, or 0 where there was no such integration.
+-- A: id, tombstones, expect (the revision it must have; -1 for any)
+--    events = [{ref id type scope raw digest}] that tell of the change, grace, horizon
+-- Answers 1, 0 where there was no such integration, or -1 where it had another revision than expected.
 local key = P .. 'integration:' .. A.id
-local name = redis.call('HGET', key, 'scope')
+local found = redis.call('HMGET', key, 'scope', 'revision')
+local name = found[1]
 if not name then return 0 end
+if A.expect >= 0 and num(found[2]) ~= A.expect then return -1 end
 local scope = P .. 'scope:' .. name
 local version = next_version(scope)
 redis.call('DEL', key)
@@ -19,4 +22,6 @@ end
 redis.call('HSET', P .. 'lane:' .. A.id, 'hold', 'closing')
 redis.call('SADD', P .. 'closing', A.id)
 reindex(A.id)
+for _, e in ipairs(A.events) do accept_event(e) end
+write_counts()
 return 1

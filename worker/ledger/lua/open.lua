@@ -19,29 +19,19 @@ for _, e in ipairs(A.events) do
   if redis.call('ZSCORE', P .. 'inbox', e.ref) then
     for _, j in ipairs(e.jobs) do
       local lane = lane_state(j.lane)
-      local key = P .. 'job:' .. j.id
       local wanted = lane.exists and lane.hold ~= 'disabled' and lane.hold ~= 'closing'
-      if wanted and redis.call('EXISTS', key) == 0 then
-        count('opened')
-        redis.call('HINCRBY', P .. 'event:' .. e.ref, 'open', 1)
+      if wanted and redis.call('EXISTS', P .. 'job:' .. j.id) == 0 then
         if lane.ready == nil then
           local due = first_due(j.lane)
           lane.ready = due and due <= NOW or false
         end
         local now = room > 0 and lane.free > 0 and lane.hold == '' and lane.rest_until <= NOW and not lane.ready
-        redis.call('HSET', key, 'event', e.ref, 'lane', j.lane, 'state', 'pending', 'attempts', now and 1 or 0,
-          'base', 0, 'epoch', 0, 'lost', 0, 'owner', now and A.owner or '', 'opened_at', NOW,
-          'deadline', NOW + A.deadline)
-        redis.call('ZADD', P .. 'pending', NOW + A.deadline, j.id)
-        redis.call('RPUSH', P .. 'event:' .. e.ref .. ':jobs', j.id)
-        redis.call('ZADD', P .. 'jobs:' .. j.lane, NOW, j.id)
+        open_job(j.id, e.ref, j.lane, now and A.owner or nil)
         opened[j.lane] = (opened[j.lane] or 0) + 1
         if now then
-          lease(j.id, j.lane, A.owner)
           room, lane.free = room - 1, lane.free - 1
           claimed[#claimed + 1] = { job = j.id, lane = j.lane, revision = lane.revision, scope = lane.scope, ref = e.ref, attempt = 1 }
         else
-          make_due(j.id, j.lane, NOW)
           lane.ready = true
           if lane.hold == '' and not lane.reported then
             lane.reported = true

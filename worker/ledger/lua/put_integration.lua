@@ -1,5 +1,6 @@
 -- put_integration: creates or updates one integration with its lane.
 -- A: id, scope, doc, enabled, reason, cap, expect   (expect: the revision it must have; 0 for a new one, -1 for any)
+--    events = [{ref id type scope raw digest}] that tell of the change, grace, horizon
 -- Answers its new revision, or -1 where it had another one than expected.
 local key = P .. 'integration:' .. A.id
 local revision = num(redis.call('HGET', key, 'revision'))
@@ -22,4 +23,6 @@ redis.call('SREM', P .. 'closing', A.id)
 redis.call('ZREM', scope .. ':gone', A.id)
 redis.call('PERSIST', P .. 'jobs:' .. A.id)
 reindex(A.id)
+for _, e in ipairs(A.events) do accept_event(e) end
+write_counts()
 return revision

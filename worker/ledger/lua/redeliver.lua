@@ -1,16 +1,19 @@
 -- redeliver: reopens ended jobs, a new epoch each; a pending one that waits is due now.
--- A: jobs, deadline
--- Answers one word for each: reopened | due | in_flight | gone (retention dropped it, its event or its integration).
+-- A: jobs, deadline, mark = the redelivery's own id, or ''
+-- Answers one word for each: reopened | due | in_flight | known (this redelivery had it before) |
+-- gone (retention dropped it, its event or its integration).
 local answers = {}
 for i, job in ipairs(A.jobs) do
   local key = P .. 'job:' .. job
-  local j = redis.call('HMGET', key, 'state', 'lane', 'event', 'attempts', 'owner')
+  local j = redis.call('HMGET', key, 'state', 'lane', 'event', 'attempts', 'owner', 'redelivery')
   local event = j[3] and P .. 'event:' .. j[3]
   if not j[1] or redis.call('EXISTS', event) == 0 or redis.call('EXISTS', P .. 'integration:' .. j[2]) == 0 then
     answers[i] = 'gone'
+  elseif A.mark ~= '' and j[6] == A.mark then
+    answers[i] = 'known'
   elseif j[1] ~= 'pending' then
     redis.call('HSET', key, 'state', 'pending', 'reason', '', 'base', j[4], 'lost', 0, 'owner', '',
-      'deadline', NOW + A.deadline)
+      'redelivery', A.mark, 'deadline', NOW + A.deadline)
     redis.call('HINCRBY', key, 'epoch', 1)
     redis.call('HDEL', key, 'ended_at', 'done')
     redis.call('PERSIST', key)
@@ -24,6 +27,7 @@ for i, job in ipairs(A.jobs) do
   elseif j[5] and j[5] ~= '' then
     answers[i] = 'in_flight'
   else
+    redis.call('HSET', key, 'redelivery', A.mark)
     make_due(job, j[2], NOW)
     answers[i] = 'due'
   end

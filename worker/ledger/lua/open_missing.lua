@@ -1,0 +1,31 @@
+-- open_missing: jobs of events that were observed when the integration was not there, or was disabled; due now.
+-- A: lane, jobs = [{id ref}], deadline, backlog, event_retention, dry = 1 only counts
+-- Answers msgpack {opened, full = 1 where the lane's backlog is full and some were left}.
+local reply = { opened = 0, full = 0 }
+local lane = lane_state(A.lane)
+local room = A.backlog - redis.call('ZCARD', P .. 'lane:' .. A.lane .. ':due')
+if lane.exists and lane.hold ~= 'closing' then
+  for _, j in ipairs(A.jobs) do
+    local event = P .. 'event:' .. j.ref
+    -- A job that ended long ago may have been dropped while another one holds the event: the event knows it.
+    local had = redis.call('EXISTS', P .. 'job:' .. j.id) == 1 or redis.call('LPOS', event .. ':jobs', j.id)
+    if not had and redis.call('HEXISTS', event, 'raw') == 1 and not redis.call('ZSCORE', P .. 'inbox', j.ref) then
+      if room <= 0 then
+        reply.full = 1
+        break
+      end
+      room, reply.opened = room - 1, reply.opened + 1
+      if A.dry == 0 then
+        redis.call('PERSIST', event)
+        open_job(j.id, j.ref, A.lane)
+        redis.call('PERSIST', event .. ':jobs')
+      end
+    end
+  end
+  if reply.opened > 0 and A.dry == 0 then
+    redis.call('PEXPIRE', P .. 'jobs:' .. A.lane, A.deadline + A.event_retention)
+  end
+end
+reindex_touched()
+write_counts()
+return cmsgpack.pack(reply)

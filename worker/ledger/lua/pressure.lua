@@ -1,0 +1,11 @@
+-- pressure: how full the inbox is, and how long it takes.
+-- A: sample
+-- Answers {events in it, age in ms of the youngest of those that are next in line}. The youngest, because a single
+-- event that cannot be observed must not look like a fleet that cannot keep up.
+local head = redis.call('ZRANGE', P .. 'inbox', 0, A.sample - 1)
+local youngest = -1
+for _, ref in ipairs(head) do
+  local accepted = num(redis.call('HGET', P .. 'event:' .. ref, 'accepted_at'))
+  if accepted > youngest then youngest = accepted end
+end
+return { redis.call('ZCARD', P .. 'inbox'), youngest > 0 and NOW - youngest or 0 }
