@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "worker": ("worker.cli.worker", "Run a worker: one process, or several."),
     "emit": ("worker.cli.emit", "Publish an event, or a file of events."),
     "integrations": ("worker.cli.integrations", "List, show, create, update and delete integrations."),
+    "tokens": ("worker.cli.tokens", "Make, list and revoke the API's tokens."),
     "jobs": ("worker.cli.jobs", "See what is owed, and what became of it."),
     "logs": ("worker.cli.logs", "See the log of every attempt."),
     "rejected": ("worker.cli.rejected", "See what was refused and had nobody to be told."),

@@ -1,0 +1,8 @@
+-- put_token: keeps a token or client until it is revoked.
+-- A: id, fields = {kind role org store platform name digest}
+-- Answers when it was created.
+local key = P .. 'token:' .. A.id
+for field, value in pairs(A.fields) do redis.call('HSET', key, field, value) end
+redis.call('HSETNX', key, 'created_at', NOW)
+redis.call('ZADD', P .. 'tokens', 'NX', NOW, A.id)
+return num(redis.call('HGET', key, 'created_at'))

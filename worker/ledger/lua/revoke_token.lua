@@ -1,0 +1,11 @@
+-- revoke_token: a token or bearer, or a client with all its bearers, of which issue_bearer keeps a bounded number.
+-- A: id
+-- Answers 1, or 0 where there was none.
+local key = P .. 'token:' .. A.id
+local parent = redis.call('HGET', key, 'parent')
+local bearers = P .. 'client:' .. A.id .. ':bearers'
+for _, bearer in ipairs(redis.call('ZRANGE', bearers, 0, -1)) do redis.call('DEL', P .. 'token:' .. bearer) end
+redis.call('DEL', bearers)
+redis.call('ZREM', P .. 'tokens', A.id)
+if parent then redis.call('ZREM', P .. 'client:' .. parent .. ':bearers', A.id) end
+return redis.call('DEL', key)
