@@ -1,9 +1,19 @@
-"""What a deliverer is given, what it answers, and what it promises."""
+"""What a deliverer is given, what it answers, and what it promises.
+
+A deliverer's `configuration_model` says by its fields who may see what:
+
+- A field of `SecretStr`, `SecretStr | None` or `list[SecretStr]` is a secret. It is sealed in the ledger, and people
+  see its mask: stars, then the last four characters. Every other field is stored and shown as it was given.
+- `Annotated[SecretStr | None, ShownToAdmin()]` is a secret that an integration's own admin may see in the clear.
+
+A model may have the hook of `Normalising` too. Its validators raise `ValueError` with words that never repeat a value.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
@@ -96,6 +106,28 @@ class DelivererOptions:
     tls_ca_file: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ShownToAdmin:
+    """Marks a secret field that an integration's own admin may see in the clear; everybody else sees its mask.
+
+    It stands in an `Annotated` around the field's whole type. Without it a secret is masked for everybody.
+    """
+
+
+class Normalising(Protocol):
+    """A configuration model whose input has several spellings, of which one is stored and emitted."""
+
+    @classmethod
+    def normalised(cls, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration in the spelling that is stored.
+
+        It may be unsound, and of an update it is the keys given only; null means a key's removal. Nothing is checked
+        here and no default is added: what cannot be turned stays, for the model's validators to refuse. Normalising
+        twice changes nothing more.
+        """
+        ...
+
+
 class Deliverer(Protocol):
     """Carries jobs of one `integration_type` out.
 
@@ -105,7 +137,7 @@ class Deliverer(Protocol):
 
     #: The word of the specification, in its emitted spelling: `aws_sqs`, not `aws-sqs`.
     integration_type: ClassVar[str]
-    #: Parses an integration's `configuration`; its secrets are `SecretStr`, `SecretStr | None` or `list[SecretStr]`.
+    #: Parses an integration's `configuration`. Which of its fields are secrets, and whose: see above.
     configuration_model: ClassVar[type[BaseModel]]
 
     def __init__(self, options: DelivererOptions) -> None: ...

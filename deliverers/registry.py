@@ -1,8 +1,11 @@
-"""Which deliverer carries an `integration_type`: the built-in ones, and those of installed packages.
+"""Which deliverer carries an `integration_type`, and what its `configuration` must look like.
+
+The deliverers are the built-in ones, and those of installed packages. Configurations are known of more types than can
+be delivered: an integration may be registered here and carried out by an installation that has its deliverer.
 
 RegistryError
 ├── UnknownIntegrationType      a word that nobody knows
-│   └── NoDeliverer             a word of the specification that this installation cannot carry out
+│   └── NoDeliverer             a type that is known, and that this installation cannot carry out
 └── BrokenPlugin                an entry point that is not a deliverer
 ConfigurationError              an integration's configuration, field by field
 """
@@ -18,7 +21,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from deliverers.contract import Deliverer, DelivererOptions
+from deliverers.aws_sqs import AwsSqsConfiguration
+from deliverers.contract import Deliverer, DelivererOptions, ShownToAdmin
+from deliverers.stomp import StompConfiguration
 from deliverers.webhook import WebhookDeliverer
 
 #: Packages add a type with an entry point of this group, whose object is a `Deliverer` class.
@@ -27,6 +32,10 @@ ENTRY_POINT_GROUP = "edw.deliverers"
 SPECIFIED_TYPES = ("webhook", "aws_sqs", "stomp")
 
 _BUILT_IN: tuple[type[Deliverer], ...] = (WebhookDeliverer,)
+# Types of the specification whose deliverers are not built in.
+_CONFIGURATIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
+    {"aws_sqs": AwsSqsConfiguration, "stomp": StompConfiguration}
+)
 # The specification describes the type as `aws-sqs`; its enum, which wins, says `aws_sqs`.
 _ALIASES = MappingProxyType({"aws-sqs": "aws_sqs"})
 _REDACTED = "********"
@@ -44,7 +53,7 @@ class UnknownIntegrationType(RegistryError, KeyError):
 
 
 class NoDeliverer(UnknownIntegrationType):
-    """The specification has this `integration_type`, and no deliverer for it is installed."""
+    """This `integration_type` is known, and no deliverer for it is installed."""
 
 
 class BrokenPlugin(RegistryError):
@@ -53,10 +62,18 @@ class BrokenPlugin(RegistryError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one field (a path such as `configuration.url`), in words without the value."""
+    """What is wrong with one field, in words without the value.
 
-    field: str
+    `path` is its exact place in the integration, from the outside in: `("configuration", "addresses", "0")`.
+    """
+
+    path: tuple[str, ...]
     message: str
+
+    @property
+    def field(self) -> str:
+        """The path as people read it: `configuration.addresses.0`."""
+        return ".".join(self.path)
 
 
 class ConfigurationError(ValueError):
@@ -73,14 +90,21 @@ def normalise_integration_type(integration_type: str) -> str:
 
 
 class DelivererRegistry:
-    """Deliverer classes by their `integration_type`."""
+    """Deliverer classes by their `integration_type`, and the configurations of types that have none here.
 
-    def __init__(self, deliverers: Iterable[type[Deliverer]]) -> None:
+    A deliverer's own configuration wins over one in `configurations`.
+    """
+
+    def __init__(
+        self, deliverers: Iterable[type[Deliverer]], configurations: Mapping[str, type[BaseModel]] = _CONFIGURATIONS
+    ) -> None:
         self._by_type: dict[str, type[Deliverer]] = {}
         for deliverer in deliverers:
             if deliverer.integration_type in self._by_type:
                 raise BrokenPlugin(f'there are two deliverers for the integration_type "{deliverer.integration_type}"')
             self._by_type[deliverer.integration_type] = deliverer
+        self._models = dict(configurations)
+        self._models |= {word: deliverer.configuration_model for word, deliverer in self._by_type.items()}
 
     @classmethod
     def load(cls) -> DelivererRegistry:
@@ -92,22 +116,38 @@ class DelivererRegistry:
         """The integration types that can be delivered."""
         return tuple(self._by_type)
 
+    @property
+    def known_types(self) -> tuple[str, ...]:
+        """The integration types that can be registered: those of `types`, then those that are configured only."""
+        return tuple(dict.fromkeys((*self._by_type, *self._models)))
+
     def get(self, integration_type: str) -> type[Deliverer]:
         """Find a deliverer class. Raises `UnknownIntegrationType`, naming the nearest, or `NoDeliverer`."""
         word = normalise_integration_type(integration_type)
         if word in self._by_type:
             return self._by_type[word]
-        has = f"this installation has: {', '.join(self._by_type)}"
-        if word in SPECIFIED_TYPES:
-            raise NoDeliverer(f'no deliverer for the integration_type "{word}" is installed; {has}')
-        known = (*self._by_type, *SPECIFIED_TYPES)
-        raise UnknownIntegrationType(f"is not a known integration_type{_nearest(word, known)}; {has}")
+        raise self._unknown(word, self.types)
+
+    def configuration_model(self, integration_type: str) -> type[BaseModel]:
+        """Find the model of a known type's configuration. Raises what `get` raises of types that are not known."""
+        word = normalise_integration_type(integration_type)
+        if word in self._models:
+            return self._models[word]
+        raise self._unknown(word, self.known_types)
+
+    def normalised(self, integration_type: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn what was given into the spelling that is stored (see `Normalising`); checks nothing.
+
+        Raises what `configuration_model` raises.
+        """
+        hook = getattr(self.configuration_model(integration_type), "normalised", None)
+        return dict(hook(configuration) if callable(hook) else configuration)
 
     def parse_configuration(self, integration_type: str, configuration: Mapping[str, Any]) -> BaseModel:
-        """Parse an integration's `configuration`. Raises `ConfigurationError`, or what `get` raises."""
-        model = self.get(integration_type).configuration_model
+        """Parse an integration's `configuration`. Raises `ConfigurationError`, or what `configuration_model` raises."""
+        model = self.configuration_model(integration_type)
         if not isinstance(configuration, Mapping):
-            raise ConfigurationError((Problem("configuration", "must be an object"),))
+            raise ConfigurationError((Problem(_path(()), "must be an object"),))
         try:
             return model.model_validate(dict(configuration))
         except ValidationError as error:
@@ -120,13 +160,27 @@ class DelivererRegistry:
         raise ConfigurationError(problems)
 
     def secret_fields(self, integration_type: str) -> frozenset[str]:
-        """The names of the configuration's fields that hold secrets."""
-        fields = self.get(integration_type).configuration_model.model_fields
+        """The names of the configuration's fields that hold secrets. Raises what `configuration_model` raises."""
+        fields = self.configuration_model(integration_type).model_fields
         return frozenset(name for name, field in fields.items() if _holds_secret(field.annotation))
+
+    def shown_fields(self, integration_type: str) -> frozenset[str]:
+        """The secret fields that an integration's own admin may see in the clear (see `ShownToAdmin`)."""
+        fields = self.configuration_model(integration_type).model_fields
+        return frozenset(
+            name for name in self.secret_fields(integration_type) if ShownToAdmin() in fields[name].metadata
+        )
 
     def create(self, integration_type: str, options: DelivererOptions) -> Deliverer:
         """Make a deliverer; it must be opened before it delivers."""
         return self.get(integration_type)(options)
+
+    def _unknown(self, word: str, has: tuple[str, ...]) -> UnknownIntegrationType:
+        installation = f"this installation has: {', '.join(has)}"
+        known = (*self.known_types, *SPECIFIED_TYPES)
+        if word in known:
+            return NoDeliverer(f'no deliverer for the integration_type "{word}" is installed; {installation}')
+        return UnknownIntegrationType(f"is not a known integration_type{_nearest(word, known)}; {installation}")
 
 
 def _loaded(point: EntryPoint) -> type[Deliverer]:
@@ -165,8 +219,8 @@ def _without(secrets: tuple[str, ...], message: str) -> str:
     return message
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(("configuration", *(str(part) for part in location)))
+def _path(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    return ("configuration", *(str(part) for part in location))
 
 
 def _message(detail: Any, model: type[BaseModel]) -> str:
@@ -177,6 +231,8 @@ def _message(detail: Any, model: type[BaseModel]) -> str:
             return f"is not a known key{_nearest(str(detail['loc'][-1]), model.model_fields)}"
         case "string_type":
             return "must be a string"
+        case "list_type" | "tuple_type":
+            return "must be a list"
         case "value_error":
             return str(detail["ctx"]["error"])
         case _:

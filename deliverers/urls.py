@@ -38,7 +38,7 @@ def checked_url(text: str, schemes: tuple[str, ...]) -> URL:
         raise ValueError("must not contain a user name or a password: what is in a URL is shown and logged")
     if not host:
         raise ValueError("must name a host")
-    if not port:
+    if port == 0:  # None where none is written and the scheme has no default
         raise ValueError("must have a port from 1 to 65535, or none")
     _check_host(host)
     return url

@@ -17,7 +17,7 @@ from functools import cached_property
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from math import inf
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import aiohttp
 import msgspec
@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 from yarl import URL
 
 from deliverers.answers import RECEIVER_FAULTS, decompressed, kept_text, printable, read_limited
-from deliverers.contract import Delivered, DelivererOptions, Delivery, Gone, Outcome, Refused, Unreachable
+from deliverers.contract import Delivered, DelivererOptions, Delivery, Gone, Outcome, Refused, ShownToAdmin, Unreachable
 from deliverers.egress import socket_factory
 from deliverers.envelopes import webhook_body
 from deliverers.reasons import Attempted, Phase, reason
@@ -62,7 +62,7 @@ class WebhookConfiguration(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: str
-    secret_key: SecretStr | None = None
+    secret_key: Annotated[SecretStr | None, ShownToAdmin()] = None
 
     @field_validator("url")
     @classmethod

@@ -4,7 +4,7 @@ Decides without I/O, for the HTTP API and the command line alike. Its callers op
 integration before (see opened()) and seal those of the result after (see sealed()).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Protocol
@@ -65,8 +65,10 @@ def register(
     """The integration that a create or update asks for, or everything that is wrong with it.
 
     With `current` only the attributes given change; so do the keys of `configuration`, where null removes one and a
-    secret's mask leaves it. Another `integration_type` begins with an empty configuration. Secrets are in the clear
-    here, on both sides. A new integration gets `new_id`, or a random UUID.
+    secret's mask leaves it; a mask of anything else is refused. Another `integration_type` begins with an empty
+    configuration. Without `current` a mask is taken for the secret itself: there is none that it could stand for, and
+    the specification's own examples are masks (see warnings_of()). Secrets are in the clear here, on both sides. A new
+    integration gets `new_id`, or a random UUID.
     """
     document = _without_alias(document)
     problems: list[Refusal] = [*_strangers(document), *_texts(document, current), *_flags(document)]
@@ -106,14 +108,30 @@ def sealed(integration: Integration, registry: DelivererRegistry, secrets: Secre
     )
 
 
-def shown(integration: Integration, registry: DelivererRegistry, secrets: SecretsBox) -> Integration:
-    """The integration of the ledger with its secrets masked; only stars, where no key at hand opens them."""
+def shown(
+    integration: Integration, registry: DelivererRegistry, secrets: SecretsBox, *, reveal: bool = False
+) -> Integration:
+    """The integration of the ledger with its secrets masked; only stars, where no key at hand opens them.
+
+    `reveal` is for an admin of its own: the secrets that one may see (see ShownToAdmin) are in the clear.
+    """
     fields = _secret_fields(integration, registry)
     try:
-        configuration = masked(secrets.open(integration.configuration, fields), fields)
+        opened_ = secrets.open(integration.configuration, fields)
+        configuration = masked(opened_, fields - _shown_fields(integration, registry) if reveal else fields)
     except SecretsError:
         configuration = hidden(integration.configuration, fields)
     return replace(integration, configuration=configuration)
+
+
+def warnings_of(integration: Integration, registry: DelivererRegistry) -> list[str]:
+    """What whoever wrote an integration should be told although it was accepted. Its secrets are in the clear here."""
+    configuration = integration.configuration
+    return [
+        f"configuration.{name} looks like the mask of a secret: if it was copied from an answer, send the secret itself"
+        for name in sorted(_secret_fields(integration, registry))
+        if any(map(_is_mask, _values(configuration.get(name))))
+    ]
 
 
 def _secret_fields(integration: Integration, registry: DelivererRegistry) -> frozenset[str]:
@@ -122,6 +140,13 @@ def _secret_fields(integration: Integration, registry: DelivererRegistry) -> fro
     except UnknownIntegrationType:
         # Written by an installation with more deliverers than this one: what might be a secret is treated as one.
         return frozenset(integration.configuration)
+
+
+def _shown_fields(integration: Integration, registry: DelivererRegistry) -> frozenset[str]:
+    try:
+        return registry.shown_fields(integration.integration_type)
+    except UnknownIntegrationType:
+        return frozenset()
 
 
 def _without_alias(document: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -137,7 +162,7 @@ def _strangers(document: Mapping[str, Any]) -> Iterator[Refusal]:
         if name not in _WRITABLE and name not in _READ_ONLY:
             near = get_close_matches(name, _WRITABLE, n=1, cutoff=_NEAR)
             if near:
-                yield Refusal(name, f'is not an attribute; did you mean "{near[0]}"?')
+                yield Refusal(name, f'is not an attribute; did you mean "{near[0]}"?', (name,))
     if document.get("type", "integration") != "integration":
         yield Refusal("type", 'must be "integration"')
 
@@ -202,22 +227,34 @@ def _configuration(
     given = document.get("configuration", {})
     if not isinstance(given, Mapping):
         return [Refusal("configuration", "must be an object")]
-    merged = {**before, **{name: unmasked(value, before.get(name)) for name, value in given.items()}}
-    configuration = {name: value for name, value in merged.items() if value is not None}
-    return _configuration_problems(configuration, kind, registry) or configuration
-
-
-def _configuration_problems(configuration: Mapping[str, Any], kind: str, registry: DelivererRegistry) -> list[Refusal]:
     try:
-        masks = [name for name in sorted(registry.secret_fields(kind)) if _is_mask(configuration.get(name))]
+        given = registry.normalised(kind, given)
+        merged = {**before, **{name: unmasked(value, before.get(name)) for name, value in given.items()}}
+        configuration = {name: value for name, value in merged.items() if value is not None}
         registry.parse_configuration(kind, configuration)
+        masks = _foreign_masks(configuration, before, registry.secret_fields(kind)) if current is not None else []
     except UnknownIntegrationType as error:
         return [Refusal("integration_type", str(error))]
     except ConfigurationError as error:
-        return [Refusal(problem.field, problem.message) for problem in error.problems]
-    return [Refusal(f"configuration.{name}", "is the mask of a secret, and not the secret") for name in masks]
+        return [Refusal(problem.field, problem.message, problem.path) for problem in error.problems]
+    return [
+        Refusal(f"configuration.{name}", "is the mask of a secret, and not the secret", ("configuration", name))
+        for name in masks
+    ] or configuration
+
+
+def _foreign_masks(configuration: Mapping[str, Any], before: Mapping[str, Any], secrets: Iterable[str]) -> list[str]:
+    # A secret that was registered as a mask is what it is, and may stay.
+    return [
+        name
+        for name in sorted(secrets)
+        if any(_is_mask(each) and each not in _values(before.get(name)) for each in _values(configuration.get(name)))
+    ]
+
+
+def _values(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _is_mask(value: Any) -> bool:
-    values = value if isinstance(value, list) else [value]
-    return any(isinstance(each, str) and looks_masked(each) for each in values)
+    return isinstance(value, str) and looks_masked(value)

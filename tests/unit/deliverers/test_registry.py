@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import traceback
 from importlib.metadata import EntryPoint
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from pydantic import BaseModel, SecretStr, field_validator
 
 from deliverers import registry
-from deliverers.contract import DelivererOptions
+from deliverers.aws_sqs import AwsSqsConfiguration
+from deliverers.contract import DelivererOptions, ShownToAdmin
 from deliverers.registry import (
     BrokenPlugin,
     ConfigurationError,
@@ -18,6 +19,7 @@ from deliverers.registry import (
     UnknownIntegrationType,
     normalise_integration_type,
 )
+from deliverers.stomp import StompConfiguration
 from deliverers.webhook import WebhookConfiguration, WebhookDeliverer
 
 PLANTED = "planted-secret"
@@ -79,6 +81,66 @@ def test_a_type_of_the_specification_without_a_deliverer_says_so(word: str) -> N
         DelivererRegistry((WebhookDeliverer,)).create(word, DelivererOptions())
 
 
+def test_types_can_be_registered_that_cannot_be_delivered() -> None:
+    plain = DelivererRegistry((WebhookDeliverer,))
+
+    assert plain.types == ("webhook",)
+    assert plain.known_types == ("webhook", "aws_sqs", "stomp")
+    assert plain.configuration_model("aws-sqs") is AwsSqsConfiguration
+    assert plain.secret_fields("aws_sqs") == {"aws_access_key_id", "aws_secret_access_key"}
+    assert plain.secret_fields("stomp") == {"password"}
+    assert isinstance(
+        plain.parse_configuration("stomp", {"url": "stomp://a.example", "destination": "x"}), StompConfiguration
+    )
+
+
+def test_a_type_that_is_not_known_has_no_configuration() -> None:
+    with pytest.raises(UnknownIntegrationType, match='did you mean "stomp".*has: webhook, aws_sqs, stomp'):
+        DelivererRegistry((WebhookDeliverer,)).configuration_model("stmp")
+    with pytest.raises(NoDeliverer):
+        DelivererRegistry((WebhookDeliverer,), {}).configuration_model("stomp")
+
+
+def test_a_plug_ins_configuration_wins_over_the_built_in_one() -> None:
+    class QueueDeliverer(CarrierDeliverer):
+        integration_type: ClassVar[str] = "aws_sqs"
+
+    found = DelivererRegistry((WebhookDeliverer, QueueDeliverer))
+
+    assert found.configuration_model("aws_sqs") is CarrierConfiguration
+    assert found.types == ("webhook", "aws_sqs")
+    assert found.known_types == ("webhook", "aws_sqs", "stomp")
+
+
+def test_an_admin_may_see_the_secrets_that_are_marked_for_it() -> None:
+    class MarkedConfiguration(BaseModel):
+        hidden: SecretStr
+        shown: Annotated[list[SecretStr], ShownToAdmin()] = []
+        plain: Annotated[str, ShownToAdmin()] = ""
+
+    class MarkedDeliverer(CarrierDeliverer):
+        configuration_model: ClassVar[type[BaseModel]] = MarkedConfiguration
+
+    found = DelivererRegistry((WebhookDeliverer, MarkedDeliverer))
+
+    assert found.shown_fields("carrier_pigeon") == {"shown"}
+    assert found.shown_fields("webhook") == {"secret_key"}
+    assert not found.shown_fields("aws_sqs") | found.shown_fields("stomp")
+
+
+def test_a_configuration_is_normalised_where_its_model_can() -> None:
+    found = DelivererRegistry((WebhookDeliverer,))
+
+    assert found.normalised("stomp", {"url": "stomp://a.example"}) == {"addresses": ["stomp://a.example"]}
+    assert found.normalised("webhook", {"url": 5, "secret_key": None}) == {"url": 5, "secret_key": None}
+    with pytest.raises(UnknownIntegrationType):
+        found.normalised("stmp", {})
+
+
+def test_a_problems_field_is_its_path_in_one_word() -> None:
+    assert Problem(("configuration", "addresses", "0"), "x").field == "configuration.addresses.0"
+
+
 def test_the_described_spelling_of_sqs_is_taken_for_the_enums() -> None:
     assert [normalise_integration_type(word) for word in ("aws-sqs", "aws_sqs", "x")] == ["aws_sqs", "aws_sqs", "x"]
 
@@ -86,13 +148,13 @@ def test_the_described_spelling_of_sqs_is_taken_for_the_enums() -> None:
 @pytest.mark.parametrize(
     ("configuration", "expected"),
     [
-        ({}, Problem("configuration.url", "is required")),
-        ({"url": 5}, Problem("configuration.url", "must be a string")),
+        ({}, Problem(("configuration", "url"), "is required")),
+        ({"url": 5}, Problem(("configuration", "url"), "must be a string")),
         (
             {"url": "https://a.example/", "secret_kye": PLANTED},
-            Problem("configuration.secret_kye", 'is not a known key; did you mean "secret_key"?'),
+            Problem(("configuration", "secret_kye"), 'is not a known key; did you mean "secret_key"?'),
         ),
-        ([PLANTED], Problem("configuration", "must be an object")),
+        ([PLANTED], Problem(("configuration",), "must be an object")),
     ],
 )
 def test_a_bad_configuration_names_the_field_and_what_was_expected(configuration: Any, expected: Problem) -> None:
@@ -170,7 +232,7 @@ def test_a_secret_that_fits_no_header_is_refused_without_showing_it(ending: str,
 
 def test_an_indiscreet_plug_in_shows_no_secret_either() -> None:
     (problem,) = problems({"where": "roof", "keys": [PLANTED]}, "carrier_pigeon")
-    assert problem == Problem("configuration.keys", "bad key ********")
+    assert problem == Problem(("configuration", "keys"), "bad key ********")
 
 
 def test_a_plug_in_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:

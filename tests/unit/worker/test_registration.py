@@ -1,4 +1,6 @@
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +12,16 @@ from config.observable_events import load_catalogue
 from deliverers.registry import DelivererRegistry
 from worker.events import Refusal, Scope
 from worker.integrations import Integration
-from worker.registration import attributes_of, opened, register, sealed, shown
+from worker.registration import attributes_of, opened, register, sealed, shown, warnings_of
 from worker.secrets import SecretsBox, SecretsError
+
+SPECIFICATION = json.loads((Path(__file__).parents[2] / "contract" / "integrations.schema.json").read_text())["$defs"]
+
+
+def examples(definition: str) -> dict[str, Any]:
+    properties = SPECIFICATION[definition]["properties"]
+    return {name: each["example"] for name, each in properties.items() if "example" in each}
+
 
 STORE = Scope("org-1", "store-1")
 ORGANISATION = Scope("org-1")
@@ -22,6 +32,30 @@ BODY: dict[str, Any] = {
     "observes": ["order.paid"],
     "integration_type": "webhook",
     "configuration": {"url": "https://example.com/hook", "secret_key": "abcdefghijkl"},
+}
+SQS: dict[str, Any] = {
+    "integration_type": "aws_sqs",
+    "configuration": {
+        "url": "https://sqs.eu-west-1.amazonaws.com/123456789/orders.fifo",
+        "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+        "aws_secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "region": "eu-west-1",
+    },
+}
+STOMP: dict[str, Any] = {
+    "integration_type": "stomp",
+    "configuration": {
+        "destination": "/queue/orders",
+        "username": "shop",
+        "password": "correct-staple",
+        "addresses": ["stomp+ssl://a.example:61614", "stomp+ssl://b.example:61614"],
+    },
+}
+SPECIFIED = examples("IntegrationCreate") | {"observers": ["order.paid"]}
+EXAMPLES = {
+    "webhook": examples("WebhookConfigurationObject"),
+    "aws_sqs": examples("AWSSQSConfigurationObject"),
+    "stomp": examples("STOMPConfigurationObject"),
 }
 
 
@@ -116,7 +150,6 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_field() -> None:
         ({"observes": []}, "observes", "at least one"),
         ({"observes": "order.paid"}, "observes", "list"),
         ({"integration_type": "webhok"}, "integration_type", 'did you mean "webhook"'),
-        ({"integration_type": "aws-sqs"}, "integration_type", '"aws_sqs" is installed'),
         ({"integration_type": 5}, "integration_type", "string"),
         ({"configuration": "https://example.com"}, "configuration", "object"),
         ({"configuration": {}}, "configuration.url", "required"),
@@ -125,7 +158,6 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_field() -> None:
             "configuration.secret_key",
             "line breaks",
         ),
-        ({"configuration": {"url": "https://e.com", "secret_key": "********ijkl"}}, "configuration.secret_key", "mask"),
         ({"descripton": "x"}, "descripton", 'did you mean "description"'),
     ],
 )
@@ -177,6 +209,31 @@ def test_a_mask_sent_back_leaves_the_secret_and_a_foreign_one_is_refused() -> No
     assert "mask" in refused({"configuration": {"secret_key": "********xxxx"}}, current)["configuration.secret_key"]
 
 
+def test_with_another_type_come_no_secrets_that_a_mask_could_stand_for() -> None:
+    problems = refused({"integration_type": "aws_sqs", "configuration": EXAMPLES["aws_sqs"]}, made(BODY))
+
+    assert set(problems) == {"configuration.aws_access_key_id", "configuration.aws_secret_access_key"}
+    assert all("mask" in reason for reason in problems.values())
+
+
+def test_a_new_integrations_mask_is_its_secret_and_whoever_sent_it_is_told() -> None:
+    copied = made(BODY | {"configuration": {"url": "https://e.com", "secret_key": "********ijkl"}})
+
+    assert copied.configuration["secret_key"] == "********ijkl"
+    assert warnings_of(copied, TYPES) == [
+        "configuration.secret_key looks like the mask of a secret: "
+        "if it was copied from an answer, send the secret itself"
+    ]
+    assert made({"configuration": {"secret_key": "********ijkl"}}, copied).configuration == copied.configuration
+    assert "mask" in refused({"configuration": {"secret_key": "*********ijkl"}}, copied)["configuration.secret_key"]
+
+
+def test_there_is_nothing_to_tell_of_secrets_that_look_like_secrets() -> None:
+    assert warnings_of(made(BODY), TYPES) == []
+    assert warnings_of(sealed(made(BODY), TYPES, box()), TYPES) == []
+    assert warnings_of(replace(made(BODY), integration_type="carrier-pigeon"), TYPES) == []
+
+
 def test_who_enables_it_has_answered_the_reason_for_which_it_was_disabled() -> None:
     current = replace(made(BODY), enabled=False, disabled_reason="the receiver asks for no more")
 
@@ -206,6 +263,73 @@ def test_secrets_are_sealed_for_the_ledger_and_masked_for_people() -> None:
     assert opened(stored, TYPES, secrets) == integration
     assert shown(stored, TYPES, secrets).configuration["secret_key"] == "********ijkl"
     assert shown(stored, TYPES, SecretsBox()).configuration["secret_key"] == "********"
+
+
+def test_an_admin_sees_a_webhooks_secret_key_and_no_other_secret() -> None:
+    secrets = box()
+    webhook = sealed(made(BODY), TYPES, secrets)
+    queue = sealed(made(BODY | SQS), TYPES, secrets)
+    broker = sealed(made(BODY | STOMP), TYPES, secrets)
+
+    assert shown(webhook, TYPES, secrets, reveal=True).configuration == BODY["configuration"]
+    assert shown(webhook, TYPES, SecretsBox(), reveal=True).configuration["secret_key"] == "********"
+    for each in (queue, broker):
+        assert shown(each, TYPES, secrets, reveal=True) == shown(each, TYPES, secrets)
+    assert shown(queue, TYPES, secrets).configuration == SQS["configuration"] | {
+        "aws_access_key_id": "****************MPLE",
+        "aws_secret_access_key": "************************************EKEY",
+    }
+    assert shown(broker, TYPES, secrets).configuration["password"] == "**********aple"
+
+
+@pytest.mark.parametrize("kind", ["webhook", "aws_sqs", "stomp"])
+def test_every_example_of_the_specification_is_accepted_on_creation(kind: str) -> None:
+    integration = made(SPECIFIED | {"integration_type": kind, "configuration": EXAMPLES[kind]})
+
+    assert integration.integration_type == kind
+    assert integration.configuration == EXAMPLES[kind]
+    assert len(warnings_of(integration, TYPES)) == {"webhook": 0, "aws_sqs": 2, "stomp": 1}[kind]
+
+
+def test_the_described_spelling_of_sqs_is_stored_as_the_enums() -> None:
+    assert made(BODY | SQS | {"integration_type": "aws-sqs"}).integration_type == "aws_sqs"
+
+
+def test_a_brokers_url_is_stored_as_its_addresses_and_replaces_them() -> None:
+    first, second = "stomp+ssl://a.example:61614", "stomp://b.example"
+    broker = made(BODY | STOMP)
+
+    by_url = made(BODY | {"integration_type": "stomp", "configuration": {"destination": "/queue/a", "url": first}})
+    moved = made({"configuration": {"url": second}}, broker)
+
+    assert by_url.configuration == {"destination": "/queue/a", "addresses": [first]}
+    assert moved.configuration == {**broker.configuration, "addresses": [second]}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "field", "part"),
+    [
+        ({"addresses": None}, "configuration.addresses", "is required: at least one address"),
+        ({"url": "http://b.example"}, "configuration.url", "must begin with stomp+ssl:// or stomp://"),
+        ({"url": 7}, "configuration.url", "string"),
+        ({"url": "stomp://b.example", "addresses": ["stomp://c.example"]}, "configuration.addresses", "url"),
+        ({"addresses": ["stomp://b.example", "x"]}, "configuration.addresses.1", "must begin with"),
+    ],
+)
+def test_a_brokers_bad_addresses_are_refused_where_they_were_written(
+    configuration: dict[str, Any], field: str, part: str
+) -> None:
+    problems = refused({"configuration": configuration}, made(BODY | STOMP))
+
+    assert list(problems) == [field]
+    assert part in problems[field]
+
+
+def test_a_refusal_of_a_configuration_has_its_exact_path() -> None:
+    found = register(BODY | {"configuration": {"url": "https://e.com", "a.b": 1}}, STORE, TYPES, CATALOGUE)
+
+    assert isinstance(found, list)
+    assert [(each.field, each.path) for each in found] == [("configuration.a.b", ("configuration", "a.b"))]
 
 
 def test_no_secret_is_stored_without_a_key() -> None:

@@ -1,0 +1,132 @@
+"""`stomp`: an event leaves as one message to a STOMP broker.
+
+Its deliverer is not there yet: this is the configuration, with which integrations of the type can be registered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from deliverers.urls import checked_url
+
+#: Brokers that stand in for each other.
+MOST_ADDRESSES = 16
+#: Characters.
+LONGEST_DESTINATION = 1024
+#: Characters, of a user name and of a password.
+LONGEST_CREDENTIAL = 1024
+
+_EXAMPLE = "stomp+ssl://broker.example.com:61614"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def _checked_address(text: str) -> str:
+    url = checked_url(text, ("stomp+ssl", "stomp"))
+    if url.raw_path not in {"", "/"} or "?" in text or "#" in text:
+        # Options there (ActiveMQ's clients have some) would be ignored without a word.
+        raise ValueError(f"must end after its host and port, as in {_EXAMPLE}")
+    return text
+
+
+def _is_address(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(_checked_address(value))
+    except ValueError:
+        return False
+
+
+class StompConfiguration(BaseModel):
+    """`STOMPConfigurationObject` of the specification. The password is a secret, and shown to nobody.
+
+    The specification requires a `url` that it does not describe, and describes `addresses`. A `url` is taken as a list
+    of one address, and is neither stored nor emitted: `normalised` makes it one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    username: str | None = None
+    password: SecretStr | None = None
+    destination: str
+    # Before the addresses, whose validation looks at it. In a sound configuration it is None.
+    url: Annotated[str, AfterValidator(_checked_address)] | None = Field(default=None, exclude=True, repr=False)
+    #: Tried in turn. At least one.
+    addresses: tuple[Annotated[str, AfterValidator(_checked_address)], ...] = Field(default=(), validate_default=True)
+
+    @classmethod
+    def normalised(cls, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration with a `url` turned into `addresses`.
+
+        A `url` that is none, or that the addresses given beside it lack, stays: the error is then said of `url`, or of
+        the addresses, as they were written.
+        """
+        changed = dict(configuration)
+        url, addresses = changed.get("url"), changed.get("addresses")
+        if not _is_address(url):
+            return changed
+        if addresses is None:
+            changed["addresses"] = [url]
+        elif not isinstance(addresses, list | tuple) or url not in addresses:
+            return changed
+        del changed["url"]
+        return changed
+
+    @model_validator(mode="before")
+    @classmethod
+    def _url_is_an_address(cls, given: Any) -> Any:
+        return cls.normalised(given) if isinstance(given, Mapping) else given
+
+    @field_validator("username")
+    @classmethod
+    def _username_fits_a_header(cls, value: str | None) -> str | None:
+        return _checked_credential(value) if value else None
+
+    @field_validator("password")
+    @classmethod
+    def _password_fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value is not None and _checked_credential(value.get_secret_value()) else None
+
+    @field_validator("destination")
+    @classmethod
+    def _destination_is_sound(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must not be empty")
+        if len(value) > LONGEST_DESTINATION:
+            raise ValueError(f"must be at most {LONGEST_DESTINATION} characters long, and has {len(value)}")
+        if _CONTROL.search(value):
+            raise ValueError("must not contain control characters")
+        return value
+
+    @field_validator("addresses")
+    @classmethod
+    def _there_is_an_address(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "url" not in info.data:  # it was refused already, and is the address that was meant
+            return value
+        if info.data["url"] is not None:
+            raise ValueError("must contain the url where both are given; or leave the url out")
+        if not value:
+            raise ValueError(f"is required: at least one address, such as {_EXAMPLE}")
+        if len(value) > MOST_ADDRESSES:
+            raise ValueError(f"must be at most {MOST_ADDRESSES} addresses, and are {len(value)}")
+        return value
+
+
+def _checked_credential(text: str) -> str:
+    if len(text) > LONGEST_CREDENTIAL:
+        raise ValueError(f"must be at most {LONGEST_CREDENTIAL} characters long, and has {len(text)}")
+    if _CONTROL.search(text):
+        # A CONNECT frame has no escapes (STOMP 1.2, "Value Encoding"): a line break would begin another header.
+        raise ValueError("must not contain control characters: it is sent as a header")
+    return text
