@@ -1,4 +1,7 @@
-"""What the timer does in every worker: heartbeat, announcing, reaping, expiring, and finding strays."""
+"""What the timer does in every worker: heartbeat, announcing, reaping, expiring, and finding strays.
+
+Reaping is of attempts, and of messages of the plain queue that a dead process had taken.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,6 +13,7 @@ from worker.delivery import Deliveries
 from worker.dispatch import Dispatch
 from worker.ending import end
 from worker.ledger import Ledger, LedgerError
+from worker.ledger.messages import RETURNED_PER_CALL
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.ledger.store import SOCKET_TIMEOUT
 from worker.wakeups import Wakeups
@@ -122,7 +126,12 @@ class Sweeper:
         ended = await self._ledger.fleet.expire()
         if ended:
             _log.warning("jobs ended undelivered", jobs=ended, why="deadline passed or integration deleted")
-        return 0.0 if len(lost) >= JOBS_PER_CALL or ended >= JOBS_PER_CALL else None
+        # Last: seize() has extended the leases of those who only seemed dead because the store was away.
+        returned = await self._ledger.messages.return_dead()
+        if returned:
+            _log.warning("messages given back that a dead worker had taken", messages=returned)
+        more = len(lost) >= JOBS_PER_CALL or ended >= JOBS_PER_CALL or returned >= RETURNED_PER_CALL
+        return 0.0 if more else None
 
     async def _find_strays(self) -> None:
         """Leases that this process does not know of, for longer than any reply can take."""

@@ -8,6 +8,7 @@ from worker.ledger.fleet import Fleet
 from worker.ledger.intake import Intake
 from worker.ledger.jobs import Jobs
 from worker.ledger.logs import Logs
+from worker.ledger.messages import Messages
 from worker.ledger.policy import LedgerPolicy
 from worker.ledger.registry import Registry
 from worker.ledger.status import Status
@@ -25,6 +26,7 @@ class Ledger:
         self.policy = policy or LedgerPolicy()
         self.store = Store(url, shard, self.policy)
         self.intake = Intake(self.store)
+        self.messages = Messages(self.store, self.owner, url, shard)
         self.jobs = Jobs(self.store, self.owner)
         self.fleet = Fleet(self.store, self.owner)
         self.registry = Registry(self.store)
@@ -43,4 +45,5 @@ class Ledger:
 
     async def close(self) -> None:
         """Closes the connections; what is leased stays leased until its lease runs out."""
+        await self.messages.close()
         await self.store.close()

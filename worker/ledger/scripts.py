@@ -10,7 +10,18 @@ from importlib.resources import files
 
 #: What is owed goes on at the store's memory limit; only taking on more is refused there.
 _NEEDS_MEMORY = frozenset(
-    {"accept", "admit", "issue_bearer", "open", "open_missing", "put_integration", "put_token", "redeliver", "writable"}
+    {
+        "accept",
+        "accept_taken",
+        "admit",
+        "issue_bearer",
+        "open",
+        "open_missing",
+        "put_integration",
+        "put_token",
+        "redeliver",
+        "writable",
+    }
 )
 
 

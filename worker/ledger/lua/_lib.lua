@@ -3,8 +3,9 @@
 -- KEYS[1]  the ledger's prefix, edw:{shard}: (the hash tag keeps all keys of a shard in one slot)
 -- ARGV[1]  one msgpack map with the script's arguments, and lane_cap; durations and times are milliseconds
 --
--- Keys, all behind the prefix:
---   meta                   hash  format
+-- Keys, all behind the prefix but for the plain queue, which is named for producers (A.list: edw.intake, a list; new
+-- messages at its left end):
+--   meta                   hash  format, batches (the number of the last one that was taken of the plain queue)
 --   counters               hash  accepted duplicates matched unmatched set_aside rejected
 --                                opened reopened succeeded failed cancelled attempts lost
 --   inbox                  zset  event ref -> when it is announced next
@@ -32,6 +33,9 @@
 --   intake:<s>             time until which a scope has used up its allowance of events (admit)
 --   log:<job>:<attempt>    JSON of one IntegrationLog
 --   logs:store:<s>  logs:integration:<id>  logs:failures:<s>     zset  <job>:<attempt> -> time
+--   intake-next            list  a message of the plain queue by which a waiting process was woken: it is taken next
+--   intake-taken:<owner>   list  messages of the plain queue that a process has taken, the oldest at the right end
+--   takers                 zset  process that has taken some -> the number of its batch, 0 while it is given back
 --   rejected               list  what nobody could be told was refused, newest first
 --   token:<id>             hash  kind role org store platform name digest created_at; of a bearer, parent expires_at
 --   tokens                 zset  token or client -> created_at
@@ -142,6 +146,14 @@ local function accept_event(e)
     if redis.call('EXISTS', P .. 'event:' .. ref) == 0 then redis.call('ZREM', index, ref) end
   end
   return 0
+end
+
+-- Keeps refusals, entries = [JSON], in the bounded list of them: A.rejected_cap.
+local function keep_rejected(entries)
+  if #entries == 0 then return end
+  for _, entry in ipairs(entries) do redis.call('LPUSH', P .. 'rejected', entry) end
+  redis.call('LTRIM', P .. 'rejected', 0, A.rejected_cap - 1)
+  count('rejected', #entries)
 end
 
 -- A page of an index, the newest first. `load(member)` answers its record, or nil where that is gone; then the member

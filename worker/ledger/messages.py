@@ -1,0 +1,139 @@
+"""The plain queue `edw.intake` on Redis: a list that producers of any language push messages onto.
+
+A message is taken (moved onto a list of the process that took it), and then accepted: in one script its events enter
+the inbox, its refusals the rejected list, and the message is gone. What a dead process had taken goes back to the
+queue. So a message is never in two places, and never in none, whoever dies in between.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from worker.events import Event
+from worker.ledger.errors import mapped
+from worker.ledger.intake import Acceptance, acceptance
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
+from worker.ledger.store import CONNECT_TIMEOUT, SOCKET_TIMEOUT, Store
+
+#: The plain queue of shard "0"; another shard's has its name behind it. On RabbitMQ it is called the same.
+INTAKE_LIST = "edw.intake"
+#: A call that waits for messages answers after so long at most (seconds), well within SOCKET_TIMEOUT.
+WAIT_SECONDS = 2
+#: Messages that one call gives back.
+RETURNED_PER_CALL = 200
+
+
+def intake_list(shard: str) -> str:
+    """The key of a shard's plain queue. It is the one key without the ledger's prefix: producers type it."""
+    return INTAKE_LIST if shard == "0" else f"{INTAKE_LIST}.{shard}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages that this process has taken, the oldest first; `number` is what tells it from any other batch."""
+
+    number: int
+    messages: tuple[bytes, ...]
+
+    def without(self, done: int) -> "Batch":
+        """What is left once its first `done` messages are accepted."""
+        return replace(self, messages=self.messages[done:])
+
+
+class Messages:
+    """The plain queue, from this process's side."""
+
+    def __init__(self, store: Store, owner: str, url: str, shard: str) -> None:
+        self._store = store
+        self._owner = owner
+        self._url = url
+        self._list = intake_list(shard)
+        self._waiting: redis.asyncio.Redis | None = None
+
+    async def take(self, limit: int = MAX_IDS_PER_MESSAGE) -> Batch:
+        """Takes what is there, at most `limit` messages and about REPLY_BYTE_BUDGET bytes.
+
+        First comes what this process has already: a call's reply was lost, or a batch was not accepted. Raises
+        LedgerFull above the memory's high-water mark: then the queue keeps what it has.
+        """
+        await self._store.refuse_over_water()
+        number, *messages = await self._store.run(
+            "take_messages",
+            owner=self._owner,
+            lease=self._store.policy.lease,
+            list=self._list,
+            limit=limit,
+            byte_budget=REPLY_BYTE_BUDGET,
+        )
+        return Batch(int(number), tuple(messages))
+
+    async def accept(
+        self, batch: Batch, done: int, events: Sequence[Event], entries: Sequence[str]
+    ) -> list[Acceptance] | None:
+        """The first `done` messages of a batch, as their events and their refusals (see rejection()).
+
+        None where the batch is not this process's any more; nothing was done then. After LedgerUnavailable that is
+        not known: take() tells what is left. No replica is waited for (EDW_LEDGER_WAIT_REPLICAS): a message is in the
+        same store as the event that becomes of it, and is lost or kept together with it.
+        """
+        policy = self._store.policy
+        answers = await self._store.run(
+            "accept_taken",
+            owner=self._owner,
+            batch=batch.number,
+            taken=len(batch.messages),
+            done=done,
+            entries=entries,
+            rejected_cap=policy.rejected_cap,
+            **acceptance(events, policy),
+        )
+        return None if answers is None else [Acceptance(answer) for answer in answers]
+
+    async def give_back(self) -> int:
+        """Gives back to the queue what this process has taken and not accepted; answers how many messages."""
+        given = total = await self._return(self._owner)
+        while given == RETURNED_PER_CALL:
+            given = await self._return(self._owner)
+            total += given
+        return total
+
+    async def return_dead(self) -> int:
+        """Gives back what dead processes had taken; answers how many messages, at most RETURNED_PER_CALL.
+
+        To be called after Fleet.seize(), which extends every lease where the store was away: those who lived on
+        meanwhile are not dead. One that is taken for dead all the same accepts nothing of its batch any more.
+        """
+        return await self._return("")
+
+    async def wait(self, seconds: int = WAIT_SECONDS) -> None:
+        """Waits until there may be something to take, for so long at most. May be cancelled; loses nothing.
+
+        The call moves a message to where any process takes it from before all others: so one message wakes one
+        process, and if that one dies just then, the next call of take() of any other finds it.
+        """
+        with mapped(self._store.address):
+            await self._blocking().blmove(self._list, self._store.key("intake-next"), seconds, "RIGHT", "LEFT")
+
+    async def close(self) -> None:
+        """Closes the connection that waits."""
+        if self._waiting is not None:
+            await self._waiting.aclose()
+            self._waiting = None
+
+    async def _return(self, owner: str) -> int:
+        return int(await self._store.run("return_taken", owner=owner, list=self._list, limit=RETURNED_PER_CALL))
+
+    def _blocking(self) -> redis.asyncio.Redis:
+        # One of its own: among those of the store it would keep one busy for nothing.
+        if self._waiting is None:
+            self._waiting = redis.asyncio.Redis.from_url(
+                self._url,
+                max_connections=1,
+                socket_timeout=SOCKET_TIMEOUT,
+                socket_connect_timeout=CONNECT_TIMEOUT,
+                retry=Retry(NoBackoff(), 0),
+            )
+        return self._waiting
