@@ -9,6 +9,8 @@ from config.settings import Settings
 
 EVENTS_QUEUE = "edw.events"
 DELIVERIES_QUEUE = "edw.deliveries"
+#: The plain queue, for producers of any language; Celery does not read it.
+INTAKE_QUEUE = "edw.intake"
 OBSERVE_TASK = "worker.tasks.observe"
 DELIVER_TASK = "worker.tasks.deliver"
 
@@ -17,16 +19,18 @@ BROKER_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
 #: Tasks take milliseconds; a message that is unacknowledged for so long goes to another worker (seconds, Redis only).
 VISIBILITY_TIMEOUT = 120
+#: RabbitMQ moves a message of the plain queue to `edw.intake.dead` when it came back so often: whoever reads it dies.
+#: What is merely bad never comes back.
+INTAKE_DELIVERY_LIMIT = 20
 #: A RabbitMQ that has been silent for so long has its connections closed (seconds).
 HEARTBEAT = 30
 
 
 def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
     """Celery's configuration, for a broker named as Celery or as redis-py names it."""
-    url = broker_url_for(broker_url)
-    rabbitmq = urlsplit(url).scheme in ("amqp", "amqps", "pyamqp")
+    rabbitmq = is_rabbitmq(broker_url)
     return {
-        "broker_url": url,
+        "broker_url": broker_url_for(broker_url),
         **_messages(),
         **_queues(quorum=rabbitmq),
         **_worker(settings),
@@ -41,6 +45,31 @@ def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
         "broker_pool_limit": settings.celery_threads + 1,
         "broker_transport_options": _rabbitmq_options() if rabbitmq else _redis_options(),
     }
+
+
+def is_rabbitmq(broker_url: str) -> bool:
+    """True for a broker that is spoken to by AMQP."""
+    return urlsplit(broker_url).scheme in ("amqp", "amqps", "pyamqp")
+
+
+def intake_queues(shard: str) -> tuple[Queue, Queue]:
+    """The plain queue on RabbitMQ, and the one for what could not be taken from it; any client reaches both by name.
+
+    Another shard than "0" has queues of its own, with its name behind: `edw.intake.eu-1`.
+    """
+    name = INTAKE_QUEUE if shard == "0" else f"{INTAKE_QUEUE}.{shard}"
+    dead = f"{name}.dead"
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": INTAKE_DELIVERY_LIMIT,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead,
+    }
+    # Of the default exchange, to which every queue is bound by its own name.
+    return (
+        Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=arguments),
+        Queue(dead, Exchange(""), routing_key=dead, durable=True, queue_arguments={"x-queue-type": "quorum"}),
+    )
 
 
 def _messages() -> dict[str, Any]:

@@ -27,6 +27,13 @@ def url_of(schemes: tuple[str, ...]) -> Callable[[SecretStr | None], SecretStr |
     return check
 
 
+def web_address(value: str) -> str:
+    """An address that paths can be put behind: scheme and host, and a path where a proxy adds one."""
+    if value and (_scheme(value) not in ("http", "https") or not urlsplit(value).netloc or set(value) & set("?# ")):
+        raise ValueError("expected a URL with a scheme and a host, and neither query nor fragment")
+    return value.strip().rstrip("/")
+
+
 def _scheme(url: str) -> str:
     try:
         parts = urlsplit(url)

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.checks import existing_file, fernet_key, lower, not_blank, shard_name, url_of
+from config.checks import existing_file, fernet_key, lower, not_blank, shard_name, url_of, web_address
 from config.observable_events import ObservableKey, observable_key
 from config.units import (
     Bytes,
@@ -98,6 +98,29 @@ class Settings(BaseSettings):
     )
     api_port: Port = Field(
         default=8080, description="The HTTP API's port; 0 takes any that is free.", examples=["8080"]
+    )
+    api_url: Annotated[str, Kind("URL"), AfterValidator(web_address)] = Field(
+        default="",
+        description="The API's address as its clients see it, for the links in answers; else as each request says.",
+        examples=["https://integrations.example.com"],
+    )
+    api_body_limit: Annotated[Bytes, AfterValidator(between(1 << 10, 1 << 30, "bytes"))] = Field(
+        default=_written("8MiB"), description="A larger body of a request to the API is refused.", examples=["8MiB"]
+    )
+    inbox_limit: Annotated[Count, AfterValidator(between(1, 1_000_000_000))] = Field(
+        default=100_000,
+        description="The API refuses events (503) while more than so many wait to be observed.",
+        examples=["100000"],
+    )
+    inbox_max_age: Annotated[Seconds, AfterValidator(between(1, _YEAR, "s"))] = Field(
+        default=_written("15m"),
+        description="The API refuses events (503) while those that are next to be observed have waited for longer.",
+        examples=["15m"],
+    )
+    store_intake_limit: Annotated[Count, AfterValidator(between(0, 10_000_000))] = Field(
+        default=0,
+        description="Events a second that the API takes of one store, in the whole fleet (429); 0 is no limit.",
+        examples=["500"],
     )
     metrics_port: Port = Field(
         default=9464,

@@ -97,8 +97,8 @@ class Attempt:
             disable=decision.disable if isinstance(decision, Fail) else "",
         )
 
-    def log(self) -> IntegrationLog:
-        """The IntegrationLog that the attempt leaves."""
+    def log(self, created_at: int = 0) -> IntegrationLog:
+        """The IntegrationLog that the attempt leaves; its time is the ledger's to say, where the ledger keeps it."""
         event = self.claim.event.event if self.claim.event else None
         return IntegrationLog(
             job_id=self.claim.job_id,
@@ -111,6 +111,7 @@ class Attempt:
             processing_time=self.elapsed,
             event_id=event.id if event else "",
             event_type=event.type if event else "",
+            created_at=created_at,
         )
 
 

@@ -196,7 +196,7 @@ class Deliveries:
                 outcome = Unreachable("the event is no longer in the ledger")
             else:
                 flight.started = began
-                outcome = _checked(await target.deliverer.deliver(_delivery(claim, target)))
+                outcome = _checked(await target.deliverer.deliver(delivery_of(claim, target)))
         except asyncio.CancelledError:
             if flight.started is None:
                 await self._give_back(flight)
@@ -289,7 +289,8 @@ def _checked(outcome: object) -> Outcome:
     return outcome
 
 
-def _delivery(claim: Claim, target: Target) -> Delivery:
+def delivery_of(claim: Claim, target: Target) -> Delivery:
+    """What a deliverer is given for a claim whose event is at hand."""
     stored = claim.event
     assert stored is not None  # noqa: S101  (the caller looked)
     event = stored.event

@@ -74,13 +74,14 @@ class Directory:
         found = await self._ledger.registry.get([claim.integration_id])
         if not found:
             return NoTarget("", "the integration was deleted")
-        target = self._target(found[0])
+        target = self.target(found[0])
         self._targets[claim.integration_id] = (found[0].revision, target)
         if len(self._targets) > TARGETS_KEPT:
             self._targets.popitem(last=False)
         return target
 
-    def _target(self, integration: Integration) -> Target | NoTarget:
+    def target(self, integration: Integration) -> Target | NoTarget:
+        """What delivers to an integration of the ledger; made anew each time."""
         kind = integration.integration_type
         deliverer = self._deliverers.get(kind)
         if deliverer is None:

@@ -74,6 +74,11 @@ def _scope(key: str) -> Scope:
     return Scope(unquote(org) or None, unquote(store) or None)
 
 
+def event_ref(scope: Scope, event_id: str) -> str:
+    """The reference of an event by its identity: see Event.ref."""
+    return str(uuid5(_EVENT_NAMESPACE, f"{scope.key}/{event_id}"))
+
+
 @dataclass(frozen=True)
 class Event:
     """One thing that happened, with its raw JSON and the slices of it that travel on."""
@@ -90,7 +95,7 @@ class Event:
     @cached_property
     def ref(self) -> str:
         """The event's identity, (organisation, store, id), as one UUID: no tenant can see or swallow another's."""
-        return str(uuid5(_EVENT_NAMESPACE, f"{self.scope.key}/{self.id}"))
+        return event_ref(self.scope, self.id)
 
     @property
     def digest(self) -> str:

@@ -57,7 +57,7 @@ def until(condition: object, what: str) -> None:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {**os.environ, "EDW_DATA_DIR": str(tmp_path / "data"), "EDW_METRICS_PORT": "0"}
+    return {**os.environ, "EDW_DATA_DIR": str(tmp_path / "data"), "EDW_METRICS_PORT": "0", "EDW_API_PORT": "0"}
 
 
 @pytest.fixture

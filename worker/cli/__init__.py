@@ -11,8 +11,9 @@ import click
 #: Command → (its module, what it does in a line).
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("worker.cli.demo", "See one event go all the way, on this machine, in seconds."),
-    "dev": ("worker.cli.dev", "Run a private store and a worker, until Ctrl-C."),
+    "dev": ("worker.cli.dev", "Run a private store, a worker and the API, until Ctrl-C."),
     "worker": ("worker.cli.worker", "Run a worker: one process, or several."),
+    "api": ("worker.cli.api", "Serve the Integrations API: one process, or several."),
     "emit": ("worker.cli.emit", "Publish an event, or a file of events."),
     "integrations": ("worker.cli.integrations", "List, show, create, update and delete integrations."),
     "tokens": ("worker.cli.tokens", "Make, list and revoke the API's tokens."),

@@ -1,15 +1,17 @@
-"""`edw dev`: a store and a worker in one, until Ctrl-C."""
+"""`edw dev`: a store, a worker and the API in one, until Ctrl-C."""
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 
 import click
 
 from config.settings import Settings
 from worker.cli.keys import KEY_FILE, make_key
 from worker.cli.session import EXIT_FAILED, read_settings, told, warn_of_strays
-from worker.cli.supervision import Signals, died, first_of, store_running, worker_starter
+from worker.cli.supervision import Child, Signals, died, first_of, process_starter, store_running
+from worker.cli.token_file import TOKEN_FILE, make_token
 from worker.embedded import EmbeddedStore
 
 #: Where the receivers of somebody who tries things out are.
@@ -18,10 +20,11 @@ LOOPBACK = "127.0.0.0/8 ::1/128"
 
 @click.command(name="dev")
 def command() -> None:
-    """Run a private store and a worker, until Ctrl-C.
+    """Run a private store, a worker and the API, until Ctrl-C.
 
     The store lives in the data folder (EDW_DATA_DIR), and what it holds is there again the next time; with
-    EDW_REDIS_URL that one is used instead. Receivers on this machine may be delivered to.
+    EDW_REDIS_URL that one is used instead. Receivers on this machine may be delivered to. A token for the API is made,
+    and kept in the data folder.
     """
     settings = read_settings()
     warn_of_strays()
@@ -38,25 +41,30 @@ async def _live(settings: Settings) -> int:
             await stack.enter_async_context(store_running(store))
         if signals.stop.is_set():
             return 0
-        changes = worker_changes(settings)
-        _explain(settings, changes)
-        start = stack.enter_context(worker_starter(settings.drain_seconds))
-        child = await start(changes)
+        changes = child_changes(settings)
+        token = await make_token(settings)
+        _explain(settings, changes, token)
+        children: dict[str, Child] = {}
         try:
-            await first_of(signals.stop.wait(), child.process.wait(), *([store.watch()] if store else []))
+            for name in ("worker", "api"):
+                start = stack.enter_context(process_starter([name], settings.drain_seconds))
+                children[name] = await start(changes)
+            ends = [child.process.wait() for child in children.values()]
+            await first_of(signals.stop.wait(), *ends, *([store.watch()] if store else []))
         finally:
-            over, code = child.process.returncode is not None, child.process.returncode
+            codes = {name: child.process.returncode for name, child in children.items()}
             if signals.stop.is_set():
                 click.echo("stopping: what is in flight is finished first", err=True)
-            drained = await child.stop(signals.hurry)
+            drained = await asyncio.gather(*(child.stop(signals.hurry) for child in children.values()))
         if signals.stop.is_set():
-            return 0 if drained else EXIT_FAILED
-    click.echo(f"error: the worker {died(code)}" if over else "error: the store ended by itself", err=True)
+            return 0 if all(drained) else EXIT_FAILED
+    over = [f"the {name} {died(code)}" for name, code in codes.items() if code is not None]
+    click.echo(f"error: {' and '.join(over) or 'the store ended by itself'}", err=True)
     return EXIT_FAILED
 
 
-def worker_changes(settings: Settings) -> Mapping[str, str]:
-    """What the worker of `edw dev` is told beside the user's own environment, which it never overrules."""
+def child_changes(settings: Settings) -> Mapping[str, str]:
+    """What the processes of `edw dev` are told beside the user's own environment, which it never overrules."""
     given = settings.model_fields_set
     changes: dict[str, str] = {}
     if not settings.secrets_keys:
@@ -68,13 +76,16 @@ def worker_changes(settings: Settings) -> Mapping[str, str]:
     return changes
 
 
-def _explain(settings: Settings, changes: Mapping[str, str]) -> None:
+def _explain(settings: Settings, changes: Mapping[str, str], token: str) -> None:
     folder = settings.data_dir.resolve()
     key = folder / KEY_FILE
     made = "EDW_SECRETS_KEYS" in changes
+    kept, address = _shown(folder / TOKEN_FILE), _api_address(settings)
     where = "" if settings.redis_url else f", in this folder (or with EDW_DATA_DIR={folder})"
     lines = [
         f"store    {'as EDW_REDIS_URL says' if settings.redis_url else f'embedded, in {folder}'}",
+        f"api      {address}",
+        f"token    {token}  (admin; kept in {kept})",
         f"secrets  {f'sealed with {key}' if made else 'sealed as EDW_SECRETS_KEYS says'}",
         f"egress   {'this machine is allowed' if 'EDW_EGRESS_ALLOW' in changes else 'as EDW_EGRESS_ALLOW says'}",
         "",
@@ -83,7 +94,20 @@ def _explain(settings: Settings, changes: Mapping[str, str]) -> None:
         "  edw emit order.paid",
         "  edw logs --follow",
         "  edw status",
+        f'  curl -H "Authorization: Bearer $(cat {kept})" {address}/v2/integrations',
     ]
     if settings.redis_url and made:
         lines.append(f'A secret_key needs the same key there: EDW_SECRETS_KEYS="$(cat {key})"')
-    click.echo("\n".join((*lines, "", "Ctrl-C stops the worker and the store.", "")))
+    click.echo("\n".join((*lines, "", "Ctrl-C stops the worker, the API and the store.", "")))
+
+
+def _api_address(settings: Settings) -> str:
+    # A port of 0 is known once the API listens, which it says by itself.
+    port = settings.api_port or "<as the API says below>"
+    return settings.api_url or f"http://{settings.api_host}:{port}"
+
+
+def _shown(path: Path) -> Path:
+    with suppress(ValueError):
+        return path.relative_to(Path.cwd())
+    return path

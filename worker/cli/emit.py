@@ -1,7 +1,6 @@
 """`edw emit`: one event, or a file of them."""
 
 from typing import Any
-from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import click
 import msgspec
@@ -13,6 +12,7 @@ from worker.cli.console import json_option, print_json
 from worker.cli.emit_file import emit_file
 from worker.cli.session import Failure, read_settings, scope_options, told
 from worker.publisher import EventRefused, Publisher, Receipt
+from worker.samples import sample_resource
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -62,7 +62,7 @@ def command(
     if data is not None and included is not None and data.name == included.name == "<stdin>":
         raise click.UsageError("only one of --data and --included can be standard input")
     event: dict[str, Any] = {"type": key} | {name: value for name, value in attributes.items() if value is not None}
-    event["data"] = _raw("data", data) if data is not None else _sample(key, event.get("id"))
+    event["data"] = _raw("data", data) if data is not None else sample_resource(key, event.get("id"))
     if included is not None:
         event["included"] = _raw("included", included)
     # The resource travels as the bytes that were given: 10.00 stays 10.00.
@@ -79,12 +79,6 @@ def _raw(field: str, file: Any) -> msgspec.Raw:
     except (msgspec.DecodeError, RecursionError) as error:
         raise Failure(f"refused: {field}: is not JSON: {error}") from None
     return msgspec.Raw(content)
-
-
-def _sample(key: str, event_id: str | None) -> dict[str, Any]:
-    """A small resource; of one event always the same, so that the same command twice is the same event twice."""
-    resource_id = uuid5(NAMESPACE_OID, event_id) if event_id else uuid4()
-    return {"type": key.rpartition(".")[0] or key, "id": str(resource_id)}
 
 
 def _publish(event: bytes) -> Receipt:

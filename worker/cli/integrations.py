@@ -8,14 +8,14 @@ import click
 import msgspec
 
 from worker.cli.console import cells, console, json_option, print_json, table, verdict
-from worker.cli.documents import integration_document
 from worker.cli.selection import all_integrations, find_integration
 from worker.cli.session import EXIT_FAILED, Failure, Session, run, scope_of, scope_options, scope_words, session
 from worker.cli.wording import one_line
+from worker.documents import integration_document
 from worker.events import Refusal, Scope, rfc3339
 from worker.integrations import Integration
 from worker.ledger.registry import RevisionConflict
-from worker.registration import attributes_of, opened, register, sealed, shown
+from worker.registration import attributes_of
 
 Attributes = dict[str, Any]
 
@@ -39,7 +39,7 @@ def _attribute_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="VALUE|-",
             help="Sent as X-MOLTIN-SECRET-KEY. With - it is asked for, or read from standard input.",
         ),
-        click.option("--type", "integration_type", help="How events leave: webhook."),
+        click.option("--type", "integration_type", help="How events leave: webhook, aws_sqs or stomp."),
         click.option("--description", help="What it is for."),
         click.option("--file", "file", type=click.File("rb"), help="Attributes as JSON, as in the specification."),
     )
@@ -57,7 +57,7 @@ def list_(store: str | None, org: str | None, as_json: bool) -> None:
     async def work() -> None:
         scope = scope_of(store, org)
         async with session() as at:
-            found = [shown(each, at.types, at.secrets) for each in await all_integrations(at, scope)]
+            found = [at.registrar.shown(each) for each in await all_integrations(at, scope)]
         if as_json:
             print_json({"data": [integration_document(each) for each in found]})
         elif found:
@@ -98,11 +98,13 @@ def create(disabled: bool, store: str | None, org: str | None, as_json: bool, **
 
     async def work() -> int:
         async with session() as at:
-            made = register(attributes, scope_of(store, org), at.types, at.catalogue)
+            made = await at.registrar.create(attributes, scope_of(store, org))
             if isinstance(made, list):
                 return _refused(made, as_json)
-            await at.ledger.registry.put(sealed(made, at.types, at.secrets), expect=0)
-            _tell(at, (await at.ledger.registry.get([made.id]))[0], as_json)
+            integration, warnings = made
+            for warning in warnings:
+                click.echo(f"warning: {warning}", err=True)
+            _tell(at, integration, as_json)
         return 0
 
     run(work())
@@ -149,7 +151,7 @@ def delete(id: str, store: str | None, org: str | None, as_json: bool) -> None:
     async def work() -> None:
         async with session() as at:
             found = await find_integration(at, id, scope_of(store, org))
-            await at.ledger.registry.delete(found.id)
+            await at.registrar.delete(found)
         if as_json:
             print_json({"deleted": found.id})
         else:
@@ -160,20 +162,13 @@ def delete(id: str, store: str | None, org: str | None, as_json: bool) -> None:
 
 async def _update(named: str, scope: Scope, attributes: Attributes, as_json: bool) -> int:
     async with session() as at:
-        current = await find_integration(at, named, scope)
-        # Without a new configuration its secrets stay sealed, and need no key.
-        touched = "configuration" in attributes or "integration_type" in attributes
-        before = opened(current, at.types, at.secrets) if touched else current
-        made = register(attributes, current.scope, at.types, at.catalogue, current=before)
-        if isinstance(made, list):
-            return _refused(made, as_json)
         try:
-            await at.ledger.registry.put(
-                sealed(made, at.types, at.secrets) if touched else made, expect=current.revision
-            )
+            made = await at.registrar.update(await find_integration(at, named, scope), attributes)
         except RevisionConflict as error:
             raise Failure(f"{error}; look at it and try again") from None
-        _tell(at, (await at.ledger.registry.get([current.id]))[0], as_json)
+        if isinstance(made, list):
+            return _refused(made, as_json)
+        _tell(at, made, as_json)
     return 0
 
 
@@ -221,7 +216,8 @@ def _refused(problems: Sequence[Refusal], as_json: bool) -> int:
 def _listing(found: Sequence[Integration]) -> object:
     listing = table("id", "name", "type", "enabled", "observes", "where", whole=["id", "type", "enabled"])
     for each in found:
-        where = each.configuration.get("url") or each.configuration.get("destination")
+        addresses = each.configuration.get("addresses") or [None]
+        where = each.configuration.get("url") or addresses[0]
         listing.add_row(
             *cells(each.id, one_line(each.name, 24), each.integration_type),
             verdict(each.enabled, "yes", "no"),
@@ -231,7 +227,7 @@ def _listing(found: Sequence[Integration]) -> object:
 
 
 def _tell(at: Session, integration: Integration, as_json: bool) -> None:
-    told = shown(integration, at.types, at.secrets)
+    told = at.registrar.shown(integration)
     if as_json:
         print_json({"data": integration_document(told)})
         return

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from time import time
 
 import click
+import msgspec
 from rich.table import Table
 
 from worker.cli.console import cells, console, json_option, print_json, table
-from worker.cli.documents import job_document, log_document
 from worker.cli.logs import attempts_table
 from worker.cli.selection import find_integration
 from worker.cli.session import Failure, run, scope_of, scope_options, session
 from worker.cli.wording import due
+from worker.documents import job_document, log_document
 from worker.events import rfc3339
 from worker.jobs import Job, JobState
 
@@ -61,7 +62,8 @@ def show(id: str, as_json: bool) -> None:
             (job,) = found
             logs = (await at.ledger.logs.of_job(job.id, 0, job.attempts)).items
         if as_json:
-            print_json({"data": job_document(job) | {"logs": [log_document(each) for each in logs]}})
+            shown = msgspec.to_builtins(job_document(job))
+            print_json({"data": shown | {"logs": [log_document(each) for each in logs]}})
             return
         console().print(_details(job, now=time() * 1000))
         if logs:

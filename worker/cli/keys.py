@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from config.settings import Settings
+from config.settings import Settings, process_environment
 
 #: In the data folder; read by whoever uses the embedded store of that folder.
 KEY_FILE = "secrets.key"
@@ -23,6 +23,14 @@ def secrets_keys(settings: Settings) -> Sequence[SecretStr]:
         return settings.secrets_keys
     found = made_key(settings.data_dir)
     return [found] if found else []
+
+
+def with_made_keys(settings: Settings) -> Settings:
+    """The settings of a process that runs beside `edw dev`: with its key, and with that in the environment too."""
+    keys = secrets_keys(settings)
+    if keys and not settings.secrets_keys:
+        process_environment()["EDW_SECRETS_KEYS"] = " ".join(key.get_secret_value() for key in keys)
+    return settings.model_copy(update={"secrets_keys": tuple(keys)})
 
 
 def made_key(data_dir: Path) -> SecretStr | None:

@@ -9,11 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.console import cells, console, json_option, print_json, print_json_line, table, verdict
-from worker.cli.documents import log_document
 from worker.cli.selection import find_integration
 from worker.cli.session import Failure, Session, heed_cancellation, run, scope_of, scope_options, scope_words, session
 from worker.cli.tail import Tail
 from worker.cli.wording import duration, one_line
+from worker.documents import log_document
 from worker.events import Scope, rfc3339
 from worker.ledger.pages import Page as LedgerPage
 from worker.logs import IntegrationLog

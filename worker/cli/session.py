@@ -21,6 +21,7 @@ from worker.secrets import SecretsBox, SecretsError
 
 if TYPE_CHECKING:
     from deliverers.registry import DelivererRegistry
+    from worker.registrar import Registrar
 
 #: Something was refused, or failed.
 EXIT_FAILED = 1
@@ -72,20 +73,24 @@ class Session:
         return load_catalogue(self.settings.observable_keys)
 
     @cached_property
-    def secrets(self) -> SecretsBox:
-        """What seals and opens secrets."""
-        return SecretsBox(secrets_keys(self.settings))
+    def registrar(self) -> "Registrar":
+        """What changes the registry."""
+        from worker.registrar import Registrar
+
+        secrets = SecretsBox(secrets_keys(self.settings))
+        return Registrar(self.ledger.registry, self.types, self.catalogue, secrets)
 
 
-def read_settings() -> Settings:
+def read_settings(*, for_people: bool = True) -> Settings:
     """The settings. Raises Failure where one is wrong.
 
-    What is logged meanwhile goes to standard error and is worth a person's while, unless the settings say otherwise.
+    What is logged meanwhile goes to standard error. `for_people`, only what is worth a person's while does, unless the
+    settings say otherwise.
     """
     with told():
         settings = load_settings()
-    for_people = {"log_format": "console", "log_level": "warning"}
-    unsaid = {name: value for name, value in for_people.items() if name not in settings.model_fields_set}
+    brief = {"log_format": "console", "log_level": "warning"} if for_people else {}
+    unsaid = {name: value for name, value in brief.items() if name not in settings.model_fields_set}
     configure_logging(settings.model_copy(update=unsaid))
     return settings
 

@@ -104,13 +104,15 @@ async def start_child(
 
 
 @contextmanager
-def worker_starter(drain_seconds: float) -> Iterator[Callable[[Mapping[str, str]], Awaitable[Child]]]:
-    """What starts workers (`edw worker`, one process each) that drain by themselves should this process be killed.
+def process_starter(
+    arguments: Sequence[str], drain_seconds: float
+) -> Iterator[Callable[[Mapping[str, str]], Awaitable[Child]]]:
+    """What starts processes of `edw` (such as `worker`) that drain by themselves should this process be killed.
 
-    It takes what a worker is told beside this process's environment.
+    It takes what such a process is told beside this one's environment.
     """
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", "worker.cli", "worker", "--lifeline", str(reading)]
+    command = [sys.executable, "-m", "worker.cli", *arguments, "--lifeline", str(reading)]
 
     def start(changes: Mapping[str, str]) -> Awaitable[Child]:
         env = {**process_environment(), **changes}

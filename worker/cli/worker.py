@@ -8,11 +8,11 @@ from time import monotonic
 
 import click
 
-from config.settings import Settings, process_environment
-from worker.cli.keys import secrets_keys
+from config.settings import Settings
+from worker.cli.keys import with_made_keys
 from worker.cli.lifeline import hold
 from worker.cli.session import EXIT_FAILED, EXIT_NO_STORE, Failure, read_settings, told, warn_of_strays
-from worker.cli.supervision import Signals, first_of, keep_running, worker_starter
+from worker.cli.supervision import Signals, first_of, keep_running, process_starter
 from worker.endpoints import find_endpoints
 from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
 
@@ -51,9 +51,8 @@ def command(processes: int, wait: float | None, lifeline: int | None) -> None:
 
 
 def _work(settings: Settings) -> None:
-    if not settings.secrets_keys and (keys := secrets_keys(settings)):
-        # Beside "edw dev", with its key: the worker reads settings, and so this is told as one.
-        process_environment()["EDW_SECRETS_KEYS"] = " ".join(key.get_secret_value() for key in keys)
+    # The worker reads its settings itself.
+    with_made_keys(settings)
     from worker.app import app
 
     # Not by Celery's command line, which reads APP, BROKER_URL and others from the environment: what they say there
@@ -74,7 +73,7 @@ async def _supervise(settings: Settings, processes: int, wait: float | None) -> 
     signals = Signals.of_this_process()
     if not await reach_store(settings, wait, signals):
         return 0
-    with worker_starter(settings.drain_seconds) as start:
+    with process_starter(["worker"], settings.drain_seconds) as start:
         drained = await asyncio.gather(
             *(
                 keep_running(f"worker {index + 1}", partial(start, worker_changes(settings, index)), signals, _say)

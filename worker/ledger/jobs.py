@@ -1,6 +1,6 @@
 """Jobs and their lanes: opening, claiming, settling, giving back, reopening."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -9,7 +9,7 @@ import msgspec
 
 from worker.jobs import Job, JobState
 from worker.ledger.intake import StoredEvent, WireEvent
-from worker.ledger.pages import Page
+from worker.ledger.pages import Cursor, Page
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET
 from worker.ledger.store import Store
 
@@ -76,6 +76,19 @@ class Settlement:
     disable: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SelectedJobs:
+    """A portion of what may be redelivered."""
+
+    #: Job → what redeliver() would answer for it.
+    jobs: Mapping[str, str]
+    #: Jobs that would be among them, had retention kept their event.
+    gone: int
+    looked_at: int
+    #: Where the next portion begins; None where there is none.
+    next: Cursor | None
+
+
 class _Claimed(msgspec.Struct):
     job: str
     lane: str
@@ -135,11 +148,27 @@ class JobRow(msgspec.Struct):
 
 class _Rows(msgspec.Struct):
     records: list[JobRow]
-    total: int
-    scope: str
+    total: int = 0
+    scope: str = ""
+
+
+class _Selected(msgspec.Struct):
+    jobs: list[tuple[str, str]]
+    gone: int
+    looked_at: int
+    since: int
+    skip: int
+    done: int
+
+
+class _Missing(msgspec.Struct):
+    opened: int
+    full: int
 
 
 _rows = msgspec.msgpack.Decoder(_Rows)
+_selected = msgspec.msgpack.Decoder(_Selected)
+_missing = msgspec.msgpack.Decoder(_Missing)
 _opened = msgspec.msgpack.Decoder(_Opened)
 _claims = msgspec.msgpack.Decoder(_Claims)
 _settled = msgspec.msgpack.Decoder(_Settled)
@@ -243,13 +272,55 @@ class Jobs:
         answers = await self._store.run_confirmed("redeliver", jobs=job_ids, deadline=deadline, mark=mark)
         return [answer.decode() for answer in answers]
 
+    async def select(
+        self, integration_id: str, cursor: Cursor, till: int, states: Iterable[JobState], mark: str
+    ) -> SelectedJobs:
+        """A portion of an integration's jobs that were opened from the cursor on to `till` (ms), in one of the states.
+
+        Those that the redelivery `mark` had before are left out.
+        """
+        reply = await self._store.run(
+            "select_jobs",
+            integration=integration_id,
+            since=cursor.since,
+            skip=cursor.skip,
+            till=till,
+            limit=MAX_JOBS_PER_CALL,
+            states={state.value: True for state in states},
+            mark=mark,
+        )
+        found = _selected.decode(reply)
+        following = None if found.done else Cursor(found.since, found.skip)
+        return SelectedJobs(dict(found.jobs), found.gone, found.looked_at, following)
+
+    async def open_missing(
+        self, integration_id: str, jobs: Sequence[tuple[str, str]], *, dry_run: bool = False
+    ) -> tuple[int, bool]:
+        """Opens (job, event reference) of observed events that had no such job, due now; none is opened twice.
+
+        Answers how many (with `dry_run`: how many it would open), and whether the lane's backlog left no room for more.
+        """
+        _check_size(jobs)
+        policy = self._store.policy
+        reply = await self._store.run_confirmed(
+            "open_missing",
+            lane=integration_id,
+            jobs=[{"id": job, "ref": ref} for job, ref in jobs],
+            deadline=policy.job_deadline,
+            backlog=policy.lane_backlog,
+            event_retention=policy.event_retention,
+            dry=int(dry_run),
+        )
+        done = _missing.decode(reply)
+        return done.opened, bool(done.full)
+
     async def get(self, job_ids: Sequence[str]) -> list[Job]:
         """The jobs that retention has not dropped, in the order given."""
-        rows = await self._store.hashes([f"job:{job}" for job in job_ids])
-        found = [(job, row) for job, row in zip(job_ids, rows, strict=True) if row]
-        events = await self._store.hashes([f"event:{row['event']}" for _, row in found], "id", "type")
-        dues = await self._store.scores([(f"lane:{row['lane']}:due", job) for job, row in found])
-        return [_job(job, row, event, due) for (job, row), event, due in zip(found, events, dues, strict=True)]
+        found: list[Job] = []
+        for ids in by_message(job_ids):
+            reply = await self._store.run("show_jobs", jobs=ids)
+            found += [each.job() for each in _rows.decode(reply).records]
+        return found
 
     async def of_integration(self, integration_id: str, offset: int, limit: int) -> Page[Job]:
         """An integration's jobs, the newest first, and whose it is."""

@@ -4,6 +4,7 @@ import os
 import socket
 from secrets import token_hex
 
+from worker.ledger.events import Events
 from worker.ledger.fleet import Fleet
 from worker.ledger.intake import Intake
 from worker.ledger.jobs import Jobs
@@ -26,6 +27,7 @@ class Ledger:
         self.policy = policy or LedgerPolicy()
         self.store = Store(url, shard, self.policy)
         self.intake = Intake(self.store)
+        self.events = Events(self.store)
         self.messages = Messages(self.store, self.owner, url, shard)
         self.jobs = Jobs(self.store, self.owner)
         self.fleet = Fleet(self.store, self.owner)

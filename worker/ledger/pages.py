@@ -1,4 +1,4 @@
-"""A page of what the ledger lists, read in one round trip."""
+"""A page of what the ledger lists, read in one round trip; and the place where a portion of it begins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,3 +17,11 @@ class Page(Generic[Item]):
     scope_key: str = ""
     #: That integration, where the ledger was not asked by it.
     integration_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a portion of a time-scored index begins, however it changes: at a time (ms), after so many of that time."""
+
+    since: int
+    skip: int = 0

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from worker.ledger.store import Store
 
+#: What writable() writes is gone after so long (ms).
+WRITABLE_TTL = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class LaneStatus:
@@ -57,6 +60,18 @@ class Status:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    async def writable(self) -> None:
+        """Raises LedgerError where the ledger takes no writes."""
+        await self._store.run("writable", ttl=WRITABLE_TTL)
+
+    async def workers(self) -> int:
+        """How many worker processes have been heard of within their lease."""
+        return int(await self._store.call("zcount", "owners", f"({await self._store.now()}", "+inf"))
+
+    async def refuse_over_water(self) -> None:
+        """Raises LedgerFull where the store's memory is above its high-water mark."""
+        await self._store.refuse_over_water()
 
     async def read(self, lanes: int = 50) -> LedgerStatus:
         """The ledger now, with at most so many lanes: those that have waited longest, then the held ones."""

@@ -114,6 +114,7 @@ def environment() -> Iterator[dict[str, str]]:
         yield kept | {
             "EDW_DATA_DIR": f"{folder}/data",
             "EDW_METRICS_PORT": "0",
+            "EDW_API_PORT": "0",
             "TMPDIR": folder,
             "TEST_EDW_MARKER": folder,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(Path.cwd()), os.environ.get("PYTHONPATH")))),

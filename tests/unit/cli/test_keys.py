@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from worker.cli.demo.stage import set_apart
-from worker.cli.dev import worker_changes
+from worker.cli.dev import child_changes
 from worker.cli.keys import KEY_FILE, make_key, secrets_keys
 
 
@@ -37,7 +37,7 @@ def test_keys_that_are_set_win(tmp_path: Path) -> None:
 
 
 def test_dev_tells_its_worker_what_the_user_has_not_said(tmp_path: Path) -> None:
-    made = worker_changes(Settings(data_dir=tmp_path))
+    made = child_changes(Settings(data_dir=tmp_path))
 
     assert set(made) == {"EDW_SECRETS_KEYS", "EDW_EGRESS_ALLOW", "EDW_LOG_FORMAT"}
 
@@ -46,7 +46,7 @@ def test_dev_overrules_nothing_that_the_user_has_said(tmp_path: Path) -> None:
     own = SecretStr(Fernet.generate_key().decode())
     said = Settings(data_dir=tmp_path, secrets_keys=(own,), egress_allow=(), log_format="json")
 
-    assert worker_changes(said) == {}
+    assert child_changes(said) == {}
     assert not (tmp_path / KEY_FILE).exists()
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from config.observable_events import load_catalogue
 from worker.cloudevents import (
     attributes_of_headers,
+    attributes_of_properties,
     event_of_binary,
     event_of_structured,
     is_cloudevent,
@@ -155,6 +157,35 @@ def test_an_overlong_encoding_in_a_header_is_refused() -> None:
     found = attributes_of_headers([("ce-id", "%C0%A0")])
     assert isinstance(found, Refusal)
     assert found.field == "ce-id"
+
+
+@pytest.mark.parametrize("prefix", ["cloudEvents:", "cloudEvents_"])
+def test_attributes_of_amqp_properties_may_be_native_values(prefix: str) -> None:
+    values = {"specversion": "1.0", "id": 7, "time": datetime(2026, 11, 23, 20, 41), "flag": True, "source": b"/s"}  # noqa: DTZ001  (py-amqp's)
+    headers = {prefix + name: value for name, value in values.items()} | {"x-other": "x"}
+    assert attributes_of_properties(headers, "application/json") == {
+        "specversion": "1.0",
+        "id": "7",
+        "time": "2026-11-23T20:41:00+00:00",
+        "flag": "true",
+        "source": "/s",
+        "datacontenttype": "application/json",
+    }
+    assert attributes_of_properties({prefix + "specversion": "1.0"}, None) == {"specversion": "1.0"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "content_type"),
+    [
+        ({}, "application/json"),
+        ({"cloudEvents:id": "e"}, "application/json"),
+        # Structured mode may have the same headers (AMQP 3.2.3).
+        ({"cloudEvents:specversion": "1.0"}, "application/cloudevents+json; charset=utf-8"),
+        ({"cloudEvents:specversion": "1.0"}, "application/cloudevents-batch+json"),
+    ],
+)
+def test_a_message_without_them_is_not_in_binary_mode(headers: dict[str, object], content_type: str) -> None:
+    assert attributes_of_properties(headers, content_type) is None
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from config.observable_events import load_catalogue
-from worker import door as door_module
 from worker.dispatch import Dispatch
-from worker.door import TaskDoor, event_id
+from worker.doors import celery_messages as door_module
+from worker.doors.celery_messages import TaskDoor
+from worker.doors.messages import event_id
 from worker.events import Event, EventRules, Refusal
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable
 

@@ -1,0 +1,136 @@
+"""The API as an aiohttp application: each request ends in a Reply or an ErrorResponse, and in one log line."""
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from uuid import uuid4
+
+import msgspec
+import structlog
+from aiohttp import hdrs, web
+
+from worker.api.calls import JSON, Call, Reply
+from worker.api.catalogue import OPERATIONS
+from worker.api.errors import ApiError, api_error, retry_later
+from worker.api.operations import Operation
+from worker.api.rooms import Rooms
+from worker.ledger import LedgerError
+from worker.secrets import SecretsError
+from worker.tokens import Token
+
+_log = structlog.get_logger("edw.api")
+
+#: A ledger that does not answer is tried again after so many seconds.
+LEDGER_RETRY_SECONDS = 2.0
+
+_encode = msgspec.json.Encoder().encode
+#: What an answer says of itself. None is anybody else's to keep, and none is a page that something else may embed.
+_ALWAYS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+}
+
+Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def application(rooms: Rooms) -> web.Application:
+    """Everything that the API does, behind its paths."""
+    app = web.Application(middlewares=[_in_shape], client_max_size=rooms.settings.api_body_limit)
+    for operation in OPERATIONS:
+        handler = _endpoint(operation, rooms)
+        app.router.add_route(operation.method, operation.path, handler)
+        if operation.method == hdrs.METH_GET:
+            app.router.add_route(hdrs.METH_HEAD, operation.path, handler)
+    return app
+
+
+def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        began = perf_counter()
+        caller: Token | None = None
+        try:
+            if operation.roles is not None:
+                caller = await rooms.access.caller(request, basic=operation.basic)
+                _check_role(operation, caller)
+            response = _response(await operation.handler(Call(request, rooms, caller)))
+        except Exception as error:  # noqa: BLE001  (whatever it is, the caller gets an answer in the API's shape)
+            response = _failure(error, operation)
+        _tell(request, operation, caller, response.status, perf_counter() - began)
+        return response
+
+    return handle
+
+
+def _check_role(operation: Operation, caller: Token) -> None:
+    roles = operation.roles or frozenset()
+    if caller.platform and not operation.platform:
+        raise api_error(403, "a token of the platform may only publish events: it acts for no store")
+    if caller.role not in roles:
+        wanted = " or ".join(sorted(roles))
+        raise api_error(403, f'this token has the role "{caller.role}", and {wanted} is needed')
+
+
+def _response(reply: Reply) -> web.Response:
+    if reply.status in (204, 304):
+        return web.Response(status=reply.status, headers={**_ALWAYS, **reply.headers})
+    content = reply.document if isinstance(reply.document, bytes) else _encode(reply.document)
+    headers = {**_ALWAYS, **reply.headers, hdrs.CONTENT_TYPE: reply.content_type}
+    return web.Response(body=content, status=reply.status, headers=headers)
+
+
+def _failure(error: Exception, operation: Operation | None = None) -> web.Response:
+    match error:
+        case ApiError():
+            refusal = error
+        case LedgerError():
+            # What was sent may or may not have been done; nothing here is done twice under one id.
+            refusal = retry_later(503, str(error), LEDGER_RETRY_SECONDS)
+        case SecretsError():
+            refusal = retry_later(503, str(error), LEDGER_RETRY_SECONDS)
+        case web.HTTPException():
+            refusal = _foreign(error)
+        case _:
+            incident = str(uuid4())
+            _log.error("internal error", incident=incident, operation=operation and operation.name, exc_info=error)
+            refusal = api_error(500, f"an internal error has occurred; it is logged as incident {incident}")
+    document = _encode(refusal.document)
+    headers = {**_ALWAYS, **refusal.headers, hdrs.CONTENT_TYPE: JSON}
+    return web.Response(body=document, status=refusal.status, headers=headers)
+
+
+def _foreign(error: web.HTTPException) -> ApiError:
+    """What aiohttp itself refuses, in the API's shape."""
+    match error:
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return api_error(405, f"{error.method} is not possible here, {allowed} is", {hdrs.ALLOW: allowed})
+        case web.HTTPNotFound():
+            return api_error(404, "there is nothing at this path")
+        case web.HTTPRequestEntityTooLarge():
+            return api_error(413, "the body is too large")
+    return api_error(max(error.status, 400), error.reason)
+
+
+@web.middleware
+async def _in_shape(request: web.Request, handler: Endpoint) -> web.StreamResponse:
+    """For requests that no operation is for: unknown paths and methods."""
+    try:
+        return await handler(request)
+    except Exception as error:  # noqa: BLE001  (as above)
+        response = _failure(error)
+        _log.info("request", method=request.method, path=request.path, status=response.status)
+        return response
+
+
+def _tell(request: web.Request, operation: Operation, caller: Token | None, status: int, seconds: float) -> None:
+    # Probes come every few seconds, and say nothing new.
+    tell = _log.debug if operation.roles is None and status < 400 else _log.info
+    tell(
+        "request",
+        method=request.method,
+        path=request.path,
+        operation=operation.name,
+        status=status,
+        duration=round(seconds, 6),
+        token=caller.id if caller else None,
+    )

@@ -1,0 +1,129 @@
+"""One request on its way to a handler, and the answer on its way back."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+from aiohttp import hdrs, web
+
+from worker.api.errors import api_error, not_found
+from worker.api.paging import Paging
+from worker.events import Scope
+from worker.integrations import Integration
+from worker.tokens import Role, Token
+
+if TYPE_CHECKING:
+    from worker.api.rooms import Rooms
+
+JSON = "application/json"
+#: JSON:API's own type is taken for JSON too, since clients of the platform send it.
+JSON_TYPES = (JSON, "application/vnd.api+json")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is answered: a document that becomes JSON, or bytes as they are."""
+
+    document: object = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request whose caller may make it."""
+
+    request: web.Request
+    rooms: "Rooms"
+    #: None where nobody needs a token.
+    caller: Token | None
+
+    @property
+    def token(self) -> Token:
+        """Who calls."""
+        assert self.caller is not None  # noqa: S101  (an operation that names roles has one)
+        return self.caller
+
+    @property
+    def scope(self) -> Scope:
+        """The store or organisation that the caller acts for."""
+        return self.token.scope
+
+    @property
+    def is_admin(self) -> bool:
+        """True where the caller may see what only an admin may."""
+        return self.token.role is Role.ADMIN
+
+    @property
+    def paging(self) -> Paging:
+        """The page that was asked for. Raises ApiError."""
+        return Paging.of(self.request.query)
+
+    @property
+    def base(self) -> str:
+        """The API's address as its clients see it."""
+        return self.rooms.settings.api_url or str(self.request.url.origin())
+
+    def named(self, name: str, what: str) -> str:
+        """An id of the path. Raises ApiError (404) where it can be none: then nothing of it reaches the ledger."""
+        text = self.request.match_info[name]
+        try:
+            return str(UUID(text))
+        except ValueError:
+            raise not_found(f"{what} with this id") from None
+
+    async def integration(self) -> Integration:
+        """The integration that the path names. Raises ApiError (404) where there is none of the caller's scope."""
+        found = await self.rooms.ledger.registry.get([self.named("integration_id", "integration")])
+        if not found or found[0].scope != self.scope:
+            raise not_found("integration with this id")
+        return found[0]
+
+    def must_own(self, scope_key: str, what: str) -> None:
+        """Raises ApiError (404) unless what was found belongs to the caller's scope."""
+        if scope_key != self.scope.key:
+            raise not_found(f"{what} with this id")
+
+    async def raw(self, types: tuple[str, ...] = JSON_TYPES, *, optional: bool = False) -> bytes:
+        """The body, whose type must be one of these. Raises ApiError (413, 415)."""
+        request = self.request
+        given = request.headers.get(hdrs.CONTENT_TYPE)
+        if given is not None and (request.content_type not in types or (request.charset or "utf-8").lower() != "utf-8"):
+            if optional and not request.can_read_body:
+                return b""
+            expected = " or ".join(types)
+            raise api_error(415, f"expected Content-Type: {expected} (in UTF-8), got {_quoted(given)}")
+        try:
+            return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            limit = self.rooms.settings.api_body_limit
+            raise api_error(413, f"the body is larger than {limit:,} bytes, the most that is taken") from None
+
+    async def document(self, *, optional: bool = False) -> Any:
+        """The body, decoded; {} where it is optional and not there. Raises ApiError (400, 413, 415)."""
+        raw = await self.raw(optional=optional)
+        if optional and not raw.strip():
+            return {}
+        return decoded(raw)
+
+
+def decoded(raw: bytes, kind: Any = Any) -> Any:
+    """JSON, or an ApiError (400) that says why it is none."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except UnicodeDecodeError as error:
+        raise api_error(400, f"the body is not UTF-8 (byte {error.start})") from None
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise api_error(400, f"the body is not JSON: {error}") from None
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text[:100].encode(errors="replace").decode()).decode()
+
+
+Handler = Callable[[Call], Awaitable[Reply]]

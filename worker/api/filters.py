@@ -1,0 +1,140 @@
+"""The platform's filters: `filter=eq(succeeded,false):ge(created_at,2026-11-24T00:00:00Z)`. No I/O."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from operator import eq, ge, gt, le, lt
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from worker.api.errors import bad_parameter
+
+FILTER = "filter"
+#: Conditions that one filter may have.
+MOST_CONDITIONS = 10
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {"eq": eq, "gt": gt, "ge": ge, "lt": lt, "le": le}
+_CONDITION = re.compile(r"(?P<operator>[a-z]+)\((?P<field>[a-z_]+),(?P<value>[^()]*)\)")
+_EXAMPLE = "such as eq(succeeded,false) or gt(attempt,1):lt(attempt,5)"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Field(Generic[Item]):
+    """Something to filter by: how it is read of a record (None where the record has none), and of the filter."""
+
+    of: Callable[[Item], Any]
+    read: Callable[[str], Any]
+    #: What is expected of a value, in words.
+    expected: str
+    #: False for what has no order.
+    ordered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Condition(Generic[Item]):
+    """One comparison."""
+
+    name: str
+    operator: str
+    value: Any
+    field: Field[Item]
+
+    def holds(self, item: Item) -> bool:
+        """False too where the record has no such value."""
+        value = self.field.of(item)
+        return value is not None and _OPERATORS[self.operator](value, self.value)
+
+
+def parse_filter(text: str, fields: Mapping[str, Field[Item]]) -> Sequence[Condition[Item]]:
+    """The conditions of a filter, all of which must hold. Raises ApiError (400) that says what is wrong with it."""
+    conditions: list[Condition[Item]] = []
+    position = 0
+    while True:
+        found = _CONDITION.match(text, position)
+        if found is None:
+            raise bad_parameter(FILTER, f"expected operator(field,value), joined by colons, {_EXAMPLE}")
+        conditions.append(_condition(found["operator"], found["field"], found["value"], fields))
+        position = found.end()
+        if position == len(text):
+            break
+        if text[position] != ":" or len(conditions) == MOST_CONDITIONS:
+            raise bad_parameter(FILTER, f"expected at most {MOST_CONDITIONS} conditions, joined by colons, {_EXAMPLE}")
+        position += 1
+    return conditions
+
+
+def _condition(operator: str, name: str, value: str, fields: Mapping[str, Field[Item]]) -> Condition[Item]:
+    if operator not in _OPERATORS:
+        raise bad_parameter(FILTER, f'"{operator}" is no operator; there are {", ".join(_OPERATORS)}')
+    field = fields.get(name)
+    if field is None:
+        near = get_close_matches(name, fields, n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else f"; there are {', '.join(fields)}"
+        raise bad_parameter(FILTER, f'"{name}" cannot be filtered by{hint}')
+    if operator != "eq" and not field.ordered:
+        raise bad_parameter(FILTER, f"{name} has no order: only eq({name},…) is possible")
+    try:
+        return Condition(name, operator, field.read(value.strip().strip('"')), field)
+    except ValueError:
+        raise bad_parameter(FILTER, f"{operator}({name},…): expected {field.expected}") from None
+
+
+def flag(of: Callable[[Item], Any]) -> Field[Item]:
+    """A field that is true or false."""
+    return Field(of, _flag, "true or false", ordered=False)
+
+
+def number(of: Callable[[Item], Any]) -> Field[Item]:
+    """A field that is a number."""
+    return Field(of, _number, "a number")
+
+
+def time(of: Callable[[Item], Any]) -> Field[Item]:
+    """A field of milliseconds since 1970, which a filter writes as RFC 3339."""
+    return Field(of, milliseconds, "a date and time with its offset (RFC 3339), such as 2026-11-24T07:00:00Z")
+
+
+def text(of: Callable[[Item], Any]) -> Field[Item]:
+    """A field that is an id or a word."""
+    return Field(of, str, "a text", ordered=False)
+
+
+def word(of: Callable[[Item], Any], words: Sequence[str]) -> Field[Item]:
+    """A field that is one of some words."""
+
+    def read(value: str) -> str:
+        if value not in words:
+            raise ValueError(value)
+        return value
+
+    return Field(of, read, " or ".join(words), ordered=False)
+
+
+def milliseconds(value: str) -> int:
+    """A time as RFC 3339, in milliseconds since 1970. Raises ValueError."""
+    try:
+        moment = msgspec.convert(value, datetime)
+    except msgspec.ValidationError:
+        raise ValueError(value) from None
+    if moment.tzinfo is None:
+        raise ValueError(value)
+    return round((moment - _EPOCH).total_seconds() * 1000)
+
+
+def _flag(value: str) -> bool:
+    if value not in ("true", "false"):
+        raise ValueError(value)
+    return value == "true"
+
+
+def _number(value: str) -> float:
+    if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", value, re.ASCII):
+        raise ValueError(value)
+    return float(value)

@@ -1,0 +1,168 @@
+"""`/openapi.json`, made of the operations and of the types that are answered; and of the deliverers' configurations."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from config.observable_events import Catalogue
+from deliverers.registry import DelivererRegistry
+from worker.api.documents import IntegrationAttributes, NewIntegration, OAuthErrorDocument
+from worker.api.errors import ErrorDocument
+from worker.api.operations import Operation
+
+_REF = "#/components/schemas/{name}"
+_IN_PATH = re.compile(r"{(\w+)}")
+#: What may be answered to anything that needs a token: 401, 403; and by any process: 429, 500, 503.
+_WITH_TOKEN = (401, 403, 429)
+_ALWAYS = (500, 503)
+_REFUSED = {
+    400: "The request is not one.",
+    401: "There is no token, or a bad one.",
+    403: "The token may not.",
+    404: "There is none, or it is another store's.",
+    409: "It cannot be done as things are.",
+    412: "Somebody else changed it.",
+    413: "The body is too large.",
+    415: "The body is of another type.",
+    422: "The body is not what it must be; one error for each problem, with its JSON pointer.",
+    429: "Too many: come again after Retry-After.",
+    500: "An internal error.",
+    503: "Not now: come again after Retry-After.",
+}
+
+Document = dict[str, Any]
+SchemaOf = Callable[[Any], Document]
+
+
+def openapi_document(
+    operations: Sequence[Operation], types: DelivererRegistry, catalogue: Catalogue, version: str, server: str
+) -> Document:
+    """The description, OpenAPI 3.1."""
+    kinds = list(dict.fromkeys([*_kinds(operations), ErrorDocument, OAuthErrorDocument]))
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    known = dict(zip(kinds, schemas, strict=True))
+
+    def schema_of(kind: Any) -> Document:
+        return {"anyOf": [known[each] for each in kind]} if isinstance(kind, tuple) else known[kind]
+
+    paths: dict[str, Document] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schema_of)
+    components.update(_configurations(types))
+    for kind in (IntegrationAttributes, NewIntegration):
+        _describe_attributes(components[kind.__name__], types, catalogue)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Integrations",
+            "version": version,
+            "description": "Who observes which events of a store, where those go, and what became of each.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": server}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _kinds(operations: Sequence[Operation]) -> Iterator[Any]:
+    for operation in operations:
+        answered = (answer.kind for answer in operation.answers.values())
+        sent = operation.body.content.values() if operation.body else ()
+        for kind in (*answered, *sent):
+            yield from kind if isinstance(kind, tuple) else [] if kind is None else [kind]
+
+
+def _operation(operation: Operation, schema_of: SchemaOf) -> Document:
+    described: Document = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "description": _who_may(operation),
+        "parameters": [*_path_parameters(operation), *map(_parameter, operation.parameters)],
+        "responses": {
+            **{str(status): _answer(answer, schema_of) for status, answer in operation.answers.items()},
+            **{str(status): _refusal(operation, status) for status in _refusals(operation)},
+        },
+    }
+    if operation.body is not None:
+        content = {kind: {"schema": schema_of(type_)} for kind, type_ in operation.body.content.items()}
+        described["requestBody"] = {"required": operation.body.required, "content": content}
+    if operation.roles is None:
+        described["security"] = []
+    return described
+
+
+def _who_may(operation: Operation) -> str:
+    if operation.roles is None:
+        return "Needs no token."
+    roles = ", ".join(sorted(operation.roles))
+    return f"For tokens with the role {roles}" + ("; those of the platform too." if operation.platform else ".")
+
+
+def _path_parameters(operation: Operation) -> Iterator[Document]:
+    for name in _IN_PATH.findall(operation.path):
+        schema: Document = {"type": "string", "minLength": 1}
+        if name != "event_id":
+            schema["format"] = "uuid"
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _parameter(parameter: Any) -> Document:
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "description": parameter.summary,
+        "schema": dict(parameter.schema),
+    }
+
+
+def _answer(answer: Any, schema_of: SchemaOf) -> Document:
+    described: Document = {"description": answer.summary}
+    if answer.kind is not None:
+        described["content"] = {answer.content_type: {"schema": schema_of(answer.kind)}}
+    elif answer.content_type != "application/json":
+        described["content"] = {answer.content_type: {"schema": {"type": "string"}}}
+    if answer.headers:
+        described["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}} for name, text in answer.headers.items()
+        }
+    return described
+
+
+def _refusals(operation: Operation) -> Sequence[int]:
+    common = {*operation.refusals, *_ALWAYS, *(_WITH_TOKEN if operation.roles is not None else ())}
+    return sorted(common - set(operation.answers))
+
+
+def _refusal(operation: Operation, status: int) -> Document:
+    kind = OAuthErrorDocument if operation.path.startswith("/oauth") and status in (400, 401, 429) else ErrorDocument
+    reference = {"$ref": _REF.format(name=kind.__name__)}
+    if kind is OAuthErrorDocument:
+        reference = {"anyOf": [reference, {"$ref": _REF.format(name=ErrorDocument.__name__)}]}  # type: ignore[dict-item]
+    return {"description": _REFUSED[status], "content": {"application/json": {"schema": reference}}}
+
+
+def _configurations(types: DelivererRegistry) -> Document:
+    """The configuration of each integration_type, by the model that checks it."""
+    components: Document = {}
+    for kind in types.known_types:
+        schema = types.configuration_model(kind).model_json_schema(ref_template=_REF.replace("{name}", "{model}"))
+        components.update(schema.pop("$defs", {}))
+        components[_configuration_name(kind)] = schema
+    return components
+
+
+def _configuration_name(kind: str) -> str:
+    return "".join(part.capitalize() for part in re.split(r"[^a-z0-9]+", kind.lower())) + "Configuration"
+
+
+def _describe_attributes(schema: Document, types: DelivererRegistry, catalogue: Catalogue) -> None:
+    """What only this installation knows: its integration types, their configurations, and its observable keys."""
+    properties = schema["properties"]
+    known = types.known_types
+    properties["integration_type"] = {"type": "string", "enum": list(known), "default": "webhook"}
+    properties["configuration"] = {"anyOf": [{"$ref": _REF.format(name=_configuration_name(kind))} for kind in known]}
+    properties["observes"]["items"] = {"type": "string", "enum": list(catalogue.keys)}

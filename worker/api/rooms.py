@@ -1,0 +1,32 @@
+"""What the handlers work with: wired once, in server.py."""
+
+from dataclasses import dataclass
+
+from config.settings import Settings
+from deliverers.registry import DelivererRegistry
+from worker.api.access import Access
+from worker.api.health import Health
+from worker.api.intake import Intake
+from worker.api.trials import Trials
+from worker.events import EventRules
+from worker.ledger import Ledger
+from worker.redelivery import Redeliveries
+from worker.registrar import Registrar
+from worker.wakeups import Wakeups
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """Everything that a request may need."""
+
+    settings: Settings
+    ledger: Ledger
+    registrar: Registrar
+    rules: EventRules
+    intake: Intake
+    redeliveries: Redeliveries
+    trials: Trials
+    access: Access
+    types: DelivererRegistry
+    health: Health
+    wakeups: Wakeups

@@ -1,0 +1,128 @@
+"""The process of the API: opens the rooms, listens, and on SIGTERM finishes what is under way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import structlog
+from aiohttp import web
+from celery import Celery
+
+from config.celery import celery_options
+from config.observable_events import load_catalogue
+from config.settings import Settings
+from deliverers.registry import DelivererRegistry
+from worker.api.access import Access
+from worker.api.application import application
+from worker.api.health import Health
+from worker.api.intake import Intake
+from worker.api.rooms import Rooms
+from worker.api.trials import Trials
+from worker.broker import WakeupSender
+from worker.directory import Directory
+from worker.ending import end
+from worker.endpoints import find_endpoints
+from worker.events import EventRules
+from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
+from worker.redelivery import Redeliveries
+from worker.registrar import Registrar
+from worker.runtime import deliverer_options
+from worker.secrets import SecretsBox
+from worker.wakeups import Wakeups
+
+_log = structlog.get_logger("edw.api")
+
+#: The ledger is looked for once in so many seconds while it does not answer at the start.
+OPEN_SECONDS = 1.0
+#: A connection that says nothing is kept for so long (seconds): longer than the load balancers in front keep theirs.
+KEEP_ALIVE_SECONDS = 75.0
+
+
+async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: bool = False) -> None:
+    """Serves until `stopping` is set, then finishes what is under way, for EDW_DRAIN_SECONDS at most.
+
+    Raises OSError where the port cannot be had, and NoStoreError where there is no store. A ledger that does not answer
+    is waited for: meanwhile requests are answered with 503, and /readyz is red.
+    """
+    async with rooms_of(settings) as rooms:
+        runner = web.AppRunner(
+            application(rooms),
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            shutdown_timeout=settings.drain_seconds,
+        )
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, settings.api_host, settings.api_port, reuse_port=shared_port or None)
+            await site.start()
+            _log.info("api ready", url=f"http://{_shown(runner.addresses[0])}", ledger=rooms.ledger.address)
+            await stopping.wait()
+            rooms.health.draining = True
+        finally:
+            await runner.cleanup()
+        _log.info("api drained")
+
+
+@asynccontextmanager
+async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
+    """Everything that the handlers work with, open for as long as the block lasts. Raises NoStoreError."""
+    endpoints = find_endpoints(settings)
+    app = Celery("edw-api", set_as_current=False)
+    app.conf.update(celery_options(settings, endpoints.broker_url))
+    types = DelivererRegistry.load()
+    secrets = SecretsBox(settings.secrets_keys)
+    options = deliverer_options(settings)
+    deliverers = {kind: types.create(kind, options) for kind in types.types}
+    catalogue = load_catalogue(settings.observable_keys)
+    async with AsyncExitStack() as stack:
+        ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
+        stack.push_async_callback(ledger.close)
+        wakeups = Wakeups(WakeupSender(app, settings.shard))
+        stack.callback(wakeups.close)
+        for deliverer in deliverers.values():
+            stack.push_async_callback(deliverer.close)
+            await deliverer.open()
+        opening = asyncio.create_task(_open(ledger))
+        stack.push_async_callback(end, [opening])
+        health = Health(ledger.status, partial(_ping, app))
+        stack.push_async_callback(health.close)
+        health.open()
+        yield Rooms(
+            settings=settings,
+            ledger=ledger,
+            registrar=Registrar(ledger.registry, types, catalogue, secrets, wakeups.events),
+            rules=EventRules(catalogue, settings.event_max_bytes),
+            intake=Intake(ledger.intake, settings, wakeups.events),
+            redeliveries=Redeliveries(ledger),
+            trials=Trials(Directory(ledger, types, deliverers, secrets), settings.webhook_timeout),
+            access=Access(ledger.tokens),
+            types=types,
+            health=health,
+            wakeups=wakeups,
+        )
+
+
+async def _open(ledger: Ledger) -> None:
+    """Has the ledger looked at as soon as it answers: its version, and its format."""
+    said = False
+    while True:
+        try:
+            return await ledger.open()
+        except LedgerUnavailable as error:
+            if not said:
+                _log.warning("waiting for the ledger", why=str(error))
+            said = True
+            await asyncio.sleep(OPEN_SECONDS)
+
+
+def _ping(app: Celery) -> None:
+    """Connects to the broker and leaves again; raises what its client raises."""
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=app.conf.broker_connection_timeout)
+
+
+def _shown(address: Sequence[object]) -> str:
+    host, port = str(address[0]), address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,111 @@
+"""Test deliveries: a sample event, really sent to an integration, and answered with what a log would say.
+
+A trial is no job. Nothing is owed, nothing is tried again, and it needs no worker: the process of the API sends it, by
+the same deliverers, with the same egress guard and deadline. It works for an integration that is disabled too, which is
+when people try.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from time import perf_counter, time
+from uuid import uuid4
+
+import msgspec
+import structlog
+
+from deliverers.contract import Outcome, Unreachable
+from worker.api.calls import Call, Reply
+from worker.api.documents import Single
+from worker.api.errors import invalid, retry_later
+from worker.attempts import Attempt
+from worker.backoff import Fail, Succeed
+from worker.delivery import DEADLINE_GRACE_SECONDS, delivery_of
+from worker.directory import Directory, NoTarget, Target
+from worker.documents import log_document
+from worker.events import Event, Refusal, parse_event
+from worker.integrations import Integration
+from worker.ledger import Claim, StoredEvent
+from worker.logs import IntegrationLog
+from worker.samples import sample_resource
+
+_log = structlog.get_logger("edw.api")
+
+#: Trials under way at once: of one integration, and of this process.
+OF_ONE = 1
+AT_ONCE = 20
+
+
+class Trials:
+    """Sends sample events; `timeout` in seconds."""
+
+    def __init__(self, directory: Directory, timeout: float) -> None:
+        self._directory = directory
+        self._timeout = timeout
+        self._under_way: Counter[str] = Counter()
+
+    async def run(self, integration: Integration, event: Event) -> IntegrationLog:
+        """Makes one attempt. Raises ApiError (429) while another one is under way."""
+        if self._under_way[integration.id] >= OF_ONE or self._under_way.total() >= AT_ONCE:
+            raise retry_later(429, "a test of this integration is under way")
+        self._under_way[integration.id] += 1
+        try:
+            return await self._run(integration, event)
+        finally:
+            self._under_way[integration.id] -= 1
+            self._under_way += Counter()
+
+    async def _run(self, integration: Integration, event: Event) -> IntegrationLog:
+        now = round(time() * 1000)
+        claim = Claim(
+            job_id=str(uuid4()),
+            integration_id=integration.id,
+            revision=integration.revision,
+            scope_key=integration.scope.key,
+            event_ref=event.ref,
+            attempt=1,
+            event=StoredEvent(event.ref, event, now),
+        )
+        began = perf_counter()
+        outcome = await self._outcome(claim, self._directory.target(integration))
+        decision = Succeed() if not getattr(outcome, "reason", "") else Fail("test")
+        attempt = Attempt(claim, integration.integration_type, outcome, decision, perf_counter() - began)
+        _log.info(
+            "test delivery",
+            integration=integration.id,
+            integration_type=integration.integration_type,
+            outcome=type(outcome).__name__.lower(),
+            status=attempt.status,
+            reason=attempt.reason or None,
+            duration=round(attempt.elapsed, 6),
+        )
+        return attempt.log(created_at=now)
+
+    async def _outcome(self, claim: Claim, target: Target | NoTarget) -> Outcome:
+        if isinstance(target, NoTarget):
+            return Unreachable(target.reason)
+        try:
+            async with asyncio.timeout(self._timeout + DEADLINE_GRACE_SECONDS):
+                return await target.deliverer.deliver(delivery_of(claim, target))
+        except TimeoutError:
+            return Unreachable(f"the deliverer did not keep its deadline of {self._timeout:g} s")
+        except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
+            _log.exception("deliverer failed", integration=claim.integration_id)
+            return Unreachable(f"internal error of the deliverer: {type(error).__name__}")
+
+
+async def deliver_test(call: Call) -> Reply:
+    """Sends a sample event now; the answer is the log, whatever came of it."""
+    integration = await call.integration()
+    body = await call.document(optional=True)
+    given = body.get("data", {}) if isinstance(body, Mapping) else None
+    if not isinstance(given, Mapping):
+        raise invalid([Refusal("data", "expected an object: the type and the data of a sample event")], under="")
+    key = given.get("type") or integration.observes[0]
+    event = {"type": key, "data": given.get("data") or sample_resource(str(key))}
+    if given.get("included") is not None:
+        event["included"] = given["included"]
+    parsed = parse_event(msgspec.json.encode(event), call.rooms.rules, scope=integration.scope)
+    if isinstance(parsed, Refusal):
+        raise invalid([parsed])
+    return Reply(Single(log_document(await call.rooms.trials.run(integration, parsed))))

@@ -1,0 +1,68 @@
+"""`edw api`: the Integrations API, one process or several on one port."""
+
+import asyncio
+from functools import partial
+
+import click
+import uvloop
+
+from config.settings import Settings
+from worker.cli.keys import with_made_keys
+from worker.cli.lifeline import hold
+from worker.cli.session import EXIT_FAILED, Failure, read_settings, told, warn_of_strays
+from worker.cli.supervision import Signals, keep_running, process_starter
+
+
+@click.command(name="api")
+@click.option("--processes", type=click.IntRange(1, 512), default=1, show_default=True, help="One uses one core.")
+@click.option("--lifeline", type=int, hidden=True)
+@click.option("--shared-port", is_flag=True, hidden=True)
+def command(processes: int, lifeline: int | None, shared_port: bool) -> None:
+    """Serve the Integrations API until told to stop (SIGTERM or Ctrl-C); what is under way is finished first.
+
+    It listens at EDW_API_HOST and EDW_API_PORT. Requests need a token: see "edw tokens create". While the store does
+    not answer they get 503, and /readyz says why.
+    """
+    if lifeline is None:
+        warn_of_strays()
+    else:
+        hold(lifeline)
+    settings = with_made_keys(read_settings(for_people=False))
+    if processes > 1 and not settings.api_port:
+        raise click.UsageError("several processes share a port: set EDW_API_PORT to one")
+    with told():
+        if processes > 1:
+            raise SystemExit(asyncio.run(_supervise(settings, processes)))
+        uvloop.run(_serve(settings, shared_port))
+
+
+async def _serve(settings: Settings, shared_port: bool) -> None:
+    from worker.api.server import serve
+
+    signals = Signals.of_this_process()
+    serving = asyncio.ensure_future(serve(settings, signals.stop, shared_port=shared_port))
+    hurried = asyncio.ensure_future(signals.hurry.wait())
+    try:
+        await asyncio.wait([serving, hurried], return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            serving.result()
+    except OSError as error:
+        where = f"EDW_API_HOST={settings.api_host} EDW_API_PORT={settings.api_port}"
+        raise Failure(f"cannot listen at {where}: {error.strerror or error}") from None
+    finally:
+        for task in (serving, hurried):
+            task.cancel()
+        await asyncio.gather(serving, hurried, return_exceptions=True)
+
+
+async def _supervise(settings: Settings, processes: int) -> int:
+    signals = Signals.of_this_process()
+    with process_starter(["api", "--shared-port"], settings.drain_seconds) as start:
+        drained = await asyncio.gather(
+            *(keep_running(f"api {index + 1}", partial(start, {}), signals, _say) for index in range(processes))
+        )
+    return 0 if all(drained) else EXIT_FAILED
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,121 @@
+"""What people do to the registry, whole: read, decide, seal, write, and tell whoever observes it. For API and CLI."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+from uuid import uuid4
+
+import msgspec
+
+from config.observable_events import Catalogue
+from deliverers.registry import DelivererRegistry
+from worker.documents import change_data
+from worker.events import Event, EventRules, Refusal, Scope, parse_event
+from worker.integrations import Integration
+from worker.ledger.registry import RevisionConflict
+from worker.registration import opened, register, sealed, shown, warnings_of
+from worker.secrets import SecretsBox
+
+#: How often a change is made anew on top of somebody else's, where the caller named no revision.
+TRIES = 20
+
+
+class Books(Protocol):
+    """What is asked of the ledger's registry."""
+
+    async def put(self, integration: Integration, expect: int | None = None, events: Sequence[Event] = ()) -> int: ...
+    async def get(self, integration_ids: Sequence[str]) -> list[Integration]: ...
+    async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool: ...
+
+
+class Registrar:
+    """Creates, changes and deletes integrations. Each change is an event of its own, accepted together with it.
+
+    `announce` is told the references of those events; without it, the sweeps find them.
+    Every call may raise LedgerError, and SecretsError where a secret can be neither stored nor read.
+    """
+
+    def __init__(
+        self,
+        books: Books,
+        types: DelivererRegistry,
+        catalogue: Catalogue,
+        secrets: SecretsBox,
+        announce: Callable[[Sequence[str]], None] = lambda _: None,
+    ) -> None:
+        self._books = books
+        self._types = types
+        self._catalogue = catalogue
+        self._secrets = secrets
+        self._announce = announce
+
+    async def create(
+        self, attributes: Mapping[str, Any], scope: Scope
+    ) -> tuple[Integration, list[str]] | list[Refusal]:
+        """The integration that it became and what is odd about it; or everything that is wrong with the attributes."""
+        made = register(attributes, scope, self._types, self._catalogue)
+        if isinstance(made, list):
+            return made
+        event = self._event("created", made)
+        await self._books.put(sealed(made, self._types, self._secrets), 0, [event])
+        self._announce([event.ref])
+        return await self._kept(made.id), warnings_of(made, self._types)
+
+    async def update(
+        self, current: Integration, attributes: Mapping[str, Any], expect: int | None = None
+    ) -> Integration | list[Refusal]:
+        """The integration as it became, or everything that is wrong with the attributes; only what they name changes.
+
+        With `expect`, raises RevisionConflict unless it has that revision; without, a change that somebody else makes
+        in between is kept, and this one made on top of it. Raises RevisionConflict too where it was deleted meanwhile.
+        """
+        for _ in range(TRIES):
+            if expect is not None and current.revision != expect:
+                break
+            made = self._changed(current, attributes)
+            if isinstance(made, list):
+                return made
+            event = self._event("updated", made)
+            try:
+                await self._books.put(made, current.revision, [event])
+            except RevisionConflict:
+                if expect is not None:
+                    raise
+                current = await self._kept(current.id)
+                continue
+            self._announce([event.ref])
+            return await self._kept(current.id)
+        raise RevisionConflict(f"integration {current.id} was changed by somebody else in between")
+
+    async def delete(self, current: Integration, expect: int | None = None) -> bool:
+        """Deletes it. False where it was gone already; raises RevisionConflict as update() does."""
+        event = self._event("deleted", current)
+        deleted = await self._books.delete(current.id, expect, [event])
+        if deleted:
+            self._announce([event.ref])
+        return deleted
+
+    def shown(self, integration: Integration, *, reveal: bool = False) -> Integration:
+        """The integration with its secrets masked; with `reveal`, as its store's admin may see it."""
+        return shown(integration, self._types, self._secrets, reveal=reveal)
+
+    def _changed(self, current: Integration, attributes: Mapping[str, Any]) -> Integration | list[Refusal]:
+        # Without a new configuration its secrets stay sealed, and need no key.
+        if "configuration" not in attributes and "integration_type" not in attributes:
+            return register(attributes, current.scope, self._types, self._catalogue, current=current)
+        before = opened(current, self._types, self._secrets)
+        made = register(attributes, current.scope, self._types, self._catalogue, current=before)
+        return made if isinstance(made, list) else sealed(made, self._types, self._secrets)
+
+    async def _kept(self, integration_id: str) -> Integration:
+        found = await self._books.get([integration_id])
+        if not found:
+            raise RevisionConflict(f"integration {integration_id} was deleted by somebody else in between")
+        return found[0]
+
+    def _event(self, what: str, integration: Integration) -> Event:
+        masked = shown(integration, self._types, self._secrets)
+        raw = msgspec.json.encode({"id": str(uuid4()), "type": f"integration.{what}", "data": change_data(masked)})
+        # A deployment's own limit on the size of events is for what comes from outside.
+        event = parse_event(raw, EventRules(self._catalogue, max_bytes=len(raw)), scope=integration.scope)
+        assert isinstance(event, Event)  # noqa: S101  (the catalogue has the three keys, at both levels)
+        return event
