@@ -32,6 +32,7 @@ from tests.benchmarks.measure import (
 )
 from tests.benchmarks.ours import Ours, Scenario
 from tests.benchmarks.processes import ProcessEnded
+from tests.benchmarks.registry import measure_growth
 from tests.benchmarks.sink import Sink
 from tests.benchmarks.store import PrivateStore
 from tests.benchmarks.table import Report, Row, document, show
@@ -140,11 +141,16 @@ def run(length: Length, appendfsync: str, changes: Mapping[str, str]) -> Report:
             tried = bench.choose_concurrency(length.trial)
             windows = bench.play(length)
             rows = tuple(_row(each, windows[each.name]) for each in bench.contestants)
+            _say("measuring what the number of integrations costs")
+            store = PrivateStore(folder / "g", appendfsync)
+            stack.callback(store.program.stop)
+            store.start()
+            growth = measure_growth(store)
         finally:
             # A second Ctrl-C must not leave processes behind.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    return Report(rows, tried, perf_counter() - began, appendfsync, machine)
+    return Report(rows, growth, tried, perf_counter() - began, appendfsync, machine)
 
 
 def _row(contestant: Contestant, windows: Sequence[Window]) -> Row:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.benchmarks.measure import Medians, Window
+from tests.benchmarks.registry import SIZES, Growth
 
 #: What ours must reach where it is published in batches, fan-out 1; of deliveries per CPU second.
 TARGET_OF_FLOOR = 0.4
@@ -34,6 +35,7 @@ class Report:
     """A whole run. The first row is the floor's, the second the textbook's."""
 
     rows: tuple[Row, ...]
+    growth: tuple[Growth, ...]
     #: Deliveries per CPU second of the floor, by how many requests were under way.
     floor_by_concurrency: Mapping[int, float]
     seconds: float
@@ -78,6 +80,8 @@ def show(report: Report) -> None:
         emoji=False,
     )
     console.print(_table(report))
+    console.print()
+    console.print(_growth_table(report))
     for line in _footnotes(report):
         console.print(line)
     for problem in report.problems:
@@ -92,6 +96,10 @@ def document(report: Report) -> dict[str, Any]:
         "appendfsync": report.appendfsync,
         "floor_by_concurrency": {str(key): round(value, 1) for key, value in report.floor_by_concurrency.items()},
         "problems": list(report.problems),
+        "growth": [
+            {"name": row.name, "micros": {str(size): each for size, each in row.micros.items()}, "ratio": row.ratio}
+            for row in report.growth
+        ],
         "contestants": [
             {
                 "name": row.name,
@@ -124,6 +132,16 @@ def _table(report: Report) -> Table:
     made.add_column("target, per\nCPU second", no_wrap=True)
     for row in report.rows:
         made.add_row(*_cells(row, report), style="bold" if row.is_target else None)
+    return made
+
+
+def _growth_table(report: Report) -> Table:
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    made.add_column("in a store of so many integrations (µs, median)", no_wrap=True)
+    for title in (*(f"{size:,}" for size in SIZES), "ratio"):
+        made.add_column(title, justify="right")
+    for row in report.growth:
+        made.add_row(row.name, *(f"{row.micros[size]:,.0f}" for size in SIZES), f"{row.ratio:.2f}")
     return made
 
 

@@ -1,5 +1,6 @@
 """What the README says is what happens: every command and every snippet in it is run."""
 
+import json
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -57,7 +59,12 @@ def until(condition: object, what: str) -> None:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {**os.environ, "EDW_DATA_DIR": str(tmp_path / "data"), "EDW_METRICS_PORT": "0", "EDW_API_PORT": "0"}
+    return {
+        **os.environ,
+        "EDW_DATA_DIR": str(tmp_path / "data"),
+        "EDW_METRICS_PORT": "0",
+        "EDW_API_PORT": str(free_port()),
+    }
 
 
 @pytest.fixture
@@ -92,18 +99,81 @@ def test_a_newcomers_first_session(dev: "subprocess.Popen[bytes]", environment: 
     assert dev.poll() is None
 
 
+class Shell:
+    """One shell for a whole session, as a newcomer has it: what a line sets, the next ones see."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self._process = subprocess.Popen(
+            ["bash"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, line: str) -> str:
+        """Runs a line with the Python that runs the tests; answers what it said. Fails where the line failed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        line = line.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+        self._process.stdin.write(f"{line}\necho; echo over $?\n")
+        self._process.stdin.flush()
+        said = ""
+        for answer in self._process.stdout:
+            if answer.startswith("over "):
+                assert answer == "over 0\n", f"{line}\n{said}"
+                return said
+            said += answer
+        raise AssertionError(f"the shell ended: {line}\n{said}")
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+def test_the_session_with_curl(dev: "subprocess.Popen[bytes]", environment: dict[str, str], tmp_path: Path) -> None:
+    (session,) = (block for block in blocks("sh") if "curl" in block)
+    token, api, base, create, identity, emit, event, logs, test, redeliver, delete = session.strip().splitlines()
+    shell = Shell(environment, tmp_path)
+    for line in (token, api, base.replace("8080", environment["EDW_API_PORT"])):
+        shell.run(line)
+    until(lambda: "ok" in shell.run(f"curl -s http://127.0.0.1:{environment['EDW_API_PORT']}/readyz"), "the API is up")
+    created = json.loads(shell.run(create))["data"]
+    shell.run(identity)
+    assert json.loads(shell.run(emit))["data"]["duplicate"] is False
+
+    def job() -> dict[str, Any]:
+        jobs = json.loads(shell.run(event))["data"]["jobs"]
+        return jobs[0] if jobs else {}
+
+    until(lambda: "last_log" in job(), "the first attempt is over")
+    refused = "connection refused by 127.0.0.1:9000"
+    assert (job()["integration_name"], job()["last_log"]["error_detail"]) == ("Shop", refused)
+    assert json.loads(shell.run(logs))["data"][0]["error_detail"] == refused
+    assert json.loads(shell.run(test))["data"]["error_detail"] == refused
+    owed = json.loads(shell.run(redeliver))["data"]
+    assert owed["due"] + owed["in_flight"] == 1
+    assert shell.run(delete).strip() == ""
+    assert created["id"] not in shell.run("api $BASE/integrations")
+    shell.close()
+    assert dev.poll() is None
+
+
 def test_a_fleet_on_a_redis_of_its_own(store: StoreServer, environment: dict[str, str]) -> None:
-    redis_url, keys, worker = (
-        command(start) for start in ("export EDW_REDIS_URL", "export EDW_SECRETS_KEYS", ".venv/bin/edw worker")
+    redis_url, keys, worker, api = (
+        command(start)
+        for start in ("export EDW_REDIS_URL", "export EDW_SECRETS_KEYS", ".venv/bin/edw worker", ".venv/bin/edw api")
     )
-    script = "\n".join([redis_url.split("=")[0] + f"={store.url}", keys, f"exec {worker}"])
+    both = f"{worker} & worker=$!\n{api} & api=$!\ntrap 'kill $worker $api' TERM\nwait; wait $worker && wait $api"
+    script = "\n".join([redis_url.split("=")[0] + f"={store.url}", keys, both])
     script = script.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     process = subprocess.Popen(["bash", "-c", script], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     ready = 0
     for line in process.stderr:
-        ready += "worker ready" in line
-        if ready == 2:
+        ready += "worker ready" in line or "api ready" in line
+        if ready == 4:
             break
     process.send_signal(signal.SIGTERM)
     process.stderr.read()
