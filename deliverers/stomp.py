@@ -34,10 +34,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _checked_address(text: str) -> str:
-    url = checked_url(text, ("stomp+ssl", "stomp"))
-    if url.raw_path not in {"", "/"} or "?" in text or "#" in text:
+    checked_url(text, ("stomp+ssl", "stomp"))
+    if "?" in text or "#" in text:
         # Options there (ActiveMQ's clients have some) would be ignored without a word.
-        raise ValueError(f"must end after its host and port, as in {_EXAMPLE}")
+        raise ValueError(f"must have no query and no fragment, as in {_EXAMPLE}; a path names the virtual host")
     return text
 
 

@@ -55,8 +55,9 @@ class Registrar:
         made = register(attributes, scope, self._types, self._catalogue)
         if isinstance(made, list):
             return made
-        event = self._event("created", made)
-        await self._books.put(sealed(made, self._types, self._secrets), 0, [event])
+        kept = sealed(made, self._types, self._secrets)
+        event = self._event("created", kept)
+        await self._books.put(kept, 0, [event])
         self._announce([event.ref])
         return await self._kept(made.id), warnings_of(made, self._types)
 

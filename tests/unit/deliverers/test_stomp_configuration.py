@@ -96,8 +96,8 @@ def test_everything_that_is_missing_is_said() -> None:
         ({"addresses": ["stomp://a.example:0"]}, ("addresses", "0"), "port from 1 to 65535"),
         ({"addresses": ["stomp://a.example:65536"]}, ("addresses", "0"), "host and port"),
         ({"addresses": [f"stomp://u:{PLANTED}@a.example"]}, ("addresses", "0"), "user name or a password"),
-        ({"addresses": ["stomp://a.example/queue"]}, ("addresses", "0"), "must end after its host and port"),
-        ({"addresses": ["stomp://a.example?randomize=true"]}, ("addresses", "0"), "must end after its host and port"),
+        ({"addresses": ["stomp://a.example#x"]}, ("addresses", "0"), "must have no query"),
+        ({"addresses": ["stomp://a.example?randomize=true"]}, ("addresses", "0"), "must have no query"),
         ({"addresses": ["stomp://a.example\r\nx"]}, ("addresses", "0"), "control characters"),
         ({"url": "https://a.example"}, ("url",), "must begin with stomp+ssl:// or stomp://"),
         ({"url": "stomp://c.example"}, ("addresses",), "must contain the url"),
@@ -132,3 +132,8 @@ def test_a_bad_url_is_not_called_a_missing_address_too() -> None:
 @pytest.mark.parametrize("address", ["stomp://a.example/", "STOMP://[2606:4700::1111]:61613", "stomp://bücher.example"])
 def test_a_sound_address_is_kept_as_it_was_written(address: str) -> None:
     assert parsed({"destination": "orders", "url": address}).addresses == (address,)
+
+
+def test_an_address_may_name_a_virtual_host_by_its_path() -> None:
+    given = {"addresses": ["stomp+ssl://a.example:61614/shop"], "destination": "/queue/q"}
+    assert StompConfiguration.model_validate(given).addresses == ("stomp+ssl://a.example:61614/shop",)
