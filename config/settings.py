@@ -162,6 +162,26 @@ class Settings(BaseSettings):
         description="Loopback, private and other special networks that deliveries may reach all the same.",
         examples=["10.20.0.0/16 fd00:20::/32"],
     )
+    egress_proxy: Annotated[SecretStr | None, Kind("URL, secret"), AfterValidator(url_of(("http", "https")))] = Field(
+        default=None,
+        description="An HTTP proxy that webhooks and SQS go through; it then decides which addresses are reached.",
+        examples=["http://user:password@proxy.internal:3128"],
+    )
+    sqs_endpoint: Annotated[str, Kind("URL"), AfterValidator(web_address)] = Field(
+        default="",
+        description="Where SQS is, in place of what a queue's URL says: for emulators.",
+        examples=["http://127.0.0.1:4566"],
+    )
+    sqs_limit: Annotated[Bytes, AfterValidator(between(1 << 10, 1 << 20, "bytes"))] = Field(
+        default=_written("256KiB"),
+        description="The largest SQS message, its attributes included; a larger event goes without what it includes.",
+        examples=["1MiB"],
+    )
+    stomp_messages: Annotated[Literal["text", "bytes"], Kind("`text` or `bytes`"), BeforeValidator(lower)] = Field(
+        default="text",
+        description="What STOMP consumers get: ActiveMQ tells text by a missing `content-length`.",
+        examples=["text"],
+    )
     secrets_keys: _Keys = Field(
         default=(),
         description="Keys that secrets are encrypted with in the ledger, the newest first; old ones still open.",

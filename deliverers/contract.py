@@ -104,6 +104,14 @@ class DelivererOptions:
     egress: EgressPolicy = field(default_factory=EgressPolicy)
     #: A PEM file with certificate authorities that are trusted beside the system's.
     tls_ca_file: str | None = None
+    #: An HTTP proxy that webhooks and SQS go through; it may hold a password.
+    proxy: str | None = field(default=None, repr=False)
+    #: Where SQS is, in place of what a queue's URL says: for emulators.
+    sqs_endpoint: str | None = None
+    #: Bytes of an SQS message, its attributes included.
+    sqs_limit: int = 262_144
+    #: STOMP messages are text, which ActiveMQ tells by a missing `content-length`; else bytes.
+    stomp_text: bool = True
 
 
 @dataclass(frozen=True, slots=True)

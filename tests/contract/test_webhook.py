@@ -12,9 +12,8 @@ import trustme
 from aiohttp import web
 
 from deliverers.contract import Delivered, Gone, Refused
+from deliverers.testing import Counterpart, DelivererContract, a_delivery
 from deliverers.webhook import USER_AGENT, WebhookDeliverer
-
-from .suite import Counterpart, DelivererContract, a_delivery
 
 PLANTED = "a-key-that-nobody-may-see"
 QUERY = "token-in-the-query"

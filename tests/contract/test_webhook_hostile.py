@@ -20,10 +20,10 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import AsyncResolver
 
 from deliverers.contract import Delivered, DelivererOptions, Gone, Outcome, Refused, Unreachable
+from deliverers.testing import LATENESS, LOOPBACK, SHORT_TIMEOUT, a_delivery
 from deliverers.webhook import WebhookDeliverer
 
 from .receivers import Script, answering, in_two, raw_receiver, read_request, repeating, resetting, silent
-from .suite import LATENESS, LOOPBACK, SHORT_TIMEOUT, a_delivery
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 KIB = 1024

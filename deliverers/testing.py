@@ -1,4 +1,8 @@
-"""One behaviour suite for every deliverer; a deliverer's test subclasses it and brings a real counterpart."""
+"""One behaviour suite for every deliverer, ours and yours: subclass it, and bring a real counterpart.
+
+It needs pytest and pytest-asyncio (with `asyncio_mode = auto`), which the product does not. A whole example is in the
+README, "A type of your own".
+"""
 
 from __future__ import annotations
 
@@ -195,4 +199,5 @@ def a_delivery(deliverer_class: type[Deliverer], configuration: Mapping[str, Any
 
 
 def shows_no_secret(outcome: object, counterpart: Counterpart) -> None:
+    """Fails where an outcome shows one of the counterpart's secrets."""
     assert not any(secret in repr(outcome) for secret in counterpart.secrets)
