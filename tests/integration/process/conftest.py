@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 from aiohttp import web
+from cryptography.fernet import Fernet
 
 from config.settings import Settings, load_settings
 from tests.counterparts.store import StoreServer
@@ -23,6 +24,8 @@ from worker.integrations import Integration
 from worker.ledger import Ledger, LedgerPolicy
 
 SCOPE = Scope("org-1", "store-1")
+#: What secrets of the tests are sealed with.
+SECRETS_KEY = Fernet.generate_key().decode()
 #: A busy machine may take its time; nothing here is expected to need so long (seconds).
 PATIENCE = 45.0
 
@@ -156,6 +159,7 @@ def environment(store: StoreServer) -> dict[str, str]:
         "EDW_ANNOUNCE_SECONDS": "1s",
         "EDW_SWEEP_SECONDS": "200ms",
         "EDW_METRICS_PORT": "0",
+        "EDW_SECRETS_KEYS": SECRETS_KEY,
         "PYTHONFAULTHANDLER": "1",
     }
 
