@@ -18,6 +18,7 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -32,6 +33,10 @@ REQUIRED = ("id", "source", "type")
 #: In front of the names of attributes that travel as HTTP headers (HTTP 3.1.3.1).
 HTTP_PREFIX = "ce-"
 
+#: In front of those that travel as AMQP properties (AMQP 3.1.3.1); brokers with JMS clients know the second form.
+AMQP_PREFIXES = ("cloudEvents:", "cloudEvents_")
+#: How the media types of structured and batched mode begin: what is not in binary mode (HTTP 3, AMQP 3).
+MEDIA_TYPE = "application/cloudevents"
 #: Those that become a field of ours, or decide whether the event can be taken.
 _ATTRIBUTES = ("specversion", *REQUIRED, "time", "datacontenttype", "storeid", "orgid")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -149,6 +154,24 @@ def attributes_of_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str] 
     return attributes
 
 
+def attributes_of_properties(headers: Mapping[str, object], content_type: str | None) -> dict[str, str] | None:
+    """The attributes of a CloudEvent in binary mode that came by AMQP (AMQP 3.1), None where it is none.
+
+    AMQP 1.0's application properties are AMQP 0.9.1's headers.
+    """
+    if content_type and content_type.strip().lower().startswith(MEDIA_TYPE):
+        return None
+    attributes = {
+        name.removeprefix(prefix): _canonical(value)
+        for name, value in headers.items()
+        for prefix in AMQP_PREFIXES
+        if name.startswith(prefix)
+    }
+    if "specversion" not in attributes:
+        return None
+    return attributes | ({"datacontenttype": content_type} if content_type else {})
+
+
 def split_batch(raw: bytes) -> list[bytes] | Refusal:
     """The elements of a JSON array, as they came; a batch of CloudEvents (JSON 4) or of events of ours."""
     elements = _decoded(_batch, raw, "a JSON array")
@@ -241,6 +264,20 @@ def _is_json(content_type: str | None) -> bool:
 def _unquoted(value: str) -> str:
     """A header's value without its double quotes and their backslashes (RFC 7230, section 3.2.6)."""
     return _QUOTED.sub(lambda quoted: _ESCAPED.sub(r"\1", quoted[1]), value)
+
+
+def _canonical(value: object) -> str:
+    """A native value in its canonical string form (AMQP 3.1.3.2; spec 3, type system)."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case bytes():
+            return value.decode(errors="replace")
+        case datetime():
+            # A timestamp of AMQP 0.9.1 is of UTC, and does not say so.
+            return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+        case _:
+            return str(value)
 
 
 def _quoted(value: str | None) -> str:

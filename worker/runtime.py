@@ -15,6 +15,7 @@ import uvloop
 from celery.platforms import EX_FAILURE
 from celery.worker import state as celery_state
 
+from config.celery import is_rabbitmq
 from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.contract import DelivererOptions
@@ -26,7 +27,9 @@ from worker.broker import WakeupSender
 from worker.delivery import Deliveries
 from worker.directory import Directory
 from worker.dispatch import Dispatch
-from worker.door import DoorClosed, TaskDoor
+from worker.doors.celery_messages import DoorClosed, TaskDoor
+from worker.doors.rabbitmq_queue import RabbitQueue
+from worker.doors.redis_list import RedisList
 from worker.ending import end
 from worker.endpoints import find_endpoints
 from worker.events import EventRules
@@ -68,6 +71,8 @@ class Runtime:
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="edw-runtime", daemon=True)
         self._rooms: asyncio.Future[Rooms] = self._loop.create_future()
+        #: What reads the plain queue, once the rooms are open.
+        self._readers: list[RedisList | RabbitQueue] = []
         self._stopping = asyncio.Event()
         #: Set when the process is told to stop, which is before its pool has finished and it is to drain.
         self._stopping_soon = asyncio.Event()
@@ -127,6 +132,8 @@ class Runtime:
         if self._rooms.done():
             self._rooms.result().deliveries.stop_claiming()
             self._rooms.result().door.close()
+            for reader in self._readers:
+                reader.stop()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -147,7 +154,8 @@ class Runtime:
 
     async def _live(self) -> None:
         settings = self._settings
-        ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
+        endpoints = find_endpoints(settings)
+        ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
         types = DelivererRegistry.load()
         options = deliverer_options(settings)
         deliverers = {kind: types.create(kind, options) for kind in types.types}
@@ -168,18 +176,27 @@ class Runtime:
             dispatch = Dispatch(ledger, directory, deliveries)
             rules = EventRules(load_catalogue(settings.observable_keys), settings.event_max_bytes)
             sweeper = Sweeper(ledger, dispatch, deliveries, self._wakeups, settings.sweep_seconds)
+            door = TaskDoor(ledger, dispatch, rules)
+            self._readers.append(RedisList(ledger.messages, door.observe, rules))
+            if is_rabbitmq(endpoints.broker_url):
+                self._readers.append(RabbitQueue(endpoints.broker_url, settings.shard, door, rules))
             deliveries.open()
             sweeper.open()
             _relax_collector()
-            self._rooms.set_result(Rooms(TaskDoor(ledger, dispatch, rules), dispatch, deliveries))
+            self._rooms.set_result(Rooms(door, dispatch, deliveries))
+            for reader in self._readers:
+                reader.open()
             _log.info("worker ready", ledger=ledger.address, owner=ledger.owner, types=types.types)
             async with serving(settings.api_host, settings.metrics_port, partial(_health, sweeper, deliveries)):
                 await self._stopping.wait()
                 await sweeper.close()
-                await deliveries.drain(settings.drain_seconds)
+                closing = (reader.close() for reader in self._readers)
+                await asyncio.gather(deliveries.drain(settings.drain_seconds), *closing)
                 await sweeper.retire()
             _log.info("worker drained", unsettled=deliveries.in_flight)
         finally:
+            for reader in self._readers:
+                reader.stop()
             # What still waits, such as a task for a ledger that is away, is told that this runtime has stopped.
             await end(asyncio.all_tasks() - {asyncio.current_task()})
             self._wakeups.close()

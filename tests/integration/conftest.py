@@ -1,9 +1,12 @@
-"""A real store for every test that wants one, and a ledger on it."""
+"""A real store and a real broker for every test that wants one, and a ledger on the store."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from uuid import uuid4
 
 import pytest
 
+from tests.counterparts.rabbitmq import MISSING, RabbitServer, is_installed
 from tests.counterparts.store import StoreServer
 from worker.ledger import Ledger, LedgerPolicy
 
@@ -50,3 +53,34 @@ async def ledger(store: StoreServer) -> AsyncIterator[Ledger]:
     await opened.open()
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def rabbit_server() -> Iterator[RabbitServer]:
+    """One broker for the whole run; a test asks for `rabbit`, or for a `vhost`."""
+    if not is_installed():
+        pytest.skip(MISSING)
+    with RabbitServer() as server:
+        yield server
+
+
+@pytest.fixture
+def rabbit(rabbit_server: RabbitServer) -> RabbitServer:
+    """A running broker, whatever the last test did to it."""
+    rabbit_server.thaw()
+    if not rabbit_server.running:
+        rabbit_server.kill()
+        rabbit_server.start()
+    return rabbit_server
+
+
+@pytest.fixture
+def vhost(rabbit: RabbitServer) -> Iterator[str]:
+    """A virtual host of RabbitMQ without queues."""
+    name = uuid4().hex
+    rabbit.add_vhost(name)
+    yield name
+    # A test may have ended the broker; its virtual host then goes with it.
+    rabbit.thaw()
+    with suppress(RuntimeError):
+        rabbit.delete_vhost(name)

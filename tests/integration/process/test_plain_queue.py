@@ -1,0 +1,502 @@
+"""The plain queue `edw.intake`, from a producer's bytes to a receiver: on Redis and on RabbitMQ."""
+
+import json
+import os
+import pickle
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from kombu.connection import Connection
+
+from config.celery import INTAKE_QUEUE, intake_queues
+from tests.counterparts.rabbitmq import RabbitServer
+from tests.counterparts.store import StoreServer
+from tests.integration.process.conftest import (
+    SCOPE,
+    Receiver,
+    Register,
+    StartWorker,
+    WorkerProcess,
+    balanced,
+    eventually,
+    order_paid,
+)
+from worker.ledger import Ledger
+from worker.ledger.intake import Rejected
+
+EXACT = '{"type":"order","id":"o-1","total":10.00,"n":123456789012345678901234567890}'
+CLOUDEVENT = {
+    "specversion": "1.0",
+    "type": "order.paid",
+    "source": "https://shop.example",
+    "storeid": SCOPE.store_id,
+    "orgid": SCOPE.org_id,
+}
+
+
+#: So that a message that is taken twice would be two events.
+WITHOUT_ID = json.dumps(order_paid())
+#: So many that a worker is in the middle of it for a while.
+BACKLOG = 6_000
+
+
+def plain(event_id: str) -> str:
+    return json.dumps(order_paid(id=event_id))
+
+
+def cloudevent(event_id: str) -> str:
+    """With data that a number of a programming language would spoil."""
+    return json.dumps(CLOUDEVENT | {"id": event_id})[:-1] + f', "data": {EXACT}}}'
+
+
+@dataclass
+class OnRedis:
+    """A producer that speaks Redis."""
+
+    books: Ledger
+    changes: dict[str, str]
+
+    async def push(self, *messages: str | bytes) -> None:
+        await self.books.store.client.execute_command("LPUSH", INTAKE_QUEUE, *messages)
+
+    async def left(self) -> int:
+        """Messages that are on the queue, or in somebody's hands."""
+        names = await self.books.store.client.execute_command("KEYS", self.books.store.key("intake-*"))
+        lists = [INTAKE_QUEUE, *names]
+        return sum([int(await self.books.store.client.execute_command("LLEN", name)) for name in lists])
+
+
+@dataclass
+class OnRabbit:
+    """A producer that speaks AMQP, by the default exchange."""
+
+    server: RabbitServer
+    vhost: str
+    #: What a worker is told, so that it reads there.
+    changes: dict[str, str]
+
+    @contextmanager
+    def channel(self) -> Iterator[Any]:
+        with Connection(self.server.url(self.vhost), transport_options={"confirm_publish": True}) as connection:
+            yield connection.channel()
+
+    async def push(self, *messages: str | bytes, message_id: str = "", **properties: Any) -> None:
+        with self.channel() as channel:
+            for body in messages:
+                raw = body if isinstance(body, bytes) else body.encode()
+                rest = {"delivery_mode": 2, **({"message_id": message_id} if message_id else {})}
+                message = channel.prepare_message(raw, properties=rest, **properties)
+                channel.basic_publish(message, exchange="", routing_key=INTAKE_QUEUE, mandatory=True)
+
+    def declare(self) -> None:
+        """What a worker's first start does."""
+        with self.channel() as channel:
+            for queue in intake_queues("0"):
+                queue(channel).queue_declare()
+
+    async def left(self) -> int:
+        """Messages that nobody has in hand, on the queue or on that of the dead ones."""
+        with self.channel() as channel:
+            queues = (INTAKE_QUEUE, f"{INTAKE_QUEUE}.dead")
+            return sum(channel.queue_declare(name, passive=True).message_count for name in queues)
+
+    async def unread(self) -> bool:
+        """True once RabbitMQ knows that no worker reads any more: what was not acknowledged is back."""
+        with self.channel() as channel:
+            return bool(channel.queue_declare(INTAKE_QUEUE, passive=True).consumer_count == 0)
+
+
+Producer = OnRedis | OnRabbit
+
+
+@pytest.fixture
+def on_redis(books: Ledger) -> OnRedis:
+    return OnRedis(books, {})
+
+
+@pytest.fixture
+def on_rabbit(rabbit: RabbitServer, vhost: str) -> OnRabbit:
+    return OnRabbit(rabbit, vhost, {"EDW_BROKER_URL": rabbit.url(vhost)})
+
+
+@pytest.fixture(params=["on_redis", "on_rabbit"])
+def producer(request: pytest.FixtureRequest) -> Producer:
+    found: Producer = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+async def full(books: Ledger) -> AsyncIterator[Callable[[bool], Awaitable[None]]]:
+    """Has the store at its memory limit, or not."""
+
+    async def put(is_full: bool) -> None:
+        used = int((await books.store.memory())["used_memory"])
+        await books.store.client.config_set("maxmemory", used if is_full else 0)
+
+    yield put
+    await put(False)
+
+
+@pytest.fixture
+async def accepting(books: Ledger) -> AsyncIterator[Callable[[bool], Awaitable[None]]]:
+    """Lets messages be taken and not accepted, or both."""
+
+    async def put(may: bool) -> None:
+        await books.store.client.execute_command("ACL", "SETUSER", "default", "+hset" if may else "-hset")
+
+    yield put
+    await put(True)
+
+
+async def rejected(books: Ledger, count: int) -> Sequence[Rejected]:
+    """The refusals, once there are so many."""
+
+    async def found() -> Sequence[Rejected] | None:
+        entries = await books.intake.rejected(1_000)
+        return entries if len(entries) >= count else None
+
+    entries: Sequence[Rejected] = await eventually(found, f"{count} are rejected")
+    return entries
+
+
+async def accepted(books: Ledger, count: int) -> None:
+    async def found() -> bool:
+        return (await books.status.read()).counter("accepted") >= count
+
+    await eventually(found, f"{count} events are accepted")
+
+
+async def left(producer: Producer) -> int:
+    """Messages that are not done with, once the workers have stopped."""
+    if isinstance(producer, OnRabbit):
+        await eventually(producer.unread, "the workers have left")
+    return await producer.left()
+
+
+def ids(receiver: Receiver) -> list[str]:
+    return sorted(each.body["id"] for each in receiver.received)
+
+
+async def test_events_cloudevents_and_batches_arrive_and_what_is_bad_is_kept_once(
+    producer: Producer, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+) -> None:
+    await register()
+    worker = await start_worker(**producer.changes, EDW_EVENT_MAX_BYTES="4KiB").ready()
+    await producer.push(plain("plain"), cloudevent("cloud"), f"[{plain('first')}, {cloudevent('second')}]", "[]")
+    bad: list[str | bytes] = [
+        b"",
+        "{",
+        b"\xff\xfe",
+        pickle.dumps({"type": "order.paid"}),
+        json.dumps(order_paid(type="order.payed")),
+        json.dumps(order_paid(id="large", data={"note": "x" * 5_000})),
+        cloudevent("").replace('"id": ""', '"id": 5'),
+        "[" + ",".join(["{}"] * 1_001) + "]",
+        f'[{plain("neighbour")}, {{"data": {{}}}}]',
+    ]
+    await producer.push(*bad)
+
+    await eventually(receiver.got(5), "the good ones arrive")
+    entries = await rejected(books, len(bad))
+    assert await worker.stop() == 0
+    assert await left(producer) == 0
+    assert ids(receiver) == ["cloud", "first", "neighbour", "plain", "second"]
+    raws = {each.body["id"]: each.raw for each in receiver.received}
+    assert all(EXACT.encode() in raws[each] for each in ("cloud", "second"))
+    assert len(entries) == len(bad) == (await books.status.read()).counter("rejected")
+    reasons = " | ".join(sorted(f"{each.field}: {each.reason}" for each in entries))
+    for words in (
+        "is not JSON",
+        "is not UTF-8",
+        "order.paid",
+        "4,096",
+        "id: expected a string",
+        "1,001",
+        "type: is req",
+    ):
+        assert words in reasons
+    assert {each.source for each in entries} == {INTAKE_QUEUE}
+    await balanced(books)
+
+
+async def test_messages_that_came_while_no_worker_ran_are_taken_when_one_starts(
+    producer: Producer, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+) -> None:
+    await register()
+    if isinstance(producer, OnRabbit):
+        producer.declare()
+    await producer.push(*(plain(f"e-{n}") for n in range(500)))
+    worker = await start_worker(**producer.changes).ready()
+    await eventually(receiver.got(500), "all arrive")
+    assert len(set(ids(receiver))) == 500
+    assert await worker.stop() == 0
+    assert await left(producer) == 0
+    await balanced(books)
+
+
+async def test_a_worker_that_has_nothing_to_read_is_woken_at_once(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, producer: Producer
+) -> None:
+    await register()
+    await start_worker(**producer.changes).ready()
+    for n in range(20):
+        await producer.push(plain(f"e-{n}"))
+        await eventually(receiver.got(n + 1), "it arrives")
+
+
+async def test_kill_9_of_a_worker_that_has_taken_messages_loses_and_doubles_nothing(
+    start_worker: StartWorker, books: Ledger, on_redis: OnRedis, accepting: Callable[[bool], Awaitable[None]]
+) -> None:
+    await on_redis.push(*[WITHOUT_ID] * 500)
+    await accepting(False)
+    for _ in range(2):
+        worker = start_worker()
+        await eventually(lambda: books.store.call("zcard", "takers"), "it has taken messages")
+        worker.kill()
+        assert await on_redis.left() == 500
+    await accepting(True)
+    await start_worker().ready()
+    await eventually(lambda: _observed(books, 500), "all are observed")
+    assert await on_redis.left() == 0
+    assert (await books.status.read()).counter("accepted") == 500
+    await balanced(books)
+
+
+async def test_one_that_was_frozen_for_longer_than_its_lease_takes_nothing_twice(
+    start_worker: StartWorker, books: Ledger, on_redis: OnRedis, accepting: Callable[[bool], Awaitable[None]]
+) -> None:
+    await on_redis.push(*[WITHOUT_ID] * 500)
+    await accepting(False)
+    frozen = start_worker()
+    await eventually(lambda: books.store.call("zcard", "takers"), "it has taken messages")
+    os.kill(frozen.pid, signal.SIGSTOP)
+    await accepting(True)
+    other = await start_worker().ready()
+    await eventually(lambda: other.said("messages given back that a dead worker had taken"), "it is taken for dead")
+    await accepted(books, 500)
+    os.kill(frozen.pid, signal.SIGCONT)
+    await on_redis.push(WITHOUT_ID)
+    await accepted(books, 501)
+    assert await frozen.stop() == 0
+    assert await on_redis.left() == 0
+    assert (await books.status.read()).counter("accepted") == 501
+
+
+async def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_taken(
+    start_worker: StartWorker, books: Ledger, on_redis: OnRedis, accepting: Callable[[bool], Awaitable[None]]
+) -> None:
+    await on_redis.push(*[WITHOUT_ID] * 500)
+    await accepting(False)
+    worker = start_worker()
+    await eventually(lambda: books.store.call("zcard", "takers"), "it has taken messages")
+    assert await worker.stop() == 0
+    assert int(await books.store.client.execute_command("LLEN", INTAKE_QUEUE)) == 500
+    assert (await books.status.read()).processes == 0
+
+
+async def test_workers_killed_at_any_moment_double_nothing_of_a_list(
+    start_worker: StartWorker, books: Ledger, on_redis: OnRedis
+) -> None:
+    await on_redis.push(*[WITHOUT_ID] * BACKLOG)
+    for target in (1, 1_000, 2_500):
+        worker = start_worker()
+        await accepted(books, target)
+        worker.kill()
+    await start_worker().ready()
+    await eventually(lambda: _observed(books, BACKLOG), "all are observed")
+    assert await on_redis.left() == 0
+    assert (await books.status.read()).counter("accepted") == BACKLOG
+
+
+async def test_workers_killed_at_any_moment_lose_nothing_of_a_rabbitmq(
+    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+) -> None:
+    await register()
+    on_rabbit.declare()
+    await on_rabbit.push(*(plain(f"e-{n}") for n in range(1_500)))
+    for target in (1, 500):
+        worker = await start_worker(**on_rabbit.changes).ready()
+        await accepted(books, target)
+        worker.kill()
+    last = await start_worker(**on_rabbit.changes).ready()
+    await accepted(books, 1_500)
+    # With ids, those that were not acknowledged in time were duplicates.
+    await eventually(lambda: len(set(ids(receiver))) == 1_500, "all arrive")
+    assert await last.stop() == 0
+    assert await left(on_rabbit) == 0
+    assert (await books.status.read()).counter("accepted") == 1_500
+
+
+async def test_a_worker_stops_although_the_ledger_is_full_and_the_queue_keeps_what_it_has(
+    producer: Producer,
+    start_worker: StartWorker,
+    receiver: Receiver,
+    register: Register,
+    books: Ledger,
+    full: Callable[[bool], Awaitable[None]],
+) -> None:
+    await register()
+    if isinstance(producer, OnRabbit):
+        producer.declare()
+    await producer.push(*(plain(f"e-{n}") for n in range(300)))
+    await full(True)
+    worker = start_worker(**producer.changes, EDW_DRAIN_SECONDS="1s")
+    # The list, by its reader; messages of RabbitMQ, by the door that has them.
+    words = "waits for the ledger" if isinstance(producer, OnRedis) else "waiting for the ledger"
+    await eventually(lambda: worker.said(words), "it waits")
+    assert await worker.stop() == 0
+    assert await left(producer) == 300
+
+    await full(False)
+    worker = await start_worker(**producer.changes).ready()
+    await eventually(receiver.got(300), "another worker takes them")
+    assert await worker.stop() == 0
+    assert await left(producer) == 0
+    assert (await books.status.read()).counter("accepted") == 300
+
+
+async def test_sigterm_with_a_ledger_that_says_nothing_keeps_messages_on_rabbitmq(
+    on_rabbit: OnRabbit,
+    start_worker: StartWorker,
+    receiver: Receiver,
+    register: Register,
+    books: Ledger,
+    store: StoreServer,
+) -> None:
+    await register()
+    worker = await start_worker(**on_rabbit.changes, EDW_DRAIN_SECONDS="1s").ready()
+    store.freeze()
+    await on_rabbit.push(*(plain(f"e-{n}") for n in range(300)))
+    await eventually(lambda: _is_read(on_rabbit), "the worker has some of them")
+    assert await worker.stop() == 0
+    assert await left(on_rabbit) == 300
+    store.thaw()
+    worker = await start_worker(**on_rabbit.changes).ready()
+    await eventually(lambda: len(set(ids(receiver))) == 300, "another worker takes them")
+    assert await worker.stop() == 0
+    assert await left(on_rabbit) == 0
+    assert (await books.status.read()).counter("accepted") == 300
+
+
+async def test_sigterm_while_messages_are_taken_finishes_or_gives_back(
+    start_worker: StartWorker, books: Ledger, on_redis: OnRedis
+) -> None:
+    await on_redis.push(*[WITHOUT_ID] * BACKLOG)
+    worker = start_worker()
+    await accepted(books, 1)
+    assert await worker.stop() == 0
+    status = await books.status.read()
+    waiting = int(await books.store.client.execute_command("LLEN", INTAKE_QUEUE))
+    assert status.counter("accepted") + waiting == BACKLOG
+    assert status.processes == 0
+    assert await on_redis.left() == waiting
+
+
+async def test_a_rabbitmq_that_comes_later_is_read_and_one_that_goes_is_read_again(
+    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+) -> None:
+    await register()
+    on_rabbit.declare()
+    on_rabbit.server.stop()
+    worker = start_worker(**on_rabbit.changes)
+    await eventually(lambda: worker.said("the plain queue's broker is away"), "it says that it waits")
+    # Meanwhile the other queue is read.
+    await OnRedis(books, {}).push(plain("by redis"))
+    await eventually(receiver.got(1), "by Redis")
+    on_rabbit.server.start()
+    await on_rabbit.push(plain("later"))
+    await eventually(receiver.got(2), "it is read when it comes")
+    on_rabbit.server.kill()
+    await eventually(lambda: _times(worker, "broker is away") == 2, "it is away again")
+    on_rabbit.server.start()
+    await on_rabbit.push(plain("again"))
+    await eventually(receiver.got(3), "it is read again")
+    assert ids(receiver) == ["again", "by redis", "later"]
+    assert (_times(worker, "broker is away"), _times(worker, "broker is back")) == (2, 2)
+    assert await worker.stop() == 0
+
+
+async def test_a_worker_starts_and_stops_beside_a_rabbitmq_that_says_nothing(
+    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+) -> None:
+    await register()
+    on_rabbit.server.freeze()
+    worker = start_worker(**on_rabbit.changes, EDW_DRAIN_SECONDS="1s")
+    await eventually(lambda: worker.said("the plain queue's broker is away"), "it says that it waits")
+    await OnRedis(books, {}).push(plain("by redis"))
+    await eventually(receiver.got(1), "by Redis")
+    assert await worker.stop() == 0
+
+
+async def test_a_cloudevent_in_binary_mode_has_its_attributes_in_the_properties(
+    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+) -> None:
+    await register()
+    await start_worker(**on_rabbit.changes).ready()
+    headers = {f"cloudEvents:{name}": value for name, value in (CLOUDEVENT | {"id": "binary"}).items()}
+    await on_rabbit.push(EXACT, content_type="application/json", headers=headers)
+    await on_rabbit.push("<xml/>", content_type="text/xml", headers=headers)
+    await on_rabbit.push(cloudevent("structured"), content_type="application/cloudevents+json", headers=headers)
+    await eventually(receiver.got(2), "both arrive")
+    assert ids(receiver) == ["binary", "structured"]
+    (entry,) = await rejected(books, 1)
+    assert entry.field == "datacontenttype"
+
+
+async def test_an_event_without_an_id_has_its_messages(
+    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+) -> None:
+    await register()
+    await start_worker(**on_rabbit.changes).ready()
+    event = json.dumps(order_paid())
+    for _ in range(2):
+        await on_rabbit.push(event, message_id="m-1")
+        await on_rabbit.push(f"[{event}, {event}]", message_id="m-2")
+    await on_rabbit.push(event)
+    await eventually(receiver.got(4), "four events of five messages")
+    await eventually(lambda: _counted(books, "duplicates", 3), "those that came again are duplicates")
+    assert "m-1" in ids(receiver)
+
+
+async def test_a_queue_that_a_producer_declared_otherwise_is_read_as_it_is(
+    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register
+) -> None:
+    await register()
+    with on_rabbit.channel() as channel:
+        channel.queue_declare(INTAKE_QUEUE, durable=True, auto_delete=False)
+    await on_rabbit.push(plain("classic"))
+    worker = await start_worker(**on_rabbit.changes).ready()
+    await eventually(receiver.got(1), "it arrives")
+    assert worker.said("not as this worker declares it")
+
+
+async def test_a_message_with_a_foreign_encoding_or_compression_is_kept(
+    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+) -> None:
+    await register()
+    await start_worker(**on_rabbit.changes).ready()
+    await on_rabbit.push(plain("as text"), content_encoding="utf-8", content_type="text/plain")
+    await on_rabbit.push(plain("ignored").encode("utf-16"), content_encoding="utf-16")
+    await on_rabbit.push(b"\x1f\x8b\x08", content_encoding="gzip", headers={"compression": "application/x-gzip"})
+    await eventually(receiver.got(1), "the text arrives")
+    assert len(await rejected(books, 2)) == 2
+
+
+async def _is_read(producer: OnRabbit) -> bool:
+    return await producer.left() < 300
+
+
+async def _counted(books: Ledger, name: str, count: int) -> bool:
+    return (await books.status.read()).counter(name) >= count
+
+
+async def _observed(books: Ledger, count: int) -> bool:
+    return await _counted(books, "unmatched", count)
+
+
+def _times(worker: WorkerProcess, text: str) -> int:
+    return worker.log.read_text(errors="replace").count(text)
