@@ -109,7 +109,9 @@ class Access:
         token = await self._tokens.get(token_id)
         # A client's secret is no bearer token: it is exchanged for one.
         if token is None or token.kind is Kind.CLIENT or not matches(token, secret):
-            self._known.pop(token_id, None)
+            if known is not None:
+                # It was good, and is no more. Somebody's guess at its secret changes nothing for its bearer.
+                self._known.pop(token_id, None)
             return None
         self._known[token_id] = _Known(token, now)
         self._known.move_to_end(token_id)

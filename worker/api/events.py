@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from urllib.parse import quote
 
 import msgspec
@@ -74,7 +75,7 @@ async def publish(call: Call) -> Reply:
             results.append(_refused(error_body(429, f"{place}: {_TOO_MANY}", pointer=place)))
         else:
             results.append(_accepted(call, each, next(accepted)))
-    headers = {"Retry-After": str(max(1, round(max(held_back.values()))))} if held_back else {}
+    headers = {"Retry-After": str(max(1, ceil(max(held_back.values()))))} if held_back else {}
     return _answer(results, given, headers)
 
 

@@ -11,7 +11,7 @@ import structlog
 from config.settings import Settings
 from worker.api.errors import retry_later
 from worker.events import Event, Scope
-from worker.ledger import Acceptance, LedgerFull
+from worker.ledger import Acceptance, LedgerError
 from worker.ledger.intake import Pressure
 
 _log = structlog.get_logger("edw.api")
@@ -45,7 +45,7 @@ class Intake:
         self._sampling = asyncio.Lock()
 
     async def check_pressure(self) -> None:
-        """Raises ApiError (503) while the fleet cannot keep up, or the store's memory is above its high-water mark.
+        """Raises ApiError (503) while the fleet cannot keep up, or the ledger takes no events.
 
         What is owed to receivers does not count: a dead receiver's backlog refuses nobody's events.
         """
@@ -82,7 +82,8 @@ class Intake:
         settings = self._settings
         try:
             pressure = await self._inbox.pressure()
-        except LedgerFull as error:
+        except LedgerError as error:
+            # Of one that does not answer too: else each of those who wait here would wait as long again, in turn.
             return str(error)
         if pressure.inbox > settings.inbox_limit:
             return f"{pressure.inbox:,} events wait to be observed, and at most {settings.inbox_limit:,} may"

@@ -1,0 +1,316 @@
+"""Who calls, and for how long somebody may guess; with a clock of the tests' own."""
+
+from base64 import b64encode
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import pytest
+from aiohttp import web
+
+from worker.api import access as access_module
+from worker.api.access import ATTEMPTS, FRESH_SECONDS, KNOWN_SECONDS, SECONDS_PER_ATTEMPT, Access, Attempts, basic_pair
+from worker.api.errors import ApiError
+from worker.events import Scope
+from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
+
+HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+BAD = written("0" * 16, "A" * 43)
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Ledger:
+    """Tokens, and how often they were looked up."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, Token] = {}
+        self.looked_up = 0
+
+    def make(self, kind: Kind = Kind.TOKEN) -> str:
+        """A new token, as its bearer writes it."""
+        token_id, secret = new_id(), make_secret()
+        self.tokens[token_id] = Token(token_id, kind, Role.ADMIN, Scope("org-1", "store-1"), digest=digest_of(secret))
+        return written(token_id, secret)
+
+    def revoke(self, token: str) -> None:
+        del self.tokens[token.split("_")[1]]
+
+    async def get(self, token_id: str) -> Token | None:
+        self.looked_up += 1
+        return self.tokens.get(token_id)
+
+
+@dataclass
+class Request:
+    """What is looked at of a request."""
+
+    remote: str | None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def request(token: str | None, address: str | None = HERE, scheme: str = "Bearer") -> web.Request:
+    headers = {} if token is None else {"Authorization": f"{scheme} {token}"}
+    return cast(web.Request, Request(address, headers))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def access(ledger: Ledger, clock: Clock) -> Access:
+    return Access(ledger, clock)
+
+
+async def refused(access: Access, call: web.Request, *, basic: bool = False) -> ApiError:
+    with pytest.raises(ApiError) as error:
+        await access.caller(call, basic=basic)
+    return error.value
+
+
+async def use_up(access: Access, address: str = HERE) -> None:
+    for _ in range(ATTEMPTS):
+        assert (await refused(access, request(BAD, address))).status == 401
+
+
+class TestAttempts:
+    def test_an_address_has_so_many_and_then_waits_for_each_further_one(self, clock: Clock) -> None:
+        attempts = Attempts(clock)
+        for _ in range(ATTEMPTS):
+            assert attempts.left_in(HERE) == 0
+            attempts.failed(HERE)
+
+        assert attempts.left_in(HERE) == SECONDS_PER_ATTEMPT
+        clock.passes(SECONDS_PER_ATTEMPT / 2)
+        assert attempts.left_in(HERE) == SECONDS_PER_ATTEMPT / 2
+        clock.passes(SECONDS_PER_ATTEMPT / 2)
+        assert attempts.left_in(HERE) == 0
+        attempts.failed(HERE)
+        assert attempts.left_in(HERE) == SECONDS_PER_ATTEMPT
+
+    def test_who_waits_long_enough_has_all_of_them_again_and_no_more(self, clock: Clock) -> None:
+        attempts = Attempts(clock)
+        for _ in range(ATTEMPTS):
+            attempts.failed(HERE)
+        clock.passes(100 * ATTEMPTS * SECONDS_PER_ATTEMPT)
+
+        for _ in range(ATTEMPTS):
+            assert attempts.left_in(HERE) == 0
+            attempts.failed(HERE)
+        assert attempts.left_in(HERE) > 0
+
+    def test_other_addresses_have_their_own(self, clock: Clock) -> None:
+        attempts = Attempts(clock)
+        for _ in range(ATTEMPTS):
+            attempts.failed(HERE)
+
+        assert attempts.left_in(ELSEWHERE) == 0
+
+    def test_so_many_addresses_are_remembered_at_most_and_the_oldest_goes(
+        self, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(access_module, "ADDRESSES_MOST", 3)
+        attempts = Attempts(clock)
+        for _ in range(ATTEMPTS):
+            attempts.failed(HERE)
+        attempts.failed("a")
+        attempts.failed("b")
+        assert attempts.left_in(HERE) > 0
+
+        attempts.failed("c")
+
+        assert attempts.left_in(HERE) == 0
+
+
+class TestBearers:
+    async def test_a_good_token_is_its_caller(self, access: Access, ledger: Ledger) -> None:
+        token = ledger.make()
+
+        assert (await access.caller(request(token))).id == token.split("_")[1]
+        assert (await access.caller(request(token, scheme="bearer"))).role is Role.ADMIN
+        assert (await access.caller(request(f" {token} "))).scope == Scope("org-1", "store-1")
+
+    async def test_without_one_there_is_a_challenge_and_no_attempt_is_spent(
+        self, access: Access, ledger: Ledger
+    ) -> None:
+        for _ in range(ATTEMPTS + 1):
+            error = await refused(access, request(None))
+            assert (error.status, error.headers["WWW-Authenticate"]) == (401, 'Bearer realm="edw"')
+        assert ledger.looked_up == 0
+
+    async def test_a_bad_one_is_told_so(self, access: Access) -> None:
+        error = await refused(access, request(BAD))
+
+        assert error.status == 401
+        assert error.headers["WWW-Authenticate"] == 'Bearer realm="edw", error="invalid_token"'
+
+    @pytest.mark.parametrize("text", ["", "x", "edw_", "é" * 70, "A" * 100_000])
+    async def test_what_is_no_token_is_not_looked_up(self, access: Access, ledger: Ledger, text: str) -> None:
+        assert (await refused(access, request(text))).status == 401
+        assert ledger.looked_up == 0
+
+    async def test_another_tokens_secret_does_not_do(self, access: Access, ledger: Ledger) -> None:
+        one, other = ledger.make(), ledger.make()
+
+        mixed = written(one.split("_")[1], other.split("_", 2)[2])
+
+        assert (await refused(access, request(mixed))).status == 401
+
+    async def test_a_clients_secret_is_no_bearer(self, access: Access, ledger: Ledger) -> None:
+        client = ledger.make(Kind.CLIENT)
+
+        assert (await refused(access, request(client))).status == 401
+
+    async def test_a_bearer_of_a_client_is_one(self, access: Access, ledger: Ledger) -> None:
+        assert (await access.caller(request(ledger.make(Kind.BEARER)))).kind is Kind.BEARER
+
+    async def test_basic_is_taken_where_a_browser_may_ask_and_nowhere_else(
+        self, access: Access, ledger: Ledger
+    ) -> None:
+        pair = b64encode(f"any:{ledger.make()}".encode()).decode()
+
+        assert (await refused(access, request(pair, scheme="Basic"))).status == 401
+        assert (await access.caller(request(pair, scheme="Basic"), basic=True)).role is Role.ADMIN
+
+    async def test_a_browser_is_asked_for_a_password(self, access: Access) -> None:
+        assert "Basic realm=" in (await refused(access, request(None), basic=True)).headers["WWW-Authenticate"]
+
+    @pytest.mark.parametrize("pair", ["", "%", b64encode(b"no colon").decode(), b64encode(b"\xff:\xfe").decode()])
+    async def test_a_pair_that_is_none_is_a_bad_attempt(self, access: Access, pair: str) -> None:
+        assert basic_pair(pair) is None
+        assert (await refused(access, request(pair, scheme="Basic"), basic=True)).status == 401
+
+
+class TestFreshness:
+    async def test_within_a_second_a_token_is_looked_up_once(
+        self, access: Access, ledger: Ledger, clock: Clock
+    ) -> None:
+        token = ledger.make()
+        for _ in range(5):
+            await access.caller(request(token))
+        assert ledger.looked_up == 1
+
+        clock.passes(FRESH_SECONDS)
+        await access.caller(request(token))
+
+        assert ledger.looked_up == 2
+
+    async def test_a_revoked_one_is_refused_after_that(self, access: Access, ledger: Ledger, clock: Clock) -> None:
+        token = ledger.make()
+        await access.caller(request(token))
+        ledger.revoke(token)
+
+        clock.passes(FRESH_SECONDS - 0.01)
+        await access.caller(request(token))
+        clock.passes(0.01)
+        assert (await refused(access, request(token))).status == 401
+
+    async def test_a_changed_one_is_what_it_is_now(self, access: Access, ledger: Ledger, clock: Clock) -> None:
+        token = ledger.make()
+        await access.caller(request(token))
+        token_id = token.split("_")[1]
+        ledger.tokens[token_id] = replace(ledger.tokens[token_id], role=Role.READ)
+
+        clock.passes(FRESH_SECONDS)
+
+        assert (await access.caller(request(token))).role is Role.READ
+
+    async def test_so_many_are_remembered_at_most(
+        self, access: Access, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(access_module, "KNOWN_MOST", 2)
+        tokens = [ledger.make() for _ in range(3)]
+        for token in tokens:
+            await access.caller(request(token))
+        assert ledger.looked_up == 3
+
+        await access.caller(request(tokens[2]))
+        assert ledger.looked_up == 3
+        await access.caller(request(tokens[0]))
+        assert ledger.looked_up == 4
+
+
+class TestGuessing:
+    async def test_after_too_many_bad_ones_nothing_is_looked_up(self, access: Access, ledger: Ledger) -> None:
+        await use_up(access)
+        looked_up = ledger.looked_up
+
+        error = await refused(access, request(BAD))
+
+        assert (error.status, error.headers["Retry-After"]) == (429, str(int(SECONDS_PER_ATTEMPT)))
+        assert "WWW-Authenticate" not in error.headers
+        assert ledger.looked_up == looked_up
+
+    async def test_other_addresses_go_on(self, access: Access) -> None:
+        await use_up(access)
+
+        assert (await refused(access, request(BAD, ELSEWHERE))).status == 401
+
+    async def test_an_unknown_good_token_waits_with_its_address(
+        self, access: Access, ledger: Ledger, clock: Clock
+    ) -> None:
+        await use_up(access)
+        token = ledger.make()
+
+        assert (await refused(access, request(token))).status == 429
+        clock.passes(SECONDS_PER_ATTEMPT)
+        await access.caller(request(token))
+
+    @pytest.mark.parametrize("later", [0.0, FRESH_SECONDS, KNOWN_SECONDS - 0.01])
+    async def test_one_that_was_good_within_the_hour_is_not_held_up(
+        self, access: Access, ledger: Ledger, clock: Clock, later: float
+    ) -> None:
+        token = ledger.make()
+        await access.caller(request(token))
+        clock.passes(later)
+        await use_up(access)
+
+        await access.caller(request(token))
+
+    async def test_one_that_was_good_longer_ago_is(self, access: Access, ledger: Ledger, clock: Clock) -> None:
+        token = ledger.make()
+        await access.caller(request(token))
+        clock.passes(KNOWN_SECONDS)
+        await use_up(access)
+
+        assert (await refused(access, request(token))).status == 429
+
+    async def test_guesses_at_its_secret_do_not_make_it_unknown(self, access: Access, ledger: Ledger) -> None:
+        token = ledger.make()
+        await access.caller(request(token))
+
+        for _ in range(ATTEMPTS):
+            assert (await refused(access, request(written(token.split("_")[1], make_secret())))).status == 401
+
+        await access.caller(request(token))
+
+    async def test_no_guess_is_good_because_the_id_was_known(
+        self, access: Access, ledger: Ledger, clock: Clock
+    ) -> None:
+        token = ledger.make()
+        await access.caller(request(token))
+        await use_up(access)
+
+        assert (await refused(access, request(written(token.split("_")[1], make_secret())))).status == 429
+
+    async def test_a_socket_without_an_address_is_one_address(self, access: Access) -> None:
+        for _ in range(ATTEMPTS):
+            assert (await refused(access, request(BAD, None))).status == 401
+        assert (await refused(access, request(BAD, None))).status == 429

@@ -1,0 +1,36 @@
+"""The cursor of a redelivery: what is written is read, and nothing else is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.ledger.pages import Cursor
+from worker.redelivery import Place
+
+places = st.builds(
+    Place,
+    st.sampled_from(["jobs", "events"]),
+    st.builds(Cursor, st.integers(0, 10**15 - 1), st.integers(0, 10**9 - 1)),
+)
+
+
+@given(places)
+def test_what_was_written_is_read_as_it_was(place: Place) -> None:
+    assert Place.read(str(place)) == place
+
+
+@given(st.text() | st.from_regex(r"(jobs|events|lanes)-[0-9]*-[0-9]*\n?"))
+def test_whatever_comes_is_a_place_or_a_value_error(text: str) -> None:
+    try:
+        place = Place.read(text)
+    except ValueError:
+        return
+    assert Place.read(str(place)) == place
+
+
+@pytest.mark.parametrize(
+    "text", ["", "jobs", "jobs-1", "jobs--1-0", "jobs-1-0-", "lanes-1-0", "jobs-1-0\n", "jobs-²-0"]
+)
+def test_what_nobody_wrote_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^"):
+        Place.read(text)
