@@ -76,6 +76,17 @@ def not_blank(value: str) -> str:
     raise ValueError("must not be blank")
 
 
+def one_of(*known: str) -> Callable[[str], str]:
+    """Takes one of these words, in any case."""
+
+    def check(value: str) -> str:
+        if value.lower() in known:
+            return value.lower()
+        raise ValueError(f"expected {', '.join(known[:-1])} or {known[-1]}")
+
+    return check
+
+
 def lower(value: Any) -> Any:
     """Words are taken in any case."""
     return value.strip().lower() if isinstance(value, str) else value

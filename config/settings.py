@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.checks import existing_file, fernet_key, lower, not_blank, shard_name, url_of, web_address
+from config.checks import existing_file, fernet_key, lower, not_blank, one_of, shard_name, url_of, web_address
 from config.observable_events import ObservableKey, observable_key
 from config.units import (
     Bytes,
@@ -22,6 +22,7 @@ from config.units import (
     Kind,
     Networks,
     Port,
+    Ports,
     Schedule,
     Seconds,
     between,
@@ -62,6 +63,13 @@ _ObservableKeys = Annotated[
     NoDecode,
     Kind("keys"),
     BeforeValidator(lambda value: tuple(observable_key(word) for word in words(value))),
+]
+_Schemes = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    Kind("schemes"),
+    BeforeValidator(words),
+    AfterValidator(each(one_of("http", "https", "stomp", "stomp+ssl"))),
 ]
 _Level = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -162,7 +170,15 @@ class Settings(BaseSettings):
         description="Loopback, private and other special networks that deliveries may reach all the same.",
         examples=["10.20.0.0/16 fd00:20::/32"],
     )
-    egress_proxy: Annotated[SecretStr | None, Kind("URL, secret"), AfterValidator(url_of(("http", "https")))] = Field(
+    egress_ports: Ports = Field(
+        default=(),
+        description="The only ports that deliveries may reach; without any, all.",
+        examples=["443 8000-8999"],
+    )
+    egress_schemes: _Schemes = Field(
+        default=(), description="The only schemes of receivers' URLs; without any, all.", examples=["https stomp+ssl"]
+    )
+    egress_proxy: Annotated[SecretStr | None, Kind("URL, secret"), AfterValidator(url_of(("http",)))] = Field(
         default=None,
         description="An HTTP proxy that webhooks and SQS go through; it then decides which addresses are reached.",
         examples=["http://user:password@proxy.internal:3128"],

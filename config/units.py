@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_settings import NoDecode
 
+LARGEST_PORT = 65_535
 Network = IPv4Network | IPv6Network
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
@@ -80,6 +81,11 @@ def durations(value: Any) -> tuple[float, ...]:
     return tuple(seconds(word) for word in _several(value))
 
 
+def port_ranges(value: Any) -> tuple[range, ...]:
+    """Ports and ranges of them: `443 8000-8999`."""
+    return tuple(_port_range(word) for word in _several(value))
+
+
 def networks(value: Any) -> tuple[Network, ...]:
     """Networks in CIDR notation, or single addresses."""
     return tuple(_network(word) for word in _several(value))
@@ -90,6 +96,19 @@ def _several(value: Any) -> Iterable[Any]:
     if isinstance(found, Iterable) and not isinstance(found, (bytes, dict)):
         return found
     raise ValueError("expected words with spaces or commas between them")
+
+
+def _port_range(word: Any) -> range:
+    if isinstance(word, range):
+        return word
+    first, dash, last = str(word).partition("-")
+    try:
+        low, high = (count(part) for part in (first, last if dash else first))
+    except ValueError:
+        low, high = 0, -1
+    if 1 <= low <= high <= LARGEST_PORT:
+        return range(low, high + 1)
+    raise ValueError(f"expected ports from 1 to {LARGEST_PORT}, and ranges such as 8000-8999")
 
 
 def _network(word: Any) -> Network:
@@ -139,8 +158,9 @@ def each(check: Callable[[Any], Any]) -> Callable[[tuple[Any, ...]], tuple[Any, 
 Seconds = Annotated[float, Kind("duration"), BeforeValidator(seconds)]
 Bytes = Annotated[int, Kind("size"), BeforeValidator(byte_size)]
 Count = Annotated[int, Kind("number"), BeforeValidator(count)]
-Port = Annotated[int, Kind("port"), BeforeValidator(count), AfterValidator(between(0, 65_535))]
+Port = Annotated[int, Kind("port"), BeforeValidator(count), AfterValidator(between(0, LARGEST_PORT))]
 Fraction = Annotated[float, Kind("share of 1"), BeforeValidator(fraction)]
 # NoDecode: pydantic-settings would read a list from the environment as JSON.
 Schedule = Annotated[tuple[float, ...], NoDecode, Kind("durations"), BeforeValidator(durations)]
+Ports = Annotated[tuple[range, ...], NoDecode, Kind("ports"), BeforeValidator(port_ranges)]
 Networks = Annotated[tuple[Network, ...], NoDecode, Kind("networks"), BeforeValidator(networks)]

@@ -77,6 +77,7 @@ _REFUSED: tuple[tuple[Network, str], ...] = tuple(
         ("ff00::/8", "multicast"),
     )
 )
+_LOOPBACK = IPv4Address("127.0.0.1")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _MAPPED = IPv6Network("::ffff:0:0/96")  # the kernel dials the IPv4 address itself
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: a gateway dials the IPv4 address; hosts without IPv4 depend on it
@@ -120,14 +121,55 @@ def _special(address: Address) -> str | None:
     return None
 
 
+# What stands for an address that is refused, on every machine or in every cloud.
+_REFUSED_NAMES = {
+    "localhost": "loopback",
+    "localhost.localdomain": "loopback",
+    "ip6-localhost": "loopback",
+    "ip6-loopback": "loopback",
+    "metadata": "cloud metadata",
+    "metadata.google.internal": "cloud metadata",
+    "instance-data": "cloud metadata",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """Public addresses may be dialled, and those in the networks of `allow`."""
+    """Public addresses may be dialled, and those in the networks of `allow`; of both, only these ports and schemes."""
 
     allow: tuple[Network, ...] = ()
+    #: Empty for every port.
+    ports: tuple[range, ...] = ()
+    #: Of URLs, in lower case; empty for every scheme that a deliverer speaks.
+    schemes: frozenset[str] = frozenset()
 
-    def refusal(self, address: str) -> str | None:
+    def scheme_refusal(self, scheme: str) -> str | None:
+        """Say why a URL's scheme may not be used; `None` when it may."""
+        if not self.schemes or scheme.lower() in self.schemes:
+            return None
+        return f"scheme not allowed: {scheme} (only {', '.join(sorted(self.schemes))})"
+
+    def proxied_refusal(self, host: str, port: int) -> str | None:
+        """Say why a proxy may not be asked for a host; `None` when it may.
+
+        Through a proxy nobody here sees the address that is dialled: a literal can be judged, and a few names. The rest
+        is the proxy's to refuse.
+        """
+        try:
+            ip_address(host.partition("%")[0])
+        except ValueError:
+            name = host.rstrip(".").lower()
+            why = "loopback" if name.endswith(".localhost") else _REFUSED_NAMES.get(name)
+            if why is None or (why == "loopback" and self._refusal(_LOOPBACK) is None):
+                why = None if self._takes(port) else f"port {port}"
+        else:
+            why = self.refusal(host, port)
+        return f"address not allowed: {host} ({why})" if why else None
+
+    def refusal(self, address: str, port: int | None = None) -> str | None:
         """Say why an address may not be dialled; `None` when it may. A scope id (`fe80::1%eth0`) changes nothing."""
+        if port is not None and not self._takes(port):
+            return f"port {port}"
         try:
             parsed = ip_address(address.partition("%")[0])
         except ValueError:
@@ -140,10 +182,13 @@ class EgressPolicy:
                     return f"{inner}, {why}"
         return self._refusal(parsed)
 
-    def check(self, address: str) -> None:
-        """Raise `AddressNotAllowed` unless the address may be dialled."""
-        if why := self.refusal(address):
+    def check(self, address: str, port: int | None = None) -> None:
+        """Raise `AddressNotAllowed` unless the address may be dialled, at this port where one is given."""
+        if why := self.refusal(address, port):
             raise AddressNotAllowed(address, why)
+
+    def _takes(self, port: int) -> bool:
+        return not self.ports or any(port in allowed for allowed in self.ports)
 
     def _refusal(self, address: Address) -> str | None:
         if any(address in network for network in self.allow):
@@ -161,7 +206,7 @@ def socket_factory(policy: EgressPolicy) -> Callable[[AddressInfo], socket.socke
         family, kind, protocol, _, address = info
         if family not in (socket.AF_INET, socket.AF_INET6):
             raise AddressNotAllowed(str(address), "not an IP address")
-        policy.check(str(address[0]))
+        policy.check(str(address[0]), int(address[1]))
         sock = socket.socket(family, kind, protocol)
         sock.setblocking(False)
         return sock

@@ -5,6 +5,8 @@ Choices, each where no specification decides:
 - A POST is not idempotent, so a connection that closes before the answer is an outcome, and never a silent second send.
 - Once a status line has come, its status is in the log: an answer that then breaks off or is too slow is `Refused`
   with that status, and never `Delivered` or `Gone`.
+- `secret_key` is only ever the header X-MOLTIN-SECRET-KEY. What signs is `signing_keys`, which are never sent.
+- Through a proxy, the address that is dialled is the proxy's to judge: see `EgressPolicy.proxied_refusal`.
 - An answer larger than the read limit is not awaited further: its status counts, and the connection is closed.
 """
 
@@ -35,6 +37,7 @@ from deliverers.egress import socket_factory
 from deliverers.envelopes import webhook_body
 from deliverers.reasons import Attempted, Phase, reason
 from deliverers.retry_after import parse_retry_after
+from deliverers.signatures import signature, signing_key
 from deliverers.tls import client_context
 from deliverers.urls import checked_url
 
@@ -43,6 +46,7 @@ from deliverers.urls import checked_url
 KEEP_ALIVE_SECONDS = 4.0
 #: Characters. Servers commonly take 8 KiB for all headers together.
 LONGEST_SECRET_KEY = 4096
+MOST_SIGNING_KEYS = 2
 #: Part of the deadline that connecting may not use, so that an attempt which ends there says so.
 _CONNECT_MARGIN = 0.005
 #: Part of the deadline that one DNS query may use, before a second server (or the same again) is asked.
@@ -52,6 +56,7 @@ _DNS_TRIES = 2
 _SECRET_HEADER = istr("X-MOLTIN-SECRET-KEY")
 _ID_HEADER = istr("webhook-id")
 _TIMESTAMP_HEADER = istr("webhook-timestamp")
+_SIGNATURE_HEADER = istr("webhook-signature")
 _JSON = "application/json"
 _VISIBLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
@@ -63,6 +68,8 @@ class WebhookConfiguration(BaseModel):
 
     url: str
     secret_key: Annotated[SecretStr | None, ShownToAdmin()] = None
+    #: Of Standard Webhooks: one, or two while one replaces the other.
+    signing_keys: list[SecretStr] | None = None
 
     @field_validator("url")
     @classmethod
@@ -83,6 +90,20 @@ class WebhookConfiguration(BaseModel):
         if not _VISIBLE.fullmatch(secret):
             raise ValueError("must be visible ASCII characters, with spaces only between them: it is sent as a header")
         return value
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _signing_keys_are_keys(cls, value: list[SecretStr] | None) -> list[SecretStr] | None:
+        if value and len(value) > MOST_SIGNING_KEYS:
+            raise ValueError(f"must be at most {MOST_SIGNING_KEYS} keys, and are {len(value)}")
+        for key in value or ():
+            signing_key(key.get_secret_value())
+        return value or None
+
+    @cached_property
+    def keys(self) -> tuple[bytes, ...]:
+        """What signs."""
+        return tuple(signing_key(key.get_secret_value()) for key in self.signing_keys or ())
 
     @cached_property
     def target(self) -> URL:
@@ -126,7 +147,7 @@ class WebhookDeliverer:
             limit=0,
             limit_per_host=0,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
-            socket_factory=socket_factory(options.egress),
+            socket_factory=None if options.proxy else socket_factory(options.egress),
             resolver=self._resolver,
             ssl=tls,
         )
@@ -158,14 +179,17 @@ class WebhookDeliverer:
             raise RuntimeError("deliver() needs open() first")
         if not isinstance(configuration, WebhookConfiguration):
             raise TypeError(f"a webhook's configuration is expected, not {type(configuration).__name__}")
-        headers = {
-            **configuration.secret_headers,
-            _ID_HEADER: delivery.job_id,
-            _TIMESTAMP_HEADER: str(int(time.time())),
-        }
-        body = _JsonBody(webhook_body(delivery))
+        target, proxy = configuration.target, self._options.proxy
+        if refusal := self._refusal(target):
+            return Unreachable(refusal)
+        body, timestamp = webhook_body(delivery), str(int(time.time()))
+        headers = {**configuration.secret_headers, _ID_HEADER: delivery.job_id, _TIMESTAMP_HEADER: timestamp}
+        if configuration.keys:
+            headers[_SIGNATURE_HEADER] = signature(configuration.keys, delivery.job_id, timestamp, body)
         try:
-            response = await session.post(configuration.target, data=body, headers=headers, allow_redirects=False)
+            response = await session.post(
+                target, data=_JsonBody(body), headers=headers, allow_redirects=False, proxy=proxy
+            )
         except RECEIVER_FAULTS as error:
             return Unreachable(self._reason(error, configuration, Phase.WAITING))
         try:
@@ -175,6 +199,13 @@ class WebhookDeliverer:
             if not response.closed:
                 response.close()
         return self._judge(response, raw, fault, configuration)
+
+    def _refusal(self, target: URL) -> str | None:
+        egress = self._options.egress
+        refusal = egress.scheme_refusal(target.scheme) if egress.schemes else None
+        if refusal is None and self._options.proxy:
+            refusal = egress.proxied_refusal(target.raw_host or "", target.port or 0)
+        return refusal
 
     def _judge(
         self,

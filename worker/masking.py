@@ -35,13 +35,21 @@ def hidden(configuration: Mapping[str, Any], secret_fields: Iterable[str]) -> di
 
 
 def unmasked(given: Any, current: Any) -> Any:
-    """A secret field's value as it is meant: what equals the mask of its current value is the current value."""
+    """A secret field's value as it is meant: what equals the mask of a current value is that value.
+
+    Of a list, each mask stands for the current secret that it is the mask of, so that one can be added or dropped.
+    """
     match given, current:
-        case str(), str() if given == mask(current):
-            return current
-        case list(), list() if len(given) == len(current):
-            return [unmasked(new, old) for new, old in zip(given, current, strict=True)]
+        case str(), str():
+            return _meant(given, [current])
+        case list(), list():
+            # The one in its own place first: two secrets may end alike.
+            return [_meant(new, [*current[index : index + 1], *current]) for index, new in enumerate(given)]
     return given
+
+
+def _meant(given: Any, secrets: Iterable[Any]) -> Any:
+    return next((secret for secret in secrets if isinstance(secret, str) and given == mask(secret)), given)
 
 
 def _replaced(configuration: Mapping[str, Any], secret_fields: Iterable[str], change: Any) -> dict[str, Any]:

@@ -133,3 +133,28 @@ def test_kombu_verifies_a_tls_server() -> None:
 def test_kombu_gives_up_on_a_silent_redis() -> None:
     found = parameters(REDIS)
     assert (found["socket_timeout"], found["socket_connect_timeout"], found["socket_keepalive"]) == (5.0, 2.0, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "answer"),
+    [("amqp://h//", True), ("amqps://h", True), ("pyamqp://h", True), (REDIS, False), ("unix:///run/r.sock", False)],
+)
+def test_a_broker_is_rabbitmq_by_its_url(url: str, answer: bool) -> None:
+    assert is_rabbitmq(url) is answer
+
+
+def test_the_plain_queue_lasts_is_reached_by_its_name_and_sets_aside_what_kills_its_readers() -> None:
+    queue, dead = intake_queues("0")
+    assert (queue.name, dead.name) == ("edw.intake", "edw.intake.dead")
+    assert [each.exchange.name for each in (queue, dead)] == ["", ""]
+    assert all(each.durable and each.queue_arguments["x-queue-type"] == "quorum" for each in (queue, dead))
+    assert queue.queue_arguments["x-dead-letter-routing-key"] == dead.name
+    assert [each.name for each in intake_queues("eu-1")] == ["edw.intake.eu-1", "edw.intake.eu-1.dead"]
+
+
+def test_the_plain_queue_is_called_the_same_on_both_brokers() -> None:
+    assert all(intake_list(shard) == intake_queues(shard)[0].name for shard in ("0", "eu-1"))
+
+
+def test_celery_does_not_read_the_plain_queue() -> None:
+    assert INTAKE_QUEUE not in {queue.name for queue in options("amqp://h")["task_queues"]}

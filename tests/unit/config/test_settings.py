@@ -33,6 +33,8 @@ DEFAULTS: dict[str, Any] = {
     "EDW_LANE_CAP": 50,
     "EDW_DRAIN_SECONDS": 25,
     "EDW_EGRESS_ALLOW": (),
+    "EDW_EGRESS_PORTS": (),
+    "EDW_EGRESS_SCHEMES": (),
     "EDW_EGRESS_PROXY": None,
     "EDW_SQS_ENDPOINT": "",
     "EDW_SQS_LIMIT": 262_144,

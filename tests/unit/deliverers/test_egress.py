@@ -121,6 +121,54 @@ def test_a_link_local_network_may_be_allowed_whatever_the_scope() -> None:
     EgressPolicy((ip_network("fe80::/10"),)).check("fe80::1%eth0")
 
 
+def test_only_the_allowed_ports_are_reached() -> None:
+    policy = EgressPolicy((ip_network("127.0.0.0/8"),), ports=(range(443, 444), range(8000, 9000)))
+    for port in (443, 8000, 8999):
+        policy.check("8.8.8.8", port)
+        policy.check("127.0.0.1", port)
+    for port in (25, 80, 444, 7999, 9000):
+        with pytest.raises(AddressNotAllowed, match=rf"^address not allowed: 8\.8\.8\.8 \(port {port}\)$"):
+            policy.check("8.8.8.8", port)
+    with pytest.raises(AddressNotAllowed, match="private network"):
+        policy.check("10.0.0.1", 443)
+
+
+def test_a_socket_to_another_port_is_not_made() -> None:
+    create = socket_factory(EgressPolicy((ip_network("127.0.0.0/8"),), ports=(range(443, 444),)))
+    with pytest.raises(AddressNotAllowed, match="port 80"):
+        create((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 80)))
+
+
+def test_only_the_allowed_schemes_are_used() -> None:
+    assert EgressPolicy().scheme_refusal("http") is None
+    policy = EgressPolicy(schemes=frozenset({"https", "stomp+ssl"}))
+    assert policy.scheme_refusal("HTTPS") is None
+    assert policy.scheme_refusal("http") == "scheme not allowed: http (only https, stomp+ssl)"
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("10.0.0.1", "private network"),
+        ("::ffff:169.254.169.254", "cloud metadata"),
+        ("localhost", "loopback"),
+        ("shop.localhost.", "loopback"),
+        ("metadata.google.internal", "cloud metadata"),
+    ],
+)
+def test_what_can_be_judged_is_not_asked_of_a_proxy(host: str, why: str) -> None:
+    assert PUBLIC_ONLY.proxied_refusal(host, 80) == f"address not allowed: {host} ({why})"
+
+
+def test_a_proxy_is_asked_for_every_other_name_at_an_allowed_port() -> None:
+    assert PUBLIC_ONLY.proxied_refusal("erp.example", 8443) is None
+    assert PUBLIC_ONLY.proxied_refusal("8.8.8.8", 80) is None
+    limited = EgressPolicy((ip_network("127.0.0.0/8"),), ports=(range(443, 444),))
+    assert limited.proxied_refusal("localhost", 443) is None
+    assert limited.proxied_refusal("erp.example", 80) == "address not allowed: erp.example (port 80)"
+
+
 def test_a_socket_is_made_only_for_an_allowed_address() -> None:
     create = socket_factory(EgressPolicy((ip_network("127.0.0.0/8"),)))
     with create((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 80))) as made:

@@ -52,7 +52,7 @@ def test_webhook_is_built_in() -> None:
     loaded = DelivererRegistry.load()
     assert "webhook" in loaded.types
     assert isinstance(loaded.create("webhook", DelivererOptions()), WebhookDeliverer)
-    assert loaded.secret_fields("webhook") == {"secret_key"}
+    assert loaded.secret_fields("webhook") == {"secret_key", "signing_keys"}
 
 
 def test_a_configuration_becomes_the_deliverers_own_model() -> None:

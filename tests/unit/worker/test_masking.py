@@ -45,6 +45,13 @@ def test_a_list_of_secrets_is_masked_one_by_one() -> None:
     assert unmasked(["**cdef", "new"], ["abcdef", "ghijkl"]) == ["abcdef", "new"]
 
 
+def test_a_list_of_secrets_may_grow_and_shrink_around_those_that_stay() -> None:
+    assert unmasked(["new", "**cdef"], ["abcdef"]) == ["new", "abcdef"]
+    assert unmasked(["**ijkl"], ["abcdef", "ghijkl"]) == ["ghijkl"]
+    assert unmasked(["**cdef", "**cdef"], ["abcdef", "12cdef"]) == ["abcdef", "12cdef"]
+    assert unmasked([1, "**cdef"], ["abcdef"]) == [1, "abcdef"]
+
+
 def test_secrets_that_cannot_be_opened_show_nothing_of_what_is_stored() -> None:
     assert hidden({"secret_key": "sealed:abcdef", "url": "u"}, ["secret_key"]) == {"secret_key": UNKNOWN, "url": "u"}
 

@@ -1,0 +1,79 @@
+"""A small HTTP proxy (RFC 9110, section 3.7): CONNECT and absolute URLs, with a password where it has one."""
+
+import asyncio
+from base64 import b64encode
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+
+class HttpProxy:
+    """Forwards to wherever it is asked; `asked` has the targets, `refuse` makes it answer 403."""
+
+    def __init__(self, password: str = "") -> None:
+        self._password = password
+        self._server: asyncio.Server | None = None
+        self._busy: set[asyncio.Task[None]] = set()
+        self.asked: list[str] = []
+        self.refuse = False
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        login = f"user:{self._password}@" if self._password else ""
+        return f"http://{login}127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._busy:
+            task.cancel()
+        await asyncio.gather(*self._busy, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._busy.add(task)
+        try:
+            with suppress(asyncio.CancelledError):
+                await self._forward(reader, writer)
+        finally:
+            self._busy.discard(task)
+            writer.close()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
+        self.asked.append(target)
+        login = b64encode(f"user:{self._password}".encode())
+        if self._password and b"Proxy-Authorization: Basic " + login not in head:
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            return
+        if self.refuse:
+            writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            return
+        where = urlsplit(f"//{target}" if method == "CONNECT" else target)
+        there, out = await asyncio.open_connection(where.hostname, where.port)
+        if method == "CONNECT":
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        else:
+            # What is meant for the proxy ends with it (RFC 9110, section 7.6.1).
+            kept = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"proxy-")]
+            out.write(b"\r\n".join(kept))
+        await asyncio.gather(_pump(reader, out), _pump(there, writer))
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while content := await source.read(65536):
+            sink.write(content)
+            await sink.drain()
+    sink.close()
