@@ -18,8 +18,6 @@ from celery.worker import state as celery_state
 from config.celery import is_rabbitmq
 from config.observable_events import load_catalogue
 from config.settings import Settings
-from deliverers.contract import DelivererOptions
-from deliverers.egress import EgressPolicy
 from deliverers.registry import DelivererRegistry
 from worker.attempts import report
 from worker.backoff import RetryPolicy
@@ -34,6 +32,7 @@ from worker.ending import end
 from worker.endpoints import find_endpoints
 from worker.events import EventRules
 from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
+from worker.options import deliverer_options
 from worker.probe import Health, serving
 from worker.secrets import SecretsBox
 from worker.sweeper import Sweeper
@@ -238,17 +237,6 @@ def _relax_collector() -> None:
 
 def _health(sweeper: Sweeper, deliveries: Deliveries) -> Health:
     return Health(round(monotonic() - sweeper.swept_at, 3), deliveries.in_flight, deliveries.draining)
-
-
-def deliverer_options(settings: Settings) -> DelivererOptions:
-    """What every deliverer of this process is given."""
-    return DelivererOptions(
-        timeout=settings.webhook_timeout,
-        read_limit=settings.webhook_read_limit,
-        keep_limit=settings.log_body_limit,
-        egress=EgressPolicy(settings.egress_allow),
-        tls_ca_file=str(settings.tls_ca_file) if settings.tls_ca_file else None,
-    )
 
 
 _runtime: Runtime | None = None

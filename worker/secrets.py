@@ -22,6 +22,7 @@ class SecretsBox:
     def __init__(self, keys: Iterable[SecretStr] = ()) -> None:
         fernets = [Fernet(key.get_secret_value()) for key in keys]
         self._fernet = MultiFernet(fernets) if fernets else None
+        self._newest = fernets[0] if fernets else None
 
     def seal(self, configuration: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
         """The configuration with the named fields sealed. Raises SecretsError where there is no key to do it with."""
@@ -30,6 +31,13 @@ class SecretsBox:
     def open(self, configuration: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
         """The configuration as it was before seal(). Raises SecretsError where no key fits."""
         return self._apply(configuration, fields, self._open)
+
+    def renewed(self, configuration: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+        """A sealed configuration with each secret sealed by the newest key; what is already stays as it is.
+
+        Raises SecretsError where no key fits.
+        """
+        return self._apply(configuration, fields, self._renew)
 
     @staticmethod
     def _apply(configuration: Mapping[str, Any], fields: Iterable[str], change: Callable[[str], str]) -> dict[str, Any]:
@@ -41,6 +49,15 @@ class SecretsBox:
                 case list() as values:
                     changed[field] = [change(value) for value in values]
         return changed
+
+    def _renew(self, value: str) -> str:
+        opened = self._open(value)
+        try:
+            if self._newest is not None:
+                self._newest.decrypt(value.removeprefix(_PREFIX))
+        except InvalidToken:
+            return self._seal(opened)
+        return value
 
     def _seal(self, value: str) -> str:
         if self._fernet is None:

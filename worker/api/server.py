@@ -25,9 +25,9 @@ from worker.ending import end
 from worker.endpoints import find_endpoints
 from worker.events import EventRules
 from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
+from worker.options import deliverer_options
 from worker.redelivery import Redeliveries
 from worker.registrar import Registrar
-from worker.runtime import deliverer_options
 from worker.secrets import SecretsBox
 from worker.wakeups import Wakeups
 

@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "api": ("worker.cli.api", "Serve the Integrations API: one process, or several."),
     "emit": ("worker.cli.emit", "Publish an event, or a file of events."),
     "integrations": ("worker.cli.integrations", "List, show, create, update and delete integrations."),
+    "secrets": ("worker.cli.secrets", "Seal the secrets of integrations with a new key."),
     "tokens": ("worker.cli.tokens", "Make, list and revoke the API's tokens."),
     "jobs": ("worker.cli.jobs", "See what is owed, and what became of it."),
     "logs": ("worker.cli.logs", "See the log of every attempt."),

@@ -54,21 +54,11 @@ class Registry:
 
         `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another.
         """
-        scope = integration.scope
-        document = _Document(
-            integration.name,
-            integration.integration_type,
-            integration.observes,
-            dict(integration.configuration),
-            scope.org_id,
-            scope.store_id,
-            integration.description,
-        )
         revision = await self._store.run_confirmed(
             "put_integration",
             id=integration.id,
-            scope=scope.key,
-            doc=msgspec.json.encode(document).decode(),
+            scope=integration.scope.key,
+            doc=_document(integration),
             enabled=int(integration.enabled),
             reason=integration.disabled_reason,
             # None of its own: the fleet's.
@@ -111,6 +101,19 @@ class Registry:
             raise _conflict(integration_id)
         return bool(deleted)
 
+    async def scan(self, cursor: int = 0) -> tuple[int, list[Integration]]:
+        """Some integrations of any scope, and the cursor of the next ones; that is 0 at the end.
+
+        One that is there all the while is among them at least once.
+        """
+        following, ids = await self._store.scan("integration:*", cursor)
+        return following, await self.get(ids)
+
+    async def reseal(self, before: Integration, after: Integration) -> bool:
+        """Keeps the same integration with secrets sealed by another key. False where it was changed meanwhile."""
+        done = await self._store.run_confirmed("reseal", id=before.id, before=_document(before), after=_document(after))
+        return bool(done)
+
     async def refresh(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot at the registry's present version; only what changed since is read."""
         version, floor, ids = await self._changes(snapshot.scope, snapshot.version)
@@ -130,6 +133,19 @@ class Registry:
             ("hmget", key, "version", "floor"), ("zrange", f"{key}:changes", f"({since}", "+inf", "BYSCORE")
         )
         return int(version or 0), int(floor or 0), [each.decode() for each in changes]
+
+
+def _document(integration: Integration) -> str:
+    document = _Document(
+        integration.name,
+        integration.integration_type,
+        integration.observes,
+        dict(integration.configuration),
+        integration.scope.org_id,
+        integration.scope.store_id,
+        integration.description,
+    )
+    return msgspec.json.encode(document).decode()
 
 
 def _expected(revision: int | None) -> int:

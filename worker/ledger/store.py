@@ -1,5 +1,6 @@
 """The connection to the store: calls of its scripts, and plain reads. sync_store.py has it without an event loop."""
 
+import re
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
@@ -24,6 +25,8 @@ SOCKET_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
 #: Calls that a process has under way at once; further ones wait for up to SOCKET_TIMEOUT.
 MAX_CONNECTIONS = 16
+#: Keys that one step of a scan looks at.
+SCAN_COUNT = 500
 #: How long an answer waits for replicas (ms).
 REPLICA_WAIT = 1000
 #: The store's memory is looked at once in so many seconds.
@@ -35,6 +38,11 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode()
+
+
+def _escaped(prefix: str) -> str:
+    """A key's beginning, as a pattern that matches itself alone."""
+    return re.sub(r"([\\*?[\]^])", r"\\\1", prefix)
 
 
 def address_of(url: str) -> str:
@@ -184,6 +192,13 @@ class Store(StoreBase):
             pipe.zscore(self.key(key), member)
         with mapped(self.address):
             return list(await pipe.execute())
+
+    async def scan(self, pattern: str, cursor: int) -> tuple[int, list[str]]:
+        """Some of the ledger's keys of a pattern, without what is before its star, and the next cursor (0: none)."""
+        with mapped(self.address):
+            following, keys = await self.client.scan(cursor, match=_escaped(self.prefix) + pattern, count=SCAN_COUNT)
+        skip = len(self.key(pattern.partition("*")[0]))
+        return int(following), [_text(key)[skip:] for key in keys]
 
     async def newest(self, index: str, offset: int, limit: int) -> list[str]:
         """A page of a time-scored index, the newest first."""

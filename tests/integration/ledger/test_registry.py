@@ -288,3 +288,39 @@ async def test_an_integration_that_is_created_again_under_its_old_id_is_a_living
     for n in range(3):
         await scene.ledger.registry.delete(f"other {n}")
     assert (await snapshot(scene.ledger)).matching("order.paid") == ("i-1",)
+
+
+async def test_a_scan_finds_the_integrations_of_every_scope_and_nothing_else(scene: Scene) -> None:
+    await scene.register(*(f"i-{n}" for n in range(30)))
+    await scene.register("other", scope=Scope("org-2", "store-9"))
+    await scene.owe("i-1", "e-1")
+    found: dict[str, Integration] = {}
+    cursor = -1
+    while cursor:
+        cursor, some = await scene.ledger.registry.scan(max(cursor, 0))
+        found |= {each.id: each for each in some}
+    assert set(found) == {"other", *(f"i-{n}" for n in range(30))}
+    assert found["other"].scope == Scope("org-2", "store-9")
+
+
+async def test_sealing_anew_is_no_change_that_anybody_sees(scene: Scene) -> None:
+    await scene.register("i-1", configuration={"url": "u", "secret_key": "sealed:old"})
+    (before,) = await scene.ledger.registry.get(["i-1"])
+    known = await snapshot(scene.ledger)
+    after = replace(before, configuration={"url": "u", "secret_key": "sealed:new"})
+    assert await scene.ledger.registry.reseal(before, after)
+    assert await scene.ledger.registry.get(["i-1"]) == [after]
+    assert await scene.ledger.registry.refresh(known) is known
+
+
+async def test_sealing_anew_overwrites_no_change_made_meanwhile(scene: Scene) -> None:
+    await scene.register("i-1", configuration={"url": "u", "secret_key": "sealed:old"})
+    (before,) = await scene.ledger.registry.get(["i-1"])
+    await scene.ledger.registry.put(replace(before, name="another"))
+    after = replace(before, configuration={"url": "u", "secret_key": "sealed:new"})
+    assert not await scene.ledger.registry.reseal(before, after)
+    (now,) = await scene.ledger.registry.get(["i-1"])
+    assert (now.name, now.configuration) == ("another", before.configuration)
+    await scene.ledger.registry.delete("i-1")
+    assert not await scene.ledger.registry.reseal(now, after)
+    assert await scene.ledger.registry.get(["i-1"]) == []

@@ -72,3 +72,15 @@ def test_a_box_shows_neither_keys_nor_secrets() -> None:
     secret = key()
     box = SecretsBox([secret])
     assert secret.get_secret_value() not in repr(box) + str(box) + repr(vars(box))
+
+
+def test_renewing_seals_with_the_newest_key_and_leaves_what_is_sealed_with_it() -> None:
+    old, new = key(), key()
+    fields = ["secret_key", "keys"]
+    sealed = SecretsBox([old]).seal({"secret_key": SECRET, "keys": ["a", "b"], "url": "u"}, fields)
+    renewed = SecretsBox([new, old]).renewed(sealed, fields)
+
+    assert SecretsBox([new]).open(renewed, fields) == {"secret_key": SECRET, "keys": ["a", "b"], "url": "u"}
+    assert SecretsBox([new, old]).renewed(renewed, fields) == renewed
+    with pytest.raises(SecretsError):
+        SecretsBox([new]).renewed(sealed, fields)

@@ -1,0 +1,20 @@
+"""What the settings mean for deliverers."""
+
+from config.settings import Settings
+from deliverers.contract import DelivererOptions
+from deliverers.egress import EgressPolicy
+
+
+def deliverer_options(settings: Settings) -> DelivererOptions:
+    """What every deliverer of this process is given."""
+    return DelivererOptions(
+        timeout=settings.webhook_timeout,
+        read_limit=settings.webhook_read_limit,
+        keep_limit=settings.log_body_limit,
+        egress=EgressPolicy(settings.egress_allow, settings.egress_ports, frozenset(settings.egress_schemes)),
+        tls_ca_file=str(settings.tls_ca_file) if settings.tls_ca_file else None,
+        proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None,
+        sqs_endpoint=settings.sqs_endpoint or None,
+        sqs_limit=settings.sqs_limit,
+        stomp_text=settings.stomp_messages == "text",
+    )
