@@ -10,8 +10,33 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
 	--extra embedded --build-deps-for editable --build-deps-for wheel
 
+# A package of Debian's, and the file by which it is known. No test uses a system's own service, so none is started.
+SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli
+# Tests whose server is missing are skipped and say so; that they could not be installed is no error here.
+define INSTALL_SERVERS
+missing=; for server in $(SERVERS); do [ -x "$${server#*=}" ] || missing="$$missing $${server%%=*}"; done; \
+[ -n "$$missing" ] || exit 0; \
+root=; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
+if ! command -v apt-get >/dev/null || ! $$root true 2>/dev/null; then \
+    echo "not installed:$$missing (Debian, Ubuntu: apt install$$missing); the tests that need them are skipped"; exit 0; \
+fi; \
+echo "installing$$missing"; \
+policy=/usr/sbin/policy-rc.d; \
+if [ ! -e $$policy ]; then \
+    trap '$$root rm -f /usr/sbin/policy-rc.d' EXIT; trap 'exit 1' INT TERM; \
+    printf '#!/bin/sh\nexit 101\n' | $$root tee $$policy >/dev/null && $$root chmod 755 $$policy; \
+fi; \
+apt="$$root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=60 \
+    -o Acquire::Retries=1 -o Acquire::http::Timeout=20"; \
+install="$$apt install --no-install-recommends $$missing"; \
+$$install >/dev/null 2>&1 || { $$apt update >/dev/null 2>&1; $$install >/dev/null; } || { \
+    echo "not installed:$$missing; the tests that need them are skipped"; exit 0; }; \
+case "$$missing" in *rabbitmq-server*) \
+    ! command -v systemctl >/dev/null || $$root systemctl --quiet disable rabbitmq-server >/dev/null 2>&1 || true;; esac
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test check bench fmt clean lock
+.PHONY: help install demo run test servers check bench fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -21,8 +46,10 @@ demo: $(RUNTIME) ## does the main job on this machine, and tells the story
 	@$(BIN)/edw demo
 run: $(RUNTIME) ## runs the embedded store and a worker, until Ctrl-C
 	@$(BIN)/edw dev
-test: $(DEV) ## runs all tests; ARGS="-k webhook" chooses
+test: $(DEV) servers ## runs all tests; ARGS="-k webhook" chooses
 	@$(BIN)/python -m pytest $(ARGS)
+servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
+	@$(INSTALL_SERVERS)
 check: $(DEV) ## lint, format, types, import contracts, the README's table of settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from celery import Celery
 
 from config.celery import broker_url_for
+from tests.counterparts.rabbitmq import MISSING, PASSWORD, USER, RabbitServer, is_installed
 from tests.counterparts.store import StoreServer, free_port
 from worker.embedded import running
 
@@ -190,6 +192,44 @@ def test_the_snippets_for_producers_run(
     app = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
     exec(compile(textwrap.dedent(foreign), "README.md", "exec"), {"app": app})
     app.close()
+
+
+@pytest.fixture
+def rabbit_with_admin() -> Iterator[tuple[RabbitServer, str]]:
+    """A broker with the plug-in that `rabbitmqadmin` speaks to, and the words that name it on the command line."""
+    if not is_installed() or shutil.which("rabbitmqadmin") is None:
+        pytest.skip(MISSING)
+    port = free_port()
+    config = {"management.tcp.ip": "127.0.0.1", "management.tcp.port": str(port)}
+    with RabbitServer(["rabbitmq_management"], config) as server:
+        yield server, f"rabbitmqadmin -H 127.0.0.1 -P {port} -u {USER} -p {PASSWORD}"
+
+
+def test_a_producer_of_any_language(
+    store: StoreServer, environment: dict[str, str], rabbit_with_admin: tuple[RabbitServer, str], tmp_path: Path
+) -> None:
+    if shutil.which("redis-cli") is None:
+        pytest.skip('redis-cli is not installed: run "make servers", or apt install redis-tools')
+    rabbit, admin = rabbit_with_admin
+    by_redis = command("redis-cli")
+    by_rabbitmq = command("rabbitmqadmin").replace("rabbitmqadmin", admin)
+    environment |= {"EDW_REDIS_URL": store.tcp_url, "EDW_BROKER_URL": rabbit.url()}
+    words = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
+    with (tmp_path / "worker.log").open("wb") as output:
+        worker = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        assert shell(by_redis, environment).stdout.strip() == "1"
+        # Until a worker has made the queue, it is not there.
+        until(lambda: shell(by_rabbitmq, environment).stdout == "Message published\n", "RabbitMQ takes it")
+
+        def accepted() -> int:
+            counters = json.loads(shell(".venv/bin/edw status --json", environment).stdout)["counters"]
+            return int(counters.get("accepted", 0))
+
+        until(lambda: accepted() == 2, "both events are accepted")
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(PATIENCE) == 0
 
 
 def test_the_store_of_deploy_is_what_the_ledger_asks_for(environment: dict[str, str], tmp_path: Path) -> None:

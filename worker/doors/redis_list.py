@@ -1,7 +1,7 @@
 """The plain queue on Redis: reads the list `edw.intake` of the ledger's store."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -82,8 +82,8 @@ class RedisList:
         self._holds = True
         batch = await self._queue.take()
         self._holds = bool(batch.messages)
-        self._heard()
         if not batch.messages:
+            self._heard()
             return await self._or_closing(self._queue.wait())
         while batch.messages and not self._closing.is_set():
             done, events, refusals = self._portion(batch.messages)
@@ -92,6 +92,7 @@ class RedisList:
             if answers is None:
                 _log.warning("messages were given back: this process was taken for dead", messages=len(batch.messages))
                 break
+            self._heard()
             batch = batch.without(done)
             self._holds = bool(batch.messages)
             for refusal, _ in refusals:
@@ -113,7 +114,7 @@ class RedisList:
                 return done + 1, events, refusals
         return len(messages), events, refusals
 
-    async def _or_closing(self, waiting: Any) -> None:
+    async def _or_closing(self, waiting: Coroutine[Any, Any, None]) -> None:
         """Waits for the one or the other."""
         both = [asyncio.ensure_future(waiting), asyncio.ensure_future(self._closing.wait())]
         try:

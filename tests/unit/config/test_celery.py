@@ -1,5 +1,5 @@
 import ssl
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from celery import Celery
@@ -7,8 +7,9 @@ from celery.app.defaults import DEFAULTS
 from kombu.connection import Connection
 from kombu.transport.redis import Channel
 
-from config.celery import broker_url_for, celery_options
+from config.celery import INTAKE_QUEUE, broker_url_for, celery_options, intake_queues, is_rabbitmq
 from config.settings import load_settings
+from worker.ledger.messages import intake_list
 
 REDIS = "redis://localhost:6379/0"
 RABBITMQ = "amqp://localhost//"
@@ -144,7 +145,8 @@ def test_a_broker_is_rabbitmq_by_its_url(url: str, answer: bool) -> None:
 
 
 def test_the_plain_queue_lasts_is_reached_by_its_name_and_sets_aside_what_kills_its_readers() -> None:
-    queue, dead = intake_queues("0")
+    # kombu's annotations do not know what they are made of.
+    queue, dead = cast("tuple[Any, Any]", intake_queues("0"))
     assert (queue.name, dead.name) == ("edw.intake", "edw.intake.dead")
     assert [each.exchange.name for each in (queue, dead)] == ["", ""]
     assert all(each.durable and each.queue_arguments["x-queue-type"] == "quorum" for each in (queue, dead))
