@@ -11,7 +11,7 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--extra embedded --build-deps-for editable --build-deps-for wheel
 
 # A package of Debian's, and the file by which it is known. No test uses a system's own service, so none is started.
-SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli
+SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq
 # Tests whose server is missing are skipped and say so; that they could not be installed is no error here.
 define INSTALL_SERVERS
 missing=; for server in $(SERVERS); do [ -x "$${server#*=}" ] || missing="$$missing $${server%%=*}"; done; \
