@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deliverers.answers import kept_text
 from deliverers.contract import Delivery, IntegrationRef
 from deliverers.egress import EgressPolicy
-from deliverers.envelopes import webhook_body
+from deliverers.envelopes import cloudevent_body, webhook_body
 from deliverers.webhook import WebhookConfiguration
 
 # JSON has no lone surrogates once it is UTF-8, and no infinities.
@@ -58,6 +58,20 @@ def test_an_envelope_is_json_and_carries_the_resources_twice(
     assert body["payload"] == ({"data": data} if included is None else {"data": data, "included": included})
     assert json.loads(body["resources"]) == body["payload"]
     assert (body["id"], body["integration"]["name"], body["store_id"]) == (text, text, text)
+
+
+@given(data=OBJECTS, included=st.none() | OBJECTS, text=TEXT, pretty=st.booleans(), escaped=st.booleans())
+def test_a_cloudevent_is_json_whose_data_is_the_resource(
+    data: Any, included: Any, text: str, pretty: bool, escaped: bool
+) -> None:
+    def raw(value: Any) -> bytes:
+        return json.dumps(value, indent=2 if pretty else None, ensure_ascii=escaped).encode()
+
+    one = delivery("order.paid", raw(data), None if included is None else raw(included), text)
+    body = json.loads(cloudevent_body(one))
+    assert body["data"] == (data if included is None else data | {"included": included})
+    assert (body["id"], body["storeid"], body["integrationid"]) == (text, text, text)
+    assert len(body["source"]) > 0
 
 
 @given(data=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))

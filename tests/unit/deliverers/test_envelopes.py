@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from deliverers.contract import Delivery
-from deliverers.envelopes import webhook_body
+from deliverers.envelopes import can_be_elided, cloudevent_body, webhook_body
 
 
 def test_a_webhook_receives_what_the_specification_lists(delivery: Delivery) -> None:
@@ -73,3 +73,84 @@ def test_of_a_deleted_resource_only_its_type_and_id_are_told(delivery: Delivery,
 def test_bytes_that_are_not_utf8_still_make_a_json_body(delivery: Delivery) -> None:
     body = json.loads(webhook_body(replace(delivery, data=b'{"name":"\xff"}')))
     assert body["payload"]["data"] == {"name": "\N{REPLACEMENT CHARACTER}"}
+
+
+def test_a_queue_receives_a_cloudevent(delivery: Delivery) -> None:
+    assert json.loads(cloudevent_body(replace(delivery, included=None, source="https://store.example"))) == {
+        "specversion": "1.0",
+        "id": "event-1",
+        "source": "https://store.example",
+        "type": "order.paid",
+        "time": "2026-11-23T12:00:00Z",
+        "datacontenttype": "application/json",
+        "integrationid": "int-1",
+        "storeid": "store-1",
+        "orgid": "org-1",
+        "attempt": 2,
+        "data": json.loads(delivery.data),
+    }
+
+
+def test_a_queue_receives_the_resource_byte_for_byte(delivery: Delivery) -> None:
+    assert b'"data":' + delivery.data + b"}" in cloudevent_body(replace(delivery, included=None))
+    assert delivery.data[:-1] + b',"included":{"items":[]}}}' in cloudevent_body(delivery)
+
+
+@pytest.mark.parametrize(
+    ("data", "sent"),
+    [
+        (b"{}", b'{"included":{"items":[]}}'),
+        (b" {\n } ", b'{\n "included":{"items":[]}}'),
+        (b'{"a" : 1.0 }', b'{"a" : 1.0 ,"included":{"items":[]}}'),
+        # The event's, where the resource has one too.
+        (b'{"included":[], "a" : 1.0}', b'{"included":{"items":[]},"a":1.0}'),
+        (b'{"\\u0069ncluded":[], "a" : 1.0}', b'{"included":{"items":[]},"a":1.0}'),
+        (b'{"a":{"included":1}, "b":2}', b'{"a":{"included":1}, "b":2,"included":{"items":[]}}'),
+        (b'{"name":"\\u00e9"}', b'{"name":"\\u00e9","included":{"items":[]}}'),
+    ],
+)
+def test_what_is_included_is_the_resources_last_member(delivery: Delivery, data: bytes, sent: bytes) -> None:
+    assert cloudevent_body(replace(delivery, data=data)).endswith(b'"data":' + sent + b"}")
+
+
+@pytest.mark.parametrize("data", [b"[1]", b"{broken", b"7", b'{"included":' + b"[" * 100_000 + b"]" * 100_000 + b"}"])
+def test_a_cloudevent_is_made_of_what_intake_would_not_take(delivery: Delivery, data: bytes) -> None:
+    assert data.rstrip(b"}") in cloudevent_body(replace(delivery, data=data))
+
+
+def test_what_is_included_can_be_elided(delivery: Delivery) -> None:
+    elided = json.loads(cloudevent_body(delivery, elide=True))
+    assert elided["data"] == json.loads(delivery.data) | {"included": {"meta": {"includes_elided": True}}}
+    assert can_be_elided(delivery)
+
+
+def test_without_includes_nothing_can_be_elided(delivery: Delivery) -> None:
+    bare = replace(delivery, included=None)
+    deleted = replace(delivery, triggered_by="order.deleted")
+    assert cloudevent_body(bare, elide=True) == cloudevent_body(bare)
+    assert cloudevent_body(deleted, elide=True) == cloudevent_body(deleted)
+    assert not can_be_elided(bare)
+    assert not can_be_elided(deleted)
+
+
+def test_a_queue_hears_of_a_deleted_resource_its_type_and_id(delivery: Delivery) -> None:
+    body = json.loads(cloudevent_body(replace(delivery, triggered_by="order.deleted")))
+    assert body["data"] == {"type": "order", "id": "o-1"}
+
+
+@pytest.mark.parametrize(
+    ("store_id", "org_id", "source"),
+    [("a b/c", "org-1", "/stores/a%20b%2Fc"), (None, "org-1", "/organizations/org-1"), (None, None, "/")],
+)
+def test_an_event_without_a_source_is_its_stores(
+    delivery: Delivery, store_id: str | None, org_id: str | None, source: str
+) -> None:
+    body = json.loads(cloudevent_body(replace(delivery, store_id=store_id, org_id=org_id)))
+    assert body["source"] == source
+    assert body.get("storeid", store_id) == store_id
+    assert ("storeid" in body, "orgid" in body) == (store_id is not None, org_id is not None)
+
+
+def test_bytes_that_are_not_utf8_still_make_a_cloudevent(delivery: Delivery) -> None:
+    body = json.loads(cloudevent_body(replace(delivery, data=b'{"name":"\xff"}', included=b'["\xff"]')))
+    assert body["data"] == {"name": "\N{REPLACEMENT CHARACTER}", "included": ["\N{REPLACEMENT CHARACTER}"]}
