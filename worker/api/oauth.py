@@ -32,7 +32,10 @@ class OAuthError(ApiError):
 async def access_token(call: Call) -> Reply:
     """Exchanges a client's id and secret for a bearer of an hour."""
     access = call.rooms.access
-    access.check(call.request)
+    try:
+        access.check(call.request)
+    except ApiError as error:
+        raise _slow_down(error) from None
     given = await _credentials(call)
     if given.get("grant_type") != "client_credentials":
         raise OAuthError(400, "unsupported_grant_type", "grant_type: expected client_credentials")
@@ -48,8 +51,14 @@ async def access_token(call: Call) -> Reply:
             expires = int(time()) + LIFETIME
             return Reply(AccessToken(written(bearer.id, secret), expires, LIFETIME), headers=_NO_STORE)
     refused = access.refused(call.request, "the client is not known here, or its secret is another one")
-    code = "invalid_client" if refused.status == 401 else "slow_down"
-    raise OAuthError(refused.status, code, refused.document.errors[0].detail, refused.headers)
+    if refused.status == 429:
+        raise _slow_down(refused)
+    raise OAuthError(refused.status, "invalid_client", str(refused), refused.headers)
+
+
+def _slow_down(refused: ApiError) -> OAuthError:
+    # A word of RFC 8628; RFC 6749 has none for it.
+    return OAuthError(refused.status, "slow_down", str(refused), refused.headers)
 
 
 async def _credentials(call: Call) -> Mapping[str, Any]:
