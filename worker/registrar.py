@@ -1,8 +1,10 @@
 """What people do to the registry, whole: read, decide, seal, write, and tell whoever observes it. For API and CLI."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -15,7 +17,7 @@ from worker.ledger.registry import RevisionConflict
 from worker.registration import opened, register, sealed, shown, warnings_of
 from worker.secrets import SecretsBox
 
-#: How often a change is made anew on top of somebody else's, where the caller named no revision.
+#: How often a change is made anew on top of another process's, where the caller named no revision.
 TRIES = 20
 
 
@@ -47,6 +49,8 @@ class Registrar:
         self._catalogue = catalogue
         self._secrets = secrets
         self._announce = announce
+        #: Changes of one integration wait here for each other: of many at once, the last would run out of tries.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def create(
         self, attributes: Mapping[str, Any], scope: Scope
@@ -69,6 +73,12 @@ class Registrar:
         With `expect`, raises RevisionConflict unless it has that revision; without, a change that somebody else makes
         in between is kept, and this one made on top of it. Raises RevisionConflict too where it was deleted meanwhile.
         """
+        async with self._turns.setdefault(current.id, asyncio.Lock()):
+            return await self._update(current, attributes, expect)
+
+    async def _update(
+        self, current: Integration, attributes: Mapping[str, Any], expect: int | None
+    ) -> Integration | list[Refusal]:
         for _ in range(TRIES):
             if expect is not None and current.revision != expect:
                 break

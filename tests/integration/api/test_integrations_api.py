@@ -1,0 +1,757 @@
+"""Integrations over HTTP: registered, read, changed by many at once, deleted; and what is answered where that fails."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.api.conftest import Answer, Api, Client, Serve, balanced, webhook
+from tests.integration.ledger.scene import SCOPE
+from tests.integration.process.conftest import Receiver, StartWorker, eventually
+from worker.events import Scope
+from worker.integrations import Integration
+from worker.ledger.jobs import Jobs
+from worker.ledger.registry import Registry
+from worker.registration import opened
+from worker.secrets import SecretsBox
+
+ALL = "/v2/integrations"
+SQS = {
+    "url": "https://sqs.eu-west-1.amazonaws.com/123456789/orders",
+    "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "aws_secret_access_key": "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY",
+    "region": "eu-west-1",
+}
+STOMP = {
+    "username": "epcc",
+    "password": "correct horse battery",
+    "destination": "/queue/orders",
+    "addresses": ["stomp+ssl://broker.example:61614"],
+}
+
+
+def at(integration: dict[str, Any]) -> str:
+    return f"{ALL}/{integration['id']}"
+
+
+def masked(secret: str) -> str:
+    return "*" * (len(secret) - 4) + secret[-4:]
+
+
+async def kept(api: Api, integration_id: str) -> Integration:
+    """An integration as the ledger has it, with its secrets opened."""
+    (found,) = await api.ledger.registry.get([integration_id])
+    return opened(found, api.rooms.types, SecretsBox(api.rooms.settings.secrets_keys))
+
+
+# What a PUT changes
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", "CRM"),
+        ("description", "tells the CRM"),
+        ("enabled", False),
+        ("observes", ["order.created", "order.fulfilled"]),
+        ("configuration", {"url": "https://crm.example/hook", "secret_key": "s3cret"}),
+    ],
+)
+async def test_a_put_changes_what_it_names_and_nothing_else(admin: Client, name: str, value: Any) -> None:
+    before = await admin.create(
+        description="of before", configuration={"url": "https://a.example", "secret_key": "s3cret"}
+    )
+
+    answer = await admin.put(at(before), {"data": {name: value}})
+
+    assert answer.status == 200, answer.raw
+    assert answer.data[name] == value != before[name]
+    rest = [each for each in before if each not in (name, "meta")]
+    assert {each: answer.data[each] for each in rest} == {each: before[each] for each in rest}
+    assert answer.data == (await admin.get(at(before))).data
+
+
+async def test_a_put_of_a_configuration_changes_only_the_keys_that_it_names_and_null_removes_one(
+    api: Api, admin: Client
+) -> None:
+    before = await admin.create(configuration={"url": "https://a.example", "secret_key": "s3cret"})
+    moved = await admin.put(at(before), {"data": {"configuration": {"url": "https://b.example"}}})
+    assert moved.data["configuration"] == {"url": "https://b.example", "secret_key": "s3cret"}
+    bare = await admin.put(at(before), {"data": {"configuration": {"secret_key": None}}})
+    assert bare.data["configuration"] == {"url": "https://b.example"}
+    assert (await kept(api, before["id"])).configuration == {"url": "https://b.example"}
+
+
+async def test_an_update_moves_the_time_of_the_change_and_not_that_of_creation(api: Api, admin: Client) -> None:
+    before = await admin.create()
+    stamps = before["meta"]["timestamps"]
+    await api.ledger.store.client.hset(
+        api.ledger.store.key(f"integration:{before['id']}"), mapping={"created_at": 1000, "updated_at": 2000}
+    )
+    after = (await admin.put(at(before), {"data": {"name": "new"}})).data["meta"]["timestamps"]
+    assert after["created_at"] == "1970-01-01T00:00:01.000Z"
+    assert after["updated_at"] >= stamps["updated_at"]
+
+
+async def test_another_type_begins_with_an_empty_configuration(admin: Client) -> None:
+    before = await admin.create(configuration={"url": "https://a.example", "secret_key": "s3cret"})
+    refused = await admin.put(at(before), {"data": {"integration_type": "aws_sqs"}})
+    assert refused.status == 422
+    assert "/data/configuration/region" in refused.pointers
+    changed = await admin.put(at(before), {"data": {"integration_type": "aws_sqs", "configuration": SQS}})
+    assert changed.status == 200
+    assert "secret_key" not in changed.data["configuration"]
+
+
+# Secrets
+
+
+async def test_a_webhooks_secret_is_clear_to_an_admin_and_masked_for_everybody_else(
+    admin: Client, reader: Client
+) -> None:
+    created = await admin.create(configuration={"url": "https://a.example", "secret_key": "top-s3cret-9876"})
+    changed = await admin.put(at(created), {"data": {"name": "new"}})
+    shown = [created, changed.data, (await admin.get(at(created))).data, (await admin.get(ALL)).data[0]]
+    assert [each["configuration"]["secret_key"] for each in shown] == ["top-s3cret-9876"] * 4
+
+    for answer in (await reader.get(at(created)), await reader.get(ALL)):
+        (document,) = answer.data if isinstance(answer.data, list) else [answer.data]
+        assert document["configuration"]["secret_key"] == "***********9876"
+        assert b"top-s3cret" not in answer.raw
+
+
+@pytest.mark.parametrize(
+    ("integration_type", "configuration", "secrets"),
+    [
+        ("aws_sqs", SQS, ["aws_access_key_id", "aws_secret_access_key"]),
+        ("stomp", STOMP, ["password"]),
+    ],
+)
+async def test_aws_keys_and_passwords_are_masked_for_everybody(
+    admin: Client, reader: Client, integration_type: str, configuration: dict[str, Any], secrets: list[str]
+) -> None:
+    made = await admin.post(ALL, {"data": webhook(integration_type=integration_type, configuration=configuration)})
+    path = at(made.data)
+    expected = configuration | {name: masked(configuration[name]) for name in secrets}
+    answers = [
+        made,
+        await admin.put(path, {"data": {"name": "new"}}),
+        *[await client.get(where) for client in (admin, reader) for where in (path, ALL)],
+    ]
+    for answer in answers:
+        (document,) = answer.data if isinstance(answer.data, list) else [answer.data]
+        assert document["configuration"] == expected
+        for name in secrets:
+            assert configuration[name].encode() not in answer.raw
+
+
+@pytest.mark.parametrize(
+    ("integration_type", "configuration"),
+    [
+        ("webhook", {"url": "https://a.example", "secret_key": "top-s3cret-9876"}),
+        ("aws_sqs", SQS),
+        ("stomp", STOMP),
+    ],
+)
+async def test_what_a_reader_was_shown_may_be_put_back_and_no_secret_changes(
+    api: Api, admin: Client, reader: Client, integration_type: str, configuration: dict[str, Any]
+) -> None:
+    created = await admin.create(integration_type=integration_type, configuration=configuration)
+    shown = (await reader.get(at(created))).data
+    assert shown["configuration"] != configuration
+
+    answer = await admin.put(at(created), {"data": shown | {"name": "new"}})
+
+    assert answer.status == 200, answer.raw
+    assert answer.data["name"] == "new"
+    assert (await kept(api, created["id"])).configuration == configuration
+
+
+async def test_a_secret_is_sealed_in_the_store_and_what_was_put_there_is_sent(
+    api: Api, admin: Client, reader: Client, receiver: Receiver
+) -> None:
+    created = await admin.create(configuration={"url": receiver.url, "secret_key": "top-s3cret-9876"})
+    shown = (await reader.get(at(created))).data["configuration"]
+    await admin.put(at(created), {"data": {"configuration": shown}})
+
+    raw = await api.ledger.store.client.hget(api.ledger.store.key(f"integration:{created['id']}"), "doc")
+    assert raw is not None
+    assert b"s3cret" not in raw
+    assert (await admin.post(f"{at(created)}/test")).data["succeeded"]
+    assert receiver.received[0].headers["X-MOLTIN-SECRET-KEY"] == "top-s3cret-9876"
+
+
+async def test_the_mask_of_another_secret_is_refused_where_it_stands(api: Api, admin: Client) -> None:
+    created = await admin.create(integration_type="aws_sqs", configuration=SQS)
+    foreign = {"aws_secret_access_key": "*" * 36 + "1234", "aws_access_key_id": "*" * 16 + "XXXX"}
+    answer = await admin.put(at(created), {"data": {"configuration": foreign}})
+    assert answer.status == 422
+    assert set(answer.pointers) == {f"/data/configuration/{name}" for name in foreign}
+    assert (await kept(api, created["id"])).configuration == SQS
+
+
+async def test_a_mask_that_is_given_on_creation_is_taken_with_a_warning(admin: Client) -> None:
+    copied = SQS | {"aws_secret_access_key": masked(SQS["aws_secret_access_key"])}
+    created = await admin.create(integration_type="aws_sqs", configuration=copied)
+    (warning,) = created["meta"]["warnings"]
+    assert "configuration.aws_secret_access_key" in warning
+    assert "warnings" not in (await admin.get(at(created))).data["meta"]
+    assert "warnings" not in (await admin.create(integration_type="aws_sqs", configuration=SQS))["meta"]
+
+
+async def test_without_a_key_no_secret_is_taken_and_the_rest_works(serve: Serve) -> None:
+    api = await serve(secrets_keys=())
+    admin = await api.someone()
+    refused = await admin.post(ALL, {"data": webhook(configuration={"url": "https://a.example", "secret_key": "s3"})})
+    assert refused.status == 503
+    assert "EDW_SECRETS_KEYS" in refused.errors[0]["detail"]
+    assert b"s3" not in refused.raw.replace(b"EDW_SECRETS", b"")
+    assert (await admin.get(ALL)).data == []
+    assert (await admin.create())["name"] == "ERP"
+
+
+async def test_secrets_that_no_key_opens_are_stars_and_what_does_not_need_them_can_be_changed(
+    serve: Serve, admin: Client
+) -> None:
+    created = await admin.create(configuration={"url": "https://a.example", "secret_key": "top-s3cret-9876"})
+    keyless = await serve(secrets_keys=())
+    other = keyless.client(admin.token)
+    assert (await other.get(at(created))).data["configuration"]["secret_key"] == "*" * 8
+    assert (await other.put(at(created), {"data": {"enabled": False}})).status == 200
+    assert (await other.put(at(created), {"data": {"configuration": {"url": "https://b.example"}}})).status == 503
+    after = (await admin.get(at(created))).data
+    assert (after["enabled"], after["configuration"]["secret_key"]) == (False, "top-s3cret-9876")
+
+
+# ETag, If-Match, If-None-Match
+
+
+async def test_every_change_has_another_etag_and_every_answer_names_it(admin: Client) -> None:
+    made = await admin.post(ALL, {"data": webhook()})
+    path = at(made.data)
+    assert (await admin.get(path)).etag == made.etag
+    changed = await admin.put(path, {"data": {"name": "new"}})
+    assert changed.etag != made.etag
+    assert (await admin.get(path)).etag == changed.etag
+
+
+@pytest.mark.parametrize("written", ["{etag}", "W/{etag}", '"x", {etag}', "*"])
+async def test_if_match_of_the_present_etag_lets_a_change_through(admin: Client, written: str) -> None:
+    made = await admin.post(ALL, {"data": webhook()})
+    condition = {"If-Match": written.format(etag=made.etag)}
+    assert (await admin.put(at(made.data), {"data": {"name": "new"}}, condition)).status == 200
+
+
+@pytest.mark.parametrize("written", ['"0"', "W/{etag}0", "{bare}", '""', "x"])
+async def test_if_match_of_anything_else_refuses_it_and_says_what_the_etag_is(admin: Client, written: str) -> None:
+    made = await admin.post(ALL, {"data": webhook()})
+    condition = {"If-Match": written.format(etag=made.etag, bare=made.etag.strip('"'))}
+    for answer in (
+        await admin.put(at(made.data), {"data": {"name": "new"}}, condition),
+        await admin.delete(at(made.data), condition),
+    ):
+        assert answer.status == 412
+        assert made.etag in answer.errors[0]["detail"]
+    assert (await admin.get(at(made.data))).data["name"] == "ERP"
+
+
+async def test_a_delete_with_the_etag_of_before_somebody_elses_change_deletes_nothing(admin: Client) -> None:
+    made = await admin.post(ALL, {"data": webhook()})
+    changed = await admin.put(at(made.data), {"data": {"name": "new"}})
+    assert (await admin.delete(at(made.data), {"If-Match": made.etag})).status == 412
+    assert (await admin.delete(at(made.data), {"If-Match": changed.etag})).status == 204
+
+
+async def test_what_has_not_changed_is_not_sent_again(admin: Client) -> None:
+    made = await admin.post(ALL, {"data": webhook()})
+    for condition in (made.etag, f"W/{made.etag}", f'"x",{made.etag}', "*"):
+        answer = await admin.get(at(made.data), {"If-None-Match": condition})
+        assert (answer.status, answer.raw, answer.etag) == (304, b"", made.etag)
+    await admin.put(at(made.data), {"data": {"name": "new"}})
+    assert (await admin.get(at(made.data), {"If-None-Match": made.etag})).data["name"] == "new"
+
+
+def _stomp_changes(n: int) -> list[dict[str, Any]]:
+    """Changes of eight different attributes, each with a value that nobody else writes."""
+    return [
+        {"name": f"name {n}"},
+        {"description": f"description {n}"},
+        {"enabled": False},
+        {"observes": ["order.created", "order.updated"]},
+        {"configuration": {"username": f"user {n}"}},
+        {"configuration": {"password": f"password {n}"}},
+        {"configuration": {"destination": f"/queue/{n}"}},
+        {"configuration": {"addresses": [f"stomp://b{n}.example:1"]}},
+    ]
+
+
+def _holds(change: dict[str, Any], found: Integration) -> bool:
+    if "configuration" in change:
+        return bool(change["configuration"].items() <= dict(found.configuration).items())
+    (name, value) = next(iter(change.items()))
+    stored = getattr(found, name)
+    return bool(value == (list(stored) if isinstance(stored, tuple) else stored))
+
+
+async def test_fifty_puts_at_once_of_different_attributes_lose_none(api: Api, admin: Client) -> None:
+    created = [await admin.create(integration_type="stomp", configuration=STOMP) for _ in range(7)]
+    puts = [(each, change) for n, each in enumerate(created) for change in _stomp_changes(n)][:50]
+
+    answers = await asyncio.gather(*(admin.put(at(each), {"data": change}) for each, change in puts))
+
+    assert [answer.status for answer in answers] == [200] * 50
+    lost = [change for each, change in puts if not _holds(change, await kept(api, each["id"]))]
+    assert lost == []
+
+
+async def test_fifty_puts_at_once_of_one_integration_are_all_carried_out(api: Api, admin: Client, serve: Serve) -> None:
+    """Through two processes, so that no lock of one of them can be what helps."""
+    other = (await serve()).client(admin.token)
+    made = await admin.post(ALL, {"data": webhook(integration_type="stomp", configuration=STOMP)})
+    changes = [change for n in range(7) for change in _stomp_changes(n)][:50]
+    answers = await asyncio.gather(
+        *((admin if n % 2 else other).put(at(made.data), {"data": change}) for n, change in enumerate(changes))
+    )
+    assert [answer.status for answer in answers] == [200] * 50
+    found = await kept(api, made.data["id"])
+    assert found.revision == 51
+    # Each attribute has a value that one of its own writers gave it, and not that of before.
+    for position in range(8):
+        assert any(_holds(_stomp_changes(n)[position], found) for n in range(7)), position
+    await balanced(api.ledger)
+
+
+async def test_of_many_at_once_with_the_same_etag_exactly_one_wins(api: Api, admin: Client) -> None:
+    made = await admin.post(ALL, {"data": webhook()})
+    condition = {"If-Match": made.etag}
+    answers = await asyncio.gather(
+        *(admin.put(at(made.data), {"data": {"name": f"name {n}"}}, condition) for n in range(20))
+    )
+    assert sorted(answer.status for answer in answers) == [200] + [412] * 19
+    (won,) = [answer.data["name"] for answer in answers if answer.status == 200]
+    assert (await admin.get(at(made.data))).data["name"] == won
+    assert (await kept(api, made.data["id"])).revision == 2
+
+
+async def test_of_many_deletes_at_once_one_deletes(admin: Client) -> None:
+    made = await admin.post(ALL, {"data": webhook()})
+    answers = await asyncio.gather(*(admin.delete(at(made.data)) for _ in range(10)))
+    assert sorted(answer.status for answer in answers) == [204] + [404] * 9
+
+
+async def test_a_put_during_a_delete_resurrects_nothing(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await admin.post(ALL, {"data": webhook()})
+    put = Registry.put
+
+    async def late(self: Registry, integration: Integration, *rest: Any) -> int:
+        assert (await admin.delete(at(made.data))).status == 204
+        return await put(self, integration, *rest)
+
+    monkeypatch.setattr(Registry, "put", late)
+    plain = await admin.put(at(made.data), {"data": {"name": "new"}})
+    monkeypatch.undo()
+    assert plain.status == 409
+    assert (await admin.get(at(made.data))).status == 404
+
+
+# Deleting
+
+
+async def test_what_was_deleted_is_there_no_more(admin: Client) -> None:
+    created = await admin.create()
+    gone = await admin.delete(at(created))
+    assert (gone.status, gone.raw) == (204, b"")
+    for answer in (
+        await admin.delete(at(created)),
+        await admin.get(at(created)),
+        await admin.put(at(created), {"data": {"name": "n"}}),
+        await admin.get(f"{at(created)}/logs"),
+        await admin.get(f"{at(created)}/jobs"),
+        await admin.post(f"{at(created)}/test"),
+        await admin.post(f"{at(created)}/redeliver"),
+    ):
+        assert answer.status == 404
+    assert (await admin.get(ALL)).data == []
+
+
+# Bodies
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "application/vnd.api+json",
+        "application/json; charset=utf-8",
+        "Application/JSON;charset=UTF-8",
+    ],
+)
+async def test_both_names_of_json_are_taken(admin: Client, content_type: str) -> None:
+    body = json.dumps({"data": webhook(name="Zoë's ERP")}, ensure_ascii=False).encode()
+    made = await admin.post(ALL, body, {"Content-Type": content_type})
+    assert made.status == 201, made.raw
+    assert made.data["name"] == "Zoë's ERP"
+    assert made.headers["Content-Type"] == "application/json"
+    assert (await admin.put(at(made.data), b'{"data":{}}', {"Content-Type": content_type})).status == 200
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=latin-1",
+        "nonsense",
+    ],
+)
+async def test_a_body_of_another_type_is_refused_with_what_is_expected(admin: Client, content_type: str) -> None:
+    created = await admin.create()
+    body = json.dumps({"data": webhook()}).encode()
+    for answer in (
+        await admin.post(ALL, body, {"Content-Type": content_type}),
+        await admin.put(at(created), body, {"Content-Type": content_type}),
+    ):
+        assert answer.status == 415
+        assert "application/json or application/vnd.api+json" in answer.errors[0]["detail"]
+        assert content_type in answer.errors[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"data=x",
+        b'{"data":{}} {}',
+        b'{"data":NaN}',
+        b'{"data":{"name":"\\ud83d"}}',
+        b'{"data":{"name":"\xff"}}',
+        b"[" * 100_000,
+    ],
+)
+async def test_what_is_not_json_is_refused_with_why(admin: Client, body: bytes) -> None:
+    created = await admin.create()
+    for answer in (await admin.post(ALL, body), await admin.put(at(created), body)):
+        assert answer.status == 400, answer.raw
+        assert len(answer.errors) == 1
+        assert "the body is not" in answer.errors[0]["detail"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_body_that_is_too_large_is_refused_with_the_limit_and_the_next_one_is_read(
+    serve: Serve, method: str
+) -> None:
+    api = await serve(api_body_limit=2048)
+    admin = await api.someone()
+    created = await admin.create()
+    path = ALL if method == "POST" else at(created)
+
+    async def sized(size: int) -> Answer:
+        body = json.dumps({"data": webhook(description="")}).encode()
+        return await admin.ask(method, path, body.replace(b'"description": ""', b'"description": "%s"' % (b"x" * size)))
+
+    whole = len(json.dumps({"data": webhook(description="")}))
+    assert (await sized(2048 - whole)).status in (200, 201)
+    for size in (2049 - whole, 1_000_000):
+        answer = await sized(size)
+        assert answer.status == 413
+        assert "2,048 bytes" in answer.errors[0]["detail"]
+    assert (await admin.get(ALL)).status == 200
+
+
+@pytest.mark.parametrize("body", [[], "x", 5, None, {}, {"name": "ERP"}, {"data": None}, {"data": []}, {"data": [{}]}])
+async def test_a_body_without_data_is_told_where_it_belongs(admin: Client, body: Any) -> None:
+    created = await admin.create()
+    raw = json.dumps(body).encode()
+    for answer in (await admin.post(ALL, raw), await admin.put(at(created), raw)):
+        assert answer.status == 422
+        assert answer.pointers == ["/data"]
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer", "words"),
+    [
+        ({"name": ""}, "/data/name", "must not be empty"),
+        ({"name": 5}, "/data/name", "must be a string"),
+        ({"name": "x" * 256}, "/data/name", "255"),
+        ({"description": 5}, "/data/description", "must be a string"),
+        ({"enabled": "yes"}, "/data/enabled", "true or false"),
+        ({"type": "flow"}, "/data/type", "integration"),
+        ({"integration_type": "pigeon"}, "/data/integration_type", "webhook"),
+        ({"integration_type": 5}, "/data/integration_type", "must be a string"),
+        ({"observes": []}, "/data/observes", "at least one"),
+        ({"observes": "order.paid"}, "/data/observes", "list"),
+        ({"observes": ["order.paid", "order.payed"]}, "/data/observes/1", "order.paid"),
+        ({"observes": [5]}, "/data/observes/0", "must be a string"),
+        ({"configuration": []}, "/data/configuration", "must be an object"),
+        ({"configuration": {"url": "ftp://a.example"}}, "/data/configuration/url", "https"),
+        ({"configuration": {"url": "https://a.example", "sekret": 1}}, "/data/configuration/sekret", "secret_key"),
+        ({"configuration": {"url": "https://a.example", "a/b~c.d": 1}}, "/data/configuration/a~1b~0c.d", "not a known"),
+        ({"enabld": True}, "/data/enabld", "enabled"),
+    ],
+)
+async def test_what_is_wrong_is_named_by_its_json_pointer(
+    admin: Client, change: dict[str, Any], pointer: str, words: str
+) -> None:
+    created = await admin.create()
+    for answer in (await admin.post(ALL, {"data": webhook(**change)}), await admin.put(at(created), {"data": change})):
+        assert answer.status == 422, answer.raw
+        assert answer.pointers == [pointer]
+        assert words in answer.errors[0]["detail"]
+    assert (await admin.get(at(created))).data == created
+    assert len((await admin.get(ALL)).data) == 1
+
+
+async def test_every_problem_has_an_error_of_its_own(admin: Client) -> None:
+    answer = await admin.post(
+        ALL,
+        {
+            "data": {
+                "type": "flow",
+                "enabled": 1,
+                "observes": ["order.payed", "order.paid", "nonsense"],
+                "configuration": {"secret_key": "line\nbreak", "extra": 1},
+            }
+        },
+    )
+    assert answer.status == 422
+    assert sorted(answer.pointers) == [
+        "/data/configuration/extra",
+        "/data/configuration/secret_key",
+        "/data/configuration/url",
+        "/data/enabled",
+        "/data/name",
+        "/data/observes/0",
+        "/data/observes/2",
+        "/data/type",
+    ]
+    assert {error["status"] for error in answer.errors} == {422}
+    for error in answer.errors:
+        assert error["detail"].startswith(error["source"]["pointer"])
+    assert b"break" not in answer.raw.replace(b"line breaks", b"")
+
+
+async def test_an_unknown_key_is_refused_with_the_nearest_known_ones_and_with_its_level(
+    api: Api, admin: Client
+) -> None:
+    (unknown,) = (await admin.post(ALL, {"data": webhook(observes=["order.payd"])})).errors
+    assert "order.payd" in unknown["detail"]
+    assert "order.paid" in unknown["detail"]
+    organisation = await api.someone(scope=Scope(SCOPE.org_id))
+    elsewhere = await organisation.post(ALL, {"data": webhook(observes=["order.paid"])})
+    assert elsewhere.status == 422
+    assert elsewhere.pointers == ["/data/observes/0"]
+    assert "order.paid" in elsewhere.errors[0]["detail"]
+
+
+# Paths, methods, failures
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v2", "/v2/", "/v2/integrations/", "/v2/flows", "/v1/integrations", "/v2/integrations/x/y/z", "/%00", "//"],
+)
+async def test_an_unknown_path_is_answered_in_the_apis_shape(admin: Client, path: str) -> None:
+    for answer in (await admin.get(path), await admin.post(path, {})):
+        assert answer.status == 404
+        assert answer.errors[0]["status"] == 404
+        assert answer.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "allowed"),
+    [
+        ("", "PATCH", {"GET", "HEAD", "POST"}),
+        ("", "OPTIONS", {"GET", "HEAD", "POST"}),
+        ("/{id}", "POST", {"GET", "HEAD", "PUT", "DELETE"}),
+        ("/logs", "POST", {"GET", "HEAD"}),
+        ("/{id}/test", "GET", {"POST"}),
+        ("/{id}/redeliver", "HEAD", {"POST"}),
+        ("/{id}/jobs", "DELETE", {"GET", "HEAD"}),
+    ],
+)
+async def test_an_unknown_method_is_told_which_there_are(
+    admin: Client, path: str, method: str, allowed: set[str]
+) -> None:
+    created = await admin.create()
+    answer = await admin.ask(method, ALL + path.format(id=created["id"]))
+    assert answer.status == 405
+    assert allowed <= set(answer.headers["Allow"].split(", "))
+    if method != "HEAD":
+        assert answer.errors[0]["title"] == "Method Not Allowed"
+        assert method in answer.errors[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    "identity", ["1", "not-a-uuid", "..%2f..", "%2A", "x" * 2000, str(uuid4()), "%EF%BF%BD", "logs%00"]
+)
+async def test_an_id_that_is_none_is_not_found(admin: Client, identity: str) -> None:
+    for answer in (
+        await admin.get(f"{ALL}/{identity}"),
+        await admin.put(f"{ALL}/{identity}", {"data": {}}),
+        await admin.delete(f"{ALL}/{identity}"),
+        await admin.get(f"{ALL}/{identity}/logs"),
+        await admin.get(f"{ALL}/{identity}/jobs"),
+        await admin.get(f"{ALL}/{identity}/jobs/{identity}"),
+        await admin.get(f"{ALL}/{identity}/jobs/{identity}/logs"),
+        await admin.post(f"{ALL}/{identity}/jobs/{identity}/redeliver"),
+    ):
+        assert answer.status == 404, answer.raw
+
+
+async def test_head_answers_as_get_does_without_a_body(admin: Client) -> None:
+    created = await admin.create()
+    for path in (ALL, at(created), f"{ALL}/logs"):
+        got, head = await admin.get(path), await admin.ask("HEAD", path)
+        assert (head.status, head.raw) == (200, b"")
+        for name in ("Content-Type", "Content-Length", "ETag"):
+            assert head.headers.get(name) == got.headers.get(name)
+    assert (await admin.ask("HEAD", f"{ALL}/{uuid4()}")).status == 404
+
+
+async def test_an_internal_failure_is_answered_in_shape_without_a_traceback_and_logged_with_its_incident(
+    admin: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    created = await admin.create()
+
+    async def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the secret of this failure")
+
+    monkeypatch.setattr(Registry, "page", broken)
+    monkeypatch.setattr(Jobs, "of_integration", broken)
+    for path in (ALL, f"{at(created)}/jobs"):
+        answer = await admin.get(path)
+        assert answer.status == 500
+        assert answer.headers["Content-Type"] == "application/json"
+        (error,) = answer.errors
+        assert (error["status"], error["title"]) == (500, "Internal Server Error")
+        for leak in (b"Traceback", b"RuntimeError", b"the secret of this failure", b".py"):
+            assert leak not in answer.raw
+        incident = error["detail"].rsplit(" ", 1)[1]
+        said = capsys.readouterr().out
+        assert incident in said
+        assert "the secret of this failure" in said
+    monkeypatch.undo()
+    assert (await admin.get(ALL)).status == 200
+
+
+# The changes are events
+
+
+@pytest.fixture
+def told(receiver: Receiver) -> Callable[[str], list[dict[str, Any]]]:
+    """What the receiver was told of an integration."""
+
+    def of(integration_id: str) -> list[dict[str, Any]]:
+        bodies = [each.body for each in receiver.received]
+        # Of what was deleted, the payload is the resource's type and id, and nothing around them.
+        return [each for each in bodies if each["payload"].get("data", each["payload"])["id"] == integration_id]
+
+    return of
+
+
+async def test_changes_are_told_to_whoever_observes_them_and_no_secret_is(
+    admin: Client,
+    receiver: Receiver,
+    start_worker: StartWorker,
+    told: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    await start_worker().ready()
+    observer = await admin.create(
+        name="audit",
+        observes=["integration.created", "integration.updated", "integration.deleted"],
+        configuration={"url": receiver.url, "secret_key": "of the observer"},
+    )
+    watched = {
+        "webhook": {"url": "https://a.example", "secret_key": "top-s3cret-9876"},
+        "aws_sqs": SQS,
+        "stomp": STOMP,
+    }
+    moved = {
+        "webhook": {"url": "https://b.example"},
+        "aws_sqs": {"region": "eu-central-1"},
+        "stomp": {"destination": "/queue/new"},
+    }
+    ids = {}
+    for kind, configuration in watched.items():
+        created = await admin.create(integration_type=kind, configuration=configuration)
+        ids[kind] = created["id"]
+        changes = [{"name": "new"}, {"configuration": moved[kind]}]
+        assert [(await admin.put(at(created), {"data": change})).status for change in changes] == [200, 200]
+        assert (await admin.delete(at(created))).status == 204
+
+    await eventually(lambda: [len(told(each)) for each in ids.values()] == [4, 4, 4], "all are told")
+
+    for kind, integration_id in ids.items():
+        bodies = told(integration_id)
+        by_kind: dict[str, list[Any]] = {}
+        for body in bodies:
+            by_kind.setdefault(body["triggered_by"].removeprefix("integration."), []).append(body["payload"])
+            assert body["integration"]["id"] == observer["id"]
+            assert (body["store_id"], body["org_id"]) == (SCOPE.store_id, SCOPE.org_id)
+        assert {what: len(payloads) for what, payloads in by_kind.items()} == {"created": 1, "updated": 2, "deleted": 1}
+        assert by_kind["created"][0]["data"]["name"] == "ERP"
+        assert {payload["data"]["name"] for payload in by_kind["updated"]} == {"new"}
+        last = [payload["data"]["configuration"] for payload in by_kind["updated"]]
+        assert any(moved[kind].items() <= each.items() for each in last)
+        # As the domain says of whatever was deleted.
+        assert by_kind["deleted"] == [{"type": "integration", "id": integration_id}]
+    # It observes its own creation too, since it was there before that was matched.
+    assert [body["triggered_by"] for body in told(observer["id"])] == ["integration.created"]
+    sent = b"".join(each.raw for each in receiver.received)
+    for secret in ("top-s3cret-9876", *(SQS[name] for name in ("aws_access_key_id", "aws_secret_access_key"))):
+        assert secret.encode() not in sent
+        assert masked(secret).encode() in sent
+    for secret in ("correct horse battery", "of the observer"):
+        assert secret.encode() not in sent
+
+
+async def test_what_changed_nothing_is_told_to_nobody(api: Api, admin: Client) -> None:
+    created = await admin.create()
+    accepted = (await api.ledger.status.read()).counter("accepted")
+    assert accepted == 1
+    for answer in (
+        await admin.put(at(created), {"data": {"name": ""}}),
+        await admin.put(at(created), {"data": {"name": "n"}}, {"If-Match": '"7"'}),
+        await admin.delete(at(created), {"If-Match": '"7"'}),
+        await admin.post(ALL, {"data": {}}),
+        await admin.get(at(created)),
+    ):
+        assert answer.status in (200, 412, 422)
+    assert (await api.ledger.status.read()).counter("accepted") == accepted
+    await balanced(api.ledger)
+
+
+async def test_a_change_and_its_event_are_one(api: Api, admin: Client) -> None:
+    created = await admin.create()
+    await admin.put(at(created), {"data": {"name": "new"}})
+    await admin.delete(at(created))
+    store = api.ledger.store
+    refs = await store.newest("inbox", 0, 10)
+    loaded = await api.ledger.intake.load(refs)
+    assert sorted(each.event.type for each in loaded.events) == [
+        "integration.created",
+        "integration.deleted",
+        "integration.updated",
+    ]
+    assert {each.event.scope for each in loaded.events} == {SCOPE}
+
+
+async def test_a_store_that_takes_no_more_refuses_the_change_with_its_event(
+    api: Api, admin: Client, reader: Client
+) -> None:
+    created = await admin.create()
+    assert (await reader.get(at(created))).status == 200
+    await api.ledger.store.client.config_set("maxmemory", "1")
+    try:
+        answer = await admin.put(at(created), {"data": {"name": "new"}})
+        read = await reader.get(at(created))
+    finally:
+        await api.ledger.store.client.config_set("maxmemory", "0")
+    assert answer.status == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert read.data["name"] == "ERP"
