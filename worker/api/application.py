@@ -1,4 +1,8 @@
-"""The API as an aiohttp application: each request ends in a Reply or an ErrorResponse, and in one log line."""
+"""The API as an aiohttp application: each request ends in a Reply or an ErrorResponse, and in one log line.
+
+What is no HTTP never gets here: aiohttp's parser answers it by itself, with 400, a few words of plain text and the end
+of the connection. It has no hook for that.
+"""
 
 from collections.abc import Awaitable, Callable
 from time import perf_counter
@@ -6,7 +10,7 @@ from uuid import uuid4
 
 import msgspec
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from worker.api.calls import JSON, Call, Reply
 from worker.api.catalogue import OPERATIONS
@@ -38,9 +42,9 @@ def application(rooms: Rooms) -> web.Application:
     app = web.Application(middlewares=[_in_shape], client_max_size=rooms.settings.api_body_limit)
     for operation in OPERATIONS:
         handler = _endpoint(operation, rooms)
-        app.router.add_route(operation.method, operation.path, handler)
+        app.router.add_route(operation.method, operation.path, handler, expect_handler=_expect)
         if operation.method == hdrs.METH_GET:
-            app.router.add_route(hdrs.METH_HEAD, operation.path, handler)
+            app.router.add_route(hdrs.METH_HEAD, operation.path, handler, expect_handler=_expect)
     return app
 
 
@@ -49,6 +53,7 @@ def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
         began = perf_counter()
         caller: Token | None = None
         try:
+            _check_host(request)
             if operation.roles is not None:
                 caller = await rooms.access.caller(request, basic=operation.basic)
                 _check_role(operation, caller)
@@ -59,6 +64,22 @@ def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
         return response
 
     return handle
+
+
+def _check_host(request: web.Request) -> None:
+    """Raises ApiError (400) where Host is no address (RFC 9112, section 3.2): the links of an answer need it."""
+    try:
+        request.url.origin()
+    except ValueError:
+        raise api_error(400, "expected a Host header with a name or an address, and maybe a port") from None
+
+
+async def _expect(request: web.Request) -> None:
+    """Asks for the body of a caller that waits to be asked. Other expectations may be ignored (RFC 9110, 10.1.1)."""
+    if request.headers[hdrs.EXPECT].lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # The answer itself has not begun.
+        request.writer.output_size = 0
 
 
 def _check_role(operation: Operation, caller: Token) -> None:

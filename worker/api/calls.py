@@ -88,7 +88,7 @@ class Call:
             raise not_found(f"{what} with this id")
 
     async def raw(self, types: tuple[str, ...] = JSON_TYPES, *, optional: bool = False) -> bytes:
-        """The body, whose type must be one of these. Raises ApiError (413, 415)."""
+        """The body, whose type must be one of these. Raises ApiError (400, 413, 415)."""
         request = self.request
         given = request.headers.get(hdrs.CONTENT_TYPE)
         if given is not None and (request.content_type not in types or (request.charset or "utf-8").lower() != "utf-8"):
@@ -101,6 +101,13 @@ class Call:
         except web.HTTPRequestEntityTooLarge:
             limit = self.rooms.settings.api_body_limit
             raise api_error(413, f"the body is larger than {limit:,} bytes, the most that is taken") from None
+        except web.RequestPayloadError:
+            encoding = request.headers.get(hdrs.CONTENT_ENCODING, "")
+            how = f"Content-Encoding {_quoted(encoding)}" if encoding else "its framing"
+            raise api_error(400, f"the body cannot be read: it does not follow {how}") from None
+        except ConnectionError:
+            # Nobody is there to read this, but for the log.
+            raise api_error(400, "the caller went away before the body had come") from None
 
     async def document(self, *, optional: bool = False) -> Any:
         """The body, decoded; {} where it is optional and not there. Raises ApiError (400, 413, 415)."""

@@ -1,22 +1,37 @@
 """`/openapi.json`, made of the operations and of the types that are answered; and of the deliverers' configurations."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from config.observable_events import Catalogue
 from deliverers.registry import DelivererRegistry
-from worker.api.documents import IntegrationAttributes, NewIntegration, OAuthErrorDocument
+from worker.api.documents import (
+    CloudEvent,
+    EventAttributes,
+    IntegrationAttributes,
+    NewIntegration,
+    OAuthErrorDocument,
+    TrialAttributes,
+)
 from worker.api.errors import ErrorDocument
 from worker.api.operations import Operation
 
 _REF = "#/components/schemas/{name}"
 _IN_PATH = re.compile(r"{(\w+)}")
-#: What may be answered to anything that needs a token: 401, 403; and by any process: 429, 500, 503.
+#: What may be answered to anything that needs a token, and to anything at all: a bad Host, a bug, no ledger.
 _WITH_TOKEN = (401, 403, 429)
-_ALWAYS = (500, 503)
+_ALWAYS = (400, 500, 503)
+#: Headers that come with a refusal.
+_HEADERS = {
+    401: {"WWW-Authenticate": "How to come again."},
+    429: {"Retry-After": "Seconds."},
+    503: {"Retry-After": "Seconds."},
+}
+#: Other ways than a bearer token.
+_BASIC = "password"
 _REFUSED = {
     400: "The request is not one.",
     401: "There is no token, or a bad one.",
@@ -53,6 +68,8 @@ def openapi_document(
     components.update(_configurations(types))
     for kind in (IntegrationAttributes, NewIntegration):
         _describe_attributes(components[kind.__name__], types, catalogue)
+    for event in (EventAttributes, CloudEvent, TrialAttributes):
+        components[event.__name__]["properties"]["type"] = {"type": "string", "enum": list(catalogue.keys)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -64,7 +81,13 @@ def openapi_document(
         "servers": [{"url": server}],
         "security": [{"token": []}],
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                _BASIC: {"type": "http", "scheme": "basic", "description": "Any user; the token is the password."},
+            },
+        },
     }
 
 
@@ -92,6 +115,8 @@ def _operation(operation: Operation, schema_of: SchemaOf) -> Document:
         described["requestBody"] = {"required": operation.body.required, "content": content}
     if operation.roles is None:
         described["security"] = []
+    elif operation.basic:
+        described["security"] = [{"token": []}, {_BASIC: []}]
     return described
 
 
@@ -126,10 +151,12 @@ def _answer(answer: Any, schema_of: SchemaOf) -> Document:
     elif answer.content_type != "application/json":
         described["content"] = {answer.content_type: {"schema": {"type": "string"}}}
     if answer.headers:
-        described["headers"] = {
-            name: {"description": text, "schema": {"type": "string"}} for name, text in answer.headers.items()
-        }
+        described["headers"] = _headers(answer.headers)
     return described
+
+
+def _headers(headers: Mapping[str, str]) -> Document:
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()}
 
 
 def _refusals(operation: Operation) -> Sequence[int]:
@@ -142,7 +169,13 @@ def _refusal(operation: Operation, status: int) -> Document:
     reference = {"$ref": _REF.format(name=kind.__name__)}
     if kind is OAuthErrorDocument:
         reference = {"anyOf": [reference, {"$ref": _REF.format(name=ErrorDocument.__name__)}]}  # type: ignore[dict-item]
-    return {"description": _REFUSED[status], "content": {"application/json": {"schema": reference}}}
+    described: Document = {
+        "description": _REFUSED[status],
+        "content": {"application/json": {"schema": reference}},
+    }
+    if status in _HEADERS:
+        described["headers"] = _headers(_HEADERS[status])
+    return described
 
 
 def _configurations(types: DelivererRegistry) -> Document:

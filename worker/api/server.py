@@ -1,12 +1,15 @@
 """The process of the API: opens the rooms, listens, and on SIGTERM finishes what is under way."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from celery import Celery
 
 from config.celery import celery_options
@@ -49,6 +52,7 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
         runner = web.AppRunner(
             application(rooms),
             access_log=None,
+            logger=_ServerLog(logging.getLogger("edw.api"), {}),
             handle_signals=False,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             shutdown_timeout=settings.drain_seconds,
@@ -121,6 +125,16 @@ def _ping(app: Celery) -> None:
     """Connects to the broker and leaves again; raises what its client raises."""
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=app.conf.broker_connection_timeout)
+
+
+class _ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs by itself. Anybody can send what is no HTTP: that is worth a line, and no traceback."""
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
+        if isinstance(exc_info, HttpProcessingError):
+            _log.info("no http", remote=args[0] if args else None, why=" ".join(exc_info.message.split()))
+        else:
+            super().exception(msg, *args, exc_info=exc_info, **more)
 
 
 def _shown(address: Sequence[object]) -> str:

@@ -1,0 +1,191 @@
+"""What HTTP itself allows and forbids: requests are bytes on a socket, as no client's library would send them."""
+
+import asyncio
+import gzip
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiohttp.http_exceptions import BadHttpMessage
+from yarl import URL
+
+from tests.integration.api.conftest import Api
+from tests.integration.process.conftest import PATIENCE
+from worker.api.server import _ServerLog
+
+EVENT = b'{"data":{"id":"e-1","type":"order.paid","data":{"id":"o-1"}}}'
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def error(self) -> dict[str, Any]:
+        (found,) = json.loads(self.body)["errors"]
+        assert self.headers["content-type"] == "application/json"
+        assert found["status"] == self.status
+        return dict(found)
+
+
+class Line:
+    """A connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str) -> None:
+        self._reader = reader
+        self.writer = writer
+        self._token = token
+
+    def send(self, raw: bytes) -> None:
+        self.writer.write(raw.replace(b"\n", b"\r\n").replace(b"TOKEN", self._token.encode()))
+
+    def post(self, headers: bytes, body: bytes = b"", host: bytes = b"api.example") -> None:
+        self.send(b"POST /v2/events HTTP/1.1\nHost: %s\nAuthorization: Bearer TOKEN\n%s\n" % (host, headers))
+        self.writer.write(body)
+
+    async def answer(self) -> Answer:
+        async with asyncio.timeout(PATIENCE):
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            first, *rest = head.decode().split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
+            body = await self._reader.readexactly(int(headers.get("content-length", "0")))
+        return Answer(int(first.split()[1]), headers, body)
+
+    async def end(self) -> bytes:
+        async with asyncio.timeout(PATIENCE):
+            return await self._reader.read()
+
+
+@pytest.fixture
+async def line(api: Api) -> AsyncIterator[Line]:
+    url = URL(api.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    yield Line(reader, writer, await api.token())
+    writer.close()
+    await writer.wait_closed()
+
+
+async def accepted(api: Api) -> int:
+    return (await api.ledger.status.read()).counter("accepted")
+
+
+def sized(body: bytes, headers: bytes = b"Content-Type: application/json\n") -> bytes:
+    return headers + b"Content-Length: %d\n" % len(body)
+
+
+@pytest.mark.parametrize("host", [b"", b"a:b", b"a:99999999"])
+async def test_a_host_that_is_none_is_refused_before_anything_is_done(api: Api, line: Line, host: bytes) -> None:
+    line.post(sized(EVENT), EVENT, host)
+
+    answer = await line.answer()
+
+    assert (answer.status, "Host" in answer.error["detail"]) == (400, True)
+    assert await accepted(api) == 0
+
+
+async def test_links_lead_where_the_caller_came_to(api: Api, line: Line) -> None:
+    line.post(sized(EVENT), EVENT, b"api.example:8443")
+
+    document = json.loads((await line.answer()).body)
+
+    assert document["data"]["links"]["self"] == "http://api.example:8443/v2/events/e-1"
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"deflate"])
+async def test_a_body_that_is_not_encoded_as_it_says_is_the_callers_mistake(line: Line, encoding: bytes) -> None:
+    line.post(sized(EVENT, b"Content-Type: application/json\nContent-Encoding: %s\n" % encoding), EVENT)
+
+    answer = await line.answer()
+
+    assert (answer.status, encoding.decode() in answer.error["detail"]) == (400, True)
+
+
+async def test_a_compressed_body_that_is_cut_short_is_too(line: Line) -> None:
+    body = gzip.compress(EVENT)[:-12]
+    line.post(sized(body, b"Content-Type: application/json\nContent-Encoding: gzip\n"), body)
+
+    assert (await line.answer()).error["status"] == 400
+
+
+async def test_a_caller_that_goes_away_in_the_middle_is_no_internal_error(
+    api: Api, line: Line, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line.post(b"Content-Type: application/json\nContent-Length: 500\n", EVENT)
+    line.writer.write_eof()
+
+    await line.end()
+
+    assert await accepted(api) == 0
+    assert (await api.client().get("/healthz")).status == 200
+    assert "internal error" not in "".join(capfd.readouterr())
+
+
+async def test_a_caller_that_waits_to_be_asked_for_the_body_is_asked(api: Api, line: Line) -> None:
+    line.post(sized(EVENT) + b"Expect: 100-continue\n")
+    assert (await line.answer()).status == 100
+
+    line.writer.write(EVENT)
+
+    assert (await line.answer()).status == 202
+    assert await accepted(api) == 1
+
+
+async def test_another_expectation_changes_nothing(line: Line) -> None:
+    line.post(sized(EVENT) + b"Expect: the-unexpected\n", EVENT)
+
+    assert (await line.answer()).status == 202
+
+
+async def test_a_chunked_body_is_taken_and_a_connection_is_used_again(line: Line) -> None:
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(EVENT), EVENT)
+    for duplicate in (False, True):
+        line.post(b"Content-Type: application/json\nTransfer-Encoding: chunked\n", chunk)
+
+        assert json.loads((await line.answer()).body)["data"]["duplicate"] is duplicate
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x16\x03\x01\x02\n\n",
+        b"GET\n\n",
+        b"GET / HTTP/9.9\nHost: x\n\n",
+        b"GET /healthz HTTP/1.1\n\n",
+        b"GET /%s HTTP/1.1\nHost: x\n\n" % (b"a" * 20_000),
+        b"GET /healthz HTTP/1.1\nHost: x\nX: %s\n\n" % (b"a" * 20_000),
+        b"POST /v2/events HTTP/1.1\nHost: x\nContent-Length: -1\n\n",
+        b"POST /v2/events HTTP/1.1\nHost: x\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n",
+        b"GET /healthz HTTP/1.1\nHost: x\nAuthorization: Bearer \x00\n\n",
+    ],
+)
+async def test_what_is_no_http_is_refused_in_few_words_and_hung_up_on(line: Line, raw: bytes) -> None:
+    """By aiohttp's parser, which knows nothing of the API's shape, and has no hook for it."""
+    line.send(raw)
+
+    answer = await line.answer()
+
+    assert answer.status == 400
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert len(answer.body) < 500
+    assert b"Traceback" not in answer.body
+    assert await line.end() == b""
+
+
+def test_what_is_no_http_is_logged_in_a_line_and_a_failure_with_its_traceback(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = _ServerLog(logging.getLogger("edw.api"), {})
+
+    told.exception("Error handling request from %s", "192.0.2.1", exc_info=BadHttpMessage("no\n\n  such thing"))
+    assert caplog.records == []
+    said = "".join(capfd.readouterr())
+    assert "no such thing" in said
+    assert "Traceback" not in said
+
+    told.exception("Unhandled exception", exc_info=ValueError("a bug"))
+    assert caplog.records[0].exc_info
