@@ -1,12 +1,13 @@
-"""`aws_sqs`: an event leaves as one message of an Amazon SQS queue.
-
-Its deliverer is not there yet: this is the configuration, with which integrations of the type can be registered.
-"""
+"""An integration's queue, and the keys that may send to it."""
 
 from __future__ import annotations
 
 import re
+from functools import cached_property
+from typing import NamedTuple
+from urllib.parse import quote
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 from yarl import URL
 
@@ -21,8 +22,23 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
+class Access(NamedTuple):
+    """What a client of AWS is made for. Equal ones share a client."""
+
+    endpoint: str
+    region: str
+    access_key_id: str
+    secret_access_key: str
+
+    def __repr__(self) -> str:
+        return f"Access({self.endpoint!r}, {self.region!r}, ********)"
+
+
 class AwsSqsConfiguration(BaseModel):
-    """`AWSSQSConfigurationObject` of the specification. Both keys are secrets, and shown to nobody."""
+    """`AWSSQSConfigurationObject` of the specification. Both keys are secrets, and shown to nobody.
+
+    What is derived from it is computed once per object.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -58,8 +74,38 @@ class AwsSqsConfiguration(BaseModel):
 
     @property
     def queue_name(self) -> str:
-        """The queue's own name: that of a FIFO queue ends in `.fifo`."""
+        """The queue's own name."""
         return URL(self.url).name
+
+    @cached_property
+    def is_fifo(self) -> bool:
+        """True for a FIFO queue, which AWS tells by its name."""
+        return self.queue_name.endswith(".fifo")
+
+    @cached_property
+    def endpoint(self) -> URL:
+        """Where requests go: the queue's URL without its last two segments, the account and the queue."""
+        url = URL(self.url)
+        return url.origin().with_path("/" + "/".join(url.raw_parts[1:-2]), encoded=True)
+
+    def access(self, endpoint: URL) -> Access:
+        """What a client is made for, where requests go to this endpoint."""
+        return Access(
+            str(endpoint),
+            self.region,
+            self.aws_access_key_id.get_secret_value(),
+            self.aws_secret_access_key.get_secret_value(),
+        )
+
+    @cached_property
+    def secret_forms(self) -> tuple[bytes, ...]:
+        """The keys as an answer may echo them: plain, inside a JSON string, and inside a URL."""
+        keys = (self.aws_secret_access_key.get_secret_value(), self.aws_access_key_id.get_secret_value())
+        forms: dict[bytes, None] = {}
+        for key in keys:
+            quoted = msgspec.json.encode(key)[1:-1]
+            forms |= dict.fromkeys((key.encode(), quoted, quoted.replace(b"/", b"\\/"), quote(key, safe="").encode()))
+        return tuple(sorted(forms, key=len, reverse=True))
 
 
 def _checked_key(value: SecretStr, longest: int) -> SecretStr:

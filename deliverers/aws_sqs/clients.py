@@ -1,0 +1,180 @@
+"""Clients of AWS: one for an endpoint, a region and a pair of keys, made when first asked for and closed when idle.
+
+Importing botocore takes a tenth of a second, and reading its model of SQS as long again. Both are done by the first
+client, in a thread: a worker without an SQS integration never does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Protocol
+
+from deliverers.aws_sqs.configuration import Access
+
+#: Clients that are kept; the one that was used longest ago goes. Each takes about 0.1 MiB.
+MOST_CLIENTS = 1_000
+#: A client that nobody used for so long is closed (seconds).
+IDLE_SECONDS = 300.0
+#: How often idle ones are looked for (seconds).
+SWEEP_SECONDS = 60.0
+
+
+class UnusableAccess(ValueError):
+    """botocore makes no client of an endpoint or a region. Its text has what it says."""
+
+
+class Client(Protocol):
+    """What is used of aiobotocore's client."""
+
+    async def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any: ...  # noqa: N803
+    async def close(self) -> None: ...
+
+
+class Maker(Protocol):
+    """Makes clients."""
+
+    async def __call__(self, access: Access) -> Client:
+        """Make one. Raises `UnusableAccess`."""
+        ...
+
+
+@dataclass(slots=True)
+class _Held:
+    client: Client | None = None
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+    used: float = 0.0
+
+
+class Clients:
+    """The clients of a process. None is closed while somebody uses it."""
+
+    def __init__(
+        self,
+        make: Maker,
+        most: int = MOST_CLIENTS,
+        idle: float = IDLE_SECONDS,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._make = make
+        self._most = most
+        self._idle = idle
+        self._clock = clock
+        # The one that was used longest ago comes first.
+        self._held: OrderedDict[Access, _Held] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @asynccontextmanager
+    async def of(self, access: Access) -> AsyncIterator[Client]:
+        """Lend the client for an access; the first time it is made. Raises `UnusableAccess`."""
+        held = self._held.setdefault(access, _Held())
+        self._held.move_to_end(access)
+        held.users += 1
+        try:
+            yield held.client or await self._opened(access, held)
+        finally:
+            held.users -= 1
+            held.used = self._clock()
+            if held.client is None and not held.users:
+                self._held.pop(access, None)
+            if len(self._held) > self._most:
+                await self._close_first_unused()
+
+    async def sweep_for_ever(self) -> None:
+        """Close idle clients, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            await self.close_idle()
+
+    async def close_idle(self) -> None:
+        """Close the clients that nobody has used for a while."""
+        limit = self._clock() - self._idle
+        for access in [access for access, held in self._held.items() if not held.users and held.used <= limit]:
+            await self._close(access)
+
+    async def close(self) -> None:
+        """Close all of them."""
+        for access in tuple(self._held):
+            await self._close(access)
+
+    async def _opened(self, access: Access, held: _Held) -> Client:
+        async with held.opening:
+            client = held.client  # another user may have been first
+            if client is None:
+                client = held.client = await self._make(access)
+            return client
+
+    async def _close_first_unused(self) -> None:
+        access = next((access for access, held in self._held.items() if not held.users), None)
+        if access is not None:
+            await self._close(access)
+
+    async def _close(self, access: Access) -> None:
+        held = self._held.pop(access, None)
+        if held is not None and held.client is not None:
+            await held.client.close()
+
+
+class BotocoreMaker:
+    """Makes aiobotocore's clients, whose HTTP is `session_class` (see `transport`)."""
+
+    def __init__(self, session_class: type, user_agent: str) -> None:
+        self._session_class = session_class
+        self._user_agent = user_agent
+        self._loading = asyncio.Lock()
+        self._loaded: tuple[Any, Any] | None = None
+
+    async def __call__(self, access: Access) -> Client:
+        session, config = self._loaded or await self._load()
+        try:
+            context = session.create_client(
+                "sqs",
+                region_name=access.region,
+                endpoint_url=access.endpoint,
+                aws_access_key_id=access.access_key_id,
+                aws_secret_access_key=access.secret_access_key,
+                config=config,
+            )
+            client: Client = await context.__aenter__()
+        except ValueError as error:  # InvalidRegionError of botocore is one too
+            raise UnusableAccess(str(error)) from None
+        return client
+
+    async def _load(self) -> tuple[Any, Any]:
+        async with self._loading:
+            loaded = self._loaded
+            if loaded is None:
+                loaded = self._loaded = await asyncio.to_thread(self._load_now)
+            return loaded
+
+    def _load_now(self) -> tuple[Any, Any]:
+        from aiobotocore.config import AioConfig
+        from aiobotocore.session import AioSession
+        from botocore.configprovider import ConfigValueStore, ConstantProvider
+
+        session = AioSession()
+        # Every default, and nothing of the environment: no profile, no region, no endpoint, no proxy, no models.
+        values = {name: ConstantProvider(default) for name, (_, _, default, _) in session.SESSION_VARIABLES.items()}
+        values["config_file"] = values["credentials_file"] = ConstantProvider(os.devnull)
+        session.register_component("config_store", ConfigValueStore(mapping=values))
+        session.warm_up_loader_caches("sqs")
+        config = AioConfig(
+            http_session_cls=self._session_class,
+            signature_version="v4",
+            user_agent=self._user_agent,
+            # Trying again is the ledger's.
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            defaults_mode="legacy",
+            # What is sent was checked already, or is for SQS to judge.
+            parameter_validation=False,
+            disable_request_compression=True,
+        )
+        return session, config

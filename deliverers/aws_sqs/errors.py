@@ -1,0 +1,171 @@
+"""AWS's error codes, in the words that a person who is paged wants to read.
+
+Codes come in several spellings: `QueueDoesNotExist` is the shape's name in the JSON protocol, and
+`AWS.SimpleQueueService.NonExistentQueue` the one of the query protocol, which AWS still sends beside it; other servers
+of the protocol send either. Messages are looked into, and shown only where a code is unknown: AWS's echo the access
+key's id, and what was signed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from deliverers.answers import printable
+
+#: Characters of a message that nobody here knows the words of.
+_MOST_MESSAGE = 200
+_ACTION = "sqs:SendMessage"
+
+
+@dataclass(frozen=True, slots=True)
+class AwsError:
+    """What AWS says against a request, or against one message of it. Codes are as they came, the plainest first."""
+
+    codes: tuple[str, ...]
+    message: str = ""
+
+
+def error_words(error: AwsError, status: int | None) -> str:
+    """Say what an error means. One that is unknown is shown with its message, scrubbed."""
+    for code in error.codes:
+        words = WORDS.get(_plain(code))
+        if words is not None:
+            return words if isinstance(words, str) else words(error)
+    code = next(iter(error.codes), "")
+    if not code:
+        return status_words(status)
+    if status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"{status_words(status)}: {printable(code)}"
+    message = printable(scrubbed(error.message), _MOST_MESSAGE)
+    return f"refused by SQS: {printable(code)}" + (f" ({message})" if message else "")
+
+
+def status_words(status: int | None) -> str:
+    """Say what a status means that comes without an error's code."""
+    if status is None:
+        return "refused by SQS"
+    try:
+        phrase = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        phrase = str(status)
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return f"Received a status code outside of 2xx range ({phrase}): redirects are not followed"
+    return f"Received a status code outside of 2xx range ({phrase})"
+
+
+_SIGNED = re.compile(r"[.\s]*The Canonical String for this request.*|[.\s]*The String-to-Sign.*", re.DOTALL)
+_KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}")
+_CREDENTIAL = re.compile(r"\b(Credential|Signature|SignedHeaders)=[^\s,'\"&]+")
+
+
+def scrubbed(text: str) -> str:
+    """The text without what was signed, signatures, and the ids of access keys, whosoever they are."""
+    return _KEY_ID.sub("********", _CREDENTIAL.sub(r"\1=********", _SIGNED.sub("", text)))
+
+
+def _plain(code: str) -> str:
+    """A code without what its spellings differ in."""
+    bare = code.rpartition("#")[2].partition(":")[0].removeprefix("AWS.SimpleQueueService.")
+    return bare.replace(".", "").lower().removesuffix("exception")
+
+
+_SIGNATURE_TIME = re.compile(r"signature (?:expired|not yet current)|request timestamp", re.IGNORECASE)
+_OTHER_REGION = re.compile(r"scoped to a valid region", re.IGNORECASE)
+_CLOCK = "this worker's clock is wrong: the signature's time is too far from AWS's"
+
+
+def _signature(error: AwsError) -> str:
+    if _SIGNATURE_TIME.search(error.message):
+        return _CLOCK
+    if _OTHER_REGION.search(error.message):
+        return "region is not the queue's"
+    return "secret access key is not valid (its signature does not match)"
+
+
+_DENIED_ACTION = re.compile(r"perform:? +([a-z0-9]+:[A-Za-z*]+)", re.IGNORECASE)
+
+
+def _denied(error: AwsError) -> str:
+    found = _DENIED_ACTION.search(error.message)
+    action = found.group(1) if found else _ACTION
+    # AWS writes its own action in lower case, which no policy's author does.
+    return f"access denied: {_ACTION if action.lower() == _ACTION.lower() else printable(action)}"
+
+
+_TOO_LONG = re.compile(r"must be shorter than (\d{1,12}) bytes", re.IGNORECASE)
+_NO_GROUP = re.compile(r"parameter MessageGroupId", re.IGNORECASE)
+
+
+def _parameter(error: AwsError) -> str:
+    if found := _TOO_LONG.search(error.message):
+        return f"message is over the queue's own limit of {int(found.group(1)):,} bytes"
+    if _NO_GROUP.search(error.message):
+        return "queue wants a MessageGroupId, which only queues get whose name ends in .fifo"
+    message = printable(scrubbed(error.message), _MOST_MESSAGE)
+    return f"refused by SQS: a parameter is not valid ({message})" if message else "a parameter is not valid"
+
+
+_NO_QUEUE = "queue does not exist"
+_NO_KEY = "access key is not valid"
+_THROTTLED = "throttled by SQS: too many requests"
+#: By a code without prefix, dots, `Exception`, and in lower case.
+WORDS: dict[str, str | Callable[[AwsError], str]] = {
+    "queuedoesnotexist": _NO_QUEUE,
+    "nonexistentqueue": _NO_QUEUE,
+    "queuedeletedrecently": "queue was deleted a moment ago",
+    "invalidaddress": "queue's URL is not valid at this endpoint",
+    "invalidclienttokenid": _NO_KEY,
+    "invalidaccesskeyid": _NO_KEY,
+    "unrecognizedclient": _NO_KEY,
+    "invalidsecurity": _NO_KEY,
+    "notauthorized": _NO_KEY,
+    "missingauthenticationtoken": "request was taken for one without an access key",
+    "missingclienttokenid": "request was taken for one without an access key",
+    "expiredtoken": "access key has expired",
+    "expiredtokenid": "access key has expired",
+    "optinrequired": "AWS account is not signed up for SQS",
+    "subscriptionrequired": "AWS account is not signed up for SQS",
+    "accountproblem": "AWS account has a problem, which its owner can see",
+    "signaturedoesnotmatch": _signature,
+    "invalidsignature": _signature,
+    "incompletesignature": "secret access key is not valid (its signature does not match)",
+    "requestexpired": _CLOCK,
+    "requesttimetooskewed": _CLOCK,
+    "accessdenied": _denied,
+    "authfailure": _denied,
+    "unauthorizedoperation": _denied,
+    "overlimit": "queue is full: it has too many messages in flight",
+    "invalidmessagecontents": "message has characters that SQS does not take",
+    "batchrequesttoolong": "messages sent together are over the queue's own limit",
+    "invalidparametervalue": _parameter,
+    "invalidattributevalue": _parameter,
+    "invalidparametercombination": _parameter,
+    "missingparameter": _parameter,
+    "unsupportedoperation": "queue does not support sending messages",
+    "invalidaction": "endpoint does not know SendMessageBatch: is it SQS?",
+    "unknownoperation": "endpoint does not know SendMessageBatch: is it SQS?",
+    "kmsaccessdenied": "access denied: the queue's KMS key may not be used",
+    "kmsdisabled": "queue's KMS key is disabled",
+    "kmsinvalidkeyusage": "queue's KMS key is not for encrypting",
+    "kmsinvalidstate": "queue's KMS key is in a state in which it cannot be used",
+    "kmsnotfound": "queue's KMS key does not exist",
+    "kmsoptinrequired": "AWS account is not signed up for KMS, which the queue needs",
+    "throttling": _THROTTLED,
+    "throttled": _THROTTLED,
+    "requestthrottled": _THROTTLED,
+    "throttledrequest": _THROTTLED,
+    "requestlimitexceeded": _THROTTLED,
+    "toomanyrequests": _THROTTLED,
+    "slowdown": _THROTTLED,
+    "bandwidthlimitexceeded": _THROTTLED,
+    "kmsthrottling": "throttled by KMS: too many requests for the queue's key",
+    "kmsthrottled": "throttled by KMS: too many requests for the queue's key",
+    "internalerror": "SQS failed within itself",
+    "internalfailure": "SQS failed within itself",
+    "internalservererror": "SQS failed within itself",
+    "serviceunavailable": "SQS is unavailable",
+    "serviceunavailableerror": "SQS is unavailable",
+}

@@ -1,0 +1,114 @@
+"""A delivery as a message of SQS: what it holds, what it weighs, and what a FIFO queue wants to know of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from deliverers.contract import Delivery
+from deliverers.envelopes import CLOUDEVENT_TYPE, can_be_elided, cloudevent_body
+
+#: As CloudEvents' bindings for brokers name it (Kafka binding 1.0.2, section 3.2.1): SQS has none.
+ATTRIBUTES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"content-type": {"DataType": "String", "StringValue": CLOUDEVENT_TYPE}}
+)
+#: Bytes of a message beside its body: attributes count with their names and types.
+ATTRIBUTES_SIZE = sum(
+    len(name) + len(value["DataType"]) + len(value["StringValue"]) for name, value in ATTRIBUTES.items()
+)
+
+# "MessageGroupId" and "MessageDeduplicationId" of SendMessage: alphanumeric characters and punctuation.
+_FIFO_TOKEN = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+# What JSON may hold as it is, and SendMessage refuses ("Message Body": #xFFFD is the last below #x10000).
+_REFUSED_CHARACTERS = MappingProxyType({0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"})
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent. `size` is in bytes, attributes included, as SQS counts it."""
+
+    body: str
+    size: int
+    group_id: str | None = None
+    deduplication_id: str | None = None
+
+    def entry(self, number: int) -> dict[str, Any]:
+        """The message as one of a SendMessageBatch."""
+        entry: dict[str, Any] = {"Id": str(number), "MessageBody": self.body, "MessageAttributes": ATTRIBUTES}
+        if self.group_id is not None:
+            entry |= {"MessageGroupId": self.group_id, "MessageDeduplicationId": self.deduplication_id}
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """There is no message that fits. Both are in bytes, attributes included."""
+
+    size: int
+    limit: int
+    elided: bool
+
+    @property
+    def reason(self) -> str:
+        """What a log says."""
+        without = " even without what the event includes" if self.elided else ""
+        return f"message of {self.size:,} bytes is over the limit of {self.limit:,} bytes{without}"
+
+
+class _Identified(msgspec.Struct):
+    id: msgspec.Raw = msgspec.Raw()
+
+
+_identified = msgspec.json.Decoder(_Identified)
+_number = re.compile(rb"-?[0-9].*")
+
+
+def message_of(delivery: Delivery, limit: int, is_fifo: bool) -> Message | TooLarge:
+    """Make the message of a delivery; what the event includes is left out where it would be over the limit (bytes)."""
+    body = _text(cloudevent_body(delivery))
+    size = _size(body)
+    if elided := size > limit and can_be_elided(delivery):
+        body = _text(cloudevent_body(delivery, elide=True))
+        size = _size(body)
+    if size > limit:
+        return TooLarge(size, limit, elided)
+    if not is_fifo:
+        return Message(body, size)
+    return Message(body, size, group_id(delivery), fifo_token(f"{delivery.job_id}:{delivery.epoch}"))
+
+
+def group_id(delivery: Delivery) -> str:
+    """The group of a FIFO queue: the resource's id, else the event's."""
+    try:
+        raw = bytes(_identified.decode(delivery.data).id)
+        found = msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else ""
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        raw, found = b"", ""
+    if _number.fullmatch(raw):
+        found = raw.decode()
+    return fifo_token(found or delivery.event_id)
+
+
+def fifo_token(text: str) -> str:
+    """The text, where SQS takes it as a group's or a deduplication id; else its SHA-256, which is as distinct."""
+    if _FIFO_TOKEN.fullmatch(text):
+        return text
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _text(body: bytes) -> str:
+    text = body.decode()
+    if "\ufffe" in text or "\uffff" in text:
+        # They can only stand inside of a JSON string, where an escape means the same.
+        return text.translate(_REFUSED_CHARACTERS)
+    return text
+
+
+def _size(body: str) -> int:
+    return (len(body) if body.isascii() else len(body.encode())) + ATTRIBUTES_SIZE
