@@ -1,9 +1,12 @@
-"""What all tests share: an environment without settings, and no test that is skipped unseen."""
+"""What all tests share: no settings of the environment, no test skipped unseen, and no secret in any output."""
 
 import os
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.planted import leaks
 
 
 def pytest_configure() -> None:
@@ -13,6 +16,19 @@ def pytest_configure() -> None:
     # A busy machine is slow, which says nothing about the code.
     settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("default")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: "pytest.CallInfo[None]"
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test had printed and logged holds no secret that any test plants."""
+    report = yield
+    found = leaks(content for _, content in report.sections)
+    if found and report.passed:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: a secret was printed or logged ({', '.join(found)})"
+    return report
 
 
 def _skipped(config: pytest.Config) -> list[pytest.TestReport | pytest.CollectReport]:
