@@ -186,7 +186,8 @@ def test_a_fleet_on_a_redis_of_its_own(store: StoreServer, environment: dict[str
 def test_the_snippets_for_producers_run(
     store: StoreServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publisher, foreign = blocks("python")
+    # The plug-in is run by tests/integration/process/test_plugin.py.
+    publisher, foreign = (block for block in blocks("python") if "class PutDeliverer" not in block)
     monkeypatch.setenv("EDW_REDIS_URL", store.url)
     exec(compile(textwrap.dedent(publisher), "README.md", "exec"), {})
     app = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
