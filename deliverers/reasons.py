@@ -77,9 +77,14 @@ _DNS_WORDS = {
 
 
 def _name(error: foreign.ClientConnectorDNSError, attempted: Attempted) -> str:
-    cause = error.os_error.__cause__
+    return unresolved(error.os_error, attempted.host)
+
+
+def unresolved(error: OSError, host: str) -> str:
+    """Say why a host name has no address; the error is the resolver's, caused by that of aiodns."""
+    cause = error.__cause__
     code = cause.args[0] if isinstance(cause, aiodns.error.DNSError) and cause.args else None
-    return f"host name {attempted.host} {_DNS_WORDS.get(code, 'does not resolve')}"
+    return f"host name {host} {_DNS_WORDS.get(code, 'does not resolve')}"
 
 
 _DIALLED = re.compile(r"(?:\[Errno (\d+)\] )?Connect call failed \('([^']+)'")
@@ -119,13 +124,16 @@ def _dial(error: foreign.ClientConnectorError, attempted: Attempted) -> str:
     if refused := _NOT_ALLOWED.search(text):
         return refused.group()
     dialled = [(int(number) if number else failure.errno, address) for number, address in _DIALLED.findall(text)]
-    if not dialled:
-        return _template(failure.errno, connecting, attempted.peer)
+    return undialled(dialled, connecting) if dialled else _template(failure.errno, connecting, attempted.peer)
+
+
+def undialled(dialled: list[tuple[int | None, str]], attempted: Attempted) -> str:
+    """Say why none of a host's addresses could be dialled, given the error number of each."""
     said = []
     for number in dict.fromkeys(number for number, _ in dialled):
         addresses = ", ".join(dict.fromkeys(address for each, address in dialled if each == number))
         peer = attempted.peer if addresses == attempted.host else f"{attempted.peer} ({addresses})"
-        said.append(_template(number, connecting, peer))
+        said.append(_template(number, attempted, peer))
     return "; ".join(said)
 
 

@@ -21,9 +21,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from deliverers.aws_sqs import AwsSqsConfiguration
+from deliverers.aws_sqs import AwsSqsDeliverer
 from deliverers.contract import Deliverer, DelivererOptions, ShownToAdmin
-from deliverers.stomp import StompConfiguration
+from deliverers.stomp import StompDeliverer
 from deliverers.webhook import WebhookDeliverer
 
 #: Packages add a type with an entry point of this group, whose object is a `Deliverer` class.
@@ -31,11 +31,9 @@ ENTRY_POINT_GROUP = "edw.deliverers"
 #: The specification's enum.
 SPECIFIED_TYPES = ("webhook", "aws_sqs", "stomp")
 
-_BUILT_IN: tuple[type[Deliverer], ...] = (WebhookDeliverer,)
+_BUILT_IN: tuple[type[Deliverer], ...] = (WebhookDeliverer, AwsSqsDeliverer, StompDeliverer)
 # Types of the specification whose deliverers are not built in.
-_CONFIGURATIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
-    {"aws_sqs": AwsSqsConfiguration, "stomp": StompConfiguration}
-)
+_CONFIGURATIONS: Mapping[str, type[BaseModel]] = MappingProxyType({})
 # The specification describes the type as `aws-sqs`; its enum, which wins, says `aws_sqs`.
 _ALIASES = MappingProxyType({"aws-sqs": "aws_sqs"})
 _REDACTED = "********"

@@ -184,11 +184,11 @@ class RabbitServer:
         self._processes = []
         # The virtual machine may outlive its script for a moment.
         for port in (self.port, self._epmd):
-            while _listens(port):
+            while listens(port):
                 sleep(0.01)
 
     def _speaks(self) -> bool:
-        if not _listens(self.port):
+        if not listens(self.port):
             return False
         connection: Any = Connection(self.url(), connect_timeout=2)
         try:
@@ -203,7 +203,8 @@ class RabbitServer:
         return "(no log)"
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """True where somebody accepts connections at a port of loopback."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
         return True
     return False

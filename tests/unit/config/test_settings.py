@@ -223,4 +223,5 @@ def test_only_the_settings_read_the_environment() -> None:
         if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "getenvb"})
         or (isinstance(node, ast.ImportFrom) and {name.name for name in node.names} & {"environ", "getenv"})
     }
-    assert readers == {"config/settings.py"}
+    # The codec tells stomp.py something while it is imported, and learns nothing.
+    assert readers == {"config/settings.py", "deliverers/stomp/codec.py"}

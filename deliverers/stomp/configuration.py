@@ -1,13 +1,13 @@
-"""`stomp`: an event leaves as one message to a STOMP broker.
-
-Its deliverer is not there yet: this is the configuration, with which integrations of the type can be registered.
-"""
+"""What an integration of the type `stomp` says: where its broker is, who it is there, and where its messages go."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from yarl import URL
 
 from deliverers.urls import checked_url
 
@@ -31,13 +32,68 @@ LONGEST_CREDENTIAL = 1024
 
 _EXAMPLE = "stomp+ssl://broker.example.com:61614"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_TLS = "stomp+ssl"
+#: As brokers listen by default: the first is IANA's, the second is used by ActiveMQ, Amazon MQ and RabbitMQ alike.
+_PORTS = {"stomp": 61613, _TLS: 61614}
+#: RabbitMQ's own name for its default; other brokers take any.
+_DEFAULT_VHOST = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One broker, as its URL says."""
+
+    scheme: str
+    host: str
+    port: int
+    vhost: str
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read a sound URL. Its path is the virtual host: none and `/` are RabbitMQ's default, `/shop` is `shop`."""
+        url = URL(text)
+        vhost = unquote(url.raw_path.removeprefix("/"), errors="strict") or _DEFAULT_VHOST
+        return cls(url.scheme, url.raw_host or "", url.explicit_port or _PORTS[url.scheme], vhost)
+
+    @property
+    def tls(self) -> bool:
+        """True where everything that is said is encrypted."""
+        return self.scheme == _TLS
+
+    @property
+    def peer(self) -> str:
+        """`broker.example:61613`, `[2001:db8::1]:61613`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom a connection is opened for, and where to: integrations that have these in common share it."""
+
+    addresses: tuple[Address, ...]
+    username: str | None
+    password: SecretStr | None = field(repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The password as a broker may repeat it: plain, and as it was sent."""
+        if self.password is None:
+            return ()
+        plain = self.password.get_secret_value()
+        return tuple({plain.replace("\\", "\\\\"), plain})
 
 
 def _checked_address(text: str) -> str:
-    checked_url(text, ("stomp+ssl", "stomp"))
+    url = checked_url(text, (_TLS, "stomp"))
     if "?" in text or "#" in text:
         # Options there (ActiveMQ's clients have some) would be ignored without a word.
         raise ValueError(f"must have no query and no fragment, as in {_EXAMPLE}; a path names the virtual host")
+    try:
+        vhost = unquote(url.raw_path, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("must be UTF-8 in its path, which names the virtual host") from None
+    if _CONTROL.search(vhost):
+        raise ValueError("must not have control characters in its path, which names the virtual host")
     return text
 
 
@@ -82,6 +138,11 @@ class StompConfiguration(BaseModel):
             return changed
         del changed["url"]
         return changed
+
+    @cached_property
+    def account(self) -> Account:
+        """What a connection needs to know."""
+        return Account(tuple(Address.parse(each) for each in self.addresses), self.username, self.password)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,26 @@
+"""stomp.py's frame codec, imported when it is first needed."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+_NO_SCAN = "STOMP_SKIP_HOSTNAME_SCAN"
+
+
+@cache
+def codec() -> Any:
+    """Import `stomp.utils`, which brings the whole of stomp.py: 50 ms that only a process that delivers should spend.
+
+    While it is imported it asks the DNS for this machine's own name, which may hang for as long as a resolver does. It
+    leaves that out if told so, by the environment alone.
+    """
+    told = _NO_SCAN in os.environ
+    os.environ.setdefault(_NO_SCAN, "1")
+    try:
+        return import_module("stomp.utils")
+    finally:
+        if not told:
+            del os.environ[_NO_SCAN]

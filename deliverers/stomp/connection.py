@@ -1,0 +1,250 @@
+"""One connection to a broker: bytes out and in, and time. What they mean is the session's to say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import cast
+
+from deliverers.stomp.answers import RECEIVED, UNANSWERED, Answer, Declined, Lost
+from deliverers.stomp.configuration import Account, Address
+from deliverers.stomp.frames import CONTENT_LENGTH, HEART_BEAT, Frame, FrameReader, NotStomp, encode, encode_connect
+from deliverers.stomp.session import (
+    HEART_BEAT_MS,
+    MOST_PENDING,
+    VERSION,
+    Accepted,
+    Confirmed,
+    Ended,
+    Rejected,
+    Session,
+)
+from deliverers.stomp.words import lost_words
+
+#: Bytes that may wait for a broker to read them. Beyond that, who wants to send waits.
+HIGH_WATER = 256 * 1024
+#: Bytes that are gathered into one write; fewer are written at the end of the loop's turn.
+_BATCH = 64 * 1024
+
+
+class StompConnection(asyncio.Protocol):
+    """A connection that is opened once, shared, and over when it is lost. `ended` is called then."""
+
+    def __init__(self, address: Address, ended: Callable[[StompConnection], None]) -> None:
+        self.address = address
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._session: Session[asyncio.Future[Answer]] = Session(self._loop.time())
+        self._reader = FrameReader()
+        self._greeting: asyncio.Future[Answer] = self._loop.create_future()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._transport: asyncio.Transport | None = None
+        self._lost: Lost | None = None
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._paused = False
+        self._room: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake = inf
+
+    @property
+    def has_room(self) -> bool:
+        """True while a message may be sent at once."""
+        return (
+            self._lost is None
+            and not self._paused
+            and self._out_size < HIGH_WATER
+            and self._session.pending < MOST_PENDING
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """True once it takes nothing more."""
+        return self._lost is not None
+
+    @property
+    def was_of_use(self) -> bool:
+        """True once the broker has answered a message."""
+        return self._session.proven
+
+    async def log_in(self, account: Account) -> Answer:
+        """Introduce ourselves: `Received` once the broker agrees. Raises `Unsendable`; the caller has the deadline."""
+        headers = {
+            "accept-version": VERSION,
+            "host": self.address.vhost,
+            "heart-beat": f"{HEART_BEAT_MS},{HEART_BEAT_MS}",
+        }
+        if account.username is not None:
+            headers["login"] = account.username
+        if account.password is not None:
+            headers["passcode"] = account.password.get_secret_value()
+        self._write(encode_connect(headers))
+        answer = await self._greeting
+        # It may have been greeted and left in one breath.
+        return self._lost if self._lost is not None and answer is RECEIVED else answer
+
+    def send(self, headers: Mapping[str, str], body: bytes, deadline: float, counted: bool) -> asyncio.Future[Answer]:
+        """Write a message, and answer what will hold its `Answer`, at the deadline (the loop's time) at the latest.
+
+        `counted` sends its length too, which makes it a message of bytes. Needs `has_room`; raises `Unsendable`.
+        """
+        session = self._session
+        complete = {**headers, "receipt": session.next_receipt}
+        if counted:
+            complete[CONTENT_LENGTH] = str(len(body))
+        data = encode("SEND", complete, body)
+        waiter: asyncio.Future[Answer] = self._loop.create_future()
+        session.sent(waiter, deadline)
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(data)
+        self._out_size += len(data)
+        if self._out_size >= _BATCH:
+            self._flush()
+        if deadline < self._wake:
+            self._set_timer(deadline)
+        return waiter
+
+    async def room(self) -> None:
+        """Wait until there may be room, or the connection is over."""
+        if self.has_room or self.is_over:
+            return
+        if self._room is None:
+            self._room = self._loop.create_future()
+        # Many wait for one: whoever stops waiting takes it from nobody.
+        await asyncio.shield(self._room)
+
+    async def close(self, seconds: float) -> None:
+        """Say good-bye and close; a broker that does not read any more is left after so many seconds."""
+        self._leave("this worker stopped")
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(self._closed)
+        except TimeoutError:
+            self.abort("this worker stopped")
+
+    def abort(self, words: str) -> None:
+        """Leave without a word."""
+        self._give_up(Lost(words))
+
+    # What follows is called by the loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        if self._lost is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._lost is not None:
+            return
+        self._session.heard(self._loop.time())
+        try:
+            for frame in self._reader.feed(data):
+                self._take(frame)
+        except NotStomp as error:
+            self._give_up(Lost(f"{self.address.peer} does not speak STOMP as it should: it sent {error}"))
+        if self._room is not None and self.has_room:
+            self._wake_up()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._closed.done():
+            self._closed.set_result(None)
+        self._end(Lost(lost_words(exc, self.address)))
+
+    def _take(self, frame: Frame) -> None:
+        match self._session.receive(frame):
+            case Confirmed(waiter):
+                _settle(waiter, RECEIVED)
+            case Rejected(waiter, refused):
+                _settle(waiter, Declined(refused))
+            case Accepted():
+                _settle(self._greeting, RECEIVED)
+                self._set_timer(self._session.next_due())
+            case Ended(last):
+                _settle(self._greeting, Declined(last))
+                self._give_up(Lost("the broker closed the connection", last))
+            case None:
+                pass
+
+    def _flush(self) -> None:
+        if self._out and self._lost is None:
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out.clear()
+            self._out_size = 0
+            self._session.wrote(self._loop.time())
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wake = when
+        self._timer = self._loop.call_at(when, self._tick)
+
+    def _tick(self) -> None:
+        due = self._session.due(now := self._loop.time())
+        for waiter in due.expired:
+            _settle(waiter, UNANSWERED)
+        if due.verdict is not None:
+            self._give_up(Lost(f"the connection to {self.address.peer} was given up ({due.verdict})"))
+            return
+        if due.idle:
+            self._leave("nobody used the connection")
+            return
+        if due.beat:
+            # Bytes that wait for the broker to read them say as much as another one would.
+            if not self._paused:
+                self._write(HEART_BEAT)
+            self._session.beaten(now)
+        self._set_timer(self._session.next_due())
+        self._wake_up()
+
+    def _leave(self, words: str) -> None:
+        if self._lost is None:
+            self._flush()
+            self._write(encode("DISCONNECT", {}))
+            self._end(Lost(words))
+            if self._transport is not None:
+                self._transport.close()
+
+    def _give_up(self, lost: Lost) -> None:
+        self._end(lost)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _end(self, lost: Lost) -> None:
+        if self._lost is not None:
+            return
+        self._lost = lost
+        if self._timer is not None:
+            self._timer.cancel()
+        self._out.clear()
+        self._out_size = 0
+        _settle(self._greeting, lost)
+        for waiter in self._session.end():
+            _settle(waiter, lost)
+        self._wake_up()
+        self._ended(self)
+
+    def _wake_up(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._room = None
+
+
+def _settle(waiter: asyncio.Future[Answer], answer: Answer) -> None:
+    # Whoever was cancelled waits no more.
+    if not waiter.done():
+        waiter.set_result(answer)

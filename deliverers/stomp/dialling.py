@@ -1,0 +1,151 @@
+"""From an address to a session: a name resolved, an address that may be dialled, TLS, a login. All by one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from aiohttp.abc import AbstractResolver
+
+from deliverers.egress import AddressNotAllowed, EgressPolicy, socket_factory
+from deliverers.reasons import undialled, unresolved
+from deliverers.stomp.answers import Declined, Lost
+from deliverers.stomp.configuration import Account, Address
+from deliverers.stomp.connection import StompConnection
+from deliverers.stomp.frames import Frame
+from deliverers.stomp.words import attempted, handshake_words, lost_saying, no_answer, said
+from deliverers.tls import client_context
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No session could be had. `frame` is what a broker said that refused one."""
+
+    words: str
+    frame: Frame | None = None
+
+
+class Dialler:
+    """Opens connections for a whole process."""
+
+    def __init__(self, egress: EgressPolicy, tls_ca_file: str | None, resolver: AbstractResolver) -> None:
+        self._egress = egress
+        self._make_socket = socket_factory(egress)
+        self._resolver = resolver
+        self._tls = client_context(tls_ca_file)
+        # That of HTTP is nothing to offer here.
+        self._tls.set_alpn_protocols([])
+
+    async def dial(
+        self,
+        address: Address,
+        account: Account,
+        seconds: float,
+        ended: Callable[[StompConnection], None],
+        doing: Callable[[str], None],
+    ) -> StompConnection | Failure:
+        """Open a session within so many seconds. `doing` hears what is being done, to complete "no answer (…)"."""
+        if refusal := self._egress.scheme_refusal(address.scheme):
+            return Failure(refusal)
+        progress = f"connecting to {address.peer}"
+
+        def note(words: str) -> None:
+            nonlocal progress
+            progress = words
+            doing(words)
+
+        note(progress)
+        connections: list[StompConnection] = []
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._session(address, account, seconds, ended, note, connections)
+        except TimeoutError:
+            return Failure(no_answer(seconds, progress))
+        finally:
+            # Whatever was not handed over was given up, by this deadline or by whoever cancelled.
+            for connection in connections:
+                connection.abort("it was given up")
+
+    async def _session(
+        self,
+        address: Address,
+        account: Account,
+        seconds: float,
+        ended: Callable[[StompConnection], None],
+        note: Callable[[str], None],
+        opened: list[StompConnection],
+    ) -> StompConnection | Failure:
+        loop = asyncio.get_running_loop()
+        found = await self._connected(address, loop.time() + seconds)
+        if isinstance(found, Failure):
+            return found
+        if address.tls:
+            note(f"in the TLS handshake with {address.peer}")
+        try:
+            _, connection = await loop.create_connection(
+                lambda: StompConnection(address, ended),
+                sock=found,
+                ssl=self._tls if address.tls else None,
+                server_hostname=address.host if address.tls else None,
+            )
+        except (OSError, ssl.CertificateError) as error:
+            return Failure(handshake_words(error, address))
+        opened.append(connection)
+        note(f"connected to {address.peer}, logging in")
+        match await connection.log_in(account):
+            case Declined(frame):
+                return Failure(f"the broker refused the login: {said(frame, account.secrets)}", frame)
+            case Lost(words, last):
+                return Failure(lost_saying(words, last, account.secrets))
+        opened.clear()
+        return connection
+
+    async def _connected(self, address: Address, deadline: float) -> socket.socket | Failure:
+        """Dial each of a host's addresses in turn, with an equal share of what time is left."""
+        try:
+            found = await self._resolve(address)
+        except OSError as error:
+            return Failure(unresolved(error, address.host))
+        loop = asyncio.get_running_loop()
+        forbidden, silent = [], []
+        failed: list[tuple[int | None, str]] = []
+        for turn, (family, ip) in enumerate(found):
+            # The last one has what is left, and the deadline around all of this says so.
+            left = len(found) - turn
+            share = (deadline - loop.time()) / left if left > 1 else None
+            try:
+                return await self._dialled(family, (ip, address.port), share)
+            except AddressNotAllowed as error:
+                forbidden.append(str(error))
+            except OSError as error:
+                if share is not None and isinstance(error, TimeoutError) and error.errno is None:
+                    silent.append(no_answer(share, f"connecting to {address.peer} at {ip}"))
+                else:
+                    failed.append((error.errno, ip))
+        # What was refused here comes first: no receiver can mend that.
+        said_of_all = dict.fromkeys((*forbidden, *silent))
+        if failed:
+            said_of_all[undialled(failed, attempted(address))] = None
+        return Failure("; ".join(said_of_all) or f"host name {address.host} does not resolve")
+
+    async def _dialled(self, family: int, target: tuple[str, int], seconds: float | None) -> socket.socket:
+        sock = self._make_socket((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target))
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.get_running_loop().sock_connect(sock, target)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def _resolve(self, address: Address) -> list[tuple[int, str]]:
+        try:
+            literal = ip_address(address.host.partition("%")[0])
+        except ValueError:
+            results = await self._resolver.resolve(address.host, address.port, socket.AF_UNSPEC)
+            return [(result["family"], result["host"]) for result in results]
+        return [(socket.AF_INET6 if literal.version == 6 else socket.AF_INET, address.host)]

@@ -1,0 +1,157 @@
+"""STOMP 1.2 frames, as bytes and back. No I/O.
+
+stomp.py's codec joins a frame and takes one apart. Around it stands what it leaves out: names and values of headers are
+checked and escaped, an incoming stream is cut into frames however it comes in pieces, and nothing grows without limit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from deliverers.stomp.codec import codec
+
+#: Bytes. What a broker says to a producer is short; ActiveMQ's errors may hold a stack trace.
+LARGEST_FRAME = 64 * 1024
+
+CONTENT_LENGTH = "content-length"
+#: Between frames, and as a sign of life (STOMP 1.2, "Heart-beating").
+HEART_BEAT = b"\n"
+
+_COMMANDS = (b"CONNECTED", b"RECEIPT", b"ERROR", b"MESSAGE")
+_LONGEST_COMMAND = max(len(command) for command in _COMMANDS)
+_TLS_ALERT = 0x15  # RFC 8446, section 5.1
+_END_OF_LINE = re.compile(rb"\r?\n")
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_BETWEEN = re.compile(rb"[\r\n]*")
+_LENGTH = re.compile(r"[0-9]{1,9}")
+
+# STOMP 1.2, "Value Encoding".
+_ESCAPES = {"\\": "\\\\", "\r": "\\r", "\n": "\\n", ":": "\\c"}
+_TO_ESCAPE = re.compile(r"[\\\r\n:]")
+# NUL would end the frame and has no escape; half a surrogate pair has no bytes.
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+class Unsendable(ValueError):
+    """A header or a body that no STOMP frame can carry. Its text names the header, and no value."""
+
+
+class NotStomp(ValueError):
+    """The peer sent what is no STOMP frame. Its text completes "it sent …"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a broker said."""
+
+    command: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+def encode(command: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+    """Make the bytes of a frame. Raises `Unsendable`.
+
+    Whatever header is among `headers`, a `content-length` too, is sent, and nothing else is.
+    """
+    if CONTENT_LENGTH not in headers and b"\0" in body:
+        raise Unsendable("a body with a NUL needs a content-length")
+    escaped = {_escaped(name, name): _escaped(name, value) for name, value in headers.items()}
+    return _encoded(command, escaped, body)
+
+
+def encode_connect(headers: Mapping[str, str]) -> bytes:
+    """Make the bytes of a CONNECT frame. Raises `Unsendable` for control characters, which it cannot hold.
+
+    The specification has no escapes here. Yet ActiveMQ and RabbitMQ undo them, so that a backslash must be doubled for
+    them; a colon is understood as it is.
+    """
+    for name, value in headers.items():
+        if _CONTROL.search(name) or _CONTROL.search(value) or not name or ":" in name:
+            raise Unsendable(f"the header {name!a} of a CONNECT frame must not hold control characters")
+    return _encoded("CONNECT", {name: value.replace("\\", "\\\\") for name, value in headers.items()}, b"")
+
+
+def _escaped(name: str, text: str) -> str:
+    if not name:
+        raise Unsendable("a header has no name")
+    if _UNSENDABLE.search(text):
+        raise Unsendable(f"the header {name!a} holds a NUL or half a character")
+    return _TO_ESCAPE.sub(lambda match: _ESCAPES[match.group()], text) if _TO_ESCAPE.search(text) else text
+
+
+def _encoded(command: str, escaped: dict[str, str], body: bytes) -> bytes:
+    utils = codec()
+    return b"".join(utils.convert_frame(utils.Frame(command, escaped, body)))
+
+
+class FrameReader:
+    """Cuts what comes in into frames. Pieces may end anywhere."""
+
+    def __init__(self, largest: int = LARGEST_FRAME) -> None:
+        self._largest = largest
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Take a piece, and answer the frames that it completes. Raises `NotStomp` where one cannot be one."""
+        buffer = self._rest + data if self._rest else data
+        start = 0
+        self._rest = b""
+        while (start := _after_line_ends(buffer, start)) < len(buffer):
+            found = self._frame(buffer, start)
+            if found is None:
+                self._rest = buffer[start:]
+                if len(self._rest) > self._largest:
+                    raise NotStomp(f"a frame of more than {self._largest} bytes")
+                return
+            frame, start = found
+            yield frame
+
+    def _frame(self, buffer: bytes, start: int) -> tuple[Frame, int] | None:
+        """Find the frame that begins here, and where the next one may; `None` while it is not complete."""
+        _check_command(buffer, start)
+        nul = buffer.find(b"\0", start)
+        head = _END_OF_HEAD.search(buffer, start)
+        if head is None or -1 < nul < head.start():
+            if nul >= 0:
+                raise NotStomp("a frame whose headers do not end")
+            return None
+        # The codec knows an end of headers of two equal line ends only, and no content-length.
+        parsed = codec().parse_frame(buffer[start : head.start()] + b"\n\n")
+        begin, end = head.end(), nul
+        if (length := parsed.headers.get(CONTENT_LENGTH)) is not None:
+            end = begin + self._checked_length(length)
+            if end >= len(buffer):
+                return None
+            if buffer[end]:
+                raise NotStomp("a frame that is longer than its content-length")
+        elif nul < 0:
+            return None
+        return Frame(parsed.cmd, parsed.headers, buffer[begin:end]), end + 1
+
+    def _checked_length(self, text: str) -> int:
+        if not _LENGTH.fullmatch(text) or int(text) > self._largest:
+            raise NotStomp(f"a content-length that is no number up to {self._largest}")
+        return int(text)
+
+
+def _after_line_ends(buffer: bytes, start: int) -> int:
+    match = _BETWEEN.match(buffer, start)
+    return match.end() if match else start
+
+
+def _check_command(buffer: bytes, start: int) -> None:
+    """See from the first bytes whether this can be a frame: another protocol may never send a NUL."""
+    line = _END_OF_LINE.search(buffer, start, start + _LONGEST_COMMAND + 2)
+    if line is not None:
+        known = buffer[start : line.start()] in _COMMANDS
+    else:
+        begun = buffer[start : start + _LONGEST_COMMAND + 1].removesuffix(b"\r")
+        known = any(command.startswith(begun) for command in _COMMANDS)
+    if not known and buffer[start] == _TLS_ALERT:
+        raise NotStomp("a TLS alert (is its address stomp+ssl:// rather than stomp://?)")
+    if not known:
+        raise NotStomp("what is no STOMP frame")

@@ -1,0 +1,156 @@
+"""Connections that deliveries share: one for each account, opened when it is needed, and again after it was lost."""
+
+from __future__ import annotations
+
+import asyncio
+from random import random
+
+from deliverers.stomp.configuration import Account
+from deliverers.stomp.connection import StompConnection
+from deliverers.stomp.dialling import Dialler, Failure
+from deliverers.stomp.words import no_answer
+
+#: Seconds before a second try; each further one takes twice as long, as far as the longest.
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+#: Accounts of which is remembered which address worked, and when to try again.
+MOST_REMEMBERED = 1_000
+#: Seconds for a broker to take what was sent, at the end of this process.
+_CLOSE_SECONDS = 1.0
+
+_STOPPED = Failure("this worker stopped")
+
+
+def pause_after(failures: int, luck: float) -> float:
+    """Seconds before the next try, after so many failures in a row; `luck`, of 0 to 1, spreads a fleet by ±20 %."""
+    if failures == 0:
+        return 0.0
+    return float(min(FIRST_PAUSE * 2 ** min(failures - 1, 16), LONGEST_PAUSE) * (0.8 + 0.4 * luck))
+
+
+class Endpoint:
+    """One account's connection, there or not."""
+
+    def __init__(self, account: Account, dialler: Dialler, timeout: float) -> None:
+        self.account = account
+        self.connection: StompConnection | None = None
+        self._dialler = dialler
+        self._timeout = timeout
+        self._opening: asyncio.Task[StompConnection | Failure] | None = None
+        #: The address that is tried first: the last that worked.
+        self._first = 0
+        self._failures = 0
+        self._not_before = 0.0
+        self._failed: list[str] = []
+        self._doing = ""
+        self._closing = False
+
+    @property
+    def is_idle(self) -> bool:
+        """True while nobody would miss it."""
+        return self.connection is None and (self._opening is None or self._opening.done())
+
+    async def ready(self) -> StompConnection | Failure:
+        """Wait for a connection that has room. The caller has the deadline."""
+        while not self._closing:
+            if self.connection is None:
+                if self._opening is None or self._opening.done():
+                    self._opening = asyncio.create_task(self._open())
+                # It is everybody's: whoever stops waiting stops nobody else.
+                opened = await asyncio.shield(self._opening)
+                if isinstance(opened, Failure):
+                    return opened
+            elif self.connection.has_room:
+                return self.connection
+            else:
+                await self.connection.room()
+        return _STOPPED
+
+    def waited(self, seconds: float) -> str:
+        """What to say to somebody whose deadline passed in `ready`."""
+        if self.connection is not None:
+            return no_answer(seconds, f"{self.connection.address.peer} takes no more; nothing was sent")
+        return no_answer(seconds, self._doing, self._failed)
+
+    async def close(self) -> None:
+        """Close the connection, once what was sent is on its way."""
+        self._closing = True
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait((self._opening,))
+        if self.connection is not None:
+            await self.connection.close(_CLOSE_SECONDS)
+
+    async def _open(self) -> StompConnection | Failure:
+        try:
+            return await self._try_all()
+        except asyncio.CancelledError:
+            # By `close` alone; whoever waits for it was not cancelled, and is told.
+            return _STOPPED
+
+    async def _try_all(self) -> StompConnection | Failure:
+        loop, addresses = asyncio.get_running_loop(), self.account.addresses
+        if (pause := self._not_before - loop.time()) > 0:
+            self._doing = "waiting to connect again"
+            await asyncio.sleep(pause)
+        self._failed = []
+        frame, deadline = None, loop.time() + self._timeout
+        for turn in range(len(addresses)):
+            index = (self._first + turn) % len(addresses)
+            share = (deadline - loop.time()) / (len(addresses) - turn)
+            found = await self._dialler.dial(addresses[index], self.account, share, self._over, self._note)
+            if isinstance(found, StompConnection):
+                self._first, self.connection = index, found
+                return found
+            self._failed.append(found.words if len(addresses) == 1 else f"{addresses[index].peer}: {found.words}")
+            frame = frame or found.frame
+        self._back_off()
+        return Failure("; ".join(self._failed), frame)
+
+    def _over(self, connection: StompConnection) -> None:
+        if connection is not self.connection:
+            return
+        self.connection = None
+        if connection.was_of_use:
+            self._failures = 0
+        else:
+            # It accepts connections and no messages: another one may do better.
+            self._first = (self._first + 1) % len(self.account.addresses)
+            self._back_off()
+
+    def _back_off(self) -> None:
+        self._failures += 1
+        self._not_before = asyncio.get_running_loop().time() + pause_after(self._failures, random())  # noqa: S311 (no secret)
+
+    def _note(self, doing: str) -> None:
+        self._doing = doing
+
+
+class Pool:
+    """All accounts' endpoints."""
+
+    def __init__(self, dialler: Dialler, timeout: float) -> None:
+        self._dialler = dialler
+        self._timeout = timeout
+        self._endpoints: dict[Account, Endpoint] = {}
+
+    def endpoint(self, account: Account) -> Endpoint:
+        """Find an account's endpoint, or make one."""
+        found = self._endpoints.get(account)
+        if found is None:
+            if len(self._endpoints) >= MOST_REMEMBERED:
+                self._forget_one()
+            found = self._endpoints[account] = Endpoint(account, self._dialler, self._timeout)
+        return found
+
+    async def close(self) -> None:
+        """Close every connection."""
+        endpoints = tuple(self._endpoints.values())
+        self._endpoints.clear()
+        await asyncio.gather(*(endpoint.close() for endpoint in endpoints))
+
+    def _forget_one(self) -> None:
+        for account, endpoint in self._endpoints.items():
+            if endpoint.is_idle:
+                del self._endpoints[account]
+                return

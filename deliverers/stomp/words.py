@@ -1,0 +1,71 @@
+"""What kept a broker from taking a message, in words. Most of them are those of `deliverers.reasons`."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from math import inf
+
+from deliverers.answers import printable
+from deliverers.certificates import certificate_words
+from deliverers.reasons import Attempted, Phase, reason
+from deliverers.stomp.configuration import Address
+from deliverers.stomp.frames import Frame
+
+#: What follows a loss of what was sent already.
+UNKNOWN = "its outcome is unknown"
+#: Characters of what a broker says that stand in a reason; the whole is in the body.
+_LONGEST_SAYING = 200
+_REDACTED = "********"
+#: OpenSSL's words for what is no TLS record.
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
+
+
+def attempted(address: Address, phase: Phase = Phase.CONNECTING) -> Attempted:
+    """What `deliverers.reasons` wants to know; deadlines are spoken of here."""
+    return Attempted(address.host, address.port, inf, phase)
+
+
+def handshake_words(error: Exception, address: Address) -> str:
+    """Say why a connection could not be secured, or began and was lost at once."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return certificate_words(error, address.host, datetime.now(UTC))
+    if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+        return f"{address.peer} does not speak TLS (is its address stomp:// rather than stomp+ssl://?)"
+    if isinstance(error, ConnectionError) and error.errno is None:
+        return f"connection closed by {address.peer} during the TLS handshake"
+    return reason(error, attempted(address))
+
+
+def lost_words(error: Exception | None, address: Address) -> str:
+    """Say how a connection that worked came to its end."""
+    if error is None:
+        return f"the broker closed the connection ({address.peer})"
+    if isinstance(error, ssl.SSLError):
+        return f"connection to {address.peer} failed (TLS: {printable((error.reason or 'broken').lower())})"
+    return reason(error, attempted(address, Phase.WAITING))
+
+
+def no_answer(seconds: float, doing: str, before: Iterable[str] = ()) -> str:
+    """Say that a deadline passed, what was being done, and what had failed before."""
+    return "; ".join((*before, f"no answer within {seconds:g} s ({doing})"))
+
+
+def lost_saying(words: str, last: Frame | None, secrets: tuple[str, ...]) -> str:
+    """Say how a connection ended, with what the broker said last."""
+    return words if last is None else f"{words}: {said(last, secrets)}"
+
+
+def said(frame: Frame, secrets: tuple[str, ...]) -> str:
+    """What a broker's ERROR says, in one line without secrets: its `message`, and the body where that says more."""
+    message = frame.headers.get("message", "").strip()
+    lines = frame.body.decode("utf-8", "replace").strip().splitlines()
+    first = lines[0].strip() if lines else ""
+    if not message or message.endswith(":"):
+        message = f"{message} {first}".strip() or "no reason given"
+    elif first and first != message:
+        message = f"{message} ({first})"
+    for secret in secrets:
+        message = message.replace(secret, _REDACTED)
+    return printable(message, _LONGEST_SAYING)

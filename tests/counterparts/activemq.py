@@ -1,0 +1,208 @@
+"""A private ActiveMQ Classic, as an ordinary user, with STOMP in the clear and over TLS: what Amazon MQ runs.
+
+Who may do what is read from files that the broker looks at again with every login, so that a test can change it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep
+from types import TracebackType
+from typing import Self
+
+from tests.counterparts.certificates import KEYSTORE_PASSWORD, ServerFiles
+from tests.counterparts.rabbitmq import listens
+from tests.counterparts.store import free_port
+
+#: Of Debian's package.
+HOME = Path("/usr/share/activemq")
+MISSING = 'ActiveMQ is not installed: run "make servers", or apt install activemq'
+#: A busy machine may take its time; usually it takes 1 to 3 (seconds).
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+#: They may write and read what begins with `test.`.
+USERS: Mapping[str, str] = {"tester": "s3cret"}
+
+_BROKER = """<beans xmlns="http://www.springframework.org/schema/beans"
+ xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+ xsi:schemaLocation="http://www.springframework.org/schema/beans
+  http://www.springframework.org/schema/beans/spring-beans-2.0.xsd
+  http://activemq.apache.org/schema/core http://activemq.apache.org/schema/core/activemq-core.xsd">
+ <broker xmlns="http://activemq.apache.org/schema/core" brokerName="t{plain}" useJmx="false"
+   dataDirectory="{folder}/data" schedulerSupport="false" advisorySupport="false">
+  <persistenceAdapter><kahaDB directory="{folder}/data/kahadb" journalMaxFileLength="4mb"/></persistenceAdapter>
+  <plugins>
+   <jaasAuthenticationPlugin configuration="tests"/>
+   <authorizationPlugin><map><authorizationMap><authorizationEntries>
+    <authorizationEntry queue="test.>" read="users" write="users" admin="users"/>
+    <authorizationEntry queue=">" read="admins" write="admins" admin="admins"/>
+    <authorizationEntry topic=">" read="admins" write="admins" admin="admins"/>
+   </authorizationEntries></authorizationMap></map></authorizationPlugin>
+  </plugins>
+  <sslContext>
+   <sslContext keyStore="file:{keystore}" keyStorePassword="{keystore_password}" keyStoreType="PKCS12"/>
+  </sslContext>
+  <systemUsage><systemUsage>
+   <memoryUsage><memoryUsage limit="64 mb"/></memoryUsage>
+   <storeUsage><storeUsage limit="256 mb"/></storeUsage>
+   <tempUsage><tempUsage limit="64 mb"/></tempUsage>
+  </systemUsage></systemUsage>
+  <transportConnectors>
+   <transportConnector name="stomp" uri="stomp://127.0.0.1:{plain}"/>
+   <transportConnector name="stomp+ssl" uri="stomp+ssl://127.0.0.1:{tls}"/>
+  </transportConnectors>
+ </broker>
+</beans>
+"""
+_LOGIN = """tests {
+ org.apache.activemq.jaas.PropertiesLoginModule required
+  reload=true
+  org.apache.activemq.jaas.properties.user="users.properties"
+  org.apache.activemq.jaas.properties.group="groups.properties";
+};
+"""
+_LOG = """log4j.rootLogger=INFO,console
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=%d %p %c - %m%n
+"""
+
+
+def is_installed() -> bool:
+    """True where there is something to start."""
+    return (HOME / "bin" / "activemq.jar").exists() and shutil.which("java") is not None
+
+
+class ActiveServer:
+    """One broker with its data in a folder of its own; it keeps its addresses and its data over restarts."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="edw-activemq-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.plain, self.tls = free_port(), free_port()
+        for name in ("conf", "data", "tmp", "tls"):
+            (self._folder / name).mkdir()
+        self.files = ServerFiles.make(self._folder / "tls")
+        self.allow(USERS)
+
+    @property
+    def running(self) -> bool:
+        """True while the process lives, frozen or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def allow(self, users: Mapping[str, str], writers: bool = True) -> None:
+        """From now on these may log in, by their passwords; only `writers` may do more."""
+        conf = self._folder / "conf"
+        (conf / "users.properties").write_text("".join(f"{name}={_escaped(word)}\n" for name, word in users.items()))
+        (conf / "groups.properties").write_text(f"users={','.join(users) if writers else ''}\n")
+
+    def start(self) -> Self:
+        """Starts the broker, and answers once it listens."""
+        conf = self._folder / "conf"
+        (conf / "activemq.xml").write_text(
+            _BROKER.format(
+                folder=self._folder,
+                plain=self.plain,
+                tls=self.tls,
+                keystore=self.files.keystore,
+                keystore_password=KEYSTORE_PASSWORD,
+            )
+        )
+        (conf / "login.config").write_text(_LOGIN)
+        (conf / "log4j.properties").write_text(_LOG)
+        with (self._folder / "out.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command(), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        end = monotonic() + START_SECONDS
+        while not (listens(self.plain) and listens(self.tls)):
+            if not self.running or monotonic() > end:
+                said = self._log()
+                self.kill()
+                raise RuntimeError(f"ActiveMQ did not start:\n{said}")
+            sleep(0.05)
+        return self
+
+    def kill(self) -> None:
+        """Ends the broker as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """The broker goes on listening, and says nothing more."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets a frozen broker go on."""
+        self._signal(signal.SIGCONT)
+
+    def remove(self) -> None:
+        """Ends the broker and removes what it wrote."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def _command(self) -> list[str]:
+        folder, conf = self._folder, self._folder / "conf"
+        modules = ("java.security", "java.net", "java.lang", "java.util")
+        opened = (word for module in modules for word in ("--add-opens", f"java.base/{module}=ALL-UNNAMED"))
+        return [
+            "java",
+            "-Xmx192m",
+            # The machine is the tests': a short life is not worth a second collector or the best compiler.
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            *opened,
+            f"-Djava.io.tmpdir={folder / 'tmp'}",
+            f"-Djava.security.auth.login.config={conf / 'login.config'}",
+            f"-Dactivemq.classpath={conf}",
+            f"-Dactivemq.home={HOME}",
+            f"-Dactivemq.base={folder}",
+            f"-Dactivemq.conf={conf}",
+            f"-Dactivemq.data={folder / 'data'}",
+            "-jar",
+            str(HOME / "bin" / "activemq.jar"),
+            "start",
+            f"xbean:file:{conf / 'activemq.xml'}",
+        ]
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def _end(self, number: int) -> None:
+        if self._process is None:
+            return
+        self._signal(number)
+        # One that is frozen could not be told.
+        self.thaw()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+    def _log(self) -> str:
+        with suppress(OSError):
+            return (self._folder / "out.log").read_text(errors="replace")[-2000:]
+        return "(no log)"
+
+
+def _escaped(value: str) -> str:
+    # java.util.Properties: Latin-1, with these escapes.
+    return "".join(each if each.isascii() and each.isalnum() else f"\\u{ord(each):04x}" for each in value)
