@@ -4,6 +4,7 @@ What is no HTTP never gets here: aiohttp's parser answers it by itself, with 400
 of the connection. It has no hook for that.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from uuid import uuid4
@@ -26,6 +27,7 @@ _log = structlog.get_logger("edw.api")
 #: A ledger that does not answer is tried again after so many seconds.
 LEDGER_RETRY_SECONDS = 2.0
 
+_IN_PATH = re.compile(r"{(\w+)}")
 _encode = msgspec.json.Encoder().encode
 #: What an answer says of itself. None is anybody else's to keep, and none is a page that something else may embed.
 _ALWAYS = {
@@ -42,9 +44,11 @@ def application(rooms: Rooms) -> web.Application:
     app = web.Application(middlewares=[_in_shape], client_max_size=rooms.settings.api_body_limit)
     for operation in OPERATIONS:
         handler = _endpoint(operation, rooms)
-        app.router.add_route(operation.method, operation.path, handler, expect_handler=_expect)
+        # aiohttp's own pattern takes no braces, and an event's id may have some.
+        path = _IN_PATH.sub(r"{\1:[^/]+}", operation.path)
+        app.router.add_route(operation.method, path, handler, expect_handler=_expect)
         if operation.method == hdrs.METH_GET:
-            app.router.add_route(hdrs.METH_HEAD, operation.path, handler, expect_handler=_expect)
+            app.router.add_route(hdrs.METH_HEAD, path, handler, expect_handler=_expect)
     return app
 
 

@@ -101,8 +101,9 @@ async def _job(call: Call, integration: Integration) -> Job:
 
 def _key(call: Call) -> str:
     key = call.request.headers.get(IDEMPOTENCY_KEY) or str(uuid4())
-    if len(key) > KEY_MAX_CHARS:
-        raise api_error(400, f"{IDEMPOTENCY_KEY}: at most {KEY_MAX_CHARS} characters are taken")
+    # What was no UTF-8 came through as surrogates, which no id can be made of.
+    if len(key) > KEY_MAX_CHARS or any("\ud800" <= character <= "\udfff" for character in key):
+        raise api_error(400, f"{IDEMPOTENCY_KEY}: expected at most {KEY_MAX_CHARS} characters, in UTF-8")
     return key
 
 

@@ -45,9 +45,11 @@ class Trials:
         self._under_way: Counter[str] = Counter()
 
     async def run(self, integration: Integration, event: Event) -> IntegrationLog:
-        """Makes one attempt. Raises ApiError (429) while another one is under way."""
-        if self._under_way[integration.id] >= OF_ONE or self._under_way.total() >= AT_ONCE:
+        """Makes one attempt. Raises ApiError (429) while another one, or too many, are under way."""
+        if self._under_way[integration.id] >= OF_ONE:
             raise retry_later(429, "a test of this integration is under way")
+        if self._under_way.total() >= AT_ONCE:
+            raise retry_later(429, f"{AT_ONCE} tests are under way, as many as this process makes at once")
         self._under_way[integration.id] += 1
         try:
             return await self._run(integration, event)

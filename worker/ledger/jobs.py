@@ -298,7 +298,8 @@ class Jobs:
     ) -> tuple[int, bool]:
         """Opens (job, event reference) of observed events that had no such job, due now; none is opened twice.
 
-        Answers how many (with `dry_run`: how many it would open), and whether the lane's backlog left no room for more.
+        Answers how many, and whether the lane's backlog left no room for more. With `dry_run` it opens none, and
+        answers how many there are, whatever the backlog has room for now.
         """
         _check_size(jobs)
         policy = self._store.policy

@@ -1,5 +1,6 @@
 -- open_missing: jobs of events that were observed when the integration was not there, or was disabled; due now.
--- A: lane, jobs = [{id ref}], deadline, backlog, event_retention, dry = 1 only counts
+-- A: lane, jobs = [{id ref}], deadline, backlog, event_retention,
+--    dry = 1 only counts: all of them, since the backlog may have room by then
 -- Answers msgpack {opened, full = 1 where the lane's backlog is full and some were left}.
 local reply = { opened = 0, full = 0 }
 local lane = lane_state(A.lane)
@@ -10,7 +11,7 @@ if lane.exists and lane.hold ~= 'closing' then
     -- A job that ended long ago may have been dropped while another one holds the event: the event knows it.
     local had = redis.call('EXISTS', P .. 'job:' .. j.id) == 1 or redis.call('LPOS', event .. ':jobs', j.id)
     if not had and redis.call('HEXISTS', event, 'raw') == 1 and not redis.call('ZSCORE', P .. 'inbox', j.ref) then
-      if room <= 0 then
+      if room <= 0 and A.dry == 0 then
         reply.full = 1
         break
       end
