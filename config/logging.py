@@ -19,6 +19,9 @@ from config.settings import Settings
 #: Celery writes two lines at `info` for every wake-up, which carries nothing but ids: shown from `debug` on.
 _CHATTY = ("celery.worker.strategy", "celery.app.trace")
 
+#: At `debug` they log whole requests, the keys and passwords in them included: never shown.
+_INDISCREET = ("botocore", "aiobotocore", "stomp", "stomp.py")
+
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 
 
@@ -111,6 +114,8 @@ def _route_standard_logging(output: BinaryIO, level: str, form: str, render: Cal
     root.setLevel(level)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.NOTSET if level == "DEBUG" else logging.WARNING)
+    for name in _INDISCREET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(capture=True)
 
 

@@ -1,0 +1,184 @@
+"""Secrets of every type are planted, everything is made to go wrong, and whatever is said anywhere is searched."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.counterparts.store import StoreServer, free_port
+from tests.integration.api.conftest import Answer, Api, Client
+from tests.integration.process.conftest import Receiver, StartWorker, eventually, order_paid
+from worker.tokens import Role
+
+SECRET_KEY = "planted-secret-of-the-webhook"
+SIGNING_KEY = "whsec_" + b64encode(b"planted-secret that signs: 32 bytes.").decode()
+ACCESS_KEY_ID = "AKIAplanted-secret-id"
+SECRET_ACCESS_KEY = "planted/secret+access/key"
+PASSWORD = "planted-secret-of-the-broker"
+STORE_PASSWORD = "planted-secret-of-the-store"
+PLANTED = (SECRET_KEY, SIGNING_KEY, ACCESS_KEY_ID, SECRET_ACCESS_KEY, PASSWORD, STORE_PASSWORD)
+
+
+def forms(secret: str) -> set[str]:
+    """A secret as it may be printed."""
+    return {secret, json.dumps(secret)[1:-1], b64encode(secret.encode()).decode(), secret.removeprefix("whsec_")}
+
+
+@pytest.fixture
+async def parrot() -> AsyncIterator[int]:
+    """A receiver for SQS and STOMP that refuses everything, and repeats in its refusal what it was told."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            told = await reader.read(65536)
+            is_stomp = told.startswith((b"CONNECT", b"STOMP"))
+            known = (PASSWORD,) if is_stomp else (ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+            heard = " ".join((told.replace(b"\0", b" ").decode(errors="replace"), *known))
+            if is_stomp:
+                flat = " ".join(heard.split()).replace(":", "\\c")
+                writer.write(f"ERROR\nmessage:{flat}\n\n{heard}\0".encode())
+            else:
+                body = json.dumps({"__type": "InvalidClientTokenId", "message": heard, "Message": heard}).encode()
+                writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/x-amz-json-1.0\r\n")
+                writer.write(b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield int(server.sockets[0].getsockname()[1])
+    server.close()
+    await server.wait_closed()
+
+
+def configurations(receiver: Receiver, parrot: int) -> dict[str, dict[str, object]]:
+    return {
+        "webhook": {"url": receiver.url, "secret_key": SECRET_KEY, "signing_keys": [SIGNING_KEY]},
+        "aws_sqs": {
+            "url": f"http://127.0.0.1:{parrot}/123456789012/queue",
+            "region": "eu-west-1",
+            "aws_access_key_id": ACCESS_KEY_ID,
+            "aws_secret_access_key": SECRET_ACCESS_KEY,
+        },
+        "stomp": {
+            "addresses": [f"stomp://127.0.0.1:{parrot}"],
+            "destination": "/queue/q",
+            "username": "shop",
+            "password": PASSWORD,
+        },
+    }
+
+
+async def bad_requests(admin: Client, given: dict[str, dict[str, object]]) -> list[Answer]:
+    """Secrets where they do not belong, and bodies that break around them."""
+    answers = []
+    for kind, configuration in given.items():
+        for name, value in configuration.items():
+            for broken in (
+                {**configuration, name: [value]},
+                {**configuration, name: {"value": value}},
+                {**configuration, f"{name}x": value},
+                {**configuration, name: f"{value}\n"},
+                {**configuration, name: f"{value}" * 400},
+            ):
+                attributes = {"name": "x", "observes": ["order.paid"], "integration_type": kind}
+                answers.append(await admin.post("/v2/integrations", {"data": {**attributes, "configuration": broken}}))
+        cut = json.dumps({"data": {"configuration": configuration}}).encode()[:-3]
+        answers.append(await admin.post("/v2/integrations", cut))
+        answers.append(await admin.post("/v2/integrations", {"data": {"name": configuration}}))
+        answers.append(await admin.post("/v2/integrations", {"data": configuration}))
+    return answers
+
+
+async def test_no_secret_is_ever_printed(
+    api: Api, receiver: Receiver, parrot: int, start_worker: StartWorker, environment: dict[str, str]
+) -> None:
+    receiver.answers = [500]
+    worker = start_worker(EDW_LOG_LEVEL="debug")
+    await worker.ready()
+    admin, reader = api.client(await api.token()), api.client(await api.token(Role.READ))
+    given = configurations(receiver, parrot)
+    ids = [
+        (await admin.create(integration_type=kind, configuration=configuration, observes=["order.paid"]))["id"]
+        for kind, configuration in given.items()
+    ]
+    await admin.create(observes=["integration.updated"], configuration={"url": receiver.url})
+    answers = [await admin.post("/v2/events", {"data": order_paid(id="e-1")})]
+
+    async def attempted() -> bool:
+        history = await reader.get("/v2/events/e-1")
+        answers.append(history)
+        jobs = history.data["jobs"] if history.status == 200 else []
+        return len(jobs) == len(ids) and all("last_log" in job for job in jobs)
+
+    await eventually(attempted, "each type has had an attempt")
+    for each in ids:
+        path = f"/v2/integrations/{each}"
+        answers += [await reader.get(path + tail) for tail in ("", "/logs", "/jobs")]
+        answers += [await admin.post(path + tail) for tail in ("/test", "/redeliver?state=pending")]
+        answers.append(await admin.put(path, {"data": {"name": "changed"}}))
+        # An admin sees its webhook's own secret_key, and nothing else.
+        shown = (await admin.get(path)).raw.decode().replace(f'"secret_key":"{SECRET_KEY}"', "")
+        assert not [secret for secret in PLANTED if secret in shown]
+    answers += [await reader.get("/v2/integrations"), await reader.get("/v2/integrations/logs")]
+    answers += await bad_requests(admin, given)
+    said = [answer.raw.decode().replace(f'"secret_key":"{SECRET_KEY}"', "") for answer in answers]
+    said += [" ".join(answer.headers.values()) for answer in answers]
+    await eventually(lambda: any(b"integration.updated" in got.raw for got in receiver.received), "changes are told of")
+    said += [got.raw.decode() for got in receiver.received]
+    for arguments in (
+        ["integrations", "list", "--store", "store-1", "--org", "org-1", "--json"],
+        *(["integrations", "show", each, *form] for each in ids for form in ([], ["--json"])),
+        ["logs", "--store", "store-1", "--org", "org-1", "--json"],
+        ["status"],
+        ["rejected", "list"],
+    ):
+        command = [sys.executable, "-m", "worker.cli", *arguments]
+        done = await asyncio.to_thread(
+            subprocess.run, command, env=environment, capture_output=True, text=True, timeout=60, check=True
+        )
+        said += [done.stdout, done.stderr]
+    await worker.stop()
+    said.append(worker.log.read_text(errors="replace"))
+
+    everything = "\n".join(said)
+    assert "is not valid" in everything
+    found = [secret for secret in PLANTED for form in forms(secret) if form in everything]
+    assert found == [], [line[:500] for line in everything.splitlines() if any(secret in line for secret in found)][:3]
+
+
+@pytest.mark.parametrize("command", [["status"], ["worker", "--wait", "0"], ["emit", "order.paid"], ["tokens", "list"]])
+def test_a_stores_password_is_in_no_message(environment: dict[str, str], command: list[str]) -> None:
+    url = f"redis://:{STORE_PASSWORD}@127.0.0.1:{free_port()}/0"
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.cli", *command],
+        env=environment | {"EDW_REDIS_URL": url, "EDW_BROKER_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert STORE_PASSWORD not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("variable", ["EDW_REDIS_URL", "EDW_BROKER_URL", "EDW_SECRETS_KEYS", "EDW_EGRESS_PROXY"])
+def test_a_bad_setting_is_refused_without_its_secret(
+    environment: dict[str, str], variable: str, store: StoreServer
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.cli", "status"],
+        env=environment | {variable: f"ftp://:{STORE_PASSWORD}@host:99999/{Fernet.generate_key().decode()}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert variable in done.stderr
+    assert STORE_PASSWORD not in done.stdout + done.stderr
