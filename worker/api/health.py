@@ -34,6 +34,9 @@ class Check(Struct, frozen=True):
     why: str | UnsetType = UNSET
 
 
+_UNKNOWN = Check(State.DEGRADED, "unknown, since the ledger does not answer")
+
+
 class Readiness(Struct, frozen=True):
     """The worst of the checks, and each of them."""
 
@@ -84,7 +87,10 @@ class Health:
 
     async def ready(self) -> Readiness:
         """Red only where the ledger takes no writes, or this process stops."""
-        checks = {"ledger": await self._ledger(), "workers": await self._workers(), "broker": self._broker}
+        ledger = await self._ledger()
+        # One that does not answer is not waited for twice.
+        workers = _UNKNOWN if ledger.status is State.RED else await self._workers()
+        checks = {"ledger": ledger, "workers": workers, "broker": self._broker}
         if self.draining:
             checks["process"] = Check(State.RED, "it was told to stop")
         worst = max((check.status for check in checks.values()), key=list(State).index)
@@ -105,7 +111,7 @@ class Health:
         try:
             workers = await self._store.workers()
         except LedgerError:
-            return Check(State.DEGRADED, "unknown, since the ledger does not answer")
+            return _UNKNOWN
         return Check(State.OK) if workers else Check(State.DEGRADED, 'none is alive: start one with "edw worker"')
 
     async def _watch_broker(self) -> None:

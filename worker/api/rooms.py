@@ -1,5 +1,6 @@
 """What the handlers work with: wired once, in server.py."""
 
+import asyncio
 from dataclasses import dataclass
 
 from config.settings import Settings
@@ -30,3 +31,5 @@ class Rooms:
     types: DelivererRegistry
     health: Health
     wakeups: Wakeups
+    #: Looks at the ledger as soon as it answers; raises LedgerFormatError where it is another version's.
+    opening: "asyncio.Task[None]"

@@ -27,7 +27,7 @@ from worker.directory import Directory
 from worker.ending import end
 from worker.endpoints import find_endpoints
 from worker.events import EventRules
-from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
+from worker.ledger import Ledger, LedgerFull, LedgerPolicy, LedgerUnavailable
 from worker.options import deliverer_options
 from worker.redelivery import Redeliveries
 from worker.registrar import Registrar
@@ -45,8 +45,9 @@ KEEP_ALIVE_SECONDS = 75.0
 async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: bool = False) -> None:
     """Serves until `stopping` is set, then finishes what is under way, for EDW_DRAIN_SECONDS at most.
 
-    Raises OSError where the port cannot be had, and NoStoreError where there is no store. A ledger that does not answer
-    is waited for: meanwhile requests are answered with 503, and /readyz is red.
+    Raises OSError where the port cannot be had, NoStoreError where there is no store, and LedgerFormatError where the
+    ledger is another version's. A ledger that does not answer is waited for: meanwhile requests are answered with 503,
+    and /readyz is red.
     """
     async with rooms_of(settings) as rooms:
         runner = web.AppRunner(
@@ -62,7 +63,7 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
             site = web.TCPSite(runner, settings.api_host, settings.api_port, reuse_port=shared_port or None)
             await site.start()
             _log.info("api ready", url=f"http://{_shown(runner.addresses[0])}", ledger=rooms.ledger.address)
-            await stopping.wait()
+            await _told(stopping, rooms.opening)
             rooms.health.draining = True
         finally:
             await runner.cleanup()
@@ -105,16 +106,29 @@ async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
             types=types,
             health=health,
             wakeups=wakeups,
+            opening=opening,
         )
 
 
+async def _told(stopping: asyncio.Event, opening: "asyncio.Task[None]") -> None:
+    """Waits until the process is told to stop. Raises what opening the ledger raises."""
+    told = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait([told, opening], return_when=asyncio.FIRST_COMPLETED)
+        if opening.done():
+            opening.result()
+            await told
+    finally:
+        await end([told])
+
+
 async def _open(ledger: Ledger) -> None:
-    """Has the ledger looked at as soon as it answers: its version, and its format."""
+    """Has the ledger looked at as soon as it answers: its version, and its format. Raises LedgerFormatError."""
     said = False
     while True:
         try:
             return await ledger.open()
-        except LedgerUnavailable as error:
+        except (LedgerUnavailable, LedgerFull) as error:
             if not said:
                 _log.warning("waiting for the ledger", why=str(error))
             said = True

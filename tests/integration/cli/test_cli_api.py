@@ -1,0 +1,92 @@
+"""The API of `edw dev`, and tokens as people make and revoke them."""
+
+import json
+import re
+import signal
+from pathlib import Path
+from stat import S_IMODE
+from typing import Any
+
+import requests
+
+from tests.integration.cli.conftest import Edw, Running, StartEdw, alive, eventually
+
+#: Seconds that a request may take on a busy machine.
+PATIENCE = 30.0
+
+
+def address(running: Running) -> str:
+    """Where the API listens, as it says."""
+    running.says("api ready")
+    found = re.search(r"api ready.*url=(\S+)", running.said)
+    assert found, running.said
+    return found[1]
+
+
+def shown_token(running: Running) -> str:
+    running.says("token ")
+    found = re.search(r"^token\s+(edw_\S+)", running.said, re.MULTILINE)
+    assert found, running.said
+    return found[1]
+
+
+def ask(method: str, url: str, token: str, body: Any = None) -> requests.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return requests.request(method, url, json=body, headers=headers, timeout=PATIENCE)
+
+
+def test_dev_serves_the_api_and_its_token_works_the_next_time_too(
+    edw: Edw, start_edw: StartEdw, environment: dict[str, str]
+) -> None:
+    dev = start_edw("dev")
+    token, url = shown_token(dev), address(dev)
+    file = Path(environment["EDW_DATA_DIR"]) / "token"
+    assert file.read_text().strip() == token
+    assert S_IMODE(file.stat().st_mode) == 0o600
+
+    attributes = {"name": "Hook", "observes": ["order.paid"], "configuration": {"url": "http://127.0.0.1:9/"}}
+    created = ask("POST", f"{url}/v2/integrations", token, {"data": attributes})
+    assert created.status_code == 201, created.text
+    assert ask("POST", f"{url}/v2/events", token, {"data": {"type": "order.paid", "data": {}}}).status_code == 202
+    eventually(lambda: ask("GET", f"{url}/readyz", "").json()["status"] == "ok", "all is well")
+    # What was made over HTTP and what the command line shows are one.
+    assert created.json()["data"]["id"] in edw("integrations", "list", "--json").out
+    eventually(lambda: ask("GET", f"{url}/v2/integrations/logs", token).json()["data"], "the attempt has a log")
+
+    dev.signal(signal.SIGINT)
+    assert dev.ends() == 0, dev.said
+    assert alive(environment) == []
+
+    again = start_edw("dev")
+    url = address(again)
+    assert shown_token(again) == token
+    assert [each["name"] for each in edw("tokens", "list", "--json").json["data"]] == ["made by edw dev"]
+    assert len(ask("GET", f"{url}/v2/integrations", token).json()["data"]) == 1
+
+    # One that was revoked is not taken for good because it is in the file.
+    assert edw("tokens", "revoke", token).code == 0
+    again.signal(signal.SIGINT)
+    assert again.ends() == 0
+    third = start_edw("dev")
+    assert shown_token(third) != token
+    assert ask("GET", f"{address(third)}/v2/integrations", shown_token(third)).status_code == 200
+
+
+def test_what_the_command_line_makes_and_revokes_the_api_takes_and_refuses(edw: Edw, start_edw: StartEdw) -> None:
+    dev = start_edw("dev")
+    url = address(dev)
+    token = edw("tokens", "create", "--role", "admin", "--store", "s-1", "--org", "o-1").out.strip()
+    client = edw("tokens", "create", "--role", "publish", "--store", "s-1", "--org", "o-1", "--client", "--json").json
+
+    fields = {"grant_type": "client_credentials", **{k: client[k] for k in ("client_id", "client_secret")}}
+    bearer = requests.post(f"{url}/oauth/access_token", data=fields, timeout=PATIENCE).json()["access_token"]
+    event = {"type": "order.paid", "data": {"id": "o"}, "id": "e-1"}
+    assert ask("POST", f"{url}/v2/events", bearer, {"data": event}).status_code == 202
+    assert ask("GET", f"{url}/v2/events/e-1", token).status_code == 200
+
+    assert edw("tokens", "revoke", client["id"], token).code == 0
+
+    for method, path, secret in (("POST", "/v2/events", bearer), ("GET", "/v2/integrations", token)):
+        eventually(lambda: ask(method, url + path, secret, {}).status_code == 401, "it is refused")  # noqa: B023
+    assert token.split("_")[2] not in dev.said
+    assert json.dumps(client["client_secret"])[1:-1] not in dev.said

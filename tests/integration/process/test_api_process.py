@@ -1,0 +1,429 @@
+"""`edw api`, the real process: how it starts, what it says while something it stands on is away, and how it ends."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.counterparts.store import StoreServer, free_port
+from tests.integration.process.conftest import (
+    PATIENCE,
+    SCOPE,
+    Receiver,
+    StartWorker,
+    balanced,
+    eventually,
+    order_paid,
+)
+from worker.cli.supervision import FIRST_PAUSE
+from worker.ledger import Ledger
+from worker.ledger.store import SOCKET_TIMEOUT
+from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
+
+#: What a probe of a silent store may take, and a busy machine on top of it (seconds).
+BOUND = SOCKET_TIMEOUT + 5.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    document: Any
+
+
+class ApiProcess:
+    """`edw api`, as anybody would type it."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker.cli", "api", *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as it says."""
+        lines = [json.loads(line) for line in self.said.splitlines() if '"api ready"' in line]
+        return str(lines[-1]["url"]) if lines else ""
+
+    async def ready(self) -> "ApiProcess":
+        await eventually(lambda: self.url or self._over(), "it listens")
+        return self
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    async def ends(self) -> int:
+        """Waits for its end, and answers its exit code."""
+        return await asyncio.to_thread(self.process.wait, PATIENCE)
+
+    async def stop(self) -> int:
+        self.signal()
+        return await self.ends()
+
+    def children(self) -> list[psutil.Process]:
+        return [each for each in psutil.Process(self.process.pid).children() if each.status() != psutil.STATUS_ZOMBIE]
+
+    def end(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            for each in self.children():
+                each.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _over(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"it ended with {self.process.returncode}:\n{self.said[-3000:]}")
+        return False
+
+
+StartApi = Callable[..., ApiProcess]
+
+
+@pytest.fixture
+def start_api(environment: dict[str, str], tmp_path: Path) -> Iterator[StartApi]:
+    """Starts `edw api` on any free port: `start_api("--processes", "2", EDW_…="…")`."""
+    started: list[ApiProcess] = []
+
+    def start(*arguments: str, **changes: str) -> ApiProcess:
+        log = tmp_path / f"api-{len(started)}.log"
+        process = ApiProcess(arguments, environment | {"EDW_API_PORT": "0"} | changes, log)
+        started.append(process)
+        return process
+
+    yield start
+    for each in started:
+        each.end()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    # A connection for each request: it is the process that is under test, and it may be another one the next time.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as opened:
+        yield opened
+
+
+class Caller:
+    """Asks the API, with an admin's token."""
+
+    def __init__(self, session: aiohttp.ClientSession, token: str) -> None:
+        self._session = session
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def get(self, url: str) -> Answer:
+        async with self._session.get(url, headers=self._headers) as answer:
+            return Answer(answer.status, dict(answer.headers), await answer.json(content_type=None))
+
+    async def post(self, url: str, body: Any = None) -> Answer:
+        async with self._session.post(url, json=body, headers=self._headers) as answer:
+            return Answer(answer.status, dict(answer.headers), await answer.json(content_type=None))
+
+    async def readiness(self, api: ApiProcess) -> dict[str, Any]:
+        """What /readyz says; its status fits."""
+        answer = await self.get(f"{api.url}/readyz")
+        assert answer.status == (503 if answer.document["status"] == "red" else 200)
+        return dict(answer.document)
+
+    async def becomes(self, api: ApiProcess, status: str) -> dict[str, Any]:
+        async def is_so() -> dict[str, Any] | None:
+            found = await self.readiness(api)
+            return found if found["status"] == status else None
+
+        found: dict[str, Any] = await eventually(is_so, f"it becomes {status}")
+        return found
+
+
+async def caller_of(session: aiohttp.ClientSession, books: Ledger) -> Caller:
+    token_id, secret = new_id(), make_secret()
+    await books.tokens.put(Token(token_id, Kind.TOKEN, Role.ADMIN, SCOPE, digest=digest_of(secret)))
+    return Caller(session, written(token_id, secret))
+
+
+@pytest.fixture
+async def caller(session: aiohttp.ClientSession, books: Ledger) -> Caller:
+    return await caller_of(session, books)
+
+
+async def integration(caller: Caller, api: ApiProcess, receiver: Receiver) -> str:
+    """A new one; answers its address."""
+    attributes = {"name": "ERP", "observes": ["order.paid"], "configuration": {"url": receiver.url}}
+    made = await caller.post(f"{api.url}/v2/integrations", {"data": attributes})
+    assert made.status == 201, made.document
+    return str(made.document["data"]["links"]["self"])
+
+
+async def publish(caller: Caller, api: ApiProcess, **changes: Any) -> Answer:
+    return await caller.post(f"{api.url}/v2/events", {"data": order_paid(**changes)})
+
+
+async def refused(url: str) -> bool:
+    """True where nobody listens."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
+
+
+class TestEnding:
+    async def test_what_is_under_way_is_finished_and_nothing_new_begun(
+        self, start_api: StartApi, caller: Caller, receiver: Receiver
+    ) -> None:
+        api = await start_api().ready()
+        hook = await integration(caller, api, receiver)
+        receiver.hold = asyncio.Event()
+        asking = asyncio.create_task(caller.post(f"{hook}/test"))
+        await eventually(receiver.got(1), "the test is under way")
+
+        api.signal()
+
+        async def closed() -> bool:
+            return await refused(api.url)
+
+        await eventually(closed, "it listens no more")
+        assert not asking.done()
+        assert api.process.poll() is None
+        receiver.hold.set()
+        answer = await asking
+        assert (answer.status, answer.document["data"]["succeeded"]) == (200, True)
+        assert await api.ends() == 0
+        assert '"api drained"' in api.said
+
+    async def test_a_second_signal_hurries_it(self, start_api: StartApi, caller: Caller, receiver: Receiver) -> None:
+        api = await start_api().ready()
+        hook = await integration(caller, api, receiver)
+        receiver.hold = asyncio.Event()
+        asking = asyncio.create_task(caller.post(f"{hook}/test"))
+        await eventually(receiver.got(1), "the test is under way")
+
+        api.signal(signal.SIGINT)
+
+        async def closed() -> bool:
+            return await refused(api.url)
+
+        await eventually(closed, "it drains")
+        began = monotonic()
+        api.signal(signal.SIGINT)
+
+        await api.ends()
+        # The webhook's deadline, for which it would wait else, is 10 s.
+        assert monotonic() - began < 5.0
+        assert "Traceback" not in api.said
+        # Whatever it was told, the caller is not left waiting.
+        await asyncio.gather(asking, return_exceptions=True)
+
+    async def test_a_drain_has_an_end(self, start_api: StartApi, caller: Caller, receiver: Receiver) -> None:
+        api = await start_api(EDW_DRAIN_SECONDS="1s").ready()
+        hook = await integration(caller, api, receiver)
+        receiver.hold = asyncio.Event()
+        asking = asyncio.create_task(caller.post(f"{hook}/test"))
+        await eventually(receiver.got(1), "the test is under way")
+
+        began = monotonic()
+        assert await api.stop() == 0
+
+        assert monotonic() - began < 6.0
+        with pytest.raises(aiohttp.ClientError):
+            await asking
+
+    async def test_a_broker_that_says_nothing_keeps_nobody(
+        self, start_api: StartApi, make_store: Callable[..., StoreServer]
+    ) -> None:
+        broker = make_store()
+        broker.freeze()
+        api = await start_api(EDW_BROKER_URL=broker.tcp_url).ready()
+
+        began = monotonic()
+        assert await api.stop() == 0
+
+        assert monotonic() - began < BOUND
+        broker.thaw()
+
+
+class TestStarting:
+    async def test_a_port_that_is_taken_is_named_with_its_setting(self, start_api: StartApi) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = str(taken.getsockname()[1])
+            api = start_api(EDW_API_PORT=port)
+
+            assert await api.ends() == 1
+
+        assert f"EDW_API_PORT={port}" in api.said
+        assert "in use" in api.said
+        assert "Traceback" not in api.said
+
+    async def test_without_a_store_it_says_what_to_start(self, start_api: StartApi, tmp_path: Path) -> None:
+        api = start_api(EDW_REDIS_URL="", EDW_DATA_DIR=str(tmp_path / "nothing"))
+
+        assert await api.ends() == 3
+        assert 'Start "edw dev"' in api.said
+
+    async def test_another_versions_ledger_is_not_touched(self, start_api: StartApi, books: Ledger) -> None:
+        await books.store.client.hset(books.store.key("meta"), "format", "99")
+
+        api = start_api()
+
+        assert await api.ends() == 1
+        assert "format 99" in api.said
+        assert "Traceback" not in api.said
+
+    async def test_a_store_that_is_away_is_waited_for(
+        self, start_api: StartApi, caller: Caller, store: StoreServer
+    ) -> None:
+        store.stop()
+        api = await start_api().ready()
+
+        assert (await caller.get(f"{api.url}/healthz")).document["status"] == "ok"
+        readiness = await caller.readiness(api)
+        assert readiness["status"] == readiness["checks"]["ledger"]["status"] == "red"
+        assert readiness["checks"]["ledger"]["why"]
+        unanswered = await publish(caller, api)
+        assert (unanswered.status, int(unanswered.headers["Retry-After"]) >= 1) == (503, True)
+
+        store.start()
+        await caller.becomes(api, "degraded")
+        assert (await publish(caller, api)).status == 202
+        assert await api.stop() == 0
+
+
+class TestReadiness:
+    async def test_without_a_worker_it_is_degraded_and_with_one_it_is_well(
+        self, start_api: StartApi, start_worker: StartWorker, caller: Caller, receiver: Receiver, books: Ledger
+    ) -> None:
+        api = await start_api().ready()
+        await integration(caller, api, receiver)
+        found = await caller.becomes(api, "degraded")
+        assert {name: check["status"] for name, check in found["checks"].items()} == {
+            "ledger": "ok",
+            "broker": "ok",
+            "workers": "degraded",
+        }
+        assert "edw worker" in found["checks"]["workers"]["why"]
+        assert (await publish(caller, api)).status == 202
+
+        await start_worker().ready()
+
+        assert {check["status"] for check in (await caller.becomes(api, "ok"))["checks"].values()} == {"ok"}
+        await eventually(receiver.got(1), "what was accepted before is delivered")
+
+        async def settled() -> bool:
+            return not (await books.status.read()).pending
+
+        await eventually(settled, "it is settled")
+        await balanced(books)
+
+    async def test_without_its_broker_it_is_degraded_and_events_are_delivered_all_the_same(
+        self, start_api: StartApi, start_worker: StartWorker, caller: Caller, receiver: Receiver
+    ) -> None:
+        api = await start_api(EDW_BROKER_URL=f"redis://127.0.0.1:{free_port()}/0").ready()
+        await start_worker().ready()
+        await integration(caller, api, receiver)
+
+        async def noticed() -> dict[str, Any] | None:
+            found = await caller.readiness(api)
+            return found if found["checks"]["broker"]["status"] == "degraded" else None
+
+        found = await eventually(noticed, "the broker is seen to be away")
+        assert (found["status"], found["checks"]["ledger"]["status"]) == ("degraded", "ok")
+        assert "away" in found["checks"]["broker"]["why"]
+
+        assert (await publish(caller, api)).status == 202
+        await eventually(receiver.got(1), "it is delivered")
+        assert await api.stop() == 0
+
+    async def test_a_silent_store_is_red_within_a_bound_and_heals(
+        self, start_api: StartApi, caller: Caller, store: StoreServer
+    ) -> None:
+        api = await start_api().ready()
+        await caller.becomes(api, "degraded")
+        store.freeze()
+
+        began = monotonic()
+        found = await caller.readiness(api)
+
+        assert (found["status"], found["checks"]["ledger"]["status"]) == ("red", "red")
+        assert monotonic() - began < BOUND
+        assert (await caller.get(f"{api.url}/healthz")).status == 200
+        store.thaw()
+        await caller.becomes(api, "degraded")
+
+    async def test_a_store_at_its_memory_limit_is_red(
+        self, start_api: StartApi, make_store: Callable[..., StoreServer], session: aiohttp.ClientSession
+    ) -> None:
+        full = make_store()
+        books = Ledger(full.url)
+        await books.open()
+        caller = await caller_of(session, books)
+        api = await start_api(EDW_REDIS_URL=full.url).ready()
+        await caller.becomes(api, "degraded")
+
+        await books.store.client.config_set("maxmemory", "1mb")
+
+        found = await caller.becomes(api, "red")
+        assert "memory" in found["checks"]["ledger"]["why"]
+        assert (await publish(caller, api)).status == 503
+        await books.store.client.config_set("maxmemory", 0)
+        await caller.becomes(api, "degraded")
+
+        async def taken() -> bool:
+            return (await publish(caller, api)).status == 202
+
+        await eventually(taken, "events are taken again")
+        await books.close()
+
+
+class TestSeveralProcesses:
+    async def test_they_share_a_port_and_one_that_is_killed_is_started_again(
+        self, start_api: StartApi, caller: Caller
+    ) -> None:
+        api = await start_api("--processes", "2", EDW_API_PORT=str(free_port())).ready()
+        await eventually(lambda: api.said.count('"api ready"') >= 2, "both listen")
+        first, second = api.children()
+
+        first.kill()
+
+        await eventually(lambda: "was killed by SIGKILL; it starts again" in api.said, "it is noticed")
+        assert f"in {FIRST_PAUSE:g} s" in api.said
+        assert (await publish(caller, api)).status == 202
+        await eventually(lambda: api.said.count('"api ready"') >= 3, "it is back")
+        assert second.pid in {each.pid for each in api.children()}
+        assert len(api.children()) == 2
+        left = api.children()
+
+        assert await api.stop() == 0
+        assert not any(each.is_running() for each in left)
+        assert await refused(api.url)
+
+    async def test_they_need_a_port_of_their_own(self, start_api: StartApi) -> None:
+        api = start_api("--processes", "2")
+
+        assert await api.ends() == 2
+        assert "EDW_API_PORT" in api.said
