@@ -10,6 +10,12 @@ LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
 	--extra embedded --build-deps-for editable --build-deps-for wheel
 
+# Emulators of SQS, each in an environment of its own: they pin what we use in other versions.
+COUNTERPARTS := .venv-counterparts
+EMULATORS := $(COUNTERPARTS)/ministack/.installed $(COUNTERPARTS)/moto/.installed
+LOCK_EMULATOR := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
 # A package of Debian's, and the file by which it is known. No test uses a system's own service, so none is started.
 SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq
 # Tests whose server is missing are skipped and say so; that they could not be installed is no error here.
@@ -36,7 +42,7 @@ case "$$missing" in *rabbitmq-server*) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test servers check bench fmt clean lock
+.PHONY: help install demo run test servers emulators check bench fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -46,10 +52,11 @@ demo: $(RUNTIME) ## does the main job on this machine, and tells the story
 	@$(BIN)/edw demo
 run: $(RUNTIME) ## runs the embedded store and a worker, until Ctrl-C
 	@$(BIN)/edw dev
-test: $(DEV) servers ## runs all tests; ARGS="-k webhook" chooses
+test: $(DEV) servers emulators ## runs all tests; ARGS="-k webhook" chooses
 	@$(BIN)/python -m pytest $(ARGS)
 servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
 	@$(INSTALL_SERVERS)
+emulators: $(EMULATORS) ## installs the emulators of SQS that tests start
 check: $(DEV) ## lint, format, types, import contracts, the README's table of settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -65,8 +72,10 @@ fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's t
 lock: $(DEV) ## pins the newest versions that pyproject.toml allows, with hashes
 	$(LOCK) --upgrade --output-file requirements.txt pyproject.toml
 	$(LOCK) --upgrade --extra test --extra dev -c requirements.txt --output-file requirements-dev.txt pyproject.toml
+	echo ministack | $(LOCK_EMULATOR) --output-file tests/counterparts/requirements-ministack.txt -
+	printf 'moto\nflask\nflask-cors\n' | $(LOCK_EMULATOR) --output-file tests/counterparts/requirements-moto.txt -
 clean: ## removes .venv and caches; data folders stay
-	rm -rf $(VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(COUNTERPARTS) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # PYTHON=… names another interpreter. A venv without pip is no venv, so one that was not finished is made again.
 $(BIN)/pip:
@@ -96,3 +105,10 @@ $(DEV): requirements-dev.txt $(RUNTIME)
 	@echo "installing what tests and checks need"
 	@$(PIP) --require-hashes --only-binary :all: -r requirements-dev.txt
 	@touch $@
+
+# Tests whose emulator is missing are skipped and say so; that it could not be installed is no error here.
+$(COUNTERPARTS)/%/.installed: tests/counterparts/requirements-%.txt | $(BIN)/pip
+	@echo "installing $*"
+	@rm -rf $(@D); $(BIN)/python -m venv $(@D) && \
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --only-binary :all: -r $< && \
+	touch $@ || echo "not installed: $*; the tests that need it are skipped" >&2

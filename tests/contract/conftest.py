@@ -1,0 +1,45 @@
+"""The emulators of SQS: started once for all tests, and thawed and emptied for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import pytest
+
+from tests.counterparts.emulator import Emulator
+from tests.counterparts.ministack import Ministack
+from tests.counterparts.moto import Moto
+
+Kind = TypeVar("Kind", bound=Emulator)
+
+
+def started(kind: type[Kind]) -> Iterator[Kind]:
+    if why := kind.missing():
+        pytest.skip(why)
+    with kind() as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def _ministack() -> Iterator[Ministack]:
+    yield from started(Ministack)
+
+
+@pytest.fixture(scope="session")
+def _moto() -> Iterator[Moto]:
+    yield from started(Moto)
+
+
+@pytest.fixture
+def ministack(_ministack: Ministack) -> Iterator[Ministack]:
+    yield _ministack
+    _ministack.thaw()
+    _ministack.reset()
+
+
+@pytest.fixture
+def moto(_moto: Moto) -> Iterator[Moto]:
+    yield _moto
+    _moto.thaw()
+    _moto.reset()
