@@ -268,8 +268,14 @@ class Jobs:
         `known` are those that a redelivery of the same `mark` had before.
         """
         _check_size(job_ids)
-        deadline = self._store.policy.job_deadline
-        answers = await self._store.run_confirmed("redeliver", jobs=job_ids, deadline=deadline, mark=mark)
+        policy = self._store.policy
+        answers = await self._store.run_confirmed(
+            "redeliver",
+            jobs=job_ids,
+            deadline=policy.job_deadline,
+            event_retention=policy.event_retention,
+            mark=mark,
+        )
         return [answer.decode() for answer in answers]
 
     async def select(

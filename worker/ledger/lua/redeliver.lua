@@ -1,5 +1,5 @@
 -- redeliver: reopens ended jobs, a new epoch each; a pending one that waits is due now.
--- A: jobs, deadline, mark = the redelivery's own id, or ''
+-- A: jobs, deadline, event_retention, mark = the redelivery's own id, or ''
 -- Answers one word for each: reopened | due | in_flight | known (this redelivery had it before) |
 -- gone (retention dropped it, its event or its integration).
 local answers = {}
@@ -21,6 +21,8 @@ for i, job in ipairs(A.jobs) do
     redis.call('PERSIST', event)
     redis.call('PERSIST', event .. ':jobs')
     redis.call('ZADD', P .. 'pending', NOW + A.deadline, job)
+    -- It may live for as long again, and is to be listed.
+    redis.call('PEXPIRE', P .. 'jobs:' .. j[2], A.deadline + A.event_retention)
     make_due(job, j[2], NOW)
     count('reopened')
     answers[i] = 'reopened'

@@ -1,0 +1,374 @@
+"""Choosing what to redeliver, portion by portion, and opening what was missed: the guards that nobody else reaches."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from tests.counterparts.store import StoreServer
+from worker.events import Scope
+from worker.jobs import JobState, job_id
+from worker.ledger import LedgerFull, Verdict
+from worker.ledger.pages import Cursor
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL
+
+from .scene import HOUR, SCOPE, Scene, an_event
+
+FAILED = (JobState.FAILED,)
+ORDERS = ("order.paid",)
+EVER = 2**50
+
+
+async def ended(scene: Scene, lane: str, verdict: Verdict, *events: str) -> list[str]:
+    """Jobs that were tried once, and ended."""
+    jobs = await scene.owe(lane, *events)
+    while claims := await scene.claim(lane):
+        for claim in claims:
+            await scene.settle(claim, verdict)
+    return jobs
+
+
+async def chosen(scene: Scene, lane: str, states: Sequence[JobState] = FAILED, mark: str = "") -> dict[str, str]:
+    """All that may be redelivered, and what would come of each."""
+    found: dict[str, str] = {}
+    cursor: Cursor | None = Cursor(0)
+    while cursor is not None:
+        portion = await scene.ledger.jobs.select(lane, cursor, EVER, states, mark)
+        assert not set(portion.jobs) & set(found)
+        found |= portion.jobs
+        cursor = portion.next
+    return found
+
+
+async def missed(scene: Scene, scope: Scope = SCOPE, types: Sequence[str] = ORDERS) -> list[str]:
+    """All events that select() finds."""
+    found: list[str] = []
+    cursor: Cursor | None = Cursor(0)
+    while cursor is not None:
+        portion = await scene.ledger.events.select(scope, cursor, EVER, types)
+        found += portion.refs
+        cursor = portion.next
+    return found
+
+
+async def observed(scene: Scene, *events: str, by: Sequence[str] = ()) -> list[str]:
+    """Events that were observed, by some lanes or by nobody; answers their references."""
+    stored = await scene.publish(*events)
+    await scene.open(stored, *by)
+    return [each.ref for each in stored]
+
+
+def wanted(refs: Sequence[str], lane: str = "i-1") -> list[tuple[str, str]]:
+    return [(job_id(ref, lane), ref) for ref in refs]
+
+
+# Which jobs
+
+
+async def test_jobs_are_chosen_by_their_state_with_what_would_come_of_each(scene: Scene) -> None:
+    await scene.register("i-1", "i-2")
+    failed = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2")
+    succeeded = await ended(scene, "i-1", Verdict.SUCCEEDED, "e-3")
+    await ended(scene, "i-2", Verdict.FAILED, "e-4")
+    (waits,) = await scene.owe("i-1", "e-5")
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.RETRY, delay=HOUR)
+    (flies,) = await scene.owe("i-1", "e-6")
+    await scene.claim("i-1")
+
+    assert await chosen(scene, "i-1") == dict.fromkeys(failed, "reopened")
+    assert await chosen(scene, "i-1", (JobState.SUCCEEDED,)) == dict.fromkeys(succeeded, "reopened")
+    assert await chosen(scene, "i-1", (JobState.PENDING,)) == {waits: "due", flies: "in_flight"}
+    assert set(await chosen(scene, "i-1", tuple(JobState))) == {*failed, *succeeded, waits, flies}
+    assert await chosen(scene, "no-such") == {}
+
+
+async def test_what_select_says_is_what_redeliver_does(scene: Scene) -> None:
+    await scene.register("i-1")
+    await ended(scene, "i-1", Verdict.FAILED, "e-1")
+    await scene.owe("i-1", "e-2", "e-3")
+    await scene.claim("i-1", room=1)
+    said = await chosen(scene, "i-1", tuple(JobState))
+    assert sorted(said.values()) == ["due", "in_flight", "reopened"]
+    assert await scene.ledger.jobs.redeliver(list(said), "m") == list(said.values())
+
+
+@pytest.mark.parametrize("count", [0, 1, 199, 200, 201, 450])
+async def test_portions_of_one_millisecond_leave_nothing_out_and_bring_nothing_twice(scene: Scene, count: int) -> None:
+    await scene.register("i-1")
+    jobs: list[str] = []
+    for start in range(0, count, 50):
+        jobs += await scene.owe("i-1", *(f"e-{n}" for n in range(start, min(count, start + 50))))
+    for job in jobs:
+        await scene.key("ZADD", "jobs:i-1", 1_000, job)
+    assert set(await chosen(scene, "i-1", (JobState.PENDING,))) == set(jobs)
+    first = await scene.ledger.jobs.select("i-1", Cursor(0), EVER, FAILED, "")
+    assert first.looked_at == min(count, MAX_JOBS_PER_CALL)
+    assert (first.next is None) == (count < MAX_JOBS_PER_CALL)
+
+
+async def test_both_ends_of_the_time_are_included(scene: Scene) -> None:
+    await scene.register("i-1")
+    jobs = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2", "e-3")
+    for age, job in enumerate(jobs):
+        await scene.key("ZADD", "jobs:i-1", 1_000 + age, job)
+    for since, till, expected in (
+        (1_000, 1_002, 3),
+        (1_001, 1_001, 1),
+        (1_002, EVER, 1),
+        (0, 999, 0),
+        (1_003, EVER, 0),
+    ):
+        found = await scene.ledger.jobs.select("i-1", Cursor(since), till, FAILED, "")
+        assert len(found.jobs) == expected
+    skipping = await scene.ledger.jobs.select("i-1", Cursor(1_000, 1), EVER, FAILED, "")
+    assert list(skipping.jobs) == jobs[1:]
+
+
+async def test_jobs_whose_event_is_gone_are_counted_and_those_of_another_state_are_not(scene: Scene) -> None:
+    await scene.register("i-1")
+    first, second = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2")
+    (third,) = await ended(scene, "i-1", Verdict.SUCCEEDED, "e-3")
+    for job in (first, third):
+        ref = (await scene.job(job)).event_ref
+        await scene.key("DEL", f"event:{ref}")
+        await scene.key("DEL", f"event:{ref}:jobs")
+    found = await scene.ledger.jobs.select("i-1", Cursor(0), EVER, FAILED, "")
+    assert (found.jobs, found.gone, found.looked_at) == ({second: "reopened"}, 1, 3)
+
+
+async def test_an_entry_whose_job_is_gone_is_passed_over(scene: Scene) -> None:
+    await scene.register("i-1")
+    (job,) = await ended(scene, "i-1", Verdict.FAILED, "e-1")
+    await scene.key("ZADD", "jobs:i-1", 1, "no-such-job")
+    assert await chosen(scene, "i-1") == {job: "reopened"}
+
+
+# Marks
+
+
+async def test_what_a_redelivery_had_is_neither_chosen_nor_reopened_by_it_again(scene: Scene) -> None:
+    await scene.register("i-1")
+    first, second = await ended(scene, "i-1", Verdict.SUCCEEDED, "e-1", "e-2")
+    done = (JobState.SUCCEEDED,)
+    redeliver = scene.ledger.jobs.redeliver
+    assert await redeliver([first], "m-1") == ["reopened"]
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.SUCCEEDED)
+
+    assert await chosen(scene, "i-1", done, "m-1") == {second: "reopened"}
+    assert set(await chosen(scene, "i-1", done, "m-2")) == {first, second}
+    assert set(await chosen(scene, "i-1", done)) == {first, second}
+    assert await redeliver([first, second], "m-1") == ["known", "reopened"]
+    assert await scene.counter("reopened") == 2
+
+
+async def test_a_waiting_job_is_marked_too_and_one_in_flight_is_not(scene: Scene) -> None:
+    await scene.register("i-1")
+    flies, waits = await scene.owe("i-1", "e-1", "e-2")
+    (claim,) = await scene.claim("i-1", room=1)
+    flies, waits = (flies, waits) if claim.job_id == flies else (waits, flies)
+    redeliver = scene.ledger.jobs.redeliver
+    assert await redeliver([flies, waits], "m-1") == ["in_flight", "due"]
+    assert await redeliver([flies, waits], "m-1") == ["in_flight", "known"]
+    # What was under way and failed is this redelivery's to reopen still.
+    await scene.settle(claim, Verdict.FAILED)
+    assert await redeliver([flies], "m-1") == ["reopened"]
+
+
+async def test_without_a_mark_every_call_redelivers_anew(scene: Scene) -> None:
+    await scene.register("i-1")
+    (job,) = await ended(scene, "i-1", Verdict.FAILED, "e-1")
+    assert await scene.ledger.jobs.redeliver([job]) == ["reopened"]
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.FAILED)
+    assert await scene.ledger.jobs.redeliver([job]) == ["reopened"]
+
+
+async def test_a_job_that_is_owed_anew_is_listed_for_as_long_as_it_may_live(scene: Scene) -> None:
+    await scene.register("i-1")
+    (job,) = await ended(scene, "i-1", Verdict.FAILED, "e-1")
+    await scene.key("PEXPIRE", "jobs:i-1", 1_000)
+    await scene.ledger.jobs.redeliver([job])
+    policy = scene.ledger.policy
+    assert await scene.key("PTTL", "jobs:i-1") > policy.job_deadline + policy.event_retention - 60_000
+
+
+# Which events
+
+
+async def test_events_of_the_types_are_chosen_of_the_scope_and_the_time(scene: Scene) -> None:
+    refs = await observed(scene, "e-1", "e-2", "e-3")
+    other = an_event("other", type="order.created")
+    foreign = an_event("foreign", Scope("org-1", "store-2"))
+    await scene.ledger.intake.accept([other, foreign])
+    await scene.open((await scene.ledger.intake.load([other.ref, foreign.ref])).events)
+
+    assert set(await missed(scene)) == set(refs)
+    assert await missed(scene, types=("order.created",)) == [other.ref]
+    assert set(await missed(scene, types=("order.created", "order.paid"))) == {other.ref, *refs}
+    assert await missed(scene, types=("order.fulfilled",)) == []
+    assert await missed(scene, Scope("org-1", "store-2")) == [foreign.ref]
+    assert await missed(scene, Scope("org-1")) == []
+    for age, ref in enumerate(refs):
+        await scene.key("ZADD", f"events:{SCOPE.key}", "XX", 1_000 + age, ref)
+    found = await scene.ledger.events.select(SCOPE, Cursor(1_001), 1_001, ORDERS)
+    assert (found.refs, found.next) == ([refs[1]], None)
+
+
+async def test_what_waits_in_the_inbox_is_not_chosen_and_not_opened(scene: Scene) -> None:
+    await scene.register("i-1")
+    (stored,) = await scene.publish("waits")
+    assert await missed(scene) == []
+    assert await scene.ledger.jobs.open_missing("i-1", wanted([stored.ref])) == (0, False)
+    await scene.open([stored], "i-1")
+    assert await missed(scene) == [stored.ref]
+    assert await scene.ledger.jobs.open_missing("i-1", wanted([stored.ref])) == (0, False)
+
+
+@pytest.mark.parametrize("count", [199, 200, 401])
+async def test_portions_of_events_of_one_millisecond_leave_nothing_out(scene: Scene, count: int) -> None:
+    refs: list[str] = []
+    for start in range(0, count, 200):
+        refs += await observed(scene, *(f"e-{n}" for n in range(start, min(count, start + 200))))
+    for ref in refs:
+        await scene.key("ZADD", f"events:{SCOPE.key}", "XX", 1_000, ref)
+    found = await missed(scene)
+    assert sorted(found) == sorted(refs)
+    first = await scene.ledger.events.select(SCOPE, Cursor(0), EVER, ORDERS)
+    assert first.looked_at == min(count, MAX_IDS_PER_MESSAGE)
+
+
+async def test_an_event_that_retention_dropped_is_neither_chosen_nor_opened(scene: Scene) -> None:
+    await scene.register("i-1")
+    first, second = await observed(scene, "e-1", "e-2")
+    await scene.key("DEL", f"event:{first}")
+    assert await missed(scene) == [second]
+    assert await scene.ledger.jobs.open_missing("i-1", wanted([first, second])) == (1, False)
+    # A late settlement may leave a stub of an event, which is nothing to deliver.
+    await scene.key("HSET", f"event:{first}", "open", 0)
+    assert await scene.ledger.jobs.open_missing("i-1", wanted([first])) == (0, False)
+    await scene.key("DEL", f"event:{first}")
+
+
+async def test_the_index_of_events_forgets_what_is_gone_as_new_ones_come(scene: Scene) -> None:
+    refs = await observed(scene, *(f"old-{n}" for n in range(50)))
+    for ref in refs:
+        await scene.key("DEL", f"event:{ref}")
+    await observed(scene, *(f"new-{n}" for n in range(200)))
+    assert await scene.key("ZCARD", f"events:{SCOPE.key}") < 210
+    policy = scene.ledger.policy
+    assert await scene.key("PTTL", f"events:{SCOPE.key}") > policy.job_deadline + policy.event_retention - 60_000
+
+
+# What was missed
+
+
+async def test_a_missed_event_has_a_job_that_is_due_now_and_is_kept_until_that_ends(scene: Scene) -> None:
+    await scene.register("i-1")
+    (ref,) = await observed(scene, "e-1")
+    assert await scene.key("PTTL", f"event:{ref}") > 0
+
+    assert await scene.ledger.jobs.open_missing("i-1", wanted([ref])) == (1, False)
+
+    assert await scene.key("PTTL", f"event:{ref}") == -1
+    assert await scene.key("PTTL", f"event:{ref}:jobs") == -1
+    (claim,) = await scene.claim("i-1")
+    assert (claim.job_id, claim.attempt, claim.event_ref) == (job_id(ref, "i-1"), 1, ref)
+    assert claim.event is not None
+    await scene.settle(claim, Verdict.SUCCEEDED)
+    assert await scene.key("PTTL", f"event:{ref}") > 0
+    assert await scene.counter("opened") == 1
+
+
+async def test_a_missed_event_is_opened_once_however_many_ask(scene: Scene) -> None:
+    await scene.register("i-1")
+    refs = await observed(scene, *(f"e-{n}" for n in range(20)))
+    answers = await asyncio.gather(*(scene.ledger.jobs.open_missing("i-1", wanted(refs)) for _ in range(8)))
+    assert sum(opened for opened, _ in answers) == 20
+    assert await scene.ledger.jobs.open_missing("i-1", wanted([refs[0], refs[0]])) == (0, False)
+
+
+async def test_a_job_whose_record_is_gone_while_another_holds_its_event_is_known_still(scene: Scene) -> None:
+    """It was delivered long ago; the event is kept for a receiver that has been failing ever since."""
+    await scene.register("i-1", "i-2")
+    (ref,) = await observed(scene, "e-1", by=("i-1", "i-2"))
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.SUCCEEDED)
+    parked = scene.ledger.store.key("parked")
+    await scene.key("RENAME", f"job:{claim.job_id}", parked)
+
+    assert await scene.ledger.jobs.open_missing("i-1", wanted([ref])) == (0, False)
+    assert await scene.ledger.jobs.open_missing("i-1", wanted([ref]), dry_run=True) == (0, False)
+    assert await scene.claim("i-1") == []
+
+    await scene.ledger.store.client.rename(parked, scene.ledger.store.key(f"job:{claim.job_id}"))
+
+
+async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(scene: Scene) -> None:
+    await scene.register("i-1")
+    small = await scene.another(lane_backlog=5)
+    await scene.owe("i-1", "old-1", "old-2")
+    refs = await observed(scene, *(f"e-{n}" for n in range(4)))
+
+    assert await small.jobs.open_missing("i-1", wanted(refs), dry_run=True) == (4, False)
+    assert await small.jobs.open_missing("i-1", wanted(refs)) == (3, True)
+    assert await small.jobs.open_missing("i-1", wanted(refs)) == (0, True)
+    # What is there already needs no room.
+    assert await small.jobs.open_missing("i-1", wanted(refs[:3])) == (0, False)
+    for claim in await scene.claim("i-1", room=1):
+        await scene.settle(claim, Verdict.SUCCEEDED)
+    assert await small.jobs.open_missing("i-1", wanted(refs)) == (1, False)
+    assert await scene.counter("cancelled") == 0
+
+
+async def test_a_dry_run_opens_nothing(scene: Scene) -> None:
+    await scene.register("i-1")
+    refs = await observed(scene, "e-1", "e-2")
+    before = await scene.books()
+    assert await scene.ledger.jobs.open_missing("i-1", wanted(refs), dry_run=True) == (2, False)
+    after = await scene.books()
+    assert (after.hashes, after.scores, after.lists) == (before.hashes, before.scores, before.lists)
+
+
+async def test_a_disabled_lane_is_owed_what_was_missed_and_a_deleted_one_is_not(scene: Scene) -> None:
+    await scene.register("i-1", "i-2")
+    refs = await observed(scene, "e-1")
+    await scene.ledger.registry.disable("i-1", "410")
+    await scene.ledger.registry.delete("i-2")
+    assert await scene.ledger.jobs.open_missing("i-1", wanted(refs)) == (1, False)
+    assert await scene.claim("i-1") == []
+    assert await scene.ledger.jobs.open_missing("i-2", wanted(refs, "i-2")) == (0, False)
+    assert await scene.ledger.jobs.open_missing("no-such", wanted(refs, "no-such")) == (0, False)
+    await scene.ledger.fleet.expire()
+    assert await scene.ledger.jobs.open_missing("i-2", wanted(refs, "i-2")) == (0, False)
+
+
+async def test_no_call_touches_more_than_it_may(scene: Scene) -> None:
+    too_many = [("j", "r")] * (MAX_JOBS_PER_CALL + 1)
+    with pytest.raises(ValueError, match="at most 200"):
+        await scene.ledger.jobs.open_missing("i-1", too_many)
+    with pytest.raises(ValueError, match="at most 200"):
+        await scene.ledger.jobs.redeliver(["j"] * (MAX_JOBS_PER_CALL + 1))
+
+
+async def test_at_the_memory_limit_nothing_is_owed_anew_and_everything_can_be_looked_at(
+    make_store: type[StoreServer], scene: Scene
+) -> None:
+    server = make_store()
+    full = await scene.another(server.url)
+    played = Scene(full, scene.another)
+    await played.register("i-1")
+    (job,) = await ended(played, "i-1", Verdict.FAILED, "e-1")
+    refs = await observed(played, "e-2")
+    await full.store.client.config_set("maxmemory", "1")
+    with pytest.raises(LedgerFull):
+        await full.jobs.redeliver([job])
+    with pytest.raises(LedgerFull):
+        await full.jobs.open_missing("i-1", wanted(refs))
+    assert set(await chosen(played, "i-1")) == {job}
+    assert len(await missed(played)) == 2
+    assert await full.events.show(refs[0], 0, 10) is not None
+    assert len((await full.jobs.of_integration("i-1", 0, 10)).items) == 1
+    await full.store.client.config_set("maxmemory", "0")
+    assert (await played.books()).problems() == []
