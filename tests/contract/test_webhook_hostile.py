@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import AsyncResolver
 
 from deliverers.contract import Delivered, DelivererOptions, Gone, Outcome, Refused, Unreachable
+from deliverers.egress import EgressPolicy
 from deliverers.testing import LATENESS, LOOPBACK, SHORT_TIMEOUT, a_delivery
 from deliverers.webhook import WebhookDeliverer
 
@@ -287,6 +289,21 @@ async def test_a_name_that_does_not_resolve() -> None:
     assert outcome == Unreachable("host name shop.example does not resolve")
 
 
+async def test_a_name_that_changes_its_address_gains_nothing() -> None:
+    """DNS rebinding: what counts is the address that is dialled, whatever the name meant before."""
+    only_one = EgressPolicy((ip_network("127.0.0.1/32"),))
+    outcomes = []
+    async with raw_receiver(answering(OK)) as port:
+        for address in ("127.0.0.1", "127.0.0.2"):
+            async with (
+                raw_name_server(address=address) as names,
+                opened_with_name_server(names, egress=only_one) as deliverer,
+            ):
+                url = f"http://rebinding.example:{port}/"
+                outcomes.append(await deliverer.deliver(a_delivery(WebhookDeliverer, {"url": url})))
+    assert outcomes == [Delivered(200, "ok"), Unreachable("address not allowed: 127.0.0.2 (loopback)")]
+
+
 async def test_a_name_server_that_hangs_ends_within_the_deadline_and_delays_nobody() -> None:
     started = time.monotonic()
     async with (
@@ -307,18 +324,28 @@ async def test_a_name_server_that_hangs_ends_within_the_deadline_and_delays_nobo
 
 
 @asynccontextmanager
-async def raw_name_server(answers: bool) -> AsyncIterator[int]:
+async def raw_name_server(answers: bool = True, address: str | None = None) -> AsyncIterator[int]:
+    """Says that there is no such name, or that each has one address; or says nothing."""
+
     class NameServer(asyncio.DatagramProtocol):
         def connection_made(self, transport: Any) -> None:
             self.transport = transport
 
         def datagram_received(self, data: bytes, addr: Any) -> None:
-            if answers:
+            if address and data[question_end(data) - 4 : question_end(data) - 2] == b"\0\1":
+                # One A record of the name that was asked for, good for no time at all.
+                record = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + socket.inet_aton(address)
+                head = data[:2] + b"\x81\x80" + data[4:6] + b"\0\1" + b"\0" * 4
+                self.transport.sendto(head + question(data) + record, addr)
+            elif answers:
                 # The question again, as an answer: NXDOMAIN, no records (RFC 1035, section 4.1.1).
                 self.transport.sendto(data[:2] + b"\x81\x83" + data[4:6] + b"\0" * 6 + question(data), addr)
 
     def question(data: bytes) -> bytes:
-        return data[12 : data.index(b"\0", 12) + 5]
+        return data[12 : question_end(data)]
+
+    def question_end(data: bytes) -> int:
+        return data.index(b"\0", 12) + 5
 
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(NameServer, ("127.0.0.1", 0))
     try:
@@ -328,12 +355,14 @@ async def raw_name_server(answers: bool) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def opened_with_name_server(port: int, seconds: float = 10.0) -> AsyncIterator[WebhookDeliverer]:
+async def opened_with_name_server(
+    port: int, seconds: float = 10.0, egress: EgressPolicy = LOOPBACK
+) -> AsyncIterator[WebhookDeliverer]:
     class Deliverer(WebhookDeliverer):
         def _make_resolver(self) -> AbstractResolver:
             return AsyncResolver(nameservers=[f"127.0.0.1:{port}"], timeout=seconds * 0.2, tries=2)
 
-    deliverer = Deliverer(DelivererOptions(timeout=seconds, egress=LOOPBACK))
+    deliverer = Deliverer(DelivererOptions(timeout=seconds, egress=egress))
     await deliverer.open()
     try:
         yield deliverer
