@@ -8,9 +8,9 @@ from uuid import UUID
 import msgspec
 from aiohttp import hdrs, web
 
-from worker.api.errors import api_error, not_found
+from worker.api.errors import api_error, invalid, not_found
 from worker.api.paging import Paging
-from worker.events import Scope
+from worker.events import Refusal, Scope
 from worker.integrations import Integration
 from worker.tokens import Role, Token
 
@@ -109,12 +109,24 @@ class Call:
             # Nobody is there to read this, but for the log.
             raise api_error(400, "the caller went away before the body had come") from None
 
-    async def document(self, *, optional: bool = False) -> Any:
-        """The body, decoded; {} where it is optional and not there. Raises ApiError (400, 413, 415)."""
-        raw = await self.raw(optional=optional)
-        if optional and not raw.strip():
-            return {}
-        return decoded(raw)
+    async def document(self) -> Any:
+        """The body, decoded. Raises ApiError (400, 413, 415)."""
+        return decoded(await self.raw())
+
+    async def options(self, what: str) -> Mapping[str, Any]:
+        """What stands at `data` of a body that may be left out. Raises ApiError (400, 413, 415, 422).
+
+        A name that stands beside it is refused: ignoring an unwrapped `dry_run` would do what was only asked about.
+        """
+        raw = await self.raw(optional=True)
+        body = decoded(raw) if raw.strip() else {}
+        inner = body.get("data", {}) if isinstance(body, Mapping) else None
+        if not isinstance(inner, Mapping):
+            raise invalid([Refusal("data", f"expected an object: {what}")], under="")
+        if beside := [name for name in body if name != "data"]:
+            hint = 'is not known here; wrap what is meant: {"data": {…}}'
+            raise invalid([Refusal(name, hint, (name,)) for name in beside], under="")
+        return inner
 
 
 def decoded(raw: bytes, kind: Any = Any) -> Any:

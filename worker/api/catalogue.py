@@ -57,6 +57,20 @@ _KEY = Parameter(
     "header",
 )
 
+#: A redelivery's attributes, as its query may have them in place of its body.
+_SELECTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "from": {"type": "string", "format": "date-time"},
+    "to": {"type": "string", "format": "date-time"},
+    "state": {"type": "string", "enum": list(jobs.STATES)},
+    "missing": {"type": "boolean"},
+    "dry_run": {"type": "boolean"},
+    "cursor": {"type": "string"},
+}
+_SELECTION = tuple(
+    Parameter(name, "As in the body, over which it takes precedence.", schema)
+    for name, schema in _SELECTION_SCHEMAS.items()
+)
+
 
 def _filter(fields: Mapping[str, Any], note: str) -> Parameter:
     syntax = "operator(field,value), with eq, gt, ge, lt or le, joined by colons"
@@ -146,7 +160,7 @@ OPERATIONS: tuple[Operation, ...] = (
             202: Answer("How many jobs are due because of it.", Single[RedeliveryDocument]),
             200: Answer("How many would be, in a dry run.", Single[RedeliveryDocument]),
         },
-        (_KEY,),
+        (_KEY, *_SELECTION),
         Body.json(Single[RedeliveryAttributes], required=False),
         refusals=(400, 404, 409, 413, 415, 422),
     ),

@@ -113,10 +113,7 @@ def _mark(integration: Integration, key: str) -> str:
 
 async def _attributes(call: Call) -> Mapping[str, Any]:
     """What the body says, and what the query says beside it."""
-    body = await call.document(optional=True)
-    inner = body.get("data", {}) if isinstance(body, Mapping) else None
-    if not isinstance(inner, Mapping):
-        raise invalid([Refusal("data", "expected an object: what to redeliver")], under="")
+    inner = await call.options("what to redeliver")
     strange = [name for name in inner if name not in (*_ATTRIBUTES, "type")]
     if strange:
         raise invalid([Refusal(name, f"is none of {', '.join(_ATTRIBUTES)}", (name,)) for name in strange])

@@ -11,6 +11,7 @@ from worker.cli.keys import with_made_keys
 from worker.cli.lifeline import hold
 from worker.cli.session import EXIT_FAILED, Failure, read_settings, told, warn_of_strays
 from worker.cli.supervision import Signals, keep_running, process_starter
+from worker.endpoints import find_endpoints
 
 
 @click.command(name="api")
@@ -47,8 +48,7 @@ async def _serve(settings: Settings, shared_port: bool) -> None:
         if serving.done():
             serving.result()
     except OSError as error:
-        where = f"EDW_API_HOST={settings.api_host} EDW_API_PORT={settings.api_port}"
-        raise Failure(f"cannot listen at {where}: {error.strerror or error}") from None
+        raise _cannot_listen(settings, error) from None
     finally:
         for task in (serving, hurried):
             task.cancel()
@@ -56,12 +56,31 @@ async def _serve(settings: Settings, shared_port: bool) -> None:
 
 
 async def _supervise(settings: Settings, processes: int) -> int:
+    # What no child could mend is told once, and not by each again and again.
+    find_endpoints(settings)
+    await _check_port(settings)
     signals = Signals.of_this_process()
     with process_starter(["api", "--shared-port"], settings.drain_seconds) as start:
         drained = await asyncio.gather(
             *(keep_running(f"api {index + 1}", partial(start, {}), signals, _say) for index in range(processes))
         )
     return 0 if all(drained) else EXIT_FAILED
+
+
+async def _check_port(settings: Settings) -> None:
+    """Raises Failure where the port cannot be had by processes that share it."""
+    loop = asyncio.get_running_loop()
+    try:
+        server = await loop.create_server(asyncio.Protocol, settings.api_host, settings.api_port, reuse_port=True)
+    except OSError as error:
+        raise _cannot_listen(settings, error) from None
+    server.close()
+    await server.wait_closed()
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> Failure:
+    where = f"EDW_API_HOST={settings.api_host} EDW_API_PORT={settings.api_port}"
+    return Failure(f"cannot listen at {where}: {error.strerror or error}")
 
 
 def _say(text: str) -> None:

@@ -267,12 +267,13 @@ class TestEnding:
 
 
 class TestStarting:
-    async def test_a_port_that_is_taken_is_named_with_its_setting(self, start_api: StartApi) -> None:
+    @pytest.mark.parametrize("processes", ["1", "2"])
+    async def test_a_port_that_is_taken_is_named_with_its_setting(self, start_api: StartApi, processes: str) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = str(taken.getsockname()[1])
-            api = start_api(EDW_API_PORT=port)
+            api = start_api("--processes", processes, EDW_API_PORT=port)
 
             assert await api.ends() == 1
 
@@ -280,8 +281,12 @@ class TestStarting:
         assert "in use" in api.said
         assert "Traceback" not in api.said
 
-    async def test_without_a_store_it_says_what_to_start(self, start_api: StartApi, tmp_path: Path) -> None:
-        api = start_api(EDW_REDIS_URL="", EDW_DATA_DIR=str(tmp_path / "nothing"))
+    @pytest.mark.parametrize("processes", ["1", "2"])
+    async def test_without_a_store_it_says_what_to_start(
+        self, start_api: StartApi, tmp_path: Path, processes: str
+    ) -> None:
+        nowhere = {"EDW_REDIS_URL": "", "EDW_DATA_DIR": str(tmp_path / "nothing"), "EDW_API_PORT": str(free_port())}
+        api = start_api("--processes", processes, **nowhere)
 
         assert await api.ends() == 3
         assert 'Start "edw dev"' in api.said
