@@ -357,6 +357,23 @@ async def test_a_put_during_a_delete_resurrects_nothing(admin: Client, monkeypat
     assert (await admin.get(at(made.data))).status == 404
 
 
+async def test_a_delete_that_names_an_etag_loses_to_a_change_in_between(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await admin.post(ALL, {"data": webhook()})
+    delete = Registry.delete
+
+    async def late(self: Registry, *arguments: Any) -> bool:
+        assert (await admin.put(at(made.data), {"data": {"name": "new"}})).status == 200
+        return await delete(self, *arguments)
+
+    monkeypatch.setattr(Registry, "delete", late)
+    assert (await admin.delete(at(made.data), {"If-Match": made.etag})).status == 412
+    assert (await admin.get(at(made.data))).data["name"] == "new"
+    # Whoever names none deletes it, however it is by then.
+    assert (await admin.delete(at(made.data))).status == 204
+
+
 # Deleting
 
 

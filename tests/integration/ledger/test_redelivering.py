@@ -281,6 +281,17 @@ async def test_a_missed_event_has_a_job_that_is_due_now_and_is_kept_until_that_e
     assert await scene.counter("opened") == 1
 
 
+async def test_an_event_that_was_over_for_others_is_kept_again_with_all_its_jobs(scene: Scene) -> None:
+    await scene.register("i-1", "i-2")
+    (ref,) = await observed(scene, "e-1", by=("i-2",))
+    (claim,) = await scene.claim("i-2")
+    await scene.settle(claim, Verdict.SUCCEEDED)
+    assert await scene.key("PTTL", f"event:{ref}:jobs") > 0
+    assert await scene.ledger.jobs.open_missing("i-1", wanted([ref])) == (1, False)
+    assert await scene.key("PTTL", f"event:{ref}:jobs") == -1
+    assert await scene.ledger.jobs.of_event(ref) == [claim.job_id, job_id(ref, "i-1")]
+
+
 async def test_a_missed_event_is_opened_once_however_many_ask(scene: Scene) -> None:
     await scene.register("i-1")
     refs = await observed(scene, *(f"e-{n}" for n in range(20)))
