@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.typedefs import Middleware
 
 from worker.api.calls import JSON, Call, Reply
 from worker.api.catalogue import OPERATIONS
@@ -41,7 +42,7 @@ Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def application(rooms: Rooms) -> web.Application:
     """Everything that the API does, behind its paths."""
-    app = web.Application(middlewares=[_in_shape], client_max_size=rooms.settings.api_body_limit)
+    app = web.Application(middlewares=[_for_the_rest(rooms)], client_max_size=rooms.settings.api_body_limit)
     for operation in OPERATIONS:
         handler = _endpoint(operation, rooms)
         # aiohttp's own pattern takes no braces, and an event's id may have some.
@@ -136,15 +137,22 @@ def _foreign(error: web.HTTPException) -> ApiError:
     return api_error(max(error.status, 400), error.reason)
 
 
-@web.middleware
-async def _in_shape(request: web.Request, handler: Endpoint) -> web.StreamResponse:
-    """For requests that no operation is for: unknown paths and methods."""
-    try:
-        return await handler(request)
-    except Exception as error:  # noqa: BLE001  (as above)
-        response = _failure(error)
-        _log.info("request", method=request.method, path=request.path, status=response.status)
-        return response
+def _for_the_rest(rooms: Rooms) -> Middleware:
+    """For requests that no operation is for: a stranger learns nothing of paths and methods either."""
+
+    @web.middleware
+    async def in_shape(request: web.Request, handler: Endpoint) -> web.StreamResponse:
+        if request.match_info.http_exception is None:
+            return await handler(request)
+        try:
+            await rooms.access.caller(request)
+            return await handler(request)
+        except Exception as error:  # noqa: BLE001  (as above)
+            response = _failure(error)
+            _log.info("request", method=request.method, path=request.path, status=response.status)
+            return response
+
+    return in_shape
 
 
 def _tell(request: web.Request, operation: Operation, caller: Token | None, status: int, seconds: float) -> None:

@@ -1,5 +1,6 @@
 """One request on its way to a handler, and the answer on its way back."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ from worker.tokens import Role, Token
 
 if TYPE_CHECKING:
     from worker.api.rooms import Rooms
+
+#: A body that has not come by then is not waited for (seconds): a caller that stalls holds nothing for long.
+BODY_SECONDS = 30.0
 
 JSON = "application/json"
 #: JSON:API's own type is taken for JSON too, since clients of the platform send it.
@@ -88,7 +92,7 @@ class Call:
             raise not_found(f"{what} with this id")
 
     async def raw(self, types: tuple[str, ...] = JSON_TYPES, *, optional: bool = False) -> bytes:
-        """The body, whose type must be one of these. Raises ApiError (400, 413, 415)."""
+        """The body, whose type must be one of these. Raises ApiError (400, 408, 413, 415)."""
         request = self.request
         given = request.headers.get(hdrs.CONTENT_TYPE)
         if given is not None and (request.content_type not in types or (request.charset or "utf-8").lower() != "utf-8"):
@@ -97,7 +101,10 @@ class Call:
             expected = " or ".join(types)
             raise api_error(415, f"expected Content-Type: {expected} (in UTF-8), got {_quoted(given)}")
         try:
-            return await request.read()
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.read()
+        except TimeoutError:
+            raise api_error(408, f"the body had not come within {BODY_SECONDS:g} s") from None
         except web.HTTPRequestEntityTooLarge:
             limit = self.rooms.settings.api_body_limit
             raise api_error(413, f"the body is larger than {limit:,} bytes, the most that is taken") from None

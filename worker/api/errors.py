@@ -2,7 +2,7 @@
 
 ApiError
 ├── 400 bad_request          401 unauthorised       403 forbidden        404 not_found
-├── 405 not_allowed          406 not_acceptable     409 conflict         412 precondition_failed
+├── 405 not_allowed          408 too_slow           409 conflict         412 precondition_failed
 ├── 413 too_large            415 unsupported        422 invalid          429 too_many
 └── 500 internal             503 unavailable
 """

@@ -15,6 +15,8 @@ from worker.ledger import LedgerError
 
 _log = structlog.get_logger("edw.api")
 
+#: The ledger is looked at once in so many seconds.
+LOOK_SECONDS = 1.0
 #: The broker is looked at once in so many seconds: connecting to one that is away takes its time.
 BROKER_SECONDS = 5.0
 
@@ -69,6 +71,9 @@ class Health:
         self._broker = Check(State.OK)
         self._watch: asyncio.Task[None] | None = None
         self._began = monotonic()
+        self._looking = asyncio.Lock()
+        self._looked_at = -LOOK_SECONDS
+        self._seen = Readiness(State.OK, {})
         #: True once the process was told to stop.
         self.draining = False
 
@@ -87,6 +92,13 @@ class Health:
 
     async def ready(self) -> Readiness:
         """Red only where the ledger takes no writes, or this process stops."""
+        async with self._looking:
+            # Nobody needs a token for it: however many ask, the ledger is asked once a second.
+            if monotonic() - self._looked_at >= LOOK_SECONDS or self.draining:
+                self._seen, self._looked_at = await self._look(), monotonic()
+        return self._seen
+
+    async def _look(self) -> Readiness:
         ledger = await self._ledger()
         # One that does not answer is not waited for twice.
         workers = _UNKNOWN if ledger.status is State.RED else await self._workers()

@@ -37,6 +37,7 @@ _REFUSED = {
     401: "There is no token, or a bad one.",
     403: "The token may not.",
     404: "There is none, or it is another store's.",
+    408: "The body did not come in time.",
     409: "It cannot be done as things are.",
     412: "Somebody else changed it.",
     413: "The body is too large.",
@@ -160,7 +161,8 @@ def _headers(headers: Mapping[str, str]) -> Document:
 
 
 def _refusals(operation: Operation) -> Sequence[int]:
-    common = {*operation.refusals, *_ALWAYS, *(_WITH_TOKEN if operation.roles is not None else ())}
+    with_token = _WITH_TOKEN if operation.roles is not None else ()
+    common = {*operation.refusals, *_ALWAYS, *with_token, *((408,) if operation.body else ())}
     return sorted(common - set(operation.answers))
 
 

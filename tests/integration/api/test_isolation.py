@@ -253,3 +253,10 @@ async def test_filters_find_nothing_of_anybody_elses(api: Api, victim: Victim) -
     stranger = await api.someone(Role.READ, ELSEWHERE)
     for condition in (f"eq(job_id,{victim.job})", f"eq(integration_id,{victim.integration})", "eq(succeeded,false)"):
         empty(await stranger.get("/v2/integrations/logs", filtered=condition))
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v2/nothing"), ("PATCH", "/v2/integrations"), ("GET", "/v3")])
+async def test_a_stranger_is_told_nothing_of_paths_and_methods_either(api: Api, method: str, path: str) -> None:
+    assert (await api.client().ask(method, path)).status == 401
+    assert (await api.client("edw_bad").ask(method, path)).status == 401
+    assert (await (await api.someone()).ask(method, path)).status in (404, 405)
