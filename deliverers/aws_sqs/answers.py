@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from deliverers.answers import kept_text
-from deliverers.aws_sqs.errors import AwsError, error_words, scrubbed, status_words
+from deliverers.aws_sqs.errors import AwsError, error_words, scrubbed, status_phrase
 from deliverers.contract import Delivered, Outcome, Refused
 from deliverers.retry_after import parse_retry_after
 
@@ -35,14 +35,20 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What logs may show: so many bytes, and none of these."""
+    """What logs may show: so many bytes, and none of these secrets."""
 
     keep_limit: int
     secrets: tuple[bytes, ...] = ()
 
     def text(self, raw: bytes) -> str:
         """An answer, or a part of it, fit for a log."""
-        return kept_text(scrubbed(kept_text(raw, len(raw) * 4, self.secrets)).encode(), self.keep_limit)
+        return kept_text(self.redacted(raw.decode("utf-8", "replace")).encode(), self.keep_limit)
+
+    def redacted(self, text: str) -> str:
+        """A text without the secrets, and without what AWS repeats of a request."""
+        for secret in self.secrets:
+            text = text.replace(secret.decode(), "********")
+        return scrubbed(text)
 
 
 class _Sent(msgspec.Struct):
@@ -68,9 +74,11 @@ _batch = msgspec.json.Decoder(_Batch)
 def outcomes(answer: Answer, count: int, log: Log, now: datetime) -> list[Outcome]:
     """One outcome for each of the `count` messages, whose ids are their numbers. A message that failed has failed."""
     if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-        words = error_words(error_of(answer), answer.status)
+        error = error_of(answer)
+        words = error_words(_redacted(error, log), answer.status)
         pause = parse_retry_after(answer.headers.get("retry-after"), now)
-        return [Refused(answer.status, log.text(answer.body), words, pause)] * count
+        body = _shown(error, log, answer.headers.get("x-amzn-requestid")) if error.codes else log.text(answer.body)
+        return [Refused(answer.status, body, words, pause)] * count
     batch = _decoded(answer.body)
     if batch is None:
         return [Refused(answer.status, log.text(answer.body), NOT_SQS)] * count
@@ -81,7 +89,7 @@ def outcomes(answer: Answer, count: int, log: Log, now: datetime) -> list[Outcom
 
 def broken_off(status: int, why: str) -> Refused:
     """The outcome of messages whose answer began, and did not end."""
-    return Refused(status, "", f"{status_words(status).replace(' outside of 2xx range', '')}, but {why}")
+    return Refused(status, "", f"Received a status code ({status_phrase(status)}), but {why}")
 
 
 def error_of(answer: Answer) -> AwsError:
@@ -98,15 +106,27 @@ def error_of(answer: Answer) -> AwsError:
 
 def _outcome(sent: _Sent | None, failed: _Failed | None, status: int, log: Log) -> Outcome:
     if failed is not None:
-        body = log.text(msgspec.json.encode({"Code": failed.Code, "Message": failed.Message}))
-        code = (failed.Code,) if failed.Code else ()
-        return Refused(status, body, error_words(AwsError(code, failed.Message or ""), None))
+        error = AwsError((failed.Code,) if failed.Code else (), failed.Message or "")
+        return Refused(status, _shown(error, log), error_words(_redacted(error, log), None))
     if sent is None:
         return Refused(status, "", UNMENTIONED)
     kept = {"MessageId": sent.MessageId}
     if sent.SequenceNumber is not None:
         kept["SequenceNumber"] = sent.SequenceNumber
     return Delivered(status, log.text(msgspec.json.encode(kept)))
+
+
+def _redacted(error: AwsError, log: Log) -> AwsError:
+    return AwsError(tuple(log.redacted(code) for code in error.codes), log.redacted(error.message))
+
+
+def _shown(error: AwsError, log: Log, request_id: str | None = None) -> str:
+    # Written anew: whoever echoes a secret may have escaped it in a way that a search of the original would miss.
+    safe = _redacted(error, log)
+    shown = {"Code": next(iter(safe.codes), ""), "Message": safe.message}
+    if request_id is not None:
+        shown["RequestId"] = log.redacted(request_id)  # AWS's support asks for it
+    return log.text(msgspec.json.encode(shown))
 
 
 def _decoded(body: bytes) -> _Batch | None:

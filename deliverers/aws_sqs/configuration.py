@@ -99,12 +99,12 @@ class AwsSqsConfiguration(BaseModel):
 
     @cached_property
     def secret_forms(self) -> tuple[bytes, ...]:
-        """The keys as an answer may echo them: plain, inside a JSON string, and inside a URL."""
-        keys = (self.aws_secret_access_key.get_secret_value(), self.aws_access_key_id.get_secret_value())
-        forms: dict[bytes, None] = {}
-        for key in keys:
+        """The keys as a text may repeat them: plain, inside a JSON string, and inside a URL. The longest come first."""
+        forms: set[bytes] = set()
+        for key in (self.aws_secret_access_key.get_secret_value(), self.aws_access_key_id.get_secret_value()):
             quoted = msgspec.json.encode(key)[1:-1]
-            forms |= dict.fromkeys((key.encode(), quoted, quoted.replace(b"/", b"\\/"), quote(key, safe="").encode()))
+            forms |= {key.encode(), quoted, quoted.replace(b"/", b"\\/")}
+            forms |= {quote(key, safe=safe).encode() for safe in ("", "+", "/")}
         return tuple(sorted(forms, key=len, reverse=True))
 
 

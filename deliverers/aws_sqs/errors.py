@@ -29,41 +29,44 @@ class AwsError:
 
 
 def error_words(error: AwsError, status: int | None) -> str:
-    """Say what an error means. One that is unknown is shown with its message, scrubbed."""
+    """Say what an error means; `status` is None for one message's own. An unknown one is shown, scrubbed."""
+    failed = status if status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
     for code in error.codes:
-        words = WORDS.get(_plain(code))
-        if words is not None:
-            return words if isinstance(words, str) else words(error)
-    code = next(iter(error.codes), "")
-    if not code:
-        return status_words(status)
-    if status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return f"{status_words(status)}: {printable(code)}"
+        if (words := WORDS.get(_plain(code))) is not None:
+            said = words if isinstance(words, str) else words(error)
+            return said if failed is None else f"{said} ({status_phrase(failed)})"
+    code = printable(next(iter(error.codes), "").rpartition("#")[2])
+    if failed is not None or not code:
+        return f"{status_words(status)}: {code}" if code else status_words(status)
     message = printable(scrubbed(error.message), _MOST_MESSAGE)
-    return f"refused by SQS: {printable(code)}" + (f" ({message})" if message else "")
+    return f"refused by SQS: {code} ({message})" if message else f"refused by SQS: {code}"
 
 
 def status_words(status: int | None) -> str:
     """Say what a status means that comes without an error's code."""
     if status is None:
         return "refused by SQS"
+    words = f"Received a status code outside of 2xx range ({status_phrase(status)})"
+    redirects = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+    return f"{words}: redirects are not followed" if redirects else words
+
+
+def status_phrase(status: int) -> str:
+    """`404 Not Found`: the registry's phrase (RFC 9110, section 15), whatever the server wrote."""
     try:
-        phrase = f"{status} {HTTPStatus(status).phrase}"
+        return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
-        phrase = str(status)
-    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return f"Received a status code outside of 2xx range ({phrase}): redirects are not followed"
-    return f"Received a status code outside of 2xx range ({phrase})"
+        return str(status)
 
 
-_SIGNED = re.compile(r"[.\s]*The Canonical String for this request.*|[.\s]*The String-to-Sign.*", re.DOTALL)
+_SIGNED = re.compile(r"The (?:Canonical String|String-to-Sign).*", re.DOTALL)
 _KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}")
 _CREDENTIAL = re.compile(r"\b(Credential|Signature|SignedHeaders)=[^\s,'\"&]+")
 
 
 def scrubbed(text: str) -> str:
     """The text without what was signed, signatures, and the ids of access keys, whosoever they are."""
-    return _KEY_ID.sub("********", _CREDENTIAL.sub(r"\1=********", _SIGNED.sub("", text)))
+    return _KEY_ID.sub("********", _CREDENTIAL.sub(r"\1=********", _SIGNED.sub("", text))).rstrip()
 
 
 def _plain(code: str) -> str:
