@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -36,12 +36,8 @@ class Client(Protocol):
     async def close(self) -> None: ...
 
 
-class Maker(Protocol):
-    """Makes clients."""
-
-    async def __call__(self, access: Access) -> Client:
-        """Make one. Raises `UnusableAccess`."""
-        ...
+#: Makes a client. Raises `UnusableAccess`.
+Maker = Callable[[Access], Awaitable[Client]]
 
 
 @dataclass(slots=True)
