@@ -21,10 +21,11 @@ from config.observable_events import load_catalogue
 from config.settings import Settings, load_settings
 from worker.broker import WakeupSender
 from worker.endpoints import find_endpoints
-from worker.events import Event, EventRules, Refusal, parse_event
+from worker.events import Event, Refusal
 from worker.ledger import Acceptance, Ledger, LedgerPolicy
 from worker.ledger.intake import SyncIntake
 from worker.ledger.sync_store import SyncStore
+from worker.parsing import EventRules, parse_event
 from worker.wakeups import Wakeups
 
 EventLike = bytes | Mapping[str, Any]

@@ -11,9 +11,10 @@ import msgspec
 from config.observable_events import Catalogue
 from deliverers.registry import DelivererRegistry
 from worker.documents import change_data
-from worker.events import Event, EventRules, Refusal, Scope, parse_event
+from worker.events import Event, Refusal, Scope
 from worker.integrations import Integration
 from worker.ledger.registry import RevisionConflict
+from worker.parsing import EventRules, parse_event
 from worker.registration import opened, register, sealed, shown, warnings_of
 from worker.secrets import SecretsBox
 

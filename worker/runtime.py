@@ -30,9 +30,9 @@ from worker.doors.rabbitmq_queue import RabbitQueue
 from worker.doors.redis_list import RedisList
 from worker.ending import end
 from worker.endpoints import find_endpoints
-from worker.events import EventRules
 from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
 from worker.options import deliverer_options
+from worker.parsing import EventRules
 from worker.probe import Health, serving
 from worker.secrets import SecretsBox
 from worker.sweeper import Sweeper

@@ -19,11 +19,12 @@ from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID, OrderPaid
 from tests.benchmarks.store import PrivateStore
 from worker.directory import Directory
 from worker.events import Event as ParsedEvent
-from worker.events import EventRules, Scope, parse_event
+from worker.events import Scope
 from worker.integrations import Integration
 from worker.jobs import job_id
 from worker.ledger import Ledger
 from worker.ledger.jobs import Opening
+from worker.parsing import EventRules, parse_event
 from worker.registrar import Registrar
 from worker.secrets import SecretsBox
 

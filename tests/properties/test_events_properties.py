@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config.observable_events import load_catalogue
-from worker.events import Event, EventRules, Refusal, Scope, parse_event, stored_event
+from worker.events import Event, Refusal, Scope
+from worker.parsing import EventRules, parse_event, stored_event
 
 RULES = EventRules(load_catalogue())
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from worker.api.errors import ErrorBody, ErrorDocument
 from worker.api.paging import PageLinks, PageMeta, Results
 from worker.documents import Id, JobDocument, Links, LogDocument, ResourceMeta, Time
-from worker.events import ID_MAX_CHARS
+from worker.parsing import ID_MAX_CHARS
 from worker.registration import DESCRIPTION_MAX_CHARS, NAME_MAX_CHARS, OBSERVES_MAX
 
 #: Events of one request.

@@ -28,9 +28,10 @@ from worker.cloudevents import (
     split_batch,
 )
 from worker.documents import Links, ResourceMeta, Timestamps, job_document, log_document
-from worker.events import ID_MAX_CHARS, Event, Foreign, Refusal, event_ref, parse_event, rfc3339
+from worker.events import Event, Foreign, Refusal, event_ref, rfc3339
 from worker.ledger import Acceptance
 from worker.ledger.events import EventHistory, JobHistory
+from worker.parsing import ID_MAX_CHARS, parse_event
 
 PATH = "/v2/events"
 CLOUDEVENT = "application/cloudevents+json"

@@ -9,8 +9,8 @@ from worker.api.access import Access
 from worker.api.health import Health
 from worker.api.intake import Intake
 from worker.api.trials import Trials
-from worker.events import EventRules
 from worker.ledger import Ledger
+from worker.parsing import EventRules
 from worker.redelivery import Redeliveries
 from worker.registrar import Registrar
 from worker.wakeups import Wakeups

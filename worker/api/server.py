@@ -26,9 +26,9 @@ from worker.broker import WakeupSender
 from worker.directory import Directory
 from worker.ending import end
 from worker.endpoints import find_endpoints
-from worker.events import EventRules
 from worker.ledger import Ledger, LedgerFull, LedgerPolicy, LedgerUnavailable
 from worker.options import deliverer_options
+from worker.parsing import EventRules
 from worker.redelivery import Redeliveries
 from worker.registrar import Registrar
 from worker.secrets import SecretsBox

@@ -22,10 +22,11 @@ from worker.backoff import Fail, Succeed
 from worker.delivery import DEADLINE_GRACE_SECONDS, delivery_of
 from worker.directory import Directory, NoTarget, Target
 from worker.documents import log_document
-from worker.events import Event, Refusal, parse_event
+from worker.events import Event, Refusal
 from worker.integrations import Integration
 from worker.ledger import Claim, StoredEvent
 from worker.logs import IntegrationLog
+from worker.parsing import parse_event
 from worker.samples import sample_resource
 
 _log = structlog.get_logger("edw.api")

@@ -9,9 +9,10 @@ import structlog
 
 from worker.dispatch import Dispatch
 from worker.doors.messages import Parsed, entry_of, event_id, split, tell
-from worker.events import EventRules, Refusal, parse_event
+from worker.events import Refusal
 from worker.ledger import Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
+from worker.parsing import EventRules, parse_event
 
 _log = structlog.get_logger("edw.door")
 

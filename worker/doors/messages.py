@@ -9,9 +9,10 @@ import msgspec
 import structlog
 
 from worker.cloudevents import event_of_structured, is_cloudevent, split_batch
-from worker.events import ID_MAX_CHARS, Event, EventRules, Refusal, parse_event
+from worker.events import Event, Refusal
 from worker.ledger.intake import REJECTED_KEEP_BYTES, rejection
 from worker.ledger.policy import REPLY_BYTE_BUDGET
+from worker.parsing import ID_MAX_CHARS, EventRules, parse_event
 
 _log = structlog.get_logger("edw.door")
 

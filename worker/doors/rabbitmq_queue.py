@@ -20,7 +20,8 @@ from config.celery import BROKER_TIMEOUT, CONNECT_TIMEOUT, HEARTBEAT, intake_que
 from worker.cloudevents import attributes_of_properties, event_of_binary
 from worker.doors.celery_messages import DoorClosed
 from worker.doors.messages import Parsed, parse_message
-from worker.events import EventRules, Refusal, parse_event
+from worker.events import Refusal
+from worker.parsing import EventRules, parse_event
 
 _log = structlog.get_logger("edw.intake")
 

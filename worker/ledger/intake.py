@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-from worker.events import Event, Scope, rfc3339, stored_event
+from worker.events import Event, Scope, rfc3339
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy
 from worker.ledger.store import Store
 from worker.ledger.sync_store import SyncStore
+from worker.parsing import stored_event
 from worker.portions import portions
 
 #: An event that cannot be observed is set aside after so many tries.

@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 
-from worker.events import Event, Scope, stored_event
+from worker.events import Event, Scope
 from worker.integrations import Integration
 from worker.jobs import Job, JobState, job_id
 from worker.ledger import Claim, Ledger, Settlement, StoredEvent, Verdict
 from worker.ledger.jobs import Opening
 from worker.ledger.logs import log_record
 from worker.logs import IntegrationLog
+from worker.parsing import stored_event
 
 from .audit import Books, Token
 

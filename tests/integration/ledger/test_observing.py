@@ -3,10 +3,11 @@
 import pytest
 
 from config.observable_events import load_catalogue
-from worker.events import Event, EventRules, Refusal, parse_event
+from worker.events import Event, Refusal
 from worker.jobs import JobState, job_id
 from worker.ledger import Verdict
 from worker.ledger.intake import OBSERVE_TRIES, rejection
+from worker.parsing import EventRules, parse_event
 
 from .scene import HOUR, SCOPE, Scene, an_event, an_integration
 

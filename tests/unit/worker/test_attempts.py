@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 from deliverers.contract import Delivered, Gone, Outcome, Refused, Unreachable
 from worker.attempts import Attempt, Interrupted, Lost, report
 from worker.backoff import Decision, Fail, Retry, Succeed
-from worker.events import Scope, stored_event
+from worker.events import Scope
 from worker.ledger import Claim, StoredEvent, Verdict
 from worker.logs import log_id
+from worker.parsing import stored_event
 
 JOB = "00000000-0000-0000-0000-000000000001"
 EVENT = stored_event(b'{"type":"order.paid","data":{}}', "e-1", Scope())

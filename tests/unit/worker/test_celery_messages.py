@@ -13,8 +13,9 @@ from worker.dispatch import Dispatch
 from worker.doors import celery_messages as door_module
 from worker.doors.celery_messages import TaskDoor
 from worker.doors.messages import event_id
-from worker.events import Event, EventRules, Refusal
+from worker.events import Event, Refusal
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable
+from worker.parsing import EventRules
 
 TASK = str(uuid4())
 

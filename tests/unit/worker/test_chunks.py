@@ -1,10 +1,11 @@
 """Events and their matches, in portions that a script may take."""
 
 from worker.dispatch import Match, chunks
-from worker.events import Scope, stored_event
+from worker.events import Scope
 from worker.jobs import job_id
 from worker.ledger import StoredEvent
 from worker.ledger.policy import JOBS_PER_CALL, MAX_JOBS_PER_CALL
+from worker.parsing import stored_event
 
 
 def match(name: str, count: int) -> Match:

@@ -16,7 +16,8 @@ from worker.cloudevents import (
     is_cloudevent,
     split_batch,
 )
-from worker.events import Event, EventRules, Refusal, Scope, parse_event
+from worker.events import Event, Refusal, Scope
+from worker.parsing import EventRules, parse_event
 
 RULES = EventRules(load_catalogue())
 DATA = b'{"type":"order","total":10.00,"n":123456789012345678901234567890}'

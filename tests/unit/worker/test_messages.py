@@ -9,7 +9,8 @@ import pytest
 from config.observable_events import load_catalogue
 from worker.doors import messages
 from worker.doors.messages import BATCH_MAX_EVENTS, MESSAGE_MAX_BYTES, event_id, is_batch, parse_message, split
-from worker.events import Event, EventRules, Refusal, Scope
+from worker.events import Event, Refusal, Scope
+from worker.parsing import EventRules
 
 RULES = EventRules(load_catalogue())
 

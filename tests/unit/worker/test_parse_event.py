@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 
 from config.observable_events import load_catalogue, observable_key
-from worker.events import Event, EventRules, Foreign, Refusal, Scope, parse_event, rfc3339, stored_event
+from worker.events import Event, Foreign, Refusal, Scope, rfc3339
+from worker.parsing import EventRules, parse_event, stored_event
 
 RULES = EventRules(load_catalogue())
 MIB = 1024 * 1024

@@ -12,9 +12,10 @@ import structlog
 from config.observable_events import load_catalogue
 from worker.doors import redis_list
 from worker.doors.redis_list import RedisList
-from worker.events import Event, EventRules
+from worker.events import Event
 from worker.ledger import Acceptance, LedgerFull, LedgerUnavailable
 from worker.ledger.messages import Batch
+from worker.parsing import EventRules
 
 
 def plain(event_id: str) -> bytes:
