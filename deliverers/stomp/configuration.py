@@ -73,6 +73,14 @@ class Account:
     addresses: tuple[Address, ...]
     username: str | None
     password: SecretStr | None = field(repr=False)
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # It is looked up for every delivery, and a secret's hash is slow.
+        object.__setattr__(self, "_hash", hash((self.addresses, self.username, self.password)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def secrets(self) -> tuple[str, ...]:

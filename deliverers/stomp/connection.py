@@ -9,7 +9,7 @@ from typing import cast
 
 from deliverers.stomp.answers import RECEIVED, UNANSWERED, Answer, Declined, Lost
 from deliverers.stomp.configuration import Account, Address
-from deliverers.stomp.frames import CONTENT_LENGTH, HEART_BEAT, Frame, FrameReader, NotStomp, encode, encode_connect
+from deliverers.stomp.frames import HEART_BEAT, Frame, FrameReader, NotStomp, Prepared, encode, encode_connect
 from deliverers.stomp.session import (
     HEART_BEAT_MS,
     MOST_PENDING,
@@ -84,18 +84,15 @@ class StompConnection(asyncio.Protocol):
         # It may have been greeted and left in one breath.
         return self._lost if self._lost is not None and answer is RECEIVED else answer
 
-    def send(self, headers: Mapping[str, str], body: bytes, deadline: float, counted: bool) -> asyncio.Future[Answer]:
+    def send(self, frame: Prepared, headers: Mapping[str, str], body: bytes, deadline: float) -> asyncio.Future[Answer]:
         """Write a message, and answer what will hold its `Answer`, at the deadline (the loop's time) at the latest.
 
-        `counted` sends its length too, which makes it a message of bytes. Needs `has_room`; raises `Unsendable`.
+        Needs `has_room`. Raises `Unsendable`.
         """
-        session = self._session
-        complete = {**headers, "receipt": session.next_receipt}
-        if counted:
-            complete[CONTENT_LENGTH] = str(len(body))
-        data = encode("SEND", complete, body)
+        receipt = self._session.next_receipt
+        data = frame.encode({**headers, "receipt": receipt}, body)
         waiter: asyncio.Future[Answer] = self._loop.create_future()
-        session.sent(waiter, deadline)
+        self._session.sent(receipt, waiter, deadline)
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import ClassVar
 
 from aiohttp.resolver import AsyncResolver
@@ -16,7 +17,7 @@ from deliverers.stomp.codec import codec
 from deliverers.stomp.configuration import Account, StompConfiguration
 from deliverers.stomp.connection import StompConnection
 from deliverers.stomp.dialling import Dialler
-from deliverers.stomp.frames import Frame, Unsendable
+from deliverers.stomp.frames import CONTENT_LENGTH, Frame, Prepared, Unsendable
 from deliverers.stomp.pool import Pool
 from deliverers.stomp.words import UNKNOWN, lost_saying, no_answer, said
 
@@ -84,13 +85,12 @@ class StompDeliverer:
                     else self._refused(found.words, found.frame, account)
                 )
             connection = found
+        body = cloudevent_body(delivery)
+        headers = _properties(delivery)
+        if not options.stomp_text:
+            headers[CONTENT_LENGTH] = str(len(body))
         try:
-            waiter = connection.send(
-                _headers(delivery, configuration.destination),
-                cloudevent_body(delivery),
-                deadline,
-                not options.stomp_text,
-            )
+            waiter = connection.send(_frame_to(configuration.destination), headers, body, deadline)
         except Unsendable as error:
             return Refused(None, "", f"cannot be sent by STOMP: {error}")
         answer = await waiter
@@ -110,16 +110,17 @@ class StompDeliverer:
         return Refused(None, kept_text(frame.body.strip(), self._options.keep_limit, secrets), reason)
 
 
-def _headers(delivery: Delivery, destination: str) -> dict[str, str]:
-    """What a SEND says beside its body.
+@lru_cache(1_000)
+def _frame_to(destination: str) -> Prepared:
+    return Prepared("SEND", {"destination": destination, "persistent": "true", "content-type": CLOUDEVENT_TYPE})
 
-    The last three become properties of the message, by which consumers may select without parsing it. Their names are
-    identifiers, since JMS allows nothing else in a selector.
+
+def _properties(delivery: Delivery) -> dict[str, str]:
+    """What becomes properties of the message, by which consumers may select without parsing it.
+
+    Their names are identifiers, since JMS allows nothing else in a selector.
     """
     return {
-        "destination": destination,
-        "persistent": "true",
-        "content-type": CLOUDEVENT_TYPE,
         "event_type": delivery.triggered_by,
         # The body has the exact id.
         "event_id": delivery.event_id.replace("\0", "\N{REPLACEMENT CHARACTER}"),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 from deliverers.stomp.codec import codec
 from deliverers.stomp.frames import Frame, NotStomp
 
@@ -35,8 +37,7 @@ class Accepted:
     """CONNECTED: the session may begin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmed(Generic[Waiter]):
+class Confirmed(Struct, Generic[Waiter], frozen=True):
     """The broker has a message, for good."""
 
     waiter: Waiter
@@ -94,18 +95,13 @@ def _seconds(milliseconds: int) -> float:
     return milliseconds / 1000 if 0 < milliseconds <= _LONGEST_INTERVAL_MS else inf
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending(Generic[Waiter]):
-    waiter: Waiter
-    deadline: float
-
-
 class Session(Generic[Waiter]):
     """The state of one connection from its CONNECT on. A waiter is whatever the caller knows a sender by."""
 
     def __init__(self, now: float) -> None:
         self._beats: HeartBeats | None = None
-        self._pending: dict[str, _Pending[Waiter]] = {}
+        self._pending: dict[str, tuple[Waiter, float]] = {}
+
         self._issued = 0
         self._missed = 0
         self._heard = self._wrote = self._used = now
@@ -121,10 +117,10 @@ class Session(Generic[Waiter]):
         """The id that the next message is to ask a receipt by."""
         return str(self._issued + 1)
 
-    def sent(self, waiter: Waiter, deadline: float) -> None:
-        """Note that a message went out which asked for `next_receipt`."""
+    def sent(self, receipt: str, waiter: Waiter, deadline: float) -> None:
+        """Note that a message went out which asked for a receipt, the next one."""
         self._issued += 1
-        self._pending[str(self._issued)] = _Pending(waiter, deadline)
+        self._pending[receipt] = (waiter, deadline)
 
     def wrote(self, now: float) -> None:
         """Note that bytes went out."""
@@ -144,15 +140,15 @@ class Session(Generic[Waiter]):
             return self._greeted(frame)
         if frame.command == "RECEIPT":
             receipt = frame.headers.get("receipt-id", "")
-            if (pending := self._settled(receipt)) is not None:
-                return Confirmed(pending.waiter)
+            if (waiter := self._settled(receipt)) is not None:
+                return Confirmed(waiter)
             if not self._is_ours(receipt):
                 raise NotStomp("a receipt that was not asked for")
             return None
         if frame.command == "ERROR":
             receipt = frame.headers.get("receipt-id", "")
-            if (pending := self._settled(receipt)) is not None:
-                return Rejected(pending.waiter, frame)
+            if (waiter := self._settled(receipt)) is not None:
+                return Rejected(waiter, frame)
             return None if self._is_ours(receipt) else Ended(frame)
         raise NotStomp(f"{frame.command}, which was not asked for")
 
@@ -173,12 +169,12 @@ class Session(Generic[Waiter]):
         beats = self._beats or HeartBeats()
         idle = self._used + IDLE_SECONDS
         # Not in order: some waited long before they could be sent. There are few, and this is asked seldom.
-        first = min((each.deadline for each in self._pending.values()), default=idle)
+        first = min((deadline for _, deadline in self._pending.values()), default=idle)
         return min(first, self._wrote + beats.ours / 2, self._heard + beats.theirs * SILENT_INTERVALS)
 
     def end(self) -> tuple[Waiter, ...]:
         """Give up: everybody who still waits, and will not be answered."""
-        waiters = tuple(each.waiter for each in self._pending.values())
+        waiters = tuple(waiter for waiter, _ in self._pending.values())
         self._pending.clear()
         return waiters
 
@@ -193,12 +189,13 @@ class Session(Generic[Waiter]):
         self._beats = HeartBeats.agreed(frame.headers.get("heart-beat", "0,0"))
         return Accepted()
 
-    def _settled(self, receipt: str) -> _Pending[Waiter] | None:
+    def _settled(self, receipt: str) -> Waiter | None:
         pending = self._pending.pop(receipt, None)
-        if pending is not None:
-            self._missed = 0
-            self.proven = True
-        return pending
+        if pending is None:
+            return None
+        self._missed = 0
+        self.proven = True
+        return pending[0]
 
     def _is_ours(self, receipt: str) -> bool:
         """True of a receipt that somebody waited for, once."""
@@ -206,6 +203,6 @@ class Session(Generic[Waiter]):
         return 0 < number <= self._issued
 
     def _expire(self, now: float) -> list[Waiter]:
-        passed = [receipt for receipt, each in self._pending.items() if each.deadline <= now]
+        passed = [receipt for receipt, (_, deadline) in self._pending.items() if deadline <= now]
         self._missed += len(passed)
-        return [self._pending.pop(receipt).waiter for receipt in passed]
+        return [self._pending.pop(receipt)[0] for receipt in passed]

@@ -1,0 +1,253 @@
+"""What our STOMP deliverer adds to a bare producer: messages with a receipt, 100 under way, to one RabbitMQ.
+
+    python -m tests.benchmarks.stomp [--rounds N] [--seconds S]
+
+All run in this process, under uvloop, in turn; the CPU time is this process's alone. The raw producer takes a
+destination, headers and a body, makes a frame of them, and reads frames with their headers. The floor sends one frame
+that it knew beforehand, and looks for receipts only. Both know neither events nor deadlines, and lose their way when
+anything fails.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from itertools import cycle
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time
+from typing import TypeVar, cast
+
+import uvloop
+
+from deliverers.contract import Delivered, DelivererOptions, Delivery
+from deliverers.envelopes import CLOUDEVENT_TYPE, cloudevent_body
+from deliverers.stomp import StompDeliverer
+from deliverers.testing import LOOPBACK, a_delivery
+from tests.counterparts import rabbitmq
+from tests.counterparts.stomp import StompRabbit
+
+#: Of the raw producer's rate per CPU second.
+TARGET = 0.7
+IN_FLIGHT = 100
+ROUNDS = 5
+#: Of a window.
+SECONDS = 2.0
+_WARM_UP_SECONDS = 0.5
+
+Producer = TypeVar("Producer", bound="Raw")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One window."""
+
+    per_cpu_second: float
+    per_wall_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All windows by contestant; those of one index followed each other."""
+
+    floor: Sequence[Rate]
+    raw: Sequence[Rate]
+    ours: Sequence[Rate]
+
+    @property
+    def ratio(self) -> float:
+        """Ours per CPU second, of the raw producer's: the median of the rounds."""
+        return median(ours.per_cpu_second / raw.per_cpu_second for ours, raw in zip(self.ours, self.raw, strict=True))
+
+    def lines(self) -> Sequence[str]:
+        """For people."""
+        found = [f"STOMP to RabbitMQ, {IN_FLIGHT} under way; medians of {len(self.ours)} rounds in turn:"]
+        for name, rates in (("floor", self.floor), ("raw producer", self.raw), ("our deliverer", self.ours)):
+            cpu = median(rate.per_cpu_second for rate in rates)
+            wall = median(rate.per_wall_second for rate in rates)
+            found.append(f"  {name:13}  {cpu:9,.0f} per CPU second ({1e6 / cpu:.1f} µs)  {wall:9,.0f} per wall second")
+        met = "met" if self.ratio >= TARGET else "missed"
+        return (*found, f"  ours per CPU second, of the raw producer's: {self.ratio:.2f}; target >= {TARGET:g}: {met}")
+
+
+class Raw(asyncio.Protocol):
+    """A pipelining producer as one would write it: messages with receipts, and nothing around them."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pending: dict[str, asyncio.Future[None]] = {}
+        self._issued = 0
+        self._buffer = b""
+        self._room = asyncio.Event()
+        self._room.set()
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        login = f"login:{rabbitmq.USER}\npasscode:{rabbitmq.PASSWORD}\n"
+        self.transport.write(f"CONNECT\naccept-version:1.2\nhost:/\n{login}\n\0".encode())
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        self._room.set()
+
+    def data_received(self, data: bytes) -> None:
+        *frames, self._buffer = (self._buffer + data).split(b"\0")
+        for frame in frames:
+            head, _, _ = frame.lstrip(b"\r\n").partition(b"\n\n")
+            command, *lines = head.decode().split("\n")
+            headers = dict(line.split(":", 1) for line in lines)
+            if command == "RECEIPT":
+                self._pending.pop(headers["receipt-id"]).set_result(None)
+            elif command == "CONNECTED":
+                self.ready.set_result(None)
+            else:
+                raise RuntimeError(frame.decode())
+
+    async def send(self, destination: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Sends one message, and answers when its receipt is there."""
+        self._issued += 1
+        receipt = str(self._issued)
+        future = self._pending[receipt] = self._loop.create_future()
+        lines = "".join(f"{_escaped(name)}:{_escaped(value)}\n" for name, value in headers.items())
+        head = f"SEND\ndestination:{_escaped(destination)}\nreceipt:{receipt}\npersistent:true\n{lines}\n"
+        self.transport.write(head.encode() + body + b"\0")
+        await self._room.wait()
+        await future
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n").replace(":", "\\c")
+
+
+class Floor(Raw):
+    """The least that can be done: one frame, known beforehand."""
+
+    def __init__(self, destination: str, body: bytes, headers: Mapping[str, str]) -> None:
+        super().__init__()
+        lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+        self._head = f"SEND\ndestination:{destination}\npersistent:true\n{lines}receipt:".encode()
+        self._rest = b"\n\n" + body + b"\0"
+        self._waiting: dict[bytes, asyncio.Future[None]] = {}
+
+    def data_received(self, data: bytes) -> None:
+        if not self.ready.done():
+            super().data_received(data)
+            return
+        *frames, self._buffer = (self._buffer + data).split(b"\0")
+        for frame in frames:
+            self._waiting.pop(frame.partition(b"receipt-id:")[2].rstrip()).set_result(None)
+
+    async def send_it(self) -> None:
+        """Sends the message, and answers when its receipt is there."""
+        self._issued += 1
+        receipt = b"%d" % self._issued
+        future = self._waiting[receipt] = self._loop.create_future()
+        self.transport.write(self._head + receipt + self._rest)
+        await future
+
+
+def compare(rounds: int = ROUNDS, seconds: float = SECONDS) -> Comparison:
+    """Starts a RabbitMQ, and measures. It must be installed."""
+    with TemporaryDirectory(prefix="edw-bench-stomp-") as folder, StompRabbit(Path(folder)) as server:
+        return uvloop.run(_compare(server, rounds, seconds))
+
+
+async def _compare(server: StompRabbit, rounds: int, seconds: float) -> Comparison:
+    delivery = a_delivery(
+        StompDeliverer,
+        {
+            "username": rabbitmq.USER,
+            "password": rabbitmq.PASSWORD,
+            "destination": "/queue/ours",
+            "addresses": [f"stomp://127.0.0.1:{server.plain}"],
+        },
+    )
+    async with AsyncExitStack() as stack:
+        deliverer = StompDeliverer(DelivererOptions(egress=LOOPBACK))
+        await deliverer.open()
+        stack.push_async_callback(deliverer.close)
+        body = cloudevent_body(delivery)
+        headers = {
+            "content-type": CLOUDEVENT_TYPE,
+            "event_type": delivery.triggered_by,
+            "event_id": delivery.event_id,
+            "job_id": delivery.job_id,
+        }
+        raw = await _connected(Raw, server, stack)
+        floor = await _connected(lambda: Floor("/queue/floor", body, headers), server, stack)
+        contestants: dict[str, Callable[[], Awaitable[None]]] = {
+            "floor": floor.send_it,
+            "raw": lambda: raw.send("/queue/raw", body, headers),
+            "ours": _deliver(deliverer, delivery),
+        }
+        names = list(contestants)
+        rates: dict[str, list[Rate]] = {name: [] for name in contestants}
+        for send in contestants.values():
+            await _window(send, _WARM_UP_SECONDS)
+        for number in range(rounds):
+            # A machine that grows slower in a round does it to another one each time.
+            first = number % len(names)
+            for name in (*names[first:], *names[:first]):
+                rates[name].append(await _window(contestants[name], seconds))
+                await asyncio.to_thread(server.control, "purge_queue", name)
+    return Comparison(rates["floor"], rates["raw"], rates["ours"])
+
+
+async def _connected(make: Callable[[], Producer], server: StompRabbit, stack: AsyncExitStack) -> Producer:
+    transport, producer = await asyncio.get_running_loop().create_connection(make, "127.0.0.1", server.plain)
+    stack.callback(transport.close)
+    await producer.ready
+    return producer
+
+
+def _deliver(deliverer: StompDeliverer, delivery: Delivery) -> Callable[[], Awaitable[None]]:
+    # As in the worker each is another one; making them is not what is measured.
+    turns = cycle([replace(delivery, event_id=f"event-{n}", job_id=f"job-{n}") for n in range(1_000)])
+    delivered = Delivered(None, "")
+
+    async def deliver() -> None:
+        outcome = await deliverer.deliver(next(turns))
+        if outcome != delivered:
+            raise RuntimeError(str(outcome))
+
+    return deliver
+
+
+async def _window(send: Callable[[], Awaitable[None]], seconds: float) -> Rate:
+    sent = 0
+    began, cpu = perf_counter(), process_time()
+    end = began + seconds
+
+    async def send_in_turn() -> None:
+        nonlocal sent
+        while perf_counter() < end:
+            await send()
+            sent += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(IN_FLIGHT):
+            group.create_task(send_in_turn())
+    return Rate(sent / (process_time() - cpu), sent / (perf_counter() - began))
+
+
+def main() -> int:
+    """Answers the exit code: 1 where there is nothing to measure against."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.stomp", description="What STOMP costs.")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    arguments = parser.parse_args()
+    if not rabbitmq.is_installed():
+        print(f"error: {rabbitmq.MISSING}", file=sys.stderr)
+        return 1
+    print("\n".join(compare(arguments.rounds, arguments.seconds).lines()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
