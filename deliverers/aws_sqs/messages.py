@@ -15,9 +15,7 @@ from deliverers.contract import Delivery
 from deliverers.envelopes import CLOUDEVENT_TYPE, can_be_elided, cloudevent_body
 
 #: As CloudEvents' bindings for brokers name it (Kafka binding 1.0.2, section 3.2.1): SQS has none.
-ATTRIBUTES: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {"content-type": {"DataType": "String", "StringValue": CLOUDEVENT_TYPE}}
-)
+ATTRIBUTES: Mapping[str, Mapping[str, str]] = {"content-type": {"DataType": "String", "StringValue": CLOUDEVENT_TYPE}}
 #: Bytes of a message beside its body: attributes count with their names and types.
 ATTRIBUTES_SIZE = sum(
     len(name) + len(value["DataType"]) + len(value["StringValue"]) for name, value in ATTRIBUTES.items()

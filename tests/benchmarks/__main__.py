@@ -20,6 +20,7 @@ from time import perf_counter
 
 import msgspec
 
+from tests.benchmarks import sqs
 from tests.benchmarks.floor import PATH as FLOOR_PATH
 from tests.benchmarks.floor import Floor
 from tests.benchmarks.measure import (
@@ -51,10 +52,12 @@ class Length:
     window: float
     rehearsal: float
     trial: float
+    #: Of a window where a transport is compared with what it is built on.
+    transport: float
 
 
-FULL = Length(rounds=4, window=6.0, rehearsal=1.0, trial=2.0)
-QUICK = Length(rounds=2, window=2.0, rehearsal=0.5, trial=0.7)
+FULL = Length(rounds=4, window=6.0, rehearsal=1.0, trial=2.0, transport=3.0)
+QUICK = Length(rounds=2, window=2.0, rehearsal=0.5, trial=0.7, transport=1.0)
 
 
 class Bench:
@@ -200,7 +203,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         changes = dict(each.split("=", 1) for each in arguments.set)
-        report = run(QUICK if arguments.quick else FULL, arguments.appendfsync, changes)
+        length = QUICK if arguments.quick else FULL
+        report = run(length, arguments.appendfsync, changes)
+        _say("measuring what SQS costs")
+        transports = sqs.report(length.rounds, length.transport)
     except (DeliveriesLost, ProcessEnded) as error:
         _say(f"error: {error}")
         return 1
@@ -208,6 +214,7 @@ def main() -> int:
         _say("interrupted")
         return 130
     show(report)
+    print("", *transports, sep="\n")
     if arguments.json:
         arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(document(report)), indent=2) + b"\n")
     return 1 if report.problems else 0
