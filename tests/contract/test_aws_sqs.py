@@ -119,6 +119,21 @@ class SqsContract(DelivererContract):
             assert isinstance(await deliverer.deliver(bare), kind)
             await deliverer.close()
 
+    async def test_a_queue_may_take_a_mebibyte_where_the_setting_says_so(
+        self, counterpart: SqsCounterpart, delivery: Delivery
+    ) -> None:
+        attributes = {"MaximumMessageSize": str(KIB * KIB)}
+        counterpart.emulator.client("sqs").set_queue_attributes(QueueUrl=counterpart.queue_url, Attributes=attributes)
+        text = '"é' * (250 * KIB)
+        large = replace(delivery, data=json.dumps({"id": "o", "text": text}, ensure_ascii=False).encode())
+        deliverer = AwsSqsDeliverer(self.options(counterpart, sqs_limit=KIB * KIB))
+        await deliverer.open()
+        outcomes = await asyncio.gather(*(deliverer.deliver(one) for one in (delivery, large, delivery)))
+        await deliverer.close()
+        assert [type(each) for each in outcomes] == [Delivered] * 3
+        assert text in [body["data"].get("text") for body in await counterpart.received()]
+        assert counterpart.tap.asked == 3
+
     async def test_a_fifo_queue_groups_by_the_resource_and_knows_a_job_again(
         self, deliverer: AwsSqsDeliverer, counterpart: SqsCounterpart
     ) -> None:

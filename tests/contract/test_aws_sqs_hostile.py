@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
 import ssl
 import time
 import tracemalloc
@@ -17,9 +18,11 @@ from typing import Any
 import pytest
 import trustme
 from aiohttp import web
+from aiohttp.abc import AbstractResolver
 
 from deliverers.aws_sqs import AwsSqsDeliverer
 from deliverers.aws_sqs.answers import NOT_SQS, UNMENTIONED
+from deliverers.aws_sqs.transport import Transport
 from deliverers.contract import Delivered, DelivererOptions, Delivery, Outcome, Refused, Unreachable
 from deliverers.egress import EgressPolicy
 from deliverers.testing import LATENESS, LOOPBACK, SHORT_TIMEOUT, a_delivery
@@ -434,6 +437,20 @@ async def test_a_proxy_is_gone_through_and_judges_addresses_itself(sqs: Sqs) -> 
         outcome = await deliverer.deliver(delivery_to(sqs.endpoint))
     assert outcome == Unreachable("address not allowed: 127.0.0.1 (loopback)")
     assert proxy.asked == []
+
+
+async def test_a_name_that_does_not_resolve_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoNames(AbstractResolver):
+        async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> Any:
+            raise OSError(None, "DNS")
+
+        async def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(Transport, "_make_resolver", lambda _: NoNames())
+    async with opened() as deliverer:
+        outcome = await deliverer.deliver(delivery_to("https://sqs.example"))
+    assert outcome == Unreachable("host name sqs.example does not resolve")
 
 
 async def test_a_scheme_that_is_not_allowed_is_not_used(sqs: Sqs) -> None:
