@@ -18,7 +18,7 @@ LOOKED_AT_MOST = 100_000
 #: Jobs that one call reopens or opens, at most.
 CHANGED_MOST = 10_000
 
-_PLACE = re.compile(r"(jobs|events)-([0-9]{1,15})-([0-9]{1,9})")
+_PLACE = re.compile(r"(jobs|events)-([0-9]{1,15})-((?:[0-9a-f-]{36})?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Place:
     cursor: Cursor
 
     def __str__(self) -> str:
-        return f"{self.phase}-{self.cursor.since}-{self.cursor.skip}"
+        return f"{self.phase}-{self.cursor.since}-{self.cursor.after}"
 
     @classmethod
     def read(cls, text: str) -> "Place":
@@ -50,7 +50,7 @@ class Place:
         found = _PLACE.fullmatch(text)
         if found is None:
             raise ValueError(text)
-        return cls(found[1], Cursor(int(found[2]), int(found[3])))
+        return cls(found[1], Cursor(int(found[2]), found[3]))
 
 
 @dataclass(slots=True)

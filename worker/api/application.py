@@ -112,7 +112,8 @@ def _failure(error: Exception, operation: Operation | None = None) -> web.Respon
             # What was sent may or may not have been done; nothing here is done twice under one id.
             refusal = retry_later(503, str(error), LEDGER_RETRY_SECONDS)
         case SecretsError():
-            refusal = retry_later(503, str(error), LEDGER_RETRY_SECONDS)
+            # Of no use to try again, until somebody has given this process its keys.
+            refusal = api_error(503, str(error))
         case web.HTTPException():
             refusal = _foreign(error)
         case _:

@@ -63,6 +63,7 @@ _SELECTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "to": {"type": "string", "format": "date-time"},
     "state": {"type": "string", "enum": list(jobs.STATES)},
     "missing": {"type": "boolean"},
+    "partial": {"type": "boolean"},
     "dry_run": {"type": "boolean"},
     "cursor": {"type": "string"},
 }

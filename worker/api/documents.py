@@ -149,6 +149,8 @@ class RedeliveryAttributes(Struct, frozen=True, rename={"since": "from", "till":
     till: Time | UnsetType = UNSET
     state: Literal["failed", "cancelled", "succeeded", "pending"] | UnsetType = UNSET
     missing: bool | UnsetType = UNSET
+    #: What is kept of a time of which retention has dropped some; without it, such a time is refused (409).
+    partial: bool | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
     cursor: str | UnsetType = UNSET
 

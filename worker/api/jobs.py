@@ -35,7 +35,7 @@ FIELDS: Mapping[str, Field[Job]] = {
     "triggered_by": text(lambda job: job.event_type),
     "event_id": text(lambda job: job.event_id),
 }
-_ATTRIBUTES = ("from", "to", "state", "missing", "dry_run", "cursor")
+_ATTRIBUTES = ("from", "to", "state", "missing", "partial", "dry_run", "cursor")
 
 
 async def listing(call: Call) -> Reply:
@@ -77,11 +77,12 @@ async def redeliver_many(call: Call) -> Reply:
     attributes = await _attributes(call)
     selection, dry_run, place = _selection(attributes, _now())
     horizon = _now() - call.rooms.ledger.policy.event_retention
-    if "from" in attributes and selection.since < horizon and place is None:
+    if "from" in attributes and selection.since < horizon and not attributes.get("partial", False):
+        # A job goes some time after its end, and not after its opening: what is pending, or ended late, is kept.
         raise api_error(
             409,
-            f"retention (EDW_EVENT_RETENTION) has dropped what was over before {rfc3339(horizon)}: begin "
-            "there, or leave `from` out for all that is kept",
+            f"retention (EDW_EVENT_RETENTION) has dropped what was over before {rfc3339(horizon)}: begin there, or ask "
+            'with "partial": true for what is kept of the whole time',
         )
     key = _key(call)
     tally = await call.rooms.redeliveries.run(
@@ -128,7 +129,7 @@ def _selection(attributes: Mapping[str, Any], now: int) -> tuple[Selection, bool
     state = attributes.get("state", JobState.FAILED.value)
     if state not in STATES:
         problems.append(Refusal("state", f"expected one of {', '.join(STATES)}"))
-    flags = [name for name in ("missing", "dry_run") if not isinstance(attributes.get(name, False), bool)]
+    flags = [name for name in ("missing", "partial", "dry_run") if not isinstance(attributes.get(name, False), bool)]
     problems += [Refusal(name, "expected true or false") for name in flags]
     place = None
     if "cursor" in attributes:

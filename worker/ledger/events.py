@@ -68,7 +68,7 @@ class _Selected(msgspec.Struct):
     refs: list[str]
     looked_at: int
     since: int
-    skip: int
+    after: str
     done: int
 
 
@@ -101,13 +101,13 @@ class Events:
             "select_events",
             scope=scope.key,
             since=cursor.since,
-            skip=cursor.skip,
+            after=cursor.after,
             till=till,
             limit=MAX_IDS_PER_MESSAGE,
             types=dict.fromkeys(types, True),
         )
         found = _selected.decode(reply)
-        return SelectedEvents(found.refs, found.looked_at, None if found.done else Cursor(found.since, found.skip))
+        return SelectedEvents(found.refs, found.looked_at, None if found.done else Cursor(found.since, found.after))
 
 
 def _history(row: _Job) -> JobHistory:

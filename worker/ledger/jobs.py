@@ -157,7 +157,7 @@ class _Selected(msgspec.Struct):
     gone: int
     looked_at: int
     since: int
-    skip: int
+    after: str
     done: int
 
 
@@ -289,14 +289,14 @@ class Jobs:
             "select_jobs",
             integration=integration_id,
             since=cursor.since,
-            skip=cursor.skip,
+            after=cursor.after,
             till=till,
             limit=MAX_JOBS_PER_CALL,
             states={state.value: True for state in states},
             mark=mark,
         )
         found = _selected.decode(reply)
-        following = None if found.done else Cursor(found.since, found.skip)
+        following = None if found.done else Cursor(found.since, found.after)
         return SelectedJobs(dict(found.jobs), found.gone, found.looked_at, following)
 
     async def open_missing(

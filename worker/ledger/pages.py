@@ -21,7 +21,7 @@ class Page(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a portion of a time-scored index begins, however it changes: at a time (ms), after so many of that time."""
+    """Where a portion of a time-scored index begins, however that changes: at a time (ms), behind a member of it."""
 
     since: int
-    skip: int = 0
+    after: str = ""

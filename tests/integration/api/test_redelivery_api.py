@@ -365,6 +365,8 @@ async def test_a_time_that_retention_has_dropped_is_refused_and_the_answer_says_
         assert "EDW_EVENT_RETENTION" in answer.errors[0]["detail"]
         assert (now - timedelta(days=1)).isoformat(timespec="minutes")[:15] in answer.errors[0]["detail"]
     assert await scene.counter("reopened") == 0
+    all_of_it = (now - timedelta(days=4)).isoformat()
+    assert counts(await redeliver(admin, integration, from_=all_of_it, partial=True, dry_run=True)) == {"reopened": 1}
     within = (now - timedelta(hours=23, minutes=59)).isoformat()
     assert counts(await redeliver(admin, integration, from_=within)) == {"reopened": 1}
 
@@ -589,8 +591,8 @@ async def test_a_backlog_that_is_full_takes_the_rest_once_there_is_room(
         ({"missing": "yes"}, "/data/missing", "true or false"),
         ({"dry_run": 1}, "/data/dry_run", "true or false"),
         ({"cursor": "nonsense"}, "/data/cursor", "cursor of an answer"),
-        ({"cursor": "jobs-1-2-3"}, "/data/cursor", "cursor of an answer"),
-        ({"cursor": f"jobs-{'9' * 16}-0"}, "/data/cursor", "cursor of an answer"),
+        ({"cursor": "jobs-1-2-3-x"}, "/data/cursor", "cursor of an answer"),
+        ({"cursor": f"jobs-{'9' * 16}-"}, "/data/cursor", "cursor of an answer"),
         ({"cursor": 5}, "/data/cursor", "cursor of an answer"),
         ({"states": "failed"}, "/data/states", "is none of"),
         ({"fr/om": "x"}, "/data/fr~1om", "is none of"),

@@ -9,6 +9,7 @@ from tests.counterparts.store import StoreServer
 from worker.events import Scope
 from worker.jobs import JobState, job_id
 from worker.ledger import LedgerFull, Verdict
+from worker.ledger import jobs as jobs_module
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL
 
@@ -121,8 +122,32 @@ async def test_both_ends_of_the_time_are_included(scene: Scene) -> None:
     ):
         found = await scene.ledger.jobs.select("i-1", Cursor(since), till, FAILED, "")
         assert len(found.jobs) == expected
-    skipping = await scene.ledger.jobs.select("i-1", Cursor(1_000, 1), EVER, FAILED, "")
-    assert list(skipping.jobs) == jobs[1:]
+    behind = await scene.ledger.jobs.select("i-1", Cursor(1_000, jobs[0]), EVER, FAILED, "")
+    assert list(behind.jobs) == jobs[1:]
+    until = await scene.ledger.jobs.select("i-1", Cursor(1_000, jobs[0]), 1_001, FAILED, "")
+    assert (list(until.jobs), until.next) == (jobs[1:2], None)
+
+
+async def test_nothing_is_passed_over_where_the_index_shrinks_between_two_portions(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention takes entries out all the time; of one and the same millisecond, too."""
+    await scene.register("i-1")
+    jobs = sorted(await scene.owe("i-1", *(f"e-{n}" for n in range(12))))
+    monkeypatch.setattr(jobs_module, "MAX_JOBS_PER_CALL", 3)
+    for job in jobs:
+        await scene.key("ZADD", "jobs:i-1", 1_000, job)
+    first = await scene.ledger.jobs.select("i-1", Cursor(0), EVER, (JobState.PENDING,), "")
+    assert (list(first.jobs), first.next) == (jobs[:3], Cursor(1_000, jobs[2]))
+    await scene.key("ZREM", "jobs:i-1", *jobs[:2])
+    second = await scene.ledger.jobs.select("i-1", Cursor(1_000, jobs[2]), EVER, (JobState.PENDING,), "")
+    assert list(second.jobs) == jobs[3:6]
+    # The member itself has gone: what is left of its time is looked at again.
+    await scene.key("ZREM", "jobs:i-1", jobs[5])
+    third = await scene.ledger.jobs.select("i-1", Cursor(1_000, jobs[5]), EVER, (JobState.PENDING,), "")
+    assert list(third.jobs) == [jobs[2], *jobs[3:5]]
+    for job in (*jobs[:2], jobs[5]):
+        await scene.key("ZADD", "jobs:i-1", 1_000, job)
 
 
 async def test_jobs_whose_event_is_gone_are_counted_and_those_of_another_state_are_not(scene: Scene) -> None:

@@ -179,6 +179,28 @@ local function page_of(index, offset, limit, load)
   return records, redis.call('ZCARD', index)
 end
 
+-- A portion of a time-scored index, the oldest first, from A.since to A.till (ms) and at most A.limit; behind A.after,
+-- a member of the time A.since, where that is not ''. Answers {member, time, member, time …}.
+local function portion_of(index)
+  if A.after == '' then
+    return redis.call('ZRANGE', index, A.since, A.till, 'BYSCORE', 'LIMIT', 0, A.limit, 'WITHSCORES')
+  end
+  local rank = redis.call('ZRANK', index, A.after)
+  -- It has left the index meanwhile: then all of its time again, since to look at one twice does no harm.
+  local first = rank and rank + 1 or redis.call('ZCOUNT', index, '-inf', string.format('(%.0f', A.since))
+  local found = redis.call('ZRANGE', index, first, first + A.limit - 1, 'WITHSCORES')
+  while #found > 0 and tonumber(found[#found]) > A.till do
+    found[#found], found[#found - 1] = nil, nil
+  end
+  return found
+end
+
+-- What a script that looks at a portion answers of it: how many it looked at, and where the next one begins.
+local function place_after(found)
+  return { looked_at = #found / 2, since = #found > 0 and tonumber(found[#found]) or A.since,
+           after = #found > 0 and found[#found - 1] or A.after, done = #found < 2 * A.limit and 1 or 0 }
+end
+
 -- A hash as a map; nil where there is none.
 local function hash(key)
   local flat = redis.call('HGETALL', key)
