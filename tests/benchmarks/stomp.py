@@ -21,12 +21,14 @@ from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import TypeVar, cast
 
+import msgspec
 import uvloop
 
 from deliverers.contract import Delivered, DelivererOptions, Delivery
 from deliverers.envelopes import CLOUDEVENT_TYPE, cloudevent_body
 from deliverers.stomp import StompDeliverer
 from deliverers.testing import LOOPBACK, a_delivery
+from tests.benchmarks.order import OrderPaid
 from tests.counterparts import rabbitmq
 from tests.counterparts.stomp import StompRabbit
 
@@ -56,6 +58,7 @@ class Comparison:
     floor: Sequence[Rate]
     raw: Sequence[Rate]
     ours: Sequence[Rate]
+    body_size: int
 
     @property
     def ratio(self) -> float:
@@ -64,7 +67,8 @@ class Comparison:
 
     def lines(self) -> Sequence[str]:
         """For people."""
-        found = [f"STOMP to RabbitMQ, {IN_FLIGHT} under way; medians of {len(self.ours)} rounds in turn:"]
+        size, rounds = f"{self.body_size:,} bytes", len(self.ours)
+        found = [f"STOMP to RabbitMQ, messages of {size}, {IN_FLIGHT} under way; medians of {rounds} rounds in turn:"]
         for name, rates in (("floor", self.floor), ("raw producer", self.raw), ("our deliverer", self.ours)):
             cpu = median(rate.per_cpu_second for rate in rates)
             wall = median(rate.per_wall_second for rate in rates)
@@ -152,13 +156,26 @@ class Floor(Raw):
         await future
 
 
+class _Event(msgspec.Struct):
+    data: msgspec.Raw
+    included: msgspec.Raw
+
+
 def compare(rounds: int = ROUNDS, seconds: float = SECONDS) -> Comparison:
     """Starts a RabbitMQ, and measures. It must be installed."""
     with TemporaryDirectory(prefix="edw-bench-stomp-") as folder, StompRabbit(Path(folder)) as server:
         return uvloop.run(_compare(server, rounds, seconds))
 
 
+def report(rounds: int = ROUNDS, seconds: float = SECONDS) -> Sequence[str]:
+    """The comparison's lines, or why there is none."""
+    if not rabbitmq.is_installed():
+        return [f"STOMP was not measured: {rabbitmq.MISSING}"]
+    return compare(rounds, seconds).lines()
+
+
 async def _compare(server: StompRabbit, rounds: int, seconds: float) -> Comparison:
+    event = msgspec.json.decode(OrderPaid().event(), type=_Event)
     delivery = a_delivery(
         StompDeliverer,
         {
@@ -167,6 +184,8 @@ async def _compare(server: StompRabbit, rounds: int, seconds: float) -> Comparis
             "destination": "/queue/ours",
             "addresses": [f"stomp://127.0.0.1:{server.plain}"],
         },
+        data=bytes(event.data),
+        included=bytes(event.included),
     )
     async with AsyncExitStack() as stack:
         deliverer = StompDeliverer(DelivererOptions(egress=LOOPBACK))
@@ -196,7 +215,7 @@ async def _compare(server: StompRabbit, rounds: int, seconds: float) -> Comparis
             for name in (*names[first:], *names[:first]):
                 rates[name].append(await _window(contestants[name], seconds))
                 await asyncio.to_thread(server.control, "purge_queue", name)
-    return Comparison(rates["floor"], rates["raw"], rates["ours"])
+    return Comparison(rates["floor"], rates["raw"], rates["ours"], len(body))
 
 
 async def _connected(make: Callable[[], Producer], server: StompRabbit, stack: AsyncExitStack) -> Producer:
