@@ -16,6 +16,8 @@ Choices, each where no specification decides:
 - botocore signs and serialises; answers are read here. Its parser trusts its server: it takes a web page for an empty
   answer, and raises `AttributeError` on a list.
 - botocore tries once: trying again is the ledger's, which counts and logs it.
+- The endpoint is the queue URL's own, or the setting's; the egress policy holds for either.
+- A message over the limit without what it includes is a refusal without a status: the queue's limit speaks through us.
 - Nothing of the environment is used: no AWS_ variable, no file in ~/.aws, no instance's credentials.
 """
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from deliverers.answers import kept_text
-from deliverers.aws_sqs.errors import AwsError, error_words, scrubbed, status_phrase
+from deliverers.aws_sqs.errors import AwsError, error_words, is_known, scrubbed, status_phrase
 from deliverers.contract import Delivered, Outcome, Refused
 from deliverers.retry_after import parse_retry_after
 
@@ -68,6 +68,7 @@ class _Batch(msgspec.Struct):
     Failed: list[_Failed] | None = None
 
 
+_PLAIN_ID = re.compile(r"[0-9a-f-]{0,36}", re.ASCII)
 _batch = msgspec.json.Decoder(_Batch)
 
 
@@ -110,14 +111,18 @@ def _outcome(sent: _Sent | None, failed: _Failed | None, status: int, log: Log) 
         return Refused(status, _shown(error, log), error_words(_redacted(error, log), None))
     if sent is None:
         return Refused(status, "", UNMENTIONED)
-    kept = {"MessageId": sent.MessageId}
+    kept = {"MessageId": sent.MessageId or ""}
     if sent.SequenceNumber is not None:
         kept["SequenceNumber"] = sent.SequenceNumber
-    return Delivered(status, log.text(msgspec.json.encode(kept)))
+    raw = msgspec.json.encode(kept)
+    # AWS's own are a UUID and a number, in which there is nothing to look for.
+    plain = len(raw) <= log.keep_limit and all(map(_PLAIN_ID.fullmatch, kept.values()))
+    return Delivered(status, raw.decode() if plain else log.text(raw))
 
 
 def _redacted(error: AwsError, log: Log) -> AwsError:
-    return AwsError(tuple(log.redacted(code) for code in error.codes), log.redacted(error.message))
+    codes = (code if is_known(code) else log.redacted(code) for code in error.codes)
+    return AwsError(tuple(codes), log.redacted(error.message))
 
 
 def _shown(error: AwsError, log: Log, request_id: str | None = None) -> str:

@@ -104,18 +104,21 @@ class AwsSqsDeliverer:
             async with self._clients.of(configuration.access(target)) as client:
                 await client.send_message_batch(QueueUrl=configuration.url, Entries=entries)
         except UnusableAccess as error:
-            return [Unreachable(f"the queue's endpoint or region cannot be used: {printable(str(error))}")] * len(
-                entries
-            )
+            words = f"the queue's endpoint or region cannot be used: {printable(str(error))}"
+            return [Unreachable(words)] * len(messages)
         except RECEIVER_FAULTS as error:
-            return [Unreachable(self._reason(error, target, exchange.phase))] * len(entries)
+            return [Unreachable(self._reason(error, target, exchange.phase))] * len(messages)
+        return self._judged(configuration, target, exchange, len(messages))
+
+    def _judged(
+        self, configuration: AwsSqsConfiguration, target: URL, exchange: Exchange, count: int
+    ) -> Sequence[Outcome]:
         if exchange.status is None:
             raise RuntimeError("a request has ended without an answer")
         if exchange.fault is not None:
-            why = self._reason(exchange.fault, target, Phase.READING)
-            return [broken_off(exchange.status, why)] * len(entries)
+            return [broken_off(exchange.status, self._reason(exchange.fault, target, Phase.READING))] * count
         log = Log(self._options.keep_limit, configuration.secret_forms)
-        return outcomes(Answer(exchange.status, exchange.headers, exchange.body), len(entries), log, datetime.now(UTC))
+        return outcomes(Answer(exchange.status, exchange.headers, exchange.body), count, log, datetime.now(UTC))
 
     def _too_late(self, waiting: Waiting, target: URL) -> Outcome:
         exchange = waiting.exchange

@@ -42,6 +42,11 @@ def error_words(error: AwsError, status: int | None) -> str:
     return f"refused by SQS: {code} ({message})" if message else f"refused by SQS: {code}"
 
 
+def is_known(code: str) -> bool:
+    """True for a code that has words, and so is nobody's secret."""
+    return _plain(code) in WORDS
+
+
 def status_words(status: int | None) -> str:
     """Say what a status means that comes without an error's code."""
     if status is None:

@@ -74,6 +74,7 @@ class Queue:
             if not waiting.outcome.done():
                 waiting.outcome.set_result(outcome)
         self._waiting.clear()
+        self._size = 0
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -234,6 +234,23 @@ async def test_a_key_that_is_echoed_is_not_shown_however_it_is_written(name: str
     assert "********" in outcome.body
 
 
+async def test_keys_as_short_as_emulators_take_spoil_no_words() -> None:
+    short = {"aws_access_key_id": "e", "aws_secret_access_key": "t"}
+    async with raw_receiver(answering(answer("400 Bad Request", error("QueueDoesNotExist")))) as port:
+        one = a_delivery(AwsSqsDeliverer, configuration(f"http://127.0.0.1:{port}") | short)
+        async with opened() as deliverer:
+            outcome = await deliverer.deliver(one)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == "queue does not exist"
+
+
+async def test_a_message_id_that_is_none_of_sqs_is_searched_for_secrets_too() -> None:
+    body = {"Successful": [{"Id": "0", "MessageId": KEYS[1], "SequenceNumber": f"1{KEYS[0]}"}]}
+    assert await outcome_of(answering(answer("200 OK", body))) == Delivered(
+        200, '{"MessageId":"********","SequenceNumber":"1********"}'
+    )
+
+
 async def test_half_a_batch_is_refused_and_each_has_its_own_outcome(sqs: Sqs) -> None:
     async def half(entries: Sequence[dict[str, Any]]) -> web.Response:
         failed = [

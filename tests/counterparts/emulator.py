@@ -129,11 +129,6 @@ class Emulator(ABC):
             self._process = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def cpu_pid(self) -> int:
-        """Its process."""
-        assert self._process is not None
-        return self._process.pid
-
     def client(self, service: str, keys: tuple[str, str] | None = None) -> Any:
         """botocore's own client, of the administrator unless keys say otherwise."""
         key_id, secret = keys or self.root_keys
