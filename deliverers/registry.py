@@ -1,11 +1,9 @@
 """Which deliverer carries an `integration_type`, and what its `configuration` must look like.
 
-The deliverers are the built-in ones, and those of installed packages. Configurations are known of more types than can
-be delivered: an integration may be registered here and carried out by an installation that has its deliverer.
+The deliverers are the built-in ones, those of the specification's types, and those of installed packages.
 
 RegistryError
-├── UnknownIntegrationType      a word that nobody knows
-│   └── NoDeliverer             a type that is known, and that this installation cannot carry out
+├── UnknownIntegrationType      a type that no deliverer here carries
 └── BrokenPlugin                an entry point that is not a deliverer
 ConfigurationError              an integration's configuration, field by field
 """
@@ -28,12 +26,8 @@ from deliverers.webhook import WebhookDeliverer
 
 #: Packages add a type with an entry point of this group, whose object is a `Deliverer` class.
 ENTRY_POINT_GROUP = "edw.deliverers"
-#: The specification's enum.
-SPECIFIED_TYPES = ("webhook", "aws_sqs", "stomp")
 
 _BUILT_IN: tuple[type[Deliverer], ...] = (WebhookDeliverer, AwsSqsDeliverer, StompDeliverer)
-# Types of the specification whose deliverers are not built in.
-_CONFIGURATIONS: Mapping[str, type[BaseModel]] = MappingProxyType({})
 # The specification describes the type as `aws-sqs`; its enum, which wins, says `aws_sqs`.
 _ALIASES = MappingProxyType({"aws-sqs": "aws_sqs"})
 _REDACTED = "********"
@@ -44,14 +38,10 @@ class RegistryError(Exception):
 
 
 class UnknownIntegrationType(RegistryError, KeyError):
-    """Nobody knows this `integration_type`."""
+    """No deliverer here carries this `integration_type`."""
 
     def __str__(self) -> str:  # KeyError would show a repr
         return str(self.args[0])
-
-
-class NoDeliverer(UnknownIntegrationType):
-    """This `integration_type` is known, and no deliverer for it is installed."""
 
 
 class BrokenPlugin(RegistryError):
@@ -88,21 +78,14 @@ def normalise_integration_type(integration_type: str) -> str:
 
 
 class DelivererRegistry:
-    """Deliverer classes by their `integration_type`, and the configurations of types that have none here.
+    """Deliverer classes by their `integration_type`."""
 
-    A deliverer's own configuration wins over one in `configurations`.
-    """
-
-    def __init__(
-        self, deliverers: Iterable[type[Deliverer]], configurations: Mapping[str, type[BaseModel]] = _CONFIGURATIONS
-    ) -> None:
+    def __init__(self, deliverers: Iterable[type[Deliverer]]) -> None:
         self._by_type: dict[str, type[Deliverer]] = {}
         for deliverer in deliverers:
             if deliverer.integration_type in self._by_type:
                 raise BrokenPlugin(f'there are two deliverers for the integration_type "{deliverer.integration_type}"')
             self._by_type[deliverer.integration_type] = deliverer
-        self._models = dict(configurations)
-        self._models |= {word: deliverer.configuration_model for word, deliverer in self._by_type.items()}
 
     @classmethod
     def load(cls) -> DelivererRegistry:
@@ -111,38 +94,31 @@ class DelivererRegistry:
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The integration types that can be delivered."""
+        """The integration types that can be registered and delivered."""
         return tuple(self._by_type)
 
-    @property
-    def known_types(self) -> tuple[str, ...]:
-        """The integration types that can be registered: those of `types`, then those that are configured only."""
-        return tuple(dict.fromkeys((*self._by_type, *self._models)))
-
     def get(self, integration_type: str) -> type[Deliverer]:
-        """Find a deliverer class. Raises `UnknownIntegrationType`, naming the nearest, or `NoDeliverer`."""
+        """Find a deliverer class. Raises `UnknownIntegrationType`, naming the nearest."""
         word = normalise_integration_type(integration_type)
         if word in self._by_type:
             return self._by_type[word]
-        raise self._unknown(word, self.types)
+        has = f"this installation has: {', '.join(self.types)}"
+        raise UnknownIntegrationType(f"is not a known integration_type{_nearest(word, self.types)}; {has}")
 
     def configuration_model(self, integration_type: str) -> type[BaseModel]:
-        """Find the model of a known type's configuration. Raises what `get` raises of types that are not known."""
-        word = normalise_integration_type(integration_type)
-        if word in self._models:
-            return self._models[word]
-        raise self._unknown(word, self.known_types)
+        """Find the model of a type's configuration. Raises what `get` raises."""
+        return self.get(integration_type).configuration_model
 
     def normalised(self, integration_type: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """Turn what was given into the spelling that is stored (see `Normalising`); checks nothing.
 
-        Raises what `configuration_model` raises.
+        Raises what `get` raises.
         """
         hook = getattr(self.configuration_model(integration_type), "normalised", None)
         return dict(hook(configuration) if callable(hook) else configuration)
 
     def parse_configuration(self, integration_type: str, configuration: Mapping[str, Any]) -> BaseModel:
-        """Parse an integration's `configuration`. Raises `ConfigurationError`, or what `configuration_model` raises."""
+        """Parse an integration's `configuration`. Raises `ConfigurationError`, or what `get` raises."""
         model = self.configuration_model(integration_type)
         if not isinstance(configuration, Mapping):
             raise ConfigurationError((Problem(_path(()), "must be an object"),))
@@ -158,7 +134,7 @@ class DelivererRegistry:
         raise ConfigurationError(problems)
 
     def secret_fields(self, integration_type: str) -> frozenset[str]:
-        """The names of the configuration's fields that hold secrets. Raises what `configuration_model` raises."""
+        """The names of the configuration's fields that hold secrets. Raises what `get` raises."""
         fields = self.configuration_model(integration_type).model_fields
         return frozenset(name for name, field in fields.items() if _holds_secret(field.annotation))
 
@@ -172,13 +148,6 @@ class DelivererRegistry:
     def create(self, integration_type: str, options: DelivererOptions) -> Deliverer:
         """Make a deliverer; it must be opened before it delivers."""
         return self.get(integration_type)(options)
-
-    def _unknown(self, word: str, has: tuple[str, ...]) -> UnknownIntegrationType:
-        installation = f"this installation has: {', '.join(has)}"
-        known = (*self.known_types, *SPECIFIED_TYPES)
-        if word in known:
-            return NoDeliverer(f'no deliverer for the integration_type "{word}" is installed; {installation}')
-        return UnknownIntegrationType(f"is not a known integration_type{_nearest(word, known)}; {installation}")
 
 
 def _loaded(point: EntryPoint) -> type[Deliverer]:

@@ -183,7 +183,7 @@ def _refusal(operation: Operation, status: int) -> Document:
 def _configurations(types: DelivererRegistry) -> Document:
     """The configuration of each integration_type, by the model that checks it."""
     components: Document = {}
-    for kind in types.known_types:
+    for kind in types.types:
         schema = types.configuration_model(kind).model_json_schema(ref_template=_REF.replace("{name}", "{model}"))
         components.update(schema.pop("$defs", {}))
         components[_configuration_name(kind)] = schema
@@ -197,7 +197,7 @@ def _configuration_name(kind: str) -> str:
 def _describe_attributes(schema: Document, types: DelivererRegistry, catalogue: Catalogue) -> None:
     """What only this installation knows: its integration types, their configurations, and its observable keys."""
     properties = schema["properties"]
-    known = types.known_types
+    known = types.types
     properties["integration_type"] = {"type": "string", "enum": list(known), "default": "webhook"}
     properties["configuration"] = {"anyOf": [{"$ref": _REF.format(name=_configuration_name(kind))} for kind in known]}
     properties["observes"]["items"] = {"type": "string", "enum": list(catalogue.keys)}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from typing import Annotated, Any, ClassVar
 
@@ -9,23 +8,20 @@ import pytest
 from pydantic import BaseModel, SecretStr, field_validator
 
 from deliverers import registry
-from deliverers.aws_sqs import AwsSqsConfiguration
+from deliverers.aws_sqs import AwsSqsConfiguration, AwsSqsDeliverer
 from deliverers.contract import DelivererOptions, ShownToAdmin
 from deliverers.registry import (
     BrokenPlugin,
     ConfigurationError,
     DelivererRegistry,
-    NoDeliverer,
     Problem,
     UnknownIntegrationType,
     normalise_integration_type,
 )
-from deliverers.stomp import StompConfiguration
+from deliverers.stomp import StompConfiguration, StompDeliverer
 from deliverers.webhook import WebhookConfiguration, WebhookDeliverer
 
 PLANTED = "planted-secret"
-#: An installation that can register what it cannot deliver.
-BARE: Mapping[str, type[BaseModel]] = {"aws_sqs": AwsSqsConfiguration, "stomp": StompConfiguration}
 
 
 class CarrierConfiguration(BaseModel):
@@ -78,41 +74,23 @@ def test_an_unknown_type_names_the_nearest() -> None:
         DelivererRegistry.load().get("webhok")
 
 
-@pytest.mark.parametrize("word", ["aws_sqs", "aws-sqs", "stomp"])
-def test_a_type_of_the_specification_without_a_deliverer_says_so(word: str) -> None:
-    with pytest.raises(NoDeliverer, match="no deliverer for the integration_type"):
-        DelivererRegistry((WebhookDeliverer,), BARE).create(word, DelivererOptions())
+def test_the_types_of_the_specification_are_built_in() -> None:
+    loaded = DelivererRegistry.load()
 
-
-def test_types_can_be_registered_that_cannot_be_delivered() -> None:
-    plain = DelivererRegistry((WebhookDeliverer,), BARE)
-
-    assert plain.types == ("webhook",)
-    assert plain.known_types == ("webhook", "aws_sqs", "stomp")
-    assert plain.configuration_model("aws-sqs") is AwsSqsConfiguration
-    assert plain.secret_fields("aws_sqs") == {"aws_access_key_id", "aws_secret_access_key"}
-    assert plain.secret_fields("stomp") == {"password"}
+    assert loaded.types == ("webhook", "aws_sqs", "stomp")
+    assert loaded.configuration_model("aws-sqs") is AwsSqsConfiguration
+    assert loaded.secret_fields("aws_sqs") == {"aws_access_key_id", "aws_secret_access_key"}
+    assert loaded.secret_fields("stomp") == {"password"}
     assert isinstance(
-        plain.parse_configuration("stomp", {"url": "stomp://a.example", "destination": "x"}), StompConfiguration
+        loaded.parse_configuration("stomp", {"url": "stomp://a.example", "destination": "x"}), StompConfiguration
     )
 
 
 def test_a_type_that_is_not_known_has_no_configuration() -> None:
     with pytest.raises(UnknownIntegrationType, match='did you mean "stomp".*has: webhook, aws_sqs, stomp'):
-        DelivererRegistry((WebhookDeliverer,), BARE).configuration_model("stmp")
-    with pytest.raises(NoDeliverer):
-        DelivererRegistry((WebhookDeliverer,), {}).configuration_model("stomp")
-
-
-def test_a_plug_ins_configuration_wins_over_the_built_in_one() -> None:
-    class QueueDeliverer(CarrierDeliverer):
-        integration_type: ClassVar[str] = "aws_sqs"
-
-    found = DelivererRegistry((WebhookDeliverer, QueueDeliverer), BARE)
-
-    assert found.configuration_model("aws_sqs") is CarrierConfiguration
-    assert found.types == ("webhook", "aws_sqs")
-    assert found.known_types == ("webhook", "aws_sqs", "stomp")
+        DelivererRegistry.load().configuration_model("stmp")
+    with pytest.raises(UnknownIntegrationType, match="has: webhook"):
+        DelivererRegistry((WebhookDeliverer,)).configuration_model("stomp")
 
 
 def test_an_admin_may_see_the_secrets_that_are_marked_for_it() -> None:
@@ -124,7 +102,7 @@ def test_an_admin_may_see_the_secrets_that_are_marked_for_it() -> None:
     class MarkedDeliverer(CarrierDeliverer):
         configuration_model: ClassVar[type[BaseModel]] = MarkedConfiguration
 
-    found = DelivererRegistry((WebhookDeliverer, MarkedDeliverer), BARE)
+    found = DelivererRegistry((WebhookDeliverer, AwsSqsDeliverer, StompDeliverer, MarkedDeliverer))
 
     assert found.shown_fields("carrier_pigeon") == {"shown"}
     assert found.shown_fields("webhook") == {"secret_key"}
@@ -132,7 +110,7 @@ def test_an_admin_may_see_the_secrets_that_are_marked_for_it() -> None:
 
 
 def test_a_configuration_is_normalised_where_its_model_can() -> None:
-    found = DelivererRegistry((WebhookDeliverer,), BARE)
+    found = DelivererRegistry.load()
 
     assert found.normalised("stomp", {"url": "stomp://a.example"}) == {"addresses": ["stomp://a.example"]}
     assert found.normalised("webhook", {"url": 5, "secret_key": None}) == {"url": 5, "secret_key": None}
