@@ -6,6 +6,7 @@ import pytest
 
 from deliverers.registry import ConfigurationError, DelivererRegistry
 from deliverers.stomp import StompConfiguration
+from deliverers.stomp.configuration import Address
 
 TYPES = DelivererRegistry.load()
 PLANTED = "planted-secret"
@@ -99,6 +100,9 @@ def test_everything_that_is_missing_is_said() -> None:
         ({"addresses": ["stomp://a.example#x"]}, ("addresses", "0"), "must have no query"),
         ({"addresses": ["stomp://a.example?randomize=true"]}, ("addresses", "0"), "must have no query"),
         ({"addresses": ["stomp://a.example\r\nx"]}, ("addresses", "0"), "control characters"),
+        ({"addresses": ["stomp://a.example/a%0Ab"]}, ("addresses", "0"), "control characters in its path"),
+        ({"addresses": ["stomp://a.example/%00"]}, ("addresses", "0"), "control characters in its path"),
+        ({"addresses": ["stomp://a.example/%ff"]}, ("addresses", "0"), "UTF-8 in its path"),
         ({"url": "https://a.example"}, ("url",), "must begin with stomp+ssl:// or stomp://"),
         ({"url": "stomp://c.example"}, ("addresses",), "must contain the url"),
         ({"url": FIRST, "addresses": []}, ("addresses",), "must contain the url"),
@@ -137,3 +141,33 @@ def test_a_sound_address_is_kept_as_it_was_written(address: str) -> None:
 def test_an_address_may_name_a_virtual_host_by_its_path() -> None:
     given = {"addresses": ["stomp+ssl://a.example:61614/shop"], "destination": "/queue/q"}
     assert StompConfiguration.model_validate(given).addresses == ("stomp+ssl://a.example:61614/shop",)
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "peer"),
+    [
+        ("stomp://a.example", Address("stomp", "a.example", 61613, "/"), "a.example:61613"),
+        ("stomp+ssl://a.example/", Address("stomp+ssl", "a.example", 61614, "/"), "a.example:61614"),
+        ("STOMP://A.example:1/shop", Address("stomp", "a.example", 1, "shop"), "a.example:1"),
+        ("stomp://[2606:4700::1]/%2F", Address("stomp", "2606:4700::1", 61613, "/"), "[2606:4700::1]:61613"),
+        ("stomp://bücher.example/a%2Fb%20ö", Address("stomp", "xn--bcher-kva.example", 61613, "a/b ö"), None),
+    ],
+)
+def test_an_address_is_a_host_a_port_and_a_virtual_host(text: str, address: Address, peer: str | None) -> None:
+    assert Address.parse(text) == address
+    assert peer is None or address.peer == peer
+    assert address.tls == text.startswith("stomp+ssl")
+
+
+def test_integrations_of_one_account_share_what_they_have_in_common() -> None:
+    one, another = parsed(SOUND), parsed(SOUND | {"destination": "/queue/else"})
+    assert one.account == another.account
+    assert hash(one.account) == hash(another.account)
+    for change in ({"password": "x"}, {"username": "x"}, {"addresses": [SECOND, FIRST]}):
+        assert parsed(SOUND | change).account != one.account
+    assert PLANTED not in repr(one.account)
+
+
+def test_a_password_is_known_in_the_forms_that_a_broker_may_repeat() -> None:
+    assert set(parsed(SOUND | {"password": "a\\b"}).account.secrets) == {"a\\b", "a\\\\b"}
+    assert parsed(SOUND | {"password": None}).account.secrets == ()

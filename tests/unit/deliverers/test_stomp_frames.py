@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from deliverers.stomp.codec import codec
+from deliverers.stomp.frames import Frame, FrameReader, NotStomp, Prepared, Unsendable, encode, encode_connect
+
+
+def read(*pieces: bytes, largest: int = 1_000) -> list[Frame]:
+    reader = FrameReader(largest)
+    return [frame for piece in pieces for frame in reader.feed(piece)]
+
+
+def test_a_frame_is_what_the_specification_says() -> None:
+    assert encode("SEND", {"destination": "/queue/a", "receipt": "1"}, b"{}") == (
+        b"SEND\ndestination:/queue/a\nreceipt:1\n\n{}\0"
+    )
+    assert encode("DISCONNECT", {}) == b"DISCONNECT\n\n\0"
+
+
+def test_a_prepared_frame_is_the_same_frame() -> None:
+    prepared = Prepared("SEND", {"destination": "/queue/a:b", "persistent": "true"})
+    made = prepared.encode({"receipt": "1", "event_id": "a\nb"}, b"{}")
+    assert made == b"SEND\ndestination:/queue/a\\cb\npersistent:true\nreceipt:1\nevent_id:a\\nb\n\n{}\0"
+
+
+def test_names_and_values_are_escaped_so_that_they_begin_no_header_and_no_frame() -> None:
+    assert encode("SEND", {"a:b\n": "\r\n\\:\n\nx"}) == b"SEND\na\\cb\\n:\\r\\n\\\\\\c\\n\\nx\n\n\0"
+
+
+@pytest.mark.parametrize("headers", [{"": "x"}, {"a\0": "x"}, {"a": "x\0y"}, {"a": "\ud800"}, {"\udfff": "x"}])
+def test_what_no_frame_can_hold_is_refused(headers: dict[str, str]) -> None:
+    for make in (
+        lambda: encode("SEND", headers),
+        lambda: Prepared("SEND", headers),
+        lambda: Prepared("SEND", {}).encode(headers, b""),
+        lambda: encode_connect(headers),
+    ):
+        with pytest.raises(Unsendable) as caught:
+            make()
+        assert "x" not in str(caught.value).replace("\\x", "")
+
+
+def test_a_body_with_a_nul_needs_its_length() -> None:
+    for make in (encode, lambda _, headers, body: Prepared("SEND", {}).encode(headers, body)):
+        with pytest.raises(Unsendable, match="NUL"):
+            make("SEND", {}, b"a\0b")
+        assert make("SEND", {"content-length": "3"}, b"a\0b") == b"SEND\ncontent-length:3\n\na\0b\0"
+
+
+def test_a_connect_frame_keeps_its_colons_and_doubles_its_backslashes() -> None:
+    assert encode_connect({"passcode": "a:b\\cö"}) == "CONNECT\npasscode:a:b\\\\cö\n\n\0".encode()
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\0b", "a\tb", "a\x7fb"])
+def test_a_connect_frame_holds_no_control_characters(value: str) -> None:
+    with pytest.raises(Unsendable):
+        encode_connect({"login": value})
+    with pytest.raises(Unsendable):
+        encode_connect({value: "x"})
+
+
+@pytest.mark.parametrize(
+    ("raw", "frame"),
+    [
+        (b"RECEIPT\nreceipt-id:1\n\n\0", Frame("RECEIPT", {"receipt-id": "1"})),
+        (b"\n\r\n\nRECEIPT\r\nreceipt-id:1\r\n\r\n\0\n", Frame("RECEIPT", {"receipt-id": "1"})),
+        (b"RECEIPT\nreceipt-id:1\n\r\n\0", Frame("RECEIPT", {"receipt-id": "1"})),
+        (b"RECEIPT\nreceipt-id:1\nreceipt-id:2\n\n\0", Frame("RECEIPT", {"receipt-id": "1"})),  # the first counts
+        (b"RECEIPT\n\n\0", Frame("RECEIPT", {})),
+        (b"ERROR\nmessage:a\\cb\\n\\\\\n\nwhy\0", Frame("ERROR", {"message": "a:b\n\\"}, b"why")),
+        (b"ERROR\nx:\xff\n\n\xff\0", Frame("ERROR", {"x": "\N{REPLACEMENT CHARACTER}"}, b"\xff")),
+        (b"ERROR\ncontent-length:3\n\na\0b\0", Frame("ERROR", {"content-length": "3"}, b"a\0b")),
+        (b"CONNECTED\nversion:1.2\n\n\0", Frame("CONNECTED", {"version": "1.2"})),
+        (b"MESSAGE\n\nhi\0", Frame("MESSAGE", {}, b"hi")),
+    ],
+)
+def test_a_frame_is_read_whole_or_byte_by_byte(raw: bytes, frame: Frame) -> None:
+    assert read(raw) == [frame]
+    assert read(*(raw[n : n + 1] for n in range(len(raw)))) == [frame]
+
+
+def test_many_frames_in_one_piece_are_read_in_order() -> None:
+    raw = b"".join(b"RECEIPT\nreceipt-id:%d\n\n\0\n" % n for n in range(100))
+    assert [frame.headers["receipt-id"] for frame in read(raw)] == [str(n) for n in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"S", "no STOMP frame"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "no STOMP frame"),
+        (b"RECEIPTS\n\n\0", "no STOMP frame"),
+        (b"RECEIPT", None),
+        (b"CONNECTED\r", None),
+        (b"CONNECTEDX", "no STOMP frame"),
+        (b"send\n\n\0", "no STOMP frame"),
+        (b"\x15\x03", "TLS alert"),
+        (b"ERROR\nmessage:x\0\n\n\0", "do not end"),
+        (b"ERROR\ncontent-length:-1\n\n\0", "no number"),
+        (b"ERROR\ncontent-length:\n\n\0", "no number"),
+        (b"ERROR\ncontent-length:1001\n\n\0", "no number up to 1000"),
+        (b"ERROR\ncontent-length:1\n\nab\0", "longer than"),
+        (b"ERROR\n\n" + b"x" * 1_001, "more than 1000 bytes"),
+        (b"ERROR\n\n" + b"x" * 900, None),
+    ],
+)
+def test_what_cannot_become_a_frame_is_told_early(raw: bytes, words: str | None) -> None:
+    if words is None:
+        assert read(raw) == []
+    else:
+        with pytest.raises(NotStomp, match=words):
+            read(raw)
+
+
+def test_the_codec_asks_nobody_for_this_machines_name_and_leaves_the_environment_as_it_was() -> None:
+    program = """
+import os, socket
+def asked(*_): raise SystemExit("the DNS was asked")
+socket.gethostbyname = socket.getfqdn = socket.gethostname = asked
+from deliverers.stomp import StompDeliverer
+import sys
+assert "stomp" not in sys.modules, "imported before it is needed"
+from deliverers.stomp.codec import codec
+before = dict(os.environ)
+codec()
+assert dict(os.environ) == before
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, env=dict(os.environ), timeout=60)
+    assert codec() is codec()
