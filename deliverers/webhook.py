@@ -17,28 +17,23 @@ import time
 from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
-from math import inf
 from typing import Annotated, ClassVar
 
 import aiohttp
 import msgspec
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
-from aiohttp.payload import BytesPayload, Payload
-from aiohttp.resolver import AsyncResolver
 from multidict import istr
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 from yarl import URL
 
-from deliverers.answers import RECEIVER_FAULTS, decompressed, kept_text, printable, read_limited
+from deliverers.answers import RECEIVER_FAULTS, decompressed, kept_text, printable
 from deliverers.contract import Delivered, DelivererOptions, Delivery, Gone, Outcome, Refused, ShownToAdmin, Unreachable
-from deliverers.egress import socket_factory
 from deliverers.envelopes import webhook_body
+from deliverers.http import USER_AGENT, BodyInMemory, deadline, read_and_release, resolver_of, session_of
 from deliverers.reasons import Attempted, Phase, reason
 from deliverers.retry_after import parse_retry_after
 from deliverers.signatures import signature, signing_key
-from deliverers.tls import client_context
 from deliverers.urls import checked_url
 
 #: Seconds that an idle connection is kept. Just below the 5 s after which Node, Apache and uvicorn close theirs: a
@@ -49,9 +44,6 @@ LONGEST_SECRET_KEY = 4096
 MOST_SIGNING_KEYS = 2
 #: Part of the deadline that connecting may not use, so that an attempt which ends there says so.
 _CONNECT_MARGIN = 0.005
-#: Part of the deadline that one DNS query may use, before a second server (or the same again) is asked.
-_DNS_SHARE = 0.2
-_DNS_TRIES = 2
 
 _SECRET_HEADER = istr("X-MOLTIN-SECRET-KEY")
 _ID_HEADER = istr("webhook-id")
@@ -140,27 +132,14 @@ class WebhookDeliverer:
 
     async def open(self) -> None:
         """Open the pool. Raises `OSError` where the file with extra authorities cannot be used."""
-        options = self._options
-        tls = client_context(options.tls_ca_file)
+        timeout = self._options.timeout
         self._resolver = self._make_resolver()
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            limit_per_host=0,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-            socket_factory=None if options.proxy else socket_factory(options.egress),
-            resolver=self._resolver,
-            ssl=tls,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
+        self._session = session_of(
+            self._options,
+            self._resolver,
+            KEEP_ALIVE_SECONDS,
             headers={hdrs.CONTENT_TYPE: _JSON, hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: USER_AGENT},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            # aiohttp rounds deadlines over its threshold up to whole seconds; ours is kept to the millisecond.
-            timeout=aiohttp.ClientTimeout(
-                total=options.timeout, connect=options.timeout * (1 - _CONNECT_MARGIN), ceil_threshold=inf
-            ),
+            timeout=deadline(total=timeout, connect=timeout * (1 - _CONNECT_MARGIN)),
         )
 
     async def close(self) -> None:
@@ -188,16 +167,11 @@ class WebhookDeliverer:
             headers[_SIGNATURE_HEADER] = signature(configuration.keys, delivery.job_id, timestamp, body)
         try:
             response = await session.post(
-                target, data=_JsonBody(body), headers=headers, allow_redirects=False, proxy=proxy
+                target, data=BodyInMemory(body, _JSON), headers=headers, allow_redirects=False, proxy=proxy
             )
         except RECEIVER_FAULTS as error:
             return Unreachable(self._reason(error, configuration, Phase.WAITING))
-        try:
-            raw, fault = await read_limited(response.content, self._options.read_limit)
-        finally:
-            # After its last byte the connection is back in the pool; anything else must not be reused.
-            if not response.closed:
-                response.close()
+        raw, fault = await read_and_release(response, self._options.read_limit)
         return self._judge(response, raw, fault, configuration)
 
     def _refusal(self, target: URL) -> str | None:
@@ -237,16 +211,7 @@ class WebhookDeliverer:
         return reason(error, Attempted(target.raw_host or "", target.port or 0, self._options.timeout, phase))
 
     def _make_resolver(self) -> AbstractResolver:
-        # c-ares: a name server that hangs holds no thread. It reads /etc/hosts too.
-        return AsyncResolver(timeout=self._options.timeout * _DNS_SHARE, tries=_DNS_TRIES)
-
-
-class _JsonBody(BytesPayload):
-    """A body that is in memory already. aiohttp's own class warns of one over 1 MiB, which a large event may need."""
-
-    def __init__(self, value: bytes) -> None:
-        Payload.__init__(self, value, content_type=_JSON)
-        self._size = len(value)
+        return resolver_of(self._options)
 
 
 def _phrase(status: int) -> str:
@@ -267,13 +232,3 @@ def _shortened(location: str, configuration: WebhookConfiguration) -> str:
     if configuration.secret_key is not None:
         bare = bare.replace(configuration.secret_key.get_secret_value(), "********")
     return printable(bare)
-
-
-def _package_version() -> str:
-    try:
-        return version("event-delivery-worker")
-    except PackageNotFoundError:
-        return "0"
-
-
-USER_AGENT = f"event-delivery-worker/{_package_version()}"

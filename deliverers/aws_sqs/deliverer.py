@@ -19,8 +19,8 @@ from deliverers.aws_sqs.messages import Message, TooLarge, message_of
 from deliverers.aws_sqs.queues import Queue, Waiting
 from deliverers.aws_sqs.transport import Exchange, Transport
 from deliverers.contract import DelivererOptions, Delivery, Outcome, Refused, Unreachable
+from deliverers.http import USER_AGENT
 from deliverers.reasons import Attempted, Phase, reason
-from deliverers.webhook import USER_AGENT
 
 CLOSING = Unreachable("interrupted: this worker was closing, and the outcome is unknown")
 

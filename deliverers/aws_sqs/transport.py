@@ -8,29 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from math import inf
 from types import SimpleNamespace
 from typing import Any, Protocol, Self
 
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
-from aiohttp.payload import BytesPayload, Payload
-from aiohttp.resolver import AsyncResolver
 from multidict import CIMultiDict
 from yarl import URL
 
-from deliverers.answers import decompressed, read_limited
+from deliverers.answers import decompressed
 from deliverers.contract import DelivererOptions
-from deliverers.egress import socket_factory
+from deliverers.http import BodyInMemory, deadline, read_and_release, resolver_of, session_of
 from deliverers.reasons import Phase
-from deliverers.tls import client_context
 
 #: Seconds that an idle connection is kept: aiobotocore's own default, which is known to go well with AWS.
 KEEP_ALIVE_SECONDS = 12.0
-#: Part of the deadline that one DNS query may use, before a second server (or the same again) is asked.
-_DNS_SHARE = 0.2
-_DNS_TRIES = 2
 
 
 @dataclass(slots=True)
@@ -71,24 +64,9 @@ class Transport:
 
     async def open(self) -> None:
         """Open the pool. Raises `OSError` where the file with extra authorities cannot be used."""
-        options = self._options
-        tls = client_context(options.tls_ca_file)
         self._resolver = self._make_resolver()
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            limit_per_host=0,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-            socket_factory=None if options.proxy else socket_factory(options.egress),
-            resolver=self._resolver,
-            ssl=tls,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, ceil_threshold=inf),
-            trace_configs=[_phases()],
+        self._session = session_of(
+            self._options, self._resolver, KEEP_ALIVE_SECONDS, timeout=deadline(), trace_configs=[_phases()]
         )
 
     async def close(self) -> None:
@@ -110,19 +88,14 @@ class Transport:
         response = await session.request(
             request.method,
             URL(request.url, encoded=True),
-            data=_Body(request.body or b""),
+            data=BodyInMemory(request.body or b""),
             headers=headers,
             allow_redirects=False,
             proxy=self._options.proxy,
             trace_request_ctx=exchange,
         )
         exchange.phase, exchange.status, exchange.headers = Phase.READING, response.status, response.headers
-        try:
-            raw, exchange.fault = await read_limited(response.content, self._options.read_limit)
-        finally:
-            # After its last byte the connection is back in the pool; anything else must not be reused.
-            if not response.closed:
-                response.close()
+        raw, exchange.fault = await read_and_release(response, self._options.read_limit)
         coding = response.headers.get(hdrs.CONTENT_ENCODING)
         exchange.body = decompressed(raw, coding, self._options.read_limit) if coding else raw
         return _EmptyAnswer()
@@ -150,8 +123,7 @@ class Transport:
         return Session
 
     def _make_resolver(self) -> AbstractResolver:
-        # c-ares: a name server that hangs holds no thread. It reads /etc/hosts too.
-        return AsyncResolver(timeout=self._options.timeout * _DNS_SHARE, tries=_DNS_TRIES)
+        return resolver_of(self._options)
 
 
 class _EmptyAnswer:
@@ -164,14 +136,6 @@ class _EmptyAnswer:
     @property
     async def content(self) -> bytes:
         return b"{}"
-
-
-class _Body(BytesPayload):
-    """A body that is in memory already. aiohttp's own class warns of one over 1 MiB, which a large event may need."""
-
-    def __init__(self, value: bytes) -> None:
-        Payload.__init__(self, value)
-        self._size = len(value)
 
 
 def _phases() -> aiohttp.TraceConfig:

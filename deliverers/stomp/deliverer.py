@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from deliverers.answers import kept_text
 from deliverers.contract import Delivered, DelivererOptions, Delivery, Outcome, Refused, Unreachable
 from deliverers.envelopes import CLOUDEVENT_TYPE, cloudevent_body
+from deliverers.http import resolver_of
 from deliverers.stomp.answers import RECEIVED, Answer, Declined, Lost
 from deliverers.stomp.codec import codec
 from deliverers.stomp.configuration import Account, StompConfiguration
@@ -20,10 +21,6 @@ from deliverers.stomp.dialling import Dialler
 from deliverers.stomp.frames import CONTENT_LENGTH, Frame, Prepared, Unsendable
 from deliverers.stomp.pool import Pool
 from deliverers.stomp.words import UNKNOWN, lost_saying, no_answer, said
-
-#: Part of the deadline that one DNS query may use, before a second server (or the same again) is asked.
-_DNS_SHARE = 0.2
-_DNS_TRIES = 2
 
 _DELIVERED = Delivered(None, "")
 
@@ -46,9 +43,7 @@ class StompDeliverer:
         """Get ready to connect. Raises `OSError` where the file with extra authorities cannot be used."""
         codec()
         options = self._options
-        # c-ares: a name server that hangs holds no thread.
-        resolver = AsyncResolver(timeout=options.timeout * _DNS_SHARE, tries=_DNS_TRIES)
-        self._resolver = resolver
+        self._resolver = resolver = resolver_of(options)
         self._loop = asyncio.get_running_loop()
         self._pool = Pool(Dialler(options.egress, options.tls_ca_file, resolver), options.timeout)
 

@@ -12,8 +12,9 @@ import trustme
 from aiohttp import web
 
 from deliverers.contract import Delivered, Gone, Refused
+from deliverers.http import USER_AGENT
 from deliverers.testing import Counterpart, DelivererContract, a_delivery
-from deliverers.webhook import USER_AGENT, WebhookDeliverer
+from deliverers.webhook import WebhookDeliverer
 
 PLANTED = "a-key-that-nobody-may-see"
 QUERY = "token-in-the-query"
