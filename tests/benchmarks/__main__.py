@@ -20,7 +20,7 @@ from time import perf_counter
 
 import msgspec
 
-from tests.benchmarks import sqs
+from tests.benchmarks import sqs, stomp
 from tests.benchmarks.floor import PATH as FLOOR_PATH
 from tests.benchmarks.floor import Floor
 from tests.benchmarks.measure import (
@@ -205,8 +205,8 @@ def main() -> int:
         changes = dict(each.split("=", 1) for each in arguments.set)
         length = QUICK if arguments.quick else FULL
         report = run(length, arguments.appendfsync, changes)
-        _say("measuring what SQS costs")
-        transports = sqs.report(length.rounds, length.transport)
+        _say("measuring what SQS and STOMP cost")
+        transports = [*sqs.report(length.rounds, length.transport), "", *stomp.report(length.rounds, length.transport)]
     except (DeliveriesLost, ProcessEnded) as error:
         _say(f"error: {error}")
         return 1

@@ -1,0 +1,73 @@
+"""An event through a real worker to ActiveMQ, which is away at first, and what the logs say of it."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from config.settings import Settings
+from tests.counterparts.activemq import MISSING, ActiveServer, is_installed
+from tests.counterparts.stomp import read_all
+from tests.integration.process.conftest import Register, StartWorker, balanced, eventually, order_paid
+from worker.ledger import Ledger
+from worker.logs import IntegrationLog
+from worker.publisher import Publisher
+from worker.secrets import SecretsBox
+
+
+@pytest.fixture
+def active() -> Iterator[ActiveServer]:
+    """A broker with an address, not started yet."""
+    if not is_installed():
+        pytest.skip(MISSING)
+    server = ActiveServer()
+    yield server
+    server.remove()
+
+
+async def test_an_event_becomes_a_message_once_its_broker_is_there(
+    start_worker: StartWorker, active: ActiveServer, register: Register, books: Ledger, settings: Settings
+) -> None:
+    configuration = {
+        "username": "tester",
+        "password": "s3cret",
+        "destination": "/queue/test.orders",
+        "addresses": [f"stomp+ssl://localhost:{active.tls}"],
+    }
+    sealed = SecretsBox(settings.secrets_keys).seal(configuration, ["password"])
+    integration = await register(integration_type="stomp", configuration=sealed)
+    worker = await start_worker(
+        EDW_TLS_CA_FILE=str(active.files.ca),
+        EDW_EGRESS_ALLOW="127.0.0.0/8 ::1/128",
+        EDW_RETRY_SCHEDULE="300ms 1s 1s 1s 1s 1s 1s 1s 1s",
+    ).ready()
+
+    async with Publisher(settings) as publisher:
+        await publisher.apublish_many([order_paid(id=f"e-{n}", included={"n": n}) for n in range(15)])
+    await eventually(lambda: _logged(books, integration.id, 15), "every first attempt is logged")
+    await asyncio.to_thread(active.start)
+    logs = await eventually(lambda: _logged(books, integration.id, 15, succeeded=True), "every event is delivered")
+
+    failures = [log for log in await _logs(books, integration.id) if not log.succeeded]
+    assert {log.error_detail.partition(" (")[0] for log in failures if log.attempt == 1} == {
+        f"connection refused by localhost:{active.tls}"
+    }
+    assert {(log.status_code, log.body, log.error_detail) for log in logs} == {(None, "", "")}
+    messages = await asyncio.to_thread(read_all, active.plain, "/queue/test.orders")
+    bodies = [json.loads(message.body) for message in messages]
+    assert {body["id"]: body["data"]["included"] for body in bodies} == {f"e-{n}": {"n": n} for n in range(15)}
+    assert {message.headers["job_id"] for message in messages} == {log.job_id for log in logs}
+    assert not worker.said("s3cret")
+    await balanced(books)
+
+
+async def _logs(books: Ledger, integration_id: str) -> Sequence[IntegrationLog]:
+    return (await books.logs.of_integration(integration_id, 0, 500)).items
+
+
+async def _logged(
+    books: Ledger, integration_id: str, count: int, succeeded: bool = False
+) -> Sequence[IntegrationLog] | None:
+    found = [log for log in await _logs(books, integration_id) if log.succeeded or not succeeded]
+    return found if len(found) >= count else None
