@@ -14,8 +14,10 @@ ERROR without               the outcome of all that were under way is unknown: t
 a lost connection           the same
 ==========================  ============================================================
 
-So a message may arrive twice, and is never lost. One limit is the broker's: RabbitMQ confirms what it cannot route
-(a routing key of an exchange that no queue is bound to), and drops it.
+So a message may arrive twice, and is never lost. Integrations with equal addresses and credentials share a connection,
+except for a while after a broker ended it with an ERROR: then each destination has its own (see `pool`). One limit is
+the broker's: RabbitMQ confirms what it cannot route (a routing key of an exchange that no queue is bound to), and drops
+it.
 """
 
 from deliverers.stomp.configuration import StompConfiguration

@@ -68,6 +68,11 @@ class StompConnection(asyncio.Protocol):
         """True once the broker has answered a message."""
         return self._session.proven
 
+    @property
+    def was_ended_by_broker(self) -> bool:
+        """True once the broker has ended it with an ERROR."""
+        return self._lost is not None and self._lost.frame is not None
+
     async def log_in(self, account: Account) -> Answer:
         """Introduce ourselves: `Received` once the broker agrees. Raises `Unsendable`; the caller has the deadline."""
         headers = {
@@ -158,9 +163,11 @@ class StompConnection(asyncio.Protocol):
         self._end(Lost(lost_words(exc, self.address)))
 
     def _take(self, frame: Frame) -> None:
-        match self._session.receive(frame):
-            case Confirmed(waiter):
-                _settle(waiter, RECEIVED)
+        settled = self._session.receive(frame)
+        if isinstance(settled, Confirmed):  # nearly always
+            _settle(settled.waiter, RECEIVED)
+            return
+        match settled:
             case Rejected(waiter, refused):
                 _settle(waiter, Declined(refused))
             case Accepted():

@@ -26,7 +26,7 @@ _DELIVERED = Delivered(None, "")
 
 
 class StompDeliverer:
-    """Sends deliveries over one connection for each account, pipelined; lanes limit what is in flight.
+    """Sends deliveries over connections that they share, pipelined; lanes limit what is in flight.
 
     The one deadline counts from the call of `deliver`: connecting, where that is needed, is a part of it.
     """
@@ -64,7 +64,7 @@ class StompDeliverer:
         if not isinstance(configuration, StompConfiguration):
             raise TypeError(f"a STOMP broker's configuration is expected, not {type(configuration).__name__}")
         account = configuration.account
-        endpoint = pool.endpoint(account)
+        endpoint = pool.endpoint(account, configuration.destination)
         deadline = self._loop.time() + options.timeout
         connection = endpoint.connection
         if connection is None or not connection.has_room:

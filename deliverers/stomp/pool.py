@@ -1,8 +1,14 @@
-"""Connections that deliveries share: one for each account, opened when it is needed, and again after it was lost."""
+"""Connections that deliveries share: one for each account, opened when it is needed, and again after it was lost.
+
+A broker that ends a session with an ERROR punishes all who share it for one message: RabbitMQ does, where a destination
+is missing or forbidden. For a while after that each destination of the account has a connection of its own, so that one
+which is wrong ends no session but its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from random import random
 
 from deliverers.stomp.configuration import Account
@@ -13,6 +19,8 @@ from deliverers.stomp.words import no_answer
 #: Seconds before a second try; each further one takes twice as long, as far as the longest.
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
+#: Seconds for which an account's destinations are kept apart.
+APART_SECONDS = 600.0
 #: Accounts of which is remembered which address worked, and when to try again.
 MOST_REMEMBERED = 1_000
 #: Seconds for a broker to take what was sent, at the end of this process.
@@ -29,16 +37,19 @@ def pause_after(failures: int, luck: float) -> float:
 
 
 class Endpoint:
-    """One account's connection, there or not."""
+    """One account's connection, there or not. `punished` is called when a broker ends it with an ERROR."""
 
-    def __init__(self, account: Account, dialler: Dialler, timeout: float) -> None:
+    def __init__(
+        self, account: Account, dialler: Dialler, timeout: float, punished: Callable[[], None], first: int = 0
+    ) -> None:
         self.account = account
         self.connection: StompConnection | None = None
         self._dialler = dialler
         self._timeout = timeout
+        self._punished = punished
         self._opening: asyncio.Task[StompConnection | Failure] | None = None
         #: The address that is tried first: the last that worked.
-        self._first = 0
+        self.first = first
         self._failures = 0
         self._not_before = 0.0
         self._failed: list[str] = []
@@ -96,11 +107,11 @@ class Endpoint:
         self._failed = []
         frame, deadline = None, loop.time() + self._timeout
         for turn in range(len(addresses)):
-            index = (self._first + turn) % len(addresses)
+            index = (self.first + turn) % len(addresses)
             share = (deadline - loop.time()) / (len(addresses) - turn)
             found = await self._dialler.dial(addresses[index], self.account, share, self._over, self._note)
             if isinstance(found, StompConnection):
-                self._first, self.connection = index, found
+                self.first, self.connection = index, found
                 return found
             self._failed.append(found.words if len(addresses) == 1 else f"{addresses[index].peer}: {found.words}")
             frame = frame or found.frame
@@ -111,11 +122,13 @@ class Endpoint:
         if connection is not self.connection:
             return
         self.connection = None
+        if connection.was_ended_by_broker:
+            self._punished()
         if connection.was_of_use:
             self._failures = 0
         else:
             # It accepts connections and no messages: another one may do better.
-            self._first = (self._first + 1) % len(self.account.addresses)
+            self.first = (self.first + 1) % len(self.account.addresses)
             self._back_off()
 
     def _back_off(self) -> None:
@@ -132,15 +145,22 @@ class Pool:
     def __init__(self, dialler: Dialler, timeout: float) -> None:
         self._dialler = dialler
         self._timeout = timeout
-        self._endpoints: dict[Account, Endpoint] = {}
+        # Of an account, or of one destination of an account whose destinations are kept apart.
+        self._endpoints: dict[tuple[Account, str | None], Endpoint] = {}
+        self._apart_until: dict[Account, float] = {}
 
-    def endpoint(self, account: Account) -> Endpoint:
-        """Find an account's endpoint, or make one."""
-        found = self._endpoints.get(account)
+    def endpoint(self, account: Account, destination: str) -> Endpoint:
+        """Find the endpoint for a destination, or make one."""
+        key = (account, destination if self._apart_until and self._is_apart(account) else None)
+        found = self._endpoints.get(key)
         if found is None:
             if len(self._endpoints) >= MOST_REMEMBERED:
                 self._forget_one()
-            found = self._endpoints[account] = Endpoint(account, self._dialler, self._timeout)
+            shared = self._endpoints.get((account, None))
+            found = Endpoint(
+                account, self._dialler, self._timeout, lambda: self._keep_apart(account), shared.first if shared else 0
+            )
+            self._endpoints[key] = found
         return found
 
     async def close(self) -> None:
@@ -149,8 +169,16 @@ class Pool:
         self._endpoints.clear()
         await asyncio.gather(*(endpoint.close() for endpoint in endpoints))
 
+    def _is_apart(self, account: Account) -> bool:
+        return self._apart_until.get(account, 0.0) > asyncio.get_running_loop().time()
+
+    def _keep_apart(self, account: Account) -> None:
+        now = asyncio.get_running_loop().time()
+        self._apart_until = {each: until for each, until in self._apart_until.items() if until > now}
+        self._apart_until[account] = now + APART_SECONDS
+
     def _forget_one(self) -> None:
-        for account, endpoint in self._endpoints.items():
+        for key, endpoint in self._endpoints.items():
             if endpoint.is_idle:
-                del self._endpoints[account]
+                del self._endpoints[key]
                 return

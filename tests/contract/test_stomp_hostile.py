@@ -181,6 +181,34 @@ async def test_an_error_without_a_receipt_id_leaves_the_others_unknown() -> None
     assert outcomes == [DELIVERED, unknown, unknown]
 
 
+async def test_a_destination_that_ends_sessions_ends_no_others_for_long() -> None:
+    def answer(sent: Sent) -> bytes:
+        return error("not_found") if sent.headers["destination"] == "/exchange/missing" else receipt(sent)
+
+    counted = Counted(answering(answer))
+    async with raw_receiver(counted) as port, opened(timeout=2.0) as deliverer:
+        bad, good, other = (
+            delivery_to(port, destination=where) for where in ("/exchange/missing", "/queue/a", "/queue/b")
+        )
+        await asyncio.gather(*(deliverer.deliver(one) for one in (good, bad, other)))
+        for _ in range(3):
+            outcomes = await asyncio.gather(*(deliverer.deliver(one) for one in (bad, good, other, good)))
+            assert outcomes[1:] == [DELIVERED] * 3
+            assert isinstance(outcomes[0], Unreachable)
+        # The shared one, one for each try of the bad one, and two that last.
+        assert counted.connections == 1 + 3 + 2
+
+
+async def test_destinations_that_were_kept_apart_come_together_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "APART_SECONDS", 0.0)
+    counted = Counted(once_each(answering(lambda sent: error("not_found")), answering(receipt)))
+    async with raw_receiver(counted) as port, opened() as deliverer:
+        assert isinstance(await deliverer.deliver(delivery_to(port)), Unreachable)
+        for where in ("/queue/a", "/queue/b", "/queue/c"):
+            assert await deliverer.deliver(delivery_to(port, destination=where)) == DELIVERED
+    assert counted.connections == 2
+
+
 async def test_a_lost_connection_leaves_the_others_unknown_and_is_opened_again() -> None:
     leaves = answering(lambda sent: receipt(sent) if number_of(sent) == 0 else None)
     async with raw_receiver(once_each(leaves, answering(receipt))) as port, opened() as deliverer:
