@@ -19,6 +19,10 @@ import pytest
 import trustme
 from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import AsyncResolver
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from deliverers.contract import Delivered, DelivererOptions, Gone, Outcome, Refused, Unreachable
 from deliverers.egress import EgressPolicy
@@ -396,6 +400,31 @@ async def test_a_certificate_of_another_host_says_whose(tmp_path: Path) -> None:
 async def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) -> None:
     outcome = await over_tls(trustme.CA().issue_cert("localhost"), None, tmp_path)
     assert outcome == Unreachable("certificate is not signed by a known authority")
+
+
+async def test_a_certificate_that_cannot_be_read_is_refused_all_the_same(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    odd = b"\x30\x06\xa3\x04\x30\x02\x05\x00"  # its name is an x400Address, which cryptography does not read
+    oid = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, datetime(2026, 1, 1), datetime(2026, 1, 2))  # noqa: DTZ001
+        .add_extension(x509.UnrecognizedExtension(oid, odd), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.PrivateFormat.PKCS8
+    pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    (tmp_path / "odd.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM) + pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "odd.pem")
+    async with raw_receiver(answering(OK), context) as port:
+        for trusted, words in (
+            (None, "certificate is self-signed"),
+            (str(tmp_path / "odd.pem"), "certificate expired on 2026-01-02"),
+        ):
+            async with opened(tls_ca_file=trusted) as deliverer:
+                outcome = await deliverer.deliver(a_delivery(WebhookDeliverer, {"url": f"https://localhost:{port}/"}))
+            assert outcome == Unreachable(words)
 
 
 async def test_https_to_a_server_of_plain_http() -> None:
