@@ -28,6 +28,7 @@ from config.units import (
     between,
     each,
     entries,
+    share_or_none,
     words,
 )
 
@@ -159,6 +160,26 @@ class Settings(BaseSettings):
         default=50,
         description="Deliveries of one integration under way at once, across the whole fleet.",
         examples=["50"],
+    )
+    circuit_failures: Annotated[Count, AfterValidator(between(0, 1_000_000))] = Field(
+        default=10,
+        description="So many failed attempts in a row open an integration's circuit, fleet-wide; 0 opens none so.",
+        examples=["10"],
+    )
+    circuit_share: Annotated[float, Kind("share of 1"), BeforeValidator(share_or_none)] = Field(
+        default=0.9,
+        description="This share of failures among 20 attempts or more opens a circuit; 0 opens none so.",
+        examples=["90%"],
+    )
+    circuit_window: Annotated[Seconds, AfterValidator(between(1, _DAY, "s"))] = Field(
+        default=_written("60s"), description="The attempts whose share of failures counts.", examples=["60s"]
+    )
+    circuit_pauses: Annotated[
+        Schedule, AfterValidator(entries(1, 50)), AfterValidator(each(between(0.001, _DAY, "s")))
+    ] = Field(
+        default=_written("10s 30s 1m 2m 5m"),
+        description="How long an open circuit cools before one attempt shows whether the receiver is back.",
+        examples=["10s 30s 1m"],
     )
     drain_seconds: Annotated[Seconds, AfterValidator(between(0, 3_600, "s"))] = Field(
         default=_written("25s"),

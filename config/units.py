@@ -71,6 +71,11 @@ def fraction(value: Any) -> float:
     raise ValueError("expected a share above 0 and at most 1, such as 0.85 or 85%")
 
 
+def share_or_none(value: Any) -> float:
+    """A share of one, or 0 for none."""
+    return 0.0 if value in (0, "0", "0%") else fraction(value)
+
+
 def words(value: Any) -> Any:
     """Text split at spaces and commas; anything else as it is."""
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value

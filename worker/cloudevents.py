@@ -172,10 +172,17 @@ def attributes_of_properties(headers: Mapping[str, object], content_type: str | 
     return attributes | ({"datacontenttype": content_type} if content_type else {})
 
 
-def split_batch(raw: bytes) -> list[bytes] | Refusal:
-    """The elements of a JSON array, as they came; a batch of CloudEvents (JSON 4) or of events of ours."""
+def split_batch(raw: bytes, most: int) -> list[bytes] | Refusal:
+    """The elements of a JSON array, as they came; a batch of CloudEvents (JSON 4) or of events of ours.
+
+    Of more than `most` none is copied: a body of commas and digits has millions.
+    """
     elements = _decoded(_batch, raw, "a JSON array")
-    return elements if isinstance(elements, Refusal) else [bytes(each) for each in elements]
+    if isinstance(elements, Refusal):
+        return elements
+    if len(elements) > most:
+        return Refusal("", f"has {len(elements):,} events, and at most {most:,} are taken at once")
+    return [bytes(each) for each in elements]
 
 
 def _problem(attributes: Mapping[str, str]) -> Refusal | None:

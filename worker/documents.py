@@ -26,10 +26,19 @@ class Timestamps(Struct, frozen=True):
     ended_at: Time | UnsetType = UNSET
 
 
+class Circuit(Struct, frozen=True):
+    """Of an integration whose receiver fails: nothing is tried until then, or one attempt at a time (`half`)."""
+
+    state: Literal["open", "half"]
+    until: Time | UnsetType = UNSET
+
+
 class ResourceMeta(Struct, frozen=True):
     """What there is to say about a resource."""
 
     timestamps: Timestamps
+    #: Not there while the circuit is closed, as it should be.
+    circuit: Circuit | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
 
 
@@ -139,7 +148,11 @@ def integration_document(
         disabled_reason=integration.disabled_reason or UNSET,
         store_id=integration.scope.store_id or UNSET,
         org_id=integration.scope.org_id or UNSET,
-        meta=ResourceMeta(Timestamps(_time(integration.created_at), _time(integration.updated_at)), warnings or UNSET),
+        meta=ResourceMeta(
+            Timestamps(_time(integration.created_at), _time(integration.updated_at)),
+            circuit=_circuit(integration),
+            warnings=warnings or UNSET,
+        ),
         links=Links(link) if link else UNSET,
     )
 
@@ -191,6 +204,15 @@ def change_data(integration: Integration) -> Mapping[str, Any]:
         "observes": list(integration.observes),
         "configuration": dict(integration.configuration),
     }
+
+
+def _circuit(integration: Integration) -> Circuit | UnsetType:
+    match integration.circuit:
+        case "open":
+            return Circuit("open", _time(integration.circuit_until))
+        case "half":
+            return Circuit("half")
+    return UNSET
 
 
 def _related(identity: str, kind: str) -> Related:

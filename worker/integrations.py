@@ -26,3 +26,7 @@ class Integration:
     updated_at: int = 0
     #: Grows by one with every change; 0 for one that is not in the ledger yet.
     revision: int = 0
+    #: Of its lane, when it was read: `open` until a time (ms), `half` while one attempt shows whether the receiver is
+    #: back; else empty.
+    circuit: str = field(default="", compare=False)
+    circuit_until: int = field(default=0, compare=False)

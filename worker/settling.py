@@ -7,8 +7,9 @@ from typing import Protocol
 
 import structlog
 
-from worker.attempts import Attempt
+from worker.attempts import Attempt, report_circuit
 from worker.ledger import LedgerError, Settlement
+from worker.ledger.jobs import Settled
 from worker.ledger.policy import JOBS_PER_CALL
 
 _log = structlog.get_logger("edw.settling")
@@ -22,7 +23,7 @@ LINGER_SECONDS = 0.003
 class Books(Protocol):
     """What is asked of the ledger's jobs."""
 
-    async def settle(self, settlements: Sequence[Settlement]) -> tuple[list[str], list[str]]: ...
+    async def settle(self, settlements: Sequence[Settlement]) -> Settled: ...
 
 
 class Settler:
@@ -78,7 +79,9 @@ class Settler:
             self._settled([attempt.claim.job_id for attempt in batch], lanes)
 
     async def _settle(self, batch: Sequence[Attempt]) -> Sequence[str]:
-        results, more = await self._books.settle([attempt.settlement() for attempt in batch])
-        for attempt, result in zip(batch, results, strict=True):
+        settled = await self._books.settle([attempt.settlement() for attempt in batch])
+        for attempt, result in zip(batch, settled.results, strict=True):
             self._report(attempt, result)
-        return more
+        for change in settled.circuits:
+            report_circuit(change)
+        return settled.more

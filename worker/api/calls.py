@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 #: A body that has not come by then is not waited for (seconds): a caller that stalls holds nothing for long.
 BODY_SECONDS = 30.0
 
+#: Bytes of a body that is decoded whole: an integration with everything at its limit has half as many. What holds an
+#: event may have more, of which only slices are made.
+DOCUMENT_BYTES = 256 * 1024
+
 JSON = "application/json"
 #: JSON:API's own type is taken for JSON too, since clients of the platform send it.
 JSON_TYPES = (JSON, "application/vnd.api+json")
@@ -91,9 +95,15 @@ class Call:
         if scope_key != self.scope.key:
             raise not_found(f"{what} with this id")
 
-    async def raw(self, types: tuple[str, ...] = JSON_TYPES, *, optional: bool = False) -> bytes:
-        """The body, whose type must be one of these. Raises ApiError (400, 408, 413, 415)."""
-        request = self.request
+    async def raw(
+        self, types: tuple[str, ...] = JSON_TYPES, *, optional: bool = False, most: int | None = None
+    ) -> bytes:
+        """The body, whose type must be one of these, of at most so many bytes; EDW_API_BODY_LIMIT is the most of all.
+
+        Raises ApiError (400, 408, 413, 415).
+        """
+        limit = min(self.rooms.settings.api_body_limit, most or self.rooms.settings.api_body_limit)
+        request = self.request.clone(client_max_size=limit)
         given = request.headers.get(hdrs.CONTENT_TYPE)
         if given is not None and (request.content_type not in types or (request.charset or "utf-8").lower() != "utf-8"):
             if optional and not request.can_read_body:
@@ -106,7 +116,6 @@ class Call:
         except TimeoutError:
             raise api_error(408, f"the body had not come within {BODY_SECONDS:g} s") from None
         except web.HTTPRequestEntityTooLarge:
-            limit = self.rooms.settings.api_body_limit
             raise api_error(413, f"the body is larger than {limit:,} bytes, the most that is taken") from None
         except web.RequestPayloadError:
             encoding = request.headers.get(hdrs.CONTENT_ENCODING, "")
@@ -118,14 +127,14 @@ class Call:
 
     async def document(self) -> Any:
         """The body, decoded. Raises ApiError (400, 413, 415)."""
-        return decoded(await self.raw())
+        return decoded(await self.raw(most=DOCUMENT_BYTES))
 
-    async def options(self, what: str) -> Mapping[str, Any]:
+    async def options(self, what: str, most: int = DOCUMENT_BYTES) -> Mapping[str, Any]:
         """What stands at `data` of a body that may be left out. Raises ApiError (400, 413, 415, 422).
 
         A name that stands beside it is refused: ignoring an unwrapped `dry_run` would do what was only asked about.
         """
-        raw = await self.raw(optional=True)
+        raw = await self.raw(optional=True, most=most)
         body = decoded(raw) if raw.strip() else {}
         inner = body.get("data", {}) if isinstance(body, Mapping) else None
         if not isinstance(inner, Mapping):

@@ -16,6 +16,8 @@ from worker.tokens import Kind, bearer_of, make_secret, matches, new_id, written
 #: How long a bearer lasts (seconds).
 LIFETIME = 3_600
 FORM = "application/x-www-form-urlencoded"
+#: Anybody may send one, and it has three short fields.
+CREDENTIALS_BYTES = 16 * 1024
 
 # The answer holds a token (RFC 6749, section 5.1).
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -62,7 +64,7 @@ def _slow_down(refused: ApiError) -> OAuthError:
 
 
 async def _credentials(call: Call) -> Mapping[str, Any]:
-    raw = await call.raw((FORM, *JSON_TYPES))
+    raw = await call.raw((FORM, *JSON_TYPES), most=CREDENTIALS_BYTES)
     if call.request.content_type in JSON_TYPES:
         body = decoded(raw)
         given = dict(body) if isinstance(body, Mapping) else {}

@@ -8,13 +8,14 @@ when people try.
 import asyncio
 from collections import Counter
 from time import perf_counter, time
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 import structlog
 
 from deliverers.contract import Outcome, Unreachable
-from worker.api.calls import Call, Reply
+from worker.api.calls import DOCUMENT_BYTES, Call, Reply
 from worker.api.documents import Single
 from worker.api.errors import invalid, retry_later
 from worker.attempts import Attempt
@@ -99,12 +100,18 @@ class Trials:
 async def deliver_test(call: Call) -> Reply:
     """Sends a sample event now; the answer is the log, whatever came of it."""
     integration = await call.integration()
-    given = await call.options("the type and the data of a sample event")
-    key = given.get("type") or integration.observes[0]
-    event = {"type": key, "data": given.get("data") or sample_resource(str(key))}
+    most = call.rooms.rules.max_bytes + DOCUMENT_BYTES
+    given = await call.options("the type and the data of a sample event", most)
+    key = _or(given.get("type"), integration.observes[0])
+    event = {"type": key, "data": _or(given.get("data"), sample_resource(str(key)))}
     if given.get("included") is not None:
         event["included"] = given["included"]
     parsed = parse_event(msgspec.json.encode(event), call.rooms.rules, scope=integration.scope)
     if isinstance(parsed, Refusal):
         raise invalid([parsed])
     return Reply(Single(log_document(await call.rooms.trials.run(integration, parsed))))
+
+
+def _or(given: Any, sample: Any) -> Any:
+    """What was given, whatever it is: only what was left out is made up."""
+    return sample if given is None else given

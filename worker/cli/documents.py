@@ -43,6 +43,7 @@ def status_document(status: LedgerStatus) -> Document:
                 "due": lane.due,
                 "leased": lane.leased,
                 "held": lane.held,
+                "circuit": lane.circuit or "closed",
                 "oldest_due_age": lane.oldest_due_age / 1000 if lane.due else None,
             }
             for lane in status.lanes

@@ -77,10 +77,18 @@ def _tell_waiting(out: Console, status: LedgerStatus) -> None:
         "lane (integration)", "due", "leased", "oldest due", "", right=["due", "leased"], whole=["lane (integration)"]
     )
     for lane in status.lanes:
-        lanes.add_row(*cells(lane.integration_id, lane.due, lane.leased, _oldest(lane), "held" if lane.held else " "))
+        lanes.add_row(*cells(lane.integration_id, lane.due, lane.leased, _oldest(lane), _policy(lane)))
     out.print(lanes)
     if status.lanes_total > len(status.lanes):
         out.print(Text(f"… and {status.lanes_total - len(status.lanes)} more lanes"))
+
+
+def _policy(lane: LaneStatus) -> str:
+    if lane.held:
+        return "held"
+    if lane.circuit == "open":
+        return f"circuit open, tried in {duration(lane.circuit_wait)}"
+    return "circuit half-open" if lane.circuit else " "
 
 
 def _oldest(lane: LaneStatus) -> str | None:

@@ -75,12 +75,9 @@ def _parse(message: bytes, rules: EventRules, message_id: str | None) -> list[Pa
         return [(Refusal("", f"the message has {len(message):,} bytes, and at most {most:,} are accepted"), message)]
     if not is_batch(message):
         return [(_event(message, rules, message_id and _usable(message_id)), message)]
-    parts = split_batch(message)
+    parts = split_batch(message, BATCH_MAX_EVENTS)
     if isinstance(parts, Refusal):
         return [(parts, message)]
-    if len(parts) > BATCH_MAX_EVENTS:
-        reason = f"the message has {len(parts):,} events, and at most {BATCH_MAX_EVENTS:,} are accepted"
-        return [(Refusal("", reason), message)]
     return [
         (_event(part, rules, event_id(message_id, index) if message_id else None), part)
         for index, part in enumerate(parts)

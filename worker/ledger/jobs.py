@@ -10,7 +10,7 @@ import msgspec
 from worker.jobs import Job, JobState
 from worker.ledger.intake import StoredEvent, WireEvent
 from worker.ledger.pages import Cursor, Page
-from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET, CircuitPolicy
 from worker.ledger.store import Store
 
 
@@ -74,6 +74,27 @@ class Settlement:
     lost: bool = False
     #: Why the integration is to be disabled; empty where it is not.
     disable: str = ""
+    #: Whether the receiver did well; None where the attempt says nothing of it.
+    healthy: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitChange:
+    """An integration's circuit has opened, for another attempt at `until` (ms); or closed (0)."""
+
+    integration_id: str
+    is_open: bool
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How the ledger took settlements: `settled`, `late` or `stale` each (see settle.lua), and what follows."""
+
+    results: Sequence[str]
+    #: Lanes that have ready jobs and room.
+    more: Sequence[str]
+    circuits: Sequence[CircuitChange] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +150,7 @@ class _Claims(msgspec.Struct):
 class _Settled(msgspec.Struct):
     results: list[str]
     more: list[str]
+    circuits: list[tuple[str, str, int]]
 
 
 class JobRow(msgspec.Struct):
@@ -237,11 +259,8 @@ class Jobs:
         )
         return claims_of(reply)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> tuple[list[str], list[str]]:
-        """Writes what came of attempts, with their logs. Repeating a call whose reply was lost is safe.
-
-        Answers `settled`, `late` or `stale` for each (see settle.lua), and the lanes that have ready jobs and room.
-        """
+    async def settle(self, settlements: Sequence[Settlement]) -> Settled:
+        """Writes what came of attempts, with their logs. Repeating a call whose reply was lost is safe."""
         _check_size(settlements)
         policy = self._store.policy
         reply = await self._store.run(
@@ -250,10 +269,12 @@ class Jobs:
             event_retention=policy.event_retention,
             log_retention=policy.log_retention,
             log_cap=policy.log_cap,
+            circuit=_circuit(policy.circuit),
             items=[_item(each) for each in settlements],
         )
         settled = _settled.decode(reply)
-        return settled.results, settled.more
+        changes = [CircuitChange(lane, word == "open", until) for lane, word, until in settled.circuits]
+        return Settled(settled.results, settled.more, changes)
 
     async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
         """Gives back (job, integration, attempt) that were never started; their numbers are un-issued."""
@@ -356,6 +377,16 @@ def by_message(ids: Sequence[str]) -> Iterable[Sequence[str]]:
     return (ids[start : start + MAX_IDS_PER_MESSAGE] for start in range(0, len(ids), MAX_IDS_PER_MESSAGE))
 
 
+def _circuit(policy: CircuitPolicy) -> dict[str, Any]:
+    return {
+        "failures": policy.failures,
+        "share": policy.share,
+        "least": policy.least,
+        "window": policy.window,
+        "cools": policy.cools,
+    }
+
+
 def _item(settlement: Settlement) -> dict[str, Any]:
     return {
         "job": settlement.job_id,
@@ -364,6 +395,7 @@ def _item(settlement: Settlement) -> dict[str, Any]:
         "verdict": settlement.verdict.value,
         "lost": settlement.lost or settlement.verdict is Verdict.LOST,
         "disable": settlement.disable,
+        "health": "" if settlement.healthy is None else "ok" if settlement.healthy else "failed",
         "reason": settlement.reason,
         "delay": round(settlement.delay * 1000),
         "rest": round(settlement.rest * 1000),

@@ -15,6 +15,20 @@ REPLY_BYTE_BUDGET = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class CircuitPolicy:
+    """What opens an integration's circuit, and for how long (ms); without failures and share, nothing does."""
+
+    #: So many failed attempts in a row.
+    failures: int = 0
+    #: This share of the attempts since a failure, within `window`, where there were at least `least`.
+    share: float = 0.0
+    least: int = 20
+    window: int = 60_000
+    #: The first pause, the second and so on; the last one is repeated.
+    cools: tuple[int, ...] = (10_000,)
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerPolicy:
     """Limits and durations of the ledger; durations in milliseconds, because its clock counts those."""
 
@@ -28,6 +42,7 @@ class LedgerPolicy:
     lane_cap: int = 50
     rejected_cap: int = 1_000
     wait_replicas: int = 0
+    circuit: CircuitPolicy = CircuitPolicy()
     #: Share of `maxmemory` above which events are refused.
     memory_high_water: float = 0.85
 
@@ -45,6 +60,12 @@ class LedgerPolicy:
             lane_cap=settings.lane_cap,
             rejected_cap=settings.rejected_cap,
             wait_replicas=settings.ledger_wait_replicas,
+            circuit=CircuitPolicy(
+                failures=settings.circuit_failures,
+                share=settings.circuit_share,
+                window=_ms(settings.circuit_window),
+                cools=tuple(_ms(pause) for pause in settings.circuit_pauses),
+            ),
             memory_high_water=settings.memory_high_water,
         )
 

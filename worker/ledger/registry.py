@@ -9,6 +9,7 @@ from worker.events import Event, Scope
 from worker.integrations import Integration
 from worker.ledger.intake import acceptance
 from worker.ledger.pages import Page
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.ledger.store import Store
 from worker.matching import Snapshot
 
@@ -27,7 +28,7 @@ class _Row(msgspec.Struct):
 
 class _Rows(msgspec.Struct):
     records: list[_Row]
-    total: int
+    total: int = 0
 
 
 _rows = msgspec.msgpack.Decoder(_Rows)
@@ -72,8 +73,12 @@ class Registry:
 
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]:
         """The integrations that exist, in the order given."""
-        rows = await self._store.hashes([f"integration:{each}" for each in integration_ids])
-        return [_integration(each, row) for each, row in zip(integration_ids, rows, strict=True) if row]
+        found: list[Integration] = []
+        for start in range(0, len(integration_ids), MAX_IDS_PER_MESSAGE):
+            ids = integration_ids[start : start + MAX_IDS_PER_MESSAGE]
+            reply = await self._store.run("show_integrations", ids=ids)
+            found += [_integration(each.id, each.row) for each in _rows.decode(reply).records]
+        return found
 
     async def page(self, scope: Scope, offset: int, limit: int) -> Page[Integration]:
         """A scope's integrations, the newest first."""
@@ -171,4 +176,6 @@ def _integration(integration_id: str, row: dict[str, str]) -> Integration:
         created_at=int(row["created_at"]),
         updated_at=int(row["updated_at"]),
         revision=int(row["revision"]),
+        circuit=row.get("circuit", ""),
+        circuit_until=int(row.get("circuit_until", 0)),
     )

@@ -19,6 +19,10 @@ class LaneStatus:
     held: bool
     #: How long the oldest due job has been due; negative where it is due only later.
     oldest_due_age: int
+    #: `open` while it cools, `half` while one attempt shows whether the receiver is back; else empty.
+    circuit: str = ""
+    #: In how long an open one may be tried.
+    circuit_wait: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +117,20 @@ class Status:
                 ("zcard", f"lane:{each}:due"),
                 ("scard", f"lane:{each}:leased"),
                 ("zrange", f"lane:{each}:due", 0, 0, "WITHSCORES"),
+                ("hmget", f"lane:{each}", "circuit", "circuit_until"),
             )
         ]
         found = await self._store.atomically(*commands)
-        rows = zip(ids, found[0::3], found[1::3], found[2::3], strict=True)
+        rows = zip(ids, found[0::4], found[1::4], found[2::4], found[3::4], strict=True)
         return tuple(
-            LaneStatus(each, due, leased, each in held, now - int(first[0][1]) if first else -1)
-            for each, due, leased, first in rows
+            LaneStatus(
+                each,
+                due,
+                leased,
+                each in held,
+                now - int(first[0][1]) if first else -1,
+                (circuit or b"").decode(),
+                max(0, int(until or 0) - now),
+            )
+            for each, due, leased, first, (circuit, until) in rows
         )

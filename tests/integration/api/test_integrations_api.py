@@ -772,3 +772,20 @@ async def test_a_store_that_takes_no_more_refuses_the_change_with_its_event(
     assert answer.status == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert read.data["name"] == "ERP"
+
+
+async def test_an_open_circuit_is_shown_with_when_it_is_tried_again(admin: Client, scene: Scene) -> None:
+    integration = (await admin.create())["id"]
+    path = f"/v2/integrations/{integration}"
+    assert "circuit" not in (await admin.get(path)).data["meta"]
+    lane = f"lane:{integration}"
+    await scene.key("HSET", lane, "circuit", "open", "circuit_until", 1_900_000_000_000)
+    expected = {"state": "open", "until": "2030-03-17T17:46:40.000Z"}
+    assert (await admin.get(path)).data["meta"]["circuit"] == expected
+    (listed,) = (await admin.get("/v2/integrations")).data
+    assert listed["meta"]["circuit"] == expected
+    await scene.key("HSET", lane, "circuit", "half")
+    assert (await admin.get(path)).data["meta"]["circuit"] == {"state": "half"}
+    # A changed configuration closes it.
+    await admin.put(path, {"data": {"description": "mended"}})
+    assert "circuit" not in (await admin.get(path)).data["meta"]

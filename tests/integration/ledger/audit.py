@@ -195,6 +195,8 @@ class Books:
                 yield f"lane {lane} is {'' if on_hold else 'not '}on hold; held {lane in held}, indexed {lane in index}"
             if lane in index:
                 earliest = max(first, int(policy.get("rest_until", 0)))
+                if policy.get("circuit") == "open":
+                    earliest = max(earliest, int(policy["circuit_until"]))
                 latest = max(earliest, int(policy.get("announced_until", 0)), self.now + RECHECK)
                 if not earliest <= index[lane] <= latest:
                     yield f"lane {lane} wants service at {index[lane]}, not between {earliest} and {latest}"

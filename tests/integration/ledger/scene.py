@@ -41,7 +41,9 @@ def an_integration(integration_id: str = "i-1", **changes: Any) -> Integration:
     return Integration(**(values | changes))
 
 
-def settlement(claim: Claim, verdict: Verdict, *, delay: float = 0, rest: float = 0, detail: str = "") -> Settlement:
+def settlement(
+    claim: Claim, verdict: Verdict, *, delay: float = 0, rest: float = 0, detail: str = "", healthy: bool | None = None
+) -> Settlement:
     """What came of a claim's attempt; `detail` goes into its log."""
     succeeded = verdict is Verdict.SUCCEEDED
     log = IntegrationLog(
@@ -67,6 +69,7 @@ def settlement(claim: Claim, verdict: Verdict, *, delay: float = 0, rest: float 
         reason="exhausted" if verdict is Verdict.FAILED else "",
         delay=delay,
         rest=rest,
+        healthy=healthy,
     )
 
 
@@ -111,11 +114,11 @@ class Scene:
         return claims
 
     async def settle(
-        self, claim: Claim, verdict: Verdict, by: Ledger | None = None, *, detail: str = "", **how: float
+        self, claim: Claim, verdict: Verdict, by: Ledger | None = None, *, detail: str = "", **how: Any
     ) -> str:
         """Settles one attempt; answers how the ledger took it."""
         given = settlement(claim, verdict, detail=detail, **how)
-        (result,), _ = await (by or self.ledger).jobs.settle([given])
+        (result,) = (await (by or self.ledger).jobs.settle([given])).results
         return result
 
     async def job(self, job: str) -> Job:

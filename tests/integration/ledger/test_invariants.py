@@ -180,7 +180,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._settle(by, picked, verdict, delay, rest)
         if again:
             given = [settlement(token.claim, self._verdict(token, verdict)) for token in picked]
-            assert set(self.do(self.ledgers[by].jobs.settle(given))[0]) == {"stale"}
+            assert set(self.do(self.ledgers[by].jobs.settle(given)).results) == {"stale"}
         self.tokens = [token for token in self.tokens if token not in picked]
 
     @rule(pick=picks, verdict=verdicts, delay=delays, rest=rests)
@@ -195,7 +195,7 @@ class LedgerMachine(RuleBasedStateMachine):
             settlement(token.claim, self._verdict(token, verdict), delay=delay, rest=rest, detail=f"by {by}")
             for token in picked
         ]
-        results, _ = self.do(self.ledgers[by].jobs.settle(given))
+        results = self.do(self.ledgers[by].jobs.settle(given)).results
         assert results == [self._expected(by, token, self._verdict(token, verdict)) for token in picked]
         after = self.do(self.scene.books())
         for token, result in zip(picked, results, strict=True):

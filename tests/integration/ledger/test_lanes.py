@@ -103,8 +103,8 @@ async def test_what_is_in_flight_when_its_lane_is_held_waits_there_for_its_next_
     await scene.owe("i-1", "e-1")
     (claim,) = await scene.claim("i-1")
     await scene.ledger.registry.disable("i-1", "gone")
-    results, more = await scene.ledger.jobs.settle([settlement(claim, Verdict.RETRY)])
-    assert (results, more) == (["settled"], [])
+    settled = await scene.ledger.jobs.settle([settlement(claim, Verdict.RETRY)])
+    assert (settled.results, settled.more) == (["settled"], [])
     assert await lane_status(scene, "i-1") == (1, 0, True)
     assert await scene.claim("i-1") == []
 
@@ -114,8 +114,8 @@ async def test_a_lane_rests_as_long_as_its_receiver_asked_for(scene: Scene) -> N
     await scene.owe("i-1", "e-1", "e-2")
     (claim,) = await scene.claim("i-1", room=1)
     owed = (await scene.books()).pending
-    results, more = await scene.ledger.jobs.settle([settlement(claim, Verdict.RETRY, delay=2 * HOUR, rest=HOUR)])
-    assert (results, more) == (["settled"], [])
+    settled = await scene.ledger.jobs.settle([settlement(claim, Verdict.RETRY, delay=2 * HOUR, rest=HOUR)])
+    assert (settled.results, settled.more) == (["settled"], [])
 
     assert await scene.ledger.jobs.claim(["i-1"], 10) == ([], [])
     found = await scene.ledger.fleet.sweep()
@@ -256,10 +256,10 @@ async def test_the_settlement_that_makes_room_says_which_lanes_have_more(scene: 
     await scene.owe("i-2", "e")
     first, *_ = await scene.claim("i-1")
     (other,) = await scene.claim("i-2")
-    results, more = await scene.ledger.jobs.settle(
+    settled = await scene.ledger.jobs.settle(
         [settlement(first, Verdict.SUCCEEDED), settlement(other, Verdict.SUCCEEDED)]
     )
-    assert (results, more) == (["settled", "settled"], ["i-1"])
+    assert (settled.results, settled.more) == (["settled", "settled"], ["i-1"])
 
 
 async def test_a_lane_that_overflows_gives_up_its_oldest_job(scene: Scene) -> None:

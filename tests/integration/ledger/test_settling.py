@@ -60,9 +60,10 @@ async def test_repeating_a_settlement_whose_reply_was_lost_is_safe(scene: Scene)
         settlement(second, Verdict.RETRY, delay=HOUR),
         settlement(third, Verdict.FAILED),
     ]
-    assert await scene.ledger.jobs.settle(given) == (["settled"] * 3, [])
+    settled = await scene.ledger.jobs.settle(given)
+    assert (settled.results, settled.more) == (["settled"] * 3, [])
     before = await scene.books()
-    assert (await scene.ledger.jobs.settle(given))[0] == ["stale"] * 3
+    assert (await scene.ledger.jobs.settle(given)).results == ["stale"] * 3
     after = await scene.books()
     assert (after.jobs, after.counters, after.pending) == (before.jobs, before.counters, before.pending)
 
@@ -70,7 +71,7 @@ async def test_repeating_a_settlement_whose_reply_was_lost_is_safe(scene: Scene)
 async def test_an_outcome_that_is_in_one_call_twice_counts_once(scene: Scene) -> None:
     (claim,) = await claimed(scene)
     twice = [settlement(claim, Verdict.SUCCEEDED)] * 2
-    assert (await scene.ledger.jobs.settle(twice))[0] == ["settled", "stale"]
+    assert (await scene.ledger.jobs.settle(twice)).results == ["settled", "stale"]
     assert await scene.counter("succeeded") == 1
 
 

@@ -159,6 +159,9 @@ def environment(store: StoreServer) -> dict[str, str]:
         "EDW_ANNOUNCE_SECONDS": "1s",
         "EDW_SWEEP_SECONDS": "200ms",
         "EDW_METRICS_PORT": "0",
+        # What a test lets fail, it lets fail to its end.
+        "EDW_CIRCUIT_FAILURES": "0",
+        "EDW_CIRCUIT_SHARE": "0",
         "EDW_SECRETS_KEYS": SECRETS_KEY,
         "PYTHONFAULTHANDLER": "1",
     }

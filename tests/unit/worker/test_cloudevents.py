@@ -208,10 +208,14 @@ def test_it_is_a_cloudevent_where_it_says_so(raw: bytes, answer: bool) -> None:
 
 
 def test_a_batch_is_split_into_what_came() -> None:
-    assert split_batch(b'[ {"a": 1.00} ,2, []\n]') == [b'{"a": 1.00}', b"2", b"[]"]
-    assert split_batch(b"[]") == []
+    assert split_batch(b'[ {"a": 1.00} ,2, []\n]', 3) == [b'{"a": 1.00}', b"2", b"[]"]
+    assert split_batch(b"[]", 3) == []
+
+
+def test_a_batch_of_too_many_is_refused_with_both_numbers() -> None:
+    assert split_batch(b"[1,2,3,4]", 3) == Refusal("", "has 4 events, and at most 3 are taken at once")
 
 
 @pytest.mark.parametrize("raw", [b"{}", b"[", b"", b"[{}] x", b"[" * 5000 + b"]" * 5000])
 def test_what_is_no_list_is_no_batch(raw: bytes) -> None:
-    assert isinstance(split_batch(raw), Refusal)
+    assert isinstance(split_batch(raw, 3), Refusal)

@@ -14,6 +14,7 @@ from worker.delivery import LOSSES_BEFORE_ALONE, Deliveries
 from worker.directory import NoTarget, Target
 from worker.events import Event, Scope
 from worker.ledger import Claim, LedgerUnavailable, Settlement, StoredEvent, Verdict
+from worker.ledger.jobs import Settled
 
 EVENT = StoredEvent("ref", Event("e-1", "order.paid", Scope("o", "s"), b"{}", b"{}", None, None, None), 0)
 
@@ -43,13 +44,13 @@ class Lanes:
         self.owed = [each for each in self.owed if each not in taken]
         return taken, [each.integration_id for each in self.owed if each.integration_id in lanes]
 
-    async def settle(self, settlements: Sequence[Settlement]) -> tuple[list[str], list[str]]:
+    async def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if self.faults:
             raise self.faults.pop()
         if any(each.job_id == self.poison for each in settlements):
             raise ValueError("a script's bug")
         self.settled |= {each.job_id: each for each in settlements}
-        return ["settled"] * len(settlements), []
+        return Settled(["settled"] * len(settlements), [])
 
     async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
         self.released += [job for job, _, _ in claims]

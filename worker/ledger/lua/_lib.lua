@@ -8,6 +8,7 @@
 --   meta                   hash  format, batches (the number of the last one that was taken of the plain queue)
 --   counters               hash  accepted duplicates matched unmatched set_aside rejected
 --                                opened reopened succeeded failed cancelled attempts lost
+--                                circuits_opened circuits_closed
 --   inbox                  zset  event ref -> when it is announced next
 --   event:<ref>            hash  id type scope raw digest accepted_at open failures announced
 --   event:<ref>:jobs       list  ids of the jobs it opened
@@ -17,6 +18,7 @@
 --   jobs:<integration>     zset  job -> opened_at
 --   pending                zset  job -> when its deadline is looked at; a job is pending exactly while it is in here
 --   lane:<id>              hash  scope revision hold cap rest_until announced announced_until
+--                                circuit ('', open, half) circuit_until trips failures window_from window_all window_failed
 --   lane:<id>:due          zset  job -> due time
 --   lane:<id>:leased       set   jobs in flight, across the fleet
 --   lanes                  zset  the index: lane -> when it next wants service
@@ -65,14 +67,23 @@ local function cap_of(value)
   return cap > 0 and cap or A.lane_cap
 end
 
+-- When a lane may be served, and by how many at once: an open circuit rests it, and until one that was open has closed,
+-- a single attempt at a time shows whether the receiver is back.
+local function service_of(rest_until, cap, circuit, circuit_until)
+  if not circuit or circuit == '' then return num(rest_until), cap_of(cap) end
+  return math.max(num(rest_until), circuit == 'open' and num(circuit_until) or 0), 1
+end
+
 -- The lane's policy, read once a call. `free` is the quota that is left across the fleet.
 local lanes_read = {}
 local function lane_state(id)
   local lane = lanes_read[id]
   if lane then return lane end
-  local h = redis.call('HMGET', P .. 'lane:' .. id, 'scope', 'hold', 'cap', 'rest_until', 'revision')
-  lane = { id = id, exists = h[1] and true or false, scope = h[1], hold = h[2] or '', cap = cap_of(h[3]),
-           rest_until = num(h[4]), revision = num(h[5]) }
+  local h = redis.call('HMGET', P .. 'lane:' .. id, 'scope', 'hold', 'cap', 'rest_until', 'revision', 'circuit',
+    'circuit_until')
+  lane = { id = id, exists = h[1] and true or false, scope = h[1], hold = h[2] or '', revision = num(h[5]),
+           circuit = h[6] or '' }
+  lane.rest_until, lane.cap = service_of(h[4], h[3], h[6], h[7])
   lane.free = lane.cap - redis.call('SCARD', P .. 'lane:' .. id .. ':leased')
   lanes_read[id] = lane
   return lane
@@ -91,14 +102,16 @@ local function reindex(id)
     redis.call('SREM', P .. 'held', id)
     return
   end
-  local h = redis.call('HMGET', P .. 'lane:' .. id, 'hold', 'rest_until', 'announced_until', 'cap')
+  local h = redis.call('HMGET', P .. 'lane:' .. id, 'hold', 'rest_until', 'announced_until', 'cap', 'circuit',
+    'circuit_until')
   if not h[4] or (h[1] and h[1] ~= '') then
     redis.call('ZREM', P .. 'lanes', id)
     redis.call('SADD', P .. 'held', id)
     return
   end
-  local at = math.max(due, num(h[2]), num(h[3]))
-  if redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= cap_of(h[4]) then
+  local from, cap = service_of(h[2], h[4], h[5], h[6])
+  local at = math.max(due, from, num(h[3]))
+  if redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= cap then
     at = math.max(at, NOW + FULL_LANE_RECHECK)
   end
   redis.call('ZADD', P .. 'lanes', at, id)
@@ -112,10 +125,12 @@ end
 
 -- True where a claim on the lane would find work now.
 local function wants_service(id)
-  local h = redis.call('HMGET', P .. 'lane:' .. id, 'hold', 'rest_until', 'cap')
-  if not h[3] or (h[1] and h[1] ~= '') or num(h[2]) > NOW then return false end
+  local h = redis.call('HMGET', P .. 'lane:' .. id, 'hold', 'rest_until', 'cap', 'circuit', 'circuit_until')
+  if not h[3] or (h[1] and h[1] ~= '') then return false end
+  local from, cap = service_of(h[2], h[3], h[4], h[5])
+  if from > NOW then return false end
   local due = first_due(id)
-  return due and due <= NOW and redis.call('SCARD', P .. 'lane:' .. id .. ':leased') < cap_of(h[3])
+  return due and due <= NOW and redis.call('SCARD', P .. 'lane:' .. id .. ':leased') < cap
 end
 
 local function retain_event(ref)
@@ -208,6 +223,15 @@ local function hash(key)
   local map = {}
   for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
   return map
+end
+
+-- An integration as it is written, with the circuit of its lane.
+local function integration_record(id)
+  local row = hash(P .. 'integration:' .. id)
+  if not row then return nil end
+  local lane = redis.call('HMGET', P .. 'lane:' .. id, 'circuit', 'circuit_until')
+  row.circuit, row.circuit_until = lane[1] or '', lane[2] or '0'
+  return { id = id, row = row }
 end
 
 -- A job as people see it: its record, its event's id and type, and when it is due.

@@ -32,6 +32,8 @@ for _, id in ipairs(A.lanes) do
         bytes = bytes + (send_event(meta, reply, ref) or 0)
       end
     end
+    -- The circuit has cooled: what was claimed now is the probe.
+    if lane.circuit == 'open' and #due > 0 then redis.call('HSET', P .. 'lane:' .. id, 'circuit', 'half') end
     if wants_service(id) then meta.more[#meta.more + 1] = id end
   end
 end

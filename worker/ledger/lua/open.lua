@@ -26,6 +26,7 @@ for _, e in ipairs(A.events) do
           lane.ready = due and due <= NOW or false
         end
         local now = room > 0 and lane.free > 0 and lane.hold == '' and lane.rest_until <= NOW and not lane.ready
+          and lane.circuit == ''
         open_job(j.id, e.ref, j.lane, now and A.owner or nil)
         opened[j.lane] = (opened[j.lane] or 0) + 1
         if now then
@@ -33,7 +34,7 @@ for _, e in ipairs(A.events) do
           claimed[#claimed + 1] = { job = j.id, lane = j.lane, revision = lane.revision, scope = lane.scope, ref = e.ref, attempt = 1 }
         else
           lane.ready = true
-          if lane.hold == '' and not lane.reported then
+          if lane.hold == '' and lane.rest_until <= NOW and not lane.reported then
             lane.reported = true
             waiting[#waiting + 1] = j.lane
           end

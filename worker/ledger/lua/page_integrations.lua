@@ -1,8 +1,5 @@
 -- page_integrations: a page of a scope's integrations, the newest first.
 -- A: scope, offset, limit
 -- Answers msgpack {records = [{id row}], total}.
-local records, total = page_of(P .. 'scope:' .. A.scope .. ':list', A.offset, A.limit, function(id)
-  local row = hash(P .. 'integration:' .. id)
-  return row and { id = id, row = row }
-end)
+local records, total = page_of(P .. 'scope:' .. A.scope .. ':list', A.offset, A.limit, integration_record)
 return cmsgpack.pack({ records = records, total = total })

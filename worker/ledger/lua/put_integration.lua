@@ -13,10 +13,11 @@ redis.call('HSET', key, 'scope', A.scope, 'doc', A.doc, 'enabled', A.enabled, 'r
 redis.call('HSETNX', key, 'created_at', NOW)
 redis.call('ZADD', scope .. ':changes', version, A.id)
 redis.call('ZADD', scope .. ':list', 'NX', NOW, A.id)
--- A changed configuration ends a rest that the old one earned.
+-- A changed configuration ends a rest that the old one earned, and closes its circuit.
 redis.call('HSET', P .. 'lane:' .. A.id, 'scope', A.scope, 'cap', A.cap, 'revision', revision,
   'hold', A.enabled == 1 and '' or 'disabled')
-redis.call('HDEL', P .. 'lane:' .. A.id, 'rest_until', 'announced', 'announced_until')
+redis.call('HDEL', P .. 'lane:' .. A.id, 'rest_until', 'announced', 'announced_until', 'circuit', 'circuit_until', 'trips',
+  'failures', 'window_from', 'window_all', 'window_failed')
 redis.call('SREM', P .. 'held', A.id)
 -- It may have lived before, under the same id.
 redis.call('SREM', P .. 'closing', A.id)

@@ -1,12 +1,16 @@
 -- settle: the outcomes of attempts: log, job state, next due time, counters.
 -- A: owner, event_retention, log_retention, log_cap,
---    items = [{job attempt revision verdict lost reason delay rest disable log failed lane scope}]
+--    circuit = {failures, share, least, window, cools = [ms]}: how many failures in a row open one, or which share of at
+--      least so many attempts in so many ms; how long it cools, longer each time; 0 failures and share 0 open none
+--    items = [{job attempt revision verdict lost reason delay rest disable health log failed lane scope}]
+--    health   ok | failed, or '' where the attempt says nothing of the receiver
 --    verdict  succeeded | failed; or retry, lost, interrupted, which are one to this script
 --    lost     its worker died: its log says so only where nobody knows better
 --    disable  why the integration is to be disabled; like `rest`, only where it is still of the revision that failed
 --    delay    ms until the job is due again    rest  ms for which the whole lane rests
 --    log      JSON of the record without its opening brace: the time is put in front
--- Answers msgpack {results = [settled | late | stale], more = [lanes that have ready jobs and room]}.
+-- Answers msgpack {results = [settled | late | stale], more = [lanes that have ready jobs and room],
+-- circuits = [{lane open|closed until}] that changed their state}.
 --   late   the lease had passed to another process, yet the success ends the job
 --   stale  the job was not this process's any more: only the log was kept
 
@@ -41,6 +45,46 @@ local function trim(index, drop)
     end
     redis.call('ZREMRANGEBYRANK', index, 0, excess - 1)
     budget = budget - excess
+  end
+end
+
+local circuits = {}
+
+local function open_circuit(lane, trips)
+  local cools = A.circuit.cools
+  local until_ = NOW + cools[math.min(trips, #cools)]
+  redis.call('HSET', P .. 'lane:' .. lane, 'circuit', 'open', 'circuit_until', until_, 'trips', trips)
+  redis.call('HDEL', P .. 'lane:' .. lane, 'failures', 'window_from', 'window_all', 'window_failed')
+  circuits[#circuits + 1] = { lane, 'open', until_ }
+  count('circuits_opened')
+end
+
+-- What an attempt says of its receiver. A lane that does well costs one read, and no write.
+local function note_health(lane, ok)
+  local key = P .. 'lane:' .. lane
+  local h = redis.call('HMGET', key, 'circuit', 'failures', 'window_from', 'window_all', 'window_failed', 'trips')
+  local circuit = h[1] or ''
+  if ok and circuit ~= '' then
+    redis.call('HDEL', key, 'circuit', 'circuit_until', 'trips')
+    circuits[#circuits + 1] = { lane, 'closed', 0 }
+    count('circuits_closed')
+  elseif ok then
+    if num(h[2]) > 0 then redis.call('HSET', key, 'failures', 0) end
+    -- Successes count where failures do: a window begins with a failure.
+    if h[3] then redis.call('HINCRBY', key, 'window_all', 1) end
+  elseif circuit == 'half' then
+    open_circuit(lane, num(h[6]) + 1)
+  elseif circuit == '' then
+    local policy = A.circuit
+    local failures, from, all, failed = num(h[2]) + 1, num(h[3]), num(h[4]) + 1, num(h[5]) + 1
+    if NOW - from > policy.window then from, all, failed = NOW, 1, 1 end
+    local in_a_row = policy.failures > 0 and failures >= policy.failures
+    local too_many = policy.share > 0 and all >= policy.least and failed >= policy.share * all
+    if in_a_row or too_many then
+      open_circuit(lane, 1)
+    else
+      redis.call('HSET', key, 'failures', failures, 'window_from', from, 'window_all', all, 'window_failed', failed)
+    end
   end
 end
 
@@ -81,6 +125,7 @@ for i, item in ipairs(A.items) do
         redis.call('HSET', P .. 'lane:' .. lane, 'rest_until', NOW + item.rest)
       end
       if item.disable ~= '' then disable(lane, item.disable) end
+      if item.health ~= '' then note_health(lane, item.health == 'ok') end
     end
     results[i] = 'settled'
   elseif state == 'pending' and item.verdict == 'succeeded' and item.attempt > base then
@@ -109,4 +154,4 @@ for lane in pairs(lanes) do
   if wants_service(lane) then more[#more + 1] = lane end
 end
 write_counts()
-return cmsgpack.pack({ results = results, more = more })
+return cmsgpack.pack({ results = results, more = more, circuits = circuits })

@@ -1,0 +1,6 @@
+-- show_integrations: integrations, those that there are, in the order given.
+-- A: ids
+-- Answers msgpack {records = [{id row}]}.
+local records = {}
+for _, id in ipairs(A.ids) do records[#records + 1] = integration_record(id) end
+return cmsgpack.pack({ records = records })
