@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.api.conftest import Answer, Api, Client, Serve, balanced, webhook
-from tests.integration.ledger.scene import SCOPE
+from tests.integration.ledger.scene import SCOPE, Scene
 from tests.integration.process.conftest import Receiver, StartWorker, eventually
 from worker.events import Scope
 from worker.integrations import Integration
