@@ -23,6 +23,7 @@ HEART_BEAT = b"\n"
 
 _COMMANDS = (b"CONNECTED", b"RECEIPT", b"ERROR", b"MESSAGE")
 _LONGEST_COMMAND = max(len(command) for command in _COMMANDS)
+_LONGEST_LINE = _LONGEST_COMMAND + len(b"\r\n")
 _TLS_ALERT = 0x15  # RFC 8446, section 5.1
 _END_OF_LINE = re.compile(rb"\r?\n")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
@@ -126,22 +127,28 @@ def _encoded(command: str, escaped: dict[str, str], body: bytes) -> bytes:
 
 
 class FrameReader:
-    """Cuts what comes in into frames. Pieces may end anywhere."""
+    """Cuts what comes in into frames. Pieces may end anywhere, and small ones cost no more than large ones."""
 
     def __init__(self, largest: int = LARGEST_FRAME) -> None:
         self._largest = largest
         self._rest = b""
+        #: Where the rest's frame ends, as far as its content-length says.
+        self._end = 0
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Take a piece, and answer the frames that it completes. Raises `NotStomp` where one cannot be one."""
         buffer = self._rest + data if self._rest else data
         start = 0
+        if self._is_pointless(buffer, data):
+            self._rest = buffer
+            return
         self._rest = b""
         while (start := _after_line_ends(buffer, start)) < len(buffer):
             if plain := _PLAIN_RECEIPT.match(buffer, start):
                 start = plain.end()
                 yield Frame("RECEIPT", {"receipt-id": plain[1].decode()})
                 continue
+            self._end = 0
             found = self._frame(buffer, start)
             if found is None:
                 self._rest = buffer[start:]
@@ -150,6 +157,12 @@ class FrameReader:
                 return
             frame, start = found
             yield frame
+
+    def _is_pointless(self, buffer: bytes, data: bytes) -> bool:
+        """True where the rest's frame is not complete yet, and was looked at: it ends in a NUL, at its length."""
+        if not _LONGEST_LINE <= len(self._rest) <= len(buffer) <= self._largest:
+            return False
+        return len(buffer) <= self._end if self._end else b"\0" not in data
 
     def _frame(self, buffer: bytes, start: int) -> tuple[Frame, int] | None:
         """Find the frame that begins here, and where the next one may; `None` while it is not complete."""
@@ -166,6 +179,7 @@ class FrameReader:
         if (length := parsed.headers.get(CONTENT_LENGTH)) is not None:
             end = begin + self._checked_length(length)
             if end >= len(buffer):
+                self._end = end - start
                 return None
             if buffer[end]:
                 raise NotStomp("a frame that is longer than its content-length")
@@ -187,7 +201,7 @@ def _after_line_ends(buffer: bytes, start: int) -> int:
 
 def _check_command(buffer: bytes, start: int) -> None:
     """See from the first bytes whether this can be a frame: another protocol may never send a NUL."""
-    line = _END_OF_LINE.search(buffer, start, start + _LONGEST_COMMAND + 2)
+    line = _END_OF_LINE.search(buffer, start, start + _LONGEST_LINE)
     if line is not None:
         known = buffer[start : line.start()] in _COMMANDS
     else:

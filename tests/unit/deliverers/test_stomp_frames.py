@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from deliverers.stomp import frames
 from deliverers.stomp.codec import codec
 from deliverers.stomp.frames import Frame, FrameReader, NotStomp, Prepared, Unsendable, encode, encode_connect
 
@@ -90,6 +91,31 @@ def test_many_frames_in_one_piece_are_read_in_order() -> None:
 
 
 @pytest.mark.parametrize(
+    "raw",
+    [
+        b"ERROR\nx:" + b"y" * 20_000 + b"\n\nwhy\0",
+        b"ERROR\n" + b"x:y\n" * 2_000 + b"content-length:12000\n\n" + b"\0" * 12_000 + b"\0",
+    ],
+)
+def test_a_frame_in_small_pieces_is_looked_at_no_more_often_than_one_in_large_ones(
+    raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    check = frames._check_command
+
+    def counted(buffer: bytes, start: int) -> None:
+        nonlocal looks
+        looks += 1
+        check(buffer, start)
+
+    monkeypatch.setattr(frames, "_check_command", counted)
+    reader = FrameReader()
+    found = [frame for n in range(len(raw)) for frame in reader.feed(raw[n : n + 1])]
+    assert found == list(FrameReader().feed(raw))
+    assert looks < 20
+
+
+@pytest.mark.parametrize(
     ("raw", "words"),
     [
         (b"S", "no STOMP frame"),
@@ -125,6 +151,7 @@ socket.gethostbyname = socket.getfqdn = socket.gethostname = asked
 from deliverers.stomp import StompDeliverer
 import sys
 assert "stomp" not in sys.modules, "imported before it is needed"
+from deliverers.stomp import frames
 from deliverers.stomp.codec import codec
 before = dict(os.environ)
 codec()
