@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from worker.api.calls import Call, Reply
 from worker.api.errors import not_found
@@ -29,7 +29,15 @@ FIELDS: Mapping[str, Field[IntegrationLog]] = {
     "job_id": text(lambda log: log.job_id),
 }
 
-Record = TypeVar("Record")
+
+class Identified(Protocol):
+    """What a page lists."""
+
+    @property
+    def id(self) -> str: ...
+
+
+Record = TypeVar("Record", bound=Identified)
 Read = Callable[[int, int], Awaitable[Page[Record]]]
 
 
@@ -98,13 +106,15 @@ async def filtered_page(
     paging = call.paging
     if not conditions:
         return await read(paging.offset, paging.limit), None
-    found: list[Record] = []
+    # By their ids: what comes meanwhile moves the rest on, and a record that was the last of a chunk is met again.
+    matching: dict[str, Record] = {}
     looked_at, total = 0, 0
     while looked_at < WINDOW:
         page = await read(looked_at, CHUNK)
         looked_at, total = looked_at + len(page.items), page.total
-        found += [each for each in page.items if all(condition.holds(each) for condition in conditions)]
+        matching |= {each.id: each for each in page.items if all(condition.holds(each) for condition in conditions)}
         if len(page.items) < CHUNK:
             break
+    found = list(matching.values())
     items = found[paging.offset : paging.offset + paging.limit]
     return Page(items, len(found)), Filtered(looked_at, looked_at < total)
