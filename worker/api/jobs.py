@@ -137,6 +137,9 @@ def _selection(attributes: Mapping[str, Any], now: int) -> tuple[Selection, bool
             place = Place.read(str(attributes["cursor"]))
         except ValueError:
             problems.append(Refusal("cursor", "expected the cursor of an answer"))
+    if place is not None and place.phase == "events" and attributes.get("missing") is not True:
+        # All that is left would be passed over, and called complete.
+        problems.append(Refusal("missing", "expected true, as in the call that this cursor is of"))
     if since > till:
         problems.append(Refusal("from", "expected a time that is not after `to`"))
     if problems:

@@ -594,6 +594,7 @@ async def test_a_backlog_that_is_full_takes_the_rest_once_there_is_room(
         ({"cursor": "jobs-1-2-3-x"}, "/data/cursor", "cursor of an answer"),
         ({"cursor": f"jobs-{'9' * 16}-"}, "/data/cursor", "cursor of an answer"),
         ({"cursor": 5}, "/data/cursor", "cursor of an answer"),
+        ({"cursor": "events-1-"}, "/data/missing", "as in the call that this cursor is of"),
         ({"states": "failed"}, "/data/states", "is none of"),
         ({"fr/om": "x"}, "/data/fr~1om", "is none of"),
     ],
