@@ -65,7 +65,7 @@ def test_whatever_bytes_come_nothing_is_raised(raw: bytes) -> None:
 @given(st.lists(JSON, max_size=5), st.sampled_from([None, 2]))
 def test_a_batch_has_the_elements_that_it_had(elements: list[Any], indent: int | None) -> None:
     raw = json.dumps(elements, indent=indent).encode()
-    found = split_batch(raw)
+    found = split_batch(raw, 5)
     assert isinstance(found, list)
     assert [json.loads(each) for each in found] == elements
     assert all(each in raw for each in found)

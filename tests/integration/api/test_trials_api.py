@@ -198,6 +198,9 @@ async def test_a_secret_that_no_key_opens_is_told_so(
     [
         ({"type": "order.payed"}, "/data/type", "order.paid"),
         ({"type": 5}, "/data/type", "a string"),
+        ({"type": ""}, "/data/type", "unknown"),
+        ({"data": []}, "/data/data", "an object"),
+        ({"data": False}, "/data/data", "an object"),
         ({"data": 5}, "/data/data", "an object"),
         ({"data": [1]}, "/data/data", "an object"),
         ({"data": "x"}, "/data/data", "an object"),

@@ -1,7 +1,12 @@
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config import observable_events
 from config.observable_events import SHOWN_CHARS, Catalogue, ObservableKey, load_catalogue, observable_key
 
 
@@ -24,6 +29,28 @@ def test_an_unknown_key_is_named_with_the_nearest_known_ones(catalogue: Catalogu
     assert problem is not None
     assert problem.startswith('unknown observable key "order.payed"; the nearest known keys are order.paid, ')
     assert catalogue.levels("order.payed") == frozenset()
+
+
+def test_the_nearest_are_found_whatever_letters_are_wrong(catalogue: Catalogue) -> None:
+    for known in catalogue.keys:
+        for wrong in (known[1:], known[:-1], known.replace(".", "_"), known.upper(), known[:3] + "x" + known[3:]):
+            if wrong.lower() not in catalogue:
+                assert known in str(catalogue.problem(wrong, "store")), wrong
+
+
+def test_a_thousand_unknown_keys_are_told_apart_soon(catalogue: Catalogue) -> None:
+    """They come in one request, and everybody else waits meanwhile: each is compared with few known ones."""
+    compared: list[int] = []
+
+    def counted(key: str, known: Sequence[str], **how: Any) -> list[str]:
+        compared.append(len(known))
+        return get_close_matches(key, known, **how)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(observable_events, "get_close_matches", counted)
+        for number in range(1000):
+            assert "order.paid" in str(catalogue.problem(f"order.paid{number}", "store"))
+    assert max(compared) <= 8 < len(catalogue.keys)
 
 
 def test_a_key_of_the_other_level_is_told_as_that(catalogue: Catalogue) -> None:
