@@ -26,6 +26,8 @@ from deliverers.stomp.words import lost_words
 HIGH_WATER = 256 * 1024
 #: Bytes that are gathered into one write; fewer are written at the end of the loop's turn.
 _BATCH = 64 * 1024
+#: Seconds for a broker to take what was written, once a connection is left.
+LEAVE_SECONDS = 5.0
 
 
 class StompConnection(asyncio.Protocol):
@@ -46,6 +48,7 @@ class StompConnection(asyncio.Protocol):
         self._paused = False
         self._room: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._leaving: asyncio.TimerHandle | None = None
         self._wake = inf
 
     @property
@@ -161,6 +164,8 @@ class StompConnection(asyncio.Protocol):
         if not self._closed.done():
             self._closed.set_result(None)
         self._end(Lost(lost_words(exc, self.address)))
+        if self._leaving is not None:
+            self._leaving.cancel()
 
     def _take(self, frame: Frame) -> None:
         settled = self._session.receive(frame)
@@ -222,6 +227,8 @@ class StompConnection(asyncio.Protocol):
             self._end(Lost(words))
             if self._transport is not None:
                 self._transport.close()
+                # What waits to be written would hold it for as long as the broker does not read.
+                self._leaving = self._loop.call_later(LEAVE_SECONDS, self._transport.abort)
 
     def _give_up(self, lost: Lost) -> None:
         self._end(lost)

@@ -325,6 +325,28 @@ async def test_an_idle_connection_is_closed_with_a_good_bye(monkeypatch: pytest.
     assert counted.connections == 2
 
 
+async def test_an_idle_connection_that_nobody_reads_is_left_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "LEAVE_SECONDS", 0.1)
+    lost = asyncio.Event()
+    told = connection.StompConnection.connection_lost
+
+    def telling(self: connection.StompConnection, exc: Exception | None) -> None:
+        told(self, exc)
+        lost.set()
+
+    monkeypatch.setattr(connection.StompConnection, "connection_lost", telling)
+
+    async def stops_reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await greet(reader, writer)
+        await asyncio.sleep(60)
+
+    async with raw_receiver(stops_reading) as port, opened(timeout=0.2) as deliverer:
+        much = replace(delivery_to(port), data=b'{"text":"' + b"x" * 8 * MIB + b'"}')
+        assert isinstance(await deliverer.deliver(much), Unreachable)
+        await asyncio.wait_for(lost.wait(), LATENESS)
+
+
 async def test_a_cancelled_delivery_takes_no_other_with_it() -> None:
     released = asyncio.Event()
 
