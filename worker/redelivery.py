@@ -80,7 +80,7 @@ class Tally:
         return self.full or changed >= CHANGED_MOST or self.looked_at >= LOOKED_AT_MOST
 
     def add(self, answers: Iterable[str]) -> None:
-        """Counts what the ledger answered for jobs; `known` are those that this redelivery had before."""
+        """Counts what the ledger answered for jobs; `known` and `other` are none of this call's."""
         for answer in answers:
             match answer:
                 case "reopened":
@@ -137,7 +137,8 @@ class Redeliveries:
         if dry_run:
             tally.add(found.jobs.values())
         elif found.jobs:
-            tally.add(await self._ledger.jobs.redeliver(list(found.jobs), mark))
+            # Some may have been settled since they were selected: what was pending and has been delivered stays so.
+            tally.add(await self._ledger.jobs.redeliver(list(found.jobs), mark, selection.states))
         return found.next
 
     async def _events(

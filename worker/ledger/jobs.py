@@ -283,10 +283,11 @@ class Jobs:
         retention = self._store.policy.event_retention
         return int(await self._store.run("release", owner=self.owner, event_retention=retention, jobs=jobs))
 
-    async def redeliver(self, job_ids: Sequence[str], mark: str = "") -> list[str]:
+    async def redeliver(self, job_ids: Sequence[str], mark: str = "", states: Iterable[JobState] = ()) -> list[str]:
         """Reopens ended jobs and makes waiting ones due: `reopened`, `due`, `in_flight`, `known` or `gone` for each.
 
-        `known` are those that a redelivery of the same `mark` had before.
+        `known` are those that a redelivery of the same `mark` had before. With `states`, those of another one by now
+        are left alone, and answered as `other`.
         """
         _check_size(job_ids)
         policy = self._store.policy
@@ -296,6 +297,7 @@ class Jobs:
             deadline=policy.job_deadline,
             event_retention=policy.event_retention,
             mark=mark,
+            states={state.value: True for state in states},
         )
         return [answer.decode() for answer in answers]
 

@@ -15,6 +15,7 @@ from tests.integration.process.conftest import Receiver, StartWorker, eventually
 from worker.events import rfc3339
 from worker.jobs import JobState, job_id
 from worker.ledger import Claim, Verdict
+from worker.ledger.jobs import Jobs, SelectedJobs
 
 ALL = "/v2/integrations"
 COUNTS = ("reopened", "due", "in_flight", "opened", "gone")
@@ -140,6 +141,29 @@ async def test_an_attempt_under_way_is_left_alone(admin: Client, scene: Scene, i
     assert "next_attempt_at" not in answer.data
     assert (await scene.books()).jobs[job] == before
     assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
+
+
+async def test_what_is_delivered_while_its_lane_is_made_due_is_not_delivered_again(
+    admin: Client, scene: Scene, integration: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between choosing the pending ones and making them due, those in flight go on."""
+    under_way = await scene.owe(integration, "e-1", "e-2")
+    claims = await scene.claim(integration)
+    (waits,) = await scene.owe(integration, "e-3")
+    select = Jobs.select
+
+    async def select_and_settle(*given: Any, **named: Any) -> SelectedJobs:
+        found = await select(*given, **named)
+        for claim in claims:
+            await scene.settle(claim, Verdict.SUCCEEDED)
+        claims.clear()
+        return found
+
+    monkeypatch.setattr(Jobs, "select", select_and_settle)
+    assert counts(await redeliver(admin, integration, state="pending")) == {"due": 1}
+    assert {(await scene.job(job)).state for job in under_way} == {JobState.SUCCEEDED}
+    assert (await scene.job(waits)).state is JobState.PENDING
+    assert await scene.counter("reopened") == 0
 
 
 @pytest.mark.parametrize("verdict", [Verdict.SUCCEEDED, Verdict.FAILED])

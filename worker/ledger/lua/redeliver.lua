@@ -1,7 +1,9 @@
 -- redeliver: reopens ended jobs, a new epoch each; a pending one that waits is due now.
--- A: jobs, deadline, event_retention, mark = the redelivery's own id, or ''
+-- A: jobs, deadline, event_retention, mark = the redelivery's own id, or '', states = {state = true}, empty for any
 -- Answers one word for each: reopened | due | in_flight | known (this redelivery had it before) |
+-- other (it is of none of the states: it was settled since it was selected) |
 -- gone (retention dropped it, its event or its integration).
+local any = next(A.states) == nil
 local answers = {}
 for i, job in ipairs(A.jobs) do
   local key = P .. 'job:' .. job
@@ -11,6 +13,8 @@ for i, job in ipairs(A.jobs) do
     answers[i] = 'gone'
   elseif A.mark ~= '' and j[6] == A.mark then
     answers[i] = 'known'
+  elseif not (any or A.states[j[1]]) then
+    answers[i] = 'other'
   elseif j[1] ~= 'pending' then
     redis.call('HSET', key, 'state', 'pending', 'reason', '', 'base', j[4], 'lost', 0, 'owner', '',
       'redelivery', A.mark, 'deadline', NOW + A.deadline)
