@@ -70,7 +70,7 @@ async def of_job(call: Call) -> Reply:
     logs = call.rooms.ledger.logs
 
     async def read(offset: int, limit: int) -> Page[IntegrationLog]:
-        page = await logs.of_job(job_id, offset, limit)
+        page = await logs.of_job(job_id, offset, limit, integration_id)
         call.must_own(page.scope_key, "job")
         if page.integration_id != integration_id:
             raise not_found("job with this id")

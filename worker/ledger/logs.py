@@ -68,9 +68,14 @@ class Logs:
         """The failed attempts of a scope."""
         return await self._page(f"failures:{scope.key}", offset, limit)
 
-    async def of_job(self, job_id: str, offset: int, limit: int) -> Page[IntegrationLog]:
-        """A job's logs, the last attempt first, and to whom it is owed: no integration where there is no such job."""
-        head, *raws = await self._store.run("page_job_logs", job=job_id, offset=offset, limit=limit)
+    async def of_job(self, job_id: str, offset: int, limit: int, integration_id: str = "") -> Page[IntegrationLog]:
+        """A job's logs, the last attempt first, and to whom it is owed: no integration where there is no such job.
+
+        Where retention has dropped the job, its logs are found by the integration to which it was owed.
+        """
+        head, *raws = await self._store.run(
+            "page_job_logs", job=job_id, offset=offset, limit=limit, integration=integration_id
+        )
         return _page(_heads.decode(head), raws)
 
     async def _page(self, index: str, offset: int, limit: int, integration: str = "") -> Page[IntegrationLog]:

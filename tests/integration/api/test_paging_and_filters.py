@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.api.conftest import Answer, Api, Client
+from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client
 from tests.integration.ledger.scene import Scene
 from worker.events import Scope
 from worker.ledger import Verdict
@@ -189,6 +189,33 @@ async def test_jobs_and_logs_that_retention_has_dropped_take_no_place(
     assert sorted(ids(await admin.get(path, limit=3))) == sorted(list(jobs.values())[1::2])
     page = await admin.get(path)
     assert (page.document["results"]["total"], page.document["links"]) == (3, {})
+
+
+async def test_logs_are_read_by_their_job_for_as_long_as_they_are_kept(
+    api: Api, admin: Client, scene: Scene, integration: str
+) -> None:
+    """By default a job's record goes a day after its end, and its logs after three."""
+    other = str((await admin.create())["id"])
+    jobs = await tried(scene, integration, {"e-1": [RETRY, RETRY, FAILED], "e-2": [SUCCEEDED]})
+    path = f"{ALL}/{integration}/jobs/{jobs['e-1']}/logs"
+    before = await admin.get(path)
+    assert [each["attempt"] for each in before.data] == [3, 2, 1]
+    event = (await scene.job(jobs["e-1"])).event_ref
+    for key in (f"job:{jobs['e-1']}", f"event:{event}", f"event:{event}:jobs"):
+        await scene.key("DEL", key)
+    assert (await admin.get(path)).document == before.document
+    assert [each["attempt"] for each in (await admin.get(path, limit=1, offset=1)).data] == [2]
+    await scene.key("DEL", f"log:{jobs['e-1']}:3")
+    assert [each["attempt"] for each in (await admin.get(path)).data] == [2, 1]
+    # They are no other integration's, and nobody else's.
+    assert (await admin.get(path.replace(integration, other))).status == 404
+    assert (await (await api.someone(scope=ELSEWHERE)).get(path)).status == 404
+    assert (await admin.get(path.replace(jobs["e-1"], NOBODY))).status == 404
+    # The books are kept of jobs that there are.
+    for counter, count in (("failed", 1), ("opened", 1), ("attempts", 3), ("matched", 1), ("accepted", 1)):
+        await scene.key("HINCRBY", "counters", counter, -count)
+    for attempt in (1, 2):
+        await scene.key("DEL", f"log:{jobs['e-1']}:{attempt}")
 
 
 # Round trips

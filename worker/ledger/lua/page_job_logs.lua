@@ -1,11 +1,19 @@
 -- page_job_logs: a page of one job's logs, the last attempt first. Their ids follow from the job's, so there is no index.
--- A: job, offset, limit
+-- A: job, offset, limit, integration = the one whose job it was, where the job's record may be gone, or ''
 -- Answers {meta, JSON, JSON ...}; meta = msgpack {members, total, lane, scope}; lane and scope are '' where there is none.
 local job = redis.call('HMGET', P .. 'job:' .. A.job, 'attempts', 'lane')
 -- Logs may be kept for less long than the job, and the attempt in flight has none yet: what there is counts.
 local LOOKED_AT_MOST = 1000
 local members, reply, total = {}, { '' }, 0
 local attempts = num(job[1])
+if not job[2] and A.integration ~= '' then
+  -- Logs may be kept for longer as well. Then the integration's index knows which attempts there were.
+  local names = {}
+  for attempt = 1, LOOKED_AT_MOST do names[attempt] = A.job .. ':' .. attempt end
+  for attempt, at in ipairs(redis.call('ZMSCORE', P .. 'logs:integration:' .. A.integration, unpack(names))) do
+    if at then attempts, job[2] = attempt, A.integration end
+  end
+end
 for attempt = attempts, math.max(1, attempts - LOOKED_AT_MOST + 1), -1 do
   local key = P .. 'log:' .. A.job .. ':' .. attempt
   if redis.call('EXISTS', key) == 1 then
