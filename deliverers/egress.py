@@ -22,14 +22,21 @@ Network = IPv4Network | IPv6Network
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
 
-class AddressNotAllowed(PermissionError):
-    """The address may not be dialled. Its text is `address not allowed: 10.0.0.1 (private network)`."""
+class NotAllowed(PermissionError):
+    """The policy is against it. Its text is what a log says."""
 
-    def __init__(self, address: str, why: str) -> None:
-        super().__init__(errno.EACCES, f"address not allowed: {address} ({why})")
+    def __init__(self, words: str) -> None:
+        super().__init__(errno.EACCES, words)
 
     def __str__(self) -> str:
         return str(self.strerror)
+
+
+class AddressNotAllowed(NotAllowed):
+    """The address may not be dialled. Its text is `address not allowed: 10.0.0.1 (private network)`."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"address not allowed: {address} ({why})")
 
 
 # The first match wins, so a single address stands before the network around it.

@@ -13,7 +13,7 @@ from aiohttp.resolver import AsyncResolver
 
 from deliverers.answers import read_limited
 from deliverers.contract import DelivererOptions
-from deliverers.egress import socket_factory
+from deliverers.egress import NotAllowed, socket_factory
 from deliverers.tls import client_context
 
 #: Part of an attempt's deadline that one DNS query may use, before a second server (or the same again) is asked.
@@ -41,7 +41,10 @@ def session_of(
 ) -> aiohttp.ClientSession:
     """Open a pool of connections, without a limit of its own: lanes limit what is in flight.
 
-    Through a proxy it is that which judges addresses: see `EgressPolicy.proxied_refusal`. `keep_alive` is in seconds.
+    Every request of it keeps to the egress policy, and goes through the options' proxy where there is one: which
+    addresses are dialled is then the proxy's to judge (see `EgressPolicy.proxied_refusal`). One that may not be made
+    raises an `OSError`, for which `deliverers.reasons` has the words. `keep_alive` is in seconds.
+
     Raises `OSError` where the file with extra authorities cannot be used.
     """
     connector = aiohttp.TCPConnector(
@@ -53,8 +56,28 @@ def session_of(
         ssl=client_context(options.tls_ca_file),
     )
     return aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False, **session
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        proxy=options.proxy,
+        # What the sockets cannot see. Nothing is asked for each request where there is nothing to ask.
+        middlewares=(_judging(options),) if options.proxy or options.egress.schemes else (),
+        **session,
     )
+
+
+def _judging(options: DelivererOptions) -> aiohttp.ClientMiddlewareType:
+    async def judge(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        url = request.url
+        refusal = options.egress.scheme_refusal(url.scheme)
+        if refusal is None and options.proxy:
+            refusal = options.egress.proxied_refusal(url.raw_host or "", url.port or 0)
+        if refusal is not None:
+            raise NotAllowed(refusal)
+        return await send(request)
+
+    return judge
 
 
 def deadline(total: float | None = None, connect: float | None = None) -> aiohttp.ClientTimeout:

@@ -23,6 +23,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from deliverers.answers import printable
 from deliverers.certificates import certificate_words
+from deliverers.egress import NotAllowed
 
 
 class Phase(Enum):
@@ -112,6 +113,8 @@ def _template(number: int | None, attempted: Attempted, peer: str) -> str:
 
 
 def _socket(error: OSError, attempted: Attempted) -> str:
+    if isinstance(error.__cause__, NotAllowed):
+        return str(error.__cause__)
     return _template(error.errno, attempted, attempted.peer)
 
 

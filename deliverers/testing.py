@@ -168,6 +168,18 @@ class DelivererContract(ABC):
         assert outcome.reason.startswith("address not allowed: ")
         assert await counterpart.received() == []
 
+    async def test_loopback_is_not_asked_of_a_proxy_either(self, counterpart: Counterpart, delivery: Delivery) -> None:
+        options = self.options(counterpart, egress=EgressPolicy(), proxy="http://127.0.0.1:9")
+        deliverer = self.deliverer_class(options)
+        await deliverer.open()
+        try:
+            outcome = await deliverer.deliver(delivery)
+        finally:
+            await deliverer.close()
+        assert isinstance(outcome, Unreachable)
+        assert outcome.reason.startswith("address not allowed: ")
+        assert await counterpart.received() == []
+
     async def test_closing_is_harmless_when_never_opened_or_twice(self, counterpart: Counterpart) -> None:
         deliverer = self.deliverer_class(self.options(counterpart))
         await deliverer.close()

@@ -158,28 +158,18 @@ class WebhookDeliverer:
             raise RuntimeError("deliver() needs open() first")
         if not isinstance(configuration, WebhookConfiguration):
             raise TypeError(f"a webhook's configuration is expected, not {type(configuration).__name__}")
-        target, proxy = configuration.target, self._options.proxy
-        if refusal := self._refusal(target):
-            return Unreachable(refusal)
         body, timestamp = webhook_body(delivery), str(int(time.time()))
         headers = {**configuration.secret_headers, _ID_HEADER: delivery.job_id, _TIMESTAMP_HEADER: timestamp}
         if configuration.keys:
             headers[_SIGNATURE_HEADER] = signature(configuration.keys, delivery.job_id, timestamp, body)
         try:
             response = await session.post(
-                target, data=BodyInMemory(body, _JSON), headers=headers, allow_redirects=False, proxy=proxy
+                configuration.target, data=BodyInMemory(body, _JSON), headers=headers, allow_redirects=False
             )
         except RECEIVER_FAULTS as error:
             return Unreachable(self._reason(error, configuration, Phase.WAITING))
         raw, fault = await read_and_release(response, self._options.read_limit)
         return self._judge(response, raw, fault, configuration)
-
-    def _refusal(self, target: URL) -> str | None:
-        egress = self._options.egress
-        refusal = egress.scheme_refusal(target.scheme) if egress.schemes else None
-        if refusal is None and self._options.proxy:
-            refusal = egress.proxied_refusal(target.raw_host or "", target.port or 0)
-        return refusal
 
     def _judge(
         self,

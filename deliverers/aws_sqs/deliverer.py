@@ -65,8 +65,6 @@ class AwsSqsDeliverer:
             raise TypeError(f"a configuration of aws_sqs is expected, not {type(configuration).__name__}")
         deadline = asyncio.get_running_loop().time() + self._options.timeout
         target = self._endpoint or configuration.endpoint
-        if refusal := self._refusal(target):
-            return Unreachable(refusal)
         message = message_of(delivery, self._options.sqs_limit, configuration.is_fifo)
         if isinstance(message, TooLarge):
             return Refused(None, "", message.reason)
@@ -80,13 +78,6 @@ class AwsSqsDeliverer:
             return self._too_late(waiting, target)
         finally:
             waiting.leave()
-
-    def _refusal(self, target: URL) -> str | None:
-        egress = self._options.egress
-        refusal = egress.scheme_refusal(target.scheme) if egress.schemes else None
-        if refusal is None and self._options.proxy:
-            refusal = egress.proxied_refusal(target.raw_host or "", target.port or 0)
-        return refusal
 
     def _queue(self, configuration: AwsSqsConfiguration, target: URL) -> Queue:
         key = (configuration.access(target), configuration.url)

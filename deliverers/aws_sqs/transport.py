@@ -91,7 +91,6 @@ class Transport:
             data=BodyInMemory(request.body or b""),
             headers=headers,
             allow_redirects=False,
-            proxy=self._options.proxy,
             trace_request_ctx=exchange,
         )
         exchange.phase, exchange.status, exchange.headers = Phase.READING, response.status, response.headers

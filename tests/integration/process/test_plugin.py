@@ -25,6 +25,8 @@ import asyncio, json
 from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
+from unittest.mock import ANY
+from deliverers.contract import Refused
 from deliverers.testing import Counterpart, DelivererContract
 from edw_http_put import PutDeliverer
 
@@ -73,6 +75,10 @@ class TestPut(DelivererContract):
         await shelf.start()
         yield shelf
         await shelf.stop()
+
+    async def test_a_redirect_is_no_delivery(self, deliverer, counterpart, delivery):
+        counterpart.status = 302
+        assert await deliverer.deliver(delivery) == Refused(302, ANY, "answered 302")
 """
 
 
