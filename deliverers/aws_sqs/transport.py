@@ -24,6 +24,8 @@ from deliverers.reasons import Phase
 
 #: Seconds that an idle connection is kept: aiobotocore's own default, which is known to go well with AWS.
 KEEP_ALIVE_SECONDS = 12.0
+#: Bytes of an answer that are read at least: an answer to ten messages must be understood, whatever logs are to keep.
+LEAST_READ = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -94,9 +96,10 @@ class Transport:
             trace_request_ctx=exchange,
         )
         exchange.phase, exchange.status, exchange.headers = Phase.READING, response.status, response.headers
-        raw, exchange.fault = await read_and_release(response, self._options.read_limit)
+        limit = max(self._options.read_limit, LEAST_READ)
+        raw, exchange.fault = await read_and_release(response, limit)
         coding = response.headers.get(hdrs.CONTENT_ENCODING)
-        exchange.body = decompressed(raw, coding, self._options.read_limit) if coding else raw
+        exchange.body = decompressed(raw, coding, limit) if coding else raw
         return _EmptyAnswer()
 
     def session_class(self) -> type:

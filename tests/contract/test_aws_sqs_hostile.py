@@ -277,6 +277,12 @@ async def test_half_a_batch_is_refused_and_each_has_its_own_outcome(sqs: Sqs) ->
     )
 
 
+async def test_an_answer_is_understood_however_little_of_answers_is_to_be_read(sqs: Sqs) -> None:
+    async with opened(read_limit=100, keep_limit=10) as deliverer:
+        outcomes = await asyncio.gather(*(deliverer.deliver(one) for one in several(sqs.endpoint, 10)))
+    assert {type(each) for each in outcomes} == {Delivered}
+
+
 async def test_a_queue_that_is_silent_or_throttled_delays_no_other(sqs: Sqs) -> None:
     async def never(_: Any) -> web.Response:
         await asyncio.sleep(60)
