@@ -3,7 +3,8 @@
 A deliverer's `configuration_model` says by its fields who may see what:
 
 - A field of `SecretStr`, `SecretStr | None` or `list[SecretStr]` is a secret. It is sealed in the ledger, and people
-  see its mask: stars, then the last four characters. Every other field is stored and shown as it was given.
+  see its mask: stars, then the last four characters. Every other field is stored and shown as it was given, so a model
+  with a secret in another place (an inner model, a mapping, a field with an alias) is refused when it is loaded.
 - `Annotated[SecretStr | None, ShownToAdmin()]` is a secret that an integration's own admin may see in the clear.
 
 A model may have the hook of `Normalising` too. Its validators raise `ValueError` with words that never repeat a value.

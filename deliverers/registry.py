@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from deliverers.aws_sqs import AwsSqsDeliverer
-from deliverers.contract import Deliverer, DelivererOptions, ShownToAdmin
+from deliverers.contract import Deliverer, DelivererOptions
+from deliverers.secret_fields import secret_fields, shown_fields, unsealable_fields
 from deliverers.stomp import StompDeliverer
 from deliverers.webhook import WebhookDeliverer
 
@@ -135,15 +136,11 @@ class DelivererRegistry:
 
     def secret_fields(self, integration_type: str) -> frozenset[str]:
         """The names of the configuration's fields that hold secrets. Raises what `get` raises."""
-        fields = self.configuration_model(integration_type).model_fields
-        return frozenset(name for name, field in fields.items() if _holds_secret(field.annotation))
+        return secret_fields(self.configuration_model(integration_type))
 
     def shown_fields(self, integration_type: str) -> frozenset[str]:
         """The secret fields that an integration's own admin may see in the clear (see `ShownToAdmin`)."""
-        fields = self.configuration_model(integration_type).model_fields
-        return frozenset(
-            name for name in self.secret_fields(integration_type) if ShownToAdmin() in fields[name].metadata
-        )
+        return shown_fields(self.configuration_model(integration_type))
 
     def create(self, integration_type: str, options: DelivererOptions) -> Deliverer:
         """Make a deliverer; it must be opened before it delivers."""
@@ -163,12 +160,13 @@ def _loaded(point: EntryPoint) -> type[Deliverer]:
         raise BrokenPlugin(
             f'the deliverer "{point.name}" ({point.value}) has no {", ".join(missing) or "integration_type"}'
         )
+    if open_to_all := unsealable_fields(model):
+        raise BrokenPlugin(
+            f'the deliverer "{point.name}" ({point.value}) has secrets that would be stored in the clear: '
+            f"{', '.join(open_to_all)} (only a field of SecretStr or list[SecretStr], without an alias, is sealed)"
+        )
     found: type[Deliverer] = deliverer
     return found
-
-
-def _holds_secret(annotation: Any) -> bool:
-    return annotation is SecretStr or any(_holds_secret(inner) for inner in get_args(annotation))
 
 
 def _texts(values: Iterable[Any]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint
 from typing import Annotated, Any, ClassVar
 
 import pytest
-from pydantic import BaseModel, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretBytes, SecretStr, field_validator
 
 from deliverers import registry
 from deliverers.aws_sqs import AwsSqsConfiguration, AwsSqsDeliverer
@@ -32,6 +32,24 @@ class CarrierConfiguration(BaseModel):
     @classmethod
     def _indiscreet(cls, value: list[SecretStr]) -> list[SecretStr]:
         raise ValueError(f"bad key {value[0].get_secret_value()}")
+
+
+class Inner(BaseModel):
+    token: SecretStr
+
+
+class OpenConfiguration(BaseModel):
+    fine: SecretStr | None = None
+    several: tuple[SecretStr, ...] = ()
+    inner: Inner | None = None
+    by_name: dict[str, SecretStr] = {}
+    raw: SecretBytes = SecretBytes(b"")
+    api_key: SecretStr = Field(alias="apiKey")
+
+
+class OpenDeliverer(WebhookDeliverer):
+    integration_type: ClassVar[str] = "open"
+    configuration_model: ClassVar[type[BaseModel]] = OpenConfiguration
 
 
 class CarrierDeliverer(WebhookDeliverer):
@@ -229,6 +247,7 @@ def test_a_plug_in_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) 
         ("no.such.module:Deliverer", "cannot be loaded"),
         ("json:dumps", "no configuration_model"),
         ("deliverers.webhook:WebhookDeliverer", "two deliverers"),
+        (f"{__name__}:OpenDeliverer", r"stored in the clear: inner, by_name, raw, api_key \("),
     ],
 )
 def test_a_broken_plug_in_is_named(monkeypatch: pytest.MonkeyPatch, value: str, words: str) -> None:

@@ -1,0 +1,57 @@
+"""Which fields of a configuration are secrets, by their types: those that the ledger seals and people see masked."""
+
+from __future__ import annotations
+
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+
+from deliverers.contract import ShownToAdmin
+
+_SECRETS = (SecretStr, SecretBytes, Secret)
+
+
+def secret_fields(model: type[BaseModel]) -> frozenset[str]:
+    """The names of the fields that hold secrets."""
+    return frozenset(name for name, field in model.model_fields.items() if _is_sealed(field.annotation))
+
+
+def shown_fields(model: type[BaseModel]) -> frozenset[str]:
+    """The secret fields that an integration's own admin may see in the clear (see `ShownToAdmin`)."""
+    fields = model.model_fields
+    return frozenset(name for name in secret_fields(model) if ShownToAdmin() in fields[name].metadata)
+
+
+def unsealable_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """The names of fields whose secrets would be stored and shown in the clear: inner ones, and those with an alias."""
+    sealed = secret_fields(model)
+    return tuple(
+        name
+        for name, field in model.model_fields.items()
+        if _hides_secret(field.annotation, frozenset()) and (name not in sealed or field.validation_alias is not None)
+    )
+
+
+def _is_sealed(annotation: Any) -> bool:
+    """True for text, or a list of texts, that may be null."""
+    kind, inner = get_origin(annotation), get_args(annotation)
+    if kind is Annotated:
+        return _is_sealed(inner[0])
+    if kind in (Union, UnionType):
+        return all(_is_sealed(each) for each in inner if each is not NoneType)
+    if kind in (list, tuple):
+        return all(each is SecretStr for each in inner if each is not Ellipsis)
+    return annotation is SecretStr
+
+
+def _hides_secret(annotation: Any, seen: frozenset[Any]) -> bool:
+    """True where there is a secret anywhere within."""
+    if isinstance(annotation, type) and issubclass(annotation, _SECRETS):
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation not in seen:
+        inner = [field.annotation for field in annotation.model_fields.values()]
+        return any(_hides_secret(each, seen | {annotation}) for each in inner)
+    return any(
+        _hides_secret(each, seen) for each in (get_origin(annotation), *get_args(annotation)) if each is not None
+    )
