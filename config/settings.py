@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     api_body_limit: Annotated[Bytes, AfterValidator(between(1 << 10, 1 << 30, "bytes"))] = Field(
         default=_written("8MiB"), description="A larger body of a request to the API is refused.", examples=["8MiB"]
     )
+    api_proxies: Networks = Field(
+        default=(),
+        description="Proxies in front of the API; their X-Forwarded-For says who called.",
+        examples=["10.0.0.0/24"],
+    )
     inbox_limit: Annotated[Count, AfterValidator(between(1, 1_000_000_000))] = Field(
         default=100_000,
         description="The API refuses events (503) while more than so many wait to be observed.",

@@ -3,13 +3,15 @@
 import base64
 import binascii
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from time import monotonic
 from typing import Protocol
 
 from aiohttp import hdrs, web
 
+from config.units import Network
 from worker.api.errors import ApiError, api_error, retry_later
 from worker.tokens import Kind, Token, matches, read
 
@@ -61,12 +63,15 @@ class Attempts:
 
 
 class Access:
-    """Finds out who calls."""
+    """Finds out who calls. Of requests through `proxies`, the address is the one that they say."""
 
-    def __init__(self, tokens: Tokens, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, tokens: Tokens, clock: Callable[[], float] = monotonic, proxies: Sequence[Network] = ()) -> None:
         self._tokens = tokens
         self._clock = clock
+        self._proxies = proxies
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        #: Clients, apart from those who bear a token: a client's secret is none.
+        self._clients: OrderedDict[str, _Known] = OrderedDict()
         self.attempts = Attempts(clock)
 
     async def caller(self, request: web.Request, *, basic: bool = False) -> Token:
@@ -79,22 +84,38 @@ class Access:
             challenge = f'{_REALM}, Basic realm="edw: any user, and a token as the password"' if basic else _REALM
             raise api_error(401, "expected Authorization: Bearer <token>", {hdrs.WWW_AUTHENTICATE: challenge})
         parts = read(text)
-        if parts is not None and (token := await self._good(*parts, request.remote or "")):
+        if parts is not None and (token := await self._good(*parts, self._address(request))):
             return token
         raise self.refused(request, "the token is not known here, or no more")
 
     def refused(self, request: web.Request, detail: str) -> ApiError:
         """Counts bad credentials; the answer to them."""
-        address = request.remote or ""
+        address = self._address(request)
         if wait := self.attempts.left_in(address):
             return too_many(wait)
         self.attempts.failed(address)
         return api_error(401, detail, {hdrs.WWW_AUTHENTICATE: f'{_REALM}, error="invalid_token"'})
 
-    def check(self, request: web.Request) -> None:
-        """Raises ApiError (429) where the address has used up its attempts: then nothing is looked up."""
-        if wait := self.attempts.left_in(request.remote or ""):
+    def check(self, request: web.Request, client_id: str, secret: str) -> None:
+        """Raises ApiError (429) where the address has used up its attempts: then nothing is looked up.
+
+        A client that has logged in here within the hour is not held up.
+        """
+        known = self._clients.get(client_id)
+        if known is not None and self._clock() - known.looked_up < KNOWN_SECONDS and matches(known.token, secret):
+            return
+        if wait := self.attempts.left_in(self._address(request)):
             raise too_many(wait)
+
+    def logged_in(self, client: Token, bearer: Token) -> None:
+        """A client was good, and has been given a bearer: neither is held up by others of its address."""
+        now = self._clock()
+        _remember(self._clients, client, now)
+        # The first use is looked up all the same.
+        _remember(self._known, bearer, now - FRESH_SECONDS)
+
+    def _address(self, request: web.Request) -> str:
+        return address_of(request, self._proxies)
 
     async def _good(self, token_id: str, secret: str, address: str) -> Token | None:
         now = self._clock()
@@ -113,11 +134,44 @@ class Access:
                 # It was good, and is no more. Somebody's guess at its secret changes nothing for its bearer.
                 self._known.pop(token_id, None)
             return None
-        self._known[token_id] = _Known(token, now)
-        self._known.move_to_end(token_id)
-        if len(self._known) > KNOWN_MOST:
-            self._known.popitem(last=False)
+        _remember(self._known, token, now)
         return token
+
+
+def _remember(known: OrderedDict[str, _Known], token: Token, now: float) -> None:
+    known[token.id] = _Known(token, now)
+    known.move_to_end(token.id)
+    if len(known) > KNOWN_MOST:
+        known.popitem(last=False)
+
+
+def address_of(request: web.Request, proxies: Sequence[Network]) -> str:
+    """Where a request comes from: through proxies of ours, what the outermost of them saw (X-Forwarded-For).
+
+    Each proxy adds whom it has heard at the right. What stands left of the first stranger is that stranger's own word.
+    """
+    address = request.remote or ""
+    if not proxies:
+        return address
+    hops = [hop for line in request.headers.getall(hdrs.X_FORWARDED_FOR, ()) for hop in line.split(",")]
+    while hops and _is_among(address, proxies):
+        address = _without_port(hops.pop().strip())
+    return address
+
+
+def _is_among(address: str, networks: Sequence[Network]) -> bool:
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    return any((getattr(found, "ipv4_mapped", None) or found) in network for network in networks)
+
+
+def _without_port(hop: str) -> str:
+    # Some proxies add the port, and each connection has another one: 192.0.2.1:4711, [2001:db8::1]:4711.
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def too_many(wait: float) -> ApiError:

@@ -34,22 +34,23 @@ class OAuthError(ApiError):
 async def access_token(call: Call) -> Reply:
     """Exchanges a client's id and secret for a bearer of an hour."""
     access = call.rooms.access
-    try:
-        access.check(call.request)
-    except ApiError as error:
-        raise _slow_down(error) from None
     given = await _credentials(call)
     if given.get("grant_type") != "client_credentials":
         raise OAuthError(400, "unsupported_grant_type", "grant_type: expected client_credentials")
     client_id, client_secret = given.get("client_id"), given.get("client_secret")
     if not isinstance(client_id, str) or not isinstance(client_secret, str) or not client_id or not client_secret:
         raise OAuthError(400, "invalid_request", "expected client_id and client_secret")
+    try:
+        access.check(call.request, client_id, client_secret)
+    except ApiError as error:
+        raise _slow_down(error) from None
     tokens = call.rooms.ledger.tokens
     client = await tokens.get(client_id)
     secret = make_secret()
     if client is not None and client.kind is Kind.CLIENT and matches(client, client_secret):
         bearer = bearer_of(client, new_id(), secret)
         if await tokens.issue_bearer(client, bearer, LIFETIME):
+            access.logged_in(client, bearer)
             expires = int(time()) + LIFETIME
             return Reply(AccessToken(written(bearer.id, secret), expires, LIFETIME), headers=_NO_STORE)
     refused = access.refused(call.request, "the client is not known here, or its secret is another one")

@@ -102,7 +102,7 @@ async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
             intake=Intake(ledger.intake, settings, wakeups.events),
             redeliveries=Redeliveries(ledger),
             trials=Trials(Directory(ledger, types, deliverers, secrets), settings.webhook_timeout),
-            access=Access(ledger.tokens),
+            access=Access(ledger.tokens, proxies=settings.api_proxies),
             types=types,
             health=health,
             wakeups=wakeups,

@@ -5,6 +5,7 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from time import time
 from typing import Any
 from urllib.parse import urlencode
@@ -311,6 +312,22 @@ class TestGuessing:
         await self.guess(api)
 
         assert (await log_in(api, client.fields)).status == 429
+
+    async def test_a_client_that_works_here_logs_in_again_and_goes_on(self, api: Api) -> None:
+        client = await a_client(api)
+        await logged_in(api, client)
+        await self.guess(api)
+
+        assert (await (await logged_in(api, client)).get("/v2/integrations")).status == 200
+
+    async def test_behind_a_proxy_those_who_guess_hold_up_themselves(self, serve: Serve) -> None:
+        api = await serve(api_proxies=(ip_network("127.0.0.1"),))
+        client, theirs = await a_client(api), {"X-Forwarded-For": "203.0.113.9"}
+        for _ in range(ATTEMPTS):
+            assert (await api.client(BAD).get("/v2/integrations", theirs)).status == 401
+
+        assert (await log_in(api, client.fields, theirs)).status == 429
+        assert (await log_in(api, client.fields, {"X-Forwarded-For": "198.51.100.1"})).status == 200
 
 
 async def test_nothing_that_is_logged_has_a_secret(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:

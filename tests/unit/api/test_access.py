@@ -6,9 +6,20 @@ from typing import cast
 
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
+from config.units import networks
 from worker.api import access as access_module
-from worker.api.access import ATTEMPTS, FRESH_SECONDS, KNOWN_SECONDS, SECONDS_PER_ATTEMPT, Access, Attempts, basic_pair
+from worker.api.access import (
+    ATTEMPTS,
+    FRESH_SECONDS,
+    KNOWN_SECONDS,
+    SECONDS_PER_ATTEMPT,
+    Access,
+    Attempts,
+    address_of,
+    basic_pair,
+)
 from worker.api.errors import ApiError
 from worker.events import Scope
 from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
@@ -314,3 +325,83 @@ class TestGuessing:
         for _ in range(ATTEMPTS):
             assert (await refused(access, request(BAD, None))).status == 401
         assert (await refused(access, request(BAD, None))).status == 429
+
+    async def test_a_client_that_has_logged_in_is_not_held_up_and_neither_is_its_bearer(
+        self, access: Access, ledger: Ledger
+    ) -> None:
+        client, bearer = ledger.make(Kind.CLIENT), ledger.make(Kind.BEARER)
+        (_, client_id, secret), bearer_id = client.split("_", 2), bearer.split("_")[1]
+        access.logged_in(ledger.tokens[client_id], ledger.tokens[bearer_id])
+        await use_up(access)
+
+        access.check(request(None), client_id, secret)
+        await access.caller(request(bearer))
+        for stranger, its_secret in ((client_id, make_secret()), (new_id(), secret)):
+            with pytest.raises(ApiError) as error:
+                access.check(request(None), stranger, its_secret)
+            assert error.value.status == 429
+        assert (await refused(access, request(client))).status == 429, "a client's secret is no bearer token"
+
+    async def test_a_client_that_logged_in_longer_ago_is(self, access: Access, ledger: Ledger, clock: Clock) -> None:
+        _, client_id, secret = ledger.make(Kind.CLIENT).split("_", 2)
+        bearer_id = ledger.make(Kind.BEARER).split("_")[1]
+        access.logged_in(ledger.tokens[client_id], ledger.tokens[bearer_id])
+        clock.passes(KNOWN_SECONDS)
+        await use_up(access)
+
+        with pytest.raises(ApiError):
+            access.check(request(None), client_id, secret)
+
+    async def test_a_bearer_that_was_issued_and_revoked_at_once_is_refused(
+        self, access: Access, ledger: Ledger
+    ) -> None:
+        client, bearer = ledger.make(Kind.CLIENT), ledger.make(Kind.BEARER)
+        access.logged_in(ledger.tokens[client.split("_")[1]], ledger.tokens[bearer.split("_")[1]])
+        ledger.revoke(bearer)
+
+        assert (await refused(access, request(bearer))).status == 401
+
+
+def through(address: str, *hops: str) -> web.Request:
+    headers = CIMultiDict([("Authorization", f"Bearer {BAD}"), *(("X-Forwarded-For", hop) for hop in hops)])
+    return cast(web.Request, Request(address, cast(dict[str, str], headers)))
+
+
+class TestThroughProxies:
+    PROXIES = networks("10.0.0.0/24 fd00::/64")
+
+    @pytest.mark.parametrize(
+        ("peer", "hops", "address"),
+        [
+            ("10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
+            ("10.0.0.1", ["203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+            ("10.0.0.1", ["203.0.113.9", "10.0.0.2"], "203.0.113.9"),
+            ("::ffff:10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
+            ("fd00::1", ["2001:db8::1"], "2001:db8::1"),
+            # What a caller says of itself counts for nothing, however many lines of it there are.
+            ("10.0.0.1", ["198.51.100.1, 203.0.113.9"], "203.0.113.9"),
+            ("10.0.0.1", ["198.51.100.1", "203.0.113.9"], "203.0.113.9"),
+            ("203.0.113.9", ["198.51.100.1"], "203.0.113.9"),
+            ("203.0.113.9", ["10.0.0.1"], "203.0.113.9"),
+            # A port would make another address of each connection.
+            ("10.0.0.1", ["203.0.113.9:4711"], "203.0.113.9"),
+            ("10.0.0.1", ["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("10.0.0.1", [], "10.0.0.1"),
+            ("10.0.0.1", ["10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", ["unknown"], "unknown"),
+            ("10.0.0.1", [""], ""),
+        ],
+    )
+    def test_it_is_the_first_stranger_from_the_right(self, peer: str, hops: list[str], address: str) -> None:
+        assert address_of(through(peer, *hops), self.PROXIES) == address
+
+    def test_without_proxies_the_header_counts_for_nothing(self) -> None:
+        assert address_of(through("10.0.0.1", "203.0.113.9"), ()) == "10.0.0.1"
+
+    async def test_who_guesses_through_a_proxy_holds_up_nobody_else(self, ledger: Ledger, clock: Clock) -> None:
+        access = Access(ledger, clock, self.PROXIES)
+        for _ in range(ATTEMPTS):
+            assert (await refused(access, through("10.0.0.1", "203.0.113.9"))).status == 401
+
+        assert (await refused(access, through("10.0.0.1", "203.0.113.9"))).status == 429
+        assert (await refused(access, through("10.0.0.1", "198.51.100.1"))).status == 401

@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "EDW_API_PORT": 8080,
     "EDW_API_URL": "",
     "EDW_API_BODY_LIMIT": 8 * 1024 * 1024,
+    "EDW_API_PROXIES": (),
     "EDW_INBOX_LIMIT": 100_000,
     "EDW_INBOX_MAX_AGE": 900,
     "EDW_STORE_INTAKE_LIMIT": 0,
