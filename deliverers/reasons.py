@@ -26,6 +26,10 @@ from deliverers.certificates import certificate_words
 from deliverers.egress import NotAllowed
 
 
+#: Of what was under way when the deliverer was closed: nobody else is to blame.
+INTERRUPTED = "interrupted: this worker was closing, and the outcome is unknown"
+
+
 class Phase(Enum):
     """How far an attempt had come; the value completes a sentence."""
 

@@ -31,7 +31,7 @@ from deliverers.answers import RECEIVER_FAULTS, decompressed, kept_text, printab
 from deliverers.contract import Delivered, DelivererOptions, Delivery, Gone, Outcome, Refused, ShownToAdmin, Unreachable
 from deliverers.envelopes import webhook_body
 from deliverers.http import USER_AGENT, BodyInMemory, deadline, read_and_release, resolver_of, session_of
-from deliverers.reasons import Attempted, Phase, reason
+from deliverers.reasons import INTERRUPTED, Attempted, Phase, reason
 from deliverers.retry_after import parse_retry_after
 from deliverers.signatures import signature, signing_key
 from deliverers.urls import checked_url
@@ -167,6 +167,8 @@ class WebhookDeliverer:
                 configuration.target, data=BodyInMemory(body, _JSON), headers=headers, allow_redirects=False
             )
         except RECEIVER_FAULTS as error:
+            if session.closed:
+                return Unreachable(INTERRUPTED)
             return Unreachable(self._reason(error, configuration, Phase.WAITING))
         raw, fault = await read_and_release(response, self._options.read_limit)
         return self._judge(response, raw, fault, configuration)

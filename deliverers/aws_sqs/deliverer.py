@@ -20,9 +20,7 @@ from deliverers.aws_sqs.queues import Queue, Waiting
 from deliverers.aws_sqs.transport import Exchange, Transport
 from deliverers.contract import DelivererOptions, Delivery, Outcome, Refused, Unreachable
 from deliverers.http import USER_AGENT
-from deliverers.reasons import Attempted, Phase, reason
-
-CLOSING = Unreachable("interrupted: this worker was closing, and the outcome is unknown")
+from deliverers.reasons import INTERRUPTED, Attempted, Phase, reason
 
 
 class AwsSqsDeliverer:
@@ -51,7 +49,7 @@ class AwsSqsDeliverer:
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)
         for queue in tuple(self._queues.values()):
-            await queue.close(CLOSING)
+            await queue.close(Unreachable(INTERRUPTED))
         self._queues.clear()
         await self._clients.close()
         await self._transport.close()

@@ -264,6 +264,24 @@ async def test_silent_receivers_make_no_other_wait() -> None:
     assert outcome == Delivered(200, "ok")
 
 
+async def test_closing_ends_what_is_under_way_and_blames_no_receiver() -> None:
+    asked = asyncio.Event()
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        asked.set()
+        await silent(reader, writer)
+
+    async with raw_receiver(never) as port, opened() as deliverer:
+        task = asyncio.create_task(
+            deliverer.deliver(a_delivery(WebhookDeliverer, {"url": f"http://127.0.0.1:{port}/"}))
+        )
+        await asked.wait()
+        await deliverer.close()
+        outcome = await asyncio.wait_for(task, LATENESS)
+    assert outcome == Unreachable("interrupted: this worker was closing, and the outcome is unknown")
+
+
 async def test_nobody_listening_names_the_address() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
