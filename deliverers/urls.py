@@ -47,6 +47,8 @@ def checked_url(text: str, schemes: tuple[str, ...]) -> URL:
 def _check_host(host: str) -> None:
     if ":" in host:  # an IPv6 literal: yarl has parsed it
         return
+    if "%" in host:  # no name has one; a proxy might undo it, and reach what was not judged
+        raise ValueError("must write its host as it is, without percent signs")
     labels = host.removesuffix(".").split(".")
     if len(host) > _LONGEST_HOST or not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
         raise ValueError("is not a valid URL: its host name has an empty or an overlong part")

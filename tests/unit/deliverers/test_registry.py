@@ -182,6 +182,8 @@ def test_a_bad_configuration_names_the_field_and_what_was_expected(configuration
         ("https://2130706433/", "four decimal numbers"),
         ("https://0x7f.1/", "four decimal numbers"),
         ("https://127.1/", "four decimal numbers"),
+        ("https://loc%61lhost/", "without percent signs"),
+        ("https://a.example%2f/", "without percent signs"),
         ("https://0177.0.0.1/", "four decimal numbers"),
         ("https://[::1/", "not a valid URL"),
         ("https://a.example/" + "x" * 2048, "at most 2048 characters"),
