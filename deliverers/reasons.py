@@ -25,7 +25,6 @@ from deliverers.answers import printable
 from deliverers.certificates import certificate_words
 from deliverers.egress import NotAllowed
 
-
 #: Of what was under way when the deliverer was closed: nobody else is to blame.
 INTERRUPTED = "interrupted: this worker was closing, and the outcome is unknown"
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from aiohttp.abc import AbstractResolver
 
 from deliverers.contract import Delivered, Outcome, Refused, Unreachable
 from deliverers.stomp import connection, pool, session
+from deliverers.stomp import deliverer as deliverers_room
 from deliverers.testing import LATENESS, SHORT_TIMEOUT
 from tests.counterparts import activemq
 from tests.counterparts.activemq import ActiveServer
@@ -155,6 +160,26 @@ async def test_a_reset_before_the_session() -> None:
 
     outcome, port = await outcome_of(script)
     assert outcome == Unreachable(f"connection reset by 127.0.0.1:{port} while waiting for the answer")
+
+
+async def test_a_host_may_end_in_the_dot_of_the_dns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Names(AbstractResolver):
+        async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> Any:
+            return [{"family": socket.AF_INET, "host": "127.0.0.1"}]
+
+        async def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(deliverers_room, "resolver_of", lambda _: Names())
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("broker.example").configure_cert(context)
+    async with (
+        raw_receiver(answering(receipt), context) as port,
+        opened(tls_ca_file=str(tmp_path / "ca.pem")) as tried,
+    ):
+        assert await tried.deliver(delivery_to(f"stomp+ssl://broker.example.:{port}")) == DELIVERED
 
 
 # --- within the session
