@@ -57,6 +57,7 @@ def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
     async def handle(request: web.Request) -> web.StreamResponse:
         began = perf_counter()
         caller: Token | None = None
+        why: str | None = None
         try:
             _check_host(request)
             if operation.roles is not None:
@@ -65,7 +66,10 @@ def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
             response = _response(await operation.handler(Call(request, rooms, caller)))
         except Exception as error:  # noqa: BLE001  (whatever it is, the caller gets an answer in the API's shape)
             response = _failure(error, operation)
-        _tell(request, operation, caller, response.status, perf_counter() - began)
+            # What a caller did wrong, it was told. What is wrong here, somebody must find.
+            known = isinstance(error, ApiError | LedgerError | SecretsError)
+            why = str(error) if known and response.status >= 500 else None
+        _tell(request, operation, caller, response.status, perf_counter() - began, why)
         return response
 
     return handle
@@ -156,7 +160,9 @@ def _for_the_rest(rooms: Rooms) -> Middleware:
     return in_shape
 
 
-def _tell(request: web.Request, operation: Operation, caller: Token | None, status: int, seconds: float) -> None:
+def _tell(
+    request: web.Request, operation: Operation, caller: Token | None, status: int, seconds: float, why: str | None
+) -> None:
     # Probes come every few seconds, and say nothing new.
     tell = _log.debug if operation.roles is None and status < 400 else _log.info
     tell(
@@ -167,4 +173,5 @@ def _tell(request: web.Request, operation: Operation, caller: Token | None, stat
         status=status,
         duration=round(seconds, 6),
         token=caller.id if caller else None,
+        **({"why": why} if why else {}),
     )

@@ -490,11 +490,15 @@ class TestAnsweredOnceTheLedgerHasIt:
 
         assert {answer.status for answer in answers} == {503}
 
-    async def test_a_store_that_is_gone_is_503_too(self, admin: Client, store: StoreServer) -> None:
+    async def test_a_store_that_is_gone_is_503_too_and_the_log_line_says_why(
+        self, admin: Client, store: StoreServer, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         await admin.post(EVENTS, {"data": order("before")})
         store.stop()
 
         assert (await admin.post(EVENTS, {"data": order()})).status == 503
+        (line,) = [each for each in "".join(capfd.readouterr()).splitlines() if "status=503" in each]
+        assert "why=" in line
 
 
 #: How often a script was called.
