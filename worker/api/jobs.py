@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from worker.api.calls import Call, Reply
 from worker.api.documents import RedeliveredJob, RedeliveryDocument, RedeliveryMeta, Single
-from worker.api.errors import api_error, invalid, not_found
+from worker.api.errors import api_error, bad_parameter, invalid, not_found
 from worker.api.filters import FILTER, Field, milliseconds, number, parse_filter, text, time, word
 from worker.api.integrations import PATH
 from worker.api.logs import filtered_page, kept
@@ -119,7 +119,11 @@ async def _attributes(call: Call) -> Mapping[str, Any]:
     if strange:
         raise invalid([Refusal(name, f"is none of {', '.join(_ATTRIBUTES)}", (name,)) for name in strange])
     flags = {"true": True, "false": False}
-    query = {name: value for name, value in call.request.query.items() if name in _ATTRIBUTES}
+    query = call.request.query
+    for name in query:
+        # To ignore a misspelt `dry_run` would do what was only asked about.
+        if name not in _ATTRIBUTES:
+            raise bad_parameter(name, f"is none of {', '.join(_ATTRIBUTES)}")
     return {**inner, **{name: flags.get(value, value) for name, value in query.items()}}
 
 

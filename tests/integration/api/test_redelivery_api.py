@@ -634,6 +634,18 @@ async def test_what_is_wrong_with_a_redelivery_is_named_and_nothing_is_done(
     assert await scene.counter("reopened") == 0
 
 
+@pytest.mark.parametrize("query", ["dryrun=true", "dry-run=true", "state=failed&dry_Run=true", "from_=2026-01-01"])
+async def test_a_parameter_that_is_none_is_refused_and_nothing_is_done(
+    admin: Client, scene: Scene, integration: str, query: str
+) -> None:
+    await ended(scene, integration, Verdict.FAILED, "e-1")
+    answer = await admin.post(f"{ALL}/{integration}/redeliver?{query}")
+    assert answer.status == 400, answer.raw
+    assert answer.errors[0]["source"] == {"parameter": query.rpartition("&")[2].partition("=")[0]}
+    assert "dry_run" in answer.errors[0]["detail"]
+    assert await scene.counter("reopened") == 0
+
+
 async def test_several_problems_have_an_error_each(admin: Client, integration: str) -> None:
     body = {"data": {"state": "done", "from": "x", "to": "y", "missing": 1, "dry_run": 2, "cursor": "z"}}
     answer = await admin.post(f"{ALL}/{integration}/redeliver", body)
