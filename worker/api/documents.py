@@ -106,11 +106,14 @@ class EventJobDocument(JobDocument, frozen=True, kw_only=True):
 
 
 class EventDocument(Struct, frozen=True):
-    """An event: `waiting` to be observed, or `observed`, with a page of the jobs that it opened."""
+    """An event: `waiting` to be observed, or `observed`, with a page of the jobs that it opened; or `set_aside`.
+
+    What is set aside could not be observed: why, the list of rejected events says.
+    """
 
     id: str
     triggered_by: str
-    state: Literal["waiting", "observed"]
+    state: Literal["waiting", "observed", "set_aside"]
     jobs: list[EventJobDocument]
     time: Time
     meta: ResourceMeta

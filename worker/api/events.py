@@ -192,7 +192,7 @@ def _document(found: EventHistory, names: Mapping[str, str]) -> EventDocument:
     return EventDocument(
         id=event.id,
         triggered_by=event.type,
-        state="waiting" if found.waiting else "observed",
+        state="waiting" if found.waiting else "set_aside" if found.set_aside else "observed",
         jobs=[_job(each, names) for each in found.jobs],
         time=found.stored.time,
         source=event.source or UNSET,

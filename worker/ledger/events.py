@@ -7,7 +7,7 @@ import msgspec
 
 from worker.events import Scope
 from worker.jobs import Job
-from worker.ledger.intake import StoredEvent, WireEvent
+from worker.ledger.intake import OBSERVE_TRIES, StoredEvent, WireEvent
 from worker.ledger.jobs import JobRow
 from worker.ledger.logs import kept_log
 from worker.ledger.pages import Cursor
@@ -41,8 +41,8 @@ class EventHistory:
     stored: StoredEvent
     #: True where it is still in the inbox.
     waiting: bool
-    #: How often observing it has failed.
-    failures: int
+    #: True where it could not be observed, and is on the rejected list.
+    set_aside: bool
     jobs: Sequence[JobHistory]
     total: int
 
@@ -93,7 +93,9 @@ class Events:
         if stored is None:
             return None
         jobs = [_history(job) for job in found.jobs]
-        return EventHistory(stored, bool(found.waiting), found.failures, jobs, found.total)
+        # The last failure takes it out of the inbox, and observing it succeeds no more.
+        set_aside = not found.waiting and found.failures >= OBSERVE_TRIES
+        return EventHistory(stored, bool(found.waiting), set_aside, jobs, found.total)
 
     async def select(self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]) -> SelectedEvents:
         """A portion of a scope's events of the types, accepted from the cursor on to `till` (ms), and observed."""

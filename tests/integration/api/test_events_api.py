@@ -182,6 +182,14 @@ async def test_what_there_is_not_is_not_found(admin: Client, written: str) -> No
     assert answer.errors[0]["status"] == 404
 
 
+async def test_what_could_not_be_observed_is_not_called_observed(admin: Client, scene: Scene) -> None:
+    (stored,) = await scene.publish("e-1")
+    while not await scene.set_aside(stored):
+        assert (await history(admin, "e-1"))["state"] == "waiting"
+    found = await history(admin, "e-1")
+    assert (found["state"], found["jobs"]) == ("set_aside", [])
+
+
 async def test_what_retention_has_dropped_is_not_found(admin: Client, scene: Scene) -> None:
     (stored,) = await scene.publish("e-1")
     await scene.open([stored])
