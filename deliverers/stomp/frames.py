@@ -137,12 +137,14 @@ class FrameReader:
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Take a piece, and answer the frames that it completes. Raises `NotStomp` where one cannot be one."""
-        buffer = self._rest + data if self._rest else data
+        buffer = data
         start = 0
-        if self._is_pointless(buffer, data):
-            self._rest = buffer
-            return
-        self._rest = b""
+        if self._rest:
+            buffer = self._rest + data
+            if self._is_pointless(buffer, data):
+                self._rest = buffer
+                return
+            self._rest = b""
         while (start := _after_line_ends(buffer, start)) < len(buffer):
             if plain := _PLAIN_RECEIPT.match(buffer, start):
                 start = plain.end()
