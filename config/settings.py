@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     )
     webhook_timeout: Annotated[Seconds, AfterValidator(between(0.01, 600, "s"))] = Field(
         default=_written("10s"),
-        description="A webhook's answer is there by then, from the first DNS query to the last byte.",
+        description="An attempt has its answer by then, by every transport: from the first DNS query to the last byte.",
         examples=["10s"],
     )
     webhook_read_limit: Annotated[Bytes, AfterValidator(between(1, 1 << 30, "bytes"))] = Field(
