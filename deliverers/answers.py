@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import zlib
+from http import HTTPStatus
 
 from aiohttp import ClientError, StreamReader
 from aiohttp.http_exceptions import HttpProcessingError
@@ -93,6 +94,14 @@ def printable(text: str, most: int = 100) -> str:
     """Make a receiver's text fit to stand in a line of a log: one line, no control characters, at most `most`."""
     shown = "".join(character if character.isprintable() else "?" for character in text[: most + 1])
     return shown if len(shown) <= most else shown[:most] + "…"
+
+
+def status_phrase(status: int) -> str:
+    """`404 Not Found`: the registry's phrase (RFC 9110, section 15), since receivers may write anything in its place."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -150,13 +150,14 @@ def _certificate(error: foreign.ClientConnectorCertificateError, attempted: Atte
     return certificate_words(cause, attempted.host, datetime.now(UTC))
 
 
-_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
+#: OpenSSL's words for what is no TLS record.
+NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 
 
 def _handshake(error: ssl.SSLError | foreign.ClientConnectorError, attempted: Attempted) -> str:
     cause = error.os_error if isinstance(error, foreign.ClientConnectorError) else error
     said = getattr(cause, "reason", None) or ""
-    if said in _NOT_TLS:
+    if said in NOT_TLS:
         return f"{attempted.peer} does not speak TLS (is its URL http rather than https?)"
     if said == "UNEXPECTED_EOF_WHILE_READING":
         return f"connection closed by {attempted.peer} during the TLS handshake"

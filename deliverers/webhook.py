@@ -27,7 +27,7 @@ from multidict import istr
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 from yarl import URL
 
-from deliverers.answers import RECEIVER_FAULTS, decompressed, kept_text, printable
+from deliverers.answers import RECEIVER_FAULTS, decompressed, kept_text, printable, status_phrase
 from deliverers.contract import Delivered, DelivererOptions, Delivery, Gone, Outcome, Refused, ShownToAdmin, Unreachable
 from deliverers.envelopes import webhook_body
 from deliverers.http import USER_AGENT, BodyInMemory, deadline, read_and_release, resolver_of, session_of
@@ -189,8 +189,8 @@ class WebhookDeliverer:
         pause = parse_retry_after(headers.get(hdrs.RETRY_AFTER), datetime.now(UTC))
         if fault is not None:
             why = self._reason(fault, configuration, Phase.READING)
-            return Refused(status, body, f"Received a status code ({_phrase(status)}), but {why}", pause)
-        why = f"Received a status code outside of 2xx range ({_phrase(status)}) - treating webhook as a fail"
+            return Refused(status, body, f"Received a status code ({status_phrase(status)}), but {why}", pause)
+        why = f"Received a status code outside of 2xx range ({status_phrase(status)}) - treating webhook as a fail"
         if status == HTTPStatus.GONE:
             return Gone(f"{why}: the receiver asks for no more", status, body)
         location = headers.get(hdrs.LOCATION)
@@ -204,14 +204,6 @@ class WebhookDeliverer:
 
     def _make_resolver(self) -> AbstractResolver:
         return resolver_of(self._options)
-
-
-def _phrase(status: int) -> str:
-    # The registry's phrase (RFC 9110, section 15), since a receiver may write anything in its place.
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return str(status)
 
 
 def _shortened(location: str, configuration: WebhookConfiguration) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from deliverers.answers import kept_text
-from deliverers.aws_sqs.errors import AwsError, error_words, is_known, scrubbed, status_phrase
+from deliverers.answers import kept_text, status_phrase
+from deliverers.aws_sqs.errors import AwsError, error_words, is_known, scrubbed
 from deliverers.contract import Delivered, Outcome, Refused
 from deliverers.retry_after import parse_retry_after
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from deliverers.answers import printable
+from deliverers.answers import printable, status_phrase
 
 #: Characters of a message that nobody here knows the words of.
 _MOST_MESSAGE = 200
@@ -54,14 +54,6 @@ def status_words(status: int | None) -> str:
     words = f"Received a status code outside of 2xx range ({status_phrase(status)})"
     redirects = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
     return f"{words}: redirects are not followed" if redirects else words
-
-
-def status_phrase(status: int) -> str:
-    """`404 Not Found`: the registry's phrase (RFC 9110, section 15), whatever the server wrote."""
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return str(status)
 
 
 _SIGNED = re.compile(r"The (?:Canonical String|String-to-Sign).*", re.DOTALL)

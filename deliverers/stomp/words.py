@@ -9,7 +9,7 @@ from math import inf
 
 from deliverers.answers import printable
 from deliverers.certificates import certificate_words
-from deliverers.reasons import Attempted, Phase, reason
+from deliverers.reasons import NOT_TLS, Attempted, Phase, reason
 from deliverers.stomp.configuration import Address
 from deliverers.stomp.frames import Frame
 
@@ -18,8 +18,6 @@ UNKNOWN = "its outcome is unknown"
 #: Characters of what a broker says that stand in a reason; the whole is in the body.
 _LONGEST_SAYING = 200
 _REDACTED = "********"
-#: OpenSSL's words for what is no TLS record.
-_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 
 
 def attempted(address: Address, phase: Phase = Phase.CONNECTING) -> Attempted:
@@ -31,7 +29,7 @@ def handshake_words(error: Exception, address: Address) -> str:
     """Say why a connection could not be secured, or began and was lost at once."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return certificate_words(error, address.host, datetime.now(UTC))
-    if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+    if isinstance(error, ssl.SSLError) and error.reason in NOT_TLS:
         return f"{address.peer} does not speak TLS (is its address stomp:// rather than stomp+ssl://?)"
     if isinstance(error, ConnectionError) and error.errno is None:
         return f"connection closed by {address.peer} during the TLS handshake"
