@@ -97,7 +97,7 @@ def printable(text: str, most: int = 100) -> str:
 
 
 def status_phrase(status: int) -> str:
-    """`404 Not Found`: the registry's phrase (RFC 9110, section 15), since receivers may write anything in its place."""
+    """`404 Not Found`: the registry's phrase (RFC 9110, section 15); receivers may write anything in its place."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
