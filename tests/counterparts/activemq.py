@@ -100,8 +100,8 @@ class ActiveServer:
     def allow(self, users: Mapping[str, str], writers: bool = True) -> None:
         """From now on these may log in, by their passwords; only `writers` may do more."""
         conf = self._folder / "conf"
-        (conf / "users.properties").write_text("".join(f"{name}={_escaped(word)}\n" for name, word in users.items()))
-        (conf / "groups.properties").write_text(f"users={','.join(users) if writers else ''}\n")
+        _replace(conf / "users.properties", "".join(f"{name}={_escaped(word)}\n" for name, word in users.items()))
+        _replace(conf / "groups.properties", f"users={','.join(users) if writers else ''}\n")
 
     def start(self) -> Self:
         """Starts the broker, and answers once it listens."""
@@ -201,6 +201,13 @@ class ActiveServer:
         with suppress(OSError):
             return (self._folder / "out.log").read_text(errors="replace")[-2000:]
         return "(no log)"
+
+
+def _replace(path: Path, text: str) -> None:
+    # At once: a login that reads half a file, and nobody in it, would be the last to look at it.
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
 
 
 def _escaped(value: str) -> str:
