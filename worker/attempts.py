@@ -46,6 +46,12 @@ class Attempt:
         return isinstance(self.outcome, Delivered)
 
     @property
+    def healthy(self) -> bool | None:
+        """Whether the receiver did well; None where the attempt says nothing of it."""
+        says_nothing = isinstance(self.outcome, Lost | Interrupted) or self.claim.event is None
+        return None if says_nothing else self.succeeded
+
+    @property
     def reason(self) -> str:
         """What went wrong, in words; empty where nothing did."""
         return "" if isinstance(self.outcome, Delivered) else self.outcome.reason
@@ -97,7 +103,7 @@ class Attempt:
             revision=claim.revision,
             lost=isinstance(self.outcome, Lost),
             disable=decision.disable if isinstance(decision, Fail) else "",
-            healthy=None if isinstance(self.outcome, Lost | Interrupted) or claim.event is None else self.succeeded,
+            healthy=self.healthy,
         )
 
     def log(self, created_at: int = 0) -> IntegrationLog:

@@ -1,7 +1,7 @@
-"""Jobs into outcomes: claims from lanes, carries out, decides. The orchestrator of everything in flight."""
+"""Jobs into outcomes: carries out what is claimed, decides what follows. The orchestrator of everything in flight."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -11,18 +11,18 @@ from typing import Protocol
 import structlog
 
 from deliverers.contract import Delivery, Outcome, Unreachable
+from worker import claiming
 from worker.attempts import Attempt, Interrupted, Lost
 from worker.backoff import Decision, Fail, Retry, RetryPolicy
+from worker.claiming import Claimer
 from worker.directory import NoTarget, Target
 from worker.ending import end
 from worker.ledger import Claim, LedgerError
-from worker.ledger.policy import JOBS_PER_CALL
 from worker.settling import LEDGER_RETRY_SECONDS, Books, Settler
+from worker.suspicion import Slots
 
 _log = structlog.get_logger("edw.delivery")
 
-#: Lanes that one claim asks for.
-LANES_PER_CLAIM = 50
 #: A job that was lost with its worker so often is run with nothing beside it.
 LOSSES_BEFORE_ALONE = 3
 #: A deliverer that holds on to an attempt for its deadline and this many seconds more is cut off.
@@ -31,10 +31,9 @@ DEADLINE_GRACE_SECONDS = 5.0
 SETTLE_ON_STOP_SECONDS = 5.0
 
 
-class Lanes(Books, Protocol):
+class Lanes(Books, claiming.Lanes, Protocol):
     """What is asked of the ledger's jobs."""
 
-    async def claim(self, lanes: Sequence[str], room: int) -> tuple[list[Claim], list[str]]: ...
     async def release(self, claims: Sequence[tuple[str, str, int]]) -> int: ...
 
 
@@ -77,8 +76,8 @@ class Deliveries:
         self._flights: dict[str, _Flight] = {}
         self._reserved = 0
         self._lonely = 0
-        self._wanted: dict[str, None] = {}
-        self._stirred = asyncio.Event()
+        self._slots = Slots(max_in_flight)
+        self._claimer = Claimer(lanes, self, self._slots)
         self._landed = asyncio.Event()
         self._alone = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
@@ -87,7 +86,7 @@ class Deliveries:
     def open(self) -> None:
         """Starts claiming and settling, on the running loop."""
         self._loops = [
-            asyncio.create_task(self._claim_for_ever()),
+            asyncio.create_task(self._claimer.claim_for_ever()),
             asyncio.create_task(self._settler.settle_for_ever(lambda: self.in_flight)),
         ]
 
@@ -123,18 +122,20 @@ class Deliveries:
             self._reserved -= room
             self._landed.set()
 
+    def limits(self, lanes: Iterable[str]) -> Mapping[str, int]:
+        """How many more attempts each of the lanes may have here, where that is limited."""
+        return self._slots.limits(lanes, perf_counter())
+
     def serve(self, lanes: Iterable[str]) -> None:
         """Has the lanes claimed from as soon as there is room, each in its turn."""
-        for lane in lanes:
-            self._wanted.setdefault(lane)
-        if self._wanted:
-            self._stirred.set()
+        self._claimer.serve(lanes)
 
     def start(self, claims: Iterable[Claim]) -> None:
         """Begins the attempts of claimed jobs."""
         for claim in claims:
             flight = _Flight(claim)
             self._flights[claim.job_id] = flight
+            self._slots.started(claim.integration_id, claim.job_id, perf_counter())
             alone = claim.lost >= LOSSES_BEFORE_ALONE
             flight.task = asyncio.create_task(self._carry_out_alone(flight) if alone else self._carry_out(flight))
 
@@ -156,7 +157,7 @@ class Deliveries:
     def stop_claiming(self) -> None:
         """Takes no more; what is in flight goes on."""
         self._draining = True
-        self._wanted.clear()
+        self._claimer.stop()
 
     async def drain(self, seconds: float) -> None:
         """Claims no more, waits for what is in flight, then interrupts the rest and settles everything."""
@@ -210,7 +211,10 @@ class Deliveries:
             outcome = Unreachable(f"internal error of the deliverer: {type(error).__name__}")
         decision = self._decide(claim, outcome)
         kind = target.ref.integration_type if isinstance(target, Target) else target.integration_type if target else ""
-        self._settler.add(Attempt(claim, kind, outcome, decision, perf_counter() - began))
+        attempt = Attempt(claim, kind, outcome, decision, perf_counter() - began)
+        self._slots.ended(claim.integration_id, claim.job_id, attempt.healthy, perf_counter())
+        self._claimer.ended()
+        self._settler.add(attempt)
 
     def _decide(self, claim: Claim, outcome: Outcome | Interrupted) -> Decision:
         if isinstance(outcome, Interrupted):
@@ -239,7 +243,7 @@ class Deliveries:
             await self._give_back(flight)
         finally:
             self._lonely -= 1
-            self._stirred.set()
+            self._claimer.stir()
 
     async def _give_back(self, flight: _Flight) -> None:
         claim = flight.claim
@@ -247,6 +251,7 @@ class Deliveries:
             await self._lanes.release([(claim.job_id, claim.integration_id, claim.attempt)])
         except LedgerError as error:
             _log.warning("not given back", job=claim.job_id, why=str(error))
+        self._slots.ended(claim.integration_id, claim.job_id, None, perf_counter())
         self._land([claim.job_id])
 
     def _settled(self, job_ids: Iterable[str], lanes: Iterable[str]) -> None:
@@ -257,29 +262,7 @@ class Deliveries:
         for job in job_ids:
             self._flights.pop(job, None)
         self._landed.set()
-        self._stirred.set()
-
-    async def _claim_for_ever(self) -> None:
-        while True:
-            if not self._wanted or not self.room:
-                self._stirred.clear()
-                await self._stirred.wait()
-                continue
-            lanes = list(self._wanted)[:LANES_PER_CLAIM]
-            for lane in lanes:
-                del self._wanted[lane]
-            try:
-                with self.reserved(JOBS_PER_CALL) as room:
-                    claims, more = await self._lanes.claim(lanes, room)
-                    self.start(claims)
-                self.serve(more)
-            except LedgerError as error:
-                _log.warning("cannot claim", why=str(error))
-                self.serve(lanes)
-                await asyncio.sleep(LEDGER_RETRY_SECONDS)
-            except Exception:  # noqa: BLE001  (a bug; the sweeps announce these lanes again, and others go on)
-                _log.exception("cannot claim", lanes=lanes)
-                await asyncio.sleep(LEDGER_RETRY_SECONDS)
+        self._claimer.stir()
 
 
 def _checked(outcome: object) -> Outcome:

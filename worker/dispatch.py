@@ -67,7 +67,8 @@ class Dispatch:
             matches = [await self._match(stored, loaded.versions) for stored in loaded.events]
             for chunk in chunks(match for match in matches if match):
                 with self._deliveries.reserved(JOBS_PER_CALL) as room:
-                    claims, waiting = await self._ledger.jobs.open(chunk, room)
+                    lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
+                    claims, waiting = await self._ledger.jobs.open(chunk, room, self._deliveries.limits(lanes))
                     self._deliveries.start(claims)
                 self._deliveries.serve(waiting)
 

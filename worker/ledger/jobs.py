@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -12,6 +13,9 @@ from worker.ledger.intake import StoredEvent, WireEvent
 from worker.ledger.pages import Cursor, Page
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET, CircuitPolicy
 from worker.ledger.store import Store
+
+#: Every lane up to its quota.
+NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 
 
 class Verdict(StrEnum):
@@ -216,12 +220,15 @@ class Jobs:
         self.owner = owner
 
     async def open(
-        self, openings: Iterable[tuple[StoredEvent, Sequence[Opening], bool]], room: int
+        self,
+        openings: Iterable[tuple[StoredEvent, Sequence[Opening], bool]],
+        room: int,
+        limits: Mapping[str, int] = NO_LIMITS,
     ) -> tuple[list[Claim], list[str]]:
         """Opens jobs of events: (event, its jobs, whether no more of this event follow), at most 200 jobs in all.
 
-        Up to `room` of them are claimed at once, where their lane has room too. Answers the claims, and the lanes
-        that have due jobs for which there was none.
+        Up to `room` of them are claimed at once, where their lane has room too, and of some lanes no more than `limits`
+        says. Answers the claims, and the lanes that have due jobs for which there was none.
         """
         given = list(openings)
         _check_size([job for _, jobs, _ in given for job in jobs])
@@ -231,6 +238,7 @@ class Jobs:
             owner=self.owner,
             lease=policy.lease,
             room=min(room, MAX_JOBS_PER_CALL),
+            limits=dict(limits),
             deadline=policy.job_deadline,
             backlog=policy.lane_backlog,
             event_retention=policy.event_retention,
@@ -247,14 +255,20 @@ class Jobs:
         events = {stored.ref: stored for stored, _, _ in given}
         return [each.claim(events[each.ref]) for each in opened.claimed], opened.waiting
 
-    async def claim(self, lanes: Sequence[str], room: int) -> tuple[list[Claim], list[str]]:
-        """Leases up to `room` due jobs of the lanes, each lane up to its quota; also answers the lanes with more."""
+    async def claim(
+        self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS
+    ) -> tuple[list[Claim], list[str]]:
+        """Leases up to `room` due jobs of the lanes, each lane up to its quota, and of some no more than `limits` says.
+
+        Also answers the lanes with more.
+        """
         reply = await self._store.run(
             "claim",
             owner=self.owner,
             lease=self._store.policy.lease,
             room=min(room, MAX_JOBS_PER_CALL),
             lanes=lanes,
+            limits=dict(limits),
             byte_budget=REPLY_BYTE_BUDGET,
         )
         return claims_of(reply)

@@ -26,17 +26,22 @@ HOSTILE: dict[str, tuple[Script, str]] = {
     "endless headers": (repeating(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 500 + b"\r\n"), "too many headers"),
     "endless body": (repeating(b"HTTP/1.1 500 No\r\n\r\n", b"x" * 4096), "500 Internal Server Error"),
     "gzip bomb": (
-        answering(b"HTTP/1.1 400 No\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB),
+        answering(
+            b"HTTP/1.1 400 No\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB)
+            + BOMB
+        ),
         "400 Bad Request",
     ),
     "wrong length": (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nok"), "the answer broke off"),
     "reset": (resetting(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nok"), "Received a status code (200 OK), but"),
     "redirect": (
-        answering(b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"),
+        answering(
+            b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"
+        ),
         "redirects are not followed",
     ),
     "no http": (answering(b"220 smtp.example ESMTP\r\n"), "not HTTP"),
-    "unreadable": (answering(b"HTTP/1.1 422 No\r\nContent-Length: 5\r\n\r\na\0\xff\x1bb"), "422"),
+    "unreadable": (answering(b"HTTP/1.1 422 No\r\nConnection: close\r\nContent-Length: 5\r\n\r\na\0\xff\x1bb"), "422"),
 }
 
 

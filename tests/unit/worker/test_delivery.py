@@ -1,7 +1,7 @@
 """What the orchestrator does when something that must not happen happens. The ledger beside it is a fake."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,13 +14,13 @@ from worker.delivery import LOSSES_BEFORE_ALONE, Deliveries
 from worker.directory import NoTarget, Target
 from worker.events import Event, Scope
 from worker.ledger import Claim, LedgerUnavailable, Settlement, StoredEvent, Verdict
-from worker.ledger.jobs import Settled
+from worker.ledger.jobs import NO_LIMITS, Settled
 
 EVENT = StoredEvent("ref", Event("e-1", "order.paid", Scope("o", "s"), b"{}", b"{}", None, None, None), 0)
 
 
-def claim(name: str, **changes: int) -> Claim:
-    return Claim(name, f"lane-{name}", 1, "o/s", "ref", 1, event=EVENT, **changes)
+def claim(name: str, lane: str = "", **changes: int) -> Claim:
+    return Claim(name, lane or f"lane-{name}", 1, "o/s", "ref", 1, event=EVENT, **changes)
 
 
 class NoConfiguration(BaseModel):
@@ -37,7 +37,9 @@ class Lanes:
     faults: list[Exception] = field(default_factory=list)
     poison: str = ""
 
-    async def claim(self, lanes: Sequence[str], room: int) -> tuple[list[Claim], list[str]]:
+    async def claim(
+        self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS
+    ) -> tuple[list[Claim], list[str]]:
         if self.faults:
             raise self.faults.pop()
         taken = [each for each in self.owed if each.integration_id in lanes][:room]
@@ -163,13 +165,36 @@ async def test_no_more_is_claimed_than_can_be_started(house: House) -> None:
         await gate.wait()
         return Delivered(200, "")
 
+    # A lane that has delivered may have what there is.
+    house.lanes.owed = [claim("first", "well")]
+    house.deliveries.serve(["well"])
+    await house.until(lambda: len(house.lanes.settled) == 1)
     house.receiver.answer = wait
-    house.lanes.owed = [claim(f"j{n}") for n in range(40)]
-    house.deliveries.serve([each.integration_id for each in house.lanes.owed])
+    house.lanes.owed = [claim(f"j{n}", "well") for n in range(40)]
+    house.deliveries.serve(["well"])
     await house.until(lambda: house.deliveries.in_flight == 10)
     gate.set()
-    await house.until(lambda: len(house.lanes.settled) == 40)
+    await house.until(lambda: len(house.lanes.settled) == 41)
     assert most <= 10
+
+
+async def test_a_lane_that_has_all_the_slots_it_may_have_is_served_again_when_one_is_free(house: House) -> None:
+    gate = asyncio.Event()
+
+    async def hang(_: Delivery) -> Outcome:
+        await gate.wait()
+        return Delivered(200, "")
+
+    house.receiver.answer = hang
+    house.lanes.owed = [claim("j1", "new")]
+    house.deliveries.serve(["new"])
+    await house.until(lambda: house.deliveries.in_flight == 1)
+    house.lanes.owed = [claim("j2", "new")]
+    house.deliveries.serve(["new"])
+    await asyncio.sleep(0.05)
+    assert house.deliveries.in_flight == 1
+    gate.set()
+    await house.until(lambda: len(house.lanes.settled) == 2)
 
 
 async def test_a_job_that_was_lost_three_times_runs_with_nothing_beside_it(house: House) -> None:

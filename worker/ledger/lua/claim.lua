@@ -1,5 +1,5 @@
 -- claim: due jobs of the named lanes, each lane up to its quota, in the order given.
--- A: owner, lease, room, lanes, byte_budget
+-- A: owner, lease, room, lanes, limits = {lane = how many at most}, byte_budget
 -- Answers {meta, raw, raw ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost}],
 -- events = [{ref id accepted_at scope}] (one for each raw), more = [lanes that have ready jobs left]}.
 local room, bytes = A.room, 0
@@ -10,7 +10,7 @@ for _, id in ipairs(A.lanes) do
   redis.call('HDEL', P .. 'lane:' .. id, 'announced', 'announced_until')
   touch(id)
   if lane.exists and lane.hold == '' and lane.rest_until <= NOW then
-    local quota = math.min(room, lane.free)
+    local quota = math.min(room, lane.free, A.limits[id] or room)
     local due = {}
     if quota > 0 and bytes <= A.byte_budget then
       due = redis.call('ZRANGE', P .. 'lane:' .. id .. ':due', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, quota)

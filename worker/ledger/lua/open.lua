@@ -1,5 +1,5 @@
 -- open: the jobs of observed events, at most 200 a call, claimed at once where lane and process have room.
--- A: owner, lease, room, deadline, backlog, event_retention,
+-- A: owner, lease, room, limits = {lane = how many may be claimed at most}, deadline, backlog, event_retention,
 --    events = [{ref, last, jobs = [{id, lane}]}]   (last: no further chunk of this event follows)
 -- Answers msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that found no room]}.
 
@@ -26,11 +26,12 @@ for _, e in ipairs(A.events) do
           lane.ready = due and due <= NOW or false
         end
         local now = room > 0 and lane.free > 0 and lane.hold == '' and lane.rest_until <= NOW and not lane.ready
-          and lane.circuit == ''
+          and lane.circuit == '' and (A.limits[j.lane] or 1) > 0
         open_job(j.id, e.ref, j.lane, now and A.owner or nil)
         opened[j.lane] = (opened[j.lane] or 0) + 1
         if now then
           room, lane.free = room - 1, lane.free - 1
+          if A.limits[j.lane] then A.limits[j.lane] = A.limits[j.lane] - 1 end
           claimed[#claimed + 1] = { job = j.id, lane = j.lane, revision = lane.revision, scope = lane.scope, ref = e.ref, attempt = 1 }
         else
           lane.ready = true

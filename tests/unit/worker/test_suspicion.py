@@ -1,0 +1,118 @@
+"""Slots: a lane that hangs or fails gets few of them, and one that does well what there is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.suspicion import SLOW_SECONDS, SUSPECT_SLOTS, Slots
+
+TOTAL = 40
+SHARE = 10
+
+
+def proven(slots: Slots, lane: str) -> None:
+    slots.started(lane, f"first of {lane}", 0.0)
+    slots.ended(lane, f"first of {lane}", True, 0.1)
+
+
+def hanging(slots: Slots, lane: str, count: int = 1) -> None:
+    for number in range(count):
+        slots.started(lane, f"{lane}-{number}", 0.0)
+
+
+def test_a_lane_of_which_nothing_is_known_begins_with_one() -> None:
+    slots = Slots(TOTAL)
+    assert slots.limits(["new"], 0.0) == {"new": 1}
+    slots.started("new", "j", 0.0)
+    assert slots.limits(["new"], 0.1) == {"new": 0}
+
+
+def test_one_that_has_delivered_has_no_limit() -> None:
+    slots = Slots(TOTAL)
+    proven(slots, "good")
+    assert slots.limits(["good"], 1.0) == {}
+
+
+@pytest.mark.parametrize(("did_well", "took"), [(False, 0.1), (True, SLOW_SECONDS + 0.1)])
+def test_a_failure_or_a_slow_success_makes_it_suspect_until_it_does_well(did_well: bool, took: float) -> None:
+    slots = Slots(TOTAL)
+    proven(slots, "lane")
+    slots.started("lane", "j", 1.0)
+    slots.ended("lane", "j", did_well, 1.0 + took)
+    assert slots.limits(["lane"], 5.0) == {"lane": SHARE}
+    slots.started("lane", "k", 5.0)
+    slots.ended("lane", "k", True, 5.1)
+    assert slots.limits(["lane"], 5.2) == {}
+
+
+def test_what_says_nothing_of_the_receiver_changes_nothing() -> None:
+    slots = Slots(TOTAL)
+    proven(slots, "lane")
+    slots.started("lane", "j", 1.0)
+    slots.ended("lane", "j", None, 60.0)
+    assert slots.limits(["lane"], 60.0) == {}
+
+
+def test_one_whose_attempt_is_slow_is_suspect_while_it_is_under_way() -> None:
+    slots = Slots(TOTAL)
+    proven(slots, "lane")
+    hanging(slots, "lane")
+    assert slots.limits(["lane"], SLOW_SECONDS) == {}
+    assert slots.limits(["lane"], SLOW_SECONDS + 0.1) == {"lane": SHARE - 1}
+
+
+def test_suspects_share_a_quarter_and_each_has_two_at_least_while_there_is_room() -> None:
+    slots = Slots(TOTAL)
+    late = SLOW_SECONDS + 1
+    for number in range(3):
+        hanging(slots, f"bad-{number}")
+    found = slots.limits([f"bad-{number}" for number in range(3)], late)
+    assert found == {"bad-0": 2, "bad-1": 2, "bad-2": 2}
+    for number in range(3, SHARE):
+        hanging(slots, f"bad-{number}")
+    assert set(slots.limits(["bad-0", "another"], late).values()) == {0, 1}
+    assert slots.limits(["bad-0"], late) == {"bad-0": 0}
+
+
+def test_what_hangs_takes_nothing_from_what_is_new_or_does_well() -> None:
+    slots = Slots(TOTAL)
+    proven(slots, "good")
+    for number in range(SHARE):
+        hanging(slots, f"bad-{number}")
+    assert slots.limits(["good", "new"], SLOW_SECONDS + 1) == {"new": 1}
+    # As long as nothing is known of them, they are the new ones.
+    assert slots.limits(["good", "new"], 0.5) == {"new": 0}
+
+
+def test_half_of_the_process_is_for_what_does_well_however_many_new_ones_hang() -> None:
+    slots, now, taken = Slots(TOTAL), 0.0, 0
+    for number in range(200):
+        now += SLOW_SECONDS
+        lane = f"new-{number}"
+        if slots.limits([lane], now)[lane]:
+            slots.started(lane, "j", now)
+            taken += 1
+    assert taken == 2 * SHARE
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcdef"), st.sampled_from(["start", "good", "bad", "nothing"]), st.floats(0, 5)),
+        max_size=60,
+    )
+)
+def test_whatever_happens_the_limits_keep_to_the_shares(steps: list[tuple[str, str, float]]) -> None:
+    slots, now, under_way, number = Slots(TOTAL), 0.0, dict[str, list[str]](), 0
+    for lane, what, pause in steps:
+        now += pause
+        mine = under_way.setdefault(lane, [])
+        if what == "start":
+            number += 1
+            mine.append(f"j-{number}")
+            slots.started(lane, mine[-1], now)
+        elif mine:
+            slots.ended(lane, mine.pop(), {"good": True, "bad": False, "nothing": None}[what], now)
+    found = slots.limits("abcdefg", now)
+    assert all(0 <= limit <= SHARE for limit in found.values())
+    assert sum(found.values()) <= 2 * SHARE
+    assert SUSPECT_SLOTS <= SHARE

@@ -1,0 +1,122 @@
+"""The claim loop: which lanes want service, in their turn, and how many of their jobs this process takes on."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from time import perf_counter
+from typing import Protocol
+
+import structlog
+
+from worker.ledger import Claim, LedgerError
+from worker.ledger.policy import JOBS_PER_CALL
+from worker.settling import LEDGER_RETRY_SECONDS
+from worker.suspicion import Slots
+
+_log = structlog.get_logger("edw.delivery")
+
+#: Lanes that one claim asks for.
+LANES_PER_CLAIM = 50
+#: Lanes that have all the slots they may have are looked at again after so long, if nothing ends before (seconds).
+PARKED_SECONDS = 0.5
+
+
+class Lanes(Protocol):
+    """What is asked of the ledger's jobs."""
+
+    async def claim(
+        self, lanes: Sequence[str], room: int, limits: Mapping[str, int]
+    ) -> tuple[list[Claim], list[str]]: ...
+
+
+class Flights(Protocol):
+    """What is asked of whoever carries out what is claimed."""
+
+    @property
+    def room(self) -> int:
+        """How many more jobs can be started at once."""
+        ...
+
+    def reserved(self, wanted: int) -> AbstractContextManager[int]:
+        """Keeps up to `wanted` places free for a call that may claim; answers how many."""
+        ...
+
+    def start(self, claims: Iterable[Claim]) -> None:
+        """Begins the attempts of claimed jobs."""
+        ...
+
+
+class Claimer:
+    """Claims from the lanes that it is told of, as soon as there is room, each in its turn."""
+
+    def __init__(self, lanes: Lanes, flights: Flights, slots: Slots, clock: Callable[[], float] = perf_counter) -> None:
+        self._lanes = lanes
+        self._flights = flights
+        self._slots = slots
+        self._clock = clock
+        self._wanted: dict[str, None] = {}
+        #: Lanes with due jobs that have all the slots that they may have here.
+        self._parked: dict[str, None] = {}
+        self._stirred = asyncio.Event()
+
+    def serve(self, lanes: Iterable[str]) -> None:
+        """Has the lanes claimed from."""
+        for lane in lanes:
+            self._wanted.setdefault(lane)
+        if self._wanted:
+            self._stirred.set()
+
+    def ended(self) -> None:
+        """An attempt is over: there may be a slot for a lane that had all it may have."""
+        if self._parked:
+            parked, self._parked = self._parked, {}
+            self.serve(parked)
+
+    def stir(self) -> None:
+        """There may be room again."""
+        self._stirred.set()
+
+    def stop(self) -> None:
+        """Forgets what wants service: others will see to it."""
+        self._wanted.clear()
+        self._parked.clear()
+
+    async def claim_for_ever(self) -> None:
+        """Claims until it is cancelled."""
+        while True:
+            if not self._wanted or not self._flights.room:
+                await self._wait()
+                continue
+            lanes, limits = self._next()
+            if not lanes:
+                continue
+            try:
+                with self._flights.reserved(JOBS_PER_CALL) as room:
+                    claims, more = await self._lanes.claim(lanes, room, limits)
+                    self._flights.start(claims)
+                self.serve(more)
+            except LedgerError as error:
+                _log.warning("cannot claim", why=str(error))
+                self.serve(lanes)
+                await asyncio.sleep(LEDGER_RETRY_SECONDS)
+            except Exception:  # noqa: BLE001  (a bug; the sweeps announce these lanes again, and others go on)
+                _log.exception("cannot claim", lanes=lanes)
+                await asyncio.sleep(LEDGER_RETRY_SECONDS)
+
+    async def _wait(self) -> None:
+        """Waits for something to do; what is slow may be found suspect meanwhile, which makes room for others."""
+        self._stirred.clear()
+        try:
+            async with asyncio.timeout(PARKED_SECONDS if self._parked else None):
+                await self._stirred.wait()
+        except TimeoutError:
+            self.ended()
+
+    def _next(self) -> tuple[list[str], Mapping[str, int]]:
+        """The lanes to claim from; those that may have no more here are parked."""
+        lanes = list(self._wanted)[:LANES_PER_CLAIM]
+        for lane in lanes:
+            del self._wanted[lane]
+        limits = self._slots.limits(lanes, self._clock())
+        self._parked |= dict.fromkeys(lane for lane in lanes if limits.get(lane) == 0)
+        return [lane for lane in lanes if limits.get(lane) != 0], limits

@@ -1,0 +1,106 @@
+"""Which lanes are trusted with how many of a process's slots, so that receivers that hang starve nobody.
+
+A lane that has just delivered is proven, and takes what there is. One whose last attempt failed or was slow, or has one
+under way that is slow, is suspect; one of which nothing is known here is unproven. All suspect lanes together get a
+quarter of the process, in equal shares of two slots at least, so that a receiver which is slow and well still gets much
+where few are; all unproven ones get another quarter, one slot each. So half of the process is for what does well. A
+receiver that goes on failing is the circuit's matter, which the fleet shares and a restart does not forget.
+
+No I/O, and no clock: `now` is an argument, in seconds.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+#: An attempt that takes longer is slow (seconds).
+SLOW_SECONDS = 2.0
+#: Parts of the process's slots that all lanes of a kind have together.
+SHARE = 4
+#: Lanes that are remembered; the least recently used go first, and are unproven then.
+REMEMBERED = 20_000
+#: Slots that a suspect lane has at least, and an unproven one at most.
+SUSPECT_SLOTS = 2
+UNPROVEN_SLOTS = 1
+
+
+class Trust(Enum):
+    """What is known of a lane."""
+
+    PROVEN = "proven"
+    SUSPECT = "suspect"
+    UNPROVEN = "unproven"
+
+
+@dataclass(slots=True)
+class _Lane:
+    #: Whether the last attempt did well; None where there was none.
+    did_well: bool | None = None
+    #: What is under way: job → since when, the oldest first.
+    under_way: dict[str, float] = field(default_factory=dict)
+
+    def trust(self, now: float) -> Trust:
+        oldest = next(iter(self.under_way.values()), now)
+        if self.did_well is False or now - oldest > SLOW_SECONDS:
+            return Trust.SUSPECT
+        return Trust.PROVEN if self.did_well else Trust.UNPROVEN
+
+
+class Slots:
+    """The slots of one process, `total` in all."""
+
+    def __init__(self, total: int) -> None:
+        self._share = max(1, total // SHARE)
+        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
+        #: Those with an attempt under way: never more than slots, where the remembered may be many.
+        self._busy: dict[str, _Lane] = {}
+
+    def started(self, lane: str, job: str, now: float) -> None:
+        """An attempt begins."""
+        known = self._lanes.get(lane)
+        if known is None:
+            known = self._lanes[lane] = _Lane()
+            self._forget()
+        known.under_way[job] = now
+        self._busy[lane] = known
+        self._lanes.move_to_end(lane)
+
+    def ended(self, lane: str, job: str, did_well: bool | None, now: float) -> None:
+        """An attempt is over; None where it says nothing of its receiver."""
+        known = self._busy.get(lane)
+        if known is None:
+            return
+        began = known.under_way.pop(job, now)
+        if not known.under_way:
+            del self._busy[lane]
+        if did_well is not None:
+            known.did_well = did_well and now - began <= SLOW_SECONDS
+
+    def limits(self, lanes: Iterable[str], now: float) -> Mapping[str, int]:
+        """How many more attempts each lane may have here, where that is limited: 0 is none for now."""
+        left = {Trust.SUSPECT: self._share, Trust.UNPROVEN: self._share}
+        suspects = 0
+        for each in self._busy.values():
+            if (trust := each.trust(now)) is not Trust.PROVEN:
+                left[trust] -= len(each.under_way)
+                suspects += trust is Trust.SUSPECT
+        # New lanes that turned out to hang have taken more than the suspects' share: it is the new ones' that goes.
+        left[Trust.UNPROVEN] += min(0, left[Trust.SUSPECT])
+        most = {Trust.SUSPECT: max(SUSPECT_SLOTS, self._share // max(1, suspects)), Trust.UNPROVEN: UNPROVEN_SLOTS}
+        found: dict[str, int] = {}
+        for lane in lanes:
+            known = self._lanes.get(lane)
+            trust = known.trust(now) if known else Trust.UNPROVEN
+            if trust is not Trust.PROVEN:
+                under_way = len(known.under_way) if known else 0
+                found[lane] = max(0, min(most[trust] - under_way, left[trust]))
+                left[trust] -= found[lane]
+        return found
+
+    def _forget(self) -> None:
+        while len(self._lanes) > REMEMBERED:
+            oldest, lane = next(iter(self._lanes.items()))
+            if lane.under_way:
+                break
+            del self._lanes[oldest]
