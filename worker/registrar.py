@@ -25,7 +25,9 @@ TRIES = 20
 class Books(Protocol):
     """What is asked of the ledger's registry."""
 
-    async def put(self, integration: Integration, expect: int | None = None, events: Sequence[Event] = ()) -> int: ...
+    async def put(
+        self, integration: Integration, expect: int | None = None, events: Sequence[Event] = ()
+    ) -> Integration: ...
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]: ...
     async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool: ...
 
@@ -60,11 +62,11 @@ class Registrar:
         made = register(attributes, scope, self._types, self._catalogue)
         if isinstance(made, list):
             return made
-        kept = sealed(made, self._types, self._secrets)
-        event = self._event("created", kept)
-        await self._books.put(kept, 0, [event])
+        safe = sealed(made, self._types, self._secrets)
+        event = self._event("created", safe)
+        kept = await self._books.put(safe, 0, [event])
         self._announce([event.ref])
-        return await self._kept(made.id), warnings_of(made, self._types)
+        return kept, warnings_of(made, self._types)
 
     async def update(
         self, current: Integration, attributes: Mapping[str, Any], expect: int | None = None
@@ -88,14 +90,14 @@ class Registrar:
                 return made
             event = self._event("updated", made)
             try:
-                await self._books.put(made, current.revision, [event])
+                kept = await self._books.put(made, current.revision, [event])
             except RevisionConflict:
                 if expect is not None:
                     raise
                 current = await self._kept(current.id)
                 continue
             self._announce([event.ref])
-            return await self._kept(current.id)
+            return kept
         raise RevisionConflict(f"integration {current.id} was changed by somebody else in between")
 
     async def delete(self, current: Integration, expect: int | None = None) -> bool:

@@ -32,8 +32,9 @@ from worker.samples import sample_resource
 
 _log = structlog.get_logger("edw.api")
 
-#: Trials under way at once: of one integration, and of this process.
+#: Trials under way at once: of one integration, of one store or organisation, and of this process.
 OF_ONE = 1
+OF_SCOPE = 5
 AT_ONCE = 20
 
 
@@ -44,19 +45,24 @@ class Trials:
         self._directory = directory
         self._timeout = timeout
         self._under_way: Counter[str] = Counter()
+        self._of_scope: Counter[str] = Counter()
 
     async def run(self, integration: Integration, event: Event) -> IntegrationLog:
         """Makes one attempt. Raises ApiError (429) while another one, or too many, are under way."""
         if self._under_way[integration.id] >= OF_ONE:
             raise retry_later(429, "a test of this integration is under way")
+        scope = integration.scope.key
+        if self._of_scope[scope] >= OF_SCOPE:
+            raise retry_later(429, f"{OF_SCOPE} tests are under way, as many as one store makes at once")
         if self._under_way.total() >= AT_ONCE:
             raise retry_later(429, f"{AT_ONCE} tests are under way, as many as this process makes at once")
         self._under_way[integration.id] += 1
+        self._of_scope[scope] += 1
         try:
             return await self._run(integration, event)
         finally:
-            self._under_way[integration.id] -= 1
-            self._under_way += Counter()
+            self._under_way -= Counter([integration.id])
+            self._of_scope -= Counter([scope])
 
     async def _run(self, integration: Integration, event: Event) -> IntegrationLog:
         now = round(time() * 1000)

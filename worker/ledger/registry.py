@@ -1,6 +1,7 @@
 """The registry of integrations: written by people, read by every worker as versioned snapshots."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -50,12 +51,14 @@ class Registry:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def put(self, integration: Integration, expect: int | None = None, events: Sequence[Event] = ()) -> int:
-        """Creates or updates; answers the new revision. `events`, which tell of it, are accepted with the change.
+    async def put(
+        self, integration: Integration, expect: int | None = None, events: Sequence[Event] = ()
+    ) -> Integration:
+        """Creates or updates; answers it as it is kept now. `events`, which tell of it, are accepted with the change.
 
         `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another.
         """
-        revision = await self._store.run_confirmed(
+        kept = await self._store.run_confirmed(
             "put_integration",
             id=integration.id,
             scope=integration.scope.key,
@@ -67,9 +70,17 @@ class Registry:
             expect=_expected(expect),
             **acceptance(events, self._store.policy),
         )
-        if revision < 0:
+        if kept is None:
             raise _conflict(integration.id)
-        return int(revision)
+        revision, created_at, updated_at = map(int, kept)
+        return replace(
+            integration,
+            revision=revision,
+            created_at=created_at,
+            updated_at=updated_at,
+            circuit="",
+            circuit_until=0,
+        )
 
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]:
         """The integrations that exist, in the order given."""

@@ -271,6 +271,24 @@ async def test_a_process_makes_so_many_tests_at_once(
     assert (await admin.post(f"{ALL}/{ids[2]}/test")).status == 200
 
 
+async def test_one_store_does_not_take_all_the_tests_that_a_process_makes(
+    api: Api, admin: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials_module, "OF_SCOPE", 1)
+    foreign = await api.someone(scope=Scope("org-2", "store-2"))
+    ids = [(await admin.create(configuration={"url": receiver.url}))["id"] for _ in range(2)]
+    elsewhere = (await foreign.create(configuration={"url": receiver.url}))["id"]
+    receiver.hold = asyncio.Event()
+    first = asyncio.create_task(admin.post(f"{ALL}/{ids[0]}/test"))
+    await eventually(receiver.got(1), "one is under way")
+    assert (await admin.post(f"{ALL}/{ids[1]}/test")).status == 429
+    another = asyncio.create_task(foreign.post(f"{ALL}/{elsewhere}/test"))
+    await eventually(receiver.got(2), "another store's is under way")
+    receiver.hold.set()
+    assert [(await each).status for each in (first, another)] == [200, 200]
+    assert (await admin.post(f"{ALL}/{ids[1]}/test")).status == 200
+
+
 async def test_a_deliverer_that_fails_is_a_failed_attempt_and_no_traceback(
     api: Api, admin: Client, integration: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

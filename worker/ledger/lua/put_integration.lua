@@ -1,10 +1,10 @@
 -- put_integration: creates or updates one integration with its lane.
 -- A: id, scope, doc, enabled, reason, cap, expect   (expect: the revision it must have; 0 for a new one, -1 for any)
 --    events = [{ref id type scope raw digest}] that tell of the change, grace, horizon
--- Answers its new revision, or -1 where it had another one than expected.
+-- Answers {its new revision, created_at, updated_at}, or nil where it had another revision than expected.
 local key = P .. 'integration:' .. A.id
 local revision = num(redis.call('HGET', key, 'revision'))
-if A.expect >= 0 and revision ~= A.expect then return -1 end
+if A.expect >= 0 and revision ~= A.expect then return nil end
 revision = revision + 1
 local scope = P .. 'scope:' .. A.scope
 local version = next_version(scope)
@@ -26,4 +26,4 @@ redis.call('PERSIST', P .. 'jobs:' .. A.id)
 reindex(A.id)
 for _, e in ipairs(A.events) do accept_event(e) end
 write_counts()
-return revision
+return { revision, num(redis.call('HGET', key, 'created_at')), NOW }
