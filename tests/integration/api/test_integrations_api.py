@@ -346,7 +346,7 @@ async def test_a_put_during_a_delete_resurrects_nothing(admin: Client, monkeypat
     made = await admin.post(ALL, {"data": webhook()})
     put = Registry.put
 
-    async def late(self: Registry, integration: Integration, *rest: Any) -> int:
+    async def late(self: Registry, integration: Integration, *rest: Any) -> Integration:
         assert (await admin.delete(at(made.data))).status == 204
         return await put(self, integration, *rest)
 
