@@ -7,19 +7,15 @@ not count. The bare calls are those of aiobotocore's client as it comes, ten at 
 bodies were made beforehand; a call is done when no entry of it has failed. Ours is given single deliveries.
 """
 
-import argparse
 import asyncio
-import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from statistics import median
-from time import perf_counter, process_time
 from typing import Any
 
-import msgspec
 import uvloop
 from aiobotocore.session import get_session
 
@@ -27,7 +23,7 @@ from deliverers.aws_sqs import AwsSqsDeliverer
 from deliverers.aws_sqs.messages import Message, message_of
 from deliverers.contract import Delivered, DelivererOptions, Delivery
 from deliverers.testing import LOOPBACK, a_delivery
-from tests.benchmarks.order import OrderPaid
+from tests.benchmarks.transports import Rate, Send, an_order, run_alone, window
 from tests.counterparts.emulator import REGION
 from tests.counterparts.ministack import Ministack
 
@@ -42,16 +38,6 @@ _WARM_UP_SECONDS = 1.0
 _BATCH = 10
 #: Different messages, which are sent in turn.
 _VARIETY = 1_000
-
-Send = Callable[[], Awaitable[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """One window, in messages."""
-
-    per_cpu_second: float
-    per_wall_second: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +65,6 @@ class Comparison:
             found.append(f"  {name:23}  {cpu:9,.0f} per CPU second ({1e6 / cpu:.0f} µs)  {wall:9,.0f} per wall second")
         met = "met" if self.ratio >= TARGET else "missed"
         return (*found, f"  ratio per CPU second {self.ratio:.2f}; target >= {TARGET:g}: {met}")
-
-
-class _Event(msgspec.Struct):
-    data: msgspec.Raw
-    included: msgspec.Raw
 
 
 def compare(rounds: int = ROUNDS, seconds: float = SECONDS) -> Comparison:
@@ -122,12 +103,12 @@ async def _compare(emulator: Ministack, rounds: int, seconds: float) -> Comparis
         }
         rates: dict[str, list[Rate]] = {name: [] for name in contestants}
         for send, at_once in contestants.values():
-            await _window(send, at_once, _WARM_UP_SECONDS)
+            await window(send, at_once, _WARM_UP_SECONDS)
         for number in range(rounds):
             # A machine that grows slower in a round does it to another one each time.
             for name in sorted(contestants, reverse=bool(number % 2)):
                 send, at_once = contestants[name]
-                rates[name].append(await _window(send, at_once, seconds))
+                rates[name].append(await window(send, at_once, seconds))
                 await asyncio.to_thread(emulator.client("sqs").purge_queue, QueueUrl=queues[name])
     return Comparison(rates["bare"], rates["ours"], len(messages[0].body.encode()))
 
@@ -139,7 +120,7 @@ def _deliveries(url: str, keys: tuple[str, str]) -> Sequence[Delivery]:
         "aws_secret_access_key": keys[1],
         "region": REGION,
     }
-    event = msgspec.json.decode(OrderPaid().event(), type=_Event)
+    event = an_order()
     one = a_delivery(AwsSqsDeliverer, configuration, data=bytes(event.data), included=bytes(event.included))
     # As in the worker each is another one; making them is not what is measured.
     return [replace(one, event_id=f"event-{n}", job_id=f"job-{n}") for n in range(_VARIETY)]
@@ -176,37 +157,5 @@ def _ours(deliverer: AwsSqsDeliverer, deliveries: Sequence[Delivery]) -> Send:
     return send
 
 
-async def _window(send: Send, at_once: int, seconds: float) -> Rate:
-    sent = 0
-    began, cpu = perf_counter(), process_time()
-    end = began + seconds
-
-    async def send_in_turn() -> None:
-        nonlocal sent
-        while perf_counter() < end:
-            # Not `sent += await …`, which reads the sum before it waits.
-            taken = await send()
-            sent += taken
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(at_once):
-            group.create_task(send_in_turn())
-    return Rate(sent / (process_time() - cpu), sent / (perf_counter() - began))
-
-
-def main() -> int:
-    """Answers the exit code: 1 where there is nothing to measure against."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sqs", description="What SQS costs.")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    arguments = parser.parse_args()
-    if why := Ministack.missing():
-        print(f"error: {why}", file=sys.stderr)
-        return 1
-    print(f"load before: {os.getloadavg()[0]:.2f}", file=sys.stderr)
-    print("\n".join(compare(arguments.rounds, arguments.seconds).lines()))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_alone("sqs", Ministack.missing(), compare, ROUNDS, SECONDS))

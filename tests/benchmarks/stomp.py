@@ -8,27 +8,24 @@ that it knew beforehand, and looks for receipts only. Both know neither events n
 anything fails.
 """
 
-import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter, process_time
 from typing import TypeVar, cast
 
-import msgspec
 import uvloop
 
 from deliverers.contract import Delivered, DelivererOptions, Delivery
 from deliverers.envelopes import CLOUDEVENT_TYPE, cloudevent_body
 from deliverers.stomp import StompDeliverer
 from deliverers.testing import LOOPBACK, a_delivery
-from tests.benchmarks.order import OrderPaid
+from tests.benchmarks.transports import Rate, Send, an_order, run_alone, window
 from tests.counterparts import rabbitmq
 from tests.counterparts.stomp import StompRabbit
 
@@ -41,14 +38,6 @@ SECONDS = 2.0
 _WARM_UP_SECONDS = 0.5
 
 Producer = TypeVar("Producer", bound="Raw")
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """One window."""
-
-    per_cpu_second: float
-    per_wall_second: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +102,7 @@ class Raw(asyncio.Protocol):
             else:
                 raise RuntimeError(frame.decode())
 
-    async def send(self, destination: str, body: bytes, headers: Mapping[str, str]) -> None:
+    async def send(self, destination: str, body: bytes, headers: Mapping[str, str]) -> int:
         """Sends one message, and answers when its receipt is there."""
         self._issued += 1
         receipt = str(self._issued)
@@ -123,6 +112,7 @@ class Raw(asyncio.Protocol):
         self.transport.write(head.encode() + body + b"\0")
         await self._room.wait()
         await future
+        return 1
 
 
 def _escaped(text: str) -> str:
@@ -147,18 +137,14 @@ class Floor(Raw):
         for frame in frames:
             self._waiting.pop(frame.partition(b"receipt-id:")[2].rstrip()).set_result(None)
 
-    async def send_it(self) -> None:
+    async def send_it(self) -> int:
         """Sends the message, and answers when its receipt is there."""
         self._issued += 1
         receipt = b"%d" % self._issued
         future = self._waiting[receipt] = self._loop.create_future()
         self.transport.write(self._head + receipt + self._rest)
         await future
-
-
-class _Event(msgspec.Struct):
-    data: msgspec.Raw
-    included: msgspec.Raw
+        return 1
 
 
 def compare(rounds: int = ROUNDS, seconds: float = SECONDS) -> Comparison:
@@ -175,7 +161,7 @@ def report(rounds: int = ROUNDS, seconds: float = SECONDS) -> Sequence[str]:
 
 
 async def _compare(server: StompRabbit, rounds: int, seconds: float) -> Comparison:
-    event = msgspec.json.decode(OrderPaid().event(), type=_Event)
+    event = an_order()
     delivery = a_delivery(
         StompDeliverer,
         {
@@ -200,7 +186,7 @@ async def _compare(server: StompRabbit, rounds: int, seconds: float) -> Comparis
         }
         raw = await _connected(Raw, server, stack)
         floor = await _connected(lambda: Floor("/queue/floor", body, headers), server, stack)
-        contestants: dict[str, Callable[[], Awaitable[None]]] = {
+        contestants: dict[str, Send] = {
             "floor": floor.send_it,
             "raw": lambda: raw.send("/queue/raw", body, headers),
             "ours": _deliver(deliverer, delivery),
@@ -208,12 +194,12 @@ async def _compare(server: StompRabbit, rounds: int, seconds: float) -> Comparis
         names = list(contestants)
         rates: dict[str, list[Rate]] = {name: [] for name in contestants}
         for send in contestants.values():
-            await _window(send, _WARM_UP_SECONDS)
+            await window(send, IN_FLIGHT, _WARM_UP_SECONDS)
         for number in range(rounds):
             # A machine that grows slower in a round does it to another one each time.
             first = number % len(names)
             for name in (*names[first:], *names[:first]):
-                rates[name].append(await _window(contestants[name], seconds))
+                rates[name].append(await window(contestants[name], IN_FLIGHT, seconds))
                 await asyncio.to_thread(server.control, "purge_queue", name)
     return Comparison(rates["floor"], rates["raw"], rates["ours"], len(body))
 
@@ -225,48 +211,20 @@ async def _connected(make: Callable[[], Producer], server: StompRabbit, stack: A
     return producer
 
 
-def _deliver(deliverer: StompDeliverer, delivery: Delivery) -> Callable[[], Awaitable[None]]:
+def _deliver(deliverer: StompDeliverer, delivery: Delivery) -> Send:
     # As in the worker each is another one; making them is not what is measured.
     turns = cycle([replace(delivery, event_id=f"event-{n}", job_id=f"job-{n}") for n in range(1_000)])
     delivered = Delivered(None, "")
 
-    async def deliver() -> None:
+    async def deliver() -> int:
         outcome = await deliverer.deliver(next(turns))
         if outcome != delivered:
             raise RuntimeError(str(outcome))
+        return 1
 
     return deliver
 
 
-async def _window(send: Callable[[], Awaitable[None]], seconds: float) -> Rate:
-    sent = 0
-    began, cpu = perf_counter(), process_time()
-    end = began + seconds
-
-    async def send_in_turn() -> None:
-        nonlocal sent
-        while perf_counter() < end:
-            await send()
-            sent += 1
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(IN_FLIGHT):
-            group.create_task(send_in_turn())
-    return Rate(sent / (process_time() - cpu), sent / (perf_counter() - began))
-
-
-def main() -> int:
-    """Answers the exit code: 1 where there is nothing to measure against."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.stomp", description="What STOMP costs.")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    arguments = parser.parse_args()
-    if not rabbitmq.is_installed():
-        print(f"error: {rabbitmq.MISSING}", file=sys.stderr)
-        return 1
-    print("\n".join(compare(arguments.rounds, arguments.seconds).lines()))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    missing = None if rabbitmq.is_installed() else rabbitmq.MISSING
+    sys.exit(run_alone("stomp", missing, compare, ROUNDS, SECONDS))
