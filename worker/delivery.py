@@ -197,18 +197,18 @@ class Deliveries:
                 outcome = Unreachable("the event is no longer in the ledger")
             else:
                 flight.started = began
-                outcome = _checked(await target.deliverer.deliver(delivery_of(claim, target)))
+                outcome = checked(await target.deliverer.deliver(delivery_of(claim, target)))
         except asyncio.CancelledError:
             if flight.started is None:
                 await self._give_back(flight)
                 return
             outcome = Interrupted()
             if flight.overdue:
-                outcome = Unreachable(f"the deliverer did not keep its deadline of {self._timeout:g} s")
+                outcome = overdue(self._timeout)
         except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
             # Expected failures are returned, so this is a bug of a deliverer: ours to mend, and still an attempt.
             _log.exception("deliverer failed", job=claim.job_id, attempt=claim.attempt)
-            outcome = Unreachable(f"internal error of the deliverer: {type(error).__name__}")
+            outcome = broken(error)
         decision = self._decide(claim, outcome)
         kind = target.ref.integration_type if isinstance(target, Target) else target.integration_type if target else ""
         attempt = Attempt(claim, kind, outcome, decision, perf_counter() - began)
@@ -265,11 +265,21 @@ class Deliveries:
         self._claimer.stir()
 
 
-def _checked(outcome: object) -> Outcome:
+def checked(outcome: object) -> Outcome:
     """What a plug-in returned, where it is an outcome. Raises TypeError where it is not."""
     if not isinstance(outcome, Outcome):
         raise TypeError(f"an Outcome was expected of the deliverer, not {type(outcome).__name__}")
     return outcome
+
+
+def broken(error: Exception) -> Unreachable:
+    """What comes of an attempt in which a deliverer raised; what it said may hold a secret, and is not repeated."""
+    return Unreachable(f"internal error of the deliverer: {type(error).__name__}")
+
+
+def overdue(timeout: float) -> Unreachable:
+    """What comes of an attempt whose deliverer had to be cut off, long after `timeout` (seconds)."""
+    return Unreachable(f"the deliverer did not keep its deadline of {timeout:g} s")
 
 
 def delivery_of(claim: Claim, target: Target) -> Delivery:

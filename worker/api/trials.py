@@ -14,13 +14,13 @@ from uuid import uuid4
 import msgspec
 import structlog
 
-from deliverers.contract import Outcome, Unreachable
+from deliverers.contract import Delivered, Outcome, Unreachable
 from worker.api.calls import DOCUMENT_BYTES, Call, Reply
 from worker.api.documents import Single
 from worker.api.errors import invalid, retry_later
 from worker.attempts import Attempt
 from worker.backoff import Fail, Succeed
-from worker.delivery import DEADLINE_GRACE_SECONDS, delivery_of
+from worker.delivery import DEADLINE_GRACE_SECONDS, broken, checked, delivery_of, overdue
 from worker.directory import Directory, NoTarget, Target
 from worker.documents import log_document
 from worker.events import Event, Refusal
@@ -77,7 +77,7 @@ class Trials:
         )
         began = perf_counter()
         outcome = await self._outcome(claim, self._directory.target(integration))
-        decision = Succeed() if not getattr(outcome, "reason", "") else Fail("test")
+        decision = Succeed() if isinstance(outcome, Delivered) else Fail("test")
         attempt = Attempt(claim, integration.integration_type, outcome, decision, perf_counter() - began)
         _log.info(
             "test delivery",
@@ -95,12 +95,12 @@ class Trials:
             return Unreachable(target.reason)
         try:
             async with asyncio.timeout(self._timeout + DEADLINE_GRACE_SECONDS):
-                return await target.deliverer.deliver(delivery_of(claim, target))
+                return checked(await target.deliverer.deliver(delivery_of(claim, target)))
         except TimeoutError:
-            return Unreachable(f"the deliverer did not keep its deadline of {self._timeout:g} s")
+            return overdue(self._timeout)
         except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
             _log.exception("deliverer failed", integration=claim.integration_id)
-            return Unreachable(f"internal error of the deliverer: {type(error).__name__}")
+            return broken(error)
 
 
 async def deliver_test(call: Call) -> Reply:

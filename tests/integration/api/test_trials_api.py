@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from deliverers.webhook import WebhookDeliverer
 from tests.counterparts.store import free_port
 from tests.integration.api.conftest import Api, Client, Serve
 from tests.integration.api.test_specification import is_log, is_refusal
@@ -287,6 +288,19 @@ async def test_one_store_does_not_take_all_the_tests_that_a_process_makes(
     receiver.hold.set()
     assert [(await each).status for each in (first, another)] == [200, 200]
     assert (await admin.post(f"{ALL}/{ids[1]}/test")).status == 200
+
+
+async def test_a_deliverer_that_answers_what_is_no_outcome_has_delivered_nothing(
+    admin: Client, integration: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(WebhookDeliverer, "deliver", nothing)
+    answer = await admin.post(f"{ALL}/{integration}/test")
+    assert answer.status == 200
+    assert answer.data["succeeded"] is False
+    assert answer.data["error_detail"] == "internal error of the deliverer: TypeError"
 
 
 async def test_a_deliverer_that_fails_is_a_failed_attempt_and_no_traceback(
