@@ -1,0 +1,188 @@
+"""The image: its file by hadolint's rules, and its steps done in a throw-away folder, from which processes then run."""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from config.settings import load_settings
+from tests.counterparts.store import StoreServer, free_port
+from tests.integration.cli.conftest import PATIENCE, eventually
+from tests.integration.deploy.rehearsal import DOCKERFILE, ROOT, Image, built, ignored, instructions
+
+PACKAGES = ("config", "deliverers", "worker")
+#: prctl(2): a process that may never have memory that is both written and executed, as MemoryDenyWriteExecute= has it.
+PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[Image]:
+    """The image, with everything but its data folder taken from the user who runs it."""
+    with built(PIP_NO_CACHE_DIR="0") as made:
+        for path in made.folder.rglob("*"):
+            if not path.is_symlink() and not path.is_relative_to(made.place("/var/lib/edw")):
+                path.chmod(path.stat().st_mode & ~0o222)
+        yield made
+        for path in made.folder.rglob("*"):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[StoreServer]:
+    with StoreServer() as server:
+        yield server
+
+
+@pytest.fixture
+def environment(image: Image, store: StoreServer) -> dict[str, str]:
+    """The image's, with what a deployment adds; on loopback, where the image listens everywhere."""
+    return image.environment() | {
+        "EDW_REDIS_URL": store.tcp_url,
+        "EDW_SECRETS_KEYS": Fernet.generate_key().decode(),
+        "EDW_API_HOST": "127.0.0.1",
+        "EDW_API_PORT": str(free_port()),
+        "EDW_METRICS_PORT": str(free_port()),
+    }
+
+
+@contextmanager
+def running(
+    image: Image, arguments: Sequence[str], environment: dict[str, str], log: Path
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process of the image, as its user where this one is root, and with no memory that is written and executed."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*(f"{image.place('/opt/edw/bin')}/{word}" for word in image.entrypoint), *arguments],
+            env=environment,
+            cwd=image.place(image.workdir),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_confine,
+            **_user(image),
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _user(image: Image) -> dict[str, int]:
+    if os.geteuid() != 0:
+        return {}
+    user, group = map(int, image.user.split(":"))
+    return {"user": user, "group": group}
+
+
+def _confine() -> None:
+    # A kernel before 6.3 does not know it, and answers so.
+    ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0)
+
+
+def health(image: Image, environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """What HEALTHCHECK runs, or that with other arguments."""
+    (check,) = (each.text for each in instructions(DOCKERFILE.read_text()) if each.name == "HEALTHCHECK")
+    words = json.loads(check.partition(" CMD ")[2])
+    return subprocess.run(
+        [image.place("/opt/edw/bin") / words[0], *words[1:], *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        **_user(image),
+    )
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    program = Path(sys.executable).with_name("hadolint")
+
+    done = subprocess.run([program, "--no-color", DOCKERFILE], capture_output=True, text=True, check=False)
+
+    assert done.stdout + done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_only_what_the_image_is_built_from_is_sent_to_the_engine() -> None:
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+
+    for sent in ("LICENSE", "requirements.txt", "worker/ledger/lua/claim.lua", "config/observable_events.json"):
+        assert not ignored(sent, rules), sent
+    for kept in (".git/config", "deploy/.env", ".venv/pyvenv.cfg", "tests/conftest.py", "worker/__pycache__/app.pyc"):
+        assert ignored(kept, rules), kept
+
+
+def test_the_last_stage_runs_as_a_user_with_a_number_who_is_not_root(image: Image) -> None:
+    assert image.user == "10001:10001"
+    assert (image.entrypoint, image.command) == (["edw"], ["worker"])
+    names = [step.name for step in instructions(DOCKERFILE.read_text()) if step.stage == 1]
+    assert "RUN" not in names
+    assert "ADD" not in names
+
+
+def test_what_the_image_exposes_is_what_the_settings_say() -> None:
+    (exposed,) = (step.text for step in instructions(DOCKERFILE.read_text()) if step.name == "EXPOSE")
+
+    settings = load_settings()
+
+    assert exposed.split() == [str(settings.api_port), str(settings.metrics_port)]
+
+
+def test_everything_of_the_source_is_installed_and_nothing_that_installs(image: Image) -> None:
+    (packages,) = image.place("/opt/edw/lib").glob("python3.*/site-packages")
+
+    def files(root: Path) -> set[str]:
+        found = (path for name in PACKAGES for path in (root / name).rglob("*") if path.is_file())
+        return {str(path.relative_to(root)) for path in found if path.suffix != ".pyc"}
+
+    assert files(packages) == files(ROOT)
+    assert "worker/ledger/lua/claim.lua" in files(packages)
+    assert not {"pip", "setuptools"} & {path.name for path in packages.iterdir()}
+
+
+def test_a_worker_and_the_api_run_from_it_and_drain(
+    image: Image, environment: dict[str, str], tmp_path: Path
+) -> None:
+    before = sorted(image.folder.rglob("*"))
+    logs = {name: tmp_path / name for name in ("worker", "api")}
+    assert health(image, environment).returncode == 1
+
+    with (
+        running(image, image.command, environment, logs["worker"]) as worker,
+        running(image, ["api"], environment, logs["api"]) as api,
+    ):
+        for name, process in (("worker", worker), ("api", api)):
+            eventually(
+                lambda name=name, process=process: (
+                    process.poll() is not None or health(image, environment, name).returncode == 0
+                ),
+                logs[name].read_text,
+            )
+            assert process.poll() is None, logs[name].read_text()
+        ready = health(image, environment, "api", "--ready")
+        assert json.loads(ready.stdout)["checks"]["ledger"] == {"status": "ok"}
+        for process in (worker, api):
+            process.send_signal(signal.SIGTERM)
+        assert [worker.wait(PATIENCE), api.wait(PATIENCE)] == [0, 0]
+
+    # With a root that is read-only it would have gone the same way.
+    assert sorted(image.folder.rglob("*")) == before
+
+
+def test_who_asks_in_vain_is_told_where_it_was_asked(image: Image, environment: dict[str, str]) -> None:
+    answer = health(image, environment, "worker")
+
+    assert answer.returncode == 1
+    assert f"nobody answers at 127.0.0.1:{environment['EDW_METRICS_PORT']}" in answer.stderr
