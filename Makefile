@@ -18,6 +18,8 @@ LOCK_EMULATOR := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet -
 
 # A package of Debian's, and the file by which it is known. No test uses a system's own service, so none is started.
 SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq
+# Judges the units of deploy/systemd; it is part of most systems, and no container of Debian has it.
+SERVERS += systemd=/usr/bin/systemd-analyze
 # Tests whose server is missing are skipped and say so; that they could not be installed is no error here.
 define INSTALL_SERVERS
 missing=; for server in $(SERVERS); do [ -x "$${server#*=}" ] || missing="$$missing $${server%%=*}"; done; \
