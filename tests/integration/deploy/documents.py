@@ -56,7 +56,9 @@ def workloads(name: str) -> dict[str, Document]:
 
 def units() -> dict[str, Path]:
     """The files for systemd, by their names."""
-    return {path.name: path for path in sorted((DEPLOY / "systemd").iterdir())}
+    return {
+        path.name: path for path in sorted((DEPLOY / "systemd").iterdir()) if path.suffix in (".service", ".target")
+    }
 
 
 def entries(unit: Path) -> dict[str, list[str]]:
@@ -72,9 +74,9 @@ def entries(unit: Path) -> dict[str, list[str]]:
 def texts() -> Iterator[tuple[str, str]]:
     """Every file of deploy/, by its path below it."""
     for path in sorted(DEPLOY.rglob("*")):
+        # Those hold somebody's secrets.
         if path.is_file() and path.name not in (".env", "secrets.env"):
             yield str(path.relative_to(DEPLOY)), path.read_text()
-    yield ".env.example", (DEPLOY / ".env.example").read_text()
 
 
 def variables(text: str) -> set[str]:

@@ -6,6 +6,7 @@ COPY and ENV likewise. What the base image brings, and the engine's own part, ar
 """
 
 import fnmatch
+import json
 import os
 import shlex
 import shutil
@@ -118,7 +119,7 @@ def _base(folder: Path, python: Path) -> None:
 def _do(image: Image, step: Instruction, changes: Mapping[str, str]) -> None:
     match step.name:
         case "ENV":
-            image.env |= dict(word.split("=", 1) for word in shlex.split(step.text)) | changes
+            image.env |= {**dict(word.split("=", 1) for word in shlex.split(step.text)), **changes}
         case "WORKDIR":
             image.workdir = step.text
             image.place(step.text).mkdir(parents=True, exist_ok=True)
@@ -135,8 +136,6 @@ def _do(image: Image, step: Instruction, changes: Mapping[str, str]) -> None:
 
 
 def _words(text: str) -> list[str]:
-    import json
-
     return [str(word) for word in json.loads(text)]
 
 

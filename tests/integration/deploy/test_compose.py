@@ -4,7 +4,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # its stubs are another package
 import pytest
 
 from config.units import seconds

@@ -1,13 +1,13 @@
 """The image: its file by hadolint's rules, and its steps done in a throw-away folder, from which processes then run."""
 
-import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,9 @@ from tests.integration.cli.conftest import PATIENCE, eventually
 from tests.integration.deploy.rehearsal import DOCKERFILE, ROOT, Image, built, ignored, instructions
 
 PACKAGES = ("config", "deliverers", "worker")
-#: prctl(2): a process that may never have memory that is both written and executed, as MemoryDenyWriteExecute= has it.
-PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+#: Becomes the command behind it, which may then never have memory that is both written and executed, as in a unit with
+#: MemoryDenyWriteExecute=: PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN of prctl(2), which kernels before 6.3 do not know.
+CONFINED = "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +60,19 @@ def running(
     image: Image, arguments: Sequence[str], environment: dict[str, str], log: Path
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A process of the image, as its user where this one is root, and with no memory that is written and executed."""
+    programs = image.place("/opt/edw/bin")
+    user, group = who(image)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*(f"{image.place('/opt/edw/bin')}/{word}" for word in image.entrypoint), *arguments],
+            [programs / "python", "-c", CONFINED, programs / image.entrypoint[0], *arguments],
             env=environment,
             cwd=image.place(image.workdir),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_confine,
-            **_user(image),
+            user=user,
+            group=group,
         )
     try:
         yield process
@@ -79,22 +82,27 @@ def running(
         process.wait()
 
 
-def _user(image: Image) -> dict[str, int]:
-    if os.geteuid() != 0:
-        return {}
-    user, group = map(int, image.user.split(":"))
-    return {"user": user, "group": group}
+def wait_for(process: "subprocess.Popen[bytes]", well: Callable[[], bool], log: Path) -> None:
+    """Waits until a process is well; fails with what it said where it ends before that."""
+
+    def over_or_well() -> bool:
+        assert process.poll() is None, log.read_text()
+        return well()
+
+    eventually(over_or_well, log.read_text)
 
 
-def _confine() -> None:
-    # A kernel before 6.3 does not know it, and answers so.
-    ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0)
+def who(image: Image) -> tuple[int | None, int | None]:
+    """User and group of the image, where this process may become them."""
+    user, group = image.user.split(":")
+    return (int(user), int(group)) if os.geteuid() == 0 else (None, None)
 
 
 def health(image: Image, environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
     """What HEALTHCHECK runs, or that with other arguments."""
     (check,) = (each.text for each in instructions(DOCKERFILE.read_text()) if each.name == "HEALTHCHECK")
     words = json.loads(check.partition(" CMD ")[2])
+    user, group = who(image)
     return subprocess.run(
         [image.place("/opt/edw/bin") / words[0], *words[1:], *arguments],
         env=environment,
@@ -102,8 +110,13 @@ def health(image: Image, environment: dict[str, str], *arguments: str) -> "subpr
         text=True,
         check=False,
         timeout=PATIENCE,
-        **_user(image),
+        user=user,
+        group=group,
     )
+
+
+def is_well(image: Image, environment: dict[str, str], name: str) -> bool:
+    return health(image, environment, name).returncode == 0
 
 
 def test_hadolint_has_nothing_to_say() -> None:
@@ -152,9 +165,7 @@ def test_everything_of_the_source_is_installed_and_nothing_that_installs(image: 
     assert not {"pip", "setuptools"} & {path.name for path in packages.iterdir()}
 
 
-def test_a_worker_and_the_api_run_from_it_and_drain(
-    image: Image, environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_worker_and_the_api_run_from_it_and_drain(image: Image, environment: dict[str, str], tmp_path: Path) -> None:
     before = sorted(image.folder.rglob("*"))
     logs = {name: tmp_path / name for name in ("worker", "api")}
     assert health(image, environment).returncode == 1
@@ -164,13 +175,7 @@ def test_a_worker_and_the_api_run_from_it_and_drain(
         running(image, ["api"], environment, logs["api"]) as api,
     ):
         for name, process in (("worker", worker), ("api", api)):
-            eventually(
-                lambda name=name, process=process: (
-                    process.poll() is not None or health(image, environment, name).returncode == 0
-                ),
-                logs[name].read_text,
-            )
-            assert process.poll() is None, logs[name].read_text()
+            wait_for(process, partial(is_well, image, environment, name), logs[name])
         ready = health(image, environment, "api", "--ready")
         assert json.loads(ready.stdout)["checks"]["ledger"] == {"status": "ok"}
         for process in (worker, api):

@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # its stubs are another package
 import kubernetes_validate
 import pytest
 import yaml
@@ -98,7 +98,7 @@ def test_who_was_told_to_stop_has_the_time_to_drain(name: str, pod: str, stop_se
 def test_the_api_is_asked_until_everybody_knows_that_it_stops() -> None:
     (container,) = workloads("production")["edw-api"]["containers"]
 
-    # The readiness probe fails after the signal, and that comes after this pause: endpoints are what has to be waited for.
+    # It ends before the signal comes, so requests are answered while proxies forget this pod.
     assert container["lifecycle"]["preStop"]["sleep"]["seconds"] >= 5
 
 

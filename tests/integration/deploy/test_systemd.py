@@ -32,9 +32,7 @@ def installed(tmp_path: Path) -> Path:
 
 def analyze(*words: str | Path) -> "subprocess.CompletedProcess[str]":
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
-    return subprocess.run(
-        ["systemd-analyze", *words], capture_output=True, text=True, check=False, env=environment
-    )
+    return subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.mark.parametrize("name", ["edw-worker@9464.service", "edw-api.service", "edw.target"])
