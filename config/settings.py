@@ -186,6 +186,16 @@ class Settings(BaseSettings):
         description="How long an open circuit cools before one attempt shows whether the receiver is back.",
         examples=["10s 30s 1m"],
     )
+    disable_after: Annotated[Seconds, AfterValidator(between(0, _YEAR, "s"))] = Field(
+        default=_written("5d"),
+        description="Nothing but failures for so long, at several jobs, disable an integration; 0 never does.",
+        examples=["5d"],
+    )
+    disable_attempts: Annotated[Count, AfterValidator(between(2, 1_000_000))] = Field(
+        default=20,
+        description="So many of them at least; a warning is logged at 50 % and 90 % of the time.",
+        examples=["20"],
+    )
     drain_seconds: Annotated[Seconds, AfterValidator(between(0, 3_600, "s"))] = Field(
         default=_written("25s"),
         description="A worker that is told to stop finishes what is in flight for so long.",
@@ -260,6 +270,11 @@ class Settings(BaseSettings):
     )
     lane_backlog: Annotated[Count, AfterValidator(between(1, 1_000_000_000))] = Field(
         default=1_000_000, description="Due jobs of one integration; beyond that the oldest go.", examples=["1000000"]
+    )
+    lane_backlog_bytes: Annotated[Bytes, AfterValidator(between(0, 1 << 50, "bytes"))] = Field(
+        default=_written("1GiB"),
+        description="The events that the due jobs of one integration are of; beyond that the oldest go; 0 is no limit.",
+        examples=["1GiB"],
     )
     rejected_cap: Annotated[Count, AfterValidator(between(0, 1_000_000))] = Field(
         default=1_000, description="Refused messages that had nobody to answer, kept to look at.", examples=["1000"]

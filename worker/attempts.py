@@ -7,9 +7,7 @@ import structlog
 from deliverers.contract import Delivered, Gone, Outcome, Refused
 from worker import metrics
 from worker.backoff import Decision, Fail, Retry, Succeed
-from worker.events import rfc3339
 from worker.ledger import Claim, Settlement, Verdict
-from worker.ledger.jobs import CircuitChange
 from worker.ledger.logs import log_record
 from worker.logs import IntegrationLog
 
@@ -104,6 +102,7 @@ class Attempt:
             lost=isinstance(self.outcome, Lost),
             disable=decision.disable if isinstance(decision, Fail) else "",
             healthy=self.healthy,
+            why=self.reason,
         )
 
     def log(self, created_at: int = 0) -> IntegrationLog:
@@ -155,13 +154,3 @@ def report(attempt: Attempt, result: str) -> None:
         case Fail(reason=reason):
             fields["job_failed"] = reason
     _log.warning("attempt", reason=attempt.reason, **fields)
-
-
-def report_circuit(change: CircuitChange) -> None:
-    """The log line and the metric of a circuit that opened or closed."""
-    metrics.CIRCUITS.labels("open" if change.is_open else "closed").inc()
-    if change.is_open:
-        # The receiver's trouble: what it is owed waits, and spends no attempts.
-        _log.warning("circuit opened", integration=change.integration_id, next_attempt_at=rfc3339(change.until))
-    else:
-        _log.info("circuit closed", integration=change.integration_id)

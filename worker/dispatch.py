@@ -9,6 +9,7 @@ import structlog
 from worker.delivery import Deliveries
 from worker.directory import Directory
 from worker.jobs import job_id
+from worker.lanes import report_filled
 from worker.ledger import Ledger, LedgerError, StoredEvent
 from worker.ledger.jobs import Opening, by_message
 from worker.ledger.policy import JOBS_PER_CALL
@@ -68,9 +69,11 @@ class Dispatch:
             for chunk in chunks(match for match in matches if match):
                 with self._deliveries.reserved(JOBS_PER_CALL) as room:
                     lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
-                    claims, waiting = await self._ledger.jobs.open(chunk, room, self._deliveries.limits(lanes))
-                    self._deliveries.start(claims)
-                self._deliveries.serve(waiting)
+                    opened = await self._ledger.jobs.open(chunk, room, self._deliveries.limits(lanes))
+                    self._deliveries.start(opened.claims)
+                self._deliveries.serve(opened.waiting)
+                for lane in opened.filled:
+                    report_filled(lane)
 
     async def _match(self, stored: StoredEvent, versions: dict[str, int]) -> Match | None:
         scope = stored.event.scope

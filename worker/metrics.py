@@ -12,6 +12,7 @@ DURATION = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 
+DISABLED = Counter("edw_integrations_disabled", "Integrations that the fleet disabled: gone, or broken for too long.")
 CIRCUITS = Counter("edw_circuit_changes", "Circuits of integrations that opened or closed.", ("state",))
 
 # Looking a child up by its labels costs more than counting in it.

@@ -22,6 +22,7 @@ from deliverers.registry import DelivererRegistry
 from worker.attempts import report
 from worker.backoff import RetryPolicy
 from worker.broker import WakeupSender
+from worker.changes import Changes
 from worker.delivery import Deliveries
 from worker.directory import Directory
 from worker.dispatch import Dispatch
@@ -36,6 +37,7 @@ from worker.parsing import EventRules
 from worker.probe import Health, serving
 from worker.secrets import SecretsBox
 from worker.sweeper import Sweeper
+from worker.telling import Teller
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.runtime")
@@ -163,7 +165,8 @@ class Runtime:
                 return
             for deliverer in deliverers.values():
                 await deliverer.open()
-            directory = Directory(ledger, types, deliverers, SecretsBox(settings.secrets_keys))
+            secrets = SecretsBox(settings.secrets_keys)
+            directory = Directory(ledger, types, deliverers, secrets)
             deliveries = Deliveries(
                 ledger.jobs,
                 directory,
@@ -173,8 +176,10 @@ class Runtime:
                 settings.webhook_timeout,
             )
             dispatch = Dispatch(ledger, directory, deliveries)
-            rules = EventRules(load_catalogue(settings.observable_keys), settings.event_max_bytes)
-            sweeper = Sweeper(ledger, dispatch, deliveries, self._wakeups, settings.sweep_seconds)
+            catalogue = load_catalogue(settings.observable_keys)
+            rules = EventRules(catalogue, settings.event_max_bytes)
+            teller = Teller(ledger.registry, Changes(types, catalogue, secrets), self._wakeups.events)
+            sweeper = Sweeper(ledger, dispatch, deliveries, self._wakeups, teller, settings.sweep_seconds)
             door = TaskDoor(ledger, dispatch, rules)
             self._readers.append(RedisList(ledger.messages, door.observe, rules))
             if is_rabbitmq(endpoints.broker_url):

@@ -16,6 +16,7 @@ from worker.ledger import Ledger, LedgerError
 from worker.ledger.messages import RETURNED_PER_CALL
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.ledger.store import SOCKET_TIMEOUT
+from worker.telling import Teller
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.sweeper")
@@ -32,12 +33,19 @@ class Sweeper:
     """The timers of one worker process."""
 
     def __init__(
-        self, ledger: Ledger, dispatch: Dispatch, deliveries: Deliveries, wakeups: Wakeups, sweep_seconds: float
+        self,
+        ledger: Ledger,
+        dispatch: Dispatch,
+        deliveries: Deliveries,
+        wakeups: Wakeups,
+        teller: Teller,
+        sweep_seconds: float,
     ) -> None:
         self._ledger = ledger
         self._dispatch = dispatch
         self._deliveries = deliveries
         self._wakeups = wakeups
+        self._teller = teller
         lease = ledger.policy.lease / 1000
         # Reaping takes a gap of half a lease between sweeps for an absence of the store, so sweeps come oftener.
         self._pause = min(sweep_seconds, lease / 5)
@@ -116,6 +124,8 @@ class Sweeper:
         else:
             self._wakeups.events(events)
             self._wakeups.lanes(lanes)
+        if found.untold:
+            await self._teller.tell(found.untold)
         return found.wait / 1000 if found.wait >= 0 else None
 
     async def _reap(self) -> float | None:
@@ -125,7 +135,7 @@ class Sweeper:
             self._deliveries.lose(lost)
         ended = await self._ledger.fleet.expire()
         if ended:
-            _log.warning("jobs ended undelivered", jobs=ended, why="deadline passed or integration deleted")
+            _log.warning("jobs ended undelivered", jobs=ended, why="deadline, full backlog or deleted integration")
         # Last: seize() has extended the leases of those who only seemed dead because the store was away.
         returned = await self._ledger.messages.return_dead()
         if returned:

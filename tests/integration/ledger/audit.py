@@ -101,6 +101,7 @@ class Books:
             *self._leases(),
             *self._caps(),
             *self._index(),
+            *self._sizes(),
             *self._lives(),
             *self._logs(set(outstanding)),
         ]
@@ -198,8 +199,18 @@ class Books:
                 if policy.get("circuit") == "open":
                     earliest = max(earliest, int(policy["circuit_until"]))
                 latest = max(earliest, int(policy.get("announced_until", 0)), self.now + RECHECK)
+                if rate := float(policy.get("rate", 0)):
+                    latest = max(latest, float(policy.get("used_until", 0)) + 1000 / rate)
                 if not earliest <= index[lane] <= latest:
                     yield f"lane {lane} wants service at {index[lane]}, not between {earliest} and {latest}"
+
+    def _sizes(self) -> Iterator[str]:
+        """A lane knows of how many bytes its backlog is."""
+        for lane, policy in self._named("lane:", self.hashes):
+            due = self.scores.get(f"lane:{lane}:due", {})
+            expected = sum(int(self.jobs[job]["size"]) for job in due if job in self.jobs)
+            if int(policy.get("bytes", 0)) != expected:
+                yield f"lane {lane} says that {policy.get('bytes')} bytes are due, and {expected} are"
 
     def _lives(self) -> Iterator[str]:
         """What is owed has no TTL; what is over has one."""

@@ -54,10 +54,14 @@ class Received:
 
 @dataclass
 class Receiver:
-    """A webhook receiver on loopback. `answers` are given in turn, then 200; `hold` keeps requests unanswered."""
+    """A webhook receiver on loopback. `answers` are given in turn, then 200; `hold` keeps requests unanswered.
+
+    `always` is what a path answers each time.
+    """
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
+    always: dict[str, int] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
     hold: asyncio.Event | None = None
 
@@ -66,7 +70,7 @@ class Receiver:
         self.received.append(Received(dict(request.headers), await request.json(), raw))
         if self.hold is not None:
             await self.hold.wait()
-        status = self.answers.pop(0) if self.answers else 200
+        status = self.always.get(request.path) or (self.answers.pop(0) if self.answers else 200)
         return web.Response(status=status, text="ok" if status == 200 else "try again")
 
     def got(self, count: int) -> Callable[[], bool]:

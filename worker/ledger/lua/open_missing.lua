@@ -18,7 +18,7 @@ if lane.exists and lane.hold ~= 'closing' then
       room, reply.opened = room - 1, reply.opened + 1
       if A.dry == 0 then
         redis.call('PERSIST', event)
-        open_job(j.id, j.ref, A.lane)
+        open_job(j.id, j.ref, A.lane, nil, redis.call('HSTRLEN', event, 'raw'))
         redis.call('PERSIST', event .. ':jobs')
       end
     end
