@@ -1,11 +1,13 @@
 """The stores' own files, read by real servers."""
 
+import json
 import os
 import re
 import shlex
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +18,7 @@ from redis import Redis
 from tests.counterparts.rabbitmq import MISSING, RabbitServer, is_installed
 from tests.counterparts.store import free_port
 from tests.integration.cli.conftest import PATIENCE, eventually
-from tests.integration.deploy.documents import DEPLOY, compose
+from tests.integration.deploy.documents import DEPLOY, ROOT, compose
 from worker.embedded import server_binary
 
 PASSWORD = "s3cret"
@@ -69,6 +71,23 @@ def test_the_ledger_keeps_what_it_has_and_takes_no_more_than_it_can(ledger: Redi
 
     assert found == {"appendonly": "yes", "appendfsync": "always", "save": "", "maxmemory-policy": "noeviction"}
     assert ledger.config_get("maxmemory") == {"maxmemory": str(2 << 30)}
+
+
+def test_the_doctor_finds_nothing_to_say_about_the_store(ledger: Redis) -> None:
+    port = ledger.connection_pool.connection_kwargs["port"]
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.cli", "doctor", "--json"],
+        env={"PATH": os.environ["PATH"], "EDW_REDIS_URL": f"redis://:{PASSWORD}@127.0.0.1:{port}/0"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    found = {each["subject"]: each for each in json.loads(done.stdout)["findings"]}
+    store = {subject: each for subject, each in found.items() if subject.startswith("store")}
+    assert {"store persistence", "store eviction", "store memory"} <= set(store)
+    assert [each for each in store.values() if each["grade"] != "ok"] == []
 
 
 def test_the_ledger_asks_for_the_password_and_shows_it_in_no_argument(ledger: Redis) -> None:
