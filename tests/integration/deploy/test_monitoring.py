@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.deploy.documents import DEPLOY, ROOT, compose
+from tests.integration.deploy.documents import DEPLOY, ROOT, compose, of_kind
 
 PROVISIONING = DEPLOY / "grafana/provisioning"
+MISSING = 'promtool is not installed: run "make servers", or apt install prometheus'
 
 
 def read(path: Path) -> Any:
@@ -38,7 +39,7 @@ def test_yamllint_has_nothing_to_say() -> None:
 
 def test_promtool_finds_nothing_wrong_with_the_configuration() -> None:
     if shutil.which("promtool") is None:
-        pytest.skip('promtool is not installed: run "make servers", or apt install prometheus')
+        pytest.skip(MISSING)
 
     done = subprocess.run(
         ["promtool", "check", "config", DEPLOY / "prometheus/prometheus.yaml"],
@@ -48,6 +49,22 @@ def test_promtool_finds_nothing_wrong_with_the_configuration() -> None:
     )
 
     assert "prometheus.yaml is valid prometheus config file syntax" in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_keda_asks_prometheus_is_understood(tmp_path: Path) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip(MISSING)
+    (scaled,) = of_kind("production", "ScaledObject").values()
+    queries = [trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"]]
+    rules = [{"record": f"asked:{number}", "expr": query} for number, query in enumerate(queries)]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "keda", "rules": rules}]}))
+
+    done = subprocess.run(
+        ["promtool", "check", "rules", tmp_path / "rules.yaml"], capture_output=True, text=True, check=False
+    )
+
+    assert f"SUCCESS: {len(queries)} rules found" in done.stdout
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,12 +1,13 @@
 """deploy/ names no setting that is not there, and its numbers are those of the settings."""
 
 import re
+from importlib.metadata import version
 
 import pytest
 from cryptography.fernet import Fernet
 
 from config.settings import Settings, load_settings, variable
-from tests.integration.deploy.documents import DEPLOY, compose, of_kind, overlay, texts, variables, workloads
+from tests.integration.deploy.documents import DEPLOY, OVERLAYS, compose, of_kind, overlay, texts, variables, workloads
 
 KNOWN = {variable(field) for field in Settings.model_fields}
 FILES = dict(texts())
@@ -43,6 +44,19 @@ def test_ports_of_pods_and_services_are_those_of_the_settings(name: str) -> None
         (container,) = workloads(name)[pod]["containers"]
         assert all(ports[each["name"]] == each["containerPort"] for each in container["ports"])
     assert of_kind(name, "Service")["edw-api"]["spec"]["ports"][0]["targetPort"] == "http"
+
+
+def test_versions_are_ours_and_nobodys_is_the_latest() -> None:
+    ours = version("event-delivery-worker")
+    images = [each["image"] for each in compose()["services"].values()]
+    images += [
+        container["image"] for name in OVERLAYS for pod in workloads(name).values() for container in pod["containers"]
+    ]
+
+    assert f"ARG VERSION={ours}\n" in FILES["Dockerfile"]
+    assert f"registry.example.com/event-delivery-worker:{ours}" in images
+    for image in images:
+        assert re.search(r":v?\d+\.\d+(\.\d+)?$|:local$", image), image
 
 
 def test_ports_of_compose_are_those_of_the_settings() -> None:
