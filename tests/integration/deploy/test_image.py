@@ -18,6 +18,8 @@ from tests.counterparts.store import StoreServer, free_port
 from tests.integration.cli.conftest import PATIENCE, eventually
 from tests.integration.deploy.rehearsal import DOCKERFILE, ROOT, Image, built, ignored, instructions
 
+#: Seconds. The first of them waits for the image: 10 s of an idle machine, and minutes of a busy disk.
+pytestmark = pytest.mark.timeout(300)
 PACKAGES = ("config", "deliverers", "worker")
 #: Becomes the command behind it, which may then never have memory that is both written and executed, as in a unit with
 #: MemoryDenyWriteExecute=: PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN of prctl(2), which kernels before 6.3 do not know.
