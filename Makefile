@@ -18,6 +18,8 @@ LOCK_EMULATOR := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet -
 
 # A package of Debian's, and the file by which it is known. No test uses a system's own service, so none is started.
 SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq
+# Judges the units of deploy/systemd; it is part of most systems, and no container of Debian has it.
+SERVERS += systemd=/usr/bin/systemd-analyze
 # Tests whose server is missing are skipped and say so; that they could not be installed is no error here.
 define INSTALL_SERVERS
 missing=; for server in $(SERVERS); do [ -x "$${server#*=}" ] || missing="$$missing $${server%%=*}"; done; \
@@ -42,7 +44,7 @@ case "$$missing" in *rabbitmq-server*) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test servers emulators check bench fmt clean lock
+.PHONY: help install demo run test servers emulators check rehearse bench fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -63,6 +65,9 @@ check: $(DEV) ## lint, format, types, import contracts, the README's table of se
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m config.settings_table --check README.md
+rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, and runs its units under a systemd (as root)
+	@$(BIN)/python -m tests.integration.deploy.rehearsal
+	@$(BIN)/python -m tests.integration.deploy.systemd_rehearsal
 bench: $(DEV) emulators ## measures us against the floor and the textbook, and prints a table
 	@$(BIN)/python -m tests.benchmarks
 fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's table of settings

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "jobs": ("worker.cli.jobs", "See what is owed, and what became of it."),
     "logs": ("worker.cli.logs", "See the log of every attempt."),
     "rejected": ("worker.cli.rejected", "See what was refused and had nobody to be told."),
+    "health": ("worker.cli.health", "Ask a process on this machine whether it is well."),
     "status": ("worker.cli.status", "See whether the books balance, and what waits."),
     "doctor": ("worker.cli.doctor", "Look at all that it stands on, and say what to do; mend the ledger."),
     "completion": ("worker.cli.completion", "Print the completion script of your shell."),
