@@ -45,7 +45,7 @@ async def cancel(scene: Scene, job: str) -> None:
     row = (await scene.books()).jobs[job]
     await scene.key("ZREM", f"lane:{row['lane']}:due", job)
     await scene.key("HINCRBY", f"lane:{row['lane']}", "bytes", -int(row["size"]))
-    await scene.key("ZREM", f"lane:{row['lane']}:due", job)
+    now = await scene.ledger.store.now()
     await scene.key("ZREM", "lanes", row["lane"])
     await scene.key("ZREM", "pending", job)
     await scene.key("HSET", f"job:{job}", "state", "cancelled", "reason", "lane_overflow", "ended_at", now)
