@@ -17,7 +17,7 @@ LOCK_EMULATOR := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet -
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 # A package of Debian's, and the file by which it is known. No test uses a system's own service, so none is started.
-SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq
+SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq prometheus=/usr/bin/prometheus
 # Tests whose server is missing are skipped and say so; that they could not be installed is no error here.
 define INSTALL_SERVERS
 missing=; for server in $(SERVERS); do [ -x "$${server#*=}" ] || missing="$$missing $${server%%=*}"; done; \
