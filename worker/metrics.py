@@ -41,6 +41,8 @@ REFUSED = Counter(
     ("door", "reason"),
 )
 
+#: Those of worker.attempts. An attempt that was lost was another process's, which knew the type.
+OUTCOMES = ("delivered", "refused", "unreachable", "gone", "interrupted", "internal")
 ATTEMPTS = Counter("edw_attempts", "Attempts, by integration_type and outcome.", ("integration_type", "outcome"))
 INTEGRATION_ATTEMPTS = Counter(
     "edw_integration_attempts",
@@ -119,6 +121,13 @@ for _end in ("delivered", "exhausted", "gone", "event_gone", "expired"):
     _ended(_end)
 for _state in ("open", "closed"):
     CIRCUITS.labels(_state)
+
+
+def expect_types(integration_types: Iterable[str]) -> None:
+    """Has the series of these types there before their first attempt."""
+    for kind in integration_types:
+        for outcome in OUTCOMES:
+            _attempts(kind, outcome)
 
 
 def build_info() -> None:

@@ -185,6 +185,7 @@ class Runtime:
             if is_rabbitmq(endpoints.broker_url):
                 self._readers.append(RabbitQueue(endpoints.broker_url, settings.shard, door, rules))
             await telemetry.open(partial(_health, sweeper, deliveries))
+            metrics.expect_types(types.types)
             metrics.IN_FLIGHT.set_function(lambda: deliveries.in_flight)
             metrics.IN_FLIGHT_LIMIT.set(settings.max_in_flight)
             deliveries.open()
