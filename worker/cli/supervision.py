@@ -138,7 +138,7 @@ async def store_running(store: EmbeddedStore) -> AsyncIterator[str]:
 
 
 def process_changes(settings: Settings, index: int) -> dict[str, str]:
-    """What one of several processes (0, 1, 2 …) is told: a port of its own for its metrics, from EDW_METRICS_PORT on."""
+    """What one of several processes (0, 1, 2 …) is told: a metrics port of its own, from EDW_METRICS_PORT on."""
     return {"EDW_METRICS_PORT": str(settings.metrics_port + index)} if settings.metrics_port else {}
 
 
