@@ -60,13 +60,15 @@ class Receiver:
     answers: list[int] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     hold: asyncio.Event | None = None
+    #: Paths that are answered with 503.
+    broken: set[str] = field(default_factory=set)
 
     async def handle(self, request: web.Request) -> web.Response:
         raw = await request.read()
         self.received.append(Received(dict(request.headers), await request.json(), raw))
         if self.hold is not None:
             await self.hold.wait()
-        status = self.answers.pop(0) if self.answers else 200
+        status = 503 if request.path in self.broken else self.answers.pop(0) if self.answers else 200
         return web.Response(status=status, text="ok" if status == 200 else "try again")
 
     def got(self, count: int) -> Callable[[], bool]:
