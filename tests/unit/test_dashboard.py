@@ -33,6 +33,11 @@ def test_no_panel_lies_on_another_or_leaves_the_grid() -> None:
         taken |= cells
 
 
+def test_titles_are_names() -> None:
+    titles = [panel.title for panel in panels()]
+    assert len(set(titles)) == len(titles)
+
+
 def test_every_query_goes_to_the_data_source_that_is_chosen() -> None:
     dashboard = json.loads(DASHBOARD.read_text())
     assert [each["name"] for each in dashboard["templating"]["list"]] == ["datasource"]
