@@ -18,6 +18,7 @@ LOCK_EMULATOR := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet -
 
 # A package of Debian's, and the file by which it is known. No test uses a system's own service, so none is started.
 SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq
+SERVERS += prometheus=/usr/bin/prometheus
 # Judges the units of deploy/systemd; it is part of most systems, and no container of Debian has it.
 SERVERS += systemd=/usr/bin/systemd-analyze
 # Tests whose server is missing are skipped and say so; that they could not be installed is no error here.
@@ -44,7 +45,7 @@ case "$$missing" in *rabbitmq-server*) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test servers emulators check rehearse bench fmt clean lock
+.PHONY: help install demo run test servers emulators check rehearse bench dashboard fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -70,6 +71,9 @@ rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, a
 	@$(BIN)/python -m tests.integration.deploy.systemd_rehearsal
 bench: $(DEV) emulators ## measures us against the floor and the textbook, and prints a table
 	@$(BIN)/python -m tests.benchmarks
+dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad day, and draws the dashboard of it
+	@record=$$(mktemp) && trap 'rm -f "$$record"' EXIT && $(BIN)/python -m tests.dashboard "$$record" && \
+	    $(COUNTERPARTS)/matplotlib/bin/python -m tests.dashboard.draw "$$record" deploy/grafana/dashboard.png
 fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's table of settings
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
@@ -78,6 +82,7 @@ lock: $(DEV) ## pins the newest versions that pyproject.toml allows, with hashes
 	$(LOCK) --upgrade --output-file requirements.txt pyproject.toml
 	$(LOCK) --upgrade --extra test --extra dev -c requirements.txt --output-file requirements-dev.txt pyproject.toml
 	echo ministack | $(LOCK_EMULATOR) --output-file tests/counterparts/requirements-ministack.txt -
+	echo matplotlib | $(LOCK_EMULATOR) --output-file tests/counterparts/requirements-matplotlib.txt -
 	printf 'moto\nflask\nflask-cors\n' | $(LOCK_EMULATOR) --output-file tests/counterparts/requirements-moto.txt -
 clean: ## removes .venv and caches; data folders stay
 	rm -rf $(VENV) $(COUNTERPARTS) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -112,6 +117,7 @@ $(DEV): requirements-dev.txt $(RUNTIME)
 	@touch $@
 
 # Tests whose emulator is missing are skipped and say so; that it could not be installed is no error here.
+# What draws the dashboard has an environment of its own as well, for nothing else needs it.
 $(COUNTERPARTS)/%/.installed: tests/counterparts/requirements-%.txt | $(BIN)/pip
 	@echo "installing $*"
 	@rm -rf $(@D); $(BIN)/python -m venv $(@D) && \

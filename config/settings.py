@@ -72,6 +72,7 @@ _Schemes = Annotated[
     BeforeValidator(words),
     AfterValidator(each(one_of("http", "https", "stomp", "stomp+ssl"))),
 ]
+_Flag = Annotated[bool, Kind("`true` or `false`")]
 _Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
@@ -138,8 +139,18 @@ class Settings(BaseSettings):
     )
     metrics_port: Port = Field(
         default=9464,
-        description="The port of a worker's metrics and `/healthz`, on EDW_API_HOST; 0 takes any that is free.",
+        description="The port of a process's metrics, on EDW_API_HOST: this, or the next that is free; 0 takes any.",
         examples=["9464"],
+    )
+    metrics_seconds: Annotated[Seconds, AfterValidator(between(0.1, 600, "s"))] = Field(
+        default=_written("5s"),
+        description="How often one process of the fleet reads what the ledger holds, for the metrics of all.",
+        examples=["5s"],
+    )
+    metrics_integrations: _Flag = Field(
+        default=False,
+        description="Count attempts for each integration as well: a series for each of them.",
+        examples=["true"],
     )
     retry_schedule: Annotated[
         Schedule, AfterValidator(entries(1, 50)), AfterValidator(each(between(0, 30 * _DAY, "s")))
@@ -320,6 +331,11 @@ class Settings(BaseSettings):
     )
     log_level: Annotated[_Level, Kind("level"), BeforeValidator(lower)] = Field(
         default="info", description="The least level that is logged.", examples=["info"]
+    )
+    log_payloads: _Flag = Field(
+        default=False,
+        description="Log what was sent and what was answered with each attempt; it may be personal data.",
+        examples=["true"],
     )
 
 

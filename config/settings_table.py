@@ -24,7 +24,9 @@ def settings_table() -> str:
 
 
 def _default(value: Any) -> str:
-    return "" if value is None or value == () else f"`{value}`"
+    if value is None or value == ():
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def with_table(document: str) -> str:

@@ -12,7 +12,7 @@ A model may have the hook of `Normalising` too. Its validators raise `ValueError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -113,6 +113,8 @@ class DelivererOptions:
     sqs_limit: int = 262_144
     #: STOMP messages are text, which ActiveMQ tells by a missing `content-length`; else bytes.
     stomp_text: bool = True
+    #: Called for each connection that is dialled, to be counted.
+    dialled: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,17 +203,22 @@ class EgressPolicy:
         return _special(address)
 
 
-def socket_factory(policy: EgressPolicy) -> Callable[[AddressInfo], socket.socket]:
+def socket_factory(
+    policy: EgressPolicy | None, dialled: Callable[[], None] = lambda: None
+) -> Callable[[AddressInfo], socket.socket]:
     """Make the function that creates sockets for aiohttp, aiobotocore and the like, and refuses what the policy does.
 
-    It raises `AddressNotAllowed`, an `OSError`, before a socket exists.
+    It raises `AddressNotAllowed`, an `OSError`, before a socket exists, and calls `dialled` for each that does. Without
+    a policy it refuses nothing: the address is a proxy's.
     """
 
     def create(info: AddressInfo) -> socket.socket:
         family, kind, protocol, _, address = info
         if family not in (socket.AF_INET, socket.AF_INET6):
             raise AddressNotAllowed(str(address), "not an IP address")
-        policy.check(str(address[0]), int(address[1]))
+        if policy is not None:
+            policy.check(str(address[0]), int(address[1]))
+        dialled()
         sock = socket.socket(family, kind, protocol)
         sock.setblocking(False)
         return sock

@@ -51,7 +51,7 @@ def session_of(
         limit=0,
         limit_per_host=0,
         keepalive_timeout=keep_alive,
-        socket_factory=None if options.proxy else socket_factory(options.egress),
+        socket_factory=socket_factory(None if options.proxy else options.egress, options.dialled),
         resolver=resolver,
         ssl=client_context(options.tls_ca_file),
     )

@@ -7,6 +7,7 @@ import structlog
 from deliverers.contract import Delivered, Gone, Outcome, Refused
 from worker import metrics
 from worker.backoff import Decision, Fail, Retry, Succeed
+from worker.clock import StoreClock
 from worker.ledger import Claim, Settlement, Verdict
 from worker.ledger.logs import log_record
 from worker.logs import IntegrationLog
@@ -37,6 +38,17 @@ class Attempt:
     outcome: Outcome | Lost | Interrupted
     decision: Decision
     elapsed: float
+    #: When it began, a moment of perf_counter(); None where that was in another process.
+    began: float | None = None
+    #: It failed by something of ours, such as a deliverer's bug or a missing key, and not by the receiver.
+    ours: bool = False
+    #: The Celery task that opened the job, where this attempt came of one.
+    task: str = ""
+
+    @property
+    def outcome_class(self) -> str:
+        """The outcome in a word: delivered, refused, unreachable, gone, interrupted, lost, or internal."""
+        return "internal" if self.ours and not isinstance(self.outcome, Lost) else type(self.outcome).__name__.lower()
 
     @property
     def succeeded(self) -> bool:
@@ -123,16 +135,55 @@ class Attempt:
         )
 
 
-def report(attempt: Attempt, result: str) -> None:
-    """The canonical log line and the metrics of one attempt; `result` is what the ledger answered to its settlement.
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Tells of attempts that are over: the canonical log line and the metrics, by one record."""
 
-    A receiver's failure is never our error: it is a warning at most.
-    """
+    clock: StoreClock
+    #: Whether log lines carry what was sent and what was answered (EDW_LOG_PAYLOADS).
+    payloads: bool = False
+    #: Whether attempts are counted for each integration (EDW_METRICS_INTEGRATIONS).
+    integrations: bool = False
+
+    def __call__(self, attempt: Attempt, result: str) -> None:
+        """Tells of one; `result` is what the ledger answered to its settlement."""
+        delay = self._delay(attempt)
+        _count(attempt, result, delay)
+        if self.integrations:
+            metrics.observe_integration(attempt.claim.integration_id, attempt.outcome_class)
+        _tell(attempt, result, delay, payloads=self.payloads)
+
+    def _delay(self, attempt: Attempt) -> float | None:
+        """Seconds from the event's acceptance, by the store's clock, to the attempt's start."""
+        event = attempt.claim.event
+        if event is None or attempt.began is None:
+            return None
+        return self.clock.since(event.accepted_at / 1000, attempt.began)
+
+
+def _count(attempt: Attempt, result: str, delay: float | None) -> None:
+    claim = attempt.claim
+    metrics.observe_attempt(attempt.integration_type, attempt.outcome_class, attempt.elapsed)
+    # What is owed anew is late by somebody's wish.
+    if delay is not None and claim.epoch == 0:
+        if claim.attempt == 1:
+            metrics.FIRST_ATTEMPT_DELAY.observe(delay)
+        if attempt.succeeded:
+            metrics.DELIVERED_DELAY.observe(delay + attempt.elapsed)
+    match attempt.decision:
+        case Succeed() if result != "stale":
+            metrics.observe_end("delivered")
+        case Retry() if result == "settled":
+            metrics.RETRIES.inc()
+        case Fail(reason=reason) if result == "settled":
+            metrics.observe_end(reason)
+
+
+def _tell(attempt: Attempt, result: str, delay: float | None, *, payloads: bool) -> None:
+    """The canonical line. A receiver's failure is never our error: it is a warning at most. Ours always is."""
     claim, event = attempt.claim, attempt.claim.event
-    outcome = type(attempt.outcome).__name__.lower()
-    metrics.observe_attempt(attempt.integration_type, outcome, attempt.elapsed)
     fields: dict[str, object] = {
-        "outcome": outcome,
+        "outcome": attempt.outcome_class,
         "attempt": claim.attempt,
         "job": claim.job_id,
         "integration": claim.integration_id,
@@ -143,6 +194,15 @@ def report(attempt: Attempt, result: str) -> None:
         "status": attempt.status,
         "duration": round(attempt.elapsed, 6),
     }
+    if delay is not None:
+        fields["delay"] = round(delay, 6)
+    if claim.epoch:
+        fields["epoch"] = claim.epoch
+    if attempt.task:
+        fields["task"] = attempt.task
+    if payloads:
+        fields["payload"] = event.event.data.decode() if event else None
+        fields["answer"] = attempt.body
     if result != "settled":
         fields["settled"] = result
     match attempt.decision:
@@ -153,4 +213,5 @@ def report(attempt: Attempt, result: str) -> None:
             fields["retry_in"] = round(delay, 3)
         case Fail(reason=reason):
             fields["job_failed"] = reason
-    _log.warning("attempt", reason=attempt.reason, **fields)
+    tell = _log.error if attempt.ours else _log.warning
+    tell("attempt", reason=attempt.reason, **fields)

@@ -15,6 +15,7 @@ from worker import claiming
 from worker.attempts import Attempt, Interrupted, Lost
 from worker.backoff import Decision, Fail, Retry, RetryPolicy
 from worker.claiming import Claimer
+from worker.context import celery_task
 from worker.directory import NoTarget, Target
 from worker.ending import end
 from worker.ledger import Claim, LedgerError
@@ -144,7 +145,7 @@ class Deliveries:
         for claim in claims:
             self._flights[claim.job_id] = _Flight(claim)
             decision = self._policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
-            self._settler.add(Attempt(claim, "", Lost(), decision, 0.0))
+            self._settler.add(Attempt(claim, "", Lost(), decision, 0.0, ours=True))
 
     def cut_off_overdue(self) -> None:
         """Ends attempts whose deliverer does not keep its own deadline."""
@@ -185,6 +186,7 @@ class Deliveries:
         claim = flight.claim
         target: Target | NoTarget | None = None
         outcome: Outcome | Interrupted
+        ours = False
         began = perf_counter()
         try:
             target = self._targets.known_target(claim)
@@ -192,7 +194,8 @@ class Deliveries:
                 target = await self._load_target(claim)
             began = perf_counter()
             if isinstance(target, NoTarget):
-                outcome = Unreachable(target.reason)
+                # Of an integration that was deleted meanwhile, nobody knows the type, and nobody is to blame.
+                outcome, ours = Unreachable(target.reason), bool(target.integration_type)
             elif claim.event is None:
                 outcome = Unreachable("the event is no longer in the ledger")
             else:
@@ -204,14 +207,14 @@ class Deliveries:
                 return
             outcome = Interrupted()
             if flight.overdue:
-                outcome = overdue(self._timeout)
+                outcome, ours = overdue(self._timeout), True
         except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
             # Expected failures are returned, so this is a bug of a deliverer: ours to mend, and still an attempt.
             _log.exception("deliverer failed", job=claim.job_id, attempt=claim.attempt)
-            outcome = broken(error)
+            outcome, ours = broken(error), True
         decision = self._decide(claim, outcome)
         kind = target.ref.integration_type if isinstance(target, Target) else target.integration_type if target else ""
-        attempt = Attempt(claim, kind, outcome, decision, perf_counter() - began)
+        attempt = Attempt(claim, kind, outcome, decision, perf_counter() - began, began, ours, celery_task())
         self._slots.ended(claim.integration_id, claim.job_id, attempt.healthy, perf_counter())
         self._claimer.ended()
         self._settler.add(attempt)

@@ -9,7 +9,8 @@ and is not needed for the delivery.
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -19,10 +20,11 @@ from celery import Celery
 from config.celery import celery_options
 from config.observable_events import load_catalogue
 from config.settings import Settings, load_settings
+from worker import metrics
 from worker.broker import WakeupSender
 from worker.endpoints import find_endpoints
 from worker.events import Event, Refusal
-from worker.ledger import Acceptance, Ledger, LedgerPolicy
+from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerPolicy
 from worker.ledger.intake import SyncIntake
 from worker.ledger.sync_store import SyncStore
 from worker.parsing import EventRules, parse_event
@@ -78,7 +80,8 @@ class Publisher:
         """Publishes many at once; answers for each, in order: a Receipt, or why it was refused. The good ones go."""
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
-        return self._answers(parsed, good, self._intake().accept(good) if good else [])
+        with _refusals_counted(good):
+            return self._answers(parsed, good, self._intake().accept(good) if good else [])
 
     async def apublish(self, event: EventLike) -> Receipt:
         """publish(), on the running loop."""
@@ -89,7 +92,8 @@ class Publisher:
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
         ledger = await self._ledger_of_this_loop()
-        return self._answers(parsed, good, await ledger.intake.accept(good) if good else [])
+        with _refusals_counted(good):
+            return self._answers(parsed, good, await ledger.intake.accept(good) if good else [])
 
     def close(self) -> None:
         """Lets the last wake-ups go out, for a second at most, and closes the connections."""
@@ -149,11 +153,22 @@ class Publisher:
     def _answers(
         self, parsed: Sequence[Event | Refusal], good: Sequence[Event], accepted: Sequence[Acceptance]
     ) -> list[Receipt | Refusal]:
+        metrics.observe_accepted(metrics.Door.PUBLISHER, (answer is Acceptance.NEW for answer in accepted))
+        metrics.observe_refused(metrics.Door.PUBLISHER, metrics.Refused.INVALID, len(parsed) - len(good))
         self._wakeups.events(
             [event.ref for event, answer in zip(good, accepted, strict=True) if answer is Acceptance.NEW]
         )
         answers = iter(accepted)
         return [each if isinstance(each, Refusal) else _receipt(each, next(answers)) for each in parsed]
+
+
+@contextmanager
+def _refusals_counted(events: Sequence[Event]) -> Iterator[None]:
+    try:
+        yield
+    except LedgerFull:
+        metrics.observe_refused(metrics.Door.PUBLISHER, metrics.Refused.PRESSURE, len(events))
+        raise
 
 
 def _receipt(event: Event, answer: Acceptance) -> Receipt:

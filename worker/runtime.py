@@ -5,7 +5,7 @@ import gc
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -19,7 +19,8 @@ from config.celery import is_rabbitmq
 from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
-from worker.attempts import report
+from worker import metrics
+from worker.attempts import Reporter
 from worker.backoff import RetryPolicy
 from worker.broker import WakeupSender
 from worker.changes import Changes
@@ -34,9 +35,10 @@ from worker.endpoints import find_endpoints
 from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
 from worker.options import deliverer_options
 from worker.parsing import EventRules
-from worker.probe import Health, serving
+from worker.probe import Health
 from worker.secrets import SecretsBox
 from worker.sweeper import Sweeper
+from worker.telemetry import Telemetry
 from worker.telling import Teller
 from worker.wakeups import Wakeups
 
@@ -159,7 +161,10 @@ class Runtime:
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
         types = DelivererRegistry.load()
         options = deliverer_options(settings)
-        deliverers = {kind: types.create(kind, options) for kind in types.types}
+        deliverers = {
+            kind: types.create(kind, replace(options, dialled=metrics.dial_counter(kind))) for kind in types.types
+        }
+        telemetry = Telemetry(ledger, settings)
         try:
             if not await self._reach(ledger):
                 return
@@ -171,7 +176,7 @@ class Runtime:
                 ledger.jobs,
                 directory,
                 RetryPolicy(settings.retry_schedule),
-                report,
+                Reporter(telemetry.clock, settings.log_payloads, settings.metrics_integrations),
                 settings.max_in_flight,
                 settings.webhook_timeout,
             )
@@ -184,6 +189,10 @@ class Runtime:
             self._readers.append(RedisList(ledger.messages, door.observe, rules))
             if is_rabbitmq(endpoints.broker_url):
                 self._readers.append(RabbitQueue(endpoints.broker_url, settings.shard, door, rules))
+            await telemetry.open(partial(_health, sweeper, deliveries))
+            metrics.expect_types(types.types)
+            metrics.IN_FLIGHT.set_function(lambda: deliveries.in_flight)
+            metrics.IN_FLIGHT_LIMIT.set(settings.max_in_flight)
             deliveries.open()
             sweeper.open()
             _relax_collector()
@@ -191,16 +200,16 @@ class Runtime:
             for reader in self._readers:
                 reader.open()
             _log.info("worker ready", ledger=ledger.address, owner=ledger.owner, types=types.types)
-            async with serving(settings.api_host, settings.metrics_port, partial(_health, sweeper, deliveries)):
-                await self._stopping.wait()
-                await sweeper.close()
-                closing = (reader.close() for reader in self._readers)
-                await asyncio.gather(deliveries.drain(settings.drain_seconds), *closing)
-                await sweeper.retire()
+            await self._stopping.wait()
+            await sweeper.close()
+            closing = (reader.close() for reader in self._readers)
+            await asyncio.gather(deliveries.drain(settings.drain_seconds), *closing)
+            await sweeper.retire()
             _log.info("worker drained", unsettled=deliveries.in_flight)
         finally:
             for reader in self._readers:
                 reader.stop()
+            await telemetry.close()
             # What still waits, such as a task for a ledger that is away, is told that this runtime has stopped.
             await end(asyncio.all_tasks() - {asyncio.current_task()})
             self._wakeups.close()

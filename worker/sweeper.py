@@ -9,6 +9,7 @@ from time import monotonic
 
 import structlog
 
+from worker import metrics
 from worker.delivery import Deliveries
 from worker.dispatch import Dispatch
 from worker.ending import end
@@ -131,10 +132,13 @@ class Sweeper:
     async def _reap(self) -> float | None:
         lost = await self._ledger.fleet.seize(self._due_strays())
         if lost:
-            _log.warning("attempts lost with their worker", attempts=len(lost))
+            # Ours, and nobody's receiver: a worker was killed, or ran out of memory.
+            _log.error("attempts lost with their worker", attempts=len(lost))
+            metrics.LOST.inc(len(lost))
             self._deliveries.lose(lost)
         ended = await self._ledger.fleet.expire()
         if ended:
+            metrics.observe_end("expired", ended)
             _log.warning("jobs ended undelivered", jobs=ended, why="deadline, full backlog or deleted integration")
         # Last: seize() has extended the leases of those who only seemed dead because the store was away.
         returned = await self._ledger.messages.return_dead()

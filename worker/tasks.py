@@ -13,6 +13,7 @@ from celery.exceptions import Reject
 from worker import runtime
 from worker.app import app
 from worker.broker import MESSAGE_VERSION
+from worker.context import in_task
 from worker.events import Refusal
 from worker.ledger import LedgerError
 
@@ -31,7 +32,7 @@ def observe(self: Task, *args: Any, **kwargs: Any) -> None:
         case {"v": int(version)} if version > MESSAGE_VERSION:
             _reject(self, Refusal("v", f"message version {version} is newer than this worker's {MESSAGE_VERSION}"))
         case {"event_ids": [*refs]} if all(isinstance(ref, str) for ref in refs):
-            _run(_observe, refs)
+            _run(self, _observe, refs)
         case {"events": [*events]}:
             _take(self, events)
         case _:
@@ -43,7 +44,7 @@ def deliver(self: Task, *args: Any, **kwargs: Any) -> None:
     """Has lanes served that have due jobs: `lane_ids`."""
     match _message(args, kwargs):
         case {"lane_ids": [*lanes]} if all(isinstance(lane, str) for lane in lanes):
-            _run(_serve, lanes)
+            _run(self, _serve, lanes)
         case _:
             _reject(self, Refusal("lane_ids", "expected a list of lanes"))
 
@@ -52,7 +53,7 @@ def _take(task: Task, events: list[Any]) -> None:
     # The request is this thread's, and not the loop's.
     task_id = task.request.id
     try:
-        _run(lambda rooms, given: rooms.door.take(given, task_id), events)
+        _run(task, lambda rooms, given: rooms.door.take(given, task_id), events)
     except Reject:
         raise
     except Exception as error:  # noqa: BLE001  (Celery would acknowledge it, and the events are nowhere else)
@@ -81,9 +82,10 @@ def _message(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]
     return kwargs if not args else {}
 
 
-def _run(work: Any, given: Any) -> None:
+def _run(task: Task, work: Any, given: Any) -> None:
     try:
-        runtime.call(lambda rooms: work(rooms, given))
+        with in_task(task.request.id):
+            runtime.call(lambda rooms: work(rooms, given))
     except runtime.RuntimeStopped:
         # Another worker's, then: an exception of any other kind would acknowledge the message.
         raise Reject("this worker stops", requeue=True) from None
@@ -92,4 +94,4 @@ def _run(work: Any, given: Any) -> None:
 def _reject(task: Task, refusal: Refusal) -> None:
     source = f"task {task.request.id}"
     given = {"task": task.name, "args": task.request.args, "kwargs": task.request.kwargs}
-    _run(lambda rooms, what: rooms.door.reject(refusal, what, source), given)
+    _run(task, lambda rooms, what: rooms.door.reject(refusal, what, source), given)

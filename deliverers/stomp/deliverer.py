@@ -45,7 +45,7 @@ class StompDeliverer:
         options = self._options
         self._resolver = resolver = resolver_of(options)
         self._loop = asyncio.get_running_loop()
-        self._pool = Pool(Dialler(options.egress, options.tls_ca_file, resolver), options.timeout)
+        self._pool = Pool(Dialler(options.egress, options.tls_ca_file, resolver, options.dialled), options.timeout)
 
     async def close(self) -> None:
         """Close all connections. What has no receipt then has an unknown outcome."""

@@ -31,9 +31,15 @@ class Failure:
 class Dialler:
     """Opens connections for a whole process."""
 
-    def __init__(self, egress: EgressPolicy, tls_ca_file: str | None, resolver: AbstractResolver) -> None:
+    def __init__(
+        self,
+        egress: EgressPolicy,
+        tls_ca_file: str | None,
+        resolver: AbstractResolver,
+        dialled: Callable[[], None] = lambda: None,
+    ) -> None:
         self._egress = egress
-        self._make_socket = socket_factory(egress)
+        self._make_socket = socket_factory(egress, dialled)
         self._resolver = resolver
         self._tls = client_context(tls_ca_file)
         # That of HTTP is nothing to offer here.

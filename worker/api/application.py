@@ -14,6 +14,7 @@ import structlog
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Middleware
 
+from worker import metrics
 from worker.api.calls import JSON, Call, Reply
 from worker.api.catalogue import OPERATIONS
 from worker.api.errors import ApiError, api_error, bad_parameter, retry_later
@@ -71,7 +72,9 @@ def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
             # What a caller did wrong, it was told. What is wrong here, somebody must find.
             known = isinstance(error, ApiError | LedgerError | SecretsError)
             why = str(error) if known and response.status >= 500 else None
-        _tell(request, operation, caller, response.status, perf_counter() - began, why)
+        seconds = perf_counter() - began
+        metrics.observe_request(operation.name, response.status, seconds)
+        _tell(request, operation, caller, response.status, seconds, why)
         return response
 
     return handle

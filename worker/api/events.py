@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from config.observable_events import STORE
+from worker import metrics
 from worker.api.calls import JSON_TYPES, Call, Reply, decoded
 from worker.api.documents import (
     EVENTS_MOST,
@@ -66,6 +67,9 @@ async def publish(call: Call) -> Reply:
     parsed = [each if isinstance(each, Refusal) else _parsed(call, each) for each in given.items]
     held_back = await intake.held_back([each for each in parsed if isinstance(each, Event)])
     good = [each for each in parsed if isinstance(each, Event) and each.scope not in held_back]
+    bad = sum(isinstance(each, Refusal) for each in parsed)
+    metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.INVALID, bad)
+    metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.ALLOWANCE, len(parsed) - bad - len(good))
     accepted = iter(await intake.accept(good))
     results: list[PublishedEvent] = []
     for index, each in enumerate(parsed):

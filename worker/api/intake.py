@@ -9,9 +9,10 @@ from typing import Protocol
 import structlog
 
 from config.settings import Settings
+from worker import metrics
 from worker.api.errors import retry_later
 from worker.events import Event, Scope
-from worker.ledger import Acceptance, LedgerError
+from worker.ledger import Acceptance, LedgerError, LedgerFull
 from worker.ledger.intake import Pressure
 
 _log = structlog.get_logger("edw.api")
@@ -58,6 +59,7 @@ class Intake:
                     _log.info("events accepted again")
                 self._refusal, self._sampled_at = refusal, monotonic()
         if self._refusal:
+            metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.PRESSURE)
             raise retry_later(503, self._refusal, PRESSURE_RETRY_SECONDS)
 
     async def held_back(self, events: Sequence[Event]) -> Mapping[Scope, float]:
@@ -73,7 +75,12 @@ class Intake:
         """Puts events into the inbox; answers once the ledger has them. Raises LedgerError."""
         if not events:
             return []
-        answers = await self._gathering.accept(events)
+        try:
+            answers = await self._gathering.accept(events)
+        except LedgerFull:
+            metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.PRESSURE, len(events))
+            raise
+        metrics.observe_accepted(metrics.Door.HTTP, (answer is Acceptance.NEW for answer in answers))
         new = [event.ref for event, answer in zip(events, answers, strict=True) if answer is Acceptance.NEW]
         self._announce(new)
         return answers

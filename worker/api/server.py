@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from config.celery import celery_options
 from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
+from worker import metrics
 from worker.api.access import Access
 from worker.api.application import application
 from worker.api.health import Health
@@ -32,6 +34,7 @@ from worker.parsing import EventRules
 from worker.redelivery import Redeliveries
 from worker.registrar import Registrar
 from worker.secrets import SecretsBox
+from worker.telemetry import Telemetry
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.api")
@@ -59,14 +62,17 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
             shutdown_timeout=settings.drain_seconds,
         )
         await runner.setup()
+        telemetry = Telemetry(rooms.ledger, settings)
         try:
             site = web.TCPSite(runner, settings.api_host, settings.api_port, reuse_port=shared_port or None)
             await site.start()
             _log.info("api ready", url=f"http://{_shown(runner.addresses[0])}", ledger=rooms.ledger.address)
+            await telemetry.open()
             await _told(stopping, rooms.opening)
             rooms.health.draining = True
         finally:
             await runner.cleanup()
+            await telemetry.close()
         _log.info("api drained")
 
 
@@ -79,7 +85,9 @@ async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
     types = DelivererRegistry.load()
     secrets = SecretsBox(settings.secrets_keys)
     options = deliverer_options(settings)
-    deliverers = {kind: types.create(kind, options) for kind in types.types}
+    deliverers = {
+        kind: types.create(kind, replace(options, dialled=metrics.dial_counter(kind))) for kind in types.types
+    }
     catalogue = load_catalogue(settings.observable_keys)
     async with AsyncExitStack() as stack:
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)

@@ -10,7 +10,7 @@ from config.settings import Settings
 from worker.cli.keys import with_made_keys
 from worker.cli.lifeline import hold
 from worker.cli.session import EXIT_FAILED, Failure, read_settings, told, warn_of_strays
-from worker.cli.supervision import Signals, keep_running, process_starter
+from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
 from worker.endpoints import find_endpoints
 
 
@@ -62,7 +62,10 @@ async def _supervise(settings: Settings, processes: int) -> int:
     signals = Signals.of_this_process()
     with process_starter(["api", "--shared-port"], settings.drain_seconds) as start:
         drained = await asyncio.gather(
-            *(keep_running(f"api {index + 1}", partial(start, {}), signals, _say) for index in range(processes))
+            *(
+                keep_running(f"api {index + 1}", partial(start, process_changes(settings, index)), signals, _say)
+                for index in range(processes)
+            )
         )
     return 0 if all(drained) else EXIT_FAILED
 

@@ -10,7 +10,7 @@ import click
 from config.settings import Settings
 from worker.cli.keys import KEY_FILE, make_key
 from worker.cli.session import EXIT_FAILED, read_settings, told, warn_of_strays
-from worker.cli.supervision import Child, Signals, died, first_of, process_starter, store_running
+from worker.cli.supervision import Child, Signals, died, first_of, process_changes, process_starter, store_running
 from worker.cli.token_file import TOKEN_FILE, make_token
 from worker.embedded import EmbeddedStore
 
@@ -48,7 +48,7 @@ async def _live(settings: Settings) -> int:
         try:
             for name in ("worker", "api"):
                 start = stack.enter_context(process_starter([name], settings.drain_seconds))
-                children[name] = await start(changes)
+                children[name] = await start({**changes, **process_changes(settings, len(children))})
             ends = [child.process.wait() for child in children.values()]
             await first_of(signals.stop.wait(), *ends, *([store.watch()] if store else []))
         finally:

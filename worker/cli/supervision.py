@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from config.settings import process_environment
+from config.settings import Settings, process_environment
 from worker.embedded import EmbeddedStore
 
 #: A worker that was told to stop may take so much longer than its drain (seconds).
@@ -135,6 +135,11 @@ async def store_running(store: EmbeddedStore) -> AsyncIterator[str]:
     finally:
         await asyncio.wait([starting])
         await asyncio.to_thread(store.stop)
+
+
+def process_changes(settings: Settings, index: int) -> dict[str, str]:
+    """What one of several processes (0, 1, 2 …) is told: a metrics port of its own, from EDW_METRICS_PORT on."""
+    return {"EDW_METRICS_PORT": str(settings.metrics_port + index)} if settings.metrics_port else {}
 
 
 async def keep_running(name: str, start: Starter, signals: Signals, say: Callable[[str], None]) -> bool:

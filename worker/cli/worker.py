@@ -12,7 +12,7 @@ from config.settings import Settings
 from worker.cli.keys import with_made_keys
 from worker.cli.lifeline import hold
 from worker.cli.session import EXIT_FAILED, EXIT_NO_STORE, Failure, read_settings, told, warn_of_strays
-from worker.cli.supervision import Signals, first_of, keep_running, process_starter
+from worker.cli.supervision import Signals, first_of, keep_running, process_changes, process_starter
 from worker.endpoints import find_endpoints
 from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
 
@@ -76,16 +76,11 @@ async def _supervise(settings: Settings, processes: int, wait: float | None) -> 
     with process_starter(["worker"], settings.drain_seconds) as start:
         drained = await asyncio.gather(
             *(
-                keep_running(f"worker {index + 1}", partial(start, worker_changes(settings, index)), signals, _say)
+                keep_running(f"worker {index + 1}", partial(start, process_changes(settings, index)), signals, _say)
                 for index in range(processes)
             )
         )
     return 0 if all(drained) else EXIT_FAILED
-
-
-def worker_changes(settings: Settings, index: int) -> dict[str, str]:
-    """What one of several workers (0, 1, 2 …) is told: a port of its own for its metrics, from EDW_METRICS_PORT on."""
-    return {"EDW_METRICS_PORT": str(settings.metrics_port + index)} if settings.metrics_port else {}
 
 
 async def _reach_or_stop(settings: Settings, wait: float | None) -> bool:

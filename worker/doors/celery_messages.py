@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
+from worker import metrics
 from worker.dispatch import Dispatch
 from worker.doors.messages import Parsed, entry_of, event_id, split, tell
 from worker.events import Refusal
-from worker.ledger import Ledger, LedgerError
+from worker.ledger import Acceptance, Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.parsing import EventRules, parse_event
 
 _log = structlog.get_logger("edw.door")
+
+_Answer = TypeVar("_Answer")
 
 #: While the ledger takes nothing, it is asked again after so many seconds. The message stays unacknowledged.
 RETRY_SECONDS = 1.0
@@ -36,16 +39,18 @@ class TaskDoor:
     async def take(self, given: Sequence[Any], task_id: str) -> None:
         """Accepts and observes events, waiting for a ledger that is away or full; returns when it has them."""
         parsed = [(parse_event(each, self._rules, event_id(task_id, n)), each) for n, each in enumerate(given)]
-        await self.observe(await self.keep(parsed, f"task {task_id}"))
+        await self.observe(await self.keep(parsed, f"task {task_id}", metrics.Door.CELERY))
 
-    async def keep(self, parsed: Sequence[Parsed], source: str) -> list[str]:
+    async def keep(self, parsed: Sequence[Parsed], source: str, door: metrics.Door) -> list[str]:
         """Has the ledger accept the events and keep the refusals, however long that takes; answers the events' refs.
 
         Raises DoorClosed where this process stops first.
         """
         events, refusals = split(parsed)
         if events:
-            await self._until_done(partial(self._ledger.intake.accept, events))
+            answers = await self._until_done(partial(self._ledger.intake.accept, events))
+            metrics.observe_accepted(door, (answer is Acceptance.NEW for answer in answers))
+        metrics.observe_refused(door, metrics.Refused.INVALID, len(refusals))
         for refusal, _ in refusals:
             tell(refusal, source)
         entries = [entry_of(refusal, each, source) for refusal, each in refusals]
@@ -55,7 +60,7 @@ class TaskDoor:
 
     async def reject(self, refusal: Refusal, given: Any, source: str) -> None:
         """Keeps what was refused in the ledger's rejected list, and says so."""
-        await self.keep([(refusal, given)], source)
+        await self.keep([(refusal, given)], source, metrics.Door.CELERY)
 
     async def observe(self, refs: Sequence[str]) -> None:
         """Opens the jobs of accepted events, now where the ledger can."""
@@ -71,14 +76,12 @@ class TaskDoor:
         """Whoever waits for the ledger waits no longer: the message goes back to the broker."""
         self._closing.set()
 
-    async def _until_done(self, step: Callable[[], Awaitable[object]]) -> None:
+    async def _until_done(self, step: Callable[[], Awaitable[_Answer]]) -> _Answer:
         while True:
             try:
-                await step()
+                return await step()
             except LedgerError as error:
                 await self._wait(error)
-            else:
-                return
 
     async def _wait(self, error: LedgerError) -> None:
         """Raises DoorClosed where this process stops first."""

@@ -17,6 +17,7 @@ import structlog
 from kombu.connection import Connection
 
 from config.celery import BROKER_TIMEOUT, CONNECT_TIMEOUT, HEARTBEAT, intake_queues
+from worker import metrics
 from worker.cloudevents import attributes_of_properties, event_of_binary
 from worker.doors.celery_messages import DoorClosed
 from worker.doors.messages import Parsed, parse_message
@@ -45,7 +46,7 @@ CLOSE_SECONDS = 2.0
 class Door(Protocol):
     """What takes what messages bring (worker.doors.celery_messages)."""
 
-    async def keep(self, parsed: Sequence[Parsed], source: str) -> list[str]: ...
+    async def keep(self, parsed: Sequence[Parsed], source: str, door: metrics.Door) -> list[str]: ...
     async def observe(self, refs: Sequence[str]) -> None: ...
 
 
@@ -162,7 +163,7 @@ class RabbitQueue:
 
     def _take(self, line: Any, channel: Any, batch: Sequence[Any]) -> None:
         parsed = [each for message in batch for each in self._parse(message)]
-        keeping = self._on_loop(self._door.keep(parsed, self._queue.name))
+        keeping = self._on_loop(self._door.keep(parsed, self._queue.name, metrics.Door.QUEUE))
         try:
             refs = self._result(line, keeping)
         finally:

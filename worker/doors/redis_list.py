@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from worker import metrics
 from worker.doors.messages import entry_of, is_batch, parse_message, split, tell
 from worker.ending import end
 from worker.events import Event, Refusal
@@ -96,6 +97,8 @@ class RedisList:
             self._heard()
             batch = batch.without(done)
             self._holds = bool(batch.messages)
+            metrics.observe_accepted(metrics.Door.QUEUE, (answer is Acceptance.NEW for answer in answers))
+            metrics.observe_refused(metrics.Door.QUEUE, metrics.Refused.INVALID, len(refusals))
             for refusal, _ in refusals:
                 tell(refusal, INTAKE_LIST)
             await self._observe([e.ref for e, a in zip(events, answers, strict=True) if a is Acceptance.NEW])

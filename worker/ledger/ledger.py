@@ -6,6 +6,7 @@ from secrets import token_hex
 
 from worker.ledger.events import Events
 from worker.ledger.fleet import Fleet
+from worker.ledger.gauges import Gauges
 from worker.ledger.intake import Intake
 from worker.ledger.jobs import Jobs
 from worker.ledger.logs import Logs
@@ -35,6 +36,7 @@ class Ledger:
         self.logs = Logs(self.store)
         self.tokens = Tokens(self.store)
         self.status = Status(self.store)
+        self.gauges = Gauges(self.store, self.owner)
 
     @property
     def address(self) -> str:

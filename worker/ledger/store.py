@@ -1,8 +1,9 @@
 """The connection to the store: calls of its scripts, and plain reads. sync_store.py has it without an event loop."""
 
 import re
-from collections.abc import Mapping, Sequence
-from time import monotonic
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import monotonic, perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 
+from worker import metrics
 from worker.ledger.errors import LedgerFormatError, LedgerFull, LedgerUnavailable, mapped
 from worker.ledger.policy import LedgerPolicy
 from worker.ledger.scripts import script
@@ -49,6 +51,19 @@ def address_of(url: str) -> str:
     """Where a store is, without its password."""
     parts = urlsplit(url)
     return parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+
+
+@contextmanager
+def timed(script_name: str) -> Iterator[None]:
+    """Counts a script's round trip, and how long it took."""
+    began = perf_counter()
+    try:
+        yield
+    except Exception:
+        metrics.LEDGER_FAILURES.labels(script_name).inc()
+        raise
+    finally:
+        metrics.observe_call(script_name, perf_counter() - began)
 
 
 class StoreBase:
@@ -136,7 +151,7 @@ class Store(StoreBase):
         """Calls a script with its named arguments; answers what it answers, msgpack undecoded."""
         called = script(name)
         packed = self.packed(arguments)
-        with mapped(self.address):
+        with timed(name), mapped(self.address):
             try:
                 return await self.client.evalsha(called.digest, 1, self.prefix, packed)
             except NoScriptError:
@@ -224,7 +239,7 @@ class Store(StoreBase):
         pipe = self.client.pipeline(transaction=False)
         pipe.eval(script(name).source, 1, self.prefix, self.packed(arguments))
         pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
-        with mapped(self.address):
+        with timed(name), mapped(self.address):
             answer, reached = await pipe.execute()
         self._check_replicas(reached)
         return answer

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 from celery import Celery
@@ -16,6 +16,7 @@ from tests.integration.process.conftest import (
     Receiver,
     Register,
     StartWorker,
+    WorkerProcess,
     balanced,
     eventually,
     order_paid,
@@ -78,7 +79,7 @@ async def test_a_producer_that_only_speaks_celery_is_understood_and_its_bad_even
     start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, store: StoreServer
 ) -> None:
     await register()
-    await start_worker().ready()
+    worker = await start_worker().ready()
     producer = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
     events = [order_paid(), order_paid(id="mine"), {"type": "order.payed", "data": {}}, "not an event", {"data": {}}]
     message = producer.send_task("worker.tasks.observe", kwargs={"events": events}, queue="edw.events")
@@ -92,6 +93,9 @@ async def test_a_producer_that_only_speaks_celery_is_understood_and_its_bad_even
     assert {each.field for each in rejected} == {"type", "", "events"}
     assert any("order.paid" in each.reason for each in rejected), rejected
     assert (await books.status.read()).counter("rejected") == 4
+    attempts = await eventually(lambda: attempt_lines(worker, 2), "both attempts have their line")
+    # The first one is begun by the task itself, the other as soon as the lane has room.
+    assert message.id in {line.get("task") for line in attempts}, "its line names the Celery task it came of"
     producer.close()
 
 
@@ -224,3 +228,10 @@ async def _settled(books: Ledger, count: int, state: str = "succeeded") -> bool:
 async def _unmatched(books: Ledger, count: int) -> LedgerStatus | None:
     status = await books.status.read()
     return status if status.counter("unmatched") >= count else None
+
+
+def attempt_lines(worker: WorkerProcess, least: int) -> list[dict[str, Any]]:
+    """The canonical lines of a worker's attempts, once there are so many; a line may still be half written."""
+    whole = worker.log.read_text(errors="replace").rpartition("\n")[0].splitlines()
+    found = [json.loads(line) for line in whole if '"event":"attempt"' in line]
+    return found if len(found) >= least else []

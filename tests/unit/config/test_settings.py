@@ -27,6 +27,8 @@ DEFAULTS: dict[str, Any] = {
     "EDW_INBOX_MAX_AGE": 900,
     "EDW_STORE_INTAKE_LIMIT": 0,
     "EDW_METRICS_PORT": 9464,
+    "EDW_METRICS_SECONDS": 5.0,
+    "EDW_METRICS_INTEGRATIONS": False,
     "EDW_RETRY_SCHEDULE": (5, 30, 120, 600, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 86_400),
     "EDW_WEBHOOK_TIMEOUT": 10,
     "EDW_WEBHOOK_READ_LIMIT": 65_536,
@@ -67,6 +69,7 @@ DEFAULTS: dict[str, Any] = {
     "EDW_SHARD": "0",
     "EDW_LOG_FORMAT": "json",
     "EDW_LOG_LEVEL": "info",
+    "EDW_LOG_PAYLOADS": False,
 }
 
 

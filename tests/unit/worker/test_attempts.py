@@ -1,5 +1,7 @@
 """The record of an attempt: what the ledger, the log line and the metrics are told."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +11,9 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from deliverers.contract import Delivered, Gone, Outcome, Refused, Unreachable
-from worker.attempts import Attempt, Interrupted, Lost, report
+from worker.attempts import Attempt, Interrupted, Lost, Reporter
 from worker.backoff import Decision, Fail, Retry, Succeed
+from worker.clock import StoreClock
 from worker.events import Scope
 from worker.ledger import Claim, StoredEvent, Verdict
 from worker.logs import log_id
@@ -18,6 +21,7 @@ from worker.parsing import stored_event
 
 JOB = "00000000-0000-0000-0000-000000000001"
 EVENT = stored_event(b'{"type":"order.paid","data":{}}', "e-1", Scope())
+PERSONAL = stored_event(b'{"type":"order.paid","data":{"card":"4111"}}', "e-2", Scope())
 
 
 def an_attempt(outcome: Outcome | Lost | Interrupted, decision: Decision, **changes: Any) -> Attempt:
@@ -82,11 +86,34 @@ def test_an_attempt_whose_event_is_gone_has_a_log_as_well() -> None:
     assert (log.event_id, log.event_type) == ("", "")
 
 
-def reported(outcome: Any, decision: Decision, result: str = "settled", **changes: Any) -> dict[str, Any]:
+def told(attempt: Attempt, result: str = "settled", clock: StoreClock | None = None, **options: bool) -> dict[str, Any]:
     with capture_logs() as lines:
-        report(an_attempt(outcome, decision, **changes), result)
+        Reporter(clock or StoreClock(), **options)(attempt, result)
     (line,) = lines
     return dict(line)
+
+
+def reported(outcome: Any, decision: Decision, result: str = "settled", **changes: Any) -> dict[str, Any]:
+    return told(an_attempt(outcome, decision, **changes), result)
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+@contextmanager
+def counting(name: str, expected: float, **labels: str) -> Iterator[None]:
+    before = counted(name, **labels)
+    yield
+    assert counted(name, **labels) - before == expected, name
+
+
+@pytest.fixture
+def clock() -> StoreClock:
+    """A store whose clock is ten minutes ahead of this process's."""
+    found = StoreClock()
+    found.note(1000.0, 1000.0, 1600.0)
+    return found
 
 
 def test_one_line_tells_of_a_delivery() -> None:
@@ -118,12 +145,79 @@ def test_an_outcome_that_the_ledger_did_not_take_as_settled_says_so() -> None:
     assert reported(Unreachable("r"), Retry(1), "stale", event=None)["event_id"] is None
 
 
+def test_a_receivers_failure_is_a_warning_and_ours_is_an_error() -> None:
+    broken = replace(an_attempt(Unreachable("internal error of the deliverer: KeyError"), Retry(1)), ours=True)
+    line = told(broken)
+    assert (line["log_level"], line["outcome"]) == ("error", "internal")
+    lost = told(replace(an_attempt(Lost(), Retry(1)), ours=True))
+    assert (lost["log_level"], lost["outcome"]) == ("error", "lost")
+    assert reported(Interrupted(), Retry(0))["log_level"] == "warning", "somebody stopped the worker on purpose"
+
+
+def test_the_line_names_the_celery_task_and_the_epoch_where_there_is_one() -> None:
+    line = told(replace(an_attempt(Delivered(200, ""), Succeed(), epoch=2), task="t-1"))
+    assert (line["task"], line["epoch"]) == ("t-1", 2)
+    assert not {"task", "epoch", "delay"} & set(reported(Delivered(200, ""), Succeed()))
+
+
+def test_the_line_has_what_was_sent_and_answered_only_where_a_setting_says_so() -> None:
+    attempt = an_attempt(Delivered(200, "thanks"), Succeed(), event=StoredEvent("ref", PERSONAL, 0))
+    assert "4111" not in repr(told(attempt))
+    assert "thanks" not in repr(told(attempt))
+    line = told(attempt, payloads=True)
+    assert (line["payload"], line["answer"]) == ('{"card":"4111"}', "thanks")
+
+
 def test_the_metrics_count_what_the_line_says() -> None:
-    labels = {"integration_type": "webhook", "outcome": "unreachable"}
+    with counting("edw_attempts_total", 1, integration_type="webhook", outcome="unreachable"):
+        reported(Unreachable("r"), Retry(1))
 
-    def counted() -> float:
-        return REGISTRY.get_sample_value("edw_attempts_total", labels) or 0.0
 
-    before = counted()
-    reported(Unreachable("r"), Retry(1))
-    assert counted() == before + 1
+def test_retries_and_ends_are_counted_once_the_ledger_has_taken_them() -> None:
+    with counting("edw_retries_scheduled_total", 1):
+        reported(Unreachable("r"), Retry(1))
+        reported(Unreachable("r"), Retry(1), "stale")
+    with counting("edw_jobs_ended_total", 1, reason="exhausted"):
+        reported(Unreachable("r"), Fail("exhausted"))
+        reported(Unreachable("r"), Fail("exhausted"), "stale")
+    with counting("edw_jobs_ended_total", 2, reason="delivered"):
+        reported(Delivered(200, ""), Succeed())
+        reported(Delivered(200, ""), Succeed(), "late")
+        reported(Delivered(200, ""), Succeed(), "stale")
+
+
+def test_delays_are_told_by_the_stores_clock(clock: StoreClock) -> None:
+    # Accepted at 1700 by the store's clock, which this process's calls 1100; begun half a second later.
+    event = StoredEvent("ref", EVENT, 1_700_000)
+    first = replace(an_attempt(Delivered(200, ""), Succeed(), attempt=1, event=event), began=1100.5)
+    with (
+        counting("edw_first_attempt_delay_seconds_sum", 0.5),
+        counting("edw_delivered_delay_seconds_count", 1),
+        counting("edw_delivered_delay_seconds_bucket", 0, le="0.5"),
+        counting("edw_delivered_delay_seconds_bucket", 1, le="1.0"),
+    ):
+        assert told(first, clock=clock)["delay"] == 0.5
+
+
+def test_only_a_first_attempt_counts_as_first_and_nothing_that_is_owed_anew_as_late(clock: StoreClock) -> None:
+    event = StoredEvent("ref", EVENT, 1_700_000)
+    second = replace(an_attempt(Delivered(200, ""), Succeed(), attempt=2, event=event), began=1100.5)
+    again = replace(an_attempt(Delivered(200, ""), Succeed(), attempt=1, event=event, epoch=1), began=1100.5)
+    with counting("edw_first_attempt_delay_seconds_count", 0), counting("edw_delivered_delay_seconds_count", 1):
+        told(second, clock=clock)
+        told(again, clock=clock)
+        told(an_attempt(Lost(), Retry(1), attempt=1, event=event), clock=clock)
+
+
+def test_integrations_are_counted_only_where_a_setting_says_so() -> None:
+    with counting("edw_integration_attempts_total", 1, integration="i-1", outcome="delivered"):
+        reported(Delivered(200, ""), Succeed())
+        told(an_attempt(Delivered(200, ""), Succeed()), integrations=True)
+
+
+def test_a_clock_that_never_heard_of_the_store_knows_nothing_and_a_delay_is_never_negative(clock: StoreClock) -> None:
+    assert StoreClock().since(0.0) is None
+    assert clock.since(1700.0, 1099.0) == 0.0
+    clock.note(2000.0, 2000.2, 2600.0)
+    assert clock.since(2600.0, 2000.1) == pytest.approx(0.0), "the answer was made in the middle of its round trip"
+    assert clock.since(2600.0, 2001.1) == pytest.approx(1.0)

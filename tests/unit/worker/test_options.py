@@ -24,7 +24,8 @@ CHANGED = {
 def test_every_option_of_a_deliverer_is_a_setting() -> None:
     usual, changed = deliverer_options(load_settings()), deliverer_options(load_settings(**CHANGED))
     assert usual == DelivererOptions()
-    for field in fields(DelivererOptions):
+    # `dialled` is what counts in this process, and no option of anybody's.
+    for field in (each for each in fields(DelivererOptions) if each.compare):
         assert getattr(usual, field.name) != getattr(changed, field.name), field.name
 
 

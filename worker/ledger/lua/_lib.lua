@@ -5,6 +5,7 @@
 --
 -- Keys, all behind the prefix but for the plain queue, which is named for producers (A.list: edw.intake, a list; new
 -- messages at its left end):
+--   gauges                 the process that reads the gauges of metrics, until another may
 --   meta                   hash  format, batches (the number of the last one that was taken of the plain queue)
 --   counters               hash  accepted duplicates matched unmatched set_aside rejected
 --                                opened reopened succeeded failed cancelled attempts lost

@@ -1,0 +1,121 @@
+"""What the metrics tell of the ledger: by one process at a time, each job in one place, and at what it costs."""
+
+from time import perf_counter
+
+import pytest
+
+from tests.counterparts.store import StoreServer
+from worker.ledger import Ledger, Verdict
+from worker.ledger.gauges import LANES_PER_CALL, LaneTotals, LedgerGauges
+from worker.ledger.policy import CircuitPolicy
+
+from .scene import HOUR, Scene, an_integration
+from .test_costs import commands, store_future_jobs
+
+#: Longer than any test (seconds).
+HOLD = 600.0
+
+
+async def gauges(scene: Scene) -> LedgerGauges:
+    found = (await scene.ledger.gauges.sample(HOLD)).gauges
+    assert found is not None
+    return found
+
+
+async def test_one_process_at_a_time_reads_them(scene: Scene) -> None:
+    other = await scene.another()
+    assert (await scene.ledger.gauges.sample(HOLD)).gauges is not None
+    assert (await other.gauges.sample(HOLD)).gauges is None
+    assert (await scene.ledger.gauges.sample(HOLD)).gauges is not None, "it goes on"
+    await scene.ledger.gauges.release()
+    assert (await other.gauges.sample(HOLD)).gauges is not None
+    assert (await scene.ledger.gauges.sample(HOLD)).gauges is None
+
+
+async def test_another_takes_over_when_the_one_that_read_them_is_silent(scene: Scene) -> None:
+    other = await scene.another()
+    assert (await scene.ledger.gauges.sample(0.001)).gauges is not None
+    while (await other.gauges.sample(HOLD)).gauges is None:
+        pass
+    assert (await scene.ledger.gauges.sample(HOLD)).gauges is None
+
+
+async def test_whoever_asks_hears_the_stores_time(scene: Scene) -> None:
+    other = await scene.another()
+    await scene.ledger.gauges.sample(HOLD)
+    before = await scene.ledger.store.now()
+    sample = await other.gauges.sample(HOLD)
+    after = await scene.ledger.store.now()
+    assert before <= sample.store_time * 1000 < after + 1
+    assert sample.asked <= sample.answered <= perf_counter()
+
+
+async def test_each_pending_job_is_in_one_place(scene: Scene) -> None:
+    """The place says what the job waits for; and invariant 1 holds in every sample."""
+    policy = CircuitPolicy(failures=1, cools=(int(HOUR * 1000),))
+    ledger = await scene.another(circuit=policy, lane_cap=2)
+    scene = Scene(ledger, scene.another, scene.outstanding)
+    await scene.register("due", "full", "open", "asked", "later", "held")
+    for lane in ("due", "full", "open", "asked", "later", "held"):
+        await scene.owe(lane, *(f"{lane}-{n}" for n in range(4)))
+    assert len(await scene.claim("full")) == 2
+    for lane, how in (("open", {"healthy": False}), ("asked", {"rest": HOUR}), ("later", {})):
+        (claim,) = await scene.claim(lane, room=1)
+        await scene.settle(claim, Verdict.RETRY, delay=HOUR, **how)
+    await scene.ledger.registry.put(an_integration("held", enabled=False))
+    await scene.publish("in the inbox")
+
+    found = await gauges(scene)
+    lanes = found.lanes
+    assert (lanes.due, lanes.capped, lanes.resting, lanes.held, lanes.scheduled) == (4 + 3, 2, 3 + 3, 4, 3)
+    assert (found.leased, found.pending) == (2, 24)
+    assert lanes.due + lanes.capped + lanes.resting + lanes.held + lanes.scheduled + found.leased == found.pending
+    assert (lanes.closed, lanes.open, lanes.half) == (5, 1, 0)
+    assert (found.inbox, found.counters["accepted"], found.counters["matched"]) == (1, 25, 24)
+    assert found.counters["opened"] == found.pending
+    assert found.workers == 1
+    assert 0 <= lanes.oldest_due < HOUR * 1000
+    assert found.memory_used > 0
+
+
+async def test_the_oldest_due_job_is_one_that_may_be_tried(scene: Scene) -> None:
+    await scene.register("resting", "ready")
+    await scene.owe("resting", "e-1")
+    (claim,) = await scene.claim("resting")
+    await scene.settle(claim, Verdict.RETRY, rest=HOUR)
+    found = (await gauges(scene)).lanes
+    assert (found.resting, found.oldest_due) == (1, -1)
+    await scene.owe("ready", "e-2")
+    found = (await gauges(scene)).lanes
+    assert (found.resting, found.due) == (1, 1)
+    assert found.oldest_due >= 0
+
+
+async def test_an_empty_ledger_has_gauges_too(scene: Scene) -> None:
+    found = await gauges(scene)
+    assert (found.inbox, found.inbox_age, found.pending, found.leased, found.workers) == (0, 0, 0, 0, 0)
+    assert found.lanes.oldest_due == -1
+
+
+@pytest.mark.parametrize("jobs", [1, 20])
+async def test_they_cost_what_has_work_and_no_call_looks_at_more_than_some_lanes(ledger: Ledger, jobs: int) -> None:
+    scene = Scene(ledger, lambda: ledger)
+    lanes = 3 * LANES_PER_CALL
+    await store_future_jobs(scene, lanes, jobs)
+    await gauges(scene)
+    assert (await gauges(scene)).lanes.scheduled == lanes * jobs
+    # A lane costs three commands, however many jobs it has; the rest is for the ledger as a whole.
+    assert 3 * lanes < await commands(scene.ledger, lambda: gauges(scene)) < 3 * lanes + 60
+
+
+async def test_a_process_that_is_not_asked_for_them_costs_next_to_nothing(ledger: Ledger, store: StoreServer) -> None:
+    scene, other = Scene(ledger, lambda: ledger), Ledger(store.url)
+    await store_future_jobs(scene, 300, 1)
+    await gauges(scene)
+    assert await commands(other, lambda: other.gauges.sample(HOLD)) <= 3
+    await other.close()
+
+
+def test_totals_add_up() -> None:
+    both = LaneTotals(due=1, oldest_due=5, open=1).plus(LaneTotals(due=2, oldest_due=-1, half=1))
+    assert both == LaneTotals(due=3, oldest_due=5, open=1, half=1)

@@ -1,0 +1,140 @@
+"""A real Prometheus scrapes a real worker and a real API under load, with the rules and the dashboard that we ship."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+
+import aiohttp
+import pytest
+
+from config.settings import Settings
+from tests.counterparts.prometheus import MISSING, PrometheusServer, is_installed
+from tests.dashboard.panels import panels
+from tests.integration.process.conftest import SCOPE, Receiver, Register, StartWorker, eventually, order_paid
+from tests.integration.process.test_api_process import StartApi, start_api
+from worker.events import Scope
+from worker.ledger import Ledger
+from worker.publisher import Publisher
+from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
+
+__all__ = ["start_api"]
+
+BROKEN = Scope("org-1", "store-2")
+#: How far back windows look, which are minutes in production.
+WINDOW = "4s"
+
+PrometheusOf = Callable[..., PrometheusServer]
+
+
+@pytest.fixture
+def start_prometheus() -> Iterator[PrometheusOf]:
+    if not is_installed():
+        pytest.skip(MISSING)
+    started: list[PrometheusServer] = []
+
+    def start(**targets: list[str]) -> PrometheusServer:
+        server = PrometheusServer(targets, interval="400ms", window=WINDOW, hold="1s")
+        started.append(server)
+        return server.start()
+
+    yield start
+    for each in started:
+        each.remove()
+
+
+@pytest.fixture
+async def limited(books: Ledger) -> AsyncIterator[None]:
+    """The store has a memory limit, as a store must."""
+    await books.store.client.config_set("maxmemory", "1gb")
+    yield
+    await books.store.client.config_set("maxmemory", "0")
+
+
+def metrics_of(log: str) -> str:
+    """host:port of the metrics, as a process's log says."""
+    (line,) = [json.loads(line) for line in log.splitlines() if '"event":"probe"' in line]
+    return str(line["metrics"]).removeprefix("http://").removesuffix("/metrics")
+
+
+async def token_for(books: Ledger, scope: Scope) -> str:
+    secret = make_secret()
+    token = Token(new_id(), Kind.TOKEN, Role.PUBLISH, scope, digest=digest_of(secret))
+    await books.tokens.put(token)
+    return written(token.id, secret)
+
+
+async def until(ask: Callable[[], object], what: str) -> object:
+    """Asks the Prometheus, in a thread, until the answer is true."""
+
+    async def asked() -> object:
+        return await asyncio.to_thread(ask)
+
+    return await eventually(asked, what)
+
+
+async def test_queries_alerts_and_dashboard_say_what_really_happens(
+    start_worker: StartWorker,
+    start_api: StartApi,
+    start_prometheus: PrometheusOf,
+    receiver: Receiver,
+    register: Register,
+    books: Ledger,
+    settings: Settings,
+    limited: None,
+) -> None:
+    await register()
+    await register(scope=BROKEN, configuration={"url": f"{receiver.url}/broken"})
+    quick = {"EDW_METRICS_SECONDS": "200ms", "EDW_CIRCUIT_FAILURES": "2", "EDW_CIRCUIT_PAUSES": "300ms"}
+    worker, api = start_worker(**quick), start_api(**quick)
+    await asyncio.gather(worker.ready(), api.ready())
+    prometheus = await asyncio.to_thread(
+        start_prometheus, edw_worker=[metrics_of(worker.log.read_text())], edw_api=[metrics_of(api.said)]
+    )
+    receiver.always["/hook/broken"] = 503
+    enough = asyncio.Event()
+    load = asyncio.create_task(loaded(settings, api.url, await token_for(books, SCOPE), enough))
+
+    # One alert fires: a receiver's.
+    await until(lambda: "ReceiverFailing" in prometheus.firing(), "ReceiverFailing fires")
+    assert "NothingDelivered" not in prometheus.firing()
+
+    # Every panel of the dashboard has something to show while there is a load.
+    for panel in panels():
+        for query in panel.queries:
+            expression = query.over(WINDOW)
+            await until(partial(prometheus.query, expression), f"{panel.title}: {expression}")
+    delay = await until(lambda: prometheus.value("edw:first_attempt_delay_seconds:p95_5m"), "a delay's p95 is known")
+    assert isinstance(delay, float)
+    assert 0 < delay < 30
+    assert prometheus.value('sum(edw_events_accepted_total{door="http"})'), "events by HTTP are counted by the API"
+
+    # The receiver comes back, and the alert goes.
+    receiver.always.clear()
+    enough.set()
+    published = await load
+    await until(lambda: "ReceiverFailing" not in prometheus.firing(), "ReceiverFailing clears")
+    await until(
+        lambda: prometheus.value('sum(edw:ledger_jobs{state="succeeded"})') == published, "all deliveries are counted"
+    )
+    assert prometheus.value('sum(edw:ledger_events{state="accepted"})') == published
+    assert prometheus.value("edw:events:balance") == 0
+    assert prometheus.value("edw:jobs:balance") == 0
+    assert prometheus.value("sum(edw_jobs_pending)") == 0
+    assert len(receiver.received) >= published
+
+
+async def loaded(settings: Settings, api: str, token: str, enough: asyncio.Event) -> int:
+    """Publishes until it is enough, by the class and by HTTP; answers how many events that were."""
+    published = 0
+    async with Publisher(settings) as publisher, aiohttp.ClientSession() as session:
+        while not enough.is_set():
+            await publisher.apublish_many([order_paid() for _ in range(4)])
+            await publisher.apublish(order_paid(store_id=BROKEN.store_id))
+            async with session.post(
+                f"{api}/v2/events", json={"data": order_paid()}, headers={"Authorization": f"Bearer {token}"}
+            ) as answer:
+                assert answer.status == 202, await answer.text()
+            published += 6
+            await asyncio.sleep(0.1)
+    return published

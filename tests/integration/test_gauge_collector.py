@@ -1,0 +1,88 @@
+"""The ledger's gauges as Prometheus sees them: told by one process, and never once they are old."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import REGISTRY
+
+from tests.counterparts.store import StoreServer
+from tests.integration.process.conftest import eventually
+from worker.clock import StoreClock
+from worker.gauges import SAMPLES_HELD, GaugeCollector
+from worker.ledger import Ledger
+
+
+def told(collector: GaugeCollector) -> dict[str, float]:
+    """Series → value, of what a scrape would see of it."""
+    return {
+        f"{sample.name}{sorted(sample.labels.values())}": sample.value
+        for family in collector.collect()
+        for sample in family.samples
+    }
+
+
+def collecting(ledger: Ledger, pause: float) -> GaugeCollector:
+    return GaugeCollector(ledger.gauges, StoreClock(), "0", pause)
+
+
+async def test_one_of_several_processes_tells_them_and_another_goes_on_at_once(
+    ledger: Ledger, store: StoreServer
+) -> None:
+    other = Ledger(store.url, ledger.policy)
+    first, second = collecting(ledger, 0.05), collecting(other, 0.05)
+    await first.open()
+    await second.open()
+    try:
+        assert told(first)["edw_jobs_pending['0']"] == 0
+        assert told(second) == {}
+        assert REGISTRY.get_sample_value("edw_jobs_pending", {"shard": "0"}) == 0, "a scrape sees them once"
+        await first.close()
+        assert told(first) == {}
+        await eventually(lambda: told(second), "the other one tells them")
+    finally:
+        await second.close()
+        await other.close()
+    assert REGISTRY.get_sample_value("edw_jobs_pending", {"shard": "0"}) is None
+
+
+async def test_what_is_old_is_not_told(ledger: Ledger, store: StoreServer) -> None:
+    collector = collecting(ledger, 0.1)
+    await collector.open()
+    try:
+        assert told(collector)
+        store.freeze()
+        await asyncio.sleep(SAMPLES_HELD * 0.1 + 0.05)
+        assert told(collector) == {}, "the store has been away for longer than they are true"
+        store.thaw()
+        await eventually(lambda: told(collector), "they are told again")
+    finally:
+        store.thaw()
+        await collector.close()
+
+
+async def test_a_ledger_that_does_not_answer_is_no_error(make_store: Callable[..., StoreServer]) -> None:
+    server = make_store()
+    ledger = Ledger(server.url)
+    server.kill()
+    collector = collecting(ledger, 0.05)
+    await collector.open()
+    try:
+        assert told(collector) == {}
+        server.start()
+        found = await eventually(lambda: told(collector), "they are told once it answers")
+        assert found["edw_store_memory_bytes['0']"] > 0
+    finally:
+        await collector.close()
+        await ledger.close()
+
+
+async def test_the_clock_is_known_by_the_first_sample(ledger: Ledger) -> None:
+    clock = StoreClock()
+    collector = GaugeCollector(ledger.gauges, clock, "0", 60.0)
+    await collector.open()
+    try:
+        now = await ledger.store.now() / 1000
+        assert clock.since(now) == pytest.approx(0, abs=0.25)
+    finally:
+        await collector.close()

@@ -1,0 +1,62 @@
+"""The endpoint of a process: its metrics, how it is, and what happens where the port is taken."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+from structlog.testing import capture_logs
+
+from tests.counterparts.store import free_port
+from worker.metrics import build_info
+from worker.probe import Health, serving
+
+HOST = "127.0.0.1"
+
+
+async def get(port: int, path: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{port}{path}") as answer:
+        return answer.status, await answer.text()
+
+
+def port_of(lines: Sequence[Mapping[str, Any]]) -> int:
+    (line,) = [line for line in lines if line["event"] == "probe"]
+    return int(str(line["metrics"]).rpartition(":")[2].removesuffix("/metrics"))
+
+
+async def test_a_worker_tells_how_it_is_and_a_process_without_health_only_its_metrics() -> None:
+    build_info()
+    health = Health(last_sweep_age=61.0, in_flight=3, draining=False)
+    with capture_logs() as lines:
+        async with serving(HOST, 0, lambda: health):
+            status, text = await get(port_of(lines), "/healthz")
+            assert (status, '"status":"stale"' in text) == (503, True)
+            status, text = await get(port_of(lines), "/metrics")
+            assert status == 200
+            assert 'edw_build_info{python="3.' in text
+    with capture_logs() as lines:
+        async with serving(HOST, 0):
+            assert (await get(port_of(lines), "/healthz"))[0] == 404
+
+
+async def test_processes_that_want_the_same_port_get_the_next_ones_and_say_which() -> None:
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        found = []
+        for _ in range(3):
+            with capture_logs() as lines:
+                await stack.enter_async_context(serving(HOST, port))
+            found.append(port_of(lines))
+            assert lines[-1]["log_level"] == ("info" if found[-1] == port else "warning")
+        assert found[0] == port
+        assert sorted(set(found)) == found, "each has one of its own"
+        for each in found:
+            assert (await get(each, "/metrics"))[0] == 200
+
+
+async def test_an_address_that_is_not_ours_stops_nobody() -> None:
+    with capture_logs() as lines:
+        async with serving("192.0.2.1", 0):
+            pass
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("no probe", "warning")
