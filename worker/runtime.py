@@ -75,6 +75,9 @@ class Runtime:
         self._stopping = asyncio.Event()
         #: Set when the process is told to stop, which is before its pool has finished and it is to drain.
         self._stopping_soon = asyncio.Event()
+        #: Set when what is in flight is not to be waited for.
+        self._hurry = asyncio.Event()
+        self._unsettled = 0
 
     def start(self) -> None:
         """Starts the thread; the rooms open in it as soon as the ledger answers."""
@@ -107,11 +110,17 @@ class Runtime:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop_claiming)
 
-    def stop(self) -> None:
-        """Drains, settles, closes; answers when the thread has ended."""
+    def hurry(self) -> None:
+        """Has the drain, now or later, wait for nothing that is in flight. Safe in a signal handler."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._hurry.set)
+
+    def stop(self) -> bool:
+        """Drains, settles, closes; answers when the thread has ended. False where something could not be settled."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
+        return not self._unsettled
 
     async def _work(self, work: Callable[[Rooms], Awaitable[Any]]) -> Any:
         """Waits for the rooms to open, but not longer than this process is to run."""
@@ -127,6 +136,8 @@ class Runtime:
             raise RuntimeStopped from None
 
     def _stop_claiming(self) -> None:
+        if not self._stopping_soon.is_set():
+            _log.info("worker stops")
         self._stopping_soon.set()
         if self._rooms.done():
             self._rooms.result().deliveries.stop_claiming()
@@ -190,9 +201,10 @@ class Runtime:
                 await self._stopping.wait()
                 await sweeper.close()
                 closing = (reader.close() for reader in self._readers)
-                await asyncio.gather(deliveries.drain(settings.drain_seconds), *closing)
+                await asyncio.gather(deliveries.drain(settings.drain_seconds, self._hurry), *closing)
+                self._unsettled = deliveries.in_flight
                 await sweeper.retire()
-            _log.info("worker drained", unsettled=deliveries.in_flight)
+            _log.info("worker drained", unsettled=self._unsettled)
         finally:
             for reader in self._readers:
                 reader.stop()
@@ -257,12 +269,20 @@ def stop_claiming() -> None:
         _runtime.stop_claiming()
 
 
-def stop() -> None:
-    """Drains and closes this process's runtime."""
-    global _runtime  # noqa: PLW0603  (as above)
+def hurry() -> None:
+    """Has this process's runtime wait for nothing that is in flight."""
     if _runtime is not None:
-        _runtime.stop()
-        _runtime = None
+        _runtime.hurry()
+
+
+def stop() -> bool:
+    """Drains and closes this process's runtime; False where something could not be settled."""
+    global _runtime  # noqa: PLW0603  (as above)
+    if _runtime is None:
+        return True
+    settled = _runtime.stop()
+    _runtime = None
+    return settled
 
 
 def call(work: Callable[[Rooms], Awaitable[Any]], seconds: float | None = None) -> Any:
