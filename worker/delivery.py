@@ -27,7 +27,7 @@ _log = structlog.get_logger("edw.delivery")
 LOSSES_BEFORE_ALONE = 3
 #: A deliverer that holds on to an attempt for its deadline and this many seconds more is cut off.
 DEADLINE_GRACE_SECONDS = 5.0
-#: How long the last settlements may take when the process stops (seconds).
+#: How long the last settlements, of what was interrupted too, may take when the process stops (seconds).
 SETTLE_ON_STOP_SECONDS = 5.0
 
 
@@ -170,10 +170,8 @@ class Deliveries:
             self._landed.clear()
             await self._landed.wait()
         if tasks := [flight.task for flight in self._flights.values() if flight.task]:
-            for task in (late := await _not_over(tasks, seconds, hurry)):
+            for task in await _not_over(tasks, seconds, hurry):
                 task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=SETTLE_ON_STOP_SECONDS)
         try:
             async with asyncio.timeout(SETTLE_ON_STOP_SECONDS):
                 while self._flights:

@@ -12,8 +12,7 @@ from typing import Any
 
 import structlog
 import uvloop
-from celery.platforms import EX_FAILURE
-from celery.worker import state as celery_state
+from celery.platforms import EX_FAILURE, EX_OK
 
 from config.celery import is_rabbitmq
 from config.observable_events import load_catalogue
@@ -35,6 +34,7 @@ from worker.options import deliverer_options
 from worker.parsing import EventRules
 from worker.probe import Health, serving
 from worker.secrets import SecretsBox
+from worker.stopping import stop_celery
 from worker.sweeper import Sweeper
 from worker.wakeups import Wakeups
 
@@ -75,7 +75,9 @@ class Runtime:
         self._stopping = asyncio.Event()
         #: Set when the process is told to stop, which is before its pool has finished and it is to drain.
         self._stopping_soon = asyncio.Event()
-        #: Set when what is in flight is not to be waited for.
+        #: When what is in flight must be over (on the loop's clock), once the process is told to stop.
+        self._drained_by = 0.0
+        #: Set when it is not to be waited for at all.
         self._hurry = asyncio.Event()
         self._unsettled = 0
 
@@ -138,6 +140,9 @@ class Runtime:
     def _stop_claiming(self) -> None:
         if not self._stopping_soon.is_set():
             _log.info("worker stops")
+            stop_celery(EX_OK)
+            # From now on, and not from when Celery has let go of its broker.
+            self._drained_by = self._loop.time() + self._settings.drain_seconds
         self._stopping_soon.set()
         if self._rooms.done():
             self._rooms.result().deliveries.stop_claiming()
@@ -160,7 +165,7 @@ class Runtime:
     def _give_up(why: str) -> None:
         """A Celery worker without its runtime would only send every message back: it ends, with an exit code."""
         _log.critical("worker ends", why=why)
-        celery_state.should_stop = EX_FAILURE
+        stop_celery(EX_FAILURE)
 
     async def _live(self) -> None:
         settings = self._settings
@@ -201,7 +206,8 @@ class Runtime:
                 await self._stopping.wait()
                 await sweeper.close()
                 closing = (reader.close() for reader in self._readers)
-                await asyncio.gather(deliveries.drain(settings.drain_seconds, self._hurry), *closing)
+                left = max(0.0, self._drained_by - self._loop.time())
+                await asyncio.gather(deliveries.drain(left, self._hurry), *closing)
                 self._unsettled = deliveries.in_flight
                 await sweeper.retire()
             _log.info("worker drained", unsettled=self._unsettled)

@@ -16,6 +16,7 @@ from types import FrameType
 from celery.platforms import EX_OK
 from celery.signals import worker_shutting_down
 from celery.worker import state
+from kombu.asynchronous import get_event_loop
 
 
 class Stopping:
@@ -43,3 +44,14 @@ class Stopping:
         for each in (signal.SIGINT, signal.SIGQUIT):
             signal.signal(each, signal.SIG_DFL)
         self._hurry()
+
+
+def stop_celery(exit_code: int) -> None:
+    """Has Celery's loop end now; from any thread but its own.
+
+    It would look at what it is told only when something comes from the broker, or after up to 10 s.
+    """
+    state.should_stop = exit_code
+    hub = get_event_loop()
+    if hub is not None:
+        hub.call_soon(int)

@@ -66,18 +66,23 @@ class Received:
 
 @dataclass
 class Receiver:
-    """A webhook receiver on loopback. `answers` are given in turn, then 200; `hold` keeps requests unanswered."""
+    """A webhook receiver on loopback. `answers` are given in turn, then 200; `hold` keeps requests unanswered.
+
+    Every answer takes `pause` seconds.
+    """
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     hold: asyncio.Event | None = None
+    pause: float = 0.0
 
     async def handle(self, request: web.Request) -> web.Response:
         raw = await request.read()
         self.received.append(Received(dict(request.headers), await request.json(), raw))
         if self.hold is not None:
             await self.hold.wait()
+        await asyncio.sleep(self.pause)
         status = self.answers.pop(0) if self.answers else 200
         return web.Response(status=status, text="ok" if status == 200 else "try again")
 

@@ -32,7 +32,7 @@ from worker.publisher import Publisher
 #: The drain of a test that shows that nobody waits for it (seconds).
 LONG = 60
 #: An end that waits for no drain, but for time-outs: of the store, of the broker, and of settling (seconds).
-BOUND = 25
+BOUND = 20
 
 
 async def in_flight(worker: WorkerProcess, receiver: Receiver, register: Register, settings: Settings) -> str:
@@ -165,9 +165,7 @@ async def test_who_is_in_a_hurry_waits_for_no_drain_and_everything_is_settled(
     await balanced(books)
 
 
-@pytest.mark.parametrize("command", ["celery worker", "edw worker --processes 2"])
 async def test_sigterm_beside_a_silent_store_ends_in_time_and_its_exit_code_tells(
-    command: str,
     start_worker: StartWorker,
     receiver: Receiver,
     register: Register,
@@ -175,7 +173,7 @@ async def test_sigterm_beside_a_silent_store_ends_in_time_and_its_exit_code_tell
     settings: Settings,
     store: StoreServer,
 ) -> None:
-    worker = start_worker(command, EDW_DRAIN_SECONDS="0.2")
+    worker = start_worker("edw worker --processes 2", EDW_DRAIN_SECONDS="0.2")
     integration = await in_flight(worker, receiver, register, settings)
     store.freeze()
     began = monotonic()
