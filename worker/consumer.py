@@ -16,8 +16,8 @@ from worker.events import Refusal
 
 #: The ledger has so many seconds to take a bad message; else the broker keeps it, and delivers it again.
 KEEP_SECONDS = 10.0
-#: While the worker stops, the broker is waited for no longer than this, each time (seconds). An acknowledgement that does
-#: not arrive is a task that is repeated, which is harmless.
+#: While the worker stops, the broker is waited for no longer than this, each time (seconds). An acknowledgement that
+#: does not arrive is a task that is repeated, which is harmless.
 LET_GO_SECONDS = 0.5
 
 

@@ -196,20 +196,24 @@ def environment(store: StoreServer, broker_url: str | None) -> dict[str, str]:
     """What the processes under test see: quick, and allowed to reach loopback."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EDW_")}
     broker = {} if broker_url is None else {"EDW_BROKER_URL": broker_url}
-    return kept | broker | {
-        "EDW_REDIS_URL": store.url,
-        "EDW_EGRESS_ALLOW": "127.0.0.0/8",
-        "EDW_RETRY_SCHEDULE": "200ms 200ms 200ms",
-        "EDW_LEASE_SECONDS": "2",
-        "EDW_ANNOUNCE_SECONDS": "1s",
-        "EDW_SWEEP_SECONDS": "200ms",
-        "EDW_METRICS_PORT": "0",
-        # What a test lets fail, it lets fail to its end.
-        "EDW_CIRCUIT_FAILURES": "0",
-        "EDW_CIRCUIT_SHARE": "0",
-        "EDW_SECRETS_KEYS": SECRETS_KEY,
-        "PYTHONFAULTHANDLER": "1",
-    }
+    return (
+        kept
+        | broker
+        | {
+            "EDW_REDIS_URL": store.url,
+            "EDW_EGRESS_ALLOW": "127.0.0.0/8",
+            "EDW_RETRY_SCHEDULE": "200ms 200ms 200ms",
+            "EDW_LEASE_SECONDS": "2",
+            "EDW_ANNOUNCE_SECONDS": "1s",
+            "EDW_SWEEP_SECONDS": "200ms",
+            "EDW_METRICS_PORT": "0",
+            # What a test lets fail, it lets fail to its end.
+            "EDW_CIRCUIT_FAILURES": "0",
+            "EDW_CIRCUIT_SHARE": "0",
+            "EDW_SECRETS_KEYS": SECRETS_KEY,
+            "PYTHONFAULTHANDLER": "1",
+        }
+    )
 
 
 @pytest.fixture

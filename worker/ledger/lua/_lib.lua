@@ -10,7 +10,7 @@
 --                                opened reopened succeeded failed cancelled attempts lost
 --                                circuits_opened circuits_closed
 --   inbox                  zset  event ref -> when it is announced next
---   event:<ref>            hash  id type scope raw digest accepted_at open failures announced
+--   event:<ref>            hash  id type scope raw digest accepted_at open failures announced observers lost
 --   event:<ref>:jobs       list  ids of the jobs it opened
 --   events:<s>             zset  event ref -> accepted_at, of a scope; may name some whose record is gone
 --   job:<id>               hash  event lane state reason attempts base epoch lost owner done deadline opened_at
