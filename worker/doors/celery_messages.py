@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
+from config.celery import DELIVERY_LIMIT
 from worker.dispatch import Dispatch
 from worker.doors.messages import Parsed, entry_of, event_id, split, tell
 from worker.events import Refusal
@@ -15,6 +16,8 @@ from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.parsing import EventRules, parse_event
 
 _log = structlog.get_logger("edw.door")
+
+Answer = TypeVar("Answer")
 
 #: While the ledger takes nothing, it is asked again after so many seconds. The message stays unacknowledged.
 RETRY_SECONDS = 1.0
@@ -33,10 +36,17 @@ class TaskDoor:
         self._rules = rules
         self._closing = asyncio.Event()
 
-    async def take(self, given: Sequence[Any], task_id: str) -> None:
-        """Accepts and observes events, waiting for a ledger that is away or full; returns when it has them."""
+    async def take(self, given: Sequence[Any], task_id: str, *, again: bool = False) -> None:
+        """Accepts and observes events, waiting for a ledger that is away or full; returns when it has them.
+
+        `again`: the message was delivered before, to somebody who did not finish with it. One that comes back for ever
+        kills whoever takes it, and is kept with the refusals.
+        """
+        source = f"task {task_id}"
+        if again and await self._times_back(task_id) > DELIVERY_LIMIT:
+            return await self.reject(Refusal("message", f"it came back {DELIVERY_LIMIT} times"), given, source)
         parsed = [(parse_event(each, self._rules, event_id(task_id, n)), each) for n, each in enumerate(given)]
-        await self.observe(await self.keep(parsed, f"task {task_id}"))
+        return await self.observe(await self.keep(parsed, source))
 
     async def keep(self, parsed: Sequence[Parsed], source: str) -> list[str]:
         """Has the ledger accept the events and keep the refusals, however long that takes; answers the events' refs.
@@ -71,14 +81,16 @@ class TaskDoor:
         """Whoever waits for the ledger waits no longer: the message goes back to the broker."""
         self._closing.set()
 
-    async def _until_done(self, step: Callable[[], Awaitable[object]]) -> None:
+    async def _times_back(self, task_id: str) -> int:
+        # Before anything looks at what is in it.
+        return await self._until_done(partial(self._ledger.intake.came_back, task_id))
+
+    async def _until_done(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
         while True:
             try:
-                await step()
+                return await step()
             except LedgerError as error:
                 await self._wait(error)
-            else:
-                return
 
     async def _wait(self, error: LedgerError) -> None:
         """Raises DoorClosed where this process stops first."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import structlog
 from kombu.connection import Connection
 
-from config.celery import BROKER_TIMEOUT, CONNECT_TIMEOUT, HEARTBEAT, intake_queues
+from config.celery import BROKER_TIMEOUT, CONNECT_TIMEOUT, EVENTS_QUEUE, HEARTBEAT, dead_queue, intake_queues
 from worker.cloudevents import attributes_of_properties, event_of_binary
 from worker.doors.celery_messages import DoorClosed
 from worker.doors.messages import Parsed, parse_message
@@ -136,7 +136,8 @@ class RabbitQueue:
     def _consume(self, line: Any) -> Any:
         channel = line.channel()
         try:
-            for queue in (self._dead, self._queue):
+            # Celery's own too: it declares only what it reads, and would have RabbitMQ drop what is set aside.
+            for queue in (dead_queue(EVENTS_QUEUE), self._dead, self._queue):
                 queue(channel).queue_declare()
         except line.channel_errors as error:
             if error.reply_code not in (ACCESS_REFUSED, PRECONDITION_FAILED):

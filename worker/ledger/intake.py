@@ -18,6 +18,8 @@ from worker.portions import portions
 OBSERVE_TRIES = 5
 #: An event that lost so many observers is observed with nothing beside it, so that its neighbours lose no more by it.
 LOSSES_BEFORE_ALONE = 2
+#: How often a message came back is known for so long after it last did (ms).
+COME_BACK_KEPT = 86_400_000
 #: The age of the inbox is that of the youngest of so many events that are next in line.
 PRESSURE_SAMPLE = 10
 #: Of a rejected event, so many bytes are kept to be looked at.
@@ -209,6 +211,12 @@ class Intake:
             tries=OBSERVE_TRIES,
         )
         return answer
+
+    async def came_back(self, message_id: str) -> int:
+        """Counts that the broker delivered a message again; answers how often it did."""
+        key = f"came-back:{message_id}"
+        times, _ = await self._store.atomically(("incr", key), ("pexpire", key, COME_BACK_KEPT))
+        return int(times)
 
     async def set_aside(self, ref: str, raw: bytes, reason: str, at: int, tries: int = OBSERVE_TRIES) -> bool:
         """Counts a failure to observe; True where it was the last one, and the event is now on the rejected list."""

@@ -1,4 +1,4 @@
-"""Events that kill whoever observes them: observed alone after a while, and set aside in the end without their neighbours."""
+"""Events that kill whoever observes them: observed alone after a while, and set aside in the end."""
 
 from deliverers.registry import DelivererRegistry
 from worker.attempts import report
