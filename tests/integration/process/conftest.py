@@ -16,8 +16,10 @@ from uuid import uuid4
 import psutil
 import pytest
 from aiohttp import web
+from celery import Celery
 from cryptography.fernet import Fernet
 
+from config.celery import EVENTS_QUEUE, OBSERVE_TASK, broker_url_for, is_rabbitmq
 from config.settings import Settings, load_settings
 from tests.counterparts.store import StoreServer
 from worker.events import Scope
@@ -214,6 +216,28 @@ def environment(store: StoreServer, broker_url: str | None) -> dict[str, str]:
             "PYTHONFAULTHANDLER": "1",
         }
     )
+
+
+class ForeignProducer:
+    """A program that has only Celery, and sends as the README tells it."""
+
+    def __init__(self, broker_url: str) -> None:
+        self.app = Celery("producer", broker=broker_url_for(broker_url), set_as_current=False)
+        self._where = {"queue": EVENTS_QUEUE}
+        if is_rabbitmq(broker_url):
+            self._where = {"exchange": EVENTS_QUEUE, "routing_key": EVENTS_QUEUE}
+
+    def send(self, task: str = OBSERVE_TASK, **options: Any) -> str:
+        """Answers the task's id."""
+        return str(self.app.send_task(task, **self._where, **options).id)
+
+
+@pytest.fixture
+def producer(store: StoreServer, broker_url: str | None) -> Iterator[ForeignProducer]:
+    """On the broker of the test."""
+    made = ForeignProducer(broker_url or store.url)
+    yield made
+    made.app.close()
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""What the worker's death and a dead broker mean for events: nothing."""
+"""What the worker's death and a dead broker mean for events: nothing.
+
+With both brokers: a worker that dies with a message in hand. What else happens here is between workers and the ledger,
+whose sweeps need no broker.
+"""
 
 import asyncio
 from time import monotonic
@@ -14,6 +18,7 @@ from tests.integration.process.conftest import (
     StartWorker,
     balanced,
     eventually,
+    on_both_brokers,
     order_paid,
 )
 from worker.jobs import JobState
@@ -21,6 +26,7 @@ from worker.ledger import Ledger, LedgerUnavailable
 from worker.publisher import Publisher
 
 
+@on_both_brokers
 async def test_kill_9_during_attempt_1_means_attempt_2_by_another_worker_and_two_logs(
     start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
 ) -> None:
