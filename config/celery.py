@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from kombu.entity import Exchange, Queue
 
+from config.amqp_tls import amqp_tls
 from config.settings import Settings
 
 EVENTS_QUEUE = "edw.events"
@@ -30,8 +31,10 @@ HEARTBEAT = 30
 def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
     """Celery's configuration, for a broker named as Celery or as redis-py names it."""
     rabbitmq = is_rabbitmq(broker_url)
+    url, tls = amqp_tls(broker_url)
     return {
-        "broker_url": broker_url_for(broker_url),
+        "broker_url": broker_url_for(url),
+        "broker_use_ssl": tls,
         **_messages(),
         **_queues(quorum=rabbitmq),
         **_worker(settings),

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from kombu.connection import Connection
 
+from tests.counterparts.certificates import ServerFiles
 from tests.counterparts.store import free_port
 
 #: The script of Debian's package that does not insist on root.
@@ -34,6 +35,17 @@ USER, PASSWORD = "tester", "s3cret"
 def is_installed() -> bool:
     """True where there is something to start."""
     return PROGRAM.exists() and shutil.which("epmd") is not None
+
+
+def tls_options(files: ServerFiles) -> dict[str, str]:
+    """Configuration of whatever listeners speak TLS."""
+    return {
+        "ssl_options.cacertfile": str(files.ca),
+        "ssl_options.certfile": str(files.certificate),
+        "ssl_options.keyfile": str(files.key),
+        "ssl_options.verify": "verify_none",
+        "ssl_options.fail_if_no_peer_cert": "false",
+    }
 
 
 class RabbitServer:
@@ -86,6 +98,11 @@ class RabbitServer:
         """Ends the broker as a power cut would."""
         self._end(signal.SIGKILL)
 
+    def restart(self) -> None:
+        """Ends it as a power cut would, and starts it with what it has on disk."""
+        self.kill()
+        self.start()
+
     def freeze(self) -> None:
         """The broker goes on listening, and says nothing more."""
         self._signal(signal.SIGSTOP)
@@ -101,8 +118,13 @@ class RabbitServer:
 
     def add_vhost(self, name: str) -> None:
         """A virtual host of a test's own: queues of its own."""
-        self.control("add_vhost", name)
-        self.control("set_permissions", "-p", name, USER, ".*", ".*", ".*")
+        # In one call, since every one starts a virtual machine.
+        host, user, all_of_it, by = (f'<<"{word}">>' for word in (name, USER, ".*", "tests"))
+        self.control(
+            "eval",
+            f"ok = rabbit_vhost:add({host}, {by}), rabbit_auth_backend_internal:set_permissions("
+            f"{user}, {host}, {all_of_it}, {all_of_it}, {all_of_it}, {by}).",
+        )
 
     def delete_vhost(self, name: str) -> None:
         """Removes a virtual host with its queues; who is connected to it is cut off."""

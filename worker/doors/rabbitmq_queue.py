@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import structlog
 from kombu.connection import Connection
 
+from config.amqp_tls import amqp_tls
 from config.celery import BROKER_TIMEOUT, CONNECT_TIMEOUT, EVENTS_QUEUE, HEARTBEAT, dead_queue, intake_queues
 from worker.cloudevents import attributes_of_properties, event_of_binary
 from worker.doors.celery_messages import DoorClosed
@@ -82,8 +83,10 @@ class RabbitQueue:
             await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
 
     def _run(self) -> None:
+        url, tls = amqp_tls(self._url)
         broker = Connection(
-            self._url,
+            url,
+            ssl=tls,
             connect_timeout=CONNECT_TIMEOUT,
             heartbeat=HEARTBEAT,
             transport_options={"read_timeout": BROKER_TIMEOUT, "write_timeout": BROKER_TIMEOUT},

@@ -1,7 +1,7 @@
 """Signals: `celery worker`, `edw worker` and `edw worker --processes 2` stop alike, and lose nothing by it.
 
-The broker matters only where Celery lets go of it: a silent one is tried as Redis and as RabbitMQ. The rest is between
-a process and its ledger.
+The broker matters only where Celery lets go of it. A silent RabbitMQ is tried; a silent Redis is in the test of a
+silent store, which is both. The rest is between a process and its ledger.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tests.integration.process.conftest import (
     balanced,
     by_each_command,
     eventually,
-    on_both_brokers,
+    on_rabbitmq,
     order_paid,
 )
 from worker.ledger import Ledger
@@ -185,26 +185,19 @@ async def test_sigterm_beside_a_silent_store_ends_in_time_and_its_exit_code_tell
     await delivered_by_the_next(integration, start_worker, receiver, books)
 
 
-@on_both_brokers
-async def test_sigterm_beside_a_silent_broker_finishes_what_is_in_flight_in_time(
-    broker_url: str | None,
-    request: pytest.FixtureRequest,
+@on_rabbitmq
+async def test_sigterm_beside_a_silent_rabbitmq_finishes_what_is_in_flight_in_time(
+    broker_url: str,
+    rabbit: RabbitServer,
     start_worker: StartWorker,
     receiver: Receiver,
     register: Register,
     books: Ledger,
     settings: Settings,
-    make_store: type[StoreServer],
 ) -> None:
-    broker: RabbitServer | StoreServer
-    if broker_url is None:
-        broker = make_store()
-        worker = start_worker(EDW_BROKER_URL=broker.tcp_url)
-    else:
-        broker = request.getfixturevalue("rabbit")
-        worker = start_worker()
+    worker = start_worker()
     integration = await in_flight(worker, receiver, register, settings)
-    broker.freeze()
+    rabbit.freeze()
     began = monotonic()
 
     worker.tell(signal.SIGTERM)
@@ -213,7 +206,7 @@ async def test_sigterm_beside_a_silent_broker_finishes_what_is_in_flight_in_time
     assert await worker.ends() == 0
     assert monotonic() - began < BOUND
     assert await attempts(books, integration) == [(1, True, "")]
-    broker.thaw()
+    rabbit.thaw()
     await balanced(books)
 
 
