@@ -36,8 +36,8 @@ class StompRabbit(RabbitServer):
             },
         )
 
-    def _speaks(self) -> bool:
-        return super()._speaks() and listens(self.plain) and listens(self.tls)
+    def _answers(self) -> bool:
+        return super()._answers() and listens(self.plain) and listens(self.tls)
 
 
 @dataclass(frozen=True, slots=True)
