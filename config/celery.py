@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from kombu.entity import Exchange, Queue
 
+from config.amqp_tls import amqp_tls
 from config.settings import Settings
 
 EVENTS_QUEUE = "edw.events"
@@ -19,9 +20,10 @@ BROKER_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
 #: Tasks take milliseconds; a message that is unacknowledged for so long goes to another worker (seconds, Redis only).
 VISIBILITY_TIMEOUT = 120
-#: RabbitMQ moves a message of the plain queue to `edw.intake.dead` when it came back so often: whoever reads it dies.
-#: What is merely bad never comes back.
-INTAKE_DELIVERY_LIMIT = 20
+#: A message that came back so often is set aside: whoever reads it dies. What is merely bad never comes back. RabbitMQ
+#: moves it to a queue for the dead; on Redis, the ledger counts how often a task came back.
+DELIVERY_LIMIT = 20
+_QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
 #: A RabbitMQ that has been silent for so long has its connections closed (seconds).
 HEARTBEAT = 30
 
@@ -29,8 +31,10 @@ HEARTBEAT = 30
 def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
     """Celery's configuration, for a broker named as Celery or as redis-py names it."""
     rabbitmq = is_rabbitmq(broker_url)
+    url, tls = amqp_tls(broker_url)
     return {
-        "broker_url": broker_url_for(broker_url),
+        "broker_url": broker_url_for(url),
+        "broker_use_ssl": tls,
         **_messages(),
         **_queues(quorum=rabbitmq),
         **_worker(settings),
@@ -58,18 +62,22 @@ def intake_queues(shard: str) -> tuple[Queue, Queue]:
     Another shard than "0" has queues of its own, with its name behind: `edw.intake.eu-1`.
     """
     name = INTAKE_QUEUE if shard == "0" else f"{INTAKE_QUEUE}.{shard}"
-    dead = f"{name}.dead"
-    arguments = {
-        "x-queue-type": "quorum",
-        "x-delivery-limit": INTAKE_DELIVERY_LIMIT,
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": dead,
-    }
+    dead = dead_queue(name)
     # Of the default exchange, to which every queue is bound by its own name.
-    return (
-        Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=arguments),
-        Queue(dead, Exchange(""), routing_key=dead, durable=True, queue_arguments={"x-queue-type": "quorum"}),
-    )
+    queue = Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=_quorum(dead.name))
+    return queue, dead
+
+
+def dead_queue(name: str) -> Queue:
+    """Where RabbitMQ keeps what could not be taken from a queue."""
+    name = f"{name}.dead"
+    return Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=_QUORUM)
+
+
+def _quorum(dead: str | None) -> dict[str, Any]:
+    """A quorum queue that gives a message up when it came back too often: to the queue `dead`, or to nobody."""
+    limited = _QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}
+    return limited if dead is None else limited | {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead}
 
 
 def _messages() -> dict[str, Any]:
@@ -94,9 +102,15 @@ def _messages() -> dict[str, Any]:
 
 
 def _queues(*, quorum: bool) -> dict[str, Any]:
-    arguments = {"x-queue-type": "quorum"} if quorum else None
+    # Whole events may be in a message of the one, and nowhere else; one of the other is only a wake-up.
+    dead = {EVENTS_QUEUE: dead_queue(EVENTS_QUEUE).name, DELIVERIES_QUEUE: None}
     queues = [
-        Queue(name, Exchange(name, type="direct", durable=True), routing_key=name, queue_arguments=arguments)
+        Queue(
+            name,
+            Exchange(name, type="direct", durable=True),
+            routing_key=name,
+            queue_arguments=_quorum(dead[name]) if quorum else None,
+        )
         for name in (EVENTS_QUEUE, DELIVERIES_QUEUE)
     ]
     # RabbitMQ confirms every message; without these two, publishing to one that is frozen has no end.

@@ -12,8 +12,7 @@ from typing import Any
 
 import structlog
 import uvloop
-from celery.platforms import EX_FAILURE
-from celery.worker import state as celery_state
+from celery.platforms import EX_FAILURE, EX_OK
 
 from config.celery import is_rabbitmq
 from config.observable_events import load_catalogue
@@ -37,6 +36,7 @@ from worker.options import deliverer_options
 from worker.parsing import EventRules
 from worker.probe import Health
 from worker.secrets import SecretsBox
+from worker.stopping import stop_celery
 from worker.sweeper import Sweeper
 from worker.telemetry import Telemetry
 from worker.telling import Teller
@@ -79,6 +79,11 @@ class Runtime:
         self._stopping = asyncio.Event()
         #: Set when the process is told to stop, which is before its pool has finished and it is to drain.
         self._stopping_soon = asyncio.Event()
+        #: When what is in flight must be over (on the loop's clock), once the process is told to stop.
+        self._drained_by = 0.0
+        #: Set when it is not to be waited for at all.
+        self._hurry = asyncio.Event()
+        self._unsettled = 0
 
     def start(self) -> None:
         """Starts the thread; the rooms open in it as soon as the ledger answers."""
@@ -111,11 +116,17 @@ class Runtime:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop_claiming)
 
-    def stop(self) -> None:
-        """Drains, settles, closes; answers when the thread has ended."""
+    def hurry(self) -> None:
+        """Has the drain, now or later, wait for nothing that is in flight. Safe in a signal handler."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._hurry.set)
+
+    def stop(self) -> bool:
+        """Drains, settles, closes; answers when the thread has ended. False where something could not be settled."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
+        return not self._unsettled
 
     async def _work(self, work: Callable[[Rooms], Awaitable[Any]]) -> Any:
         """Waits for the rooms to open, but not longer than this process is to run."""
@@ -131,6 +142,11 @@ class Runtime:
             raise RuntimeStopped from None
 
     def _stop_claiming(self) -> None:
+        if not self._stopping_soon.is_set():
+            _log.info("worker stops")
+            stop_celery(EX_OK)
+            # From now on, and not from when Celery has let go of its broker.
+            self._drained_by = self._loop.time() + self._settings.drain_seconds
         self._stopping_soon.set()
         if self._rooms.done():
             self._rooms.result().deliveries.stop_claiming()
@@ -153,7 +169,7 @@ class Runtime:
     def _give_up(why: str) -> None:
         """A Celery worker without its runtime would only send every message back: it ends, with an exit code."""
         _log.critical("worker ends", why=why)
-        celery_state.should_stop = EX_FAILURE
+        stop_celery(EX_FAILURE)
 
     async def _live(self) -> None:
         settings = self._settings
@@ -203,9 +219,11 @@ class Runtime:
             await self._stopping.wait()
             await sweeper.close()
             closing = (reader.close() for reader in self._readers)
-            await asyncio.gather(deliveries.drain(settings.drain_seconds), *closing)
+            left = max(0.0, self._drained_by - self._loop.time())
+            await asyncio.gather(deliveries.drain(left, self._hurry), *closing)
+            self._unsettled = deliveries.in_flight
             await sweeper.retire()
-            _log.info("worker drained", unsettled=deliveries.in_flight)
+            _log.info("worker drained", unsettled=self._unsettled)
         finally:
             for reader in self._readers:
                 reader.stop()
@@ -271,12 +289,20 @@ def stop_claiming() -> None:
         _runtime.stop_claiming()
 
 
-def stop() -> None:
-    """Drains and closes this process's runtime."""
-    global _runtime  # noqa: PLW0603  (as above)
+def hurry() -> None:
+    """Has this process's runtime wait for nothing that is in flight."""
     if _runtime is not None:
-        _runtime.stop()
-        _runtime = None
+        _runtime.hurry()
+
+
+def stop() -> bool:
+    """Drains and closes this process's runtime; False where something could not be settled."""
+    global _runtime  # noqa: PLW0603  (as above)
+    if _runtime is None:
+        return True
+    settled = _runtime.stop()
+    _runtime = None
+    return settled
 
 
 def call(work: Callable[[Rooms], Awaitable[Any]], seconds: float | None = None) -> Any:

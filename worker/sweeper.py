@@ -71,8 +71,10 @@ class Sweeper:
         self._timers = self._timers[:1]
 
     async def retire(self) -> None:
-        """Stops the heartbeat and leaves the fleet."""
+        """Stops the heartbeat and leaves the fleet; with something in flight, this process stays, to be reaped."""
         await end(self._timers)
+        if self._deliveries.in_flight:
+            return
         try:
             await self._ledger.fleet.retire()
         except LedgerError as error:

@@ -7,7 +7,7 @@ from celery.app.defaults import DEFAULTS
 from kombu.connection import Connection
 from kombu.transport.redis import Channel
 
-from config.celery import INTAKE_QUEUE, broker_url_for, celery_options, intake_queues, is_rabbitmq
+from config.celery import DELIVERY_LIMIT, INTAKE_QUEUE, broker_url_for, celery_options, intake_queues, is_rabbitmq
 from config.settings import load_settings
 from worker.ledger.messages import intake_list
 
@@ -70,6 +70,9 @@ def test_a_queue_that_is_misspelt_is_an_error() -> None:
 def test_rabbitmq_has_quorum_queues_and_bounded_confirms() -> None:
     app = app_of(RABBITMQ)
     assert {queue.queue_arguments["x-queue-type"] for queue in app.amqp.queues.values()} == {"quorum"}
+    events, deliveries = (app.amqp.queues[name].queue_arguments for name in ("edw.events", "edw.deliveries"))
+    assert events["x-delivery-limit"] == deliveries["x-delivery-limit"] == DELIVERY_LIMIT
+    assert events["x-dead-letter-routing-key"] == "edw.events.dead"
     route = app.amqp.router.route({}, "worker.tasks.deliver")
     assert (route["timeout"], route["confirm_timeout"]) == (5.0, 5.0)
 

@@ -11,7 +11,7 @@
 --                                opened reopened succeeded failed cancelled attempts lost
 --                                circuits_opened circuits_closed
 --   inbox                  zset  event ref -> when it is announced next
---   event:<ref>            hash  id type scope raw digest accepted_at open failures announced
+--   event:<ref>            hash  id type scope raw digest accepted_at open failures announced observers lost
 --   event:<ref>:jobs       list  ids of the jobs it opened
 --   events:<s>             zset  event ref -> accepted_at, of a scope; may name some whose record is gone
 --   job:<id>               hash  event lane size state reason attempts base epoch lost owner done deadline opened_at
@@ -48,6 +48,7 @@
 --   intake-next            list  a message of the plain queue by which a waiting process was woken: it is taken next
 --   intake-taken:<owner>   list  messages of the plain queue that a process has taken, the oldest at the right end
 --   takers                 zset  process that has taken some -> the number of its batch, 0 while it is given back
+--   came-back:<message>    how often the broker delivered a message again (written without a script)
 --   rejected               list  what nobody could be told was refused, newest first
 --   token:<id>             hash  kind role org store platform name digest created_at; of a bearer, parent expires_at
 --   tokens                 zset  token or client -> created_at
