@@ -13,9 +13,9 @@ from worker.delivery import Deliveries
 from worker.dispatch import Dispatch
 from worker.ending import end
 from worker.ledger import Ledger, LedgerError
+from worker.ledger.connections import SOCKET_TIMEOUT
 from worker.ledger.messages import RETURNED_PER_CALL
 from worker.ledger.policy import JOBS_PER_CALL
-from worker.ledger.store import SOCKET_TIMEOUT
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.sweeper")

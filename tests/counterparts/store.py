@@ -155,6 +155,9 @@ class StoreServer:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(ANSWER_SECONDS)
             line.connect(self._socket)
+            if password := self._options.get("requirepass"):
+                line.sendall(f"AUTH {password}\r\n".encode())
+                line.recv(64)
             line.sendall(f"{command}\r\n".encode())
             return line.recv(64)
 

@@ -30,7 +30,7 @@ from tests.integration.process.conftest import (
 )
 from worker.cli.supervision import FIRST_PAUSE
 from worker.ledger import Ledger
-from worker.ledger.store import SOCKET_TIMEOUT
+from worker.ledger.connections import SOCKET_TIMEOUT
 from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
 
 #: What a probe of a silent store may take, and a busy machine on top of it (seconds).
