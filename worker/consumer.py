@@ -4,6 +4,7 @@ Named by Celery's own setting `worker_consumer`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery.worker.consumer import Consumer as CeleryConsumer
@@ -13,6 +14,9 @@ from worker.events import Refusal
 
 #: The ledger has so many seconds to take a bad message; else the broker keeps it, and delivers it again.
 KEEP_SECONDS = 10.0
+#: While the broker is away: the first pause between two tries, and the longest (seconds).
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 3.0
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
@@ -22,6 +26,28 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         # Our workers have nothing to tell each other, and to find that out costs a second at every start.
         quiet = {"without_mingle": True, "without_gossip": True}
         super().__init__(*args, worker_options={**(worker_options or {}), **quiet}, **kwargs)
+
+    def on_ready(self) -> None:
+        """Messages are taken, at first or again."""
+        super().on_ready()
+        runtime.heard_of_broker()
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """The broker cannot be reached."""
+        runtime.heard_of_broker(f"{type(exc).__name__}: {exc}")
+        super().on_connection_error_before_connected(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """The broker was lost, or refuses something."""
+        runtime.heard_of_broker(f"{type(exc).__name__}: {exc}")
+        super().on_connection_error_after_connected(exc)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connects, however long that takes. Celery's pauses grow until 30 s; a broker that is back is to be of use."""
+        conn.ensure_connection = partial(
+            conn.ensure_connection, interval_start=FIRST_PAUSE, interval_step=FIRST_PAUSE, interval_max=LONGEST_PAUSE
+        )
+        return super().ensure_connected(conn)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Looks into each message before Celery does.

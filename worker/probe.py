@@ -1,48 +1,42 @@
-"""What a worker process shows of itself over HTTP: `/metrics` for Prometheus, `/healthz` for whoever restarts it."""
+"""What a worker process shows of itself over HTTP.
 
-from collections.abc import AsyncIterator, Callable
+`/metrics` is for Prometheus, `/healthz` for whoever restarts a process that hangs, and `/readyz` for whoever wants to
+know whether it works, such as a rolling update that is to wait.
+"""
+
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import msgspec
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from worker.readiness import State
+from worker.vitals import Vitals
+
 _log = structlog.get_logger("edw.probe")
-
-#: A worker whose last sweep is older than this many seconds is not well.
-STALE_SWEEP_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How a worker process is; durations in seconds."""
-
-    last_sweep_age: float
-    in_flight: int
-    draining: bool
-
-    @property
-    def well(self) -> bool:
-        """False where the sweeps have stopped: the ledger is away, or the loop hangs."""
-        return self.last_sweep_age < STALE_SWEEP_SECONDS
 
 
 @asynccontextmanager
-async def serving(host: str, port: int, health: Callable[[], Health]) -> AsyncIterator[None]:
-    """Serves both for as long as the block runs. A port that is taken is said, and stops nobody from delivering."""
+async def serving(host: str, port: int, vitals: Vitals) -> AsyncIterator[None]:
+    """Serves them for as long as the block runs. A port that is taken is said, and stops nobody from delivering."""
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
-        now = health()
-        body = msgspec.json.encode({"status": "ok" if now.well else "stale", **asdict(now)})
-        return web.Response(body=body, status=200 if now.well else 503, content_type="application/json")
+        health = asdict(vitals.health())
+        well = health.pop("well")
+        return _answer({"status": "ok" if well else "stale", **health}, ok=well)
+
+    async def readyz(_: web.Request) -> web.Response:
+        ready = vitals.ready()
+        return _answer(ready, ok=ready.status is not State.RED)
 
     app = web.Application()
-    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -54,3 +48,7 @@ async def serving(host: str, port: int, health: Callable[[], Health]) -> AsyncIt
         yield
     finally:
         await runner.cleanup()
+
+
+def _answer(document: object, *, ok: bool) -> web.Response:
+    return web.Response(body=msgspec.json.encode(document), status=200 if ok else 503, content_type="application/json")

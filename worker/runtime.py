@@ -6,8 +6,6 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from functools import partial
-from time import monotonic
 from typing import Any
 
 import structlog
@@ -33,9 +31,11 @@ from worker.endpoints import find_endpoints
 from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
 from worker.options import deliverer_options
 from worker.parsing import EventRules
-from worker.probe import Health, serving
+from worker.probe import serving
+from worker.readiness import State
 from worker.secrets import SecretsBox
 from worker.sweeper import Sweeper
+from worker.vitals import Vitals
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.runtime")
@@ -66,7 +66,8 @@ class Runtime:
 
     def __init__(self, settings: Settings, send_wakeup: Callable[[str, Any], None]) -> None:
         self._settings = settings
-        self._wakeups = Wakeups(send_wakeup)
+        self.vitals = Vitals()
+        self._wakeups = Wakeups(send_wakeup, self.vitals.wakeups)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="edw-runtime", daemon=True)
         self._rooms: asyncio.Future[Rooms] = self._loop.create_future()
@@ -152,6 +153,11 @@ class Runtime:
         celery_state.should_stop = EX_FAILURE
 
     async def _live(self) -> None:
+        # From the start: a process that waits for its ledger is alive, and says what it waits for.
+        async with serving(self._settings.api_host, self._settings.metrics_port, self.vitals):
+            await self._work_until_stopped()
+
+    async def _work_until_stopped(self) -> None:
         settings = self._settings
         endpoints = find_endpoints(settings)
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
@@ -174,24 +180,24 @@ class Runtime:
             )
             dispatch = Dispatch(ledger, directory, deliveries)
             rules = EventRules(load_catalogue(settings.observable_keys), settings.event_max_bytes)
-            sweeper = Sweeper(ledger, dispatch, deliveries, self._wakeups, settings.sweep_seconds)
+            sweeper = Sweeper(ledger, dispatch, deliveries, self._wakeups, settings.sweep_seconds, self.vitals.ledger)
             door = TaskDoor(ledger, dispatch, rules)
             self._readers.append(RedisList(ledger.messages, door.observe, rules))
             if is_rabbitmq(endpoints.broker_url):
                 self._readers.append(RabbitQueue(endpoints.broker_url, settings.shard, door, rules))
             deliveries.open()
             sweeper.open()
+            self.vitals.begin(sweeper, deliveries)
             _relax_collector()
             self._rooms.set_result(Rooms(door, dispatch, deliveries))
             for reader in self._readers:
                 reader.open()
             _log.info("worker ready", ledger=ledger.address, owner=ledger.owner, types=types.types)
-            async with serving(settings.api_host, settings.metrics_port, partial(_health, sweeper, deliveries)):
-                await self._stopping.wait()
-                await sweeper.close()
-                closing = (reader.close() for reader in self._readers)
-                await asyncio.gather(deliveries.drain(settings.drain_seconds), *closing)
-                await sweeper.retire()
+            await self._stopping.wait()
+            await sweeper.close()
+            closing = (reader.close() for reader in self._readers)
+            await asyncio.gather(deliveries.drain(settings.drain_seconds), *closing)
+            await sweeper.retire()
             _log.info("worker drained", unsettled=deliveries.in_flight)
         finally:
             for reader in self._readers:
@@ -210,6 +216,7 @@ class Runtime:
             try:
                 await ledger.open()
             except LedgerUnavailable as error:
+                self.vitals.ledger.away(str(error), State.RED)
                 if self._loop.time() - said > SAY_AGAIN_SECONDS or not said:
                     said = self._loop.time()
                     _log.warning("waiting for the ledger", why=str(error))
@@ -219,6 +226,7 @@ class Runtime:
                 except TimeoutError:
                     pause = min(pause * 2, LONGEST_PAUSE)
             else:
+                self.vitals.ledger.there()
                 return True
         return False
 
@@ -233,10 +241,6 @@ def _relax_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
-
-
-def _health(sweeper: Sweeper, deliveries: Deliveries) -> Health:
-    return Health(round(monotonic() - sweeper.swept_at, 3), deliveries.in_flight, deliveries.draining)
 
 
 _runtime: Runtime | None = None
@@ -263,6 +267,16 @@ def stop() -> None:
     if _runtime is not None:
         _runtime.stop()
         _runtime = None
+
+
+def heard_of_broker(why: str = "") -> None:
+    """Celery takes messages, or cannot: for this process's readiness."""
+    if _runtime is None:
+        return
+    if why:
+        _runtime.vitals.messages.away(why, State.DEGRADED)
+    else:
+        _runtime.vitals.messages.there()
 
 
 def call(work: Callable[[Rooms], Awaitable[Any]], seconds: float | None = None) -> Any:

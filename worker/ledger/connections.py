@@ -46,11 +46,11 @@ def async_client(url: str, connections: int, timeout: float = SOCKET_TIMEOUT) ->
     if is_sentinel(url):
         named = SentinelUrl.parse(url)
         sentinels = async_sentinel.Sentinel(named.sentinels, sentinel_kwargs=_of_sentinels(named, AsyncRetry))
+        options |= {"connection_class": _AsyncOfSentinels, **_login(named)}
         # redis-py annotates only half of it.
-        pool: Any = _MasterPool(named.service, sentinels, **options, **_login(named))  # type: ignore[no-untyped-call]
-        return redis.asyncio.Redis.from_pool(pool)
+        return redis.asyncio.Redis.from_pool(_MasterPool(named.service, sentinels, **options))  # type: ignore[no-untyped-call]
     pool = redis.asyncio.BlockingConnectionPool.from_url(url, **options)
-    pool.connection_class = _ASYNC_FAITHLESS.get(pool.connection_class, pool.connection_class)
+    pool.connection_class = _ASYNC_HEALING[pool.connection_class]
     return redis.asyncio.Redis.from_pool(pool)
 
 
@@ -70,7 +70,7 @@ def sync_client(url: str, timeout: float = SOCKET_TIMEOUT) -> redis.Redis:
         client: redis.Redis = sentinels.master_for(named.service, **options, **_login(named))
         return client
     pool = redis.ConnectionPool.from_url(url, **options)
-    pool.connection_class = _FAITHLESS.get(pool.connection_class, pool.connection_class)
+    pool.connection_class = _HEALING.get(pool.connection_class, pool.connection_class)
     return redis.Redis.from_pool(pool)
 
 
@@ -99,27 +99,45 @@ class _MasterPool(async_sentinel.SentinelConnectionPool, redis.asyncio.BlockingC
     """Connections to the master of the moment, for which calls wait where all are busy."""
 
 
-class _AsyncFaithless:
-    """Leaves a server that has become a replica: whoever its address leads to next may be the master."""
+class _AsyncHealing:
+    """A connection that is known to be lost whenever it is of no use, and is dialled anew by the next call."""
+
+    async def send_packed_command(self, *args: Any, **how: Any) -> None:
+        try:
+            await super().send_packed_command(*args, **how)  # type: ignore[misc]  # a connection's
+        except RuntimeError as error:
+            # uvloop's word for a transport that was closed a moment ago; asyncio's own raises an OSError.
+            if "closed" not in str(error):
+                raise
+            raise Disconnected("the connection was closed") from error
 
     async def read_response(self, *args: Any, **how: Any) -> Any:
         try:
             return await super().read_response(*args, **how)  # type: ignore[misc]  # a connection's
         except ReadOnlyError as error:
+            # Whoever its address leads to next may be the master.
             await self.disconnect()  # type: ignore[attr-defined]  # a connection's
             raise Disconnected(_DEMOTED) from error
 
 
-class _AsyncConnection(_AsyncFaithless, async_connection.Connection):
+class _AsyncTcp(_AsyncHealing, async_connection.Connection):
     pass
 
 
-class _AsyncTlsConnection(_AsyncFaithless, async_connection.SSLConnection):
+class _AsyncTls(_AsyncHealing, async_connection.SSLConnection):
     pass
 
 
-class _Faithless:
-    """As _AsyncFaithless. redis-py has the same for connections that Sentinels manage."""
+class _AsyncUnix(_AsyncHealing, async_connection.UnixDomainSocketConnection):
+    pass
+
+
+class _AsyncOfSentinels(_AsyncHealing, async_sentinel.SentinelManagedConnection):
+    pass
+
+
+class _Healing:
+    """The same without an event loop. redis-py does it itself for connections that Sentinels manage."""
 
     def read_response(self, *args: Any, **how: Any) -> Any:
         try:
@@ -129,19 +147,20 @@ class _Faithless:
             raise Disconnected(_DEMOTED) from error
 
 
-class _Connection(_Faithless, redis.connection.Connection):
+class _Tcp(_Healing, redis.connection.Connection):
     pass
 
 
-class _TlsConnection(_Faithless, redis.connection.SSLConnection):
+class _Tls(_Healing, redis.connection.SSLConnection):
     pass
 
 
-_ASYNC_FAITHLESS: dict[type[Any], type[Any]] = {
-    async_connection.Connection: _AsyncConnection,
-    async_connection.SSLConnection: _AsyncTlsConnection,
+_ASYNC_HEALING: dict[type[Any], type[Any]] = {
+    async_connection.Connection: _AsyncTcp,
+    async_connection.SSLConnection: _AsyncTls,
+    async_connection.UnixDomainSocketConnection: _AsyncUnix,
 }
-_FAITHLESS: dict[type[Any], type[Any]] = {
-    redis.connection.Connection: _Connection,
-    redis.connection.SSLConnection: _TlsConnection,
+_HEALING: dict[type[Any], type[Any]] = {
+    redis.connection.Connection: _Tcp,
+    redis.connection.SSLConnection: _Tls,
 }

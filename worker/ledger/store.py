@@ -97,6 +97,8 @@ class Store(StoreBase):
     def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
         super().__init__(url, shard, policy)
         self.client = async_client(url, MAX_CONNECTIONS, SOCKET_TIMEOUT)
+        #: The server's own name for its present life.
+        self._run_id = ""
 
     async def open(self) -> None:
         """Checks that the store answers and that its ledger is one this version understands."""
@@ -106,6 +108,12 @@ class Store(StoreBase):
             if written is None:
                 await self.client.hset(self.key("meta"), "format", str(FORMAT))
         self._check_server(info, int(written or FORMAT))
+        self._run_id = str(info["run_id"])
+
+    async def restarted(self) -> bool:
+        """True where this is not the server that was opened: it was started anew, or another took its place."""
+        with mapped(self.address):
+            return str((await self.client.info("server"))["run_id"]) != self._run_id
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import redis.asyncio
+import uvloop
 
 from tests.counterparts.proxy import TcpProxy
 from tests.counterparts.store import StoreServer, free_port
@@ -136,6 +137,28 @@ async def test_a_master_that_was_demoted_is_left_for_whoever_its_address_leads_t
         assert await asyncio.to_thread(SyncIntake(sync).accept, [an_event("e-1")]) == [Acceptance.NEW]
         await ledger.close()
         sync.close()
+
+
+async def test_connections_that_are_reset_are_unavailable_on_the_loop_that_workers_have(store: StoreServer) -> None:
+    """uvloop raises a RuntimeError for a connection that was closed a moment ago: no loop of ours waits for that."""
+
+    async def call(url: str) -> list[BaseException | bool]:
+        ledger = Ledger(url)
+        answers: list[BaseException | bool] = []
+        while len(answers) < 1_000:
+            answers += await asyncio.gather(*(ledger.fleet.renew() for _ in range(20)), return_exceptions=True)
+        await ledger.close()
+        return answers
+
+    async with TcpProxy(store.port) as proxy:
+        calls = asyncio.create_task(asyncio.to_thread(uvloop.run, call(f"redis://127.0.0.1:{proxy.port}/0")))
+        while not calls.done():
+            proxy.reset()
+            await asyncio.sleep(0.003)
+        answers = await calls
+    raised = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert raised
+    assert {type(each) for each in raised} == {LedgerUnavailable}
 
 
 async def _demote(old: StoreServer, new: StoreServer) -> None:

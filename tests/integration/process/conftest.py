@@ -1,6 +1,7 @@
 """A real store, real worker processes, a real receiver: what the process tests are played with."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 from aiohttp import web
 from cryptography.fernet import Fernet
@@ -60,12 +62,17 @@ class Receiver:
     answers: list[int] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     hold: asyncio.Event | None = None
+    #: Requests of events of these ids are kept for longer.
+    holds: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def handle(self, request: web.Request) -> web.Response:
         raw = await request.read()
-        self.received.append(Received(dict(request.headers), await request.json(), raw))
+        body = await request.json()
+        self.received.append(Received(dict(request.headers), body, raw))
         if self.hold is not None:
             await self.hold.wait()
+        if body["id"] in self.holds:
+            await self.holds[body["id"]].wait()
         status = self.answers.pop(0) if self.answers else 200
         return web.Response(status=status, text="ok" if status == 200 else "try again")
 
@@ -85,6 +92,8 @@ async def receiver() -> AsyncIterator[Receiver]:
     yield found
     if found.hold is not None:
         found.hold.set()
+    for each in found.holds.values():
+        each.set()
     await runner.cleanup()
 
 
@@ -129,6 +138,12 @@ class WorkerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    @property
+    def probe(self) -> str:
+        """Where its probe listens, as it says."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if '"event":"probe"' in line]
+        return str(lines[-1]["metrics"]).removesuffix("/metrics")
+
     def said(self, text: str) -> bool:
         return text in self.log.read_text(errors="replace")
 
@@ -145,6 +160,66 @@ class WorkerProcess:
 
 
 StartWorker = Callable[..., WorkerProcess]
+
+
+class ApiProcess:
+    """`edw api`, as anybody would type it."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker.cli", "api", *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as it says."""
+        lines = [json.loads(line) for line in self.said.splitlines() if '"api ready"' in line]
+        return str(lines[-1]["url"]) if lines else ""
+
+    async def ready(self) -> "ApiProcess":
+        await eventually(lambda: self.url or self._over(), "it listens")
+        return self
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    async def ends(self) -> int:
+        """Waits for its end, and answers its exit code."""
+        return await asyncio.to_thread(self.process.wait, PATIENCE)
+
+    async def stop(self) -> int:
+        self.signal()
+        return await self.ends()
+
+    def children(self) -> list[psutil.Process]:
+        return [each for each in psutil.Process(self.process.pid).children() if each.status() != psutil.STATUS_ZOMBIE]
+
+    def end(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            for each in self.children():
+                each.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _over(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"it ended with {self.process.returncode}:\n{self.said[-3000:]}")
+        return False
+
+
+StartApi = Callable[..., ApiProcess]
 
 
 @pytest.fixture
@@ -179,6 +254,22 @@ def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartW
     yield start
     for worker in started:
         worker.end()
+
+
+@pytest.fixture
+def start_api(environment: dict[str, str], tmp_path: Path) -> Iterator[StartApi]:
+    """Starts `edw api` on any free port: `start_api("--processes", "2", EDW_…="…")`."""
+    started: list[ApiProcess] = []
+
+    def start(*arguments: str, **changes: str) -> ApiProcess:
+        log = tmp_path / f"api-{len(started)}.log"
+        process = ApiProcess(arguments, environment | {"EDW_API_PORT": "0"} | changes, log)
+        started.append(process)
+        return process
+
+    yield start
+    for each in started:
+        each.end()
 
 
 @pytest.fixture

@@ -148,7 +148,7 @@ local function accept_event(e)
     return digest == e.digest and 1 or 2
   end
   -- Of an event that a store lost, a late settlement may have left a stub that is about to expire.
-  redis.call('DEL', key)
+  redis.call('DEL', key, key .. ':jobs')
   redis.call('HSET', key, 'id', e.id, 'type', e.type, 'scope', e.scope,
     'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0)
   redis.call('ZADD', P .. 'inbox', NOW + A.grace, e.ref)
@@ -279,10 +279,19 @@ local function make_due(job, lane, at)
   touch(lane)
 end
 
+-- True where the event has that job. A record that outlived its event (each has its own retention) is none of a later
+-- event of the same id.
+local function has_job(id, ref)
+  local j = redis.call('HMGET', P .. 'job:' .. id, 'state', 'opened_at')
+  if not j[1] then return false end
+  return j[1] == 'pending' or num(j[2]) >= num(redis.call('HGET', P .. 'event:' .. ref, 'accepted_at'))
+end
+
 -- Opens a job of an event: leased by the owner as its first attempt, or due now.
 local function open_job(id, ref, lane, owner)
   count('opened')
   redis.call('HINCRBY', P .. 'event:' .. ref, 'open', 1)
+  redis.call('DEL', P .. 'job:' .. id)
   redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'state', 'pending', 'attempts', owner and 1 or 0,
     'base', 0, 'epoch', 0, 'lost', 0, 'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline)
   redis.call('ZADD', P .. 'pending', NOW + A.deadline, id)

@@ -20,7 +20,7 @@ for _, e in ipairs(A.events) do
     for _, j in ipairs(e.jobs) do
       local lane = lane_state(j.lane)
       local wanted = lane.exists and lane.hold ~= 'disabled' and lane.hold ~= 'closing'
-      if wanted and redis.call('EXISTS', P .. 'job:' .. j.id) == 0 then
+      if wanted and not has_job(j.id, e.ref) then
         if lane.ready == nil then
           local due = first_due(j.lane)
           lane.ready = due and due <= NOW or false

@@ -1,0 +1,138 @@
+"""Outages heal by themselves: a store or a broker that is away for a while costs time, and nothing else.
+
+`--outage-seconds` says for how long: about a second in `make test`, 30 and 120 in `make outages`.
+"""
+
+import asyncio
+from collections import Counter
+from time import monotonic
+
+import pytest
+
+from config.settings import Settings
+from tests.counterparts.store import StoreServer
+from tests.integration.process.conftest import (
+    Receiver,
+    Register,
+    StartApi,
+    StartWorker,
+    WorkerProcess,
+    balanced,
+    eventually,
+    order_paid,
+)
+from tests.integration.process.outages import RESUMED_WITHIN, WAYS, Watched, lasts, outage_of
+from worker.ledger import Ledger
+from worker.publisher import Publisher
+
+#: Of each of two workers.
+IN_FLIGHT = 5
+EVENTS = 16
+
+
+@pytest.fixture
+def outage_seconds(request: pytest.FixtureRequest) -> float:
+    return float(request.config.getoption("--outage-seconds"))
+
+
+@pytest.fixture(autouse=True)
+def patience(request: pytest.FixtureRequest, outage_seconds: float) -> None:
+    """The time limit of a test does not count the outage."""
+    request.node.add_marker(pytest.mark.timeout(120 + 2 * outage_seconds))
+
+
+class TestTheStore:
+    @pytest.mark.parametrize("way", WAYS)
+    async def test_away_for_a_while_repeats_nothing_loses_nothing_and_needs_no_restart(
+        self,
+        way: str,
+        outage_seconds: float,
+        start_worker: StartWorker,
+        start_api: StartApi,
+        receiver: Receiver,
+        register: Register,
+        books: Ledger,
+        settings: Settings,
+        store: StoreServer,
+    ) -> None:
+        integration = await register()
+        receiver.holds["e-0"] = asyncio.Event()
+        async with outage_of(way, store) as outage, Publisher(settings) as publisher:
+            # An outage takes longer than a lease: the workers must not take each other for dead when it is over.
+            here = {
+                "EDW_REDIS_URL": outage.url,
+                "EDW_LEASE_SECONDS": "1",
+                "EDW_MAX_IN_FLIGHT": str(IN_FLIGHT),
+                "EDW_WEBHOOK_TIMEOUT": str(60 + outage_seconds),
+            }
+            workers = [start_worker(**here), start_worker(**here)]
+            api = await start_api(EDW_REDIS_URL=outage.url).ready()
+            for worker in workers:
+                await worker.ready()
+            watched = [Watched("a worker", worker.pid, worker.probe) for worker in workers]
+            watched.append(Watched("the API", api.process.pid, api.url))
+            warm = await _prove(workers, publisher, receiver)
+            receiver.hold = asyncio.Event()
+            await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(EVENTS)])
+            await eventually(receiver.got(warm + 2 * IN_FLIGHT), "the workers have all that they may have in flight")
+            assert all([(await each.becomes("ok"))["checks"] for each in watched])
+
+            began = monotonic()
+            outage.begin()
+            for each in watched:
+                each.begin()
+            # Outcomes come in while nobody can write them down; one delivery outlasts it all.
+            receiver.answers = [503]
+            receiver.hold.set()
+            for each in watched:
+                found = await each.becomes("red", "ledger")
+                assert found["why"]
+                assert await each.lives()
+            await lasts(outage_seconds, began)
+            for each in watched:
+                each.check()
+            # Beyond what may be in flight, nothing was begun.
+            assert len(receiver.received) == warm + 2 * IN_FLIGHT
+            assert [(await each.ask("/healthz"))[1]["in_flight"] for each in watched[:2]] == [IN_FLIGHT, IN_FLIGHT]
+
+            outage.end()
+            back = monotonic()
+            await publisher.apublish(order_paid(id="after"))
+            await eventually(lambda: _ids(receiver) >= {f"e-{n}" for n in range(EVENTS)} | {"after"}, "work goes on")
+            assert monotonic() - back < RESUMED_WITHIN
+            receiver.holds["e-0"].set()
+            await eventually(lambda: _succeeded(books, warm + EVENTS + 1), "all is settled")
+            for each in watched:
+                await each.becomes("ok")
+
+        attempts = Counter((each.body["id"], each.body["attempt"]) for each in receiver.received)
+        assert max(attempts.values()) == 1, "a delivery was repeated"
+        # What the receiver said while the store was away is what the log says.
+        logs = (await books.logs.of_integration(integration.id, 0, 100)).items
+        assert Counter(log.status_code for log in logs) == {200: warm + EVENTS + 1, 503: 1}
+        assert {(log.event_id, log.attempt) for log in logs} == set(attempts)
+        await balanced(books)
+
+
+async def _prove(workers: list[WorkerProcess], publisher: Publisher, receiver: Receiver) -> int:
+    """Has each worker deliver something, so that it trusts the receiver with all it has; answers how many it was."""
+    count = 0
+
+    async def done() -> bool:
+        nonlocal count
+        if all(worker.said('"event":"attempt"') for worker in workers):
+            return len(receiver.received) == count
+        await publisher.apublish(order_paid(id=f"warm-{count}"))
+        count += 1
+        return False
+
+    await eventually(done, "each worker delivers something")
+    return count
+
+
+def _ids(receiver: Receiver) -> set[str]:
+    return {each.body["id"] for each in receiver.received}
+
+
+async def _succeeded(books: Ledger, count: int) -> bool:
+    return (await books.status.read()).counter("succeeded") >= count
