@@ -85,11 +85,15 @@ class Wakeups:
         sent_at = -LINGER_SECONDS
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or any(self._waiting.values()))
+                if self._broker.check.status is State.OK:
+                    self._changed.wait_for(lambda: self._closing or any(self._waiting.values()))
                 pause = sent_at + LINGER_SECONDS - monotonic()
                 if pause > 0 and not self._closing:
                     self._changed.wait_for(self._is_full, pause)
                 batch = self._take()
+                if not batch and not self._closing:
+                    # Nobody waits for the broker that was away; a message about nothing shows whether it is back.
+                    batch = [(EVENTS, [])]
                 if not batch:
                     self._changed.notify_all()
                     return

@@ -5,13 +5,18 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 
 import pytest
+from pydantic import SecretStr
 
 from config.settings import Settings
+from tests.counterparts.sentinel import PASSWORD, SentinelTrio
 from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import (
+    SCOPE,
     Receiver,
     Register,
     StartApi,
@@ -22,7 +27,8 @@ from tests.integration.process.conftest import (
     order_paid,
 )
 from tests.integration.process.outages import RESUMED_WITHIN, WAYS, Watched, lasts, outage_of
-from worker.ledger import Ledger
+from worker.integrations import Integration
+from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
 from worker.publisher import Publisher
 
 #: Of each of two workers.
@@ -112,6 +118,115 @@ class TestTheStore:
         assert Counter(log.status_code for log in logs) == {200: warm + EVENTS + 1, 503: 1}
         assert {(log.event_id, log.attempt) for log in logs} == set(attempts)
         await balanced(books)
+
+
+class TestTheBroker:
+    @pytest.mark.parametrize("way", WAYS)
+    async def test_away_for_a_while_costs_latency_and_the_store_alone_delivers(
+        self,
+        way: str,
+        outage_seconds: float,
+        start_worker: StartWorker,
+        receiver: Receiver,
+        register: Register,
+        books: Ledger,
+        settings: Settings,
+        make_store: Callable[..., StoreServer],
+    ) -> None:
+        await register()
+        async with outage_of(way, make_store()) as outage:
+            worker = await start_worker(EDW_BROKER_URL=outage.url).ready()
+            watched = Watched("a worker", worker.pid, worker.probe)
+            await watched.becomes("ok")
+
+            began = monotonic()
+            outage.begin()
+            watched.begin()
+            async with Publisher(settings.model_copy(update={"broker_url": SecretStr(outage.url)})) as publisher:
+                receipts = [await publisher.apublish(order_paid(id=f"e-{n}")) for n in range(5)]
+                assert len(receipts) == 5
+                await eventually(receiver.got(5), "the store alone delivers")
+            found = await watched.becomes("degraded", "broker")
+            assert found["why"]
+            assert found["since"]
+            assert await watched.lives()
+            await lasts(outage_seconds, began)
+            watched.check()
+
+            outage.end()
+            back = monotonic()
+            await watched.becomes("ok")
+            assert monotonic() - back < RESUMED_WITHIN
+        await eventually(lambda: _succeeded(books, 5), "all is settled")
+        assert Counter(each.body["id"] for each in receiver.received) == {f"e-{n}": 1 for n in range(5)}
+        await balanced(books)
+
+
+class TestAFailover:
+    async def test_of_sentinels_loses_nothing_that_a_replica_confirmed_and_needs_no_restart(
+        self,
+        outage_seconds: float,
+        start_worker: StartWorker,
+        start_api: StartApi,
+        receiver: Receiver,
+        environment: dict[str, str],
+        settings: Settings,
+    ) -> None:
+        with SentinelTrio() as trio:
+            settings = settings.model_copy(update={"redis_url": SecretStr(trio.url), "ledger_wait_replicas": 1})
+            books = Ledger(trio.url, LedgerPolicy.of(settings))
+            await books.open()
+            await books.registry.put(an_integration(receiver))
+            here = {"EDW_REDIS_URL": trio.url, "EDW_LEDGER_WAIT_REPLICAS": "1"}
+            worker = start_worker(**here)
+            api = await start_api(**here).ready()
+            await worker.ready()
+            watched = [Watched("a worker", worker.pid, worker.probe), Watched("the API", api.process.pid, api.url)]
+            async with Publisher(settings) as publisher:
+                producing = asyncio.create_task(_publish_until(publisher, stop := asyncio.Event()))
+                await eventually(receiver.got(5), "events are delivered")
+                for each in watched:
+                    await each.becomes("ok")
+                    each.begin()
+
+                # The machine of the master and of the Sentinel that everybody asks first is gone.
+                trio.kill_first_sentinel()
+                trio.stores[0].kill()
+                for each in watched:
+                    assert (await each.becomes("red", "ledger"))["why"]
+                    assert await each.lives()
+                for each in watched:
+                    await each.becomes("ok", "ledger")
+                    each.check()
+                back = monotonic()
+                delivered = len(receiver.received)
+                await eventually(receiver.got(delivered + 20), "work goes on")
+                assert monotonic() - back < RESUMED_WITHIN
+                stop.set()
+                accepted = await producing
+                # A producer without a loop finds the new master as well.
+                accepted.append((await asyncio.to_thread(publisher.publish, order_paid(id="by a thread"))).id)
+            await eventually(lambda: _ids(receiver) >= set(accepted), "everything that was accepted is delivered")
+            for each in watched:
+                await each.becomes("ok")
+            await books.close()
+        assert PASSWORD not in api.said
+        assert not worker.said(PASSWORD)
+
+
+def an_integration(receiver: Receiver) -> Integration:
+    return Integration("i-1", SCOPE, "ERP", "webhook", ("order.paid",), {"url": receiver.url})
+
+
+async def _publish_until(publisher: Publisher, stop: asyncio.Event) -> list[str]:
+    """Publishes event after event, each as often as it takes; answers the ids of those that were accepted."""
+    accepted: list[str] = []
+    while not stop.is_set():
+        event_id = f"e-{len(accepted)}"
+        with suppress(LedgerUnavailable):
+            accepted.append((await publisher.apublish(order_paid(id=event_id))).id)
+        await asyncio.sleep(0.02)
+    return accepted
 
 
 async def _prove(workers: list[WorkerProcess], publisher: Publisher, receiver: Receiver) -> int:
