@@ -105,12 +105,11 @@ class Sweeper:
 
     async def _renew(self) -> None:
         known = await self._ledger.fleet.renew()
-        if not known:
-            _log.info("joined the fleet", owner=self._ledger.owner)
         if not known or await self._ledger.store.restarted():
             # It may have lost its memory, or remember what was: nothing that was read of it before is to be relied on.
             await self._ledger.open()
             self._dispatch.forget()
+            _log.info("store anew" if known else "joined the fleet", owner=self._ledger.owner)
         self._deliveries.cut_off_overdue()
         await self._find_strays()
 

@@ -19,6 +19,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 #: A server that was killed in the middle of a reply may leave a half-open line for so long (seconds).
 ANSWER_SECONDS = 5.0
+#: Where the server keeps its append-only files, as it calls it by itself.
+_APPEND_ONLY = "appendonlydir"
 
 
 def free_port() -> int:
@@ -114,6 +116,17 @@ class StoreServer:
         """Empties the server."""
         if not self._ask("FLUSHALL").startswith(b"+OK"):
             raise RuntimeError("the store could not be emptied")
+
+    def copy(self, to: Path) -> None:
+        """Copies what is on disk now, as a backup does."""
+        shutil.copytree(self._folder / _APPEND_ONLY, to)
+
+    def restore(self, copy: Path) -> None:
+        """Ends the server, and starts it with what a copy has."""
+        self.kill()
+        shutil.rmtree(self._folder / _APPEND_ONLY)
+        shutil.copytree(copy, self._folder / _APPEND_ONLY)
+        self.start()
 
     def remove(self) -> None:
         """Ends the server and removes what it wrote."""

@@ -52,6 +52,7 @@ class Received:
     headers: dict[str, str]
     body: dict[str, Any]
     raw: bytes
+    path: str
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Receiver:
     async def handle(self, request: web.Request) -> web.Response:
         raw = await request.read()
         body = await request.json()
-        self.received.append(Received(dict(request.headers), body, raw))
+        self.received.append(Received(dict(request.headers), body, raw, request.path))
         if self.hold is not None:
             await self.hold.wait()
         if body["id"] in self.holds:
