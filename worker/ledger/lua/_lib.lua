@@ -279,21 +279,25 @@ local function make_due(job, lane, at)
   touch(lane)
 end
 
--- True where the event has that job. A record that outlived its event (each has its own retention) is none of a later
--- event of the same id.
+-- Whether the event has that job, and whether one is left of an earlier event of the same id: each record has its own
+-- retention, and a job's may outlive its event's.
 local function has_job(id, ref)
   local j = redis.call('HMGET', P .. 'job:' .. id, 'state', 'opened_at')
-  if not j[1] then return false end
-  return j[1] == 'pending' or num(j[2]) >= num(redis.call('HGET', P .. 'event:' .. ref, 'accepted_at'))
+  if not j[1] then return false, false end
+  local had = j[1] == 'pending' or num(j[2]) >= num(redis.call('HGET', P .. 'event:' .. ref, 'accepted_at'))
+  return had, not had
 end
 
--- Opens a job of an event: leased by the owner as its first attempt, or due now.
+-- Opens a job of an event: leased by the owner as its first attempt, or due now. What is left of an earlier one (then it
+-- has no owner) goes on being numbered, as after a redelivery: its logs may be there still.
 local function open_job(id, ref, lane, owner)
   count('opened')
   redis.call('HINCRBY', P .. 'event:' .. ref, 'open', 1)
-  redis.call('DEL', P .. 'job:' .. id)
-  redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'state', 'pending', 'attempts', owner and 1 or 0,
-    'base', 0, 'epoch', 0, 'lost', 0, 'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline)
+  local left = owner and {} or redis.call('HMGET', P .. 'job:' .. id, 'attempts', 'epoch')
+  local base = num(left[1])
+  if left[2] then redis.call('DEL', P .. 'job:' .. id) end
+  redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'state', 'pending', 'attempts', owner and 1 or base,
+    'base', base, 'epoch', left[2] and num(left[2]) + 1 or 0, 'lost', 0, 'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline)
   redis.call('ZADD', P .. 'pending', NOW + A.deadline, id)
   redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
   redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)
