@@ -42,7 +42,7 @@ case "$$missing" in *rabbitmq-server*) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test servers emulators check bench fmt clean lock
+.PHONY: help install demo run test servers emulators check outages bench fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -63,6 +63,10 @@ check: $(DEV) ## lint, format, types, import contracts, the README's table of se
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m config.settings_table --check README.md
+outages: $(DEV) servers ## runs the tests of outages with stores and brokers away for 30 s and for 120 s (about 20 minutes)
+	@for seconds in 30 120; do \
+	    $(BIN)/python -m pytest tests/integration/process/test_outages.py --outage-seconds $$seconds $(ARGS) || exit 1; \
+	done
 bench: $(DEV) emulators ## measures us against the floor and the textbook, and prints a table
 	@$(BIN)/python -m tests.benchmarks
 fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's table of settings

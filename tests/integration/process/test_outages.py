@@ -164,13 +164,7 @@ class TestTheBroker:
 
 class TestAFailover:
     async def test_of_sentinels_loses_nothing_that_a_replica_confirmed_and_needs_no_restart(
-        self,
-        outage_seconds: float,
-        start_worker: StartWorker,
-        start_api: StartApi,
-        receiver: Receiver,
-        environment: dict[str, str],
-        settings: Settings,
+        self, start_worker: StartWorker, start_api: StartApi, receiver: Receiver, settings: Settings
     ) -> None:
         with SentinelTrio() as trio:
             settings = settings.model_copy(update={"redis_url": SecretStr(trio.url), "ledger_wait_replicas": 1})
