@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     )
     metrics_port: Port = Field(
         default=9464,
-        description="The port of a worker's metrics and `/healthz`, on EDW_API_HOST; 0 takes any that is free.",
+        description="A worker's port for metrics, `/healthz` and `/readyz`, on EDW_API_HOST; 0 takes any that is free.",
         examples=["9464"],
     )
     retry_schedule: Annotated[
