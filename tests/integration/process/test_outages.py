@@ -31,6 +31,9 @@ from worker.integrations import Integration
 from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
 from worker.publisher import Publisher
 
+# The limit of a test counts an outage of two minutes.
+pytestmark = pytest.mark.timeout(360)
+
 #: Of each of two workers.
 IN_FLIGHT = 5
 EVENTS = 16
@@ -39,12 +42,6 @@ EVENTS = 16
 @pytest.fixture
 def outage_seconds(request: pytest.FixtureRequest) -> float:
     return float(request.config.getoption("--outage-seconds"))
-
-
-@pytest.fixture(autouse=True)
-def patience(request: pytest.FixtureRequest, outage_seconds: float) -> None:
-    """The time limit of a test does not count the outage."""
-    request.node.add_marker(pytest.mark.timeout(120 + 2 * outage_seconds))
 
 
 class TestTheStore:
@@ -138,7 +135,7 @@ class TestTheBroker:
     ) -> None:
         await register()
         async with outage_of(way, make_store()) as outage:
-            worker = await start_worker(EDW_BROKER_URL=outage.url).ready()
+            worker = await start_worker(EDW_BROKER_URL=outage.url, EDW_ANNOUNCE_SECONDS="300ms").ready()
             watched = Watched("a worker", worker.pid, worker.probe)
             await watched.becomes("ok")
 
