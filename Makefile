@@ -45,7 +45,7 @@ case "$$missing" in *rabbitmq-server*) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test servers emulators check rehearse bench dashboard fmt clean lock
+.PHONY: help install demo run test servers emulators check rehearse outages bench dashboard fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -69,6 +69,10 @@ check: $(DEV) ## lint, format, types, import contracts, the README's table of se
 rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, and runs its units under a systemd (as root)
 	@$(BIN)/python -m tests.integration.deploy.rehearsal
 	@$(BIN)/python -m tests.integration.deploy.systemd_rehearsal
+outages: $(DEV) servers ## runs the tests of outages with stores and brokers away for 30 s and for 120 s (about 20 minutes)
+	@for seconds in 30 120; do \
+	    $(BIN)/python -m pytest tests/integration/process/test_outages.py --outage-seconds $$seconds $(ARGS) || exit 1; \
+	done
 bench: $(DEV) emulators ## measures us against the floor and the textbook, and prints a table
 	@$(BIN)/python -m tests.benchmarks
 dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad day, and draws the dashboard of it

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from kombu.entity import Exchange, Queue
 
 from config.amqp_tls import amqp_tls
+from config.sentinel import SentinelUrl, is_sentinel
 from config.settings import Settings
 
 EVENTS_QUEUE = "edw.events"
@@ -18,6 +19,8 @@ DELIVER_TASK = "worker.tasks.deliver"
 #: A broker that says nothing for so long is taken for dead (seconds).
 BROKER_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
+#: A Sentinel that says nothing for so long is passed over (seconds).
+SENTINEL_TIMEOUT = 1.0
 #: Tasks take milliseconds; a message that is unacknowledged for so long goes to another worker (seconds, Redis only).
 VISIBILITY_TIMEOUT = 120
 #: A message that came back so often is set aside: whoever reads it dies. What is merely bad never comes back. RabbitMQ
@@ -47,7 +50,7 @@ def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
         "broker_heartbeat": HEARTBEAT,
         # One for each thread that may publish: the pool's and the one that sends wake-ups.
         "broker_pool_limit": settings.celery_threads + 1,
-        "broker_transport_options": _rabbitmq_options() if rabbitmq else _redis_options(),
+        "broker_transport_options": _transport_options(broker_url),
     }
 
 
@@ -144,6 +147,14 @@ def _worker(settings: Settings) -> dict[str, Any]:
     }
 
 
+def _transport_options(broker_url: str) -> dict[str, Any]:
+    if is_rabbitmq(broker_url):
+        return _rabbitmq_options()
+    if is_sentinel(broker_url):
+        return {**_redis_options(), **_sentinel_options(SentinelUrl.parse(broker_url))}
+    return _redis_options()
+
+
 def _redis_options() -> dict[str, Any]:
     return {
         "visibility_timeout": VISIBILITY_TIMEOUT,
@@ -161,18 +172,33 @@ def _redis_options() -> dict[str, Any]:
     }
 
 
+def _sentinel_options(url: SentinelUrl) -> dict[str, Any]:
+    return {
+        "master_name": url.service,
+        "sentinel_kwargs": {
+            "socket_timeout": SENTINEL_TIMEOUT,
+            "socket_connect_timeout": SENTINEL_TIMEOUT,
+            # One that is away is not asked again for seconds, as redis-py would by itself: the next one is.
+            "retry": None,
+            **url.sentinel_login,
+        },
+    }
+
+
 def _rabbitmq_options() -> dict[str, Any]:
     # A message that RabbitMQ refuses is an error, and not one that is silently gone.
     return {"confirm_publish": True}
 
 
 def broker_url_for(ledger_url: str) -> str:
-    """A Redis URL in kombu's words; one that is not redis-py's (amqp://, sentinel://, redis+socket://) stays as it is.
+    """A Redis URL in kombu's words; one that is not redis-py's (amqp://, redis+socket://) stays as it is.
 
     redis-py calls a socket `unix:///path?db=0`, kombu `redis+socket:///path?virtual_host=0`. redis-py verifies the
     server of a `rediss://` URL, and kombu only where `ssl_cert_reqs` says so. Of redis-py's other parameters kombu
     knows none but those of TLS.
     """
+    if is_sentinel(ledger_url):
+        return SentinelUrl.parse(ledger_url).kombu_url
     parts = urlsplit(ledger_url)
     query = dict(parse_qsl(parts.query))
     if parts.scheme == "unix":

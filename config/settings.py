@@ -37,8 +37,8 @@ PREFIX = "EDW_"
 
 _DAY = 86_400.0
 _YEAR = 365 * _DAY
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
-_BROKER_SCHEMES = (*_REDIS_SCHEMES, "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
+_REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
+_BROKER_SCHEMES = (*_REDIS_SCHEMES, "redis+socket", "amqp", "amqps", "pyamqp")
 
 
 class SettingsError(Exception):
@@ -90,7 +90,7 @@ class Settings(BaseSettings):
 
     redis_url: _RedisUrl = Field(
         default=None,
-        description="The ledger's Redis or Valkey (7 or later); without it, the embedded store of the data folder.",
+        description="The ledger's Redis or Valkey (7 or later), or its Sentinels; else the embedded store.",
         examples=["redis://localhost:6379/0"],
     )
     broker_url: _BrokerUrl = Field(
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     )
     metrics_port: Port = Field(
         default=9464,
-        description="The port of a process's metrics, on EDW_API_HOST: this, or the next that is free; 0 takes any.",
+        description="Metrics, `/healthz` and `/readyz` of a process, on EDW_API_HOST: here or the next port; 0 takes any.",
         examples=["9464"],
     )
     metrics_seconds: Annotated[Seconds, AfterValidator(between(0.1, 600, "s"))] = Field(

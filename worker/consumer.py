@@ -6,6 +6,8 @@ Named by Celery's own setting `worker_consumer`.
 """
 
 from collections.abc import Callable
+from functools import partial
+from time import sleep
 from typing import Any
 
 from celery.utils.threads import bound_open_broker_sockets
@@ -19,6 +21,11 @@ KEEP_SECONDS = 10.0
 #: While the worker stops, the broker is waited for no longer than this, each time (seconds). An acknowledgement that
 #: does not arrive is a task that is repeated, which is harmless.
 LET_GO_SECONDS = 0.5
+#: While the broker is away: the first pause between two tries, and the longest (seconds).
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 3.0
+#: A broker that refuses is asked again after so long (seconds).
+REFUSED_PAUSE = 2.0
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
@@ -29,6 +36,36 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         # good-bye, several at the end, where the broker is silent.
         quiet = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}
         super().__init__(*args, worker_options={**(worker_options or {}), **quiet}, **kwargs)
+
+    def on_ready(self) -> None:
+        """Messages are taken, at first or again."""
+        super().on_ready()
+        runtime.heard_of_broker()
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """The broker cannot be reached, or refuses what a consumer begins with."""
+        runtime.heard_of_broker(f"{type(exc).__name__}: {exc}")
+        super().on_connection_error_before_connected(exc)
+        self._pause_where_refused(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """The broker was lost, or refuses something."""
+        runtime.heard_of_broker(f"{type(exc).__name__}: {exc}")
+        super().on_connection_error_after_connected(exc)
+        self._pause_where_refused(exc)
+
+    def _pause_where_refused(self, exc: Exception) -> None:
+        # Celery waits for a broker that is away; one that is there and refuses, such as a Redis at its memory limit, it
+        # would ask again without end.
+        if isinstance(exc, self.channel_errors) and not isinstance(exc, self.connection_errors):
+            sleep(REFUSED_PAUSE)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connects, however long that takes. Celery's pauses grow until 30 s; a broker that is back is to be of use."""
+        conn.ensure_connection = partial(
+            conn.ensure_connection, interval_start=FIRST_PAUSE, interval_step=FIRST_PAUSE, interval_max=LONGEST_PAUSE
+        )
+        return super().ensure_connected(conn)
 
     def stop(self) -> None:
         """Takes no more messages."""

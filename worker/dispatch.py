@@ -95,6 +95,10 @@ class Dispatch:
             for lane in opened.filled:
                 report_filled(lane)
 
+    def forget(self) -> None:
+        """Reads everything of integrations anew: the ledger may have another past than the one that was read."""
+        self._directory.forget()
+
     async def _match(self, stored: StoredEvent, versions: dict[str, int]) -> Match | None:
         scope = stored.event.scope
         try:

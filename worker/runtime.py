@@ -6,8 +6,6 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
-from functools import partial
-from time import monotonic
 from typing import Any
 
 import structlog
@@ -34,12 +32,13 @@ from worker.endpoints import find_endpoints
 from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
 from worker.options import deliverer_options
 from worker.parsing import EventRules
-from worker.probe import Health
+from worker.readiness import State
 from worker.secrets import SecretsBox
 from worker.stopping import stop_celery
 from worker.sweeper import Sweeper
 from worker.telemetry import Telemetry
 from worker.telling import Teller
+from worker.vitals import Vitals
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.runtime")
@@ -70,7 +69,8 @@ class Runtime:
 
     def __init__(self, settings: Settings, send_wakeup: Callable[[str, Any], None]) -> None:
         self._settings = settings
-        self._wakeups = Wakeups(send_wakeup)
+        self.vitals = Vitals()
+        self._wakeups = Wakeups(send_wakeup, self.vitals.wakeups)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="edw-runtime", daemon=True)
         self._rooms: asyncio.Future[Rooms] = self._loop.create_future()
@@ -182,6 +182,8 @@ class Runtime:
         }
         telemetry = Telemetry(ledger, settings)
         try:
+            # From the start: a process that waits for its ledger is alive, and says what it waits for.
+            await telemetry.open(self.vitals)
             if not await self._reach(ledger):
                 return
             for deliverer in deliverers.values():
@@ -200,17 +202,19 @@ class Runtime:
             catalogue = load_catalogue(settings.observable_keys)
             rules = EventRules(catalogue, settings.event_max_bytes)
             teller = Teller(ledger.registry, Changes(types, catalogue, secrets), self._wakeups.events)
-            sweeper = Sweeper(ledger, dispatch, deliveries, self._wakeups, teller, settings.sweep_seconds)
+            sweeper = Sweeper(
+                ledger, dispatch, deliveries, self._wakeups, teller, settings.sweep_seconds, self.vitals.ledger
+            )
             door = TaskDoor(ledger, dispatch, rules)
             self._readers.append(RedisList(ledger.messages, door.observe, rules))
             if is_rabbitmq(endpoints.broker_url):
                 self._readers.append(RabbitQueue(endpoints.broker_url, settings.shard, door, rules))
-            await telemetry.open(partial(_health, sweeper, deliveries))
             metrics.expect_types(types.types)
             metrics.IN_FLIGHT.set_function(lambda: deliveries.in_flight)
             metrics.IN_FLIGHT_LIMIT.set(settings.max_in_flight)
             deliveries.open()
             sweeper.open()
+            self.vitals.begin(sweeper, deliveries)
             _relax_collector()
             self._rooms.set_result(Rooms(door, dispatch, deliveries))
             for reader in self._readers:
@@ -242,6 +246,7 @@ class Runtime:
             try:
                 await ledger.open()
             except LedgerUnavailable as error:
+                self.vitals.ledger.away(str(error), State.RED)
                 if self._loop.time() - said > SAY_AGAIN_SECONDS or not said:
                     said = self._loop.time()
                     _log.warning("waiting for the ledger", why=str(error))
@@ -251,6 +256,7 @@ class Runtime:
                 except TimeoutError:
                     pause = min(pause * 2, LONGEST_PAUSE)
             else:
+                self.vitals.ledger.there()
                 return True
         return False
 
@@ -265,10 +271,6 @@ def _relax_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
-
-
-def _health(sweeper: Sweeper, deliveries: Deliveries) -> Health:
-    return Health(round(monotonic() - sweeper.swept_at, 3), deliveries.in_flight, deliveries.draining)
 
 
 _runtime: Runtime | None = None
@@ -303,6 +305,16 @@ def stop() -> bool:
     settled = _runtime.stop()
     _runtime = None
     return settled
+
+
+def heard_of_broker(why: str = "") -> None:
+    """Celery takes messages, or cannot: for this process's readiness."""
+    if _runtime is None:
+        return
+    if why:
+        _runtime.vitals.messages.away(why, State.DEGRADED)
+    else:
+        _runtime.vitals.messages.there()
 
 
 def call(work: Callable[[Rooms], Awaitable[Any]], seconds: float | None = None) -> Any:

@@ -1,5 +1,6 @@
 """A private Valkey or Redis: real, quick to start, and free to be killed, frozen or filled."""
 
+import shutil
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,8 @@ from worker.embedded import server_binary
 
 #: A server that was killed in the middle of a reply may leave a half-open line for so long (seconds).
 ANSWER_SECONDS = 5.0
+#: Where the server keeps its append-only files, as it calls it by itself.
+_APPEND_ONLY = "appendonlydir"
 
 
 def free_port() -> int:
@@ -65,6 +68,17 @@ class StoreServer(Server):
         if not self._ask("FLUSHALL").startswith(b"+OK"):
             raise RuntimeError("the store could not be emptied")
 
+    def copy(self, to: Path) -> None:
+        """Copies what is on disk now, as a backup does."""
+        shutil.copytree(self._folder / _APPEND_ONLY, to)
+
+    def restore(self, copy: Path) -> None:
+        """Ends the server, and starts it with what a copy has."""
+        self.kill()
+        shutil.rmtree(self._folder / _APPEND_ONLY)
+        shutil.copytree(copy, self._folder / _APPEND_ONLY)
+        self.start()
+
     def _launch(self) -> None:
         words = (word for name, value in self._options.items() for word in (f"--{name}", str(value)))
         self._spawn(server_binary(), *words)
@@ -81,5 +95,8 @@ class StoreServer(Server):
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(ANSWER_SECONDS)
             line.connect(self._socket)
+            if password := self._options.get("requirepass"):
+                line.sendall(f"AUTH {password}\r\n".encode())
+                line.recv(64)
             line.sendall(f"{command}\r\n".encode())
             return line.recv(64)

@@ -1,6 +1,7 @@
 """A real store, real worker processes, a real receiver: what the process tests are played with."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -64,6 +65,7 @@ class Received:
     headers: dict[str, str]
     body: dict[str, Any]
     raw: bytes
+    path: str
 
 
 @dataclass
@@ -79,12 +81,17 @@ class Receiver:
     received: list[Received] = field(default_factory=list)
     hold: asyncio.Event | None = None
     pause: float = 0.0
+    #: Requests of events of these ids are kept for longer.
+    holds: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def handle(self, request: web.Request) -> web.Response:
         raw = await request.read()
-        self.received.append(Received(dict(request.headers), await request.json(), raw))
+        body = await request.json()
+        self.received.append(Received(dict(request.headers), body, raw, request.path))
         if self.hold is not None:
             await self.hold.wait()
+        if body["id"] in self.holds:
+            await self.holds[body["id"]].wait()
         await asyncio.sleep(self.pause)
         status = self.always.get(request.path) or (self.answers.pop(0) if self.answers else 200)
         return web.Response(status=status, text="ok" if status == 200 else "try again")
@@ -105,6 +112,8 @@ async def receiver() -> AsyncIterator[Receiver]:
     yield found
     if found.hold is not None:
         found.hold.set()
+    for each in found.holds.values():
+        each.set()
     await runner.cleanup()
 
 
@@ -163,6 +172,12 @@ class WorkerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    @property
+    def probe(self) -> str:
+        """Where its probe listens, as it says."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if '"event":"probe"' in line]
+        return str(lines[-1]["metrics"]).removesuffix("/metrics")
+
     def said(self, text: str, times: int = 1) -> bool:
         return self.log.read_text(errors="replace").count(text) >= times
 
@@ -183,6 +198,66 @@ class WorkerProcess:
 
 
 StartWorker = Callable[..., WorkerProcess]
+
+
+class ApiProcess:
+    """`edw api`, as anybody would type it."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker.cli", "api", *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as it says."""
+        lines = [json.loads(line) for line in self.said.splitlines() if '"api ready"' in line]
+        return str(lines[-1]["url"]) if lines else ""
+
+    async def ready(self) -> "ApiProcess":
+        await eventually(lambda: self.url or self._over(), "it listens")
+        return self
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    async def ends(self) -> int:
+        """Waits for its end, and answers its exit code."""
+        return await asyncio.to_thread(self.process.wait, PATIENCE)
+
+    async def stop(self) -> int:
+        self.signal()
+        return await self.ends()
+
+    def children(self) -> list[psutil.Process]:
+        return [each for each in psutil.Process(self.process.pid).children() if each.status() != psutil.STATUS_ZOMBIE]
+
+    def end(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            for each in self.children():
+                each.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _over(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"it ended with {self.process.returncode}:\n{self.said[-3000:]}")
+        return False
+
+
+StartApi = Callable[..., ApiProcess]
 
 
 @pytest.fixture
@@ -253,6 +328,22 @@ def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartW
     yield start
     for worker in started:
         worker.end()
+
+
+@pytest.fixture
+def start_api(environment: dict[str, str], tmp_path: Path) -> Iterator[StartApi]:
+    """Starts `edw api` on any free port: `start_api("--processes", "2", EDW_…="…")`."""
+    started: list[ApiProcess] = []
+
+    def start(*arguments: str, **changes: str) -> ApiProcess:
+        log = tmp_path / f"api-{len(started)}.log"
+        process = ApiProcess(arguments, environment | {"EDW_API_PORT": "0"} | changes, log)
+        started.append(process)
+        return process
+
+    yield start
+    for each in started:
+        each.end()
 
 
 @pytest.fixture

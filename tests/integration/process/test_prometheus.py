@@ -11,14 +11,11 @@ import pytest
 from config.settings import Settings
 from tests.counterparts.prometheus import MISSING, PrometheusServer, is_installed
 from tests.dashboard.panels import panels
-from tests.integration.process.conftest import SCOPE, Receiver, Register, StartWorker, eventually, order_paid
-from tests.integration.process.test_api_process import StartApi, start_api
+from tests.integration.process.conftest import SCOPE, Receiver, Register, StartApi, StartWorker, eventually, order_paid
 from worker.events import Scope
 from worker.ledger import Ledger
 from worker.publisher import Publisher
 from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
-
-__all__ = ["start_api"]
 
 BROKEN = Scope("org-1", "store-2")
 #: How far back windows look, which are minutes in production.

@@ -199,7 +199,7 @@ local function accept_event(e)
     return digest == e.digest and 1 or 2
   end
   -- Of an event that a store lost, a late settlement may have left a stub that is about to expire.
-  redis.call('DEL', key)
+  redis.call('DEL', key, key .. ':jobs')
   redis.call('HSET', key, 'id', e.id, 'type', e.type, 'scope', e.scope,
     'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0)
   redis.call('ZADD', P .. 'inbox', NOW + A.grace, e.ref)
@@ -385,13 +385,26 @@ local function fill(id)
   if warned > 0 and share < warned - 10 then redis.call('HSET', key, 'filled', passed) end
 end
 
--- Opens a job of an event of `size` bytes: leased by the owner as its first attempt, or due now.
+-- Whether the event has that job, and whether one is left of an earlier event of the same id: each record has its own
+-- retention, and a job's may outlive its event's.
+local function has_job(id, ref)
+  local j = redis.call('HMGET', P .. 'job:' .. id, 'state', 'opened_at')
+  if not j[1] then return false, false end
+  local had = j[1] == 'pending' or num(j[2]) >= num(redis.call('HGET', P .. 'event:' .. ref, 'accepted_at'))
+  return had, not had
+end
+
+-- Opens a job of an event of `size` bytes: leased by the owner as its first attempt, or due now. What is left of an earlier
+-- one (then it has no owner) goes on being numbered, as after a redelivery: its logs may be there still.
 local function open_job(id, ref, lane, owner, size)
   count('opened')
   redis.call('HINCRBY', P .. 'event:' .. ref, 'open', 1)
+  local left = owner and {} or redis.call('HMGET', P .. 'job:' .. id, 'attempts', 'epoch')
+  local base = num(left[1])
+  if left[2] then redis.call('DEL', P .. 'job:' .. id) end
   redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'size', size, 'state', 'pending',
-    'attempts', owner and 1 or 0, 'base', 0, 'epoch', 0, 'lost', 0, 'owner', owner or '', 'opened_at', NOW,
-    'deadline', NOW + A.deadline)
+    'attempts', owner and 1 or base, 'base', base, 'epoch', left[2] and num(left[2]) + 1 or 0, 'lost', 0,
+    'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline)
   redis.call('ZADD', P .. 'pending', NOW + A.deadline, id)
   redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
   redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)

@@ -15,13 +15,14 @@ for _, e in ipairs(A.events) do
     for _, j in ipairs(e.jobs) do
       local lane = lane_state(j.lane)
       local wanted = lane.exists and lane.hold ~= 'disabled' and lane.hold ~= 'closing'
-      if wanted and redis.call('EXISTS', P .. 'job:' .. j.id) == 0 then
+      local had, left = has_job(j.id, e.ref)
+      if wanted and not had then
         if lane.ready == nil then
           local due = first_due(j.lane)
           lane.ready = due and due <= NOW or false
         end
         local now = room > 0 and lane.free > 0 and lane.tokens > 0 and lane.hold == '' and lane.from <= NOW
-          and not lane.ready and lane.circuit == '' and (A.limits[j.lane] or 1) > 0
+          and not lane.ready and not left and lane.circuit == '' and (A.limits[j.lane] or 1) > 0
         open_job(j.id, e.ref, j.lane, now and A.owner or nil, e.size)
         opened[j.lane] = (opened[j.lane] or 0) + 1
         if now then
