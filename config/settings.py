@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     )
     metrics_port: Port = Field(
         default=9464,
-        description="Metrics, `/healthz` and `/readyz` of a process, on EDW_API_HOST: here or the next port; 0 takes any.",
+        description="Metrics, `/healthz` and `/readyz` of a process, on EDW_API_HOST: here or the next; 0: any.",
         examples=["9464"],
     )
     metrics_seconds: Annotated[Seconds, AfterValidator(between(0.1, 600, "s"))] = Field(
