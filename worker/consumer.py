@@ -6,10 +6,13 @@ Named by Celery's own setting `worker_consumer`.
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 from worker import runtime
 from worker.events import Refusal
+
+_log = structlog.get_logger("edw.consumer")
 
 #: The ledger has so many seconds to take a bad message; else the broker keeps it, and delivers it again.
 KEEP_SECONDS = 10.0
@@ -32,6 +35,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         handle = super().create_task_handler(*args, **kwargs)
 
         def on_task_received(message: Any) -> Any:
+            message.ack, message.reject = _over_its_line(message.ack), _over_its_line(message.reject)
             problem = _problem(message)
             if problem:
                 return self.on_decode_error(message, problem)
@@ -40,6 +44,18 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
             return handle(message)
 
         return on_task_received
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Gives up a connection that was lost, whatever comes of that: the worker is to connect again.
+
+        Celery closes it twice. The second time, kombu's Redis transport means to give back what is unacknowledged, by
+        a connection that the first time has forgotten: its AttributeError would end the worker. What is not given back
+        comes again after the visibility timeout.
+        """
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:  # noqa: BLE001  (there is nothing left to close)
+            _log.warning("the lost connection was not closed", why=f"{type(error).__name__}: {error}")
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """A body that cannot be decoded, such as one that is not JSON."""
@@ -60,6 +76,22 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         """A task message that is malformed, or of a content type that is not taken (pickle is never read)."""
         if _keep(message, f"is not a valid task message: {exc}"):
             super().on_invalid_task(body, message, exc)
+
+
+def _over_its_line(settle: Callable[..., None]) -> Callable[..., None]:
+    """A message's `ack` or `reject`, as Celery expects it: a connection that is gone is a connection error.
+
+    Of a message whose connection was closed meanwhile, kombu's Redis transport says AttributeError, which would end the
+    worker. The message comes again after the visibility timeout, and is a duplicate then.
+    """
+
+    def settle_or_raise(*args: Any, **kwargs: Any) -> None:
+        try:
+            settle(*args, **kwargs)
+        except AttributeError as error:
+            raise ConnectionError("the message's connection is gone") from error
+
+    return settle_or_raise
 
 
 def _problem(message: Any) -> Exception | None:
