@@ -42,7 +42,7 @@ case "$$missing" in *rabbitmq-server*) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test servers emulators check bench fmt clean lock
+.PHONY: help install demo run test servers emulators check bench chaos fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -65,6 +65,8 @@ check: $(DEV) ## lint, format, types, import contracts, the README's table of se
 	$(BIN)/python -m config.settings_table --check README.md
 bench: $(DEV) emulators ## measures us against the floor and the textbook, and prints a table
 	@$(BIN)/python -m tests.benchmarks
+chaos: $(DEV) servers ## kills processes at random while events flow, and counts what arrived; SEED=… and KILLS=… repeat a run
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's table of settings
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
