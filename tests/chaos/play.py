@@ -1,33 +1,21 @@
 """A run: kills by the schedule while events flow; waits until nothing is under way; collects what was noted."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
 
-from kombu.connection import Connection
-
-from config.celery import EVENTS_QUEUE, INTAKE_QUEUE
 from tests.chaos.checker import Check
 from tests.chaos.collect import collect
+from tests.chaos.looks import PATIENCE, in_flight, until_quiet
 from tests.chaos.records import ACCEPTED, TAKEN, Count, Killed, Records
 from tests.chaos.schedule import OVER_RABBITMQ, OVER_REDIS, Kill, Victim, schedule
 from tests.chaos.stage import WORKERS, Stage, staged
-from tests.chaos.victims import Mortal, ProcessVictim, accident
-from worker.ledger import LedgerUnavailable
+from tests.chaos.victims import Mortal, accident
 
 #: Events flow for so long before the first kill, and after the last victim is back (seconds).
 CALM_SECONDS = 2.0
-#: What is owed when the producers have stopped is delivered within so long (seconds).
-PATIENCE = 60.0
-#: Nothing may have moved for so many looks in a row, so far apart (seconds).
-QUIET_LOOKS = 4
-LOOK_SECONDS = 0.5
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +25,7 @@ class Plan:
     seed: str
     kills: int
     rabbitmq: bool
-    pauses: tuple[float, float] = (2.0, 7.0)
+    pauses: tuple[float, float] = (0.5, 7.0)
 
     @property
     def schedule(self) -> tuple[Kill, ...]:
@@ -105,7 +93,8 @@ class _Run:
             self._accident(producer.check)
         await asyncio.gather(*(asyncio.to_thread(each.finish) for each in self.stage.producers.values()))
         offered_for = monotonic() - began
-        await self._quiet()
+        if waiting := await until_quiet(self.stage, lambda: self._say("waits for what is owed")):
+            self.accidents.append(f"{waiting} events, jobs and messages still wait after {PATIENCE:g} s")
         for worker in (*self.stage.workers, self.stage.api):
             self._accident(worker.check)
         self._say("reads the books")
@@ -116,17 +105,20 @@ class _Run:
         which = (kill.victim, kill.number)
         if which in self.returning:
             await self.returning[which]
-        # The books say what is in flight, so nobody is killed while the store is away.
-        if (Victim.STORE, 0) in self.returning:
-            await self.returning[Victim.STORE, 0]
-        victim = self.stage.victim(*which)
-        leased = await self._leased(kill.victim, victim) if kill.victim is Victim.STORE else 0
+        victim, leased = self.stage.victim(*which), 0
+        if kill.victim is Victim.STORE:
+            leased = await in_flight(self.stage, *self.stage.workers)
         self._accident(victim.kill)
-        if kill.victim is Victim.WORKER:
-            leased = await self._leased(kill.victim, victim)
+        # Of a worker that is killed while the store is away, they were counted when that was killed.
+        if kill.victim is Victim.WORKER and not self._is_away(Victim.STORE):
+            leased = await in_flight(self.stage, self.stage.workers[kill.number])
         self.killed.append(Killed(kill.victim, leased))
         self.returning[which] = asyncio.create_task(self._return(kill, victim))
         self._say(f"killed {kill.victim}{f' {kill.number}' if kill.victim is Victim.WORKER else ''}")
+
+    def _is_away(self, victim: Victim) -> bool:
+        returning = self.returning.get((victim, 0))
+        return returning is not None and not returning.done()
 
     async def _return(self, kill: Kill, victim: Mortal) -> None:
         await asyncio.sleep(kill.down)
@@ -136,61 +128,9 @@ class _Run:
         if why := accident(step):
             self.accidents.append(why)
 
-    async def _leased(self, kind: Victim, victim: Mortal) -> int:
-        """The attempts in flight with a worker, or with all of them."""
-        if isinstance(victim, ProcessVictim):
-            ready = victim.said("worker ready")
-            owners = [ready["owner"]] if ready else []
-        else:
-            owners = [owner.decode() for owner in await self._look("zrange", "owners", 0, -1)]
-        return sum([int(await self._look("scard", f"owner:{owner}:leases")) for owner in owners])
-
-    async def _look(self, command: str, key: str, *arguments: int) -> Any:
-        return await self._patiently(partial(self.stage.ledger.store.call, command, key, *arguments))
-
-    async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
-        """Reads the ledger, whose connections may be of a store that was killed."""
-        end = monotonic() + PATIENCE
-        while True:
-            try:
-                return await read()
-            except LedgerUnavailable:
-                if monotonic() > end:
-                    raise
-                await asyncio.sleep(0.05)
-
     async def _calm(self, doing: str) -> None:
         self._say(doing)
         await asyncio.sleep(CALM_SECONDS)
 
-    async def _quiet(self) -> None:
-        """Waits until nothing is owed, and nothing has moved for a while."""
-        end, still, last = monotonic() + PATIENCE, 0, None
-        while still < QUIET_LOOKS:
-            status = await self._patiently(self.stage.ledger.status.read)
-            waiting = status.inbox + status.pending + await self._queued()
-            still = still + 1 if not waiting and status.counters == last else 0
-            last = status.counters
-            if monotonic() > end:
-                self.accidents.append(f"{waiting} events, jobs and messages still wait after {PATIENCE:g} s")
-                return
-            self._say("waits for what is owed")
-            await asyncio.sleep(LOOK_SECONDS)
-
-    async def _queued(self) -> int:
-        """Messages on the queues of events: what is in a worker's hands is soon in the inbox."""
-        if self.stage.rabbit is not None:
-            return await asyncio.to_thread(_ready_messages, self.stage.rabbit.url())
-        client = self.stage.ledger.store.client
-        lists = [int(await client.execute_command("LLEN", name)) for name in (EVENTS_QUEUE, INTAKE_QUEUE)]
-        return sum(lists) + int(await self._look("zcard", "takers"))
-
     def _say(self, doing: str) -> None:
         self.tell(Progress(len(self.killed), self._accepted.now(), self._delivered.now(), doing))
-
-
-def _ready_messages(url: str) -> int:
-    with Connection(url) as connection:
-        channel = connection.channel()
-        queues = (EVENTS_QUEUE, INTAKE_QUEUE, f"{INTAKE_QUEUE}.dead")
-        return sum(channel.queue_declare(name, passive=True).message_count for name in queues)
