@@ -38,8 +38,11 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
     return [Plan(arguments.seed, share, rabbitmq) for share, rabbitmq in zip(shares, brokers, strict=True)]
 
 
-def _teller(plan: Plan) -> "_Teller":
-    return _Teller(plan.kills)
+def _command(arguments: argparse.Namespace) -> str:
+    """What repeats a run: the same kills in the same order, at the same pauses."""
+    if arguments.broker == "both":
+        return f"make chaos SEED={arguments.seed} KILLS={arguments.kills}"
+    return f"python -m tests.chaos --seed {arguments.seed} --kills {arguments.kills} --broker {arguments.broker}"
 
 
 class _Teller:
@@ -101,7 +104,7 @@ def main() -> int:
         print(f"error: {MISSING}", file=sys.stderr)
         return 1
     began = monotonic()
-    print(f"seed {arguments.seed}: make chaos SEED={arguments.seed} KILLS={arguments.kills}", flush=True)
+    print(f"seed {arguments.seed}; to repeat: {_command(arguments)}", flush=True)
     try:
         well = asyncio.run(_run(arguments))
     except asyncio.CancelledError:
