@@ -71,16 +71,27 @@ class _Teller:
 
 async def _run(arguments: argparse.Namespace) -> bool:
     """Carries out all plans; answers whether all was well."""
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    _end_when_told()
     well = True
     for plan in _plans(arguments):
         outcome = await _play(plan)
         print("", *lines(outcome), sep="\n", flush=True)
         well = well and not outcome.problems
     return well
+
+
+def _end_when_told() -> None:
+    """A first Ctrl-C ends this task with everything that it started; another one must not leave processes behind."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def end() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, lambda: None)
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
 
 
 async def _play(plan: Plan) -> Outcome:

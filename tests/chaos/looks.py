@@ -13,8 +13,9 @@ from tests.chaos.victims import ProcessVictim
 from worker.ledger import LedgerUnavailable
 from worker.ledger.errors import mapped
 
-#: The store may have been killed just now, or read its data; what is owed is delivered in the end (seconds).
-PATIENCE = 60.0
+#: The store may have been killed just now, or read its data; what is owed is delivered in the end, on a busy machine
+#: too (seconds).
+PATIENCE = 120.0
 #: Nothing may have moved for so many looks in a row, so far apart (seconds).
 QUIET_LOOKS = 4
 LOOK_SECONDS = 0.5

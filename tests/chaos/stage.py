@@ -24,6 +24,8 @@ from worker.ledger import Ledger, LedgerPolicy
 from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
 
 WORKERS = 3
+#: Where the receiver notes what it gets.
+REQUESTS = "requests"
 #: Events a second, through all doors together.
 RATE = 200.0
 SETTINGS = {
@@ -71,53 +73,31 @@ class Stage:
     @property
     def requests(self) -> Path:
         """What the receiver notes."""
-        return requests_of(self.folder)
+        return self.folder / REQUESTS
 
     def offers(self, door: str) -> Path:
         """What the producers of a door note."""
-        return self.folder / f"{door}.offers"
+        return self.folder / offers_of(door)
 
 
-def requests_of(folder: Path) -> Path:
-    """Where the receiver notes what it gets."""
-    return folder / "requests"
+def offers_of(door: str) -> str:
+    """The file of a door's producers."""
+    return f"{door}.offers"
 
 
 @asynccontextmanager
 async def staged(folder: Path, *, rabbitmq: bool) -> AsyncIterator[Stage]:
     """Starts everybody but the producers, and ends everybody in any case."""
     async with AsyncExitStack() as stack:
-        store = StoreServer()
-        stack.callback(store.remove)
-        rabbit = RabbitServer() if rabbitmq else None
-        if rabbit is not None:
-            stack.callback(rabbit.remove)
-        receiver = Servant("the receiver", "tests.chaos.receiver", folder / "receiver.log", [str(requests_of(folder))])
-        stack.callback(receiver.stop)
-        await asyncio.gather(*(asyncio.to_thread(each.start) for each in (store, rabbit) if each is not None))
-        port = int(await asyncio.to_thread(receiver.expect))
-
+        store, rabbit, receiver = await _servers(stack, folder, rabbitmq=rabbitmq)
         own = SETTINGS | {"EDW_REDIS_URL": store.url, "EDW_API_PORT": str(free_port())}
         if rabbit is not None:
             own["EDW_BROKER_URL"] = rabbit.url()
-        settings = _settings(own)
-        ledger = Ledger(store.url, LedgerPolicy.of(settings))
+        ledger = Ledger(store.url, LedgerPolicy.of(_settings(own)))
         stack.push_async_callback(ledger.close)
         await ledger.open()
-        names = await _register(ledger, f"http://127.0.0.1:{port}")
-        token = await _token(ledger)
-
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("EDW_")} | own
-        workers = [ProcessVictim(f"worker-{number}", _celery(number), folder, environment) for number in range(WORKERS)]
-        api = ProcessVictim("api", [sys.executable, "-m", "worker.cli", "api"], folder, environment)
-        url = f"http://127.0.0.1:{settings.api_port}"
-        producers = {}
-        for door in DOORS:
-            command = [
-                sys.executable, "-m", "tests.chaos.producer",
-                door, str(folder / f"{door}.offers"), str(RATE / len(DOORS)), url, token,
-            ]  # fmt: skip
-            producers[door] = ProcessVictim(f"producer-{door}", command, folder, environment, held=True)
+        names = await _register(ledger, receiver)
+        workers, api, producers = _cast(folder, own, await _token(ledger))
         for each in (*workers, api, *producers.values()):
             stack.callback(each.remove)
         for each in (*workers, api):
@@ -127,14 +107,43 @@ async def staged(folder: Path, *, rabbitmq: bool) -> AsyncIterator[Stage]:
         yield stage
 
 
+async def _servers(
+    stack: AsyncExitStack, folder: Path, *, rabbitmq: bool
+) -> tuple[StoreServer, RabbitServer | None, str]:
+    """Starts the store, the broker and the receiver; the last is its URL."""
+    store, rabbit = StoreServer(), RabbitServer() if rabbitmq else None
+    servers: list[StoreServer | RabbitServer] = [store] if rabbit is None else [store, rabbit]
+    for each in servers:
+        stack.callback(each.remove)
+    receiver = Servant("the receiver", "tests.chaos.receiver", folder / "receiver.log", [str(folder / REQUESTS)])
+    stack.callback(receiver.stop)
+    await asyncio.gather(*(asyncio.to_thread(each.start) for each in servers))
+    return store, rabbit, f"http://127.0.0.1:{await asyncio.to_thread(receiver.expect)}"
+
+
+def _cast(
+    folder: Path, own: Mapping[str, str], token: str
+) -> tuple[list[ProcessVictim], ProcessVictim, dict[str, ProcessVictim]]:
+    """The workers, the API and a producer for each door, none of them started."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EDW_")} | dict(own)
+
+    def process(name: str, *arguments: str, held: bool = False) -> ProcessVictim:
+        return ProcessVictim(name, [sys.executable, "-m", *arguments], folder, environment, held=held)
+
+    celery = ("celery", "-A", "worker.app", "worker", "-n")
+    workers = [process(f"worker-{number}", *celery, f"chaos-{number}@test") for number in range(WORKERS)]
+    api = f"http://127.0.0.1:{own['EDW_API_PORT']}"
+    producers = {}
+    for door in DOORS:
+        arguments = (door, str(folder / offers_of(door)), str(RATE / len(DOORS)), api, token)
+        producers[door] = process(f"producer-{door}", "tests.chaos.producer", *arguments, held=True)
+    return workers, process("api", "worker.cli", "api"), producers
+
+
 def _ready(stage: Stage) -> bool:
     for each in (*stage.workers, stage.api):
         each.check()
     return all(each.said("worker ready") for each in stage.workers) and stage.api.said("api ready") is not None
-
-
-def _celery(number: int) -> list[str]:
-    return [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", f"chaos-{number}@test"]
 
 
 def _settings(own: Mapping[str, str]) -> Settings:
