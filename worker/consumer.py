@@ -21,6 +21,8 @@ KEEP_SECONDS = 10.0
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     """Keeps what cannot be read in the ledger's rejected list before it is taken off the queue."""
 
+    connection_errors: tuple[type[Exception], ...]
+
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
         # Our workers have nothing to tell each other, and to find that out costs a second at every start.
         quiet = {"without_mingle": True, "without_gossip": True}
@@ -35,7 +37,6 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         handle = super().create_task_handler(*args, **kwargs)
 
         def on_task_received(message: Any) -> Any:
-            message.ack, message.reject = _over_its_line(message.ack), _over_its_line(message.reject)
             problem = _problem(message)
             if problem:
                 return self.on_decode_error(message, problem)
@@ -44,6 +45,20 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
             return handle(message)
 
         return on_task_received
+
+    def update_strategies(self) -> None:
+        """Has tasks bear an acknowledgement whose connection was closed meanwhile, as they bear one that fails.
+
+        kombu's Redis transport then says AttributeError, which would end the worker. The message comes again after the
+        visibility timeout.
+        """
+        of_a_connection = self.connection_errors
+        # A strategy keeps what it finds here. What is raised anywhere else is not to be taken for a lost connection.
+        self.connection_errors = (*of_a_connection, AttributeError)
+        try:
+            super().update_strategies()
+        finally:
+            self.connection_errors = of_a_connection
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Gives up a connection that was lost, whatever comes of that: the worker is to connect again.
@@ -76,22 +91,6 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         """A task message that is malformed, or of a content type that is not taken (pickle is never read)."""
         if _keep(message, f"is not a valid task message: {exc}"):
             super().on_invalid_task(body, message, exc)
-
-
-def _over_its_line(settle: Callable[..., None]) -> Callable[..., None]:
-    """A message's `ack` or `reject`, as Celery expects it: a connection that is gone is a connection error.
-
-    Of a message whose connection was closed meanwhile, kombu's Redis transport says AttributeError, which would end the
-    worker. The message comes again after the visibility timeout, and is a duplicate then.
-    """
-
-    def settle_or_raise(*args: Any, **kwargs: Any) -> None:
-        try:
-            settle(*args, **kwargs)
-        except AttributeError as error:
-            raise ConnectionError("the message's connection is gone") from error
-
-    return settle_or_raise
 
 
 def _problem(message: Any) -> Exception | None:
