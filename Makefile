@@ -45,7 +45,7 @@ case "$$missing" in *rabbitmq-server*) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test servers emulators check rehearse outages bench dashboard fmt clean lock
+.PHONY: help install demo run test servers emulators check rehearse outages bench chaos dashboard fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -78,6 +78,8 @@ bench: $(DEV) emulators ## measures us against the floor and the textbook, and p
 dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad day, and draws the dashboard of it
 	@record=$$(mktemp) && trap 'rm -f "$$record"' EXIT && $(BIN)/python -m tests.dashboard "$$record" && \
 	    $(COUNTERPARTS)/matplotlib/bin/python -m tests.dashboard.draw "$$record" deploy/grafana/dashboard.png
+chaos: $(DEV) servers ## kills processes at random while events flow, and counts what arrived; SEED=… and KILLS=… repeat a run
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's table of settings
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .

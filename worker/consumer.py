@@ -10,11 +10,14 @@ from functools import partial
 from time import sleep
 from typing import Any
 
+import structlog
 from celery.utils.threads import bound_open_broker_sockets
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 from worker import runtime
 from worker.events import Refusal
+
+_log = structlog.get_logger("edw.consumer")
 
 #: The ledger has so many seconds to take a bad message; else the broker keeps it, and delivers it again.
 KEEP_SECONDS = 10.0
@@ -30,6 +33,8 @@ REFUSED_PAUSE = 2.0
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     """Keeps what cannot be read in the ledger's rejected list before it is taken off the queue."""
+
+    connection_errors: tuple[type[Exception], ...]
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
         # Our workers have nothing to tell each other, and to find that out costs a second at every start; and to say
@@ -90,6 +95,32 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
             return handle(message)
 
         return on_task_received
+
+    def update_strategies(self) -> None:
+        """Has tasks bear an acknowledgement whose connection was closed meanwhile, as they bear one that fails.
+
+        kombu's Redis transport then says AttributeError, which would end the worker. The message comes again after the
+        visibility timeout.
+        """
+        of_a_connection = self.connection_errors
+        # A strategy keeps what it finds here. What is raised anywhere else is not to be taken for a lost connection.
+        self.connection_errors = (*of_a_connection, AttributeError)
+        try:
+            super().update_strategies()
+        finally:
+            self.connection_errors = of_a_connection
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Gives up a connection that was lost, whatever comes of that: the worker is to connect again.
+
+        Celery closes it twice. The second time, kombu's Redis transport means to give back what is unacknowledged, by
+        a connection that the first time has forgotten: its AttributeError would end the worker. What is not given back
+        comes again after the visibility timeout.
+        """
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:  # noqa: BLE001  (there is nothing left to close)
+            _log.warning("the lost connection was not closed", why=f"{type(error).__name__}: {error}")
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """A body that cannot be decoded, such as one that is not JSON."""

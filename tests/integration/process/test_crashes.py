@@ -109,6 +109,27 @@ async def test_a_worker_stops_although_a_message_waits_for_a_ledger_that_is_full
     producer.close()
 
 
+async def test_a_worker_outlives_a_broker_that_dies_while_a_message_is_unacknowledged(
+    start_worker: StartWorker, receiver: Receiver, register: Register, store: StoreServer, make_store: type[StoreServer]
+) -> None:
+    await register()
+    broker = make_store()
+    worker = await start_worker(EDW_BROKER_URL=broker.tcp_url).ready()
+    store.kill()
+    with Celery("producer", broker=broker.tcp_url, set_as_current=False) as producer:
+        for name in ("in hand", "after"):
+            event = order_paid(id=name)
+            producer.send_task("worker.tasks.observe", kwargs={"events": [event]}, queue="edw.events")
+            if name == "in hand":
+                await eventually(lambda: worker.said("waiting for the ledger"), "the message waits")
+                broker.kill()
+                await eventually(lambda: worker.said("Connection to broker lost"), "the worker notices")
+                broker.start()
+                store.start()
+    await eventually(receiver.got(2), "the worker has carried on, and takes messages again")
+    assert await worker.stop() == 0
+
+
 async def test_a_worker_waits_for_a_store_that_comes_later(
     receiver: Receiver, register: Register, start_worker: StartWorker, store: StoreServer, settings: Settings
 ) -> None:
