@@ -54,9 +54,17 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         self._pause_where_refused(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """The broker was lost, or refuses something."""
+        """The broker was lost, or refuses something: the connection is given up, and the worker is to connect again.
+
+        Celery closes it twice. The second time, kombu's Redis transport means to give back what is unacknowledged, by
+        a connection that the first time has forgotten: its AttributeError would end the worker. What is not given back
+        comes again after the visibility timeout.
+        """
         runtime.heard_of_broker(f"{type(exc).__name__}: {exc}")
-        super().on_connection_error_after_connected(exc)
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:  # noqa: BLE001  (there is nothing left to close)
+            _log.warning("the lost connection was not closed", why=f"{type(error).__name__}: {error}")
         self._pause_where_refused(exc)
 
     def _pause_where_refused(self, exc: Exception) -> None:
@@ -109,18 +117,6 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
             super().update_strategies()
         finally:
             self.connection_errors = of_a_connection
-
-    def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Gives up a connection that was lost, whatever comes of that: the worker is to connect again.
-
-        Celery closes it twice. The second time, kombu's Redis transport means to give back what is unacknowledged, by
-        a connection that the first time has forgotten: its AttributeError would end the worker. What is not given back
-        comes again after the visibility timeout.
-        """
-        try:
-            super().on_connection_error_after_connected(exc)
-        except Exception as error:  # noqa: BLE001  (there is nothing left to close)
-            _log.warning("the lost connection was not closed", why=f"{type(error).__name__}: {error}")
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """A body that cannot be decoded, such as one that is not JSON."""
