@@ -39,7 +39,7 @@ def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
         "broker_url": broker_url_for(url),
         "broker_use_ssl": tls,
         **_messages(),
-        **_queues(quorum=rabbitmq),
+        **_queues(settings.shard, quorum=rabbitmq),
         **_worker(settings),
         "broker_connection_timeout": CONNECT_TIMEOUT,
         "broker_connection_retry_on_startup": True,
@@ -50,7 +50,7 @@ def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
         "broker_heartbeat": HEARTBEAT,
         # One for each thread that may publish: the pool's and the one that sends wake-ups.
         "broker_pool_limit": settings.celery_threads + 1,
-        "broker_transport_options": _transport_options(broker_url),
+        "broker_transport_options": _transport_options(broker_url, settings.shard),
     }
 
 
@@ -59,12 +59,14 @@ def is_rabbitmq(broker_url: str) -> bool:
     return urlsplit(broker_url).scheme in ("amqp", "amqps", "pyamqp")
 
 
-def intake_queues(shard: str) -> tuple[Queue, Queue]:
-    """The plain queue on RabbitMQ, and the one for what could not be taken from it; any client reaches both by name.
+def queue_name(name: str, shard: str) -> str:
+    """A shard's queue. Another one than "0" has its name behind (`edw.intake.eu-1`), so that they may share a broker."""
+    return name if shard == "0" else f"{name}.{shard}"
 
-    Another shard than "0" has queues of its own, with its name behind: `edw.intake.eu-1`.
-    """
-    name = INTAKE_QUEUE if shard == "0" else f"{INTAKE_QUEUE}.{shard}"
+
+def intake_queues(shard: str) -> tuple[Queue, Queue]:
+    """The plain queue on RabbitMQ, and the one for what could not be taken from it; any client reaches both by name."""
+    name = queue_name(INTAKE_QUEUE, shard)
     dead = dead_queue(name)
     # Of the default exchange, to which every queue is bound by its own name.
     queue = Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=_quorum(dead.name))
@@ -104,9 +106,10 @@ def _messages() -> dict[str, Any]:
     }
 
 
-def _queues(*, quorum: bool) -> dict[str, Any]:
+def _queues(shard: str, *, quorum: bool) -> dict[str, Any]:
+    events, deliveries = queue_name(EVENTS_QUEUE, shard), queue_name(DELIVERIES_QUEUE, shard)
     # Whole events may be in a message of the one, and nowhere else; one of the other is only a wake-up.
-    dead = {EVENTS_QUEUE: dead_queue(EVENTS_QUEUE).name, DELIVERIES_QUEUE: None}
+    dead = {events: dead_queue(events).name, deliveries: None}
     queues = [
         Queue(
             name,
@@ -114,17 +117,17 @@ def _queues(*, quorum: bool) -> dict[str, Any]:
             routing_key=name,
             queue_arguments=_quorum(dead[name]) if quorum else None,
         )
-        for name in (EVENTS_QUEUE, DELIVERIES_QUEUE)
+        for name in dead
     ]
     # RabbitMQ confirms every message; without these two, publishing to one that is frozen has no end.
     patience = {"timeout": BROKER_TIMEOUT, "confirm_timeout": BROKER_TIMEOUT} if quorum else {}
     return {
         "task_queues": queues,
-        "task_default_queue": EVENTS_QUEUE,
+        "task_default_queue": events,
         "task_default_queue_type": "quorum" if quorum else "classic",
         "task_routes": {
-            OBSERVE_TASK: {"queue": EVENTS_QUEUE, **patience},
-            DELIVER_TASK: {"queue": DELIVERIES_QUEUE, **patience},
+            OBSERVE_TASK: {"queue": events, **patience},
+            DELIVER_TASK: {"queue": deliveries, **patience},
         },
         # A task of another name, or a queue misspelt, is an error and no new queue that nobody reads.
         "task_create_missing_queues": False,
@@ -147,15 +150,15 @@ def _worker(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _transport_options(broker_url: str) -> dict[str, Any]:
+def _transport_options(broker_url: str, shard: str) -> dict[str, Any]:
     if is_rabbitmq(broker_url):
         return _rabbitmq_options()
     if is_sentinel(broker_url):
-        return {**_redis_options(), **_sentinel_options(SentinelUrl.parse(broker_url))}
-    return _redis_options()
+        return {**_redis_options(shard), **_sentinel_options(SentinelUrl.parse(broker_url))}
+    return _redis_options(shard)
 
 
-def _redis_options() -> dict[str, Any]:
+def _redis_options(shard: str) -> dict[str, Any]:
     return {
         "visibility_timeout": VISIBILITY_TIMEOUT,
         "socket_timeout": BROKER_TIMEOUT,
@@ -165,9 +168,9 @@ def _redis_options() -> dict[str, Any]:
         # We use no priorities: BRPOP then waits on one list for each queue, and not on four.
         "priority_steps": [0],
         # Ours alone: another Celery application in the same database would restore our messages by its own timeout.
-        "unacked_key": "edw.unacked",
-        "unacked_index_key": "edw.unacked_index",
-        "unacked_mutex_key": "edw.unacked_mutex",
+        "unacked_key": queue_name("edw.unacked", shard),
+        "unacked_index_key": queue_name("edw.unacked_index", shard),
+        "unacked_mutex_key": queue_name("edw.unacked_mutex", shard),
         "client_name": "edw",
     }
 

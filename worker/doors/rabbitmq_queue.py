@@ -17,7 +17,15 @@ import structlog
 from kombu.connection import Connection
 
 from config.amqp_tls import amqp_tls
-from config.celery import BROKER_TIMEOUT, CONNECT_TIMEOUT, EVENTS_QUEUE, HEARTBEAT, dead_queue, intake_queues
+from config.celery import (
+    BROKER_TIMEOUT,
+    CONNECT_TIMEOUT,
+    EVENTS_QUEUE,
+    HEARTBEAT,
+    dead_queue,
+    intake_queues,
+    queue_name,
+)
 from worker import metrics
 from worker.cloudevents import attributes_of_properties, event_of_binary
 from worker.doors.celery_messages import DoorClosed
@@ -57,6 +65,7 @@ class RabbitQueue:
     def __init__(self, broker_url: str, shard: str, door: Door, rules: EventRules) -> None:
         self._url = broker_url
         self._queue, self._dead = intake_queues(shard)
+        self._dead_events = dead_queue(queue_name(EVENTS_QUEUE, shard))
         self._door = door
         self._rules = rules
         self._closing = threading.Event()
@@ -141,7 +150,7 @@ class RabbitQueue:
         channel = line.channel()
         try:
             # Celery's own too: it declares only what it reads, and would have RabbitMQ drop what is set aside.
-            for queue in (dead_queue(EVENTS_QUEUE), self._dead, self._queue):
+            for queue in (self._dead_events, self._dead, self._queue):
                 queue(channel).queue_declare()
         except line.channel_errors as error:
             if error.reply_code not in (ACCESS_REFUSED, PRECONDITION_FAILED):

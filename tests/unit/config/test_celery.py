@@ -20,9 +20,9 @@ def options(url: str, **overrides: Any) -> dict[str, Any]:
     return celery_options(load_settings(**overrides), url)
 
 
-def app_of(url: str) -> Celery:
+def app_of(url: str, **overrides: Any) -> Celery:
     app = Celery("test", set_as_current=False)
-    app.conf.update(options(url))
+    app.conf.update(options(url, **overrides))
     return app
 
 
@@ -60,6 +60,19 @@ def test_a_task_goes_to_its_queue(url: str, task: str, queue: str) -> None:
     route = app.amqp.router.route({}, task)
     assert route["queue"].name == queue
     assert set(app.amqp.queues.consume_from) == {"edw.events", "edw.deliveries"}
+
+
+@pytest.mark.parametrize("url", BROKERS)
+def test_another_shard_has_queues_of_its_own(url: str) -> None:
+    app = app_of(url, shard="eu-1")
+    assert set(app.amqp.queues.consume_from) == {"edw.events.eu-1", "edw.deliveries.eu-1"}
+    assert app.amqp.router.route({}, "worker.tasks.observe")["queue"].name == "edw.events.eu-1"
+    assert app.conf.task_default_queue == "edw.events.eu-1"
+    # What is unacknowledged is not restored by another shard's workers.
+    kept = options(REDIS, shard="eu-1")["broker_transport_options"]
+    assert {kept[name] for name in ("unacked_key", "unacked_index_key", "unacked_mutex_key")}.isdisjoint(
+        options(REDIS)["broker_transport_options"].values()
+    )
 
 
 def test_a_queue_that_is_misspelt_is_an_error() -> None:

@@ -1,0 +1,62 @@
+"""Two ledgers on one store and one broker: each shard's events, wake-ups and plain queue are its own workers' alone."""
+
+import json
+from functools import partial
+
+import msgspec
+
+from config.settings import Settings
+from tests.integration.process.conftest import (
+    SCOPE,
+    Receiver,
+    Register,
+    StartWorker,
+    balanced,
+    eventually,
+    on_both_brokers,
+    order_paid,
+)
+from worker.integrations import Integration
+from worker.ledger import Ledger
+from worker.publisher import Publisher
+
+EVENTS = 20
+
+
+@on_both_brokers
+async def test_shards_on_one_store_and_broker_do_not_see_each_others_events(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    other = Ledger(settings.redis_url.get_secret_value() if settings.redis_url else "", books.policy, "eu-1")
+    await other.open()
+    try:
+        await register(configuration={"url": f"{receiver.url}/first"})
+        there = Integration(
+            "other", SCOPE, "ERP", "webhook", ("order.paid",), configuration={"url": f"{receiver.url}/second"}
+        )
+        await other.registry.put(there, expect=0)
+        first = await start_worker().ready()
+        second = await start_worker(EDW_SHARD="eu-1").ready()
+        with Publisher(settings) as one, Publisher(settings.model_copy(update={"shard": "eu-1"})) as two:
+            for n in range(EVENTS):
+                one.publish(order_paid(id=f"first-{n}"))
+                two.publish(order_paid(id=f"second-{n}"))
+        await other.store.client.lpush("edw.intake.eu-1", json.dumps(order_paid(id="second-plain")))
+        await eventually(receiver.got(2 * EVENTS + 1), "both get theirs")
+
+        got = {(each.path.rpartition("/")[2], each.body["id"].partition("-")[0]) for each in receiver.received}
+        assert got == {("first", "first"), ("second", "second")}
+        # Each by its own workers, and by their wake-ups: nobody was told of what is not in its ledger.
+        for worker, name in ((first, "first"), (second, "second")):
+            lines = [msgspec.json.decode(line) for line in worker.log.read_text().splitlines() if '"attempt"' in line]
+            assert {str(line["event_id"]).partition("-")[0] for line in lines} == {name}
+        for ledger in (books, other):
+            await eventually(partial(_is_quiet, ledger), "the books close")
+            await balanced(ledger)
+    finally:
+        await other.close()
+
+
+async def _is_quiet(ledger: Ledger) -> bool:
+    status = await ledger.status.read()
+    return (status.inbox, status.pending) == (0, 0)
