@@ -60,7 +60,7 @@ def is_rabbitmq(broker_url: str) -> bool:
 
 
 def queue_name(name: str, shard: str) -> str:
-    """A shard's queue. Another one than "0" has its name behind (`edw.intake.eu-1`), so that they may share a broker."""
+    """A shard's queue. Another one than "0" has its name behind (`edw.intake.eu-1`): they may share a broker."""
     return name if shard == "0" else f"{name}.{shard}"
 
 
