@@ -1,6 +1,7 @@
 """How a server goes away for a while, and what a process is like meanwhile: for the tests of outages."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -38,7 +39,19 @@ async def outage_of(way: str, server: StoreServer) -> AsyncIterator[Outage]:
     """One of WAYS, for a store."""
     match way:
         case "refused":
-            yield Outage(server.tcp_url, server.kill, server.start)
+            # Bound, and not listened on: it refuses, and nobody else is given it meanwhile.
+            with socket.socket() as held:
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+                def kill() -> None:
+                    server.kill()
+                    held.bind(("127.0.0.1", server.port))
+
+                def start() -> None:
+                    held.close()
+                    server.start()
+
+                yield Outage(server.tcp_url, kill, start)
         case "frozen":
             yield Outage(server.tcp_url, server.freeze, server.thaw)
         case _:
