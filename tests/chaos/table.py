@@ -20,6 +20,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
         ("jobs", len(records.jobs), _states(outcome)),
         ("attempts, each with its log", len(records.logs), f"{len(records.requests)} reached a receiver"),
         ("lost with their worker", lost_jobs(records.jobs), f"{check.in_flight} were in flight at a kill"),
+        ("outlived their lease", check.outlived, "their worker lived, and the heartbeat was late"),
         ("deliveries", check.taken.total(), ""),
         ("duplicates", check.doubled, ""),
     ]

@@ -155,7 +155,7 @@ class TestDuplicates:
 
     def test_more_of_them_than_were_in_flight_at_kills(self) -> None:
         idle = replace(AGAIN, killed=GOOD.killed)
-        assert only(idle) == "1 duplicates, and only 0 attempts were in flight at a kill or had no answer"
+        assert only(idle) == "1 duplicates, and only 0 attempts can be their cause"
 
     def test_an_attempt_whose_answer_was_not_heard_explains_one(self) -> None:
         unheard = replace(
@@ -165,6 +165,11 @@ class TestDuplicates:
             logs=(replace(LOST, detail="no answer within 10 s"), *AGAIN.logs[1:]),
         )
         assert problems(unheard) == []
+
+    def test_an_attempt_that_outlived_its_lease_explains_one(self) -> None:
+        outlived = replace(AGAIN, killed=GOOD.killed, logs=(replace(LOST, succeeded=True, detail=""), *AGAIN.logs[1:]))
+        assert problems(outlived) == []
+        assert Check(outlived).outlived == 1
 
     def test_an_event_that_a_second_job_brings(self) -> None:
         second = replace(
