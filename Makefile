@@ -17,7 +17,10 @@ LOCK_EMULATOR := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet -
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 # A package of Debian's, and the file by which it is known. No test uses a system's own service, so none is started.
-SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq prometheus=/usr/bin/prometheus
+SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq
+SERVERS += prometheus=/usr/bin/prometheus
+# Judges the units of deploy/systemd; it is part of most systems, and no container of Debian has it.
+SERVERS += systemd=/usr/bin/systemd-analyze
 # Tests whose server is missing are skipped and say so; that they could not be installed is no error here.
 define INSTALL_SERVERS
 missing=; for server in $(SERVERS); do [ -x "$${server#*=}" ] || missing="$$missing $${server%%=*}"; done; \
@@ -42,7 +45,7 @@ case "$$missing" in *rabbitmq-server*) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test servers emulators check bench dashboard fmt clean lock
+.PHONY: help install demo run test servers emulators check rehearse outages bench chaos dashboard fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -63,11 +66,20 @@ check: $(DEV) ## lint, format, types, import contracts, the README's table of se
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m config.settings_table --check README.md
+rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, and runs its units under a systemd (as root)
+	@$(BIN)/python -m tests.integration.deploy.rehearsal
+	@$(BIN)/python -m tests.integration.deploy.systemd_rehearsal
+outages: $(DEV) servers ## runs the tests of outages with stores and brokers away for 30 s and for 120 s (about 20 minutes)
+	@for seconds in 30 120; do \
+	    $(BIN)/python -m pytest tests/integration/process/test_outages.py --outage-seconds $$seconds $(ARGS) || exit 1; \
+	done
 bench: $(DEV) emulators ## measures us against the floor and the textbook, and prints a table
 	@$(BIN)/python -m tests.benchmarks
 dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad day, and draws the dashboard of it
 	@record=$$(mktemp) && trap 'rm -f "$$record"' EXIT && $(BIN)/python -m tests.dashboard "$$record" && \
 	    $(COUNTERPARTS)/matplotlib/bin/python -m tests.dashboard.draw "$$record" deploy/grafana/dashboard.png
+chaos: $(DEV) servers ## kills processes at random while events flow, and counts what arrived; SEED=… and KILLS=… repeat a run
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's table of settings
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .

@@ -5,6 +5,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from kombu.entity import Exchange, Queue
 
+from config.amqp_tls import amqp_tls
+from config.sentinel import SentinelUrl, is_sentinel
 from config.settings import Settings
 
 EVENTS_QUEUE = "edw.events"
@@ -17,11 +19,14 @@ DELIVER_TASK = "worker.tasks.deliver"
 #: A broker that says nothing for so long is taken for dead (seconds).
 BROKER_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
+#: A Sentinel that says nothing for so long is passed over (seconds).
+SENTINEL_TIMEOUT = 1.0
 #: Tasks take milliseconds; a message that is unacknowledged for so long goes to another worker (seconds, Redis only).
 VISIBILITY_TIMEOUT = 120
-#: RabbitMQ moves a message of the plain queue to `edw.intake.dead` when it came back so often: whoever reads it dies.
-#: What is merely bad never comes back.
-INTAKE_DELIVERY_LIMIT = 20
+#: A message that came back so often is set aside: whoever reads it dies. What is merely bad never comes back. RabbitMQ
+#: moves it to a queue for the dead; on Redis, the ledger counts how often a task came back.
+DELIVERY_LIMIT = 20
+_QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
 #: A RabbitMQ that has been silent for so long has its connections closed (seconds).
 HEARTBEAT = 30
 
@@ -29,8 +34,10 @@ HEARTBEAT = 30
 def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
     """Celery's configuration, for a broker named as Celery or as redis-py names it."""
     rabbitmq = is_rabbitmq(broker_url)
+    url, tls = amqp_tls(broker_url)
     return {
-        "broker_url": broker_url_for(broker_url),
+        "broker_url": broker_url_for(url),
+        "broker_use_ssl": tls,
         **_messages(),
         **_queues(quorum=rabbitmq),
         **_worker(settings),
@@ -43,7 +50,7 @@ def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
         "broker_heartbeat": HEARTBEAT,
         # One for each thread that may publish: the pool's and the one that sends wake-ups.
         "broker_pool_limit": settings.celery_threads + 1,
-        "broker_transport_options": _rabbitmq_options() if rabbitmq else _redis_options(),
+        "broker_transport_options": _transport_options(broker_url),
     }
 
 
@@ -58,18 +65,22 @@ def intake_queues(shard: str) -> tuple[Queue, Queue]:
     Another shard than "0" has queues of its own, with its name behind: `edw.intake.eu-1`.
     """
     name = INTAKE_QUEUE if shard == "0" else f"{INTAKE_QUEUE}.{shard}"
-    dead = f"{name}.dead"
-    arguments = {
-        "x-queue-type": "quorum",
-        "x-delivery-limit": INTAKE_DELIVERY_LIMIT,
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": dead,
-    }
+    dead = dead_queue(name)
     # Of the default exchange, to which every queue is bound by its own name.
-    return (
-        Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=arguments),
-        Queue(dead, Exchange(""), routing_key=dead, durable=True, queue_arguments={"x-queue-type": "quorum"}),
-    )
+    queue = Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=_quorum(dead.name))
+    return queue, dead
+
+
+def dead_queue(name: str) -> Queue:
+    """Where RabbitMQ keeps what could not be taken from a queue."""
+    name = f"{name}.dead"
+    return Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=_QUORUM)
+
+
+def _quorum(dead: str | None) -> dict[str, Any]:
+    """A quorum queue that gives a message up when it came back too often: to the queue `dead`, or to nobody."""
+    limited = _QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}
+    return limited if dead is None else limited | {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead}
 
 
 def _messages() -> dict[str, Any]:
@@ -94,9 +105,15 @@ def _messages() -> dict[str, Any]:
 
 
 def _queues(*, quorum: bool) -> dict[str, Any]:
-    arguments = {"x-queue-type": "quorum"} if quorum else None
+    # Whole events may be in a message of the one, and nowhere else; one of the other is only a wake-up.
+    dead = {EVENTS_QUEUE: dead_queue(EVENTS_QUEUE).name, DELIVERIES_QUEUE: None}
     queues = [
-        Queue(name, Exchange(name, type="direct", durable=True), routing_key=name, queue_arguments=arguments)
+        Queue(
+            name,
+            Exchange(name, type="direct", durable=True),
+            routing_key=name,
+            queue_arguments=_quorum(dead[name]) if quorum else None,
+        )
         for name in (EVENTS_QUEUE, DELIVERIES_QUEUE)
     ]
     # RabbitMQ confirms every message; without these two, publishing to one that is frozen has no end.
@@ -130,6 +147,14 @@ def _worker(settings: Settings) -> dict[str, Any]:
     }
 
 
+def _transport_options(broker_url: str) -> dict[str, Any]:
+    if is_rabbitmq(broker_url):
+        return _rabbitmq_options()
+    if is_sentinel(broker_url):
+        return {**_redis_options(), **_sentinel_options(SentinelUrl.parse(broker_url))}
+    return _redis_options()
+
+
 def _redis_options() -> dict[str, Any]:
     return {
         "visibility_timeout": VISIBILITY_TIMEOUT,
@@ -147,18 +172,33 @@ def _redis_options() -> dict[str, Any]:
     }
 
 
+def _sentinel_options(url: SentinelUrl) -> dict[str, Any]:
+    return {
+        "master_name": url.service,
+        "sentinel_kwargs": {
+            "socket_timeout": SENTINEL_TIMEOUT,
+            "socket_connect_timeout": SENTINEL_TIMEOUT,
+            # One that is away is not asked again for seconds, as redis-py would by itself: the next one is.
+            "retry": None,
+            **url.sentinel_login,
+        },
+    }
+
+
 def _rabbitmq_options() -> dict[str, Any]:
     # A message that RabbitMQ refuses is an error, and not one that is silently gone.
     return {"confirm_publish": True}
 
 
 def broker_url_for(ledger_url: str) -> str:
-    """A Redis URL in kombu's words; one that is not redis-py's (amqp://, sentinel://, redis+socket://) stays as it is.
+    """A Redis URL in kombu's words; one that is not redis-py's (amqp://, redis+socket://) stays as it is.
 
     redis-py calls a socket `unix:///path?db=0`, kombu `redis+socket:///path?virtual_host=0`. redis-py verifies the
     server of a `rediss://` URL, and kombu only where `ssl_cert_reqs` says so. Of redis-py's other parameters kombu
     knows none but those of TLS.
     """
+    if is_sentinel(ledger_url):
+        return SentinelUrl.parse(ledger_url).kombu_url
     parts = urlsplit(ledger_url)
     query = dict(parse_qsl(parts.query))
     if parts.scheme == "unix":

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
+from config.sentinel import SCHEME, SentinelUrl, is_sentinel
+
 _SHARD = re.compile(r"[a-z0-9-]{1,32}")
 
 
@@ -19,7 +21,11 @@ def url_of(schemes: tuple[str, ...]) -> Callable[[SecretStr | None], SecretStr |
     """Takes URLs of these schemes; several brokers may be named, for failover, with semicolons between them."""
 
     def check(value: SecretStr | None) -> SecretStr | None:
-        for url in value.get_secret_value().split(";") if value else ():
+        text = value.get_secret_value() if value else ""
+        if SCHEME in schemes and is_sentinel(text):
+            SentinelUrl.parse(text)
+            return value
+        for url in text.split(";") if text else ():
             if _scheme(url) not in schemes:
                 raise ValueError(f"expected a URL that starts with {', '.join(f'{scheme}://' for scheme in schemes)}")
         return value

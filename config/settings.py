@@ -37,8 +37,8 @@ PREFIX = "EDW_"
 
 _DAY = 86_400.0
 _YEAR = 365 * _DAY
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
-_BROKER_SCHEMES = (*_REDIS_SCHEMES, "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
+_REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
+_BROKER_SCHEMES = (*_REDIS_SCHEMES, "redis+socket", "amqp", "amqps", "pyamqp")
 
 
 class SettingsError(Exception):
@@ -90,7 +90,7 @@ class Settings(BaseSettings):
 
     redis_url: _RedisUrl = Field(
         default=None,
-        description="The ledger's Redis or Valkey (7 or later); without it, the embedded store of the data folder.",
+        description="The ledger's Redis or Valkey (7 or later), or its Sentinels; else the embedded store.",
         examples=["redis://localhost:6379/0"],
     )
     broker_url: _BrokerUrl = Field(
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     )
     metrics_port: Port = Field(
         default=9464,
-        description="The port of a process's metrics, on EDW_API_HOST: this, or the next that is free; 0 takes any.",
+        description="Metrics, `/healthz` and `/readyz` of a process, on EDW_API_HOST: here or the next; 0: any.",
         examples=["9464"],
     )
     metrics_seconds: Annotated[Seconds, AfterValidator(between(0.1, 600, "s"))] = Field(
@@ -196,6 +196,16 @@ class Settings(BaseSettings):
         default=_written("10s 30s 1m 2m 5m"),
         description="How long an open circuit cools before one attempt shows whether the receiver is back.",
         examples=["10s 30s 1m"],
+    )
+    disable_after: Annotated[Seconds, AfterValidator(between(0, _YEAR, "s"))] = Field(
+        default=_written("5d"),
+        description="Nothing but failures for so long, at several jobs, disable an integration; 0 never does.",
+        examples=["5d"],
+    )
+    disable_attempts: Annotated[Count, AfterValidator(between(2, 1_000_000))] = Field(
+        default=20,
+        description="So many of them at least; a warning is logged at 50 % and 90 % of the time.",
+        examples=["20"],
     )
     drain_seconds: Annotated[Seconds, AfterValidator(between(0, 3_600, "s"))] = Field(
         default=_written("25s"),
@@ -271,6 +281,11 @@ class Settings(BaseSettings):
     )
     lane_backlog: Annotated[Count, AfterValidator(between(1, 1_000_000_000))] = Field(
         default=1_000_000, description="Due jobs of one integration; beyond that the oldest go.", examples=["1000000"]
+    )
+    lane_backlog_bytes: Annotated[Bytes, AfterValidator(between(0, 1 << 50, "bytes"))] = Field(
+        default=_written("1GiB"),
+        description="The events that the due jobs of one integration are of; beyond that the oldest go; 0 is no limit.",
+        examples=["1GiB"],
     )
     rejected_cap: Annotated[Count, AfterValidator(between(0, 1_000_000))] = Field(
         default=1_000, description="Refused messages that had nobody to answer, kept to look at.", examples=["1000"]

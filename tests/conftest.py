@@ -9,6 +9,15 @@ from hypothesis import HealthCheck, settings
 from tests.planted import leaks
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--outage-seconds",
+        type=float,
+        default=1.0,
+        help="how long stores and brokers stay away in the tests of outages (make outages: 30 and 120)",
+    )
+
+
 def pytest_configure() -> None:
     # A developer's own settings change no test, and neither do those of the machine that CI runs on.
     for name in [name for name in os.environ if name.upper().startswith("EDW_")]:

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from celery import Celery, bootsteps
 from celery.loaders.app import AppLoader
+from celery.platforms import EX_FAILURE
 from celery.signals import setup_logging, worker_shutdown, worker_shutting_down
 
 from config.celery import celery_options
@@ -16,6 +17,7 @@ from config.logging import configure_logging
 from config.settings import SettingsError, load_settings, unknown_variables
 from worker import runtime
 from worker.endpoints import NoStoreError, find_endpoints
+from worker.stopping import Stopping
 
 
 class _SettingsLoader(AppLoader):  # type: ignore[misc]  # Celery has no types
@@ -32,12 +34,14 @@ class _SettingsLoader(AppLoader):  # type: ignore[misc]  # Celery has no types
 
 
 class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
-    """Opens the runtime before the worker takes its first message."""
+    """Opens the runtime before the worker takes its first message, and hears signals from then on."""
 
     requires = ("celery.worker.components:Timer",)
 
     def start(self, parent: Any) -> None:
         runtime.start(load_settings())
+        # Celery has set its own handlers by now.
+        Stopping(parent.hostname, runtime.hurry).listen()
 
 
 app = Celery("worker", loader=_SettingsLoader, include=["worker.tasks"])
@@ -58,5 +62,7 @@ def _stop_claiming(**_: object) -> None:
 
 # The pool has finished its tasks by then, so that nothing is submitted to a runtime that is gone.
 @worker_shutdown.connect  # type: ignore[untyped-decorator]  # Celery has no types
-def _drain(**_: object) -> None:
-    runtime.stop()
+def _drain(sender: Any, **_: object) -> None:
+    if not runtime.stop():
+        # For whoever looks at exit codes: others have to wait for this process's lease to run out.
+        sender.exitcode = EX_FAILURE

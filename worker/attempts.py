@@ -8,9 +8,7 @@ from deliverers.contract import Delivered, Gone, Outcome, Refused
 from worker import metrics
 from worker.backoff import Decision, Fail, Retry, Succeed
 from worker.clock import StoreClock
-from worker.events import rfc3339
 from worker.ledger import Claim, Settlement, Verdict
-from worker.ledger.jobs import CircuitChange
 from worker.ledger.logs import log_record
 from worker.logs import IntegrationLog
 
@@ -116,6 +114,7 @@ class Attempt:
             lost=isinstance(self.outcome, Lost),
             disable=decision.disable if isinstance(decision, Fail) else "",
             healthy=self.healthy,
+            why=self.reason,
         )
 
     def log(self, created_at: int = 0) -> IntegrationLog:
@@ -216,13 +215,3 @@ def _tell(attempt: Attempt, result: str, delay: float | None, *, payloads: bool)
             fields["job_failed"] = reason
     tell = _log.error if attempt.ours else _log.warning
     tell("attempt", reason=attempt.reason, **fields)
-
-
-def report_circuit(change: CircuitChange) -> None:
-    """The log line and the metric of a circuit that opened or closed."""
-    metrics.CIRCUITS.labels("open" if change.is_open else "closed").inc()
-    if change.is_open:
-        # The receiver's trouble: what it is owed waits, and spends no attempts.
-        _log.warning("circuit opened", integration=change.integration_id, next_attempt_at=rfc3339(change.until))
-    else:
-        _log.info("circuit closed", integration=change.integration_id)

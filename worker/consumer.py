@@ -1,27 +1,90 @@
 """Celery's consumer, which would only log a message that is no task of ours: here the ledger keeps it.
 
+And it lets go of a broker that says nothing, for which Celery's own would wait without end when it is told to stop.
+
 Named by Celery's own setting `worker_consumer`.
 """
 
 from collections.abc import Callable
+from functools import partial
+from time import sleep
 from typing import Any
 
+import structlog
+from celery.utils.threads import bound_open_broker_sockets
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 from worker import runtime
 from worker.events import Refusal
 
+_log = structlog.get_logger("edw.consumer")
+
 #: The ledger has so many seconds to take a bad message; else the broker keeps it, and delivers it again.
 KEEP_SECONDS = 10.0
+#: While the worker stops, the broker is waited for no longer than this, each time (seconds). An acknowledgement that
+#: does not arrive is a task that is repeated, which is harmless.
+LET_GO_SECONDS = 0.5
+#: While the broker is away: the first pause between two tries, and the longest (seconds).
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 3.0
+#: A broker that refuses is asked again after so long (seconds).
+REFUSED_PAUSE = 2.0
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     """Keeps what cannot be read in the ledger's rejected list before it is taken off the queue."""
 
+    connection_errors: tuple[type[Exception], ...]
+
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        # Our workers have nothing to tell each other, and to find that out costs a second at every start.
-        quiet = {"without_mingle": True, "without_gossip": True}
+        # Our workers have nothing to tell each other, and to find that out costs a second at every start; and to say
+        # good-bye, several at the end, where the broker is silent.
+        quiet = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}
         super().__init__(*args, worker_options={**(worker_options or {}), **quiet}, **kwargs)
+
+    def on_ready(self) -> None:
+        """Messages are taken, at first or again."""
+        super().on_ready()
+        runtime.heard_of_broker()
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """The broker cannot be reached, or refuses what a consumer begins with."""
+        runtime.heard_of_broker(f"{type(exc).__name__}: {exc}")
+        super().on_connection_error_before_connected(exc)
+        self._pause_where_refused(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """The broker was lost, or refuses something: the connection is given up, and the worker is to connect again.
+
+        Celery closes it twice. The second time, kombu's Redis transport means to give back what is unacknowledged, by
+        a connection that the first time has forgotten: its AttributeError would end the worker. What is not given back
+        comes again after the visibility timeout.
+        """
+        runtime.heard_of_broker(f"{type(exc).__name__}: {exc}")
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:  # noqa: BLE001  (there is nothing left to close)
+            _log.warning("the lost connection was not closed", why=f"{type(error).__name__}: {error}")
+        self._pause_where_refused(exc)
+
+    def _pause_where_refused(self, exc: Exception) -> None:
+        # Celery waits for a broker that is away; one that is there and refuses, such as a Redis at its memory limit, it
+        # would ask again without end.
+        if isinstance(exc, self.channel_errors) and not isinstance(exc, self.connection_errors):
+            sleep(REFUSED_PAUSE)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connects, however long that takes. Celery's pauses grow until 30 s; a broker that is back is to be of use."""
+        conn.ensure_connection = partial(
+            conn.ensure_connection, interval_start=FIRST_PAUSE, interval_step=FIRST_PAUSE, interval_max=LONGEST_PAUSE
+        )
+        return super().ensure_connected(conn)
+
+    def stop(self) -> None:
+        """Takes no more messages."""
+        if self.connection:
+            bound_open_broker_sockets(self.connection, LET_GO_SECONDS)
+        super().stop()
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Looks into each message before Celery does.
@@ -40,6 +103,20 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
             return handle(message)
 
         return on_task_received
+
+    def update_strategies(self) -> None:
+        """Has tasks bear an acknowledgement whose connection was closed meanwhile, as they bear one that fails.
+
+        kombu's Redis transport then says AttributeError, which would end the worker. The message comes again after the
+        visibility timeout.
+        """
+        of_a_connection = self.connection_errors
+        # A strategy keeps what it finds here. What is raised anywhere else is not to be taken for a lost connection.
+        self.connection_errors = (*of_a_connection, AttributeError)
+        try:
+            super().update_strategies()
+        finally:
+            self.connection_errors = of_a_connection
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """A body that cannot be decoded, such as one that is not JSON."""

@@ -28,7 +28,7 @@ _log = structlog.get_logger("edw.delivery")
 LOSSES_BEFORE_ALONE = 3
 #: A deliverer that holds on to an attempt for its deadline and this many seconds more is cut off.
 DEADLINE_GRACE_SECONDS = 5.0
-#: How long the last settlements may take when the process stops (seconds).
+#: How long the last settlements, of what was interrupted too, may take when the process stops (seconds).
 SETTLE_ON_STOP_SECONDS = 5.0
 
 
@@ -160,19 +160,19 @@ class Deliveries:
         self._draining = True
         self._claimer.stop()
 
-    async def drain(self, seconds: float) -> None:
-        """Claims no more, waits for what is in flight, then interrupts the rest and settles everything."""
+    async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
+        """Claims no more, waits for what is in flight, then interrupts the rest and settles everything.
+
+        It waits for so many seconds, or until `hurry` is set.
+        """
         self.stop_claiming()
         # A claim that is under way may bring jobs, which are this process's to end.
         while self._reserved:
             self._landed.clear()
             await self._landed.wait()
         if tasks := [flight.task for flight in self._flights.values() if flight.task]:
-            _, late = await asyncio.wait(tasks, timeout=seconds)
-            for task in late:
+            for task in await _not_over(tasks, seconds, hurry):
                 task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=SETTLE_ON_STOP_SECONDS)
         try:
             async with asyncio.timeout(SETTLE_ON_STOP_SECONDS):
                 while self._flights:
@@ -266,6 +266,16 @@ class Deliveries:
             self._flights.pop(job, None)
         self._landed.set()
         self._claimer.stir()
+
+
+async def _not_over(
+    tasks: Sequence["asyncio.Task[None]"], seconds: float, hurry: asyncio.Event
+) -> list["asyncio.Task[None]"]:
+    """Those that are not over after so many seconds, or when `hurry` is set."""
+    waits = (asyncio.ensure_future(asyncio.wait(tasks)), asyncio.ensure_future(hurry.wait()))
+    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    await end(waits)
+    return [task for task in tasks if not task.done()]
 
 
 def checked(outcome: object) -> Outcome:

@@ -61,6 +61,11 @@ class Directory:
             self._snapshots.popitem(last=False)
         return known
 
+    def forget(self) -> None:
+        """Drops what is at hand: a revision names one state of an integration only where the store forgets nothing."""
+        self._snapshots.clear()
+        self._targets.clear()
+
     def known_target(self, claim: Claim) -> Target | NoTarget | None:
         """The target of a claim where it is at hand and of the lane's revision."""
         found = self._targets.get(claim.integration_id)

@@ -1,5 +1,6 @@
 """Events into jobs: loads what is in the inbox, matches, opens. The orchestrator of `observe`."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import time
@@ -9,7 +10,9 @@ import structlog
 from worker.delivery import Deliveries
 from worker.directory import Directory
 from worker.jobs import job_id
+from worker.lanes import report_filled
 from worker.ledger import Ledger, LedgerError, StoredEvent
+from worker.ledger.intake import OBSERVE_TRIES, Loaded
 from worker.ledger.jobs import Opening, by_message
 from worker.ledger.policy import JOBS_PER_CALL
 
@@ -54,6 +57,8 @@ class Dispatch:
         self._ledger = ledger
         self._directory = directory
         self._deliveries = deliveries
+        #: Held by the one event that others were lost with and that is observed now.
+        self._suspect = asyncio.Lock()
 
     async def observe(self, refs: Sequence[str]) -> None:
         """Opens the jobs of the named events, of those still in the inbox; starts what there is room for.
@@ -62,15 +67,37 @@ class Dispatch:
         """
         for portion in by_message(refs):
             loaded = await self._ledger.intake.load(portion)
-            for ref, raw in loaded.unreadable:
-                await self._set_aside(ref, raw, "cannot be read")
-            matches = [await self._match(stored, loaded.versions) for stored in loaded.events]
-            for chunk in chunks(match for match in matches if match):
-                with self._deliveries.reserved(JOBS_PER_CALL) as room:
-                    lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
-                    claims, waiting = await self._ledger.jobs.open(chunk, room, self._deliveries.limits(lanes))
-                    self._deliveries.start(claims)
-                self._deliveries.serve(waiting)
+            await self._open(loaded)
+            for ref in loaded.alone:
+                await self._observe_alone(ref)
+
+    async def _observe_alone(self, ref: str) -> None:
+        """For an event that may be what kills workers: its neighbours are done by now, or not begun.
+
+        So an innocent one, which became suspect beside it, is not lost with it again.
+        """
+        async with self._suspect:
+            _log.warning("observed alone: workers were lost while they observed it", ref=ref)
+            await self._open(await self._ledger.intake.load([ref], alone=True))
+
+    async def _open(self, loaded: Loaded) -> None:
+        for ref, raw in loaded.unreadable:
+            await self._set_aside(ref, raw, "cannot be read")
+        for ref, raw in loaded.deadly:
+            await self._set_aside(ref, raw, f"{OBSERVE_TRIES} workers were lost while they observed it", tries=1)
+        matches = [await self._match(stored, loaded.versions) for stored in loaded.events]
+        for chunk in chunks(match for match in matches if match):
+            with self._deliveries.reserved(JOBS_PER_CALL) as room:
+                lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
+                opened = await self._ledger.jobs.open(chunk, room, self._deliveries.limits(lanes))
+                self._deliveries.start(opened.claims)
+            self._deliveries.serve(opened.waiting)
+            for lane in opened.filled:
+                report_filled(lane)
+
+    def forget(self) -> None:
+        """Reads everything of integrations anew: the ledger may have another past than the one that was read."""
+        self._directory.forget()
 
     async def _match(self, stored: StoredEvent, versions: dict[str, int]) -> Match | None:
         scope = stored.event.scope
@@ -86,6 +113,6 @@ class Dispatch:
             )
             return None
 
-    async def _set_aside(self, ref: str, raw: bytes, reason: str) -> None:
-        if await self._ledger.intake.set_aside(ref, raw, reason, round(time() * 1000)):
-            _log.error("event set aside", event=ref, why=reason)
+    async def _set_aside(self, ref: str, raw: bytes, reason: str, tries: int = OBSERVE_TRIES) -> None:
+        if await self._ledger.intake.set_aside(ref, raw, reason, round(time() * 1000), tries):
+            _log.error("event set aside", ref=ref, why=reason)

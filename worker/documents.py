@@ -33,12 +33,21 @@ class Circuit(Struct, frozen=True):
     until: Time | UnsetType = UNSET
 
 
+class Failing(Struct, frozen=True):
+    """Of an integration with nothing but failures: since when, and how many. It may be disabled for it."""
+
+    since: Time
+    attempts: int
+
+
 class ResourceMeta(Struct, frozen=True):
     """What there is to say about a resource."""
 
     timestamps: Timestamps
     #: Not there while the circuit is closed, as it should be.
     circuit: Circuit | UnsetType = UNSET
+    #: Not there where the last attempt did well.
+    failing: Failing | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
 
 
@@ -55,11 +64,15 @@ class IntegrationDocument(Struct, frozen=True):
     name: str
     description: str
     enabled: bool
+    #: Its events are matched, and wait.
+    paused: bool
     integration_type: str
     observes: list[str]
     configuration: dict[str, Any]
     meta: ResourceMeta
     type: Literal["integration"] = "integration"
+    #: Deliveries a second; not there where it has no limit.
+    rate_limit: Annotated[float, Meta(gt=0)] | UnsetType = UNSET
     #: Why the worker disabled it; not there where it did not.
     disabled_reason: str | UnsetType = UNSET
     store_id: str | UnsetType = UNSET
@@ -142,6 +155,8 @@ def integration_document(
         name=integration.name,
         description=integration.description,
         enabled=integration.enabled,
+        paused=integration.paused,
+        rate_limit=UNSET if integration.rate_limit is None else integration.rate_limit,
         integration_type=integration.integration_type,
         observes=list(integration.observes),
         configuration=dict(integration.configuration),
@@ -151,6 +166,7 @@ def integration_document(
         meta=ResourceMeta(
             Timestamps(_time(integration.created_at), _time(integration.updated_at)),
             circuit=_circuit(integration),
+            failing=_failing(integration),
             warnings=warnings or UNSET,
         ),
         links=Links(link) if link else UNSET,
@@ -200,6 +216,9 @@ def change_data(integration: Integration) -> Mapping[str, Any]:
         "name": integration.name,
         "description": integration.description,
         "enabled": integration.enabled,
+        "paused": integration.paused,
+        **({"rate_limit": integration.rate_limit} if integration.rate_limit is not None else {}),
+        **({"disabled_reason": integration.disabled_reason} if integration.disabled_reason else {}),
         "integration_type": integration.integration_type,
         "observes": list(integration.observes),
         "configuration": dict(integration.configuration),
@@ -213,6 +232,11 @@ def _circuit(integration: Integration) -> Circuit | UnsetType:
         case "half":
             return Circuit("half")
     return UNSET
+
+
+def _failing(integration: Integration) -> Failing | UnsetType:
+    since = _time(integration.failing_since)
+    return UNSET if isinstance(since, UnsetType) else Failing(since, integration.failing_attempts)
 
 
 def _related(identity: str, kind: str) -> Related:

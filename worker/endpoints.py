@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from config.celery import broker_url_for
 from config.settings import Settings
 from worker import embedded
 
@@ -13,7 +12,7 @@ class NoStoreError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """URLs; both may hold a password."""
+    """URLs as the settings name them; both may hold a password."""
 
     ledger_url: str
     broker_url: str
@@ -34,5 +33,4 @@ def find_endpoints(settings: Settings) -> Endpoints:
                 'Start "edw dev", or set EDW_REDIS_URL, such as redis://localhost:6379/0'
             )
         ledger_url = found
-    broker_url = settings.broker_url.get_secret_value() if settings.broker_url else broker_url_for(ledger_url)
-    return Endpoints(ledger_url, broker_url)
+    return Endpoints(ledger_url, settings.broker_url.get_secret_value() if settings.broker_url else ledger_url)

@@ -19,6 +19,10 @@ class Integration:
     configuration: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     enabled: bool = True
+    #: Its events are matched, and wait.
+    paused: bool = False
+    #: Deliveries a second, across the fleet; None for as many as go.
+    rate_limit: float | None = None
     #: Why the worker disabled it (the receiver answered 410, say); empty where a person did.
     disabled_reason: str = ""
     #: Milliseconds since 1970, by the ledger's clock.
@@ -30,3 +34,6 @@ class Integration:
     #: back; else empty.
     circuit: str = field(default="", compare=False)
     circuit_until: int = field(default=0, compare=False)
+    #: Since when there was nothing but failures (ms), and how many; 0 where the last attempt did well.
+    failing_since: int = field(default=0, compare=False)
+    failing_attempts: int = field(default=0, compare=False)

@@ -74,6 +74,7 @@ JOBS_ENDED = Counter(
 LOST = Counter("edw_attempts_lost", "Attempts that were under way when their worker died.")
 IN_FLIGHT = Gauge("edw_in_flight", "Attempts under way in this process.")
 IN_FLIGHT_LIMIT = Gauge("edw_in_flight_limit", "Attempts that this process may have under way (EDW_MAX_IN_FLIGHT).")
+DISABLED = Counter("edw_integrations_disabled", "Integrations that the fleet disabled: gone, or broken for too long.")
 CIRCUITS = Counter("edw_circuit_changes", "Circuits of integrations that opened or closed.", ("state",))
 DIALLED = Counter(
     "edw_connections_opened",

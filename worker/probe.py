@@ -1,8 +1,12 @@
-"""What a worker process shows of itself over HTTP: `/metrics` for Prometheus, `/healthz` for whoever restarts it."""
+"""What a worker process shows of itself over HTTP.
 
-from collections.abc import AsyncIterator, Callable
+`/metrics` is for Prometheus, `/healthz` for whoever restarts a process that hangs, and `/readyz` for whoever wants to
+know whether it works, such as a rolling update that is to wait.
+"""
+
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from errno import EADDRINUSE
 
 import msgspec
@@ -10,31 +14,18 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from worker.readiness import State
+from worker.vitals import Vitals
+
 _log = structlog.get_logger("edw.probe")
 
 #: So many ports are tried, from EDW_METRICS_PORT on, until one is free.
 PORTS_TRIED = 100
-#: A worker whose last sweep is older than this many seconds is not well.
-STALE_SWEEP_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How a worker process is; durations in seconds."""
-
-    last_sweep_age: float
-    in_flight: int
-    draining: bool
-
-    @property
-    def well(self) -> bool:
-        """False where the sweeps have stopped: the ledger is away, or the loop hangs."""
-        return self.last_sweep_age < STALE_SWEEP_SECONDS
 
 
 @asynccontextmanager
-async def serving(host: str, port: int, health: Callable[[], Health] | None = None) -> AsyncIterator[None]:
-    """Serves both for as long as the block runs; without `health`, the metrics alone.
+async def serving(host: str, port: int, vitals: Vitals | None = None) -> AsyncIterator[None]:
+    """Serves them for as long as the block runs; without `vitals`, the metrics alone.
 
     A port that is taken, by another process of ours as a rule, gives way to the next one that is free, and the log
     tells which that is. Where there is none, that is said, and stops nobody from delivering.
@@ -44,15 +35,20 @@ async def serving(host: str, port: int, health: Callable[[], Health] | None = No
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
-        assert health is not None  # noqa: S101  (without it, there is no route to here)
-        now = health()
-        body = msgspec.json.encode({"status": "ok" if now.well else "stale", **asdict(now)})
-        return web.Response(body=body, status=200 if now.well else 503, content_type="application/json")
+        assert vitals is not None  # noqa: S101  (without it, there is no route to here)
+        health = asdict(vitals.health())
+        well = health.pop("well")
+        return _answer({"status": "ok" if well else "stale", **health}, ok=well)
+
+    async def readyz(_: web.Request) -> web.Response:
+        assert vitals is not None  # noqa: S101  (as above)
+        ready = vitals.ready()
+        return _answer(ready, ok=ready.status is not State.RED)
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)
-    if health is not None:
-        app.router.add_get("/healthz", healthz)
+    if vitals is not None:
+        app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -76,3 +72,7 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
         tell("probe", metrics=f"http://{host}:{found}/metrics")
         return
     _log.warning("no probe", why=f"{host}:{port} cannot be listened on: {problem.strerror}")
+
+
+def _answer(document: object, *, ok: bool) -> web.Response:
+    return web.Response(body=msgspec.json.encode(document), status=200 if ok else 503, content_type="application/json")

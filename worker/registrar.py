@@ -3,19 +3,15 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
-from uuid import uuid4
 from weakref import WeakValueDictionary
-
-import msgspec
 
 from config.observable_events import Catalogue
 from deliverers.registry import DelivererRegistry
-from worker.documents import change_data
+from worker.changes import Changes
 from worker.events import Event, Refusal, Scope
 from worker.integrations import Integration
 from worker.ledger.registry import RevisionConflict
-from worker.parsing import EventRules, parse_event
-from worker.registration import opened, register, sealed, shown, warnings_of
+from worker.registration import is_renewed, opened, register, sealed, shown, warnings_of
 from worker.secrets import SecretsBox
 
 #: How often a change is made anew on top of another process's, where the caller named no revision.
@@ -26,7 +22,12 @@ class Books(Protocol):
     """What is asked of the ledger's registry."""
 
     async def put(
-        self, integration: Integration, expect: int | None = None, events: Sequence[Event] = ()
+        self,
+        integration: Integration,
+        expect: int | None = None,
+        events: Sequence[Event] = (),
+        *,
+        renewed: bool = True,
     ) -> Integration: ...
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]: ...
     async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool: ...
@@ -51,6 +52,7 @@ class Registrar:
         self._types = types
         self._catalogue = catalogue
         self._secrets = secrets
+        self._changes = Changes(types, catalogue, secrets)
         self._announce = announce
         #: Changes of one integration wait here for each other: of many at once, the last would run out of tries.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -63,7 +65,7 @@ class Registrar:
         if isinstance(made, list):
             return made
         safe = sealed(made, self._types, self._secrets)
-        event = self._event("created", safe)
+        event = self._changes.event("created", safe)
         kept = await self._books.put(safe, 0, [event])
         self._announce([event.ref])
         return kept, warnings_of(made, self._types)
@@ -88,9 +90,10 @@ class Registrar:
             made = self._changed(current, attributes)
             if isinstance(made, list):
                 return made
-            event = self._event("updated", made)
+            event = self._changes.event("updated", made)
+            renewed = is_renewed(current, made, attributes)
             try:
-                kept = await self._books.put(made, current.revision, [event])
+                kept = await self._books.put(made, current.revision, [event], renewed=renewed)
             except RevisionConflict:
                 if expect is not None:
                     raise
@@ -102,7 +105,7 @@ class Registrar:
 
     async def delete(self, current: Integration, expect: int | None = None) -> bool:
         """Deletes it. False where it was gone already; raises RevisionConflict as update() does."""
-        event = self._event("deleted", current)
+        event = self._changes.event("deleted", current)
         deleted = await self._books.delete(current.id, expect, [event])
         if deleted:
             self._announce([event.ref])
@@ -125,11 +128,3 @@ class Registrar:
         if not found:
             raise RevisionConflict(f"integration {integration_id} was deleted by somebody else in between")
         return found[0]
-
-    def _event(self, what: str, integration: Integration) -> Event:
-        masked = shown(integration, self._types, self._secrets)
-        raw = msgspec.json.encode({"id": str(uuid4()), "type": f"integration.{what}", "data": change_data(masked)})
-        # A deployment's own limit on the size of events is for what comes from outside.
-        event = parse_event(raw, EventRules(self._catalogue, max_bytes=len(raw)), scope=integration.scope)
-        assert isinstance(event, Event)  # noqa: S101  (the catalogue has the three keys, at both levels)
-        return event

@@ -28,7 +28,10 @@ DESCRIPTION_MAX_CHARS = 4096
 #: Observable keys of one integration; the catalogue has about a hundred.
 OBSERVES_MAX = 1000
 
-_WRITABLE = ("name", "description", "enabled", "integration_type", "observes", "configuration")
+#: Deliveries a second.
+RATE_LIMITS = (0.001, 100_000)
+
+_WRITABLE = ("name", "description", "enabled", "paused", "rate_limit", "integration_type", "observes", "configuration")
 #: What our own answers carry beside them, so that a body that was read can be sent back.
 _READ_ONLY = ("id", "type", "links", "meta", "relationships")
 #: The specification requires `observers` on creation and calls the property `observes`.
@@ -89,8 +92,19 @@ def register(
         observes=tuple(dict.fromkeys(document.get("observes", base.observes))),
         configuration=configuration,
         enabled=enabled,
+        paused=document.get("paused", base.paused),
+        rate_limit=document.get("rate_limit", base.rate_limit),
         # Whoever says whether it is enabled has answered the worker's reason for disabling it.
         disabled_reason=base.disabled_reason if "enabled" not in document else "",
+    )
+
+
+def is_renewed(before: Integration, after: Integration, attributes: Mapping[str, Any]) -> bool:
+    """Whether the receiver is to be tried again: it may be another one now, or people say that it is well."""
+    return (
+        "configuration" in attributes
+        or after.integration_type != before.integration_type
+        or (after.enabled and not before.enabled)
     )
 
 
@@ -185,8 +199,13 @@ def _texts(document: Mapping[str, Any], current: Integration | None) -> Iterator
 
 
 def _flags(document: Mapping[str, Any]) -> Iterator[Refusal]:
-    if not isinstance(document.get("enabled", True), bool):
-        yield Refusal("enabled", "must be true or false")
+    for name in ("enabled", "paused"):
+        if not isinstance(document.get(name, True), bool):
+            yield Refusal(name, "must be true or false")
+    rate, (least, most) = document.get("rate_limit"), RATE_LIMITS
+    is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if rate is not None and not (is_number and least <= rate <= most):
+        yield Refusal("rate_limit", f"must be deliveries a second, from {least:g} to {most:,}; or null for no limit")
 
 
 def _observes_problems(

@@ -6,14 +6,11 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
-from functools import partial
-from time import monotonic
 from typing import Any
 
 import structlog
 import uvloop
-from celery.platforms import EX_FAILURE
-from celery.worker import state as celery_state
+from celery.platforms import EX_FAILURE, EX_OK
 
 from config.celery import is_rabbitmq
 from config.observable_events import load_catalogue
@@ -23,6 +20,7 @@ from worker import metrics
 from worker.attempts import Reporter
 from worker.backoff import RetryPolicy
 from worker.broker import WakeupSender
+from worker.changes import Changes
 from worker.delivery import Deliveries
 from worker.directory import Directory
 from worker.dispatch import Dispatch
@@ -34,10 +32,13 @@ from worker.endpoints import find_endpoints
 from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
 from worker.options import deliverer_options
 from worker.parsing import EventRules
-from worker.probe import Health
+from worker.readiness import State
 from worker.secrets import SecretsBox
+from worker.stopping import stop_celery
 from worker.sweeper import Sweeper
 from worker.telemetry import Telemetry
+from worker.telling import Teller
+from worker.vitals import Vitals
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.runtime")
@@ -68,7 +69,8 @@ class Runtime:
 
     def __init__(self, settings: Settings, send_wakeup: Callable[[str, Any], None]) -> None:
         self._settings = settings
-        self._wakeups = Wakeups(send_wakeup)
+        self.vitals = Vitals()
+        self._wakeups = Wakeups(send_wakeup, self.vitals.wakeups)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="edw-runtime", daemon=True)
         self._rooms: asyncio.Future[Rooms] = self._loop.create_future()
@@ -77,6 +79,11 @@ class Runtime:
         self._stopping = asyncio.Event()
         #: Set when the process is told to stop, which is before its pool has finished and it is to drain.
         self._stopping_soon = asyncio.Event()
+        #: When what is in flight must be over (on the loop's clock), once the process is told to stop.
+        self._drained_by = 0.0
+        #: Set when it is not to be waited for at all.
+        self._hurry = asyncio.Event()
+        self._unsettled = 0
 
     def start(self) -> None:
         """Starts the thread; the rooms open in it as soon as the ledger answers."""
@@ -109,11 +116,17 @@ class Runtime:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop_claiming)
 
-    def stop(self) -> None:
-        """Drains, settles, closes; answers when the thread has ended."""
+    def hurry(self) -> None:
+        """Has the drain, now or later, wait for nothing that is in flight. Safe in a signal handler."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._hurry.set)
+
+    def stop(self) -> bool:
+        """Drains, settles, closes; answers when the thread has ended. False where something could not be settled."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
+        return not self._unsettled
 
     async def _work(self, work: Callable[[Rooms], Awaitable[Any]]) -> Any:
         """Waits for the rooms to open, but not longer than this process is to run."""
@@ -129,6 +142,11 @@ class Runtime:
             raise RuntimeStopped from None
 
     def _stop_claiming(self) -> None:
+        if not self._stopping_soon.is_set():
+            _log.info("worker stops")
+            stop_celery(EX_OK)
+            # From now on, and not from when Celery has let go of its broker.
+            self._drained_by = self._loop.time() + self._settings.drain_seconds
         self._stopping_soon.set()
         if self._rooms.done():
             self._rooms.result().deliveries.stop_claiming()
@@ -151,7 +169,7 @@ class Runtime:
     def _give_up(why: str) -> None:
         """A Celery worker without its runtime would only send every message back: it ends, with an exit code."""
         _log.critical("worker ends", why=why)
-        celery_state.should_stop = EX_FAILURE
+        stop_celery(EX_FAILURE)
 
     async def _live(self) -> None:
         settings = self._settings
@@ -164,11 +182,14 @@ class Runtime:
         }
         telemetry = Telemetry(ledger, settings)
         try:
+            # From the start: a process that waits for its ledger is alive, and says what it waits for.
+            await telemetry.open(self.vitals)
             if not await self._reach(ledger):
                 return
             for deliverer in deliverers.values():
                 await deliverer.open()
-            directory = Directory(ledger, types, deliverers, SecretsBox(settings.secrets_keys))
+            secrets = SecretsBox(settings.secrets_keys)
+            directory = Directory(ledger, types, deliverers, secrets)
             deliveries = Deliveries(
                 ledger.jobs,
                 directory,
@@ -178,18 +199,22 @@ class Runtime:
                 settings.webhook_timeout,
             )
             dispatch = Dispatch(ledger, directory, deliveries)
-            rules = EventRules(load_catalogue(settings.observable_keys), settings.event_max_bytes)
-            sweeper = Sweeper(ledger, dispatch, deliveries, self._wakeups, settings.sweep_seconds)
+            catalogue = load_catalogue(settings.observable_keys)
+            rules = EventRules(catalogue, settings.event_max_bytes)
+            teller = Teller(ledger.registry, Changes(types, catalogue, secrets), self._wakeups.events)
+            sweeper = Sweeper(
+                ledger, dispatch, deliveries, self._wakeups, teller, settings.sweep_seconds, self.vitals.ledger
+            )
             door = TaskDoor(ledger, dispatch, rules)
             self._readers.append(RedisList(ledger.messages, door.observe, rules))
             if is_rabbitmq(endpoints.broker_url):
                 self._readers.append(RabbitQueue(endpoints.broker_url, settings.shard, door, rules))
-            await telemetry.open(partial(_health, sweeper, deliveries))
             metrics.expect_types(types.types)
             metrics.IN_FLIGHT.set_function(lambda: deliveries.in_flight)
             metrics.IN_FLIGHT_LIMIT.set(settings.max_in_flight)
             deliveries.open()
             sweeper.open()
+            self.vitals.begin(sweeper, deliveries)
             _relax_collector()
             self._rooms.set_result(Rooms(door, dispatch, deliveries))
             for reader in self._readers:
@@ -198,9 +223,11 @@ class Runtime:
             await self._stopping.wait()
             await sweeper.close()
             closing = (reader.close() for reader in self._readers)
-            await asyncio.gather(deliveries.drain(settings.drain_seconds), *closing)
+            left = max(0.0, self._drained_by - self._loop.time())
+            await asyncio.gather(deliveries.drain(left, self._hurry), *closing)
+            self._unsettled = deliveries.in_flight
             await sweeper.retire()
-            _log.info("worker drained", unsettled=deliveries.in_flight)
+            _log.info("worker drained", unsettled=self._unsettled)
         finally:
             for reader in self._readers:
                 reader.stop()
@@ -219,6 +246,7 @@ class Runtime:
             try:
                 await ledger.open()
             except LedgerUnavailable as error:
+                self.vitals.ledger.away(str(error), State.RED)
                 if self._loop.time() - said > SAY_AGAIN_SECONDS or not said:
                     said = self._loop.time()
                     _log.warning("waiting for the ledger", why=str(error))
@@ -228,6 +256,7 @@ class Runtime:
                 except TimeoutError:
                     pause = min(pause * 2, LONGEST_PAUSE)
             else:
+                self.vitals.ledger.there()
                 return True
         return False
 
@@ -242,10 +271,6 @@ def _relax_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
-
-
-def _health(sweeper: Sweeper, deliveries: Deliveries) -> Health:
-    return Health(round(monotonic() - sweeper.swept_at, 3), deliveries.in_flight, deliveries.draining)
 
 
 _runtime: Runtime | None = None
@@ -266,12 +291,30 @@ def stop_claiming() -> None:
         _runtime.stop_claiming()
 
 
-def stop() -> None:
-    """Drains and closes this process's runtime."""
-    global _runtime  # noqa: PLW0603  (as above)
+def hurry() -> None:
+    """Has this process's runtime wait for nothing that is in flight."""
     if _runtime is not None:
-        _runtime.stop()
-        _runtime = None
+        _runtime.hurry()
+
+
+def stop() -> bool:
+    """Drains and closes this process's runtime; False where something could not be settled."""
+    global _runtime  # noqa: PLW0603  (as above)
+    if _runtime is None:
+        return True
+    settled = _runtime.stop()
+    _runtime = None
+    return settled
+
+
+def heard_of_broker(why: str = "") -> None:
+    """Celery takes messages, or cannot: for this process's readiness."""
+    if _runtime is None:
+        return
+    if why:
+        _runtime.vitals.messages.away(why, State.DEGRADED)
+    else:
+        _runtime.vitals.messages.there()
 
 
 def call(work: Callable[[Rooms], Awaitable[Any]], seconds: float | None = None) -> Any:

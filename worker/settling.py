@@ -7,7 +7,8 @@ from typing import Protocol
 
 import structlog
 
-from worker.attempts import Attempt, report_circuit
+from worker.attempts import Attempt
+from worker.lanes import report_broken, report_circuit
 from worker.ledger import LedgerError, Settlement
 from worker.ledger.jobs import Settled
 from worker.ledger.policy import JOBS_PER_CALL
@@ -84,4 +85,6 @@ class Settler:
             self._report(attempt, result)
         for change in settled.circuits:
             report_circuit(change)
+        for receiver in settled.broken:
+            report_broken(receiver)
         return settled.more

@@ -13,10 +13,12 @@ from worker import metrics
 from worker.delivery import Deliveries
 from worker.dispatch import Dispatch
 from worker.ending import end
-from worker.ledger import Ledger, LedgerError
+from worker.ledger import Ledger, LedgerError, LedgerFull
+from worker.ledger.connections import SOCKET_TIMEOUT
 from worker.ledger.messages import RETURNED_PER_CALL
 from worker.ledger.policy import JOBS_PER_CALL
-from worker.ledger.store import SOCKET_TIMEOUT
+from worker.readiness import Presence, State
+from worker.telling import Teller
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.sweeper")
@@ -30,24 +32,34 @@ STRAY_SECONDS = 2 * SOCKET_TIMEOUT
 
 
 class Sweeper:
-    """The timers of one worker process."""
+    """The timers of one worker process; `presence` is told whether the ledger answers them."""
 
     def __init__(
-        self, ledger: Ledger, dispatch: Dispatch, deliveries: Deliveries, wakeups: Wakeups, sweep_seconds: float
+        self,
+        ledger: Ledger,
+        dispatch: Dispatch,
+        deliveries: Deliveries,
+        wakeups: Wakeups,
+        teller: Teller,
+        sweep_seconds: float,
+        presence: Presence,
     ) -> None:
         self._ledger = ledger
         self._dispatch = dispatch
         self._deliveries = deliveries
         self._wakeups = wakeups
+        self._teller = teller
         lease = ledger.policy.lease / 1000
         # Reaping takes a gap of half a lease between sweeps for an absence of the store, so sweeps come oftener.
         self._pause = min(sweep_seconds, lease / 5)
         self._beat = lease / BEATS_PER_LEASE
         self._strays: dict[str, float] = {}
         self._timers: list[asyncio.Task[None]] = []
-        #: When the last sweep was over (monotonic seconds).
-        self.swept_at = monotonic()
-        self._silent = False
+        #: When the ledger last answered a sweep, and when a sweep last ended at all (monotonic seconds).
+        self.swept_at = self.turned_at = monotonic()
+        self._presence = presence
+        #: The timers whose last step the ledger did not answer, or refused.
+        self._failing: set[str] = set()
 
     def open(self) -> None:
         """Starts the timers, on the running loop."""
@@ -63,8 +75,10 @@ class Sweeper:
         self._timers = self._timers[:1]
 
     async def retire(self) -> None:
-        """Stops the heartbeat and leaves the fleet."""
+        """Stops the heartbeat and leaves the fleet; with something in flight, this process stays, to be reaped."""
         await end(self._timers)
+        if self._deliveries.in_flight:
+            return
         try:
             await self._ledger.fleet.retire()
         except LedgerError as error:
@@ -75,28 +89,33 @@ class Sweeper:
         while True:
             try:
                 asked = await step()
-                self._heard()
+                self._heard(step.__name__)
             except LedgerError as error:
                 asked = None
-                self._unheard(error)
+                self._unheard(step.__name__, error)
             except Exception:  # noqa: BLE001  (a timer that dies would strand everything that waits for it)
                 asked = None
                 _log.exception("sweep failed")
+            self.turned_at = monotonic()
             await asyncio.sleep(pause if asked is None else max(SHORTEST_PAUSE, min(pause, asked)))
 
-    def _unheard(self, error: LedgerError) -> None:
-        if not self._silent:
-            self._silent = True
+    def _unheard(self, step: str, error: LedgerError) -> None:
+        self._failing.add(step)
+        if self._presence.away(str(error), State.DEGRADED if isinstance(error, LedgerFull) else State.RED):
             _log.warning("ledger away", why=str(error))
 
-    def _heard(self) -> None:
-        if self._silent:
-            self._silent = False
+    def _heard(self, step: str) -> None:
+        self._failing.discard(step)
+        if not self._failing and self._presence.there():
             _log.info("ledger back")
 
     async def _renew(self) -> None:
-        if not await self._ledger.fleet.renew():
-            _log.info("joined the fleet", owner=self._ledger.owner)
+        known = await self._ledger.fleet.renew()
+        if not known or await self._ledger.store.restarted():
+            # It may have lost its memory, or remember what was: nothing that was read of it before is to be relied on.
+            await self._ledger.open()
+            self._dispatch.forget()
+            _log.info("store anew" if known else "joined the fleet", owner=self._ledger.owner)
         self._deliveries.cut_off_overdue()
         await self._find_strays()
 
@@ -117,6 +136,8 @@ class Sweeper:
         else:
             self._wakeups.events(events)
             self._wakeups.lanes(lanes)
+        if found.untold:
+            await self._teller.tell(found.untold)
         return found.wait / 1000 if found.wait >= 0 else None
 
     async def _reap(self) -> float | None:
@@ -129,7 +150,7 @@ class Sweeper:
         ended = await self._ledger.fleet.expire()
         if ended:
             metrics.observe_end("expired", ended)
-            _log.warning("jobs ended undelivered", jobs=ended, why="deadline passed or integration deleted")
+            _log.warning("jobs ended undelivered", jobs=ended, why="deadline, full backlog or deleted integration")
         # Last: seize() has extended the leases of those who only seemed dead because the store was away.
         returned = await self._ledger.messages.return_dead()
         if returned:

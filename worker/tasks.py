@@ -51,9 +51,9 @@ def deliver(self: Task, *args: Any, **kwargs: Any) -> None:
 
 def _take(task: Task, events: list[Any]) -> None:
     # The request is this thread's, and not the loop's.
-    task_id = task.request.id
+    task_id, again = task.request.id, bool((task.request.delivery_info or {}).get("redelivered"))
     try:
-        _run(task, lambda rooms, given: rooms.door.take(given, task_id), events)
+        _run(task, lambda rooms, given: rooms.door.take(given, task_id, again=again), events)
     except Reject:
         raise
     except Exception as error:  # noqa: BLE001  (Celery would acknowledge it, and the events are nowhere else)

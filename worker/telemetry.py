@@ -1,7 +1,6 @@
 """What a process tells of itself while it runs: its endpoint, the ledger's gauges, and how late its event loop is."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from time import perf_counter
 
@@ -11,7 +10,8 @@ from worker.clock import StoreClock
 from worker.ending import end
 from worker.gauges import GaugeCollector
 from worker.ledger import Ledger
-from worker.probe import Health, serving
+from worker.probe import serving
+from worker.vitals import Vitals
 
 #: How often a timer is looked at (seconds).
 TICK_SECONDS = 0.25
@@ -27,11 +27,11 @@ class Telemetry:
         self._gauges = GaugeCollector(ledger.gauges, self.clock, settings.shard, settings.metrics_seconds)
         self._stack = AsyncExitStack()
 
-    async def open(self, health: Callable[[], Health] | None = None) -> None:
-        """Begins, on the running loop; `health` is what `/healthz` says. A ledger that does not answer is no error."""
+    async def open(self, vitals: Vitals | None = None) -> None:
+        """Begins, on the running loop; `vitals` are what probes tell. A ledger that does not answer is no error."""
         metrics.build_info()
         settings = self._settings
-        await self._stack.enter_async_context(serving(settings.api_host, settings.metrics_port, health))
+        await self._stack.enter_async_context(serving(settings.api_host, settings.metrics_port, vitals))
         await self._gauges.open()
         self._stack.push_async_callback(self._gauges.close)
         watch = asyncio.create_task(_watch_loop())

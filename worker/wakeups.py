@@ -11,6 +11,7 @@ from time import monotonic
 import structlog
 
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
+from worker.readiness import Presence, State
 
 _log = structlog.get_logger("edw.wakeups")
 
@@ -29,15 +30,18 @@ LANES = "lanes"
 
 
 class Wakeups:
-    """Takes ids of events and lanes, and has them sent in as few messages as come together."""
+    """Takes ids of events and lanes, and has them sent in as few messages as come together.
 
-    def __init__(self, send: Send) -> None:
+    `broker` is told whether the broker takes them.
+    """
+
+    def __init__(self, send: Send, broker: Presence | None = None) -> None:
         self._send = send
+        self._broker = broker or Presence()
         self._waiting: dict[str, list[str]] = {EVENTS: [], LANES: []}
         self._changed = threading.Condition()
         self._closing = False
         self._sending = False
-        self._broken = False
         self._thread: threading.Thread | None = None
         # Threads do not survive a fork, and its lock may have been held: a child starts with its own.
         os.register_at_fork(after_in_child=self._renew)
@@ -81,11 +85,15 @@ class Wakeups:
         sent_at = -LINGER_SECONDS
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or any(self._waiting.values()))
+                if self._broker.check.status is State.OK:
+                    self._changed.wait_for(lambda: self._closing or any(self._waiting.values()))
                 pause = sent_at + LINGER_SECONDS - monotonic()
                 if pause > 0 and not self._closing:
                     self._changed.wait_for(self._is_full, pause)
                 batch = self._take()
+                if not batch and not self._closing:
+                    # Nobody waits for the broker that was away; a message about nothing shows whether it is back.
+                    batch = [(EVENTS, [])]
                 if not batch:
                     self._changed.notify_all()
                     return
@@ -112,12 +120,11 @@ class Wakeups:
         try:
             self._send(kind, ids)
         except Exception as error:  # noqa: BLE001  (whatever a broker's client raises: the sweeps announce it again)
-            if not self._broken:
-                _log.warning("broker away", why=f"{type(error).__name__}: {error}")
-            self._broken = True
+            why = f"{type(error).__name__}: {error}"
+            if self._broker.away(why, State.DEGRADED):
+                _log.warning("broker away", why=why)
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, BROKER_PAUSE_SECONDS)
         else:
-            if self._broken:
+            if self._broker.there():
                 _log.info("broker back")
-            self._broken = False

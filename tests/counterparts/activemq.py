@@ -5,28 +5,18 @@ Who may do what is read from files that the broker looks at again with every log
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from time import monotonic, sleep
-from types import TracebackType
-from typing import Self
 
 from tests.counterparts.certificates import KEYSTORE_PASSWORD, ServerFiles
 from tests.counterparts.rabbitmq import listens
+from tests.counterparts.server import Server
 from tests.counterparts.store import free_port
 
 #: Of Debian's package.
 HOME = Path("/usr/share/activemq")
 MISSING = 'ActiveMQ is not installed: run "make servers", or apt install activemq'
-#: A busy machine may take its time; usually it takes 1 to 3 (seconds).
-START_SECONDS = 60.0
-STOP_SECONDS = 20.0
 #: They may write and read what begins with `test.`.
 USERS: Mapping[str, str] = {"tester": "s3cret"}
 
@@ -80,22 +70,18 @@ def is_installed() -> bool:
     return (HOME / "bin" / "activemq.jar").exists() and shutil.which("java") is not None
 
 
-class ActiveServer:
-    """One broker with its data in a folder of its own; it keeps its addresses and its data over restarts."""
+class ActiveServer(Server):
+    """One broker, in the clear and over TLS."""
+
+    name = "activemq"
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="edw-activemq-"))
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__()
         self.plain, self.tls = free_port(), free_port()
         for name in ("conf", "data", "tmp", "tls"):
             (self._folder / name).mkdir()
         self.files = ServerFiles.make(self._folder / "tls")
         self.allow(USERS)
-
-    @property
-    def running(self) -> bool:
-        """True while the process lives, frozen or not."""
-        return self._process is not None and self._process.poll() is None
 
     def allow(self, users: Mapping[str, str], writers: bool = True) -> None:
         """From now on these may log in, by their passwords; only `writers` may do more."""
@@ -103,8 +89,7 @@ class ActiveServer:
         _replace(conf / "users.properties", "".join(f"{name}={_escaped(word)}\n" for name, word in users.items()))
         _replace(conf / "groups.properties", f"users={','.join(users) if writers else ''}\n")
 
-    def start(self) -> Self:
-        """Starts the broker, and answers once it listens."""
+    def _launch(self) -> None:
         conf = self._folder / "conf"
         (conf / "activemq.xml").write_text(
             _BROKER.format(
@@ -117,43 +102,10 @@ class ActiveServer:
         )
         (conf / "login.config").write_text(_LOGIN)
         (conf / "log4j.properties").write_text(_LOG)
-        with (self._folder / "out.log").open("ab") as output:
-            self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
-        end = monotonic() + START_SECONDS
-        while not (listens(self.plain) and listens(self.tls)):
-            if not self.running or monotonic() > end:
-                said = self._log()
-                self.kill()
-                raise RuntimeError(f"ActiveMQ did not start:\n{said}")
-            sleep(0.05)
-        return self
+        self._spawn(*self._command())
 
-    def kill(self) -> None:
-        """Ends the broker as a power cut would."""
-        self._end(signal.SIGKILL)
-
-    def freeze(self) -> None:
-        """The broker goes on listening, and says nothing more."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Lets a frozen broker go on."""
-        self._signal(signal.SIGCONT)
-
-    def remove(self) -> None:
-        """Ends the broker and removes what it wrote."""
-        self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
+    def _answers(self) -> bool:
+        return listens(self.plain) and listens(self.tls)
 
     def _command(self) -> list[str]:
         folder, conf = self._folder, self._folder / "conf"
@@ -178,29 +130,6 @@ class ActiveServer:
             "start",
             f"xbean:file:{conf / 'activemq.xml'}",
         ]
-
-    def _signal(self, number: int) -> None:
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-
-    def _end(self, number: int) -> None:
-        if self._process is None:
-            return
-        self._signal(number)
-        # One that is frozen could not be told.
-        self.thaw()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
-        self._process = None
-
-    def _log(self) -> str:
-        with suppress(OSError):
-            return (self._folder / "out.log").read_text(errors="replace")[-2000:]
-        return "(no log)"
 
 
 def _replace(path: Path, text: str) -> None:

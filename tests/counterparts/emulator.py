@@ -5,32 +5,23 @@ Queues are made and removed with botocore's plain client, which is not what is t
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from time import monotonic, sleep
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from botocore.session import get_session
 
+from tests.counterparts.server import Server
 from tests.counterparts.store import free_port
 
 #: Where `make emulators` puts them.
 HOME = Path(__file__).parents[2] / ".venv-counterparts"
 REGION = "eu-west-1"
-#: A busy machine may take its time; usually it takes less than one (seconds).
-START_SECONDS = 60.0
-STOP_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 
 
@@ -38,17 +29,15 @@ ANSWER_SECONDS = 30.0
 _session = cache(get_session)
 
 
-class Emulator(ABC):
+class Emulator(Server):
     """One server on a port of its own; what it holds is gone when it ends."""
 
-    name: ClassVar[str]
     #: Its administrator's, as the emulator comes.
     root_keys: ClassVar[tuple[str, str]] = ("test", "test")
 
     def __init__(self) -> None:
+        super().__init__()
         self.port = free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix=f"edw-{self.name}-"))
-        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def program(cls) -> Path:
@@ -75,28 +64,15 @@ class Emulator(ABC):
         """The endpoint of SQS, and of IAM where it has one."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> Self:
-        """Starts it, and answers once it does."""
+    def _launch(self) -> None:
         values = {"port": str(self.port), "folder": str(self._folder)}
         _, *arguments = self.command()
-        with (self._folder / "log").open("ab") as output:
-            self._process = subprocess.Popen(
-                [str(self.program()), *(each.format_map(values) for each in arguments)],
-                env={"PATH": "/usr/bin:/bin", "HOME": str(self._folder), "TMPDIR": str(self._folder)}
-                | {name: value.format_map(values) for name, value in self.settings().items()},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        end = monotonic() + START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or monotonic() > end:
-                said = (self._folder / "log").read_text(errors="replace")[-2000:]
-                self.remove()
-                raise RuntimeError(f"{self.name} did not start:\n{said}")
-            sleep(0.02)
-        return self
+        self._spawn(
+            str(self.program()),
+            *(each.format_map(values) for each in arguments),
+            env={"PATH": "/usr/bin:/bin", "HOME": str(self._folder), "TMPDIR": str(self._folder)}
+            | {name: value.format_map(values) for name, value in self.settings().items()},
+        )
 
     @property
     @abstractmethod
@@ -112,22 +88,6 @@ class Emulator(ABC):
         """Empties it."""
         with urlopen(Request(self.url + self.reset_path, method="POST"), timeout=ANSWER_SECONDS):
             pass
-
-    def freeze(self) -> None:
-        """It goes on listening, and says nothing more."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Lets a frozen one go on."""
-        self._signal(signal.SIGCONT)
-
-    def remove(self) -> None:
-        """Ends it and removes what it wrote."""
-        if self._process is not None:
-            self._signal(signal.SIGKILL)
-            self._process.wait(STOP_SECONDS)
-            self._process = None
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def client(self, service: str, keys: tuple[str, str] | None = None) -> Any:
         """botocore's own client, of the administrator unless keys say otherwise."""
@@ -149,19 +109,6 @@ class Emulator(ABC):
     def delete_queue(self, url: str) -> None:
         """Removes a queue."""
         self.client("sqs").delete_queue(QueueUrl=url)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
-
-    def _signal(self, number: int) -> None:
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
 
     def _answers(self) -> bool:
         with suppress(URLError, OSError), urlopen(self.url + self.health_path, timeout=2) as answer:

@@ -1,6 +1,8 @@
-"""A small HTTP proxy (RFC 9110, section 3.7): CONNECT and absolute URLs, with a password where it has one."""
+"""Two small proxies: of HTTP (RFC 9110, section 3.7: CONNECT and absolute URLs, maybe with a password), and of TCP."""
 
 import asyncio
+import socket
+import struct
 from base64 import b64encode
 from contextlib import suppress
 from types import TracebackType
@@ -69,6 +71,66 @@ class HttpProxy:
             kept = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"proxy-")]
             out.write(b"\r\n".join(kept))
         await asyncio.gather(_pump(reader, out), _pump(there, writer))
+
+
+class TcpProxy:
+    """Leads to a port of loopback. `resetting` makes it reset whoever connects; reset() those who are connected."""
+
+    def __init__(self, port: int) -> None:
+        #: Where new connections lead to.
+        self.to = port
+        self.resetting = False
+        self._server: asyncio.Server | None = None
+        self._lines: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def reset(self) -> None:
+        """As a firewall that has forgotten its connections: both sides would say much more, and may not."""
+        for writer in self._lines.values():
+            _reset(writer)
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._lines:
+            task.cancel()
+        await asyncio.gather(*self._lines, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.resetting:
+            _reset(writer)
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._lines[task] = writer
+        out: asyncio.StreamWriter | None = None
+        try:
+            with suppress(asyncio.CancelledError, OSError):
+                there, out = await asyncio.open_connection("127.0.0.1", self.to)
+                await asyncio.gather(_pump(reader, out), _pump(there, writer))
+        finally:
+            del self._lines[task]
+            writer.close()
+            if out is not None:
+                out.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    # A socket that is closed without lingering sends a reset. One that is closed already has nobody to tell.
+    with suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

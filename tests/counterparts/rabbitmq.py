@@ -4,30 +4,25 @@ The system's service, where one runs, is not touched. More listeners are lines o
 arguments, so that a test can ask for STOMP or TLS.
 """
 
-import os
 import shutil
-import signal
 import socket
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic, sleep
-from types import TracebackType
-from typing import Any, Self
+from time import sleep
+from typing import Any
 from urllib.parse import quote
 
 from kombu.connection import Connection
 
+from tests.counterparts.certificates import ServerFiles
+from tests.counterparts.server import START_SECONDS, Server
 from tests.counterparts.store import free_port
 
 #: The script of Debian's package that does not insist on root.
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 MISSING = 'RabbitMQ is not installed: run "make servers", or apt install rabbitmq-server'
-#: A busy machine may take its time; usually it takes 4 to 8 (seconds).
-START_SECONDS = 60.0
-STOP_SECONDS = 20.0
 USER, PASSWORD = "tester", "s3cret"
 
 
@@ -36,12 +31,24 @@ def is_installed() -> bool:
     return PROGRAM.exists() and shutil.which("epmd") is not None
 
 
-class RabbitServer:
-    """One broker with its data in a folder of its own; it keeps its addresses and its data over restarts."""
+def tls_options(files: ServerFiles) -> dict[str, str]:
+    """Configuration of whatever listeners speak TLS."""
+    return {
+        "ssl_options.cacertfile": str(files.ca),
+        "ssl_options.certfile": str(files.certificate),
+        "ssl_options.keyfile": str(files.key),
+        "ssl_options.verify": "verify_none",
+        "ssl_options.fail_if_no_peer_cert": "false",
+    }
+
+
+class RabbitServer(Server):
+    """One broker and its epmd."""
+
+    name = "rabbit"
 
     def __init__(self, plugins: Sequence[str] = (), config: Mapping[str, str] | None = None) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="edw-rabbit-"))
-        self._processes: list[subprocess.Popen[bytes]] = []
+        super().__init__()
         self.port, self._dist, self._epmd = free_port(), free_port(), free_port()
         self._plugins = plugins
         self._config = {
@@ -55,54 +62,20 @@ class RabbitServer:
         """The broker by AMQP."""
         return f"amqp://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
 
-    @property
-    def running(self) -> bool:
-        """True while its processes live, frozen or not."""
-        return bool(self._processes) and all(each.poll() is None for each in self._processes)
-
-    def start(self) -> Self:
-        """Starts the broker, and answers once it speaks AMQP."""
-        for name in ("mnesia", "log", "home"):
-            (self._folder / name).mkdir(exist_ok=True)
-        (self._folder / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
-        lines = (f"{name} = {value}\n" for name, value in self._config.items())
-        (self._folder / "rabbitmq.conf").write_text("".join(lines))
-        self._spawn("epmd", "-port", str(self._epmd), "-address", "127.0.0.1")
-        self._spawn(str(PROGRAM))
-        end = monotonic() + START_SECONDS
-        while not self._speaks():
-            if not self.running or monotonic() > end:
-                said = self._log()
-                self.kill()
-                raise RuntimeError(f"RabbitMQ did not start:\n{said}")
-            sleep(0.05)
-        return self
-
-    def stop(self) -> None:
-        """Ends the broker as an operator would."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Ends the broker as a power cut would."""
-        self._end(signal.SIGKILL)
-
-    def freeze(self) -> None:
-        """The broker goes on listening, and says nothing more."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Lets a frozen broker go on."""
-        self._signal(signal.SIGCONT)
-
-    def remove(self) -> None:
-        """Ends the broker and removes what it wrote."""
+    def restart(self) -> None:
+        """Ends it as a power cut would, and starts it with what it has on disk."""
         self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.start()
 
     def add_vhost(self, name: str) -> None:
         """A virtual host of a test's own: queues of its own."""
-        self.control("add_vhost", name)
-        self.control("set_permissions", "-p", name, USER, ".*", ".*", ".*")
+        # In one call, since every one starts a virtual machine.
+        host, user, all_of_it, by = (f'<<"{word}">>' for word in (name, USER, ".*", "tests"))
+        self.control(
+            "eval",
+            f"ok = rabbit_vhost:add({host}, {by}), rabbit_auth_backend_internal:set_permissions("
+            f"{user}, {host}, {all_of_it}, {all_of_it}, {all_of_it}, {by}).",
+        )
 
     def delete_vhost(self, name: str) -> None:
         """Removes a virtual host with its queues; who is connected to it is cut off."""
@@ -121,14 +94,6 @@ class RabbitServer:
         if done.returncode:
             raise RuntimeError(f"rabbitmqctl {' '.join(words)}: {done.stdout}{done.stderr}")
         return done.stdout
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
 
     def _environment(self) -> dict[str, str]:
         folder = self._folder
@@ -152,42 +117,22 @@ class RabbitServer:
             "RABBITMQ_SERVER_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
         }
 
-    def _spawn(self, *words: str) -> None:
-        with (self._folder / "out.log").open("ab") as output:
-            process = subprocess.Popen(
-                words,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # A session of its own: signals go to the whole group, and the virtual machine is a grandchild.
-                start_new_session=True,
-            )
-        self._processes.append(process)
+    def _launch(self) -> None:
+        for name in ("mnesia", "log", "home"):
+            (self._folder / name).mkdir(exist_ok=True)
+        (self._folder / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
+        lines = (f"{name} = {value}\n" for name, value in self._config.items())
+        (self._folder / "rabbitmq.conf").write_text("".join(lines))
+        self._spawn("epmd", "-port", str(self._epmd), "-address", "127.0.0.1", env=self._environment())
+        self._spawn(str(PROGRAM), env=self._environment())
 
-    def _signal(self, number: int) -> None:
-        for process in self._processes:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-
-    def _end(self, number: int) -> None:
-        self._signal(number)
-        # One that is frozen could not be told.
-        self.thaw()
-        for process in reversed(self._processes):
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        self._processes = []
+    def _ended(self) -> None:
         # The virtual machine may outlive its script for a moment.
         for port in (self.port, self._epmd):
             while listens(port):
                 sleep(0.01)
 
-    def _speaks(self) -> bool:
+    def _answers(self) -> bool:
         if not listens(self.port):
             return False
         connection: Any = Connection(self.url(), connect_timeout=2)
@@ -196,11 +141,6 @@ class RabbitServer:
         except (OSError, *connection.connection_errors, *connection.channel_errors):
             return False
         return True
-
-    def _log(self) -> str:
-        with suppress(OSError):
-            return (self._folder / "out.log").read_text(errors="replace")[-2000:]
-        return "(no log)"
 
 
 def listens(port: int) -> bool:

@@ -14,7 +14,7 @@ from uuid import uuid4
 import stomp
 
 from tests.counterparts.certificates import ServerFiles
-from tests.counterparts.rabbitmq import RabbitServer, listens
+from tests.counterparts.rabbitmq import RabbitServer, listens, tls_options
 from tests.counterparts.store import free_port
 
 #: A busy broker may take its time (seconds).
@@ -32,16 +32,12 @@ class StompRabbit(RabbitServer):
             {
                 "stomp.listeners.tcp.1": f"127.0.0.1:{self.plain}",
                 "stomp.listeners.ssl.1": f"127.0.0.1:{self.tls}",
-                "ssl_options.cacertfile": str(self.files.ca),
-                "ssl_options.certfile": str(self.files.certificate),
-                "ssl_options.keyfile": str(self.files.key),
-                "ssl_options.verify": "verify_none",
-                "ssl_options.fail_if_no_peer_cert": "false",
+                **tls_options(self.files),
             },
         )
 
-    def _speaks(self) -> bool:
-        return super()._speaks() and listens(self.plain) and listens(self.tls)
+    def _answers(self) -> bool:
+        return super()._answers() and listens(self.plain) and listens(self.tls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -9,7 +11,8 @@ from structlog.testing import capture_logs
 
 from tests.counterparts.store import free_port
 from worker.metrics import build_info
-from worker.probe import Health, serving
+from worker.probe import serving
+from worker.vitals import STALE_TURN_SECONDS, Vitals
 
 HOST = "127.0.0.1"
 
@@ -24,13 +27,27 @@ def port_of(lines: Sequence[Mapping[str, Any]]) -> int:
     return int(str(line["metrics"]).rpartition(":")[2].removesuffix("/metrics"))
 
 
-async def test_a_worker_tells_how_it_is_and_a_process_without_health_only_its_metrics() -> None:
+@dataclass
+class Worker:
+    """Timers and deliveries of a worker, as its vitals see them."""
+
+    swept_at: float
+    turned_at: float
+    in_flight: int = 3
+    draining: bool = False
+
+
+async def test_a_worker_tells_how_it_is_and_a_process_without_vitals_only_its_metrics() -> None:
     build_info()
-    health = Health(last_sweep_age=61.0, in_flight=3, draining=False)
+    hangs = Worker(0.0, monotonic() - STALE_TURN_SECONDS - 1)
+    vitals = Vitals()
+    vitals.begin(hangs, hangs)
     with capture_logs() as lines:
-        async with serving(HOST, 0, lambda: health):
+        async with serving(HOST, 0, vitals):
             status, text = await get(port_of(lines), "/healthz")
             assert (status, '"status":"stale"' in text) == (503, True)
+            status, text = await get(port_of(lines), "/readyz")
+            assert (status, '"status":"red"' in text) == (503, True)
             status, text = await get(port_of(lines), "/metrics")
             assert status == 200
             assert 'edw_build_info{python="3.' in text

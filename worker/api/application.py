@@ -17,7 +17,8 @@ from aiohttp.typedefs import Middleware
 from worker import metrics
 from worker.api.calls import JSON, Call, Reply
 from worker.api.catalogue import OPERATIONS
-from worker.api.errors import ApiError, api_error, retry_later
+from worker.api.errors import ApiError, api_error, bad_parameter, retry_later
+from worker.api.filters import FILTER
 from worker.api.operations import Operation
 from worker.api.rooms import Rooms
 from worker.ledger import LedgerError
@@ -64,6 +65,7 @@ def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
             if operation.roles is not None:
                 caller = await rooms.access.caller(request, basic=operation.basic)
                 _check_role(operation, caller)
+            _check_filter(operation, request)
             response = _response(await operation.handler(Call(request, rooms, caller)))
         except Exception as error:  # noqa: BLE001  (whatever it is, the caller gets an answer in the API's shape)
             response = _failure(error, operation)
@@ -101,6 +103,12 @@ def _check_role(operation: Operation, caller: Token) -> None:
     if caller.role not in roles:
         wanted = " or ".join(sorted(roles))
         raise api_error(403, f'this token has the role "{caller.role}", and {wanted} is needed')
+
+
+def _check_filter(operation: Operation, request: web.Request) -> None:
+    """Raises ApiError (400) for a filter where there is none: what it was to leave out would be answered too."""
+    if FILTER in request.query and all(each.name != FILTER for each in operation.parameters):
+        raise bad_parameter(FILTER, "there is no filter here")
 
 
 def _response(reply: Reply) -> web.Response:

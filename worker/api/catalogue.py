@@ -34,6 +34,7 @@ from worker.api.operations import (
 )
 from worker.api.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LARGEST_OFFSET, LIMIT, OFFSET, Collection
 from worker.documents import IntegrationDocument, JobDocument, LogDocument
+from worker.readiness import Readiness
 
 _PAGES = (
     Parameter(
@@ -312,8 +313,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "Whether requests should come here",
         None,
         {
-            200: Answer("They should; degraded says what is slower.", health.Readiness),
-            503: Answer("They should not: the ledger takes no writes, or the process stops.", health.Readiness),
+            200: Answer("They should; degraded says what is slower.", Readiness),
+            503: Answer("They should not: the ledger takes no writes, or the process stops.", Readiness),
         },
     ),
 )

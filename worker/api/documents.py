@@ -8,7 +8,7 @@ from worker.api.errors import ErrorBody, ErrorDocument
 from worker.api.paging import PageLinks, PageMeta, Results
 from worker.documents import Id, JobDocument, Links, LogDocument, ResourceMeta, Time
 from worker.parsing import ID_MAX_CHARS
-from worker.registration import DESCRIPTION_MAX_CHARS, NAME_MAX_CHARS, OBSERVES_MAX
+from worker.registration import DESCRIPTION_MAX_CHARS, NAME_MAX_CHARS, OBSERVES_MAX, RATE_LIMITS
 
 #: Events of one request.
 EVENTS_MOST = 1_000
@@ -29,6 +29,10 @@ class IntegrationAttributes(Struct, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=NAME_MAX_CHARS, pattern=r"\S")] | UnsetType = UNSET
     description: Annotated[str, Meta(max_length=DESCRIPTION_MAX_CHARS)] | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
+    #: Its events are matched, and wait.
+    paused: bool | UnsetType = UNSET
+    #: Deliveries a second, across the fleet; null for as many as go.
+    rate_limit: Annotated[float, Meta(ge=RATE_LIMITS[0], le=RATE_LIMITS[1])] | UnsetType | None = UNSET
     integration_type: str | UnsetType = UNSET
     observes: Annotated[list[str], Meta(min_length=1, max_length=OBSERVES_MAX)] | UnsetType = UNSET
     configuration: dict[str, Any] | UnsetType = UNSET

@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from enum import StrEnum
 from time import monotonic
 from typing import Protocol
 
 import structlog
-from msgspec import UNSET, Struct, UnsetType, to_builtins
+from msgspec import Struct, to_builtins
 
 from worker.api.calls import Call, Reply
 from worker.ending import end
 from worker.ledger import LedgerError
+from worker.readiness import Check, Presence, Readiness, State, readiness
 
 _log = structlog.get_logger("edw.api")
 
@@ -19,31 +19,10 @@ _log = structlog.get_logger("edw.api")
 LOOK_SECONDS = 1.0
 #: The broker is looked at once in so many seconds: connecting to one that is away takes its time.
 BROKER_SECONDS = 5.0
-
-
-class State(StrEnum):
-    """`degraded` takes requests: what is accepted is in the ledger, and is delivered later."""
-
-    OK = "ok"
-    DEGRADED = "degraded"
-    RED = "red"
-
-
-class Check(Struct, frozen=True):
-    """One thing that was looked at, and what is wrong with it."""
-
-    status: State
-    why: str | UnsetType = UNSET
-
+#: A ledger that takes longer than this to answer is held to be away (seconds).
+SILENT_SECONDS = 2.0
 
 _UNKNOWN = Check(State.DEGRADED, "unknown, since the ledger does not answer")
-
-
-class Readiness(Struct, frozen=True):
-    """The worst of the checks, and each of them."""
-
-    status: State
-    checks: dict[str, Check]
 
 
 class Liveness(Struct, frozen=True):
@@ -68,7 +47,8 @@ class Health:
     def __init__(self, store: Store, ping: Callable[[], None]) -> None:
         self._store = store
         self._ping = ping
-        self._broker = Check(State.OK)
+        self._ledger = Presence()
+        self._broker = Presence()
         self._watch: asyncio.Task[None] | None = None
         self._began = monotonic()
         self._looking = asyncio.Lock()
@@ -99,25 +79,27 @@ class Health:
         return self._seen
 
     async def _look(self) -> Readiness:
-        ledger = await self._ledger()
+        ledger = await self._look_at_ledger()
         # One that does not answer is not waited for twice.
         workers = _UNKNOWN if ledger.status is State.RED else await self._workers()
-        checks = {"ledger": ledger, "workers": workers, "broker": self._broker}
+        checks = {"ledger": ledger, "workers": workers, "broker": self._broker.check}
         if self.draining:
             checks["process"] = Check(State.RED, "it was told to stop")
-        worst = max((check.status for check in checks.values()), key=list(State).index)
-        return Readiness(worst, checks)
+        return readiness(checks)
 
-    async def _ledger(self) -> Check:
+    async def _look_at_ledger(self) -> Check:
+        status = State.RED
         try:
-            await self._store.writable()
+            async with asyncio.timeout(SILENT_SECONDS):
+                await self._store.writable()
+                status = State.DEGRADED
+                await self._store.refuse_over_water()
+            self._ledger.there()
         except LedgerError as error:
-            return Check(State.RED, str(error))
-        try:
-            await self._store.refuse_over_water()
-        except LedgerError as error:
-            return Check(State.DEGRADED, str(error))
-        return Check(State.OK)
+            self._ledger.away(str(error), status)
+        except TimeoutError:
+            self._ledger.away(f"no answer within {SILENT_SECONDS:g} s", State.RED)
+        return self._ledger.check
 
     async def _workers(self) -> Check:
         try:
@@ -130,13 +112,12 @@ class Health:
         while True:
             try:
                 await asyncio.to_thread(self._ping)
-                seen = Check(State.OK)
+                news = self._broker.there()
             except Exception as error:  # noqa: BLE001  (whatever a broker's client raises)
                 why = f"away ({type(error).__name__}: {error}); events are delivered all the same, up to seconds later"
-                seen = Check(State.DEGRADED, why)
-            if seen.status is not self._broker.status:
-                _log.warning("broker", **to_builtins(seen))
-            self._broker = seen
+                news = self._broker.away(why, State.DEGRADED)
+            if news:
+                _log.warning("broker", **to_builtins(self._broker.check))
             await asyncio.sleep(BROKER_SECONDS)
 
 

@@ -15,13 +15,15 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "worker": ("worker.cli.worker", "Run a worker: one process, or several."),
     "api": ("worker.cli.api", "Serve the Integrations API: one process, or several."),
     "emit": ("worker.cli.emit", "Publish an event, or a file of events."),
-    "integrations": ("worker.cli.integrations", "List, show, create, update and delete integrations."),
+    "integrations": ("worker.cli.integrations", "List, show, create, update, pause and delete integrations."),
     "secrets": ("worker.cli.secrets", "Seal the secrets of integrations with a new key."),
     "tokens": ("worker.cli.tokens", "Make, list and revoke the API's tokens."),
     "jobs": ("worker.cli.jobs", "See what is owed, and what became of it."),
     "logs": ("worker.cli.logs", "See the log of every attempt."),
     "rejected": ("worker.cli.rejected", "See what was refused and had nobody to be told."),
+    "health": ("worker.cli.health", "Ask a process on this machine whether it is well."),
     "status": ("worker.cli.status", "See whether the books balance, and what waits."),
+    "doctor": ("worker.cli.doctor", "Look at all that it stands on, and say what to do; mend the ledger."),
     "completion": ("worker.cli.completion", "Print the completion script of your shell."),
 }
 

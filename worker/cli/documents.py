@@ -42,7 +42,10 @@ def status_document(status: LedgerStatus) -> Document:
                 "integration": lane.integration_id,
                 "due": lane.due,
                 "leased": lane.leased,
+                "bytes": lane.size,
                 "held": lane.held,
+                "hold": lane.hold or None,
+                "failing_for": lane.failing_for / 1000 if lane.failing_for else None,
                 "circuit": lane.circuit or "closed",
                 "oldest_due_age": lane.oldest_due_age / 1000 if lane.due else None,
             }

@@ -10,19 +10,19 @@ import msgspec
 from worker.cli.console import cells, console, json_option, print_json, table, verdict
 from worker.cli.selection import all_integrations, find_integration
 from worker.cli.session import EXIT_FAILED, Failure, Session, run, scope_of, scope_options, scope_words, session
-from worker.cli.wording import one_line
 from worker.documents import integration_document
 from worker.events import Refusal, Scope, rfc3339
 from worker.integrations import Integration
 from worker.ledger.registry import RevisionConflict
 from worker.registration import attributes_of
+from worker.wording import one_line
 
 Attributes = dict[str, Any]
 
 
 @click.group(name="integrations", context_settings={"max_content_width": 100})
 def command() -> None:
-    """List, show, create, update and delete integrations.
+    """List, show, create, update, pause and delete integrations.
 
     An integration belongs to the store and organisation that --store and --org name, and observes their events only.
     ID may be the beginning of an id, where only one of theirs begins so.
@@ -41,6 +41,12 @@ def _attribute_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--type", "integration_type", help="How events leave: webhook, aws_sqs or stomp."),
         click.option("--description", help="What it is for."),
+        click.option(
+            "--rate-limit",
+            type=float,
+            metavar="NUMBER",
+            help="Deliveries a second at most, fleet-wide; 0 for no limit.",
+        ),
         click.option("--file", "file", type=click.File("rb"), help="Attributes as JSON, as in the specification."),
     )
     for option in reversed(options):
@@ -85,16 +91,18 @@ def show(id: str, store: str | None, org: str | None, as_json: bool) -> None:
 @command.command()
 @_attribute_options
 @click.option("--disabled", is_flag=True, help="Create it disabled: it gets no events until it is enabled.")
+@click.option("--paused", is_flag=True, help="Create it paused: its events wait until it is resumed.")
 @scope_options
 @json_option
-def create(disabled: bool, store: str | None, org: str | None, as_json: bool, **given: Any) -> None:
+def create(disabled: bool, paused: bool, store: str | None, org: str | None, as_json: bool, **given: Any) -> None:
     """Create an integration.
 
     \b
     edw integrations create --name Orders --observes order.paid --url https://example.com/hook
     edw integrations create --file integration.json
     """
-    attributes = _attributes(given) | ({"enabled": False} if disabled else {})
+    attributes = _attributes(given)
+    attributes |= ({"enabled": False} if disabled else {}) | ({"paused": True} if paused else {})
 
     async def work() -> int:
         async with session() as at:
@@ -145,6 +153,24 @@ def disable(id: str, store: str | None, org: str | None, as_json: bool) -> None:
 @click.argument("id")
 @scope_options
 @json_option
+def pause(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """Pause an integration: what it observes and what it is owed waits for it."""
+    run(_update(id, scope_of(store, org), {"paused": True}, as_json))
+
+
+@command.command()
+@click.argument("id")
+@scope_options
+@json_option
+def resume(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """Resume a paused integration: what waits for it is delivered, the oldest first."""
+    run(_update(id, scope_of(store, org), {"paused": False}, as_json))
+
+
+@command.command()
+@click.argument("id")
+@scope_options
+@json_option
 def delete(id: str, store: str | None, org: str | None, as_json: bool) -> None:
     """Delete an integration: what it is still owed is cancelled."""
 
@@ -177,6 +203,8 @@ def _attributes(given: Mapping[str, Any]) -> Attributes:
     for name in ("name", "description", "integration_type"):
         if given[name] is not None:
             attributes[name] = given[name]
+    if given["rate_limit"] is not None:
+        attributes["rate_limit"] = given["rate_limit"] or None
     if given["observes"]:
         attributes["observes"] = list(given["observes"])
     configuration = {name: given[name] for name in ("url", "secret_key") if given[name] is not None}
@@ -220,7 +248,7 @@ def _listing(found: Sequence[Integration]) -> object:
         where = each.configuration.get("url") or addresses[0]
         listing.add_row(
             *cells(each.id, one_line(each.name, 24), each.integration_type),
-            verdict(each.enabled, "yes", "no"),
+            verdict(each.enabled and not each.paused, "yes", "paused" if each.enabled else "no"),
             *cells(one_line(" ".join(each.observes), 60), one_line(str(where or "-"), 60)),
         )
     return listing
@@ -237,6 +265,13 @@ def _tell(at: Session, integration: Integration, as_json: bool) -> None:
         "description": told.description,
         "integration_type": told.integration_type,
         "enabled": "yes" if told.enabled else "no" + (f": {told.disabled_reason}" if told.disabled_reason else ""),
+        **({"paused": "yes: what it observes waits"} if told.paused else {}),
+        **({"rate_limit": f"{told.rate_limit:g} deliveries a second"} if told.rate_limit else {}),
+        **(
+            {"failing since": f"{rfc3339(told.failing_since)}, {told.failing_attempts} attempts"}
+            if told.failing_since
+            else {}
+        ),
         "observes": ", ".join(told.observes),
         **{f"configuration.{name}": _text(value) for name, value in told.configuration.items()},
         "scope": scope_words(told.scope),

@@ -11,10 +11,10 @@ from worker.cli.console import cells, console, json_option, print_json, table
 from worker.cli.logs import attempts_table
 from worker.cli.selection import find_integration
 from worker.cli.session import Failure, run, scope_of, scope_options, session
-from worker.cli.wording import due
 from worker.documents import job_document, log_document
 from worker.events import rfc3339
 from worker.jobs import Job, JobState
+from worker.wording import due
 
 
 @click.group(name="jobs")

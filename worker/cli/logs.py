@@ -12,11 +12,11 @@ from worker.cli.console import cells, console, json_option, print_json, print_js
 from worker.cli.selection import find_integration
 from worker.cli.session import Failure, Session, heed_cancellation, run, scope_of, scope_options, scope_words, session
 from worker.cli.tail import Tail
-from worker.cli.wording import duration, one_line
 from worker.documents import log_document
 from worker.events import Scope, rfc3339
 from worker.ledger.pages import Page as LedgerPage
 from worker.logs import IntegrationLog
+from worker.wording import duration, one_line
 
 #: How often new logs are asked for (seconds).
 FOLLOW_SECONDS = 0.25

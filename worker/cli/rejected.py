@@ -5,8 +5,8 @@ import click
 from worker.cli.console import cells, console, json_option, print_json, table
 from worker.cli.documents import rejected_document
 from worker.cli.session import run, session
-from worker.cli.wording import one_line
 from worker.events import rfc3339
+from worker.wording import one_line
 
 
 @click.group(name="rejected")

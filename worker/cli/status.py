@@ -8,8 +8,8 @@ from rich.text import Text
 from worker.cli.console import cells, console, json_option, print_json, table, verdict
 from worker.cli.documents import status_document
 from worker.cli.session import EXIT_FAILED, run, session
-from worker.cli.wording import due, duration, size
 from worker.ledger.status import LaneStatus, LedgerStatus
+from worker.wording import due, duration, size
 
 
 @click.command(name="status")
@@ -74,21 +74,33 @@ def _tell_waiting(out: Console, status: LedgerStatus) -> None:
         out.print(Text("No lane has work."))
         return
     lanes = table(
-        "lane (integration)", "due", "leased", "oldest due", "", right=["due", "leased"], whole=["lane (integration)"]
+        "lane (integration)",
+        "due",
+        "size",
+        "leased",
+        "oldest due",
+        "",
+        right=["due", "size", "leased"],
+        whole=["lane (integration)"],
     )
     for lane in status.lanes:
-        lanes.add_row(*cells(lane.integration_id, lane.due, lane.leased, _oldest(lane), _policy(lane)))
+        lanes.add_row(*cells(lane.integration_id, lane.due, size(lane.size), lane.leased, _oldest(lane), _policy(lane)))
     out.print(lanes)
     if status.lanes_total > len(status.lanes):
         out.print(Text(f"… and {status.lanes_total - len(status.lanes)} more lanes"))
 
 
 def _policy(lane: LaneStatus) -> str:
+    words = []
     if lane.held:
-        return "held"
-    if lane.circuit == "open":
-        return f"circuit open, tried in {duration(lane.circuit_wait)}"
-    return "circuit half-open" if lane.circuit else " "
+        words.append(lane.hold or "held")
+    elif lane.circuit == "open":
+        words.append(f"circuit open, tried in {duration(lane.circuit_wait)}")
+    elif lane.circuit:
+        words.append("circuit half-open")
+    if lane.failing_for:
+        words.append(f"failing for {duration(lane.failing_for)}")
+    return ", ".join(words) or " "
 
 
 def _oldest(lane: LaneStatus) -> str | None:

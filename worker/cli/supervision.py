@@ -20,6 +20,10 @@ from worker.embedded import EmbeddedStore
 
 #: A worker that was told to stop may take so much longer than its drain (seconds).
 STOP_GRACE_SECONDS = 15.0
+#: One that was told to hurry settles what it interrupts, and may take so long for that.
+HURRY_SECONDS = 15.0
+#: How a child that was told to stop ends in good order: the signal may come before it can listen.
+IN_GOOD_ORDER = (0, -signal.SIGTERM)
 #: Before a worker that died is started again: the first pause, and the longest (seconds).
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
@@ -29,27 +33,29 @@ STEADY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What the user has asked for."""
+    """What the user has asked for; as for a worker (see worker/stopping.py)."""
 
-    #: The first SIGINT or SIGTERM: drain.
+    #: SIGINT or SIGTERM: drain.
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    #: The second one: do not wait for it.
+    #: A SIGINT after that, or SIGQUIT: do not wait for it.
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def of_this_process(cls) -> "Signals":
-        """From now on, SIGINT, SIGTERM and SIGHUP are these events; on the running loop."""
+        """From now on, SIGINT, SIGTERM, SIGQUIT and SIGHUP are these events; on the running loop."""
         made = cls()
-        numbers = [signal.SIGINT, signal.SIGTERM]
+        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT]
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             # The terminal was closed; under nohup, which ignores this signal, that changes nothing.
             numbers.append(signal.SIGHUP)
         for number in numbers:
-            asyncio.get_running_loop().add_signal_handler(number, made._received)
+            asyncio.get_running_loop().add_signal_handler(number, made._received, number)
         return made
 
-    def _received(self) -> None:
-        (self.hurry if self.stop.is_set() else self.stop).set()
+    def _received(self, number: int) -> None:
+        if number == signal.SIGQUIT or (number == signal.SIGINT and self.stop.is_set()):
+            self.hurry.set()
+        self.stop.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +71,21 @@ class Child:
         return self.process.pid
 
     async def stop(self, hurry: asyncio.Event | None = None) -> bool:
-        """Tells it to stop, and waits until it has; False where it had to be killed. Repeating is safe."""
-        if self.process.returncode is not None:
-            return True
-        self.process.terminate()
-        await first_of(self.process.wait(), *([hurry.wait()] if hurry else []), timeout=self.stop_seconds)
-        if self.process.returncode is not None:
-            return True
-        self.process.kill()
-        await self.process.wait()
-        return False
+        """Tells it to stop, and to hurry, and waits until it has; kills it where it does not. Repeating is safe.
+
+        False where it did not end in good order.
+        """
+        await self._told(signal.SIGTERM, self.stop_seconds, *([hurry.wait()] if hurry else []))
+        if hurry is not None and hurry.is_set():
+            await self._told(signal.SIGQUIT, HURRY_SECONDS)
+        await self._told(signal.SIGKILL, None)
+        return self.process.returncode in IN_GOOD_ORDER
+
+    async def _told(self, number: int, seconds: float | None, *others: Coroutine[Any, Any, Any]) -> None:
+        """Sends it a signal, and waits for its end, for so long at most, or for one of the others."""
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        await first_of(self.process.wait(), *others, timeout=seconds)
 
 
 Starter = Callable[[], Awaitable[Child]]
@@ -143,7 +154,7 @@ def process_changes(settings: Settings, index: int) -> dict[str, str]:
 
 
 async def keep_running(name: str, start: Starter, signals: Signals, say: Callable[[str], None]) -> bool:
-    """Keeps a worker running until it is told to stop; False where it then had to be killed."""
+    """Keeps a worker running until it is told to stop; False where it then did not end in good order."""
     loop = asyncio.get_running_loop()
     pause = 0.0
     while not signals.stop.is_set():

@@ -8,11 +8,11 @@ import click
 
 from worker.cli.console import cells, console, json_option, print_json, table
 from worker.cli.session import EXIT_FAILED, Session, run, scope_of, scope_options, scope_words, session
-from worker.cli.wording import one_line
 from worker.events import Scope, rfc3339
 from worker.masking import mask
 from worker.parsing import ID_MAX_CHARS
 from worker.tokens import Kind, Role, Token, digest_of, is_id, make_secret, new_id, read, written
+from worker.wording import one_line
 
 #: Length of a token's name, in characters.
 NAME_MAX_CHARS = 255

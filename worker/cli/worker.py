@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import socket
+import sys
 from functools import partial
 from time import monotonic
 
@@ -36,6 +38,7 @@ _SHORTEST_PAUSE = 0.01
 def command(processes: int, wait: float | None, lifeline: int | None) -> None:
     """Run a worker until it is told to stop (SIGTERM or Ctrl-C); it then finishes what is in flight.
 
+    A second Ctrl-C, or SIGQUIT, does not wait for it: what is interrupted is due at once, for another worker.
     With several processes, each that dies is started again, and each has a metrics port of its own, from
     EDW_METRICS_PORT on. "celery -A worker.app worker" runs one of them, too.
     """
@@ -51,6 +54,9 @@ def command(processes: int, wait: float | None, lifeline: int | None) -> None:
 
 
 def _work(settings: Settings) -> None:
+    # Until the worker listens by itself (worker/stopping.py), there is nothing to drain.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda *_: sys.exit(0))
     # The worker reads its settings itself.
     with_made_keys(settings)
     from worker.app import app

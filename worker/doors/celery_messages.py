@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from config.celery import DELIVERY_LIMIT
 from worker import metrics
 from worker.dispatch import Dispatch
 from worker.doors.messages import Parsed, entry_of, event_id, split, tell
@@ -36,10 +37,17 @@ class TaskDoor:
         self._rules = rules
         self._closing = asyncio.Event()
 
-    async def take(self, given: Sequence[Any], task_id: str) -> None:
-        """Accepts and observes events, waiting for a ledger that is away or full; returns when it has them."""
+    async def take(self, given: Sequence[Any], task_id: str, *, again: bool = False) -> None:
+        """Accepts and observes events, waiting for a ledger that is away or full; returns when it has them.
+
+        `again`: the message was delivered before, to somebody who did not finish with it. One that comes back for ever
+        kills whoever takes it, and is kept with the refusals.
+        """
+        source = f"task {task_id}"
+        if again and await self._times_back(task_id) > DELIVERY_LIMIT:
+            return await self.reject(Refusal("message", f"it came back {DELIVERY_LIMIT} times"), given, source)
         parsed = [(parse_event(each, self._rules, event_id(task_id, n)), each) for n, each in enumerate(given)]
-        await self.observe(await self.keep(parsed, f"task {task_id}", metrics.Door.CELERY))
+        return await self.observe(await self.keep(parsed, source, metrics.Door.CELERY))
 
     async def keep(self, parsed: Sequence[Parsed], source: str, door: metrics.Door) -> list[str]:
         """Has the ledger accept the events and keep the refusals, however long that takes; answers the events' refs.
@@ -75,6 +83,10 @@ class TaskDoor:
     def close(self) -> None:
         """Whoever waits for the ledger waits no longer: the message goes back to the broker."""
         self._closing.set()
+
+    async def _times_back(self, task_id: str) -> int:
+        # Before anything looks at what is in it.
+        return await self._until_done(partial(self._ledger.intake.came_back, task_id))
 
     async def _until_done(self, step: Callable[[], Awaitable[_Answer]]) -> _Answer:
         while True:

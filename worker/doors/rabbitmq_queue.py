@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import structlog
 from kombu.connection import Connection
 
-from config.celery import BROKER_TIMEOUT, CONNECT_TIMEOUT, HEARTBEAT, intake_queues
+from config.amqp_tls import amqp_tls
+from config.celery import BROKER_TIMEOUT, CONNECT_TIMEOUT, EVENTS_QUEUE, HEARTBEAT, dead_queue, intake_queues
 from worker import metrics
 from worker.cloudevents import attributes_of_properties, event_of_binary
 from worker.doors.celery_messages import DoorClosed
@@ -83,8 +84,10 @@ class RabbitQueue:
             await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
 
     def _run(self) -> None:
+        url, tls = amqp_tls(self._url)
         broker = Connection(
-            self._url,
+            url,
+            ssl=tls,
             connect_timeout=CONNECT_TIMEOUT,
             heartbeat=HEARTBEAT,
             transport_options={"read_timeout": BROKER_TIMEOUT, "write_timeout": BROKER_TIMEOUT},
@@ -137,7 +140,8 @@ class RabbitQueue:
     def _consume(self, line: Any) -> Any:
         channel = line.channel()
         try:
-            for queue in (self._dead, self._queue):
+            # Celery's own too: it declares only what it reads, and would have RabbitMQ drop what is set aside.
+            for queue in (dead_queue(EVENTS_QUEUE), self._dead, self._queue):
                 queue(channel).queue_declare()
         except line.channel_errors as error:
             if error.reply_code not in (ACCESS_REFUSED, PRECONDITION_FAILED):

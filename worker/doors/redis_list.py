@@ -11,9 +11,9 @@ from worker.doors.messages import entry_of, is_batch, parse_message, split, tell
 from worker.ending import end
 from worker.events import Event, Refusal
 from worker.ledger import Acceptance, LedgerError
+from worker.ledger.connections import SOCKET_TIMEOUT
 from worker.ledger.messages import INTAKE_LIST, Batch
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
-from worker.ledger.store import SOCKET_TIMEOUT
 from worker.parsing import EventRules
 
 _log = structlog.get_logger("edw.intake")

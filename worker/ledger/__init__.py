@@ -15,7 +15,7 @@ The states of a job, and what moves it on (`lua/` has one script for each verb):
     leased      seize: its process died                         leased by the process that settles it as lost
     pending     settle: a late success of an earlier attempt    succeeded
     due         expire: EDW_JOB_DEADLINE after opening          failed  (deadline)
-    due         open: EDW_LANE_BACKLOG exceeded                 cancelled  (lane_overflow)
+    due         open, expire: more than the lane may have due   cancelled  (lane_overflow)
     due         expire: its integration was deleted             cancelled  (integration_deleted)
     ended       redeliver                                       pending: due now, a new epoch
 

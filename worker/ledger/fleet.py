@@ -22,6 +22,8 @@ class Sweep(msgspec.Struct, frozen=True):
     events: list[Overdue]
     lanes: list[Overdue]
     wait: int
+    #: Integrations that the fleet has disabled, of which no event tells yet.
+    untold: list[str] = []
 
 
 _sweep = msgspec.msgpack.Decoder(Sweep)
@@ -62,9 +64,20 @@ class Fleet:
         return _sweep.decode(await self._store.run("sweep", announce=announce, limit=JOBS_PER_CALL))
 
     async def expire(self) -> int:
-        """Ends jobs past their deadline or of deleted integrations; answers how many, at most JOBS_PER_CALL."""
-        retention = self._store.policy.event_retention
-        return int(await self._store.run("expire", limit=JOBS_PER_CALL, event_retention=retention))
+        """Ends jobs past their deadline, beyond their lane's backlog or of deleted integrations.
+
+        Answers how many, at most JOBS_PER_CALL.
+        """
+        policy = self._store.policy
+        return int(
+            await self._store.run(
+                "expire",
+                limit=JOBS_PER_CALL,
+                event_retention=policy.event_retention,
+                backlog=policy.lane_backlog,
+                backlog_bytes=policy.lane_backlog_bytes,
+            )
+        )
 
     async def leases(self) -> Sequence[str]:
         """Ids of the jobs that the ledger holds to be in flight here."""

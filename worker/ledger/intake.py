@@ -14,8 +14,12 @@ from worker.ledger.sync_store import SyncStore
 from worker.parsing import stored_event
 from worker.portions import portions
 
-#: An event that cannot be observed is set aside after so many tries.
+#: An event that cannot be observed, or whose observers are lost with it, is set aside after so many tries.
 OBSERVE_TRIES = 5
+#: An event that lost so many observers is observed with nothing beside it, so that its neighbours lose no more by it.
+LOSSES_BEFORE_ALONE = 2
+#: How often a message came back is known for so long after it last did (ms).
+COME_BACK_KEPT = 86_400_000
 #: The age of the inbox is that of the youngest of so many events that are next in line.
 PRESSURE_SAMPLE = 10
 #: Of a rejected event, so many bytes are kept to be looked at.
@@ -53,6 +57,10 @@ class Loaded:
     versions: dict[str, int]
     #: (reference, raw bytes) of those that cannot be read, such as another version's.
     unreadable: tuple[tuple[str, bytes], ...] = ()
+    #: Those that lost LOSSES_BEFORE_ALONE observers, to be asked for one by one.
+    alone: tuple[str, ...] = ()
+    #: (reference, raw bytes) of those that lost OBSERVE_TRIES observers; what reads them may be what kills.
+    deadly: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,8 @@ class WireEvent(msgspec.Struct):
     id: str
     accepted_at: int
     scope: str
+    #: Of an event in the inbox: how many processes died that had it to observe.
+    lost: int = 0
 
     def stored(self, raw: bytes) -> StoredEvent | None:
         """The event; its raw bytes come separately, since they are the producer's. None where they cannot be read."""
@@ -87,6 +97,7 @@ class _Version(msgspec.Struct):
 class _Loaded(msgspec.Struct):
     events: list[WireEvent]
     versions: list[_Version]
+    alone: list[str]
     read: int
 
 
@@ -137,8 +148,9 @@ def _calls(events: Sequence[Event], policy: LedgerPolicy) -> Iterator[dict[str, 
 class Intake:
     """The inbox, from the ledger's side."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, owner: str) -> None:
         self._store = store
+        self._owner = owner
 
     async def accept(self, events: Sequence[Event]) -> list[Acceptance]:
         """Puts events into the inbox, each once; answers only when the ledger has them.
@@ -162,36 +174,57 @@ class Intake:
         size, age = await self._store.run("pressure", sample=PRESSURE_SAMPLE)
         return Pressure(int(size), int(age) / 1000)
 
-    async def load(self, refs: Sequence[str]) -> Loaded:
-        """The named events that are still in the inbox. Their next announcement is put off."""
+    async def load(self, refs: Sequence[str], *, alone: bool = False) -> Loaded:
+        """The named events that are still in the inbox. Their next announcement is put off.
+
+        `alone`: nothing else is observed beside them, so that they may be some that others were lost with.
+        """
         events: list[StoredEvent] = []
         unreadable: list[tuple[str, bytes]] = []
+        deadly: list[tuple[str, bytes]] = []
+        apart: list[str] = []
         versions: dict[str, int] = {}
         while refs:
-            head, *raws = await self._store.run(
-                "load",
-                refs=refs[:MAX_IDS_PER_MESSAGE],
-                announce=self._store.policy.announce,
-                byte_budget=REPLY_BYTE_BUDGET,
-            )
+            head, *raws = await self._load(refs[:MAX_IDS_PER_MESSAGE], alone)
             loaded = _loaded.decode(head)
             for wire, raw in zip(loaded.events, raws, strict=True):
-                stored = wire.stored(raw)
-                if stored is None:
-                    unreadable.append((wire.ref, raw))
-                else:
+                if wire.lost >= OBSERVE_TRIES:
+                    deadly.append((wire.ref, raw))
+                elif stored := wire.stored(raw):
                     events.append(stored)
+                else:
+                    unreadable.append((wire.ref, raw))
+            apart += loaded.alone
             versions.update({each.scope: each.version for each in loaded.versions})
             refs = refs[loaded.read :]
-        return Loaded(tuple(events), versions, tuple(unreadable))
+        return Loaded(tuple(events), versions, tuple(unreadable), tuple(apart), tuple(deadly))
 
-    async def set_aside(self, ref: str, raw: bytes, reason: str, at: int) -> bool:
+    async def _load(self, refs: Sequence[str], alone: bool) -> list[bytes]:
+        answer: list[bytes] = await self._store.run(
+            "load",
+            refs=refs,
+            owner=self._owner,
+            alone=alone,
+            announce=self._store.policy.announce,
+            byte_budget=REPLY_BYTE_BUDGET,
+            alone_after=LOSSES_BEFORE_ALONE,
+            tries=OBSERVE_TRIES,
+        )
+        return answer
+
+    async def came_back(self, message_id: str) -> int:
+        """Counts that the broker delivered a message again; answers how often it did."""
+        key = f"came-back:{message_id}"
+        times, _ = await self._store.atomically(("incr", key), ("pexpire", key, COME_BACK_KEPT))
+        return int(times)
+
+    async def set_aside(self, ref: str, raw: bytes, reason: str, at: int, tries: int = OBSERVE_TRIES) -> bool:
         """Counts a failure to observe; True where it was the last one, and the event is now on the rejected list."""
         policy = self._store.policy
         done = await self._store.run(
             "set_aside",
             ref=ref,
-            tries=OBSERVE_TRIES,
+            tries=tries,
             entry=rejection("", reason, raw, at, f"event {ref}"),
             rejected_cap=policy.rejected_cap,
             announce=policy.announce,

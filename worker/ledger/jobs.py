@@ -1,7 +1,7 @@
 """Jobs and their lanes: opening, claiming, settling, giving back, reopening."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ import msgspec
 from worker.jobs import Job, JobState
 from worker.ledger.intake import StoredEvent, WireEvent
 from worker.ledger.pages import Cursor, Page
-from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET, CircuitPolicy
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET
 from worker.ledger.store import Store
 
 #: Every lane up to its quota.
@@ -80,6 +80,8 @@ class Settlement:
     disable: str = ""
     #: Whether the receiver did well; None where the attempt says nothing of it.
     healthy: bool | None = None
+    #: What went wrong, in words.
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,28 @@ class CircuitChange:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenReceiver:
+    """A receiver that has done nothing but fail for `percent` of the time that it may, since `since` (ms)."""
+
+    integration_id: str
+    #: 50 or 90; at 100 its integration is disabled.
+    percent: int
+    since: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilledLane:
+    """A lane whose due jobs have passed `percent` (50, 90) of what it may have: beyond 100, the oldest go."""
+
+    integration_id: str
+    percent: int
+    jobs: int
+    #: Of the events that they are of.
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """How the ledger took settlements: `settled`, `late` or `stale` each (see settle.lua), and what follows."""
 
@@ -99,6 +123,18 @@ class Settled:
     #: Lanes that have ready jobs and room.
     more: Sequence[str]
     circuits: Sequence[CircuitChange] = ()
+    broken: Sequence[BrokenReceiver] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What came of opening jobs."""
+
+    #: Those that this process has at once.
+    claims: Sequence[Claim]
+    #: Lanes with due jobs for which there was no room.
+    waiting: Sequence[str]
+    filled: Sequence[FilledLane] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +179,7 @@ class _Claimed(msgspec.Struct):
 class _Opened(msgspec.Struct):
     claimed: list[_Claimed]
     waiting: list[str]
+    filled: list[tuple[str, int, int, int]]
 
 
 class _Claims(msgspec.Struct):
@@ -155,6 +192,7 @@ class _Settled(msgspec.Struct):
     results: list[str]
     more: list[str]
     circuits: list[tuple[str, str, int]]
+    broken: list[tuple[str, int, int, int]]
 
 
 class JobRow(msgspec.Struct):
@@ -224,11 +262,11 @@ class Jobs:
         openings: Iterable[tuple[StoredEvent, Sequence[Opening], bool]],
         room: int,
         limits: Mapping[str, int] = NO_LIMITS,
-    ) -> tuple[list[Claim], list[str]]:
+    ) -> Opened:
         """Opens jobs of events: (event, its jobs, whether no more of this event follow), at most 200 jobs in all.
 
         Up to `room` of them are claimed at once, where their lane has room too, and of some lanes no more than `limits`
-        says. Answers the claims, and the lanes that have due jobs for which there was none.
+        says.
         """
         given = list(openings)
         _check_size([job for _, jobs, _ in given for job in jobs])
@@ -241,10 +279,12 @@ class Jobs:
             limits=dict(limits),
             deadline=policy.job_deadline,
             backlog=policy.lane_backlog,
+            backlog_bytes=policy.lane_backlog_bytes,
             event_retention=policy.event_retention,
             events=[
                 {
                     "ref": stored.ref,
+                    "size": len(stored.event.raw),
                     "last": last,
                     "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
                 }
@@ -253,7 +293,11 @@ class Jobs:
         )
         opened = _opened.decode(reply)
         events = {stored.ref: stored for stored, _, _ in given}
-        return [each.claim(events[each.ref]) for each in opened.claimed], opened.waiting
+        return Opened(
+            [each.claim(events[each.ref]) for each in opened.claimed],
+            opened.waiting,
+            [FilledLane(*each) for each in opened.filled],
+        )
 
     async def claim(
         self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS
@@ -283,12 +327,13 @@ class Jobs:
             event_retention=policy.event_retention,
             log_retention=policy.log_retention,
             log_cap=policy.log_cap,
-            circuit=_circuit(policy.circuit),
+            circuit=asdict(policy.circuit),
+            broken=asdict(policy.broken),
             items=[_item(each) for each in settlements],
         )
         settled = _settled.decode(reply)
         changes = [CircuitChange(lane, word == "open", until) for lane, word, until in settled.circuits]
-        return Settled(settled.results, settled.more, changes)
+        return Settled(settled.results, settled.more, changes, [BrokenReceiver(*each) for each in settled.broken])
 
     async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
         """Gives back (job, integration, attempt) that were never started; their numbers are un-issued."""
@@ -393,16 +438,6 @@ def by_message(ids: Sequence[str]) -> Iterable[Sequence[str]]:
     return (ids[start : start + MAX_IDS_PER_MESSAGE] for start in range(0, len(ids), MAX_IDS_PER_MESSAGE))
 
 
-def _circuit(policy: CircuitPolicy) -> dict[str, Any]:
-    return {
-        "failures": policy.failures,
-        "share": policy.share,
-        "least": policy.least,
-        "window": policy.window,
-        "cools": policy.cools,
-    }
-
-
 def _item(settlement: Settlement) -> dict[str, Any]:
     return {
         "job": settlement.job_id,
@@ -412,6 +447,7 @@ def _item(settlement: Settlement) -> dict[str, Any]:
         "lost": settlement.lost or settlement.verdict is Verdict.LOST,
         "disable": settlement.disable,
         "health": "" if settlement.healthy is None else "ok" if settlement.healthy else "failed",
+        "why": settlement.why,
         "reason": settlement.reason,
         "delay": round(settlement.delay * 1000),
         "rest": round(settlement.rest * 1000),

@@ -27,7 +27,7 @@ class Ledger:
         self.shard = shard
         self.policy = policy or LedgerPolicy()
         self.store = Store(url, shard, self.policy)
-        self.intake = Intake(self.store)
+        self.intake = Intake(self.store, self.owner)
         self.events = Events(self.store)
         self.messages = Messages(self.store, self.owner, url, shard)
         self.jobs = Jobs(self.store, self.owner)

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from worker.events import Event
+from worker.ledger.connections import aclose, async_client
 from worker.ledger.errors import mapped
 from worker.ledger.intake import Acceptance, acceptance
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
-from worker.ledger.store import CONNECT_TIMEOUT, SOCKET_TIMEOUT, Store
+from worker.ledger.store import Store
 
 #: The plain queue of shard "0"; another shard's has its name behind it. On RabbitMQ it is called the same.
 INTAKE_LIST = "edw.intake"
@@ -120,7 +119,7 @@ class Messages:
     async def close(self) -> None:
         """Closes the connection that waits."""
         if self._waiting is not None:
-            await self._waiting.aclose()
+            await aclose(self._waiting)
             self._waiting = None
 
     async def _return(self, owner: str) -> int:
@@ -129,11 +128,5 @@ class Messages:
     def _blocking(self) -> redis.asyncio.Redis:
         # One of its own: among those of the store it would keep one busy for nothing.
         if self._waiting is None:
-            self._waiting = redis.asyncio.Redis.from_url(
-                self._url,
-                max_connections=1,
-                socket_timeout=SOCKET_TIMEOUT,
-                socket_connect_timeout=CONNECT_TIMEOUT,
-                retry=Retry(NoBackoff(), 0),
-            )
+            self._waiting = async_client(self._url, 1)
         return self._waiting

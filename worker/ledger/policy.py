@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from config.settings import Settings
+from worker.wording import duration
 
 #: No script call touches more jobs than this: a call is to stay well under 10 ms.
 MAX_JOBS_PER_CALL = 200
@@ -29,6 +30,18 @@ class CircuitPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenPolicy:
+    """When a receiver that does nothing but fail is given up: its integration is disabled."""
+
+    #: Nothing but failures for so long (ms); 0 never.
+    after: int = 0
+    #: So many of them at least, at several jobs.
+    attempts: int = 20
+    #: `after` in words.
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerPolicy:
     """Limits and durations of the ledger; durations in milliseconds, because its clock counts those."""
 
@@ -39,10 +52,13 @@ class LedgerPolicy:
     log_cap: int = 100_000
     job_deadline: int = 7 * 24 * 3_600_000
     lane_backlog: int = 1_000_000
+    #: Bytes of the events that a lane's due jobs are of; 0 is no limit.
+    lane_backlog_bytes: int = 0
     lane_cap: int = 50
     rejected_cap: int = 1_000
     wait_replicas: int = 0
     circuit: CircuitPolicy = CircuitPolicy()
+    broken: BrokenPolicy = BrokenPolicy()
     #: Share of `maxmemory` above which events are refused.
     memory_high_water: float = 0.85
 
@@ -57,6 +73,7 @@ class LedgerPolicy:
             log_cap=settings.log_cap,
             job_deadline=_ms(settings.job_deadline),
             lane_backlog=settings.lane_backlog,
+            lane_backlog_bytes=settings.lane_backlog_bytes,
             lane_cap=settings.lane_cap,
             rejected_cap=settings.rejected_cap,
             wait_replicas=settings.ledger_wait_replicas,
@@ -65,6 +82,11 @@ class LedgerPolicy:
                 share=settings.circuit_share,
                 window=_ms(settings.circuit_window),
                 cools=tuple(_ms(pause) for pause in settings.circuit_pauses),
+            ),
+            broken=BrokenPolicy(
+                after=round(settings.disable_after * 1000),
+                attempts=settings.disable_attempts,
+                words=duration(settings.disable_after * 1000),
             ),
             memory_high_water=settings.memory_high_water,
         )

@@ -1,7 +1,8 @@
 """The registry of integrations: written by people, read by every worker as versioned snapshots."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -16,6 +17,12 @@ from worker.matching import Snapshot
 
 #: Deletions that a scope remembers for snapshots that have not heard of them.
 TOMBSTONES = 1_000
+
+
+#: What a lane has that is new.
+_NOTHING_EARNED: Mapping[str, Any] = MappingProxyType(
+    {"circuit": "", "circuit_until": 0, "failing_since": 0, "failing_attempts": 0}
+)
 
 
 class RevisionConflict(Exception):
@@ -43,6 +50,8 @@ class _Document(msgspec.Struct):
     org_id: str | None = None
     store_id: str | None = None
     description: str = ""
+    paused: bool = False
+    rate_limit: float | None = None
 
 
 class Registry:
@@ -52,11 +61,18 @@ class Registry:
         self._store = store
 
     async def put(
-        self, integration: Integration, expect: int | None = None, events: Sequence[Event] = ()
+        self,
+        integration: Integration,
+        expect: int | None = None,
+        events: Sequence[Event] = (),
+        *,
+        renewed: bool = True,
     ) -> Integration:
         """Creates or updates; answers it as it is kept now. `events`, which tell of it, are accepted with the change.
 
         `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another.
+        `renewed`: its receiver may be another now, or is to be tried again. Then its circuit closes, and what waits for
+        a later attempt is due now.
         """
         kept = await self._store.run_confirmed(
             "put_integration",
@@ -64,6 +80,9 @@ class Registry:
             scope=integration.scope.key,
             doc=_document(integration),
             enabled=int(integration.enabled),
+            paused=int(integration.paused),
+            rate=integration.rate_limit or 0,
+            renewed=int(renewed),
             reason=integration.disabled_reason,
             # None of its own: the fleet's.
             cap=0,
@@ -78,8 +97,7 @@ class Registry:
             revision=revision,
             created_at=created_at,
             updated_at=updated_at,
-            circuit="",
-            circuit_until=0,
+            **(_NOTHING_EARNED if renewed else {}),
         )
 
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]:
@@ -117,6 +135,11 @@ class Registry:
             raise _conflict(integration_id)
         return bool(deleted)
 
+    async def tell(self, integration_id: str, events: Sequence[Event]) -> bool:
+        """Accepts events that tell of an integration which the fleet has disabled; once, and while it is disabled."""
+        told = await self._store.run_confirmed("tell", id=integration_id, **acceptance(events, self._store.policy))
+        return bool(told)
+
     async def scan(self, cursor: int = 0) -> tuple[int, list[Integration]]:
         """Some integrations of any scope, and the cursor of the next ones; that is 0 at the end.
 
@@ -127,7 +150,7 @@ class Registry:
 
     async def reseal(self, before: Integration, after: Integration) -> bool:
         """Keeps the same integration with secrets sealed by another key. False where it was changed meanwhile."""
-        done = await self._store.run_confirmed("reseal", id=before.id, before=_document(before), after=_document(after))
+        done = await self._store.run_confirmed("reseal", id=before.id, revision=before.revision, doc=_document(after))
         return bool(done)
 
     async def refresh(self, snapshot: Snapshot) -> Snapshot:
@@ -160,6 +183,8 @@ def _document(integration: Integration) -> str:
         integration.scope.org_id,
         integration.scope.store_id,
         integration.description,
+        integration.paused,
+        integration.rate_limit,
     )
     return msgspec.json.encode(document).decode()
 
@@ -183,10 +208,14 @@ def _integration(integration_id: str, row: dict[str, str]) -> Integration:
         configuration=document.configuration,
         description=document.description,
         enabled=row["enabled"] == "1",
+        paused=document.paused,
+        rate_limit=document.rate_limit,
         disabled_reason=row.get("reason", ""),
         created_at=int(row["created_at"]),
         updated_at=int(row["updated_at"]),
         revision=int(row["revision"]),
         circuit=row.get("circuit", ""),
         circuit_until=int(row.get("circuit_until", 0)),
+        failing_since=int(row.get("failing_since", 0)),
+        failing_attempts=int(row.get("failing_attempts", 0)),
     )

@@ -20,6 +20,7 @@ _NEEDS_MEMORY = frozenset(
         "put_integration",
         "put_token",
         "redeliver",
+        "tell",
         "writable",
     }
 )

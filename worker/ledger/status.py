@@ -23,6 +23,12 @@ class LaneStatus:
     circuit: str = ""
     #: In how long an open one may be tried.
     circuit_wait: int = 0
+    #: Why a held one is: `paused`, `disabled` or `closing`; empty where its integration is gone.
+    hold: str = ""
+    #: Bytes of the events that its due jobs are of.
+    size: int = 0
+    #: For how long there was nothing but failures; 0 where the last attempt did well.
+    failing_for: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,7 @@ class Status:
                 ("zcard", f"lane:{each}:due"),
                 ("scard", f"lane:{each}:leased"),
                 ("zrange", f"lane:{each}:due", 0, 0, "WITHSCORES"),
-                ("hmget", f"lane:{each}", "circuit", "circuit_until"),
+                ("hmget", f"lane:{each}", "circuit", "circuit_until", "hold", "bytes", "failing_since"),
             )
         ]
         found = await self._store.atomically(*commands)
@@ -131,6 +137,9 @@ class Status:
                 now - int(first[0][1]) if first else -1,
                 (circuit or b"").decode(),
                 max(0, int(until or 0) - now),
+                (hold or b"").decode(),
+                int(size or 0),
+                now - int(failing) if failing else 0,
             )
-            for each, due, leased, first, (circuit, until) in rows
+            for each, due, leased, first, (circuit, until, hold, size, failing) in rows
         )

@@ -5,15 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic, perf_counter
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 
 from worker import metrics
+from worker.ledger.connections import SOCKET_TIMEOUT, aclose, address_of, async_client
 from worker.ledger.errors import LedgerFormatError, LedgerFull, LedgerUnavailable, mapped
 from worker.ledger.policy import LedgerPolicy
 from worker.ledger.scripts import script
@@ -22,9 +19,6 @@ from worker.ledger.scripts import script
 FORMAT = 1
 #: The oldest server whose scripts have flags.
 OLDEST_SERVER = (7, 0)
-#: A store that says nothing for so long is taken for unavailable (seconds).
-SOCKET_TIMEOUT = 5.0
-CONNECT_TIMEOUT = 2.0
 #: Calls that a process has under way at once; further ones wait for up to SOCKET_TIMEOUT.
 MAX_CONNECTIONS = 16
 #: Keys that one step of a scan looks at.
@@ -45,12 +39,6 @@ def _text(value: str | bytes) -> str:
 def _escaped(prefix: str) -> str:
     """A key's beginning, as a pattern that matches itself alone."""
     return re.sub(r"([\\*?[\]^])", r"\\\1", prefix)
-
-
-def address_of(url: str) -> str:
-    """Where a store is, without its password."""
-    parts = urlsplit(url)
-    return parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
 
 
 @contextmanager
@@ -123,16 +111,9 @@ class Store(StoreBase):
 
     def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
         super().__init__(url, shard, policy)
-        # A lost reply must be known to the caller, who alone can tell whether to ask again.
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=SOCKET_TIMEOUT,
-            socket_timeout=SOCKET_TIMEOUT,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            retry=AsyncRetry(NoBackoff(), 0),
-        )
-        self.client = redis.asyncio.Redis.from_pool(pool)
+        self.client = async_client(url, MAX_CONNECTIONS, SOCKET_TIMEOUT)
+        #: The server's own name for its present life.
+        self._run_id = ""
 
     async def open(self) -> None:
         """Checks that the store answers and that its ledger is one this version understands."""
@@ -142,10 +123,16 @@ class Store(StoreBase):
             if written is None:
                 await self.client.hset(self.key("meta"), "format", str(FORMAT))
         self._check_server(info, int(written or FORMAT))
+        self._run_id = str(info["run_id"])
+
+    async def restarted(self) -> bool:
+        """True where this is not the server that was opened: it was started anew, or another took its place."""
+        with mapped(self.address):
+            return str((await self.client.info("server"))["run_id"]) != self._run_id
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self.client.aclose()
+        await aclose(self.client)
 
     async def run(self, name: str, **arguments: object) -> Any:
         """Calls a script with its named arguments; answers what it answers, msgpack undecoded."""

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
-from redis.retry import Retry
 
+from worker.ledger.connections import close, sync_client
 from worker.ledger.errors import mapped
 from worker.ledger.policy import LedgerPolicy
 from worker.ledger.scripts import script
-from worker.ledger.store import CONNECT_TIMEOUT, FORMAT, REPLICA_WAIT, SOCKET_TIMEOUT, StoreBase
+from worker.ledger.store import FORMAT, REPLICA_WAIT, StoreBase
 
 
 class SyncStore(StoreBase):
@@ -18,12 +16,7 @@ class SyncStore(StoreBase):
 
     def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
         super().__init__(url, shard, policy)
-        self.client = redis.Redis.from_url(
-            url,
-            socket_timeout=SOCKET_TIMEOUT,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self.client = sync_client(url)
 
     def open(self) -> None:
         """As Store.open()."""
@@ -36,7 +29,7 @@ class SyncStore(StoreBase):
 
     def close(self) -> None:
         """Closes the connections."""
-        self.client.close()
+        close(self.client)
 
     def run(self, name: str, **arguments: object) -> Any:
         """As Store.run()."""

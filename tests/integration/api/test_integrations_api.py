@@ -56,6 +56,8 @@ async def kept(api: Api, integration_id: str) -> Integration:
         ("name", "CRM"),
         ("description", "tells the CRM"),
         ("enabled", False),
+        ("paused", True),
+        ("rate_limit", 2.5),
         ("observes", ["order.created", "order.fulfilled"]),
         ("configuration", {"url": "https://crm.example/hook", "secret_key": "s3cret"}),
     ],
@@ -68,7 +70,7 @@ async def test_a_put_changes_what_it_names_and_nothing_else(admin: Client, name:
     answer = await admin.put(at(before), {"data": {name: value}})
 
     assert answer.status == 200, answer.raw
-    assert answer.data[name] == value != before[name]
+    assert answer.data[name] == value != before.get(name)
     rest = [each for each in before if each not in (name, "meta")]
     assert {each: answer.data[each] for each in rest} == {each: before[each] for each in rest}
     assert answer.data == (await admin.get(at(before))).data
@@ -346,9 +348,9 @@ async def test_a_put_during_a_delete_resurrects_nothing(admin: Client, monkeypat
     made = await admin.post(ALL, {"data": webhook()})
     put = Registry.put
 
-    async def late(self: Registry, integration: Integration, *rest: Any) -> Integration:
+    async def late(self: Registry, *given: Any, **how: Any) -> Integration:
         assert (await admin.delete(at(made.data))).status == 204
-        return await put(self, integration, *rest)
+        return await put(self, *given, **how)
 
     monkeypatch.setattr(Registry, "put", late)
     plain = await admin.put(at(made.data), {"data": {"name": "new"}})
@@ -786,6 +788,26 @@ async def test_an_open_circuit_is_shown_with_when_it_is_tried_again(admin: Clien
     assert listed["meta"]["circuit"] == expected
     await scene.key("HSET", lane, "circuit", "half")
     assert (await admin.get(path)).data["meta"]["circuit"] == {"state": "half"}
+    await admin.put(path, {"data": {"description": "to be mended"}})
+    assert (await admin.get(path)).data["meta"]["circuit"] == {"state": "half"}
     # A changed configuration closes it.
-    await admin.put(path, {"data": {"description": "mended"}})
+    await admin.put(path, {"data": {"configuration": {"url": "https://mended.example"}}})
     assert "circuit" not in (await admin.get(path)).data["meta"]
+
+
+async def test_a_rate_limit_is_removed_by_null_and_a_wrong_one_is_refused_by_name(admin: Client) -> None:
+    made = await admin.create(rate_limit=10)
+    assert made["rate_limit"] == 10
+    for wrong in (0, -1, "10", True, 1_000_000):
+        answer = await admin.put(at(made), {"data": {"rate_limit": wrong}})
+        assert (answer.status, list(answer.pointers)) == (422, ["/data/rate_limit"])
+    assert "rate_limit" not in (await admin.put(at(made), {"data": {"rate_limit": None}})).data
+
+
+async def test_a_receiver_that_only_fails_is_shown_with_since_when(admin: Client, scene: Scene) -> None:
+    made = await admin.create()
+    assert "failing" not in made["meta"]
+    since = {"failing_since": 1_900_000_000_000, "failing_attempts": 7}
+    for name, value in since.items():
+        await scene.key("HSET", f"lane:{made['id']}", name, value)
+    assert (await admin.get(at(made))).data["meta"]["failing"] == {"since": "2030-03-17T17:46:40.000Z", "attempts": 7}

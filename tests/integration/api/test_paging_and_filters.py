@@ -489,3 +489,11 @@ async def test_a_filter_that_is_no_text_is_answered_in_shape(admin: Client, scen
     for raw in ("%FF", "eq(job_id,%FF)", "eq(job_id,%00)", "eq(job_id,%ED%A0%80)"):
         answer = await admin.get(f"{ALL}/logs?filter={raw}")
         assert answer.status in (200, 400), answer.raw
+
+
+async def test_a_filter_where_there_is_none_is_refused_and_not_ignored(admin: Client) -> None:
+    made = await admin.create()
+    for path in ("/v2/integrations", f"/v2/integrations/{made['id']}"):
+        answer = await admin.get(path, filtered="eq(enabled,false)")
+        assert answer.status == 400
+        assert answer.errors[0]["source"] == {"parameter": "filter"}

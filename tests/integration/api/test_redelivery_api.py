@@ -43,8 +43,9 @@ async def settle_all(scene: Scene, lane: str, verdict: Verdict, delay: float = 0
 async def cancel(scene: Scene, job: str) -> None:
     """As a lane does that overflows."""
     row = (await scene.books()).jobs[job]
-    now = await scene.ledger.store.now()
     await scene.key("ZREM", f"lane:{row['lane']}:due", job)
+    await scene.key("HINCRBY", f"lane:{row['lane']}", "bytes", -int(row["size"]))
+    now = await scene.ledger.store.now()
     await scene.key("ZREM", "lanes", row["lane"])
     await scene.key("ZREM", "pending", job)
     await scene.key("HSET", f"job:{job}", "state", "cancelled", "reason", "lane_overflow", "ended_at", now)

@@ -1,6 +1,6 @@
 """Reads every key of a ledger, as a stranger to the code that wrote them, and says what does not add up."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,7 +101,9 @@ class Books:
             *self._leases(),
             *self._caps(),
             *self._index(),
+            *self._sizes(),
             *self._lives(),
+            *self._indexes(),
             *self._logs(set(outstanding)),
         ]
 
@@ -198,8 +200,18 @@ class Books:
                 if policy.get("circuit") == "open":
                     earliest = max(earliest, int(policy["circuit_until"]))
                 latest = max(earliest, int(policy.get("announced_until", 0)), self.now + RECHECK)
+                if rate := float(policy.get("rate", 0)):
+                    latest = max(latest, float(policy.get("used_until", 0)) + 1000 / rate)
                 if not earliest <= index[lane] <= latest:
                     yield f"lane {lane} wants service at {index[lane]}, not between {earliest} and {latest}"
+
+    def _sizes(self) -> Iterator[str]:
+        """A lane knows of how many bytes its backlog is."""
+        for lane, policy in self._named("lane:", self.hashes):
+            due = self.scores.get(f"lane:{lane}:due", {})
+            expected = sum(int(self.jobs[job]["size"]) for job in due if job in self.jobs)
+            if int(policy.get("bytes", 0)) != expected:
+                yield f"lane {lane} says that {policy.get('bytes')} bytes are due, and {expected} are"
 
     def _lives(self) -> Iterator[str]:
         """What is owed has no TTL; what is over has one."""
@@ -212,16 +224,22 @@ class Books:
                 lasting = ref in inbox or owed[ref] > 0
                 if key in self.ttls and (self.ttls[key] == -1) != lasting:
                     yield f"{key} has a TTL of {self.ttls[key]} ms, with {owed[ref]} jobs open"
-            jobs = sorted(job for job, row in self.jobs.items() if row["event"] == ref)
-            if sorted(self.lists.get(f"event:{ref}:jobs", [])) != jobs:
-                yield f"event {ref} does not know its jobs"
         for job, row in self.jobs.items():
             if (self.ttls[f"job:{job}"] == -1) != (row["state"] == "pending"):
                 yield f"job {job} is {row['state']} and has a TTL of {self.ttls[f'job:{job}']} ms"
             if row["state"] != "pending" and "ended_at" not in row:
                 yield f"job {job} is {row['state']} and ended at no time"
+
+    def _indexes(self) -> Iterator[str]:
+        """An event knows its jobs, and so does their integration."""
+        jobs_of: dict[str, list[str]] = defaultdict(list)
+        for job, row in self.jobs.items():
+            jobs_of[row["event"]].append(job)
             if job not in self.scores.get(f"jobs:{row['lane']}", {}):
                 yield f"job {job} is not among its integration's"
+        for ref, _ in self._named("event:", self.hashes):
+            if sorted(self.lists.get(f"event:{ref}:jobs", [])) != sorted(jobs_of[ref]):
+                yield f"event {ref} does not know its jobs"
 
     def _logs(self, outstanding: set[Token]) -> Iterator[str]:
         """Invariant 3: attempts 1, 2, 3 …, a log each, but for the one in flight."""

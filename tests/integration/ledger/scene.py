@@ -42,7 +42,14 @@ def an_integration(integration_id: str = "i-1", **changes: Any) -> Integration:
 
 
 def settlement(
-    claim: Claim, verdict: Verdict, *, delay: float = 0, rest: float = 0, detail: str = "", healthy: bool | None = None
+    claim: Claim,
+    verdict: Verdict,
+    *,
+    delay: float = 0,
+    rest: float = 0,
+    detail: str = "",
+    healthy: bool | None = None,
+    why: str = "",
 ) -> Settlement:
     """What came of a claim's attempt; `detail` goes into its log."""
     succeeded = verdict is Verdict.SUCCEEDED
@@ -70,6 +77,7 @@ def settlement(
         delay=delay,
         rest=rest,
         healthy=healthy,
+        why=why,
     )
 
 
@@ -100,7 +108,8 @@ class Scene:
     ) -> tuple[list[Claim], list[str]]:
         """A job on each of the lanes, for each of the events."""
         given = [(each, [Opening(job_id(each.ref, lane), lane) for lane in lanes], last) for each in stored]
-        return await (by or self.ledger).jobs.open(given, room)
+        opened = await (by or self.ledger).jobs.open(given, room)
+        return list(opened.claims), list(opened.waiting)
 
     async def owe(self, lane: str, *event_ids: str) -> list[str]:
         """Due jobs on a lane, one for each event; answers their ids."""

@@ -161,6 +161,8 @@ async def test_above_the_high_water_mark_events_are_refused_and_below_it_taken_a
 
     monkeypatch.setattr(store_module, "MEMORY_SAMPLE_SECONDS", 0.0)
     sync = SyncStore(store.url, "0", ledger.policy)
+    # The store keeps scripts that it has seen, and they take memory.
+    await ledger.registry.put(an_integration())
     used = int((await ledger.store.memory())["used_memory"])
     try:
         await ledger.store.client.config_set("maxmemory", int(used / 0.9))

@@ -114,7 +114,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self, by: int, stored: tuple[StoredEvent, ...], lanes: list[str], room: int, last: bool
     ) -> list[Claim]:
         given = [(each, [Opening(job_id(each.ref, lane), lane) for lane in lanes], last) for each in stored]
-        return (await self.ledgers[by].jobs.open(given, room))[0]
+        return list((await self.ledgers[by].jobs.open(given, room)).claims)
 
     @rule(pick=picks, by=owners)
     def fail_to_observe(self, pick: int, by: int) -> None:
@@ -310,10 +310,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # --- people
 
-    @rule(lane=lane_names, enabled=st.booleans())
-    def change_integration(self, lane: str, enabled: bool) -> None:
+    @rule(lane=lane_names, enabled=st.booleans(), paused=st.booleans(), renewed=st.booleans())
+    def change_integration(self, lane: str, enabled: bool, paused: bool, renewed: bool) -> None:
         if f"integration:{lane}" in self.books.hashes:
-            self.do(self.ledgers[0].registry.put(an_integration(lane, enabled=enabled)))
+            changed = an_integration(lane, enabled=enabled, paused=paused)
+            self.do(self.ledgers[0].registry.put(changed, renewed=renewed))
             self._owes_the_same()
 
     @rule(lane=lane_names)

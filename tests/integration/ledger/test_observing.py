@@ -276,3 +276,68 @@ async def test_one_call_opens_for_several_events(scene: Scene, room: int) -> Non
     assert len(claims) == room
     status = await scene.ledger.status.read()
     assert (status.counter("matched"), status.pending) == (3, 6)
+
+
+class TestAnIdThatComesAgain:
+    """A job's record and its event's have each their own retention, which a shortened setting makes unequal."""
+
+    async def test_after_its_event_was_forgotten_is_owed_anew_although_the_old_job_is_remembered(
+        self, scene: Scene
+    ) -> None:
+        await scene.register("i-1")
+        (job,) = await scene.owe("i-1", "e-1")
+        (claim,) = await scene.claim("i-1")
+        await scene.settle(claim, Verdict.FAILED)
+        await _forget_event(scene, "e-1")
+
+        (stored,) = await scene.publish("e-1")
+        assert await scene.open([stored], "i-1", room=1) == ([], ["i-1"])
+        (again,) = await scene.claim("i-1")
+
+        # The schedule begins anew, and the numbers go on: the old attempts have their logs still.
+        assert (again.job_id, again.attempt, again.base, again.epoch, again.event) == (job, 2, 1, 1, stored)
+        assert [log.attempt for log in (await scene.ledger.logs.of_job(job, 0, 2)).items] == [1]
+        assert await scene.state(job) == (JobState.PENDING, "")
+        assert await scene.key("PTTL", f"job:{job}") == -1
+        assert await scene.ledger.jobs.of_event(stored.ref) == [job]
+        await scene.settle(again, Verdict.SUCCEEDED)
+        assert await scene.state(job) == (JobState.SUCCEEDED, "")
+        assert [await scene.counter(name) for name in ("opened", "failed", "succeeded")] == [2, 1, 1]
+
+    @pytest.mark.parametrize("verdict", [Verdict.SUCCEEDED, Verdict.RETRY])
+    async def test_within_its_events_time_opens_nothing_twice(self, scene: Scene, verdict: Verdict) -> None:
+        await scene.register("i-1", "i-2")
+        (stored,) = await scene.publish("e-1")
+        (claim,), _ = await scene.open([stored], "i-1", room=1, last=False)
+        await scene.settle(claim, verdict, delay=HOUR)
+        # The message came twice, and its second half only now.
+        assert await scene.open([stored], "i-1", "i-2") == ([], ["i-2"])
+        assert await scene.counter("opened") == 2
+
+    async def test_opens_what_was_missed_of_the_new_event_too(self, scene: Scene) -> None:
+        await scene.register("i-1")
+        (job,) = await scene.owe("i-1", "e-1")
+        (claim,) = await scene.claim("i-1")
+        await scene.settle(claim, Verdict.SUCCEEDED)
+        await _forget_event(scene, "e-1")
+        await scene.ledger.registry.disable("i-1", "r")
+        (stored,) = await scene.publish("e-1")
+        await scene.open([stored], "i-1")
+        assert await scene.state(job) == (JobState.SUCCEEDED, "")
+
+        missed = [(job, stored.ref)]
+        assert await scene.ledger.jobs.open_missing("i-1", missed, dry_run=True) == (1, False)
+        assert await scene.state(job) == (JobState.SUCCEEDED, "")
+        assert await scene.ledger.jobs.open_missing("i-1", missed) == (1, False)
+        assert await scene.state(job) == (JobState.PENDING, "")
+        assert await scene.ledger.jobs.open_missing("i-1", missed) == (0, False)
+
+
+async def _forget_event(scene: Scene, event_id: str) -> None:
+    """Retention drops the event, and not its job."""
+    ref = an_event(event_id).ref
+    await scene.key("DEL", f"event:{ref}")
+    # A later one is of a later millisecond.
+    now = await scene.ledger.store.now()
+    while await scene.ledger.store.now() == now:
+        pass

@@ -1,9 +1,13 @@
 """The connection: formats, lost scripts, absent stores, replicas, and what is said of them."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
+import redis.asyncio
+import uvloop
 
+from tests.counterparts.proxy import TcpProxy
 from tests.counterparts.store import StoreServer, free_port
 from worker.ledger import Ledger, LedgerError, LedgerFormatError, LedgerPolicy, LedgerUnavailable
 from worker.ledger import store as store_module
@@ -97,7 +101,7 @@ async def test_an_answer_waits_for_the_replicas_that_the_settings_ask_for(
     assert SyncIntake(sync).accept([an_event("e-2")]) == [Acceptance.NEW]
     reader = Ledger(replica.tcp_url)
     assert (await reader.store.call("zcard", "inbox")) == 2
-    with pytest.raises(LedgerUnavailable, match="cannot now: READONLY|cannot now: You can't write against a read only"):
+    with pytest.raises(LedgerUnavailable, match="it is a replica now"):
         await reader.fleet.renew()
     await reader.close()
 
@@ -110,6 +114,57 @@ async def test_an_answer_waits_for_the_replicas_that_the_settings_ask_for(
         SyncIntake(sync).accept([an_event("e-4")])
     sync.close()
     await careful.close()
+
+
+async def test_a_master_that_was_demoted_is_left_for_whoever_its_address_leads_to_now(
+    make_store: Callable[..., StoreServer],
+) -> None:
+    old, new = make_store(), make_store()
+    async with TcpProxy(old.port) as proxy:
+        ledger = Ledger(f"redis://127.0.0.1:{proxy.port}/0")
+        sync = SyncStore(f"redis://127.0.0.1:{proxy.port}/0", "0", LedgerPolicy())
+        await ledger.open()
+        await asyncio.to_thread(sync.open)
+        # As a managed service does: the name leads elsewhere, and those who are connected are not told.
+        proxy.to = new.port
+        await _demote(old, new)
+        with pytest.raises(LedgerUnavailable, match="it is a replica now"):
+            await ledger.fleet.renew()
+        with pytest.raises(LedgerUnavailable, match="it is a replica now"):
+            await asyncio.to_thread(SyncIntake(sync).accept, [an_event("e-1")])
+
+        assert not await ledger.fleet.renew()
+        assert await asyncio.to_thread(SyncIntake(sync).accept, [an_event("e-1")]) == [Acceptance.NEW]
+        await ledger.close()
+        sync.close()
+
+
+async def test_connections_that_are_reset_are_unavailable_on_the_loop_that_workers_have(store: StoreServer) -> None:
+    """uvloop raises a RuntimeError for a connection that was closed a moment ago: no loop of ours waits for that."""
+
+    async def call(url: str) -> list[BaseException | bool]:
+        ledger = Ledger(url)
+        answers: list[BaseException | bool] = []
+        while len(answers) < 1_000:
+            answers += await asyncio.gather(*(ledger.fleet.renew() for _ in range(20)), return_exceptions=True)
+        await ledger.close()
+        return answers
+
+    async with TcpProxy(store.port) as proxy:
+        calls = asyncio.create_task(asyncio.to_thread(uvloop.run, call(f"redis://127.0.0.1:{proxy.port}/0")))
+        while not calls.done():
+            proxy.reset()
+            await asyncio.sleep(0.003)
+        answers = await calls
+    raised = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert raised
+    assert {type(each) for each in raised} == {LedgerUnavailable}
+
+
+async def _demote(old: StoreServer, new: StoreServer) -> None:
+    client = redis.asyncio.Redis.from_url(old.tcp_url)
+    await client.replicaof("127.0.0.1", new.port)
+    await client.aclose()
 
 
 async def test_an_event_that_the_replicas_had_no_time_for_may_be_offered_again(

@@ -1,6 +1,7 @@
 """A real store, real worker processes, a real receiver: what the process tests are played with."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -13,10 +14,13 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 from aiohttp import web
+from celery import Celery
 from cryptography.fernet import Fernet
 
+from config.celery import EVENTS_QUEUE, OBSERVE_TASK, broker_url_for, is_rabbitmq
 from config.settings import Settings, load_settings
 from tests.counterparts.store import StoreServer
 from worker.events import Scope
@@ -28,6 +32,17 @@ SCOPE = Scope("org-1", "store-1")
 SECRETS_KEY = Fernet.generate_key().decode()
 #: A busy machine may take its time; nothing here is expected to need so long (seconds).
 PATIENCE = 45.0
+#: What people type to run workers, without the interpreter, and how many processes deliver then.
+COMMANDS: dict[str, tuple[tuple[str, ...], int]] = {
+    "celery worker": (("-m", "celery", "-A", "worker.app", "worker"), 1),
+    "edw worker": (("-m", "worker.cli", "worker"), 1),
+    "edw worker --processes 2": (("-m", "worker.cli", "worker", "--processes", "2"), 2),
+}
+#: A test that plays with each of them, by its argument `command`.
+by_each_command = pytest.mark.parametrize("command", list(COMMANDS))
+#: A test that plays with each broker: where what happens depends on what the broker does.
+on_both_brokers = pytest.mark.parametrize("broker_url", ["redis", "rabbitmq"], indirect=True)
+on_rabbitmq = pytest.mark.parametrize("broker_url", ["rabbitmq"], indirect=True)
 
 
 async def eventually(condition: Callable[[], Awaitable[Any] | Any], what: str, seconds: float = PATIENCE) -> Any:
@@ -50,25 +65,35 @@ class Received:
     headers: dict[str, str]
     body: dict[str, Any]
     raw: bytes
+    path: str
 
 
 @dataclass
 class Receiver:
-    """A webhook receiver on loopback. `answers` are given in turn, then 200; `hold` keeps requests unanswered."""
+    """A webhook receiver on loopback. `answers` are given in turn, then 200; `hold` keeps requests unanswered.
+
+    `always` is what a path answers each time; every answer takes `pause` seconds.
+    """
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
+    always: dict[str, int] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
     hold: asyncio.Event | None = None
-    #: Paths that are answered with 503.
-    broken: set[str] = field(default_factory=set)
+    pause: float = 0.0
+    #: Requests of events of these ids are kept for longer.
+    holds: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def handle(self, request: web.Request) -> web.Response:
         raw = await request.read()
-        self.received.append(Received(dict(request.headers), await request.json(), raw))
+        body = await request.json()
+        self.received.append(Received(dict(request.headers), body, raw, request.path))
         if self.hold is not None:
             await self.hold.wait()
-        status = 503 if request.path in self.broken else self.answers.pop(0) if self.answers else 200
+        if body["id"] in self.holds:
+            await self.holds[body["id"]].wait()
+        await asyncio.sleep(self.pause)
+        status = self.always.get(request.path) or (self.answers.pop(0) if self.answers else 200)
         return web.Response(status=status, text="ok" if status == 200 else "try again")
 
     def got(self, count: int) -> Callable[[], bool]:
@@ -87,17 +112,21 @@ async def receiver() -> AsyncIterator[Receiver]:
     yield found
     if found.hold is not None:
         found.hold.set()
+    for each in found.holds.values():
+        each.set()
     await runner.cleanup()
 
 
 class WorkerProcess:
-    """`celery -A worker.app worker`, as anybody would type it."""
+    """One of COMMANDS, as anybody would type it."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, command: str, environment: dict[str, str], log: Path) -> None:
         self.log = log
+        arguments, self._processes = COMMANDS[command]
+        names = ("-n", f"{uuid4().hex}@test") if "celery" in arguments else ()
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-n", f"{uuid4().hex}@test"],
+                [sys.executable, *arguments, *names],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -114,10 +143,17 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait()
 
-    async def stop(self) -> int:
-        """SIGTERM, and the exit code."""
+    def tell(self, number: int) -> None:
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(number)
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        """A signal, and the exit code."""
+        self.tell(number)
+        return await self.ends()
+
+    async def ends(self) -> int:
+        """Its exit code."""
         try:
             return await asyncio.to_thread(self._process.wait, PATIENCE)
         except subprocess.TimeoutExpired:
@@ -127,17 +163,32 @@ class WorkerProcess:
             raise AssertionError(f"the worker did not stop:\n{self.log.read_text(errors='replace')[-6000:]}") from None
 
     def end(self) -> None:
+        # A supervisor's children have sessions of their own.
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self._process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def said(self, text: str) -> bool:
-        return text in self.log.read_text(errors="replace")
+    @property
+    def probe(self) -> str:
+        """Where its probe listens, as it says."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if '"event":"probe"' in line]
+        return str(lines[-1]["metrics"]).removesuffix("/metrics")
+
+    def said(self, text: str, times: int = 1) -> bool:
+        return self.log.read_text(errors="replace").count(text) >= times
 
     async def ready(self) -> "WorkerProcess":
-        await eventually(
-            lambda: (self.said("worker ready") and self.said("@test ready")) or self._ended(), "the worker starts"
-        )
+        """Once each of its processes has its rooms, and reads its queues."""
+
+        def is_ready() -> bool:
+            rooms, queues = '"worker ready"', ' ready."}'
+            return (self.said(rooms, self._processes) and self.said(queues, self._processes)) or self._ended()
+
+        await eventually(is_ready, "the worker starts")
         return self
 
     def _ended(self) -> bool:
@@ -149,38 +200,150 @@ class WorkerProcess:
 StartWorker = Callable[..., WorkerProcess]
 
 
+class ApiProcess:
+    """`edw api`, as anybody would type it."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker.cli", "api", *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as it says."""
+        lines = [json.loads(line) for line in self.said.splitlines() if '"api ready"' in line]
+        return str(lines[-1]["url"]) if lines else ""
+
+    async def ready(self) -> "ApiProcess":
+        await eventually(lambda: self.url or self._over(), "it listens")
+        return self
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    async def ends(self) -> int:
+        """Waits for its end, and answers its exit code."""
+        return await asyncio.to_thread(self.process.wait, PATIENCE)
+
+    async def stop(self) -> int:
+        self.signal()
+        return await self.ends()
+
+    def children(self) -> list[psutil.Process]:
+        return [each for each in psutil.Process(self.process.pid).children() if each.status() != psutil.STATUS_ZOMBIE]
+
+    def end(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            for each in self.children():
+                each.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _over(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"it ended with {self.process.returncode}:\n{self.said[-3000:]}")
+        return False
+
+
+StartApi = Callable[..., ApiProcess]
+
+
 @pytest.fixture
-def environment(store: StoreServer) -> dict[str, str]:
+def broker_url(request: pytest.FixtureRequest) -> str | None:
+    """The broker, where it is not the store: see on_both_brokers."""
+    if getattr(request, "param", "redis") == "redis":
+        return None
+    rabbit = request.getfixturevalue("rabbit")
+    return str(rabbit.url(request.getfixturevalue("vhost")))
+
+
+@pytest.fixture
+def environment(store: StoreServer, broker_url: str | None) -> dict[str, str]:
     """What the processes under test see: quick, and allowed to reach loopback."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EDW_")}
-    return kept | {
-        "EDW_REDIS_URL": store.url,
-        "EDW_EGRESS_ALLOW": "127.0.0.0/8",
-        "EDW_RETRY_SCHEDULE": "200ms 200ms 200ms",
-        "EDW_LEASE_SECONDS": "2",
-        "EDW_ANNOUNCE_SECONDS": "1s",
-        "EDW_SWEEP_SECONDS": "200ms",
-        "EDW_METRICS_PORT": "0",
-        # What a test lets fail, it lets fail to its end.
-        "EDW_CIRCUIT_FAILURES": "0",
-        "EDW_CIRCUIT_SHARE": "0",
-        "EDW_SECRETS_KEYS": SECRETS_KEY,
-        "PYTHONFAULTHANDLER": "1",
-    }
+    broker = {} if broker_url is None else {"EDW_BROKER_URL": broker_url}
+    return (
+        kept
+        | broker
+        | {
+            "EDW_REDIS_URL": store.url,
+            "EDW_EGRESS_ALLOW": "127.0.0.0/8",
+            "EDW_RETRY_SCHEDULE": "200ms 200ms 200ms",
+            "EDW_LEASE_SECONDS": "2",
+            "EDW_ANNOUNCE_SECONDS": "1s",
+            "EDW_SWEEP_SECONDS": "200ms",
+            "EDW_METRICS_PORT": "0",
+            # What a test lets fail, it lets fail to its end.
+            "EDW_CIRCUIT_FAILURES": "0",
+            "EDW_CIRCUIT_SHARE": "0",
+            "EDW_SECRETS_KEYS": SECRETS_KEY,
+            "PYTHONFAULTHANDLER": "1",
+        }
+    )
+
+
+class ForeignProducer:
+    """A program that has only Celery, and sends as the README tells it."""
+
+    def __init__(self, broker_url: str) -> None:
+        self.app = Celery("producer", broker=broker_url_for(broker_url), set_as_current=False)
+        self._where = {"queue": EVENTS_QUEUE}
+        if is_rabbitmq(broker_url):
+            self._where = {"exchange": EVENTS_QUEUE, "routing_key": EVENTS_QUEUE}
+
+    def send(self, task: str = OBSERVE_TASK, **options: Any) -> str:
+        """Answers the task's id."""
+        return str(self.app.send_task(task, **self._where, **options).id)
+
+
+@pytest.fixture
+def producer(store: StoreServer, broker_url: str | None) -> Iterator[ForeignProducer]:
+    """On the broker of the test."""
+    made = ForeignProducer(broker_url or store.url)
+    yield made
+    made.app.close()
 
 
 @pytest.fixture
 def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
     started: list[WorkerProcess] = []
 
-    def start(**changes: str) -> WorkerProcess:
-        worker = WorkerProcess(environment | changes, tmp_path / f"worker-{len(started)}.log")
+    def start(command: str = "celery worker", **changes: str) -> WorkerProcess:
+        worker = WorkerProcess(command, environment | changes, tmp_path / f"worker-{len(started)}.log")
         started.append(worker)
         return worker
 
     yield start
     for worker in started:
         worker.end()
+
+
+@pytest.fixture
+def start_api(environment: dict[str, str], tmp_path: Path) -> Iterator[StartApi]:
+    """Starts `edw api` on any free port: `start_api("--processes", "2", EDW_…="…")`."""
+    started: list[ApiProcess] = []
+
+    def start(*arguments: str, **changes: str) -> ApiProcess:
+        log = tmp_path / f"api-{len(started)}.log"
+        process = ApiProcess(arguments, environment | {"EDW_API_PORT": "0"} | changes, log)
+        started.append(process)
+        return process
+
+    yield start
+    for each in started:
+        each.end()
 
 
 @pytest.fixture

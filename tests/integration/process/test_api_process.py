@@ -1,28 +1,23 @@
 """`edw api`, the real process: how it starts, what it says while something it stands on is away, and how it ends."""
 
 import asyncio
-import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import aiohttp
-import psutil
 import pytest
 
 from tests.counterparts.store import StoreServer, free_port
 from tests.integration.process.conftest import (
-    PATIENCE,
     SCOPE,
+    ApiProcess,
     Receiver,
+    StartApi,
     StartWorker,
     balanced,
     eventually,
@@ -30,7 +25,7 @@ from tests.integration.process.conftest import (
 )
 from worker.cli.supervision import FIRST_PAUSE
 from worker.ledger import Ledger
-from worker.ledger.store import SOCKET_TIMEOUT
+from worker.ledger.connections import SOCKET_TIMEOUT
 from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
 
 #: What a probe of a silent store may take, and a busy machine on top of it (seconds).
@@ -42,82 +37,6 @@ class Answer:
     status: int
     headers: dict[str, str]
     document: Any
-
-
-class ApiProcess:
-    """`edw api`, as anybody would type it."""
-
-    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
-        self._log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "worker.cli", "api", *arguments],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def said(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    @property
-    def url(self) -> str:
-        """Where it listens, as it says."""
-        lines = [json.loads(line) for line in self.said.splitlines() if '"api ready"' in line]
-        return str(lines[-1]["url"]) if lines else ""
-
-    async def ready(self) -> "ApiProcess":
-        await eventually(lambda: self.url or self._over(), "it listens")
-        return self
-
-    def signal(self, number: int = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
-
-    async def ends(self) -> int:
-        """Waits for its end, and answers its exit code."""
-        return await asyncio.to_thread(self.process.wait, PATIENCE)
-
-    async def stop(self) -> int:
-        self.signal()
-        return await self.ends()
-
-    def children(self) -> list[psutil.Process]:
-        return [each for each in psutil.Process(self.process.pid).children() if each.status() != psutil.STATUS_ZOMBIE]
-
-    def end(self) -> None:
-        with suppress(psutil.NoSuchProcess):
-            for each in self.children():
-                each.kill()
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def _over(self) -> bool:
-        if self.process.poll() is not None:
-            raise AssertionError(f"it ended with {self.process.returncode}:\n{self.said[-3000:]}")
-        return False
-
-
-StartApi = Callable[..., ApiProcess]
-
-
-@pytest.fixture
-def start_api(environment: dict[str, str], tmp_path: Path) -> Iterator[StartApi]:
-    """Starts `edw api` on any free port: `start_api("--processes", "2", EDW_…="…")`."""
-    started: list[ApiProcess] = []
-
-    def start(*arguments: str, **changes: str) -> ApiProcess:
-        log = tmp_path / f"api-{len(started)}.log"
-        process = ApiProcess(arguments, environment | {"EDW_API_PORT": "0"} | changes, log)
-        started.append(process)
-        return process
-
-    yield start
-    for each in started:
-        each.end()
 
 
 @pytest.fixture

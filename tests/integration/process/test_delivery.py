@@ -1,4 +1,8 @@
-"""From a producer to the receiver and its logs, through a real Celery worker."""
+"""From a producer to the receiver and its logs, through a real Celery worker.
+
+With both brokers: the way once, and what comes as a Celery message, which each of them carries in its own manner. The
+rest happens between a worker, the ledger and a receiver.
+"""
 
 import asyncio
 import json
@@ -6,19 +10,17 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
-from celery import Celery
-
-from config.celery import broker_url_for
 from config.settings import Settings
-from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import (
     SCOPE,
+    ForeignProducer,
     Receiver,
     Register,
     StartWorker,
     WorkerProcess,
     balanced,
     eventually,
+    on_both_brokers,
     order_paid,
 )
 from worker.jobs import JobState
@@ -30,6 +32,7 @@ from worker.publisher import Publisher
 Found = TypeVar("Found")
 
 
+@on_both_brokers
 async def test_a_refused_event_is_delivered_by_the_second_attempt_and_leaves_two_logs(
     start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
 ) -> None:
@@ -75,75 +78,68 @@ async def test_the_same_event_twice_happens_once(
     await balanced(books)
 
 
+@on_both_brokers
 async def test_a_producer_that_only_speaks_celery_is_understood_and_its_bad_events_are_kept(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, store: StoreServer
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, producer: ForeignProducer
 ) -> None:
     await register()
     worker = await start_worker().ready()
-    producer = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
     events = [order_paid(), order_paid(id="mine"), {"type": "order.payed", "data": {}}, "not an event", {"data": {}}]
-    message = producer.send_task("worker.tasks.observe", kwargs={"events": events}, queue="edw.events")
-    producer.send_task("worker.tasks.observe", args=[{"nonsense": True}], queue="edw.events")
+    task_id = producer.send(kwargs={"events": events})
+    producer.send(args=[{"nonsense": True}])
 
     await eventually(receiver.got(2), "the good events arrive")
     rejected = await eventually(lambda: _when(books.intake.rejected(10), 4), "the bad ones are kept")
 
     ids = {each.body["id"] for each in receiver.received}
-    assert ids == {"mine", str(uuid5(UUID(message.id), "0"))}
+    assert ids == {"mine", str(uuid5(UUID(task_id), "0"))}
     assert {each.field for each in rejected} == {"type", "", "events"}
     assert any("order.paid" in each.reason for each in rejected), rejected
     assert (await books.status.read()).counter("rejected") == 4
     attempts = await eventually(lambda: attempt_lines(worker, 2), "both attempts have their line")
     # The first one is begun by the task itself, the other as soon as the lane has room.
-    assert message.id in {line.get("task") for line in attempts}, "its line names the Celery task it came of"
-    producer.close()
+    assert task_id in {line.get("task") for line in attempts}, "its line names the Celery task it came of"
 
 
 async def test_a_message_that_is_no_task_of_ours_is_kept_and_not_read_in_circles(
-    start_worker: StartWorker, books: Ledger, store: StoreServer
+    start_worker: StartWorker, books: Ledger, producer: ForeignProducer
 ) -> None:
     worker = await start_worker().ready()
-    producer = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
-    producer.send_task("somebody.elses", kwargs={"order": 7}, queue="edw.events")
-    producer.send_task("worker.tasks.observe", kwargs={"events": []}, queue="edw.events", serializer="pickle")
+    producer.send("somebody.elses", kwargs={"order": 7})
+    producer.send(kwargs={"events": []}, serializer="pickle")
     rejected = await eventually(lambda: _when(books.intake.rejected(10), 2), "both are kept")
     assert all(each.field == "message" for each in rejected)
     assert not worker.said("unpickl")
-    producer.close()
 
 
 async def test_one_bad_event_takes_none_of_its_neighbours_with_it(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, store: StoreServer
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, producer: ForeignProducer
 ) -> None:
     await register()
     await start_worker().ready()
-    producer = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
     half_a_pair = order_paid(id="half", data={"name": "\ud83d"})
     events = [order_paid(id="before"), half_a_pair, order_paid(id="after")]
-    producer.send_task("worker.tasks.observe", kwargs={"events": events}, queue="edw.events")
+    producer.send(kwargs={"events": events})
     await eventually(receiver.got(2), "the good ones arrive")
     (rejected,) = await eventually(lambda: _when(books.intake.rejected(10), 1), "the bad one is kept")
     assert "half" in rejected.given
-    producer.close()
 
 
+@on_both_brokers
 async def test_messages_that_celery_would_choke_on_or_drop_are_kept_or_taken(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, store: StoreServer
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, producer: ForeignProducer
 ) -> None:
     await register()
     worker = await start_worker().ready()
-    producer = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
-    with producer.producer_or_acquire() as raw:
+    with producer.app.producer_or_acquire() as raw:
         body = [[], {"events": [order_paid()]}, {}]
         # Without the task's id, which Celery looks up outside of any guard.
         raw.publish(body, routing_key="edw.events", headers={"task": "worker.tasks.observe"}, serializer="json")
-    message = {"events": [order_paid(id="late")]}
-    producer.send_task("worker.tasks.observe", kwargs=message, queue="edw.events", expires=0.000001)
+    producer.send(kwargs={"events": [order_paid(id="late")]}, expires=0.000001)
     await eventually(receiver.got(1), "an event that is late is still an event")
     (rejected,) = await eventually(lambda: _when(books.intake.rejected(10), 1), "the one without an id is kept")
     assert "id" in rejected.reason
     assert not worker.said("Connection to broker lost")
-    producer.close()
 
 
 async def test_a_disabled_integration_gets_nothing_and_another_store_sees_nothing(

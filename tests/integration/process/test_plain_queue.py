@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kombu.connection import Connection
 
-from config.celery import INTAKE_DELIVERY_LIMIT, INTAKE_QUEUE, intake_queues
+from config.celery import DELIVERY_LIMIT, INTAKE_QUEUE, intake_queues
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import (
@@ -478,7 +478,7 @@ async def test_a_message_whose_readers_die_again_and_again_is_set_aside_and_not_
     on_rabbit.declare()
     await on_rabbit.push(plain("deadly"))
     with on_rabbit.channel() as channel:
-        for _ in range(INTAKE_DELIVERY_LIMIT + 1):
+        for _ in range(DELIVERY_LIMIT + 1):
             message = await eventually(lambda: channel.basic_get(INTAKE_QUEUE), "it is delivered")
             channel.basic_reject(message.delivery_tag, requeue=True)
         dead = await eventually(lambda: channel.basic_get(f"{INTAKE_QUEUE}.dead"), "it is set aside")

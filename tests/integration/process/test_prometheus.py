@@ -11,14 +11,11 @@ import pytest
 from config.settings import Settings
 from tests.counterparts.prometheus import MISSING, PrometheusServer, is_installed
 from tests.dashboard.panels import panels
-from tests.integration.process.conftest import SCOPE, Receiver, Register, StartWorker, eventually, order_paid
-from tests.integration.process.test_api_process import StartApi, start_api
+from tests.integration.process.conftest import SCOPE, Receiver, Register, StartApi, StartWorker, eventually, order_paid
 from worker.events import Scope
 from worker.ledger import Ledger
 from worker.publisher import Publisher
 from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
-
-__all__ = ["start_api"]
 
 BROKEN = Scope("org-1", "store-2")
 #: How far back windows look, which are minutes in production.
@@ -91,7 +88,7 @@ async def test_queries_alerts_and_dashboard_say_what_really_happens(
     prometheus = await asyncio.to_thread(
         start_prometheus, edw_worker=[metrics_of(worker.log.read_text())], edw_api=[metrics_of(api.said)]
     )
-    receiver.broken.add("/hook/broken")
+    receiver.always["/hook/broken"] = 503
     enough = asyncio.Event()
     load = asyncio.create_task(loaded(settings, api.url, await token_for(books, SCOPE), enough))
 
@@ -110,7 +107,7 @@ async def test_queries_alerts_and_dashboard_say_what_really_happens(
     assert prometheus.value('sum(edw_events_accepted_total{door="http"})'), "events by HTTP are counted by the API"
 
     # The receiver comes back, and the alert goes.
-    receiver.broken.clear()
+    receiver.always.clear()
     enough.set()
     published = await load
     await until(lambda: "ReceiverFailing" not in prometheus.firing(), "ReceiverFailing clears")

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from worker.api import health as health_module
-from worker.api.health import Health, State
+from worker.api.health import Health
 from worker.ledger import LedgerFull, LedgerUnavailable
+from worker.readiness import State
 
 
 class Store:

@@ -22,6 +22,12 @@ DEAF = [
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)",
 ]
+HURRIES = [
+    sys.executable,
+    "-c",
+    "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "signal.signal(signal.SIGQUIT, lambda *_: sys.exit(0)); print('up', flush=True); time.sleep(600)",
+]
 
 
 def test_a_worker_that_keeps_dying_is_started_ever_later() -> None:
@@ -78,15 +84,42 @@ def test_a_child_that_does_not_stop_is_killed() -> None:
     assert asyncio.run(scenario()) == (False, -signal.SIGKILL)
 
 
-def test_who_is_in_a_hurry_waits_for_nobody() -> None:
-    async def scenario() -> int | None:
-        process = await asyncio.create_subprocess_exec(*DEAF, stdout=asyncio.subprocess.PIPE)
+@pytest.mark.parametrize(("command", "end"), [(HURRIES, (True, 0)), (DEAF, (False, -signal.SIGQUIT))])
+def test_who_is_in_a_hurry_tells_the_children_so(command: list[str], end: tuple[bool, int]) -> None:
+    async def scenario() -> tuple[bool, int | None]:
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         assert process.stdout is not None
         await process.stdout.readline()
         hurry = asyncio.Event()
         hurry.set()
         async with asyncio.timeout(10):
-            await Child(process, stop_seconds=600).stop(hurry)
-        return process.returncode
+            stopped = await Child(process, stop_seconds=600).stop(hurry)
+        return stopped, process.returncode
 
-    assert asyncio.run(scenario()) == -signal.SIGKILL
+    assert asyncio.run(scenario()) == end
+
+
+@pytest.mark.parametrize(
+    ("numbers", "hurry"),
+    [
+        ([signal.SIGTERM], False),
+        # systemd and a supervisor may both send one.
+        ([signal.SIGTERM, signal.SIGTERM], False),
+        ([signal.SIGINT, signal.SIGTERM], False),
+        ([signal.SIGINT, signal.SIGINT], True),
+        ([signal.SIGTERM, signal.SIGINT], True),
+        ([signal.SIGQUIT], True),
+    ],
+)
+def test_a_second_ctrl_c_is_a_hurry_and_a_second_sigterm_is_not(numbers: list[signal.Signals], hurry: bool) -> None:
+    async def scenario() -> tuple[bool, bool]:
+        signals = Signals.of_this_process()
+        for number in numbers:
+            signal.raise_signal(number)
+            await asyncio.wait_for(signals.stop.wait(), 5)
+            await asyncio.sleep(0)
+        # A handler runs on the loop's next turn.
+        await asyncio.sleep(0.01)
+        return signals.stop.is_set(), signals.hurry.is_set()
+
+    assert asyncio.run(scenario()) == (True, hurry)

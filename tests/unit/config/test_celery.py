@@ -5,9 +5,9 @@ import pytest
 from celery import Celery
 from celery.app.defaults import DEFAULTS
 from kombu.connection import Connection
-from kombu.transport.redis import Channel
+from kombu.transport.redis import Channel, SentinelChannel
 
-from config.celery import INTAKE_QUEUE, broker_url_for, celery_options, intake_queues, is_rabbitmq
+from config.celery import DELIVERY_LIMIT, INTAKE_QUEUE, broker_url_for, celery_options, intake_queues, is_rabbitmq
 from config.settings import load_settings
 from worker.ledger.messages import intake_list
 
@@ -70,6 +70,9 @@ def test_a_queue_that_is_misspelt_is_an_error() -> None:
 def test_rabbitmq_has_quorum_queues_and_bounded_confirms() -> None:
     app = app_of(RABBITMQ)
     assert {queue.queue_arguments["x-queue-type"] for queue in app.amqp.queues.values()} == {"quorum"}
+    events, deliveries = (app.amqp.queues[name].queue_arguments for name in ("edw.events", "edw.deliveries"))
+    assert events["x-delivery-limit"] == deliveries["x-delivery-limit"] == DELIVERY_LIMIT
+    assert events["x-dead-letter-routing-key"] == "edw.events.dead"
     route = app.amqp.router.route({}, "worker.tasks.deliver")
     assert (route["timeout"], route["confirm_timeout"]) == (5.0, 5.0)
 
@@ -100,7 +103,6 @@ def test_the_pool_is_threads_as_many_as_the_settings_say() -> None:
         ("unix://me:p%40ss@/run/r.sock?db=2", "redis+socket://me:p%40ss@/run/r.sock?virtual_host=2"),
         ("unix:///run/r.sock?password=p%40ss", "redis+socket://:p%40ss@/run/r.sock?virtual_host=0"),
         ("redis+socket:///run/r.sock?virtual_host=0", "redis+socket:///run/r.sock?virtual_host=0"),
-        ("sentinel://a:26379;sentinel://b:26379", "sentinel://a:26379;sentinel://b:26379"),
         ("amqp://user:p@h:5672//", "amqp://user:p@h:5672//"),
     ],
 )
@@ -134,6 +136,17 @@ def test_kombu_verifies_a_tls_server() -> None:
 def test_kombu_gives_up_on_a_silent_redis() -> None:
     found = parameters(REDIS)
     assert (found["socket_timeout"], found["socket_connect_timeout"], found["socket_keepalive"]) == (5.0, 2.0, True)
+
+
+def test_kombu_is_told_of_each_sentinel_and_of_what_they_watch() -> None:
+    found = options("sentinel://:p%40ss@a:26379,b/1?service=mymaster&sentinel_password=w")
+    assert found["broker_url"] == "sentinel://:p%40ss@a:26379/1;sentinel://:p%40ss@b:26379/1"
+    told = found["broker_transport_options"]
+    assert told["master_name"] == "mymaster"
+    assert (told["sentinel_kwargs"]["password"], told["socket_timeout"]) == ("w", 5.0)
+    assert set(told) <= set(SentinelChannel.from_transport_options)
+    with Connection(found["broker_url"], transport_options=told) as connection:
+        assert connection.as_uri() == "sentinel://:**@a:26379/1"
 
 
 @pytest.mark.parametrize(

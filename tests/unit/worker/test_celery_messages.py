@@ -8,6 +8,7 @@ from uuid import UUID, uuid4, uuid5
 import msgspec
 import pytest
 
+from config.celery import DELIVERY_LIMIT
 from config.observable_events import load_catalogue
 from worker.dispatch import Dispatch
 from worker.doors import celery_messages as door_module
@@ -29,6 +30,7 @@ class Books:
         self.rejected: list[dict[str, Any]] = []
         self.observed: list[str] = []
         self.failures: list[Exception] = []
+        self.times_back = 0
 
     def _maybe_fail(self) -> None:
         if self.failures:
@@ -38,6 +40,11 @@ class Books:
         self._maybe_fail()
         self.accepted += events
         return [Acceptance.NEW] * len(events)
+
+    async def came_back(self, message_id: str) -> int:
+        self._maybe_fail()
+        self.times_back += 1
+        return self.times_back
 
     async def reject(self, entries: Sequence[str]) -> None:
         self._maybe_fail()
@@ -90,6 +97,18 @@ async def test_a_bad_event_is_kept_and_its_neighbours_go(door: TaskDoor, books: 
     assert entry["reason"]
     assert msgspec.json.decode(entry["given"]) == bad
     assert entry["source"] == f"task {TASK}"
+
+
+async def test_a_message_that_came_back_too_often_is_kept_unread(door: TaskDoor, books: Books) -> None:
+    books.failures = [LedgerUnavailable("away")]
+    for _ in range(DELIVERY_LIMIT):
+        await door.take([event(id="a")], TASK, again=True)
+    assert len(books.accepted) == DELIVERY_LIMIT
+
+    await door.take([event(id="a")], TASK, again=True)
+
+    assert len(books.accepted) == DELIVERY_LIMIT
+    assert "came back" in books.rejected[0]["reason"]
 
 
 async def test_an_empty_message_asks_the_ledger_for_nothing(door: TaskDoor, books: Books) -> None:

@@ -117,7 +117,7 @@ async def house() -> AsyncIterator[House]:
     )
     deliveries.open()
     yield House(lanes, reported, receiver, deliveries)
-    await deliveries.drain(0.0)
+    await deliveries.drain(0.0, asyncio.Event())
 
 
 async def test_a_deliverer_that_raises_costs_an_attempt_and_not_the_worker(house: House) -> None:
@@ -244,7 +244,7 @@ async def test_a_drain_interrupts_what_has_begun_and_gives_back_what_has_not(hou
     await asyncio.sleep(0)
     house.deliveries.start([claim("waits", lost=LOSSES_BEFORE_ALONE)])
     await asyncio.sleep(0)
-    await house.deliveries.drain(0.01)
+    await house.deliveries.drain(0.01, asyncio.Event())
     assert house.lanes.released == ["waits"]
     assert [type(each.outcome) for each in house.reported] == [Interrupted]
     assert house.lanes.settled["begun"].delay == 0.0

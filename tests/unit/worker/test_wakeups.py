@@ -8,6 +8,7 @@ import pytest
 
 from worker import wakeups as wakeups_module
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
+from worker.readiness import Presence, State
 from worker.wakeups import CAPACITY, EVENTS, LANES, Wakeups
 
 #: Nothing here is expected to need so long (seconds).
@@ -69,6 +70,24 @@ def test_the_first_wakeup_after_a_pause_goes_at_once(
     monkeypatch.setattr(wakeups_module, "LINGER_SECONDS", PATIENCE)
     wakeups.events(["e-1"])
     broker.await_(lambda: broker.sent == [(EVENTS, ["e-1"])])
+
+
+def test_a_broker_that_was_away_is_tried_although_nothing_waits_for_it(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups_module, "BROKER_PAUSE_SECONDS", 0.01)
+    presence = Presence()
+    broker.away = True
+    wakeups = Wakeups(broker, presence)
+    wakeups.events(["lost"])
+    broker.await_(lambda: broker.tries > 2)
+    assert (presence.check.status, presence.check.why) == (State.DEGRADED, "ConnectionError: no broker")
+    broker.away = False
+    broker.await_(lambda: broker.sent == [(EVENTS, [])])
+    wakeups.events(["e-1"])
+    broker.await_(lambda: broker.sent == [(EVENTS, []), (EVENTS, ["e-1"])])
+    assert presence.check.status is State.OK
+    wakeups.close(PATIENCE)
 
 
 def test_what_comes_while_a_message_is_under_way_shares_the_next(broker: Broker, wakeups: Wakeups) -> None:

@@ -11,20 +11,29 @@
 --                                opened reopened succeeded failed cancelled attempts lost
 --                                circuits_opened circuits_closed
 --   inbox                  zset  event ref -> when it is announced next
---   event:<ref>            hash  id type scope raw digest accepted_at open failures announced
+--   event:<ref>            hash  id type scope raw digest accepted_at open failures announced observers lost
 --   event:<ref>:jobs       list  ids of the jobs it opened
 --   events:<s>             zset  event ref -> accepted_at, of a scope; may name some whose record is gone
---   job:<id>               hash  event lane state reason attempts base epoch lost owner done deadline opened_at
---                                ended_at redelivery
+--   job:<id>               hash  event lane size state reason attempts base epoch lost owner done deadline opened_at
+--                                ended_at redelivery tried (the integration's revision by which it last failed)
 --   jobs:<integration>     zset  job -> opened_at
 --   pending                zset  job -> when its deadline is looked at; a job is pending exactly while it is in here
---   lane:<id>              hash  scope revision hold cap rest_until announced announced_until
+--   lane:<id>              hash  scope revision hold ('', paused, disabled, closing) cap rest_until
+--                                announced announced_until
+--                                rate (deliveries a second) used_until (a bucket's, see bucket_of)
 --                                circuit ('', open, half) circuit_until trips failures window_from window_all window_failed
+--                                failing_since failing_attempts failing_job failing_jobs failing_warned (nothing but
+--                                failures since then: see settle)
+--                                bytes (of the events that its due jobs are of) filled (% of its backlog, warned of)
+--                                hasten hasten_from (see hasten)
 --   lane:<id>:due          zset  job -> due time
 --   lane:<id>:leased       set   jobs in flight, across the fleet
 --   lanes                  zset  the index: lane -> when it next wants service
 --   held                   set   lanes on hold that have due jobs
 --   closing                set   lanes of deleted integrations, to be emptied
+--   overflowing            set   lanes that have more due than they may, the oldest of which are to go
+--   hastening              set   lanes of which what is due later is to be due now
+--   untold                 set   integrations that the fleet disabled, of which no event tells yet
 --   owners                 zset  process -> when its lease ends
 --   owner:<id>:leases      set   jobs that the process has in flight
 --   swept                  time of the last sweep for dead processes
@@ -39,6 +48,7 @@
 --   intake-next            list  a message of the plain queue by which a waiting process was woken: it is taken next
 --   intake-taken:<owner>   list  messages of the plain queue that a process has taken, the oldest at the right end
 --   takers                 zset  process that has taken some -> the number of its batch, 0 while it is given back
+--   came-back:<message>    how often the broker delivered a message again (written without a script)
 --   rejected               list  what nobody could be told was refused, newest first
 --   token:<id>             hash  kind role org store platform name digest created_at; of a bearer, parent expires_at
 --   tokens                 zset  token or client -> created_at
@@ -56,8 +66,20 @@ local tally = {}
 local function count(name, n)
   tally[name] = (tally[name] or 0) + (n or 1)
 end
+
+-- By how many bytes the events of a lane's due jobs have become more or less.
+local swollen = {}
+local function swell(lane, bytes)
+  swollen[lane] = (swollen[lane] or 0) + bytes
+end
+
 local function write_counts()
   for name, n in pairs(tally) do redis.call('HINCRBY', P .. 'counters', name, n) end
+  for lane, bytes in pairs(swollen) do
+    local key = P .. 'lane:' .. lane
+    -- The last job of a deleted integration takes its lane with it.
+    if bytes ~= 0 and redis.call('HEXISTS', key, 'scope') == 1 then redis.call('HINCRBY', key, 'bytes', bytes) end
+  end
 end
 
 local function num(value) return tonumber(value or 0) or 0 end
@@ -68,11 +90,35 @@ local function cap_of(value)
   return cap > 0 and cap or A.lane_cap
 end
 
--- When a lane may be served, and by how many at once: an open circuit rests it, and until one that was open has closed,
--- a single attempt at a time shows whether the receiver is back.
-local function service_of(rest_until, cap, circuit, circuit_until)
-  if not circuit or circuit == '' then return num(rest_until), cap_of(cap) end
-  return math.max(num(rest_until), circuit == 'open' and num(circuit_until) or 0), 1
+-- A rate limit's bucket (GCRA): how many attempts may begin now, and when the next one may where none may. It holds this
+-- many ms' worth of them, and one at least.
+local BUCKET = 100
+local function bucket_of(rate, used_until)
+  local gap = 1000 / rate
+  local from = math.max(used_until, NOW) + gap - math.max(gap, BUCKET)
+  if from > NOW then return 0, math.ceil(from) end
+  return math.floor((NOW - from) / gap) + 1, 0
+end
+
+-- A lane's policy as it is now: by how many at once it may be served (`cap`), from when on (`from`), and how many attempts
+-- its rate leaves (`tokens`). An open circuit rests it, and until one that was open has closed, a single attempt at a time
+-- shows whether the receiver is back.
+local function policy_of(id)
+  local h = redis.call('HMGET', P .. 'lane:' .. id, 'scope', 'hold', 'cap', 'rest_until', 'revision', 'circuit',
+    'circuit_until', 'announced_until', 'rate', 'used_until')
+  local lane = { id = id, exists = h[1] and true or false, scope = h[1], hold = h[2] or '', cap = cap_of(h[3]),
+                 from = num(h[4]), revision = num(h[5]), circuit = h[6] or '', announced_until = num(h[8]),
+                 rate = num(h[9]), used_until = num(h[10]), tokens = math.huge }
+  if lane.circuit ~= '' then
+    lane.cap = 1
+    if lane.circuit == 'open' then lane.from = math.max(lane.from, num(h[7])) end
+  end
+  if lane.rate > 0 then
+    local refilled
+    lane.tokens, refilled = bucket_of(lane.rate, lane.used_until)
+    lane.from = math.max(lane.from, refilled)
+  end
+  return lane
 end
 
 -- The lane's policy, read once a call. `free` is the quota that is left across the fleet.
@@ -80,14 +126,20 @@ local lanes_read = {}
 local function lane_state(id)
   local lane = lanes_read[id]
   if lane then return lane end
-  local h = redis.call('HMGET', P .. 'lane:' .. id, 'scope', 'hold', 'cap', 'rest_until', 'revision', 'circuit',
-    'circuit_until')
-  lane = { id = id, exists = h[1] and true or false, scope = h[1], hold = h[2] or '', revision = num(h[5]),
-           circuit = h[6] or '' }
-  lane.rest_until, lane.cap = service_of(h[4], h[3], h[6], h[7])
+  lane = policy_of(id)
   lane.free = lane.cap - redis.call('SCARD', P .. 'lane:' .. id .. ':leased')
   lanes_read[id] = lane
   return lane
+end
+
+-- Attempts of a lane begin: its quota and its rate have that much less.
+local function use(lane, attempts)
+  lane.free = lane.free - attempts
+  if lane.rate > 0 then
+    lane.tokens = lane.tokens - attempts
+    lane.used_until = math.max(lane.used_until, NOW) + attempts * 1000 / lane.rate
+    redis.call('HSET', P .. 'lane:' .. lane.id, 'used_until', string.format('%.3f', lane.used_until))
+  end
 end
 
 local function first_due(id)
@@ -95,43 +147,41 @@ local function first_due(id)
   return head[1] and tonumber(head[2])
 end
 
--- Invariant 6: a lane is in the index exactly while it has due jobs and is not held.
+-- Invariant 6: a lane is in the index exactly while it has due jobs and is not held. Answers whether a claim on it would
+-- find work now.
 local function reindex(id)
   local due = first_due(id)
   if not due then
     redis.call('ZREM', P .. 'lanes', id)
     redis.call('SREM', P .. 'held', id)
-    return
+    return false
   end
-  local h = redis.call('HMGET', P .. 'lane:' .. id, 'hold', 'rest_until', 'announced_until', 'cap', 'circuit',
-    'circuit_until')
-  if not h[4] or (h[1] and h[1] ~= '') then
+  local lane = policy_of(id)
+  if not lane.exists or lane.hold ~= '' then
     redis.call('ZREM', P .. 'lanes', id)
     redis.call('SADD', P .. 'held', id)
-    return
+    return false
   end
-  local from, cap = service_of(h[2], h[4], h[5], h[6])
-  local at = math.max(due, from, num(h[3]))
-  if redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= cap then
-    at = math.max(at, NOW + FULL_LANE_RECHECK)
-  end
+  local ready = math.max(due, lane.from)
+  local full = redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= lane.cap
+  local at = math.max(ready, lane.announced_until, full and NOW + FULL_LANE_RECHECK or 0)
   redis.call('ZADD', P .. 'lanes', at, id)
+  return not full and ready <= NOW
 end
 
-local touched = {}
-local function touch(id) touched[id] = true end
+-- Lanes whose place in the index may have changed. Reindexing them answers those that have ready jobs and room.
+local touched, is_touched = {}, {}
+local function touch(id)
+  if is_touched[id] then return end
+  is_touched[id] = true
+  touched[#touched + 1] = id
+end
 local function reindex_touched()
-  for id in pairs(touched) do reindex(id) end
-end
-
--- True where a claim on the lane would find work now.
-local function wants_service(id)
-  local h = redis.call('HMGET', P .. 'lane:' .. id, 'hold', 'rest_until', 'cap', 'circuit', 'circuit_until')
-  if not h[3] or (h[1] and h[1] ~= '') then return false end
-  local from, cap = service_of(h[2], h[3], h[4], h[5])
-  if from > NOW then return false end
-  local due = first_due(id)
-  return due and due <= NOW and redis.call('SCARD', P .. 'lane:' .. id .. ':leased') < cap
+  local ready = {}
+  for _, id in ipairs(touched) do
+    if reindex(id) then ready[#ready + 1] = id end
+  end
+  return ready
 end
 
 local function retain_event(ref)
@@ -149,7 +199,7 @@ local function accept_event(e)
     return digest == e.digest and 1 or 2
   end
   -- Of an event that a store lost, a late settlement may have left a stub that is about to expire.
-  redis.call('DEL', key)
+  redis.call('DEL', key, key .. ':jobs')
   redis.call('HSET', key, 'id', e.id, 'type', e.type, 'scope', e.scope,
     'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0)
   redis.call('ZADD', P .. 'inbox', NOW + A.grace, e.ref)
@@ -230,8 +280,9 @@ end
 local function integration_record(id)
   local row = hash(P .. 'integration:' .. id)
   if not row then return nil end
-  local lane = redis.call('HMGET', P .. 'lane:' .. id, 'circuit', 'circuit_until')
+  local lane = redis.call('HMGET', P .. 'lane:' .. id, 'circuit', 'circuit_until', 'failing_since', 'failing_attempts')
   row.circuit, row.circuit_until = lane[1] or '', lane[2] or '0'
+  row.failing_since, row.failing_attempts = lane[3] or '0', lane[4] or '0'
   return { id = id, row = row }
 end
 
@@ -275,21 +326,89 @@ local function renew(owner)
   redis.call('ZADD', P .. 'owners', 'GT', NOW + A.lease, owner)
 end
 
-local function make_due(job, lane, at)
-  redis.call('ZADD', P .. 'lane:' .. lane .. ':due', at, job)
+-- A job enters its lane's due jobs, or is due at another time than it was; `size` is its event's.
+local function make_due(job, lane, at, size)
+  if redis.call('ZADD', P .. 'lane:' .. lane .. ':due', at, job) == 1 then swell(lane, num(size)) end
   touch(lane)
 end
 
--- Opens a job of an event: leased by the owner as its first attempt, or due now.
-local function open_job(id, ref, lane, owner)
+-- A job leaves its lane's due jobs; false where it was not among them.
+local function take_due(job, lane, size)
+  if redis.call('ZREM', P .. 'lane:' .. lane .. ':due', job) == 0 then return false end
+  swell(lane, -num(size))
+  return true
+end
+
+-- The oldest due jobs of a lane, or the newest (`pop` is ZPOPMIN or ZPOPMAX), end at once.
+local function cancel_due(lane, pop, n, reason)
+  local popped = redis.call(pop, P .. 'lane:' .. lane .. ':due', n)
+  for i = 1, #popped, 2 do
+    local j = redis.call('HMGET', P .. 'job:' .. popped[i], 'event', 'size')
+    swell(lane, -num(j[2]))
+    end_job(popped[i], j[1], 'cancelled', reason)
+  end
+  touch(lane)
+  return #popped / 2
+end
+
+-- Of a lane with more than it may have, the oldest job goes. What has been due since before now is older than what is
+-- opened now; so is a retry that is due later, and the one that is due last has been tried most often.
+local function overflow(lane, n)
+  local due = P .. 'lane:' .. lane .. ':due'
+  local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+  local last = redis.call('ZRANGE', due, -1, -1, 'WITHSCORES')
+  local from_the_end = #first > 0 and tonumber(first[2]) >= NOW and tonumber(last[2]) > NOW
+  return cancel_due(lane, from_the_end and 'ZPOPMAX' or 'ZPOPMIN', n, 'lane_overflow')
+end
+
+-- Looks at how full a lane's backlog is (A.backlog jobs, A.backlog_bytes). What is too much goes: as many jobs as were
+-- opened at once, and what is left of it by expire. Answers the % that it has passed since it was warned of last, with
+-- its jobs and bytes, or nothing.
+local FILL_WARNINGS = { 90, 50 }
+local FILL_CHUNK = 50
+local function fill(id)
+  local key = P .. 'lane:' .. id
+  local h = redis.call('HMGET', key, 'bytes', 'filled')
+  local jobs, bytes, warned = redis.call('ZCARD', key .. ':due'), num(h[1]) + (swollen[id] or 0), num(h[2])
+  local share = math.max(jobs / A.backlog, A.backlog_bytes > 0 and bytes / A.backlog_bytes or 0) * 100
+  if jobs > A.backlog then overflow(id, math.min(jobs - A.backlog, FILL_CHUNK)) end
+  if share > 100 then redis.call('SADD', P .. 'overflowing', id) end
+  local passed = 0
+  for _, percent in ipairs(FILL_WARNINGS) do
+    if passed == 0 and share >= percent then passed = percent end
+  end
+  if passed > warned then
+    redis.call('HSET', key, 'filled', passed)
+    return passed, jobs, bytes
+  end
+  -- It is warned of again once it has been clearly below.
+  if warned > 0 and share < warned - 10 then redis.call('HSET', key, 'filled', passed) end
+end
+
+-- Whether the event has that job, and whether one is left of an earlier event of the same id: each record has its own
+-- retention, and a job's may outlive its event's.
+local function has_job(id, ref)
+  local j = redis.call('HMGET', P .. 'job:' .. id, 'state', 'opened_at')
+  if not j[1] then return false, false end
+  local had = j[1] == 'pending' or num(j[2]) >= num(redis.call('HGET', P .. 'event:' .. ref, 'accepted_at'))
+  return had, not had
+end
+
+-- Opens a job of an event of `size` bytes: leased by the owner as its first attempt, or due now. What is left of an earlier
+-- one (then it has no owner) goes on being numbered, as after a redelivery: its logs may be there still.
+local function open_job(id, ref, lane, owner, size)
   count('opened')
   redis.call('HINCRBY', P .. 'event:' .. ref, 'open', 1)
-  redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'state', 'pending', 'attempts', owner and 1 or 0,
-    'base', 0, 'epoch', 0, 'lost', 0, 'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline)
+  local left = owner and {} or redis.call('HMGET', P .. 'job:' .. id, 'attempts', 'epoch')
+  local base = num(left[1])
+  if left[2] then redis.call('DEL', P .. 'job:' .. id) end
+  redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'size', size, 'state', 'pending',
+    'attempts', owner and 1 or base, 'base', base, 'epoch', left[2] and num(left[2]) + 1 or 0, 'lost', 0,
+    'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline)
   redis.call('ZADD', P .. 'pending', NOW + A.deadline, id)
   redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
   redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)
-  if owner then lease(id, lane, owner) else make_due(id, lane, NOW) end
+  if owner then lease(id, lane, owner) else make_due(id, lane, NOW, size) end
 end
 
 -- Puts an event into a reply of the shape {meta, raw, raw ...}, once; answers the bytes that this added, or nil
@@ -321,5 +440,35 @@ local function disable(id, reason)
   redis.call('HSET', key, 'enabled', 0, 'reason', reason, 'updated_at', NOW)
   redis.call('ZADD', P .. 'scope:' .. scope .. ':changes', next_version(P .. 'scope:' .. scope), id)
   redis.call('HSET', P .. 'lane:' .. id, 'hold', 'disabled', 'revision', revision)
+  -- Whoever sweeps next tells of it by an event.
+  redis.call('SADD', P .. 'untold', id)
+  touch(id)
+end
+
+-- What a changed configuration ends: what the old one's receiver earned.
+local EARNED = { 'rest_until', 'circuit', 'circuit_until', 'trips', 'failures', 'window_from', 'window_all',
+  'window_failed', 'failing_since', 'failing_attempts', 'failing_job', 'failing_jobs', 'failing_warned' }
+
+-- A chunk of what a lane has due later, last tried by a revision before `hasten`, is due now; the earliest first.
+-- `hasten_from` is how far it has come. A ms holds no more of them than one chunk and a few settlements.
+local HASTEN = 100
+local function hasten(id)
+  local key, due = P .. 'lane:' .. id, P .. 'lane:' .. id .. ':due'
+  local h = redis.call('HMGET', key, 'hasten', 'hasten_from')
+  local revision, from = num(h[1]), num(h[2])
+  local chunk = redis.call('ZRANGE', due, string.format('(%.0f', from), '+inf', 'BYSCORE', 'LIMIT', 0, HASTEN, 'WITHSCORES')
+  if #chunk > 0 then
+    local last = chunk[#chunk]
+    local same = redis.call('ZRANGE', due, last, last, 'BYSCORE', 'LIMIT', 0, HASTEN)
+    for i = 1, #chunk, 2 do same[#same + 1] = chunk[i] end
+    for _, job in ipairs(same) do
+      if num(redis.call('HGET', P .. 'job:' .. job, 'tried')) < revision then redis.call('ZADD', due, 'XX', NOW, job) end
+    end
+    redis.call('HSET', key, 'hasten_from', last)
+  end
+  if #chunk < 2 * HASTEN then
+    redis.call('HDEL', key, 'hasten', 'hasten_from')
+    redis.call('SREM', P .. 'hastening', id)
+  end
   touch(id)
 end

@@ -3,14 +3,15 @@
 -- Answers {meta, raw, raw ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost}],
 -- events = [{ref id accepted_at scope}] (one for each raw), more = [lanes that have ready jobs left]}.
 local room, bytes = A.room, 0
-local meta = { jobs = {}, events = {}, more = {} }
+local meta = { jobs = {}, events = {} }
 local reply = { '' }
 for _, id in ipairs(A.lanes) do
   local lane = lane_state(id)
   redis.call('HDEL', P .. 'lane:' .. id, 'announced', 'announced_until')
   touch(id)
-  if lane.exists and lane.hold == '' and lane.rest_until <= NOW then
-    local quota = math.min(room, lane.free, A.limits[id] or room)
+  if lane.exists and lane.hold == '' and lane.from <= NOW then
+    local quota = math.min(room, lane.free, lane.tokens, A.limits[id] or room)
+    local begun = 0
     local due = {}
     if quota > 0 and bytes <= A.byte_budget then
       due = redis.call('ZRANGE', P .. 'lane:' .. id .. ':due', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, quota)
@@ -18,30 +19,30 @@ for _, id in ipairs(A.lanes) do
     for _, job in ipairs(due) do
       if bytes > A.byte_budget then break end
       local key = P .. 'job:' .. job
-      local j = redis.call('HMGET', key, 'event', 'state', 'attempts', 'base', 'epoch', 'lost')
-      redis.call('ZREM', P .. 'lane:' .. id .. ':due', job)
+      local j = redis.call('HMGET', key, 'event', 'state', 'attempts', 'base', 'epoch', 'lost', 'size')
+      take_due(job, id, j[7])
       if j[2] == 'pending' then
         local ref = j[1]
         local attempt = num(j[3]) + 1
         redis.call('HSET', key, 'attempts', attempt, 'owner', A.owner)
         lease(job, id, A.owner)
-        room, lane.free = room - 1, lane.free - 1
+        room, begun = room - 1, begun + 1
         meta.jobs[#meta.jobs + 1] = { job = job, lane = id, revision = lane.revision, scope = lane.scope,
           ref = ref,
           attempt = attempt, base = num(j[4]), epoch = num(j[5]), lost = num(j[6]) }
         bytes = bytes + (send_event(meta, reply, ref) or 0)
       end
     end
+    if begun > 0 then use(lane, begun) end
     -- The circuit has cooled: what was claimed now is the probe.
     if lane.circuit == 'open' and #due > 0 then redis.call('HSET', P .. 'lane:' .. id, 'circuit', 'half') end
-    if wants_service(id) then meta.more[#meta.more + 1] = id end
   end
 end
 if #meta.jobs > 0 then
   renew(A.owner)
   count('attempts', #meta.jobs)
 end
-reindex_touched()
+meta.more = reindex_touched()
 write_counts()
 reply[1] = cmsgpack.pack(meta)
 return reply

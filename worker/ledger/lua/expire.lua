@@ -1,14 +1,15 @@
--- expire: ends jobs whose deadline has passed, and empties the lanes of deleted integrations, a chunk a call.
--- A: limit, event_retention
+-- expire: ends jobs whose deadline has passed, what a lane has due beyond its backlog, and what deleted integrations were
+-- owed; a chunk a call.
+-- A: limit, event_retention, backlog, backlog_bytes
 -- Answers how many jobs it ended.
 -- A job in flight is left to its settlement, which looks at its deadline; it is looked at here again later (ms).
 local RECHECK = 60000
 local ended = 0
 for _, job in ipairs(redis.call('ZRANGE', P .. 'pending', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, A.limit)) do
-  local j = redis.call('HMGET', P .. 'job:' .. job, 'event', 'lane')
+  local j = redis.call('HMGET', P .. 'job:' .. job, 'event', 'lane', 'size')
   if not j[1] then
     redis.call('ZREM', P .. 'pending', job)
-  elseif redis.call('ZREM', P .. 'lane:' .. j[2] .. ':due', job) == 1 then
+  elseif take_due(job, j[2], j[3]) then
     touch(j[2])
     end_job(job, j[1], 'failed', 'deadline')
     ended = ended + 1
@@ -16,16 +17,26 @@ for _, job in ipairs(redis.call('ZRANGE', P .. 'pending', '-inf', NOW, 'BYSCORE'
     redis.call('ZADD', P .. 'pending', NOW + RECHECK, job)
   end
 end
+-- Bytes are not known one by one here, so that much is assumed of each; the next call looks again.
+local function excess_of(id)
+  local jobs = redis.call('ZCARD', P .. 'lane:' .. id .. ':due')
+  local bytes = num(redis.call('HGET', P .. 'lane:' .. id, 'bytes')) + (swollen[id] or 0)
+  local too_many = jobs - A.backlog
+  if A.backlog_bytes <= 0 or bytes <= A.backlog_bytes or jobs == 0 then return too_many end
+  return math.max(too_many, math.ceil((bytes - A.backlog_bytes) / (bytes / jobs)))
+end
+for _, id in ipairs(redis.call('SRANDMEMBER', P .. 'overflowing', 10)) do
+  local excess = excess_of(id)
+  if excess <= 0 then
+    redis.call('SREM', P .. 'overflowing', id)
+  elseif ended < A.limit then
+    ended = ended + overflow(id, math.min(excess, A.limit - ended))
+  end
+end
 for _, id in ipairs(redis.call('SRANDMEMBER', P .. 'closing', 10)) do
   local left = A.limit - ended
   if left <= 0 then break end
-  local popped = redis.call('ZPOPMIN', P .. 'lane:' .. id .. ':due', left)
-  for i = 1, #popped, 2 do
-    local ref = redis.call('HGET', P .. 'job:' .. popped[i], 'event')
-    end_job(popped[i], ref, 'cancelled', 'integration_deleted')
-    ended = ended + 1
-  end
-  touch(id)
+  ended = ended + cancel_due(id, 'ZPOPMIN', left, 'integration_deleted')
   if redis.call('ZCARD', P .. 'lane:' .. id .. ':due') == 0 and redis.call('SCARD', P .. 'lane:' .. id .. ':leased') == 0 then
     redis.call('SREM', P .. 'closing', id)
     redis.call('DEL', P .. 'lane:' .. id)

@@ -1,27 +1,64 @@
 -- load: events that are still in the inbox, to be observed. Puts off their next announcement.
--- A: refs, announce, byte_budget
--- Answers {meta, raw, raw ...}; meta = {events = [{ref id accepted_at scope}], versions = [{scope version}],
--- read = how many of the refs were looked at before the budget was spent}.
-local meta = { events = {}, versions = {}, read = 0 }
+-- A: refs, owner, alone (nothing is observed beside them), announce, byte_budget, alone_after, tries
+-- Who has an event to observe stands in its record until it has left the inbox. One of them that is not among the living
+-- any more died of it, or beside it: an event that lost `alone_after` observers is handed out where it is alone, and one that
+-- lost `tries` only to be set aside.
+-- Answers {meta, raw, raw ...}; meta = {events = [{ref id accepted_at scope lost}], versions = [{scope version}],
+-- alone = [refs that are to be asked for so], read = how many of the refs were looked at before the budget was
+-- spent}.
+local meta = { events = {}, versions = {}, alone = {}, read = 0 }
 local reply = { '' }
 local bytes = 0
 local seen = {}
+
+-- How many observers an event has lost, and those that it may have yet.
+local function observers_of(key)
+  local h = redis.call('HMGET', key, 'observers', 'lost')
+  local lost, living = num(h[2]), {}
+  for owner in string.gmatch(h[1] or '', '%S+') do
+    if owner == A.owner or num(redis.call('ZSCORE', P .. 'owners', owner)) > NOW then
+      living[#living + 1] = owner
+    else
+      lost = lost + 1
+    end
+  end
+  return lost, living
+end
+
+local function note_observers(key, lost, living, joining)
+  local mine = false
+  for _, owner in ipairs(living) do mine = mine or owner == A.owner end
+  if joining and not mine then living[#living + 1] = A.owner end
+  redis.call('HSET', key, 'lost', lost, 'observers', table.concat(living, ' '))
+end
+
 for i, ref in ipairs(A.refs) do
   if bytes > A.byte_budget then break end
   meta.read = i
   if redis.call('ZSCORE', P .. 'inbox', ref) then
-    local size, scope = send_event(meta, reply, ref)
-    if not size then
+    local key = P .. 'event:' .. ref
+    if redis.call('HEXISTS', key, 'raw') == 0 then
       -- Nothing is left to observe.
       redis.call('ZREM', P .. 'inbox', ref)
       count('set_aside')
-    elseif scope then
+    else
       redis.call('ZADD', P .. 'inbox', NOW + A.announce, ref)
-      bytes = bytes + size
-      if not seen[scope] then
-        seen[scope] = true
-        meta.versions[#meta.versions + 1] =
-          { scope = scope, version = num(redis.call('HGET', P .. 'scope:' .. scope, 'version')) }
+      local lost, living = observers_of(key)
+      local put_off = lost >= A.alone_after and not A.alone
+      note_observers(key, lost, living, not put_off and lost < A.tries)
+      if put_off then
+        meta.alone[#meta.alone + 1] = ref
+      else
+        local size, scope = send_event(meta, reply, ref)
+        if scope then
+          meta.events[#meta.events].lost = lost
+          bytes = bytes + size
+          if not seen[scope] then
+            seen[scope] = true
+            meta.versions[#meta.versions + 1] =
+              { scope = scope, version = num(redis.call('HGET', P .. 'scope:' .. scope, 'version')) }
+          end
+        end
       end
     end
   end

@@ -1,49 +1,38 @@
 -- open: the jobs of observed events, at most 200 a call, claimed at once where lane and process have room.
--- A: owner, lease, room, limits = {lane = how many may be claimed at most}, deadline, backlog, event_retention,
---    events = [{ref, last, jobs = [{id, lane}]}]   (last: no further chunk of this event follows)
--- Answers msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that found no room]}.
-
--- What has been due since before now is older than what is opened now; so is a retry that is due later, and the one
--- that is due last has been tried most often.
-local function pop_oldest(due)
-  local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
-  local last = redis.call('ZRANGE', due, -1, -1, 'WITHSCORES')
-  local from_the_end = tonumber(first[2]) >= NOW and tonumber(last[2]) > NOW
-  return redis.call(from_the_end and 'ZPOPMAX' or 'ZPOPMIN', due)[1]
-end
+-- A: owner, lease, room, limits = {lane = how many may be claimed at most}, deadline, event_retention,
+--    backlog, backlog_bytes (what may be due in one lane; 0 bytes are no limit),
+--    events = [{ref, size, last, jobs = [{id, lane}]}]   (last: no further chunk of this event follows)
+-- Answers msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that found no room],
+-- filled = [{lane, % of its backlog that it has passed, jobs, bytes}]}.
 
 local room = A.room
-local claimed, waiting, opened = {}, {}, {}
+local claimed, waiting, opened, filled = {}, {}, {}, {}
+-- Lanes with jobs that were not claimed at once.
+local waits = {}
 for _, e in ipairs(A.events) do
   -- Acting only on events still in the inbox makes a late or doubled message a no-op.
   if redis.call('ZSCORE', P .. 'inbox', e.ref) then
     for _, j in ipairs(e.jobs) do
       local lane = lane_state(j.lane)
       local wanted = lane.exists and lane.hold ~= 'disabled' and lane.hold ~= 'closing'
-      if wanted and redis.call('EXISTS', P .. 'job:' .. j.id) == 0 then
+      local had, left = has_job(j.id, e.ref)
+      if wanted and not had then
         if lane.ready == nil then
           local due = first_due(j.lane)
           lane.ready = due and due <= NOW or false
         end
-        local now = room > 0 and lane.free > 0 and lane.hold == '' and lane.rest_until <= NOW and not lane.ready
-          and lane.circuit == '' and (A.limits[j.lane] or 1) > 0
-        open_job(j.id, e.ref, j.lane, now and A.owner or nil)
+        local now = room > 0 and lane.free > 0 and lane.tokens > 0 and lane.hold == '' and lane.from <= NOW
+          and not lane.ready and not left and lane.circuit == '' and (A.limits[j.lane] or 1) > 0
+        open_job(j.id, e.ref, j.lane, now and A.owner or nil, e.size)
         opened[j.lane] = (opened[j.lane] or 0) + 1
         if now then
-          room, lane.free = room - 1, lane.free - 1
+          room = room - 1
+          use(lane, 1)
           if A.limits[j.lane] then A.limits[j.lane] = A.limits[j.lane] - 1 end
           claimed[#claimed + 1] = { job = j.id, lane = j.lane, revision = lane.revision, scope = lane.scope, ref = e.ref, attempt = 1 }
         else
           lane.ready = true
-          if lane.hold == '' and lane.rest_until <= NOW and not lane.reported then
-            lane.reported = true
-            waiting[#waiting + 1] = j.lane
-          end
-          -- A lane that overflows gives up its oldest job.
-          if redis.call('ZCARD', P .. 'lane:' .. j.lane .. ':due') > A.backlog then
-            local oldest = pop_oldest(P .. 'lane:' .. j.lane .. ':due')
-            end_job(oldest, redis.call('HGET', P .. 'job:' .. oldest, 'event'), 'cancelled', 'lane_overflow')
-          end
+          waits[j.lane] = lane
         end
       end
     end
@@ -53,6 +42,11 @@ for _, e in ipairs(A.events) do
       if num(redis.call('HGET', P .. 'event:' .. e.ref, 'open')) <= 0 then retain_event(e.ref) end
     end
   end
+end
+for id, lane in pairs(waits) do
+  if lane.hold == '' and lane.from <= NOW and lane.tokens > 0 then waiting[#waiting + 1] = id end
+  local percent, jobs, bytes = fill(id)
+  if percent then filled[#filled + 1] = { id, percent, jobs, bytes } end
 end
 -- Retention dropped the records; here go their index entries, twice as fast as new ones come.
 for lane, n in pairs(opened) do
@@ -69,4 +63,4 @@ if #claimed > 0 then
 end
 reindex_touched()
 write_counts()
-return cmsgpack.pack({ claimed = claimed, waiting = waiting })
+return cmsgpack.pack({ claimed = claimed, waiting = waiting, filled = filled })

@@ -9,7 +9,7 @@ if lane.exists and lane.hold ~= 'closing' then
   for _, j in ipairs(A.jobs) do
     local event = P .. 'event:' .. j.ref
     -- A job that ended long ago may have been dropped while another one holds the event: the event knows it.
-    local had = redis.call('EXISTS', P .. 'job:' .. j.id) == 1 or redis.call('LPOS', event .. ':jobs', j.id)
+    local had = has_job(j.id, j.ref) or redis.call('LPOS', event .. ':jobs', j.id)
     if not had and redis.call('HEXISTS', event, 'raw') == 1 and not redis.call('ZSCORE', P .. 'inbox', j.ref) then
       if room <= 0 and A.dry == 0 then
         reply.full = 1
@@ -18,7 +18,7 @@ if lane.exists and lane.hold ~= 'closing' then
       room, reply.opened = room - 1, reply.opened + 1
       if A.dry == 0 then
         redis.call('PERSIST', event)
-        open_job(j.id, j.ref, A.lane)
+        open_job(j.id, j.ref, A.lane, nil, redis.call('HSTRLEN', event, 'raw'))
         redis.call('PERSIST', event .. ':jobs')
       end
     end

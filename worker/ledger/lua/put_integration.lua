@@ -1,5 +1,8 @@
 -- put_integration: creates or updates one integration with its lane.
--- A: id, scope, doc, enabled, reason, cap, expect   (expect: the revision it must have; 0 for a new one, -1 for any)
+-- A: id, scope, doc, enabled, paused, reason, cap, rate (deliveries a second; 0 for any number)
+--    renewed = 1 where its receiver may be another now: what waits for a later attempt is due now, and what the old one
+--    earned is over
+--    expect   the revision it must have; 0 for a new one, -1 for any
 --    events = [{ref id type scope raw digest}] that tell of the change, grace, horizon
 -- Answers {its new revision, created_at, updated_at}, or nil where it had another revision than expected.
 local key = P .. 'integration:' .. A.id
@@ -13,14 +16,21 @@ redis.call('HSET', key, 'scope', A.scope, 'doc', A.doc, 'enabled', A.enabled, 'r
 redis.call('HSETNX', key, 'created_at', NOW)
 redis.call('ZADD', scope .. ':changes', version, A.id)
 redis.call('ZADD', scope .. ':list', 'NX', NOW, A.id)
--- A changed configuration ends a rest that the old one earned, and closes its circuit.
-redis.call('HSET', P .. 'lane:' .. A.id, 'scope', A.scope, 'cap', A.cap, 'revision', revision,
-  'hold', A.enabled == 1 and '' or 'disabled')
-redis.call('HDEL', P .. 'lane:' .. A.id, 'rest_until', 'announced', 'announced_until', 'circuit', 'circuit_until', 'trips',
-  'failures', 'window_from', 'window_all', 'window_failed')
+local lane = P .. 'lane:' .. A.id
+redis.call('HSET', lane, 'scope', A.scope, 'cap', A.cap, 'rate', A.rate, 'revision', revision,
+  'hold', A.enabled == 0 and 'disabled' or A.paused == 1 and 'paused' or '')
+redis.call('HDEL', lane, 'announced', 'announced_until', 'used_until')
+if A.renewed == 1 then
+  redis.call('HDEL', lane, unpack(EARNED))
+  redis.call('HSET', lane, 'hasten', revision, 'hasten_from', NOW)
+  redis.call('SADD', P .. 'hastening', A.id)
+  hasten(A.id)
+end
 redis.call('SREM', P .. 'held', A.id)
 -- It may have lived before, under the same id.
 redis.call('SREM', P .. 'closing', A.id)
+-- The event of this change tells more.
+redis.call('SREM', P .. 'untold', A.id)
 redis.call('ZREM', scope .. ':gone', A.id)
 redis.call('PERSIST', P .. 'jobs:' .. A.id)
 reindex(A.id)

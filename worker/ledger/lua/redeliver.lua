@@ -7,7 +7,7 @@ local any = next(A.states) == nil
 local answers = {}
 for i, job in ipairs(A.jobs) do
   local key = P .. 'job:' .. job
-  local j = redis.call('HMGET', key, 'state', 'lane', 'event', 'attempts', 'owner', 'redelivery')
+  local j = redis.call('HMGET', key, 'state', 'lane', 'event', 'attempts', 'owner', 'redelivery', 'size')
   local event = j[3] and P .. 'event:' .. j[3]
   if not j[1] or redis.call('EXISTS', event) == 0 or redis.call('EXISTS', P .. 'integration:' .. j[2]) == 0 then
     answers[i] = 'gone'
@@ -27,14 +27,14 @@ for i, job in ipairs(A.jobs) do
     redis.call('ZADD', P .. 'pending', NOW + A.deadline, job)
     -- It may live for as long again, and is to be listed.
     redis.call('PEXPIRE', P .. 'jobs:' .. j[2], A.deadline + A.event_retention)
-    make_due(job, j[2], NOW)
+    make_due(job, j[2], NOW, j[7])
     count('reopened')
     answers[i] = 'reopened'
   elseif j[5] and j[5] ~= '' then
     answers[i] = 'in_flight'
   else
     redis.call('HSET', key, 'redelivery', A.mark)
-    make_due(job, j[2], NOW)
+    make_due(job, j[2], NOW, j[7])
     answers[i] = 'due'
   end
 end

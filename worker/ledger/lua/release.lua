@@ -4,7 +4,7 @@
 local released = 0
 for _, item in ipairs(A.jobs) do
   local key = P .. 'job:' .. item.job
-  local j = redis.call('HMGET', key, 'state', 'owner', 'attempts', 'done', 'event')
+  local j = redis.call('HMGET', key, 'state', 'owner', 'attempts', 'done', 'event', 'size')
   if j[1] == 'pending' and j[2] == A.owner and num(j[3]) == item.attempt then
     redis.call('HSET', key, 'attempts', item.attempt - 1, 'owner', '')
     unlease(item.job, item.lane, A.owner)
@@ -13,7 +13,7 @@ for _, item in ipairs(A.jobs) do
       touch(item.lane)
       end_job(item.job, j[5], 'succeeded', '')
     else
-      make_due(item.job, item.lane, NOW)
+      make_due(item.job, item.lane, NOW, j[6])
     end
     released = released + 1
   end

@@ -1,7 +1,7 @@
 -- reseal: the same integration with its secrets sealed by another key: no change that anybody could see.
--- A: id, before, after   (documents)
--- Answers 1, or 0 where the integration is not of that document any more.
+-- A: id, revision (that the document was made from), doc
+-- Answers 1, or 0 where the integration has another revision by now.
 local key = P .. 'integration:' .. A.id
-if redis.call('HGET', key, 'doc') ~= A.before then return 0 end
-redis.call('HSET', key, 'doc', A.after)
+if num(redis.call('HGET', key, 'revision') or -1) ~= A.revision then return 0 end
+redis.call('HSET', key, 'doc', A.doc)
 return 1

@@ -1,9 +1,11 @@
--- set_aside: an event that could not be observed; after the last try it leaves the inbox for the rejected list.
+-- set_aside: an event that could not be observed; after the last try it leaves the inbox for the rejected list. Whoever
+-- had it to observe lives, then, and was not lost by it.
 -- A: ref, tries, entry, rejected_cap, announce, event_retention
 -- Answers 1 where it was set aside, 0 where it will be tried again or was not in the inbox.
 if not redis.call('ZSCORE', P .. 'inbox', A.ref) then return 0 end
 local tries = redis.call('HINCRBY', P .. 'event:' .. A.ref, 'failures', 1)
 if tries < A.tries then
+  redis.call('HDEL', P .. 'event:' .. A.ref, 'observers')
   redis.call('ZADD', P .. 'inbox', NOW + A.announce * tries, A.ref)
   return 0
 end

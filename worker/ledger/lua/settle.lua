@@ -1,16 +1,19 @@
 -- settle: the outcomes of attempts: log, job state, next due time, counters.
 -- A: owner, event_retention, log_retention, log_cap,
+--    broken = {after attempts}: nothing but failures for so many ms, in so many attempts at several jobs, disable an
+--      integration; 0 ms never do
 --    circuit = {failures, share, least, window, cools = [ms]}: how many failures in a row open one, or which share of at
 --      least so many attempts in so many ms; how long it cools, longer each time; 0 failures and share 0 open none
---    items = [{job attempt revision verdict lost reason delay rest disable health log failed lane scope}]
---    health   ok | failed, or '' where the attempt says nothing of the receiver
+--    items = [{job attempt revision verdict lost reason delay rest disable health why log failed lane scope}]
+--    health   ok | failed, or '' where the attempt says nothing of the receiver; why it failed, in words
 --    verdict  succeeded | failed; or retry, lost, interrupted, which are one to this script
 --    lost     its worker died: its log says so only where nobody knows better
 --    disable  why the integration is to be disabled; like `rest`, only where it is still of the revision that failed
 --    delay    ms until the job is due again    rest  ms for which the whole lane rests
 --    log      JSON of the record without its opening brace: the time is put in front
 -- Answers msgpack {results = [settled | late | stale], more = [lanes that have ready jobs and room],
--- circuits = [{lane open|closed until}] that changed their state}.
+-- circuits = [{lane open|closed until}] that changed their state, broken = [{lane, % of the time that nothing but failures
+-- may last, since when (ms), attempts}], of which people are to be warned}.
 --   late   the lease had passed to another process, yet the success ends the job
 --   stale  the job was not this process's any more: only the log was kept
 
@@ -48,7 +51,7 @@ local function trim(index, drop)
   end
 end
 
-local circuits = {}
+local circuits, broken = {}, {}
 
 local function open_circuit(lane, trips)
   local cools = A.circuit.cools
@@ -59,11 +62,42 @@ local function open_circuit(lane, trips)
   count('circuits_opened')
 end
 
--- What an attempt says of its receiver. A lane that does well costs one read, and no write.
-local function note_health(lane, ok)
+-- A receiver that does nothing but fail: people are warned of it, and at last it is disabled. How many jobs it failed is
+-- not counted further than "more than one".
+local BROKEN_WARNINGS = { 90, 50 }
+local function note_failure(lane, item, h)
   local key = P .. 'lane:' .. lane
-  local h = redis.call('HMGET', key, 'circuit', 'failures', 'window_from', 'window_all', 'window_failed', 'trips')
+  local since, attempts = h[1] and num(h[1]) or NOW, num(h[2]) + 1
+  local jobs = h[3] and h[3] ~= item.job and 2 or math.max(1, num(h[4]))
+  redis.call('HSET', key, 'failing_since', since, 'failing_attempts', attempts, 'failing_job', h[3] or item.job,
+    'failing_jobs', jobs)
+  local policy, percent = A.broken, 0
+  if policy.after <= 0 or jobs < 2 or attempts < policy.attempts then return end
+  local share = (NOW - since) / policy.after * 100
+  if share >= 100 then
+    disable(lane, string.format('nothing but failures for %s, in %d attempts; the last one: %s', policy.words, attempts, item.why))
+    return
+  end
+  for _, each in ipairs(BROKEN_WARNINGS) do
+    if percent == 0 and share >= each then percent = each end
+  end
+  if percent > num(h[5]) then
+    redis.call('HSET', key, 'failing_warned', percent)
+    broken[#broken + 1] = { lane, percent, since, attempts }
+  end
+end
+
+-- What an attempt says of its receiver. A lane that does well costs one read, and no write.
+local function note_health(lane, item)
+  local key, ok = P .. 'lane:' .. lane, item.health == 'ok'
+  local h = redis.call('HMGET', key, 'circuit', 'failures', 'window_from', 'window_all', 'window_failed', 'trips',
+    'failing_since', 'failing_attempts', 'failing_job', 'failing_jobs', 'failing_warned')
   local circuit = h[1] or ''
+  if not ok then
+    note_failure(lane, item, { h[7], h[8], h[9], h[10], h[11] })
+  elseif h[7] then
+    redis.call('HDEL', key, 'failing_since', 'failing_attempts', 'failing_job', 'failing_jobs', 'failing_warned')
+  end
   if ok and circuit ~= '' then
     redis.call('HDEL', key, 'circuit', 'circuit_until', 'trips')
     circuits[#circuits + 1] = { lane, 'closed', 0 }
@@ -91,7 +125,7 @@ end
 local results, scopes, lanes = {}, {}, {}
 for i, item in ipairs(A.items) do
   local key = P .. 'job:' .. item.job
-  local j = redis.call('HMGET', key, 'state', 'owner', 'attempts', 'base', 'event', 'done', 'deadline')
+  local j = redis.call('HMGET', key, 'state', 'owner', 'attempts', 'base', 'event', 'done', 'deadline', 'size')
   local state, owner, attempts, base, ref, lane = j[1], j[2], num(j[3]), num(j[4]), j[5], item.lane
   local mine = state == 'pending' and owner == A.owner and attempts == item.attempt
   -- A process that was taken for dead may still report what really happened; its loss must not overwrite that.
@@ -114,8 +148,8 @@ for i, item in ipairs(A.items) do
         end_job(item.job, ref, 'failed', 'deadline')
       else
         if item.lost then redis.call('HINCRBY', key, 'lost', 1) end
-        redis.call('HSET', key, 'owner', '')
-        make_due(item.job, lane, due)
+        redis.call('HSET', key, 'owner', '', 'tried', item.revision)
+        make_due(item.job, lane, due, j[8])
       end
     end
     -- What an old configuration's receiver asks for says nothing of the new one.
@@ -125,7 +159,7 @@ for i, item in ipairs(A.items) do
         redis.call('HSET', P .. 'lane:' .. lane, 'rest_until', NOW + item.rest)
       end
       if item.disable ~= '' then disable(lane, item.disable) end
-      if item.health ~= '' then note_health(lane, item.health == 'ok') end
+      if item.health ~= '' then note_health(lane, item) end
     end
     results[i] = 'settled'
   elseif state == 'pending' and item.verdict == 'succeeded' and item.attempt > base then
@@ -135,7 +169,7 @@ for i, item in ipairs(A.items) do
       redis.call('HSET', key, 'done', 1)
     else
       if owner ~= '' then unlease(item.job, lane, owner) end
-      redis.call('ZREM', P .. 'lane:' .. lane .. ':due', item.job)
+      take_due(item.job, lane, j[8])
       touch(lane)
       end_job(item.job, ref, 'succeeded', '')
     end
@@ -147,11 +181,7 @@ for scope in pairs(scopes) do
   trim(P .. 'logs:store:' .. scope, true)
   trim(P .. 'logs:failures:' .. scope, false)
 end
-reindex_touched()
-local more = {}
-for lane in pairs(lanes) do
-  trim(P .. 'logs:integration:' .. lane, false)
-  if wants_service(lane) then more[#more + 1] = lane end
-end
+for lane in pairs(lanes) do trim(P .. 'logs:integration:' .. lane, false) end
+local more = reindex_touched()
 write_counts()
-return cmsgpack.pack({ results = results, more = more, circuits = circuits })
+return cmsgpack.pack({ results = results, more = more, circuits = circuits, broken = broken })

@@ -1,6 +1,6 @@
 import pytest
 
-from worker.cli.wording import due, duration, one_line, plain, size
+from worker.wording import due, duration, one_line, plain, size
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,169 @@
+"""What fits into how much of the store's memory: what an event, a job, a log and an integration take.
+
+python -m tests.benchmarks.capacity [--count N]
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+from config.observable_events import load_catalogue
+from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID, OrderPaid
+from tests.benchmarks.store import PrivateStore
+from worker.events import Event, Scope
+from worker.integrations import Integration
+from worker.jobs import job_id
+from worker.ledger import Claim, Ledger, LedgerPolicy, Settlement, StoredEvent, Verdict
+from worker.ledger.jobs import Opening
+from worker.ledger.logs import log_record
+from worker.ledger.policy import MAX_JOBS_PER_CALL
+from worker.logs import IntegrationLog
+from worker.parsing import EventRules, parse_event
+
+#: What a receiver typically answers, in bytes.
+ANSWER_BYTES = 100
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one of something takes."""
+
+    name: str
+    size: float
+
+    @property
+    def per_gib(self) -> float:
+        """How many of it fill a GiB."""
+        return GIB / self.size
+
+
+class Filling:
+    """A ledger that is filled step by step, and weighed after each."""
+
+    def __init__(self, ledger: Ledger, count: int) -> None:
+        self._ledger = ledger
+        self._count = count
+        self._scope = Scope(ORG_ID, "capacity")
+        self._stored: list[StoredEvent] = []
+        self._lanes: list[str] = []
+
+    async def weigh(self) -> tuple[float, list[Share]]:
+        """Bytes of an event's own JSON, and what each thing takes of the store's memory."""
+        await self._register(1)
+        shares = [
+            await self._step("an integration", self._register_many),
+            await self._step("an event that waits to be observed", self._accept),
+            await self._step("and its job, that waits to be delivered", self._open),
+            await self._step("and its attempt, with the log (3 days)", self._settle),
+        ]
+        return sum(len(each.event.raw) for each in self._stored) / self._count, shares
+
+    async def _step(self, name: str, step: Callable[[], Awaitable[None]]) -> Share:
+        before = await self._used()
+        await step()
+        return Share(name, (await self._used() - before) / self._count)
+
+    async def _used(self) -> int:
+        return int((await self._ledger.store.memory())["used_memory"])
+
+    async def _register_many(self) -> None:
+        await self._register(self._count)
+
+    async def _register(self, count: int) -> None:
+        for _ in range(count):
+            integration = Integration(
+                id=str(uuid4()),
+                scope=self._scope,
+                name="ERP",
+                integration_type="webhook",
+                observes=(OBSERVABLE_KEY, "order.created", "order.fulfilled"),
+                configuration={"url": "https://erp.example.com/hooks/orders"},
+            )
+            await self._ledger.registry.put(integration, expect=0)
+            self._lanes.append(integration.id)
+
+    async def _accept(self) -> None:
+        orders, rules = OrderPaid("capacity"), EventRules(load_catalogue())
+        for _ in range(0, self._count, MAX_JOBS_PER_CALL):
+            parsed = [parse_event(orders.event(), rules) for _ in range(MAX_JOBS_PER_CALL)]
+            events = [each for each in parsed if isinstance(each, Event)]
+            await self._ledger.intake.accept(events)
+            self._stored += (await self._ledger.intake.load([each.ref for each in events])).events
+
+    async def _open(self) -> None:
+        for lane, portion in zip(self._lanes, self._portions(), strict=False):
+            jobs = [(each, [Opening(job_id(each.ref, lane), lane)], True) for each in portion]
+            await self._ledger.jobs.open(jobs, 0)
+
+    async def _settle(self) -> None:
+        for lane, _ in zip(self._lanes, self._portions(), strict=False):
+            while claims := (await self._ledger.jobs.claim([lane], MAX_JOBS_PER_CALL))[0]:
+                await self._ledger.jobs.settle([_delivered(each) for each in claims])
+
+    def _portions(self) -> Iterator[list[StoredEvent]]:
+        stored = iter(self._stored)
+        while portion := list(islice(stored, MAX_JOBS_PER_CALL)):
+            yield portion
+
+
+def _delivered(claim: Claim) -> Settlement:
+    log = IntegrationLog(
+        job_id=claim.job_id,
+        integration_id=claim.integration_id,
+        attempt=claim.attempt,
+        succeeded=True,
+        body="x" * ANSWER_BYTES,
+        status_code=200,
+        error_detail="",
+        processing_time=0.0123,
+        event_id=claim.event.event.id if claim.event else "",
+        event_type=OBSERVABLE_KEY,
+    )
+    return Settlement(
+        claim.job_id,
+        claim.integration_id,
+        claim.scope_key,
+        claim.attempt,
+        Verdict.SUCCEEDED,
+        log_record(log),
+        healthy=True,
+    )
+
+
+async def measure(store: PrivateStore, count: int) -> tuple[float, list[Share]]:
+    """Weighs `count` of everything."""
+    ledger = Ledger(store.url, LedgerPolicy(log_cap=10 * count))
+    await ledger.open()
+    try:
+        return await Filling(ledger, count).weigh()
+    finally:
+        await ledger.close()
+
+
+def main() -> int:
+    """Answers the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.capacity", description=__doc__)
+    parser.add_argument("--count", type=int, default=20_000, help="of everything")
+    count = max(1, parser.parse_args().count // MAX_JOBS_PER_CALL) * MAX_JOBS_PER_CALL
+    with TemporaryDirectory(prefix="edw-bench-", ignore_cleanup_errors=True) as folder:
+        store = PrivateStore(Path(folder) / "c", "everysec")
+        try:
+            store.start()
+            raw, shares = asyncio.run(measure(store, count))
+        finally:
+            store.program.stop()
+    print(f"{count:,} of each; an event is {raw:,.0f} bytes of JSON, an answer {ANSWER_BYTES}")
+    for share in shares:
+        print(f"{share.name:<42} {share.size:>8,.0f} bytes {share.per_gib:>12,.0f} in a GiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

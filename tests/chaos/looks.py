@@ -1,0 +1,78 @@
+"""Looks into the ledger and the broker while a run goes on: what is in flight, and what still waits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any, TypeVar
+
+from kombu.connection import Connection
+
+from config.celery import EVENTS_QUEUE, INTAKE_QUEUE
+from tests.chaos.stage import Stage
+from tests.chaos.victims import ProcessVictim
+from worker.ledger import LedgerUnavailable
+from worker.ledger.errors import mapped
+
+#: The store may have been killed just now, or read its data; what is owed is delivered in the end, on a busy machine
+#: too (seconds).
+PATIENCE = 120.0
+#: Nothing may have moved for so many looks in a row, so far apart (seconds).
+QUIET_LOOKS = 4
+LOOK_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+async def in_flight(stage: Stage, *workers: ProcessVictim) -> int:
+    """Attempts that are leased to the present lives of the workers."""
+    ready = [worker.said("worker ready") for worker in workers]
+    owners = [said["owner"] for said in ready if said]
+    return sum([int(await _ask(stage, "SCARD", stage.ledger.store.key(f"owner:{each}:leases"))) for each in owners])
+
+
+async def until_quiet(stage: Stage, tell: Callable[[], None]) -> int:
+    """Waits until nothing is owed, and nothing has moved for a while; answers how much still waits after all."""
+    end, still, last, waiting = monotonic() + PATIENCE, 0, None, 0
+    while still < QUIET_LOOKS and monotonic() < end:
+        status = await _patiently(stage.ledger.status.read)
+        waiting = status.inbox + status.pending + await _queued(stage)
+        still = still + 1 if not waiting and status.counters == last else 0
+        last = status.counters
+        tell()
+        await asyncio.sleep(LOOK_SECONDS)
+    return waiting
+
+
+async def _queued(stage: Stage) -> int:
+    """Messages on the queues of events: what is in a worker's hands is soon in the inbox."""
+    if stage.rabbit is not None:
+        return await asyncio.to_thread(_ready_messages, stage.rabbit.url())
+    lists = [int(await _ask(stage, "LLEN", name)) for name in (EVENTS_QUEUE, INTAKE_QUEUE)]
+    return sum(lists) + int(await _ask(stage, "ZCARD", stage.ledger.store.key("takers")))
+
+
+def _ready_messages(url: str) -> int:
+    with Connection(url) as connection:
+        channel = connection.channel()
+        queues = (EVENTS_QUEUE, INTAKE_QUEUE, f"{INTAKE_QUEUE}.dead")
+        return sum(channel.queue_declare(name, passive=True).message_count for name in queues)
+
+
+async def _ask(stage: Stage, *words: str) -> Any:
+    async def answer() -> Any:
+        with mapped(stage.ledger.store.address):
+            return await stage.ledger.store.client.execute_command(*words)
+
+    return await _patiently(answer)
+
+
+async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """Reads the store, to which connections may be those of an earlier life."""
+    end = monotonic() + PATIENCE
+    while True:
+        try:
+            return await read()
+        except LedgerUnavailable:
+            if monotonic() > end:
+                raise
+            await asyncio.sleep(LOOK_SECONDS / 10)

@@ -1,0 +1,56 @@
+"""Who is killed when. A function of the seed, so that a red run can be repeated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+
+class Victim(StrEnum):
+    """What may be killed."""
+
+    WORKER = "worker"
+    API = "api"
+    PUBLISHER = "publisher"
+    STORE = "store"
+    BROKER = "broker"
+
+
+#: How often each is chosen, beside the others: workers hold what is in flight.
+WEIGHTS = {Victim.WORKER: 4, Victim.API: 2, Victim.PUBLISHER: 2, Victim.STORE: 2, Victim.BROKER: 1}
+#: Where the store is the broker too.
+OVER_REDIS = (Victim.WORKER, Victim.API, Victim.PUBLISHER, Victim.STORE)
+OVER_RABBITMQ = (*OVER_REDIS, Victim.BROKER)
+#: A victim is started again after so long at most (seconds): at once, or so late that others take over.
+LONGEST_DOWN = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """One `kill -9`, so many seconds after the one before it, and how long its victim stays down."""
+
+    after: float
+    victim: Victim
+    #: Which one, where there are several of the kind.
+    number: int
+    down: float
+
+
+def schedule(
+    seed: str, kills: int, victims: Sequence[Victim], pauses: tuple[float, float], workers: int
+) -> tuple[Kill, ...]:
+    """So many kills, with pauses between two bounds (seconds). Each kind occurs, where there are enough of them."""
+    random = Random(seed)
+    more = random.choices(victims, [WEIGHTS[each] for each in victims], k=max(0, kills - len(victims)))
+    kinds = [*random.sample(victims, min(kills, len(victims))), *more]
+    random.shuffle(kinds)
+    return tuple(
+        Kill(
+            after=random.uniform(*pauses),
+            victim=kind,
+            number=random.randrange(workers) if kind is Victim.WORKER else 0,
+            # Short absences are as likely as all the longer ones: they are what a supervisor makes of a crash.
+            down=random.choice((0.0, random.uniform(0.0, LONGEST_DOWN))),
+        )
+        for kind in kinds
+    )

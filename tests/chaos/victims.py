@@ -1,0 +1,108 @@
+"""What can be killed, and started again with what it has on disk."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tests.benchmarks.processes import ProcessEnded, Program
+from tests.counterparts.rabbitmq import RabbitServer
+from tests.counterparts.store import StoreServer
+
+
+class Mortal(Protocol):
+    """One of them. Every call may block for as long as the thing takes."""
+
+    def start(self) -> None:
+        """Starts it; a server answers when it speaks."""
+        ...
+
+    def kill(self) -> None:
+        """`kill -9`. Raises ProcessEnded where it had ended by itself."""
+        ...
+
+    def remove(self) -> None:
+        """Ends it for good. Repeating is safe."""
+        ...
+
+
+class ProcessVictim:
+    """A process of ours; every life of it has a log of its own."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], folder: Path, environment: Mapping[str, str], *, held: bool = False
+    ) -> None:
+        """`held`: it ends when its input does, so that nobody who dies leaves it behind."""
+        self.name = name
+        self._held = held
+        self._command = command
+        self._folder = folder
+        self._environment = environment
+        self._lives = 0
+        self._program: Program | None = None
+
+    @property
+    def log(self) -> Path:
+        """Of its present life."""
+        return self._folder / f"{self.name}-{self._lives}.log"
+
+    def start(self) -> None:
+        self._lives += 1
+        self._program = Program(self.name, self._command, self.log, self._environment, talks=self._held)
+
+    def kill(self) -> None:
+        try:
+            self.check()
+        finally:
+            self.remove()
+
+    def finish(self) -> None:
+        """Asks it to end after what it is at, and waits for it."""
+        assert self._program is not None
+        self._program.stop()
+        self._program = None
+
+    def remove(self) -> None:
+        if self._program is not None:
+            self._program.kill()
+            self._program = None
+
+    def said(self, event: str) -> dict[str, str] | None:
+        """The first log line of this life that tells of an event."""
+        mark = json.dumps(event)
+        for line in self.log.read_text(errors="replace").splitlines() if self.log.exists() else ():
+            if mark in line and line.startswith("{"):
+                return dict(json.loads(line))
+        return None
+
+    def check(self) -> None:
+        """Raises ProcessEnded where it has ended by itself."""
+        assert self._program is not None
+        self._program.check()
+
+
+class ServerVictim:
+    """The store, or the broker."""
+
+    def __init__(self, server: StoreServer | RabbitServer) -> None:
+        self._server = server
+
+    def start(self) -> None:
+        self._server.start()
+
+    def kill(self) -> None:
+        if not self._server.running:
+            raise ProcessEnded(f"{type(self._server).__name__} had ended by itself")
+        self._server.kill()
+
+    def remove(self) -> None:
+        self._server.remove()
+
+
+def accident(step: Callable[[], None]) -> str:
+    """Takes a step with a process; answers what was wrong with it, or nothing."""
+    try:
+        step()
+    except ProcessEnded as error:
+        return str(error)
+    return ""

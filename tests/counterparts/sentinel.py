@@ -1,0 +1,128 @@
+"""A master, its replicas and three Sentinels that watch them: real ones, quick to fail over."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import monotonic, sleep
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+from tests.counterparts.server import START_SECONDS
+from tests.counterparts.store import ANSWER_SECONDS, StoreServer, free_port
+from worker.embedded import server_binary
+
+SERVICE = "mymaster"
+SENTINELS = 3
+QUORUM = 2
+#: What the stores ask for. The Sentinels have a password of their own.
+PASSWORD = "planted-secret-of-the-store"
+SENTINEL_PASSWORD = "planted-secret-of-the-sentinels"
+#: A master that says nothing for so long is held to be down; an attempt to replace it may take so long (ms).
+DOWN_AFTER = 300
+FAILOVER_TIMEOUT = 2_000
+
+
+class SentinelTrio:
+    """Stores under watch: a replica takes over from a master that was killed or frozen."""
+
+    def __init__(self, replicas: int = 2) -> None:
+        login: dict[str, str | int] = {"requirepass": PASSWORD, "masterauth": PASSWORD}
+        first = StoreServer(**login)
+        following = [StoreServer(**login, replicaof=f"127.0.0.1 {first.port}") for _ in range(replicas)]
+        #: The master comes first, until another takes its place.
+        self.stores = [first, *following]
+        self._folder = Path(tempfile.mkdtemp(prefix="edw-test-"))
+        self._ports = [free_port() for _ in range(SENTINELS)]
+        self._sentinels: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def url(self) -> str:
+        """As EDW_REDIS_URL names them."""
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self._ports)
+        return f"sentinel://:{PASSWORD}@{hosts}/0?service={SERVICE}&sentinel_password={SENTINEL_PASSWORD}"
+
+    def start(self) -> Self:
+        """Starts all, and answers once they know each other."""
+        for store in self.stores:
+            store.start()
+        with redis.Redis(port=self.stores[0].port, password=PASSWORD, socket_timeout=ANSWER_SECONDS) as first:
+            # A Sentinel asks a master for its replicas only now and then.
+            _await(lambda: first.info("replication")["connected_slaves"] == len(self.stores) - 1, "replicas")
+        self._sentinels = [self._watch(port) for port in self._ports]
+        for port in self._ports:
+            _await(partial(self._is_complete, port), "Sentinels")
+        return self
+
+    def kill_first_sentinel(self) -> None:
+        """The one that clients ask first goes, as with its machine."""
+        self._sentinels[0].kill()
+        self._sentinels[0].wait()
+
+    def remove(self) -> None:
+        """Ends all, and removes what they wrote."""
+        for sentinel in self._sentinels:
+            sentinel.kill()
+            sentinel.wait()
+        for store in self.stores:
+            store.remove()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def _watch(self, port: int) -> "subprocess.Popen[bytes]":
+        folder = self._folder / str(port)
+        folder.mkdir()
+        # A Sentinel writes what it learns into its file.
+        file = folder / "sentinel.conf"
+        lines = (
+            f"port {port}",
+            "bind 127.0.0.1",
+            f"dir {folder}",
+            f"logfile {folder / 'log'}",
+            f"requirepass {SENTINEL_PASSWORD}",
+            f"sentinel sentinel-pass {SENTINEL_PASSWORD}",
+            f"sentinel monitor {SERVICE} 127.0.0.1 {self.stores[0].port} {QUORUM}",
+            f"sentinel auth-pass {SERVICE} {PASSWORD}",
+            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER}",
+            f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT}",
+            f"sentinel parallel-syncs {SERVICE} {len(self.stores)}",
+        )
+        file.write_text("\n".join(lines) + "\n")
+        return subprocess.Popen(
+            [server_binary(), str(file), "--sentinel"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _is_complete(self, port: int) -> bool:
+        try:
+            state = self._state(port)
+        except redis.ConnectionError:
+            return False
+        known = (state["num-slaves"], state["num-other-sentinels"])
+        return known == (len(self.stores) - 1, SENTINELS - 1) and bool(state["is_master"])
+
+    def _state(self, port: int) -> dict[str, Any]:
+        with redis.Redis(port=port, password=SENTINEL_PASSWORD, socket_timeout=ANSWER_SECONDS) as sentinel:
+            return dict(sentinel.sentinel_master(SERVICE))
+
+
+def _await(condition: Callable[[], bool], what: str) -> None:
+    end = monotonic() + START_SECONDS
+    while not condition():
+        if monotonic() > end:
+            raise RuntimeError(f"the {what} did not come")
+        sleep(0.02)

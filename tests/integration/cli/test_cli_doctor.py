@@ -1,0 +1,96 @@
+"""`edw doctor`, on real stores and brokers, well and unwell."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from tests.counterparts.rabbitmq import RabbitServer
+from tests.counterparts.store import StoreServer
+from tests.integration.cli.conftest import Edw, Result
+from tests.integration.ledger.scene import Scene
+from worker.ledger import Ledger
+
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+def grades(found: Result) -> dict[str, str]:
+    return {each["subject"]: each["grade"] for each in found.json["findings"]}
+
+
+@pytest.fixture
+async def books(store: str) -> AsyncIterator[Ledger]:
+    """The ledger on the embedded store."""
+    opened = Ledger(store)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_a_job_that_no_sweep_would_find_is_found_and_mended(edw: Edw, books: Ledger) -> None:
+    scene = Scene(books, lambda: books)
+    await scene.register("i-1")
+    (job,) = await scene.owe("i-1", "e-1")
+    await scene.key("ZREM", "lane:i-1:due", job)
+
+    found = edw("doctor")
+    assert found.code == 1
+    assert f"neither due nor in flight (such as {job})" in found.text
+    assert "edw doctor --repair" in found.text
+    assert "mended" in edw("doctor", "--repair").text
+
+    assert grades(edw("doctor", "--json"))["audit"] == "ok"
+    assert [claim.job_id for claim in await scene.claim("i-1")] == [job]
+
+
+def test_every_part_of_an_installation_is_looked_at(edw: Edw, store: str) -> None:
+    found = grades(edw("doctor", "--json"))
+    expected = {"settings", "open files", "store", "store persistence", "store eviction", "store memory", "clock"}
+    expected |= {"balance", "workers", "inbox", "audit", "secrets", "egress", "broker", "queue edw.events"}
+    assert expected <= set(found)
+    assert {name for name, grade in found.items() if grade == "failed"} == {"workers"}
+
+
+def test_a_store_that_evicts_and_keeps_nothing_on_disk_is_a_failure_with_what_to_do(
+    edw: Edw, make_store: Callable[..., StoreServer]
+) -> None:
+    server = make_store(appendonly="no", **{"maxmemory-policy": "allkeys-lru"})
+    found = edw("doctor", "--quick", EDW_REDIS_URL=server.url)
+    assert found.code == 1
+    assert "set `appendonly yes`" in found.text
+    assert "set `maxmemory-policy noeviction`" in found.text
+    assert "audit" not in found.text
+
+
+def test_without_a_store_the_rest_is_looked_at_all_the_same(edw: Edw) -> None:
+    found = edw("doctor", "--json", EDW_REDIS_URL=NOWHERE)
+    assert found.code == 3
+    told = grades(found)
+    assert (told["settings"], told["store"], told["broker"]) == ("ok", "failed", "failed")
+
+
+def test_queues_of_rabbitmq_are_looked_at_one_by_one(edw: Edw, store: str, rabbit: RabbitServer, vhost: str) -> None:
+    found = grades(edw("doctor", "--json", EDW_BROKER_URL=rabbit.url(vhost)))
+    assert (found["broker"], found["queue edw.events"], found["queue edw.intake.dead"]) == ("ok", "warning", "warning")
+
+
+def test_a_secret_that_no_key_opens_is_told_with_its_integration(edw: Edw, store: str) -> None:
+    created = edw(
+        *("integrations", "create", "--name", "x", "--observes", "order.paid", "--url", "https://127.0.0.1/"),
+        *("--secret-key", "s3cret", "--json"),
+    )
+    found = edw("doctor", "--quick", EDW_SECRETS_KEYS="")
+    assert found.code == 1
+    assert f"no key opens: {created.json['data']['id']}" in found.text
+
+
+def test_strict_fails_for_a_warning(edw: Edw, store: str, start_edw: Callable[..., object]) -> None:
+    assert "warning" in grades(edw("doctor", "--json")).values()
+    running = start_edw("worker")
+    running.says("worker ready")  # type: ignore[attr-defined]
+    assert edw("doctor").code == 0
+    assert edw("doctor", "--strict").code == 1
+
+
+def test_options_that_contradict_each_other_are_wrong_usage(edw: Edw) -> None:
+    found = edw("doctor", "--repair", "--quick")
+    assert (found.code, "--quick leaves out" in found.text) == (2, True)

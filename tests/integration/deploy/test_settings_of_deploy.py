@@ -1,0 +1,83 @@
+"""deploy/ names no setting that is not there, and its numbers are those of the settings."""
+
+import re
+from importlib.metadata import version
+
+import pytest
+from cryptography.fernet import Fernet
+
+from config.settings import Settings, load_settings, variable
+from tests.integration.deploy.documents import DEPLOY, OVERLAYS, compose, of_kind, overlay, texts, variables, workloads
+
+KNOWN = {variable(field) for field in Settings.model_fields}
+FILES = dict(texts())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_variable_that_a_file_names_is_a_setting(name: str) -> None:
+    assert variables(FILES[name]) <= KNOWN
+
+
+def test_what_compose_and_kubernetes_set_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = dict(compose()["services"]["worker"]["environment"])
+    for each in overlay("production"):
+        if each["kind"] == "ConfigMap":
+            given |= each["data"]
+    for name, value in given.items():
+        # What a deployment fills in is no value yet.
+        if name != "EDW_SECRETS_KEYS":
+            monkeypatch.setenv(name, re.sub(r"\$\{(\w+):\?[^}]*\}", "made-up", value))
+
+    settings = load_settings()
+
+    assert settings.drain_seconds == 25
+    assert settings.ledger_wait_replicas == 1
+    assert settings.api_url == "https://integrations.example.com"
+
+
+@pytest.mark.parametrize("name", ["production", "trial"])
+def test_ports_of_pods_and_services_are_those_of_the_settings(name: str) -> None:
+    settings = load_settings()
+    ports = {"metrics": settings.metrics_port, "http": settings.api_port}
+
+    for pod in ("edw-worker", "edw-api"):
+        (container,) = workloads(name)[pod]["containers"]
+        assert all(ports[each["name"]] == each["containerPort"] for each in container["ports"])
+    assert of_kind(name, "Service")["edw-api"]["spec"]["ports"][0]["targetPort"] == "http"
+
+
+def test_versions_are_ours_and_nobodys_is_the_latest() -> None:
+    ours = version("event-delivery-worker")
+    images = [each["image"] for each in compose()["services"].values()]
+    images += [
+        container["image"] for name in OVERLAYS for pod in workloads(name).values() for container in pod["containers"]
+    ]
+
+    assert f"ARG VERSION={ours}\n" in FILES["Dockerfile"]
+    assert f"registry.example.com/event-delivery-worker:{ours}" in images
+    for image in images:
+        assert re.search(r":v?\d+\.\d+(\.\d+)?$|:local$", image), image
+
+
+def test_ports_of_compose_are_those_of_the_settings() -> None:
+    settings = load_settings()
+
+    assert compose()["services"]["api"]["ports"] == [f"127.0.0.1:{settings.api_port}:{settings.api_port}"]
+    prometheus = (DEPLOY / "prometheus/prometheus.yaml").read_text()
+    assert set(re.findall(r"port: (\d+)", prometheus)) == {str(settings.metrics_port)}
+
+
+@pytest.mark.parametrize("name", ["systemd/edw.env.example", "kubernetes/overlays/production/secrets.env.example"])
+def test_an_example_is_right_once_its_passwords_and_its_key_are_filled_in(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for line in FILES[name].splitlines():
+        if line and not line.startswith("#"):
+            variable, _, value = line.partition("=")
+            monkeypatch.setenv(variable, value or Fernet.generate_key().decode())
+
+    settings = load_settings()
+
+    assert settings.redis_url is not None
+    assert settings.broker_url is not None
+    assert settings.secrets_keys

@@ -1,0 +1,155 @@
+"""Receivers that stay broken: people are warned, the integration is disabled at last, and an event tells of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from worker.ledger import Claim, Verdict
+from worker.ledger.jobs import BrokenReceiver
+from worker.ledger.policy import BrokenPolicy
+
+from .scene import HOUR, Scene, an_event, an_integration, settlement
+
+LANE = "i-1"
+AFTER = 1_000_000
+POLICY = BrokenPolicy(after=AFTER, attempts=4, words="5 d")
+
+
+@pytest.fixture
+async def fleet(scene: Scene) -> Scene:
+    """Ledgers that give a receiver up after 1000 s of nothing but failures, 4 at least."""
+    strict = await scene.another(broken=POLICY)
+    await scene.register(LANE)
+    return Scene(strict, scene.another, scene.outstanding)
+
+
+async def ends(scene: Scene, claim: Claim, healthy: bool | None, delay: float = HOUR) -> list[BrokenReceiver]:
+    verdict = Verdict.SUCCEEDED if healthy else Verdict.RETRY
+    given = settlement(claim, verdict, delay=delay, healthy=healthy, why="answered 500")
+    return list((await scene.ledger.jobs.settle([given])).broken)
+
+
+async def tried(scene: Scene, *healthy: bool | None) -> list[BrokenReceiver]:
+    """Attempts one after the other, each on a job of its own; answers what was warned of."""
+    found: list[BrokenReceiver] = []
+    for each in healthy:
+        await scene.owe(LANE, f"e-{await scene.counter('accepted')}")
+        (claim,) = await scene.claim(LANE, room=1)
+        found += await ends(scene, claim, each)
+    return found
+
+
+async def failing_for(scene: Scene, milliseconds: int) -> None:
+    """The first of the failures was so long ago."""
+    await scene.key("HSET", f"lane:{LANE}", "failing_since", await scene.ledger.store.now() - milliseconds)
+
+
+async def shown(scene: Scene) -> tuple[bool, str]:
+    (found,) = await scene.ledger.registry.get([LANE])
+    return found.enabled, found.disabled_reason
+
+
+async def test_nothing_but_failures_for_the_whole_time_disable_the_integration_and_say_why(fleet: Scene) -> None:
+    await tried(fleet, *[False] * 4)
+    await failing_for(fleet, AFTER)
+    await tried(fleet, False)
+    assert await shown(fleet) == (False, "nothing but failures for 5 d, in 5 attempts; the last one: answered 500")
+    # What it is owed waits: nothing is lost by it.
+    status = await fleet.ledger.status.read()
+    assert (status.pending, status.lanes[0].hold) == (5, "disabled")
+
+
+async def test_warnings_come_at_half_and_at_nine_tenths_of_the_time_once_each(fleet: Scene) -> None:
+    await tried(fleet, *[False] * 4)
+    warned = []
+    for part in (0.4, 0.51, 0.6, 0.91, 0.95):
+        await failing_for(fleet, int(part * AFTER))
+        warned += await tried(fleet, False)
+    assert [(each.integration_id, each.percent, each.attempts) for each in warned] == [(LANE, 50, 6), (LANE, 90, 8)]
+
+
+async def test_a_success_begins_the_time_anew(fleet: Scene) -> None:
+    await tried(fleet, *[False] * 4)
+    await failing_for(fleet, AFTER)
+    await tried(fleet, True)
+    (found,) = await fleet.ledger.registry.get([LANE])
+    assert (found.failing_since, found.failing_attempts) == (0, 0)
+    await tried(fleet, *[False] * 5)
+    assert (await shown(fleet))[0]
+
+
+async def test_a_changed_configuration_begins_the_time_anew(fleet: Scene) -> None:
+    await tried(fleet, *[False] * 4)
+    await failing_for(fleet, AFTER)
+    await fleet.ledger.registry.put(an_integration())
+    await tried(fleet, False)
+    assert (await shown(fleet))[0]
+
+
+async def test_too_few_failures_disable_nothing_however_old(fleet: Scene) -> None:
+    await tried(fleet, False, False)
+    await failing_for(fleet, 10 * AFTER)
+    assert await tried(fleet, False) == []
+    assert (await shown(fleet))[0]
+
+
+async def test_one_job_alone_disables_nothing_for_it_may_be_that_event(fleet: Scene) -> None:
+    await fleet.owe(LANE, "poison")
+    for _ in range(6):
+        (claim,) = await fleet.claim(LANE)
+        assert await ends(fleet, claim, False, delay=0) == []
+        await failing_for(fleet, 10 * AFTER)
+    assert (await shown(fleet))[0]
+
+
+async def test_attempts_that_say_nothing_of_the_receiver_neither_count_nor_clear(fleet: Scene) -> None:
+    await tried(fleet, False, False, None, None)
+    (found,) = await fleet.ledger.registry.get([LANE])
+    assert found.failing_attempts == 2
+
+
+async def test_without_a_time_nothing_is_disabled(scene: Scene) -> None:
+    await scene.register(LANE)
+    await tried(scene, *[False] * 4)
+    await failing_for(scene, 1_000 * AFTER)
+    assert await tried(scene, False) == []
+    assert (await shown(scene))[0]
+
+
+# --- the event that tells of it
+
+
+async def test_what_the_fleet_disabled_is_told_once_by_whoever_sweeps(fleet: Scene) -> None:
+    other = await fleet.another()
+    await fleet.ledger.registry.disable(LANE, "gone")
+    for ledger in (fleet.ledger, other):
+        assert (await ledger.fleet.sweep()).untold == [LANE]
+
+    told = an_event("told", type="integration.updated")
+    assert await fleet.ledger.registry.tell(LANE, [told])
+    assert not await other.registry.tell(LANE, [an_event("again")])
+    assert (await fleet.ledger.fleet.sweep()).untold == []
+    assert list((await fleet.books()).scores["inbox"]) == [told.ref]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_a_person_who_changes_it_first_has_told_of_it(fleet: Scene, enabled: bool) -> None:
+    await fleet.ledger.registry.disable(LANE, "gone")
+    await fleet.ledger.registry.put(an_integration(enabled=enabled))
+    assert (await fleet.ledger.fleet.sweep()).untold == []
+    assert not await fleet.ledger.registry.tell(LANE, [an_event("late")])
+
+
+async def test_a_deleted_one_is_not_told_of(fleet: Scene) -> None:
+    await fleet.ledger.registry.disable(LANE, "gone")
+    await fleet.ledger.registry.delete(LANE)
+    assert (await fleet.ledger.fleet.sweep()).untold == []
+
+
+async def test_a_receiver_that_is_gone_is_untold_too(fleet: Scene) -> None:
+    await fleet.owe(LANE, "e-1")
+    (claim,) = await fleet.claim(LANE)
+    gone = replace(settlement(claim, Verdict.FAILED), disable="answered 410")
+    await fleet.ledger.jobs.settle([gone])
+    assert (await fleet.ledger.fleet.sweep()).untold == [LANE]
+    assert await shown(fleet) == (False, "answered 410")

@@ -1,0 +1,121 @@
+"""Events that kill whoever observes them: observed alone after a while, and set aside in the end."""
+
+from deliverers.registry import DelivererRegistry
+from worker.attempts import Reporter
+from worker.backoff import RetryPolicy
+from worker.clock import StoreClock
+from worker.delivery import Deliveries
+from worker.directory import Directory
+from worker.dispatch import Dispatch
+from worker.events import Event
+from worker.ledger import Ledger
+from worker.ledger.intake import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, Loaded
+from worker.secrets import SecretsBox
+
+from .scene import Scene, an_event
+
+
+async def accepted(scene: Scene, *ids: str) -> list[str]:
+    """Events in the inbox that nobody has looked at; answers their references."""
+    events: list[Event] = [an_event(each) for each in ids]
+    await scene.ledger.intake.accept(events)
+    return [event.ref for event in events]
+
+
+async def dies_observing(scene: Scene, *refs: str, alone: bool = False) -> None:
+    """Another process takes the events to observe them, and is no more."""
+    dead: Ledger = await scene.another()
+    await dead.fleet.renew()
+    await dead.intake.load(refs, alone=alone)
+    await scene.die(dead)
+
+
+def handed_out(loaded: Loaded) -> list[str]:
+    return [stored.ref for stored in loaded.events]
+
+
+async def test_an_event_that_lost_workers_is_observed_alone(scene: Scene) -> None:
+    both = await accepted(scene, "e-1", "e-2")
+    for _ in range(LOSSES_BEFORE_ALONE - 1):
+        await dies_observing(scene, *both)
+    assert handed_out(await scene.ledger.intake.load(both)) == both, "once may be chance"
+
+    await dies_observing(scene, *both)
+    loaded = await scene.ledger.intake.load(both)
+    assert (handed_out(loaded), list(loaded.alone)) == ([], both)
+    assert handed_out(await scene.ledger.intake.load(both[1:], alone=True)) == both[1:]
+
+
+async def test_its_neighbours_lose_no_more_by_it_and_it_is_set_aside_in_the_end(scene: Scene) -> None:
+    innocent, deadly = await accepted(scene, "innocent", "deadly")
+    for _ in range(LOSSES_BEFORE_ALONE):
+        await dies_observing(scene, innocent, deadly)
+    for _ in range(OBSERVE_TRIES - LOSSES_BEFORE_ALONE):
+        # It comes to all of them; each is handed out by itself.
+        await dies_observing(scene, innocent, deadly)
+        await dies_observing(scene, deadly, alone=True)
+
+    loaded = await scene.ledger.intake.load([deadly], alone=True)
+    assert (handed_out(loaded), [ref for ref, _ in loaded.deadly]) == ([], [deadly])
+    ((_, raw),) = loaded.deadly
+    assert await scene.ledger.intake.set_aside(deadly, raw, "workers were lost", 5, tries=1)
+    (stored,) = (await scene.ledger.intake.load([innocent], alone=True)).events
+    await scene.open([stored])
+
+    (rejected,) = await scene.ledger.intake.rejected(10)
+    assert "deadly" in rejected.given
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.counter("set_aside"), status.counter("unmatched")) == (0, 1, 1)
+    assert status.events_balance == 0
+
+
+async def test_one_whose_observers_live_is_not_blamed_for_a_ledger_that_takes_nothing(scene: Scene) -> None:
+    (ref,) = await accepted(scene, "e-1")
+    other: Ledger = await scene.another()
+    for process in (scene.ledger, other):
+        await process.fleet.renew()
+    for _ in range(2 * OBSERVE_TRIES):
+        assert handed_out(await scene.ledger.intake.load([ref])) == [ref]
+        assert handed_out(await other.intake.load([ref])) == [ref]
+
+
+async def test_a_worker_that_dies_late_is_counted_although_others_had_the_event_meanwhile(scene: Scene) -> None:
+    (ref,) = await accepted(scene, "e-1")
+    dead: list[Ledger] = [await scene.another() for _ in range(OBSERVE_TRIES)]
+    for each in dead:
+        # Its lease has not run out when the next one takes the event.
+        await each.fleet.renew()
+        await each.intake.load([ref])
+    await scene.die(*dead)
+    assert (await scene.ledger.intake.load([ref])).alone == (ref,)
+    assert [each for each, _ in (await scene.ledger.intake.load([ref], alone=True)).deadly] == [ref]
+
+
+async def test_who_says_that_it_could_not_observe_an_event_was_not_lost_by_it(scene: Scene) -> None:
+    (ref,) = await accepted(scene, "e-1")
+    for _ in range(OBSERVE_TRIES - 1):
+        process: Ledger = await scene.another()
+        await process.fleet.renew()
+        (stored,) = (await process.intake.load([ref])).events
+        await process.intake.set_aside(ref, stored.event.raw, "ValueError", 5)
+        await scene.die(process)
+    assert handed_out(await scene.ledger.intake.load([ref])) == [ref]
+
+
+async def test_a_worker_observes_the_innocent_and_sets_the_deadly_aside_with_the_reason(scene: Scene) -> None:
+    await scene.register("i-1")
+    innocent, deadly = await accepted(scene, "innocent", "deadly")
+    for _ in range(LOSSES_BEFORE_ALONE):
+        await dies_observing(scene, innocent, deadly)
+    for _ in range(OBSERVE_TRIES - LOSSES_BEFORE_ALONE):
+        await dies_observing(scene, deadly, alone=True)
+
+    directory = Directory(scene.ledger, DelivererRegistry.load(), {}, SecretsBox(()))
+    deliveries = Deliveries(scene.ledger.jobs, directory, RetryPolicy((1.0,)), Reporter(StoreClock()), 0, 1.0)
+    await Dispatch(scene.ledger, directory, deliveries).observe([deadly, innocent])
+
+    (rejected,) = await scene.ledger.intake.rejected(10)
+    assert (rejected.reason, "deadly" in rejected.given) == ("5 workers were lost while they observed it", True)
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.pending, status.counter("matched"), status.counter("set_aside")) == (0, 1, 1, 1)
+    assert status.events_balance == 0

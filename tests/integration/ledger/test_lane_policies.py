@@ -1,0 +1,206 @@
+"""What people ask of an integration's lane: a rate, a pause, a limit of what waits, and a new beginning."""
+
+import pytest
+
+from worker.jobs import JobState
+from worker.ledger import Verdict
+from worker.ledger.jobs import FilledLane, Opening
+from worker.ledger.policy import MAX_JOBS_PER_CALL
+
+from .scene import HOUR, Scene, an_event, an_integration
+
+LANE = "i-1"
+#: A bucket holds a tenth of a second's worth (BUCKET in _lib.lua).
+TEN_AT_ONCE = 100.0
+
+
+async def bucket_full(scene: Scene) -> None:
+    """Time has passed, and the rate's bucket is full again."""
+    await scene.key("HSET", f"lane:{LANE}", "used_until", 1)
+
+
+# --- rate_limit
+
+
+async def test_a_rate_limit_lets_a_bucket_of_attempts_begin_and_the_rest_when_it_refills(scene: Scene) -> None:
+    await scene.ledger.registry.put(an_integration(rate_limit=TEN_AT_ONCE))
+    await scene.key("HSET", "lane:i-1", "cap", 100)
+    await scene.owe(LANE, *(f"e-{n}" for n in range(25)))
+    await bucket_full(scene)
+
+    claims, more = await scene.ledger.jobs.claim([LANE], 100)
+    assert (len(claims), more) == (10, [])
+    await bucket_full(scene)
+    assert len(await scene.claim(LANE)) == 10
+
+
+async def test_a_used_up_rate_is_the_whole_fleets_and_a_sweep_says_when_it_refills(scene: Scene) -> None:
+    other = await scene.another()
+    await scene.ledger.registry.put(an_integration(rate_limit=0.01))
+    await scene.owe(LANE, "e-1", "e-2")
+    assert len(await scene.claim(LANE)) == 1
+    assert await other.jobs.claim([LANE], 10) == ([], [])
+
+    found = await other.fleet.sweep()
+    assert found.lanes == []
+    # One attempt in a hundred seconds.
+    assert 60_000 < found.wait <= 100_000
+
+
+async def test_what_is_opened_takes_its_attempt_from_the_same_bucket(scene: Scene) -> None:
+    await scene.ledger.registry.put(an_integration(rate_limit=0.01))
+    stored = await scene.publish("e-1", "e-2", "e-3")
+    claims, waiting = await scene.open(stored, LANE, room=10)
+    assert (len(claims), waiting) == (1, [])
+    assert await scene.claim(LANE) == []
+
+
+async def test_a_lane_without_a_rate_limit_has_none(scene: Scene) -> None:
+    await scene.ledger.registry.put(an_integration(rate_limit=0.01))
+    await scene.ledger.registry.put(an_integration(rate_limit=None))
+    await scene.owe(LANE, *(f"e-{n}" for n in range(10)))
+    assert len(await scene.claim(LANE)) == 10
+
+
+# --- paused
+
+
+async def test_a_paused_integration_is_owed_what_it_observes_and_gets_it_later_the_oldest_first(scene: Scene) -> None:
+    await scene.ledger.registry.put(an_integration(paused=True))
+    jobs = [(await scene.owe(LANE, f"e-{n}"))[0] for n in range(3)]
+    for age, job in enumerate(reversed(jobs)):
+        await scene.key("ZADD", f"lane:{LANE}:due", age + 1, job)
+
+    assert await scene.ledger.jobs.claim([LANE], 10) == ([], [])
+    claims, waiting = await scene.open(await scene.publish("e-9"), LANE, room=10)
+    assert (claims, waiting) == ([], [])
+    assert (await scene.ledger.fleet.sweep()).lanes == []
+    assert (await scene.ledger.status.read()).lanes[0].hold == "paused"
+
+    await scene.ledger.registry.put(an_integration(paused=False), renewed=False)
+    assert [claim.job_id for claim in await scene.claim(LANE)][:3] == jobs[::-1]
+
+
+async def test_a_disabled_integration_gets_no_new_jobs_though_it_is_paused_too(scene: Scene) -> None:
+    await scene.ledger.registry.put(an_integration(paused=True, enabled=False))
+    await scene.open(await scene.publish("e-1"), LANE)
+    assert (await scene.ledger.status.read()).pending == 0
+    assert await scene.counter("unmatched") == 1
+
+
+# --- a changed configuration
+
+
+async def test_a_changed_configuration_makes_what_waits_due_now_at_the_lanes_quota(scene: Scene) -> None:
+    await scene.register(LANE)
+    await scene.owe(LANE, *(f"e-{n}" for n in range(30)))
+    while claims := await scene.claim(LANE):
+        for claim in claims:
+            await scene.settle(claim, Verdict.RETRY, delay=HOUR)
+
+    await scene.ledger.registry.put(an_integration(configuration={"url": "https://shop.example/mended"}))
+    claims, more = await scene.ledger.jobs.claim([LANE], 100)
+    assert (len(claims), more) == (10, [])
+
+
+async def test_a_change_that_says_nothing_of_the_receiver_hastens_nothing(scene: Scene) -> None:
+    await scene.register(LANE)
+    await scene.owe(LANE, "e-1")
+    (claim,) = await scene.claim(LANE)
+    await scene.settle(claim, Verdict.RETRY, delay=HOUR)
+    await scene.ledger.registry.put(an_integration(name="another"), renewed=False)
+    assert await scene.claim(LANE) == []
+
+
+async def test_more_than_a_call_may_touch_is_hastened_by_the_sweeps_that_follow(scene: Scene) -> None:
+    await scene.register(LANE)
+    jobs: list[str] = []
+    for start in range(0, 350, 50):
+        jobs += await scene.owe(LANE, *(f"e-{n}" for n in range(start, start + 50)))
+    later = await scene.ledger.store.now() + 3_600_000
+    for n, job in enumerate(jobs):
+        await scene.key("ZADD", f"lane:{LANE}:due", later + n, job)
+    # The new configuration has failed this one already: it keeps its time.
+    await scene.key("HSET", f"job:{jobs[300]}", "tried", 1_000)
+
+    await scene.ledger.registry.put(an_integration())
+    assert 0 < await due_now(scene) <= MAX_JOBS_PER_CALL
+    while (await scene.ledger.fleet.sweep()).wait == 0:
+        pass
+    assert await due_now(scene) == len(jobs) - 1
+    assert "hastening" not in (await scene.books()).sets
+    assert (await scene.books()).scores[f"lane:{LANE}:due"][jobs[300]] == later + 300
+
+
+async def due_now(scene: Scene) -> int:
+    return int(await scene.key("ZCOUNT", f"lane:{LANE}:due", 0, await scene.ledger.store.now()))
+
+
+# --- backlogs
+
+
+@pytest.mark.parametrize("by_bytes", [False, True], ids=["jobs", "bytes"])
+async def test_a_backlog_that_fills_is_warned_of_at_50_and_90_per_cent_once_each(scene: Scene, by_bytes: bool) -> None:
+    size = len(an_event("e-0").raw)
+    small = await scene.another(**{"lane_backlog_bytes": 10 * size} if by_bytes else {"lane_backlog": 10})
+    await scene.register(LANE)
+    warned: list[FilledLane] = []
+    for n in range(10):
+        (stored,) = await scene.publish(f"e-{n}")
+        opened = await small.jobs.open([(stored, [Opening(f"job-{n}", LANE)], True)], 0)
+        warned += opened.filled
+    assert warned == [FilledLane(LANE, 50, 5, 5 * size), FilledLane(LANE, 90, 9, 9 * size)]
+
+
+async def test_a_backlog_that_was_empty_is_warned_of_again(scene: Scene) -> None:
+    small = await scene.another(lane_backlog=2)
+    await scene.register(LANE)
+    for name in ("a", "b"):
+        (stored,) = await scene.publish(name)
+        opened = await small.jobs.open([(stored, [Opening(f"job-{name}", LANE)], True)], 0)
+        assert [each.percent for each in opened.filled] == [50]
+        for claim in await scene.claim(LANE):
+            await scene.settle(claim, Verdict.RETRY, delay=0)
+        for claim in await scene.claim(LANE):
+            await scene.settle(claim, Verdict.SUCCEEDED)
+        # Below the mark, something comes: the mark is forgotten.
+        await scene.key("HSET", f"lane:{LANE}", "filled", 0)
+
+
+async def test_a_lane_whose_events_are_too_many_bytes_gives_up_the_oldest_until_they_fit(scene: Scene) -> None:
+    size = len(an_event("e-00").raw)
+    small = await scene.another(lane_backlog_bytes=5 * size)
+    await scene.register(LANE)
+    jobs: list[str] = []
+    for n in range(9):
+        jobs += await scene.owe(LANE, f"e-{n:02}")
+        await scene.key("ZADD", f"lane:{LANE}:due", n + 1, jobs[-1])
+    (stored,) = await scene.publish("e-99")
+    await small.jobs.open([(stored, [Opening("job-new", LANE)], True)], 0)
+
+    assert await small.fleet.expire() == 5
+    assert await small.fleet.expire() == 0
+    assert [await scene.state(job) for job in jobs[:5]] == [(JobState.CANCELLED, "lane_overflow")] * 5
+    assert {(await scene.state(job))[0] for job in jobs[5:]} == {JobState.PENDING}
+    assert "overflowing" not in (await scene.books()).sets
+
+
+async def test_a_backlogs_bytes_follow_every_way_that_a_job_can_go(scene: Scene) -> None:
+    await scene.register(LANE)
+    jobs = await scene.owe(LANE, *(f"e-{n}" for n in range(6)))
+    retried, released, succeeded, expired, _, _ = claims = await scene.claim(LANE)
+    assert await owed_bytes(scene) == 0
+    await scene.settle(retried, Verdict.RETRY, delay=HOUR)
+    await scene.ledger.jobs.release([(released.job_id, LANE, released.attempt)])
+    await scene.settle(succeeded, Verdict.SUCCEEDED)
+    await scene.settle(expired, Verdict.RETRY, delay=HOUR)
+    await scene.overdue(expired.job_id)
+    await scene.ledger.fleet.expire()
+    await scene.ledger.jobs.redeliver([succeeded.job_id, retried.job_id])
+    assert len(claims) == len(jobs)
+    # retried, released and the reopened one; the audit of every scenario adds them up.
+    assert await owed_bytes(scene) == 3 * len(an_event("e-0").raw)
+
+
+async def owed_bytes(scene: Scene) -> int:
+    return int((await scene.books()).hashes[f"lane:{LANE}"].get("bytes", 0))

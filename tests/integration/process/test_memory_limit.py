@@ -1,0 +1,93 @@
+"""A store at its memory limit, which is the broker too: nothing new is taken, and what is owed goes on."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from time import monotonic
+
+import pytest
+from celery import Celery
+from pydantic import SecretStr
+
+from config.settings import Settings
+from tests.counterparts.store import StoreServer
+from tests.integration.process.conftest import SCOPE, Receiver, StartWorker, balanced, eventually, order_paid
+from tests.integration.process.outages import RESUMED_WITHIN, Watched
+from worker.integrations import Integration
+from worker.ledger import Ledger, LedgerFull, LedgerPolicy
+from worker.publisher import Publisher
+
+OWED = 30
+#: The limit is kept for so long at least: Celery's consumer must have met it (seconds).
+FULL_SECONDS = 3.0
+
+
+@pytest.fixture
+async def full(make_store: Callable[..., StoreServer], settings: Settings) -> AsyncIterator[Ledger]:
+    """A ledger on a store of its own, whose limit may be set."""
+    server = make_store()
+    ledger = Ledger(server.tcp_url, LedgerPolicy.of(settings))
+    await ledger.open()
+    yield ledger
+    await ledger.close()
+
+
+class TestAStoreAtItsMemoryLimit:
+    async def test_refuses_new_events_and_goes_on_delivering_what_is_owed(
+        self, full: Ledger, start_worker: StartWorker, receiver: Receiver, settings: Settings
+    ) -> None:
+        url = f"redis://{full.address}/0"
+        settings = settings.model_copy(update={"redis_url": SecretStr(url)})
+        await full.registry.put(Integration("i-1", SCOPE, "ERP", "webhook", ("order.paid",), {"url": receiver.url}))
+        receiver.answers = [503] * OWED
+        worker = await start_worker(EDW_REDIS_URL=url, EDW_RETRY_SCHEDULE="2s").ready()
+        watched = Watched("a worker", worker.pid, worker.probe)
+        async with Publisher(settings) as publisher:
+            await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(OWED)])
+            await eventually(receiver.got(OWED), "each was refused once, and is owed")
+            # What Celery finds in its queue next, it cannot note that it has.
+            os.kill(worker.pid, signal.SIGSTOP)
+            with Celery("producer", broker=url, set_as_current=False) as producer:
+                for _ in range(5):
+                    wakeup = {"v": 1, "shard": "0", "lane_ids": ["i-1"]}
+                    producer.send_task("worker.tasks.deliver", kwargs=wakeup, queue="edw.deliveries")
+            used = int((await full.store.memory())["used_memory"])
+            await full.store.client.config_set("maxmemory", round(used * 0.8))
+            os.kill(worker.pid, signal.SIGCONT)
+            watched.begin()
+            began = monotonic()
+
+            with pytest.raises(LedgerFull, match="memory limit"):
+                await publisher.apublish(order_paid(id="too many"))
+            assert "maxmemory" in (await watched.becomes("degraded", "broker"))["why"]
+            await eventually(receiver.got(2 * OWED), "what is owed is delivered", RESUMED_WITHIN + 5)
+            await eventually(lambda: _succeeded(full, OWED), "and settled")
+            await asyncio.sleep(max(0.0, began + FULL_SECONDS - monotonic()))
+            watched.check()
+            assert await watched.lives()
+
+            await full.store.client.config_set("maxmemory", 0)
+            back = monotonic()
+            receipt = await eventually(lambda: _published(publisher), "events are taken again")
+            assert receipt
+            await eventually(receiver.got(2 * OWED + 1), "and delivered")
+            assert monotonic() - back < RESUMED_WITHIN
+        await watched.becomes("ok")
+        await eventually(lambda: _succeeded(full, OWED + 1), "all is settled")
+        # Celery met the limit, and waited.
+        assert worker.said("OutOfMemoryError")
+        assert worker.log.read_text().count("Cannot connect to") <= FULL_SECONDS
+        assert not worker.said("Traceback")
+        await balanced(full)
+
+
+async def _published(publisher: Publisher) -> bool:
+    try:
+        return bool(await publisher.apublish(order_paid(id="after")))
+    except LedgerFull:
+        return False
+
+
+async def _succeeded(books: Ledger, count: int) -> bool:
+    return (await books.status.read()).counter("succeeded") >= count

@@ -1,0 +1,247 @@
+"""Outages heal by themselves: a store or a broker that is away for a while costs time, and nothing else.
+
+`--outage-seconds` says for how long: about a second in `make test`, 30 and 120 in `make outages`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+
+import pytest
+from pydantic import SecretStr
+
+from config.settings import Settings
+from tests.counterparts.sentinel import PASSWORD, SentinelTrio
+from tests.counterparts.store import StoreServer
+from tests.integration.process.conftest import (
+    SCOPE,
+    Receiver,
+    Register,
+    StartApi,
+    StartWorker,
+    WorkerProcess,
+    balanced,
+    eventually,
+    order_paid,
+)
+from tests.integration.process.outages import RESUMED_WITHIN, WAYS, Watched, lasts, outage_of
+from worker.integrations import Integration
+from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
+from worker.publisher import Publisher
+
+# The limit of a test counts an outage of two minutes.
+pytestmark = pytest.mark.timeout(360)
+
+#: Of each of two workers.
+IN_FLIGHT = 5
+EVENTS = 16
+
+
+@pytest.fixture
+def outage_seconds(request: pytest.FixtureRequest) -> float:
+    return float(request.config.getoption("--outage-seconds"))
+
+
+class TestTheStore:
+    @pytest.mark.parametrize("way", WAYS)
+    async def test_away_for_a_while_repeats_nothing_loses_nothing_and_needs_no_restart(
+        self,
+        way: str,
+        outage_seconds: float,
+        start_worker: StartWorker,
+        start_api: StartApi,
+        receiver: Receiver,
+        register: Register,
+        books: Ledger,
+        settings: Settings,
+        store: StoreServer,
+    ) -> None:
+        integration = await register()
+        await register(observes=("order.created",))
+        receiver.holds["long"] = asyncio.Event()
+        async with outage_of(way, store) as outage, Publisher(settings) as publisher:
+            # An outage takes longer than a lease: the workers must not take each other for dead when it is over.
+            here = {
+                "EDW_REDIS_URL": outage.url,
+                "EDW_LEASE_SECONDS": "1",
+                "EDW_MAX_IN_FLIGHT": str(IN_FLIGHT),
+                "EDW_WEBHOOK_TIMEOUT": str(60 + outage_seconds),
+            }
+            workers = [start_worker(**here), start_worker(**here)]
+            api = await start_api(EDW_REDIS_URL=outage.url).ready()
+            for worker in workers:
+                await worker.ready()
+            watched = [Watched("a worker", worker.pid, worker.probe) for worker in workers]
+            watched.append(Watched("the API", api.process.pid, api.url))
+            warm = await _prove(workers, publisher, receiver)
+            receiver.hold = asyncio.Event()
+            await publisher.apublish(order_paid(id="long", type="order.created"))
+            await eventually(receiver.got(warm + 1), "a delivery that outlasts the outage is in flight")
+            await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(EVENTS)])
+            await eventually(receiver.got(warm + 2 * IN_FLIGHT), "the workers have all that they may have in flight")
+            assert all([(await each.becomes("ok"))["checks"] for each in watched])
+
+            began = monotonic()
+            outage.begin()
+            for each in watched:
+                each.begin()
+            # Outcomes come in while nobody can write them down.
+            receiver.answers = [503]
+            receiver.hold.set()
+            for each in watched:
+                found = await each.becomes("red", "ledger")
+                assert found["why"]
+                assert await each.lives()
+            await lasts(outage_seconds, began)
+            for each in watched:
+                each.check()
+            # Beyond what may be in flight, nothing was begun.
+            assert len(receiver.received) == warm + 2 * IN_FLIGHT
+            assert [(await each.ask("/healthz"))[1]["in_flight"] for each in watched[:2]] == [IN_FLIGHT, IN_FLIGHT]
+
+            outage.end()
+            back = monotonic()
+            await publisher.apublish(order_paid(id="after"))
+            await eventually(lambda: _ids(receiver) >= {f"e-{n}" for n in range(EVENTS)} | {"after"}, "work goes on")
+            assert monotonic() - back < RESUMED_WITHIN
+            receiver.holds["long"].set()
+            await eventually(lambda: _succeeded(books, warm + EVENTS + 2), "all is settled")
+            for each in watched:
+                await each.becomes("ok")
+
+        attempts = Counter((each.body["id"], each.body["attempt"]) for each in receiver.received)
+        assert max(attempts.values()) == 1, "a delivery was repeated"
+        # What the receiver said while the store was away is what the log says.
+        logs = (await books.logs.of_integration(integration.id, 0, 100)).items
+        assert Counter(log.status_code for log in logs) == {200: warm + EVENTS + 1, 503: 1}
+        assert {(log.event_id, log.attempt) for log in logs} == set(attempts) - {("long", 1)}
+        await balanced(books)
+
+
+class TestTheBroker:
+    @pytest.mark.parametrize("way", WAYS)
+    async def test_away_for_a_while_costs_latency_and_the_store_alone_delivers(
+        self,
+        way: str,
+        outage_seconds: float,
+        start_worker: StartWorker,
+        receiver: Receiver,
+        register: Register,
+        books: Ledger,
+        settings: Settings,
+        make_store: Callable[..., StoreServer],
+    ) -> None:
+        await register()
+        async with outage_of(way, make_store()) as outage:
+            worker = await start_worker(EDW_BROKER_URL=outage.url, EDW_ANNOUNCE_SECONDS="300ms").ready()
+            watched = Watched("a worker", worker.pid, worker.probe)
+            await watched.becomes("ok")
+
+            began = monotonic()
+            outage.begin()
+            watched.begin()
+            async with Publisher(settings.model_copy(update={"broker_url": SecretStr(outage.url)})) as publisher:
+                receipts = [await publisher.apublish(order_paid(id=f"e-{n}")) for n in range(5)]
+                assert len(receipts) == 5
+                await eventually(receiver.got(5), "the store alone delivers")
+            found = await watched.becomes("degraded", "broker")
+            assert found["why"]
+            assert found["since"]
+            assert await watched.lives()
+            await lasts(outage_seconds, began)
+            watched.check()
+
+            outage.end()
+            back = monotonic()
+            await watched.becomes("ok")
+            assert monotonic() - back < RESUMED_WITHIN
+        await eventually(lambda: _succeeded(books, 5), "all is settled")
+        assert Counter(each.body["id"] for each in receiver.received) == {f"e-{n}": 1 for n in range(5)}
+        await balanced(books)
+
+
+class TestAFailover:
+    async def test_of_sentinels_loses_nothing_that_a_replica_confirmed_and_needs_no_restart(
+        self, start_worker: StartWorker, start_api: StartApi, receiver: Receiver, settings: Settings
+    ) -> None:
+        with SentinelTrio() as trio:
+            settings = settings.model_copy(update={"redis_url": SecretStr(trio.url), "ledger_wait_replicas": 1})
+            books = Ledger(trio.url, LedgerPolicy.of(settings))
+            await books.open()
+            await books.registry.put(an_integration(receiver))
+            here = {"EDW_REDIS_URL": trio.url, "EDW_LEDGER_WAIT_REPLICAS": "1"}
+            worker = start_worker(**here)
+            api = await start_api(**here).ready()
+            await worker.ready()
+            watched = [Watched("a worker", worker.pid, worker.probe), Watched("the API", api.process.pid, api.url)]
+            async with Publisher(settings) as publisher:
+                producing = asyncio.create_task(_publish_until(publisher, stop := asyncio.Event()))
+                await eventually(receiver.got(5), "events are delivered")
+                for each in watched:
+                    await each.becomes("ok")
+                    each.begin()
+
+                # The machine of the master and of the Sentinel that everybody asks first is gone.
+                trio.kill_first_sentinel()
+                trio.stores[0].kill()
+                for each in watched:
+                    assert (await each.becomes("red", "ledger"))["why"]
+                    assert await each.lives()
+                for each in watched:
+                    await each.becomes("ok", "ledger")
+                    each.check()
+                back = monotonic()
+                delivered = len(receiver.received)
+                await eventually(receiver.got(delivered + 20), "work goes on")
+                assert monotonic() - back < RESUMED_WITHIN
+                stop.set()
+                accepted = await producing
+                # A producer without a loop finds the new master as well.
+                accepted.append((await asyncio.to_thread(publisher.publish, order_paid(id="by a thread"))).id)
+            await eventually(lambda: _ids(receiver) >= set(accepted), "everything that was accepted is delivered")
+            for each in watched:
+                await each.becomes("ok")
+            await books.close()
+        assert PASSWORD not in api.said
+        assert not worker.said(PASSWORD)
+
+
+def an_integration(receiver: Receiver) -> Integration:
+    return Integration("i-1", SCOPE, "ERP", "webhook", ("order.paid",), {"url": receiver.url})
+
+
+async def _publish_until(publisher: Publisher, stop: asyncio.Event) -> list[str]:
+    """Publishes event after event, each as often as it takes; answers the ids of those that were accepted."""
+    accepted: list[str] = []
+    while not stop.is_set():
+        event_id = f"e-{len(accepted)}"
+        with suppress(LedgerUnavailable):
+            accepted.append((await publisher.apublish(order_paid(id=event_id))).id)
+        await asyncio.sleep(0.02)
+    return accepted
+
+
+async def _prove(workers: list[WorkerProcess], publisher: Publisher, receiver: Receiver) -> int:
+    """Has each worker deliver something, so that it trusts the receiver with all it has; answers how many it was."""
+    count = 0
+
+    async def done() -> bool:
+        nonlocal count
+        if all(worker.said('"event":"attempt"') for worker in workers):
+            return len(receiver.received) == count
+        await publisher.apublish(order_paid(id=f"warm-{count}"))
+        count += 1
+        return False
+
+    await eventually(done, "each worker delivers something")
+    return count
+
+
+def _ids(receiver: Receiver) -> set[str]:
+    return {each.body["id"] for each in receiver.received}
+
+
+async def _succeeded(books: Ledger, count: int) -> bool:
+    return (await books.status.read()).counter("succeeded") >= count

@@ -1,0 +1,32 @@
+"""Changes of the registry as events of their own, which integrations may observe."""
+
+from uuid import uuid4
+
+import msgspec
+
+from config.observable_events import Catalogue
+from deliverers.registry import DelivererRegistry
+from worker.documents import change_data
+from worker.events import Event
+from worker.integrations import Integration
+from worker.parsing import EventRules, parse_event
+from worker.registration import shown
+from worker.secrets import SecretsBox
+
+
+class Changes:
+    """Makes the events `integration.created`, `.updated` and `.deleted`; secrets are masked in them."""
+
+    def __init__(self, types: DelivererRegistry, catalogue: Catalogue, secrets: SecretsBox) -> None:
+        self._types = types
+        self._catalogue = catalogue
+        self._secrets = secrets
+
+    def event(self, what: str, integration: Integration) -> Event:
+        """An event that tells how an integration is now: it was `created`, `updated` or `deleted`."""
+        masked = shown(integration, self._types, self._secrets)
+        raw = msgspec.json.encode({"id": str(uuid4()), "type": f"integration.{what}", "data": change_data(masked)})
+        # A deployment's own limit on the size of events is for what comes from outside.
+        event = parse_event(raw, EventRules(self._catalogue, max_bytes=len(raw)), scope=integration.scope)
+        assert isinstance(event, Event)  # noqa: S101  (the catalogue has the three keys, at both levels)
+        return event
