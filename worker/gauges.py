@@ -7,6 +7,7 @@ all processes is right at any moment, the one included in which another takes ov
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from time import perf_counter
 from typing import Protocol
 
@@ -26,6 +27,9 @@ _log = structlog.get_logger("edw.metrics")
 SAMPLES_HELD = 3
 #: Between two samples the ledger is left alone for so many times as long as the first one took.
 LEISURE = 4
+
+#: A store that is silent does not keep a process from its start for longer.
+FIRST_SAMPLE_SECONDS = 1.0
 
 _EVENTS = ("accepted", "duplicates", "matched", "unmatched", "set_aside", "rejected")
 _JOBS = ("opened", "reopened", "succeeded", "failed", "cancelled")
@@ -51,12 +55,15 @@ class GaugeCollector(Collector):
         #: Until when the gauges are this process's to tell (a moment of perf_counter()).
         self._until = 0.0
         self._sampling: asyncio.Task[None] | None = None
+        self._sampled = asyncio.Event()
 
     async def open(self) -> None:
-        """Takes a first sample, and goes on in a task of its own."""
-        await self._step()
+        """Samples in a task of its own; the first one is waited for, but not for long."""
         REGISTRY.register(self)
         self._sampling = asyncio.create_task(self._for_ever())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SAMPLE_SECONDS):
+                await self._sampled.wait()
 
     async def close(self) -> None:
         """Stops sampling, and lets another process begin."""
@@ -85,10 +92,10 @@ class GaugeCollector(Collector):
         return self._gauges if perf_counter() < self._until else None
 
     async def _for_ever(self) -> None:
-        pause = self._pause
         while True:
-            await asyncio.sleep(pause)
-            pause = max(self._pause, LEISURE * await self._step())
+            took = await self._step()
+            self._sampled.set()
+            await asyncio.sleep(max(self._pause, LEISURE * took))
 
     async def _step(self) -> float:
         """Samples; answers how long that took (seconds)."""

@@ -7,26 +7,21 @@ and nothing else, so that what is evaluated is what is shipped.
 import json
 import re
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import monotonic, sleep
-from types import TracebackType
-from typing import Any, Self
-from urllib.error import URLError
+from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import yaml
 
+from tests.counterparts.server import Server
 from tests.counterparts.store import free_port
 
 MISSING = 'Prometheus is not installed: run "make servers", or apt install prometheus'
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
-#: A busy machine may take its time (seconds).
-START_SECONDS = 60.0
-STOP_SECONDS = 10.0
+#: A query is answered by then (seconds).
+ANSWER_SECONDS = 10.0
 
 _WINDOW = re.compile(r"\[\d+\w+\]")
 _FOR = re.compile(r"^(\s*for: )\w+$", re.MULTILINE)
@@ -45,13 +40,14 @@ def quickened(rules: str, window: str, hold: str) -> str:
     return _FOR.sub(rf"\g<1>{hold}", _WINDOW.sub(f"[{window}]", rules))
 
 
-class PrometheusServer:
+class PrometheusServer(Server):
     """Scrapes `targets` (host:port by job) and evaluates our rules, both every `interval`, looking back `window`."""
 
+    name = "prometheus"
+
     def __init__(self, targets: Mapping[str, Sequence[str]], interval: str, window: str, hold: str) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="edw-prometheus-"))
+        super().__init__()
         self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
         rules = self._folder / "rules"
         rules.mkdir()
         for file in RULES.glob("*.yaml"):
@@ -63,41 +59,6 @@ class PrometheusServer:
             "scrape_configs": scrapes,
         }
         (self._folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-
-    def start(self) -> Self:
-        """Starts it, and answers once it is ready."""
-        with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    "prometheus",
-                    f"--config.file={self._folder / 'prometheus.yaml'}",
-                    f"--storage.tsdb.path={self._folder / 'data'}",
-                    f"--web.listen-address=127.0.0.1:{self._port}",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        end = monotonic() + START_SECONDS
-        while not self._ready():
-            if self._process.poll() is not None or monotonic() > end:
-                said = (self._folder / "log").read_text(errors="replace")[-2000:]
-                self.remove()
-                raise RuntimeError(f"Prometheus did not start:\n{said}")
-            sleep(0.05)
-        return self
-
-    def remove(self) -> None:
-        """Ends it, and removes what it wrote."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def query(self, expression: str) -> list[Series]:
         """What it answers now. Raises HTTPError where it is no query."""
@@ -118,22 +79,22 @@ class PrometheusServer:
         """The alerts that fire now."""
         return {each["labels"]["alertname"] for each in self._get("alerts")["alerts"] if each["state"] == "firing"}
 
-    def __enter__(self) -> Self:
-        return self.start()
+    def _launch(self) -> None:
+        self._spawn(
+            "prometheus",
+            f"--config.file={self._folder / 'prometheus.yaml'}",
+            f"--storage.tsdb.path={self._folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self._port}",
+        )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
-
-    def _get(self, path: str, **arguments: Any) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{urlencode(arguments)}"
-        with urlopen(url, timeout=STOP_SECONDS) as answer:
-            return dict(json.load(answer)["data"])
-
-    def _ready(self) -> bool:
+    def _answers(self) -> bool:
         try:
             with urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=1) as answer:
                 return bool(answer.status == 200)
-        except (URLError, OSError):
+        except OSError:
             return False
+
+    def _get(self, path: str, **arguments: Any) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{urlencode(arguments)}"
+        with urlopen(url, timeout=ANSWER_SECONDS) as answer:
+            return dict(json.load(answer)["data"])

@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from math import isfinite
+from math import ceil, isfinite, log2
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, NullFormatter
 
 from tests.dashboard.panels import Panel, panels
 
@@ -38,7 +38,7 @@ COLORS = {
 }
 PALETTE = ("#73bf69", "#5794f2", "#ff9830", "#b877d9", "#fade2a", "#8ab8ff", "#f2495c", "#37872d", "#ffa6b0", "#96d98d")
 #: (from which value on, divided by what, called what), the largest first.
-SECONDS = ((3600.0, 3600.0, " h"), (60.0, 60.0, " min"), (1.0, 1.0, " s"), (0.0, 0.001, " ms"))
+SECONDS = ((3600.0, 3600.0, " h"), (120.0, 60.0, " min"), (1.0, 1.0, " s"), (0.0, 0.001, " ms"))
 BYTES = ((2.0**30, 2.0**30, " GiB"), (2.0**20, 2.0**20, " MiB"), (0.0, 2.0**10, " KiB"))
 SHORT = ((1e6, 1e6, " M"), (1e3, 1e3, " k"), (0.0, 1.0, ""))
 SCALES = {"s": SECONDS, "bytes": BYTES, "short": SHORT, "ops": ((1e3, 1e3, " k/s"), (0.0, 1.0, "/s"))}
@@ -158,11 +158,15 @@ def _color(panel: Panel, name: str, number: int) -> str:
 def _dress(axes: Axes, panel: Panel) -> None:
     if panel.logarithmic:
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        top = axes.get_ylim()[1]
+        axes.yaxis.set_major_locator(
+            MultipleLocator(2 ** ceil(log2(top / 5))) if panel.unit == "bytes" else MaxNLocator(5)
+        )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, panel.unit)))
-    axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=8))
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))
     axes.tick_params(colors=FAINT, labelsize=7.5, length=0)
     axes.grid(color="#2c3235", linewidth=0.6)

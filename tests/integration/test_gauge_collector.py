@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
 
 import pytest
 from prometheus_client import REGISTRY
@@ -11,6 +12,7 @@ from tests.integration.process.conftest import eventually
 from worker.clock import StoreClock
 from worker.gauges import SAMPLES_HELD, GaugeCollector
 from worker.ledger import Ledger
+from worker.ledger.connections import SOCKET_TIMEOUT
 
 
 def told(collector: GaugeCollector) -> dict[str, float]:
@@ -75,6 +77,20 @@ async def test_a_ledger_that_does_not_answer_is_no_error(make_store: Callable[..
     finally:
         await collector.close()
         await ledger.close()
+
+
+async def test_a_store_that_is_silent_keeps_no_process_from_its_start(ledger: Ledger, store: StoreServer) -> None:
+    collector = collecting(ledger, 60.0)
+    store.freeze()
+    began = perf_counter()
+    await collector.open()
+    try:
+        assert perf_counter() - began < SOCKET_TIMEOUT
+        store.thaw()
+        await eventually(lambda: told(collector), "the sample that was begun is told")
+    finally:
+        store.thaw()
+        await collector.close()
 
 
 async def test_the_clock_is_known_by_the_first_sample(ledger: Ledger) -> None:

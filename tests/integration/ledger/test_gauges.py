@@ -56,9 +56,11 @@ async def test_each_pending_job_is_in_one_place(scene: Scene) -> None:
     ledger = await scene.another(circuit=policy, lane_cap=2)
     scene = Scene(ledger, scene.another, scene.outstanding)
     await scene.register("due", "full", "open", "asked", "later", "held")
-    for lane in ("due", "full", "open", "asked", "later", "held"):
+    await scene.register("limited", rate_limit=0.001)
+    for lane in ("due", "full", "open", "asked", "later", "held", "limited"):
         await scene.owe(lane, *(f"{lane}-{n}" for n in range(4)))
     assert len(await scene.claim("full")) == 2
+    assert len(await scene.claim("limited")) == 1
     for lane, how in (("open", {"healthy": False}), ("asked", {"rest": HOUR}), ("later", {})):
         (claim,) = await scene.claim(lane, room=1)
         await scene.settle(claim, Verdict.RETRY, delay=HOUR, **how)
@@ -67,11 +69,11 @@ async def test_each_pending_job_is_in_one_place(scene: Scene) -> None:
 
     found = await gauges(scene)
     lanes = found.lanes
-    assert (lanes.due, lanes.capped, lanes.resting, lanes.held, lanes.scheduled) == (4 + 3, 2, 3 + 3, 4, 3)
-    assert (found.leased, found.pending) == (2, 24)
+    assert (lanes.due, lanes.capped, lanes.resting, lanes.held, lanes.scheduled) == (4 + 3, 2 + 3, 3 + 3, 4, 3)
+    assert (found.leased, found.pending) == (2 + 1, 28)
     assert lanes.due + lanes.capped + lanes.resting + lanes.held + lanes.scheduled + found.leased == found.pending
-    assert (lanes.closed, lanes.open, lanes.half) == (5, 1, 0)
-    assert (found.inbox, found.counters["accepted"], found.counters["matched"]) == (1, 25, 24)
+    assert (lanes.closed, lanes.open, lanes.half) == (6, 1, 0)
+    assert (found.inbox, found.counters["accepted"], found.counters["matched"]) == (1, 29, 28)
     assert found.counters["opened"] == found.pending
     assert found.workers == 1
     assert 0 <= lanes.oldest_due < HOUR * 1000

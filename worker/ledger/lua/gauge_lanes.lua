@@ -3,33 +3,34 @@
 -- Answers msgpack {cursor ('0' where there are no more), due, capped, resting, held, scheduled, oldest_due (ms; -1 none),
 -- closed, open, half}. A lane that moves meanwhile may be met twice or not at all: the next sample has it right.
 --   due        may be tried now, and waits for a worker
---   capped     may be tried, and its lane has as many in flight as it may
+--   capped     may be tried, and its lane has as many in flight as it may, or its rate is used up
 --   resting    its lane rests: an open or half-open circuit, or a receiver that asked for a pause
 --   held       its lane is on hold
 --   scheduled  due only later
 local sum = { due = 0, capped = 0, resting = 0, held = 0, scheduled = 0, oldest_due = -1, closed = 0, open = 0, half = 0 }
 
 local function add(id)
-  local key = P .. 'lane:' .. id
-  local all = redis.call('ZCARD', key .. ':due')
-  local h = redis.call('HMGET', key, 'hold', 'rest_until', 'cap', 'circuit', 'circuit_until')
-  local circuit = (h[4] and h[4] ~= '') and h[4] or 'closed'
+  local due = P .. 'lane:' .. id .. ':due'
+  local all = redis.call('ZCARD', due)
+  local lane = policy_of(id)
+  local circuit = lane.circuit ~= '' and lane.circuit or 'closed'
   sum[circuit] = sum[circuit] + 1
-  if h[1] and h[1] ~= '' then
+  if lane.hold ~= '' then
     sum.held = sum.held + all
     return
   end
   local first = first_due(id)
-  local now = first and first <= NOW and redis.call('ZCOUNT', key .. ':due', '-inf', NOW) or 0
+  local now = first and first <= NOW and redis.call('ZCOUNT', due, '-inf', NOW) or 0
   sum.scheduled = sum.scheduled + all - now
   if now == 0 then return end
-  local from, cap = service_of(h[2], h[3], h[4], h[5])
-  if from > NOW or circuit ~= 'closed' then
+  -- A rate limit's bucket that is empty refills in no time: that is no rest.
+  if circuit ~= 'closed' or (lane.from > NOW and lane.tokens > 0) then
     sum.resting = sum.resting + now
     return
   end
-  local full = redis.call('SCARD', key .. ':leased') >= cap
-  sum[full and 'capped' or 'due'] = sum[full and 'capped' or 'due'] + now
+  local full = lane.tokens == 0 or redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= lane.cap
+  local place = full and 'capped' or 'due'
+  sum[place] = sum[place] + now
   sum.oldest_due = math.max(sum.oldest_due, NOW - first)
 end
 
