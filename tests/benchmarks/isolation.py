@@ -5,14 +5,16 @@
 Two installations of one worker process each, as shipped. The calm one has 20 healthy integrations; the disturbed one
 has those, 200 whose receivers never answer, 20 whose receivers take 9 s, and 20 that answer 500 or refuse connections.
 In both, the healthy ones are fed in an open loop at 30 % of what the calm one can deliver, and in the disturbed one
-each broken integration gets an event a second beside. Each round has a window of either. The disturbed installation
-is new in each round: its worker starts with a backlog for all the broken ones, of which it knows nothing yet, and is
+each broken integration gets an event a second beside. Each round has a window of either. The disturbed worker is
+started anew in each round, and is not there while the calm one is measured. In the first round all integrations are
+new; in the others it knows nothing of them, and begins with all that the broken ones are owed from before. It is
 measured when the first attempts have timed out.
 """
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from math import inf
 from pathlib import Path
 from socket import AF_INET, SOCK_STREAM, socket
 from tempfile import TemporaryDirectory
@@ -20,9 +22,9 @@ from time import monotonic
 
 from tests.benchmarks.installation import Installation
 from tests.benchmarks.isolation_report import Isolation, Round
-from tests.benchmarks.latency import Taken, take
+from tests.benchmarks.latency import take
 from tests.benchmarks.measure import DeliveriesLost
-from tests.benchmarks.open_loop import OpenLoop, Stream, event_id, publish
+from tests.benchmarks.open_loop import Fed, OpenLoop, Stream, event_id, publish
 from tests.benchmarks.order import ORG_ID, OrderPaid
 from tests.benchmarks.receivers import Receivers
 from tests.benchmarks.store import PrivateStore
@@ -35,8 +37,6 @@ BROKEN: Mapping[str, int] = {"hangs": 200, "slow": 20, "refuses": 10, "refused":
 #: The part of the capacity that is offered to the healthy ones, and events a second for each broken one.
 LOAD = 0.3
 BROKEN_RATE = 1.0
-#: Events that wait for each broken one when the disturbed worker starts.
-BACKLOG = 2
 
 ROUNDS = 5
 #: Of what is measured (seconds).
@@ -51,7 +51,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 class Installed:
-    """An installation with its healthy integrations; the worker is still to be started."""
+    """An installation with its healthy integrations, without a worker yet."""
 
     def __init__(self, stack: ExitStack, folder: Path, name: str, receivers: Receivers) -> None:
         store = PrivateStore(folder / name, "everysec")
@@ -61,9 +61,7 @@ class Installed:
         self.ours = Installation(store, folder / f"{name}.log", {"EDW_DRAIN_SECONDS": "0"})
         stack.enter_context(closing(self.ours))
         self.ours.connect()
-        self._stack = stack
         self._name = name
-        self._receivers = receivers
         self.healthy = [self._register(f"healthy-{n}", receivers.url(f"/notes/{name}/{n}")) for n in range(HEALTHY)]
 
     def register_broken(self, receivers: Receivers, dead_url: str) -> Sequence[OrderPaid]:
@@ -74,21 +72,21 @@ class Installed:
             for n in range(count)
         ]
 
-    def start_worker(self) -> None:
-        """Waits until it has joined the fleet."""
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """A worker that has joined the fleet; stopped in the end."""
         self.ours.start_worker()
-        self._stack.callback(self.ours.program.stop)
-        self.ours.await_worker()
+        try:
+            self.ours.await_worker()
+            yield
+        finally:
+            self.ours.program.stop()
 
     def publish_to_each(self, orders: Sequence[OrderPaid], count: int) -> None:
         """Publishes so many events, to each of the orders' stores in turn, as fast as they are accepted."""
         for first in range(0, count, _BATCH):
             numbers = range(first, min(first + _BATCH, count))
             publish(self.ours.publisher, [orders[n % len(orders)].event(event_id(0)) for n in numbers])
-
-    def take(self, loop: OpenLoop) -> Taken:
-        """A window."""
-        return take(loop, WINDOW_SECONDS, self.ours.program, self._receivers)
 
     def under_way(self) -> int:
         """Attempts that are in flight."""
@@ -109,8 +107,9 @@ def compare(rounds: int = ROUNDS, seconds: float = WINDOW_SECONDS) -> Isolation:
             stack.callback(receivers.program.stop)
             receivers.start()
         dead_url = stack.enter_context(_nobody_listens())
-        calm = Installed(stack, folder, "calm", good)
-        calm.start_worker()
+        calm, disturbed = (Installed(stack, folder, name, good) for name in ("calm", "disturbed"))
+        broken = disturbed.register_broken(bad, dead_url)
+        stack.enter_context(calm.worker())
         capacity = _capacity(calm, good)
         load = LOAD * capacity
         found = []
@@ -118,9 +117,13 @@ def compare(rounds: int = ROUNDS, seconds: float = WINDOW_SECONDS) -> Isolation:
             loop = OpenLoop(calm.ours.publisher, [Stream(calm.healthy, load)])
             loop.feed(CALM_LEAD_SECONDS)
             taken = take(loop, seconds, calm.ours.program, good)
-            with ExitStack() as inner:
-                disturbed = Installed(inner, folder, f"d{number}", good)
-                found.append(_disturb(disturbed, taken, load, seconds, bad, good, dead_url))
+            with disturbed.worker():
+                streams = [Stream(disturbed.healthy, load), Stream(broken, BROKEN_RATE * len(broken))]
+                loop = OpenLoop(disturbed.ours.publisher, streams)
+                served = _all_served(loop.feed(DISTURBED_LEAD_SECONDS), good)
+                found.append(
+                    Round(taken, take(loop, seconds, disturbed.ours.program, good), served, disturbed.under_way())
+                )
             print(f"round {number + 1} of {rounds}: {found[-1]}", file=sys.stderr, flush=True)
     return Isolation(HEALTHY, sum(BROKEN.values()), LOAD, capacity, found)
 
@@ -138,21 +141,12 @@ def _capacity(calm: Installed, receivers: Receivers) -> float:
     return rate
 
 
-def _disturb(
-    world: Installed, calm: Taken, load: float, seconds: float, bad: Receivers, good: Receivers, dead_url: str
-) -> Round:
-    broken = world.register_broken(bad, dead_url)
-    world.publish_to_each(broken, BACKLOG * len(broken))
-    world.start_worker()
-    loop = OpenLoop(world.ours.publisher, [Stream(world.healthy, load), Stream(broken, BROKEN_RATE * len(broken))])
-    lead = loop.feed(DISTURBED_LEAD_SECONDS)
-    firsts: dict[str, int] = {}
-    for path, scheduled, late in good.arrivals(lead.since, lead.till):
-        firsts[path] = min(firsts.get(path, scheduled + late), scheduled + late)
-    if len(firsts) < HEALTHY:
-        raise DeliveriesLost(f"{HEALTHY - len(firsts)} healthy integrations had nothing in {lead.seconds:g} s")
-    taken = take(loop, seconds, world.ours.program, good)
-    return Round(calm, taken, (max(firsts.values()) - lead.since) / 1e9, world.under_way())
+def _all_served(fed: Fed, receivers: Receivers) -> float:
+    """How long after the begin each healthy integration had had an event (seconds); for ever, where one had none."""
+    firsts: dict[str, float] = {}
+    for path, scheduled, late in receivers.arrivals(fed.since, fed.till):
+        firsts[path] = min(firsts.get(path, inf), scheduled + late)
+    return (max(firsts.values()) - fed.since) / 1e9 if len(firsts) == HEALTHY else inf
 
 
 @contextmanager

@@ -66,9 +66,9 @@ class Isolation:
             row("deliveries a second", "per_second", 1)
             + f" {spread(self.throughput_ratios, 2)}; aim >= {TARGET_THROUGHPUT:g}",
             row("worker CPU for each (µs)", "cpu_seconds", 1e6),
-            f"  from a cold start every healthy one was served within "
-            f"{spread([each.all_served for each in self.rounds], 2)} s; at the end "
-            f"{spread([each.under_way for each in self.rounds])} attempts were under way",
+            f"  after a worker's start, all healthy ones had a first event within "
+            f"{spread([each.all_served for each in self.rounds], 2)} s; "
+            f"{spread([each.under_way for each in self.rounds])} attempts were under way in the end",
             f"  aims {'reached' if self.reached else 'MISSED'}; medians of {len(self.rounds)} interleaved rounds, "
             "lowest and highest in brackets",
         ]
