@@ -20,6 +20,7 @@ from socket import AF_INET, SOCK_STREAM, socket
 from tempfile import TemporaryDirectory
 from time import monotonic
 
+from tests.benchmarks.alone import run_alone, say
 from tests.benchmarks.installation import Installation
 from tests.benchmarks.isolation_report import Isolation, Round
 from tests.benchmarks.latency import take
@@ -28,7 +29,6 @@ from tests.benchmarks.open_loop import Fed, OpenLoop, Stream, event_id, publish
 from tests.benchmarks.order import ORG_ID, OrderPaid
 from tests.benchmarks.receivers import Receivers
 from tests.benchmarks.store import PrivateStore
-from tests.benchmarks.transports import run_alone
 from worker.events import Scope
 
 HEALTHY = 20
@@ -124,7 +124,7 @@ def compare(rounds: int = ROUNDS, seconds: float = WINDOW_SECONDS) -> Isolation:
                 found.append(
                     Round(taken, take(loop, seconds, disturbed.ours.program, good), served, disturbed.under_way())
                 )
-            print(f"round {number + 1} of {rounds}: {found[-1]}", file=sys.stderr, flush=True)
+            say(f"round {number + 1} of {rounds}: {found[-1]}")
     return Isolation(HEALTHY, sum(BROKEN.values()), LOAD, capacity, found)
 
 

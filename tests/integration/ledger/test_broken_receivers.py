@@ -39,10 +39,12 @@ async def tried(scene: Scene, *healthy: bool | None) -> list[BrokenReceiver]:
         for claim in due[1:]:
             await scene.ledger.jobs.release([(claim.job_id, LANE, claim.attempt)])
         found += await ends(scene, due[0], each)
-        # The other one's turn.
-        await scene.key("ZADD", f"lane:{LANE}:due", "XX", await scene.ledger.store.now() - 1, due[1].job_id)
+        # The other one's turn; the index follows, as where a script does it.
+        now = await scene.ledger.store.now()
+        await scene.key("ZADD", f"lane:{LANE}:due", "XX", now - 1, due[1].job_id)
         if not each:
-            await scene.key("ZADD", f"lane:{LANE}:due", "XX", await scene.ledger.store.now(), due[0].job_id)
+            await scene.key("ZADD", f"lane:{LANE}:due", "XX", now, due[0].job_id)
+        await scene.key("ZADD", "lanes", "XX", now, LANE)
     return found
 
 
@@ -83,6 +85,15 @@ async def test_a_success_begins_the_time_anew(fleet: Scene) -> None:
     assert (found.failing_since, found.failing_attempts) == (0, 0)
     await tried(fleet, *[False] * 5)
     assert (await shown(fleet))[0]
+
+
+async def test_any_process_can_ask_which_lanes_failed_last(fleet: Scene) -> None:
+    another = await fleet.another()
+    await fleet.owe(LANE, "e-1")
+    for healthy in (None, False, True):
+        (claim,) = await fleet.claim(LANE)
+        await ends(fleet, claim, healthy)
+        assert await another.jobs.failing([LANE, "unheard-of"]) == ({LANE} if healthy is False else frozenset())
 
 
 async def test_a_changed_configuration_begins_the_time_anew(fleet: Scene) -> None:
