@@ -63,7 +63,7 @@ check: $(DEV) ## lint, format, types, import contracts, the README's table of se
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m config.settings_table --check README.md
-bench: $(DEV) emulators ## measures us against the floor and the textbook, and prints a table
+bench: $(DEV) emulators ## measures us against the floor and the textbook, and what broken receivers cost others
 	@$(BIN)/python -m tests.benchmarks
 fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's table of settings
 	$(BIN)/ruff check --fix --exit-zero .
