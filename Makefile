@@ -73,7 +73,7 @@ outages: $(DEV) servers ## runs the tests of outages with stores and brokers awa
 	@for seconds in 30 120; do \
 	    $(BIN)/python -m pytest tests/integration/process/test_outages.py --outage-seconds $$seconds $(ARGS) || exit 1; \
 	done
-bench: $(DEV) emulators ## measures us against the floor and the textbook, and prints a table
+bench: $(DEV) emulators ## measures us against the floor and the textbook, and what broken receivers cost others
 	@$(BIN)/python -m tests.benchmarks
 dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad day, and draws the dashboard of it
 	@record=$$(mktemp) && trap 'rm -f "$$record"' EXIT && $(BIN)/python -m tests.dashboard "$$record" && \

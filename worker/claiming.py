@@ -1,8 +1,8 @@
 """The claim loop: which lanes want service, in their turn, and how many of their jobs this process takes on."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from time import perf_counter
 from typing import Protocol
 
@@ -27,6 +27,8 @@ class Lanes(Protocol):
     async def claim(
         self, lanes: Sequence[str], room: int, limits: Mapping[str, int]
     ) -> tuple[list[Claim], list[str]]: ...
+
+    async def failing(self, lanes: Sequence[str]) -> Container[str]: ...
 
 
 class Flights(Protocol):
@@ -57,6 +59,8 @@ class Claimer:
         self._wanted: dict[str, None] = {}
         #: Lanes with due jobs that have all the slots that they may have here.
         self._parked: dict[str, None] = {}
+        #: When they are looked at again.
+        self._unpark_at = 0.0
         self._stirred = asyncio.Event()
 
     def serve(self, lanes: Iterable[str]) -> None:
@@ -66,11 +70,20 @@ class Claimer:
         if self._wanted:
             self._stirred.set()
 
-    def ended(self) -> None:
-        """An attempt is over: there may be a slot for a lane that had all it may have."""
+    def unpark(self) -> None:
+        """There may be a slot for a lane that had all it may have."""
         if self._parked:
             parked, self._parked = self._parked, {}
             self.serve(parked)
+
+    async def limits(self, lanes: Sequence[str], *, overdue: bool = False) -> Mapping[str, int]:
+        """How many more attempts each of the lanes may have here, where that is limited (see Slots.limits).
+
+        Raises LedgerError.
+        """
+        if new := self._slots.unheard_of(lanes):
+            self._slots.hear(new, await self._lanes.failing(new))
+        return self._slots.limits(lanes, self._clock(), overdue=overdue)
 
     def stir(self) -> None:
         """There may be room again."""
@@ -84,17 +97,21 @@ class Claimer:
     async def claim_for_ever(self) -> None:
         """Claims until it is cancelled."""
         while True:
+            # What is slow may be found suspect meanwhile, which makes room for others, however much is going on.
+            if self._parked and self._clock() >= self._unpark_at:
+                self.unpark()
             if not self._wanted or not self._flights.room:
                 await self._wait()
                 continue
-            lanes, limits = self._next()
-            if not lanes:
-                continue
+            lanes = self._next()
             try:
-                with self._flights.reserved(JOBS_PER_CALL) as room:
-                    claims, more = await self._lanes.claim(lanes, room, limits)
-                    self._flights.start(claims)
-                self.serve(more)
+                limits = await self.limits(lanes, overdue=True)
+                self._park(lane for lane in lanes if limits.get(lane) == 0)
+                if lanes := [lane for lane in lanes if limits.get(lane) != 0]:
+                    with self._flights.reserved(JOBS_PER_CALL) as room:
+                        claims, more = await self._lanes.claim(lanes, room, limits)
+                        self._flights.start(claims)
+                    self.serve(more)
             except LedgerError as error:
                 _log.warning("cannot claim", why=str(error))
                 self.serve(lanes)
@@ -104,19 +121,21 @@ class Claimer:
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
 
     async def _wait(self) -> None:
-        """Waits for something to do; what is slow may be found suspect meanwhile, which makes room for others."""
+        """Waits for something to do."""
         self._stirred.clear()
-        try:
-            async with asyncio.timeout(PARKED_SECONDS if self._parked else None):
+        seconds = max(0.0, self._unpark_at - self._clock()) if self._parked else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 await self._stirred.wait()
-        except TimeoutError:
-            self.ended()
 
-    def _next(self) -> tuple[list[str], Mapping[str, int]]:
-        """The lanes to claim from; those that may have no more here are parked."""
+    def _next(self) -> list[str]:
         lanes = list(self._wanted)[:LANES_PER_CLAIM]
         for lane in lanes:
             del self._wanted[lane]
-        limits = self._slots.limits(lanes, self._clock())
-        self._parked |= dict.fromkeys(lane for lane in lanes if limits.get(lane) == 0)
-        return [lane for lane in lanes if limits.get(lane) != 0], limits
+        return lanes
+
+    def _park(self, lanes: Iterable[str]) -> None:
+        """Puts lanes aside that may have no more here for now."""
+        if not self._parked:
+            self._unpark_at = self._clock() + PARKED_SECONDS
+        self._parked |= dict.fromkeys(lanes)

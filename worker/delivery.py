@@ -123,9 +123,9 @@ class Deliveries:
             self._reserved -= room
             self._landed.set()
 
-    def limits(self, lanes: Iterable[str]) -> Mapping[str, int]:
-        """How many more attempts each of the lanes may have here, where that is limited."""
-        return self._slots.limits(lanes, perf_counter())
+    async def limits(self, lanes: Sequence[str]) -> Mapping[str, int]:
+        """How many more attempts each of the lanes may have here, where that is limited. Raises LedgerError."""
+        return await self._claimer.limits(lanes)
 
     def serve(self, lanes: Iterable[str]) -> None:
         """Has the lanes claimed from as soon as there is room, each in its turn."""
@@ -215,8 +215,8 @@ class Deliveries:
         decision = self._decide(claim, outcome)
         kind = target.ref.integration_type if isinstance(target, Target) else target.integration_type if target else ""
         attempt = Attempt(claim, kind, outcome, decision, perf_counter() - began, began, ours, celery_task())
-        self._slots.ended(claim.integration_id, claim.job_id, attempt.healthy, perf_counter())
-        self._claimer.ended()
+        if self._slots.ended(claim.integration_id, claim.job_id, attempt.healthy, perf_counter()):
+            self._claimer.unpark()
         self._settler.add(attempt)
 
     def _decide(self, claim: Claim, outcome: Outcome | Interrupted) -> Decision:
@@ -254,7 +254,8 @@ class Deliveries:
             await self._lanes.release([(claim.job_id, claim.integration_id, claim.attempt)])
         except LedgerError as error:
             _log.warning("not given back", job=claim.job_id, why=str(error))
-        self._slots.ended(claim.integration_id, claim.job_id, None, perf_counter())
+        if self._slots.ended(claim.integration_id, claim.job_id, None, perf_counter()):
+            self._claimer.unpark()
         self._land([claim.job_id])
 
     def _settled(self, job_ids: Iterable[str], lanes: Iterable[str]) -> None:

@@ -87,9 +87,10 @@ class Dispatch:
             await self._set_aside(ref, raw, f"{OBSERVE_TRIES} workers were lost while they observed it", tries=1)
         matches = [await self._match(stored, loaded.versions) for stored in loaded.events]
         for chunk in chunks(match for match in matches if match):
+            lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
+            limits = await self._deliveries.limits(list(lanes))
             with self._deliveries.reserved(JOBS_PER_CALL) as room:
-                lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
-                opened = await self._ledger.jobs.open(chunk, room, self._deliveries.limits(lanes))
+                opened = await self._ledger.jobs.open(chunk, room, limits)
                 self._deliveries.start(opened.claims)
             self._deliveries.serve(opened.waiting)
             for lane in opened.filled:

@@ -1,23 +1,31 @@
 """Which lanes are trusted with how many of a process's slots, so that receivers that hang starve nobody.
 
 A lane that has just delivered is proven, and takes what there is. One whose last attempt failed or was slow, or has one
-under way that is slow, is suspect; one of which nothing is known here is unproven. All suspect lanes together get a
-quarter of the process, in equal shares of two slots at least, so that a receiver which is slow and well still gets much
-where few are; all unproven ones get another quarter, one slot each. So half of the process is for what does well. A
-receiver that goes on failing is the circuit's matter, which the fleet shares and a restart does not forget.
+under way that is slow, is suspect; one of which nothing is known here is unproven. Where the fleet knows that it fails,
+it is suspect from the start, so that those that do well do not wait behind it when a process is new. An unproven one is
+suspect sooner than a proven one: what does well mostly answers at once, and others wait to show that they do.
+
+All suspect lanes together get a quarter of the process, in equal shares of two slots at least, so that a receiver which
+is slow and well still gets much where few are; all unproven ones get another quarter, one slot each, of which a part is
+kept for those that have nothing overdue: after a restart, what does well mostly has not, and what hangs has. So half of
+the process is for what does well. A receiver that goes on failing is the circuit's matter.
 
 No I/O, and no clock: `now` is an argument, in seconds.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 #: An attempt that takes longer is slow (seconds).
 SLOW_SECONDS = 2.0
+#: The first attempt of a lane counts among the suspects' after so long, and makes room for another new one (seconds).
+PROBE_SECONDS = 0.5
 #: Parts of the process's slots that all lanes of a kind have together.
 SHARE = 4
+#: The part of the unproven ones' share that is kept for lanes with nothing overdue.
+FRESH_SHARE = 2
 #: Lanes that are remembered; the least recently used go first, and are unproven then.
 REMEMBERED = 20_000
 #: Slots that a suspect lane has at least, and an unproven one at most.
@@ -42,7 +50,8 @@ class _Lane:
 
     def trust(self, now: float) -> Trust:
         oldest = next(iter(self.under_way.values()), now)
-        if self.did_well is False or now - oldest > SLOW_SECONDS:
+        patience = SLOW_SECONDS if self.did_well else PROBE_SECONDS
+        if self.did_well is False or now - oldest > patience:
             return Trust.SUSPECT
         return Trust.PROVEN if self.did_well else Trust.UNPROVEN
 
@@ -56,29 +65,45 @@ class Slots:
         #: Those with an attempt under way: never more than slots, where the remembered may be many.
         self._busy: dict[str, _Lane] = {}
 
+    def unheard_of(self, lanes: Iterable[str]) -> Sequence[str]:
+        """Those of the lanes that hear() is still to be told of."""
+        return [lane for lane in lanes if lane not in self._lanes]
+
+    def hear(self, lanes: Iterable[str], failing: Container[str]) -> None:
+        """What the fleet knows of lanes: whether their last attempt failed."""
+        for lane in lanes:
+            known = self._known(lane)
+            if known.did_well is None and lane in failing:
+                known.did_well = False
+
     def started(self, lane: str, job: str, now: float) -> None:
         """An attempt begins."""
-        known = self._lanes.get(lane)
-        if known is None:
-            known = self._lanes[lane] = _Lane()
-            self._forget()
+        known = self._known(lane)
         known.under_way[job] = now
         self._busy[lane] = known
-        self._lanes.move_to_end(lane)
 
-    def ended(self, lane: str, job: str, did_well: bool | None, now: float) -> None:
-        """An attempt is over; None where it says nothing of its receiver."""
+    def ended(self, lane: str, job: str, did_well: bool | None, now: float) -> bool:
+        """An attempt is over; None where it says nothing of its receiver.
+
+        Answers whether a slot of a share is free now.
+        """
         known = self._busy.get(lane)
         if known is None:
-            return
+            return False
+        # One of a proven lane counts in nobody's share.
+        counted = known.trust(now) is not Trust.PROVEN
         began = known.under_way.pop(job, now)
         if not known.under_way:
             del self._busy[lane]
         if did_well is not None:
             known.did_well = did_well and now - began <= SLOW_SECONDS
+        return counted
 
-    def limits(self, lanes: Iterable[str], now: float) -> Mapping[str, int]:
-        """How many more attempts each lane may have here, where that is limited: 0 is none for now."""
+    def limits(self, lanes: Iterable[str], now: float, *, overdue: bool = False) -> Mapping[str, int]:
+        """How many more attempts each lane may have here, where that is limited: 0 is none for now.
+
+        `overdue`: they have jobs that had to wait.
+        """
         left = {Trust.SUSPECT: self._share, Trust.UNPROVEN: self._share}
         suspects = 0
         for each in self._busy.values():
@@ -87,6 +112,8 @@ class Slots:
                 suspects += trust is Trust.SUSPECT
         # New lanes that turned out to hang have taken more than the suspects' share: it is the new ones' that goes.
         left[Trust.UNPROVEN] += min(0, left[Trust.SUSPECT])
+        if overdue:
+            left[Trust.UNPROVEN] -= self._share // FRESH_SHARE
         most = {Trust.SUSPECT: max(SUSPECT_SLOTS, self._share // max(1, suspects)), Trust.UNPROVEN: UNPROVEN_SLOTS}
         found: dict[str, int] = {}
         for lane in lanes:
@@ -97,6 +124,14 @@ class Slots:
                 found[lane] = max(0, min(most[trust] - under_way, left[trust]))
                 left[trust] -= found[lane]
         return found
+
+    def _known(self, lane: str) -> _Lane:
+        known = self._lanes.get(lane)
+        if known is None:
+            known = self._lanes[lane] = _Lane()
+            self._forget()
+        self._lanes.move_to_end(lane)
+        return known
 
     def _forget(self) -> None:
         while len(self._lanes) > REMEMBERED:

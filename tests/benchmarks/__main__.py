@@ -1,4 +1,4 @@
-"""What a delivery costs: the floor, the textbook and ours, in one run on one machine.
+"""What a delivery costs: the floor, the textbook and ours, in one run; and what broken receivers cost others.
 
     python -m tests.benchmarks [--quick] [--json FILE]
 
@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,8 @@ from time import perf_counter
 
 import msgspec
 
-from tests.benchmarks import sqs, stomp
+from tests.benchmarks import backlog, isolation, sqs, stomp
+from tests.benchmarks.alone import heed_signals, say
 from tests.benchmarks.floor import PATH as FLOOR_PATH
 from tests.benchmarks.floor import Floor
 from tests.benchmarks.measure import (
@@ -54,10 +55,15 @@ class Length:
     trial: float
     #: Of a window where a transport is compared with what it is built on.
     transport: float
+    #: Rounds with broken receivers and with a backlog, and how many jobs that has.
+    isolation: int
+    backlog: int
 
 
-FULL = Length(rounds=4, window=6.0, rehearsal=1.0, trial=2.0, transport=3.0)
-QUICK = Length(rounds=2, window=2.0, rehearsal=0.5, trial=0.7, transport=1.0)
+FULL = Length(
+    rounds=4, window=6.0, rehearsal=1.0, trial=2.0, transport=3.0, isolation=isolation.ROUNDS, backlog=backlog.JOBS
+)
+QUICK = Length(rounds=2, window=2.0, rehearsal=0.5, trial=0.7, transport=1.0, isolation=1, backlog=50_000)
 
 
 class Bench:
@@ -111,7 +117,7 @@ class Bench:
         """Every contestant in every round; the windows by contestant."""
         sizes, windows = {}, {}
         for contestant in self.contestants:
-            _say(f"warming up: {contestant.name}")
+            say(f"warming up: {contestant.name}")
             # The first opens connections and imports what is imported late; the second gives an idea of the rate, and
             # the third the rate once things run.
             measure(contestant, self.sink, contestant.rehearsal)
@@ -127,7 +133,7 @@ class Bench:
             for contestant in (*self.contestants[first:], *self.contestants[:first]):
                 window = measure(contestant, self.sink, sizes[contestant.name])
                 windows[contestant.name].append(window)
-                _say(
+                say(
                     f"round {number + 1} of {length.rounds}: {contestant.name}: {window.deliveries:,} in "
                     f"{window.wall:.1f} s, {window.per_cpu_second:,.0f} per CPU second"
                 )
@@ -144,7 +150,7 @@ def run(length: Length, appendfsync: str, changes: Mapping[str, str]) -> Report:
             tried = bench.choose_concurrency(length.trial)
             windows = bench.play(length)
             rows = tuple(_row(each, windows[each.name]) for each in bench.contestants)
-            _say("measuring what the number of integrations costs")
+            say("measuring what the number of integrations costs")
             store = PrivateStore(folder / "g", appendfsync)
             stack.callback(store.program.stop)
             store.start()
@@ -153,6 +159,8 @@ def run(length: Length, appendfsync: str, changes: Mapping[str, str]) -> Report:
             # A second Ctrl-C must not leave processes behind.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # They are inherited: what is started from here on is to heed them.
+    heed_signals()
     return Report(rows, growth, tried, perf_counter() - began, appendfsync, machine)
 
 
@@ -169,17 +177,9 @@ def _machine() -> Mapping[str, str]:
     return {"cores": str(os.cpu_count()), "load before": load, "Python": platform.python_version(), **packages}
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="What a delivery costs.")
-    parser.add_argument("--quick", action="store_true", help="under a minute, and rougher")
+    parser.add_argument("--quick", action="store_true", help="two or three minutes, and rougher")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure there too")
     parser.add_argument(
         "--appendfsync",
@@ -200,23 +200,28 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Answers the exit code."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, _interrupt)
+    heed_signals()
     try:
         changes = dict(each.split("=", 1) for each in arguments.set)
         length = QUICK if arguments.quick else FULL
         report = run(length, arguments.appendfsync, changes)
-        _say("measuring what SQS and STOMP cost")
+        say("measuring what SQS and STOMP cost")
         transports = [*sqs.report(length.rounds, length.transport), "", *stomp.report(length.rounds, length.transport)]
+        say("measuring what broken receivers cost the others")
+        isolated = isolation.compare(length.isolation)
+        say("measuring what a backlog costs the others")
+        beside = backlog.compare(length.isolation, jobs=length.backlog)
     except (DeliveriesLost, ProcessEnded) as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        _say("interrupted")
+        say("interrupted")
         return 130
     show(report)
-    print("", *transports, sep="\n")
+    print("", *transports, "", *isolated.lines(), "", *beside.lines(), sep="\n")
     if arguments.json:
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(document(report)), indent=2) + b"\n")
+        found = {**document(report), "isolation": asdict(isolated), "backlog": asdict(beside)}
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     return 1 if report.problems else 0
 
 

@@ -97,9 +97,9 @@ class OrderPaid:
         raw = msgspec.json.encode(_EVENT).replace(_STORE, store_id.encode())
         self._before, self._after = raw.split(_ID)
 
-    def event(self) -> bytes:
-        """One event, as a producer writes it."""
-        return self._before + str(uuid4()).encode() + self._after
+    def event(self, event_id: str = "") -> bytes:
+        """One event, as a producer writes it; without an id it gets one."""
+        return self._before + (event_id or str(uuid4())).encode() + self._after
 
 
 def order_body(url: str) -> bytes:

@@ -17,10 +17,10 @@ import uvloop
 
 from tests.benchmarks.processes import Servant
 
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
-_END_OF_HEAD = b"\r\n\r\n"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = b"content-length:"
-_LISTEN_BACKLOG = 1024
+LISTEN_BACKLOG = 1024
 _REACHED = "reached"
 
 
@@ -106,21 +106,21 @@ class _Requests(asyncio.Protocol):
                 data = data[taken:]
             else:
                 self._head += data
-                end = self._head.find(_END_OF_HEAD)
+                end = self._head.find(END_OF_HEAD)
                 if end < 0:
                     return
                 head, data, self._head = (
                     self._head[:end],
-                    self._head[end + len(_END_OF_HEAD) :],
+                    self._head[end + len(END_OF_HEAD) :],
                     b"",
                 )
-                self._path, self._missing = _request(head)
+                self._path, self._missing = request_of(head)
             if not self._missing:
-                self._transport.write(_ANSWER)
+                self._transport.write(ANSWER)
                 self._tally.count(self._path)
 
 
-def _request(head: bytes) -> tuple[bytes, int]:
+def request_of(head: bytes) -> tuple[bytes, int]:
     """The path, and the length of the body in bytes."""
     path = head.split(b" ", 2)[1]
     lowered = head.lower()
@@ -153,7 +153,7 @@ async def _serve() -> None:
         for line in lines:
             tally.obey(line)
 
-    server = await loop.create_server(lambda: _Requests(tally), "127.0.0.1", 0, backlog=_LISTEN_BACKLOG)
+    server = await loop.create_server(lambda: _Requests(tally), "127.0.0.1", 0, backlog=LISTEN_BACKLOG)
     loop.add_reader(sys.stdin.fileno(), obey)
     _say(str(server.sockets[0].getsockname()[1]))
     await over

@@ -23,7 +23,8 @@ from deliverers.aws_sqs import AwsSqsDeliverer
 from deliverers.aws_sqs.messages import Message, message_of
 from deliverers.contract import Delivered, DelivererOptions, Delivery
 from deliverers.testing import LOOPBACK, a_delivery
-from tests.benchmarks.transports import Rate, Send, an_order, run_alone, window
+from tests.benchmarks.alone import run_alone
+from tests.benchmarks.transports import Rate, Send, an_order, window
 from tests.counterparts.emulator import REGION
 from tests.counterparts.ministack import Ministack
 

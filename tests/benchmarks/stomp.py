@@ -25,7 +25,8 @@ from deliverers.contract import Delivered, DelivererOptions, Delivery
 from deliverers.envelopes import CLOUDEVENT_TYPE, cloudevent_body
 from deliverers.stomp import StompDeliverer
 from deliverers.testing import LOOPBACK, a_delivery
-from tests.benchmarks.transports import Rate, Send, an_order, run_alone, window
+from tests.benchmarks.alone import run_alone
+from tests.benchmarks.transports import Rate, Send, an_order, window
 from tests.counterparts import rabbitmq
 from tests.counterparts.stomp import StompRabbit
 

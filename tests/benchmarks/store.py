@@ -12,9 +12,12 @@ _LOOK_SECONDS = 0.01
 
 
 class PrivateStore:
-    """One server. `folder` must be new, and short: the path of a socket has 107 bytes at most."""
+    """One server, with `more` options of its own.
 
-    def __init__(self, folder: Path, appendfsync: str) -> None:
+    `folder` must be new, and short: the path of a socket has 107 bytes at most.
+    """
+
+    def __init__(self, folder: Path, appendfsync: str, **more: str) -> None:
         folder.mkdir()
         self.path = folder / "s"
         options = {
@@ -27,6 +30,7 @@ class PrivateStore:
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
+            **more,
         }
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         self.program = Program(f"the store in {folder}", [server_binary(), *words], folder / "log")

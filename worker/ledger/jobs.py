@@ -317,6 +317,11 @@ class Jobs:
         )
         return claims_of(reply)
 
+    async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
+        """Those of the lanes whose last attempt failed, whichever process had it."""
+        rows = await self._store.hashes([f"lane:{lane}" for lane in lanes], "failing_since")
+        return frozenset(lane for lane, row in zip(lanes, rows, strict=True) if row)
+
     async def settle(self, settlements: Sequence[Settlement]) -> Settled:
         """Writes what came of attempts, with their logs. Repeating a call whose reply was lost is safe."""
         _check_size(settlements)

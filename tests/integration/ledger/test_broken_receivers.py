@@ -78,6 +78,15 @@ async def test_a_success_begins_the_time_anew(fleet: Scene) -> None:
     assert (await shown(fleet))[0]
 
 
+async def test_any_process_can_ask_which_lanes_failed_last(fleet: Scene) -> None:
+    another = await fleet.another()
+    await fleet.owe(LANE, "e-1")
+    for healthy in (None, False, True):
+        (claim,) = await fleet.claim(LANE)
+        await ends(fleet, claim, healthy)
+        assert await another.jobs.failing([LANE, "unheard-of"]) == ({LANE} if healthy is False else frozenset())
+
+
 async def test_a_changed_configuration_begins_the_time_anew(fleet: Scene) -> None:
     await tried(fleet, *[False] * 4)
     await failing_for(fleet, AFTER)

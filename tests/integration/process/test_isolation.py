@@ -10,21 +10,29 @@ from worker.publisher import Publisher
 
 HANGING = 30
 EVENTS = 40
+#: There are more that hang than a worker has slots, and each holds on for a minute.
+CROWDED = {
+    "EDW_MAX_IN_FLIGHT": "20",
+    "EDW_WEBHOOK_TIMEOUT": "60s",
+    "EDW_DRAIN_SECONDS": "0",
+    "EDW_CELERY_THREADS": "2",
+}
+
+
+async def register_hanging(stack: AsyncExitStack, register: Register) -> None:
+    port = await stack.enter_async_context(raw_receiver(silent))
+    for number in range(HANGING):
+        url = f"http://127.0.0.1:{port}/{number}"
+        await register(name=f"hangs {number}", configuration={"url": url}, observes=("order.created",))
 
 
 async def test_receivers_that_never_answer_starve_nobody(
     start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
 ) -> None:
-    """There are more of them than the worker has slots, and each holds on for a minute."""
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(raw_receiver(silent))
-        for number in range(HANGING):
-            url = f"http://127.0.0.1:{port}/{number}"
-            await register(name=f"hangs {number}", configuration={"url": url}, observes=("order.created",))
+        await register_hanging(stack, register)
         await register(name="healthy")
-        worker = await start_worker(
-            EDW_MAX_IN_FLIGHT="20", EDW_WEBHOOK_TIMEOUT="60s", EDW_DRAIN_SECONDS="0", EDW_CELERY_THREADS="2"
-        ).ready()
+        worker = await start_worker(**CROWDED).ready()
         with Publisher(settings) as publisher:
             publisher.publish(order_paid(id="first"))
             await eventually(receiver.got(1), "the healthy one has shown that it is")
@@ -41,3 +49,30 @@ async def test_receivers_that_never_answer_starve_nobody(
         leased = sum(lane.leased for lane in (await books.status.read()).lanes)
         assert leased <= 10
         assert worker.pid
+
+
+async def test_after_a_restart_those_that_hang_keep_no_slot_from_one_with_nothing_overdue(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    """The new worker knows nothing of anybody, and those that hang are there first, with what they are owed."""
+    async with AsyncExitStack() as stack:
+        await register_hanging(stack, register)
+        await register(name="healthy")
+        worker = start_worker(**CROWDED)
+        with Publisher(settings) as publisher:
+            for number in range(2):
+                publisher.publish(order_paid(id=f"hangs-{number}", type="order.created"))
+
+            async def owed() -> bool:
+                return (await books.status.read()).counter("opened") == 2 * HANGING
+
+            await eventually(owed, "those that hang have jobs")
+            worker.kill()
+            start_worker(**CROWDED)
+
+            async def taken() -> bool:
+                return sum(lane.leased for lane in (await books.status.read()).lanes) >= 8
+
+            await eventually(taken, "those that hang have what they may have")
+            publisher.publish(order_paid(id="first"))
+        await eventually(receiver.got(1), "the healthy receiver has its first event", seconds=20)

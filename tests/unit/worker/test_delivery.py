@@ -46,6 +46,9 @@ class Lanes:
         self.owed = [each for each in self.owed if each not in taken]
         return taken, [each.integration_id for each in self.owed if each.integration_id in lanes]
 
+    async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
+        return frozenset()
+
     async def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if self.faults:
             raise self.faults.pop()

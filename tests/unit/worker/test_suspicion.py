@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.suspicion import SLOW_SECONDS, SUSPECT_SLOTS, Slots
+from worker.suspicion import PROBE_SECONDS, SLOW_SECONDS, SUSPECT_SLOTS, Slots
 
 TOTAL = 40
 SHARE = 10
@@ -82,6 +82,59 @@ def test_what_hangs_takes_nothing_from_what_is_new_or_does_well() -> None:
     assert slots.limits(["good", "new"], SLOW_SECONDS + 1) == {"new": 1}
     # As long as nothing is known of them, they are the new ones.
     assert slots.limits(["good", "new"], 0.5) == {"new": 0}
+
+
+def test_a_first_attempt_that_does_not_end_soon_makes_room_for_another_new_one() -> None:
+    slots = Slots(TOTAL)
+    for number in range(SHARE):
+        hanging(slots, f"new-{number}")
+    assert slots.limits(["healthy"], PROBE_SECONDS) == {"healthy": 0}
+    assert slots.limits(["healthy"], PROBE_SECONDS + 0.1) == {"healthy": 1}
+
+
+def test_one_that_the_fleet_knows_to_fail_is_suspect_from_the_start() -> None:
+    slots = Slots(TOTAL)
+    assert slots.unheard_of(["bad", "new"]) == ["bad", "new"]
+    slots.hear(["bad", "new"], {"bad"})
+    assert slots.limits(["bad", "new"], 0.0) == {"bad": SHARE, "new": 1}
+    assert slots.unheard_of(["bad", "new"]) == []
+
+
+def test_a_new_one_with_nothing_overdue_does_not_wait_behind_those_that_have() -> None:
+    """As after a restart: whatever hangs has a backlog, however many there are."""
+    slots, now = Slots(TOTAL), 0.0
+    for number in range(200):
+        now += PROBE_SECONDS
+        lane = f"hangs-{number}"
+        if slots.limits([lane], now, overdue=True)[lane]:
+            slots.started(lane, "j", now)
+    assert slots.limits(["fresh"], now) == {"fresh": 1}
+    assert slots.limits(["another"], now, overdue=True) == {"another": 0}
+
+
+def test_what_a_lane_did_here_counts_more_than_what_is_heard_of_it() -> None:
+    slots = Slots(TOTAL)
+    proven(slots, "good")
+    slots.hear(["good"], {"good"})
+    assert slots.limits(["good"], 1.0) == {}
+
+
+def test_one_that_has_delivered_is_not_suspect_as_soon_as_a_new_one() -> None:
+    slots = Slots(TOTAL)
+    proven(slots, "good")
+    hanging(slots, "good")
+    assert slots.limits(["good"], SLOW_SECONDS) == {}
+
+
+def test_the_end_of_an_attempt_frees_a_slot_for_others_only_where_it_counted() -> None:
+    slots = Slots(TOTAL)
+    proven(slots, "good")
+    for lane in ("good", "new", "slow"):
+        hanging(slots, lane)
+    assert not slots.ended("good", "good-0", True, 0.1)
+    assert slots.ended("new", "new-0", True, 0.1)
+    assert slots.ended("slow", "slow-0", True, SLOW_SECONDS + 1)
+    assert not slots.ended("unheard of", "j", True, 0.1)
 
 
 def test_half_of_the_process_is_for_what_does_well_however_many_new_ones_hang() -> None:

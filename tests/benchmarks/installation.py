@@ -1,0 +1,109 @@
+"""A whole installation to measure: a private store, one worker process as anybody would type it, and a producer."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from config.settings import Settings
+from tests.benchmarks.order import OBSERVABLE_KEY
+from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
+from tests.benchmarks.store import PrivateStore
+from worker.events import Scope
+from worker.integrations import Integration
+from worker.ledger import Ledger, LedgerPolicy
+from worker.publisher import Publisher
+
+_Answer = TypeVar("_Answer")
+
+#: Between two looks whether a worker is there (seconds).
+_LOOK_SECONDS = 0.02
+
+
+class Installation:
+    """One worker process with its store, and a producer in this process. All is as shipped but for `changes`."""
+
+    #: Known once started.
+    program: Program
+
+    def __init__(self, store: PrivateStore, log: Path, changes: Mapping[str, str]) -> None:
+        self.store = store
+        self._log = log
+        self._own = {"EDW_REDIS_URL": store.url, "EDW_EGRESS_ALLOW": "127.0.0.0/8", "EDW_METRICS_PORT": "0", **changes}
+        self.settings = _settings(self._own)
+        self._runner = asyncio.Runner()
+        self._publisher: Publisher | None = None
+        self._ledger: Ledger | None = None
+
+    def connect(self) -> None:
+        """Connects the producer, and whoever looks into the ledger; the store must be running."""
+        self._ledger = Ledger(self.store.url, LedgerPolicy.of(self.settings), self.settings.shard)
+        self.run(self._ledger.open())
+        self._publisher = Publisher(self.settings)
+
+    def start_worker(self) -> None:
+        """Starts the worker process; it goes its own way."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("EDW_")}
+        command = ["-m", "celery", "-A", "worker.app", "worker", "--hostname", "ours@bench"]
+        self.program = Program("our worker", [sys.executable, *command], self._log, kept | self._own)
+
+    def await_worker(self) -> None:
+        """Waits until the fleet has a worker. Raises ProcessEnded."""
+        end = monotonic() + START_SECONDS
+        while not self.run(self.ledger.status.workers()):
+            self.program.check()
+            if monotonic() > end:
+                raise ProcessEnded(f"our worker did not join within {START_SECONDS:g} s:\n{self.program.tail()}")
+            sleep(_LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Ends the producer. Repeating is safe."""
+        if self._publisher is not None:
+            self._publisher.close()
+        if self._ledger is not None:
+            self.run(self._ledger.close())
+        self._publisher = self._ledger = None
+        self._runner.close()
+
+    @property
+    def publisher(self) -> Publisher:
+        """The producer, once connected."""
+        assert self._publisher is not None
+        return self._publisher
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, once connected."""
+        assert self._ledger is not None
+        return self._ledger
+
+    def run(self, work: Coroutine[Any, Any, _Answer]) -> _Answer:
+        """Has work of the ledger done."""
+        return self._runner.run(work)
+
+    def register(self, url: str, scope: Scope, name: str = "ERP", *, paused: bool = False) -> Integration:
+        """A webhook of `scope` that observes paid orders. It has no secret, so that no key is needed."""
+        integration = Integration(
+            id=str(uuid4()),
+            scope=scope,
+            name=name,
+            integration_type="webhook",
+            observes=(OBSERVABLE_KEY,),
+            configuration={"url": url},
+            paused=paused,
+        )
+        return self.run(self.ledger.registry.put(integration, expect=0))
+
+    def owes_nothing(self) -> bool:
+        """True where the ledger has no event and no job that is not over, and every one that ended was delivered."""
+        status = self.run(self.ledger.status.read())
+        return status.inbox == 0 and status.pending == 0 and status.counter("succeeded") == status.counter("opened")
+
+
+def _settings(own: Mapping[str, str]) -> Settings:
+    values: dict[str, Any] = {name.removeprefix("EDW_").lower(): value for name, value in own.items()}
+    return Settings(**values)

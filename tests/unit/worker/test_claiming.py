@@ -1,0 +1,116 @@
+"""The claim loop: each lane in its turn, and those that have all the slots they may have are not forgotten."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from worker.claiming import PARKED_SECONDS, Claimer
+from worker.ledger import Claim
+from worker.suspicion import PROBE_SECONDS, Slots
+
+TOTAL = 4
+
+
+@dataclass
+class Lanes:
+    """A ledger that only remembers which lanes were claimed from, and knows which ones fail."""
+
+    claimed: list[str] = field(default_factory=list)
+    bad: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+
+    async def failing(self, lanes: Sequence[str]) -> set[str]:
+        self.asked += lanes
+        return self.bad
+
+    async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int]) -> tuple[list[Claim], list[str]]:
+        self.claimed += lanes
+        return [], []
+
+
+class Flights:
+    """There is room at any time."""
+
+    room = TOTAL
+
+    @contextmanager
+    def reserved(self, wanted: int) -> Iterator[int]:
+        yield wanted
+
+    def start(self, claims: Iterable[Claim]) -> None: ...
+
+
+@dataclass
+class Desk:
+    """A claimer at work, with a clock that the test moves; a lane that hangs has all the slots that new ones get."""
+
+    now: float = 0.0
+    lanes: Lanes = field(default_factory=Lanes)
+    slots: Slots = field(default_factory=lambda: Slots(TOTAL))
+
+    def __post_init__(self) -> None:
+        self.claimer = Claimer(self.lanes, Flights(), self.slots, lambda: self.now)
+        self.slots.started("good", "first", 0.0)
+        self.slots.ended("good", "first", True, 0.0)
+        self.slots.started("hangs", "j", 0.0)
+
+    async def serve(self, *lanes: str) -> None:
+        self.claimer.serve(lanes)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    made = Desk()
+    loop = asyncio.create_task(made.claimer.claim_for_ever())
+    yield made
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+
+async def test_a_lane_without_a_slot_waits_until_one_may_be_free(desk: Desk) -> None:
+    await desk.serve("new", "good")
+    assert desk.lanes.claimed == ["good"]
+    assert desk.slots.ended("hangs", "j", False, desk.now)
+    desk.claimer.unpark()
+    await desk.serve()
+    assert desk.lanes.claimed == ["good", "new"]
+
+
+async def test_it_is_looked_at_again_in_time_however_much_else_goes_on(desk: Desk) -> None:
+    await desk.serve("new")
+    for _ in range(20):
+        await desk.serve("good")
+    assert "new" not in desk.lanes.claimed
+    desk.now = PARKED_SECONDS + PROBE_SECONDS
+    await desk.serve("good")
+    assert desk.lanes.claimed[-1] == "new"
+
+
+async def test_it_is_looked_at_again_in_time_where_nothing_else_goes_on(desk: Desk) -> None:
+    await desk.serve("new")
+    desk.now = PARKED_SECONDS + PROBE_SECONDS
+    async with asyncio.timeout(10 * PARKED_SECONDS):
+        while not desk.lanes.claimed:  # noqa: ASYNC110  (what is waited for tells nobody)
+            await asyncio.sleep(0.01)
+    assert desk.lanes.claimed == ["new"]
+
+
+async def test_a_lane_that_fails_elsewhere_takes_nothing_from_the_new_ones(desk: Desk) -> None:
+    """As after a restart: the process knows nothing, and the ledger does."""
+    desk.slots.ended("hangs", "j", False, 0.0)
+    desk.lanes.bad = {"bad"}
+    await desk.serve("bad", "new")
+    desk.slots.started("bad", "j", 0.0)
+    await desk.serve("newer")
+    assert desk.lanes.claimed == ["bad", "new", "newer"]
+
+
+async def test_the_fleet_is_asked_once_of_each_lane(desk: Desk) -> None:
+    for _ in range(3):
+        await desk.serve("new", "good")
+    assert desk.lanes.asked == ["new"]
