@@ -10,6 +10,7 @@ from worker.backoff import Decision, Fail, Retry, Succeed
 from worker.ledger import Claim, Settlement, Verdict
 from worker.ledger.logs import log_record
 from worker.logs import IntegrationLog
+from worker.tracecontext import TraceContext
 
 _log = structlog.get_logger("edw.attempts")
 
@@ -37,6 +38,8 @@ class Attempt:
     outcome: Outcome | Lost | Interrupted
     decision: Decision
     elapsed: float
+    #: What the receiver was told, where there is one.
+    trace: TraceContext | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -143,6 +146,8 @@ def report(attempt: Attempt, result: str) -> None:
         "status": attempt.status,
         "duration": round(attempt.elapsed, 6),
     }
+    if attempt.trace:
+        fields |= {"trace_id": attempt.trace.trace_id, "span_id": attempt.trace.span_id}
     if result != "settled":
         fields["settled"] = result
     match attempt.decision:

@@ -13,6 +13,7 @@ from worker.lanes import report_filled
 from worker.ledger import Ledger, LedgerError, StoredEvent
 from worker.ledger.jobs import Opening, by_message
 from worker.ledger.policy import JOBS_PER_CALL
+from worker.traces import Traces, observing
 
 _log = structlog.get_logger("edw.dispatch")
 
@@ -51,10 +52,13 @@ def chunks(matches: Iterable[Match], size: int = JOBS_PER_CALL) -> Iterator[Chun
 class Dispatch:
     """Observes events: one job for each match, and none twice."""
 
-    def __init__(self, ledger: Ledger, directory: Directory, deliveries: Deliveries) -> None:
+    def __init__(
+        self, ledger: Ledger, directory: Directory, deliveries: Deliveries, traces: Traces | None = None
+    ) -> None:
         self._ledger = ledger
         self._directory = directory
         self._deliveries = deliveries
+        self._traces = traces
 
     async def observe(self, refs: Sequence[str]) -> None:
         """Opens the jobs of the named events, of those still in the inbox; starts what there is room for.
@@ -65,15 +69,22 @@ class Dispatch:
             loaded = await self._ledger.intake.load(portion)
             for ref, raw in loaded.unreadable:
                 await self._set_aside(ref, raw, "cannot be read")
-            matches = [await self._match(stored, loaded.versions) for stored in loaded.events]
-            for chunk in chunks(match for match in matches if match):
-                with self._deliveries.reserved(JOBS_PER_CALL) as room:
-                    lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
-                    opened = await self._ledger.jobs.open(chunk, room, self._deliveries.limits(lanes))
-                    self._deliveries.start(opened.claims)
-                self._deliveries.serve(opened.waiting)
-                for lane in opened.filled:
-                    report_filled(lane)
+            with observing(self._traces, loaded.events) as observed:
+                found = [await self._match(stored, loaded.versions) for stored in observed.events]
+                matches = [match for match in found if match]
+                for chunk in chunks(matches):
+                    await self._open(chunk)
+                for match in matches:
+                    observed.matched(match.stored.ref, len(match.integration_ids))
+
+    async def _open(self, chunk: Chunk) -> None:
+        with self._deliveries.reserved(JOBS_PER_CALL) as room:
+            lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
+            opened = await self._ledger.jobs.open(chunk, room, self._deliveries.limits(lanes))
+            self._deliveries.start(opened.claims)
+        self._deliveries.serve(opened.waiting)
+        for lane in opened.filled:
+            report_filled(lane)
 
     async def _match(self, stored: StoredEvent, versions: dict[str, int]) -> Match | None:
         scope = stored.event.scope

@@ -38,6 +38,7 @@ from worker.probe import Health, serving
 from worker.secrets import SecretsBox
 from worker.sweeper import Sweeper
 from worker.telling import Teller
+from worker.traces import open_traces
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.runtime")
@@ -160,6 +161,8 @@ class Runtime:
         types = DelivererRegistry.load()
         options = deliverer_options(settings)
         deliverers = {kind: types.create(kind, options) for kind in types.types}
+        export = open_traces(settings, "edw-worker")
+        traces = export.traces if export else None
         try:
             if not await self._reach(ledger):
                 return
@@ -174,14 +177,15 @@ class Runtime:
                 report,
                 settings.max_in_flight,
                 settings.webhook_timeout,
+                traces,
             )
-            dispatch = Dispatch(ledger, directory, deliveries)
+            dispatch = Dispatch(ledger, directory, deliveries, traces)
             catalogue = load_catalogue(settings.observable_keys)
             rules = EventRules(catalogue, settings.event_max_bytes)
             teller = Teller(ledger.registry, Changes(types, catalogue, secrets), self._wakeups.events)
             sweeper = Sweeper(ledger, dispatch, deliveries, self._wakeups, teller, settings.sweep_seconds)
-            door = TaskDoor(ledger, dispatch, rules)
-            self._readers.append(RedisList(ledger.messages, door.observe, rules))
+            door = TaskDoor(ledger, dispatch, rules, traces)
+            self._readers.append(RedisList(ledger.messages, door.observe, rules, traces))
             if is_rabbitmq(endpoints.broker_url):
                 self._readers.append(RabbitQueue(endpoints.broker_url, settings.shard, door, rules))
             deliveries.open()
@@ -207,6 +211,8 @@ class Runtime:
             for deliverer in deliverers.values():
                 await deliverer.close()
             await ledger.close()
+            if export is not None:
+                await asyncio.to_thread(export.close)
 
     async def _reach(self, ledger: Ledger) -> bool:
         """Waits until the ledger answers; False where the process is to stop first."""

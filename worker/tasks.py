@@ -15,6 +15,7 @@ from worker.app import app
 from worker.broker import MESSAGE_VERSION
 from worker.events import Refusal
 from worker.ledger import LedgerError
+from worker.tracecontext import TRACEPARENT, TRACESTATE, TraceContext
 
 _log = structlog.get_logger("edw.tasks")
 
@@ -50,14 +51,19 @@ def deliver(self: Task, *args: Any, **kwargs: Any) -> None:
 
 def _take(task: Task, events: list[Any]) -> None:
     # The request is this thread's, and not the loop's.
-    task_id = task.request.id
+    task_id, trace = task.request.id, _trace(task.request)
     try:
-        _run(lambda rooms, given: rooms.door.take(given, task_id), events)
+        _run(lambda rooms, given: rooms.door.take(given, task_id, trace), events)
     except Reject:
         raise
     except Exception as error:  # noqa: BLE001  (Celery would acknowledge it, and the events are nowhere else)
         _log.exception("cannot take events", task=task_id)
         _reject(task, Refusal("", f"internal error: {type(error).__name__}"))
+
+
+def _trace(request: Any) -> TraceContext | None:
+    """Of the message's headers, which Celery makes attributes of the request."""
+    return TraceContext.of(request.get(TRACEPARENT), request.get(TRACESTATE))
 
 
 async def _observe(rooms: runtime.Rooms, refs: list[str]) -> None:

@@ -3,21 +3,25 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from worker.dispatch import Dispatch
-from worker.doors.messages import Parsed, entry_of, event_id, split, tell
+from worker.doors.messages import Parsed, entry_of, event_id, split, tell, traced
 from worker.events import Refusal
 from worker.ledger import Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.parsing import EventRules, parse_event
+from worker.tracecontext import TraceContext
+from worker.traces import Traces, publishing
 
 _log = structlog.get_logger("edw.door")
 
 #: While the ledger takes nothing, it is asked again after so many seconds. The message stays unacknowledged.
 RETRY_SECONDS = 1.0
+
+Answer = TypeVar("Answer")
 
 
 class DoorClosed(Exception):
@@ -27,16 +31,20 @@ class DoorClosed(Exception):
 class TaskDoor:
     """Takes what messages of the broker bring."""
 
-    def __init__(self, ledger: Ledger, dispatch: Dispatch, rules: EventRules) -> None:
+    def __init__(self, ledger: Ledger, dispatch: Dispatch, rules: EventRules, traces: Traces | None = None) -> None:
         self._ledger = ledger
         self._dispatch = dispatch
         self._rules = rules
+        self._traces = traces
         self._closing = asyncio.Event()
 
-    async def take(self, given: Sequence[Any], task_id: str) -> None:
-        """Accepts and observes events, waiting for a ledger that is away or full; returns when it has them."""
+    async def take(self, given: Sequence[Any], task_id: str, trace: TraceContext | None = None) -> None:
+        """Accepts and observes events, waiting for a ledger that is away or full; returns when it has them.
+
+        `trace` is what the message came with.
+        """
         parsed = [(parse_event(each, self._rules, event_id(task_id, n)), each) for n, each in enumerate(given)]
-        await self.observe(await self.keep(parsed, f"task {task_id}"))
+        await self.observe(await self.keep(traced(parsed, trace), f"task {task_id}"))
 
     async def keep(self, parsed: Sequence[Parsed], source: str) -> list[str]:
         """Has the ledger accept the events and keep the refusals, however long that takes; answers the events' refs.
@@ -45,7 +53,8 @@ class TaskDoor:
         """
         events, refusals = split(parsed)
         if events:
-            await self._until_done(partial(self._ledger.intake.accept, events))
+            with publishing(self._traces, events, source.partition(" ")[0]) as sending:
+                sending.answered(await self._until_done(partial(self._ledger.intake.accept, sending.events)))
         for refusal, _ in refusals:
             tell(refusal, source)
         entries = [entry_of(refusal, each, source) for refusal, each in refusals]
@@ -71,14 +80,12 @@ class TaskDoor:
         """Whoever waits for the ledger waits no longer: the message goes back to the broker."""
         self._closing.set()
 
-    async def _until_done(self, step: Callable[[], Awaitable[object]]) -> None:
+    async def _until_done(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
         while True:
             try:
-                await step()
+                return await step()
             except LedgerError as error:
                 await self._wait(error)
-            else:
-                return
 
     async def _wait(self, error: LedgerError) -> None:
         """Raises DoorClosed where this process stops first."""

@@ -67,6 +67,7 @@ DEFAULTS: dict[str, Any] = {
     "EDW_SHARD": "0",
     "EDW_LOG_FORMAT": "json",
     "EDW_LOG_LEVEL": "info",
+    "EDW_TRACES": "none",
 }
 
 

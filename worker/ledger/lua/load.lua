@@ -1,6 +1,6 @@
 -- load: events that are still in the inbox, to be observed. Puts off their next announcement.
 -- A: refs, announce, byte_budget
--- Answers {meta, raw, raw ...}; meta = {events = [{ref id accepted_at scope}], versions = [{scope version}],
+-- Answers {meta, raw, raw ...}; meta = {events = [{ref id accepted_at scope trace}], versions = [{scope version}],
 -- read = how many of the refs were looked at before the budget was spent}.
 local meta = { events = {}, versions = {}, read = 0 }
 local reply = { '' }
