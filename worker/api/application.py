@@ -87,12 +87,19 @@ async def _handled(operation: Operation, call: Call) -> web.Response:
         try:
             response = _response(await operation.handler(replace(call, trace=span.trace or call.trace)))
         except Exception as error:
-            span.answered(
-                error.status if isinstance(error, ApiError) else 503 if isinstance(error, LedgerError) else 500
-            )
+            span.answered(_status_of(error))
             raise
         span.answered(response.status)
     return response
+
+
+def _status_of(error: Exception) -> int:
+    match error:
+        case ApiError() | web.HTTPException():
+            return error.status
+        case LedgerError() | SecretsError():
+            return 503
+    return 500
 
 
 def _trace(request: web.Request) -> TraceContext | None:

@@ -37,6 +37,7 @@ class Published:
 
     def answered(self, answers: Sequence[Acceptance]) -> None:
         """As `worker.traces.Publishing` says."""
+        # There are none where the messages were given back.
         for span, answer in zip(self.spans, answers, strict=False):
             span.set_attribute("edw.acceptance", answer.name.lower())
 
@@ -129,7 +130,8 @@ class Spans:
         """A request of the API, as the current span for as long as it is handled."""
         attributes = {"http.request.method": method, "http.route": route}
         span = self._tracer.start_span(f"{method} {route}", parent_of(context), SpanKind.SERVER, attributes=attributes)
-        with trace.use_span(span, end_on_exit=True, record_exception=False):
+        # What went wrong, the status says: a caller's mistake is no failure of ours.
+        with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
             yield Request(span)
 
     def _publish(self, event: Event, door: str) -> Span:

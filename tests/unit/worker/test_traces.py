@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
@@ -91,6 +92,19 @@ def test_an_event_with_a_trace_of_its_own_is_linked_to_the_request_that_brought_
     assert [link.context.span_id for link in own.links] == [around.context.span_id]
     assert requests.parent is not None
     assert (requests.parent.span_id, requests.links) == (around.context.span_id, ())
+
+
+@pytest.mark.parametrize(("status", "failed"), [(202, False), (422, False), (503, True)])
+def test_a_request_has_failed_where_the_fault_is_ours(house: House, status: int, failed: bool) -> None:
+    with suppress(ValueError), house.spans.request("POST", "/v2/events", CONTEXT) as request:
+        request.answered(status)
+        raise ValueError("planted")
+    (span,) = house.ended
+    assert span.status.is_ok is not failed
+    assert dict(span.attributes or {})["http.response.status_code"] == status
+    assert span.parent is not None
+    assert f"{span.parent.span_id:016x}" == CONTEXT.span_id
+    assert "planted" not in span.to_json()
 
 
 def test_a_publish_that_the_ledger_did_not_answer_has_failed(house: House) -> None:
