@@ -86,7 +86,7 @@ fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's t
 	$(BIN)/python -m config.settings_table --write README.md
 lock: $(DEV) ## pins the newest versions that pyproject.toml allows, with hashes
 	$(LOCK) --upgrade --output-file requirements.txt pyproject.toml
-	$(LOCK) --upgrade --extra test --extra dev -c requirements.txt --output-file requirements-dev.txt pyproject.toml
+	$(LOCK) --upgrade --extra otel --extra test --extra dev -c requirements.txt --output-file requirements-dev.txt pyproject.toml
 	echo ministack | $(LOCK_EMULATOR) --output-file tests/counterparts/requirements-ministack.txt -
 	echo matplotlib | $(LOCK_EMULATOR) --output-file tests/counterparts/requirements-matplotlib.txt -
 	printf 'moto\nflask\nflask-cors\n' | $(LOCK_EMULATOR) --output-file tests/counterparts/requirements-moto.txt -

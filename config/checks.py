@@ -5,6 +5,7 @@ No text repeats the value: it may be a secret.
 
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from pydantic import SecretStr
 from config.sentinel import SCHEME, SentinelUrl, is_sentinel
 
 _SHARD = re.compile(r"[a-z0-9-]{1,32}")
+#: What the extra `otel` installs.
+_EXPORTER = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 
 
 def url_of(schemes: tuple[str, ...]) -> Callable[[SecretStr | None], SecretStr | None]:
@@ -96,3 +99,18 @@ def one_of(*known: str) -> Callable[[str], str]:
 def lower(value: Any) -> Any:
     """Words are taken in any case."""
     return value.strip().lower() if isinstance(value, str) else value
+
+
+def exporter_installed(value: str) -> str:
+    """`otlp` where OpenTelemetry's SDK and exporter can be imported."""
+    if value == "otlp" and not all(map(_is_installed, _EXPORTER)):
+        raise ValueError('needs the extra "otel": pip install "event-delivery-worker[otel]"')
+    return value
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        # Of what it is in.
+        return False

@@ -13,7 +13,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.checks import existing_file, fernet_key, lower, not_blank, one_of, shard_name, url_of, web_address
+from config.checks import (
+    existing_file,
+    exporter_installed,
+    fernet_key,
+    lower,
+    not_blank,
+    one_of,
+    shard_name,
+    url_of,
+    web_address,
+)
 from config.observable_events import ObservableKey, observable_key
 from config.units import (
     Bytes,
@@ -336,6 +346,13 @@ class Settings(BaseSettings):
         default=False,
         description="Log what was sent and what was answered with each attempt; it may be personal data.",
         examples=["true"],
+    )
+    traces: Annotated[
+        Literal["none", "otlp"], Kind("`none` or `otlp`"), BeforeValidator(lower), AfterValidator(exporter_installed)
+    ] = Field(
+        default="none",
+        description="Traces by OpenTelemetry, which reads the rest (`OTEL_…`) itself; needs the extra `otel`.",
+        examples=["otlp"],
     )
 
 

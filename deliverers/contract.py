@@ -53,6 +53,8 @@ class Delivery:
     source: str | None
     integration: IntegrationRef
     configuration: BaseModel = field(repr=False)
+    #: W3C Trace Context, by the names `traceparent` and `tracestate`, for the receiver; empty where there is none.
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,9 @@ def cloudevent_body(delivery: Delivery, elide: bool = False) -> bytes:
         parts += b',"storeid":', _encode(delivery.store_id)
     if delivery.org_id is not None:
         parts += b',"orgid":', _encode(delivery.org_id)
+    # CloudEvents' extension for distributed tracing.
+    for name, value in delivery.trace.items():
+        parts += b",", _encode(name), b":", _encode(value)
     parts += b',"attempt":%d,"data":' % delivery.attempt, data, b"}"
     return b"".join(parts)
 

@@ -210,6 +210,10 @@ def a_delivery(deliverer_class: type[Deliverer], configuration: Mapping[str, Any
     )
 
 
+#: W3C Trace Context, as a delivery may have it.
+TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "shop=t61rcWkgMzE"}
+
+
 def shows_no_secret(outcome: object, counterpart: Counterpart) -> None:
     """Fails where an outcome shows one of the counterpart's secrets."""
     assert not any(secret in repr(outcome) for secret in counterpart.secrets)

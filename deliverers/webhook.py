@@ -159,7 +159,12 @@ class WebhookDeliverer:
         if not isinstance(configuration, WebhookConfiguration):
             raise TypeError(f"a webhook's configuration is expected, not {type(configuration).__name__}")
         body, timestamp = webhook_body(delivery), str(int(time.time()))
-        headers = {**configuration.secret_headers, _ID_HEADER: delivery.job_id, _TIMESTAMP_HEADER: timestamp}
+        headers = {
+            **delivery.trace,
+            **configuration.secret_headers,
+            _ID_HEADER: delivery.job_id,
+            _TIMESTAMP_HEADER: timestamp,
+        }
         if configuration.keys:
             headers[_SIGNATURE_HEADER] = signature(configuration.keys, delivery.job_id, timestamp, body)
         try:

@@ -11,6 +11,7 @@ from worker.clock import StoreClock
 from worker.ledger import Claim, Settlement, Verdict
 from worker.ledger.logs import log_record
 from worker.logs import IntegrationLog
+from worker.tracecontext import TraceContext
 
 _log = structlog.get_logger("edw.attempts")
 
@@ -44,6 +45,8 @@ class Attempt:
     ours: bool = False
     #: The Celery task that opened the job, where this attempt came of one.
     task: str = ""
+    #: What the receiver was told, where there is one.
+    trace: TraceContext | None = None
 
     @property
     def outcome_class(self) -> str:
@@ -200,6 +203,8 @@ def _tell(attempt: Attempt, result: str, delay: float | None, *, payloads: bool)
         fields["epoch"] = claim.epoch
     if attempt.task:
         fields["task"] = attempt.task
+    if attempt.trace:
+        fields |= {"trace_id": attempt.trace.trace_id, "span_id": attempt.trace.span_id}
     if payloads:
         fields["payload"] = event.event.data.decode() if event else None
         fields["answer"] = attempt.body

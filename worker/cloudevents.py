@@ -8,6 +8,8 @@ Sources, all of version 1.0.2 of https://github.com/cloudevents/spec: the specif
     type, id, source, time, data               the same names
     data_base64, where the content is JSON     data
     storeid, orgid (extension attributes)      store_id, org_id
+    traceparent, tracestate (the extension     the same names
+    for distributed tracing)
     included (no attribute; our producers')    included
     subject, dataschema, other extensions      ignored
 
@@ -39,6 +41,8 @@ AMQP_PREFIXES = ("cloudEvents:", "cloudEvents_")
 MEDIA_TYPE = "application/cloudevents"
 #: Those that become a field of ours, or decide whether the event can be taken.
 _ATTRIBUTES = ("specversion", *REQUIRED, "time", "datacontenttype", "storeid", "orgid")
+#: Those of the extension for distributed tracing: taken as they are, and judged where they are used.
+_TRACE = ("traceparent", "tracestate")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -55,6 +59,8 @@ class _Structured(msgspec.Struct):
     datacontenttype: Slice = UNSET
     storeid: Slice = UNSET
     orgid: Slice = UNSET
+    traceparent: Slice = UNSET
+    tracestate: Slice = UNSET
     data: Slice = UNSET
     data_base64: Slice = UNSET
     included: Slice = UNSET
@@ -69,6 +75,8 @@ class _Ours(msgspec.Struct):
     time: Slice
     store_id: Slice
     org_id: Slice
+    traceparent: Slice
+    tracestate: Slice
     data: Slice
     included: Slice
 
@@ -114,6 +122,7 @@ def event_of_structured(raw: bytes) -> bytes | Refusal:
             return Refusal(name, f'is no attribute of a CloudEvent; expected "{name.replace("_", "")}"')
     if problem := _problem(texts):
         return problem
+    slices |= {name: _unless_null(getattr(event, name)) for name in _TRACE}
     data = _structured_data(event)
     return data if isinstance(data, Refusal) else _ours(slices, data, _unless_null(event.included))
 
@@ -135,6 +144,9 @@ def event_of_binary(attributes: Mapping[str, str], body: bytes) -> bytes | Refus
             slices[name] = Raw(msgspec.json.encode(attributes[name])) if name in attributes else UNSET
         except UnicodeEncodeError:
             return Refusal(name, "is not UTF-8")
+    for name in _TRACE:
+        text = attributes.get(name, "")
+        slices[name] = Raw(msgspec.json.encode(text)) if text and text.isascii() else UNSET
     return _ours(slices, data, UNSET)
 
 
@@ -209,6 +221,8 @@ def _ours(slices: Mapping[str, Slice], data: Slice, included: Slice) -> bytes:
             time=slices["time"],
             store_id=slices["storeid"],
             org_id=slices["orgid"],
+            traceparent=slices["traceparent"],
+            tracestate=slices["tracestate"],
             data=data,
             included=included,
         )

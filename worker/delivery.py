@@ -21,6 +21,8 @@ from worker.ending import end
 from worker.ledger import Claim, LedgerError
 from worker.settling import LEDGER_RETRY_SECONDS, Books, Settler
 from worker.suspicion import Slots
+from worker.tracecontext import TraceContext
+from worker.traces import AttemptSpan, Traces
 
 _log = structlog.get_logger("edw.delivery")
 
@@ -65,8 +67,10 @@ class Deliveries:
         report: Callable[[Attempt, str], None],
         max_in_flight: int,
         timeout: float,
+        traces: Traces | None = None,
     ) -> None:
         self._lanes = lanes
+        self._traces = traces
         self._settler = Settler(lanes, report, self._settled)
         self._targets = targets
         self._policy = policy
@@ -145,7 +149,12 @@ class Deliveries:
         for claim in claims:
             self._flights[claim.job_id] = _Flight(claim)
             decision = self._policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
-            self._settler.add(Attempt(claim, "", Lost(), decision, 0.0, ours=True))
+            span = self._traces.attempt(claim, None) if self._traces else None
+            trace = span.trace if span else claim.trace
+            attempt = Attempt(claim, "", Lost(), decision, 0.0, ours=True, trace=trace)
+            if span is not None:
+                span.end(attempt)
+            self._settler.add(attempt)
 
     def cut_off_overdue(self) -> None:
         """Ends attempts whose deliverer does not keep its own deadline."""
@@ -185,13 +194,17 @@ class Deliveries:
     async def _carry_out(self, flight: _Flight) -> None:
         claim = flight.claim
         target: Target | NoTarget | None = None
+        span: AttemptSpan | None = None
+        trace = claim.trace
         outcome: Outcome | Interrupted
         ours = False
         began = perf_counter()
         try:
-            target = self._targets.known_target(claim)
-            if target is None:
-                target = await self._load_target(claim)
+            target = self._targets.known_target(claim) or await self._load_target(claim)
+            if self._traces is not None:
+                span = self._traces.attempt(claim, target)
+                span.enter()
+                trace = span.trace or trace
             began = perf_counter()
             if isinstance(target, NoTarget):
                 # Of an integration that was deleted meanwhile, nobody knows the type, and nobody is to blame.
@@ -200,7 +213,7 @@ class Deliveries:
                 outcome = Unreachable("the event is no longer in the ledger")
             else:
                 flight.started = began
-                outcome = checked(await target.deliverer.deliver(delivery_of(claim, target)))
+                outcome = checked(await target.deliverer.deliver(delivery_of(claim, target, trace)))
         except asyncio.CancelledError:
             if flight.started is None:
                 await self._give_back(flight)
@@ -213,8 +226,10 @@ class Deliveries:
             _log.exception("deliverer failed", job=claim.job_id, attempt=claim.attempt)
             outcome, ours = broken(error), True
         decision = self._decide(claim, outcome)
-        kind = target.ref.integration_type if isinstance(target, Target) else target.integration_type if target else ""
-        attempt = Attempt(claim, kind, outcome, decision, perf_counter() - began, began, ours, celery_task())
+        kind = target.integration_type if target else ""
+        attempt = Attempt(claim, kind, outcome, decision, perf_counter() - began, began, ours, celery_task(), trace)
+        if span is not None:
+            span.end(attempt)
         if self._slots.ended(claim.integration_id, claim.job_id, attempt.healthy, perf_counter()):
             self._claimer.unpark()
         self._settler.add(attempt)
@@ -296,8 +311,8 @@ def overdue(timeout: float) -> Unreachable:
     return Unreachable(f"the deliverer did not keep its deadline of {timeout:g} s")
 
 
-def delivery_of(claim: Claim, target: Target) -> Delivery:
-    """What a deliverer is given for a claim whose event is at hand."""
+def delivery_of(claim: Claim, target: Target, trace: TraceContext | None = None) -> Delivery:
+    """What a deliverer is given for a claim whose event is at hand; `trace` is for its receiver."""
     stored = claim.event
     assert stored is not None  # noqa: S101  (the caller looked)
     event = stored.event
@@ -315,4 +330,5 @@ def delivery_of(claim: Claim, target: Target) -> Delivery:
         source=event.source,
         integration=target.ref,
         configuration=target.configuration,
+        trace=trace.headers if trace else {},
     )

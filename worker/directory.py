@@ -28,6 +28,11 @@ class Target:
     deliverer: Deliverer
     configuration: BaseModel
 
+    @property
+    def integration_type(self) -> str:
+        """How it is delivered to."""
+        return self.ref.integration_type
+
 
 @dataclass(frozen=True, slots=True)
 class NoTarget:

@@ -15,6 +15,7 @@ from worker.ledger import Ledger, LedgerError, StoredEvent
 from worker.ledger.intake import OBSERVE_TRIES, Loaded
 from worker.ledger.jobs import Opening, by_message
 from worker.ledger.policy import JOBS_PER_CALL
+from worker.traces import Traces, observing
 
 _log = structlog.get_logger("edw.dispatch")
 
@@ -53,10 +54,13 @@ def chunks(matches: Iterable[Match], size: int = JOBS_PER_CALL) -> Iterator[Chun
 class Dispatch:
     """Observes events: one job for each match, and none twice."""
 
-    def __init__(self, ledger: Ledger, directory: Directory, deliveries: Deliveries) -> None:
+    def __init__(
+        self, ledger: Ledger, directory: Directory, deliveries: Deliveries, traces: Traces | None = None
+    ) -> None:
         self._ledger = ledger
         self._directory = directory
         self._deliveries = deliveries
+        self._traces = traces
         #: Held by the one event that others were lost with and that is observed now.
         self._suspect = asyncio.Lock()
 
@@ -85,16 +89,23 @@ class Dispatch:
             await self._set_aside(ref, raw, "cannot be read")
         for ref, raw in loaded.deadly:
             await self._set_aside(ref, raw, f"{OBSERVE_TRIES} workers were lost while they observed it", tries=1)
-        matches = [await self._match(stored, loaded.versions) for stored in loaded.events]
-        for chunk in chunks(match for match in matches if match):
-            lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
-            limits = await self._deliveries.limits(list(lanes))
-            with self._deliveries.reserved(JOBS_PER_CALL) as room:
-                opened = await self._ledger.jobs.open(chunk, room, limits)
-                self._deliveries.start(opened.claims)
-            self._deliveries.serve(opened.waiting)
-            for lane in opened.filled:
-                report_filled(lane)
+        with observing(self._traces, loaded.events) as observed:
+            found = [await self._match(stored, loaded.versions) for stored in observed.events]
+            matches = [match for match in found if match]
+            for chunk in chunks(matches):
+                await self._open_chunk(chunk)
+            for match in matches:
+                observed.matched(match.stored.ref, len(match.integration_ids))
+
+    async def _open_chunk(self, chunk: Chunk) -> None:
+        lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
+        limits = await self._deliveries.limits(list(lanes))
+        with self._deliveries.reserved(JOBS_PER_CALL) as room:
+            opened = await self._ledger.jobs.open(chunk, room, limits)
+            self._deliveries.start(opened.claims)
+        self._deliveries.serve(opened.waiting)
+        for lane in opened.filled:
+            report_filled(lane)
 
     def forget(self) -> None:
         """Reads everything of integrations anew: the ledger may have another past than the one that was read."""

@@ -7,6 +7,8 @@ from hashlib import blake2b
 from urllib.parse import quote, unquote
 from uuid import UUID, uuid5
 
+from worker.tracecontext import TraceContext
+
 _EVENT_NAMESPACE = UUID("6f0e8a1e-52f7-5c0e-9a3b-6d3f0f7f4b11")
 
 
@@ -56,6 +58,8 @@ class Event:
     included: bytes | None
     time: str | None
     source: str | None
+    #: The trace that it belongs to.
+    trace: TraceContext | None = None
 
     @cached_property
     def ref(self) -> str:

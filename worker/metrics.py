@@ -131,6 +131,12 @@ def expect_types(integration_types: Iterable[str]) -> None:
             _attempts(kind, outcome)
 
 
+def tell_in_flight(count: Callable[[], int], limit: int) -> None:
+    """Has the attempts under way told by `count`, and how many there may be."""
+    IN_FLIGHT.set_function(count)
+    IN_FLIGHT_LIMIT.set(limit)
+
+
 def build_info() -> None:
     """Tells which version runs on which Python, as `edw_build_info`. Once for a process."""
     try:

@@ -15,6 +15,7 @@ import msgspec
 
 from config.observable_events import Catalogue
 from worker.events import Event, Foreign, Refusal, Scope
+from worker.tracecontext import TraceContext
 
 #: Length of an id (of an event, a store or an organisation), in characters.
 ID_MAX_CHARS = 128
@@ -50,17 +51,24 @@ class EventRules:
     max_bytes: int = 1024 * 1024
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _Wire(msgspec.Struct):
     type: str
     data: msgspec.Raw
     id: str | None = None
     time: str | None = None
     source: str | None = None
-    included: msgspec.Raw = msgspec.Raw(b"null")
+    included: msgspec.Raw = _NULL
     store_id: str | None = None
     org_id: str | None = None
+    # Whatever they are: what is no trace context is ignored.
+    traceparent: msgspec.Raw = _NULL
+    tracestate: msgspec.Raw = _NULL
 
 
+_text = msgspec.json.Decoder(str)
 _decoder = msgspec.json.Decoder(_Wire)
 
 
@@ -88,12 +96,12 @@ def parse_event(
     return _event(raw, wire, wire.id or default_id or str(uuid4()), whose)
 
 
-def stored_event(raw: bytes, event_id: str, scope: Scope) -> Event:
+def stored_event(raw: bytes, event_id: str, scope: Scope, trace: TraceContext | None = None) -> Event:
     """An event as the ledger kept it: accepted once, and so not checked again."""
-    return _event(raw, _decoder.decode(raw), event_id, scope)
+    return _event(raw, _decoder.decode(raw), event_id, scope, trace)
 
 
-def _event(raw: bytes, wire: _Wire, event_id: str, scope: Scope) -> Event:
+def _event(raw: bytes, wire: _Wire, event_id: str, scope: Scope, trace: TraceContext | None = None) -> Event:
     return Event(
         id=event_id,
         type=wire.type,
@@ -103,7 +111,21 @@ def _event(raw: bytes, wire: _Wire, event_id: str, scope: Scope) -> Event:
         included=_given(wire.included),
         time=wire.time,
         source=wire.source,
+        trace=trace or _trace(wire),
     )
+
+
+def _trace(wire: _Wire) -> TraceContext | None:
+    if wire.traceparent is _NULL:
+        return None
+    return TraceContext.of(_string(wire.traceparent), _string(wire.tracestate))
+
+
+def _string(value: msgspec.Raw) -> str | None:
+    try:
+        return _text.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _given(value: msgspec.Raw) -> bytes | None:

@@ -4,7 +4,7 @@
         publisher.publish({"type": "order.paid", "store_id": "…", "data": {"type": "order", "id": "…"}})
 
 A broker that is down, slow or frozen delays no answer: the wake-up for the workers goes out by a thread of its own,
-and is not needed for the delivery.
+and is not needed for the delivery. Where the process traces with OpenTelemetry, a publish is a span of its own.
 """
 
 import asyncio
@@ -28,7 +28,10 @@ from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerPolicy
 from worker.ledger.intake import SyncIntake
 from worker.ledger.sync_store import SyncStore
 from worker.parsing import EventRules, parse_event
+from worker.traces import publishing, traces_of_process
 from worker.wakeups import Wakeups
+
+_DOOR = "publisher"
 
 EventLike = bytes | Mapping[str, Any]
 
@@ -80,8 +83,10 @@ class Publisher:
         """Publishes many at once; answers for each, in order: a Receipt, or why it was refused. The good ones go."""
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
-        with _refusals_counted(good):
-            return self._answers(parsed, good, self._intake().accept(good) if good else [])
+        with _refusals_counted(good), publishing(traces_of_process(), good, _DOOR) as sending:
+            answers = self._intake().accept(sending.events) if good else []
+            sending.answered(answers)
+        return self._answers(parsed, good, answers)
 
     async def apublish(self, event: EventLike) -> Receipt:
         """publish(), on the running loop."""
@@ -92,8 +97,10 @@ class Publisher:
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
         ledger = await self._ledger_of_this_loop()
-        with _refusals_counted(good):
-            return self._answers(parsed, good, await ledger.intake.accept(good) if good else [])
+        with _refusals_counted(good), publishing(traces_of_process(), good, _DOOR) as sending:
+            answers = await ledger.intake.accept(sending.events) if good else []
+            sending.answered(answers)
+        return self._answers(parsed, good, answers)
 
     def close(self) -> None:
         """Lets the last wake-ups go out, for a second at most, and closes the connections."""

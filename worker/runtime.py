@@ -38,6 +38,7 @@ from worker.stopping import stop_celery
 from worker.sweeper import Sweeper
 from worker.telemetry import Telemetry
 from worker.telling import Teller
+from worker.traces import open_traces
 from worker.vitals import Vitals
 from worker.wakeups import Wakeups
 
@@ -181,6 +182,8 @@ class Runtime:
             kind: types.create(kind, replace(options, dialled=metrics.dial_counter(kind))) for kind in types.types
         }
         telemetry = Telemetry(ledger, settings)
+        export = open_traces(settings, "edw-worker")
+        traces = export.traces if export else None
         try:
             # From the start: a process that waits for its ledger is alive, and says what it waits for.
             await telemetry.open(self.vitals)
@@ -197,21 +200,21 @@ class Runtime:
                 Reporter(telemetry.clock, settings.log_payloads, settings.metrics_integrations),
                 settings.max_in_flight,
                 settings.webhook_timeout,
+                traces,
             )
-            dispatch = Dispatch(ledger, directory, deliveries)
+            dispatch = Dispatch(ledger, directory, deliveries, traces)
             catalogue = load_catalogue(settings.observable_keys)
             rules = EventRules(catalogue, settings.event_max_bytes)
             teller = Teller(ledger.registry, Changes(types, catalogue, secrets), self._wakeups.events)
             sweeper = Sweeper(
                 ledger, dispatch, deliveries, self._wakeups, teller, settings.sweep_seconds, self.vitals.ledger
             )
-            door = TaskDoor(ledger, dispatch, rules)
-            self._readers.append(RedisList(ledger.messages, door.observe, rules))
+            door = TaskDoor(ledger, dispatch, rules, traces)
+            self._readers.append(RedisList(ledger.messages, door.observe, rules, traces))
             if is_rabbitmq(endpoints.broker_url):
                 self._readers.append(RabbitQueue(endpoints.broker_url, settings.shard, door, rules))
             metrics.expect_types(types.types)
-            metrics.IN_FLIGHT.set_function(lambda: deliveries.in_flight)
-            metrics.IN_FLIGHT_LIMIT.set(settings.max_in_flight)
+            metrics.tell_in_flight(lambda: deliveries.in_flight, settings.max_in_flight)
             deliveries.open()
             sweeper.open()
             self.vitals.begin(sweeper, deliveries)
@@ -221,13 +224,7 @@ class Runtime:
                 reader.open()
             _log.info("worker ready", ledger=ledger.address, owner=ledger.owner, types=types.types)
             await self._stopping.wait()
-            await sweeper.close()
-            closing = (reader.close() for reader in self._readers)
-            left = max(0.0, self._drained_by - self._loop.time())
-            await asyncio.gather(deliveries.drain(left, self._hurry), *closing)
-            self._unsettled = deliveries.in_flight
-            await sweeper.retire()
-            _log.info("worker drained", unsettled=self._unsettled)
+            await self._drain(sweeper, deliveries)
         finally:
             for reader in self._readers:
                 reader.stop()
@@ -238,6 +235,18 @@ class Runtime:
             for deliverer in deliverers.values():
                 await deliverer.close()
             await ledger.close()
+            if export is not None:
+                await asyncio.to_thread(export.close)
+
+    async def _drain(self, sweeper: Sweeper, deliveries: Deliveries) -> None:
+        """Ends in good order what is under way; the heartbeat goes on until it has."""
+        await sweeper.close()
+        closing = (reader.close() for reader in self._readers)
+        left = max(0.0, self._drained_by - self._loop.time())
+        await asyncio.gather(deliveries.drain(left, self._hurry), *closing)
+        self._unsettled = deliveries.in_flight
+        await sweeper.retire()
+        _log.info("worker drained", unsettled=self._unsettled)
 
     async def _reach(self, ledger: Ledger) -> bool:
         """Waits until the ledger answers; False where the process is to stop first."""

@@ -16,6 +16,7 @@ from worker.broker import MESSAGE_VERSION
 from worker.context import in_task
 from worker.events import Refusal
 from worker.ledger import LedgerError
+from worker.tracecontext import TRACEPARENT, TRACESTATE, TraceContext
 
 _log = structlog.get_logger("edw.tasks")
 
@@ -51,14 +52,20 @@ def deliver(self: Task, *args: Any, **kwargs: Any) -> None:
 
 def _take(task: Task, events: list[Any]) -> None:
     # The request is this thread's, and not the loop's.
-    task_id, again = task.request.id, bool((task.request.delivery_info or {}).get("redelivered"))
+    task_id, trace = task.request.id, _trace(task.request)
+    again = bool((task.request.delivery_info or {}).get("redelivered"))
     try:
-        _run(task, lambda rooms, given: rooms.door.take(given, task_id, again=again), events)
+        _run(task, lambda rooms, given: rooms.door.take(given, task_id, trace, again=again), events)
     except Reject:
         raise
     except Exception as error:  # noqa: BLE001  (Celery would acknowledge it, and the events are nowhere else)
         _log.exception("cannot take events", task=task_id)
         _reject(task, Refusal("", f"internal error: {type(error).__name__}"))
+
+
+def _trace(request: Any) -> TraceContext | None:
+    """Of the message's headers, which Celery makes attributes of the request."""
+    return TraceContext.of(request.get(TRACEPARENT), request.get(TRACESTATE))
 
 
 async def _observe(rooms: runtime.Rooms, refs: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
@@ -16,10 +16,6 @@ from deliverers.envelopes import CLOUDEVENT_TYPE, can_be_elided, cloudevent_body
 
 #: As CloudEvents' bindings for brokers name it (Kafka binding 1.0.2, section 3.2.1): SQS has none.
 ATTRIBUTES: Mapping[str, Mapping[str, str]] = {"content-type": {"DataType": "String", "StringValue": CLOUDEVENT_TYPE}}
-#: Bytes of a message beside its body: attributes count with their names and types.
-ATTRIBUTES_SIZE = sum(
-    len(name) + len(value["DataType"]) + len(value["StringValue"]) for name, value in ATTRIBUTES.items()
-)
 
 # "MessageGroupId" and "MessageDeduplicationId" of SendMessage: alphanumeric characters and punctuation.
 _FIFO_TOKEN = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
@@ -33,12 +29,13 @@ class Message:
 
     body: str
     size: int
+    attributes: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: ATTRIBUTES)
     group_id: str | None = None
     deduplication_id: str | None = None
 
     def entry(self, number: int) -> dict[str, Any]:
         """The message as one of a SendMessageBatch."""
-        entry: dict[str, Any] = {"Id": str(number), "MessageBody": self.body, "MessageAttributes": ATTRIBUTES}
+        entry: dict[str, Any] = {"Id": str(number), "MessageBody": self.body, "MessageAttributes": self.attributes}
         if self.group_id is not None:
             entry |= {"MessageGroupId": self.group_id, "MessageDeduplicationId": self.deduplication_id}
         return entry
@@ -69,16 +66,23 @@ _number = re.compile(rb"-?[0-9].*")
 
 def message_of(delivery: Delivery, limit: int, is_fifo: bool) -> Message | TooLarge:
     """Make the message of a delivery; what the event includes is left out where it would be over the limit (bytes)."""
+    attributes = _attributes(delivery)
+    beside = attributes_size(attributes)
     body = _text(cloudevent_body(delivery))
-    size = _size(body)
+    size = _size(body) + beside
     if elided := size > limit and can_be_elided(delivery):
         body = _text(cloudevent_body(delivery, elide=True))
-        size = _size(body)
+        size = _size(body) + beside
     if size > limit:
         return TooLarge(size, limit, elided)
     if not is_fifo:
-        return Message(body, size)
-    return Message(body, size, group_id(delivery), fifo_token(f"{delivery.job_id}:{delivery.epoch}"))
+        return Message(body, size, attributes)
+    return Message(body, size, attributes, group_id(delivery), fifo_token(f"{delivery.job_id}:{delivery.epoch}"))
+
+
+def attributes_size(attributes: Mapping[str, Mapping[str, str]]) -> int:
+    """Bytes of a message beside its body: attributes count with their names and types. All of ours are ASCII."""
+    return sum(len(name) + len(value["DataType"]) + len(value["StringValue"]) for name, value in attributes.items())
 
 
 def group_id(delivery: Delivery) -> str:
@@ -100,6 +104,13 @@ def fifo_token(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _attributes(delivery: Delivery) -> Mapping[str, Mapping[str, str]]:
+    if not delivery.trace:
+        return ATTRIBUTES
+    traced = {name: {"DataType": "String", "StringValue": value} for name, value in delivery.trace.items()}
+    return {**traced, **ATTRIBUTES}
+
+
 def _text(body: bytes) -> str:
     text = body.decode()
     if "\ufffe" in text or "\uffff" in text:
@@ -109,4 +120,4 @@ def _text(body: bytes) -> str:
 
 
 def _size(body: str) -> int:
-    return (len(body) if body.isascii() else len(body.encode())) + ATTRIBUTES_SIZE
+    return len(body) if body.isascii() else len(body.encode())

@@ -120,4 +120,5 @@ def _properties(delivery: Delivery) -> dict[str, str]:
         # The body has the exact id.
         "event_id": delivery.event_id.replace("\0", "\N{REPLACEMENT CHARACTER}"),
         "job_id": delivery.job_id,
+        **delivery.trace,
     }

@@ -13,7 +13,7 @@ import pytest
 from deliverers.aws_sqs import AwsSqsDeliverer
 from deliverers.contract import Delivered, Delivery, Refused, Unreachable
 from deliverers.envelopes import CLOUDEVENT_TYPE
-from deliverers.testing import DelivererContract, a_delivery
+from deliverers.testing import TRACE, DelivererContract, a_delivery
 from tests.contract.sqs import SqsCounterpart, a_queue
 from tests.counterparts.emulator import REGION
 from tests.counterparts.ministack import Ministack
@@ -48,6 +48,16 @@ class SqsContract(DelivererContract):
         assert (body["specversion"], body["type"], body["integrationid"]) == ("1.0", "order.paid", "int-1")
         assert isinstance(outcome, Delivered)
         assert (outcome.status, json.loads(outcome.body)) == (200, {"MessageId": message["MessageId"]})
+
+    async def test_the_trace_is_told_by_attributes_and_in_the_cloudevent(
+        self, deliverer: AwsSqsDeliverer, counterpart: SqsCounterpart, delivery: Delivery
+    ) -> None:
+        assert isinstance(await deliverer.deliver(replace(delivery, trace=TRACE)), Delivered)
+        (message,) = await counterpart.received_messages()
+        told = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+        assert told == {"content-type": CLOUDEVENT_TYPE, **TRACE}
+        body = json.loads(message["Body"])
+        assert {name: body[name] for name in TRACE} == TRACE
 
     async def test_many_at_once_share_requests(
         self, deliverer: AwsSqsDeliverer, counterpart: SqsCounterpart, delivery: Delivery

@@ -18,7 +18,7 @@ import trustme
 
 from deliverers.contract import Delivered, Delivery, Refused, Unreachable
 from deliverers.stomp import StompDeliverer
-from deliverers.testing import DelivererContract, a_delivery, shows_no_secret
+from deliverers.testing import TRACE, DelivererContract, a_delivery, shows_no_secret
 from tests.counterparts import activemq, rabbitmq
 from tests.counterparts.activemq import ActiveServer
 from tests.counterparts.stomp import Line, StompRabbit, read_all
@@ -109,9 +109,19 @@ class StompContract(DelivererContract):
         assert message.headers["event_type"] == "order.paid"
         assert message.headers["event_id"] == delivery.event_id
         assert message.headers["job_id"] == delivery.job_id
+        assert "traceparent" not in message.headers
         assert '"total":10.00' in message.body
         assert json.loads(message.body)["specversion"] == "1.0"
         assert counterpart.password not in message.body
+
+    async def test_the_trace_is_told_by_properties_and_in_the_cloudevent(
+        self, deliverer: StompDeliverer, counterpart: BrokerCounterpart, delivery: Delivery
+    ) -> None:
+        assert isinstance(await deliverer.deliver(replace(delivery, trace=TRACE)), Delivered)
+        (message,) = await counterpart.messages()
+        assert {name: message.headers[name] for name in TRACE} == TRACE
+        body = json.loads(message.body)
+        assert {name: body[name] for name in TRACE} == TRACE
 
     async def test_one_connection_carries_everything(
         self, deliverer: StompDeliverer, counterpart: BrokerCounterpart, delivery: Delivery

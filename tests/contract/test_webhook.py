@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import pytest
 import trustme
 from aiohttp import web
 
-from deliverers.contract import Delivered, Gone, Refused
+from deliverers.contract import Delivered, Delivery, Gone, Refused
 from deliverers.http import USER_AGENT
-from deliverers.testing import Counterpart, DelivererContract, a_delivery
+from deliverers.testing import TRACE, Counterpart, DelivererContract, a_delivery
 from deliverers.webhook import WebhookDeliverer
 
 PLANTED = "a-key-that-nobody-may-see"
@@ -92,6 +93,16 @@ class TestWebhookOverHttp(DelivererContract):
         assert headers["Accept-Encoding"] == "identity"
         assert b'"total":10.00' in body
         assert PLANTED.encode() not in body
+
+    async def test_the_trace_is_told_by_headers_and_changes_nothing_else(
+        self, deliverer: WebhookDeliverer, counterpart: WebReceiver, delivery: Delivery
+    ) -> None:
+        await deliverer.deliver(replace(delivery, trace=TRACE))
+        await deliverer.deliver(delivery)
+        (traced, body), (untraced, same) = counterpart.requests
+        assert {name: traced[name] for name in TRACE} == TRACE
+        assert set(traced) - set(untraced) == set(TRACE)
+        assert body == same
 
     async def test_an_integration_without_a_secret_sends_no_secret_header(
         self, deliverer: WebhookDeliverer, counterpart: WebReceiver

@@ -6,6 +6,7 @@ of the connection. It has no hook for that.
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from time import perf_counter
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from worker.api.rooms import Rooms
 from worker.ledger import LedgerError
 from worker.secrets import SecretsError
 from worker.tokens import Token
+from worker.tracecontext import TRACEPARENT, TRACESTATE, TraceContext
 
 _log = structlog.get_logger("edw.api")
 
@@ -66,7 +68,7 @@ def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
                 caller = await rooms.access.caller(request, basic=operation.basic)
                 _check_role(operation, caller)
             _check_filter(operation, request)
-            response = _response(await operation.handler(Call(request, rooms, caller)))
+            response = await _handled(operation, Call(request, rooms, caller, _trace(request)))
         except Exception as error:  # noqa: BLE001  (whatever it is, the caller gets an answer in the API's shape)
             response = _failure(error, operation)
             # What a caller did wrong, it was told. What is wrong here, somebody must find.
@@ -78,6 +80,37 @@ def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
         return response
 
     return handle
+
+
+async def _handled(operation: Operation, call: Call) -> web.Response:
+    """The answer of an operation, traced where this process traces. Raises what the operation raises."""
+    traces = call.rooms.traces
+    # Probes come every few seconds, and nobody follows one.
+    if traces is None or operation.roles is None:
+        return _response(await operation.handler(call))
+    with traces.request(operation.method, operation.path, call.trace) as span:
+        try:
+            response = _response(await operation.handler(replace(call, trace=span.trace or call.trace)))
+        except Exception as error:
+            span.answered(_status_of(error))
+            raise
+        span.answered(response.status)
+    return response
+
+
+def _status_of(error: Exception) -> int:
+    match error:
+        case ApiError() | web.HTTPException():
+            return error.status
+        case LedgerError() | SecretsError():
+            return 503
+    return 500
+
+
+def _trace(request: web.Request) -> TraceContext | None:
+    parents = request.headers.getall(TRACEPARENT, ())
+    # A second one makes it nobody's; the state may come in parts (W3C Trace Context, 3.3.1).
+    return TraceContext.of(parents[0], ",".join(request.headers.getall(TRACESTATE, ()))) if len(parents) == 1 else None
 
 
 def _check_host(request: web.Request) -> None:

@@ -14,6 +14,7 @@ from worker.api.paging import Paging
 from worker.events import Refusal, Scope
 from worker.integrations import Integration
 from worker.tokens import Role, Token
+from worker.tracecontext import TraceContext
 
 if TYPE_CHECKING:
     from worker.api.rooms import Rooms
@@ -48,6 +49,8 @@ class Call:
     rooms: "Rooms"
     #: None where nobody needs a token.
     caller: Token | None
+    #: What belongs to the request is of this trace.
+    trace: TraceContext | None = None
 
     @property
     def token(self) -> Token:

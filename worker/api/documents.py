@@ -57,6 +57,9 @@ class EventAttributes(Struct, frozen=True):
     included: dict[str, Any] | list[Any] | UnsetType | None = UNSET
     store_id: str | UnsetType | None = UNSET
     org_id: str | UnsetType | None = UNSET
+    #: W3C Trace Context: the trace that it belongs to; what is malformed is ignored.
+    traceparent: str | UnsetType | None = UNSET
+    tracestate: str | UnsetType | None = UNSET
 
 
 class EventBatch(Struct, frozen=True):
@@ -77,6 +80,8 @@ class CloudEvent(Struct, frozen=True):
     datacontenttype: str | UnsetType = UNSET
     storeid: str | UnsetType = UNSET
     orgid: str | UnsetType = UNSET
+    traceparent: str | UnsetType = UNSET
+    tracestate: str | UnsetType = UNSET
 
 
 class PublishedEvent(Struct, frozen=True):

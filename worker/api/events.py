@@ -1,7 +1,7 @@
 """Events: in over HTTP, as our own JSON or as CloudEvents; and what became of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from urllib.parse import quote
 
@@ -33,6 +33,7 @@ from worker.events import Event, Foreign, Refusal, event_ref, rfc3339
 from worker.ledger import Acceptance
 from worker.ledger.events import EventHistory, JobHistory
 from worker.parsing import ID_MAX_CHARS, parse_event
+from worker.traces import publishing
 
 PATH = "/v2/events"
 CLOUDEVENT = "application/cloudevents+json"
@@ -66,11 +67,14 @@ async def publish(call: Call) -> Reply:
     given = await _given(call)
     parsed = [each if isinstance(each, Refusal) else _parsed(call, each) for each in given.items]
     held_back = await intake.held_back([each for each in parsed if isinstance(each, Event)])
-    good = [each for each in parsed if isinstance(each, Event) and each.scope not in held_back]
+    good = [_traced(each, call) for each in parsed if isinstance(each, Event) and each.scope not in held_back]
     bad = sum(isinstance(each, Refusal) for each in parsed)
     metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.INVALID, bad)
     metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.ALLOWANCE, len(parsed) - bad - len(good))
-    accepted = iter(await intake.accept(good))
+    with publishing(call.rooms.traces, good, "http") as sending:
+        answers = await intake.accept(sending.events)
+        sending.answered(answers)
+    accepted = iter(answers)
     results: list[PublishedEvent] = []
     for index, each in enumerate(parsed):
         place = given.place(index)
@@ -145,6 +149,11 @@ def _batch(items: Sequence[bytes | Refusal], under: str) -> _Given:
     if not items:
         raise invalid([Refusal("", "expected at least one event")], under)
     return _Given(items, is_batch=True, under=under)
+
+
+def _traced(event: Event, call: Call) -> Event:
+    """Of the trace that it names itself, else of its request's."""
+    return event if event.trace or not call.trace else replace(event, trace=call.trace)
 
 
 def _parsed(call: Call, raw: bytes) -> Event | Refusal:

@@ -13,6 +13,7 @@ from worker.ledger import Ledger
 from worker.parsing import EventRules
 from worker.redelivery import Redeliveries
 from worker.registrar import Registrar
+from worker.traces import Traces
 from worker.wakeups import Wakeups
 
 
@@ -31,5 +32,7 @@ class Rooms:
     types: DelivererRegistry
     health: Health
     wakeups: Wakeups
+    #: None where nothing is traced.
+    traces: Traces | None
     #: Looks at the ledger as soon as it answers; raises LedgerFormatError where it is another version's.
     opening: "asyncio.Task[None]"

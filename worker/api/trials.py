@@ -7,6 +7,7 @@ when people try.
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from time import perf_counter, time
 from typing import Any
 from uuid import uuid4
@@ -95,7 +96,7 @@ class Trials:
             return Unreachable(target.reason)
         try:
             async with asyncio.timeout(self._timeout + DEADLINE_GRACE_SECONDS):
-                return checked(await target.deliverer.deliver(delivery_of(claim, target)))
+                return checked(await target.deliverer.deliver(delivery_of(claim, target, claim.trace)))
         except TimeoutError:
             return overdue(self._timeout)
         except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
@@ -109,13 +110,14 @@ async def deliver_test(call: Call) -> Reply:
     most = call.rooms.rules.max_bytes + DOCUMENT_BYTES
     given = await call.options("the type and the data of a sample event", most)
     key = _or(given.get("type"), integration.observes[0])
-    event = {"type": key, "data": _or(given.get("data"), sample_resource(str(key)))}
+    sample = {"type": key, "data": _or(given.get("data"), sample_resource(str(key)))}
     if given.get("included") is not None:
-        event["included"] = given["included"]
-    parsed = parse_event(msgspec.json.encode(event), call.rooms.rules, scope=integration.scope)
+        sample["included"] = given["included"]
+    parsed = parse_event(msgspec.json.encode(sample), call.rooms.rules, scope=integration.scope)
     if isinstance(parsed, Refusal):
         raise invalid([parsed])
-    return Reply(Single(log_document(await call.rooms.trials.run(integration, parsed))))
+    event = replace(parsed, trace=call.trace)
+    return Reply(Single(log_document(await call.rooms.trials.run(integration, event))))
 
 
 def _or(given: Any, sample: Any) -> Any:

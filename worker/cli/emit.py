@@ -13,6 +13,7 @@ from worker.cli.emit_file import emit_file
 from worker.cli.session import Failure, read_settings, scope_options, told
 from worker.publisher import EventRefused, Publisher, Receipt
 from worker.samples import sample_resource
+from worker.traces import exporting
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -82,7 +83,8 @@ def _raw(field: str, file: Any) -> msgspec.Raw:
 
 
 def _publish(event: bytes) -> Receipt:
-    with told(), Publisher(read_settings()) as publisher:
+    settings = read_settings()
+    with told(), exporting(settings, "edw-emit"), Publisher(settings) as publisher:
         try:
             return publisher.publish(event)
         except EventRefused as error:

@@ -18,6 +18,7 @@ from worker.ledger import LedgerError, LedgerFull
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
 from worker.portions import portions
 from worker.publisher import Publisher, Receipt
+from worker.traces import exporting
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ def emit_file(file: Any, as_json: bool) -> None:
     """Publishes an NDJSON file. Exits with 1 where a line was refused; raises Failure where it had to stop."""
     settings = read_settings()
     tally = Tally()
-    with told(), Publisher(settings) as publisher, _progress(file) as (progress, step):
+    with told(), exporting(settings, "edw-emit"), Publisher(settings) as publisher, _progress(file) as (progress, step):
         lines = lines_of(file, settings.event_max_bytes)
         for portion in portions(lines, MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, lambda line: len(line.content)):
             for line, answer in zip(portion, _offer(publisher, portion, tally), strict=True):

@@ -10,11 +10,13 @@ import structlog
 from config.celery import DELIVERY_LIMIT
 from worker import metrics
 from worker.dispatch import Dispatch
-from worker.doors.messages import Parsed, entry_of, event_id, split, tell
+from worker.doors.messages import Parsed, entry_of, event_id, split, tell, traced
 from worker.events import Refusal
 from worker.ledger import Acceptance, Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.parsing import EventRules, parse_event
+from worker.tracecontext import TraceContext
+from worker.traces import Traces, publishing
 
 _log = structlog.get_logger("edw.door")
 
@@ -22,6 +24,8 @@ _Answer = TypeVar("_Answer")
 
 #: While the ledger takes nothing, it is asked again after so many seconds. The message stays unacknowledged.
 RETRY_SECONDS = 1.0
+
+Answer = TypeVar("Answer")
 
 
 class DoorClosed(Exception):
@@ -31,14 +35,19 @@ class DoorClosed(Exception):
 class TaskDoor:
     """Takes what messages of the broker bring."""
 
-    def __init__(self, ledger: Ledger, dispatch: Dispatch, rules: EventRules) -> None:
+    def __init__(self, ledger: Ledger, dispatch: Dispatch, rules: EventRules, traces: Traces | None = None) -> None:
         self._ledger = ledger
         self._dispatch = dispatch
         self._rules = rules
+        self._traces = traces
         self._closing = asyncio.Event()
 
-    async def take(self, given: Sequence[Any], task_id: str, *, again: bool = False) -> None:
+    async def take(
+        self, given: Sequence[Any], task_id: str, trace: TraceContext | None = None, *, again: bool = False
+    ) -> None:
         """Accepts and observes events, waiting for a ledger that is away or full; returns when it has them.
+
+        `trace` is what the message came with.
 
         `again`: the message was delivered before, to somebody who did not finish with it. One that comes back for ever
         kills whoever takes it, and is kept with the refusals.
@@ -47,7 +56,7 @@ class TaskDoor:
         if again and await self._times_back(task_id) > DELIVERY_LIMIT:
             return await self.reject(Refusal("message", f"it came back {DELIVERY_LIMIT} times"), given, source)
         parsed = [(parse_event(each, self._rules, event_id(task_id, n)), each) for n, each in enumerate(given)]
-        return await self.observe(await self.keep(parsed, source, metrics.Door.CELERY))
+        return await self.observe(await self.keep(traced(parsed, trace), source, metrics.Door.CELERY))
 
     async def keep(self, parsed: Sequence[Parsed], source: str, door: metrics.Door) -> list[str]:
         """Has the ledger accept the events and keep the refusals, however long that takes; answers the events' refs.
@@ -56,7 +65,9 @@ class TaskDoor:
         """
         events, refusals = split(parsed)
         if events:
-            answers = await self._until_done(partial(self._ledger.intake.accept, events))
+            with publishing(self._traces, events, source.partition(" ")[0]) as sending:
+                answers = await self._until_done(partial(self._ledger.intake.accept, sending.events))
+                sending.answered(answers)
             metrics.observe_accepted(door, (answer is Acceptance.NEW for answer in answers))
         metrics.observe_refused(door, metrics.Refused.INVALID, len(refusals))
         for refusal, _ in refusals:

@@ -1,6 +1,7 @@
 """What a message of the plain queue may be: an event, a CloudEvent, or a JSON array of either."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from time import time
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -13,6 +14,7 @@ from worker.events import Event, Refusal
 from worker.ledger.intake import REJECTED_KEEP_BYTES, rejection
 from worker.ledger.policy import REPLY_BYTE_BUDGET
 from worker.parsing import ID_MAX_CHARS, EventRules, parse_event
+from worker.tracecontext import TraceContext
 
 _log = structlog.get_logger("edw.door")
 
@@ -36,6 +38,16 @@ def parse_message(message: bytes, rules: EventRules, message_id: str | None = No
     except Exception as error:  # noqa: BLE001  (a message that meets a bug of ours is not to come again for ever)
         _log.exception("cannot read a message")
         return [(Refusal("", f"internal error: {type(error).__name__}"), message)]
+
+
+def traced(parsed: Sequence[Parsed], trace: TraceContext | None) -> list[Parsed]:
+    """The events of a message that came with a trace context beside it; those that have one of their own keep it."""
+    if trace is None:
+        return list(parsed)
+    return [
+        (replace(found, trace=trace) if isinstance(found, Event) and not found.trace else found, given)
+        for found, given in parsed
+    ]
 
 
 def is_batch(message: bytes) -> bool:

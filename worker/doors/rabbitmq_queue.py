@@ -29,9 +29,10 @@ from config.celery import (
 from worker import metrics
 from worker.cloudevents import attributes_of_properties, event_of_binary
 from worker.doors.celery_messages import DoorClosed
-from worker.doors.messages import Parsed, parse_message
+from worker.doors.messages import Parsed, parse_message, traced
 from worker.events import Refusal
 from worker.parsing import EventRules, parse_event
+from worker.tracecontext import TRACEPARENT, TRACESTATE, TraceContext
 
 _log = structlog.get_logger("edw.intake")
 
@@ -198,11 +199,13 @@ class RabbitQueue:
         body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
         properties = message.properties
         content_type = properties.get("content_type")
-        attributes = attributes_of_properties(properties.get("application_headers") or {}, content_type)
+        headers = properties.get("application_headers") or {}
+        trace = TraceContext.of(headers.get(TRACEPARENT), headers.get(TRACESTATE))
+        attributes = attributes_of_properties(headers, content_type)
         if attributes is None:
-            return parse_message(body, self._rules, properties.get("message_id"))
+            return traced(parse_message(body, self._rules, properties.get("message_id")), trace)
         ours = event_of_binary(attributes, body)
-        return [(ours if isinstance(ours, Refusal) else parse_event(ours, self._rules), body)]
+        return traced([(ours if isinstance(ours, Refusal) else parse_event(ours, self._rules), body)], trace)
 
     def _on_loop(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
         assert self._loop is not None  # noqa: S101  (open() came first)

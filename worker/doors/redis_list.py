@@ -15,6 +15,7 @@ from worker.ledger.connections import SOCKET_TIMEOUT
 from worker.ledger.messages import INTAKE_LIST, Batch
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.parsing import EventRules
+from worker.traces import Traces, publishing
 
 _log = structlog.get_logger("edw.intake")
 
@@ -37,11 +38,16 @@ class RedisList:
     """Reads the plain queue, for as long as the process takes work."""
 
     def __init__(
-        self, queue: PlainQueue, observe: Callable[[Sequence[str]], Awaitable[None]], rules: EventRules
+        self,
+        queue: PlainQueue,
+        observe: Callable[[Sequence[str]], Awaitable[None]],
+        rules: EventRules,
+        traces: Traces | None = None,
     ) -> None:
         self._queue = queue
         self._observe = observe
         self._rules = rules
+        self._traces = traces
         self._closing = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         #: The ledger may hold messages that this process has taken.
@@ -90,7 +96,9 @@ class RedisList:
         while batch.messages and not self._closing.is_set():
             done, events, refusals = self._portion(batch.messages)
             entries = [entry_of(refusal, given, INTAKE_LIST) for refusal, given in refusals]
-            answers = await self._queue.accept(batch, done, events, entries)
+            with publishing(self._traces, events, INTAKE_LIST) as sending:
+                answers = await self._queue.accept(batch, done, sending.events, entries)
+                sending.answered(answers or ())
             if answers is None:
                 _log.warning("messages were given back: this process was taken for dead", messages=len(batch.messages))
                 break

@@ -13,6 +13,7 @@ from worker.ledger.store import Store
 from worker.ledger.sync_store import SyncStore
 from worker.parsing import stored_event
 from worker.portions import portions
+from worker.tracecontext import TraceContext
 
 #: An event that cannot be observed, or whose observers are lost with it, is set aside after so many tries.
 OBSERVE_TRIES = 5
@@ -80,11 +81,13 @@ class WireEvent(msgspec.Struct):
     scope: str
     #: Of an event in the inbox: how many processes died that had it to observe.
     lost: int = 0
+    trace: str = ""
 
     def stored(self, raw: bytes) -> StoredEvent | None:
         """The event; its raw bytes come separately, since they are the producer's. None where they cannot be read."""
         try:
-            return StoredEvent(self.ref, stored_event(raw, self.id, Scope.of_key(self.scope)), self.accepted_at)
+            trace = TraceContext.of_written(self.trace)
+            return StoredEvent(self.ref, stored_event(raw, self.id, Scope.of_key(self.scope), trace), self.accepted_at)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
@@ -123,7 +126,7 @@ def rejection(field: str, reason: str, given: bytes, at: int, source: str) -> st
 
 
 def _wire(event: Event) -> dict[str, Any]:
-    return {
+    wire: dict[str, Any] = {
         "ref": event.ref,
         "id": event.id,
         "type": event.type,
@@ -131,6 +134,9 @@ def _wire(event: Event) -> dict[str, Any]:
         "raw": event.raw.decode(),
         "digest": event.digest,
     }
+    if event.trace is not None:
+        wire["trace"] = event.trace.written
+    return wire
 
 
 def acceptance(events: Iterable[Event], policy: LedgerPolicy) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from worker.ledger.intake import StoredEvent, WireEvent
 from worker.ledger.pages import Cursor, Page
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET
 from worker.ledger.store import Store
+from worker.tracecontext import TraceContext
 
 #: Every lane up to its quota.
 NO_LIMITS: Mapping[str, int] = MappingProxyType({})
@@ -56,6 +57,11 @@ class Claim:
     lost: int = 0
     #: None where retention or an old copy of the store took the event away.
     event: StoredEvent | None = None
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The trace that its event belongs to."""
+        return self.event.event.trace if self.event else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,15 +287,7 @@ class Jobs:
             backlog=policy.lane_backlog,
             backlog_bytes=policy.lane_backlog_bytes,
             event_retention=policy.event_retention,
-            events=[
-                {
-                    "ref": stored.ref,
-                    "size": len(stored.event.raw),
-                    "last": last,
-                    "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
-                }
-                for stored, jobs, last in given
-            ],
+            events=[_observed(stored, jobs, last) for stored, jobs, last in given],
         )
         opened = _opened.decode(reply)
         events = {stored.ref: stored for stored, _, _ in given}
@@ -441,6 +439,18 @@ def _check_size(jobs: Sequence[object]) -> None:
 def by_message(ids: Sequence[str]) -> Iterable[Sequence[str]]:
     """Ids in the portions that one message or call may carry."""
     return (ids[start : start + MAX_IDS_PER_MESSAGE] for start in range(0, len(ids), MAX_IDS_PER_MESSAGE))
+
+
+def _observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[str, Any]:
+    observed: dict[str, Any] = {
+        "ref": stored.ref,
+        "size": len(stored.event.raw),
+        "last": last,
+        "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
+    }
+    if stored.event.trace is not None:
+        observed["trace"] = stored.event.trace.written
+    return observed
 
 
 def _item(settlement: Settlement) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import hdrs, web
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from config.settings import Settings
@@ -85,7 +85,7 @@ class Client:
     ) -> Answer:
         """One request; a body of bytes goes out as it is, anything else as JSON."""
         url = URL((path if path.startswith("http") else self._base + path), encoded=True)
-        sent = dict(headers or {})
+        sent = CIMultiDict(headers or {})
         if self.token is not None:
             sent.setdefault(hdrs.AUTHORIZATION, f"Bearer {self.token}")
         if body is not None and not isinstance(body, bytes):

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from multidict import CIMultiDict
 from pydantic import SecretStr
 
 from config.celery import EVENTS_QUEUE
@@ -63,6 +64,55 @@ async def accepted(api: Api) -> int:
 
 def statuses(answer: Answer) -> list[int]:
     return [each["status"] for each in answer.data]
+
+
+async def traces(api: Api, *event_ids: str) -> list[str | None]:
+    """The trace contexts of events, as the ledger has them."""
+    keys = [api.ledger.store.key(f"event:{event_ref(SCOPE, each)}") for each in event_ids]
+    found = [await api.ledger.store.client.execute_command("HGET", key, "trace") for key in keys]
+    return [each.decode() if each else None for each in found]
+
+
+class TestTraces:
+    TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    OWN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-00"
+
+    async def test_the_context_of_a_request_is_that_of_its_events_but_for_those_that_name_their_own(
+        self, api: Api, admin: Client
+    ) -> None:
+        headers = CIMultiDict({"traceparent": self.TRACEPARENT})
+        headers.add("tracestate", "shop=1")
+        headers.add("tracestate", "erp=2")
+        events = [
+            order("e-1"),
+            order("e-2", traceparent=self.OWN),
+            cloud("e-3", traceparent=self.OWN, tracestate="a=b"),
+        ]
+
+        assert (await admin.post(EVENTS, {"data": events}, headers)).status == 202
+        assert (await admin.ask("POST", EVENTS, b"{}", headers=binary("e-4", traceparent=self.OWN))).status == 202
+
+        assert await traces(api, "e-1", "e-2", "e-3", "e-4") == [
+            f"{self.TRACEPARENT} shop=1,erp=2",
+            self.OWN,
+            f"{self.OWN} a=b",
+            self.OWN,
+        ]
+
+    @pytest.mark.parametrize("malformed", [["nonsense"], [TRACEPARENT, OWN], [TRACEPARENT + "-more"], []])
+    async def test_a_malformed_one_is_ignored(self, api: Api, admin: Client, malformed: list[str]) -> None:
+        headers = CIMultiDict(("traceparent", each) for each in malformed)
+
+        assert (await admin.post(EVENTS, {"data": order(traceparent=5, tracestate={})}, headers)).status == 202
+
+        assert await traces(api, "e-1") == [None]
+
+    async def test_the_same_event_of_another_trace_is_no_other_event(self, api: Api, admin: Client) -> None:
+        await admin.post(EVENTS, {"data": order()}, {"traceparent": self.TRACEPARENT})
+        answer = await admin.post(EVENTS, {"data": order()}, {"traceparent": self.OWN})
+
+        assert (answer.data["duplicate"], answer.data["differs"]) == (True, False)
+        assert await traces(api, "e-1") == [self.TRACEPARENT]
 
 
 class TestOurOwnForm:

@@ -37,7 +37,8 @@ async def kept(api: Api) -> Any:
 async def test_a_sample_event_is_really_delivered_and_its_log_is_the_answer(
     admin: Client, integration: str, receiver: Receiver
 ) -> None:
-    answer = await admin.post(f"{ALL}/{integration}/test")
+    trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    answer = await admin.post(f"{ALL}/{integration}/test", headers=trace)
 
     assert answer.status == 200, answer.raw
     is_log(answer.data)
@@ -47,6 +48,7 @@ async def test_a_sample_event_is_really_delivered_and_its_log_is_the_answer(
     assert answer.data["relationships"]["integration"]["data"]["id"] == integration
     (sent,) = receiver.received
     assert sent.headers["X-MOLTIN-SECRET-KEY"] == "s3cret-9876"
+    assert sent.headers["traceparent"] == trace["traceparent"]
     assert sent.headers["webhook-id"] == answer.data["relationships"]["job"]["data"]["id"]
     assert sent.body["id"] == answer.data["event_id"]
     assert (sent.body["triggered_by"], sent.body["attempt"]) == ("order.paid", 1)

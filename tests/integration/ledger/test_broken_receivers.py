@@ -83,7 +83,7 @@ async def test_any_process_can_ask_which_lanes_failed_last(fleet: Scene) -> None
     await fleet.owe(LANE, "e-1")
     for healthy in (None, False, True):
         (claim,) = await fleet.claim(LANE)
-        await ends(fleet, claim, healthy)
+        await ends(fleet, claim, healthy, delay=0)
         assert await another.jobs.failing([LANE, "unheard-of"]) == ({LANE} if healthy is False else frozenset())
 
 

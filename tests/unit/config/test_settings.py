@@ -70,6 +70,7 @@ DEFAULTS: dict[str, Any] = {
     "EDW_LOG_FORMAT": "json",
     "EDW_LOG_LEVEL": "info",
     "EDW_LOG_PAYLOADS": False,
+    "EDW_TRACES": "none",
 }
 
 
@@ -236,3 +237,11 @@ def test_only_the_settings_read_the_environment() -> None:
     }
     # The codec tells stomp.py something while it is imported, and learns nothing.
     assert readers == {"config/settings.py", "deliverers/stomp/codec.py"}
+
+
+def test_traces_need_what_the_extra_installs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDW_TRACES", "OTLP")
+    assert load_settings().traces == "otlp"
+    monkeypatch.setattr("config.checks.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"EDW_TRACES='OTLP': needs the extra \"otel\": pip install"):
+        load_settings()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from deliverers.aws_sqs.messages import ATTRIBUTES_SIZE, Message, TooLarge, fifo_token, group_id, message_of
+from deliverers.aws_sqs.messages import ATTRIBUTES, Message, TooLarge, attributes_size, fifo_token, group_id, message_of
 from deliverers.contract import Delivery
 from deliverers.envelopes import cloudevent_body
 
@@ -21,8 +21,10 @@ def made(delivery: Delivery, limit: int = LIMIT, is_fifo: bool = False) -> Messa
 def test_a_message_is_the_cloudevent_and_counts_its_attribute(delivery: Delivery) -> None:
     message = made(delivery)
     assert message.body.encode() == cloudevent_body(delivery)
-    assert message.size == len(message.body.encode()) + ATTRIBUTES_SIZE
-    assert len("content-type" + "String" + "application/cloudevents+json") == ATTRIBUTES_SIZE
+    assert message.size == len(message.body.encode()) + attributes_size(ATTRIBUTES)
+    traced = made(replace(delivery, trace={"traceparent": "00-1-2-01"}))
+    assert traced.size - len(traced.body.encode()) - attributes_size(ATTRIBUTES) == len("traceparentString00-1-2-01")
+    assert len("content-type" + "String" + "application/cloudevents+json") == attributes_size(ATTRIBUTES)
     assert message.entry(3) == {
         "Id": "3",
         "MessageBody": message.body,

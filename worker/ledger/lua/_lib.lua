@@ -12,6 +12,7 @@
 --                                circuits_opened circuits_closed
 --   inbox                  zset  event ref -> when it is announced next
 --   event:<ref>            hash  id type scope raw digest accepted_at open failures announced observers lost
+--                                trace (the trace context that it belongs to, where there is one)
 --   event:<ref>:jobs       list  ids of the jobs it opened
 --   events:<s>             zset  event ref -> accepted_at, of a scope; may name some whose record is gone
 --   job:<id>               hash  event lane size state reason attempts base epoch lost owner done deadline opened_at
@@ -189,7 +190,7 @@ local function retain_event(ref)
   redis.call('PEXPIRE', P .. 'event:' .. ref .. ':jobs', A.event_retention)
 end
 
--- Puts an event into the inbox, once: e = {ref id type scope raw digest}. A.grace: ms until it is announced by a sweep;
+-- Puts an event into the inbox, once: e = {ref id type scope raw digest trace?}. A.grace: ms until it is announced by a sweep;
 -- A.horizon: ms for which an event can be known at most. Answers 0 new, 1 a duplicate, 2 a duplicate with other content.
 local function accept_event(e)
   local key = P .. 'event:' .. e.ref
@@ -202,6 +203,7 @@ local function accept_event(e)
   redis.call('DEL', key, key .. ':jobs')
   redis.call('HSET', key, 'id', e.id, 'type', e.type, 'scope', e.scope,
     'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0)
+  if e.trace then redis.call('HSET', key, 'trace', e.trace) end
   redis.call('ZADD', P .. 'inbox', NOW + A.grace, e.ref)
   count('accepted')
   local index = P .. 'events:' .. e.scope
@@ -416,10 +418,10 @@ end
 local sent = {}
 local function send_event(meta, reply, ref)
   if sent[ref] then return 0 end
-  local e = redis.call('HMGET', P .. 'event:' .. ref, 'id', 'accepted_at', 'raw', 'scope')
+  local e = redis.call('HMGET', P .. 'event:' .. ref, 'id', 'accepted_at', 'raw', 'scope', 'trace')
   if not e[3] then return nil end
   sent[ref] = true
-  meta.events[#meta.events + 1] = { ref = ref, id = e[1], accepted_at = num(e[2]), scope = e[4] or '' }
+  meta.events[#meta.events + 1] = { ref = ref, id = e[1], accepted_at = num(e[2]), scope = e[4] or '', trace = e[5] or nil }
   reply[#reply + 1] = e[3]
   return #e[3], e[4]
 end

@@ -1,7 +1,8 @@
 -- open: the jobs of observed events, at most 200 a call, claimed at once where lane and process have room.
 -- A: owner, lease, room, limits = {lane = how many may be claimed at most}, deadline, event_retention,
 --    backlog, backlog_bytes (what may be due in one lane; 0 bytes are no limit),
---    events = [{ref, size, last, jobs = [{id, lane}]}]   (last: no further chunk of this event follows)
+--    events = [{ref, size, last, trace?, jobs = [{id, lane}]}]   (last: no further chunk of this event follows; trace:
+--    the context that it is to belong to, where it has none)
 -- Answers msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that found no room],
 -- filled = [{lane, % of its backlog that it has passed, jobs, bytes}]}.
 
@@ -12,6 +13,7 @@ local waits = {}
 for _, e in ipairs(A.events) do
   -- Acting only on events still in the inbox makes a late or doubled message a no-op.
   if redis.call('ZSCORE', P .. 'inbox', e.ref) then
+    if e.trace then redis.call('HSETNX', P .. 'event:' .. e.ref, 'trace', e.trace) end
     for _, j in ipairs(e.jobs) do
       local lane = lane_state(j.lane)
       local wanted = lane.exists and lane.hold ~= 'disabled' and lane.hold ~= 'closing'
