@@ -21,6 +21,7 @@ def examine(settings: Settings, broker_url: str) -> Iterator[Finding]:
         options["broker_url"],
         connect_timeout=options["broker_connection_timeout"],
         transport_options=options["broker_transport_options"],
+        ssl=options["broker_use_ssl"],
     )
     where = connection.as_uri()
     try:
