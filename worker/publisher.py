@@ -31,8 +31,6 @@ from worker.parsing import EventRules, parse_event
 from worker.traces import publishing, traces_of_process
 from worker.wakeups import Wakeups
 
-_DOOR = "publisher"
-
 EventLike = bytes | Mapping[str, Any]
 
 
@@ -83,7 +81,7 @@ class Publisher:
         """Publishes many at once; answers for each, in order: a Receipt, or why it was refused. The good ones go."""
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
-        with _refusals_counted(good), publishing(traces_of_process(), good, _DOOR) as sending:
+        with _refusals_counted(good), publishing(traces_of_process(), good, metrics.Door.PUBLISHER) as sending:
             answers = self._intake().accept(sending.events) if good else []
             sending.answered(answers)
         return self._answers(parsed, good, answers)
@@ -97,7 +95,7 @@ class Publisher:
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
         ledger = await self._ledger_of_this_loop()
-        with _refusals_counted(good), publishing(traces_of_process(), good, _DOOR) as sending:
+        with _refusals_counted(good), publishing(traces_of_process(), good, metrics.Door.PUBLISHER) as sending:
             answers = await ledger.intake.accept(sending.events) if good else []
             sending.answered(answers)
         return self._answers(parsed, good, answers)

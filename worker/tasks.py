@@ -55,7 +55,7 @@ def _take(task: Task, events: list[Any]) -> None:
     task_id, trace = task.request.id, _trace(task.request)
     again = bool((task.request.delivery_info or {}).get("redelivered"))
     try:
-        _run(task, lambda rooms, given: rooms.door.take(given, task_id, trace, again=again), events)
+        _run(task, lambda rooms, given: rooms.door.take(given, task_id, again=again, trace=trace), events)
     except Reject:
         raise
     except Exception as error:  # noqa: BLE001  (Celery would acknowledge it, and the events are nowhere else)

@@ -71,7 +71,7 @@ async def publish(call: Call) -> Reply:
     bad = sum(isinstance(each, Refusal) for each in parsed)
     metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.INVALID, bad)
     metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.ALLOWANCE, len(parsed) - bad - len(good))
-    with publishing(call.rooms.traces, good, "http") as sending:
+    with publishing(call.rooms.traces, good, metrics.Door.HTTP) as sending:
         answers = await intake.accept(sending.events)
         sending.answered(answers)
     accepted = iter(answers)

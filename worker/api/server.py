@@ -35,7 +35,7 @@ from worker.redelivery import Redeliveries
 from worker.registrar import Registrar
 from worker.secrets import SecretsBox
 from worker.telemetry import Telemetry
-from worker.traces import open_traces
+from worker.traces import exporting
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.api")
@@ -91,9 +91,7 @@ async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
     }
     catalogue = load_catalogue(settings.observable_keys)
     async with AsyncExitStack() as stack:
-        export = open_traces(settings, "edw-api")
-        if export is not None:
-            stack.push_async_callback(asyncio.to_thread, export.close)
+        traces = stack.enter_context(exporting(settings, "edw-api"))
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
         stack.push_async_callback(ledger.close)
         wakeups = Wakeups(WakeupSender(app, settings.shard))
@@ -118,7 +116,7 @@ async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
             types=types,
             health=health,
             wakeups=wakeups,
-            traces=export.traces if export else None,
+            traces=traces,
             opening=opening,
         )
 

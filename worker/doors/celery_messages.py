@@ -25,8 +25,6 @@ _Answer = TypeVar("_Answer")
 #: While the ledger takes nothing, it is asked again after so many seconds. The message stays unacknowledged.
 RETRY_SECONDS = 1.0
 
-Answer = TypeVar("Answer")
-
 
 class DoorClosed(Exception):
     """This process stops before the ledger has taken what came; the broker still has it."""
@@ -43,14 +41,12 @@ class TaskDoor:
         self._closing = asyncio.Event()
 
     async def take(
-        self, given: Sequence[Any], task_id: str, trace: TraceContext | None = None, *, again: bool = False
+        self, given: Sequence[Any], task_id: str, *, again: bool = False, trace: TraceContext | None = None
     ) -> None:
         """Accepts and observes events, waiting for a ledger that is away or full; returns when it has them.
 
-        `trace` is what the message came with.
-
         `again`: the message was delivered before, to somebody who did not finish with it. One that comes back for ever
-        kills whoever takes it, and is kept with the refusals.
+        kills whoever takes it, and is kept with the refusals. `trace` is what the message came with.
         """
         source = f"task {task_id}"
         if again and await self._times_back(task_id) > DELIVERY_LIMIT:
@@ -65,7 +61,7 @@ class TaskDoor:
         """
         events, refusals = split(parsed)
         if events:
-            with publishing(self._traces, events, source.partition(" ")[0]) as sending:
+            with publishing(self._traces, events, door) as sending:
                 answers = await self._until_done(partial(self._ledger.intake.accept, sending.events))
                 sending.answered(answers)
             metrics.observe_accepted(door, (answer is Acceptance.NEW for answer in answers))

@@ -96,7 +96,7 @@ class RedisList:
         while batch.messages and not self._closing.is_set():
             done, events, refusals = self._portion(batch.messages)
             entries = [entry_of(refusal, given, INTAKE_LIST) for refusal, given in refusals]
-            with publishing(self._traces, events, INTAKE_LIST) as sending:
+            with publishing(self._traces, events, metrics.Door.QUEUE) as sending:
                 answers = await self._queue.accept(batch, done, sending.events, entries)
                 sending.answered(answers or ())
             if answers is None:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from worker.events import Event
     from worker.ledger import Acceptance, Claim, StoredEvent
     from worker.tracecontext import TraceContext
-    from worker.traces.export import Export
 
 
 class Publishing(Protocol):
@@ -97,27 +96,23 @@ class Traces(Protocol):
     def request(self, method: str, route: str, context: TraceContext | None) -> AbstractContextManager[RequestSpan]: ...
 
 
-def open_traces(settings: Settings, service: str) -> Export | None:
-    """Starts exporting this process's spans, where the settings ask for it; `service` is what it is called.
+@contextmanager
+def exporting(settings: Settings, service: str) -> Iterator[Traces | None]:
+    """Exports this process's spans for as long as the block lasts, where the settings ask for it.
 
-    The rest OpenTelemetry reads from the environment itself: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME and all.
+    `service` is what it is called. The rest OpenTelemetry reads from the environment itself: OTEL_SERVICE_NAME,
+    OTEL_EXPORTER_OTLP_ENDPOINT and all. The end of the block waits for what has not left, for a moment at most.
     """
     if settings.traces == "none":
-        return None
+        yield None
+        return
     from worker.traces.export import Export
 
-    return Export(service)
-
-
-@contextmanager
-def exporting(settings: Settings, service: str) -> Iterator[None]:
-    """Exports this process's spans for as long as the block lasts, where the settings ask for it."""
-    export = open_traces(settings, service)
+    export = Export(service)
     try:
-        yield
+        yield export.traces
     finally:
-        if export is not None:
-            export.close()
+        export.close()
 
 
 def traces_of_process() -> Traces | None:
@@ -147,6 +142,24 @@ def observing(traces: Traces | None, events: Sequence[StoredEvent]) -> Iterator[
     else:
         with traces.observing(events) as traced:
             yield traced
+
+
+def attempt_span(traces: Traces | None, claim: Claim, target: Target | NoTarget | None) -> AttemptSpan:
+    """An attempt, traced where `traces` are; else its receiver is told what the event came with."""
+    return Unattended(claim.trace) if traces is None else traces.attempt(claim, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Unattended:
+    """An attempt that nobody traces."""
+
+    trace: TraceContext | None
+
+    def enter(self) -> None:
+        """Nobody asked."""
+
+    def end(self, attempt: Attempt) -> None:
+        """Nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)

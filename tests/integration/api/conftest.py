@@ -19,6 +19,7 @@ from tests.integration.ledger.scene import SCOPE, Scene
 from tests.integration.process.conftest import (  # noqa: F401  (fixtures are found by their names here)
     Receiver,
     books,
+    broker_url,
     environment,
     receiver,
     settings,
