@@ -22,7 +22,7 @@ from worker.ledger import Claim, LedgerError
 from worker.settling import LEDGER_RETRY_SECONDS, Books, Settler
 from worker.suspicion import Slots
 from worker.tracecontext import TraceContext
-from worker.traces import AttemptSpan, Traces
+from worker.traces import AttemptSpan, Traces, Unattended, attempt_span
 
 _log = structlog.get_logger("edw.delivery")
 
@@ -149,11 +149,9 @@ class Deliveries:
         for claim in claims:
             self._flights[claim.job_id] = _Flight(claim)
             decision = self._policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
-            span = self._traces.attempt(claim, None) if self._traces else None
-            trace = span.trace if span else claim.trace
-            attempt = Attempt(claim, "", Lost(), decision, 0.0, ours=True, trace=trace)
-            if span is not None:
-                span.end(attempt)
+            span = attempt_span(self._traces, claim, None)
+            attempt = Attempt(claim, "", Lost(), decision, 0.0, ours=True, trace=span.trace)
+            span.end(attempt)
             self._settler.add(attempt)
 
     def cut_off_overdue(self) -> None:
@@ -194,17 +192,14 @@ class Deliveries:
     async def _carry_out(self, flight: _Flight) -> None:
         claim = flight.claim
         target: Target | NoTarget | None = None
-        span: AttemptSpan | None = None
-        trace = claim.trace
+        span: AttemptSpan = Unattended(claim.trace)
         outcome: Outcome | Interrupted
         ours = False
         began = perf_counter()
         try:
             target = self._targets.known_target(claim) or await self._load_target(claim)
-            if self._traces is not None:
-                span = self._traces.attempt(claim, target)
-                span.enter()
-                trace = span.trace or trace
+            span = attempt_span(self._traces, claim, target)
+            span.enter()
             began = perf_counter()
             if isinstance(target, NoTarget):
                 # Of an integration that was deleted meanwhile, nobody knows the type, and nobody is to blame.
@@ -213,7 +208,7 @@ class Deliveries:
                 outcome = Unreachable("the event is no longer in the ledger")
             else:
                 flight.started = began
-                outcome = checked(await target.deliverer.deliver(delivery_of(claim, target, trace)))
+                outcome = checked(await target.deliverer.deliver(delivery_of(claim, target, span.trace)))
         except asyncio.CancelledError:
             if flight.started is None:
                 await self._give_back(flight)
@@ -227,9 +222,9 @@ class Deliveries:
             outcome, ours = broken(error), True
         decision = self._decide(claim, outcome)
         kind = target.integration_type if target else ""
-        attempt = Attempt(claim, kind, outcome, decision, perf_counter() - began, began, ours, celery_task(), trace)
-        if span is not None:
-            span.end(attempt)
+        elapsed = perf_counter() - began
+        attempt = Attempt(claim, kind, outcome, decision, elapsed, began, ours, celery_task(), span.trace)
+        span.end(attempt)
         if self._slots.ended(claim.integration_id, claim.job_id, attempt.healthy, perf_counter()):
             self._claimer.unpark()
         self._settler.add(attempt)

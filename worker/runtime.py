@@ -38,7 +38,7 @@ from worker.stopping import stop_celery
 from worker.sweeper import Sweeper
 from worker.telemetry import Telemetry
 from worker.telling import Teller
-from worker.traces import open_traces
+from worker.traces import Traces, exporting
 from worker.vitals import Vitals
 from worker.wakeups import Wakeups
 
@@ -159,7 +159,8 @@ class Runtime:
         asyncio.set_event_loop(self._loop)
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             try:
-                runner.run(self._live())
+                with exporting(self._settings, "edw-worker") as traces:
+                    runner.run(self._live(traces))
             except LedgerError as error:
                 self._give_up(str(error))
             except Exception as error:  # noqa: BLE001  (the thread's end: nobody else would tell)
@@ -172,7 +173,7 @@ class Runtime:
         _log.critical("worker ends", why=why)
         stop_celery(EX_FAILURE)
 
-    async def _live(self) -> None:
+    async def _live(self, traces: Traces | None) -> None:
         settings = self._settings
         endpoints = find_endpoints(settings)
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
@@ -182,8 +183,6 @@ class Runtime:
             kind: types.create(kind, replace(options, dialled=metrics.dial_counter(kind))) for kind in types.types
         }
         telemetry = Telemetry(ledger, settings)
-        export = open_traces(settings, "edw-worker")
-        traces = export.traces if export else None
         try:
             # From the start: a process that waits for its ledger is alive, and says what it waits for.
             await telemetry.open(self.vitals)
@@ -235,8 +234,6 @@ class Runtime:
             for deliverer in deliverers.values():
                 await deliverer.close()
             await ledger.close()
-            if export is not None:
-                await asyncio.to_thread(export.close)
 
     async def _drain(self, sweeper: Sweeper, deliveries: Deliveries) -> None:
         """Ends in good order what is under way; the heartbeat goes on until it has."""
