@@ -72,10 +72,10 @@ def entries(unit: Path) -> dict[str, list[str]]:
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Every file of deploy/, by its path below it."""
+    """Every file of deploy/ that is a text, by its path below it."""
     for path in sorted(DEPLOY.rglob("*")):
         # Those hold somebody's secrets.
-        if path.is_file() and path.name not in (".env", "secrets.env"):
+        if path.is_file() and path.name not in (".env", "secrets.env") and path.suffix != ".png":
             yield str(path.relative_to(DEPLOY)), path.read_text()
 
 
