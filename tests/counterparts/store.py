@@ -4,10 +4,13 @@ import shutil
 import socket
 from contextlib import suppress
 from pathlib import Path
+from random import randrange
 
 from tests.counterparts.server import Server
 from worker.embedded import server_binary
 
+#: Below those that Linux, macOS and Windows take for outgoing connections.
+PORTS = (20_000, 32_000)
 #: A server that was killed in the middle of a reply may leave a half-open line for so long (seconds).
 ANSWER_SECONDS = 5.0
 #: Where the server keeps its append-only files, as it calls it by itself.
@@ -15,10 +18,12 @@ _APPEND_ONLY = "appendonlydir"
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody uses now."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    """A TCP port of loopback that nobody uses now, and that no system gives away by itself for a connection."""
+    while True:
+        port = randrange(*PORTS)
+        with socket.socket() as taken, suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
 
 
 class StoreServer(Server):
