@@ -70,14 +70,16 @@ class Claimer:
         if self._wanted:
             self._stirred.set()
 
-    def unpark(self) -> None:
-        """There may be a slot for a lane that had all it may have."""
-        if self._parked:
-            parked, self._parked = self._parked, {}
-            self.serve(parked)
+    def ended(self, lane: str, *, frees_share: bool) -> None:
+        """An attempt is over: its lane may have another one, and where it counted in a share, any lane may."""
+        if frees_share:
+            self._unpark()
+        elif lane in self._parked:
+            del self._parked[lane]
+            self.serve([lane])
 
     async def limits(self, lanes: Sequence[str], *, overdue: bool = False) -> Mapping[str, int]:
-        """How many more attempts each of the lanes may have here, where that is limited (see Slots.limits).
+        """How many more attempts each of the lanes may have here (see Slots.limits).
 
         Raises LedgerError.
         """
@@ -99,7 +101,7 @@ class Claimer:
         while True:
             # What is slow may be found suspect meanwhile, which makes room for others, however much is going on.
             if self._parked and self._clock() >= self._unpark_at:
-                self.unpark()
+                self._unpark()
             if not self._wanted or not self._flights.room:
                 await self._wait()
                 continue
@@ -127,6 +129,11 @@ class Claimer:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stirred.wait()
+
+    def _unpark(self) -> None:
+        if self._parked:
+            parked, self._parked = self._parked, {}
+            self.serve(parked)
 
     def _next(self) -> list[str]:
         lanes = list(self._wanted)[:LANES_PER_CLAIM]

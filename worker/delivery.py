@@ -128,7 +128,7 @@ class Deliveries:
             self._landed.set()
 
     async def limits(self, lanes: Sequence[str]) -> Mapping[str, int]:
-        """How many more attempts each of the lanes may have here, where that is limited. Raises LedgerError."""
+        """How many more attempts each of the lanes may have here. Raises LedgerError."""
         return await self._claimer.limits(lanes)
 
     def serve(self, lanes: Iterable[str]) -> None:
@@ -225,8 +225,7 @@ class Deliveries:
         elapsed = perf_counter() - began
         attempt = Attempt(claim, kind, outcome, decision, elapsed, began, ours, celery_task(), span.trace)
         span.end(attempt)
-        if self._slots.ended(claim.integration_id, claim.job_id, attempt.healthy, perf_counter()):
-            self._claimer.unpark()
+        self._ended(claim, attempt.healthy)
         self._settler.add(attempt)
 
     def _decide(self, claim: Claim, outcome: Outcome | Interrupted) -> Decision:
@@ -264,9 +263,12 @@ class Deliveries:
             await self._lanes.release([(claim.job_id, claim.integration_id, claim.attempt)])
         except LedgerError as error:
             _log.warning("not given back", job=claim.job_id, why=str(error))
-        if self._slots.ended(claim.integration_id, claim.job_id, None, perf_counter()):
-            self._claimer.unpark()
+        self._ended(claim, None)
         self._land([claim.job_id])
+
+    def _ended(self, claim: Claim, did_well: bool | None) -> None:
+        counted = self._slots.ended(claim.integration_id, claim.job_id, did_well, perf_counter())
+        self._claimer.ended(claim.integration_id, frees_share=counted)
 
     def _settled(self, job_ids: Iterable[str], lanes: Iterable[str]) -> None:
         self._land(job_ids)

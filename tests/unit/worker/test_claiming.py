@@ -9,9 +9,9 @@ import pytest
 
 from worker.claiming import PARKED_SECONDS, Claimer
 from worker.ledger import Claim
-from worker.suspicion import PROBE_SECONDS, Slots
+from worker.suspicion import FRESH_SHARE, PROBE_SECONDS, PROVEN_SLOTS, SHARE, Slots
 
-TOTAL = 4
+TOTAL = 16
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Flights:
 
 @dataclass
 class Desk:
-    """A claimer at work, with a clock that the test moves; a lane that hangs has all the slots that new ones get."""
+    """A claimer at work, with a clock that the test moves; lanes that hang have all the slots that new ones get."""
 
     now: float = 0.0
     lanes: Lanes = field(default_factory=Lanes)
@@ -55,7 +55,8 @@ class Desk:
         self.claimer = Claimer(self.lanes, Flights(), self.slots, lambda: self.now)
         self.slots.started("good", "first", 0.0)
         self.slots.ended("good", "first", True, 0.0)
-        self.slots.started("hangs", "j", 0.0)
+        for number in range(TOTAL // SHARE // FRESH_SHARE):
+            self.slots.started(f"hangs-{number}", "j", 0.0)
 
     async def serve(self, *lanes: str) -> None:
         self.claimer.serve(lanes)
@@ -75,10 +76,19 @@ async def desk() -> AsyncIterator[Desk]:
 async def test_a_lane_without_a_slot_waits_until_one_may_be_free(desk: Desk) -> None:
     await desk.serve("new", "good")
     assert desk.lanes.claimed == ["good"]
-    assert desk.slots.ended("hangs", "j", False, desk.now)
-    desk.claimer.unpark()
+    desk.claimer.ended("hangs-0", frees_share=desk.slots.ended("hangs-0", "j", False, desk.now))
     await desk.serve()
     assert desk.lanes.claimed == ["good", "new"]
+
+
+async def test_a_lane_that_has_all_it_may_have_goes_on_when_one_of_its_own_ends_and_wakes_no_other(desk: Desk) -> None:
+    for number in range(PROVEN_SLOTS):
+        desk.slots.started("good", f"j-{number}", 0.0)
+    await desk.serve("new", "good")
+    assert desk.lanes.claimed == []
+    desk.claimer.ended("good", frees_share=desk.slots.ended("good", "j-0", True, 0.0))
+    await desk.serve()
+    assert desk.lanes.claimed == ["good"]
 
 
 async def test_it_is_looked_at_again_in_time_however_much_else_goes_on(desk: Desk) -> None:
@@ -88,7 +98,7 @@ async def test_it_is_looked_at_again_in_time_however_much_else_goes_on(desk: Des
     assert "new" not in desk.lanes.claimed
     desk.now = PARKED_SECONDS + PROBE_SECONDS
     await desk.serve("good")
-    assert desk.lanes.claimed[-1] == "new"
+    assert "new" in desk.lanes.claimed
 
 
 async def test_it_is_looked_at_again_in_time_where_nothing_else_goes_on(desk: Desk) -> None:
@@ -102,12 +112,14 @@ async def test_it_is_looked_at_again_in_time_where_nothing_else_goes_on(desk: De
 
 async def test_a_lane_that_fails_elsewhere_takes_nothing_from_the_new_ones(desk: Desk) -> None:
     """As after a restart: the process knows nothing, and the ledger does."""
-    desk.slots.ended("hangs", "j", False, 0.0)
-    desk.lanes.bad = {"bad"}
-    await desk.serve("bad", "new")
-    desk.slots.started("bad", "j", 0.0)
-    await desk.serve("newer")
-    assert desk.lanes.claimed == ["bad", "new", "newer"]
+    for number in range(TOTAL // SHARE // FRESH_SHARE):
+        desk.slots.ended(f"hangs-{number}", "j", False, 0.0)
+    desk.lanes.bad = {f"bad-{number}" for number in range(TOTAL // SHARE)}
+    for lane in sorted(desk.lanes.bad):
+        await desk.serve(lane)
+        desk.slots.started(lane, "j", 0.0)
+    await desk.serve("new")
+    assert desk.lanes.claimed[-1] == "new"
 
 
 async def test_the_fleet_is_asked_once_of_each_lane(desk: Desk) -> None:

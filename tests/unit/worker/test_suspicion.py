@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.suspicion import PROBE_SECONDS, SLOW_SECONDS, SUSPECT_SLOTS, Slots
+from worker.suspicion import (
+    LATELY_SECONDS,
+    PROBE_SECONDS,
+    PROVEN_SLOTS,
+    SLOW_SECONDS,
+    SUSPECT_SLOTS,
+    Slots,
+)
 
 TOTAL = 40
 SHARE = 10
@@ -27,10 +34,51 @@ def test_a_lane_of_which_nothing_is_known_begins_with_one() -> None:
     assert slots.limits(["new"], 0.1) == {"new": 0}
 
 
-def test_one_that_has_delivered_has_no_limit() -> None:
+def test_one_that_delivers_gets_to_any_number_within_a_few_answers() -> None:
+    slots, now, may = Slots(TOTAL), 0.0, 1
+    for _ in range(5):
+        for number in range(may):
+            slots.started("good", f"{now}-{number}", now)
+        for number in range(may):
+            slots.ended("good", f"{now}-{number}", True, now + 0.1)
+        now += 0.2
+        may = slots.limits(["good"], now, overdue=True)["good"]
+    assert may >= TOTAL
+
+
+def test_a_busy_one_that_begins_to_hang_takes_no_more_than_twice_what_it_had_answered_at_a_time() -> None:
     slots = Slots(TOTAL)
-    proven(slots, "good")
-    assert slots.limits(["good"], 1.0) == {}
+    proven(slots, "busy")
+    hanging(slots, "busy", PROVEN_SLOTS)
+    assert slots.limits(["busy"], 0.2) == {"busy": 0}
+
+
+def test_what_it_had_answered_at_a_time_counts_only_for_a_while() -> None:
+    slots = Slots(TOTAL)
+    hanging(slots, "busy", 10)
+    for number in range(10):
+        slots.ended("busy", f"busy-{number}", True, 0.1)
+    assert slots.limits(["busy"], 0.2) == {"busy": 20}
+    assert slots.limits(["busy"], 0.2 + LATELY_SECONDS) == {"busy": PROVEN_SLOTS}
+    # With a backlog, and nothing that was delivered just now, it is to show first that it still does well.
+    assert slots.limits(["busy"], 0.2 + LATELY_SECONDS, overdue=True) == {"busy": 1}
+
+
+def test_many_that_begin_to_hang_at_once_leave_half_of_the_process_to_what_delivers() -> None:
+    slots, now = Slots(TOTAL), 0.0
+    lanes = [f"lane-{number}" for number in range(2 * TOTAL)]
+    for lane in ("good", *lanes):
+        proven(slots, lane)
+    taken = 0
+    for number, lane in enumerate(lanes):
+        now = 1.0 + number / 100
+        slots.started("good", f"g-{number}", now)
+        slots.ended("good", f"g-{number}", True, now)
+        for job in range(min(1, slots.limits([lane], now)[lane])):
+            slots.started(lane, f"j-{job}", now)
+            taken += 1
+    assert taken == TOTAL // 2
+    assert slots.limits(["good"], now)["good"] >= PROVEN_SLOTS
 
 
 @pytest.mark.parametrize(("did_well", "took"), [(False, 0.1), (True, SLOW_SECONDS + 0.1)])
@@ -42,7 +90,7 @@ def test_a_failure_or_a_slow_success_makes_it_suspect_until_it_does_well(did_wel
     assert slots.limits(["lane"], 5.0) == {"lane": SHARE}
     slots.started("lane", "k", 5.0)
     slots.ended("lane", "k", True, 5.1)
-    assert slots.limits(["lane"], 5.2) == {}
+    assert slots.limits(["lane"], 5.2) == {"lane": PROVEN_SLOTS}
 
 
 def test_what_says_nothing_of_the_receiver_changes_nothing() -> None:
@@ -50,14 +98,14 @@ def test_what_says_nothing_of_the_receiver_changes_nothing() -> None:
     proven(slots, "lane")
     slots.started("lane", "j", 1.0)
     slots.ended("lane", "j", None, 60.0)
-    assert slots.limits(["lane"], 60.0) == {}
+    assert slots.limits(["lane"], 60.0) == {"lane": PROVEN_SLOTS}
 
 
 def test_one_whose_attempt_is_slow_is_suspect_while_it_is_under_way() -> None:
     slots = Slots(TOTAL)
     proven(slots, "lane")
     hanging(slots, "lane")
-    assert slots.limits(["lane"], SLOW_SECONDS) == {}
+    assert slots.limits(["lane"], SLOW_SECONDS) == {"lane": PROVEN_SLOTS - 1}
     assert slots.limits(["lane"], SLOW_SECONDS + 0.1) == {"lane": SHARE - 1}
 
 
@@ -79,9 +127,9 @@ def test_what_hangs_takes_nothing_from_what_is_new_or_does_well() -> None:
     proven(slots, "good")
     for number in range(SHARE):
         hanging(slots, f"bad-{number}")
-    assert slots.limits(["good", "new"], SLOW_SECONDS + 1) == {"new": 1}
+    assert slots.limits(["good", "new"], SLOW_SECONDS + 1) == {"good": PROVEN_SLOTS, "new": 1}
     # As long as nothing is known of them, they are the new ones.
-    assert slots.limits(["good", "new"], 0.5) == {"new": 0}
+    assert slots.limits(["good", "new"], 0.5) == {"good": PROVEN_SLOTS, "new": 0}
 
 
 def test_a_first_attempt_that_does_not_end_soon_makes_room_for_another_new_one() -> None:
@@ -116,14 +164,14 @@ def test_what_a_lane_did_here_counts_more_than_what_is_heard_of_it() -> None:
     slots = Slots(TOTAL)
     proven(slots, "good")
     slots.hear(["good"], {"good"})
-    assert slots.limits(["good"], 1.0) == {}
+    assert slots.limits(["good"], 1.0) == {"good": PROVEN_SLOTS}
 
 
 def test_one_that_has_delivered_is_not_suspect_as_soon_as_a_new_one() -> None:
     slots = Slots(TOTAL)
     proven(slots, "good")
     hanging(slots, "good")
-    assert slots.limits(["good"], SLOW_SECONDS) == {}
+    assert slots.limits(["good"], SLOW_SECONDS) == {"good": PROVEN_SLOTS - 1}
 
 
 def test_the_end_of_an_attempt_frees_a_slot_for_others_only_where_it_counted() -> None:
@@ -165,7 +213,11 @@ def test_whatever_happens_the_limits_keep_to_the_shares(steps: list[tuple[str, s
             slots.started(lane, mine[-1], now)
         elif mine:
             slots.ended(lane, mine.pop(), {"good": True, "bad": False, "nothing": None}[what], now)
-    found = slots.limits("abcdefg", now)
-    assert all(0 <= limit <= SHARE for limit in found.values())
-    assert sum(found.values()) <= 2 * SHARE
+    for overdue in (False, True):
+        found = slots.limits("abcdefg", now, overdue=overdue)
+        assert all(limit >= 0 for limit in found.values())
+        if all(what != "good" for _, what, _ in steps):
+            # Nobody is proven.
+            assert all(limit <= SHARE for limit in found.values())
+            assert sum(found.values()) <= 2 * SHARE
     assert SUSPECT_SLOTS <= SHARE
