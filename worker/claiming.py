@@ -51,7 +51,15 @@ class Flights(Protocol):
 class Claimer:
     """Claims from the lanes that it is told of, as soon as there is room, each in its turn."""
 
-    def __init__(self, lanes: Lanes, flights: Flights, slots: Slots, clock: Callable[[], float] = perf_counter) -> None:
+    def __init__(
+        self,
+        lanes: Lanes,
+        flights: Flights,
+        slots: Slots,
+        pass_on: Callable[[Sequence[str]], None] = lambda _: None,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._pass_on = pass_on
         self._lanes = lanes
         self._flights = flights
         self._slots = slots
@@ -61,6 +69,8 @@ class Claimer:
         self._parked: dict[str, None] = {}
         #: When they are looked at again.
         self._unpark_at = 0.0
+        #: When others may be told of them again.
+        self._pass_on_at = 0.0
         self._stirred = asyncio.Event()
 
     def serve(self, lanes: Iterable[str]) -> None:
@@ -142,7 +152,14 @@ class Claimer:
         return lanes
 
     def _park(self, lanes: Iterable[str]) -> None:
-        """Puts lanes aside that may have no more here for now."""
+        """Puts lanes aside that may have no more here for now.
+
+        It was this process that was woken for them: others may have slots for them, and are told.
+        """
+        now = self._clock()
         if not self._parked:
-            self._unpark_at = self._clock() + PARKED_SECONDS
+            self._unpark_at = now + PARKED_SECONDS
         self._parked |= dict.fromkeys(lanes)
+        if self._parked and now >= self._pass_on_at:
+            self._pass_on_at = now + PARKED_SECONDS
+            self._pass_on(list(self._parked))

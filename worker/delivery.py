@@ -68,7 +68,9 @@ class Deliveries:
         max_in_flight: int,
         timeout: float,
         traces: Traces | None = None,
+        pass_on: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
+        """`pass_on` tells other processes of lanes for which this one has no slots now."""
         self._lanes = lanes
         self._traces = traces
         self._settler = Settler(lanes, report, self._settled)
@@ -82,7 +84,7 @@ class Deliveries:
         self._reserved = 0
         self._lonely = 0
         self._slots = Slots(max_in_flight)
-        self._claimer = Claimer(lanes, self, self._slots)
+        self._claimer = Claimer(lanes, self, self._slots, pass_on)
         self._landed = asyncio.Event()
         self._alone = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []

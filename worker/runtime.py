@@ -200,6 +200,7 @@ class Runtime:
                 settings.max_in_flight,
                 settings.webhook_timeout,
                 traces,
+                self._wakeups.lanes,
             )
             dispatch = Dispatch(ledger, directory, deliveries, traces)
             catalogue = load_catalogue(settings.observable_keys)

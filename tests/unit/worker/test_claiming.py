@@ -50,9 +50,11 @@ class Desk:
     now: float = 0.0
     lanes: Lanes = field(default_factory=Lanes)
     slots: Slots = field(default_factory=lambda: Slots(TOTAL))
+    #: What other processes were told.
+    passed_on: list[Sequence[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.claimer = Claimer(self.lanes, Flights(), self.slots, lambda: self.now)
+        self.claimer = Claimer(self.lanes, Flights(), self.slots, self.passed_on.append, lambda: self.now)
         self.slots.started("good", "first", 0.0)
         self.slots.ended("good", "first", True, 0.0)
         for number in range(TOTAL // SHARE // FRESH_SHARE):
@@ -126,3 +128,18 @@ async def test_the_fleet_is_asked_once_of_each_lane(desk: Desk) -> None:
     for _ in range(3):
         await desk.serve("new", "good")
     assert desk.lanes.asked == ["new"]
+
+
+async def test_other_processes_are_told_of_lanes_that_have_no_slot_here_and_not_more_often_than_they_are_looked_at(
+    desk: Desk,
+) -> None:
+    await desk.serve("good", "new-1")
+    assert desk.passed_on == [["new-1"]]
+    desk.now += PARKED_SECONDS / 2
+    await desk.serve("new-2")
+    assert desk.passed_on == [["new-1"]]
+    desk.now += PARKED_SECONDS
+    for number in range(TOTAL):
+        desk.slots.started(f"hangs-too-{number}", "j", desk.now)
+    await desk.serve("new-2")
+    assert set(desk.passed_on[1]) == {"new-1", "new-2"}
