@@ -60,17 +60,20 @@ class _Lane:
     well_at: float = 0.0
     window: int = PROVEN_SLOTS
 
-    def trust(self, now: float, strict: bool) -> Trust:
+    def trust(self, now: float, crowded: bool) -> Trust:
         oldest = next(iter(self.under_way.values()), now)
         patience = SLOW_SECONDS if self.did_well else PROBE_SECONDS
         if self.did_well is False or now - oldest > patience:
             return Trust.SUSPECT
-        if not self.did_well or (strict and now - self.well_at > LATELY_SECONDS):
+        if not self.did_well or (crowded and now - self.well_at > LATELY_SECONDS):
             return Trust.UNPROVEN
         return Trust.PROVEN
 
-    def window_at(self, now: float) -> int:
-        return self.window if now - self.well_at <= LATELY_SECONDS else PROVEN_SLOTS
+    def window_at(self, now: float, overdue: bool = False) -> int:
+        if now - self.well_at <= LATELY_SECONDS:
+            return self.window
+        # What has work waiting, and has not delivered lately, may be what hangs.
+        return UNPROVEN_SLOTS if overdue else PROVEN_SLOTS
 
     def does_well(self, at_once: int, now: float) -> None:
         self.window = max(self.window_at(now), GROWTH * at_once)
@@ -146,9 +149,9 @@ class Slots:
         found: dict[str, int] = {}
         for lane in lanes:
             known = self._lanes.get(lane) or _Lane()
-            trust, under_way = known.trust(now, crowded or overdue), len(known.under_way)
+            trust, under_way = known.trust(now, crowded), len(known.under_way)
             if trust is Trust.PROVEN:
-                found[lane] = max(0, known.window_at(now) - under_way)
+                found[lane] = max(0, known.window_at(now, overdue) - under_way)
             else:
                 found[lane] = max(0, min(most[trust] - under_way, left[trust]))
                 left[trust] -= found[lane]
