@@ -152,19 +152,41 @@ async def test_a_backlog_that_fills_is_warned_of_at_50_and_90_per_cent_once_each
     assert warned == [FilledLane(LANE, 50, 5, 5 * size), FilledLane(LANE, 90, 9, 9 * size)]
 
 
-async def test_a_backlog_that_was_empty_is_warned_of_again(scene: Scene) -> None:
+async def test_a_backlog_is_warned_of_again_once_it_has_been_clearly_below_and_not_before(scene: Scene) -> None:
+    small = await scene.another(lane_backlog=10)
+    await scene.register(LANE)
+
+    async def opened(count: int) -> list[int]:
+        """Opens jobs one by one; answers the marks that were warned of."""
+        found: list[int] = []
+        for _ in range(count):
+            (stored,) = await scene.publish(f"e-{await scene.counter('accepted')}")
+            job = Opening(f"job-{stored.ref}", LANE)
+            found += [each.percent for each in (await small.jobs.open([(stored, [job], True)], 0)).filled]
+        return found
+
+    async def delivered(count: int) -> None:
+        for claim in await scene.claim(LANE, room=count):
+            await scene.settle(claim, Verdict.SUCCEEDED)
+
+    assert await opened(6) == [50]
+    await delivered(2)
+    assert await opened(2) == [], "it went up and down around the mark"
+    await delivered(6)
+    assert await opened(6) == [50]
+    assert await opened(4) == [90]
+
+
+async def test_a_lane_that_overflows_gives_up_what_has_waited_and_not_what_waits_for_a_later_attempt(
+    scene: Scene,
+) -> None:
     small = await scene.another(lane_backlog=2)
     await scene.register(LANE)
-    for name in ("a", "b"):
-        (stored,) = await scene.publish(name)
-        opened = await small.jobs.open([(stored, [Opening(f"job-{name}", LANE)], True)], 0)
-        assert [each.percent for each in opened.filled] == [50]
-        for claim in await scene.claim(LANE):
-            await scene.settle(claim, Verdict.RETRY, delay=0)
-        for claim in await scene.claim(LANE):
-            await scene.settle(claim, Verdict.SUCCEEDED)
-        # Below the mark, something comes: the mark is forgotten.
-        await scene.key("HSET", f"lane:{LANE}", "filled", 0)
+    waited, later = await scene.owe(LANE, "e-1", "e-2")
+    await scene.key("ZADD", f"lane:{LANE}:due", 1, waited, await scene.ledger.store.now() + 3_600_000, later)
+    await scene.open(await scene.publish("e-3"), LANE, by=small)
+    assert await scene.state(waited) == (JobState.CANCELLED, "lane_overflow")
+    assert (await scene.state(later))[0] is JobState.PENDING
 
 
 async def test_a_lane_whose_events_are_too_many_bytes_gives_up_the_oldest_until_they_fit(scene: Scene) -> None:
@@ -175,6 +197,7 @@ async def test_a_lane_whose_events_are_too_many_bytes_gives_up_the_oldest_until_
     for n in range(9):
         jobs += await scene.owe(LANE, f"e-{n:02}")
         await scene.key("ZADD", f"lane:{LANE}:due", n + 1, jobs[-1])
+    assert "overflowing" not in (await scene.books()).sets
     (stored,) = await scene.publish("e-99")
     await small.jobs.open([(stored, [Opening("job-new", LANE)], True)], 0)
 

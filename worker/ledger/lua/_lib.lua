@@ -464,7 +464,7 @@ local function hasten(id)
     local same = redis.call('ZRANGE', due, last, last, 'BYSCORE', 'LIMIT', 0, HASTEN)
     for i = 1, #chunk, 2 do same[#same + 1] = chunk[i] end
     for _, job in ipairs(same) do
-      if num(redis.call('HGET', P .. 'job:' .. job, 'tried')) < revision then redis.call('ZADD', due, 'XX', NOW, job) end
+      if num(redis.call('HGET', P .. 'job:' .. job, 'tried')) < revision then redis.call('ZADD', due, NOW, job) end
     end
     redis.call('HSET', key, 'hasten_from', last)
   end
