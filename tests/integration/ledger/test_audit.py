@@ -4,6 +4,7 @@ import pytest
 
 from worker.jobs import JobState
 from worker.ledger import Verdict
+from worker.ledger import audit as audit_module
 from worker.ledger.audit import Audit, AuditReport
 
 from .scene import HOUR, Scene, an_integration
@@ -207,3 +208,16 @@ async def test_an_audit_goes_through_more_than_one_call_may_touch(scene: Scene) 
     report = await audit(scene)
     assert report.is_clean
     assert report.jobs >= 450
+
+
+async def test_an_event_with_more_jobs_than_a_call_may_count_is_left_out(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.register(LANE, "i-2")
+    (stored,) = await scene.publish("e-1")
+    await scene.open([stored], LANE, "i-2")
+    await scene.key("HSET", f"event:{stored.ref}", "open", 7)
+    monkeypatch.setattr(audit_module, "JOBS_PER_EVENT", 1)
+    assert (await audit(scene)).is_clean
+    monkeypatch.undo()
+    await mended(scene, "wrong_count")
