@@ -107,6 +107,26 @@ async def test_a_job_both_due_and_in_flight_is_tried_once_more_and_no_attempt_la
     await reaped(scene)
 
 
+async def test_a_lease_that_another_process_has_too_is_its_owners_alone(scene: Scene) -> None:
+    await scene.register(LANE)
+    await scene.owe(LANE, "e-1")
+    (claim,) = await scene.claim(LANE)
+    await scene.key("SADD", "owner:ghost:leases", claim.job_id)
+    await scene.key("ZADD", "owners", 1, "ghost")
+    await mended(scene, "lease_of_another")
+    assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
+
+
+async def test_a_living_process_whose_lease_is_mended_is_not_taken_for_dead(scene: Scene) -> None:
+    await scene.register(LANE)
+    await scene.owe(LANE, "e-1")
+    (claim,) = await scene.claim(LANE)
+    await scene.key("SREM", f"lane:{LANE}:leased", claim.job_id)
+    await mended(scene, "leased_to_nobody")
+    assert await scene.key_score("owners", scene.ledger.owner) > await scene.ledger.store.now()
+    assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
+
+
 async def test_a_due_job_that_names_a_process_no_longer_does(scene: Scene) -> None:
     await scene.register(LANE)
     (job,) = await scene.owe(LANE, "e-1")

@@ -22,7 +22,6 @@ end
 redis.call('HSET', P .. 'lane:' .. A.id, 'hold', 'closing')
 redis.call('SADD', P .. 'closing', A.id)
 redis.call('SREM', P .. 'untold', A.id)
-redis.call('SREM', P .. 'hastening', A.id)
 reindex(A.id)
 for _, e in ipairs(A.events) do accept_event(e) end
 write_counts()
