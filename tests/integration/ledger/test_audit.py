@@ -213,12 +213,14 @@ async def test_an_event_is_kept_as_long_as_a_job_of_it_is_owed_and_no_longer(
             await scene.key("HSET", event, "open", 7)
         case "expires":
             await scene.key("PEXPIRE", event, 60_000)
+            await scene.key("PEXPIRE", f"{event}:jobs", 60_000)
         case _:
             (claim,) = await scene.claim(LANE)
             await scene.settle(claim, Verdict.SUCCEEDED)
             await scene.key("PERSIST", event)
             await scene.key("PERSIST", f"{event}:jobs")
     await mended(scene, kind)
+    assert (await scene.books()).problems() == []
 
 
 async def test_an_audit_goes_through_more_than_one_call_may_touch(scene: Scene) -> None:

@@ -102,6 +102,18 @@ async def test_too_few_failures_disable_nothing_however_old(fleet: Scene) -> Non
     assert (await shown(fleet))[0]
 
 
+async def test_several_jobs_are_several_whichever_fails_last(fleet: Scene) -> None:
+    await fleet.owe(LANE, "first")
+    (first,) = await fleet.claim(LANE)
+    await ends(fleet, first, False)
+    await tried(fleet, *[False] * 4)
+    await failing_for(fleet, AFTER)
+    await fleet.ledger.jobs.redeliver([first.job_id])
+    (again,) = await fleet.claim(LANE)
+    await ends(fleet, again, False)
+    assert not (await shown(fleet))[0]
+
+
 async def test_one_job_alone_disables_nothing_for_it_may_be_that_event(fleet: Scene) -> None:
     await fleet.owe(LANE, "poison")
     for _ in range(6):

@@ -46,6 +46,16 @@ async def test_an_event_that_lost_workers_is_observed_alone(scene: Scene) -> Non
     assert handed_out(await scene.ledger.intake.load(both[1:], alone=True)) == both[1:]
 
 
+async def test_a_process_that_was_told_of_an_event_twice_is_one_loss(scene: Scene) -> None:
+    (ref,) = await accepted(scene, "e-1")
+    dead: Ledger = await scene.another()
+    await dead.fleet.renew()
+    for _ in range(LOSSES_BEFORE_ALONE):
+        await dead.intake.load([ref])
+    await scene.die(dead)
+    assert handed_out(await scene.ledger.intake.load([ref])) == [ref]
+
+
 async def test_its_neighbours_lose_no_more_by_it_and_it_is_set_aside_in_the_end(scene: Scene) -> None:
     innocent, deadly = await accepted(scene, "innocent", "deadly")
     for _ in range(LOSSES_BEFORE_ALONE):

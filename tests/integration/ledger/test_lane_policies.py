@@ -62,6 +62,16 @@ async def test_a_lane_without_a_rate_limit_has_none(scene: Scene) -> None:
     assert len(await scene.claim(LANE)) == 10
 
 
+async def test_a_change_fills_the_bucket_and_ends_the_wait_for_a_wake_up(scene: Scene) -> None:
+    await scene.ledger.registry.put(an_integration(rate_limit=0.01))
+    await scene.owe(LANE, "e-1", "e-2")
+    await scene.claim(LANE)
+    await scene.key("HSET", f"lane:{LANE}", "announced_until", 2 * await scene.ledger.store.now())
+    await scene.ledger.registry.put(an_integration(rate_limit=0.02), renewed=False)
+    assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == [LANE]
+    assert len(await scene.claim(LANE)) == 1
+
+
 # --- paused
 
 
@@ -206,6 +216,18 @@ async def test_a_lane_whose_events_are_too_many_bytes_gives_up_the_oldest_until_
     assert [await scene.state(job) for job in jobs[:5]] == [(JobState.CANCELLED, "lane_overflow")] * 5
     assert {(await scene.state(job))[0] for job in jobs[5:]} == {JobState.PENDING}
     assert "overflowing" not in (await scene.books()).sets
+
+
+async def test_what_one_call_leaves_of_too_many_jobs_goes_with_the_sweeps(scene: Scene) -> None:
+    small = await scene.another(lane_backlog=5)
+    await scene.register(LANE)
+    for start in range(0, 100, 50):
+        await scene.owe(LANE, *(f"e-{n}" for n in range(start, start + 50)))
+    await scene.open(await scene.publish("e-100"), LANE, by=small)
+    assert (await scene.ledger.status.read()).pending > 5
+    assert await small.fleet.expire() > 0
+    assert await small.fleet.expire() == 0
+    assert (await scene.ledger.status.read()).pending == 5
 
 
 async def test_a_backlogs_bytes_follow_every_way_that_a_job_can_go(scene: Scene) -> None:

@@ -199,6 +199,7 @@ async def test_a_late_success_ends_a_job_that_waits_for_its_next_attempt(scene: 
 
     assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
     assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
+    assert (await scene.books()).problems() == []
     assert await scene.claim("i-1") == []
     assert (await scene.log(claim.job_id, 1)).succeeded
     assert (await scene.ledger.logs.failures(scene.scope, 0, 10)).items == []
