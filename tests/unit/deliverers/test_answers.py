@@ -13,8 +13,8 @@ TEXT = b"thank you " * 500
 @pytest.mark.parametrize(
     ("coding", "raw"),
     [
-        ("gzip", gzip.compress(TEXT)),
-        (" X-GZIP ", gzip.compress(TEXT)),
+        ("gzip", gzip.compress(TEXT, mtime=0)),
+        (" X-GZIP ", gzip.compress(TEXT, mtime=0)),
         ("deflate", zlib.compress(TEXT)),
         ("deflate", zlib.compress(TEXT)[2:-4]),
         ("identity", TEXT),
