@@ -457,7 +457,8 @@ local HASTEN = 100
 local function hasten(id)
   local key, due = P .. 'lane:' .. id, P .. 'lane:' .. id .. ':due'
   local h = redis.call('HMGET', key, 'hasten', 'hasten_from')
-  local revision, from = num(h[1]), num(h[2])
+  -- What became due meanwhile needs no haste, and neither does what this made due itself: it keeps its turn.
+  local revision, from = num(h[1]), math.max(num(h[2]), NOW)
   local chunk = redis.call('ZRANGE', due, string.format('(%.0f', from), '+inf', 'BYSCORE', 'LIMIT', 0, HASTEN, 'WITHSCORES')
   if #chunk > 0 then
     local last = chunk[#chunk]
