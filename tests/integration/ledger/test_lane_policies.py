@@ -246,9 +246,22 @@ async def test_what_one_call_leaves_of_too_many_jobs_goes_with_the_sweeps(scene:
         await scene.owe(LANE, *(f"e-{n}" for n in range(start, start + 50)))
     await scene.open(await scene.publish("e-100"), LANE, by=small)
     assert (await scene.ledger.status.read()).pending > 5
-    assert await small.fleet.expire() > 0
-    assert await small.fleet.expire() == 0
+    assert [await small.fleet.expire() for _ in range(3)] == [50, 45, 0]
     assert (await scene.ledger.status.read()).pending == 5
+
+
+async def test_a_call_ends_no_more_of_overfull_backlogs_than_it_opens(scene: Scene) -> None:
+    small = await scene.another(lane_backlog=1)
+    lanes = [f"i-{n}" for n in range(20)]
+    await scene.register(*lanes)
+    await scene.open(await scene.publish(*(f"e-{n}" for n in range(10))), *lanes)
+
+    await scene.open(await scene.publish("one more"), *lanes, by=small)
+    assert await scene.counter("cancelled") == len(lanes)
+    # The rest of them goes by and by.
+    while await small.fleet.expire():
+        pass
+    assert (await scene.ledger.status.read()).pending == len(lanes)
 
 
 async def test_a_backlogs_bytes_follow_every_way_that_a_job_can_go(scene: Scene) -> None:
