@@ -161,9 +161,12 @@ class Sweeper:
     async def _find_strays(self) -> None:
         """Leases that this process does not know of, for longer than any reply can take."""
         now = monotonic()
-        unknown = [job for job in await self._ledger.fleet.leases() if not self._deliveries.holds(job)]
-        self._strays = {job: self._strays.get(job, now) for job in unknown}
+        leased = await self._ledger.fleet.leases()
+        held = self._deliveries.held
+        self._strays = {job: self._strays.get(job, now) for job in leased if job not in held}
 
     def _due_strays(self) -> list[str]:
         since = monotonic() - STRAY_SECONDS
-        return [job for job, seen in self._strays.items() if seen < since and not self._deliveries.holds(job)]
+        due = [job for job, seen in self._strays.items() if seen < since]
+        held = self._deliveries.held if due else ()
+        return [job for job in due if job not in held]
