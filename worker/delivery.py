@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from math import isnan
 from random import Random
 from time import perf_counter
 from typing import Protocol
 
 import structlog
 
-from deliverers.contract import Delivery, Outcome, Unreachable
+from deliverers.contract import Delivery, Outcome, Refused, Unreachable
 from worker import claiming
 from worker.attempts import Attempt, Interrupted, Lost
 from worker.backoff import Decision, Fail, Retry, RetryPolicy
@@ -80,6 +82,7 @@ class Deliveries:
         self._timeout = timeout
         # Jitter is no secret.
         self._random = Random().random  # noqa: S311
+        #: By attempt, and not by job: one that has outlived its lease may be under way beside the next one.
         self._flights: dict[str, _Flight] = {}
         self._reserved = 0
         self._lonely = 0
@@ -114,9 +117,10 @@ class Deliveries:
         """True once nothing more is taken."""
         return self._draining
 
-    def holds(self, job_id: str) -> bool:
-        """True where the job is in flight here."""
-        return job_id in self._flights
+    @property
+    def held(self) -> set[str]:
+        """Ids of the jobs that are in flight here."""
+        return {flight.claim.job_id for flight in self._flights.values()}
 
     @contextmanager
     def reserved(self, wanted: int) -> Iterator[int]:
@@ -141,15 +145,16 @@ class Deliveries:
         """Begins the attempts of claimed jobs."""
         for claim in claims:
             flight = _Flight(claim)
-            self._flights[claim.job_id] = flight
-            self._slots.started(claim.integration_id, claim.job_id, perf_counter())
+            self._flights[_name(claim)] = flight
+            self._slots.started(claim.integration_id, _name(claim), perf_counter())
             alone = claim.lost >= LOSSES_BEFORE_ALONE
             flight.task = asyncio.create_task(self._carry_out_alone(flight) if alone else self._carry_out(flight))
+            flight.task.add_done_callback(partial(self._over, claim))
 
     def lose(self, claims: Iterable[Claim]) -> None:
         """Settles attempts that died with another process."""
         for claim in claims:
-            self._flights[claim.job_id] = _Flight(claim)
+            self._flights[_name(claim)] = _Flight(claim)
             decision = self._policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
             span = attempt_span(self._traces, claim, None)
             attempt = Attempt(claim, "", Lost(), decision, 0.0, ours=True, trace=span.trace)
@@ -266,21 +271,32 @@ class Deliveries:
         except LedgerError as error:
             _log.warning("not given back", job=claim.job_id, why=str(error))
         self._ended(claim, None)
-        self._land([claim.job_id])
+        self._land([claim])
+
+    def _over(self, claim: Claim, task: "asyncio.Task[None]") -> None:
+        """Lets go of an attempt that a bug of ours has ended; the sweep finds its lease, and settles it as lost."""
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("attempt dropped", job=claim.job_id, attempt=claim.attempt, exc_info=error)
+            self._ended(claim, None)
+            self._land([claim])
 
     def _ended(self, claim: Claim, did_well: bool | None) -> None:
-        counted = self._slots.ended(claim.integration_id, claim.job_id, did_well, perf_counter())
+        counted = self._slots.ended(claim.integration_id, _name(claim), did_well, perf_counter())
         self._claimer.ended(claim.integration_id, frees_share=counted)
 
-    def _settled(self, job_ids: Iterable[str], lanes: Iterable[str]) -> None:
-        self._land(job_ids)
+    def _settled(self, claims: Iterable[Claim], lanes: Iterable[str]) -> None:
+        self._land(claims)
         self.serve(lanes)
 
-    def _land(self, job_ids: Iterable[str]) -> None:
-        for job in job_ids:
-            self._flights.pop(job, None)
+    def _land(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            self._flights.pop(_name(claim), None)
         self._landed.set()
         self._claimer.stir()
+
+
+def _name(claim: Claim) -> str:
+    return f"{claim.job_id}:{claim.attempt}"
 
 
 async def _not_over(
@@ -294,9 +310,12 @@ async def _not_over(
 
 
 def checked(outcome: object) -> Outcome:
-    """What a plug-in returned, where it is an outcome. Raises TypeError where it is not."""
+    """What a plug-in returned, where it is an outcome. Raises TypeError or ValueError where it is not."""
     if not isinstance(outcome, Outcome):
         raise TypeError(f"an Outcome was expected of the deliverer, not {type(outcome).__name__}")
+    # isnan() raises TypeError for what is no number, such as a header that was not read.
+    if isinstance(outcome, Refused) and outcome.retry_after is not None and isnan(outcome.retry_after):
+        raise ValueError("a pause of NaN seconds")
     return outcome
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 
@@ -70,10 +71,21 @@ class Dispatch:
         Raises LedgerError where the ledger cannot be asked; the events then stay in the inbox.
         """
         for portion in by_message(refs):
-            loaded = await self._ledger.intake.load(portion)
-            await self._open(loaded)
-            for ref in loaded.alone:
+            alone = await self._observe_together(portion)
+            for ref in alone:
                 await self._observe_alone(ref)
+
+    async def _observe_together(self, refs: Sequence[str], *, alone: bool = False) -> Sequence[str]:
+        """Answers those that are to be observed alone."""
+        loaded = await self._ledger.intake.load(refs, alone=alone)
+        try:
+            await self._open(loaded)
+        except LedgerError:
+            # A store at its memory limit takes no jobs, maybe for as long as many a worker lives: that kills none.
+            with suppress(LedgerError):
+                await self._ledger.intake.unload(refs)
+            raise
+        return loaded.alone
 
     async def _observe_alone(self, ref: str) -> None:
         """For an event that may be what kills workers: its neighbours are done by now, or not begun.
@@ -82,7 +94,7 @@ class Dispatch:
         """
         async with self._suspect:
             _log.warning("observed alone: workers were lost while they observed it", ref=ref)
-            await self._open(await self._ledger.intake.load([ref], alone=True))
+            await self._observe_together([ref], alone=True)
 
     async def _open(self, loaded: Loaded) -> None:
         for ref, raw in loaded.unreadable:

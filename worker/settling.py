@@ -9,7 +9,7 @@ import structlog
 
 from worker.attempts import Attempt
 from worker.lanes import report_broken, report_circuit
-from worker.ledger import LedgerError, Settlement
+from worker.ledger import Claim, LedgerError, Settlement
 from worker.ledger.jobs import Settled
 from worker.ledger.policy import JOBS_PER_CALL
 
@@ -30,14 +30,14 @@ class Books(Protocol):
 class Settler:
     """Settles attempts that are over.
 
-    `settled` is told the jobs whose attempts are written down, and the lanes that have ready jobs and room.
+    `settled` is told the claims whose attempts are written down, and the lanes that have ready jobs and room.
     """
 
     def __init__(
         self,
         books: Books,
         report: Callable[[Attempt, str], None],
-        settled: Callable[[Sequence[str], Sequence[str]], None],
+        settled: Callable[[Sequence[Claim], Sequence[str]], None],
     ) -> None:
         self._books = books
         self._report = report
@@ -77,7 +77,7 @@ class Settler:
             size = JOBS_PER_CALL
             for _ in batch:
                 self._over.popleft()
-            self._settled([attempt.claim.job_id for attempt in batch], lanes)
+            self._settled([attempt.claim for attempt in batch], lanes)
 
     async def _settle(self, batch: Sequence[Attempt]) -> Sequence[str]:
         settled = await self._books.settle([attempt.settlement() for attempt in batch])

@@ -54,7 +54,7 @@ class Trust(Enum):
 class _Lane:
     #: Whether the last attempt did well; None where there was none.
     did_well: bool | None = None
-    #: What is under way: job → since when, the oldest first.
+    #: What is under way: attempt → since when, the oldest first.
     under_way: dict[str, float] = field(default_factory=dict)
     #: When it last did well, and how many at once it may have since.
     well_at: float = 0.0
@@ -102,25 +102,25 @@ class Slots:
             if known.did_well is None and lane in failing:
                 known.did_well = False
 
-    def started(self, lane: str, job: str, now: float) -> None:
+    def started(self, lane: str, attempt: str, now: float) -> None:
         """An attempt begins."""
         known = self._known(lane)
-        known.under_way[job] = now
+        known.under_way[attempt] = now
         self._busy[lane] = known
         self._under_way += 1
 
-    def ended(self, lane: str, job: str, did_well: bool | None, now: float) -> bool:
+    def ended(self, lane: str, attempt: str, did_well: bool | None, now: float) -> bool:
         """An attempt is over; None where it says nothing of its receiver.
 
         Answers whether a slot of a share is free now.
         """
         known = self._busy.get(lane)
-        if known is None or job not in known.under_way:
+        if known is None or attempt not in known.under_way:
             return False
         # One of a proven lane counts in nobody's share.
         counted = known.trust(now, self._crowded) is not Trust.PROVEN
         at_once = len(known.under_way)
-        took = now - known.under_way.pop(job)
+        took = now - known.under_way.pop(attempt)
         self._under_way -= 1
         if not known.under_way:
             del self._busy[lane]

@@ -57,6 +57,8 @@ class Sweeper:
         self._timers: list[asyncio.Task[None]] = []
         #: When the ledger last answered a sweep, and when a sweep last ended at all (monotonic seconds).
         self.swept_at = self.turned_at = monotonic()
+        #: When the ledger was asked by a sweep that it has not answered.
+        self._asked_at: float | None = None
         self._presence = presence
         #: The timers whose last step the ledger did not answer, or refused.
         self._failing: set[str] = set()
@@ -68,6 +70,11 @@ class Sweeper:
             asyncio.create_task(self._for_ever(self._sweep, self._pause)),
             asyncio.create_task(self._for_ever(self._reap, self._pause)),
         ]
+
+    @property
+    def unanswered(self) -> float:
+        """For how many seconds the ledger has owed the answer to a sweep; 0 between two of them."""
+        return 0.0 if self._asked_at is None else monotonic() - self._asked_at
 
     async def close(self) -> None:
         """Stops the timers; the heartbeat goes on until retire()."""
@@ -120,7 +127,11 @@ class Sweeper:
         await self._find_strays()
 
     async def _sweep(self) -> float | None:
-        found = await self._ledger.fleet.sweep()
+        self._asked_at = monotonic()
+        try:
+            found = await self._ledger.fleet.sweep()
+        finally:
+            self._asked_at = None
         self.swept_at = monotonic()
         first_events = [each.id for each in found.events if each.tries <= 1]
         first_lanes = [each.id for each in found.lanes if each.tries <= 1]
@@ -161,9 +172,12 @@ class Sweeper:
     async def _find_strays(self) -> None:
         """Leases that this process does not know of, for longer than any reply can take."""
         now = monotonic()
-        unknown = [job for job in await self._ledger.fleet.leases() if not self._deliveries.holds(job)]
-        self._strays = {job: self._strays.get(job, now) for job in unknown}
+        leased = await self._ledger.fleet.leases()
+        held = self._deliveries.held
+        self._strays = {job: self._strays.get(job, now) for job in leased if job not in held}
 
     def _due_strays(self) -> list[str]:
         since = monotonic() - STRAY_SECONDS
-        return [job for job, seen in self._strays.items() if seen < since and not self._deliveries.holds(job)]
+        due = [job for job, seen in self._strays.items() if seen < since]
+        held = self._deliveries.held if due else ()
+        return [job for job in due if job not in held]

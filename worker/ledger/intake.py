@@ -218,6 +218,10 @@ class Intake:
         )
         return answer
 
+    async def unload(self, refs: Sequence[str]) -> None:
+        """Says that this process could not observe what it loaded, because of the ledger: it was not lost by it."""
+        await self._store.run("unload", refs=refs, owner=self._owner)
+
     async def came_back(self, message_id: str) -> int:
         """Counts that the broker delivered a message again; answers how often it did."""
         key = f"came-back:{message_id}"

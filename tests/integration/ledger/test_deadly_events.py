@@ -1,5 +1,7 @@
 """Events that kill whoever observes them: observed alone after a while, and set aside in the end."""
 
+import pytest
+
 from deliverers.registry import DelivererRegistry
 from worker.attempts import Reporter
 from worker.backoff import RetryPolicy
@@ -8,7 +10,7 @@ from worker.delivery import Deliveries
 from worker.directory import Directory
 from worker.dispatch import Dispatch
 from worker.events import Event
-from worker.ledger import Ledger
+from worker.ledger import Ledger, LedgerFull
 from worker.ledger.intake import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, Loaded
 from worker.secrets import SecretsBox
 
@@ -28,6 +30,13 @@ async def dies_observing(scene: Scene, *refs: str, alone: bool = False) -> None:
     await dead.fleet.renew()
     await dead.intake.load(refs, alone=alone)
     await scene.die(dead)
+
+
+def dispatch_of(ledger: Ledger) -> Dispatch:
+    """A process that observes events, and has no room for their jobs."""
+    directory = Directory(ledger, DelivererRegistry.load(), {}, SecretsBox(()))
+    deliveries = Deliveries(ledger.jobs, directory, RetryPolicy((1.0,)), Reporter(StoreClock()), 0, 1.0)
+    return Dispatch(ledger, directory, deliveries)
 
 
 def handed_out(loaded: Loaded) -> list[str]:
@@ -112,6 +121,25 @@ async def test_who_says_that_it_could_not_observe_an_event_was_not_lost_by_it(sc
     assert handed_out(await scene.ledger.intake.load([ref])) == [ref]
 
 
+async def test_a_worker_that_a_full_store_kept_from_observing_was_not_lost_by_it(scene: Scene) -> None:
+    await scene.register("i-1")
+    (ref,) = await accepted(scene, "e-1")
+    processes: list[Ledger] = [await scene.another() for _ in range(OBSERVE_TRIES)]
+    await scene.ledger.store.client.config_set("maxmemory", 1)
+    try:
+        for each in processes:
+            await each.fleet.renew()
+            with pytest.raises(LedgerFull):
+                await dispatch_of(each).observe([ref])
+    finally:
+        await scene.ledger.store.client.config_set("maxmemory", 0)
+
+    await scene.die(*processes)
+    await dispatch_of(scene.ledger).observe([ref])
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.pending, status.counter("set_aside")) == (0, 1, 0)
+
+
 async def test_a_worker_observes_the_innocent_and_sets_the_deadly_aside_with_the_reason(scene: Scene) -> None:
     await scene.register("i-1")
     innocent, deadly = await accepted(scene, "innocent", "deadly")
@@ -120,9 +148,7 @@ async def test_a_worker_observes_the_innocent_and_sets_the_deadly_aside_with_the
     for _ in range(OBSERVE_TRIES - LOSSES_BEFORE_ALONE):
         await dies_observing(scene, deadly, alone=True)
 
-    directory = Directory(scene.ledger, DelivererRegistry.load(), {}, SecretsBox(()))
-    deliveries = Deliveries(scene.ledger.jobs, directory, RetryPolicy((1.0,)), Reporter(StoreClock()), 0, 1.0)
-    await Dispatch(scene.ledger, directory, deliveries).observe([deadly, innocent])
+    await dispatch_of(scene.ledger).observe([deadly, innocent])
 
     (rejected,) = await scene.ledger.intake.rejected(10)
     assert (rejected.reason, "deadly" in rejected.given) == ("5 workers were lost while they observed it", True)

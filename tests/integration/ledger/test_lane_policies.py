@@ -142,6 +142,27 @@ async def test_more_than_a_call_may_touch_is_hastened_by_the_sweeps_that_follow(
     assert (await scene.books()).scores[f"lane:{LANE}:due"][jobs[300]] == later + 300
 
 
+async def test_what_became_due_meanwhile_is_hastened_no_more_and_keeps_its_turn(scene: Scene) -> None:
+    await scene.register(LANE)
+    jobs: list[str] = []
+    for start in range(0, 350, 50):
+        jobs += await scene.owe(LANE, *(f"e-{n}" for n in range(start, start + 50)))
+    later = await scene.ledger.store.now() + 3_600_000
+    for n, job in enumerate(jobs):
+        await scene.key("ZADD", f"lane:{LANE}:due", later + n, job)
+    await scene.ledger.registry.put(an_integration(paused=True))
+
+    # Nobody swept for so long that the time of all has come.
+    past = await scene.ledger.store.now() - 1_000
+    for n, job in enumerate(jobs):
+        await scene.key("ZADD", f"lane:{LANE}:due", past + n, job)
+    await scene.key("HSET", f"lane:{LANE}", "hasten_from", past - 1)
+
+    assert (await scene.ledger.fleet.sweep()).wait == -1
+    assert await scene.key_score(f"lane:{LANE}:due", jobs[0]) == past
+    assert "hastening" not in (await scene.books()).sets
+
+
 async def due_now(scene: Scene) -> int:
     return int(await scene.key("ZCOUNT", f"lane:{LANE}:due", 0, await scene.ledger.store.now()))
 
@@ -225,9 +246,22 @@ async def test_what_one_call_leaves_of_too_many_jobs_goes_with_the_sweeps(scene:
         await scene.owe(LANE, *(f"e-{n}" for n in range(start, start + 50)))
     await scene.open(await scene.publish("e-100"), LANE, by=small)
     assert (await scene.ledger.status.read()).pending > 5
-    assert await small.fleet.expire() > 0
-    assert await small.fleet.expire() == 0
+    assert [await small.fleet.expire() for _ in range(3)] == [50, 45, 0]
     assert (await scene.ledger.status.read()).pending == 5
+
+
+async def test_a_call_ends_no_more_of_overfull_backlogs_than_it_opens(scene: Scene) -> None:
+    small = await scene.another(lane_backlog=1)
+    lanes = [f"i-{n}" for n in range(20)]
+    await scene.register(*lanes)
+    await scene.open(await scene.publish(*(f"e-{n}" for n in range(10))), *lanes)
+
+    await scene.open(await scene.publish("one more"), *lanes, by=small)
+    assert await scene.counter("cancelled") == len(lanes)
+    # The rest of them goes by and by.
+    while await small.fleet.expire():
+        pass
+    assert (await scene.ledger.status.read()).pending == len(lanes)
 
 
 async def test_a_backlogs_bytes_follow_every_way_that_a_job_can_go(scene: Scene) -> None:

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, Outcome
+from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, Outcome, Refused
 from worker.attempts import Attempt, Interrupted
-from worker.backoff import RetryPolicy
+from worker.backoff import Decision, RetryPolicy
 from worker.delivery import LOSSES_BEFORE_ALONE, Deliveries
 from worker.directory import NoTarget, Target
 from worker.events import Event, Scope
@@ -110,17 +111,21 @@ async def delivered(_: Delivery) -> Outcome:
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
     lanes, reported, receiver = Lanes(), list[Attempt](), Receiver(delivered)
-    deliveries = Deliveries(
+    deliveries = deliveries_of(lanes, reported, receiver, RetryPolicy((1.0, 2.0)))
+    deliveries.open()
+    yield House(lanes, reported, receiver, deliveries)
+    await deliveries.drain(0.0, asyncio.Event())
+
+
+def deliveries_of(lanes: Lanes, reported: list[Attempt], receiver: Receiver, policy: RetryPolicy) -> Deliveries:
+    return Deliveries(
         lanes,
         Targets(receiver),  # type: ignore[arg-type]  # its constructor takes an answer in place of options
-        RetryPolicy((1.0, 2.0)),
+        policy,
         lambda attempt, result: reported.append(attempt),
         max_in_flight=10,
         timeout=1.0,
     )
-    deliveries.open()
-    yield House(lanes, reported, receiver, deliveries)
-    await deliveries.drain(0.0, asyncio.Event())
 
 
 async def test_a_deliverer_that_raises_costs_an_attempt_and_not_the_worker(house: House) -> None:
@@ -133,6 +138,54 @@ async def test_a_deliverer_that_raises_costs_an_attempt_and_not_the_worker(house
     assert house.lanes.settled["a"].verdict is Verdict.RETRY
     assert "RuntimeError" in house.lanes.settled["a"].log
     assert "a bug of a plug-in" not in house.lanes.settled["a"].log
+
+
+@pytest.mark.parametrize("asked", ["120", float("nan")])
+async def test_a_pause_that_is_no_number_costs_an_attempt_and_not_a_place(house: House, asked: Any) -> None:
+    async def refused(_: Delivery) -> Outcome:
+        return Refused(429, "", "too many", retry_after=asked)
+
+    house.receiver.answer = refused
+    house.deliveries.start([claim("a")])
+    await house.until(lambda: house.deliveries.in_flight == 0)
+    assert house.lanes.settled["a"].verdict is Verdict.RETRY
+    assert "internal error" in house.lanes.settled["a"].log
+
+
+async def test_an_attempt_that_meets_a_bug_of_ours_is_left_to_be_found_and_holds_no_place(house: House) -> None:
+    class Buggy(RetryPolicy):
+        def decide(self, outcome: Outcome, attempt: int, random: float) -> Decision:
+            raise ValueError("a bug")
+
+    deliveries = deliveries_of(house.lanes, house.reported, house.receiver, Buggy((1.0,)))
+    deliveries.open()
+    deliveries.start([claim("a")])
+    await house.until(lambda: deliveries.in_flight == 0)
+    assert (house.lanes.settled, deliveries.held) == ({}, set())
+    await deliveries.drain(0.0, asyncio.Event())
+
+
+async def test_an_attempt_that_outlived_its_lease_ends_no_later_one_of_its_job(house: House) -> None:
+    gates = {1: asyncio.Event(), 2: asyncio.Event()}
+
+    async def hang(delivery: Delivery) -> Outcome:
+        await gates[delivery.attempt].wait()
+        return Delivered(200, "")
+
+    house.receiver.answer = hang
+    for attempt in gates:
+        # This process was taken for dead, and claims its own job again.
+        house.deliveries.start([replace(claim("a"), attempt=attempt)])
+    await asyncio.sleep(0)
+    assert house.deliveries.in_flight == 2
+
+    gates[1].set()
+    await house.until(lambda: house.lanes.settled)
+    await house.until(lambda: house.deliveries.in_flight == 1)
+    assert house.deliveries.held == {"a"}
+    gates[2].set()
+    await house.until(lambda: house.deliveries.in_flight == 0)
+    assert house.lanes.settled["a"].attempt == 2
 
 
 async def test_an_outcome_that_cannot_be_written_holds_up_no_other(house: House) -> None:

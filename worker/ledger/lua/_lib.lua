@@ -363,17 +363,16 @@ local function overflow(lane, n)
   return cancel_due(lane, from_the_end and 'ZPOPMAX' or 'ZPOPMIN', n, 'lane_overflow')
 end
 
--- Looks at how full a lane's backlog is (A.backlog jobs, A.backlog_bytes). What is too much goes: as many jobs as were
--- opened at once, and what is left of it by expire. Answers the % that it has passed since it was warned of last, with
--- its jobs and bytes, or nothing.
+-- Looks at how full a lane's backlog is (A.backlog jobs, A.backlog_bytes). Of what is too much, as many jobs go as were
+-- `opened` just now, and the rest by expire. Answers the % that it has passed since it was warned of last, with its jobs
+-- and bytes, or nothing.
 local FILL_WARNINGS = { 90, 50 }
-local FILL_CHUNK = 50
-local function fill(id)
+local function fill(id, opened)
   local key = P .. 'lane:' .. id
   local h = redis.call('HMGET', key, 'bytes', 'filled')
   local jobs, bytes, warned = redis.call('ZCARD', key .. ':due'), num(h[1]) + (swollen[id] or 0), num(h[2])
   local share = math.max(jobs / A.backlog, A.backlog_bytes > 0 and bytes / A.backlog_bytes or 0) * 100
-  if jobs > A.backlog then overflow(id, math.min(jobs - A.backlog, FILL_CHUNK)) end
+  if jobs > A.backlog then overflow(id, math.min(jobs - A.backlog, opened)) end
   if share > 100 then redis.call('SADD', P .. 'overflowing', id) end
   local passed = 0
   for _, percent in ipairs(FILL_WARNINGS) do
@@ -457,7 +456,8 @@ local HASTEN = 100
 local function hasten(id)
   local key, due = P .. 'lane:' .. id, P .. 'lane:' .. id .. ':due'
   local h = redis.call('HMGET', key, 'hasten', 'hasten_from')
-  local revision, from = num(h[1]), num(h[2])
+  -- What became due meanwhile needs no haste, and neither does what this made due itself: it keeps its turn.
+  local revision, from = num(h[1]), math.max(num(h[2]), NOW)
   local chunk = redis.call('ZRANGE', due, string.format('(%.0f', from), '+inf', 'BYSCORE', 'LIMIT', 0, HASTEN, 'WITHSCORES')
   if #chunk > 0 then
     local last = chunk[#chunk]

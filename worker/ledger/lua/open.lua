@@ -47,7 +47,7 @@ for _, e in ipairs(A.events) do
 end
 for id, lane in pairs(waits) do
   if lane.hold == '' and lane.from <= NOW and lane.tokens > 0 then waiting[#waiting + 1] = id end
-  local percent, jobs, bytes = fill(id)
+  local percent, jobs, bytes = fill(id, opened[id])
   if percent then filled[#filled + 1] = { id, percent, jobs, bytes } end
 end
 -- Retention dropped the records; here go their index entries, twice as fast as new ones come.
