@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import isnan
+from math import inf, isnan
 from random import Random
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Protocol
 
 import structlog
@@ -85,6 +85,8 @@ class Deliveries:
         #: By attempt, and not by job: one that has outlived its lease may be under way beside the next one.
         self._flights: dict[str, _Flight] = {}
         self._reserved = 0
+        #: When each of the calls began that are under way and may claim something (monotonic seconds).
+        self._calls: dict[object, float] = {}
         self._lonely = 0
         self._slots = Slots(max_in_flight)
         self._claimer = Claimer(lanes, self, self._slots, pass_on)
@@ -122,14 +124,21 @@ class Deliveries:
         """Ids of the jobs that are in flight here."""
         return {flight.claim.job_id for flight in self._flights.values()}
 
+    @property
+    def calling_since(self) -> float:
+        """When the oldest call began that may still claim something (monotonic seconds); infinite where none may."""
+        return min(self._calls.values(), default=inf)
+
     @contextmanager
     def reserved(self, wanted: int) -> Iterator[int]:
         """Keeps up to `wanted` places free for a call that may claim; answers how many."""
-        room = min(wanted, self.room)
+        room, call = min(wanted, self.room), object()
         self._reserved += room
+        self._calls[call] = monotonic()
         try:
             yield room
         finally:
+            del self._calls[call]
             self._reserved -= room
             self._landed.set()
 

@@ -14,7 +14,6 @@ from worker.delivery import Deliveries
 from worker.dispatch import Dispatch
 from worker.ending import end
 from worker.ledger import Ledger, LedgerError, LedgerFull
-from worker.ledger.connections import SOCKET_TIMEOUT
 from worker.ledger.messages import RETURNED_PER_CALL
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.readiness import Presence, State
@@ -27,8 +26,6 @@ _log = structlog.get_logger("edw.sweeper")
 SHORTEST_PAUSE = 0.02
 #: The heartbeat, in parts of a lease: two may fail before others take this process for dead.
 BEATS_PER_LEASE = 3
-#: A lease that this process does not know of was won by a call whose reply was lost; no reply comes after so long.
-STRAY_SECONDS = 2 * SOCKET_TIMEOUT
 
 
 class Sweeper:
@@ -98,7 +95,8 @@ class Sweeper:
                 asked = await step()
                 self._heard(step.__name__)
             except LedgerError as error:
-                asked = None
+                # When it is back, everything is to go on at once.
+                asked = self._pause
                 self._unheard(step.__name__, error)
             except Exception:  # noqa: BLE001  (a timer that dies would strand everything that waits for it)
                 asked = None
@@ -170,14 +168,12 @@ class Sweeper:
         return 0.0 if more else None
 
     async def _find_strays(self) -> None:
-        """Leases that this process does not know of, for longer than any reply can take."""
-        now = monotonic()
-        leased = await self._ledger.fleet.leases()
-        held = self._deliveries.held
-        self._strays = {job: self._strays.get(job, now) for job in leased if job not in held}
+        """Leases that this process does not know of, and when they were seen first (monotonic seconds)."""
+        leases = await self._ledger.fleet.leases()
+        now, held = monotonic(), self._deliveries.held
+        self._strays = {job: self._strays.get(job, now) for job in leases if job not in held}
 
     def _due_strays(self) -> list[str]:
-        since = monotonic() - STRAY_SECONDS
-        due = [job for job, seen in self._strays.items() if seen < since]
-        held = self._deliveries.held if due else ()
-        return [job for job in due if job not in held]
+        """Those that a call won whose reply was lost: every call that was under way when they were seen has ended."""
+        since, held = self._deliveries.calling_since, self._deliveries.held
+        return [job for job, seen in self._strays.items() if seen < since and job not in held]

@@ -606,7 +606,8 @@ async def test_an_unknown_method_is_told_which_there_are(
 
 
 @pytest.mark.parametrize(
-    "identity", ["1", "not-a-uuid", "..%2f..", "%2A", "x" * 2000, "28917b6f-0cf0-4504-99fa-ab963bff539d", "%EF%BF%BD", "logs%00"]
+    "identity",
+    ["1", "not-a-uuid", "..%2f..", "%2A", "x" * 2000, "28917b6f-0cf0-4504-99fa-ab963bff539d", "%EF%BF%BD", "logs%00"],
 )
 async def test_an_id_that_is_none_is_not_found(admin: Client, identity: str) -> None:
     for answer in (

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -304,3 +306,15 @@ async def test_a_drain_interrupts_what_has_begun_and_gives_back_what_has_not(hou
     assert house.lanes.released == ["waits"]
     assert [type(each.outcome) for each in house.reported] == [Interrupted]
     assert house.lanes.settled["begun"].delay == 0.0
+
+
+def test_what_a_call_won_may_be_its_own_until_it_has_ended(house: House) -> None:
+    deliveries = house.deliveries
+    assert deliveries.calling_since == inf
+    before = monotonic()
+    with deliveries.reserved(1):
+        first = deliveries.calling_since
+        assert before <= first <= monotonic()
+        with deliveries.reserved(1):
+            assert deliveries.calling_since == first
+    assert deliveries.calling_since == inf
