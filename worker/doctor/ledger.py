@@ -39,8 +39,8 @@ def judge_audit(report: AuditReport, *, repaired: bool) -> Iterator[Finding]:
         return
     for kind, count in report.counts.items():
         what, _, mending = PROBLEMS[kind].partition(": ")
-        seen = f"{count} {what} (such as {', '.join(report.examples[kind])})"
+        seen = f"{what}: {count:,} (such as {', '.join(report.examples[kind])})"
         if repaired:
-            yield warning("audit", f"{seen}: {mending}", "mended; if it comes back, report it")
+            yield warning("audit", seen, f"mended: {mending}; if it comes back, report it")
         else:
-            yield failed("audit", seen, f"edw doctor --repair: {mending}")
+            yield failed("audit", seen, f"edw doctor --repair; then {mending}")

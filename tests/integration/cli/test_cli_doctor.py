@@ -36,7 +36,7 @@ async def test_a_job_that_no_sweep_would_find_is_found_and_mended(edw: Edw, book
 
     found = edw("doctor")
     assert found.code == 1
-    assert f"neither due nor in flight (such as {job})" in found.text
+    assert f"neither due nor in flight: 1 (such as {job})" in found.text
     assert "edw doctor --repair" in found.text
     assert "mended" in edw("doctor", "--repair").text
 
