@@ -36,6 +36,11 @@ def size(count: int) -> str:
     return f"{count} B"
 
 
+def counted(count: int, one: str) -> str:
+    """A number of things whose plural is made by an s: `1 job`, `1,000 jobs`."""
+    return f"{count:,} {one if count == 1 else one + 's'}"
+
+
 def plain(text: str) -> str:
     """Foreign text without the characters that control a terminal or turn the direction of writing."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -20,9 +20,12 @@ from worker.ledger.audit import Audit, AuditReport
 from worker.ledger.condition import read_condition
 from worker.registration import opened
 from worker.secrets import SecretsBox, SecretsError
+from worker.wording import counted
 
 #: Receivers whose names are looked up.
 NAMES_LOOKED_UP = 20
+
+_STORE_ADVICE = "nothing is accepted or delivered until it answers; look at its log, and at EDW_REDIS_URL"
 
 _STYLES = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "bold red"}
 
@@ -59,7 +62,7 @@ async def _examine(*, repair: bool, quick: bool) -> tuple[list[Finding], int]:
     except Failure as failure:
         if failure.exit_code != EXIT_NO_STORE:
             raise
-        findings.append(failed("store", failure.message, 'see EDW_REDIS_URL; "edw dev" runs an embedded one'))
+        findings.append(failed("store", failure.message, _STORE_ADVICE))
         code = EXIT_NO_STORE
     findings += await asyncio.to_thread(lambda: list(_of_the_broker(settings)))
     if code == 0 and _worst(findings) is Grade.FAILED:
@@ -78,7 +81,8 @@ async def _of_the_ledger(*, repair: bool, quick: bool) -> list[Finding]:
         if not quick:
             findings += ledger.judge_audit(await _audit(at, repair=repair), repaired=repair)
         registered = await _registered(at)
-        findings.append(host.secrets(at.settings, registered.unreadable, registered.total))
+        keys = len(secrets_keys(at.settings))
+        findings.append(host.secrets(keys, registered.unreadable, registered.total))
         findings += await host.egress(at.settings, registered.hosts)
         return findings
 
@@ -160,4 +164,5 @@ def _tell(out: Console, findings: Sequence[Finding]) -> None:
             out.print(Text(f"{'':<7}  {'':<{width}}  → {each.advice}", "dim"), soft_wrap=True)
     count = {grade: sum(each.grade is grade for each in findings) for grade in Grade}
     out.print()
-    out.print(Text(f"{count[Grade.OK]} ok, {count[Grade.WARNING]} warnings, {count[Grade.FAILED]} failed"))
+    warnings = counted(count[Grade.WARNING], "warning")
+    out.print(Text(f"{count[Grade.OK]} ok, {warnings}, {count[Grade.FAILED]} failed"))

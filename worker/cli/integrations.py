@@ -267,6 +267,7 @@ def _tell(at: Session, integration: Integration, as_json: bool) -> None:
         "enabled": "yes" if told.enabled else "no" + (f": {told.disabled_reason}" if told.disabled_reason else ""),
         **({"paused": "yes: what it observes waits"} if told.paused else {}),
         **({"rate_limit": f"{told.rate_limit:g} deliveries a second"} if told.rate_limit else {}),
+        **({"circuit": _circuit(told)} if told.circuit else {}),
         **(
             {"failing since": f"{rfc3339(told.failing_since)}, {told.failing_attempts} attempts"}
             if told.failing_since
@@ -283,6 +284,12 @@ def _tell(at: Session, integration: Integration, as_json: bool) -> None:
     for name, value in rows.items():
         details.add_row(*cells(name, value))
     console().print(details)
+
+
+def _circuit(integration: Integration) -> str:
+    if integration.circuit == "open":
+        return f"open: one attempt at {rfc3339(integration.circuit_until)}"
+    return "half-open: one attempt shows whether the receiver is back"
 
 
 def _text(value: object) -> str:

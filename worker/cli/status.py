@@ -75,12 +75,12 @@ def _tell_waiting(out: Console, status: LedgerStatus) -> None:
         return
     lanes = table(
         "lane (integration)",
-        "due",
+        "waiting",
         "size",
-        "leased",
-        "oldest due",
+        "in flight",
+        "next due",
         "",
-        right=["due", "size", "leased"],
+        right=["waiting", "size", "in flight"],
         whole=["lane (integration)"],
     )
     for lane in status.lanes:

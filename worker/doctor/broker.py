@@ -9,6 +9,7 @@ from kombu.entity import Queue
 from config.celery import celery_options, intake_queues, is_rabbitmq
 from config.settings import Settings
 from worker.doctor import Finding, failed, ok, warning
+from worker.wording import counted
 
 #: Wake-ups are taken within milliseconds: so many that wait are taken by nobody.
 QUEUE_PATIENCE = 1_000
@@ -23,7 +24,8 @@ def examine(settings: Settings, broker_url: str) -> Iterator[Finding]:
         transport_options=options["broker_transport_options"],
         ssl=options["broker_use_ssl"],
     )
-    where = connection.as_uri()
+    # kombu writes a password that is none, too.
+    where = connection.as_uri().replace("://:**@", "://")
     try:
         connection.ensure_connection(
             max_retries=1, timeout=options["broker_connection_timeout"], reraise_as_library_errors=False
@@ -34,7 +36,9 @@ def examine(settings: Settings, broker_url: str) -> Iterator[Finding]:
         for queue in queues:
             yield _queue(connection, queue, rabbitmq=rabbitmq)
     except Exception as error:  # noqa: BLE001  (whatever a broker's client raises)
-        advice = "deliveries go on, up to seconds later; see EDW_BROKER_URL and the broker's log"
+        advice = (
+            "look at its log, and at EDW_BROKER_URL; with a store that answers, deliveries go on, up to seconds later"
+        )
         yield failed("broker", f"{where} does not answer: {type(error).__name__}: {error}", advice)
     finally:
         connection.release()
@@ -52,9 +56,11 @@ def _queue(connection: Connection, queue: Queue, *, rabbitmq: bool) -> Finding:
     waiting, consumers = int(found.message_count), int(found.consumer_count)
     if dead:
         if waiting:
-            return warning(subject, f"{waiting} messages that nobody could take", "look at them, and purge it")
+            return warning(
+                subject, f"{counted(waiting, 'message')} that nobody could take", "look at them, and purge it"
+            )
         return ok(subject, "empty")
-    seen = f"{waiting} messages wait" + (f", {consumers} consumers" if rabbitmq else "")
+    seen = f"waiting: {counted(waiting, 'message')}" + (f", {counted(consumers, 'consumer')}" if rabbitmq else "")
     if rabbitmq and not consumers:
         return failed(subject, seen, "no worker reads it: start one (edw worker), with the same EDW_BROKER_URL")
     if waiting > QUEUE_PATIENCE:

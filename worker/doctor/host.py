@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from config.settings import Settings, unknown_variables
 from worker.doctor import Finding, failed, ok, warning
 from worker.integrations import Integration
+from worker.wording import counted
 
 #: Files of a process beside its deliveries: the store, the broker, logs, the interpreter.
 SPARE_FILES = 100
@@ -34,16 +35,20 @@ def settings_and_files(settings: Settings) -> Iterator[Finding]:
         yield ok("open files", seen)
 
 
-def secrets(settings: Settings, unreadable: Sequence[Integration], total: int) -> Finding:
-    """Whether every secret can be opened. `unreadable`: integrations of which one cannot."""
+def secrets(keys: int, unreadable: Sequence[Integration], total: int) -> Finding:
+    """Whether every secret can be opened, by so many keys. `unreadable`: integrations of which one cannot."""
     if unreadable:
         names = ", ".join(each.id for each in unreadable[:5])
         advice = "add the key that they were sealed with to EDW_SECRETS_KEYS, or register their secrets anew"
-        return failed("secrets", f"{len(unreadable)} integrations have a secret that no key opens: {names}", advice)
-    if not settings.secrets_keys:
+        return failed(
+            "secrets", f"{counted(len(unreadable), 'integration')} with a secret that no key opens: {names}", advice
+        )
+    if not keys:
         advice = "set EDW_SECRETS_KEYS, or no integration with a secret can be registered"
-        return warning("secrets", f"no key; none of {total} integrations needs one", advice)
-    return ok("secrets", f"{len(settings.secrets_keys)} keys open what {total} integrations have")
+        return warning("secrets", f"no key, and none is needed by {counted(total, 'integration')}", advice)
+    return ok(
+        "secrets", f"{counted(keys, 'key')} for the secrets of {counted(total, 'integration')}: all can be opened"
+    )
 
 
 async def egress(settings: Settings, hosts: Sequence[str]) -> list[Finding]:
@@ -78,7 +83,7 @@ async def _names(hosts: Sequence[str]) -> Finding:
         except (OSError, TimeoutError):
             unknown.append(host)
     if not unknown:
-        return ok("egress", f"{len(hosts)} receivers' names are known to DNS")
+        return ok("egress", f"known to DNS: {counted(len(hosts), 'receiver')} of those registered")
     seen = f"{len(unknown)} of {len(hosts)} receivers' names are not known to DNS: {', '.join(unknown[:5])}"
     if len(unknown) == len(hosts):
         return failed(

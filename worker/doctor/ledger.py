@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from worker.doctor import Finding, failed, ok, warning
 from worker.ledger.audit import PROBLEMS, AuditReport
 from worker.ledger.status import LedgerStatus
-from worker.wording import duration
+from worker.wording import counted, duration
 
 #: An inbox whose head is overdue for longer is not served (ms).
 INBOX_PATIENCE = 30_000
@@ -18,30 +18,29 @@ def judge(status: LedgerStatus, workers: int) -> Iterator[Finding]:
         seen = f"events off by {status.events_balance}, jobs by {status.jobs_balance}"
         yield failed("balance", seen, advice)
     else:
-        yield ok(
-            "balance", f"{status.counter('accepted')} events and {status.counter('opened')} jobs are accounted for"
-        )
+        accepted, opened = counted(status.counter("accepted"), "event"), counted(status.counter("opened"), "job")
+        yield ok("balance", f"accounted for: {accepted}, {opened}")
     if workers:
         yield ok("workers", f"{workers} alive")
     else:
         yield failed("workers", "none is alive", "start one: edw worker")
     if status.inbox_overdue > INBOX_PATIENCE:
-        seen = f"{status.inbox} events, the oldest overdue for {duration(status.inbox_overdue)}"
+        seen = f"{counted(status.inbox, 'event')}, the oldest overdue for {duration(status.inbox_overdue)}"
         yield warning("inbox", seen, "add workers (edw worker --processes), and look at their logs")
     else:
-        yield ok("inbox", f"{status.inbox} events wait")
+        yield ok("inbox", f"waiting: {counted(status.inbox, 'event')}")
 
 
 def judge_audit(report: AuditReport, *, repaired: bool) -> Iterator[Finding]:
     """A line for each kind of problem, or one that says that there is none."""
-    looked = f"{report.jobs} jobs, {report.lanes} lanes, {report.events} events"
+    looked = ", ".join((counted(report.jobs, "job"), counted(report.lanes, "lane"), counted(report.events, "event")))
     if report.is_clean:
         yield ok("audit", f"{looked} looked at: all in their places")
         return
     for kind, count in report.counts.items():
         what, _, mending = PROBLEMS[kind].partition(": ")
-        seen = f"{count} {what} (such as {', '.join(report.examples[kind])})"
+        seen = f"{what}: {count:,} (such as {', '.join(report.examples[kind])})"
         if repaired:
-            yield warning("audit", f"{seen}: {mending}", "mended; if it comes back, report it")
+            yield warning("audit", seen, f"mended: {mending}; if it comes back, report it")
         else:
-            yield failed("audit", seen, f"edw doctor --repair: {mending}")
+            yield failed("audit", seen, f"edw doctor --repair; then {mending}")

@@ -1,6 +1,7 @@
 """`edw doctor`, on real stores and brokers, well and unwell."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.store import StoreServer
 from tests.integration.cli.conftest import Edw, Result
 from tests.integration.ledger.scene import Scene
+from worker.cli.keys import make_key
 from worker.ledger import Ledger
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -34,7 +36,7 @@ async def test_a_job_that_no_sweep_would_find_is_found_and_mended(edw: Edw, book
 
     found = edw("doctor")
     assert found.code == 1
-    assert f"neither due nor in flight (such as {job})" in found.text
+    assert f"neither due nor in flight: 1 (such as {job})" in found.text
     assert "edw doctor --repair" in found.text
     assert "mended" in edw("doctor", "--repair").text
 
@@ -48,6 +50,13 @@ def test_every_part_of_an_installation_is_looked_at(edw: Edw, store: str) -> Non
     expected |= {"balance", "workers", "inbox", "audit", "secrets", "egress", "broker", "queue edw.events"}
     assert expected <= set(found)
     assert {name for name, grade in found.items() if grade == "failed"} == {"workers"}
+
+
+def test_the_key_that_edw_dev_made_is_a_key(edw: Edw, store: str, environment: dict[str, str]) -> None:
+    del environment["EDW_SECRETS_KEYS"]
+    assert grades(edw("doctor", "--quick", "--json"))["secrets"] == "warning"
+    make_key(Path(environment["EDW_DATA_DIR"]))
+    assert grades(edw("doctor", "--quick", "--json"))["secrets"] == "ok"
 
 
 def test_a_store_that_evicts_and_keeps_nothing_on_disk_is_a_failure_with_what_to_do(

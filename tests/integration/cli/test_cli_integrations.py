@@ -8,6 +8,8 @@ from uuid import UUID
 import pytest
 
 from tests.integration.cli.conftest import Edw, Result
+from tests.integration.ledger.scene import Scene
+from worker.ledger import Ledger
 
 pytestmark = pytest.mark.usefixtures("store")
 SCOPE = ("--store", "s", "--org", "o")
@@ -155,6 +157,16 @@ def test_it_is_disabled_and_enabled(edw: Edw) -> None:
     assert made["enabled"] is False
     assert data(edw("integrations", "enable", made["id"], "--json"))["enabled"] is True
     assert data(edw("integrations", "disable", made["id"], "--json"))["enabled"] is False
+
+
+async def test_an_open_circuit_is_shown_with_the_time_of_the_next_attempt(edw: Edw, store: str) -> None:
+    made = data(create(edw))
+    assert "circuit" not in edw("integrations", "show", made["id"]).out
+    ledger = Ledger(store)
+    await ledger.open()
+    await Scene(ledger, lambda: ledger).key("HSET", f"lane:{made['id']}", "circuit", "open", "circuit_until", 1_000)
+    await ledger.close()
+    assert "circuit open: one attempt at 1970-01-01T00:00:01.000Z" in edw("integrations", "show", made["id"]).text
 
 
 def test_what_was_deleted_is_gone(edw: Edw) -> None:

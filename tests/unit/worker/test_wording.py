@@ -1,6 +1,6 @@
 import pytest
 
-from worker.wording import due, duration, one_line, plain, size
+from worker.wording import counted, due, duration, one_line, plain, size
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,7 @@ def test_foreign_text_commands_no_terminal() -> None:
 def test_a_line_is_one_line_and_not_longer_than_asked() -> None:
     assert one_line("a\r\n b\tc", 10) == "a\ufffd b c"
     assert one_line("abcdef", 4) == "abc…"
+
+
+def test_things_are_counted_in_the_plural_unless_it_is_one() -> None:
+    assert [counted(n, "job") for n in (0, 1, 1000)] == ["0 jobs", "1 job", "1,000 jobs"]
