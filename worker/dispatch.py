@@ -12,7 +12,7 @@ from worker.delivery import Deliveries
 from worker.directory import Directory
 from worker.jobs import job_id
 from worker.lanes import report_filled
-from worker.ledger import Ledger, LedgerError, StoredEvent
+from worker.ledger import Ledger, LedgerError, LedgerFull, StoredEvent
 from worker.ledger.intake import OBSERVE_TRIES, Loaded
 from worker.ledger.jobs import Opening, by_message
 from worker.ledger.policy import JOBS_PER_CALL
@@ -80,7 +80,7 @@ class Dispatch:
         loaded = await self._ledger.intake.load(refs, alone=alone)
         try:
             await self._open(loaded)
-        except LedgerError:
+        except LedgerFull:
             # A store at its memory limit takes no jobs, maybe for as long as many a worker lives: that kills none.
             with suppress(LedgerError):
                 await self._ledger.intake.unload(refs)

@@ -54,8 +54,6 @@ class Sweeper:
         self._timers: list[asyncio.Task[None]] = []
         #: When the ledger last answered a sweep, and when a sweep last ended at all (monotonic seconds).
         self.swept_at = self.turned_at = monotonic()
-        #: When the ledger was asked by a sweep that it has not answered.
-        self._asked_at: float | None = None
         self._presence = presence
         #: The timers whose last step the ledger did not answer, or refused.
         self._failing: set[str] = set()
@@ -67,11 +65,6 @@ class Sweeper:
             asyncio.create_task(self._for_ever(self._sweep, self._pause)),
             asyncio.create_task(self._for_ever(self._reap, self._pause)),
         ]
-
-    @property
-    def unanswered(self) -> float:
-        """For how many seconds the ledger has owed the answer to a sweep; 0 between two of them."""
-        return 0.0 if self._asked_at is None else monotonic() - self._asked_at
 
     async def close(self) -> None:
         """Stops the timers; the heartbeat goes on until retire()."""
@@ -125,11 +118,7 @@ class Sweeper:
         await self._find_strays()
 
     async def _sweep(self) -> float | None:
-        self._asked_at = monotonic()
-        try:
-            found = await self._ledger.fleet.sweep()
-        finally:
-            self._asked_at = None
+        found = await self._ledger.fleet.sweep()
         self.swept_at = monotonic()
         first_events = [each.id for each in found.events if each.tries <= 1]
         first_lanes = [each.id for each in found.lanes if each.tries <= 1]

@@ -35,11 +35,6 @@ class Timers(Protocol):
         ...
 
     @property
-    def unanswered(self) -> float:
-        """For how many seconds the ledger has owed the answer to a sweep; 0 between two of them."""
-        ...
-
-    @property
     def turned_at(self) -> float:
         """When a sweep was over, whatever came of it."""
         ...
@@ -90,5 +85,5 @@ class Vitals:
         draining = self._flights is not None and self._flights.draining
         if self._timers is None or draining or self.ledger.check.status is not State.OK:
             return self.ledger.check
-        silent = self._timers.unanswered
+        silent = monotonic() - self._timers.swept_at
         return Check(State.RED, f"no answer for {silent:.0f} s") if silent > SILENT_SECONDS else self.ledger.check

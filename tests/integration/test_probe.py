@@ -33,7 +33,6 @@ class Worker:
 
     swept_at: float
     turned_at: float
-    unanswered: float = 0.0
     in_flight: int = 3
     draining: bool = False
 
