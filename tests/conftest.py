@@ -1,6 +1,7 @@
 """What all tests share: no settings of the environment, no test skipped unseen, and no secret in any output."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -19,6 +20,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    # Children hear Ctrl-C and a terminal's end even where the tests run in the background, which ignores both.
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     # A developer's own settings change no test, and neither do those of the machine that CI runs on.
     for name in [name for name in os.environ if name.upper().startswith("EDW_")]:
         del os.environ[name]

@@ -60,8 +60,8 @@ class Attempt:
 
     @property
     def healthy(self) -> bool | None:
-        """Whether the receiver did well; None where the attempt says nothing of it."""
-        says_nothing = isinstance(self.outcome, Lost | Interrupted) or self.claim.event is None
+        """Whether the receiver did well; None where the attempt says nothing of it, such as one that failed by us."""
+        says_nothing = isinstance(self.outcome, Lost | Interrupted) or self.claim.event is None or self.ours
         return None if says_nothing else self.succeeded
 
     @property

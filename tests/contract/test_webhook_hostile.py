@@ -454,7 +454,9 @@ async def test_https_to_a_server_of_plain_http() -> None:
 async def test_a_handshake_that_hangs_ends_at_the_deadline() -> None:
     async with raw_receiver(silent) as port, opened(timeout=SHORT_TIMEOUT) as deliverer:
         outcome = await deliverer.deliver(a_delivery(WebhookDeliverer, {"url": f"https://localhost:{port}/"}))
-    assert outcome == Unreachable(f"no answer within 0.5 s (connecting to localhost:{port})")
+    assert isinstance(outcome, Unreachable)
+    # On a busy machine, the deadline may fall before or after the first of the handshake.
+    assert outcome.reason.startswith("no answer within 0.5 s (connect")
 
 
 def answering_anything(sent: bytes) -> Script:

@@ -105,14 +105,6 @@ def alive(environment: Mapping[str, str]) -> list[int]:
     return found
 
 
-@pytest.fixture(autouse=True)
-def hangups_are_heard() -> Iterator[None]:
-    """What is started hears SIGHUP, even where these tests run under nohup, which has every child ignore it."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
     """What commands see: folders of their own for data and temporary files, and nothing of the user's."""

@@ -221,3 +221,23 @@ def test_a_clock_that_never_heard_of_the_store_knows_nothing_and_a_delay_is_neve
     clock.note(2000.0, 2000.2, 2600.0)
     assert clock.since(2600.0, 2000.1) == pytest.approx(0.0), "the answer was made in the middle of its round trip"
     assert clock.since(2600.0, 2001.1) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ours", "healthy"),
+    [
+        (Delivered(200, "ok"), False, True),
+        (Refused(500, "no", "r"), False, False),
+        (Unreachable("r"), False, False),
+        # A missing key or a plug-in's bug opens no circuit, and disables nobody.
+        (Unreachable("no key opens its secret"), True, None),
+        (Lost(), True, None),
+        (Interrupted(), False, None),
+    ],
+)
+def test_only_what_a_receiver_did_speaks_for_or_against_it(
+    outcome: Outcome | Lost | Interrupted, ours: bool, healthy: bool | None
+) -> None:
+    attempt = replace(an_attempt(outcome, Retry(1.0)), ours=ours)
+    assert attempt.healthy is healthy
+    assert attempt.settlement().healthy is healthy
