@@ -2,9 +2,10 @@
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.planted import leaks
@@ -20,16 +21,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    # Children hear Ctrl-C and a terminal's end even where the tests run in the background, which ignores both.
-    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    # Children hear what a terminal sends even where the tests run in the background, which ignores it.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, handler)
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     # A developer's own settings change no test, and neither do those of the machine that CI runs on.
     for name in [name for name in os.environ if name.upper().startswith("EDW_")]:
         del os.environ[name]
     # A busy machine is slow, which says nothing about the code.
     settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def logging_stays_as_it_was() -> Iterator[None]:
+    """A command that a test runs in this process configures logging for all of it."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.hookimpl(wrapper=True)
