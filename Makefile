@@ -55,9 +55,9 @@ demo: $(RUNTIME) ## does the main job on this machine, and tells the story
 	@$(BIN)/edw demo
 run: $(RUNTIME) ## runs the embedded store and a worker, until Ctrl-C
 	@$(BIN)/edw dev
-# They mostly wait for servers and processes, so that more run at once than there are processors; a file at a time.
-test: $(DEV) servers emulators ## runs all tests, three at a time; ARGS="-k webhook -n 0" chooses, and runs one at a time
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+# They mostly wait for servers and processes, so two run at once, a file at a time.
+test: $(DEV) servers emulators ## runs all tests, two at a time; ARGS="-k webhook -n 0" chooses, and runs one at a time
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
 	@$(INSTALL_SERVERS)
 emulators: $(EMULATORS) ## installs the emulators of SQS that tests start

@@ -291,16 +291,18 @@ async def test_a_queue_that_is_silent_or_throttled_delays_no_other(sqs: Sqs) -> 
     async def throttled(_: Any) -> web.Response:
         return web.json_response(error("ThrottlingException"), status=400, content_type=JSON)
 
+    patience = 3.0
     sqs.answers |= {"silent": never, "busy": throttled}
-    async with opened(timeout=SHORT_TIMEOUT) as deliverer:
+    # Long beside what a busy machine takes for the others.
+    async with opened(timeout=patience) as deliverer:
         stuck = [asyncio.create_task(deliverer.deliver(delivery_to(sqs.endpoint, "silent"))) for _ in range(12)]
         busy = [asyncio.create_task(deliverer.deliver(delivery_to(sqs.endpoint, "busy"))) for _ in range(12)]
         started = time.monotonic()
         outcomes = await asyncio.gather(*(deliverer.deliver(one) for one in several(sqs.endpoint, 30)))
-        assert time.monotonic() - started < SHORT_TIMEOUT
+        assert time.monotonic() - started < patience
         assert {type(each) for each in outcomes} == {Delivered}
         assert {type(each) for each in await asyncio.gather(*busy)} == {Refused}
-        assert set(await asyncio.gather(*stuck)) == {Unreachable("no answer within 0.5 s (connected, waiting for it)")}
+        assert set(await asyncio.gather(*stuck)) == {Unreachable("no answer within 3 s (connected, waiting for it)")}
         await asyncio.wait_for(sqs.dropped.wait(), LATENESS)
         assert deliverer._queues == {}
 
