@@ -1,18 +1,12 @@
 """A master, its replicas and three Sentinels that watch them: real ones, quick to fail over."""
 
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from time import monotonic, sleep
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import redis
 
-from tests.counterparts.server import START_SECONDS
+from tests.counterparts.server import START_SECONDS, Server
 from tests.counterparts.store import ANSWER_SECONDS, StoreServer, free_port
 from worker.embedded import server_binary
 
@@ -27,18 +21,19 @@ DOWN_AFTER = 300
 FAILOVER_TIMEOUT = 2_000
 
 
-class SentinelTrio:
+class SentinelTrio(Server):
     """Stores under watch: a replica takes over from a master that was killed or frozen."""
 
+    name = "sentinel"
+
     def __init__(self, replicas: int = 2) -> None:
+        super().__init__()
         login: dict[str, str | int] = {"requirepass": PASSWORD, "masterauth": PASSWORD}
         first = StoreServer(**login)
         following = [StoreServer(**login, replicaof=f"127.0.0.1 {first.port}") for _ in range(replicas)]
         #: The master comes first, until another takes its place.
         self.stores = [first, *following]
-        self._folder = Path(tempfile.mkdtemp(prefix="edw-test-"))
         self._ports = [free_port() for _ in range(SENTINELS)]
-        self._sentinels: list[subprocess.Popen[bytes]] = []
 
     @property
     def url(self) -> str:
@@ -46,41 +41,31 @@ class SentinelTrio:
         hosts = ",".join(f"127.0.0.1:{port}" for port in self._ports)
         return f"sentinel://:{PASSWORD}@{hosts}/0?service={SERVICE}&sentinel_password={SENTINEL_PASSWORD}"
 
-    def start(self) -> Self:
-        """Starts all, and answers once they know each other."""
+    def kill_first_sentinel(self) -> None:
+        """The one that clients ask first goes, as with its machine."""
+        self._processes[0].kill()
+        self._processes[0].wait()
+
+    def remove(self) -> None:
+        """Ends all, and removes what they wrote."""
+        super().remove()
+        for store in self.stores:
+            store.remove()
+
+    def _launch(self) -> None:
         for store in self.stores:
             store.start()
         with redis.Redis(port=self.stores[0].port, password=PASSWORD, socket_timeout=ANSWER_SECONDS) as first:
             # A Sentinel asks a master for its replicas only now and then.
             _await(lambda: first.info("replication")["connected_slaves"] == len(self.stores) - 1, "replicas")
-        self._sentinels = [self._watch(port) for port in self._ports]
         for port in self._ports:
-            _await(partial(self._is_complete, port), "Sentinels")
-        return self
+            self._watch(port)
 
-    def kill_first_sentinel(self) -> None:
-        """The one that clients ask first goes, as with its machine."""
-        self._sentinels[0].kill()
-        self._sentinels[0].wait()
+    def _answers(self) -> bool:
+        """Once all know each other."""
+        return all(self._is_complete(port) for port in self._ports)
 
-    def remove(self) -> None:
-        """Ends all, and removes what they wrote."""
-        for sentinel in self._sentinels:
-            sentinel.kill()
-            sentinel.wait()
-        for store in self.stores:
-            store.remove()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
-
-    def _watch(self, port: int) -> "subprocess.Popen[bytes]":
+    def _watch(self, port: int) -> None:
         folder = self._folder / str(port)
         folder.mkdir()
         # A Sentinel writes what it learns into its file.
@@ -99,13 +84,7 @@ class SentinelTrio:
             f"sentinel parallel-syncs {SERVICE} {len(self.stores)}",
         )
         file.write_text("\n".join(lines) + "\n")
-        return subprocess.Popen(
-            [server_binary(), str(file), "--sentinel"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._spawn(server_binary(), str(file), "--sentinel")
 
     def _is_complete(self, port: int) -> bool:
         try:

@@ -156,11 +156,6 @@ class Store(StoreBase):
         with mapped(self.address):
             return await getattr(self.client, command)(self.key(key), *arguments, **options)
 
-    async def call_many(self, command: str, keys: Sequence[str]) -> Any:
-        """One plain command on several of the ledger's keys."""
-        with mapped(self.address):
-            return await getattr(self.client, command)([self.key(key) for key in keys])
-
     async def atomically(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Several commands, (name, key, arguments …) each, as of one moment."""
         pipe = self.client.pipeline(transaction=True)
@@ -184,16 +179,6 @@ class Store(StoreBase):
         if fields:
             found = [{f: v for f, v in zip(fields, row, strict=True) if v is not None} for row in found]
         return [{_text(name): _text(value) for name, value in row.items()} for row in found]
-
-    async def scores(self, members: Sequence[tuple[str, str]]) -> list[float | None]:
-        """Scores of (sorted set, member) in one round trip; None for one that is not there."""
-        if not members:
-            return []
-        pipe = self.client.pipeline(transaction=False)
-        for key, member in members:
-            pipe.zscore(self.key(key), member)
-        with mapped(self.address):
-            return list(await pipe.execute())
 
     async def scan(self, pattern: str, cursor: int) -> tuple[int, list[str]]:
         """Some of the ledger's keys of a pattern, without what is before its star, and the next cursor (0: none)."""
