@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from abc import ABC, abstractmethod
 from base64 import b64encode
 from contextlib import suppress
 from types import TracebackType
@@ -10,21 +11,21 @@ from typing import Self
 from urllib.parse import urlsplit
 
 
-class HttpProxy:
-    """Forwards to wherever it is asked; `asked` has the targets, `refuse` makes it answer 403."""
+class Proxy(ABC):
+    """Listens on loopback for as long as its block runs, and then ends every line that it leads."""
 
-    def __init__(self, password: str = "") -> None:
-        self._password = password
+    def __init__(self) -> None:
         self._server: asyncio.Server | None = None
-        self._busy: set[asyncio.Task[None]] = set()
-        self.asked: list[str] = []
-        self.refuse = False
+        self._lines: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     @property
-    def url(self) -> str:
+    def port(self) -> int:
         assert self._server is not None
-        login = f"user:{self._password}@" if self._password else ""
-        return f"http://{login}127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @abstractmethod
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Leads whoever has connected to where they are to get."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -35,21 +36,36 @@ class HttpProxy:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        for task in self._busy:
+        for task in self._lines:
             task.cancel()
-        await asyncio.gather(*self._busy, return_exceptions=True)
+        await asyncio.gather(*self._lines, return_exceptions=True)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._busy.add(task)
+        self._lines[task] = writer
         try:
             with suppress(asyncio.CancelledError):
                 await self._forward(reader, writer)
         finally:
-            self._busy.discard(task)
+            del self._lines[task]
             writer.close()
+
+
+class HttpProxy(Proxy):
+    """Forwards to wherever it is asked; `asked` has the targets, `refuse` makes it answer 403."""
+
+    def __init__(self, password: str = "") -> None:
+        super().__init__()
+        self._password = password
+        self.asked: list[str] = []
+        self.refuse = False
+
+    @property
+    def url(self) -> str:
+        login = f"user:{self._password}@" if self._password else ""
+        return f"http://{login}127.0.0.1:{self.port}"
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -73,56 +89,29 @@ class HttpProxy:
         await asyncio.gather(_pump(reader, out), _pump(there, writer))
 
 
-class TcpProxy:
+class TcpProxy(Proxy):
     """Leads to a port of loopback. `resetting` makes it reset whoever connects; reset() those who are connected."""
 
     def __init__(self, port: int) -> None:
+        super().__init__()
         #: Where new connections lead to.
         self.to = port
         self.resetting = False
-        self._server: asyncio.Server | None = None
-        self._lines: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
 
     def reset(self) -> None:
         """As a firewall that has forgotten its connections: both sides would say much more, and may not."""
         for writer in self._lines.values():
             _reset(writer)
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._lines:
-            task.cancel()
-        await asyncio.gather(*self._lines, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.resetting:
             _reset(writer)
             return
-        task = asyncio.current_task()
-        assert task is not None
-        self._lines[task] = writer
-        out: asyncio.StreamWriter | None = None
-        try:
-            with suppress(asyncio.CancelledError, OSError):
-                there, out = await asyncio.open_connection("127.0.0.1", self.to)
+        with suppress(OSError):
+            there, out = await asyncio.open_connection("127.0.0.1", self.to)
+            try:
                 await asyncio.gather(_pump(reader, out), _pump(there, writer))
-        finally:
-            del self._lines[task]
-            writer.close()
-            if out is not None:
+            finally:
                 out.close()
 
 
