@@ -49,6 +49,7 @@
 --   intake-next            list  a message of the plain queue by which a waiting process was woken: it is taken next
 --   intake-taken:<owner>   list  messages of the plain queue that a process has taken, the oldest at the right end
 --   takers                 zset  process that has taken some -> the number of its batch, 0 while it is given back
+--   lost-messages          hash  SHA-1 of a message of the plain queue -> how many processes died that had taken it
 --   came-back:<message>    how often the broker delivered a message again (written without a script)
 --   rejected               list  what nobody could be told was refused, newest first
 --   token:<id>             hash  kind role org store platform name digest created_at; of a bearer, parent expires_at

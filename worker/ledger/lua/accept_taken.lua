@@ -11,6 +11,11 @@ local answers = {}
 for i, e in ipairs(A.events) do answers[i] = accept_event(e) end
 keep_rejected(A.entries)
 -- The oldest are at the right end.
+if redis.call('EXISTS', P .. 'lost-messages') == 1 then
+  for _, message in ipairs(redis.call('LRANGE', taken, -A.done, -1)) do
+    redis.call('HDEL', P .. 'lost-messages', redis.sha1hex(message))
+  end
+end
 redis.call('LTRIM', taken, 0, -A.done - 1)
 if A.done >= A.taken then redis.call('ZREM', P .. 'takers', A.owner) end
 write_counts()
