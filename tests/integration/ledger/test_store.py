@@ -208,6 +208,18 @@ async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: Scen
     assert len((await scene.ledger.status.read(lanes=1)).lanes) == 1
 
 
+async def test_status_shows_a_lane_of_which_all_is_in_flight(scene: Scene) -> None:
+    other = await scene.another()
+    await scene.register("busy", "due")
+    await scene.owe("busy", "e-1", "e-2", "e-3")
+    assert len([*await scene.claim("busy", room=1), *await scene.claim("busy", by=other)]) == 3
+    await scene.owe("due", "e-4")
+
+    status = await scene.ledger.status.read()
+    assert [(each.integration_id, each.due, each.leased) for each in status.lanes] == [("due", 1, 0), ("busy", 0, 3)]
+    assert (status.pending, status.leased, status.lanes_total) == (4, 3, 2)
+
+
 async def test_a_balance_that_does_not_add_up_shows(scene: Scene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
