@@ -8,6 +8,7 @@ The states of a job, and what moves it on (`lua/` has one script for each verb):
     due         claim: numbers the attempt                      leased by the process
     leased      settle: delivered                               succeeded
     leased      settle: a failure, with schedule left           due later
+    leased      settle: a failure of an old configuration       due now
     leased      settle: a failure at the schedule's end         failed  (exhausted)
     leased      settle: the receiver answered 410               failed  (gone), and the integration is disabled
     leased      settle: interrupted by a drain                  due now

@@ -123,7 +123,7 @@ class FilledLane:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How the ledger took settlements: `settled`, `late` or `stale` each (see settle.lua), and what follows."""
+    """How the ledger took settlements: `settled`, `renewed`, `late` or `stale` (see settle.lua), and what follows."""
 
     results: Sequence[str]
     #: Lanes that have ready jobs and room.

@@ -216,7 +216,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert now["state"] == "succeeded" or int(now["attempts"]) > 1
         elif epoch in self.succeeded:
             assert now["state"] == "succeeded"
-        elif verdict is Verdict.FAILED:
+        elif verdict is Verdict.FAILED and result != "renewed":
             assert after.state(job) == ("failed", "exhausted")
         else:
             overdue = after.now + HOUR * 1000 > int(before["deadline"])
@@ -232,8 +232,14 @@ class LedgerMachine(RuleBasedStateMachine):
         if row["state"] != "pending":
             return "stale"
         if row["owner"] == self.ledgers[by].owner and int(row["attempts"]) == token.claim.attempt:
-            return "settled"
+            return "renewed" if self._outdated(token, row, verdict) else "settled"
         return "late" if verdict is Verdict.SUCCEEDED and token.claim.attempt > int(row["base"]) else "stale"
+
+    def _outdated(self, token: Token, row: dict[str, str], verdict: Verdict) -> bool:
+        """It failed with a configuration that another has followed, and goes on."""
+        renewed = int(self.books.hashes[f"lane:{token.claim.integration_id}"].get("renewed", 0))
+        over = "done" in row or int(row["deadline"]) < self.books.now
+        return token.claim.revision < renewed and not over and verdict not in (Verdict.SUCCEEDED, Verdict.LOST)
 
     @rule(pick=picks)
     def release(self, pick: int) -> None:

@@ -27,6 +27,7 @@
 --                                failures since then: see settle)
 --                                bytes (of the events that its due jobs are of) filled (% of its backlog, warned of)
 --                                hasten hasten_from (see hasten)
+--                                renewed (the revision by which its configuration last became another)
 --   lane:<id>:due          zset  job -> due time
 --   lane:<id>:leased       set   jobs in flight, across the fleet
 --   lanes                  zset  the index: lane -> when it next wants service

@@ -1,7 +1,7 @@
 -- put_integration: creates or updates one integration with its lane.
 -- A: id, scope, doc, enabled, paused, reason, cap, rate (deliveries a second; 0 for any number)
---    renewed = 1 where its receiver may be another now: what waits for a later attempt is due now, and what the old one
---    earned is over
+--    renewed = 1 where its receiver may be another now: what waits for a later attempt is due now, what is in flight is
+--    as soon as it fails, and what the old one earned is over
 --    expect   the revision it must have; 0 for a new one, -1 for any
 --    events = [{ref id type scope raw digest}] that tell of the change, grace, horizon
 -- Answers {its new revision, created_at, updated_at, 1 where its circuit closed}, or nil where it had another revision
@@ -28,7 +28,7 @@ if A.renewed == 1 then
     count('circuits_closed')
   end
   redis.call('HDEL', lane, unpack(EARNED))
-  redis.call('HSET', lane, 'hasten', revision, 'hasten_from', NOW)
+  redis.call('HSET', lane, 'renewed', revision, 'hasten', revision, 'hasten_from', NOW)
   redis.call('SADD', P .. 'hastening', A.id)
   hasten(A.id)
 end
