@@ -18,7 +18,7 @@ The states of a job, and what moves it on (`lua/` has one script for each verb):
     due         expire: EDW_JOB_DEADLINE after opening          failed  (deadline)
     due         open, expire: more than the lane may have due   cancelled  (lane_overflow)
     due         expire: its integration was deleted             cancelled  (integration_deleted)
-    ended       redeliver                                       pending: due now, a new epoch
+    ended       redeliver, where the backlog has room           pending: due now, a new epoch
 
 `due` and `leased` are the two places of a pending job; it is always in exactly one of them.
 

@@ -346,10 +346,11 @@ class Jobs:
         return int(await self._store.run("release", owner=self.owner, event_retention=retention, jobs=jobs))
 
     async def redeliver(self, job_ids: Sequence[str], mark: str = "", states: Iterable[JobState] = ()) -> list[str]:
-        """Reopens ended jobs and makes waiting ones due: `reopened`, `due`, `in_flight`, `known` or `gone` for each.
+        """Reopens ended jobs and makes waiting ones due; answers what came of each.
 
-        `known` are those that a redelivery of the same `mark` had before. With `states`, those of another one by now
-        are left alone, and answered as `other`.
+        That is `reopened`, `due`, `in_flight`, `known` (a redelivery of the same `mark` had it before), `gone`, or
+        `full`: for what has ended, its lane's backlog has no room now. With `states`, those of another one by now are
+        left alone, and answered as `other`.
         """
         _check_size(job_ids)
         policy = self._store.policy
@@ -357,6 +358,8 @@ class Jobs:
             "redeliver",
             jobs=job_ids,
             deadline=policy.job_deadline,
+            backlog=policy.lane_backlog,
+            backlog_bytes=policy.lane_backlog_bytes,
             event_retention=policy.event_retention,
             mark=mark,
             states={state.value: True for state in states},
@@ -400,6 +403,7 @@ class Jobs:
             jobs=[{"id": job, "ref": ref} for job, ref in jobs],
             deadline=policy.job_deadline,
             backlog=policy.lane_backlog,
+            backlog_bytes=policy.lane_backlog_bytes,
             event_retention=policy.event_retention,
             dry=int(dry_run),
         )

@@ -5,6 +5,7 @@ are doubled, deadlines pass. Nothing here depends on how long a step takes.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -345,12 +346,14 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         picked = list(dict.fromkeys(jobs[pick % len(jobs)] for pick in chosen))
         answers = self.do(self.ledgers[0].jobs.redeliver(picked))
+        due = Counter({lane: len(self.books.scores.get(f"lane:{lane}:due", ())) for lane in LANES})
         for job, answer in zip(picked, answers, strict=True):
             row = self.books.jobs[job]
             if f"integration:{row['lane']}" not in self.books.hashes:
                 assert answer == "gone"
             elif row["state"] != "pending":
-                assert answer == "reopened"
+                assert answer == ("reopened" if due[row["lane"]] < POLICY.lane_backlog else "full")
+                due[row["lane"]] += answer == "reopened"
             else:
                 assert answer == ("in_flight" if row["owner"] else "due")
 

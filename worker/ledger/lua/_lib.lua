@@ -387,6 +387,16 @@ local function fill(id, opened)
   if warned > 0 and share < warned - 10 then redis.call('HSET', key, 'filled', passed) end
 end
 
+-- Whether a lane's backlog (A.backlog jobs, A.backlog_bytes) has room for a job of an event of `size` bytes. An empty one has
+-- room for any, or what is larger than the whole would be asked for for ever.
+local function has_room(id, size)
+  local key = P .. 'lane:' .. id
+  local jobs = redis.call('ZCARD', key .. ':due')
+  if jobs == 0 or A.backlog_bytes <= 0 then return jobs < A.backlog end
+  local bytes = num(redis.call('HGET', key, 'bytes')) + (swollen[id] or 0)
+  return jobs < A.backlog and bytes + size <= A.backlog_bytes
+end
+
 -- Whether the event has that job, and whether one is left of an earlier event of the same id: each record has its own
 -- retention, and a job's may outlive its event's.
 local function has_job(id, ref)
