@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from worker.jobs import Job, JobState
+from worker.ledger.calls import Calls
 from worker.ledger.intake import StoredEvent, WireEvent
 from worker.ledger.pages import Cursor, Page
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET
@@ -259,9 +260,10 @@ class Jobs:
     the store from everybody else for long.
     """
 
-    def __init__(self, store: Store, owner: str) -> None:
+    def __init__(self, store: Store, owner: str, calls: Calls) -> None:
         self._store = store
         self.owner = owner
+        self._calls = calls
 
     async def open(
         self,
@@ -277,19 +279,21 @@ class Jobs:
         given = list(openings)
         _check_size([job for _, jobs, _ in given for job in jobs])
         policy = self._store.policy
-        reply = await self._store.run(
-            "open",
-            owner=self.owner,
-            lease=policy.lease,
-            room=min(room, MAX_JOBS_PER_CALL),
-            limits=dict(limits),
-            deadline=policy.job_deadline,
-            backlog=policy.lane_backlog,
-            backlog_bytes=policy.lane_backlog_bytes,
-            event_retention=policy.event_retention,
-            events=[_observed(stored, jobs, last) for stored, jobs, last in given],
-        )
-        opened = _opened.decode(reply)
+        with self._calls.begun() as call:
+            reply = await self._store.run(
+                "open",
+                owner=self.owner,
+                call=call,
+                lease=policy.lease,
+                room=min(room, MAX_JOBS_PER_CALL),
+                limits=dict(limits),
+                deadline=policy.job_deadline,
+                backlog=policy.lane_backlog,
+                backlog_bytes=policy.lane_backlog_bytes,
+                event_retention=policy.event_retention,
+                events=[_observed(stored, jobs, last) for stored, jobs, last in given],
+            )
+            opened = _opened.decode(reply)
         events = {stored.ref: stored for stored, _, _ in given}
         return Opened(
             [each.claim(events[each.ref]) for each in opened.claimed],
@@ -304,16 +308,18 @@ class Jobs:
 
         Also answers the lanes with more.
         """
-        reply = await self._store.run(
-            "claim",
-            owner=self.owner,
-            lease=self._store.policy.lease,
-            room=min(room, MAX_JOBS_PER_CALL),
-            lanes=lanes,
-            limits=dict(limits),
-            byte_budget=REPLY_BYTE_BUDGET,
-        )
-        return claims_of(reply)
+        with self._calls.begun() as call:
+            reply = await self._store.run(
+                "claim",
+                owner=self.owner,
+                call=call,
+                lease=self._store.policy.lease,
+                room=min(room, MAX_JOBS_PER_CALL),
+                lanes=lanes,
+                limits=dict(limits),
+                byte_budget=REPLY_BYTE_BUDGET,
+            )
+            return claims_of(reply)
 
     async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
         """Those of the lanes whose last attempt failed, whichever process had it."""
@@ -341,7 +347,7 @@ class Jobs:
     async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
         """Gives back (job, integration, attempt) that were never started; their numbers are un-issued."""
         _check_size(claims)
-        jobs = [{"job": job, "lane": lane, "attempt": attempt} for job, lane, attempt in claims]
+        jobs = [{"job": job, "attempt": attempt} for job, _, attempt in claims]
         retention = self._store.policy.event_retention
         return int(await self._store.run("release", owner=self.owner, event_retention=retention, jobs=jobs))
 

@@ -1,15 +1,17 @@
 """One ledger under test, with short verbs: what a scenario is told in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import pytest
 
 from worker.events import Event, Scope
 from worker.integrations import Integration
 from worker.jobs import Job, JobState, job_id
-from worker.ledger import Claim, Ledger, Settlement, StoredEvent, Verdict
+from worker.ledger import Claim, Ledger, LedgerUnavailable, Settlement, StoredEvent, Verdict
 from worker.ledger.jobs import Opening
 from worker.ledger.logs import log_record
 from worker.logs import IntegrationLog
@@ -79,6 +81,20 @@ def settlement(
         healthy=healthy,
         why=why,
     )
+
+
+@contextmanager
+def unheard(ledger: Ledger) -> Iterator[None]:
+    """The store does what this process asks of it, and its answers are lost on their way."""
+    run = ledger.store.run
+
+    async def lost(name: str, **arguments: Any) -> Any:
+        await run(name, **arguments)
+        raise LedgerUnavailable("connection reset")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ledger.store, "run", lost)
+        yield
 
 
 @dataclass

@@ -17,11 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.counterparts.store import StoreServer
 from worker.jobs import job_id
-from worker.ledger import Acceptance, Claim, Ledger, LedgerPolicy, StoredEvent, Verdict
+from worker.ledger import Acceptance, Claim, Ledger, LedgerPolicy, LedgerUnavailable, StoredEvent, Verdict
 from worker.ledger.jobs import Opening
 
 from .audit import Books
-from .scene import HOUR, Scene, an_event, an_integration, settlement
+from .scene import HOUR, Scene, an_event, an_integration, settlement, unheard
 
 Answer = TypeVar("Answer")
 
@@ -303,6 +303,21 @@ class LedgerMachine(RuleBasedStateMachine):
         if held:
             self.tokens.remove(stray)
             self._take(owner, claims, seized=True)
+
+    @rule(by=owners, lanes=some_lanes, room=st.integers(1, 4))
+    def lose_a_reply(self, by: int, lanes: list[str], room: int) -> None:
+        """A claim of which the process is never told wastes no attempt."""
+        before = set(self.do(self.ledgers[by].fleet.leases()))
+        with unheard(self.ledgers[by]), pytest.raises(LedgerUnavailable):
+            self.do(self.ledgers[by].jobs.claim(lanes, room))
+        strays = set(self.do(self.ledgers[by].fleet.leases())) - before
+        self.do(self.scene.die())
+        assert self.do(self.ledgers[by].fleet.seize(sorted(strays))) == []
+        after = self.do(self.scene.books())
+        assert {job: after.jobs[job]["attempts"] for job in strays} == {
+            job: self.books.jobs[job]["attempts"] for job in strays
+        }
+        assert set(self.do(self.ledgers[by].fleet.leases())) == before
 
     @rule(dead=owners, by=owners)
     def the_store_was_away(self, dead: int, by: int) -> None:

@@ -17,6 +17,7 @@
 --   events:<s>             zset  event ref -> accepted_at, of a scope; may name some whose record is gone
 --   job:<id>               hash  event lane size state reason attempts base epoch lost owner done deadline opened_at
 --                                ended_at redelivery tried (the integration's revision by which it last failed)
+--                                call (of its owner, by which it was leased; 0 where it was seized)
 --   jobs:<integration>     zset  job -> opened_at
 --   pending                zset  job -> when its deadline is looked at; a job is pending exactly while it is in here
 --   lane:<id>              hash  scope revision hold ('', paused, disabled, closing) cap rest_until
@@ -342,6 +343,26 @@ local function take_due(job, lane, size)
   return true
 end
 
+-- A leased job that was never begun goes back, due now, and the number of its attempt is un-issued. False where it is not the
+-- owner's by that attempt any more.
+local function give_back(job, owner, attempt)
+  local key = P .. 'job:' .. job
+  local j = redis.call('HMGET', key, 'state', 'owner', 'attempts', 'done', 'event', 'size', 'lane')
+  local lane = j[7]
+  if j[1] ~= 'pending' or j[2] ~= owner or num(j[3]) ~= attempt then return false end
+  redis.call('HSET', key, 'attempts', attempt - 1, 'owner', '')
+  count('attempts', -1)
+  unlease(job, lane, owner)
+  if j[4] then
+    -- An earlier attempt turned out to have succeeded meanwhile.
+    touch(lane)
+    end_job(job, j[5], 'succeeded', '')
+  else
+    make_due(job, lane, NOW, j[6])
+  end
+  return true
+end
+
 -- The oldest due jobs of a lane, or the newest (`pop` is ZPOPMIN or ZPOPMAX), end at once.
 local function cancel_due(lane, pop, n, reason)
   local popped = redis.call(pop, P .. 'lane:' .. lane .. ':due', n)
@@ -406,7 +427,7 @@ local function has_job(id, ref)
   return had, not had
 end
 
--- Opens a job of an event of `size` bytes: leased by the owner as its first attempt, or due now. What is left of an earlier
+-- Opens a job of an event of `size` bytes: leased by the owner (by A.call) as its first attempt, or due now. What is left of an earlier
 -- one (then it has no owner) goes on being numbered, as after a redelivery: its logs may be there still.
 local function open_job(id, ref, lane, owner, size)
   count('opened')
@@ -416,7 +437,7 @@ local function open_job(id, ref, lane, owner, size)
   if left[2] then redis.call('DEL', P .. 'job:' .. id) end
   redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'size', size, 'state', 'pending',
     'attempts', owner and 1 or base, 'base', base, 'epoch', left[2] and num(left[2]) + 1 or 0, 'lost', 0,
-    'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline)
+    'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline, unpack(owner and { 'call', A.call } or {}))
   redis.call('ZADD', P .. 'pending', NOW + A.deadline, id)
   redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
   redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)

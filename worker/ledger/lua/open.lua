@@ -1,5 +1,5 @@
 -- open: the jobs of observed events, at most 200 a call, claimed at once where lane and process have room.
--- A: owner, lease, room, limits = {lane = how many may be claimed at most}, deadline, event_retention,
+-- A: owner, call (its number), lease, room, limits = {lane = how many may be claimed at most}, deadline, event_retention,
 --    backlog, backlog_bytes (what may be due in one lane; 0 bytes are no limit),
 --    events = [{ref, size, last, trace?, jobs = [{id, lane}]}]   (last: no further chunk of this event follows; trace:
 --    the context that it is to belong to, where it has none)
