@@ -142,6 +142,8 @@ class Opened:
     #: Lanes with due jobs for which there was no room.
     waiting: Sequence[str]
     filled: Sequence[FilledLane] = ()
+    #: (reference, why) of events that could not be opened, and stay in the inbox.
+    failed: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ class _Opened(msgspec.Struct):
     claimed: list[_Claimed]
     waiting: list[str]
     filled: list[tuple[str, int, int, int]]
+    failed: list[tuple[str, str]]
 
 
 class _Claims(msgspec.Struct):
@@ -299,6 +302,7 @@ class Jobs:
             [each.claim(events[each.ref]) for each in opened.claimed],
             opened.waiting,
             [FilledLane(*each) for each in opened.filled],
+            opened.failed,
         )
 
     async def claim(

@@ -8,6 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from deliverers.registry import DelivererRegistry
+from worker.attempts import Reporter
+from worker.backoff import RetryPolicy
+from worker.clock import StoreClock
+from worker.delivery import Deliveries
+from worker.directory import Directory
+from worker.dispatch import Dispatch
 from worker.events import Event, Scope
 from worker.integrations import Integration
 from worker.jobs import Job, JobState, job_id
@@ -16,6 +23,7 @@ from worker.ledger.jobs import Opening
 from worker.ledger.logs import log_record
 from worker.logs import IntegrationLog
 from worker.parsing import stored_event
+from worker.secrets import SecretsBox
 
 from .audit import Books, Token
 
@@ -81,6 +89,13 @@ def settlement(
         healthy=healthy,
         why=why,
     )
+
+
+def dispatch_of(ledger: Ledger) -> Dispatch:
+    """A process that observes events, and has no room for their jobs."""
+    directory = Directory(ledger, DelivererRegistry.load(), {}, SecretsBox(()))
+    deliveries = Deliveries(ledger.jobs, directory, RetryPolicy((1.0,)), Reporter(StoreClock()), 0, 1.0)
+    return Dispatch(ledger, directory, deliveries)
 
 
 @contextmanager

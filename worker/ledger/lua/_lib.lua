@@ -430,17 +430,18 @@ end
 -- Opens a job of an event of `size` bytes: leased by the owner (by A.call) as its first attempt, or due now. What is left of an earlier
 -- one (then it has no owner) goes on being numbered, as after a redelivery: its logs may be there still.
 local function open_job(id, ref, lane, owner, size)
-  count('opened')
-  redis.call('HINCRBY', P .. 'event:' .. ref, 'open', 1)
   local left = owner and {} or redis.call('HMGET', P .. 'job:' .. id, 'attempts', 'epoch')
   local base = num(left[1])
   if left[2] then redis.call('DEL', P .. 'job:' .. id) end
+  -- The indexes first: where one of them is damaged nothing is owed yet, and the event is tried again.
+  redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)
+  redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
   redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'size', size, 'state', 'pending',
     'attempts', owner and 1 or base, 'base', base, 'epoch', left[2] and num(left[2]) + 1 or 0, 'lost', 0,
     'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline, unpack(owner and { 'call', A.call } or {}))
   redis.call('ZADD', P .. 'pending', NOW + A.deadline, id)
-  redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
-  redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)
+  redis.call('HINCRBY', P .. 'event:' .. ref, 'open', 1)
+  count('opened')
   if owner then lease(id, lane, owner) else make_due(id, lane, NOW, size) end
 end
 
