@@ -1,7 +1,7 @@
 """The registry of integrations: written by people, read by every worker as versioned snapshots."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 from worker.events import Event, Scope
 from worker.integrations import Integration
 from worker.ledger.intake import acceptance
+from worker.ledger.jobs import CircuitChange
 from worker.ledger.pages import Page
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.ledger.store import Store
@@ -27,6 +28,14 @@ _NOTHING_EARNED: Mapping[str, Any] = MappingProxyType(
 
 class RevisionConflict(Exception):
     """Somebody else changed the integration in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An integration as it is kept now, and what its change did to its lane's circuit."""
+
+    integration: Integration
+    circuit: CircuitChange | None = None
 
 
 class _Row(msgspec.Struct):
@@ -67,7 +76,7 @@ class Registry:
         events: Sequence[Event] = (),
         *,
         renewed: bool = True,
-    ) -> Integration:
+    ) -> Kept:
         """Creates or updates; answers it as it is kept now. `events`, which tell of it, are accepted with the change.
 
         `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another.
@@ -91,14 +100,15 @@ class Registry:
         )
         if kept is None:
             raise _conflict(integration.id)
-        revision, created_at, updated_at = map(int, kept)
-        return replace(
+        revision, created_at, updated_at, closed = map(int, kept)
+        now = replace(
             integration,
             revision=revision,
             created_at=created_at,
             updated_at=updated_at,
             **(_NOTHING_EARNED if renewed else {}),
         )
+        return Kept(now, CircuitChange(integration.id, is_open=False, until=0) if closed else None)
 
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]:
         """The integrations that exist, in the order given."""

@@ -1,19 +1,29 @@
 """One ledger under test, with short verbs: what a scenario is told in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import pytest
 
+from deliverers.registry import DelivererRegistry
+from worker.attempts import Reporter
+from worker.backoff import RetryPolicy
+from worker.clock import StoreClock
+from worker.delivery import Deliveries
+from worker.directory import Directory
+from worker.dispatch import Dispatch
 from worker.events import Event, Scope
 from worker.integrations import Integration
 from worker.jobs import Job, JobState, job_id
-from worker.ledger import Claim, Ledger, Settlement, StoredEvent, Verdict
+from worker.ledger import Claim, Ledger, LedgerUnavailable, Settlement, StoredEvent, Verdict
 from worker.ledger.jobs import Opening
 from worker.ledger.logs import log_record
 from worker.logs import IntegrationLog
 from worker.parsing import stored_event
+from worker.secrets import SecretsBox
 
 from .audit import Books, Token
 
@@ -79,6 +89,27 @@ def settlement(
         healthy=healthy,
         why=why,
     )
+
+
+def dispatch_of(ledger: Ledger) -> Dispatch:
+    """A process that observes events, and has no room for their jobs."""
+    directory = Directory(ledger, DelivererRegistry.load(), {}, SecretsBox(()))
+    deliveries = Deliveries(ledger.jobs, directory, RetryPolicy((1.0,)), Reporter(StoreClock()), 0, 1.0)
+    return Dispatch(ledger, directory, deliveries)
+
+
+@contextmanager
+def unheard(ledger: Ledger) -> Iterator[None]:
+    """The store does what this process asks of it, and its answers are lost on their way."""
+    run = ledger.store.run
+
+    async def lost(name: str, **arguments: Any) -> Any:
+        await run(name, **arguments)
+        raise LedgerUnavailable("connection reset")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ledger.store, "run", lost)
+        yield
 
 
 @dataclass

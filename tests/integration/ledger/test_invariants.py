@@ -5,6 +5,7 @@ are doubled, deadlines pass. Nothing here depends on how long a step takes.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,11 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.counterparts.store import StoreServer
 from worker.jobs import job_id
-from worker.ledger import Acceptance, Claim, Ledger, LedgerPolicy, StoredEvent, Verdict
+from worker.ledger import Acceptance, Claim, Ledger, LedgerPolicy, LedgerUnavailable, StoredEvent, Verdict
 from worker.ledger.jobs import Opening
 
 from .audit import Books
-from .scene import HOUR, Scene, an_event, an_integration, settlement
+from .scene import HOUR, Scene, an_event, an_integration, settlement, unheard
 
 Answer = TypeVar("Answer")
 
@@ -216,7 +217,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert now["state"] == "succeeded" or int(now["attempts"]) > 1
         elif epoch in self.succeeded:
             assert now["state"] == "succeeded"
-        elif verdict is Verdict.FAILED:
+        elif verdict is Verdict.FAILED and result != "renewed":
             assert after.state(job) == ("failed", "exhausted")
         else:
             overdue = after.now + HOUR * 1000 > int(before["deadline"])
@@ -232,8 +233,14 @@ class LedgerMachine(RuleBasedStateMachine):
         if row["state"] != "pending":
             return "stale"
         if row["owner"] == self.ledgers[by].owner and int(row["attempts"]) == token.claim.attempt:
-            return "settled"
+            return "renewed" if self._outdated(token, row, verdict) else "settled"
         return "late" if verdict is Verdict.SUCCEEDED and token.claim.attempt > int(row["base"]) else "stale"
+
+    def _outdated(self, token: Token, row: dict[str, str], verdict: Verdict) -> bool:
+        """It failed with a configuration that another has followed, and goes on."""
+        renewed = int(self.books.hashes[f"lane:{token.claim.integration_id}"].get("renewed", 0))
+        over = "done" in row or int(row["deadline"]) < self.books.now
+        return token.claim.revision < renewed and not over and verdict not in (Verdict.SUCCEEDED, Verdict.LOST)
 
     @rule(pick=picks)
     def release(self, pick: int) -> None:
@@ -297,6 +304,21 @@ class LedgerMachine(RuleBasedStateMachine):
             self.tokens.remove(stray)
             self._take(owner, claims, seized=True)
 
+    @rule(by=owners, lanes=some_lanes, room=st.integers(1, 4))
+    def lose_a_reply(self, by: int, lanes: list[str], room: int) -> None:
+        """A claim of which the process is never told wastes no attempt."""
+        before = set(self.do(self.ledgers[by].fleet.leases()))
+        with unheard(self.ledgers[by]), pytest.raises(LedgerUnavailable):
+            self.do(self.ledgers[by].jobs.claim(lanes, room))
+        strays = set(self.do(self.ledgers[by].fleet.leases())) - before
+        self.do(self.scene.die())
+        assert self.do(self.ledgers[by].fleet.seize(sorted(strays))) == []
+        after = self.do(self.scene.books())
+        assert {job: after.jobs[job]["attempts"] for job in strays} == {
+            job: self.books.jobs[job]["attempts"] for job in strays
+        }
+        assert set(self.do(self.ledgers[by].fleet.leases())) == before
+
     @rule(dead=owners, by=owners)
     def the_store_was_away(self, dead: int, by: int) -> None:
         self.do(self.scene.die(self.ledgers[dead]))
@@ -339,12 +361,14 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         picked = list(dict.fromkeys(jobs[pick % len(jobs)] for pick in chosen))
         answers = self.do(self.ledgers[0].jobs.redeliver(picked))
+        due = Counter({lane: len(self.books.scores.get(f"lane:{lane}:due", ())) for lane in LANES})
         for job, answer in zip(picked, answers, strict=True):
             row = self.books.jobs[job]
             if f"integration:{row['lane']}" not in self.books.hashes:
                 assert answer == "gone"
             elif row["state"] != "pending":
-                assert answer == "reopened"
+                assert answer == ("reopened" if due[row["lane"]] < POLICY.lane_backlog else "full")
+                due[row["lane"]] += answer == "reopened"
             else:
                 assert answer == ("in_flight" if row["owner"] else "due")
 

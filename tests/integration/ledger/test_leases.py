@@ -118,18 +118,6 @@ async def test_a_process_does_not_seize_from_itself_because_its_own_heartbeat_wa
     assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
 
 
-async def test_a_processs_own_strays_are_settled_as_lost(scene: Scene, dead: Ledger) -> None:
-    stray = await claimed(scene, scene.ledger)
-    await scene.die()
-    assert await scene.ledger.fleet.seize([stray.job_id]) == [stray]
-    assert await scene.settle(stray, Verdict.LOST) == "settled"
-    # What is no stray of this process, or none any more, is left alone.
-    (claim,) = await scene.claim("i-1", by=dead)
-    assert await scene.ledger.fleet.seize([stray.job_id, "no-such-job"]) == []
-    await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
-    assert await dead.fleet.seize([claim.job_id]) == []
-
-
 async def test_after_the_stores_absence_every_lease_is_extended_once(scene: Scene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)

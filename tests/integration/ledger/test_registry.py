@@ -35,7 +35,7 @@ async def test_an_integration_comes_back_as_it_was_written(scene: Scene) -> None
         observes=("order.paid", "order.created"),
         configuration={"url": "https://shop.example", "secret_key": "sealed:x", "list": [1, {"a": None}]},
     )
-    kept = await scene.ledger.registry.put(written, expect=0)
+    kept = (await scene.ledger.registry.put(written, expect=0)).integration
     (found,) = await scene.ledger.registry.get(["i-1", "no such"])
     now = await scene.ledger.store.now()
     assert abs(found.created_at - now) < 60_000
@@ -45,7 +45,7 @@ async def test_an_integration_comes_back_as_it_was_written(scene: Scene) -> None
 async def test_an_update_keeps_the_time_of_creation_and_grows_the_revision(scene: Scene) -> None:
     await scene.register("i-1")
     await scene.key("HSET", "integration:i-1", "created_at", 5)
-    kept = await scene.ledger.registry.put(an_integration(name="new"), expect=1)
+    kept = (await scene.ledger.registry.put(an_integration(name="new"), expect=1)).integration
     (found,) = await scene.ledger.registry.get(["i-1"])
     assert (found.name, found.created_at, found.revision) == ("new", 5, 2)
     assert found.updated_at > 5

@@ -97,7 +97,7 @@ async def test_an_answer_waits_for_the_replicas_that_the_settings_ask_for(
     await careful.store.client.execute_command("WAIT", 1, 20_000)
 
     assert await careful.intake.accept([an_event("e-1")]) == [Acceptance.NEW]
-    assert (await careful.registry.put(an_integration())).revision == 1
+    assert (await careful.registry.put(an_integration())).integration.revision == 1
     assert SyncIntake(sync).accept([an_event("e-2")]) == [Acceptance.NEW]
     reader = Ledger(replica.tcp_url)
     assert (await reader.store.call("zcard", "inbox")) == 2
