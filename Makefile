@@ -45,7 +45,7 @@ case "$$missing" in *rabbitmq-server*) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test servers emulators check rehearse outages bench chaos dashboard fmt clean lock
+.PHONY: help install demo run test servers emulators check rehearse bench chaos outages dashboard fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -70,17 +70,16 @@ check: $(DEV) ## lint, format, types, import contracts, the README's table of se
 rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, and runs its units under a systemd (as root)
 	@$(BIN)/python -m tests.integration.deploy.rehearsal
 	@$(BIN)/python -m tests.integration.deploy.systemd_rehearsal
-outages: $(DEV) servers ## runs the tests of outages with stores and brokers away for 30 s and for 120 s (about 20 minutes)
-	@for seconds in 30 120; do \
-	    $(BIN)/python -m pytest tests/integration/process/test_outages.py --outage-seconds $$seconds $(ARGS) || exit 1; \
-	done
 bench: $(DEV) emulators ## measures us against the floor and the textbook, and what broken receivers cost others
 	@$(BIN)/python -m tests.benchmarks
 dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad day, and draws the dashboard of it
 	@record=$$(mktemp) && trap 'rm -f "$$record"' EXIT && $(BIN)/python -m tests.dashboard "$$record" && \
 	    $(COUNTERPARTS)/matplotlib/bin/python -m tests.dashboard.draw "$$record" deploy/grafana/dashboard.png
-chaos: $(DEV) servers ## kills processes at random while events flow, and counts what arrived; SEED=… and KILLS=… repeat a run
+chaos: $(DEV) servers ## kills processes at random, counts what arrived, then make outages; SEED=… and KILLS=… repeat kills alone
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
+	@$(if $(SEED)$(KILLS),,$(MAKE) --no-print-directory outages)
+outages: $(DEV) servers ## has stores and brokers away for 30 s and 120 s, all cases side by side; ARGS="-k frozen" chooses
+	@$(BIN)/python -m tests.chaos.outages $(ARGS)
 fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's table of settings
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .

@@ -14,10 +14,22 @@ from tests.planted import leaks
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--outage-seconds",
-        type=float,
-        default=1.0,
-        help="how long stores and brokers stay away in the tests of outages (make outages: 30 and 120)",
+        type=_durations,
+        default=[1.0],
+        metavar="SECONDS[,SECONDS…]",
+        help="how long stores and brokers stay away in the tests of outages (make outages: 120,30)",
     )
+
+
+def _durations(text: str) -> list[float]:
+    return [float(each) for each in text.split(",")]
+
+
+# Last, so that the durations of one case are neighbours: the first two tests of a process are those of one case.
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "outage_seconds" in metafunc.fixturenames:
+        metafunc.parametrize("outage_seconds", metafunc.config.getoption("--outage-seconds"), ids="{:g}s".format)
 
 
 def pytest_configure() -> None:

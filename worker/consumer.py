@@ -24,9 +24,10 @@ KEEP_SECONDS = 10.0
 #: While the worker stops, the broker is waited for no longer than this, each time (seconds). An acknowledgement that
 #: does not arrive is a task that is repeated, which is harmless.
 LET_GO_SECONDS = 0.5
-#: While the broker is away: the first pause between two tries, and the longest (seconds).
+#: While the broker is away: the first pause between two tries, and the longest (seconds). With a try that fails just
+#: before the return, messages are taken again within 5 s of it.
 FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 3.0
+LONGEST_PAUSE = 2.0
 #: A broker that refuses is asked again after so long (seconds).
 REFUSED_PAUSE = 2.0
 

@@ -11,4 +11,6 @@ play         a run: kills by the schedule, then waits until nothing is under way
 records      what was noted, as values
 checker      what must hold of them
 table        what is printed
+
+python -m tests.chaos.outages has stores and brokers away for long: tests/integration/process/test_outages.py.
 """

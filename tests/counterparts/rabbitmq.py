@@ -60,7 +60,12 @@ class RabbitServer(Server):
 
     def url(self, vhost: str = "/") -> str:
         """The broker by AMQP."""
-        return f"amqp://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
+        return self.url_at(self.port, vhost)
+
+    @staticmethod
+    def url_at(port: int, vhost: str = "/") -> str:
+        """The broker by a port that leads to it."""
+        return f"amqp://{USER}:{PASSWORD}@127.0.0.1:{port}/{quote(vhost, safe='')}"
 
     def restart(self) -> None:
         """Ends it as a power cut would, and starts it with what it has on disk."""

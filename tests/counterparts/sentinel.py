@@ -16,18 +16,20 @@ QUORUM = 2
 #: What the stores ask for. The Sentinels have a password of their own.
 PASSWORD = "planted-secret-of-the-store"
 SENTINEL_PASSWORD = "planted-secret-of-the-sentinels"
-#: A master that says nothing for so long is held to be down; an attempt to replace it may take so long (ms).
-DOWN_AFTER = 300
+#: A master that says nothing for so long is held to be down (seconds).
+DOWN_AFTER = 0.3
+#: An attempt to replace it may take so long (ms).
 FAILOVER_TIMEOUT = 2_000
 
 
 class SentinelTrio(Server):
-    """Stores under watch: a replica takes over from a master that was killed or frozen."""
+    """Stores under watch: a replica takes over from a master that was killed or frozen, after `down_after` seconds."""
 
     name = "sentinel"
 
-    def __init__(self, replicas: int = 2) -> None:
+    def __init__(self, replicas: int = 2, down_after: float = DOWN_AFTER) -> None:
         super().__init__()
+        self._down_after = round(1000 * down_after)
         login: dict[str, str | int] = {"requirepass": PASSWORD, "masterauth": PASSWORD}
         first = StoreServer(**login)
         following = [StoreServer(**login, replicaof=f"127.0.0.1 {first.port}") for _ in range(replicas)]
@@ -45,6 +47,15 @@ class SentinelTrio(Server):
         """The one that clients ask first goes, as with its machine."""
         self._processes[0].kill()
         self._processes[0].wait()
+
+    def has_failed_over(self) -> bool:
+        """True once the Sentinels name another master, and a replica follows it."""
+        port = self._state(self._ports[-1])["port"]
+        if port == self.stores[0].port:
+            return False
+        with redis.Redis(port=port, password=PASSWORD, socket_timeout=ANSWER_SECONDS) as master:
+            info = master.info("replication")
+        return bool(info["role"] == "master" and info["connected_slaves"])
 
     def remove(self) -> None:
         """Ends all, and removes what they wrote."""
@@ -79,7 +90,7 @@ class SentinelTrio(Server):
             f"sentinel sentinel-pass {SENTINEL_PASSWORD}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {self.stores[0].port} {QUORUM}",
             f"sentinel auth-pass {SERVICE} {PASSWORD}",
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER}",
+            f"sentinel down-after-milliseconds {SERVICE} {self._down_after}",
             f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT}",
             f"sentinel parallel-syncs {SERVICE} {len(self.stores)}",
         )

@@ -61,7 +61,12 @@ class StoreServer(Server):
     @property
     def tcp_url(self) -> str:
         """The server over loopback."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return self.url_at(self.port)
+
+    @staticmethod
+    def url_at(port: int) -> str:
+        """The server by a port that leads to it."""
+        return f"redis://127.0.0.1:{port}/0"
 
     def restart(self) -> None:
         """Stops and starts it, with what it has on disk."""

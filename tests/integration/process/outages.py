@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -12,11 +12,14 @@ import aiohttp
 import psutil
 
 from tests.counterparts.proxy import TcpProxy
+from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import eventually
+from tests.integration.process.conftest import PATIENCE, eventually
 
 #: Work is to go on so soon after the return (seconds).
 RESUMED_WITHIN = 5.0
+#: How soon it did, among a test's properties (seconds).
+RESUMED_AFTER = "resumed after"
 #: What a process may use of a processor while it waits, and what it may use for noticing (seconds).
 IDLE_SHARE = 0.2
 NOTICING = 0.5
@@ -35,8 +38,8 @@ class Outage:
 
 
 @asynccontextmanager
-async def outage_of(way: str, server: StoreServer) -> AsyncIterator[Outage]:
-    """One of WAYS, for a store."""
+async def outage_of(way: str, server: StoreServer | RabbitServer) -> AsyncIterator[Outage]:
+    """One of WAYS."""
     match way:
         case "refused":
             # Bound, and not listened on: it refuses, and nobody else is given it meanwhile.
@@ -51,9 +54,9 @@ async def outage_of(way: str, server: StoreServer) -> AsyncIterator[Outage]:
                     held.close()
                     server.start()
 
-                yield Outage(server.tcp_url, kill, start)
+                yield Outage(server.url_at(server.port), kill, start)
         case "frozen":
-            yield Outage(server.tcp_url, server.freeze, server.thaw)
+            yield Outage(server.url_at(server.port), server.freeze, server.thaw)
         case _:
             async with TcpProxy(server.port) as proxy:
 
@@ -64,7 +67,7 @@ async def outage_of(way: str, server: StoreServer) -> AsyncIterator[Outage]:
                 def end() -> None:
                     proxy.resetting = False
 
-                yield Outage(f"redis://127.0.0.1:{proxy.port}/0", begin, end)
+                yield Outage(server.url_at(proxy.port), begin, end)
 
 
 @dataclass
@@ -90,7 +93,7 @@ class Watched:
         async with aiohttp.ClientSession() as session, session.get(f"{self.probe}{path}") as answer:
             return answer.status, dict(await answer.json(content_type=None))
 
-    async def becomes(self, status: str, check: str = "") -> dict[str, Any]:
+    async def becomes(self, status: str, check: str = "", seconds: float = PATIENCE) -> dict[str, Any]:
         """Awaits a readiness, or that of one thing that it stands on; answers that."""
 
         async def is_so() -> dict[str, Any] | None:
@@ -99,7 +102,7 @@ class Watched:
             found: dict[str, Any] = document["checks"].get(check, {}) if check else document
             return found if found.get("status") == status else None
 
-        found: dict[str, Any] = await eventually(is_so, f"{check or 'all'} of {self.name} becomes {status}")
+        found: dict[str, Any] = await eventually(is_so, f"{check or 'all'} of {self.name} becomes {status}", seconds)
         return found
 
     async def lives(self) -> bool:
@@ -110,6 +113,16 @@ class Watched:
     def _cpu(self) -> float:
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
+
+
+@contextmanager
+def resumed(tell: Callable[[str, object], None]) -> Iterator[None]:
+    """From the return until work goes on, which is soon; how soon is told."""
+    back = monotonic()
+    yield
+    took = monotonic() - back
+    tell(RESUMED_AFTER, took)
+    assert took < RESUMED_WITHIN
 
 
 async def lasts(outage_seconds: float, began: float) -> None:

@@ -6,17 +6,24 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from time import monotonic
+from typing import Any
 
 import pytest
+from kombu.connection import Connection
 from pydantic import SecretStr
 
+from config.celery import INTAKE_QUEUE, is_rabbitmq
 from config.settings import Settings
+from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.sentinel import PASSWORD, SentinelTrio
 from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import (
+    PATIENCE,
     SCOPE,
+    ForeignProducer,
     Receiver,
     Register,
     StartApi,
@@ -26,7 +33,7 @@ from tests.integration.process.conftest import (
     eventually,
     order_paid,
 )
-from tests.integration.process.outages import RESUMED_WITHIN, WAYS, Watched, lasts, outage_of
+from tests.integration.process.outages import WAYS, Watched, lasts, outage_of, resumed
 from worker.integrations import Integration
 from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
 from worker.publisher import Publisher
@@ -37,11 +44,31 @@ pytestmark = pytest.mark.timeout(360)
 #: Of each of two workers.
 IN_FLIGHT = 5
 EVENTS = 16
+#: What three Sentinels need for replacing a master, once they hold it to be down.
+ELECTION_SECONDS = 0.7
+
+Resuming = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture
-def outage_seconds(request: pytest.FixtureRequest) -> float:
-    return float(request.config.getoption("--outage-seconds"))
+def resuming(record_property: Callable[[str, object], None]) -> Resuming:
+    return lambda: resumed(record_property)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # RabbitMQ starts so slowly that it is away for long alone; test_rabbitmq.py restarts it while everybody works.
+    if "broker" in metafunc.fixturenames:
+        is_long = min(metafunc.config.getoption("--outage-seconds")) > 1
+        metafunc.parametrize("broker", ["redis", "rabbitmq"] if is_long else ["redis"], indirect=True)
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest, make_store: Callable[..., StoreServer]) -> StoreServer | RabbitServer:
+    """A broker that is not the store."""
+    if request.param == "redis":
+        return make_store()
+    rabbit: RabbitServer = request.getfixturevalue("rabbit")
+    return rabbit
 
 
 class TestTheStore:
@@ -57,6 +84,7 @@ class TestTheStore:
         books: Ledger,
         settings: Settings,
         store: StoreServer,
+        resuming: Resuming,
     ) -> None:
         integration = await register()
         await register(observes=("order.created",))
@@ -105,10 +133,10 @@ class TestTheStore:
             assert max(kept) <= IN_FLIGHT
 
             outage.end()
-            back = monotonic()
-            await publisher.apublish(order_paid(id="after"))
-            await eventually(lambda: _ids(receiver) >= {f"e-{n}" for n in range(EVENTS)} | {"after"}, "work goes on")
-            assert monotonic() - back < RESUMED_WITHIN
+            with resuming():
+                await publisher.apublish(order_paid(id="after"))
+                all_of_it = {f"e-{n}" for n in range(EVENTS)} | {"after"}
+                await eventually(lambda: _ids(receiver) >= all_of_it, "work goes on")
             receiver.holds["long"].set()
             await eventually(lambda: _succeeded(books, warm + EVENTS + 2), "all is settled")
             for each in watched:
@@ -135,10 +163,11 @@ class TestTheBroker:
         register: Register,
         books: Ledger,
         settings: Settings,
-        make_store: Callable[..., StoreServer],
+        broker: StoreServer | RabbitServer,
+        resuming: Resuming,
     ) -> None:
         await register()
-        async with outage_of(way, make_store()) as outage:
+        async with outage_of(way, broker) as outage:
             worker = await start_worker(EDW_BROKER_URL=outage.url, EDW_ANNOUNCE_SECONDS="300ms").ready()
             watched = Watched("a worker", worker.pid, worker.probe)
             await watched.becomes("ok")
@@ -158,19 +187,26 @@ class TestTheBroker:
             watched.check()
 
             outage.end()
-            back = monotonic()
-            await watched.becomes("ok")
-            assert monotonic() - back < RESUMED_WITHIN
-        await eventually(lambda: _succeeded(books, 5), "all is settled")
-        assert Counter(each.body["id"] for each in receiver.received) == {f"e-{n}": 1 for n in range(5)}
+            with resuming():
+                await watched.becomes("ok")
+                doors = await _offered_until_taken(outage.url, receiver)
+        ids = [*(f"e-{n}" for n in range(5)), *doors]
+        await eventually(lambda: _succeeded(books, len(ids)), "all is settled")
+        assert Counter(each.body["id"] for each in receiver.received) == Counter(ids)
         await balanced(books)
 
 
 class TestAFailover:
     async def test_of_sentinels_loses_nothing_that_a_replica_confirmed_and_needs_no_restart(
-        self, start_worker: StartWorker, start_api: StartApi, receiver: Receiver, settings: Settings
+        self,
+        outage_seconds: float,
+        start_worker: StartWorker,
+        start_api: StartApi,
+        receiver: Receiver,
+        settings: Settings,
+        resuming: Resuming,
     ) -> None:
-        with SentinelTrio() as trio:
+        with SentinelTrio(down_after=outage_seconds - ELECTION_SECONDS) as trio:
             settings = settings.model_copy(update={"redis_url": SecretStr(trio.url), "ledger_wait_replicas": 1})
             books = Ledger(trio.url, LedgerPolicy.of(settings))
             await books.open()
@@ -193,13 +229,16 @@ class TestAFailover:
                 for each in watched:
                     assert (await each.becomes("red", "ledger"))["why"]
                     assert await each.lives()
+                await eventually(
+                    lambda: asyncio.to_thread(trio.has_failed_over), "a replica takes over", outage_seconds + PATIENCE
+                )
                 for each in watched:
-                    await each.becomes("ok", "ledger")
                     each.check()
-                back = monotonic()
-                delivered = len(receiver.received)
-                await eventually(receiver.got(delivered + 20), "work goes on")
-                assert monotonic() - back < RESUMED_WITHIN
+                with resuming():
+                    for each in watched:
+                        await each.becomes("ok", "ledger")
+                    delivered = len(receiver.received)
+                    await eventually(receiver.got(delivered + 20), "work goes on")
                 stop.set()
                 accepted = await producing
                 # A producer without a loop finds the new master as well.
@@ -225,6 +264,28 @@ async def _publish_until(publisher: Publisher, stop: asyncio.Event) -> list[str]
             accepted.append((await publisher.apublish(order_paid(id=event_id))).id)
         await asyncio.sleep(0.02)
     return accepted
+
+
+async def _offered_until_taken(url: str, receiver: Receiver) -> list[str]:
+    """Has others put events on the broker, each again and again, until all are delivered; answers their ids.
+
+    Over Redis, a first message may go to a line that is dead.
+    """
+    foreign = ForeignProducer(url)
+    offers: dict[str, Callable[[Any], object]] = {"raw": lambda event: foreign.send(kwargs={"events": [event]})}
+    if is_rabbitmq(url):
+        offers["plain"] = partial(_put_on_plain_queue, url)
+    while missing := offers.keys() - _ids(receiver):
+        for each in missing:
+            await asyncio.to_thread(offers[each], order_paid(id=each))
+        await asyncio.sleep(0.1)
+    foreign.app.close()
+    return list(offers)
+
+
+def _put_on_plain_queue(url: str, event: dict[str, Any]) -> None:
+    with Connection(url) as connection:
+        connection.Producer().publish(event, routing_key=INTAKE_QUEUE)
 
 
 async def _prove(workers: list[WorkerProcess], publisher: Publisher, receiver: Receiver) -> int:

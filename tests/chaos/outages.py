@@ -1,0 +1,62 @@
+"""Stores and brokers that are away for so long that people would restart things: all cases side by side.
+
+    python -m tests.chaos.outages [argument of pytest ...]
+
+Exit codes are those of pytest: 0 all is well, 1 something is not so, 2 interrupted.
+"""
+
+import sys
+from time import monotonic
+
+import pytest
+
+from tests.integration.process import test_outages
+from tests.integration.process.outages import RESUMED_AFTER, RESUMED_WITHIN
+
+#: How long they are away, the long ones first, since these take longest (seconds).
+AWAY = "120,30"
+#: Cases under way at a time: half of them. Each starts a server, workers and an API, which then mostly wait.
+AT_ONCE = 10
+
+
+class Teller:
+    """A line for each case that begins and for each that ends, with how soon work went on."""
+
+    def __init__(self) -> None:
+        self._began = monotonic()
+
+    def pytest_sessionstart(self) -> None:
+        self._say(f"every case has {RESUMED_WITHIN:g} s to go on in, after the return")
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._say(f"begins  {_case(nodeid)}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed or report.when == "call":
+            took = dict(report.user_properties).get(RESUMED_AFTER)
+            soon = f": work went on after {took:.2f} s" if isinstance(took, float) else ""
+            self._say(f"{report.outcome}  {_case(report.nodeid)}{soon}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        # No dots between the lines.
+        return (report.outcome, "", "") if report.when == "call" else None
+
+    def _say(self, what: str) -> None:
+        print(f"{monotonic() - self._began:5.0f} s  {what}", flush=True)
+
+
+def _case(nodeid: str) -> str:
+    """`…::TestTheStore::test_away_for_a_while[frozen-30s]` is `TheStore frozen-30s`."""
+    _, of, test = nodeid.split("::")
+    return f"{of.removeprefix('Test')} {test.partition('[')[2].rstrip(']')}"
+
+
+def main() -> int:
+    """Answers the exit code."""
+    how = ["--quiet", "--numprocesses", str(AT_ONCE), "--outage-seconds", AWAY, str(test_outages.__file__)]
+    return pytest.main([*how, *sys.argv[1:]], [Teller()])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
