@@ -8,6 +8,7 @@ from time import time
 
 import structlog
 
+from worker import metrics
 from worker.delivery import Deliveries
 from worker.directory import Directory
 from worker.jobs import job_id
@@ -111,6 +112,8 @@ class Dispatch:
                     failed |= await self._open_chunk(wanted)
             for match in matches:
                 observed.matched(match.stored.ref, len(match.integration_ids))
+                if not match.integration_ids and match.stored.ref not in failed:
+                    metrics.observe_unmatched(match.stored.door)
 
     async def _open_chunk(self, chunk: Chunk) -> set[str]:
         """Answers the references of events that could not be opened."""

@@ -7,8 +7,9 @@ from weakref import WeakValueDictionary
 
 from config.observable_events import Catalogue
 from deliverers.registry import DelivererRegistry
+from worker import metrics
 from worker.changes import Changes
-from worker.events import Event, Refusal, Scope
+from worker.events import Door, Event, Refusal, Scope
 from worker.integrations import Integration
 from worker.lanes import report_circuit
 from worker.ledger.registry import Kept, RevisionConflict
@@ -107,7 +108,7 @@ class Registrar:
         event = self._changes.event("deleted", current)
         deleted = await self._books.delete(current.id, expect, [event])
         if deleted:
-            self._announce([event.ref])
+            self._tell(event)
         return deleted
 
     def shown(self, integration: Integration, *, reveal: bool = False) -> Integration:
@@ -124,10 +125,14 @@ class Registrar:
 
     def _told(self, kept: Kept, event: Event) -> Integration:
         """The integration, once others know of its change."""
-        self._announce([event.ref])
+        self._tell(event)
         if kept.circuit:
             report_circuit(kept.circuit)
         return kept.integration
+
+    def _tell(self, event: Event) -> None:
+        metrics.observe_accepted(Door.INTEGRATIONS, [True])
+        self._announce([event.ref])
 
     async def _kept(self, integration_id: str) -> Integration:
         found = await self._books.get([integration_id])

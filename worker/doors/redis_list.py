@@ -9,7 +9,7 @@ import structlog
 from worker import metrics
 from worker.doors.messages import entry_of, is_batch, parse_message, split, tell
 from worker.ending import end
-from worker.events import Event, Refusal
+from worker.events import Door, Event, Refusal
 from worker.ledger import Acceptance, LedgerError
 from worker.ledger.connections import SOCKET_TIMEOUT
 from worker.ledger.messages import INTAKE_LIST, MESSAGE_TRIES, Batch
@@ -100,7 +100,7 @@ class RedisList:
         while batch.messages and not self._closing.is_set():
             done, events, refusals = self._deadly(batch) or self._portion(batch.messages)
             entries = [entry_of(refusal, given, INTAKE_LIST) for refusal, given in refusals]
-            with publishing(self._traces, events, metrics.Door.QUEUE) as sending:
+            with publishing(self._traces, events, Door.QUEUE) as sending:
                 answers = await self._queue.accept(batch, done, sending.events, entries)
                 sending.answered(answers or ())
             if answers is None:
@@ -109,8 +109,8 @@ class RedisList:
             self._heard()
             batch = batch.without(done)
             self._holds = bool(batch.messages)
-            metrics.observe_accepted(metrics.Door.QUEUE, (answer is Acceptance.NEW for answer in answers))
-            metrics.observe_refused(metrics.Door.QUEUE, metrics.Refused.INVALID, len(refusals))
+            metrics.observe_accepted(Door.QUEUE, (answer is Acceptance.NEW for answer in answers))
+            metrics.observe_refused(Door.QUEUE, metrics.Refused.INVALID, len(refusals))
             for refusal, _ in refusals:
                 tell(refusal, INTAKE_LIST)
             await self._observe([e.ref for e, a in zip(events, answers, strict=True) if a is Acceptance.NEW])

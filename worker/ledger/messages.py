@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import redis.asyncio
 
-from worker.events import Event
+from worker.events import Door, Event
 from worker.ledger.connections import aclose, async_client
 from worker.ledger.errors import mapped
 from worker.ledger.intake import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, Acceptance, acceptance
@@ -97,7 +97,7 @@ class Messages:
             done=done,
             entries=entries,
             rejected_cap=policy.rejected_cap,
-            **acceptance(events, policy),
+            **acceptance(events, Door.QUEUE, policy),
         )
         return None if answers is None else [Acceptance(answer) for answer in answers]
 

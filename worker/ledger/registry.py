@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from worker.events import Event, Scope
+from worker.events import Door, Event, Scope
 from worker.integrations import Integration
 from worker.ledger.intake import acceptance
 from worker.ledger.jobs import CircuitChange
@@ -96,7 +96,7 @@ class Registry:
             # None of its own: the fleet's.
             cap=0,
             expect=_expected(expect),
-            **acceptance(events, self._store.policy),
+            **self._told_by(events),
         )
         if kept is None:
             raise _conflict(integration.id)
@@ -139,7 +139,7 @@ class Registry:
             id=integration_id,
             tombstones=TOMBSTONES,
             expect=_expected(expect),
-            **acceptance(events, self._store.policy),
+            **self._told_by(events),
         )
         if deleted < 0:
             raise _conflict(integration_id)
@@ -147,7 +147,7 @@ class Registry:
 
     async def tell(self, integration_id: str, events: Sequence[Event]) -> bool:
         """Accepts events that tell of an integration which the fleet has disabled; once, and while it is disabled."""
-        told = await self._store.run_confirmed("tell", id=integration_id, **acceptance(events, self._store.policy))
+        told = await self._store.run_confirmed("tell", id=integration_id, **self._told_by(events))
         return bool(told)
 
     async def scan(self, cursor: int = 0) -> tuple[int, list[Integration]]:
@@ -182,6 +182,9 @@ class Registry:
             ("hmget", key, "version", "floor"), ("zrange", f"{key}:changes", f"({since}", "+inf", "BYSCORE")
         )
         return int(version or 0), int(floor or 0), [each.decode() for each in changes]
+
+    def _told_by(self, events: Sequence[Event]) -> dict[str, Any]:
+        return acceptance(events, Door.INTEGRATIONS, self._store.policy)
 
 
 def _document(integration: Integration) -> str:

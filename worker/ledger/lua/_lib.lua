@@ -11,7 +11,7 @@
 --                                opened reopened succeeded failed cancelled attempts lost
 --                                circuits_opened circuits_closed
 --   inbox                  zset  event ref -> when it is announced next
---   event:<ref>            hash  id type scope raw digest accepted_at open failures announced observers lost
+--   event:<ref>            hash  id type scope raw digest accepted_at open door failures announced observers lost
 --                                trace (the trace context that it belongs to, where there is one)
 --   event:<ref>:jobs       list  ids of the jobs it opened
 --   events:<s>             zset  event ref -> accepted_at, of a scope; may name some whose record is gone
@@ -205,7 +205,7 @@ local function accept_event(e)
   -- Of an event that a store lost, a late settlement may have left a stub that is about to expire.
   redis.call('DEL', key, key .. ':jobs')
   redis.call('HSET', key, 'id', e.id, 'type', e.type, 'scope', e.scope,
-    'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0)
+    'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0, 'door', A.door)
   if e.trace then redis.call('HSET', key, 'trace', e.trace) end
   redis.call('ZADD', P .. 'inbox', NOW + A.grace, e.ref)
   count('accepted')
@@ -451,10 +451,11 @@ end
 local sent = {}
 local function send_event(meta, reply, ref)
   if sent[ref] then return 0 end
-  local e = redis.call('HMGET', P .. 'event:' .. ref, 'id', 'accepted_at', 'raw', 'scope', 'trace')
+  local e = redis.call('HMGET', P .. 'event:' .. ref, 'id', 'accepted_at', 'raw', 'scope', 'door', 'trace')
   if not e[3] then return nil end
   sent[ref] = true
-  meta.events[#meta.events + 1] = { ref = ref, id = e[1], accepted_at = num(e[2]), scope = e[4] or '', trace = e[5] or nil }
+  meta.events[#meta.events + 1] =
+    { ref = ref, id = e[1], accepted_at = num(e[2]), scope = e[4] or '', door = e[5] or '', trace = e[6] or nil }
   reply[#reply + 1] = e[3]
   return #e[3], e[4]
 end

@@ -1,6 +1,6 @@
 -- accept_taken: the oldest messages that a process has taken become events and refusals, once.
 -- A: owner, batch, taken (how many messages it holds to be on its list), done (how many of these are over with this),
--- events = [{ref id type scope raw digest trace?}], grace, horizon, entries = [JSON of a refusal], rejected_cap
+-- events = [{ref id type scope raw digest trace?}], door, grace, horizon, entries = [JSON of a refusal], rejected_cap
 -- Answers as accept does; nothing (nil) where the process was held to be dead and its messages were given back, or where
 -- it has taken another batch since: then nothing was done.
 local taken = P .. 'intake-taken:' .. A.owner

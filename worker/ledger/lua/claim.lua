@@ -1,7 +1,7 @@
 -- claim: due jobs of the named lanes, each lane up to its quota, in the order given.
 -- A: owner, call (its number), lease, room, lanes, limits = {lane = how many at most}, byte_budget
 -- Answers {meta, raw, raw ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost}],
--- events = [{ref id accepted_at scope trace}] (one for each raw), more = [lanes that have ready jobs left]}.
+-- events = [{ref id accepted_at scope door trace}] (one for each raw), more = [lanes that have ready jobs left]}.
 local room, bytes = A.room, 0
 local meta = { jobs = {}, events = {} }
 local reply = { '' }

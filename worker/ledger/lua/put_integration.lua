@@ -3,7 +3,7 @@
 --    renewed = 1 where its receiver may be another now: what waits for a later attempt is due now, what is in flight is
 --    as soon as it fails, and what the old one earned is over
 --    expect   the revision it must have; 0 for a new one, -1 for any
---    events = [{ref id type scope raw digest}] that tell of the change, grace, horizon
+--    events = [{ref id type scope raw digest}] that tell of the change, door, grace, horizon
 -- Answers {its new revision, created_at, updated_at, 1 where its circuit closed}, or nil where it had another revision
 -- than expected.
 local key = P .. 'integration:' .. A.id
