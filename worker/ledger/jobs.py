@@ -439,11 +439,6 @@ class Jobs:
         found = await self._store.call("zrange", "pending", offset, offset + limit - 1)
         return [job.decode() for job in found]
 
-    async def of_event(self, event_ref: str) -> list[str]:
-        """Ids of the jobs that an event opened."""
-        found = await self._store.call("lrange", f"event:{event_ref}:jobs", 0, -1)
-        return [job.decode() for job in found]
-
 
 def _check_size(jobs: Sequence[object]) -> None:
     if len(jobs) > MAX_JOBS_PER_CALL:

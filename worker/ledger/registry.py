@@ -125,10 +125,6 @@ class Registry:
         found = _rows.decode(reply)
         return Page([_integration(each.id, each.row) for each in found.records], found.total)
 
-    async def disable(self, integration_id: str, reason: str) -> None:
-        """Disables it and records why; its lane is held, and what it owes stays owed. Repeating is safe."""
-        await self._store.run("disable", id=integration_id, reason=reason)
-
     async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool:
         """Deletes it; what its lane owes is cancelled by the sweeps that follow. False where there was none.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -60,6 +60,7 @@ def settlement(
     detail: str = "",
     healthy: bool | None = None,
     why: str = "",
+    disable: str = "",
 ) -> Settlement:
     """What came of a claim's attempt; `detail` goes into its log."""
     succeeded = verdict is Verdict.SUCCEEDED
@@ -88,6 +89,7 @@ def settlement(
         rest=rest,
         healthy=healthy,
         why=why,
+        disable=disable,
     )
 
 
@@ -127,6 +129,22 @@ class Scene:
         """Enabled integrations."""
         for each in ids:
             await self.ledger.registry.put(an_integration(each, **changes))
+
+    async def disable(self, lane: str) -> None:
+        """A person disables an integration."""
+        (found,) = await self.ledger.registry.get([lane])
+        await self.ledger.registry.put(replace(found, enabled=False), renewed=False)
+
+    async def give_up(self, lane: str, reason: str = "answered 410") -> None:
+        """The fleet disables an integration, because of what came of a job."""
+        await self.owe(lane, f"the last of {lane}")
+        (claim,) = await self.claim(lane, room=1)
+        await self.settle(claim, Verdict.FAILED, disable=reason)
+
+    async def jobs_of(self, event_ref: str) -> list[str]:
+        """The jobs that an event opened."""
+        history = await self.ledger.events.show(event_ref, 0, 100)
+        return [each.job.id for each in history.jobs] if history else []
 
     async def publish(self, *ids: str) -> list[StoredEvent]:
         """Events in the inbox."""

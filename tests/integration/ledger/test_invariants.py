@@ -191,11 +191,20 @@ class LedgerMachine(RuleBasedStateMachine):
             token = self.late.pop(pick % len(self.late))
             self._settle(token.owner, [token], verdict, delay, rest)
 
-    def _settle(self, by: int, picked: list[Token], verdict: Verdict, delay: float, rest: float) -> None:
-        given = [
-            settlement(token.claim, self._verdict(token, verdict), delay=delay, rest=rest, detail=f"by {by}")
-            for token in picked
-        ]
+    @rule(pick=picks)
+    def answer_410(self, pick: int) -> None:
+        """A receiver is gone: its integration is disabled, and what else it is owed stays owed."""
+        if self.tokens:
+            token = self.tokens.pop(pick % len(self.tokens))
+            owed = self.books.pending - {token.claim.job_id}
+            self._settle(token.owner, [token], Verdict.FAILED, 0, 0, disable="410")
+            assert self.books.pending >= owed
+
+    def _settle(
+        self, by: int, picked: list[Token], verdict: Verdict, delay: float, rest: float, disable: str = ""
+    ) -> None:
+        how: dict[str, Any] = {"delay": delay, "rest": rest, "detail": f"by {by}", "disable": disable}
+        given = [settlement(token.claim, self._verdict(token, verdict), **how) for token in picked]
         results = self.do(self.ledgers[by].jobs.settle(given)).results
         assert results == [self._expected(by, token, self._verdict(token, verdict)) for token in picked]
         after = self.do(self.scene.books())
@@ -338,11 +347,6 @@ class LedgerMachine(RuleBasedStateMachine):
             changed = an_integration(lane, enabled=enabled, paused=paused)
             self.do(self.ledgers[0].registry.put(changed, renewed=renewed))
             self._owes_the_same()
-
-    @rule(lane=lane_names)
-    def disable(self, lane: str) -> None:
-        self.do(self.ledgers[0].registry.disable(lane, "410"))
-        self._owes_the_same()
 
     @rule(lane=lane_names, sure=st.integers(0, 3))
     def delete_integration(self, lane: str, sure: int) -> None:

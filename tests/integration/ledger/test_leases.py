@@ -70,7 +70,7 @@ async def test_the_attempt_of_a_dead_process_passes_to_another_which_settles_it_
 
 async def test_what_is_seized_has_the_revision_that_its_integration_has_now(scene: Scene, dead: Ledger) -> None:
     await claimed(scene, dead)
-    await scene.ledger.registry.disable("i-1", "gone")
+    await scene.disable("i-1")
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
     assert seized.revision == 2

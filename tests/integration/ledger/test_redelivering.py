@@ -314,7 +314,7 @@ async def test_an_event_that_was_over_for_others_is_kept_again_with_all_its_jobs
     assert await scene.key("PTTL", f"event:{ref}:jobs") > 0
     assert await scene.ledger.jobs.open_missing("i-1", wanted([ref])) == (1, False)
     assert await scene.key("PTTL", f"event:{ref}:jobs") == -1
-    assert await scene.ledger.jobs.of_event(ref) == [claim.job_id, job_id(ref, "i-1")]
+    assert await scene.jobs_of(ref) == [claim.job_id, job_id(ref, "i-1")]
 
 
 async def test_a_missed_event_is_opened_once_however_many_ask(scene: Scene) -> None:
@@ -407,7 +407,7 @@ async def test_a_dry_run_opens_nothing(scene: Scene) -> None:
 async def test_a_disabled_lane_is_owed_what_was_missed_and_a_deleted_one_is_not(scene: Scene) -> None:
     await scene.register("i-1", "i-2")
     refs = await observed(scene, "e-1")
-    await scene.ledger.registry.disable("i-1", "410")
+    await scene.disable("i-1")
     await scene.ledger.registry.delete("i-2")
     assert await scene.ledger.jobs.open_missing("i-1", wanted(refs)) == (1, False)
     assert await scene.claim("i-1") == []

@@ -186,7 +186,7 @@ async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: Scen
     await scene.register("due", "held", "leased", "idle")
     await scene.owe("due", "e-1", "e-2")
     await scene.owe("held", "e-3")
-    await scene.ledger.registry.disable("held", "r")
+    await scene.disable("held")
     await scene.owe("leased", "e-4", "e-5")
     await scene.claim("leased", room=1)
     await scene.publish("in the inbox")

@@ -467,20 +467,6 @@ local function next_version(scope)
   return version
 end
 
--- Holds an integration's lane and records why; what is owed stays owed.
-local function disable(id, reason)
-  local key = P .. 'integration:' .. id
-  local scope = redis.call('HGET', key, 'scope')
-  if not scope or redis.call('HGET', key, 'enabled') == '0' then return end
-  local revision = redis.call('HINCRBY', key, 'revision', 1)
-  redis.call('HSET', key, 'enabled', 0, 'reason', reason, 'updated_at', NOW)
-  redis.call('ZADD', P .. 'scope:' .. scope .. ':changes', next_version(P .. 'scope:' .. scope), id)
-  redis.call('HSET', P .. 'lane:' .. id, 'hold', 'disabled', 'revision', revision)
-  -- Whoever sweeps next tells of it by an event.
-  redis.call('SADD', P .. 'untold', id)
-  touch(id)
-end
-
 -- What a changed configuration ends: what the old one's receiver earned.
 local EARNED = { 'rest_until', 'circuit', 'circuit_until', 'trips', 'failures', 'window_from', 'window_all',
   'window_failed', 'failing_since', 'failing_attempts', 'failing_job', 'failing_jobs', 'failing_warned' }

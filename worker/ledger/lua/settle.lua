@@ -63,6 +63,20 @@ local function open_circuit(lane, trips)
   count('circuits_opened')
 end
 
+-- Holds an integration's lane and records why; what is owed stays owed.
+local function disable(id, reason)
+  local key = P .. 'integration:' .. id
+  local scope = redis.call('HGET', key, 'scope')
+  if not scope or redis.call('HGET', key, 'enabled') == '0' then return end
+  local revision = redis.call('HINCRBY', key, 'revision', 1)
+  redis.call('HSET', key, 'enabled', 0, 'reason', reason, 'updated_at', NOW)
+  redis.call('ZADD', P .. 'scope:' .. scope .. ':changes', next_version(P .. 'scope:' .. scope), id)
+  redis.call('HSET', P .. 'lane:' .. id, 'hold', 'disabled', 'revision', revision)
+  -- Whoever sweeps next tells of it by an event.
+  redis.call('SADD', P .. 'untold', id)
+  touch(id)
+end
+
 -- A receiver that does nothing but fail: people are warned of it, and at last it is disabled. How many jobs it failed is
 -- not counted further than "more than one".
 local BROKEN_WARNINGS = { 90, 50 }
