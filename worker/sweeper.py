@@ -47,8 +47,8 @@ class Sweeper:
         self._wakeups = wakeups
         self._teller = teller
         lease = ledger.policy.lease / 1000
-        #: Between two sweeps (seconds). Reaping takes a gap of half a lease between them for an absence of the store, so
-        #: they come oftener.
+        #: Between two sweeps (seconds). Reaping takes a gap of half a lease for an absence of the store, so they come
+        #: oftener.
         self.pause = min(sweep_seconds, lease / 5)
         self._beat = lease / BEATS_PER_LEASE
         self._strays: dict[str, float] = {}

@@ -20,6 +20,7 @@ from deliverers.registry import DelivererRegistry
 from worker import metrics
 from worker.api.access import Access
 from worker.api.application import application
+from worker.api.broker_watch import BrokerWatch
 from worker.api.health import Health
 from worker.api.intake import Intake
 from worker.api.rooms import Rooms
@@ -101,9 +102,9 @@ async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
             await deliverer.open()
         opening = asyncio.create_task(_open(ledger))
         stack.push_async_callback(end, [opening])
-        health = Health(ledger.status, partial(_ping, app))
-        stack.push_async_callback(health.close)
-        health.open()
+        broker = BrokerWatch(partial(_ping, app), is_store=endpoints.broker_url == endpoints.ledger_url)
+        stack.push_async_callback(broker.close)
+        broker.open()
         yield Rooms(
             settings=settings,
             ledger=ledger,
@@ -114,7 +115,7 @@ async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
             trials=Trials(Directory(ledger, types, deliverers, secrets), settings.webhook_timeout),
             access=Access(ledger.tokens, proxies=settings.api_proxies),
             types=types,
-            health=health,
+            health=Health(ledger.status, broker),
             wakeups=wakeups,
             traces=traces,
             opening=opening,
