@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +20,13 @@ from aiohttp import web
 from celery import Celery
 from cryptography.fernet import Fernet
 
-from config.celery import EVENTS_QUEUE, OBSERVE_TASK, broker_url_for, is_rabbitmq
+from config.celery import EVENTS_QUEUE, INTAKE_QUEUE, OBSERVE_TASK, broker_url_for, is_rabbitmq
 from config.settings import Settings, load_settings
 from tests.counterparts.store import StoreServer
 from worker.events import Scope
 from worker.integrations import Integration
 from worker.ledger import Ledger, LedgerPolicy
+from worker.publisher import Publisher
 
 SCOPE = Scope("org-1", "store-1")
 #: What secrets of the tests are sealed with.
@@ -117,6 +118,19 @@ async def receiver() -> AsyncIterator[Receiver]:
     await runner.cleanup()
 
 
+def _started(arguments: Sequence[str], environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    """A program of Python's, in a session of its own."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
 class WorkerProcess:
     """One of COMMANDS, as anybody would type it."""
 
@@ -124,15 +138,7 @@ class WorkerProcess:
         self.log = log
         arguments, self._processes = COMMANDS[command]
         names = ("-n", f"{uuid4().hex}@test") if "celery" in arguments else ()
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, *arguments, *names],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._process = _started([*arguments, *names], environment, log)
 
     @property
     def pid(self) -> int:
@@ -205,15 +211,7 @@ class ApiProcess:
 
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
         self._log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "worker.cli", "api", *arguments],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.process = _started(["-m", "worker.cli", "api", *arguments], environment, log)
 
     @property
     def said(self) -> str:
@@ -394,6 +392,48 @@ def order_paid(**changes: Any) -> dict[str, Any]:
         "data": {"type": "order", "id": "o-1"},
     }
     return event | changes
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where most stories begin: a ledger, a receiver, integrations that lead to it, and workers to start."""
+
+    books: Ledger
+    receiver: Receiver
+    register: Register
+    start_worker: StartWorker
+    settings: Settings
+
+    async def publish(self, **changes: Any) -> None:
+        """One event, by the Publisher."""
+        async with Publisher(self.settings) as publisher:
+            await publisher.apublish(order_paid(**changes))
+
+    async def put_in_intake(self, *events: dict[str, Any]) -> None:
+        """Events for the plain queue of Redis."""
+        await self.books.store.client.execute_command("LPUSH", INTAKE_QUEUE, *(json.dumps(each) for each in events))
+
+    async def holds_one(self, worker: WorkerProcess) -> Integration:
+        """Has the receiver keep attempt 1 of an event unanswered, which is the worker's."""
+        self.receiver.hold = asyncio.Event()
+        integration = await self.register()
+        await worker.ready()
+        await self.publish(id="held")
+        await eventually(self.receiver.got(1), "attempt 1 is in flight")
+        return integration
+
+    def answer(self) -> None:
+        """Lets what the receiver keeps go, and what comes."""
+        assert self.receiver.hold is not None
+        self.receiver.hold.set()
+        self.receiver.hold = None
+
+
+@pytest.fixture
+def scene(
+    books: Ledger, receiver: Receiver, register: Register, start_worker: StartWorker, settings: Settings
+) -> Scene:
+    return Scene(books, receiver, register, start_worker, settings)
 
 
 async def balanced(books: Ledger) -> None:

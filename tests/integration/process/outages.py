@@ -56,7 +56,11 @@ async def outage_of(way: str, server: StoreServer | RabbitServer) -> AsyncIterat
 
                 yield Outage(server.url_at(server.port), kill, start)
         case "frozen":
-            yield Outage(server.url_at(server.port), server.freeze, server.thaw)
+            try:
+                yield Outage(server.url_at(server.port), server.freeze, server.thaw)
+            finally:
+                # Whoever is to end, of a test that is interrupted, would wait for it.
+                server.thaw()
         case _:
             async with TcpProxy(server.port) as proxy:
 

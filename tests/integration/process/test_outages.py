@@ -89,7 +89,7 @@ class TestTheStore:
         integration = await register()
         await register(observes=("order.created",))
         receiver.holds["long"] = asyncio.Event()
-        async with outage_of(way, store) as outage, Publisher(settings) as publisher:
+        async with Publisher(settings) as publisher, outage_of(way, store) as outage:
             # An outage takes longer than a lease: the workers must not take each other for dead when it is over.
             here = {
                 "EDW_REDIS_URL": outage.url,

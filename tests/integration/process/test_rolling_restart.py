@@ -8,16 +8,7 @@ from collections import Counter
 from time import monotonic
 
 from config.settings import Settings
-from tests.integration.process.conftest import (
-    Receiver,
-    Register,
-    StartWorker,
-    balanced,
-    eventually,
-    on_both_brokers,
-    order_paid,
-)
-from worker.ledger import Ledger
+from tests.integration.process.conftest import Scene, balanced, eventually, on_both_brokers, order_paid
 from worker.publisher import Publisher, Receipt
 
 #: Events in one call, and the calls a second: 150 events a second.
@@ -40,27 +31,23 @@ async def publish_until(over: asyncio.Event, settings: Settings) -> list[str]:
 
 @on_both_brokers
 async def test_a_rolling_restart_under_load_has_no_duplicate_no_refusal_and_no_attempt_that_failed(
-    broker_url: str | None,
-    start_worker: StartWorker,
-    receiver: Receiver,
-    register: Register,
-    books: Ledger,
-    settings: Settings,
+    broker_url: str | None, scene: Scene
 ) -> None:
-    integrations = [(await register()).id for _ in range(2)]
+    receiver, books = scene.receiver, scene.books
+    integrations = [(await scene.register()).id for _ in range(2)]
     # Some attempts are always in flight.
     receiver.pause = 0.05
-    workers = [start_worker("edw worker"), start_worker("celery worker")]
+    workers = [scene.start_worker("edw worker"), scene.start_worker("celery worker")]
     for worker in workers:
         await worker.ready()
     over = asyncio.Event()
-    publishing = asyncio.create_task(publish_until(over, settings))
+    publishing = asyncio.create_task(publish_until(over, scene.settings))
     await eventually(receiver.got(100), "both are at work")
 
     codes = []
     for worker, command in zip(workers, ("celery worker", "edw worker"), strict=True):
         codes.append(await worker.stop())
-        await start_worker(command).ready()
+        await scene.start_worker(command).ready()
         now = len(receiver.received)
         await eventually(receiver.got(now + 100), "deliveries go on")
     over.set()

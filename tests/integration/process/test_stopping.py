@@ -4,30 +4,23 @@ The broker matters only where Celery lets go of it. A silent RabbitMQ is tried; 
 silent store, which is both. The rest is between a process and its ledger.
 """
 
-import asyncio
 import signal
 from collections.abc import Sequence
 from time import monotonic
 
 import pytest
 
-from config.settings import Settings
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import (
     COMMANDS,
-    Receiver,
-    Register,
+    Scene,
     StartWorker,
-    WorkerProcess,
     balanced,
     by_each_command,
     eventually,
     on_rabbitmq,
-    order_paid,
 )
-from worker.ledger import Ledger
-from worker.publisher import Publisher
 
 #: The drain of a test that shows that nobody waits for it (seconds).
 LONG = 60
@@ -35,70 +28,44 @@ LONG = 60
 BOUND = 20
 
 
-async def in_flight(worker: WorkerProcess, receiver: Receiver, register: Register, settings: Settings) -> str:
-    """Has the receiver keep an attempt unanswered; answers the integration."""
-    receiver.hold = asyncio.Event()
-    integration = await register()
-    await worker.ready()
-    async with Publisher(settings) as publisher:
-        await publisher.apublish(order_paid())
-    await eventually(receiver.got(1), "attempt 1 is in flight")
-    return integration.id
-
-
-def answer(receiver: Receiver) -> None:
-    """Lets what is kept go, and what comes."""
-    assert receiver.hold is not None
-    receiver.hold.set()
-    receiver.hold = None
-
-
-async def attempts(books: Ledger, integration_id: str) -> list[tuple[int, bool, str]]:
-    logs = (await books.logs.of_integration(integration_id, 0, 5)).items
+async def attempts(scene: Scene, integration_id: str) -> list[tuple[int, bool, str]]:
+    logs = (await scene.books.logs.of_integration(integration_id, 0, 5)).items
     return [(log.attempt, log.succeeded, log.error_detail) for log in logs]
 
 
-async def delivered_by_the_next(
-    integration_id: str, start_worker: StartWorker, receiver: Receiver, books: Ledger
-) -> str:
+async def delivered_by_the_next(scene: Scene, integration_id: str) -> str:
     """Another worker delivers by attempt 2; answers why the first one failed."""
-    answer(receiver)
-    await start_worker().ready()
+    scene.answer()
+    await scene.start_worker().ready()
 
     async def both() -> bool:
-        return len(await attempts(books, integration_id)) == 2
+        return len(await attempts(scene, integration_id)) == 2
 
     await eventually(both, "the next worker delivers")
-    (second, delivered, _), (first, failed, why) = await attempts(books, integration_id)
+    (second, delivered, _), (first, failed, why) = await attempts(scene, integration_id)
     assert (second, delivered, first, failed) == (2, True, 1, False)
-    await balanced(books)
+    await balanced(scene.books)
     return why
 
 
 @by_each_command
 async def test_sigterm_lets_what_is_in_flight_finish_and_a_second_one_changes_nothing(
-    command: str,
-    start_worker: StartWorker,
-    receiver: Receiver,
-    register: Register,
-    books: Ledger,
-    settings: Settings,
+    command: str, scene: Scene
 ) -> None:
-    worker = start_worker(command)
-    integration = await in_flight(worker, receiver, register, settings)
+    worker = scene.start_worker(command)
+    integration = await scene.holds_one(worker)
 
     worker.tell(signal.SIGTERM)
     await eventually(lambda: worker.said('"worker stops"', COMMANDS[command][1]), "every process begins to stop")
     worker.tell(signal.SIGTERM)
-    async with Publisher(settings) as publisher:
-        await publisher.apublish(order_paid(id="for the next worker"))
-    answer(receiver)
+    await scene.publish(id="for the next worker")
+    scene.answer()
 
     assert await worker.ends() == 0
-    assert await attempts(books, integration) == [(1, True, "")]
-    assert [each.body["id"] for each in receiver.received if "next" in each.body["id"]] == []
-    assert (await books.status.read()).processes == 0
-    await balanced(books)
+    assert await attempts(scene, integration.id) == [(1, True, "")]
+    assert [each.body["id"] for each in scene.receiver.received] == ["held"]
+    assert (await scene.books.status.read()).processes == 0
+    await balanced(scene.books)
 
 
 @pytest.mark.parametrize(
@@ -110,25 +77,18 @@ async def test_sigterm_lets_what_is_in_flight_finish_and_a_second_one_changes_no
     ],
 )
 async def test_what_outlives_the_drain_is_interrupted_due_at_once_and_delivered_by_the_next(
-    command: str,
-    stop: signal.Signals,
-    start_worker: StartWorker,
-    receiver: Receiver,
-    register: Register,
-    books: Ledger,
-    settings: Settings,
+    command: str, stop: signal.Signals, scene: Scene
 ) -> None:
-    worker = start_worker(command, EDW_DRAIN_SECONDS="0.2")
-    integration = await in_flight(worker, receiver, register, settings)
+    worker = scene.start_worker(command, EDW_DRAIN_SECONDS="0.2")
+    integration = await scene.holds_one(worker)
 
     assert await worker.stop(stop) == 0
 
-    (job,) = (await books.jobs.of_integration(integration, 0, 5)).items
-    (log,) = (await books.logs.of_integration(integration, 0, 5)).items
+    (job,) = (await scene.books.jobs.of_integration(integration.id, 0, 5)).items
+    (log,) = (await scene.books.logs.of_integration(integration.id, 0, 5)).items
     assert job.due_at is not None
     assert job.due_at <= log.created_at, "due at once, and not by the schedule"
-    why = await delivered_by_the_next(integration, start_worker, receiver, books)
-    assert "stopped before this attempt was over" in why
+    assert "stopped before this attempt was over" in await delivered_by_the_next(scene, integration.id)
 
 
 @pytest.mark.parametrize(
@@ -140,16 +100,10 @@ async def test_what_outlives_the_drain_is_interrupted_due_at_once_and_delivered_
     ],
 )
 async def test_who_is_in_a_hurry_waits_for_no_drain_and_everything_is_settled(
-    command: str,
-    numbers: Sequence[signal.Signals],
-    start_worker: StartWorker,
-    receiver: Receiver,
-    register: Register,
-    books: Ledger,
-    settings: Settings,
+    command: str, numbers: Sequence[signal.Signals], scene: Scene
 ) -> None:
-    worker = start_worker(command, EDW_DRAIN_SECONDS=str(LONG))
-    integration = await in_flight(worker, receiver, register, settings)
+    worker = scene.start_worker(command, EDW_DRAIN_SECONDS=str(LONG))
+    integration = await scene.holds_one(worker)
     began = monotonic()
 
     for number in numbers:
@@ -158,23 +112,18 @@ async def test_who_is_in_a_hurry_waits_for_no_drain_and_everything_is_settled(
 
     assert await worker.ends() == 0
     assert monotonic() - began < LONG / 2
-    ((attempt, succeeded, why),) = await attempts(books, integration)
+    ((attempt, succeeded, why),) = await attempts(scene, integration.id)
     assert (attempt, succeeded) == (1, False)
     assert "stopped before this attempt was over" in why
-    assert (await books.status.read()).processes == 0
-    await balanced(books)
+    assert (await scene.books.status.read()).processes == 0
+    await balanced(scene.books)
 
 
 async def test_sigterm_beside_a_silent_store_ends_in_time_and_its_exit_code_tells(
-    start_worker: StartWorker,
-    receiver: Receiver,
-    register: Register,
-    books: Ledger,
-    settings: Settings,
-    store: StoreServer,
+    scene: Scene, store: StoreServer
 ) -> None:
-    worker = start_worker("edw worker --processes 2", EDW_DRAIN_SECONDS="0.2")
-    integration = await in_flight(worker, receiver, register, settings)
+    worker = scene.start_worker("edw worker --processes 2", EDW_DRAIN_SECONDS="0.2")
+    integration = await scene.holds_one(worker)
     store.freeze()
     began = monotonic()
 
@@ -182,32 +131,26 @@ async def test_sigterm_beside_a_silent_store_ends_in_time_and_its_exit_code_tell
 
     assert monotonic() - began < BOUND
     store.thaw()
-    await delivered_by_the_next(integration, start_worker, receiver, books)
+    await delivered_by_the_next(scene, integration.id)
 
 
 @on_rabbitmq
 async def test_sigterm_beside_a_silent_rabbitmq_finishes_what_is_in_flight_in_time(
-    broker_url: str,
-    rabbit: RabbitServer,
-    start_worker: StartWorker,
-    receiver: Receiver,
-    register: Register,
-    books: Ledger,
-    settings: Settings,
+    broker_url: str, rabbit: RabbitServer, scene: Scene
 ) -> None:
-    worker = start_worker()
-    integration = await in_flight(worker, receiver, register, settings)
+    worker = scene.start_worker()
+    integration = await scene.holds_one(worker)
     rabbit.freeze()
     began = monotonic()
 
     worker.tell(signal.SIGTERM)
-    answer(receiver)
+    scene.answer()
 
     assert await worker.ends() == 0
     assert monotonic() - began < BOUND
-    assert await attempts(books, integration) == [(1, True, "")]
+    assert await attempts(scene, integration.id) == [(1, True, "")]
     rabbit.thaw()
-    await balanced(books)
+    await balanced(scene.books)
 
 
 @by_each_command

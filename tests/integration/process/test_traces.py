@@ -1,30 +1,25 @@
 """One trace from a producer to the receiver, through the real API and a real worker, at a collector of OTLP."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import pytest
-from celery import Celery
 from kombu.connection import Connection
 
 from tests.counterparts.collector import Collector, Seen, collecting
-from tests.counterparts.rabbitmq import RabbitServer
 from tests.integration.process.conftest import (
     SCOPE,
-    ApiProcess,
+    ForeignProducer,
     Receiver,
-    Register,
-    StartWorker,
-    WorkerProcess,
+    Scene,
+    StartApi,
     balanced,
     eventually,
+    on_rabbitmq,
     order_paid,
 )
 from tests.integration.process.test_api_process import caller_of
-from worker.ledger import Ledger
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -36,70 +31,104 @@ async def collector() -> AsyncIterator[Collector]:
         yield opened
 
 
-@pytest.fixture
-def traced(environment: dict[str, str], collector: Collector) -> dict[str, str]:
-    """What processes are told that trace: to send what they have at once."""
-    return environment | {
-        "EDW_TRACES": "otlp",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-        "OTEL_BSP_SCHEDULE_DELAY": "50",
-    }
+class TestTraced:
+    @pytest.fixture
+    def environment(self, environment: dict[str, str], collector: Collector) -> dict[str, str]:
+        """What processes are told that trace: to send what they have at once."""
+        return environment | {
+            "EDW_TRACES": "otlp",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
 
+    async def test_a_publish_over_http_and_all_attempts_are_one_trace_of_which_each_receiver_is_told(
+        self, scene: Scene, start_api: StartApi, collector: Collector
+    ) -> None:
+        integration = await scene.register(configuration={"url": f"{scene.receiver.url}?token=planted"})
+        scene.receiver.answers = [503]
+        api, worker = start_api(), scene.start_worker()
+        await asyncio.gather(api.ready(), worker.ready())
+        headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "shop=t61rcWkgMzE"}
 
-@pytest.fixture
-async def api(traced: dict[str, str], tmp_path: Path) -> AsyncIterator[ApiProcess]:
-    process = ApiProcess((), traced | {"EDW_API_PORT": "0"}, tmp_path / "api.log")
-    yield process
-    process.end()
+        async with aiohttp.ClientSession(headers=headers) as session:
+            caller = await caller_of(session, scene.books)
+            answer = await caller.post(
+                f"{api.url}/v2/events", {"data": order_paid(id="e-1", data={"id": "o-1", "card": "4111"})}
+            )
+            assert answer.status == 202
+            await eventually(lambda: len(collector.named("deliver order.paid")) == 2, "both attempts are traced")
+            await eventually(lambda: len(collector.spans) == 5, "and all that came before")
 
+        (request,) = collector.named("POST /v2/events")
+        (publish,) = collector.named("publish order.paid")
+        (observe,) = collector.named("observe order.paid")
+        first, second = sorted(collector.named("deliver order.paid"), key=lambda span: span.attributes["edw.attempt"])
+        assert {span.trace_id for span in collector.spans} == {TRACE}
+        assert (request.parent_id, publish.parent_id, observe.parent_id) == (PARENT, request.span_id, publish.span_id)
+        assert first.parent_id == second.parent_id == publish.span_id
+        assert (first.links, second.links) == ((), ((TRACE, first.span_id),))
+        assert (first.failed, second.failed) == (True, False)
+        assert [span.service for span in (request, publish, observe, first)] == ["edw-api"] * 2 + ["edw-worker"] * 2
+        assert [span.kind for span in (request, publish, observe, first)] == [
+            "SERVER",
+            "PRODUCER",
+            "CONSUMER",
+            "CLIENT",
+        ]
+        assert [each.headers["traceparent"] for each in scene.receiver.received] == [
+            f"00-{TRACE}-{first.span_id}-01",
+            f"00-{TRACE}-{second.span_id}-01",
+        ]
+        assert [each.headers["tracestate"] for each in scene.receiver.received] == ["shop=t61rcWkgMzE"] * 2
+        _describes(first, integration.id, scene.receiver)
+        assert publish.attributes["edw.acceptance"] == "new"
+        assert observe.attributes["edw.matched"] == 1
+        assert not [span for span in collector.spans if any(word in str(span) for word in ("planted", "4111"))]
+        assert f'"trace_id":"{TRACE}","span_id":"{second.span_id}"' in worker.log.read_text()
+        assert (await worker.stop(), await api.stop()) == (0, 0)
+        await balanced(scene.books)
 
-async def test_a_publish_over_http_and_all_attempts_are_one_trace_of_which_each_receiver_is_told(
-    api: ApiProcess,
-    start_worker: StartWorker,
-    traced: dict[str, str],
-    receiver: Receiver,
-    register: Register,
-    books: Ledger,
-    collector: Collector,
-) -> None:
-    integration = await register(configuration={"url": f"{receiver.url}?token=planted"})
-    receiver.answers = [503]
-    worker = start_worker(**traced)
-    await asyncio.gather(api.ready(), worker.ready())
-    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "shop=t61rcWkgMzE"}
+    async def test_an_attempt_that_died_with_its_worker_has_its_span_and_the_next_one_is_linked_to_it(
+        self, scene: Scene, collector: Collector
+    ) -> None:
+        await scene.register()
+        scene.receiver.hold = asyncio.Event()
+        worker = await scene.start_worker().ready()
+        await scene.put_in_intake(order_paid(id="e-1"))
+        await eventually(scene.receiver.got(1), "the first attempt is under way")
+        await eventually(lambda: collector.named("observe order.paid"), "the event is observed")
 
-    async with aiohttp.ClientSession(headers=headers) as session:
-        caller = await caller_of(session, books)
-        answer = await caller.post(
-            f"{api.url}/v2/events", {"data": order_paid(id="e-1", data={"id": "o-1", "card": "4111"})}
-        )
-        assert answer.status == 202
+        worker.kill()
+        scene.answer()
+        other = await scene.start_worker().ready()
+
         await eventually(lambda: len(collector.named("deliver order.paid")) == 2, "both attempts are traced")
-        await eventually(lambda: len(collector.spans) == 5, "and all that came before")
+        first, second = sorted(collector.named("deliver order.paid"), key=lambda span: span.attributes["edw.attempt"])
+        (publish,) = collector.named("publish order.paid")
+        assert (first.attributes["edw.outcome"], first.failed) == ("lost", True)
+        assert second.links == ((first.trace_id, first.span_id),)
+        assert first.parent_id == second.parent_id == publish.span_id
+        # The worker that died had told its receiver the very span that the other one has now reported.
+        told = scene.receiver.received[0].headers["traceparent"]
+        assert told == f"00-{first.trace_id}-{first.span_id}-03"
+        assert await other.stop() == 0
 
-    (request,) = collector.named("POST /v2/events")
-    (publish,) = collector.named("publish order.paid")
-    (observe,) = collector.named("observe order.paid")
-    first, second = sorted(collector.named("deliver order.paid"), key=lambda span: span.attributes["edw.attempt"])
-    assert {span.trace_id for span in collector.spans} == {TRACE}
-    assert (request.parent_id, publish.parent_id, observe.parent_id) == (PARENT, request.span_id, publish.span_id)
-    assert first.parent_id == second.parent_id == publish.span_id
-    assert (first.links, second.links) == ((), ((TRACE, first.span_id),))
-    assert (first.failed, second.failed) == (True, False)
-    assert [span.service for span in (request, publish, observe, first)] == ["edw-api"] * 2 + ["edw-worker"] * 2
-    assert [span.kind for span in (request, publish, observe, first)] == ["SERVER", "PRODUCER", "CONSUMER", "CLIENT"]
-    assert [each.headers["traceparent"] for each in receiver.received] == [
-        f"00-{TRACE}-{first.span_id}-01",
-        f"00-{TRACE}-{second.span_id}-01",
-    ]
-    assert [each.headers["tracestate"] for each in receiver.received] == ["shop=t61rcWkgMzE"] * 2
-    _describes(first, integration.id, receiver)
-    assert publish.attributes["edw.acceptance"] == "new"
-    assert observe.attributes["edw.matched"] == 1
-    assert not [span for span in collector.spans if any(word in str(span) for word in ("planted", "4111"))]
-    assert f'"trace_id":"{TRACE}","span_id":"{second.span_id}"' in worker.log.read_text()
-    assert (await worker.stop(), await api.stop()) == (0, 0)
-    await balanced(books)
+    async def test_a_collector_that_hangs_delays_no_delivery_and_not_the_end(
+        self, scene: Scene, collector: Collector
+    ) -> None:
+        await scene.register()
+        collector.hold = asyncio.Event()
+        worker = await scene.start_worker().ready()
+        await scene.put_in_intake(*(order_paid() for _ in range(50)))
+        await eventually(scene.receiver.got(50), "all are delivered")
+        await eventually(lambda: collector.asked, "the collector was asked")
+
+        async with asyncio.timeout(15):
+            assert await worker.stop() == 0
+
+        assert worker.said("traces not sent")
+        assert collector.spans == []
+        await balanced(scene.books)
 
 
 def _describes(span: Seen, integration_id: str, receiver: Receiver) -> None:
@@ -116,75 +145,12 @@ def _describes(span: Seen, integration_id: str, receiver: Receiver) -> None:
     assert found["edw.retry_in"] > 0
 
 
-async def test_an_attempt_that_died_with_its_worker_has_its_span_and_the_next_one_is_linked_to_it(
-    start_worker: StartWorker,
-    traced: dict[str, str],
-    receiver: Receiver,
-    register: Register,
-    books: Ledger,
-    collector: Collector,
-) -> None:
-    await register()
-    receiver.hold = asyncio.Event()
-    worker = await start_worker(**traced).ready()
-    await books.store.client.execute_command("LPUSH", "edw.intake", json.dumps(order_paid(id="e-1")))
-    await eventually(receiver.got(1), "the first attempt is under way")
-    await eventually(lambda: collector.named("observe order.paid"), "the event is observed")
-
-    worker.kill()
-    receiver.hold.set()
-    other = await start_worker(**traced).ready()
-
-    await eventually(lambda: len(collector.named("deliver order.paid")) == 2, "both attempts are traced")
-    first, second = sorted(collector.named("deliver order.paid"), key=lambda span: span.attributes["edw.attempt"])
-    (publish,) = collector.named("publish order.paid")
-    assert (first.attributes["edw.outcome"], first.failed) == ("lost", True)
-    assert second.links == ((first.trace_id, first.span_id),)
-    assert first.parent_id == second.parent_id == publish.span_id
-    # The worker that died had told its receiver the very span that the other one has now reported.
-    assert receiver.received[0].headers["traceparent"] == f"00-{first.trace_id}-{first.span_id}-03"
-    assert await other.stop() == 0
-
-
-async def test_a_collector_that_hangs_delays_no_delivery_and_not_the_end(
-    start_worker: StartWorker,
-    traced: dict[str, str],
-    receiver: Receiver,
-    register: Register,
-    books: Ledger,
-    collector: Collector,
-) -> None:
-    await register()
-    collector.hold = asyncio.Event()
-    worker = await start_worker(**traced).ready()
-    messages = [json.dumps(order_paid()) for _ in range(50)]
-    await books.store.client.execute_command("LPUSH", "edw.intake", *messages)
-    await eventually(receiver.got(50), "all are delivered")
-    await eventually(lambda: collector.asked, "the collector was asked")
-
-    async with asyncio.timeout(15):
-        assert await worker.stop() == 0
-
-    assert worker.said("traces not sent")
-    assert collector.spans == []
-    await balanced(books)
-
-
-@pytest.fixture
-def rabbit_worker(start_worker: StartWorker, rabbit: RabbitServer, vhost: str) -> WorkerProcess:
-    return start_worker(EDW_BROKER_URL=rabbit.url(vhost))
-
-
+@on_rabbitmq
 async def test_where_nothing_is_traced_the_producers_context_is_handed_on_by_every_door(
-    rabbit_worker: WorkerProcess,
-    rabbit: RabbitServer,
-    vhost: str,
-    receiver: Receiver,
-    register: Register,
-    books: Ledger,
+    broker_url: str, scene: Scene, producer: ForeignProducer
 ) -> None:
-    await register()
-    await rabbit_worker.ready()
+    await scene.register()
+    await scene.start_worker().ready()
     sent = {
         name: f"00-{TRACE}-{number:016x}-01" for number, name in enumerate(("redis", "rabbit", "binary", "celery"), 1)
     }
@@ -200,30 +166,25 @@ async def test_where_nothing_is_traced_the_producers_context_is_handed_on_by_eve
         "tracestate": "shop=1",
     }
 
-    await books.store.client.execute_command("LPUSH", "edw.intake", json.dumps(cloudevent))
-    with Connection(rabbit.url(vhost)) as connection:
-        producer = connection.Producer()
+    await scene.put_in_intake(cloudevent)
+    with Connection(broker_url) as connection:
+        by_amqp = connection.Producer()
         plain = {"traceparent": sent["rabbit"], "tracestate": "shop=2"}
-        producer.publish(order_paid(id="rabbit"), routing_key="edw.intake", headers=plain)
+        by_amqp.publish(order_paid(id="rabbit"), routing_key="edw.intake", headers=plain)
         binary = {
             f"cloudEvents:{name}": str(value)
             for name, value in {**cloudevent, "id": "binary", "traceparent": sent["binary"]}.items()
             if name != "data"
         }
         # The event's own goes before its message's.
-        producer.publish({"id": "o-1"}, routing_key="edw.intake", headers={**binary, **plain})
-    celery = Celery("producer", broker=rabbit.url(vhost), set_as_current=False)
-    celery.send_task(
-        "worker.tasks.observe",
+        by_amqp.publish({"id": "o-1"}, routing_key="edw.intake", headers={**binary, **plain})
+    producer.send(
         kwargs={"events": [order_paid(id="celery"), order_paid(id="none", traceparent=7, tracestate=[])]},
-        exchange="edw.events",
-        routing_key="edw.events",
         headers={"traceparent": sent["celery"], "tracestate": "shop=3"},
     )
 
-    await eventually(receiver.got(5), "all are delivered")
-    celery.close()
-    told = {each.body["id"]: each.headers for each in receiver.received}
+    await eventually(scene.receiver.got(5), "all are delivered")
+    told = {each.body["id"]: each.headers for each in scene.receiver.received}
     assert {name: told[name].get("traceparent") for name in sent} == sent
     assert {name: told[name].get("tracestate") for name in sent} == {
         "redis": "shop=1",
