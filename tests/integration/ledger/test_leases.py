@@ -225,7 +225,7 @@ async def test_a_late_success_says_nothing_of_a_later_epoch(scene: Scene, dead: 
     claim, second = await overtaken(scene, dead)
     await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
     await scene.settle(second, Verdict.RETRY)
-    await scene.ledger.jobs.redeliver([claim.job_id])
+    await scene.ledger.redelivery.redeliver([claim.job_id])
     (third,) = await scene.claim("i-1")
     if again == "a release":
         await scene.ledger.jobs.release([(third.job_id, third.integration_id, third.attempt)])
