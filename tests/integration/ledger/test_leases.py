@@ -269,6 +269,16 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
     ]
 
 
+async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(scene: Scene, dead: Ledger) -> None:
+    claim, again = await overtaken(scene, dead)
+    await scene.key("HSET", "lane:i-1", "cap", 1)
+    await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
+    await scene.owe("i-1", "e-2")
+    assert (await scene.ledger.fleet.sweep()).lanes == [], "it is full"
+    await scene.ledger.jobs.release([(again.job_id, again.integration_id, again.attempt)])
+    assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == ["i-1"]
+
+
 @pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAILED, Verdict.INTERRUPTED])
 async def test_a_late_failure_does_not_end_a_job_that_goes_on(scene: Scene, dead: Ledger, verdict: Verdict) -> None:
     claim, again = await overtaken(scene, dead)

@@ -350,6 +350,7 @@ async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(sce
     assert await small.redelivery.open_missing("i-1", wanted(refs), dry_run=True) == (4, False)
     assert await small.redelivery.open_missing("i-1", wanted(refs)) == (3, True)
     assert await small.redelivery.open_missing("i-1", wanted(refs)) == (0, True)
+    assert await small.redelivery.open_missing("i-1", wanted(refs), dry_run=True) == (1, False)
     # What is there already needs no room.
     assert await small.redelivery.open_missing("i-1", wanted(refs[:3])) == (0, False)
     for claim in await scene.claim("i-1", room=1):
@@ -358,12 +359,11 @@ async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(sce
     assert await scene.counter("cancelled") == 0
 
 
-@pytest.mark.parametrize("by_bytes", [False, True], ids=["jobs", "bytes"])
+@pytest.mark.parametrize(("jobs", "events"), [(3, 0), (3, 99), (99, 3)], ids=["jobs", "jobs first", "bytes first"])
 async def test_what_has_ended_is_reopened_only_where_the_backlog_has_room_and_nothing_goes_for_it(
-    scene: Scene, by_bytes: bool
+    scene: Scene, jobs: int, events: int
 ) -> None:
-    size = len(an_event("e-1").raw)
-    small = await scene.another(**{"lane_backlog_bytes": 3 * size} if by_bytes else {"lane_backlog": 3})
+    small = await scene.another(lane_backlog=jobs, lane_backlog_bytes=events * len(an_event("e-1").raw))
     await scene.register("i-1", "i-2")
     failed = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2", "e-3")
     (elsewhere,) = await ended(scene, "i-2", Verdict.FAILED, "e-4")

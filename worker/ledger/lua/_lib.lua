@@ -347,18 +347,18 @@ end
 -- owner's by that attempt any more.
 local function give_back(job, owner, attempt)
   local key = P .. 'job:' .. job
-  local j = redis.call('HMGET', key, 'state', 'owner', 'attempts', 'done', 'event', 'size', 'lane')
-  local lane = j[7]
-  if j[1] ~= 'pending' or j[2] ~= owner or num(j[3]) ~= attempt then return false end
+  local j = redis.call('HMGET', key, 'owner', 'attempts', 'done', 'event', 'size', 'lane')
+  local lane = j[6]
+  if j[1] ~= owner or num(j[2]) ~= attempt then return false end
   redis.call('HSET', key, 'attempts', attempt - 1, 'owner', '')
   count('attempts', -1)
   unlease(job, lane, owner)
-  if j[4] then
+  if j[3] then
     -- An earlier attempt turned out to have succeeded meanwhile.
     touch(lane)
-    end_job(job, j[5], 'succeeded', '')
+    end_job(job, j[4], 'succeeded', '')
   else
-    make_due(job, lane, NOW, j[6])
+    make_due(job, lane, NOW, j[5])
   end
   return true
 end
