@@ -14,9 +14,9 @@ from worker.directory import Directory
 from worker.jobs import job_id
 from worker.lanes import report_filled
 from worker.ledger import Ledger, LedgerError, LedgerFull, StoredEvent
+from worker.ledger.claims import Opening
 from worker.ledger.intake import OBSERVE_TRIES, Loaded
-from worker.ledger.jobs import Opening, by_message
-from worker.ledger.policy import JOBS_PER_CALL
+from worker.ledger.policy import JOBS_PER_CALL, by_message
 from worker.traces import Traces, observing
 
 _log = structlog.get_logger("edw.dispatch")

@@ -5,7 +5,8 @@ import structlog
 from worker import metrics
 from worker.events import rfc3339
 from worker.integrations import Integration
-from worker.ledger.jobs import BrokenReceiver, CircuitChange, FilledLane
+from worker.ledger.claims import FilledLane
+from worker.ledger.settlements import BrokenReceiver, CircuitChange
 
 _log = structlog.get_logger("edw.lanes")
 

@@ -133,14 +133,14 @@ class Redeliveries:
     async def _jobs(
         self, integration: Integration, selection: Selection, cursor: Cursor, mark: str, tally: Tally, dry_run: bool
     ) -> Cursor | None:
-        found = await self._ledger.jobs.select(integration.id, cursor, selection.till, selection.states, mark)
+        found = await self._ledger.redelivery.select(integration.id, cursor, selection.till, selection.states, mark)
         tally.gone += found.gone
         tally.looked_at += found.looked_at
         if dry_run:
             tally.add(found.jobs.values())
         elif found.jobs:
             # Some may have been settled since they were selected: what was pending and has been delivered stays so.
-            tally.add(await self._ledger.jobs.redeliver(list(found.jobs), mark, selection.states))
+            tally.add(await self._ledger.redelivery.redeliver(list(found.jobs), mark, selection.states))
         # What is left is reopened once the lane has room: the next call begins with the same portion.
         return cursor if tally.full else found.next
 
@@ -150,7 +150,7 @@ class Redeliveries:
         found = await self._ledger.events.select(integration.scope, cursor, selection.till, integration.observes)
         tally.looked_at += found.looked_at
         wanted = [(job_id(ref, integration.id), ref) for ref in found.refs]
-        opened, full = await self._ledger.jobs.open_missing(integration.id, wanted, dry_run=dry_run)
+        opened, full = await self._ledger.redelivery.open_missing(integration.id, wanted, dry_run=dry_run)
         tally.opened += opened
         if full:
             # As above.

@@ -10,8 +10,8 @@ import structlog
 from worker.attempts import Attempt
 from worker.lanes import report_broken, report_circuit
 from worker.ledger import Claim, LedgerError, Settlement
-from worker.ledger.jobs import Settled
 from worker.ledger.policy import JOBS_PER_CALL
+from worker.ledger.settlements import Settled
 
 _log = structlog.get_logger("edw.settling")
 

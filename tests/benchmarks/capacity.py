@@ -20,7 +20,7 @@ from worker.events import Event, Scope
 from worker.integrations import Integration
 from worker.jobs import job_id
 from worker.ledger import Claim, Ledger, LedgerPolicy, Settlement, StoredEvent, Verdict
-from worker.ledger.jobs import Opening
+from worker.ledger.claims import Opening
 from worker.ledger.logs import log_record
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 from worker.logs import IntegrationLog

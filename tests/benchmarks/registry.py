@@ -23,7 +23,7 @@ from worker.events import Scope
 from worker.integrations import Integration
 from worker.jobs import job_id
 from worker.ledger import Ledger
-from worker.ledger.jobs import Opening
+from worker.ledger.claims import Opening
 from worker.parsing import EventRules, parse_event
 from worker.registrar import Registrar
 from worker.secrets import SecretsBox

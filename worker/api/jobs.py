@@ -64,7 +64,7 @@ async def redeliver_one(call: Call) -> Reply:
     integration = await call.integration()
     job = await _job(call, integration)
     mark = _mark(integration, _key(call))
-    (word_,) = await call.rooms.ledger.jobs.redeliver([job.id], mark)
+    (word_,) = await call.rooms.ledger.redelivery.redeliver([job.id], mark)
     if word_ == "gone":
         raise api_error(409, "retention has dropped the event of this job, so it cannot be delivered again")
     if word_ == "full":

@@ -31,11 +31,13 @@ Errors:
     └── LedgerFormatError    the store is too old, or its ledger was written by a newer version
 """
 
+from worker.ledger.claims import Claim
 from worker.ledger.errors import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable
-from worker.ledger.intake import Acceptance, StoredEvent
-from worker.ledger.jobs import Claim, Settlement, Verdict
+from worker.ledger.intake import Acceptance
 from worker.ledger.ledger import Ledger
 from worker.ledger.policy import LedgerPolicy
+from worker.ledger.settlements import Settlement, Verdict
+from worker.ledger.stored import StoredEvent
 
 __all__ = [
     "Acceptance",

@@ -7,12 +7,13 @@ import msgspec
 
 from worker.events import Scope
 from worker.jobs import Job
-from worker.ledger.intake import OBSERVE_TRIES, StoredEvent, WireEvent
-from worker.ledger.jobs import JobRow
+from worker.ledger.intake import OBSERVE_TRIES
+from worker.ledger.job_rows import JobRow
 from worker.ledger.logs import kept_log
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.ledger.store import Store
+from worker.ledger.stored import StoredEvent, WireEvent
 from worker.logs import IntegrationLog
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from worker.ledger.calls import Calls
-from worker.ledger.jobs import Claim, claims_of
+from worker.ledger.claims import Claim, claims_of
 from worker.ledger.policy import JOBS_PER_CALL, REPLY_BYTE_BUDGET
 from worker.ledger.store import Store
 

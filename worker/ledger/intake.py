@@ -7,13 +7,12 @@ from typing import Any
 
 import msgspec
 
-from worker.events import Door, Event, Scope, rfc3339
+from worker.events import Door, Event, Scope
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy
 from worker.ledger.store import Store
+from worker.ledger.stored import StoredEvent, WireEvent
 from worker.ledger.sync_store import SyncStore
-from worker.parsing import stored_event
 from worker.portions import portions
-from worker.tracecontext import TraceContext
 
 #: An event that cannot be observed, or whose observers are lost with it, is set aside after so many tries.
 OBSERVE_TRIES = 5
@@ -37,22 +36,6 @@ class Acceptance(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event of the ledger, with its reference and when it was accepted (ms, the ledger's clock)."""
-
-    ref: str
-    event: Event
-    accepted_at: int
-    #: The Door that it came by.
-    door: str = ""
-
-    @property
-    def time(self) -> str:
-        """When it happened, RFC 3339: as the producer said, else when it was accepted."""
-        return self.event.time or rfc3339(self.accepted_at)
-
-
-@dataclass(frozen=True, slots=True)
 class Loaded:
     """Events to observe, and the version of the registry of each of their scopes."""
 
@@ -72,28 +55,6 @@ class Pressure:
 
     inbox: int
     age: float
-
-
-class WireEvent(msgspec.Struct):
-    """What scripts tell of an event, beside its raw bytes."""
-
-    ref: str
-    id: str
-    accepted_at: int
-    scope: str
-    #: Of an event in the inbox: how many processes died that had it to observe.
-    lost: int = 0
-    door: str = ""
-    trace: str = ""
-
-    def stored(self, raw: bytes) -> StoredEvent | None:
-        """The event; its raw bytes come separately, since they are the producer's. None where they cannot be read."""
-        try:
-            trace = TraceContext.of_written(self.trace)
-            event = stored_event(raw, self.id, Scope.of_key(self.scope), trace)
-            return StoredEvent(self.ref, event, self.accepted_at, self.door)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
 
 
 class _Version(msgspec.Struct):

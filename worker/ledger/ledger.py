@@ -13,6 +13,7 @@ from worker.ledger.jobs import Jobs
 from worker.ledger.logs import Logs
 from worker.ledger.messages import Messages
 from worker.ledger.policy import LedgerPolicy
+from worker.ledger.redelivery import Redelivery
 from worker.ledger.registry import Registry
 from worker.ledger.status import Status
 from worker.ledger.store import Store
@@ -33,6 +34,7 @@ class Ledger:
         self.messages = Messages(self.store, self.owner, url, shard)
         calls = Calls()
         self.jobs = Jobs(self.store, self.owner, calls)
+        self.redelivery = Redelivery(self.store)
         self.fleet = Fleet(self.store, self.owner, calls)
         self.registry = Registry(self.store)
         self.logs = Logs(self.store)

@@ -1,5 +1,6 @@
 """What the ledger is told by the settings."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from config.settings import Settings
@@ -13,6 +14,17 @@ JOBS_PER_CALL = 50
 MAX_IDS_PER_MESSAGE = 200
 #: A reply carries at most about this many bytes of raw events, so that 200 large ones do not come at once.
 REPLY_BYTE_BUDGET = 8 * 1024 * 1024
+
+
+def check_size(jobs: Sequence[object]) -> None:
+    """Raises ValueError for more jobs than a call may touch."""
+    if len(jobs) > MAX_JOBS_PER_CALL:
+        raise ValueError(f"{len(jobs)} jobs in one call; at most {MAX_JOBS_PER_CALL}")
+
+
+def by_message(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Ids in the portions that one message or call may carry."""
+    return (ids[start : start + MAX_IDS_PER_MESSAGE] for start in range(0, len(ids), MAX_IDS_PER_MESSAGE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import msgspec
 from worker.events import Door, Event, Scope
 from worker.integrations import Integration
 from worker.ledger.intake import acceptance
-from worker.ledger.jobs import CircuitChange
 from worker.ledger.pages import Page
-from worker.ledger.policy import MAX_IDS_PER_MESSAGE
+from worker.ledger.policy import by_message
+from worker.ledger.settlements import CircuitChange
 from worker.ledger.store import Store
 from worker.matching import Snapshot
 
@@ -113,8 +113,7 @@ class Registry:
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]:
         """The integrations that exist, in the order given."""
         found: list[Integration] = []
-        for start in range(0, len(integration_ids), MAX_IDS_PER_MESSAGE):
-            ids = integration_ids[start : start + MAX_IDS_PER_MESSAGE]
+        for ids in by_message(integration_ids):
             reply = await self._store.run("show_integrations", ids=ids)
             found += [_integration(each.id, each.row) for each in _rows.decode(reply).records]
         return found

@@ -19,7 +19,7 @@ from worker.events import Event, Scope
 from worker.integrations import Integration
 from worker.jobs import Job, JobState, job_id
 from worker.ledger import Claim, Ledger, LedgerUnavailable, Settlement, StoredEvent, Verdict
-from worker.ledger.jobs import Opening
+from worker.ledger.claims import Opening
 from worker.ledger.logs import log_record
 from worker.logs import IntegrationLog
 from worker.parsing import stored_event

@@ -215,7 +215,7 @@ async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken
     with pytest.raises(LedgerFull):
         await there.open([unopened], "i-1")
     with pytest.raises(LedgerFull):
-        await full.jobs.redeliver([lost.job_id])
+        await full.redelivery.redeliver([lost.job_id])
 
     await full.intake.load([unopened.ref])
     await full.intake.reject([rejection("", "r", b"g", 1, "s")])

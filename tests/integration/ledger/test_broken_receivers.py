@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from worker.ledger import Claim, Verdict
-from worker.ledger.jobs import BrokenReceiver
 from worker.ledger.policy import BrokenPolicy
+from worker.ledger.settlements import BrokenReceiver
 
 from .scene import HOUR, Scene, an_event, an_integration, settlement
 
@@ -108,7 +108,7 @@ async def test_several_jobs_are_several_whichever_fails_last(fleet: Scene) -> No
     await ends(fleet, first, False)
     await tried(fleet, *[False] * 4)
     await failing_for(fleet, AFTER)
-    await fleet.ledger.jobs.redeliver([first.job_id])
+    await fleet.ledger.redelivery.redeliver([first.job_id])
     (again,) = await fleet.claim(LANE)
     await ends(fleet, again, False)
     assert not (await shown(fleet))[0]

@@ -9,7 +9,7 @@ import pytest
 
 from worker.jobs import job_id
 from worker.ledger import Claim, Ledger, Verdict
-from worker.ledger.jobs import Opening
+from worker.ledger.claims import Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 from .scene import HOUR, Scene, an_integration, settlement
@@ -115,7 +115,7 @@ async def test_no_call_touches_more_than_200_jobs_however_many_are_asked_for(
         "open": lambda: jobs.open([(stored, openings, True)], 450),
         "settle": lambda: jobs.settle([settlement(claim, Verdict.SUCCEEDED) for claim in claims]),
         "release": lambda: jobs.release([(claim.job_id, claim.integration_id, claim.attempt) for claim in claims]),
-        "redeliver": lambda: jobs.redeliver([opening.job_id for opening in openings]),
+        "redeliver": lambda: scene.ledger.redelivery.redeliver([opening.job_id for opening in openings]),
         "seize": lambda: scene.ledger.fleet.seize([opening.job_id for opening in openings]),
     }
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.counterparts.store import StoreServer
 from worker.jobs import job_id
 from worker.ledger import Acceptance, Claim, Ledger, LedgerPolicy, LedgerUnavailable, StoredEvent, Verdict
-from worker.ledger.jobs import Opening
+from worker.ledger.claims import Opening
 
 from .audit import Books
 from .scene import HOUR, Scene, an_event, an_integration, settlement, unheard
@@ -364,7 +364,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if not jobs:
             return
         picked = list(dict.fromkeys(jobs[pick % len(jobs)] for pick in chosen))
-        answers = self.do(self.ledgers[0].jobs.redeliver(picked))
+        answers = self.do(self.ledgers[0].redelivery.redeliver(picked))
         due = Counter({lane: len(self.books.scores.get(f"lane:{lane}:due", ())) for lane in LANES})
         for job, answer in zip(picked, answers, strict=True):
             row = self.books.jobs[job]

@@ -4,7 +4,7 @@ import pytest
 
 from worker.jobs import JobState
 from worker.ledger import Verdict
-from worker.ledger.jobs import FilledLane, Opening
+from worker.ledger.claims import FilledLane, Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 from .scene import HOUR, Scene, an_event, an_integration, settlement
@@ -330,7 +330,7 @@ async def test_a_backlogs_bytes_follow_every_way_that_a_job_can_go(scene: Scene)
     await scene.settle(expired, Verdict.RETRY, delay=HOUR)
     await scene.overdue(expired.job_id)
     await scene.ledger.fleet.expire()
-    await scene.ledger.jobs.redeliver([succeeded.job_id, retried.job_id])
+    await scene.ledger.redelivery.redeliver([succeeded.job_id, retried.job_id])
     assert len(claims) == len(jobs)
     # retried, released and the reopened one; the audit of every scenario adds them up.
     assert await owed_bytes(scene) == 3 * len(an_event("e-0").raw)

@@ -225,7 +225,7 @@ async def test_a_late_success_says_nothing_of_a_later_epoch(scene: Scene, dead: 
     claim, second = await overtaken(scene, dead)
     await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
     await scene.settle(second, Verdict.RETRY)
-    await scene.ledger.jobs.redeliver([claim.job_id])
+    await scene.ledger.redelivery.redeliver([claim.job_id])
     (third,) = await scene.claim("i-1")
     if again == "a release":
         await scene.ledger.jobs.release([(third.job_id, third.integration_id, third.attempt)])
@@ -267,6 +267,16 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
     assert [each.attempt for each in (await scene.ledger.logs.of_job(claim.job_id, 0, attempts)).items] == [
         *range(attempts, 0, -1)
     ]
+
+
+async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(scene: Scene, dead: Ledger) -> None:
+    claim, again = await overtaken(scene, dead)
+    await scene.key("HSET", "lane:i-1", "cap", 1)
+    await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
+    await scene.owe("i-1", "e-2")
+    assert (await scene.ledger.fleet.sweep()).lanes == [], "it is full"
+    await scene.ledger.jobs.release([(again.job_id, again.integration_id, again.attempt)])
+    assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == ["i-1"]
 
 
 @pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAILED, Verdict.INTERRUPTED])

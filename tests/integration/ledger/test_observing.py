@@ -326,11 +326,11 @@ class TestAnIdThatComesAgain:
         assert await scene.state(job) == (JobState.SUCCEEDED, "")
 
         missed = [(job, stored.ref)]
-        assert await scene.ledger.jobs.open_missing("i-1", missed, dry_run=True) == (1, False)
+        assert await scene.ledger.redelivery.open_missing("i-1", missed, dry_run=True) == (1, False)
         assert await scene.state(job) == (JobState.SUCCEEDED, "")
-        assert await scene.ledger.jobs.open_missing("i-1", missed) == (1, False)
+        assert await scene.ledger.redelivery.open_missing("i-1", missed) == (1, False)
         assert await scene.state(job) == (JobState.PENDING, "")
-        assert await scene.ledger.jobs.open_missing("i-1", missed) == (0, False)
+        assert await scene.ledger.redelivery.open_missing("i-1", missed) == (0, False)
 
 
 async def _forget_event(scene: Scene, event_id: str) -> None:

@@ -9,7 +9,7 @@ from tests.counterparts.store import StoreServer
 from worker.events import Scope
 from worker.jobs import JobState, job_id
 from worker.ledger import LedgerFull, Verdict
-from worker.ledger import jobs as jobs_module
+from worker.ledger import redelivery as redelivery_module
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL
 
@@ -34,7 +34,7 @@ async def chosen(scene: Scene, lane: str, states: Sequence[JobState] = FAILED, m
     found: dict[str, str] = {}
     cursor: Cursor | None = Cursor(0)
     while cursor is not None:
-        portion = await scene.ledger.jobs.select(lane, cursor, EVER, states, mark)
+        portion = await scene.ledger.redelivery.select(lane, cursor, EVER, states, mark)
         assert not set(portion.jobs) & set(found)
         found |= portion.jobs
         cursor = portion.next
@@ -91,7 +91,7 @@ async def test_what_select_says_is_what_redeliver_does(scene: Scene) -> None:
     await scene.claim("i-1", room=1)
     said = await chosen(scene, "i-1", tuple(JobState))
     assert sorted(said.values()) == ["due", "in_flight", "reopened"]
-    assert await scene.ledger.jobs.redeliver(list(said), "m") == list(said.values())
+    assert await scene.ledger.redelivery.redeliver(list(said), "m") == list(said.values())
 
 
 @pytest.mark.parametrize("count", [0, 1, 199, 200, 201, 450])
@@ -103,7 +103,7 @@ async def test_portions_of_one_millisecond_leave_nothing_out_and_bring_nothing_t
     for job in jobs:
         await scene.key("ZADD", "jobs:i-1", 1_000, job)
     assert set(await chosen(scene, "i-1", (JobState.PENDING,))) == set(jobs)
-    first = await scene.ledger.jobs.select("i-1", Cursor(0), EVER, FAILED, "")
+    first = await scene.ledger.redelivery.select("i-1", Cursor(0), EVER, FAILED, "")
     assert first.looked_at == min(count, MAX_JOBS_PER_CALL)
     assert (first.next is None) == (count < MAX_JOBS_PER_CALL)
 
@@ -120,11 +120,11 @@ async def test_both_ends_of_the_time_are_included(scene: Scene) -> None:
         (0, 999, 0),
         (1_003, EVER, 0),
     ):
-        found = await scene.ledger.jobs.select("i-1", Cursor(since), till, FAILED, "")
+        found = await scene.ledger.redelivery.select("i-1", Cursor(since), till, FAILED, "")
         assert len(found.jobs) == expected
-    behind = await scene.ledger.jobs.select("i-1", Cursor(1_000, jobs[0]), EVER, FAILED, "")
+    behind = await scene.ledger.redelivery.select("i-1", Cursor(1_000, jobs[0]), EVER, FAILED, "")
     assert list(behind.jobs) == jobs[1:]
-    until = await scene.ledger.jobs.select("i-1", Cursor(1_000, jobs[0]), 1_001, FAILED, "")
+    until = await scene.ledger.redelivery.select("i-1", Cursor(1_000, jobs[0]), 1_001, FAILED, "")
     assert (list(until.jobs), until.next) == (jobs[1:2], None)
 
 
@@ -134,17 +134,17 @@ async def test_nothing_is_passed_over_where_the_index_shrinks_between_two_portio
     """Retention takes entries out all the time; of one and the same millisecond, too."""
     await scene.register("i-1")
     jobs = sorted(await scene.owe("i-1", *(f"e-{n}" for n in range(12))))
-    monkeypatch.setattr(jobs_module, "MAX_JOBS_PER_CALL", 3)
+    monkeypatch.setattr(redelivery_module, "MAX_JOBS_PER_CALL", 3)
     for job in jobs:
         await scene.key("ZADD", "jobs:i-1", 1_000, job)
-    first = await scene.ledger.jobs.select("i-1", Cursor(0), EVER, (JobState.PENDING,), "")
+    first = await scene.ledger.redelivery.select("i-1", Cursor(0), EVER, (JobState.PENDING,), "")
     assert (list(first.jobs), first.next) == (jobs[:3], Cursor(1_000, jobs[2]))
     await scene.key("ZREM", "jobs:i-1", *jobs[:2])
-    second = await scene.ledger.jobs.select("i-1", Cursor(1_000, jobs[2]), EVER, (JobState.PENDING,), "")
+    second = await scene.ledger.redelivery.select("i-1", Cursor(1_000, jobs[2]), EVER, (JobState.PENDING,), "")
     assert list(second.jobs) == jobs[3:6]
     # The member itself has gone: what is left of its time is looked at again.
     await scene.key("ZREM", "jobs:i-1", jobs[5])
-    third = await scene.ledger.jobs.select("i-1", Cursor(1_000, jobs[5]), EVER, (JobState.PENDING,), "")
+    third = await scene.ledger.redelivery.select("i-1", Cursor(1_000, jobs[5]), EVER, (JobState.PENDING,), "")
     assert list(third.jobs) == [jobs[2], *jobs[3:5]]
     for job in (*jobs[:2], jobs[5]):
         await scene.key("ZADD", "jobs:i-1", 1_000, job)
@@ -158,7 +158,7 @@ async def test_jobs_whose_event_is_gone_are_counted_and_those_of_another_state_a
         ref = (await scene.job(job)).event_ref
         await scene.key("DEL", f"event:{ref}")
         await scene.key("DEL", f"event:{ref}:jobs")
-    found = await scene.ledger.jobs.select("i-1", Cursor(0), EVER, FAILED, "")
+    found = await scene.ledger.redelivery.select("i-1", Cursor(0), EVER, FAILED, "")
     assert (found.jobs, found.gone, found.looked_at) == ({second: "reopened"}, 1, 3)
 
 
@@ -176,7 +176,7 @@ async def test_what_a_redelivery_had_is_neither_chosen_nor_reopened_by_it_again(
     await scene.register("i-1")
     first, second = await ended(scene, "i-1", Verdict.SUCCEEDED, "e-1", "e-2")
     done = (JobState.SUCCEEDED,)
-    redeliver = scene.ledger.jobs.redeliver
+    redeliver = scene.ledger.redelivery.redeliver
     assert await redeliver([first], "m-1") == ["reopened"]
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.SUCCEEDED)
@@ -193,7 +193,7 @@ async def test_a_waiting_job_is_marked_too_and_one_in_flight_is_not(scene: Scene
     flies, waits = await scene.owe("i-1", "e-1", "e-2")
     (claim,) = await scene.claim("i-1", room=1)
     flies, waits = (flies, waits) if claim.job_id == flies else (waits, flies)
-    redeliver = scene.ledger.jobs.redeliver
+    redeliver = scene.ledger.redelivery.redeliver
     assert await redeliver([flies, waits], "m-1") == ["in_flight", "due"]
     assert await redeliver([flies, waits], "m-1") == ["in_flight", "known"]
     # What was under way and failed is this redelivery's to reopen still.
@@ -204,17 +204,17 @@ async def test_a_waiting_job_is_marked_too_and_one_in_flight_is_not(scene: Scene
 async def test_without_a_mark_every_call_redelivers_anew(scene: Scene) -> None:
     await scene.register("i-1")
     (job,) = await ended(scene, "i-1", Verdict.FAILED, "e-1")
-    assert await scene.ledger.jobs.redeliver([job]) == ["reopened"]
+    assert await scene.ledger.redelivery.redeliver([job]) == ["reopened"]
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.FAILED)
-    assert await scene.ledger.jobs.redeliver([job]) == ["reopened"]
+    assert await scene.ledger.redelivery.redeliver([job]) == ["reopened"]
 
 
 async def test_a_job_that_is_owed_anew_is_listed_for_as_long_as_it_may_live(scene: Scene) -> None:
     await scene.register("i-1")
     (job,) = await ended(scene, "i-1", Verdict.FAILED, "e-1")
     await scene.key("PEXPIRE", "jobs:i-1", 1_000)
-    await scene.ledger.jobs.redeliver([job])
+    await scene.ledger.redelivery.redeliver([job])
     policy = scene.ledger.policy
     assert await scene.key("PTTL", "jobs:i-1") > policy.job_deadline + policy.event_retention - 60_000
 
@@ -245,10 +245,10 @@ async def test_what_waits_in_the_inbox_is_not_chosen_and_not_opened(scene: Scene
     await scene.register("i-1")
     (stored,) = await scene.publish("waits")
     assert await missed(scene) == []
-    assert await scene.ledger.jobs.open_missing("i-1", wanted([stored.ref])) == (0, False)
+    assert await scene.ledger.redelivery.open_missing("i-1", wanted([stored.ref])) == (0, False)
     await scene.open([stored], "i-1")
     assert await missed(scene) == [stored.ref]
-    assert await scene.ledger.jobs.open_missing("i-1", wanted([stored.ref])) == (0, False)
+    assert await scene.ledger.redelivery.open_missing("i-1", wanted([stored.ref])) == (0, False)
 
 
 @pytest.mark.parametrize("count", [199, 200, 401])
@@ -269,10 +269,10 @@ async def test_an_event_that_retention_dropped_is_neither_chosen_nor_opened(scen
     first, second = await observed(scene, "e-1", "e-2")
     await scene.key("DEL", f"event:{first}")
     assert await missed(scene) == [second]
-    assert await scene.ledger.jobs.open_missing("i-1", wanted([first, second])) == (1, False)
+    assert await scene.ledger.redelivery.open_missing("i-1", wanted([first, second])) == (1, False)
     # A late settlement may leave a stub of an event, which is nothing to deliver.
     await scene.key("HSET", f"event:{first}", "open", 0)
-    assert await scene.ledger.jobs.open_missing("i-1", wanted([first])) == (0, False)
+    assert await scene.ledger.redelivery.open_missing("i-1", wanted([first])) == (0, False)
     await scene.key("DEL", f"event:{first}")
 
 
@@ -294,7 +294,7 @@ async def test_a_missed_event_has_a_job_that_is_due_now_and_is_kept_until_that_e
     (ref,) = await observed(scene, "e-1")
     assert await scene.key("PTTL", f"event:{ref}") > 0
 
-    assert await scene.ledger.jobs.open_missing("i-1", wanted([ref])) == (1, False)
+    assert await scene.ledger.redelivery.open_missing("i-1", wanted([ref])) == (1, False)
 
     assert await scene.key("PTTL", f"event:{ref}") == -1
     assert await scene.key("PTTL", f"event:{ref}:jobs") == -1
@@ -312,7 +312,7 @@ async def test_an_event_that_was_over_for_others_is_kept_again_with_all_its_jobs
     (claim,) = await scene.claim("i-2")
     await scene.settle(claim, Verdict.SUCCEEDED)
     assert await scene.key("PTTL", f"event:{ref}:jobs") > 0
-    assert await scene.ledger.jobs.open_missing("i-1", wanted([ref])) == (1, False)
+    assert await scene.ledger.redelivery.open_missing("i-1", wanted([ref])) == (1, False)
     assert await scene.key("PTTL", f"event:{ref}:jobs") == -1
     assert await scene.jobs_of(ref) == [claim.job_id, job_id(ref, "i-1")]
 
@@ -320,9 +320,9 @@ async def test_an_event_that_was_over_for_others_is_kept_again_with_all_its_jobs
 async def test_a_missed_event_is_opened_once_however_many_ask(scene: Scene) -> None:
     await scene.register("i-1")
     refs = await observed(scene, *(f"e-{n}" for n in range(20)))
-    answers = await asyncio.gather(*(scene.ledger.jobs.open_missing("i-1", wanted(refs)) for _ in range(8)))
+    answers = await asyncio.gather(*(scene.ledger.redelivery.open_missing("i-1", wanted(refs)) for _ in range(8)))
     assert sum(opened for opened, _ in answers) == 20
-    assert await scene.ledger.jobs.open_missing("i-1", wanted([refs[0], refs[0]])) == (0, False)
+    assert await scene.ledger.redelivery.open_missing("i-1", wanted([refs[0], refs[0]])) == (0, False)
 
 
 async def test_a_job_whose_record_is_gone_while_another_holds_its_event_is_known_still(scene: Scene) -> None:
@@ -334,8 +334,8 @@ async def test_a_job_whose_record_is_gone_while_another_holds_its_event_is_known
     parked = scene.ledger.store.key("parked")
     await scene.key("RENAME", f"job:{claim.job_id}", parked)
 
-    assert await scene.ledger.jobs.open_missing("i-1", wanted([ref])) == (0, False)
-    assert await scene.ledger.jobs.open_missing("i-1", wanted([ref]), dry_run=True) == (0, False)
+    assert await scene.ledger.redelivery.open_missing("i-1", wanted([ref])) == (0, False)
+    assert await scene.ledger.redelivery.open_missing("i-1", wanted([ref]), dry_run=True) == (0, False)
     assert await scene.claim("i-1") == []
 
     await scene.ledger.store.client.rename(parked, scene.ledger.store.key(f"job:{claim.job_id}"))
@@ -347,30 +347,30 @@ async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(sce
     await scene.owe("i-1", "old-1", "old-2")
     refs = await observed(scene, *(f"e-{n}" for n in range(4)))
 
-    assert await small.jobs.open_missing("i-1", wanted(refs), dry_run=True) == (4, False)
-    assert await small.jobs.open_missing("i-1", wanted(refs)) == (3, True)
-    assert await small.jobs.open_missing("i-1", wanted(refs)) == (0, True)
+    assert await small.redelivery.open_missing("i-1", wanted(refs), dry_run=True) == (4, False)
+    assert await small.redelivery.open_missing("i-1", wanted(refs)) == (3, True)
+    assert await small.redelivery.open_missing("i-1", wanted(refs)) == (0, True)
+    assert await small.redelivery.open_missing("i-1", wanted(refs), dry_run=True) == (1, False)
     # What is there already needs no room.
-    assert await small.jobs.open_missing("i-1", wanted(refs[:3])) == (0, False)
+    assert await small.redelivery.open_missing("i-1", wanted(refs[:3])) == (0, False)
     for claim in await scene.claim("i-1", room=1):
         await scene.settle(claim, Verdict.SUCCEEDED)
-    assert await small.jobs.open_missing("i-1", wanted(refs)) == (1, False)
+    assert await small.redelivery.open_missing("i-1", wanted(refs)) == (1, False)
     assert await scene.counter("cancelled") == 0
 
 
-@pytest.mark.parametrize("by_bytes", [False, True], ids=["jobs", "bytes"])
+@pytest.mark.parametrize(("jobs", "events"), [(3, 0), (3, 99), (99, 3)], ids=["jobs", "jobs first", "bytes first"])
 async def test_what_has_ended_is_reopened_only_where_the_backlog_has_room_and_nothing_goes_for_it(
-    scene: Scene, by_bytes: bool
+    scene: Scene, jobs: int, events: int
 ) -> None:
-    size = len(an_event("e-1").raw)
-    small = await scene.another(**{"lane_backlog_bytes": 3 * size} if by_bytes else {"lane_backlog": 3})
+    small = await scene.another(lane_backlog=jobs, lane_backlog_bytes=events * len(an_event("e-1").raw))
     await scene.register("i-1", "i-2")
     failed = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2", "e-3")
     (elsewhere,) = await ended(scene, "i-2", Verdict.FAILED, "e-4")
     first, second = await scene.owe("i-1", "e-5", "e-6")
 
     # The other lane has room of its own, and what waits takes no more.
-    answers = await small.jobs.redeliver([*failed, elsewhere, first], "m")
+    answers = await small.redelivery.redeliver([*failed, elsewhere, first], "m")
     assert answers == ["reopened", "full", "full", "reopened", "due"]
     assert {(await scene.state(job))[0] for job in (first, second)} == {JobState.PENDING}
     assert await scene.state(failed[1]) == (JobState.FAILED, "exhausted")
@@ -378,8 +378,8 @@ async def test_what_has_ended_is_reopened_only_where_the_backlog_has_room_and_no
     # Some of it is delivered, and there is room again.
     for claim in await scene.claim("i-1", room=2):
         await scene.settle(claim, Verdict.SUCCEEDED)
-    assert await small.jobs.redeliver(failed[1:], "m") == ["reopened", "reopened"]
-    assert await small.jobs.redeliver(failed, "m") == ["known"] * 3
+    assert await small.redelivery.redeliver(failed[1:], "m") == ["reopened", "reopened"]
+    assert await small.redelivery.redeliver(failed, "m") == ["known"] * 3
 
 
 async def test_an_empty_backlog_takes_an_event_that_is_larger_than_the_whole(scene: Scene) -> None:
@@ -388,18 +388,18 @@ async def test_an_empty_backlog_takes_an_event_that_is_larger_than_the_whole(sce
     await scene.register("i-1")
     failed = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2")
     refs = await observed(scene, "m-1")
-    assert await small.jobs.redeliver(failed) == ["reopened", "full"]
-    assert await small.jobs.open_missing("i-1", wanted(refs)) == (0, True)
+    assert await small.redelivery.redeliver(failed) == ["reopened", "full"]
+    assert await small.redelivery.open_missing("i-1", wanted(refs)) == (0, True)
     for claim in await scene.claim("i-1"):
         await scene.settle(claim, Verdict.SUCCEEDED)
-    assert await small.jobs.open_missing("i-1", wanted(refs)) == (1, False)
+    assert await small.redelivery.open_missing("i-1", wanted(refs)) == (1, False)
 
 
 async def test_a_dry_run_opens_nothing(scene: Scene) -> None:
     await scene.register("i-1")
     refs = await observed(scene, "e-1", "e-2")
     before = await scene.books()
-    assert await scene.ledger.jobs.open_missing("i-1", wanted(refs), dry_run=True) == (2, False)
+    assert await scene.ledger.redelivery.open_missing("i-1", wanted(refs), dry_run=True) == (2, False)
     after = await scene.books()
     assert (after.hashes, after.scores, after.lists) == (before.hashes, before.scores, before.lists)
 
@@ -409,20 +409,20 @@ async def test_a_disabled_lane_is_owed_what_was_missed_and_a_deleted_one_is_not(
     refs = await observed(scene, "e-1")
     await scene.disable("i-1")
     await scene.ledger.registry.delete("i-2")
-    assert await scene.ledger.jobs.open_missing("i-1", wanted(refs)) == (1, False)
+    assert await scene.ledger.redelivery.open_missing("i-1", wanted(refs)) == (1, False)
     assert await scene.claim("i-1") == []
-    assert await scene.ledger.jobs.open_missing("i-2", wanted(refs, "i-2")) == (0, False)
-    assert await scene.ledger.jobs.open_missing("no-such", wanted(refs, "no-such")) == (0, False)
+    assert await scene.ledger.redelivery.open_missing("i-2", wanted(refs, "i-2")) == (0, False)
+    assert await scene.ledger.redelivery.open_missing("no-such", wanted(refs, "no-such")) == (0, False)
     await scene.ledger.fleet.expire()
-    assert await scene.ledger.jobs.open_missing("i-2", wanted(refs, "i-2")) == (0, False)
+    assert await scene.ledger.redelivery.open_missing("i-2", wanted(refs, "i-2")) == (0, False)
 
 
 async def test_no_call_touches_more_than_it_may(scene: Scene) -> None:
     too_many = [("j", "r")] * (MAX_JOBS_PER_CALL + 1)
     with pytest.raises(ValueError, match="at most 200"):
-        await scene.ledger.jobs.open_missing("i-1", too_many)
+        await scene.ledger.redelivery.open_missing("i-1", too_many)
     with pytest.raises(ValueError, match="at most 200"):
-        await scene.ledger.jobs.redeliver(["j"] * (MAX_JOBS_PER_CALL + 1))
+        await scene.ledger.redelivery.redeliver(["j"] * (MAX_JOBS_PER_CALL + 1))
 
 
 async def test_at_the_memory_limit_nothing_is_owed_anew_and_everything_can_be_looked_at(
@@ -436,9 +436,9 @@ async def test_at_the_memory_limit_nothing_is_owed_anew_and_everything_can_be_lo
     refs = await observed(played, "e-2")
     await full.store.client.config_set("maxmemory", "1")
     with pytest.raises(LedgerFull):
-        await full.jobs.redeliver([job])
+        await full.redelivery.redeliver([job])
     with pytest.raises(LedgerFull):
-        await full.jobs.open_missing("i-1", wanted(refs))
+        await full.redelivery.open_missing("i-1", wanted(refs))
     assert set(await chosen(played, "i-1")) == {job}
     assert len(await missed(played)) == 2
     assert await full.events.show(refs[0], 0, 10) is not None

@@ -256,7 +256,7 @@ async def test_redelivery_reopens_an_ended_job_in_a_new_epoch(scene: Scene) -> N
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.FAILED)
 
-    assert await scene.ledger.jobs.redeliver([claim.job_id]) == ["reopened"]
+    assert await scene.ledger.redelivery.redeliver([claim.job_id]) == ["reopened"]
     job = await scene.job(claim.job_id)
     assert (job.state, job.reason, job.epoch, job.lost, job.ended_at) == (JobState.PENDING, "", 1, 0, None)
     (again,) = await scene.claim("i-1")
@@ -269,7 +269,7 @@ async def test_redelivery_reopens_an_ended_job_in_a_new_epoch(scene: Scene) -> N
 async def test_a_success_of_an_earlier_epoch_does_not_end_a_reopened_job(scene: Scene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.FAILED)
-    await scene.ledger.jobs.redeliver([claim.job_id])
+    await scene.ledger.redelivery.redeliver([claim.job_id])
     assert await scene.settle(claim, Verdict.SUCCEEDED) == "stale"
     (again,) = await scene.claim("i-1")
     assert await scene.settle(again, Verdict.SUCCEEDED) == "settled"
@@ -280,7 +280,7 @@ async def test_redelivery_gives_a_job_its_whole_deadline_again(scene: Scene) -> 
     (job,) = await scene.owe("i-1", "e-1")
     await scene.overdue(job)
     await scene.ledger.fleet.expire()
-    assert await scene.ledger.jobs.redeliver([job]) == ["reopened"]
+    assert await scene.ledger.redelivery.redeliver([job]) == ["reopened"]
     assert await scene.ledger.fleet.expire() == 0
     deadline = await scene.key_score("pending", job)
     assert abs(deadline - await scene.ledger.store.now() - scene.ledger.policy.job_deadline) < MINUTE_MS
@@ -292,7 +292,7 @@ async def test_redelivery_gives_a_job_its_whole_deadline_again(scene: Scene) -> 
 async def test_redelivery_of_a_job_that_waits_makes_it_due_now(scene: Scene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.RETRY, delay=HOUR)
-    assert await scene.ledger.jobs.redeliver([claim.job_id]) == ["due"]
+    assert await scene.ledger.redelivery.redeliver([claim.job_id]) == ["due"]
     (again,) = await scene.claim("i-1")
     assert (again.attempt, again.base, again.epoch) == (2, 0, 0)
     assert await scene.counter("reopened") == 0
@@ -300,14 +300,14 @@ async def test_redelivery_of_a_job_that_waits_makes_it_due_now(scene: Scene) -> 
 
 async def test_redelivery_leaves_a_job_in_flight_alone(scene: Scene) -> None:
     (claim,) = await claimed(scene)
-    assert await scene.ledger.jobs.redeliver([claim.job_id]) == ["in_flight"]
+    assert await scene.ledger.redelivery.redeliver([claim.job_id]) == ["in_flight"]
     assert await scene.claim("i-1") == []
 
 
 async def test_redelivery_of_one_job_twice_in_a_call_reopens_it_once(scene: Scene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.SUCCEEDED)
-    assert await scene.ledger.jobs.redeliver([claim.job_id, claim.job_id]) == ["reopened", "due"]
+    assert await scene.ledger.redelivery.redeliver([claim.job_id, claim.job_id]) == ["reopened", "due"]
 
 
 async def test_what_retention_or_a_person_removed_is_not_redelivered(scene: Scene) -> None:
@@ -316,19 +316,19 @@ async def test_what_retention_or_a_person_removed_is_not_redelivered(scene: Scen
     assert no_event.event is not None
     saved = await scene.ledger.store.client.dump(scene.ledger.store.key(f"event:{no_event.event_ref}"))
     await scene.key("DEL", f"event:{no_event.event_ref}")
-    assert await scene.ledger.jobs.redeliver([no_event.job_id, "no-such-job"]) == ["gone", "gone"]
+    assert await scene.ledger.redelivery.redeliver([no_event.job_id, "no-such-job"]) == ["gone", "gone"]
     await scene.key("RESTORE", f"event:{no_event.event_ref}", 60_000, saved)
 
     await scene.settle(no_integration, Verdict.FAILED)
     await scene.ledger.registry.delete("i-1")
-    assert await scene.ledger.jobs.redeliver([no_integration.job_id]) == ["gone"]
+    assert await scene.ledger.redelivery.redeliver([no_integration.job_id]) == ["gone"]
 
 
 async def test_redelivery_to_a_disabled_integration_waits_until_it_is_enabled(scene: Scene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.FAILED)
     await scene.disable("i-1")
-    assert await scene.ledger.jobs.redeliver([claim.job_id]) == ["reopened"]
+    assert await scene.ledger.redelivery.redeliver([claim.job_id]) == ["reopened"]
     assert await scene.claim("i-1") == []
     await scene.ledger.registry.put(an_integration())
     assert len(await scene.claim("i-1")) == 1

@@ -75,6 +75,8 @@ async def test_what_the_dead_had_is_settled_as_lost_though_the_reply_that_told_o
     dead = await owing.another()
     with unheard(owing.ledger), pytest.raises(LedgerUnavailable):
         await owing.claim("no lane")
+    # Opening was this process's first call.
+    await owing.claim("no lane", by=dead)
     await owing.claim(LANE, by=dead)
     await owing.die(dead)
     with unheard(owing.ledger), pytest.raises(LedgerUnavailable):

@@ -48,7 +48,9 @@ async def test_a_circuit_opens_spends_nothing_and_closes_when_the_receiver_is_ba
     assert (await books.status.read()).pending == EVENTS
 
     receiver.answers = []
-    await books.jobs.redeliver([job.id for job in (await books.jobs.of_integration(integration.id, 0, EVENTS)).items])
+    await books.redelivery.redeliver(
+        [job.id for job in (await books.jobs.of_integration(integration.id, 0, EVENTS)).items]
+    )
     await eventually(lambda: worker.said("circuit closed"), "the receiver is back")
     await eventually(lambda: _delivered(books), "everything arrives")
     assert {each.body["id"] for each in receiver.received} == {f"e-{number}" for number in range(EVENTS)}

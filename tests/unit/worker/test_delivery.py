@@ -17,7 +17,8 @@ from worker.delivery import LOSSES_BEFORE_ALONE, Deliveries
 from worker.directory import NoTarget, Target
 from worker.events import Event, Scope
 from worker.ledger import Claim, LedgerUnavailable, Settlement, StoredEvent, Verdict
-from worker.ledger.jobs import NO_LIMITS, Settled
+from worker.ledger.jobs import NO_LIMITS
+from worker.ledger.settlements import Settled
 
 EVENT = StoredEvent("ref", Event("e-1", "order.paid", Scope("o", "s"), b"{}", b"{}", None, None, None), 0)
 

@@ -17,7 +17,7 @@
 --   events:<s>             zset  event ref -> accepted_at, of a scope; may name some whose record is gone
 --   job:<id>               hash  event lane size state reason attempts base epoch lost owner done deadline opened_at
 --                                ended_at redelivery tried (the integration's revision by which it last failed)
---                                call (of its owner, by which it was leased; 0 where it was seized)
+--                                call (of its owner, by which it was leased; 0 where it was seized, or never was)
 --   jobs:<integration>     zset  job -> opened_at
 --   pending                zset  job -> when its deadline is looked at; a job is pending exactly while it is in here
 --   lane:<id>              hash  scope revision hold ('', paused, disabled, closing) cap rest_until
@@ -348,18 +348,18 @@ end
 -- owner's by that attempt any more.
 local function give_back(job, owner, attempt)
   local key = P .. 'job:' .. job
-  local j = redis.call('HMGET', key, 'state', 'owner', 'attempts', 'done', 'event', 'size', 'lane')
-  local lane = j[7]
-  if j[1] ~= 'pending' or j[2] ~= owner or num(j[3]) ~= attempt then return false end
+  local j = redis.call('HMGET', key, 'owner', 'attempts', 'done', 'event', 'size', 'lane')
+  local lane = j[6]
+  if j[1] ~= owner or num(j[2]) ~= attempt then return false end
   redis.call('HSET', key, 'attempts', attempt - 1, 'owner', '')
   count('attempts', -1)
   unlease(job, lane, owner)
-  if j[4] then
+  if j[3] then
     -- An earlier attempt turned out to have succeeded meanwhile.
     touch(lane)
-    end_job(job, j[5], 'succeeded', '')
+    end_job(job, j[4], 'succeeded', '')
   else
-    make_due(job, lane, NOW, j[6])
+    make_due(job, lane, NOW, j[5])
   end
   return true
 end
@@ -439,7 +439,7 @@ local function open_job(id, ref, lane, owner, size)
   redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
   redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'size', size, 'state', 'pending',
     'attempts', owner and 1 or base, 'base', base, 'epoch', left[2] and num(left[2]) + 1 or 0, 'lost', 0,
-    'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline, unpack(owner and { 'call', A.call } or {}))
+    'owner', owner or '', 'call', owner and A.call or 0, 'opened_at', NOW, 'deadline', NOW + A.deadline)
   redis.call('ZADD', P .. 'pending', NOW + A.deadline, id)
   redis.call('HINCRBY', P .. 'event:' .. ref, 'open', 1)
   count('opened')

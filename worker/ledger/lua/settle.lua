@@ -154,9 +154,11 @@ for i, item in ipairs(A.items) do
     unlease(item.job, lane, A.owner)
     touch(lane)
     results[i] = 'settled'
-    local policy = redis.call('HMGET', P .. 'lane:' .. lane, 'revision', 'rest_until', 'renewed')
+    local policy = redis.call('HMGET', P .. 'lane:' .. lane, 'revision', 'rest_until')
+    local current = policy[1] and num(policy[1]) == item.revision
     -- Of what was lost, nobody knows by which configuration.
-    local outdated = not item.lost and item.revision < num(policy[3])
+    local outdated = not current and not item.lost
+      and item.revision < num(redis.call('HGET', P .. 'lane:' .. lane, 'renewed'))
     if item.verdict == 'succeeded' or j[6] then
       end_job(item.job, ref, 'succeeded', '')
     elseif item.verdict == 'failed' and not outdated then
@@ -173,7 +175,7 @@ for i, item in ipairs(A.items) do
       end
     end
     -- What an old configuration's receiver asks for says nothing of the new one.
-    if policy[1] and num(policy[1]) == item.revision then
+    if current then
       if NOW + item.rest > math.max(NOW, num(policy[2])) then
         redis.call('HSET', P .. 'lane:' .. lane, 'rest_until', NOW + item.rest)
       end
