@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from config.sentinel import SCHEME, SentinelUrl, is_sentinel
+from config.sentinel import NO_TLS, SCHEME, TLS_SCHEMES, SentinelUrl, is_sentinel
 
 _SHARD = re.compile(r"[a-z0-9-]{1,32}")
 #: What the extra `otel` installs.
@@ -29,6 +29,8 @@ def url_of(schemes: tuple[str, ...]) -> Callable[[SecretStr | None], SecretStr |
             SentinelUrl.parse(text)
             return value
         for url in text.split(";") if text else ():
+            if SCHEME in schemes and _scheme(url) in TLS_SCHEMES:
+                raise ValueError(NO_TLS)
             if _scheme(url) not in schemes:
                 raise ValueError(f"expected a URL that starts with {', '.join(f'{scheme}://' for scheme in schemes)}")
         return value

@@ -11,6 +11,12 @@ from typing import Self
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 SCHEME = "sentinel"
+#: What people try who want TLS; redis-py and kombu have no word for it in such a URL.
+TLS_SCHEMES = ("sentinels", "rediss+sentinel", "redis+sentinels")
+NO_TLS = (
+    "TLS is not offered with Sentinels: name one server, rediss://host:6379/0, which may be a proxy before the master, "
+    "or keep sentinel:// on a network of its own"
+)
 DEFAULT_PORT = 26379
 _PARAMETERS = frozenset({"service", "sentinel_username", "sentinel_password"})
 
@@ -39,6 +45,8 @@ class SentinelUrl:
         """Reads a URL. Raises ValueError, which says what is wrong and repeats no part of the URL."""
         first, *more = map(_parts, url.split(";"))
         query = {name: value for each in (first, *more) for name, value in each.query.items()}
+        if any(name.startswith(("ssl", "tls")) for name in query):
+            raise ValueError(NO_TLS)
         if not query.keys() <= _PARAMETERS:
             raise ValueError(f"a sentinel:// URL takes no other parameters than {', '.join(sorted(_PARAMETERS))}")
         if not query.get("service"):
@@ -87,6 +95,8 @@ def _parts(url: str) -> _Parts:
         raise ValueError(
             "is not a valid URL; a password's special characters are written as %40 and the like"
         ) from None
+    if parts.scheme in TLS_SCHEMES:
+        raise ValueError(NO_TLS)
     if parts.scheme != SCHEME or not all(host for host, _ in sentinels):
         raise ValueError("expected sentinel://host:26379,host2:26379/0?service=mymaster")
     db = parts.path.strip("/") or "0"

@@ -1,37 +1,31 @@
-"""Jobs into outcomes: carries out what is claimed, decides what follows. The orchestrator of everything in flight."""
+"""Jobs into outcomes: has carried out what is claimed, and settled what came of it. Everything that is in flight."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from math import inf, isnan
+from math import inf
 from random import Random
 from time import monotonic, perf_counter
 from typing import Protocol
 
 import structlog
 
-from deliverers.contract import Delivery, Outcome, Refused, Unreachable
 from worker import claiming
-from worker.attempts import Attempt, Interrupted, Lost
-from worker.backoff import Decision, Fail, Retry, RetryPolicy
+from worker.attempts import Attempt
+from worker.backoff import RetryPolicy
+from worker.carrier import Carrier, Flight, Targets
 from worker.claiming import Claimer
-from worker.context import celery_task
-from worker.directory import NoTarget, Target
 from worker.ending import end
 from worker.ledger import Claim, LedgerError
-from worker.settling import LEDGER_RETRY_SECONDS, Books, Settler
+from worker.settling import Books, Settler
 from worker.suspicion import Slots
-from worker.tracecontext import TraceContext
-from worker.traces import AttemptSpan, Traces, Unattended, attempt_span
+from worker.traces import Traces
 
 _log = structlog.get_logger("edw.delivery")
 
 #: A job that was lost with its worker so often is run with nothing beside it.
 LOSSES_BEFORE_ALONE = 3
-#: A deliverer that holds on to an attempt for its deadline and this many seconds more is cut off.
-DEADLINE_GRACE_SECONDS = 5.0
 #: How long the last settlements, of what was interrupted too, may take when the process stops (seconds).
 SETTLE_ON_STOP_SECONDS = 5.0
 
@@ -40,22 +34,6 @@ class Lanes(Books, claiming.Lanes, Protocol):
     """What is asked of the ledger's jobs."""
 
     async def release(self, claims: Sequence[tuple[str, str, int]]) -> int: ...
-
-
-class Targets(Protocol):
-    """What is asked of the directory."""
-
-    def known_target(self, claim: Claim) -> Target | NoTarget | None: ...
-    async def load_target(self, claim: Claim) -> Target | NoTarget: ...
-
-
-@dataclass(slots=True)
-class _Flight:
-    claim: Claim
-    #: None until the deliverer has it: until then, nothing has left the house.
-    started: float | None = None
-    task: "asyncio.Task[None] | None" = None
-    overdue: bool = False
 
 
 class Deliveries:
@@ -74,16 +52,12 @@ class Deliveries:
     ) -> None:
         """`pass_on` tells other processes of lanes for which this one has no slots now."""
         self._lanes = lanes
-        self._traces = traces
-        self._settler = Settler(lanes, report, self._settled)
-        self._targets = targets
-        self._policy = policy
-        self._max_in_flight = max_in_flight
-        self._timeout = timeout
         # Jitter is no secret.
-        self._random = Random().random  # noqa: S311
+        self._carrier = Carrier(targets, policy, timeout, Random().random, traces)  # noqa: S311
+        self._settler = Settler(lanes, report, self._settled)
+        self._max_in_flight = max_in_flight
         #: By attempt, and not by job: one that has outlived its lease may be under way beside the next one.
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, Flight] = {}
         self._reserved = 0
         #: When each of the calls began that are under way and may claim something (monotonic seconds).
         self._calls: dict[object, float] = {}
@@ -153,7 +127,7 @@ class Deliveries:
     def start(self, claims: Iterable[Claim]) -> None:
         """Begins the attempts of claimed jobs."""
         for claim in claims:
-            flight = _Flight(claim)
+            flight = Flight(claim)
             self._flights[_name(claim)] = flight
             self._slots.started(claim.integration_id, _name(claim), perf_counter())
             alone = claim.lost >= LOSSES_BEFORE_ALONE
@@ -163,18 +137,13 @@ class Deliveries:
     def lose(self, claims: Iterable[Claim]) -> None:
         """Settles attempts that died with another process."""
         for claim in claims:
-            self._flights[_name(claim)] = _Flight(claim)
-            decision = self._policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
-            span = attempt_span(self._traces, claim, None)
-            attempt = Attempt(claim, "", Lost(), decision, 0.0, ours=True, trace=span.trace)
-            span.end(attempt)
-            self._settler.add(attempt)
+            self._flights[_name(claim)] = Flight(claim)
+            self._settler.add(self._carrier.lose(claim))
 
     def cut_off_overdue(self) -> None:
         """Ends attempts whose deliverer does not keep its own deadline."""
-        limit = perf_counter() - self._timeout - DEADLINE_GRACE_SECONDS
         for flight in self._flights.values():
-            if flight.task and not flight.task.done() and flight.started and flight.started < limit:
+            if flight.task and self._carrier.is_overdue(flight):
                 flight.overdue = True
                 flight.task.cancel()
 
@@ -205,60 +174,15 @@ class Deliveries:
             _log.error("unsettled", attempts=len(self._flights), why="the ledger did not answer; others will reap them")
         await end(self._loops)
 
-    async def _carry_out(self, flight: _Flight) -> None:
-        claim = flight.claim
-        target: Target | NoTarget | None = None
-        span: AttemptSpan = Unattended(claim.trace)
-        outcome: Outcome | Interrupted
-        ours = False
-        began = perf_counter()
-        try:
-            target = self._targets.known_target(claim) or await self._load_target(claim)
-            span = attempt_span(self._traces, claim, target)
-            span.enter()
-            began = perf_counter()
-            if isinstance(target, NoTarget):
-                # Of an integration that was deleted meanwhile, nobody knows the type, and nobody is to blame.
-                outcome, ours = Unreachable(target.reason), bool(target.integration_type)
-            elif claim.event is None:
-                outcome = Unreachable("the event is no longer in the ledger")
-            else:
-                flight.started = began
-                outcome = checked(await target.deliverer.deliver(delivery_of(claim, target, span.trace)))
-        except asyncio.CancelledError:
-            if flight.started is None:
-                await self._give_back(flight)
-                return
-            outcome = Interrupted()
-            if flight.overdue:
-                outcome, ours = overdue(self._timeout), True
-        except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
-            # Expected failures are returned, so this is a bug of a deliverer: ours to mend, and still an attempt.
-            _log.exception("deliverer failed", job=claim.job_id, attempt=claim.attempt)
-            outcome, ours = broken(error), True
-        decision = self._decide(claim, outcome)
-        kind = target.integration_type if target else ""
-        elapsed = perf_counter() - began
-        attempt = Attempt(claim, kind, outcome, decision, elapsed, began, ours, celery_task(), span.trace)
-        span.end(attempt)
-        self._ended(claim, attempt.healthy)
+    async def _carry_out(self, flight: Flight) -> None:
+        attempt = await self._carrier.carry_out(flight)
+        if attempt is None:
+            await self._give_back(flight)
+            return
+        self._ended(flight.claim, attempt.healthy)
         self._settler.add(attempt)
 
-    def _decide(self, claim: Claim, outcome: Outcome | Interrupted) -> Decision:
-        if isinstance(outcome, Interrupted):
-            return Retry(0.0)
-        if claim.event is None:
-            return Fail("event_gone")
-        return self._policy.decide(outcome, claim.attempt - claim.base, self._random())
-
-    async def _load_target(self, claim: Claim) -> Target | NoTarget:
-        while True:
-            try:
-                return await self._targets.load_target(claim)
-            except LedgerError:
-                await asyncio.sleep(LEDGER_RETRY_SECONDS)
-
-    async def _carry_out_alone(self, flight: _Flight) -> None:
+    async def _carry_out_alone(self, flight: Flight) -> None:
         """For a job that may be what kills workers: waits until nothing else is in flight, so that only it is lost."""
         self._lonely += 1
         try:
@@ -273,7 +197,7 @@ class Deliveries:
             self._lonely -= 1
             self._claimer.stir()
 
-    async def _give_back(self, flight: _Flight) -> None:
+    async def _give_back(self, flight: Flight) -> None:
         claim = flight.claim
         try:
             await self._lanes.release([(claim.job_id, claim.integration_id, claim.attempt)])
@@ -316,46 +240,3 @@ async def _not_over(
     await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     await end(waits)
     return [task for task in tasks if not task.done()]
-
-
-def checked(outcome: object) -> Outcome:
-    """What a plug-in returned, where it is an outcome. Raises TypeError or ValueError where it is not."""
-    if not isinstance(outcome, Outcome):
-        raise TypeError(f"an Outcome was expected of the deliverer, not {type(outcome).__name__}")
-    # isnan() raises TypeError for what is no number, such as a header that was not read.
-    if isinstance(outcome, Refused) and outcome.retry_after is not None and isnan(outcome.retry_after):
-        raise ValueError("a pause of NaN seconds")
-    return outcome
-
-
-def broken(error: Exception) -> Unreachable:
-    """What comes of an attempt in which a deliverer raised; what it said may hold a secret, and is not repeated."""
-    return Unreachable(f"internal error of the deliverer: {type(error).__name__}")
-
-
-def overdue(timeout: float) -> Unreachable:
-    """What comes of an attempt whose deliverer had to be cut off, long after `timeout` (seconds)."""
-    return Unreachable(f"the deliverer did not keep its deadline of {timeout:g} s")
-
-
-def delivery_of(claim: Claim, target: Target, trace: TraceContext | None = None) -> Delivery:
-    """What a deliverer is given for a claim whose event is at hand; `trace` is for its receiver."""
-    stored = claim.event
-    assert stored is not None  # noqa: S101  (the caller looked)
-    event = stored.event
-    return Delivery(
-        job_id=claim.job_id,
-        attempt=claim.attempt,
-        epoch=claim.epoch,
-        event_id=event.id,
-        triggered_by=event.type,
-        data=event.data,
-        included=event.included,
-        store_id=event.scope.store_id,
-        org_id=event.scope.org_id,
-        time=stored.time,
-        source=event.source,
-        integration=target.ref,
-        configuration=target.configuration,
-        trace=trace.headers if trace else {},
-    )

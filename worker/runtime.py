@@ -1,43 +1,30 @@
-"""One asyncio loop in a thread of its own for a worker's whole life; where everything is wired, opened and closed."""
+"""One asyncio loop in a thread of its own for a worker's whole life, in which its rooms are opened and closed."""
 
 import asyncio
 import gc
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 import uvloop
 from celery.platforms import EX_FAILURE, EX_OK
 
-from config.celery import is_rabbitmq
-from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
 from worker import metrics
-from worker.attempts import Reporter
-from worker.backoff import RetryPolicy
 from worker.broker import WakeupSender
-from worker.changes import Changes
-from worker.delivery import Deliveries
-from worker.directory import Directory
-from worker.dispatch import Dispatch
-from worker.doors.celery_messages import DoorClosed, TaskDoor
-from worker.doors.rabbitmq_queue import RabbitQueue
-from worker.doors.redis_list import RedisList
+from worker.doors.celery_messages import DoorClosed
 from worker.ending import end
 from worker.endpoints import find_endpoints
 from worker.ledger import Ledger, LedgerError, LedgerPolicy
 from worker.options import deliverer_options
-from worker.parsing import EventRules
 from worker.readiness import State
-from worker.secrets import SecretsBox
+from worker.rooms import Rooms, wire
 from worker.stopping import stop_celery
-from worker.sweeper import Sweeper
 from worker.telemetry import Telemetry
-from worker.telling import Teller
 from worker.traces import Traces, exporting
 from worker.vitals import Vitals
 from worker.waiting import reach
@@ -53,15 +40,6 @@ class RuntimeStopped(Exception):
     """The runtime is closed, or never was open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """What tasks may call."""
-
-    door: TaskDoor
-    dispatch: Dispatch
-    deliveries: Deliveries
-
-
 class Runtime:
     """The loop thread of one worker process."""
 
@@ -72,8 +50,6 @@ class Runtime:
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="edw-runtime", daemon=True)
         self._rooms: asyncio.Future[Rooms] = self._loop.create_future()
-        #: What reads the plain queue, once the rooms are open.
-        self._readers: list[RedisList | RabbitQueue] = []
         self._stopping = asyncio.Event()
         #: Set when the process is told to stop, which is before its pool has finished and it is to drain.
         self._stopping_soon = asyncio.Event()
@@ -147,10 +123,7 @@ class Runtime:
             self._drained_by = self._loop.time() + self._settings.drain_seconds
         self._stopping_soon.set()
         if self._rooms.done():
-            self._rooms.result().deliveries.stop_claiming()
-            self._rooms.result().door.close()
-            for reader in self._readers:
-                reader.stop()
+            self._rooms.result().stop_claiming()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -188,44 +161,30 @@ class Runtime:
             self.vitals.ledger.there()
             for deliverer in deliverers.values():
                 await deliverer.open()
-            secrets = SecretsBox(settings.secrets_keys)
-            directory = Directory(ledger, types, deliverers, secrets)
-            deliveries = Deliveries(
-                ledger.jobs,
-                directory,
-                RetryPolicy(settings.retry_schedule),
-                Reporter(telemetry.clock, settings.log_payloads, settings.metrics_integrations),
-                settings.max_in_flight,
-                settings.webhook_timeout,
+            rooms = wire(
+                settings,
+                endpoints.broker_url,
+                ledger,
+                types,
+                deliverers,
+                telemetry.clock,
+                self._wakeups,
+                self.vitals.ledger,
                 traces,
-                self._wakeups.lanes,
             )
-            dispatch = Dispatch(ledger, directory, deliveries, traces)
-            catalogue = load_catalogue(settings.observable_keys)
-            rules = EventRules(catalogue, settings.event_max_bytes)
-            teller = Teller(ledger.registry, Changes(types, catalogue, secrets), self._wakeups.events)
-            sweeper = Sweeper(
-                ledger, dispatch, deliveries, self._wakeups, teller, settings.sweep_seconds, self.vitals.ledger
-            )
-            door = TaskDoor(ledger, dispatch, rules, traces)
-            self._readers.append(RedisList(ledger.messages, door.observe, rules, traces))
-            if is_rabbitmq(endpoints.broker_url):
-                self._readers.append(RabbitQueue(endpoints.broker_url, settings.shard, door, rules))
             metrics.expect_types(types.types)
-            metrics.tell_in_flight(lambda: deliveries.in_flight, settings.max_in_flight)
-            deliveries.open()
-            sweeper.open()
-            self.vitals.begin(sweeper, deliveries)
+            metrics.tell_in_flight(lambda: rooms.deliveries.in_flight, settings.max_in_flight)
+            rooms.open()
+            self.vitals.begin(rooms.sweeper, rooms.deliveries)
             _relax_collector()
-            self._rooms.set_result(Rooms(door, dispatch, deliveries))
-            for reader in self._readers:
-                reader.open()
+            self._rooms.set_result(rooms)
             _log.info("worker ready", ledger=ledger.address, owner=ledger.owner, types=types.types)
             await self._stopping.wait()
-            await self._drain(sweeper, deliveries)
+            self._unsettled = await rooms.drain(self._drained_by, self._hurry)
+            _log.info("worker drained", unsettled=self._unsettled)
         finally:
-            for reader in self._readers:
-                reader.stop()
+            if self._rooms.done():
+                self._rooms.result().stop_reading()
             await telemetry.close()
             # What still waits, such as a task for a ledger that is away, is told that this runtime has stopped.
             await end(asyncio.all_tasks() - {asyncio.current_task()})
@@ -233,16 +192,6 @@ class Runtime:
             for deliverer in deliverers.values():
                 await deliverer.close()
             await ledger.close()
-
-    async def _drain(self, sweeper: Sweeper, deliveries: Deliveries) -> None:
-        """Ends in good order what is under way; the heartbeat goes on until it has."""
-        await sweeper.close()
-        closing = (reader.close() for reader in self._readers)
-        left = max(0.0, self._drained_by - self._loop.time())
-        await asyncio.gather(deliveries.drain(left, self._hurry), *closing)
-        self._unsettled = deliveries.in_flight
-        await sweeper.retire()
-        _log.info("worker drained", unsettled=self._unsettled)
 
     def _missed(self, error: LedgerError) -> None:
         self.vitals.ledger.away(str(error), State.RED)

@@ -16,6 +16,7 @@ from worker.broker import MESSAGE_VERSION
 from worker.context import in_task
 from worker.events import Refusal
 from worker.ledger import LedgerError
+from worker.rooms import Rooms
 from worker.tracecontext import TRACEPARENT, TRACESTATE, TraceContext
 
 _log = structlog.get_logger("edw.tasks")
@@ -68,7 +69,7 @@ def _trace(request: Any) -> TraceContext | None:
     return TraceContext.of(request.get(TRACEPARENT), request.get(TRACESTATE))
 
 
-async def _observe(rooms: runtime.Rooms, refs: list[str]) -> None:
+async def _observe(rooms: Rooms, refs: list[str]) -> None:
     try:
         await rooms.dispatch.observe(refs)
     except LedgerError as error:
@@ -76,7 +77,7 @@ async def _observe(rooms: runtime.Rooms, refs: list[str]) -> None:
         _log.warning("observed later", events=len(refs), why=str(error))
 
 
-async def _serve(rooms: runtime.Rooms, lanes: list[str]) -> None:
+async def _serve(rooms: Rooms, lanes: list[str]) -> None:
     if rooms.deliveries.draining:
         raise runtime.RuntimeStopped
     rooms.deliveries.serve(lanes)

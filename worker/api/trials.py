@@ -21,7 +21,7 @@ from worker.api.documents import Single
 from worker.api.errors import invalid, retry_later
 from worker.attempts import Attempt
 from worker.backoff import Fail, Succeed
-from worker.delivery import DEADLINE_GRACE_SECONDS, broken, checked, delivery_of, overdue
+from worker.carrier import DEADLINE_GRACE_SECONDS, broken, checked, delivery_of, overdue
 from worker.directory import Directory, NoTarget, Target
 from worker.documents import log_document
 from worker.events import Event, Refusal

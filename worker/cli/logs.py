@@ -1,14 +1,16 @@
 """`edw logs`: the log of every attempt, as it was and as it comes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import click
+from msgspec import to_builtins
 from rich.table import Table
 from rich.text import Text
 
 from worker.cli.console import cells, console, json_option, print_json, print_json_line, table, verdict
+from worker.cli.every_store import newest_of_every_store
 from worker.cli.selection import find_integration
 from worker.cli.session import Failure, Session, heed_cancellation, run, scope_of, scope_options, scope_words, session
 from worker.cli.tail import Tail
@@ -32,6 +34,7 @@ Page = Callable[[int, int], Awaitable[Sequence[IntegrationLog]]]
 @click.option("--failed", is_flag=True, help="Only failed attempts.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=25, show_default=True, help="At most so many.")
 @click.option("--follow", is_flag=True, help="Go on with those that come, until Ctrl-C.")
+@click.option("--all-stores", is_flag=True, help="Those of every store; reads through the whole ledger.")
 @scope_options
 @json_option
 def command(
@@ -40,11 +43,21 @@ def command(
     failed: bool,
     limit: int,
     follow: bool,
+    all_stores: bool,
     store: str | None,
     org: str | None,
     as_json: bool,
 ) -> None:
-    """See the log of every attempt, the newest first; the oldest first with --follow."""
+    """See the log of every attempt, the newest first; the oldest first with --follow.
+
+    Logs are kept by store. With --all-stores each store is looked at that has an integration now, one after the other,
+    which takes the longer the more the ledger holds; those cannot be followed.
+    """
+    if all_stores:
+        if integration or job or follow or store or org:
+            raise click.UsageError("--all-stores goes with none of --integration, --job, --follow, --store and --org")
+        run(_show_all(limit, failed=failed, as_json=as_json))
+        return
     scope = scope_of(store, org)
 
     async def work() -> None:
@@ -81,6 +94,20 @@ def attempts_table(logs: Iterable[IntegrationLog]) -> Table:
             *cells(log.status_code, _took(log), rfc3339(log.created_at), log.error_detail, one_line(log.body, 60)),
         )
     return listing
+
+
+async def _show_all(limit: int, *, failed: bool, as_json: bool) -> None:
+    async with session() as at:
+        with console(stderr=True).status("looking for logs"):
+            found = await newest_of_every_store(at.ledger, limit, failed=failed)
+    if as_json:
+        whose = [{"store_id": each.scope.store_id, "org_id": each.scope.org_id} for each in found]
+        logs = [to_builtins(log_document(each.log)) for each in found]
+        print_json({"data": [{**log, **scope} for log, scope in zip(logs, whose, strict=True)]})
+    elif found:
+        console().print(_listing((each.log for each in found), {each.id: each.scope for each in found}))
+    else:
+        click.echo("no logs of any store that has an integration")
 
 
 async def _page(at: Session, scope: Scope, integration: str | None, job: str | None, failed: bool) -> Page:
@@ -163,12 +190,15 @@ def _say(log: IntegrationLog) -> None:
     )
 
 
-def _listing(logs: Iterable[IntegrationLog]) -> Table:
+def _listing(logs: Iterable[IntegrationLog], scopes: Mapping[str, Scope] | None = None) -> Table:
+    """The logs; and whose they are, where `scopes` has that by their ids."""
     listing = table("created", "try", "code", "took", "outcome", right=["try"], whole=["created", "took"])
     for log in logs:
         outcome = verdict(log.succeeded, "delivered", one_line(log.error_detail, 200))
         # What went wrong is what people look for: it gets the room, and the ids stand below it.
         about = Text(f"\n{log.event_type}\njob {log.job_id}\nintegration {log.integration_id}", "dim")
+        if scopes:
+            about.append(f"\n{scope_words(scopes[log.id])}")
         listing.add_row(
             *cells(rfc3339(log.created_at), log.attempt, log.status_code, _took(log)), outcome.append_text(about)
         )

@@ -278,7 +278,7 @@ async def test_a_job_that_was_lost_three_times_runs_with_nothing_beside_it(house
 
 
 async def test_a_deliverer_that_keeps_no_deadline_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.delivery.DEADLINE_GRACE_SECONDS", -1.0)
+    monkeypatch.setattr("worker.carrier.DEADLINE_GRACE_SECONDS", -1.0)
 
     async def never(_: Delivery) -> Outcome:
         await asyncio.Event().wait()
