@@ -8,13 +8,14 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, BinaryIO
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from config.settings import Settings
+from config.settings import Settings, unknown_variables
 
 #: Celery writes two lines at `info` for every wake-up, which carries nothing but ids: shown from `debug` on.
 _CHATTY = ("celery.worker.strategy", "celery.app.trace")
@@ -42,6 +43,13 @@ def configure_logging(settings: Settings, stream: BinaryIO | None = None) -> Non
         cache_logger_on_first_use=True,
     )
     _route_standard_logging(output, level, settings.log_format, render)
+
+
+@cache
+def warn_of_unknown_variables() -> None:
+    """Logs what looks like a setting and is none, once for a process."""
+    for problem in unknown_variables():
+        structlog.get_logger("edw.settings").warning("unknown variable", why=problem)
 
 
 def _stamp(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -32,6 +32,7 @@ INTERRUPTED = "interrupted: this worker was closing, and the outcome is unknown"
 class Phase(Enum):
     """How far an attempt had come; the value completes a sentence."""
 
+    PREPARING = "preparing the request"
     CONNECTING = "connecting"
     WAITING = "waiting for the answer"
     READING = "reading the answer"
@@ -62,6 +63,8 @@ def reason(error: BaseException, attempted: Attempted) -> str:
 
 def _deadline(error: BaseException, attempted: Attempted) -> str:
     within = f"within {attempted.timeout:g} s"
+    if attempted.phase is Phase.PREPARING:
+        return f"no answer {within} (this worker had not sent it yet)"
     if isinstance(error, aiohttp.ConnectionTimeoutError) or attempted.phase is Phase.CONNECTING:
         return f"no answer {within} (connecting to {attempted.peer})"
     if attempted.phase is Phase.READING:

@@ -6,15 +6,14 @@ the runtime is opened when the worker starts.
 
 from typing import Any
 
-import structlog
 from celery import Celery, bootsteps
 from celery.loaders.app import AppLoader
 from celery.platforms import EX_FAILURE
 from celery.signals import setup_logging, worker_shutdown, worker_shutting_down
 
 from config.celery import celery_options
-from config.logging import configure_logging
-from config.settings import SettingsError, load_settings, unknown_variables
+from config.logging import configure_logging, warn_of_unknown_variables
+from config.settings import SettingsError, load_settings
 from worker import runtime
 from worker.endpoints import NoStoreError, find_endpoints
 from worker.stopping import Stopping
@@ -51,8 +50,7 @@ app.steps["worker"].add(RuntimeStep)
 @setup_logging.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _configure_logging(**_: object) -> None:
     configure_logging(load_settings())
-    for problem in unknown_variables():
-        structlog.get_logger("edw.settings").warning("unknown variable", why=problem)
+    warn_of_unknown_variables()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]  # Celery has no types

@@ -1,6 +1,6 @@
 """The record of one attempt: what the log line, the metrics and the IntegrationLog are made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -150,6 +150,9 @@ class Reporter:
 
     def __call__(self, attempt: Attempt, result: str) -> None:
         """Tells of one; `result` is what the ledger answered to its settlement."""
+        if result == "renewed":
+            # What was decided was decided of a configuration that is there no more.
+            attempt = replace(attempt, decision=Retry(0.0))
         delay = self._delay(attempt)
         _count(attempt, result, delay)
         if self.integrations:
@@ -176,7 +179,7 @@ def _count(attempt: Attempt, result: str, delay: float | None) -> None:
     match attempt.decision:
         case Succeed() if result != "stale":
             metrics.observe_end("delivered")
-        case Retry() if result == "settled":
+        case Retry() if result in ("settled", "renewed"):
             metrics.RETRIES.inc()
         case Fail(reason=reason) if result == "settled":
             metrics.observe_end(reason)

@@ -8,6 +8,7 @@ from time import time
 
 import structlog
 
+from worker import metrics
 from worker.delivery import Deliveries
 from worker.directory import Directory
 from worker.jobs import job_id
@@ -104,12 +105,18 @@ class Dispatch:
         with observing(self._traces, loaded.events) as observed:
             found = [await self._match(stored, loaded.versions) for stored in observed.events]
             matches = [match for match in found if match]
+            failed: set[str] = set()
             for chunk in chunks(matches):
-                await self._open_chunk(chunk)
+                # An event leaves the inbox with its last chunk, which must not hide what became of another one.
+                if wanted := [each for each in chunk if each[0].ref not in failed]:
+                    failed |= await self._open_chunk(wanted)
             for match in matches:
                 observed.matched(match.stored.ref, len(match.integration_ids))
+                if not match.integration_ids and match.stored.ref not in failed:
+                    metrics.observe_unmatched(match.stored.door)
 
-    async def _open_chunk(self, chunk: Chunk) -> None:
+    async def _open_chunk(self, chunk: Chunk) -> set[str]:
+        """Answers the references of events that could not be opened."""
         lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
         limits = await self._deliveries.limits(list(lanes))
         with self._deliveries.reserved(JOBS_PER_CALL) as room:
@@ -118,6 +125,11 @@ class Dispatch:
         self._deliveries.serve(opened.waiting)
         for lane in opened.filled:
             report_filled(lane)
+        raws = {stored.ref: stored.event.raw for stored, _, _ in chunk}
+        for ref, why in opened.failed:
+            _log.error("cannot observe", ref=ref, why=why)
+            await self._set_aside(ref, raws[ref], f"could not be opened: {why}")
+        return {ref for ref, _ in opened.failed}
 
     def forget(self) -> None:
         """Reads everything of integrations anew: the ledger may have another past than the one that was read."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from urllib.parse import quote, unquote
@@ -10,6 +11,17 @@ from uuid import UUID, uuid5
 from worker.tracecontext import TraceContext
 
 _EVENT_NAMESPACE = UUID("6f0e8a1e-52f7-5c0e-9a3b-6d3f0f7f4b11")
+
+
+class Door(StrEnum):
+    """The ways in for events."""
+
+    HTTP = "http"
+    PUBLISHER = "publisher"
+    QUEUE = "queue"
+    CELERY = "celery"
+    #: Those that tell of integrations themselves: they enter with what they tell of.
+    INTEGRATIONS = "integrations"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import Counter, Gauge, Histogram, Info
 
-
-class Door(StrEnum):
-    """The ways in for events. A Publisher counts in its producer's process, which has an endpoint or not."""
-
-    HTTP = "http"
-    PUBLISHER = "publisher"
-    QUEUE = "queue"
-    CELERY = "celery"
+from worker.events import Door
 
 
 class Refused(StrEnum):
@@ -40,6 +33,8 @@ REFUSED = Counter(
     "Events that were not accepted, by door; of `pressure`, requests: they are not read.",
     ("door", "reason"),
 )
+
+UNMATCHED = Counter("edw_events_unmatched", "Events that no integration observes, by the door they came by.", ("door",))
 
 #: Those of worker.attempts. An attempt that was lost was another process's, which knew the type.
 OUTCOMES = ("delivered", "refused", "unreachable", "gone", "interrupted", "internal")
@@ -106,6 +101,7 @@ REQUESTS = Histogram(
 # Looking a child up by its labels costs more than counting in it.
 _accepted = cache(ACCEPTED.labels)
 _duplicated = cache(DUPLICATED.labels)
+_unmatched = cache(UNMATCHED.labels)
 _refused = cache(REFUSED.labels)
 _attempts = cache(ATTEMPTS.labels)
 _duration = cache(DURATION.labels)
@@ -115,7 +111,7 @@ _request = cache(REQUESTS.labels)
 
 # What an alert asks for is there from the start: the first of something is an increase, and not a new series.
 for _door in Door:
-    _accepted(_door.value), _duplicated(_door.value)
+    _accepted(_door.value), _duplicated(_door.value), _unmatched(_door.value)
     for _reason in Refused:
         _refused(_door.value, _reason.value)
 for _end in ("delivered", "exhausted", "gone", "event_gone", "expired"):
@@ -164,6 +160,11 @@ def observe_refused(door: Door, reason: Refused, count: int = 1) -> None:
     """Counts events that were not accepted."""
     if count:
         _refused(door.value, reason.value).inc(count)
+
+
+def observe_unmatched(door: str) -> None:
+    """Counts an event that no integration observes."""
+    _unmatched(door).inc()
 
 
 def observe_attempt(integration_type: str, outcome: str, seconds: float) -> None:

@@ -23,7 +23,7 @@ from config.settings import Settings, load_settings
 from worker import metrics
 from worker.broker import WakeupSender
 from worker.endpoints import find_endpoints
-from worker.events import Event, Refusal
+from worker.events import Door, Event, Refusal
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerPolicy
 from worker.ledger.intake import SyncIntake
 from worker.ledger.sync_store import SyncStore
@@ -81,8 +81,8 @@ class Publisher:
         """Publishes many at once; answers for each, in order: a Receipt, or why it was refused. The good ones go."""
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
-        with _refusals_counted(good), publishing(traces_of_process(), good, metrics.Door.PUBLISHER) as sending:
-            answers = self._intake().accept(sending.events) if good else []
+        with _refusals_counted(good), publishing(traces_of_process(), good, Door.PUBLISHER) as sending:
+            answers = self._intake().accept(sending.events, Door.PUBLISHER) if good else []
             sending.answered(answers)
         return self._answers(parsed, good, answers)
 
@@ -95,8 +95,8 @@ class Publisher:
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
         ledger = await self._ledger_of_this_loop()
-        with _refusals_counted(good), publishing(traces_of_process(), good, metrics.Door.PUBLISHER) as sending:
-            answers = await ledger.intake.accept(sending.events) if good else []
+        with _refusals_counted(good), publishing(traces_of_process(), good, Door.PUBLISHER) as sending:
+            answers = await ledger.intake.accept(sending.events, Door.PUBLISHER) if good else []
             sending.answered(answers)
         return self._answers(parsed, good, answers)
 
@@ -158,8 +158,8 @@ class Publisher:
     def _answers(
         self, parsed: Sequence[Event | Refusal], good: Sequence[Event], accepted: Sequence[Acceptance]
     ) -> list[Receipt | Refusal]:
-        metrics.observe_accepted(metrics.Door.PUBLISHER, (answer is Acceptance.NEW for answer in accepted))
-        metrics.observe_refused(metrics.Door.PUBLISHER, metrics.Refused.INVALID, len(parsed) - len(good))
+        metrics.observe_accepted(Door.PUBLISHER, (answer is Acceptance.NEW for answer in accepted))
+        metrics.observe_refused(Door.PUBLISHER, metrics.Refused.INVALID, len(parsed) - len(good))
         self._wakeups.events(
             [event.ref for event, answer in zip(good, accepted, strict=True) if answer is Acceptance.NEW]
         )
@@ -172,7 +172,7 @@ def _refusals_counted(events: Sequence[Event]) -> Iterator[None]:
     try:
         yield
     except LedgerFull:
-        metrics.observe_refused(metrics.Door.PUBLISHER, metrics.Refused.PRESSURE, len(events))
+        metrics.observe_refused(Door.PUBLISHER, metrics.Refused.PRESSURE, len(events))
         raise
 
 

@@ -91,6 +91,8 @@ class Tally:
                     self.in_flight += 1
                 case "gone":
                     self.gone += 1
+                case "full":
+                    self.full = True
 
 
 class Redeliveries:
@@ -139,7 +141,8 @@ class Redeliveries:
         elif found.jobs:
             # Some may have been settled since they were selected: what was pending and has been delivered stays so.
             tally.add(await self._ledger.jobs.redeliver(list(found.jobs), mark, selection.states))
-        return found.next
+        # What is left is reopened once the lane has room: the next call begins with the same portion.
+        return cursor if tally.full else found.next
 
     async def _events(
         self, integration: Integration, selection: Selection, cursor: Cursor, mark: str, tally: Tally, dry_run: bool
@@ -150,7 +153,7 @@ class Redeliveries:
         opened, full = await self._ledger.jobs.open_missing(integration.id, wanted, dry_run=dry_run)
         tally.opened += opened
         if full:
-            # What is left is opened once the lane has room: the next call goes on here.
+            # As above.
             tally.full = True
             return cursor
         return found.next

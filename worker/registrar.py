@@ -7,10 +7,12 @@ from weakref import WeakValueDictionary
 
 from config.observable_events import Catalogue
 from deliverers.registry import DelivererRegistry
+from worker import metrics
 from worker.changes import Changes
-from worker.events import Event, Refusal, Scope
+from worker.events import Door, Event, Refusal, Scope
 from worker.integrations import Integration
-from worker.ledger.registry import RevisionConflict
+from worker.lanes import report_circuit
+from worker.ledger.registry import Kept, RevisionConflict
 from worker.registration import is_renewed, opened, register, sealed, shown, warnings_of
 from worker.secrets import SecretsBox
 
@@ -28,7 +30,7 @@ class Books(Protocol):
         events: Sequence[Event] = (),
         *,
         renewed: bool = True,
-    ) -> Integration: ...
+    ) -> Kept: ...
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]: ...
     async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool: ...
 
@@ -67,8 +69,7 @@ class Registrar:
         safe = sealed(made, self._types, self._secrets)
         event = self._changes.event("created", safe)
         kept = await self._books.put(safe, 0, [event])
-        self._announce([event.ref])
-        return kept, warnings_of(made, self._types)
+        return self._told(kept, event), warnings_of(made, self._types)
 
     async def update(
         self, current: Integration, attributes: Mapping[str, Any], expect: int | None = None
@@ -99,8 +100,7 @@ class Registrar:
                     raise
                 current = await self._kept(current.id)
                 continue
-            self._announce([event.ref])
-            return kept
+            return self._told(kept, event)
         raise RevisionConflict(f"integration {current.id} was changed by somebody else in between")
 
     async def delete(self, current: Integration, expect: int | None = None) -> bool:
@@ -108,7 +108,7 @@ class Registrar:
         event = self._changes.event("deleted", current)
         deleted = await self._books.delete(current.id, expect, [event])
         if deleted:
-            self._announce([event.ref])
+            self._tell(event)
         return deleted
 
     def shown(self, integration: Integration, *, reveal: bool = False) -> Integration:
@@ -122,6 +122,17 @@ class Registrar:
         before = opened(current, self._types, self._secrets)
         made = register(attributes, current.scope, self._types, self._catalogue, current=before)
         return made if isinstance(made, list) else sealed(made, self._types, self._secrets)
+
+    def _told(self, kept: Kept, event: Event) -> Integration:
+        """The integration, once others know of its change."""
+        self._tell(event)
+        if kept.circuit:
+            report_circuit(kept.circuit)
+        return kept.integration
+
+    def _tell(self, event: Event) -> None:
+        metrics.observe_accepted(Door.INTEGRATIONS, [True])
+        self._announce([event.ref])
 
     async def _kept(self, integration_id: str) -> Integration:
         found = await self._books.get([integration_id])

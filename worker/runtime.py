@@ -29,7 +29,7 @@ from worker.doors.rabbitmq_queue import RabbitQueue
 from worker.doors.redis_list import RedisList
 from worker.ending import end
 from worker.endpoints import find_endpoints
-from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
+from worker.ledger import Ledger, LedgerError, LedgerPolicy
 from worker.options import deliverer_options
 from worker.parsing import EventRules
 from worker.readiness import State
@@ -40,14 +40,11 @@ from worker.telemetry import Telemetry
 from worker.telling import Teller
 from worker.traces import Traces, exporting
 from worker.vitals import Vitals
+from worker.waiting import reach
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.runtime")
 
-#: While the store does not answer at the start: the first pause, the longest, and how often it is said again (seconds).
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 5.0
-SAY_AGAIN_SECONDS = 30.0
 #: Allocations before the cyclic collector looks at the youngest objects, and how often older ones are looked at.
 COLLECTOR_THRESHOLDS = (50_000, 20, 100)
 
@@ -186,8 +183,9 @@ class Runtime:
         try:
             # From the start: a process that waits for its ledger is alive, and says what it waits for.
             await telemetry.open(self.vitals)
-            if not await self._reach(ledger):
+            if not await reach(ledger, self._stopping, missed=self._missed):
                 return
+            self.vitals.ledger.there()
             for deliverer in deliverers.values():
                 await deliverer.open()
             secrets = SecretsBox(settings.secrets_keys)
@@ -246,26 +244,8 @@ class Runtime:
         await sweeper.retire()
         _log.info("worker drained", unsettled=self._unsettled)
 
-    async def _reach(self, ledger: Ledger) -> bool:
-        """Waits until the ledger answers; False where the process is to stop first."""
-        pause, said = FIRST_PAUSE, 0.0
-        while not self._stopping.is_set():
-            try:
-                await ledger.open()
-            except LedgerUnavailable as error:
-                self.vitals.ledger.away(str(error), State.RED)
-                if self._loop.time() - said > SAY_AGAIN_SECONDS or not said:
-                    said = self._loop.time()
-                    _log.warning("waiting for the ledger", why=str(error))
-                try:
-                    async with asyncio.timeout(pause):
-                        await self._stopping.wait()
-                except TimeoutError:
-                    pause = min(pause * 2, LONGEST_PAUSE)
-            else:
-                self.vitals.ledger.there()
-                return True
-        return False
+    def _missed(self, error: LedgerError) -> None:
+        self.vitals.ledger.away(str(error), State.RED)
 
 
 def _relax_collector() -> None:

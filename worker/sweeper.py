@@ -47,13 +47,16 @@ class Sweeper:
         self._wakeups = wakeups
         self._teller = teller
         lease = ledger.policy.lease / 1000
-        # Reaping takes a gap of half a lease between sweeps for an absence of the store, so sweeps come oftener.
-        self._pause = min(sweep_seconds, lease / 5)
+        #: Between two sweeps (seconds). Reaping takes a gap of half a lease for an absence of the store, so they come
+        #: oftener.
+        self.pause = min(sweep_seconds, lease / 5)
         self._beat = lease / BEATS_PER_LEASE
         self._strays: dict[str, float] = {}
         self._timers: list[asyncio.Task[None]] = []
         #: When the ledger last answered a sweep, and when a sweep last ended at all (monotonic seconds).
         self.swept_at = self.turned_at = monotonic()
+        #: When it last answered any of the timers: a sweep may be long over what it found.
+        self.heard_at = self.swept_at
         self._presence = presence
         #: The timers whose last step the ledger did not answer, or refused.
         self._failing: set[str] = set()
@@ -62,8 +65,8 @@ class Sweeper:
         """Starts the timers, on the running loop."""
         self._timers = [
             asyncio.create_task(self._for_ever(self._renew, self._beat)),
-            asyncio.create_task(self._for_ever(self._sweep, self._pause)),
-            asyncio.create_task(self._for_ever(self._reap, self._pause)),
+            asyncio.create_task(self._for_ever(self._sweep, self.pause)),
+            asyncio.create_task(self._for_ever(self._reap, self.pause)),
         ]
 
     async def close(self) -> None:
@@ -89,7 +92,7 @@ class Sweeper:
                 self._heard(step.__name__)
             except LedgerError as error:
                 # When it is back, everything is to go on at once.
-                asked = self._pause
+                asked = self.pause
                 self._unheard(step.__name__, error)
             except Exception:  # noqa: BLE001  (a timer that dies would strand everything that waits for it)
                 asked = None
@@ -103,6 +106,7 @@ class Sweeper:
             _log.warning("ledger away", why=str(error))
 
     def _heard(self, step: str) -> None:
+        self.heard_at = monotonic()
         self._failing.discard(step)
         if not self._failing and self._presence.there():
             _log.info("ledger back")

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from worker import metrics
 from worker.changes import Changes
-from worker.events import Event
+from worker.events import Door, Event
 from worker.integrations import Integration
 from worker.lanes import report_disabled
 
@@ -30,4 +31,5 @@ class Teller:
             event = self._changes.event("updated", integration)
             if await self._registry.tell(integration.id, [event]):
                 report_disabled(integration)
+                metrics.observe_accepted(Door.INTEGRATIONS, [True])
                 self._announce([event.ref])

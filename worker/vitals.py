@@ -12,8 +12,8 @@ from worker.readiness import Check, Presence, Readiness, State, readiness, worst
 
 #: Timers that have not gone round for so long are held to be dead (seconds). A call of the ledger ends much earlier.
 STALE_TURN_SECONDS = 60.0
-#: A ledger whose answer to a sweep takes longer than this is held to be away (seconds).
-SILENT_SECONDS = 3.0
+#: A ledger that has answered no timer for so much longer than they pause is held to be away (seconds).
+SILENT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,16 @@ class Health:
 
 class Timers(Protocol):
     """What is asked of the sweeper; monotonic seconds."""
+
+    @property
+    def pause(self) -> float:
+        """How long it waits between two sweeps (seconds)."""
+        ...
+
+    @property
+    def heard_at(self) -> float:
+        """When the ledger answered any of them."""
+        ...
 
     @property
     def swept_at(self) -> float:
@@ -85,5 +95,7 @@ class Vitals:
         draining = self._flights is not None and self._flights.draining
         if self._timers is None or draining or self.ledger.check.status is not State.OK:
             return self.ledger.check
-        silent = monotonic() - self._timers.swept_at
-        return Check(State.RED, f"no answer for {silent:.0f} s") if silent > SILENT_SECONDS else self.ledger.check
+        silent = monotonic() - self._timers.heard_at
+        if silent > self._timers.pause + SILENT_SECONDS:
+            return Check(State.RED, f"no answer for {silent:.0f} s")
+        return self.ledger.check

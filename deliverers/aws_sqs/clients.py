@@ -125,11 +125,10 @@ class BotocoreMaker:
     def __init__(self, session_class: type, user_agent: str) -> None:
         self._session_class = session_class
         self._user_agent = user_agent
-        self._loading = asyncio.Lock()
-        self._loaded: tuple[Any, Any] | None = None
+        self._loading: asyncio.Future[tuple[Any, Any]] | None = None
 
     async def __call__(self, access: Access) -> Client:
-        session, config = self._loaded or await self._load()
+        session, config = await self._load()
         try:
             context = session.create_client(
                 "sqs",
@@ -145,11 +144,14 @@ class BotocoreMaker:
         return client
 
     async def _load(self) -> tuple[Any, Any]:
-        async with self._loading:
-            loaded = self._loaded
-            if loaded is None:
-                loaded = self._loaded = await asyncio.to_thread(self._load_now)
-            return loaded
+        if self._loading is None:
+            self._loading = asyncio.get_running_loop().run_in_executor(None, self._load_now)
+        try:
+            # Whoever cannot wait that long leaves it to the next one.
+            return await asyncio.shield(self._loading)
+        except Exception:  # one that may pass: files of a model that could not be opened
+            self._loading = None
+            raise
 
     def _load_now(self) -> tuple[Any, Any]:
         from aiobotocore.config import AioConfig

@@ -110,9 +110,7 @@ class AwsSqsDeliverer:
         return outcomes(Answer(exchange.status, exchange.headers, exchange.body), count, log, datetime.now(UTC))
 
     def _too_late(self, waiting: Waiting, target: URL) -> Outcome:
-        exchange = waiting.exchange
-        if exchange is None:
-            return Unreachable(f"not sent within {self._options.timeout:g} s")
+        exchange = waiting.exchange or Exchange()
         words = self._reason(TimeoutError(), target, exchange.phase)
         return Unreachable(words) if exchange.status is None else broken_off(exchange.status, words)
 

@@ -32,7 +32,7 @@ LEAST_READ = 64 * 1024
 class Exchange:
     """One request and its answer, as far as they came. `status` is there from the answer's first line on."""
 
-    phase: Phase = Phase.CONNECTING
+    phase: Phase = Phase.PREPARING
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
@@ -85,6 +85,7 @@ class Transport:
         session, exchange = self._session, current.get()
         if session is None:
             raise RuntimeError("send() needs open() first")
+        exchange.phase = Phase.CONNECTING
         headers = CIMultiDict({name: _text(value) for name, value in request.headers.items()})
         headers[hdrs.ACCEPT_ENCODING] = "identity"
         response = await session.request(

@@ -10,7 +10,7 @@ import ssl
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from tests.counterparts.proxy import HttpProxy
 KEYS = ("AKIAQYLPMN5HHHFPHOST", "h0stile/secret+key/bPxRfiCYEXAMPLEKEY000")
 JSON = "application/x-amz-json-1.0"
 MIB = 1024 * 1024
+NOBODY = "http://127.0.0.1:9"
+NOT_SENT = "this worker had not sent it yet"
 
 
 def configuration(endpoint: str, queue: str = "orders") -> dict[str, str]:
@@ -62,8 +64,20 @@ async def opened(**changes: Any) -> AsyncIterator[AwsSqsDeliverer]:
         await deliverer.close()
 
 
-async def outcome_of(script: Script, **changes: Any) -> Outcome:
-    async with raw_receiver(script) as port, opened(**changes) as deliverer:
+@asynccontextmanager
+async def prepared(**changes: Any) -> AsyncIterator[AwsSqsDeliverer]:
+    """One that has read botocore's model of SQS, which may take longer than a short timeout."""
+    async with opened(**changes) as deliverer:
+        while NOT_SENT in repr(await deliverer.deliver(delivery_to(NOBODY))):
+            pass
+        yield deliverer
+
+
+Opening = Callable[..., AbstractAsyncContextManager[AwsSqsDeliverer]]
+
+
+async def outcome_of(script: Script, opening: Opening = opened, **changes: Any) -> Outcome:
+    async with raw_receiver(script) as port, opening(**changes) as deliverer:
         outcome = await deliverer.deliver(delivery_to(f"http://127.0.0.1:{port}"))
     assert not any(key in repr(outcome) for key in KEYS)
     return outcome
@@ -403,7 +417,7 @@ async def test_a_gzip_bomb_is_cut_off() -> None:
 async def test_one_byte_a_second_ends_at_the_deadline_with_the_status_that_came() -> None:
     started = time.monotonic()
     slow = repeating(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", b"x", 0.05)
-    outcome = await outcome_of(slow, timeout=SHORT_TIMEOUT)
+    outcome = await outcome_of(slow, prepared, timeout=SHORT_TIMEOUT)
     assert time.monotonic() - started < SHORT_TIMEOUT + LATENESS
     assert outcome == Refused(
         200, "", "Received a status code (200 OK), but no complete answer within 0.5 s (reading its body)"
@@ -429,9 +443,14 @@ async def test_what_is_no_answer_is_said(script: Script, words: str) -> None:
 
 
 async def test_silence_is_told_apart_from_a_connection_that_is_not_made() -> None:
-    assert await outcome_of(silent, timeout=SHORT_TIMEOUT) == Unreachable(
+    assert await outcome_of(silent, prepared, timeout=SHORT_TIMEOUT) == Unreachable(
         "no answer within 0.5 s (connected, waiting for it)"
     )
+
+
+async def test_time_that_went_by_before_anything_was_sent_is_not_put_on_the_receiver() -> None:
+    # The first request of a process reads botocore's model of SQS.
+    assert await outcome_of(silent, timeout=0.001) == Unreachable(f"no answer within 0.001 s ({NOT_SENT})")
 
 
 async def test_tls_is_verified_and_the_extra_authorities_count(tmp_path: Path, sqs: Sqs) -> None:

@@ -33,6 +33,8 @@ class Worker:
 
     swept_at: float
     turned_at: float
+    heard_at: float = 0.0
+    pause: float = 1.0
     in_flight: int = 3
     draining: bool = False
 
@@ -51,6 +53,8 @@ async def test_a_worker_tells_how_it_is_and_a_process_without_vitals_only_its_me
             status, text = await get(port_of(lines), "/metrics")
             assert status == 200
             assert 'edw_build_info{python="3.' in text
+            assert "edw_events_accepted_total" in text
+            assert not [line for line in text.splitlines() if "_created" in line], "each series is there once"
     with capture_logs() as lines:
         async with serving(HOST, 0):
             assert (await get(port_of(lines), "/healthz"))[0] == 404

@@ -182,6 +182,8 @@ class RedeliveryDocument(Struct, frozen=True):
     opened: int
     #: Jobs whose event retention has dropped, so that they cannot be redelivered.
     gone: int
+    #: True where the integration's backlog has no room for more: nothing that is owed goes for what is asked for anew.
+    full: bool
     #: False where there was more than one call does: repeat it with the cursor, and the id as Idempotency-Key.
     complete: bool
     type: Literal["redelivery"] = "redelivery"

@@ -29,7 +29,7 @@ from worker.cloudevents import (
     split_batch,
 )
 from worker.documents import Links, ResourceMeta, Timestamps, job_document, log_document
-from worker.events import Event, Foreign, Refusal, event_ref, rfc3339
+from worker.events import Door, Event, Foreign, Refusal, event_ref, rfc3339
 from worker.ledger import Acceptance
 from worker.ledger.events import EventHistory, JobHistory
 from worker.parsing import ID_MAX_CHARS, parse_event
@@ -69,9 +69,9 @@ async def publish(call: Call) -> Reply:
     held_back = await intake.held_back([each for each in parsed if isinstance(each, Event)])
     good = [_traced(each, call) for each in parsed if isinstance(each, Event) and each.scope not in held_back]
     bad = sum(isinstance(each, Refusal) for each in parsed)
-    metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.INVALID, bad)
-    metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.ALLOWANCE, len(parsed) - bad - len(good))
-    with publishing(call.rooms.traces, good, metrics.Door.HTTP) as sending:
+    metrics.observe_refused(Door.HTTP, metrics.Refused.INVALID, bad)
+    metrics.observe_refused(Door.HTTP, metrics.Refused.ALLOWANCE, len(parsed) - bad - len(good))
+    with publishing(call.rooms.traces, good, Door.HTTP) as sending:
         answers = await intake.accept(sending.events)
         sending.answered(answers)
     accepted = iter(answers)

@@ -1,24 +1,18 @@
 """Whether this process is well (`/healthz`), and whether requests should come here (`/readyz`)."""
 
 import asyncio
-from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
-import structlog
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
+from worker.api.broker_watch import BrokerWatch
 from worker.api.calls import Call, Reply
-from worker.ending import end
 from worker.ledger import LedgerError
 from worker.readiness import Check, Presence, Readiness, State, readiness
 
-_log = structlog.get_logger("edw.api")
-
 #: The ledger is looked at once in so many seconds.
 LOOK_SECONDS = 1.0
-#: The broker is looked at once in so many seconds: connecting to one that is away takes its time.
-BROKER_SECONDS = 5.0
 #: A ledger that takes longer than this to answer is held to be away (seconds).
 SILENT_SECONDS = 2.0
 
@@ -42,29 +36,18 @@ class Store(Protocol):
 
 
 class Health:
-    """Looks at what the API stands on. `ping` connects to the broker, and raises where that fails; it may block."""
+    """Looks at what the API stands on."""
 
-    def __init__(self, store: Store, ping: Callable[[], None]) -> None:
+    def __init__(self, store: Store, broker: BrokerWatch) -> None:
         self._store = store
-        self._ping = ping
         self._ledger = Presence()
-        self._broker = Presence()
-        self._watch: asyncio.Task[None] | None = None
+        self._broker = broker
         self._began = monotonic()
         self._looking = asyncio.Lock()
         self._looked_at = -LOOK_SECONDS
         self._seen = Readiness(State.OK, {})
         #: True once the process was told to stop.
         self.draining = False
-
-    def open(self) -> None:
-        """Begins to watch the broker, on the running loop."""
-        self._watch = asyncio.create_task(self._watch_broker())
-
-    async def close(self) -> None:
-        """Stops watching."""
-        if self._watch is not None:
-            await end([self._watch])
 
     def alive(self) -> Liveness:
         """How the process is."""
@@ -82,7 +65,7 @@ class Health:
         ledger = await self._look_at_ledger()
         # One that does not answer is not waited for twice.
         workers = _UNKNOWN if ledger.status is State.RED else await self._workers()
-        checks = {"ledger": ledger, "workers": workers, "broker": self._broker.check}
+        checks = {"ledger": ledger, "workers": workers, "broker": await self._broker.check(ledger, workers)}
         if self.draining:
             checks["process"] = Check(State.RED, "it was told to stop")
         return readiness(checks)
@@ -107,18 +90,6 @@ class Health:
         except LedgerError:
             return _UNKNOWN
         return Check(State.OK) if workers else Check(State.DEGRADED, 'none is alive: start one with "edw worker"')
-
-    async def _watch_broker(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self._ping)
-                news = self._broker.there()
-            except Exception as error:  # noqa: BLE001  (whatever a broker's client raises)
-                why = f"away ({type(error).__name__}: {error}); events are delivered all the same, up to seconds later"
-                news = self._broker.away(why, State.DEGRADED)
-            if news:
-                _log.warning("broker", **to_builtins(self._broker.check))
-            await asyncio.sleep(BROKER_SECONDS)
 
 
 async def healthz(call: Call) -> Reply:

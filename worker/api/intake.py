@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -11,7 +12,7 @@ import structlog
 from config.settings import Settings
 from worker import metrics
 from worker.api.errors import retry_later
-from worker.events import Event, Scope
+from worker.events import Door, Event, Scope
 from worker.ledger import Acceptance, LedgerError, LedgerFull
 from worker.ledger.intake import Pressure
 
@@ -28,7 +29,7 @@ GATHERED_MOST = 200
 class Inbox(Protocol):
     """What is asked of the ledger's inbox."""
 
-    async def accept(self, events: Sequence[Event]) -> list[Acceptance]: ...
+    async def accept(self, events: Sequence[Event], door: Door) -> list[Acceptance]: ...
     async def admit(self, scope: Scope, events: int, rate: int) -> float: ...
     async def pressure(self) -> Pressure: ...
 
@@ -40,7 +41,7 @@ class Intake:
         self._inbox = inbox
         self._settings = settings
         self._announce = announce
-        self._gathering = Gathering(inbox.accept)
+        self._gathering = Gathering(partial(inbox.accept, door=Door.HTTP))
         self._sampled_at = -SAMPLE_SECONDS
         self._refusal = ""
         self._sampling = asyncio.Lock()
@@ -59,7 +60,7 @@ class Intake:
                     _log.info("events accepted again")
                 self._refusal, self._sampled_at = refusal, monotonic()
         if self._refusal:
-            metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.PRESSURE)
+            metrics.observe_refused(Door.HTTP, metrics.Refused.PRESSURE)
             raise retry_later(503, self._refusal, PRESSURE_RETRY_SECONDS)
 
     async def held_back(self, events: Sequence[Event]) -> Mapping[Scope, float]:
@@ -78,9 +79,9 @@ class Intake:
         try:
             answers = await self._gathering.accept(events)
         except LedgerFull:
-            metrics.observe_refused(metrics.Door.HTTP, metrics.Refused.PRESSURE, len(events))
+            metrics.observe_refused(Door.HTTP, metrics.Refused.PRESSURE, len(events))
             raise
-        metrics.observe_accepted(metrics.Door.HTTP, (answer is Acceptance.NEW for answer in answers))
+        metrics.observe_accepted(Door.HTTP, (answer is Acceptance.NEW for answer in answers))
         new = [event.ref for event, answer in zip(events, answers, strict=True) if answer is Acceptance.NEW]
         self._announce(new)
         return answers

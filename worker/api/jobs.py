@@ -67,6 +67,12 @@ async def redeliver_one(call: Call) -> Reply:
     (word_,) = await call.rooms.ledger.jobs.redeliver([job.id], mark)
     if word_ == "gone":
         raise api_error(409, "retention has dropped the event of this job, so it cannot be delivered again")
+    if word_ == "full":
+        raise api_error(
+            409,
+            "as much waits for this integration as may (EDW_LANE_BACKLOG, EDW_LANE_BACKLOG_BYTES): to reopen this job, "
+            "another would have to go; try again once some has been delivered",
+        )
     call.rooms.wakeups.lanes([integration.id])
     return Reply(RedeliveredJob(job_document(await _job(call, integration)), RedeliveryMeta(word_)), 202)
 
@@ -172,6 +178,7 @@ def _document(tally: Tally, key: str, *, dry_run: bool) -> RedeliveryDocument:
         in_flight=tally.in_flight,
         opened=tally.opened,
         gone=tally.gone,
+        full=tally.full,
         complete=tally.next is None,
         cursor=UNSET if tally.next is None else str(tally.next),
     )

@@ -35,4 +35,4 @@ class Rooms:
     #: None where nothing is traced.
     traces: Traces | None
     #: Looks at the ledger as soon as it answers; raises LedgerFormatError where it is another version's.
-    opening: "asyncio.Task[None]"
+    opening: "asyncio.Task[bool]"

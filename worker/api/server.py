@@ -20,6 +20,7 @@ from deliverers.registry import DelivererRegistry
 from worker import metrics
 from worker.api.access import Access
 from worker.api.application import application
+from worker.api.broker_watch import BrokerWatch
 from worker.api.health import Health
 from worker.api.intake import Intake
 from worker.api.rooms import Rooms
@@ -28,7 +29,7 @@ from worker.broker import WakeupSender
 from worker.directory import Directory
 from worker.ending import end
 from worker.endpoints import find_endpoints
-from worker.ledger import Ledger, LedgerFull, LedgerPolicy, LedgerUnavailable
+from worker.ledger import Ledger, LedgerPolicy
 from worker.options import deliverer_options
 from worker.parsing import EventRules
 from worker.redelivery import Redeliveries
@@ -36,12 +37,11 @@ from worker.registrar import Registrar
 from worker.secrets import SecretsBox
 from worker.telemetry import Telemetry
 from worker.traces import exporting
+from worker.waiting import reach
 from worker.wakeups import Wakeups
 
 _log = structlog.get_logger("edw.api")
 
-#: The ledger is looked for once in so many seconds while it does not answer at the start.
-OPEN_SECONDS = 1.0
 #: A connection that says nothing is kept for so long (seconds): longer than the load balancers in front keep theirs.
 KEEP_ALIVE_SECONDS = 75.0
 
@@ -99,11 +99,12 @@ async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
         for deliverer in deliverers.values():
             stack.push_async_callback(deliverer.close)
             await deliverer.open()
-        opening = asyncio.create_task(_open(ledger))
+        # Its version and its format are looked at as soon as it answers.
+        opening = asyncio.create_task(reach(ledger, asyncio.Event()))
         stack.push_async_callback(end, [opening])
-        health = Health(ledger.status, partial(_ping, app))
-        stack.push_async_callback(health.close)
-        health.open()
+        broker = BrokerWatch(partial(_ping, app), is_store=endpoints.broker_url == endpoints.ledger_url)
+        stack.push_async_callback(broker.close)
+        broker.open()
         yield Rooms(
             settings=settings,
             ledger=ledger,
@@ -114,14 +115,14 @@ async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
             trials=Trials(Directory(ledger, types, deliverers, secrets), settings.webhook_timeout),
             access=Access(ledger.tokens, proxies=settings.api_proxies),
             types=types,
-            health=health,
+            health=Health(ledger.status, broker),
             wakeups=wakeups,
             traces=traces,
             opening=opening,
         )
 
 
-async def _told(stopping: asyncio.Event, opening: "asyncio.Task[None]") -> None:
+async def _told(stopping: asyncio.Event, opening: "asyncio.Task[bool]") -> None:
     """Waits until the process is told to stop. Raises what opening the ledger raises."""
     told = asyncio.create_task(stopping.wait())
     try:
@@ -131,19 +132,6 @@ async def _told(stopping: asyncio.Event, opening: "asyncio.Task[None]") -> None:
             await told
     finally:
         await end([told])
-
-
-async def _open(ledger: Ledger) -> None:
-    """Has the ledger looked at as soon as it answers: its version, and its format. Raises LedgerFormatError."""
-    said = False
-    while True:
-        try:
-            return await ledger.open()
-        except (LedgerUnavailable, LedgerFull) as error:
-            if not said:
-                _log.warning("waiting for the ledger", why=str(error))
-            said = True
-            await asyncio.sleep(OPEN_SECONDS)
 
 
 def _ping(app: Celery) -> None:

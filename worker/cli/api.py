@@ -4,14 +4,18 @@ import asyncio
 from functools import partial
 
 import click
+import structlog
 import uvloop
 
+from config.logging import warn_of_unknown_variables
 from config.settings import Settings
 from worker.cli.keys import with_made_keys
 from worker.cli.lifeline import hold
-from worker.cli.session import EXIT_FAILED, Failure, read_settings, told, warn_of_strays
+from worker.cli.session import EXIT_FAILED, Failure, read_settings, told
 from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
 from worker.endpoints import find_endpoints
+
+_log = structlog.get_logger("edw.supervisor")
 
 
 @click.command(name="api")
@@ -24,11 +28,10 @@ def command(processes: int, lifeline: int | None, shared_port: bool) -> None:
     It listens at EDW_API_HOST and EDW_API_PORT. Requests need a token: see "edw tokens create". While the store does
     not answer they get 503, and /readyz says why.
     """
-    if lifeline is None:
-        warn_of_strays()
-    else:
-        hold(lifeline)
     settings = with_made_keys(read_settings(for_people=False))
+    warn_of_unknown_variables()
+    if lifeline is not None:
+        hold(lifeline)
     if processes > 1 and not settings.api_port:
         raise click.UsageError("several processes share a port: set EDW_API_PORT to one")
     with told():
@@ -63,7 +66,7 @@ async def _supervise(settings: Settings, processes: int) -> int:
     with process_starter(["api", "--shared-port"], settings.drain_seconds) as start:
         drained = await asyncio.gather(
             *(
-                keep_running(f"api {index + 1}", partial(start, process_changes(settings, index)), signals, _say)
+                keep_running(f"api {index + 1}", partial(start, process_changes(settings, index)), signals, _log.error)
                 for index in range(processes)
             )
         )
@@ -84,7 +87,3 @@ async def _check_port(settings: Settings) -> None:
 def _cannot_listen(settings: Settings, error: OSError) -> Failure:
     where = f"EDW_API_HOST={settings.api_host} EDW_API_PORT={settings.api_port}"
     return Failure(f"cannot listen at {where}: {error.strerror or error}")
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)

@@ -31,6 +31,7 @@ def status_document(status: LedgerStatus) -> Document:
         "jobs": {
             **{name: status.counter(name) for name in ("opened", "reopened", "succeeded", "failed", "cancelled")},
             "pending": status.pending,
+            "leased": status.leased,
             "balance": status.jobs_balance,
         },
         "balanced": status.events_balance == 0 and status.jobs_balance == 0,

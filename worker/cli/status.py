@@ -38,7 +38,8 @@ def command(lanes: int, as_json: bool) -> None:
 def _tell(out: Console, status: LedgerStatus, address: str) -> None:
     out.print(Text(f"ledger   {address}, memory {_memory(status)}"))
     workers = f"{status.processes} alive" if status.processes else 'none: start one with "edw worker"'
-    out.print(Text(f"workers  {workers}"))
+    in_flight = f", attempts in flight: {status.leased}" if status.leased else ""
+    out.print(Text(f"workers  {workers}{in_flight}"))
     out.print()
     out.print(balances_table(status))
     out.print()

@@ -6,24 +6,22 @@ import signal
 import socket
 import sys
 from functools import partial
-from time import monotonic
+from math import inf
 
 import click
+import structlog
 
+from config.logging import warn_of_unknown_variables
 from config.settings import Settings
 from worker.cli.keys import with_made_keys
 from worker.cli.lifeline import hold
-from worker.cli.session import EXIT_FAILED, EXIT_NO_STORE, Failure, read_settings, told, warn_of_strays
-from worker.cli.supervision import Signals, first_of, keep_running, process_changes, process_starter
+from worker.cli.session import EXIT_FAILED, read_settings, told
+from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
 from worker.endpoints import find_endpoints
-from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
+from worker.ledger import Ledger, LedgerPolicy
+from worker.waiting import reach
 
-#: While the store does not answer at the start: the first pause, the longest, and how often it is said again (seconds).
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 5.0
-SAY_AGAIN_SECONDS = 30.0
-#: A pause that a worker was given does not make it wait past its end by more than this (seconds).
-_SHORTEST_PAUSE = 0.01
+_log = structlog.get_logger("edw.supervisor")
 
 
 @click.command(name="worker")
@@ -42,11 +40,10 @@ def command(processes: int, wait: float | None, lifeline: int | None) -> None:
     With several processes, each that dies is started again, and each has a metrics port of its own, from
     EDW_METRICS_PORT on. "celery -A worker.app worker" runs one of them, too.
     """
-    if lifeline is None:
-        warn_of_strays()
-    else:
+    settings = read_settings(for_people=False)
+    warn_of_unknown_variables()
+    if lifeline is not None:
         hold(lifeline)
-    settings = read_settings()
     if processes > 1:
         raise SystemExit(asyncio.run(_supervise(settings, processes, wait)))
     if asyncio.run(_reach_or_stop(settings, wait)):
@@ -77,12 +74,14 @@ def _work(settings: Settings) -> None:
 
 async def _supervise(settings: Settings, processes: int, wait: float | None) -> int:
     signals = Signals.of_this_process()
-    if not await reach_store(settings, wait, signals):
+    if not await _reach(settings, wait, signals.stop):
         return 0
     with process_starter(["worker"], settings.drain_seconds) as start:
         drained = await asyncio.gather(
             *(
-                keep_running(f"worker {index + 1}", partial(start, process_changes(settings, index)), signals, _say)
+                keep_running(
+                    f"worker {index + 1}", partial(start, process_changes(settings, index)), signals, _log.error
+                )
                 for index in range(processes)
             )
         )
@@ -90,41 +89,17 @@ async def _supervise(settings: Settings, processes: int, wait: float | None) -> 
 
 
 async def _reach_or_stop(settings: Settings, wait: float | None) -> bool:
-    return await reach_store(settings, wait, Signals.of_this_process())
+    return await _reach(settings, wait, Signals.of_this_process().stop)
 
 
-async def reach_store(settings: Settings, wait: float | None, signals: Signals) -> bool:
+async def _reach(settings: Settings, wait: float | None, stop: asyncio.Event) -> bool:
     """Waits until the ledger answers; False where the process was told to stop first.
 
     Raises Failure where there is none to wait for, or it did not answer within `wait` seconds (None: no limit).
     """
-    began, pause, said = monotonic(), FIRST_PAUSE, None
-    while not signals.stop.is_set():
-        why = await _why_not(settings)
-        if why is None:
-            return True
-        left = float("inf") if wait is None else began + wait - monotonic()
-        if left <= 0:
-            raise Failure(why, EXIT_NO_STORE)
-        if said is None or monotonic() - said >= SAY_AGAIN_SECONDS:
-            said = monotonic()
-            _say(f"waiting for the store: {why}")
-        await first_of(signals.stop.wait(), timeout=max(_SHORTEST_PAUSE, min(pause, left)))
-        pause = min(pause * 2, LONGEST_PAUSE)
-    return False
-
-
-async def _why_not(settings: Settings) -> str | None:
     with told():
         ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
         try:
-            await ledger.open()
-        except LedgerUnavailable as error:
-            return str(error)
+            return await reach(ledger, stop, within=inf if wait is None else wait)
         finally:
             await ledger.close()
-    return None
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)

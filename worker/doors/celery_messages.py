@@ -11,7 +11,7 @@ from config.celery import DELIVERY_LIMIT
 from worker import metrics
 from worker.dispatch import Dispatch
 from worker.doors.messages import Parsed, entry_of, event_id, split, tell, traced
-from worker.events import Refusal
+from worker.events import Door, Refusal
 from worker.ledger import Acceptance, Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.parsing import EventRules, parse_event
@@ -52,9 +52,9 @@ class TaskDoor:
         if again and await self._times_back(task_id) > DELIVERY_LIMIT:
             return await self.reject(Refusal("message", f"it came back {DELIVERY_LIMIT} times"), given, source)
         parsed = [(parse_event(each, self._rules, event_id(task_id, n)), each) for n, each in enumerate(given)]
-        return await self.observe(await self.keep(traced(parsed, trace), source, metrics.Door.CELERY))
+        return await self.observe(await self.keep(traced(parsed, trace), source, Door.CELERY))
 
-    async def keep(self, parsed: Sequence[Parsed], source: str, door: metrics.Door) -> list[str]:
+    async def keep(self, parsed: Sequence[Parsed], source: str, door: Door) -> list[str]:
         """Has the ledger accept the events and keep the refusals, however long that takes; answers the events' refs.
 
         Raises DoorClosed where this process stops first.
@@ -62,7 +62,7 @@ class TaskDoor:
         events, refusals = split(parsed)
         if events:
             with publishing(self._traces, events, door) as sending:
-                answers = await self._until_done(partial(self._ledger.intake.accept, sending.events))
+                answers = await self._until_done(partial(self._ledger.intake.accept, sending.events, door))
                 sending.answered(answers)
             metrics.observe_accepted(door, (answer is Acceptance.NEW for answer in answers))
         metrics.observe_refused(door, metrics.Refused.INVALID, len(refusals))
@@ -75,7 +75,7 @@ class TaskDoor:
 
     async def reject(self, refusal: Refusal, given: Any, source: str) -> None:
         """Keeps what was refused in the ledger's rejected list, and says so."""
-        await self.keep([(refusal, given)], source, metrics.Door.CELERY)
+        await self.keep([(refusal, given)], source, Door.CELERY)
 
     async def observe(self, refs: Sequence[str]) -> None:
         """Opens the jobs of accepted events, now where the ledger can."""

@@ -26,11 +26,10 @@ from config.celery import (
     intake_queues,
     queue_name,
 )
-from worker import metrics
 from worker.cloudevents import attributes_of_properties, event_of_binary
 from worker.doors.celery_messages import DoorClosed
 from worker.doors.messages import Parsed, parse_message, traced
-from worker.events import Refusal
+from worker.events import Door, Refusal
 from worker.parsing import EventRules, parse_event
 from worker.tracecontext import TRACEPARENT, TRACESTATE, TraceContext
 
@@ -54,17 +53,17 @@ LONGEST_PAUSE = 2.0
 CLOSE_SECONDS = 2.0
 
 
-class Door(Protocol):
+class MessageDoor(Protocol):
     """What takes what messages bring (worker.doors.celery_messages)."""
 
-    async def keep(self, parsed: Sequence[Parsed], source: str, door: metrics.Door) -> list[str]: ...
+    async def keep(self, parsed: Sequence[Parsed], source: str, door: Door) -> list[str]: ...
     async def observe(self, refs: Sequence[str]) -> None: ...
 
 
 class RabbitQueue:
     """Reads the plain queue of a RabbitMQ, which may be away for as long as it likes."""
 
-    def __init__(self, broker_url: str, shard: str, door: Door, rules: EventRules) -> None:
+    def __init__(self, broker_url: str, shard: str, door: MessageDoor, rules: EventRules) -> None:
         self._url = broker_url
         self._queue, self._dead = intake_queues(shard)
         self._dead_events = dead_queue(queue_name(EVENTS_QUEUE, shard))
@@ -178,7 +177,7 @@ class RabbitQueue:
 
     def _take(self, line: Any, channel: Any, batch: Sequence[Any]) -> None:
         parsed = [each for message in batch for each in self._parse(message)]
-        keeping = self._on_loop(self._door.keep(parsed, self._queue.name, metrics.Door.QUEUE))
+        keeping = self._on_loop(self._door.keep(parsed, self._queue.name, Door.QUEUE))
         try:
             refs = self._result(line, keeping)
         finally:

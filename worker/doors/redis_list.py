@@ -9,10 +9,10 @@ import structlog
 from worker import metrics
 from worker.doors.messages import entry_of, is_batch, parse_message, split, tell
 from worker.ending import end
-from worker.events import Event, Refusal
+from worker.events import Door, Event, Refusal
 from worker.ledger import Acceptance, LedgerError
 from worker.ledger.connections import SOCKET_TIMEOUT
-from worker.ledger.messages import INTAKE_LIST, Batch
+from worker.ledger.messages import INTAKE_LIST, MESSAGE_TRIES, Batch
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.parsing import EventRules
 from worker.traces import Traces, publishing
@@ -21,6 +21,10 @@ _log = structlog.get_logger("edw.intake")
 
 #: While the ledger is away or full, it is asked again after so many seconds. The queue keeps what it has.
 RETRY_SECONDS = 1.0
+
+
+#: So many messages, the events that are in them, and the refusals with what is refused.
+Portion = tuple[int, list[Event], list[tuple[Refusal, Any]]]
 
 
 class PlainQueue(Protocol):
@@ -94,9 +98,9 @@ class RedisList:
             self._heard()
             return await self._or_closing(self._queue.wait())
         while batch.messages and not self._closing.is_set():
-            done, events, refusals = self._portion(batch.messages)
+            done, events, refusals = self._deadly(batch) or self._portion(batch.messages)
             entries = [entry_of(refusal, given, INTAKE_LIST) for refusal, given in refusals]
-            with publishing(self._traces, events, metrics.Door.QUEUE) as sending:
+            with publishing(self._traces, events, Door.QUEUE) as sending:
                 answers = await self._queue.accept(batch, done, sending.events, entries)
                 sending.answered(answers or ())
             if answers is None:
@@ -105,15 +109,24 @@ class RedisList:
             self._heard()
             batch = batch.without(done)
             self._holds = bool(batch.messages)
-            metrics.observe_accepted(metrics.Door.QUEUE, (answer is Acceptance.NEW for answer in answers))
-            metrics.observe_refused(metrics.Door.QUEUE, metrics.Refused.INVALID, len(refusals))
+            metrics.observe_accepted(Door.QUEUE, (answer is Acceptance.NEW for answer in answers))
+            metrics.observe_refused(Door.QUEUE, metrics.Refused.INVALID, len(refusals))
             for refusal, _ in refusals:
                 tell(refusal, INTAKE_LIST)
             await self._observe([e.ref for e, a in zip(events, answers, strict=True) if a is Acceptance.NEW])
         return None
 
-    def _portion(self, messages: Sequence[bytes]) -> tuple[int, list[Event], list[tuple[Refusal, Any]]]:
-        """So many messages as one call accepts, and what is in them; an array is accepted by itself."""
+    @staticmethod
+    def _deadly(batch: Batch) -> Portion | None:
+        """A message of which its readers die: nobody reads it again."""
+        # Of several, which an earlier call took before one of them became suspect, it is not known which.
+        if batch.lost < MESSAGE_TRIES or len(batch.messages) > 1:
+            return None
+        refusal = Refusal("message", f"{batch.lost} workers were lost that had taken it")
+        return 1, [], [(refusal, batch.messages[0])]
+
+    def _portion(self, messages: Sequence[bytes]) -> Portion:
+        """So many messages as one call accepts; an array is accepted by itself."""
         events: list[Event] = []
         refusals: list[tuple[Refusal, Any]] = []
         for done, message in enumerate(messages):

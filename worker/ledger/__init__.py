@@ -8,16 +8,18 @@ The states of a job, and what moves it on (`lua/` has one script for each verb):
     due         claim: numbers the attempt                      leased by the process
     leased      settle: delivered                               succeeded
     leased      settle: a failure, with schedule left           due later
+    leased      settle: a failure of an old configuration       due now
     leased      settle: a failure at the schedule's end         failed  (exhausted)
     leased      settle: the receiver answered 410               failed  (gone), and the integration is disabled
     leased      settle: interrupted by a drain                  due now
     leased      release: claimed, never started                 due now, the number un-issued
+    leased      seize: claimed, and its process was never told  due now, the number un-issued
     leased      seize: its process died                         leased by the process that settles it as lost
     pending     settle: a late success of an earlier attempt    succeeded
     due         expire: EDW_JOB_DEADLINE after opening          failed  (deadline)
     due         open, expire: more than the lane may have due   cancelled  (lane_overflow)
     due         expire: its integration was deleted             cancelled  (integration_deleted)
-    ended       redeliver                                       pending: due now, a new epoch
+    ended       redeliver, where the backlog has room           pending: due now, a new epoch
 
 `due` and `leased` are the two places of a pending job; it is always in exactly one of them.
 

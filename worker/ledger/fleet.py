@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from worker.ledger.calls import Calls
 from worker.ledger.jobs import Claim, claims_of
 from worker.ledger.policy import JOBS_PER_CALL, REPLY_BYTE_BUDGET
 from worker.ledger.store import Store
@@ -32,9 +33,10 @@ _sweep = msgspec.msgpack.Decoder(Sweep)
 class Fleet:
     """This process among the others."""
 
-    def __init__(self, store: Store, owner: str) -> None:
+    def __init__(self, store: Store, owner: str, calls: Calls) -> None:
         self._store = store
         self._owner = owner
+        self._calls = calls
 
     async def renew(self) -> bool:
         """The heartbeat; False where the process was not (or no longer) known."""
@@ -45,16 +47,31 @@ class Fleet:
         return int(await self._store.run("retire", owner=self._owner))
 
     async def seize(self, strays: Sequence[str] = ()) -> list[Claim]:
-        """Takes over attempts of dead processes, and this one's own strays, to be settled as lost."""
+        """Takes over attempts of dead processes, and this one's own strays, to be settled as lost.
+
+        Strays that came by a call whose reply was lost were never begun, and are given back instead.
+        """
         reply = await self._store.run(
             "seize",
             owner=self._owner,
             lease=self._store.policy.lease,
             limit=JOBS_PER_CALL,
             byte_budget=REPLY_BYTE_BUDGET,
-            strays=strays[:JOBS_PER_CALL],
+            event_retention=self._store.policy.event_retention,
+            strays=await self._over(strays[:JOBS_PER_CALL]),
         )
         return claims_of(reply)[0]
+
+    async def _over(self, strays: Sequence[str]) -> list[dict[str, object]]:
+        """Those that no call can bring any more, with what is known of the one that they were leased by."""
+        oldest = self._calls.oldest
+        rows = await self._store.hashes([f"job:{job}" for job in strays], "call")
+        found = {job: int(row.get("call", 0)) for job, row in zip(strays, rows, strict=True)}
+        return [
+            {"job": job, "call": call, "told": self._calls.was_answered(call)}
+            for job, call in found.items()
+            if call < oldest
+        ]
 
     async def sweep(self) -> Sweep:
         """Overdue inbox events and lanes; each is this process's alone to announce.

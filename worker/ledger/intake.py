@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from worker.events import Event, Scope, rfc3339
+from worker.events import Door, Event, Scope, rfc3339
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy
 from worker.ledger.store import Store
 from worker.ledger.sync_store import SyncStore
@@ -43,6 +43,8 @@ class StoredEvent:
     ref: str
     event: Event
     accepted_at: int
+    #: The Door that it came by.
+    door: str = ""
 
     @property
     def time(self) -> str:
@@ -81,13 +83,15 @@ class WireEvent(msgspec.Struct):
     scope: str
     #: Of an event in the inbox: how many processes died that had it to observe.
     lost: int = 0
+    door: str = ""
     trace: str = ""
 
     def stored(self, raw: bytes) -> StoredEvent | None:
         """The event; its raw bytes come separately, since they are the producer's. None where they cannot be read."""
         try:
             trace = TraceContext.of_written(self.trace)
-            return StoredEvent(self.ref, stored_event(raw, self.id, Scope.of_key(self.scope), trace), self.accepted_at)
+            event = stored_event(raw, self.id, Scope.of_key(self.scope), trace)
+            return StoredEvent(self.ref, event, self.accepted_at, self.door)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
@@ -139,16 +143,17 @@ def _wire(event: Event) -> dict[str, Any]:
     return wire
 
 
-def acceptance(events: Iterable[Event], policy: LedgerPolicy) -> dict[str, Any]:
+def acceptance(events: Iterable[Event], door: Door, policy: LedgerPolicy) -> dict[str, Any]:
     """What a script is told that accepts events."""
     horizon = policy.job_deadline + policy.event_retention
-    return {"events": [_wire(event) for event in events], "grace": policy.announce, "horizon": horizon}
+    wires = [_wire(event) for event in events]
+    return {"events": wires, "door": door.value, "grace": policy.announce, "horizon": horizon}
 
 
-def _calls(events: Sequence[Event], policy: LedgerPolicy) -> Iterator[dict[str, Any]]:
+def _calls(events: Sequence[Event], door: Door, policy: LedgerPolicy) -> Iterator[dict[str, Any]]:
     """The arguments of the calls that accept events."""
     for portion in portions(events, MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, lambda event: len(event.raw)):
-        yield acceptance(portion, policy)
+        yield acceptance(portion, door, policy)
 
 
 class Intake:
@@ -158,7 +163,7 @@ class Intake:
         self._store = store
         self._owner = owner
 
-    async def accept(self, events: Sequence[Event]) -> list[Acceptance]:
+    async def accept(self, events: Sequence[Event], door: Door = Door.PUBLISHER) -> list[Acceptance]:
         """Puts events into the inbox, each once; answers only when the ledger has them.
 
         Raises LedgerFull above the memory's high-water mark, LedgerUnavailable where the store did not answer: then
@@ -166,7 +171,7 @@ class Intake:
         """
         await self._store.refuse_over_water()
         answers: list[Acceptance] = []
-        for arguments in _calls(events, self._store.policy):
+        for arguments in _calls(events, door, self._store.policy):
             answers += map(Acceptance, await self._store.run_confirmed("accept", **arguments))
         return answers
 
@@ -258,10 +263,10 @@ class SyncIntake:
     def __init__(self, store: SyncStore) -> None:
         self._store = store
 
-    def accept(self, events: Sequence[Event]) -> list[Acceptance]:
+    def accept(self, events: Sequence[Event], door: Door = Door.PUBLISHER) -> list[Acceptance]:
         """As Intake.accept()."""
         self._store.refuse_over_water()
         answers: list[Acceptance] = []
-        for arguments in _calls(events, self._store.policy):
+        for arguments in _calls(events, door, self._store.policy):
             answers += map(Acceptance, self._store.run_confirmed("accept", **arguments))
         return answers

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from worker.jobs import Job, JobState
+from worker.ledger.calls import Calls
 from worker.ledger.intake import StoredEvent, WireEvent
 from worker.ledger.pages import Cursor, Page
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET
@@ -123,7 +124,7 @@ class FilledLane:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How the ledger took settlements: `settled`, `late` or `stale` each (see settle.lua), and what follows."""
+    """How the ledger took settlements: `settled`, `renewed`, `late` or `stale` (see settle.lua), and what follows."""
 
     results: Sequence[str]
     #: Lanes that have ready jobs and room.
@@ -141,6 +142,8 @@ class Opened:
     #: Lanes with due jobs for which there was no room.
     waiting: Sequence[str]
     filled: Sequence[FilledLane] = ()
+    #: (reference, why) of events that could not be opened, and stay in the inbox.
+    failed: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,7 @@ class _Opened(msgspec.Struct):
     claimed: list[_Claimed]
     waiting: list[str]
     filled: list[tuple[str, int, int, int]]
+    failed: list[tuple[str, str]]
 
 
 class _Claims(msgspec.Struct):
@@ -259,9 +263,10 @@ class Jobs:
     the store from everybody else for long.
     """
 
-    def __init__(self, store: Store, owner: str) -> None:
+    def __init__(self, store: Store, owner: str, calls: Calls) -> None:
         self._store = store
         self.owner = owner
+        self._calls = calls
 
     async def open(
         self,
@@ -277,24 +282,27 @@ class Jobs:
         given = list(openings)
         _check_size([job for _, jobs, _ in given for job in jobs])
         policy = self._store.policy
-        reply = await self._store.run(
-            "open",
-            owner=self.owner,
-            lease=policy.lease,
-            room=min(room, MAX_JOBS_PER_CALL),
-            limits=dict(limits),
-            deadline=policy.job_deadline,
-            backlog=policy.lane_backlog,
-            backlog_bytes=policy.lane_backlog_bytes,
-            event_retention=policy.event_retention,
-            events=[_observed(stored, jobs, last) for stored, jobs, last in given],
-        )
-        opened = _opened.decode(reply)
+        with self._calls.begun() as call:
+            reply = await self._store.run(
+                "open",
+                owner=self.owner,
+                call=call,
+                lease=policy.lease,
+                room=min(room, MAX_JOBS_PER_CALL),
+                limits=dict(limits),
+                deadline=policy.job_deadline,
+                backlog=policy.lane_backlog,
+                backlog_bytes=policy.lane_backlog_bytes,
+                event_retention=policy.event_retention,
+                events=[_observed(stored, jobs, last) for stored, jobs, last in given],
+            )
+            opened = _opened.decode(reply)
         events = {stored.ref: stored for stored, _, _ in given}
         return Opened(
             [each.claim(events[each.ref]) for each in opened.claimed],
             opened.waiting,
             [FilledLane(*each) for each in opened.filled],
+            opened.failed,
         )
 
     async def claim(
@@ -304,16 +312,18 @@ class Jobs:
 
         Also answers the lanes with more.
         """
-        reply = await self._store.run(
-            "claim",
-            owner=self.owner,
-            lease=self._store.policy.lease,
-            room=min(room, MAX_JOBS_PER_CALL),
-            lanes=lanes,
-            limits=dict(limits),
-            byte_budget=REPLY_BYTE_BUDGET,
-        )
-        return claims_of(reply)
+        with self._calls.begun() as call:
+            reply = await self._store.run(
+                "claim",
+                owner=self.owner,
+                call=call,
+                lease=self._store.policy.lease,
+                room=min(room, MAX_JOBS_PER_CALL),
+                lanes=lanes,
+                limits=dict(limits),
+                byte_budget=REPLY_BYTE_BUDGET,
+            )
+            return claims_of(reply)
 
     async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
         """Those of the lanes whose last attempt failed, whichever process had it."""
@@ -341,15 +351,16 @@ class Jobs:
     async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
         """Gives back (job, integration, attempt) that were never started; their numbers are un-issued."""
         _check_size(claims)
-        jobs = [{"job": job, "lane": lane, "attempt": attempt} for job, lane, attempt in claims]
+        jobs = [{"job": job, "attempt": attempt} for job, _, attempt in claims]
         retention = self._store.policy.event_retention
         return int(await self._store.run("release", owner=self.owner, event_retention=retention, jobs=jobs))
 
     async def redeliver(self, job_ids: Sequence[str], mark: str = "", states: Iterable[JobState] = ()) -> list[str]:
-        """Reopens ended jobs and makes waiting ones due: `reopened`, `due`, `in_flight`, `known` or `gone` for each.
+        """Reopens ended jobs and makes waiting ones due; answers what came of each.
 
-        `known` are those that a redelivery of the same `mark` had before. With `states`, those of another one by now
-        are left alone, and answered as `other`.
+        That is `reopened`, `due`, `in_flight`, `known` (a redelivery of the same `mark` had it before), `gone`, or
+        `full`: for what has ended, its lane's backlog has no room now. With `states`, those of another one by now are
+        left alone, and answered as `other`.
         """
         _check_size(job_ids)
         policy = self._store.policy
@@ -357,6 +368,8 @@ class Jobs:
             "redeliver",
             jobs=job_ids,
             deadline=policy.job_deadline,
+            backlog=policy.lane_backlog,
+            backlog_bytes=policy.lane_backlog_bytes,
             event_retention=policy.event_retention,
             mark=mark,
             states={state.value: True for state in states},
@@ -400,6 +413,7 @@ class Jobs:
             jobs=[{"id": job, "ref": ref} for job, ref in jobs],
             deadline=policy.job_deadline,
             backlog=policy.lane_backlog,
+            backlog_bytes=policy.lane_backlog_bytes,
             event_retention=policy.event_retention,
             dry=int(dry_run),
         )
@@ -423,11 +437,6 @@ class Jobs:
     async def pending(self, offset: int, limit: int) -> list[str]:
         """Ids of jobs that are still owed, the one nearest to its deadline first."""
         found = await self._store.call("zrange", "pending", offset, offset + limit - 1)
-        return [job.decode() for job in found]
-
-    async def of_event(self, event_ref: str) -> list[str]:
-        """Ids of the jobs that an event opened."""
-        found = await self._store.call("lrange", f"event:{event_ref}:jobs", 0, -1)
         return [job.decode() for job in found]
 
 

@@ -4,6 +4,7 @@ import os
 import socket
 from secrets import token_hex
 
+from worker.ledger.calls import Calls
 from worker.ledger.events import Events
 from worker.ledger.fleet import Fleet
 from worker.ledger.gauges import Gauges
@@ -30,8 +31,9 @@ class Ledger:
         self.intake = Intake(self.store, self.owner)
         self.events = Events(self.store)
         self.messages = Messages(self.store, self.owner, url, shard)
-        self.jobs = Jobs(self.store, self.owner)
-        self.fleet = Fleet(self.store, self.owner)
+        calls = Calls()
+        self.jobs = Jobs(self.store, self.owner, calls)
+        self.fleet = Fleet(self.store, self.owner, calls)
         self.registry = Registry(self.store)
         self.logs = Logs(self.store)
         self.tokens = Tokens(self.store)

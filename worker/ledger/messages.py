@@ -3,6 +3,9 @@
 A message is taken (moved onto a list of the process that took it), and then accepted: in one script its events enter
 the inbox, its refusals the rejected list, and the message is gone. What a dead process had taken goes back to the
 queue. So a message is never in two places, and never in none, whoever dies in between.
+
+A message may be what its readers die of. So it is counted how many died that had taken it: such a message is taken
+alone, so that it takes no others with it, and the caller is told, so that it is not read for ever.
 """
 
 from collections.abc import Sequence
@@ -10,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import redis.asyncio
 
-from worker.events import Event
+from worker.events import Door, Event
 from worker.ledger.connections import aclose, async_client
 from worker.ledger.errors import mapped
-from worker.ledger.intake import Acceptance, acceptance
+from worker.ledger.intake import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, Acceptance, acceptance
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
 from worker.ledger.store import Store
 
@@ -23,6 +26,10 @@ INTAKE_LIST = "edw.intake"
 WAIT_SECONDS = 2
 #: Messages that one call gives back.
 RETURNED_PER_CALL = 200
+#: A message whose readers die is set aside, unread, after so many of them.
+MESSAGE_TRIES = OBSERVE_TRIES
+#: That some died of a message is known for so long after the last one did (ms).
+SUSPECT_FOR = 86_400_000
 
 
 def intake_list(shard: str) -> str:
@@ -36,6 +43,8 @@ class Batch:
 
     number: int
     messages: tuple[bytes, ...]
+    #: How many processes died that had taken one of the messages; from LOSSES_BEFORE_ALONE on, it is the only one.
+    lost: int = 0
 
     def without(self, done: int) -> "Batch":
         """What is left once its first `done` messages are accepted."""
@@ -59,15 +68,16 @@ class Messages:
         LedgerFull above the memory's high-water mark: then the queue keeps what it has.
         """
         await self._store.refuse_over_water()
-        number, *messages = await self._store.run(
+        number, lost, *messages = await self._store.run(
             "take_messages",
             owner=self._owner,
             lease=self._store.policy.lease,
             list=self._list,
             limit=limit,
             byte_budget=REPLY_BYTE_BUDGET,
+            alone_after=LOSSES_BEFORE_ALONE,
         )
-        return Batch(int(number), tuple(messages))
+        return Batch(int(number), tuple(messages), int(lost))
 
     async def accept(
         self, batch: Batch, done: int, events: Sequence[Event], entries: Sequence[str]
@@ -87,7 +97,7 @@ class Messages:
             done=done,
             entries=entries,
             rejected_cap=policy.rejected_cap,
-            **acceptance(events, policy),
+            **acceptance(events, Door.QUEUE, policy),
         )
         return None if answers is None else [Acceptance(answer) for answer in answers]
 
@@ -123,7 +133,10 @@ class Messages:
             self._waiting = None
 
     async def _return(self, owner: str) -> int:
-        return int(await self._store.run("return_taken", owner=owner, list=self._list, limit=RETURNED_PER_CALL))
+        moved = await self._store.run(
+            "return_taken", owner=owner, list=self._list, limit=RETURNED_PER_CALL, suspect_for=SUSPECT_FOR
+        )
+        return int(moved)
 
     def _blocking(self) -> redis.asyncio.Redis:
         # One of its own: among those of the store it would keep one busy for nothing.

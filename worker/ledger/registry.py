@@ -1,15 +1,16 @@
 """The registry of integrations: written by people, read by every worker as versioned snapshots."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from worker.events import Event, Scope
+from worker.events import Door, Event, Scope
 from worker.integrations import Integration
 from worker.ledger.intake import acceptance
+from worker.ledger.jobs import CircuitChange
 from worker.ledger.pages import Page
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.ledger.store import Store
@@ -27,6 +28,14 @@ _NOTHING_EARNED: Mapping[str, Any] = MappingProxyType(
 
 class RevisionConflict(Exception):
     """Somebody else changed the integration in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An integration as it is kept now, and what its change did to its lane's circuit."""
+
+    integration: Integration
+    circuit: CircuitChange | None = None
 
 
 class _Row(msgspec.Struct):
@@ -67,7 +76,7 @@ class Registry:
         events: Sequence[Event] = (),
         *,
         renewed: bool = True,
-    ) -> Integration:
+    ) -> Kept:
         """Creates or updates; answers it as it is kept now. `events`, which tell of it, are accepted with the change.
 
         `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another.
@@ -87,18 +96,19 @@ class Registry:
             # None of its own: the fleet's.
             cap=0,
             expect=_expected(expect),
-            **acceptance(events, self._store.policy),
+            **self._told_by(events),
         )
         if kept is None:
             raise _conflict(integration.id)
-        revision, created_at, updated_at = map(int, kept)
-        return replace(
+        revision, created_at, updated_at, closed = map(int, kept)
+        now = replace(
             integration,
             revision=revision,
             created_at=created_at,
             updated_at=updated_at,
             **(_NOTHING_EARNED if renewed else {}),
         )
+        return Kept(now, CircuitChange(integration.id, is_open=False, until=0) if closed else None)
 
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]:
         """The integrations that exist, in the order given."""
@@ -115,10 +125,6 @@ class Registry:
         found = _rows.decode(reply)
         return Page([_integration(each.id, each.row) for each in found.records], found.total)
 
-    async def disable(self, integration_id: str, reason: str) -> None:
-        """Disables it and records why; its lane is held, and what it owes stays owed. Repeating is safe."""
-        await self._store.run("disable", id=integration_id, reason=reason)
-
     async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool:
         """Deletes it; what its lane owes is cancelled by the sweeps that follow. False where there was none.
 
@@ -129,7 +135,7 @@ class Registry:
             id=integration_id,
             tombstones=TOMBSTONES,
             expect=_expected(expect),
-            **acceptance(events, self._store.policy),
+            **self._told_by(events),
         )
         if deleted < 0:
             raise _conflict(integration_id)
@@ -137,7 +143,7 @@ class Registry:
 
     async def tell(self, integration_id: str, events: Sequence[Event]) -> bool:
         """Accepts events that tell of an integration which the fleet has disabled; once, and while it is disabled."""
-        told = await self._store.run_confirmed("tell", id=integration_id, **acceptance(events, self._store.policy))
+        told = await self._store.run_confirmed("tell", id=integration_id, **self._told_by(events))
         return bool(told)
 
     async def scan(self, cursor: int = 0) -> tuple[int, list[Integration]]:
@@ -172,6 +178,9 @@ class Registry:
             ("hmget", key, "version", "floor"), ("zrange", f"{key}:changes", f"({since}", "+inf", "BYSCORE")
         )
         return int(version or 0), int(floor or 0), [each.decode() for each in changes]
+
+    def _told_by(self, events: Sequence[Event]) -> dict[str, Any]:
+        return acceptance(events, Door.INTEGRATIONS, self._store.policy)
 
 
 def _document(integration: Integration) -> str:

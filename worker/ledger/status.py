@@ -40,6 +40,8 @@ class LedgerStatus:
     #: How long the event that is announced next has been overdue (ms); negative where none is.
     inbox_overdue: int
     pending: int
+    #: Of the pending ones, how many are in flight.
+    leased: int
     processes: int
     lanes: tuple[LaneStatus, ...]
     #: Lanes that have work, of which `lanes` may show only the first.
@@ -84,34 +86,50 @@ class Status:
         await self._store.refuse_over_water()
 
     async def read(self, lanes: int = 50) -> LedgerStatus:
-        """The ledger now, with at most so many lanes: those that have waited longest, then the held ones."""
+        """The ledger now, with at most so many lanes.
+
+        First come those that have waited longest, then the held ones, then others that have attempts in flight.
+        """
         head = await self._store.atomically(
             ("hgetall", "counters"),
             ("zcard", "inbox"),
             ("zrange", "inbox", 0, 0, "WITHSCORES"),
             ("zcard", "pending"),
-            ("zcard", "owners"),
+            ("zrange", "owners", 0, -1),
             ("zrange", "lanes", 0, lanes - 1),
             ("smembers", "held"),
             ("llen", "rejected"),
             ("zcard", "lanes"),
         )
         counters, inbox, first, pending, owners, indexed, held, rejected, total = head
+        leased, busy = await self._in_flight([each.decode() for each in owners], lanes)
         now = await self._store.now()
         info = await self._store.memory()
-        listed = list(dict.fromkeys([*indexed, *held]))[:lanes]
+        waiting = [each.decode() for each in (*indexed, *held)]
+        listed = list(dict.fromkeys([*waiting, *busy]))[:lanes]
         return LedgerStatus(
             counters={name.decode(): int(value) for name, value in counters.items()},
             inbox=inbox,
             inbox_overdue=now - int(first[0][1]) if first else -1,
             pending=pending,
-            processes=owners,
-            lanes=await self._lanes([each.decode() for each in listed], {each.decode() for each in held}, now),
-            lanes_total=total + len(held),
+            leased=leased,
+            processes=len(owners),
+            lanes=await self._lanes(listed, {each.decode() for each in held}, now),
+            lanes_total=max(total + len(held), len(listed)),
             rejected=rejected,
             memory_used=int(info["used_memory"]),
             memory_limit=int(info["maxmemory"]),
         )
+
+    async def _in_flight(self, owners: list[str], most: int) -> tuple[int, list[str]]:
+        """How many jobs are, and the lanes of some of them, as many as `most` of each process."""
+        if not owners:
+            return 0, []
+        leases = [f"owner:{owner}:leases" for owner in owners]
+        counts = await self._store.atomically(*(("scard", each) for each in leases))
+        samples = await self._store.atomically(*(("srandmember", each, most) for each in leases))
+        jobs = await self._store.hashes([f"job:{job.decode()}" for sample in samples for job in sample], "lane")
+        return sum(counts), [job["lane"] for job in jobs if job]
 
     async def _lanes(self, ids: list[str], held: set[str], now: int) -> tuple[LaneStatus, ...]:
         if not ids:

@@ -7,6 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from tests.integration.api.conftest import Answer, Api, Client, Serve, balanced, webhook
 from tests.integration.ledger.scene import SCOPE, Scene
@@ -14,7 +16,7 @@ from tests.integration.process.conftest import Receiver, StartWorker, eventually
 from worker.events import Scope
 from worker.integrations import Integration
 from worker.ledger.jobs import Jobs
-from worker.ledger.registry import Registry
+from worker.ledger.registry import Kept, Registry
 from worker.registration import opened
 from worker.secrets import SecretsBox
 
@@ -348,7 +350,7 @@ async def test_a_put_during_a_delete_resurrects_nothing(admin: Client, monkeypat
     made = await admin.post(ALL, {"data": webhook()})
     put = Registry.put
 
-    async def late(self: Registry, *given: Any, **how: Any) -> Integration:
+    async def late(self: Registry, *given: Any, **how: Any) -> Kept:
         assert (await admin.delete(at(made.data))).status == 204
         return await put(self, *given, **how)
 
@@ -794,6 +796,38 @@ async def test_an_open_circuit_is_shown_with_when_it_is_tried_again(admin: Clien
     # A changed configuration closes it.
     await admin.put(path, {"data": {"configuration": {"url": "https://mended.example"}}})
     assert "circuit" not in (await admin.get(path)).data["meta"]
+
+
+@pytest.mark.parametrize("circuit", ["open", "half"])
+async def test_a_circuit_that_a_change_closes_is_logged_and_counted_once(
+    admin: Client, scene: Scene, circuit: str
+) -> None:
+    integration = (await admin.create())["id"]
+    path = f"/v2/integrations/{integration}"
+    change = {"data": {"configuration": {"url": "https://mended.example"}}}
+
+    def counted() -> float:
+        return REGISTRY.get_sample_value("edw_circuit_changes_total", {"state": "closed"}) or 0
+
+    before = counted()
+    await scene.key("HSET", f"lane:{integration}", "circuit", circuit, "circuit_until", 1_900_000_000_000)
+    with capture_logs() as lines:
+        # Neither what is none of the receiver's, nor a second time.
+        await admin.put(path, {"data": {"name": "another"}})
+        assert (counted() - before, await scene.counter("circuits_closed")) == (0, 0)
+        await admin.put(path, change)
+        await admin.put(path, change)
+    told = {"event": "circuit closed", "integration": integration, "log_level": "info"}
+    assert [line for line in lines if line["event"].startswith("circuit")] == [told]
+    assert (counted() - before, await scene.counter("circuits_closed")) == (1, 1)
+
+
+async def test_enabling_closes_a_circuit_and_tells_of_it(admin: Client, scene: Scene) -> None:
+    integration = (await admin.create(enabled=False))["id"]
+    await scene.key("HSET", f"lane:{integration}", "circuit", "open", "circuit_until", 1_900_000_000_000)
+    with capture_logs() as lines:
+        await admin.put(f"/v2/integrations/{integration}", {"data": {"enabled": True}})
+    assert [line["integration"] for line in lines if line["event"] == "circuit closed"] == [integration]
 
 
 async def test_a_rate_limit_is_removed_by_null_and_a_wrong_one_is_refused_by_name(admin: Client) -> None:

@@ -599,6 +599,30 @@ async def test_a_backlog_that_is_full_takes_the_rest_once_there_is_room(
     assert {claim.event_ref for claim in claims} >= set(missed)
 
 
+@pytest.mark.parametrize("portion", [2, 200])
+async def test_a_backlog_that_is_full_reopens_the_rest_once_there_is_room(
+    serve: Serve, scene: Scene, admin: Client, integration: str, portion: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = await serve(lane_backlog=2)
+    small = api.client(admin.token)
+    failed = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(4)))
+    monkeypatch.setattr("worker.ledger.jobs.MAX_JOBS_PER_CALL", portion)
+
+    dry = await redeliver(small, integration, dry_run=True)
+    done = await redeliver(small, integration)
+    assert (counts(dry), dry["complete"], dry["full"]) == ({"reopened": 4}, True, False)
+    assert (counts(done), done["complete"], done["full"]) == ({"reopened": 2}, False, True)
+    (waits, _) = [job for job in failed if (await scene.job(job)).state is JobState.FAILED]
+    refused = await small.post(f"{ALL}/{integration}/jobs/{waits}/redeliver")
+    assert (refused.status, "EDW_LANE_BACKLOG" in refused.errors[0]["detail"]) == (409, True)
+
+    first = await settle_all(scene, integration, Verdict.SUCCEEDED)
+    rest = await redeliver(small, integration, done["id"], cursor=done["cursor"])
+    assert (counts(rest), rest["complete"], rest["full"]) == ({"reopened": 2}, True, False)
+    claims = [*first, *await settle_all(scene, integration, Verdict.SUCCEEDED)]
+    assert sorted(claim.job_id for claim in claims) == sorted(failed)
+
+
 # What is asked for wrongly
 
 

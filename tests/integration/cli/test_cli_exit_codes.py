@@ -1,5 +1,7 @@
 """What `edw` says, and how it ends, where there is no store, or a setting is wrong."""
 
+import json
+
 import pytest
 
 from tests.counterparts.store import free_port
@@ -48,13 +50,30 @@ def test_a_worker_waits_so_long_as_it_was_told_and_says_so_once(edw: Edw) -> Non
     result = edw("worker", "--wait", "0.5", EDW_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
 
     assert result.code == 3
-    assert result.err.count("waiting for the store") == 1
+    assert result.err.count("waiting for the ledger") == 1
+
+
+@pytest.mark.parametrize("command", [("worker",), ("worker", "--processes", "2")], ids=" ".join)
+def test_a_worker_logs_as_it_was_told_from_its_first_line(start_edw: StartEdw, command: tuple[str, ...]) -> None:
+    store = {"EDW_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "EDW_REDIS_ULR": "misspelt"}
+    worker, console = start_edw(*command, **store), start_edw(*command, EDW_LOG_FORMAT="console", **store)
+    for each in (worker, console):
+        each.says("waiting for the ledger")
+        each.signal()
+        assert each.ends() == 0
+
+    lines = [json.loads(line) for line in worker.said.splitlines()]
+    assert [(line["event"], line["level"]) for line in lines] == [
+        ("unknown variable", "warning"),
+        ("waiting for the ledger", "warning"),
+    ]
+    assert not console.said.startswith("{")
 
 
 @pytest.mark.parametrize("command", [("worker",), ("worker", "--processes", "2")], ids=" ".join)
 def test_a_worker_that_waits_for_its_store_can_be_stopped(start_edw: StartEdw, command: tuple[str, ...]) -> None:
     worker = start_edw(*command, EDW_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
-    worker.says("waiting for the store")
+    worker.says("waiting for the ledger")
 
     worker.signal()
 

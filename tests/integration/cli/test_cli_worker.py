@@ -27,17 +27,19 @@ SECRET = "correct-horse-battery"
 
 @dataclass
 class Receiver:
-    """A webhook receiver in a thread; `answers` are given in turn, then 200."""
+    """A webhook receiver in a thread; `answers` are given in turn, then 200, once it `may` answer."""
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    may: threading.Event = field(default_factory=threading.Event)
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     found = Receiver()
+    found.may.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -45,6 +47,7 @@ def receiver() -> Iterator[Receiver]:
             status = found.answers.pop(0) if found.answers else 200
             found.headers.append(dict(self.headers.items()))
             found.bodies.append(json.loads(body))
+            found.may.wait()
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -57,6 +60,7 @@ def receiver() -> Iterator[Receiver]:
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     yield found
+    found.may.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -105,6 +109,22 @@ class TestWorker:
 
         assert worker.ends() == 0, worker.said
         assert processes(edw) == 0
+
+    def test_status_shows_a_receiver_that_keeps_everything_waiting(
+        self, edw: Edw, start_edw: StartEdw, receiver: Receiver
+    ) -> None:
+        started(start_edw("worker", **QUICK), edw)
+        integration = observe(edw, receiver)
+        assert edw("status").text.endswith("No lane has work.")
+        receiver.may.clear()
+        edw("emit", "order.paid")
+        eventually(lambda: receiver.bodies, "it has the event")
+
+        status = edw("status")
+
+        assert "workers 1 alive, attempts in flight: 1" in status.text
+        assert integration in status.text
+        assert edw("status", "--json").json["jobs"]["leased"] == 1
 
     def test_what_is_meant_for_another_celery_changes_nothing(
         self, edw: Edw, start_edw: StartEdw, receiver: Receiver

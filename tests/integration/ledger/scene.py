@@ -1,19 +1,29 @@
 """One ledger under test, with short verbs: what a scenario is told in."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
+import pytest
 
+from deliverers.registry import DelivererRegistry
+from worker.attempts import Reporter
+from worker.backoff import RetryPolicy
+from worker.clock import StoreClock
+from worker.delivery import Deliveries
+from worker.directory import Directory
+from worker.dispatch import Dispatch
 from worker.events import Event, Scope
 from worker.integrations import Integration
 from worker.jobs import Job, JobState, job_id
-from worker.ledger import Claim, Ledger, Settlement, StoredEvent, Verdict
+from worker.ledger import Claim, Ledger, LedgerUnavailable, Settlement, StoredEvent, Verdict
 from worker.ledger.jobs import Opening
 from worker.ledger.logs import log_record
 from worker.logs import IntegrationLog
 from worker.parsing import stored_event
+from worker.secrets import SecretsBox
 
 from .audit import Books, Token
 
@@ -50,6 +60,7 @@ def settlement(
     detail: str = "",
     healthy: bool | None = None,
     why: str = "",
+    disable: str = "",
 ) -> Settlement:
     """What came of a claim's attempt; `detail` goes into its log."""
     succeeded = verdict is Verdict.SUCCEEDED
@@ -78,7 +89,29 @@ def settlement(
         rest=rest,
         healthy=healthy,
         why=why,
+        disable=disable,
     )
+
+
+def dispatch_of(ledger: Ledger) -> Dispatch:
+    """A process that observes events, and has no room for their jobs."""
+    directory = Directory(ledger, DelivererRegistry.load(), {}, SecretsBox(()))
+    deliveries = Deliveries(ledger.jobs, directory, RetryPolicy((1.0,)), Reporter(StoreClock()), 0, 1.0)
+    return Dispatch(ledger, directory, deliveries)
+
+
+@contextmanager
+def unheard(ledger: Ledger) -> Iterator[None]:
+    """The store does what this process asks of it, and its answers are lost on their way."""
+    run = ledger.store.run
+
+    async def lost(name: str, **arguments: Any) -> Any:
+        await run(name, **arguments)
+        raise LedgerUnavailable("connection reset")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ledger.store, "run", lost)
+        yield
 
 
 @dataclass
@@ -96,6 +129,22 @@ class Scene:
         """Enabled integrations."""
         for each in ids:
             await self.ledger.registry.put(an_integration(each, **changes))
+
+    async def disable(self, lane: str) -> None:
+        """A person disables an integration."""
+        (found,) = await self.ledger.registry.get([lane])
+        await self.ledger.registry.put(replace(found, enabled=False), renewed=False)
+
+    async def give_up(self, lane: str, reason: str = "answered 410") -> None:
+        """The fleet disables an integration, because of what came of a job."""
+        await self.owe(lane, f"the last of {lane}")
+        (claim,) = await self.claim(lane, room=1)
+        await self.settle(claim, Verdict.FAILED, disable=reason)
+
+    async def jobs_of(self, event_ref: str) -> list[str]:
+        """The jobs that an event opened."""
+        history = await self.ledger.events.show(event_ref, 0, 100)
+        return [each.job.id for each in history.jobs] if history else []
 
     async def publish(self, *ids: str) -> list[StoredEvent]:
         """Events in the inbox."""

@@ -138,7 +138,7 @@ async def test_jobs_whose_record_is_gone_leave_the_books(scene: Scene) -> None:
     await scene.register(LANE)
     (stored,) = await scene.publish("e-1")
     await scene.open([stored], LANE)
-    (job,) = await scene.ledger.jobs.of_event(stored.ref)
+    (job,) = await scene.jobs_of(stored.ref)
     await scene.key("DEL", f"job:{job}")
     report = await audit(scene, repair=True)
     assert {"no_record", "due_not_owed", "wrong_count"} <= set(report.counts)

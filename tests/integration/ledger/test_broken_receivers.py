@@ -142,7 +142,7 @@ async def test_without_a_time_nothing_is_disabled(scene: Scene) -> None:
 
 async def test_what_the_fleet_disabled_is_told_once_by_whoever_sweeps(fleet: Scene) -> None:
     other = await fleet.another()
-    await fleet.ledger.registry.disable(LANE, "gone")
+    await fleet.give_up(LANE)
     for ledger in (fleet.ledger, other):
         assert (await ledger.fleet.sweep()).untold == [LANE]
 
@@ -155,14 +155,14 @@ async def test_what_the_fleet_disabled_is_told_once_by_whoever_sweeps(fleet: Sce
 
 @pytest.mark.parametrize("enabled", [True, False])
 async def test_a_person_who_changes_it_first_has_told_of_it(fleet: Scene, enabled: bool) -> None:
-    await fleet.ledger.registry.disable(LANE, "gone")
+    await fleet.give_up(LANE)
     await fleet.ledger.registry.put(an_integration(enabled=enabled))
     assert (await fleet.ledger.fleet.sweep()).untold == []
     assert not await fleet.ledger.registry.tell(LANE, [an_event("late")])
 
 
 async def test_a_deleted_one_is_not_told_of(fleet: Scene) -> None:
-    await fleet.ledger.registry.disable(LANE, "gone")
+    await fleet.give_up(LANE)
     await fleet.ledger.registry.delete(LANE)
     assert (await fleet.ledger.fleet.sweep()).untold == []
 

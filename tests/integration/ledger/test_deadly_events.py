@@ -2,19 +2,11 @@
 
 import pytest
 
-from deliverers.registry import DelivererRegistry
-from worker.attempts import Reporter
-from worker.backoff import RetryPolicy
-from worker.clock import StoreClock
-from worker.delivery import Deliveries
-from worker.directory import Directory
-from worker.dispatch import Dispatch
 from worker.events import Event
 from worker.ledger import Ledger, LedgerFull
 from worker.ledger.intake import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, Loaded
-from worker.secrets import SecretsBox
 
-from .scene import Scene, an_event
+from .scene import Scene, an_event, dispatch_of
 
 
 async def accepted(scene: Scene, *ids: str) -> list[str]:
@@ -30,13 +22,6 @@ async def dies_observing(scene: Scene, *refs: str, alone: bool = False) -> None:
     await dead.fleet.renew()
     await dead.intake.load(refs, alone=alone)
     await scene.die(dead)
-
-
-def dispatch_of(ledger: Ledger) -> Dispatch:
-    """A process that observes events, and has no room for their jobs."""
-    directory = Directory(ledger, DelivererRegistry.load(), {}, SecretsBox(()))
-    deliveries = Deliveries(ledger.jobs, directory, RetryPolicy((1.0,)), Reporter(StoreClock()), 0, 1.0)
-    return Dispatch(ledger, directory, deliveries)
 
 
 def handed_out(loaded: Loaded) -> list[str]:

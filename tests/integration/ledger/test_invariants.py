@@ -5,6 +5,7 @@ are doubled, deadlines pass. Nothing here depends on how long a step takes.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,11 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.counterparts.store import StoreServer
 from worker.jobs import job_id
-from worker.ledger import Acceptance, Claim, Ledger, LedgerPolicy, StoredEvent, Verdict
+from worker.ledger import Acceptance, Claim, Ledger, LedgerPolicy, LedgerUnavailable, StoredEvent, Verdict
 from worker.ledger.jobs import Opening
 
 from .audit import Books
-from .scene import HOUR, Scene, an_event, an_integration, settlement
+from .scene import HOUR, Scene, an_event, an_integration, settlement, unheard
 
 Answer = TypeVar("Answer")
 
@@ -190,11 +191,20 @@ class LedgerMachine(RuleBasedStateMachine):
             token = self.late.pop(pick % len(self.late))
             self._settle(token.owner, [token], verdict, delay, rest)
 
-    def _settle(self, by: int, picked: list[Token], verdict: Verdict, delay: float, rest: float) -> None:
-        given = [
-            settlement(token.claim, self._verdict(token, verdict), delay=delay, rest=rest, detail=f"by {by}")
-            for token in picked
-        ]
+    @rule(pick=picks)
+    def answer_410(self, pick: int) -> None:
+        """A receiver is gone: its integration is disabled, and what else it is owed stays owed."""
+        if self.tokens:
+            token = self.tokens.pop(pick % len(self.tokens))
+            owed = self.books.pending - {token.claim.job_id}
+            self._settle(token.owner, [token], Verdict.FAILED, 0, 0, disable="410")
+            assert self.books.pending >= owed
+
+    def _settle(
+        self, by: int, picked: list[Token], verdict: Verdict, delay: float, rest: float, disable: str = ""
+    ) -> None:
+        how: dict[str, Any] = {"delay": delay, "rest": rest, "detail": f"by {by}", "disable": disable}
+        given = [settlement(token.claim, self._verdict(token, verdict), **how) for token in picked]
         results = self.do(self.ledgers[by].jobs.settle(given)).results
         assert results == [self._expected(by, token, self._verdict(token, verdict)) for token in picked]
         after = self.do(self.scene.books())
@@ -216,7 +226,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert now["state"] == "succeeded" or int(now["attempts"]) > 1
         elif epoch in self.succeeded:
             assert now["state"] == "succeeded"
-        elif verdict is Verdict.FAILED:
+        elif verdict is Verdict.FAILED and result != "renewed":
             assert after.state(job) == ("failed", "exhausted")
         else:
             overdue = after.now + HOUR * 1000 > int(before["deadline"])
@@ -232,8 +242,14 @@ class LedgerMachine(RuleBasedStateMachine):
         if row["state"] != "pending":
             return "stale"
         if row["owner"] == self.ledgers[by].owner and int(row["attempts"]) == token.claim.attempt:
-            return "settled"
+            return "renewed" if self._outdated(token, row, verdict) else "settled"
         return "late" if verdict is Verdict.SUCCEEDED and token.claim.attempt > int(row["base"]) else "stale"
+
+    def _outdated(self, token: Token, row: dict[str, str], verdict: Verdict) -> bool:
+        """It failed with a configuration that another has followed, and goes on."""
+        renewed = int(self.books.hashes[f"lane:{token.claim.integration_id}"].get("renewed", 0))
+        over = "done" in row or int(row["deadline"]) < self.books.now
+        return token.claim.revision < renewed and not over and verdict not in (Verdict.SUCCEEDED, Verdict.LOST)
 
     @rule(pick=picks)
     def release(self, pick: int) -> None:
@@ -297,6 +313,21 @@ class LedgerMachine(RuleBasedStateMachine):
             self.tokens.remove(stray)
             self._take(owner, claims, seized=True)
 
+    @rule(by=owners, lanes=some_lanes, room=st.integers(1, 4))
+    def lose_a_reply(self, by: int, lanes: list[str], room: int) -> None:
+        """A claim of which the process is never told wastes no attempt."""
+        before = set(self.do(self.ledgers[by].fleet.leases()))
+        with unheard(self.ledgers[by]), pytest.raises(LedgerUnavailable):
+            self.do(self.ledgers[by].jobs.claim(lanes, room))
+        strays = set(self.do(self.ledgers[by].fleet.leases())) - before
+        self.do(self.scene.die())
+        assert self.do(self.ledgers[by].fleet.seize(sorted(strays))) == []
+        after = self.do(self.scene.books())
+        assert {job: after.jobs[job]["attempts"] for job in strays} == {
+            job: self.books.jobs[job]["attempts"] for job in strays
+        }
+        assert set(self.do(self.ledgers[by].fleet.leases())) == before
+
     @rule(dead=owners, by=owners)
     def the_store_was_away(self, dead: int, by: int) -> None:
         self.do(self.scene.die(self.ledgers[dead]))
@@ -317,11 +348,6 @@ class LedgerMachine(RuleBasedStateMachine):
             self.do(self.ledgers[0].registry.put(changed, renewed=renewed))
             self._owes_the_same()
 
-    @rule(lane=lane_names)
-    def disable(self, lane: str) -> None:
-        self.do(self.ledgers[0].registry.disable(lane, "410"))
-        self._owes_the_same()
-
     @rule(lane=lane_names, sure=st.integers(0, 3))
     def delete_integration(self, lane: str, sure: int) -> None:
         if not sure:
@@ -339,12 +365,14 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         picked = list(dict.fromkeys(jobs[pick % len(jobs)] for pick in chosen))
         answers = self.do(self.ledgers[0].jobs.redeliver(picked))
+        due = Counter({lane: len(self.books.scores.get(f"lane:{lane}:due", ())) for lane in LANES})
         for job, answer in zip(picked, answers, strict=True):
             row = self.books.jobs[job]
             if f"integration:{row['lane']}" not in self.books.hashes:
                 assert answer == "gone"
             elif row["state"] != "pending":
-                assert answer == "reopened"
+                assert answer == ("reopened" if due[row["lane"]] < POLICY.lane_backlog else "full")
+                due[row["lane"]] += answer == "reopened"
             else:
                 assert answer == ("in_flight" if row["owner"] else "due")
 

@@ -7,7 +7,7 @@ from worker.ledger import Verdict
 from worker.ledger.jobs import FilledLane, Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
-from .scene import HOUR, Scene, an_event, an_integration
+from .scene import HOUR, Scene, an_event, an_integration, settlement
 
 LANE = "i-1"
 #: A bucket holds a tenth of a second's worth (BUCKET in _lib.lua).
@@ -120,6 +120,61 @@ async def test_a_change_that_says_nothing_of_the_receiver_hastens_nothing(scene:
     await scene.settle(claim, Verdict.RETRY, delay=HOUR)
     await scene.ledger.registry.put(an_integration(name="another"), renewed=False)
     assert await scene.claim(LANE) == []
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAILED])
+async def test_what_was_in_flight_with_the_old_configuration_and_fails_is_due_now(
+    scene: Scene, verdict: Verdict
+) -> None:
+    """Whether it was the last attempt of the old one's schedule, or not."""
+    await scene.register(LANE)
+    (job,) = await scene.owe(LANE, "e-1")
+    (old,) = await scene.claim(LANE)
+    await scene.ledger.registry.put(an_integration(configuration={"url": "https://shop.example/mended"}))
+
+    settled = await scene.ledger.jobs.settle([settlement(old, verdict, delay=HOUR, rest=HOUR)])
+    assert (settled.results, settled.more) == (["renewed"], [LANE])
+    (new,) = await scene.claim(LANE)
+    assert (new.job_id, new.attempt) == (job, 2)
+    # The new one has a schedule like any other.
+    assert await scene.settle(new, Verdict.RETRY, delay=HOUR) == "settled"
+    assert await scene.claim(LANE) == []
+
+
+async def test_what_was_in_flight_while_something_else_changed_keeps_to_its_schedule(scene: Scene) -> None:
+    await scene.register(LANE)
+    later, failed = await scene.owe(LANE, "e-1", "e-2")
+    claims = {claim.job_id: claim for claim in await scene.claim(LANE)}
+    await scene.ledger.registry.put(an_integration(name="another"), renewed=False)
+    assert await scene.settle(claims[later], Verdict.RETRY, delay=HOUR) == "settled"
+    assert await scene.settle(claims[failed], Verdict.FAILED) == "settled"
+    assert await scene.claim(LANE) == []
+    assert await scene.state(failed) == (JobState.FAILED, "exhausted")
+
+
+async def test_what_was_lost_keeps_to_its_schedule_whatever_has_changed(scene: Scene) -> None:
+    """It may be what kills workers."""
+    await scene.register(LANE)
+    await scene.owe(LANE, "e-1")
+    dead = await scene.another()
+    await scene.claim(LANE, by=dead)
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    await scene.ledger.registry.put(an_integration())
+    assert await scene.settle(seized, Verdict.LOST, delay=HOUR) == "settled"
+    assert await scene.claim(LANE) == []
+
+
+async def test_a_success_or_a_deadline_ends_what_was_in_flight_with_the_old_configuration(scene: Scene) -> None:
+    await scene.register(LANE)
+    delivered, overdue = await scene.owe(LANE, "e-1", "e-2")
+    claims = {claim.job_id: claim for claim in await scene.claim(LANE)}
+    await scene.ledger.registry.put(an_integration())
+    await scene.overdue(overdue)
+    assert await scene.settle(claims[delivered], Verdict.SUCCEEDED) == "settled"
+    assert await scene.settle(claims[overdue], Verdict.RETRY) == "settled"
+    assert await scene.state(delivered) == (JobState.SUCCEEDED, "")
+    assert await scene.state(overdue) == (JobState.FAILED, "deadline")
 
 
 async def test_more_than_a_call_may_touch_is_hastened_by_the_sweeps_that_follow(scene: Scene) -> None:

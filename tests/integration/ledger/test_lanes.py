@@ -104,7 +104,7 @@ async def test_what_is_in_flight_when_its_lane_is_held_waits_there_for_its_next_
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
     (claim,) = await scene.claim("i-1")
-    await scene.ledger.registry.disable("i-1", "gone")
+    await scene.disable("i-1")
     settled = await scene.ledger.jobs.settle([settlement(claim, Verdict.RETRY)])
     assert (settled.results, settled.more) == (["settled"], [])
     assert await lane_status(scene, "i-1") == (1, 0, True)
@@ -286,7 +286,7 @@ async def test_a_lane_full_of_later_retries_gives_up_an_old_job_and_not_the_newe
         await scene.settle(claim, Verdict.RETRY, delay=HOUR)
     stored = await scene.publish("new")
     claims, waiting = await scene.open(stored, "i-1", by=small)
-    (new,) = await scene.ledger.jobs.of_event(stored[0].ref)
+    (new,) = await scene.jobs_of(stored[0].ref)
 
     assert (await scene.state(new))[0] is JobState.PENDING
     assert await scene.counter("cancelled") == 1

@@ -70,7 +70,7 @@ async def test_the_attempt_of_a_dead_process_passes_to_another_which_settles_it_
 
 async def test_what_is_seized_has_the_revision_that_its_integration_has_now(scene: Scene, dead: Ledger) -> None:
     await claimed(scene, dead)
-    await scene.ledger.registry.disable("i-1", "gone")
+    await scene.disable("i-1")
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
     assert seized.revision == 2
@@ -116,18 +116,6 @@ async def test_a_process_does_not_seize_from_itself_because_its_own_heartbeat_wa
     await scene.die(scene.ledger)
     assert await scene.ledger.fleet.seize() == []
     assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
-
-
-async def test_a_processs_own_strays_are_settled_as_lost(scene: Scene, dead: Ledger) -> None:
-    stray = await claimed(scene, scene.ledger)
-    await scene.die()
-    assert await scene.ledger.fleet.seize([stray.job_id]) == [stray]
-    assert await scene.settle(stray, Verdict.LOST) == "settled"
-    # What is no stray of this process, or none any more, is left alone.
-    (claim,) = await scene.claim("i-1", by=dead)
-    assert await scene.ledger.fleet.seize([stray.job_id, "no-such-job"]) == []
-    await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
-    assert await dead.fleet.seize([claim.job_id]) == []
 
 
 async def test_after_the_stores_absence_every_lease_is_extended_once(scene: Scene, dead: Ledger) -> None:

@@ -8,8 +8,15 @@ import pytest
 from tests.counterparts.store import StoreServer
 from worker.events import Event
 from worker.ledger import Acceptance, Ledger, LedgerFull
-from worker.ledger.intake import rejection
-from worker.ledger.messages import INTAKE_LIST, RETURNED_PER_CALL, Batch, intake_list
+from worker.ledger.intake import LOSSES_BEFORE_ALONE, rejection
+from worker.ledger.messages import (
+    INTAKE_LIST,
+    MESSAGE_TRIES,
+    RETURNED_PER_CALL,
+    SUSPECT_FOR,
+    Batch,
+    intake_list,
+)
 
 from .scene import Scene, an_event
 
@@ -232,6 +239,87 @@ async def test_one_who_waits_may_be_told_to_stop(scene: Scene) -> None:
     assert texts(await scene.ledger.messages.take()) == ["a"]
 
 
+async def die_of(scene: Scene, victim: Ledger, *messages: str) -> None:
+    """The process takes these, the next of the queue, and is gone; another gives them back."""
+    assert texts(await victim.messages.take()) == [*messages]
+    await scene.die(victim)
+    assert await scene.ledger.messages.return_dead() == len(messages)
+
+
+async def test_messages_whose_takers_die_are_taken_alone_so_that_the_innocent_are_told_apart(
+    scene: Scene, other: Ledger
+) -> None:
+    await push(scene.ledger, "innocent", "deadly", "late")
+    for _ in range(LOSSES_BEFORE_ALONE):
+        await die_of(scene, other, "innocent", "deadly", "late")
+    alone = await scene.ledger.messages.take()
+    assert (texts(alone), alone.lost) == (["innocent"], LOSSES_BEFORE_ALONE)
+    assert await accept(scene.ledger, alone) == [Acceptance.NEW]
+    for lost in range(LOSSES_BEFORE_ALONE, MESSAGE_TRIES):
+        batch = await other.messages.take()
+        assert (texts(batch), batch.lost) == (["deadly"], lost)
+        await scene.die(other)
+        assert await scene.ledger.messages.return_dead() == 1
+    assert (await scene.ledger.messages.take()).lost == MESSAGE_TRIES
+
+
+async def test_a_suspect_message_waits_for_its_turn_behind_others(scene: Scene, other: Ledger) -> None:
+    await push(scene.ledger, "suspect")
+    for _ in range(LOSSES_BEFORE_ALONE):
+        await die_of(scene, other, "suspect")
+    await scene.ledger.store.client.execute_command("RPUSH", INTAKE_LIST, "before")
+    await push(scene.ledger, "behind")
+    seen = []
+    while (batch := await scene.ledger.messages.take()).messages:
+        seen.append(texts(batch))
+        await accept(scene.ledger, batch)
+    assert seen == [["before"], ["suspect"], ["behind"]]
+
+
+async def test_what_was_accepted_is_suspect_no_more(scene: Scene, other: Ledger) -> None:
+    await push(scene.ledger, "a", "b")
+    await die_of(scene, other, "a", "b")
+    await push(scene.ledger, "new")
+    first = await scene.ledger.messages.take()
+    assert first.lost == 1
+    assert await accept(scene.ledger, first, 1) == [Acceptance.NEW]
+    assert await scene.key("HLEN", "lost-messages") == 1
+    assert await accept(scene.ledger, first.without(1)) == [Acceptance.NEW] * 2
+    await push(scene.ledger, "a")
+    assert (await scene.ledger.messages.take()).lost == 0
+
+
+async def test_messages_of_the_same_bytes_are_one_suspect_which_one_acceptance_acquits(
+    scene: Scene, other: Ledger
+) -> None:
+    same = ["same"] * (RETURNED_PER_CALL + 50)
+    await push(scene.ledger, *same)
+    for lost in range(1, LOSSES_BEFORE_ALONE + 1):
+        await other.messages.take(len(same))
+        await scene.die(other)
+        while await scene.ledger.messages.return_dead():
+            pass
+        assert await scene.key("HVALS", "lost-messages") == [str(lost).encode()]
+    alone = await scene.ledger.messages.take(len(same))
+    assert texts(alone) == ["same"]
+    await accept(scene.ledger, alone)
+    assert len((await scene.ledger.messages.take(len(same))).messages) == len(same) - 1
+
+
+async def test_nobody_is_suspect_because_a_process_stops(scene: Scene, other: Ledger) -> None:
+    await push(scene.ledger, "a")
+    for _ in range(MESSAGE_TRIES):
+        await other.messages.take()
+        await other.messages.give_back()
+    assert (await scene.ledger.messages.take()).lost == 0
+
+
+async def test_what_is_suspect_is_forgotten_after_a_day(scene: Scene, other: Ledger) -> None:
+    await push(scene.ledger, "a")
+    await die_of(scene, other, "a")
+    assert 0 < await scene.key("PTTL", "lost-messages") <= SUSPECT_FOR
+
+
 async def test_at_the_memory_limit_messages_can_be_taken_and_given_back_but_not_accepted(
     make_store: type[StoreServer], scene: Scene
 ) -> None:
@@ -334,8 +422,8 @@ async def test_whatever_happens_in_whatever_order_each_message_is_accepted_exact
         await chance.step()
     for ledger in chance.ledgers:
         await ledger.messages.give_back()
-    rest = await scene.ledger.messages.take(10_000)
-    await chance.offer(scene.ledger, rest, len(rest.messages))
+    while (rest := await scene.ledger.messages.take(10_000)).messages:
+        await chance.offer(scene.ledger, rest, len(rest.messages))
     assert sorted(chance.accepted) == sorted(f"m-{n}" for n in range(chance.pushed))
     assert await scene.counter("accepted") == chance.pushed
 

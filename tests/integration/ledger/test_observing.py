@@ -22,7 +22,7 @@ async def test_a_match_opens_one_job_which_is_due_at_once(scene: Scene) -> None:
     assert (job.state, job.attempts, job.epoch) == (JobState.PENDING, 0, 0)
     assert (job.event_id, job.event_type, job.integration_id) == ("e-1", "order.paid", "i-1")
     assert job.due_at == job.opened_at
-    assert await scene.ledger.jobs.of_event(stored.ref) == [job.id]
+    assert await scene.jobs_of(stored.ref) == [job.id]
     assert (await scene.ledger.jobs.of_integration("i-1", 0, 10)).items == [job]
     assert await scene.ledger.jobs.pending(0, 10) == [job.id]
 
@@ -132,9 +132,9 @@ async def test_an_integration_that_was_disabled_since_the_match_gets_no_job(scen
     await scene.register("by a person", "by the worker", "enabled")
     stored = await scene.publish("e-1")
     await scene.ledger.registry.put(an_integration("by a person", enabled=False))
-    await scene.ledger.registry.disable("by the worker", "the receiver is gone")
+    await scene.give_up("by the worker")
     await scene.open(stored, "by a person", "by the worker", "enabled")
-    assert await scene.ledger.jobs.of_event(stored[0].ref) == [job_id(stored[0].ref, "enabled")]
+    assert await scene.jobs_of(stored[0].ref) == [job_id(stored[0].ref, "enabled")]
 
 
 async def test_an_integration_that_was_deleted_since_the_match_gets_no_job(scene: Scene) -> None:
@@ -144,7 +144,7 @@ async def test_an_integration_that_was_deleted_since_the_match_gets_no_job(scene
     await scene.ledger.fleet.expire()
     await scene.ledger.registry.delete("deleted")
     await scene.open(stored, "deleted", "deleted and emptied", "that never was", room=10)
-    assert await scene.ledger.jobs.of_event(stored[0].ref) == []
+    assert await scene.jobs_of(stored[0].ref) == []
     assert await scene.counter("unmatched") == 1
 
 
@@ -299,7 +299,7 @@ class TestAnIdThatComesAgain:
         assert [log.attempt for log in (await scene.ledger.logs.of_job(job, 0, 2)).items] == [1]
         assert await scene.state(job) == (JobState.PENDING, "")
         assert await scene.key("PTTL", f"job:{job}") == -1
-        assert await scene.ledger.jobs.of_event(stored.ref) == [job]
+        assert await scene.jobs_of(stored.ref) == [job]
         await scene.settle(again, Verdict.SUCCEEDED)
         assert await scene.state(job) == (JobState.SUCCEEDED, "")
         assert [await scene.counter(name) for name in ("opened", "failed", "succeeded")] == [2, 1, 1]
@@ -320,7 +320,7 @@ class TestAnIdThatComesAgain:
         (claim,) = await scene.claim("i-1")
         await scene.settle(claim, Verdict.SUCCEEDED)
         await _forget_event(scene, "e-1")
-        await scene.ledger.registry.disable("i-1", "r")
+        await scene.disable("i-1")
         (stored,) = await scene.publish("e-1")
         await scene.open([stored], "i-1")
         assert await scene.state(job) == (JobState.SUCCEEDED, "")

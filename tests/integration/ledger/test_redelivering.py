@@ -314,7 +314,7 @@ async def test_an_event_that_was_over_for_others_is_kept_again_with_all_its_jobs
     assert await scene.key("PTTL", f"event:{ref}:jobs") > 0
     assert await scene.ledger.jobs.open_missing("i-1", wanted([ref])) == (1, False)
     assert await scene.key("PTTL", f"event:{ref}:jobs") == -1
-    assert await scene.ledger.jobs.of_event(ref) == [claim.job_id, job_id(ref, "i-1")]
+    assert await scene.jobs_of(ref) == [claim.job_id, job_id(ref, "i-1")]
 
 
 async def test_a_missed_event_is_opened_once_however_many_ask(scene: Scene) -> None:
@@ -358,6 +358,43 @@ async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(sce
     assert await scene.counter("cancelled") == 0
 
 
+@pytest.mark.parametrize("by_bytes", [False, True], ids=["jobs", "bytes"])
+async def test_what_has_ended_is_reopened_only_where_the_backlog_has_room_and_nothing_goes_for_it(
+    scene: Scene, by_bytes: bool
+) -> None:
+    size = len(an_event("e-1").raw)
+    small = await scene.another(**{"lane_backlog_bytes": 3 * size} if by_bytes else {"lane_backlog": 3})
+    await scene.register("i-1", "i-2")
+    failed = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2", "e-3")
+    (elsewhere,) = await ended(scene, "i-2", Verdict.FAILED, "e-4")
+    first, second = await scene.owe("i-1", "e-5", "e-6")
+
+    # The other lane has room of its own, and what waits takes no more.
+    answers = await small.jobs.redeliver([*failed, elsewhere, first], "m")
+    assert answers == ["reopened", "full", "full", "reopened", "due"]
+    assert {(await scene.state(job))[0] for job in (first, second)} == {JobState.PENDING}
+    assert await scene.state(failed[1]) == (JobState.FAILED, "exhausted")
+    assert await scene.counter("cancelled") == 0
+    # Some of it is delivered, and there is room again.
+    for claim in await scene.claim("i-1", room=2):
+        await scene.settle(claim, Verdict.SUCCEEDED)
+    assert await small.jobs.redeliver(failed[1:], "m") == ["reopened", "reopened"]
+    assert await small.jobs.redeliver(failed, "m") == ["known"] * 3
+
+
+async def test_an_empty_backlog_takes_an_event_that_is_larger_than_the_whole(scene: Scene) -> None:
+    """Or whoever repeats a redelivery until it is complete would do so for ever."""
+    small = await scene.another(lane_backlog_bytes=10)
+    await scene.register("i-1")
+    failed = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2")
+    refs = await observed(scene, "m-1")
+    assert await small.jobs.redeliver(failed) == ["reopened", "full"]
+    assert await small.jobs.open_missing("i-1", wanted(refs)) == (0, True)
+    for claim in await scene.claim("i-1"):
+        await scene.settle(claim, Verdict.SUCCEEDED)
+    assert await small.jobs.open_missing("i-1", wanted(refs)) == (1, False)
+
+
 async def test_a_dry_run_opens_nothing(scene: Scene) -> None:
     await scene.register("i-1")
     refs = await observed(scene, "e-1", "e-2")
@@ -370,7 +407,7 @@ async def test_a_dry_run_opens_nothing(scene: Scene) -> None:
 async def test_a_disabled_lane_is_owed_what_was_missed_and_a_deleted_one_is_not(scene: Scene) -> None:
     await scene.register("i-1", "i-2")
     refs = await observed(scene, "e-1")
-    await scene.ledger.registry.disable("i-1", "410")
+    await scene.disable("i-1")
     await scene.ledger.registry.delete("i-2")
     assert await scene.ledger.jobs.open_missing("i-1", wanted(refs)) == (1, False)
     assert await scene.claim("i-1") == []

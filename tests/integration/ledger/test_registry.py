@@ -35,7 +35,7 @@ async def test_an_integration_comes_back_as_it_was_written(scene: Scene) -> None
         observes=("order.paid", "order.created"),
         configuration={"url": "https://shop.example", "secret_key": "sealed:x", "list": [1, {"a": None}]},
     )
-    kept = await scene.ledger.registry.put(written, expect=0)
+    kept = (await scene.ledger.registry.put(written, expect=0)).integration
     (found,) = await scene.ledger.registry.get(["i-1", "no such"])
     now = await scene.ledger.store.now()
     assert abs(found.created_at - now) < 60_000
@@ -45,7 +45,7 @@ async def test_an_integration_comes_back_as_it_was_written(scene: Scene) -> None
 async def test_an_update_keeps_the_time_of_creation_and_grows_the_revision(scene: Scene) -> None:
     await scene.register("i-1")
     await scene.key("HSET", "integration:i-1", "created_at", 5)
-    kept = await scene.ledger.registry.put(an_integration(name="new"), expect=1)
+    kept = (await scene.ledger.registry.put(an_integration(name="new"), expect=1)).integration
     (found,) = await scene.ledger.registry.get(["i-1"])
     assert (found.name, found.created_at, found.revision) == ("new", 5, 2)
     assert found.updated_at > 5
@@ -77,7 +77,7 @@ async def test_a_snapshot_learns_of_every_kind_of_change(scene: Scene) -> None:
 
     await registry.put(an_integration("changed", observes=("order.created",)))
     await registry.put(an_integration("disabled", enabled=False))
-    await registry.disable("by the worker", "410")
+    await scene.give_up("by the worker")
     await registry.delete("deleted")
     await registry.put(an_integration("new"))
     refreshed = await registry.refresh(old)
@@ -100,7 +100,7 @@ async def test_a_snapshot_learns_of_a_change_that_is_the_only_one(scene: Scene, 
         case "disabled by a person":
             await registry.put(an_integration(enabled=False))
         case "disabled by the worker":
-            await registry.disable("i-1", "410")
+            await scene.give_up("i-1")
         case _:
             await registry.delete("i-1")
     refreshed = await registry.refresh(old)
@@ -167,7 +167,7 @@ async def test_two_changes_in_one_millisecond_have_two_versions_even_where_a_clo
     await scene.register("i-1")
     await scene.key("HSET", f"scope:{SCOPE.key}", "version", 2**50)
     first = await snapshot(scene.ledger)
-    await scene.ledger.registry.disable("i-1", "410")
+    await scene.give_up("i-1")
     second = await scene.ledger.registry.refresh(first)
     assert second.version == 2**50 + 1
     assert second.matching("order.paid") == ()
@@ -175,11 +175,15 @@ async def test_two_changes_in_one_millisecond_have_two_versions_even_where_a_clo
 
 async def test_a_disabling_by_the_worker_records_why_once(scene: Scene) -> None:
     await scene.register("i-1")
-    await scene.ledger.registry.disable("i-1", "the receiver answered 410 Gone")
+    await scene.owe("i-1", "e-1")
+    dead = await scene.another()
+    await scene.claim("i-1", by=dead)
+    await scene.give_up("i-1", "the receiver answered 410 Gone")
     first = await scene.ledger.registry.get(["i-1"])
     version = (await snapshot(scene.ledger)).version
-    await scene.ledger.registry.disable("i-1", "another reason")
-    await scene.ledger.registry.disable("no such", "r")
+    await scene.die(dead)
+    (seized,) = await scene.ledger.fleet.seize()
+    await scene.settle(seized, Verdict.FAILED, disable="another reason")
 
     assert await scene.ledger.registry.get(["i-1"]) == first
     assert (first[0].enabled, first[0].disabled_reason, first[0].revision) == (
@@ -188,7 +192,16 @@ async def test_a_disabling_by_the_worker_records_why_once(scene: Scene) -> None:
         2,
     )
     assert (await snapshot(scene.ledger)).version == version
-    assert await scene.ledger.registry.get(["no such"]) == []
+
+
+async def test_what_a_deleted_integrations_receiver_answers_disables_nothing(scene: Scene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1")
+    (claim,) = await scene.claim("i-1")
+    await scene.ledger.registry.delete("i-1")
+    assert await scene.settle(claim, Verdict.FAILED, disable="answered 410") == "settled"
+    assert await scene.ledger.registry.get(["i-1"]) == []
+    assert (await scene.ledger.fleet.sweep()).untold == []
 
 
 async def test_a_claims_revision_is_that_of_the_configuration_it_needs(scene: Scene) -> None:
@@ -197,7 +210,7 @@ async def test_a_claims_revision_is_that_of_the_configuration_it_needs(scene: Sc
     revisions = [(await scene.claim("i-1", room=1))[0].revision]
     await scene.ledger.registry.put(an_integration(name="new"))
     revisions.append((await scene.claim("i-1", room=1))[0].revision)
-    await scene.ledger.registry.disable("i-1", "r")
+    await scene.disable("i-1")
     await scene.ledger.registry.put(an_integration(name="new"))
     revisions.append((await scene.claim("i-1", room=1))[0].revision)
     assert revisions == [1, 2, 4]

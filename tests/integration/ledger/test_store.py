@@ -97,7 +97,7 @@ async def test_an_answer_waits_for_the_replicas_that_the_settings_ask_for(
     await careful.store.client.execute_command("WAIT", 1, 20_000)
 
     assert await careful.intake.accept([an_event("e-1")]) == [Acceptance.NEW]
-    assert (await careful.registry.put(an_integration())).revision == 1
+    assert (await careful.registry.put(an_integration())).integration.revision == 1
     assert SyncIntake(sync).accept([an_event("e-2")]) == [Acceptance.NEW]
     reader = Ledger(replica.tcp_url)
     assert (await reader.store.call("zcard", "inbox")) == 2
@@ -186,7 +186,7 @@ async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: Scen
     await scene.register("due", "held", "leased", "idle")
     await scene.owe("due", "e-1", "e-2")
     await scene.owe("held", "e-3")
-    await scene.ledger.registry.disable("held", "r")
+    await scene.disable("held")
     await scene.owe("leased", "e-4", "e-5")
     await scene.claim("leased", room=1)
     await scene.publish("in the inbox")
@@ -206,6 +206,18 @@ async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: Scen
     assert status.memory_used > 0
     assert status.counter("no such counter") == 0
     assert len((await scene.ledger.status.read(lanes=1)).lanes) == 1
+
+
+async def test_status_shows_a_lane_of_which_all_is_in_flight(scene: Scene) -> None:
+    other = await scene.another()
+    await scene.register("busy", "due")
+    await scene.owe("busy", "e-1", "e-2", "e-3")
+    assert len([*await scene.claim("busy", room=1), *await scene.claim("busy", by=other)]) == 3
+    await scene.owe("due", "e-4")
+
+    status = await scene.ledger.status.read()
+    assert [(each.integration_id, each.due, each.leased) for each in status.lanes] == [("due", 1, 0), ("busy", 0, 3)]
+    assert (status.pending, status.leased, status.lanes_total) == (4, 3, 2)
 
 
 async def test_a_balance_that_does_not_add_up_shows(scene: Scene) -> None:

@@ -296,6 +296,8 @@ class TestReadiness:
         found = await caller.becomes(api, "red")
 
         assert found["checks"]["ledger"]["status"] == "red"
+        # It is Celery's broker, too.
+        assert found["checks"]["broker"]["why"] == "unknown: it is the ledger's store"
         assert monotonic() - began < BOUND
         assert (await caller.get(f"{api.url}/healthz")).status == 200
         store.thaw()

@@ -92,7 +92,8 @@ class TestAStoreThatLostItsMemory:
             await publisher.apublish(order_paid(id="owed", type="order.created"))
             await eventually(lambda: _failed(books), "its first attempt failed")
             store.copy(tmp_path / "copy")
-            second = await books.registry.put(replace(first, configuration={"url": f"{receiver.url}/second"}))
+            mended = replace(first, configuration={"url": f"{receiver.url}/second"})
+            second = (await books.registry.put(mended)).integration
             await publisher.apublish(order_paid(id="forgotten"))
             await eventually(lambda: _succeeded(books, 2), "both are delivered")
             # What was delivered since the copy, it does not know.
@@ -103,7 +104,8 @@ class TestAStoreThatLostItsMemory:
             await eventually(receiver.got(received + 1), "what it still knows goes on", RESUMED_WITHIN)
             assert [(each.body["id"], each.body["attempt"]) for each in receiver.received[received:]] == [("owed", 2)]
             # The copy's first revision becomes another second one, and that is the one to deliver to.
-            again = await books.registry.put(replace(first, configuration={"url": f"{receiver.url}/third"}))
+            mended = replace(first, configuration={"url": f"{receiver.url}/third"})
+            again = (await books.registry.put(mended)).integration
             assert again.revision == second.revision
             await publisher.apublish_many([order_paid(id="forgotten"), order_paid(id="new")])
             await eventually(receiver.got(received + 3), "new events are delivered", RESUMED_WITHIN)

@@ -1,9 +1,10 @@
-"""Celery messages with whole events that come back again and again, because whoever takes them dies.
+"""Messages with events that come back again and again, because whoever takes them dies.
 
-With both brokers: Redis restores what was not acknowledged without end, and says only that it was delivered before;
-RabbitMQ counts.
+With both brokers: Redis restores a Celery message that was not acknowledged without end, and says only that it was
+delivered before; RabbitMQ counts. Of the plain queue on Redis, the ledger counts.
 """
 
+import json
 from typing import Any
 
 from celery import Celery
@@ -23,6 +24,7 @@ from tests.integration.process.conftest import (
     order_paid,
 )
 from worker.ledger import Ledger
+from worker.ledger.messages import INTAKE_LIST, MESSAGE_TRIES
 
 
 def send(broker: str, settings: Settings, **event: Any) -> str:
@@ -31,6 +33,11 @@ def send(broker: str, settings: Settings, **event: Any) -> str:
         producer.conf.update(celery_options(settings, broker))
         sent = producer.send_task("worker.tasks.observe", kwargs={"events": [order_paid(**event)]})
         return str(sent.id)
+
+
+async def push(books: Ledger, message: str) -> None:
+    """As a producer that speaks Redis does."""
+    await books.store.client.execute_command("LPUSH", INTAKE_LIST, message)
 
 
 async def returned_once(broker: str) -> None:
@@ -72,6 +79,27 @@ async def test_a_message_that_came_back_too_often_is_kept_and_read_no_more(
     (rejected,) = await books.intake.rejected(10)
     assert "came back" in rejected.reason
     assert "deadly" in rejected.given
+    assert [each.body["id"] for each in receiver.received] == ["innocent"]
+    await balanced(books)
+
+
+async def test_of_the_plain_queue_one_that_lost_five_workers_is_kept_and_read_no_more(
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+) -> None:
+    await register()
+    deadly, innocent = (json.dumps(order_paid(id=name)) for name in ("deadly", "innocent"))
+    await push(books, deadly)
+    for _ in range(MESSAGE_TRIES):
+        assert len((await books.messages.take()).messages) == 1
+        await books.fleet.retire()
+        await books.messages.return_dead()
+    await push(books, innocent)
+
+    await start_worker().ready()
+
+    await eventually(receiver.got(1), "the innocent one is delivered")
+    (rejected,) = await books.intake.rejected(10)
+    assert (rejected.given, rejected.reason) == (deadly, "5 workers were lost that had taken it")
     assert [each.body["id"] for each in receiver.received] == ["innocent"]
     await balanced(books)
 

@@ -1,14 +1,18 @@
 """Readiness: what it looks at, how often, and what makes it red."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
+from msgspec import UNSET, UnsetType
 
+from worker.api import broker_watch as broker_module
 from worker.api import health as health_module
+from worker.api.broker_watch import BrokerWatch, in_words
 from worker.api.health import Health
 from worker.ledger import LedgerFull, LedgerUnavailable
-from worker.readiness import State
+from worker.readiness import Check, State
 
 
 class Store:
@@ -42,7 +46,7 @@ def store() -> Store:
 
 @pytest.fixture
 def health(store: Store) -> Health:
-    return Health(store, lambda: None)
+    return Health(store, BrokerWatch(lambda: None))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +86,7 @@ async def test_a_process_that_was_told_to_stop_is_red_at_once(health: Health) ->
 
 
 async def test_a_broker_that_is_away_degrades_and_heals(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health_module, "BROKER_SECONDS", 0.01)
+    monkeypatch.setattr(broker_module, "BROKER_SECONDS", 0.01)
     monkeypatch.setattr(health_module, "LOOK_SECONDS", 0.0)
     away = True
 
@@ -90,15 +94,63 @@ async def test_a_broker_that_is_away_degrades_and_heals(store: Store, monkeypatc
         if away:
             raise ConnectionRefusedError("nobody listens")
 
-    health = Health(store, ping)
-    health.open()
+    broker = BrokerWatch(ping)
+    health = Health(store, broker)
+    broker.open()
     try:
+        ready = await health.ready()
+        assert (ready.status, ready.checks["broker"].status) == (State.DEGRADED, State.DEGRADED)
+        away = False
         async with asyncio.timeout(10):
-            while (await health.ready()).checks["broker"].status is State.OK:  # noqa: ASYNC110  (it is watched by a timer)
-                await asyncio.sleep(0.01)
-            assert (await health.ready()).status is State.DEGRADED
-            away = False
-            while (await health.ready()).checks["broker"].status is not State.OK:  # noqa: ASYNC110  (as above)
+            while (await health.ready()).checks["broker"].status is not State.OK:  # noqa: ASYNC110  (a timer watches it)
                 await asyncio.sleep(0.01)
     finally:
-        await health.close()
+        await broker.close()
+
+
+async def test_a_broker_that_does_not_answer_is_not_told_to_be_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_module, "SILENT_SECONDS", 0.05)
+    answers = threading.Event()
+
+    def ping() -> None:
+        answers.wait(10)
+
+    broker = BrokerWatch(ping)
+    broker.open()
+    try:
+        found = await broker.look()
+        assert (found.status, found.why) == (State.DEGRADED, "no answer for 0 s")
+        answers.set()
+        async with asyncio.timeout(10):
+            while (await broker.look()).status is not State.OK:  # noqa: ASYNC110  (as above)
+                await asyncio.sleep(0.01)
+    finally:
+        answers.set()
+        await broker.close()
+
+
+OK, RED = Check(State.OK), Check(State.RED, "no answer", "since then")
+AWAY = Check(State.DEGRADED, "away (refused)", "since now")
+NONE = Check(State.DEGRADED, "none is alive")
+PROMISE = "away (refused); events are delivered all the same, up to seconds later"
+
+
+@pytest.mark.parametrize(
+    ("broker", "ledger", "workers", "is_store", "why"),
+    [
+        pytest.param(AWAY, OK, OK, False, PROMISE, id="the ledger and the workers deliver"),
+        pytest.param(AWAY, Check(State.DEGRADED, "over water"), OK, False, PROMISE, id="and what is owed is"),
+        pytest.param(AWAY, RED, OK, False, "away (refused)", id="no ledger, no delivery"),
+        pytest.param(AWAY, OK, NONE, False, "away (refused)", id="no workers, no delivery"),
+        pytest.param(OK, RED, NONE, True, "unknown: it is the ledger's store", id="it was well when it last answered"),
+        pytest.param(AWAY, RED, NONE, True, "unknown: it is the ledger's store", id="one store that is away is one"),
+        pytest.param(OK, RED, OK, False, UNSET, id="another server is another server"),
+        pytest.param(OK, OK, OK, True, UNSET, id="all is well"),
+    ],
+)
+def test_what_is_said_of_the_broker_is_true_beside_what_is_said_of_the_others(
+    broker: Check, ledger: Check, workers: Check, is_store: bool, why: str | UnsetType
+) -> None:
+    found = in_words(broker, ledger, workers, is_store=is_store)
+    assert found.why == why
+    assert found.status is (State.OK if why is UNSET else State.DEGRADED)

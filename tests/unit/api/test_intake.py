@@ -9,7 +9,7 @@ from config.settings import Settings
 from worker.api import intake as intake_module
 from worker.api.errors import ApiError
 from worker.api.intake import GATHERED_MOST, Gathering, Intake
-from worker.events import Event, Scope
+from worker.events import Door, Event, Scope
 from worker.ledger import Acceptance, LedgerFull, LedgerUnavailable
 from worker.ledger.intake import Pressure
 
@@ -44,7 +44,7 @@ class Inbox:
     def hold(self) -> None:
         self.release = asyncio.Semaphore(0)
 
-    async def accept(self, given: Sequence[Event]) -> list[Acceptance]:
+    async def accept(self, given: Sequence[Event], door: Door = Door.HTTP) -> list[Acceptance]:
         self.calls.append([each.id for each in given])
         self.called.set()
         self.at_once += 1

@@ -63,6 +63,7 @@ KEPT = Play(
         inbox=0,
         inbox_overdue=-1,
         pending=0,
+        leased=0,
         processes=1,
         lanes=(),
         lanes_total=0,

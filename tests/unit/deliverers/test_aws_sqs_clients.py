@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 from yarl import URL
 
 from deliverers.aws_sqs import AwsSqsConfiguration
-from deliverers.aws_sqs.clients import Client, Clients, UnusableAccess
+from deliverers.aws_sqs.clients import BotocoreMaker, Client, Clients, UnusableAccess
 from deliverers.aws_sqs.configuration import Access
+from deliverers.aws_sqs.transport import Transport
+from deliverers.contract import DelivererOptions
 
 
 def access(number: int = 0) -> Access:
@@ -143,6 +147,41 @@ def test_the_endpoint_is_the_queues_url_without_account_and_name(url: str, endpo
     assert str(configuration.endpoint) == endpoint
     assert configuration.access(URL("http://other:1")).endpoint == "http://other:1"
     assert configuration.is_fifo == url.endswith(".fifo")
+
+
+class SlowMaker(BotocoreMaker):
+    """Loads botocore once it may; raises `faults` first."""
+
+    def __init__(self, *faults: Exception) -> None:
+        super().__init__(Transport(DelivererOptions()).session_class(), "tests")
+        self.faults = list(faults)
+        self.loads = 0
+        self.may = threading.Event()
+
+    def _load_now(self) -> tuple[Any, Any]:
+        self.loads += 1
+        self.may.wait()
+        if self.faults:
+            raise self.faults.pop()
+        return super()._load_now()
+
+
+async def test_what_was_loaded_for_one_who_could_not_wait_is_there_for_the_next() -> None:
+    maker = SlowMaker()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(maker(access()), 0.01)
+    maker.may.set()
+    await (await maker(access())).close()
+    assert maker.loads == 1
+
+
+async def test_loading_that_failed_is_tried_again() -> None:
+    maker = SlowMaker(OSError(errno.EMFILE, "Too many open files"))
+    maker.may.set()
+    with pytest.raises(OSError, match="Too many open files"):
+        await maker(access())
+    await (await maker(access())).close()
+    assert maker.loads == 2
 
 
 def test_a_process_without_sqs_does_not_load_botocore() -> None:

@@ -145,6 +145,13 @@ def test_an_outcome_that_the_ledger_did_not_take_as_settled_says_so() -> None:
     assert reported(Unreachable("r"), Retry(1), "stale", event=None)["event_id"] is None
 
 
+@pytest.mark.parametrize("decision", [Retry(3600), Fail("gone", "answered 410")])
+def test_a_failure_of_an_old_configuration_says_that_its_job_is_due_now(decision: Decision) -> None:
+    line = reported(Unreachable("r"), decision, "renewed")
+    assert (line["settled"], line["retry_in"]) == ("renewed", 0)
+    assert "job_failed" not in line
+
+
 def test_a_receivers_failure_is_a_warning_and_ours_is_an_error() -> None:
     broken = replace(an_attempt(Unreachable("internal error of the deliverer: KeyError"), Retry(1)), ours=True)
     line = told(broken)
@@ -177,6 +184,9 @@ def test_retries_and_ends_are_counted_once_the_ledger_has_taken_them() -> None:
     with counting("edw_retries_scheduled_total", 1):
         reported(Unreachable("r"), Retry(1))
         reported(Unreachable("r"), Retry(1), "stale")
+    with counting("edw_retries_scheduled_total", 2), counting("edw_jobs_ended_total", 0, reason="gone"):
+        reported(Unreachable("r"), Retry(1), "renewed")
+        reported(Gone("answered 410"), Fail("gone", "answered 410"), "renewed")
     with counting("edw_jobs_ended_total", 1, reason="exhausted"):
         reported(Unreachable("r"), Fail("exhausted"))
         reported(Unreachable("r"), Fail("exhausted"), "stale")

@@ -14,7 +14,7 @@ from worker.dispatch import Dispatch
 from worker.doors import celery_messages as door_module
 from worker.doors.celery_messages import TaskDoor
 from worker.doors.messages import event_id
-from worker.events import Event, Refusal
+from worker.events import Door, Event, Refusal
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable
 from worker.parsing import EventRules
 
@@ -36,7 +36,7 @@ class Books:
         if self.failures:
             raise self.failures.pop(0)
 
-    async def accept(self, events: Sequence[Event]) -> list[Acceptance]:
+    async def accept(self, events: Sequence[Event], door: Door) -> list[Acceptance]:
         self._maybe_fail()
         self.accepted += events
         return [Acceptance.NEW] * len(events)

@@ -14,7 +14,7 @@ from worker.doors import redis_list
 from worker.doors.redis_list import RedisList
 from worker.events import Event
 from worker.ledger import Acceptance, LedgerFull, LedgerUnavailable
-from worker.ledger.messages import Batch
+from worker.ledger.messages import MESSAGE_TRIES, Batch
 from worker.parsing import EventRules
 
 
@@ -33,6 +33,7 @@ class Queue:
         self.known: set[str] = set()
         self.failures: list[Exception] = []
         self.fenced = 0
+        self.lost = 0
         self.given_back = 0
         self.awaited = asyncio.Event()
         self.pushed = asyncio.Event()
@@ -46,7 +47,7 @@ class Queue:
         self.taken, self.waiting = self.taken + self.waiting, []
         if self.failures:
             raise self.failures.pop(0)
-        return Batch(1, tuple(self.taken))
+        return Batch(1, tuple(self.taken), self.lost)
 
     async def accept(
         self, batch: Batch, done: int, events: Sequence[Event], entries: Sequence[str]
@@ -106,6 +107,32 @@ async def test_what_comes_is_accepted_and_what_is_new_is_observed_at_once(queue:
     assert (done, ids) == (3, ["a", "b"])
     assert [(entry["given"], entry["source"]) for entry in entries] == [("bad", "edw.intake")]
     assert len(queue.observed) == 1
+
+
+@pytest.mark.parametrize(("lost", "read"), [(MESSAGE_TRIES - 1, ["a"]), (MESSAGE_TRIES, [])])
+async def test_a_message_that_its_readers_died_of_is_kept_unread(
+    lost: int, read: list[str], queue: Queue, reader: RedisList
+) -> None:
+    queue.lost = lost
+    queue.push(plain("a"))
+    with structlog.testing.capture_logs() as logs:
+        reader.open()
+        await queue.awaited.wait()
+    ((_, ids, entries),) = queue.calls
+    assert ids == read
+    if not read:
+        (entry,) = entries
+        assert (entry["field"], entry["reason"]) == ("message", "5 workers were lost that had taken it")
+        assert entry["given"] == plain("a").decode()
+        assert [each["event"] for each in logs] == ["event rejected"]
+
+
+async def test_of_several_messages_none_is_refused_for_another(queue: Queue, reader: RedisList) -> None:
+    queue.lost = MESSAGE_TRIES
+    queue.push(plain("a"), plain("b"))
+    reader.open()
+    await queue.awaited.wait()
+    assert [ids for _, ids, _ in queue.calls] == [["a", "b"]]
 
 
 async def test_it_waits_until_there_is_something(queue: Queue, reader: RedisList) -> None:

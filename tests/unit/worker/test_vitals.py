@@ -12,8 +12,13 @@ from worker.vitals import SILENT_SECONDS, STALE_TURN_SECONDS, Vitals
 
 @dataclass
 class Timers:
-    swept_at: float
+    heard_at: float
     turned_at: float
+    pause: float
+
+    @property
+    def swept_at(self) -> float:
+        return self.heard_at
 
 
 @dataclass
@@ -22,12 +27,12 @@ class Flights:
     draining: bool = False
 
 
-def working(swept: float = 0.0, turned: float = 0.0, **flights: bool) -> Vitals:
-    """A worker that has begun; ages in seconds."""
+def working(heard: float = 0.0, turned: float = 0.0, pause: float = 1.0, **flights: bool) -> Vitals:
+    """A worker that has begun, whose timers pause for so long; ages and pauses in seconds."""
     found = Vitals()
     found.ledger.there()
     found.messages.there()
-    found.begin(Timers(monotonic() - swept, monotonic() - turned), Flights(**flights))
+    found.begin(Timers(monotonic() - heard, monotonic() - turned, pause), Flights(**flights))
     return found
 
 
@@ -40,7 +45,7 @@ def test_one_that_waits_for_its_ledger_from_the_start_lives_and_is_not_ready() -
 
 
 def test_a_ledger_that_is_away_is_no_reason_for_a_restart() -> None:
-    alone = working(swept=3_600)
+    alone = working(heard=3_600)
     alone.ledger.away("nobody listens", State.RED)
     assert alone.health().well
     assert alone.health().last_sweep_age == pytest.approx(3_600, abs=5)
@@ -53,10 +58,11 @@ def test_timers_that_do_not_go_round_are_one_but_in_a_drain_which_has_stopped_th
     assert working(turned=STALE_TURN_SECONDS + 1, draining=draining).health().well is well
 
 
-def test_a_sweep_that_gets_no_answer_shows_before_it_fails() -> None:
-    check = working(swept=SILENT_SECONDS + 1).ready().checks["ledger"]
-    assert (check.status, check.why) == (State.RED, "no answer for 4 s")
-    assert working(swept=SILENT_SECONDS - 1).ready().status is State.OK
+@pytest.mark.parametrize("pause", [0.2, 1.0, 12.0])
+def test_a_ledger_that_is_silent_for_longer_than_the_timers_pause_shows_before_a_call_fails(pause: float) -> None:
+    check = working(heard=pause + SILENT_SECONDS + 1, pause=pause).ready().checks["ledger"]
+    assert (check.status, check.why) == (State.RED, f"no answer for {pause + SILENT_SECONDS + 1:.0f} s")
+    assert working(heard=pause + SILENT_SECONDS - 1, pause=pause).ready().status is State.OK
 
 
 @pytest.mark.parametrize("which", ["messages", "wakeups"])
@@ -68,7 +74,7 @@ def test_a_broker_that_is_away_degrades_whoever_finds_out(which: str) -> None:
 
 
 def test_one_that_drains_takes_no_work_and_says_so() -> None:
-    ready = working(swept=3_600, draining=True).ready()
+    ready = working(heard=3_600, draining=True).ready()
     assert (ready.status, ready.checks["ledger"].status) == (State.RED, State.OK)
     assert ready.checks["process"].why == "it was told to stop"
 

@@ -11,12 +11,13 @@
 --                                opened reopened succeeded failed cancelled attempts lost
 --                                circuits_opened circuits_closed
 --   inbox                  zset  event ref -> when it is announced next
---   event:<ref>            hash  id type scope raw digest accepted_at open failures announced observers lost
+--   event:<ref>            hash  id type scope raw digest accepted_at open door failures announced observers lost
 --                                trace (the trace context that it belongs to, where there is one)
 --   event:<ref>:jobs       list  ids of the jobs it opened
 --   events:<s>             zset  event ref -> accepted_at, of a scope; may name some whose record is gone
 --   job:<id>               hash  event lane size state reason attempts base epoch lost owner done deadline opened_at
 --                                ended_at redelivery tried (the integration's revision by which it last failed)
+--                                call (of its owner, by which it was leased; 0 where it was seized)
 --   jobs:<integration>     zset  job -> opened_at
 --   pending                zset  job -> when its deadline is looked at; a job is pending exactly while it is in here
 --   lane:<id>              hash  scope revision hold ('', paused, disabled, closing) cap rest_until
@@ -27,6 +28,7 @@
 --                                failures since then: see settle)
 --                                bytes (of the events that its due jobs are of) filled (% of its backlog, warned of)
 --                                hasten hasten_from (see hasten)
+--                                renewed (the revision by which its configuration last became another)
 --   lane:<id>:due          zset  job -> due time
 --   lane:<id>:leased       set   jobs in flight, across the fleet
 --   lanes                  zset  the index: lane -> when it next wants service
@@ -49,6 +51,7 @@
 --   intake-next            list  a message of the plain queue by which a waiting process was woken: it is taken next
 --   intake-taken:<owner>   list  messages of the plain queue that a process has taken, the oldest at the right end
 --   takers                 zset  process that has taken some -> the number of its batch, 0 while it is given back
+--   lost-messages          hash  SHA-1 of a message of the plain queue -> how many processes died that had taken it
 --   came-back:<message>    how often the broker delivered a message again (written without a script)
 --   rejected               list  what nobody could be told was refused, newest first
 --   token:<id>             hash  kind role org store platform name digest created_at; of a bearer, parent expires_at
@@ -202,7 +205,7 @@ local function accept_event(e)
   -- Of an event that a store lost, a late settlement may have left a stub that is about to expire.
   redis.call('DEL', key, key .. ':jobs')
   redis.call('HSET', key, 'id', e.id, 'type', e.type, 'scope', e.scope,
-    'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0)
+    'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0, 'door', A.door)
   if e.trace then redis.call('HSET', key, 'trace', e.trace) end
   redis.call('ZADD', P .. 'inbox', NOW + A.grace, e.ref)
   count('accepted')
@@ -341,6 +344,26 @@ local function take_due(job, lane, size)
   return true
 end
 
+-- A leased job that was never begun goes back, due now, and the number of its attempt is un-issued. False where it is not the
+-- owner's by that attempt any more.
+local function give_back(job, owner, attempt)
+  local key = P .. 'job:' .. job
+  local j = redis.call('HMGET', key, 'state', 'owner', 'attempts', 'done', 'event', 'size', 'lane')
+  local lane = j[7]
+  if j[1] ~= 'pending' or j[2] ~= owner or num(j[3]) ~= attempt then return false end
+  redis.call('HSET', key, 'attempts', attempt - 1, 'owner', '')
+  count('attempts', -1)
+  unlease(job, lane, owner)
+  if j[4] then
+    -- An earlier attempt turned out to have succeeded meanwhile.
+    touch(lane)
+    end_job(job, j[5], 'succeeded', '')
+  else
+    make_due(job, lane, NOW, j[6])
+  end
+  return true
+end
+
 -- The oldest due jobs of a lane, or the newest (`pop` is ZPOPMIN or ZPOPMAX), end at once.
 local function cancel_due(lane, pop, n, reason)
   local popped = redis.call(pop, P .. 'lane:' .. lane .. ':due', n)
@@ -386,6 +409,16 @@ local function fill(id, opened)
   if warned > 0 and share < warned - 10 then redis.call('HSET', key, 'filled', passed) end
 end
 
+-- Whether a lane's backlog (A.backlog jobs, A.backlog_bytes) has room for a job of an event of `size` bytes. An empty one has
+-- room for any, or what is larger than the whole would be asked for for ever.
+local function has_room(id, size)
+  local key = P .. 'lane:' .. id
+  local jobs = redis.call('ZCARD', key .. ':due')
+  if jobs == 0 or A.backlog_bytes <= 0 then return jobs < A.backlog end
+  local bytes = num(redis.call('HGET', key, 'bytes')) + (swollen[id] or 0)
+  return jobs < A.backlog and bytes + size <= A.backlog_bytes
+end
+
 -- Whether the event has that job, and whether one is left of an earlier event of the same id: each record has its own
 -- retention, and a job's may outlive its event's.
 local function has_job(id, ref)
@@ -395,20 +428,21 @@ local function has_job(id, ref)
   return had, not had
 end
 
--- Opens a job of an event of `size` bytes: leased by the owner as its first attempt, or due now. What is left of an earlier
+-- Opens a job of an event of `size` bytes: leased by the owner (by A.call) as its first attempt, or due now. What is left of an earlier
 -- one (then it has no owner) goes on being numbered, as after a redelivery: its logs may be there still.
 local function open_job(id, ref, lane, owner, size)
-  count('opened')
-  redis.call('HINCRBY', P .. 'event:' .. ref, 'open', 1)
   local left = owner and {} or redis.call('HMGET', P .. 'job:' .. id, 'attempts', 'epoch')
   local base = num(left[1])
   if left[2] then redis.call('DEL', P .. 'job:' .. id) end
+  -- The indexes first: where one of them is damaged nothing is owed yet, and the event is tried again.
+  redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)
+  redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
   redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'size', size, 'state', 'pending',
     'attempts', owner and 1 or base, 'base', base, 'epoch', left[2] and num(left[2]) + 1 or 0, 'lost', 0,
-    'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline)
+    'owner', owner or '', 'opened_at', NOW, 'deadline', NOW + A.deadline, unpack(owner and { 'call', A.call } or {}))
   redis.call('ZADD', P .. 'pending', NOW + A.deadline, id)
-  redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
-  redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)
+  redis.call('HINCRBY', P .. 'event:' .. ref, 'open', 1)
+  count('opened')
   if owner then lease(id, lane, owner) else make_due(id, lane, NOW, size) end
 end
 
@@ -417,10 +451,11 @@ end
 local sent = {}
 local function send_event(meta, reply, ref)
   if sent[ref] then return 0 end
-  local e = redis.call('HMGET', P .. 'event:' .. ref, 'id', 'accepted_at', 'raw', 'scope', 'trace')
+  local e = redis.call('HMGET', P .. 'event:' .. ref, 'id', 'accepted_at', 'raw', 'scope', 'door', 'trace')
   if not e[3] then return nil end
   sent[ref] = true
-  meta.events[#meta.events + 1] = { ref = ref, id = e[1], accepted_at = num(e[2]), scope = e[4] or '', trace = e[5] or nil }
+  meta.events[#meta.events + 1] =
+    { ref = ref, id = e[1], accepted_at = num(e[2]), scope = e[4] or '', door = e[5] or '', trace = e[6] or nil }
   reply[#reply + 1] = e[3]
   return #e[3], e[4]
 end
@@ -430,20 +465,6 @@ local function next_version(scope)
   local version = math.max(num(redis.call('HGET', scope, 'version')) + 1, NOW)
   redis.call('HSET', scope, 'version', version)
   return version
-end
-
--- Holds an integration's lane and records why; what is owed stays owed.
-local function disable(id, reason)
-  local key = P .. 'integration:' .. id
-  local scope = redis.call('HGET', key, 'scope')
-  if not scope or redis.call('HGET', key, 'enabled') == '0' then return end
-  local revision = redis.call('HINCRBY', key, 'revision', 1)
-  redis.call('HSET', key, 'enabled', 0, 'reason', reason, 'updated_at', NOW)
-  redis.call('ZADD', P .. 'scope:' .. scope .. ':changes', next_version(P .. 'scope:' .. scope), id)
-  redis.call('HSET', P .. 'lane:' .. id, 'hold', 'disabled', 'revision', revision)
-  -- Whoever sweeps next tells of it by an event.
-  redis.call('SADD', P .. 'untold', id)
-  touch(id)
 end
 
 -- What a changed configuration ends: what the old one's receiver earned.

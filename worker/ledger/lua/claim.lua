@@ -1,7 +1,7 @@
 -- claim: due jobs of the named lanes, each lane up to its quota, in the order given.
--- A: owner, lease, room, lanes, limits = {lane = how many at most}, byte_budget
+-- A: owner, call (its number), lease, room, lanes, limits = {lane = how many at most}, byte_budget
 -- Answers {meta, raw, raw ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost}],
--- events = [{ref id accepted_at scope trace}] (one for each raw), more = [lanes that have ready jobs left]}.
+-- events = [{ref id accepted_at scope door trace}] (one for each raw), more = [lanes that have ready jobs left]}.
 local room, bytes = A.room, 0
 local meta = { jobs = {}, events = {} }
 local reply = { '' }
@@ -24,7 +24,7 @@ for _, id in ipairs(A.lanes) do
       if j[2] == 'pending' then
         local ref = j[1]
         local attempt = num(j[3]) + 1
-        redis.call('HSET', key, 'attempts', attempt, 'owner', A.owner)
+        redis.call('HSET', key, 'attempts', attempt, 'owner', A.owner, 'call', A.call)
         lease(job, id, A.owner)
         room, begun = room - 1, begun + 1
         meta.jobs[#meta.jobs + 1] = { job = job, lane = id, revision = lane.revision, scope = lane.scope,

@@ -1,6 +1,6 @@
 -- delete_integration: answers at once; expire cancels what its lane still owes, chunk by chunk.
 -- A: id, tombstones, expect (the revision it must have; -1 for any)
---    events = [{ref id type scope raw digest}] that tell of the change, grace, horizon
+--    events = [{ref id type scope raw digest}] that tell of the change, door, grace, horizon
 -- Answers 1, 0 where there was no such integration, or -1 where it had another revision than expected.
 local key = P .. 'integration:' .. A.id
 local found = redis.call('HMGET', key, 'scope', 'revision')

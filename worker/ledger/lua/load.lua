@@ -3,7 +3,7 @@
 -- Who has an event to observe stands in its record until it has left the inbox. One of them that is not among the living
 -- any more died of it, or beside it: an event that lost `alone_after` observers is handed out where it is alone, and one that
 -- lost `tries` only to be set aside.
--- Answers {meta, raw, raw ...}; meta = {events = [{ref id accepted_at scope trace? lost}], versions = [{scope version}],
+-- Answers {meta, raw, raw ...}; meta = {events = [{ref id accepted_at scope door trace? lost}], versions = [{scope version}],
 -- alone = [refs that are to be asked for so], read = how many of the refs were looked at before the budget was
 -- spent}.
 local meta = { events = {}, versions = {}, alone = {}, read = 0 }

@@ -1,16 +1,17 @@
 -- open: the jobs of observed events, at most 200 a call, claimed at once where lane and process have room.
--- A: owner, lease, room, limits = {lane = how many may be claimed at most}, deadline, event_retention,
+-- A: owner, call (its number), lease, room, limits = {lane = how many may be claimed at most}, deadline, event_retention,
 --    backlog, backlog_bytes (what may be due in one lane; 0 bytes are no limit),
 --    events = [{ref, size, last, trace?, jobs = [{id, lane}]}]   (last: no further chunk of this event follows; trace:
 --    the context that it is to belong to, where it has none)
 -- Answers msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that found no room],
--- filled = [{lane, % of its backlog that it has passed, jobs, bytes}]}.
+-- filled = [{lane, % of its backlog that it has passed, jobs, bytes}], failed = [{ref, why}] of events that stay in the inbox}.
 
 local room = A.room
-local claimed, waiting, opened, filled = {}, {}, {}, {}
+local claimed, waiting, opened, filled, failed = {}, {}, {}, {}, {}
 -- Lanes with jobs that were not claimed at once.
 local waits = {}
-for _, e in ipairs(A.events) do
+
+local function open_jobs_of(e)
   -- Acting only on events still in the inbox makes a late or doubled message a no-op.
   if redis.call('ZSCORE', P .. 'inbox', e.ref) then
     if e.trace then redis.call('HSETNX', P .. 'event:' .. e.ref, 'trace', e.trace) end
@@ -45,6 +46,12 @@ for _, e in ipairs(A.events) do
     end
   end
 end
+
+for _, e in ipairs(A.events) do
+  -- What a damaged record of one event raises is not its neighbours'.
+  local done, why = pcall(open_jobs_of, e)
+  if not done then failed[#failed + 1] = { e.ref, type(why) == 'table' and why.err or tostring(why) } end
+end
 for id, lane in pairs(waits) do
   if lane.hold == '' and lane.from <= NOW and lane.tokens > 0 then waiting[#waiting + 1] = id end
   local percent, jobs, bytes = fill(id, opened[id])
@@ -65,4 +72,4 @@ if #claimed > 0 then
 end
 reindex_touched()
 write_counts()
-return cmsgpack.pack({ claimed = claimed, waiting = waiting, filled = filled })
+return cmsgpack.pack({ claimed = claimed, waiting = waiting, filled = filled, failed = failed })

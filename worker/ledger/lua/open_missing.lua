@@ -1,24 +1,24 @@
 -- open_missing: jobs of events that were observed when the integration was not there, or was disabled; due now.
--- A: lane, jobs = [{id ref}], deadline, backlog, event_retention,
+-- A: lane, jobs = [{id ref}], deadline, backlog, backlog_bytes, event_retention,
 --    dry = 1 only counts: all of them, since the backlog may have room by then
 -- Answers msgpack {opened, full = 1 where the lane's backlog is full and some were left}.
 local reply = { opened = 0, full = 0 }
 local lane = lane_state(A.lane)
-local room = A.backlog - redis.call('ZCARD', P .. 'lane:' .. A.lane .. ':due')
 if lane.exists and lane.hold ~= 'closing' then
   for _, j in ipairs(A.jobs) do
     local event = P .. 'event:' .. j.ref
     -- A job that ended long ago may have been dropped while another one holds the event: the event knows it.
     local had = has_job(j.id, j.ref) or redis.call('LPOS', event .. ':jobs', j.id)
     if not had and redis.call('HEXISTS', event, 'raw') == 1 and not redis.call('ZSCORE', P .. 'inbox', j.ref) then
-      if room <= 0 and A.dry == 0 then
+      local size = redis.call('HSTRLEN', event, 'raw')
+      if A.dry == 0 and not has_room(A.lane, size) then
         reply.full = 1
         break
       end
-      room, reply.opened = room - 1, reply.opened + 1
+      reply.opened = reply.opened + 1
       if A.dry == 0 then
         redis.call('PERSIST', event)
-        open_job(j.id, j.ref, A.lane, nil, redis.call('HSTRLEN', event, 'raw'))
+        open_job(j.id, j.ref, A.lane, nil, size)
         redis.call('PERSIST', event .. ':jobs')
       end
     end

@@ -1,10 +1,11 @@
 -- put_integration: creates or updates one integration with its lane.
 -- A: id, scope, doc, enabled, paused, reason, cap, rate (deliveries a second; 0 for any number)
---    renewed = 1 where its receiver may be another now: what waits for a later attempt is due now, and what the old one
---    earned is over
+--    renewed = 1 where its receiver may be another now: what waits for a later attempt is due now, what is in flight is
+--    as soon as it fails, and what the old one earned is over
 --    expect   the revision it must have; 0 for a new one, -1 for any
---    events = [{ref id type scope raw digest}] that tell of the change, grace, horizon
--- Answers {its new revision, created_at, updated_at}, or nil where it had another revision than expected.
+--    events = [{ref id type scope raw digest}] that tell of the change, door, grace, horizon
+-- Answers {its new revision, created_at, updated_at, 1 where its circuit closed}, or nil where it had another revision
+-- than expected.
 local key = P .. 'integration:' .. A.id
 local revision = num(redis.call('HGET', key, 'revision'))
 if A.expect >= 0 and revision ~= A.expect then return nil end
@@ -20,9 +21,14 @@ local lane = P .. 'lane:' .. A.id
 redis.call('HSET', lane, 'scope', A.scope, 'cap', A.cap, 'rate', A.rate, 'revision', revision,
   'hold', A.enabled == 0 and 'disabled' or A.paused == 1 and 'paused' or '')
 redis.call('HDEL', lane, 'announced', 'announced_until', 'used_until')
+local closed = 0
 if A.renewed == 1 then
+  if (redis.call('HGET', lane, 'circuit') or '') ~= '' then
+    closed = 1
+    count('circuits_closed')
+  end
   redis.call('HDEL', lane, unpack(EARNED))
-  redis.call('HSET', lane, 'hasten', revision, 'hasten_from', NOW)
+  redis.call('HSET', lane, 'renewed', revision, 'hasten', revision, 'hasten_from', NOW)
   redis.call('SADD', P .. 'hastening', A.id)
   hasten(A.id)
 end
@@ -36,4 +42,4 @@ redis.call('PERSIST', P .. 'jobs:' .. A.id)
 reindex(A.id)
 for _, e in ipairs(A.events) do accept_event(e) end
 write_counts()
-return { revision, num(redis.call('HGET', key, 'created_at')), NOW }
+return { revision, num(redis.call('HGET', key, 'created_at')), NOW, closed }

@@ -1,7 +1,8 @@
 -- redeliver: reopens ended jobs, a new epoch each; a pending one that waits is due now.
--- A: jobs, deadline, event_retention, mark = the redelivery's own id, or '', states = {state = true}, empty for any
+-- A: jobs, deadline, event_retention, backlog, backlog_bytes, mark = the redelivery's own id, or '', states = {state = true}, empty for any
 -- Answers one word for each: reopened | due | in_flight | known (this redelivery had it before) |
 -- other (it is of none of the states: it was settled since it was selected) |
+-- full (it has ended, and its lane's backlog has no room: nothing that is owed goes for what is asked for anew) |
 -- gone (retention dropped it, its event or its integration).
 local any = next(A.states) == nil
 local answers = {}
@@ -15,6 +16,8 @@ for i, job in ipairs(A.jobs) do
     answers[i] = 'known'
   elseif not (any or A.states[j[1]]) then
     answers[i] = 'other'
+  elseif j[1] ~= 'pending' and not has_room(j[2], num(j[7])) then
+    answers[i] = 'full'
   elseif j[1] ~= 'pending' then
     redis.call('HSET', key, 'state', 'pending', 'reason', '', 'base', j[4], 'lost', 0, 'owner', '',
       'redelivery', A.mark, 'deadline', NOW + A.deadline)

@@ -1,6 +1,6 @@
--- seize: takes over attempts that nobody carries out, so that they can be settled as lost: those of dead processes,
--- and this process's own strays (leases that it does not know of, because the reply that told of them was lost).
--- A: owner, lease, limit, byte_budget, strays = [jobs]
+-- seize: takes over attempts that nobody carries out, so that they can be settled as lost: those of dead processes, and this
+-- process's own strays (leases of which nothing is in flight). Those of which it was never told are given back instead.
+-- A: owner, lease, limit, byte_budget, event_retention, strays = [{job, call = the one that it was leased by, told}]
 -- Answers {meta, raw, raw ...} as claim does, without `more`; meta.away = 1 where every lease was extended instead.
 local meta = { jobs = {}, events = {}, away = 0 }
 local reply = { '' }
@@ -11,13 +11,24 @@ local function take(job, from)
   local key = P .. 'job:' .. job
   local j = redis.call('HMGET', key, 'event', 'lane', 'state', 'owner', 'attempts', 'base', 'epoch', 'lost')
   if j[3] ~= 'pending' or j[4] ~= from then return end
-  redis.call('HSET', key, 'owner', A.owner)
+  redis.call('HSET', key, 'owner', A.owner, 'call', 0)
   redis.call('SADD', P .. 'owner:' .. A.owner .. ':leases', job)
   local lane = lane_state(j[2])
   meta.jobs[#meta.jobs + 1] = { job = job, lane = j[2], revision = lane.revision, scope = lane.scope or '', ref = j[1],
     attempt = num(j[5]), base = num(j[6]), epoch = num(j[7]), lost = num(j[8]) }
   room = room - 1
   bytes = bytes + (send_event(meta, reply, j[1]) or 0)
+end
+
+local function end_stray(stray)
+  local j = redis.call('HMGET', P .. 'job:' .. stray.job, 'call', 'attempts')
+  -- By another one by now, it is no stray.
+  if num(j[1]) ~= stray.call then return end
+  if stray.told then
+    take(stray.job, A.owner)
+  else
+    give_back(stray.job, A.owner, num(j[2]))
+  end
 end
 
 local swept = redis.call('GET', P .. 'swept')
@@ -38,10 +49,12 @@ else
       if redis.call('SCARD', leases) == 0 then redis.call('ZREM', P .. 'owners', dead) end
     end
   end
-  for _, job in ipairs(A.strays) do
-    if room > 0 and bytes <= A.byte_budget then take(job, A.owner) end
+  for _, stray in ipairs(A.strays) do
+    if room > 0 and bytes <= A.byte_budget then end_stray(stray) end
   end
 end
 if #meta.jobs > 0 then renew(A.owner) end
+reindex_touched()
+write_counts()
 reply[1] = cmsgpack.pack(meta)
 return reply

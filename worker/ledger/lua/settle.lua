@@ -11,11 +11,12 @@
 --    disable  why the integration is to be disabled; like `rest`, only where it is still of the revision that failed
 --    delay    ms until the job is due again    rest  ms for which the whole lane rests
 --    log      JSON of the record without its opening brace: the time is put in front
--- Answers msgpack {results = [settled | late | stale], more = [lanes that have ready jobs and room],
+-- Answers msgpack {results = [settled | renewed | late | stale], more = [lanes that have ready jobs and room],
 -- circuits = [{lane open|closed until}] that changed their state, broken = [{lane, % of the time that nothing but failures
 -- may last, since when (ms), attempts}], of which people are to be warned}.
---   late   the lease had passed to another process, yet the success ends the job
---   stale  the job was not this process's any more: only the log was kept
+--   renewed  it failed with a configuration that another has followed: the job is due now, whatever the verdict was
+--   late     the lease had passed to another process, yet the success ends the job
+--   stale    the job was not this process's any more: only the log was kept
 
 local function add_to(index, member)
   redis.call('ZADD', index, NOW, member)
@@ -60,6 +61,20 @@ local function open_circuit(lane, trips)
   redis.call('HDEL', P .. 'lane:' .. lane, 'failures', 'window_from', 'window_all', 'window_failed')
   circuits[#circuits + 1] = { lane, 'open', until_ }
   count('circuits_opened')
+end
+
+-- Holds an integration's lane and records why; what is owed stays owed.
+local function disable(id, reason)
+  local key = P .. 'integration:' .. id
+  local scope = redis.call('HGET', key, 'scope')
+  if not scope or redis.call('HGET', key, 'enabled') == '0' then return end
+  local revision = redis.call('HINCRBY', key, 'revision', 1)
+  redis.call('HSET', key, 'enabled', 0, 'reason', reason, 'updated_at', NOW)
+  redis.call('ZADD', P .. 'scope:' .. scope .. ':changes', next_version(P .. 'scope:' .. scope), id)
+  redis.call('HSET', P .. 'lane:' .. id, 'hold', 'disabled', 'revision', revision)
+  -- Whoever sweeps next tells of it by an event.
+  redis.call('SADD', P .. 'untold', id)
+  touch(id)
 end
 
 -- A receiver that does nothing but fail: people are warned of it, and at last it is disabled. How many jobs it failed is
@@ -138,22 +153,26 @@ for i, item in ipairs(A.items) do
     if item.lost then count('lost') end
     unlease(item.job, lane, A.owner)
     touch(lane)
+    results[i] = 'settled'
+    local policy = redis.call('HMGET', P .. 'lane:' .. lane, 'revision', 'rest_until', 'renewed')
+    -- Of what was lost, nobody knows by which configuration.
+    local outdated = not item.lost and item.revision < num(policy[3])
     if item.verdict == 'succeeded' or j[6] then
       end_job(item.job, ref, 'succeeded', '')
-    elseif item.verdict == 'failed' then
+    elseif item.verdict == 'failed' and not outdated then
       end_job(item.job, ref, 'failed', item.reason)
     else
-      local due = NOW + item.delay
+      local due = outdated and NOW or NOW + item.delay
       if due > num(j[7]) then
         end_job(item.job, ref, 'failed', 'deadline')
       else
         if item.lost then redis.call('HINCRBY', key, 'lost', 1) end
         redis.call('HSET', key, 'owner', '', 'tried', item.revision)
         make_due(item.job, lane, due, j[8])
+        if outdated then results[i] = 'renewed' end
       end
     end
     -- What an old configuration's receiver asks for says nothing of the new one.
-    local policy = redis.call('HMGET', P .. 'lane:' .. lane, 'revision', 'rest_until')
     if policy[1] and num(policy[1]) == item.revision then
       if NOW + item.rest > math.max(NOW, num(policy[2])) then
         redis.call('HSET', P .. 'lane:' .. lane, 'rest_until', NOW + item.rest)
@@ -161,7 +180,6 @@ for i, item in ipairs(A.items) do
       if item.disable ~= '' then disable(lane, item.disable) end
       if item.health ~= '' then note_health(lane, item) end
     end
-    results[i] = 'settled'
   elseif state == 'pending' and item.verdict == 'succeeded' and item.attempt > base then
     results[i] = 'late'
     if owner ~= '' and attempts > item.attempt then

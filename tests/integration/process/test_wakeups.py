@@ -1,0 +1,153 @@
+"""Wake-ups that nobody reads: their queues have an end, and what they would have named is delivered all the same."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from time import monotonic
+
+import pytest
+from aiohttp import ClientSession
+from celery import Celery
+from kombu.connection import Connection
+
+from config.celery import DELIVERIES_QUEUE, EVENTS_QUEUE, celery_options
+from config.settings import Settings
+from tests.counterparts.rabbitmq import RabbitServer
+from tests.counterparts.store import StoreServer
+from tests.integration.process.conftest import (
+    PATIENCE,
+    Receiver,
+    Register,
+    StartWorker,
+    WorkerProcess,
+    balanced,
+    eventually,
+    on_both_brokers,
+    on_rabbitmq,
+    order_paid,
+)
+from worker import broker
+from worker.broker import WAITING_LIMIT, WakeupSender
+from worker.ledger import Ledger
+from worker.publisher import Publisher
+from worker.wakeups import EVENTS, LANES
+
+QUEUES = {EVENTS: EVENTS_QUEUE, LANES: DELIVERIES_QUEUE}
+
+
+@pytest.fixture
+def app(settings: Settings, store: StoreServer, broker_url: str | None) -> Iterator[Celery]:
+    """As our own producers have it, on the broker of the test."""
+    with Celery("test", set_as_current=False) as made:
+        made.conf.update(celery_options(settings, broker_url or store.url))
+        yield made
+
+
+def waiting(app: Celery, kind: str) -> int:
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        return int(app.amqp.queues[QUEUES[kind]](channel).queue_declare().message_count)
+
+
+def read(app: Celery, kind: str) -> None:
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        channel.queue_purge(QUEUES[kind])
+
+
+@on_both_brokers
+@pytest.mark.parametrize("kind", [EVENTS, LANES])
+async def test_a_queue_that_nobody_reads_is_added_to_again_once_it_is_read(
+    app: Celery, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "LOOK_SECONDS", 0.0)
+    send = WakeupSender(app, "0", limit=3)
+    for n in range(10):
+        send(kind, [f"id-{n}"])
+    await eventually(lambda: waiting(app, kind) == 3, "it has as many as it may")
+
+    read(app, kind)
+    send(kind, ["id-10"])
+    await eventually(lambda: waiting(app, kind) == 1, "it is added to")
+
+
+@on_both_brokers
+async def test_a_queue_is_looked_at_by_those_who_send_much(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(broker, "LOOK_MESSAGES", 5)
+    send = WakeupSender(app, "0", limit=3)
+    for n in range(20):
+        send(LANES, [f"id-{n}"])
+    await eventually(lambda: waiting(app, LANES) == 5, "no more than between two looks")
+
+
+@on_rabbitmq
+async def test_a_frozen_broker_is_not_waited_for_without_end(
+    app: Celery, rabbit: RabbitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(broker, "BROKER_TIMEOUT", 0.2)
+    send = WakeupSender(app, "0")
+    send(LANES, ["before"])
+    rabbit.freeze()
+    began = monotonic()
+    with pytest.raises(OSError, match="timed out"):
+        send(LANES, ["meanwhile"])
+    assert monotonic() - began < 5
+    rabbit.thaw()
+    send(LANES, ["after"])
+    await eventually(lambda: waiting(app, LANES) == 2, "it is used again")
+
+
+@on_both_brokers
+async def test_wakeups_that_no_worker_gets_round_to_are_not_added_to_and_nothing_is_lost(
+    app: Celery, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+) -> None:
+    await register()
+    receiver.holds["e-0"] = asyncio.Event()
+    # It has one slot, which is taken, and reads no events: all that it can do is to announce them, again and again.
+    worker = await start_worker(
+        "edw worker", EDW_MAX_IN_FLIGHT="1", EDW_ANNOUNCE_SECONDS="100ms", EDW_SWEEP_SECONDS="50ms"
+    ).ready()
+    assert app.control.cancel_consumer(EVENTS_QUEUE, reply=True, timeout=PATIENCE, limit=1)
+    await pile_up(app)
+    async with Publisher(settings) as publisher:
+        await publisher.apublish(order_paid(id="e-0"))
+        await eventually(receiver.got(1), "its one slot is taken")
+        await publisher.apublish_many(order_paid(id=f"e-{n}") for n in range(1, 30))
+
+    await eventually(lambda: worker.said("queue is not read"), "it finds the queue too long")
+    before = waiting(app, EVENTS)
+    enough = await sweeps(worker) + 20
+
+    async def has_swept() -> bool:
+        return await sweeps(worker) >= enough
+
+    await eventually(has_swept, "it goes on to announce")
+    assert waiting(app, EVENTS) == before
+
+    receiver.holds["e-0"].set()
+    await eventually(receiver.got(30), "everything is delivered, without a wake-up")
+    assert len({each.body["id"] for each in receiver.received}) == len(receiver.received) == 30
+    await balanced(books)
+
+
+async def pile_up(app: Celery) -> None:
+    """As many messages as may wait, by several at once: a store writes each to its disk.
+
+    And some that a consumer which was cancelled just now still gets of RabbitMQ.
+    """
+
+    def publish(count: int) -> None:
+        options = app.conf.broker_transport_options
+        with Connection(app.conf.broker_url, transport_options=options) as connection, connection.channel() as channel:
+            producer = connection.Producer(channel, routing_key=EVENTS_QUEUE)
+            for _ in range(count):
+                producer.publish("old")
+
+    await asyncio.gather(*(asyncio.to_thread(publish, WAITING_LIMIT // 8 + 2) for _ in range(8)))
+    await eventually(lambda: waiting(app, EVENTS) >= WAITING_LIMIT, "the queue is as long as it may be")
+
+
+async def sweeps(worker: WorkerProcess) -> int:
+    async with ClientSession() as client, client.get(f"{worker.probe}/metrics") as answer:
+        found = re.search(r'edw_ledger_call_seconds_count\{script="sweep"\} (\S+)', await answer.text())
+    return int(float(found[1])) if found else 0
