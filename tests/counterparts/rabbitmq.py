@@ -4,6 +4,9 @@ The system's service, where one runs, is not touched. More listeners are lines o
 arguments, so that a test can ask for STOMP or TLS.
 """
 
+import base64
+import hashlib
+import json
 import shutil
 import socket
 import subprocess
@@ -17,13 +20,15 @@ from urllib.parse import quote
 from kombu.connection import Connection
 
 from tests.counterparts.certificates import ServerFiles
-from tests.counterparts.server import START_SECONDS, Server
+from tests.counterparts.server import Server
 from tests.counterparts.store import free_port
 
 #: The script of Debian's package that does not insist on root.
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 MISSING = 'RabbitMQ is not installed: run "make servers", or apt install rabbitmq-server'
 USER, PASSWORD = "tester", "s3cret"
+#: `rabbitmqctl` starts a virtual machine of Erlang's, which may take so long (seconds).
+CONTROL_SECONDS = 100.0
 
 
 def is_installed() -> bool:
@@ -43,20 +48,23 @@ def tls_options(files: ServerFiles) -> dict[str, str]:
 
 
 class RabbitServer(Server):
-    """One broker and its epmd."""
+    """One broker and its epmd; `vhosts` are those that it has beside "/"."""
 
     name = "rabbit"
 
-    def __init__(self, plugins: Sequence[str] = (), config: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, plugins: Sequence[str] = (), config: Mapping[str, str] | None = None, vhosts: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.port, self._dist, self._epmd = free_port(), free_port(), free_port()
         self._plugins = plugins
         self._config = {
             "listeners.tcp.1": f"127.0.0.1:{self.port}",
-            "default_user": USER,
-            "default_pass": PASSWORD,
             "loopback_users": "none",
+            # Read at the start. To ask a running one costs a virtual machine each time, and on a busy machine a minute.
+            "load_definitions": str(self._folder / "definitions.json"),
         } | dict(config or {})
+        (self._folder / "definitions.json").write_text(json.dumps(_definitions(["/", *vhosts])))
 
     def url(self, vhost: str = "/") -> str:
         """The broker by AMQP."""
@@ -72,28 +80,14 @@ class RabbitServer(Server):
         self.kill()
         self.start()
 
-    def add_vhost(self, name: str) -> None:
-        """A virtual host of a test's own: queues of its own."""
-        # In one call, since every one starts a virtual machine.
-        host, user, all_of_it, by = (f'<<"{word}">>' for word in (name, USER, ".*", "tests"))
-        self.control(
-            "eval",
-            f"ok = rabbit_vhost:add({host}, {by}), rabbit_auth_backend_internal:set_permissions("
-            f"{user}, {host}, {all_of_it}, {all_of_it}, {all_of_it}, {by}).",
-        )
-
-    def delete_vhost(self, name: str) -> None:
-        """Removes a virtual host with its queues; who is connected to it is cut off."""
-        self.control("delete_vhost", name)
-
     def control(self, *words: str) -> str:
-        """`rabbitmqctl`, which answers within a second or two."""
+        """`rabbitmqctl`, which answers within a second or two, but for a busy machine."""
         done = subprocess.run(
             [str(PROGRAM.with_name("rabbitmqctl")), *words],
             env=self._environment(),
             capture_output=True,
             text=True,
-            timeout=START_SECONDS,
+            timeout=CONTROL_SECONDS,
             check=False,
         )
         if done.returncode:
@@ -146,6 +140,18 @@ class RabbitServer(Server):
         except (OSError, *connection.connection_errors, *connection.channel_errors):
             return False
         return True
+
+
+def _definitions(vhosts: Sequence[str]) -> dict[str, Any]:
+    """The one user, and the virtual hosts that are his."""
+    salt = b"salt"
+    digest = base64.b64encode(salt + hashlib.sha256(salt + PASSWORD.encode()).digest()).decode()
+    everything = {"user": USER, "configure": ".*", "write": ".*", "read": ".*"}
+    return {
+        "users": [{"name": USER, "password_hash": digest, "tags": "administrator"}],
+        "vhosts": [{"name": name} for name in vhosts],
+        "permissions": [everything | {"vhost": name} for name in vhosts],
+    }
 
 
 def listens(port: int) -> bool:

@@ -19,6 +19,8 @@ from tests.counterparts.store import free_port
 
 #: A busy broker may take its time (seconds).
 PATIENCE = 30.0
+#: A virtual host of RabbitMQ whose name is not plain in a URL.
+VHOST = "shop/one"
 
 
 class StompRabbit(RabbitServer):
@@ -34,6 +36,7 @@ class StompRabbit(RabbitServer):
                 "stomp.listeners.ssl.1": f"127.0.0.1:{self.tls}",
                 **tls_options(self.files),
             },
+            [VHOST],
         )
 
     def _answers(self) -> bool:

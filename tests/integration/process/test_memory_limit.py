@@ -61,9 +61,10 @@ class TestAStoreAtItsMemoryLimit:
             with pytest.raises(LedgerFull, match="memory limit"):
                 await publisher.apublish(order_paid(id="too many"))
             assert "maxmemory" in (await watched.becomes("degraded", "broker"))["why"]
-            await eventually(receiver.got(2 * OWED), "what is owed is delivered", RESUMED_WITHIN + 5)
+            await eventually(receiver.got(2 * OWED), "what is owed is delivered")
             await eventually(lambda: _succeeded(full, OWED), "and settled")
             await asyncio.sleep(max(0.0, began + FULL_SECONDS - monotonic()))
+            full_for = monotonic() - began
             watched.check()
             assert await watched.lives()
 
@@ -75,9 +76,9 @@ class TestAStoreAtItsMemoryLimit:
             assert monotonic() - back < RESUMED_WITHIN
         await watched.becomes("ok")
         await eventually(lambda: _succeeded(full, OWED + 1), "all is settled")
-        # Celery met the limit, and waited.
+        # Celery met the limit, and waited, for a second at least each time.
         assert worker.said("OutOfMemoryError")
-        assert worker.log.read_text().count("Cannot connect to") <= FULL_SECONDS
+        assert worker.log.read_text().count("Cannot connect to") <= full_for
         assert not worker.said("Traceback")
         await balanced(full)
 

@@ -93,7 +93,7 @@ class TestTheStore:
             # An outage takes longer than a lease: the workers must not take each other for dead when it is over.
             here = {
                 "EDW_REDIS_URL": outage.url,
-                "EDW_LEASE_SECONDS": "1",
+                "EDW_LEASE_SECONDS": str(min(15.0, outage_seconds)),
                 "EDW_MAX_IN_FLIGHT": str(IN_FLIGHT),
                 "EDW_WEBHOOK_TIMEOUT": str(60 + outage_seconds),
             }

@@ -114,7 +114,7 @@ async def test_queries_alerts_and_dashboard_say_what_really_happens(
     await until(
         lambda: prometheus.value('sum(edw:ledger_jobs{state="succeeded"})') == published, "all deliveries are counted"
     )
-    assert prometheus.value('sum(edw:ledger_events{state="accepted"})') == published
+    await until(lambda: prometheus.value('sum(edw:ledger_events{state="accepted"})') == published, "and all events")
     assert prometheus.value("edw:events:balance") == 0
     assert prometheus.value("edw:jobs:balance") == 0
     assert prometheus.value("sum(edw_jobs_pending)") == 0

@@ -123,7 +123,7 @@ class TestTraced:
         await eventually(scene.receiver.got(50), "all are delivered")
         await eventually(lambda: collector.asked, "the collector was asked")
 
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             assert await worker.stop() == 0
 
         assert worker.said("traces not sent")
