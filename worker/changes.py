@@ -10,7 +10,7 @@ from worker.documents import change_data
 from worker.events import Event
 from worker.integrations import Integration
 from worker.parsing import EventRules, parse_event
-from worker.registration import shown
+from worker.sealing import shown
 from worker.secrets import SecretsBox
 
 

@@ -24,6 +24,12 @@ def looks_masked(value: str) -> bool:
     return _MASK.fullmatch(value) is not None
 
 
+def masks_in(value: Any) -> list[str]:
+    """Those of a secret field's values, one or a list of them, that can only be masks."""
+    values = value if isinstance(value, list) else [value]
+    return [each for each in values if isinstance(each, str) and looks_masked(each)]
+
+
 def masked(configuration: Mapping[str, Any], secret_fields: Iterable[str]) -> dict[str, Any]:
     """An opened configuration with its secret fields masked."""
     return _replaced(configuration, secret_fields, mask)

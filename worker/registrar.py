@@ -13,7 +13,8 @@ from worker.events import Door, Event, Refusal, Scope
 from worker.integrations import Integration
 from worker.lanes import report_circuit
 from worker.ledger.registry import Kept, RevisionConflict
-from worker.registration import is_renewed, opened, register, sealed, shown, warnings_of
+from worker.registration import is_renewed, register
+from worker.sealing import opened, sealed, shown, warnings_of
 from worker.secrets import SecretsBox
 
 #: How often a change is made anew on top of another process's, where the caller named no revision.

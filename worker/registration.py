@@ -1,7 +1,7 @@
 """Integrations as people write them: what a body of the specification must look like, and what becomes of it.
 
 Decides without I/O, for the HTTP API and the command line alike. Its callers open the secrets of the current
-integration before (see opened()) and seal those of the result after (see sealed()).
+integration before and seal those of the result after (see sealing.py).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,8 +18,7 @@ from deliverers.registry import (
 )
 from worker.events import Refusal, Scope
 from worker.integrations import Integration
-from worker.masking import hidden, looks_masked, masked, unmasked
-from worker.secrets import SecretsBox, SecretsError
+from worker.masking import masks_in, unmasked
 
 #: Characters.
 NAME_MAX_CHARS = 255
@@ -70,7 +69,7 @@ def register(
     With `current` only the attributes given change; so do the keys of `configuration`, where null removes one and a
     secret's mask leaves it; a mask of anything else is refused. Another `integration_type` begins with an empty
     configuration. Without `current` a mask is taken for the secret itself: there is none that it could stand for, and
-    the specification's own examples are masks (see warnings_of()). Secrets are in the clear here, on both sides. A new
+    the specification's own examples are masks (see sealing.py). Secrets are in the clear here, on both sides. A new
     integration gets `new_id`, or a random UUID.
     """
     document = _without_alias(document)
@@ -106,61 +105,6 @@ def is_renewed(before: Integration, after: Integration, attributes: Mapping[str,
         or after.integration_type != before.integration_type
         or (after.enabled and not before.enabled)
     )
-
-
-def opened(integration: Integration, registry: DelivererRegistry, secrets: SecretsBox) -> Integration:
-    """The integration with its secrets in the clear. Raises SecretsError."""
-    return replace(
-        integration, configuration=secrets.open(integration.configuration, _secret_fields(integration, registry))
-    )
-
-
-def sealed(integration: Integration, registry: DelivererRegistry, secrets: SecretsBox) -> Integration:
-    """The integration as the ledger may have it. Raises SecretsError where it has a secret and there is no key."""
-    return replace(
-        integration, configuration=secrets.seal(integration.configuration, _secret_fields(integration, registry))
-    )
-
-
-def shown(
-    integration: Integration, registry: DelivererRegistry, secrets: SecretsBox, *, reveal: bool = False
-) -> Integration:
-    """The integration of the ledger with its secrets masked; only stars, where no key at hand opens them.
-
-    `reveal` is for an admin of its own: the secrets that one may see (see ShownToAdmin) are in the clear.
-    """
-    fields = _secret_fields(integration, registry)
-    try:
-        opened_ = secrets.open(integration.configuration, fields)
-        configuration = masked(opened_, fields - _shown_fields(integration, registry) if reveal else fields)
-    except SecretsError:
-        configuration = hidden(integration.configuration, fields)
-    return replace(integration, configuration=configuration)
-
-
-def warnings_of(integration: Integration, registry: DelivererRegistry) -> list[str]:
-    """What whoever wrote an integration should be told although it was accepted. Its secrets are in the clear here."""
-    configuration = integration.configuration
-    return [
-        f"configuration.{name} looks like the mask of a secret: if it was copied from an answer, send the secret itself"
-        for name in sorted(_secret_fields(integration, registry))
-        if any(map(_is_mask, _values(configuration.get(name))))
-    ]
-
-
-def _secret_fields(integration: Integration, registry: DelivererRegistry) -> frozenset[str]:
-    try:
-        return registry.secret_fields(integration.integration_type)
-    except UnknownIntegrationType:
-        # Written by an installation with more deliverers than this one: what might be a secret is treated as one.
-        return frozenset(integration.configuration)
-
-
-def _shown_fields(integration: Integration, registry: DelivererRegistry) -> frozenset[str]:
-    try:
-        return registry.shown_fields(integration.integration_type)
-    except UnknownIntegrationType:
-        return frozenset()
 
 
 def _without_alias(document: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -265,15 +209,5 @@ def _configuration(
 def _foreign_masks(configuration: Mapping[str, Any], before: Mapping[str, Any], secrets: Iterable[str]) -> list[str]:
     # A secret that was registered as a mask is what it is, and may stay.
     return [
-        name
-        for name in sorted(secrets)
-        if any(_is_mask(each) and each not in _values(before.get(name)) for each in _values(configuration.get(name)))
+        name for name in sorted(secrets) if set(masks_in(configuration.get(name))) - set(masks_in(before.get(name)))
     ]
-
-
-def _values(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _is_mask(value: Any) -> bool:
-    return isinstance(value, str) and looks_masked(value)

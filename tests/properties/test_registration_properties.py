@@ -14,7 +14,8 @@ from deliverers.registry import DelivererRegistry
 from deliverers.stomp import StompConfiguration
 from worker.events import Scope
 from worker.integrations import Integration
-from worker.registration import register, sealed, shown
+from worker.registration import register
+from worker.sealing import sealed, shown
 from worker.secrets import SecretsBox
 
 CATALOGUE = load_catalogue()

@@ -18,7 +18,7 @@ from worker.endpoints import NoStoreError, find_endpoints
 from worker.integrations import Integration
 from worker.ledger.audit import Audit, AuditReport
 from worker.ledger.condition import read_condition
-from worker.registration import opened
+from worker.sealing import opened
 from worker.secrets import SecretsBox, SecretsError
 from worker.wording import counted
 

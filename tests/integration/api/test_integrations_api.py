@@ -17,7 +17,7 @@ from worker.events import Scope
 from worker.integrations import Integration
 from worker.ledger.jobs import Jobs
 from worker.ledger.registry import Kept, Registry
-from worker.registration import opened
+from worker.sealing import opened
 from worker.secrets import SecretsBox
 
 ALL = "/v2/integrations"

@@ -12,7 +12,8 @@ from config.observable_events import load_catalogue
 from deliverers.registry import DelivererRegistry
 from worker.events import Refusal, Scope
 from worker.integrations import Integration
-from worker.registration import attributes_of, opened, register, sealed, shown, warnings_of
+from worker.registration import attributes_of, register
+from worker.sealing import opened, sealed, shown, warnings_of
 from worker.secrets import SecretsBox, SecretsError
 
 SPECIFICATION = json.loads((Path(__file__).parents[2] / "contract" / "integrations.schema.json").read_text())["$defs"]

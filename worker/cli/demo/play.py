@@ -17,7 +17,8 @@ from worker.integrations import Integration
 from worker.ledger.status import LedgerStatus
 from worker.logs import IntegrationLog
 from worker.publisher import EventRefused, Publisher
-from worker.registration import register, sealed
+from worker.registration import register
+from worker.sealing import sealed
 from worker.secrets import SecretsBox
 
 #: How long each step may take (seconds): a busy machine is slow, and not wrong.
