@@ -13,9 +13,10 @@ from worker.ledger import LedgerError, LedgerFull, LedgerUnavailable
 
 _log = structlog.get_logger("edw.ledger")
 
-#: While the ledger does not answer: the first pause, the longest, and how often it is said again (seconds).
+#: While the ledger does not answer: the first pause, the longest, and how often it is said again (seconds). Who was
+#: started meanwhile is to be at work within 5 s of its return, as those are who were there before.
 FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 5.0
+LONGEST_PAUSE = 2.0
 SAY_AGAIN_SECONDS = 30.0
 #: What is left of a time that was given does not make a pause shorter than this (seconds).
 SHORTEST_PAUSE = 0.01

@@ -6,6 +6,7 @@ Exit codes are those of pytest: 0 all is well, 1 something is not so, 2 interrup
 """
 
 import sys
+import threading
 from time import monotonic
 
 import pytest
@@ -17,6 +18,8 @@ from tests.integration.process.outages import RESUMED_AFTER, RESUMED_WITHIN
 AWAY = "120,30"
 #: Cases under way at a time: half of them. Each starts a server, workers and an API, which then mostly wait.
 AT_ONCE = 10
+#: While nothing begins or ends, it is told that cases are under way (seconds).
+TELL_SECONDS = 15.0
 
 
 class Teller:
@@ -24,12 +27,22 @@ class Teller:
 
     def __init__(self) -> None:
         self._began = monotonic()
+        self._under_way: set[str] = set()
+        self._over = threading.Event()
 
     def pytest_sessionstart(self) -> None:
         self._say(f"every case has {RESUMED_WITHIN:g} s to go on in, after the return")
+        threading.Thread(target=self._tell, daemon=True).start()
+
+    def pytest_sessionfinish(self) -> None:
+        self._over.set()
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._under_way.add(nodeid)
         self._say(f"begins  {_case(nodeid)}")
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._under_way.discard(nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed or report.when == "call":
@@ -41,6 +54,10 @@ class Teller:
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         # No dots between the lines.
         return (report.outcome, "", "") if report.when == "call" else None
+
+    def _tell(self) -> None:
+        while not self._over.wait(TELL_SECONDS):
+            self._say(f"{len(self._under_way)} under way")
 
     def _say(self, what: str) -> None:
         print(f"{monotonic() - self._began:5.0f} s  {what}", flush=True)

@@ -26,6 +26,7 @@ from tests.counterparts.store import StoreServer
 from worker.events import Scope
 from worker.integrations import Integration
 from worker.ledger import Ledger, LedgerPolicy
+from worker.logs import IntegrationLog
 from worker.publisher import Publisher
 
 SCOPE = Scope("org-1", "store-1")
@@ -440,3 +441,16 @@ async def balanced(books: Ledger) -> None:
     """Invariant 1, once nothing is under way."""
     status = await books.status.read()
     assert (status.events_balance, status.jobs_balance) == (0, 0), status
+
+
+async def logs_of(books: Ledger, integration_id: str) -> Sequence[IntegrationLog]:
+    """An integration's, the last one first."""
+    return (await books.logs.of_integration(integration_id, 0, 1_000)).items
+
+
+async def logged(
+    books: Ledger, integration_id: str, count: int, succeeded: bool = False
+) -> Sequence[IntegrationLog] | None:
+    """The logs of an integration, or those of its successes, once there are so many."""
+    found = [log for log in await logs_of(books, integration_id) if log.succeeded or not succeeded]
+    return found if len(found) >= count else None

@@ -25,12 +25,13 @@ from tests.integration.process.conftest import (
     SCOPE,
     ForeignProducer,
     Receiver,
-    Register,
+    Scene,
     StartApi,
     StartWorker,
     WorkerProcess,
     balanced,
     eventually,
+    logs_of,
     order_paid,
 )
 from tests.integration.process.outages import WAYS, Watched, lasts, outage_of, resumed
@@ -77,19 +78,16 @@ class TestTheStore:
         self,
         way: str,
         outage_seconds: float,
-        start_worker: StartWorker,
+        scene: Scene,
         start_api: StartApi,
-        receiver: Receiver,
-        register: Register,
-        books: Ledger,
-        settings: Settings,
         store: StoreServer,
         resuming: Resuming,
     ) -> None:
-        integration = await register()
-        await register(observes=("order.created",))
+        receiver, books = scene.receiver, scene.books
+        integration = await scene.register()
+        await scene.register(observes=("order.created",))
         receiver.holds["long"] = asyncio.Event()
-        async with Publisher(settings) as publisher, outage_of(way, store) as outage:
+        async with Publisher(scene.settings) as publisher, outage_of(way, store) as outage:
             # An outage takes longer than a lease: the workers must not take each other for dead when it is over.
             here = {
                 "EDW_REDIS_URL": outage.url,
@@ -97,7 +95,7 @@ class TestTheStore:
                 "EDW_MAX_IN_FLIGHT": str(IN_FLIGHT),
                 "EDW_WEBHOOK_TIMEOUT": str(60 + outage_seconds),
             }
-            workers = [start_worker(**here), start_worker(**here)]
+            workers = [scene.start_worker(**here), scene.start_worker(**here)]
             api = await start_api(EDW_REDIS_URL=outage.url).ready()
             for worker in workers:
                 await worker.ready()
@@ -146,7 +144,7 @@ class TestTheStore:
         assert max(attempts.values()) == 1, "a delivery was repeated"
         # What the receiver said while the store was away is what the log says.
         # Of a claim whose reply the outage swallowed nothing was sent, and no attempt is logged.
-        logs = (await books.logs.of_integration(integration.id, 0, 100)).items
+        logs = await logs_of(books, integration.id)
         assert Counter(log.status_code for log in logs) == {200: warm + EVENTS + 1, 503: 1}
         assert {(log.event_id, log.attempt) for log in logs} == set(attempts) - {("long", 1)}
         await balanced(books)
@@ -158,24 +156,22 @@ class TestTheBroker:
         self,
         way: str,
         outage_seconds: float,
-        start_worker: StartWorker,
-        receiver: Receiver,
-        register: Register,
-        books: Ledger,
-        settings: Settings,
+        scene: Scene,
         broker: StoreServer | RabbitServer,
         resuming: Resuming,
     ) -> None:
-        await register()
+        receiver, books = scene.receiver, scene.books
+        await scene.register()
         async with outage_of(way, broker) as outage:
-            worker = await start_worker(EDW_BROKER_URL=outage.url, EDW_ANNOUNCE_SECONDS="300ms").ready()
+            worker = await scene.start_worker(EDW_BROKER_URL=outage.url, EDW_ANNOUNCE_SECONDS="300ms").ready()
             watched = Watched("a worker", worker.pid, worker.probe)
             await watched.becomes("ok")
 
             began = monotonic()
             outage.begin()
             watched.begin()
-            async with Publisher(settings.model_copy(update={"broker_url": SecretStr(outage.url)})) as publisher:
+            there = scene.settings.model_copy(update={"broker_url": SecretStr(outage.url)})
+            async with Publisher(there) as publisher:
                 receipts = [await publisher.apublish(order_paid(id=f"e-{n}")) for n in range(5)]
                 assert len(receipts) == 5
                 await eventually(receiver.got(5), "the store alone delivers")

@@ -15,10 +15,11 @@ from tests.integration.process.conftest import (
     StartWorker,
     balanced,
     eventually,
+    logged,
+    logs_of,
     order_paid,
 )
 from worker.ledger import Ledger
-from worker.logs import IntegrationLog
 from worker.publisher import Publisher
 from worker.secrets import SecretsBox
 
@@ -59,11 +60,11 @@ async def test_an_event_becomes_a_message_once_its_queue_is_there(
         await publisher.apublish_many(
             [order_paid(id=f"e-{n}", data={"type": "order", "id": f"o-{n}"}, included={"n": n}) for n in range(15)]
         )
-    await eventually(lambda: _logged(books, integration.id, 15), "every first attempt is logged")
+    await eventually(lambda: logged(books, integration.id, 15), "every first attempt is logged")
     queue = await asyncio.to_thread(ministack.create_queue, "orders")
-    logs = await eventually(lambda: _logged(books, integration.id, 15, succeeded=True), "every event is delivered")
+    logs = await eventually(lambda: logged(books, integration.id, 15, succeeded=True), "every event is delivered")
 
-    failures = [log for log in await _logs(books, integration.id) if not log.succeeded]
+    failures = [log for log in await logs_of(books, integration.id) if not log.succeeded]
     assert {(log.attempt, log.status_code, log.error_detail) for log in failures if log.attempt == 1} == {
         (1, 400, "queue does not exist")
     }
@@ -89,14 +90,3 @@ def _received(ministack: Ministack, queue: str, count: int) -> list[dict[str, An
 
 def _ids(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     return [message["message"] for message in messages]
-
-
-async def _logs(books: Ledger, integration_id: str) -> Sequence[IntegrationLog]:
-    return (await books.logs.of_integration(integration_id, 0, 1_000)).items
-
-
-async def _logged(
-    books: Ledger, integration_id: str, count: int, succeeded: bool = False
-) -> Sequence[IntegrationLog] | None:
-    found = [log for log in await _logs(books, integration_id) if log.succeeded or not succeeded]
-    return found if len(found) >= count else None

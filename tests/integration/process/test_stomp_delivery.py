@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
 from config.settings import Settings
 from tests.counterparts.activemq import MISSING, ActiveServer, is_installed
 from tests.counterparts.stomp import read_all
-from tests.integration.process.conftest import Register, StartWorker, balanced, eventually, order_paid
+from tests.integration.process.conftest import Register, StartWorker, balanced, eventually, logged, logs_of, order_paid
 from worker.ledger import Ledger
-from worker.logs import IntegrationLog
 from worker.publisher import Publisher
 from worker.secrets import SecretsBox
 
@@ -46,11 +45,11 @@ async def test_an_event_becomes_a_message_once_its_broker_is_there(
 
     async with Publisher(settings) as publisher:
         await publisher.apublish_many([order_paid(id=f"e-{n}", included={"n": n}) for n in range(15)])
-    await eventually(lambda: _logged(books, integration.id, 15), "every first attempt is logged")
+    await eventually(lambda: logged(books, integration.id, 15), "every first attempt is logged")
     await asyncio.to_thread(active.start)
-    logs = await eventually(lambda: _logged(books, integration.id, 15, succeeded=True), "every event is delivered")
+    logs = await eventually(lambda: logged(books, integration.id, 15, succeeded=True), "every event is delivered")
 
-    failures = [log for log in await _logs(books, integration.id) if not log.succeeded]
+    failures = [log for log in await logs_of(books, integration.id) if not log.succeeded]
     assert {log.error_detail.partition(" (")[0] for log in failures if log.attempt == 1} == {
         f"connection refused by localhost:{active.tls}"
     }
@@ -61,14 +60,3 @@ async def test_an_event_becomes_a_message_once_its_broker_is_there(
     assert {message.headers["job_id"] for message in messages} == {log.job_id for log in logs}
     assert not worker.said("s3cret")
     await balanced(books)
-
-
-async def _logs(books: Ledger, integration_id: str) -> Sequence[IntegrationLog]:
-    return (await books.logs.of_integration(integration_id, 0, 1_000)).items
-
-
-async def _logged(
-    books: Ledger, integration_id: str, count: int, succeeded: bool = False
-) -> Sequence[IntegrationLog] | None:
-    found = [log for log in await _logs(books, integration_id) if log.succeeded or not succeeded]
-    return found if len(found) >= count else None
