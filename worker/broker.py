@@ -92,7 +92,7 @@ class WakeupSender:
     def _tell(self, queue: Queue, last: _Seen, seen: _Seen) -> None:
         if (was_full := last.waiting >= self._limit) != (seen.waiting >= self._limit):
             tell = _log.info if was_full else _log.warning
-            tell("queue is read again" if was_full else "queue is not read", queue=queue.name, waiting=seen.waiting)
+            tell("wake-ups sent again" if was_full else "wake-ups withheld", queue=queue.name, waiting=seen.waiting)
 
 
 def _waiting(queue: Queue, producer: Producer) -> int:

@@ -39,9 +39,10 @@ async def _scopes(ledger: Ledger) -> AsyncIterator[Scope]:
     cursor: int | None = None
     while cursor != 0:
         cursor, integrations = await ledger.registry.scan(cursor or 0)
-        for scope in {each.scope for each in integrations} - seen:
-            seen.add(scope)
-            yield scope
+        for scope in dict.fromkeys(each.scope for each in integrations):
+            if scope not in seen:
+                seen.add(scope)
+                yield scope
 
 
 async def _take_newest(newest: list[Found], limit: int, ledger: Ledger, scope: Scope, *, failed: bool) -> None:

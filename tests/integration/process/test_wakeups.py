@@ -114,7 +114,7 @@ async def test_wakeups_that_no_worker_gets_round_to_are_not_added_to_and_nothing
         await eventually(receiver.got(1), "its one slot is taken")
         await publisher.apublish_many(order_paid(id=f"e-{n}") for n in range(1, 30))
 
-    await eventually(lambda: worker.said("queue is not read"), "it finds the queue too long")
+    await eventually(lambda: worker.said("wake-ups withheld"), "it finds the queue too long")
     before = waiting(app, EVENTS)
     enough = await sweeps(worker) + 20
 

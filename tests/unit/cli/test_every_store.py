@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from click.testing import CliRunner
 
-from worker.cli import every_store
+from worker.cli import edw, every_store
 from worker.cli.every_store import newest_of_every_store
 from worker.events import Scope
 from worker.ledger.pages import Page
@@ -62,3 +63,9 @@ async def test_of_a_store_no_more_is_read_than_may_be_wanted(monkeypatch: pytest
     ledger = Ledger(new=range(100, 90, -1), **{f"old-{n}": range(80, 0, -1) for n in range(20)})
     assert [at for at, _ in await times(ledger, 10)] == list(range(100, 90, -1))
     assert ledger.pages <= 6 + 20
+
+
+@pytest.mark.parametrize("with_it", [["--follow"], ["--store", "s"], ["--job", "j"], ["--integration", "i"]])
+def test_they_cannot_be_followed_and_are_nobodys_in_particular(with_it: list[str]) -> None:
+    result = CliRunner().invoke(edw, ["logs", "--all-stores", *with_it])
+    assert (result.exit_code, "--all-stores goes with none of" in result.output) == (2, True)
