@@ -116,7 +116,23 @@ class Dispatch:
                     metrics.observe_unmatched(match.stored.door)
 
     async def _open_chunk(self, chunk: Chunk) -> set[str]:
-        """Answers the references of events that could not be opened."""
+        """Where a chunk fails as a whole, each of its events alone does; answers those that could not be opened."""
+        try:
+            failed = await self._open_jobs(chunk)
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001  (as in _match)
+            if len(chunk) > 1:
+                return set[str]().union(*[await self._open_chunk([each]) for each in chunk])
+            failed = [(chunk[0][0].ref, f"{type(error).__name__}: {error}")]
+        raws = {stored.ref: stored.event.raw for stored, _, _ in chunk}
+        for ref, why in failed:
+            _log.error("cannot observe", ref=ref, why=why)
+            await self._set_aside(ref, raws[ref], f"could not be opened: {why}")
+        return {ref for ref, _ in failed}
+
+    async def _open_jobs(self, chunk: Chunk) -> Sequence[tuple[str, str]]:
+        """Answers (reference, why) of events that could not be opened."""
         lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
         limits = await self._deliveries.limits(list(lanes))
         with self._deliveries.reserved(JOBS_PER_CALL) as room:
@@ -125,11 +141,7 @@ class Dispatch:
         self._deliveries.serve(opened.waiting)
         for lane in opened.filled:
             report_filled(lane)
-        raws = {stored.ref: stored.event.raw for stored, _, _ in chunk}
-        for ref, why in opened.failed:
-            _log.error("cannot observe", ref=ref, why=why)
-            await self._set_aside(ref, raws[ref], f"could not be opened: {why}")
-        return {ref for ref, _ in opened.failed}
+        return opened.failed
 
     def forget(self) -> None:
         """Reads everything of integrations anew: the ledger may have another past than the one that was read."""

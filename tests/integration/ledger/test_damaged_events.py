@@ -46,6 +46,27 @@ async def test_an_event_that_cannot_be_opened_is_rejected_after_five_tries_and_i
     assert (status.inbox, status.counter("set_aside"), status.events_balance, status.jobs_balance) == (0, 1, 0, 0)
 
 
+async def test_what_fails_for_a_whole_chunk_is_the_trouble_of_one_event(scene: Scene) -> None:
+    """Of a damaged lane, it cannot even be asked whether it fails."""
+    await scene.register(LANE)
+    await scene.register("i-2", observes=("order.created",))
+    good, bad, late = an_event("good"), an_event("bad", type="order.created"), an_event("late")
+    dispatch = dispatch_of(scene.ledger)
+    # The integrations are read.
+    await dispatch.observe(await in_the_inbox(scene, "first"))
+    await scene.key("RENAME", "lane:i-2", scene.ledger.store.key("parked"))
+    await damaged(scene, "lane:i-2")
+
+    await scene.ledger.intake.accept([good, bad, late])
+    for _ in range(OBSERVE_TRIES):
+        await dispatch.observe([good.ref, bad.ref, late.ref])
+    (rejected,) = await scene.ledger.intake.rejected(10)
+    assert (rejected.source, "WRONGTYPE" in rejected.reason) == (f"event {bad.ref}", True)
+    assert {claim.event_ref for claim in await scene.claim(LANE)} >= {good.ref, late.ref}
+    assert (await scene.ledger.status.read()).inbox == 0
+    await scene.ledger.store.client.rename(scene.ledger.store.key("parked"), scene.ledger.store.key("lane:i-2"))
+
+
 async def test_a_damaged_lane_keeps_no_other_from_what_it_is_owed_first(scene: Scene) -> None:
     await scene.register(LANE, "i-2")
     (ref,) = await in_the_inbox(scene, "e-1")
