@@ -14,7 +14,6 @@ from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 from .scene import HOUR, Scene, an_integration, settlement
 
-
 #: What a script may take of the store's one thread.
 MOST_MICROSECONDS = 10_000
 
