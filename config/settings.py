@@ -26,6 +26,7 @@ from config.checks import (
 )
 from config.observable_events import ObservableKey, observable_key
 from config.units import (
+    LARGEST_PORT,
     Bytes,
     Count,
     Fraction,
@@ -49,6 +50,10 @@ _DAY = 86_400.0
 _YEAR = 365 * _DAY
 _REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
 _BROKER_SCHEMES = (*_REDIS_SCHEMES, "redis+socket", "amqp", "amqps", "pyamqp")
+
+
+#: So many processes of one machine find a port for their metrics.
+_METRICS_PORTS = 100
 
 
 class SettingsError(Exception):
@@ -354,6 +359,12 @@ class Settings(BaseSettings):
         description="Traces by OpenTelemetry, which reads the rest (`OTEL_…`) itself; needs the extra `otel`.",
         examples=["otlp"],
     )
+
+    @property
+    def metrics_ports(self) -> range:
+        """Where a process listens: at the first of these that is free."""
+        first = self.metrics_port
+        return range(first, min(first + _METRICS_PORTS, LARGEST_PORT + 1)) if first else range(1)
 
 
 def variable(field: str) -> str:

@@ -4,7 +4,7 @@
 know whether it works, such as a rolling update that is to wait.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from errno import EADDRINUSE
@@ -19,12 +19,9 @@ from worker.vitals import Vitals
 
 _log = structlog.get_logger("edw.probe")
 
-#: So many ports are tried, from EDW_METRICS_PORT on, until one is free.
-PORTS_TRIED = 100
-
 
 @asynccontextmanager
-async def serving(host: str, port: int, vitals: Vitals | None = None) -> AsyncIterator[None]:
+async def serving(host: str, ports: Sequence[int], vitals: Vitals | None = None) -> AsyncIterator[None]:
     """Serves them for as long as the block runs; without `vitals`, the metrics alone.
 
     A port that is taken, by another process of ours as a rule, gives way to the next one that is free, and the log
@@ -55,26 +52,26 @@ async def serving(host: str, port: int, vitals: Vitals | None = None) -> AsyncIt
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await _listen(runner, host, port)
+        await _listen(runner, host, ports)
         yield
     finally:
         await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
-    for candidate in range(port, min(port + PORTS_TRIED, 65_536)) if port else (0,):
+async def _listen(runner: web.AppRunner, host: str, ports: Sequence[int]) -> None:
+    for port in ports:
         try:
-            await web.TCPSite(runner, host, candidate).start()
+            await web.TCPSite(runner, host, port).start()
         except OSError as error:
             problem = error
             if error.errno == EADDRINUSE:
                 continue
             break
         found = runner.addresses[0][1]
-        tell = _log.info if found == port or not port else _log.warning
+        tell = _log.info if port == ports[0] else _log.warning
         tell("probe", metrics=f"http://{host}:{found}/metrics")
         return
-    _log.warning("no probe", why=f"{host}:{port} cannot be listened on: {problem.strerror}")
+    _log.warning("no probe", why=f"{host}:{ports[0]} cannot be listened on: {problem.strerror}")
 
 
 def _answer(document: object, *, ok: bool) -> web.Response:

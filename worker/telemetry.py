@@ -31,7 +31,7 @@ class Telemetry:
         """Begins, on the running loop; `vitals` are what probes tell. A ledger that does not answer is no error."""
         metrics.build_info()
         settings = self._settings
-        await self._stack.enter_async_context(serving(settings.api_host, settings.metrics_port, vitals))
+        await self._stack.enter_async_context(serving(settings.api_host, settings.metrics_ports, vitals))
         await self._gauges.open()
         self._stack.push_async_callback(self._gauges.close)
         watch = asyncio.create_task(_watch_loop())

@@ -45,7 +45,7 @@ async def test_a_worker_tells_how_it_is_and_a_process_without_vitals_only_its_me
     vitals = Vitals()
     vitals.begin(hangs, hangs)
     with capture_logs() as lines:
-        async with serving(HOST, 0, vitals):
+        async with serving(HOST, (0,), vitals):
             status, text = await get(port_of(lines), "/healthz")
             assert (status, '"status":"stale"' in text) == (503, True)
             status, text = await get(port_of(lines), "/readyz")
@@ -56,7 +56,7 @@ async def test_a_worker_tells_how_it_is_and_a_process_without_vitals_only_its_me
             assert "edw_events_accepted_total" in text
             assert not [line for line in text.splitlines() if "_created" in line], "each series is there once"
     with capture_logs() as lines:
-        async with serving(HOST, 0):
+        async with serving(HOST, (0,)):
             assert (await get(port_of(lines), "/healthz"))[0] == 404
 
 
@@ -66,7 +66,7 @@ async def test_processes_that_want_the_same_port_get_the_next_ones_and_say_which
         found = []
         for _ in range(3):
             with capture_logs() as lines:
-                await stack.enter_async_context(serving(HOST, port))
+                await stack.enter_async_context(serving(HOST, range(port, port + 100)))
             found.append(port_of(lines))
             assert lines[-1]["log_level"] == ("info" if found[-1] == port else "warning")
         assert found[0] == port
@@ -77,7 +77,7 @@ async def test_processes_that_want_the_same_port_get_the_next_ones_and_say_which
 
 async def test_an_address_that_is_not_ours_stops_nobody() -> None:
     with capture_logs() as lines:
-        async with serving("192.0.2.1", 0):
+        async with serving("192.0.2.1", (0,)):
             pass
     (line,) = lines
     assert (line["event"], line["log_level"]) == ("no probe", "warning")

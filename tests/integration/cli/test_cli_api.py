@@ -7,8 +7,10 @@ from pathlib import Path
 from stat import S_IMODE
 from typing import Any
 
+import pytest
 import requests
 
+from tests.counterparts.store import free_port
 from tests.integration.cli.conftest import Edw, Running, StartEdw, alive, eventually
 
 #: Seconds that a request may take on a busy machine.
@@ -70,6 +72,19 @@ def test_dev_serves_the_api_and_its_token_works_the_next_time_too(
     third = start_edw("dev")
     assert shown_token(third) != token
     assert ask("GET", f"{address(third)}/v2/integrations", shown_token(third)).status_code == 200
+
+
+@pytest.mark.usefixtures("store")
+def test_health_tells_the_apis_metrics_from_a_worker(edw: Edw, start_edw: StartEdw) -> None:
+    beside = {"EDW_METRICS_PORT": str(free_port()), "EDW_API_PORT": str(free_port())}
+    start_edw("api", **beside).says("api ready")
+    assert edw("health", "api", **beside).code == 0
+    # As in a container, which has one of the two.
+    assert edw("health", **beside).code == 0
+    assert edw("health", "worker", **beside).code == 1
+
+    start_edw("worker", **beside).says("worker ready")
+    assert edw("health", "worker", **beside).code == 0
 
 
 def test_what_the_command_line_makes_and_revokes_the_api_takes_and_refuses(edw: Edw, start_edw: StartEdw) -> None:

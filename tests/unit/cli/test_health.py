@@ -90,6 +90,19 @@ def test_without_a_name_the_one_that_is_there_is_asked(process: Process, monkeyp
     assert CliRunner().invoke(edw, ["health"]).exit_code == 0
 
 
+@pytest.mark.parametrize(("status", "code"), [(404, 1), (503, 1), (200, 0)])
+def test_what_says_nothing_of_health_is_no_worker(
+    process: Process, monkeypatch: pytest.MonkeyPatch, status: int, code: int
+) -> None:
+    monkeypatch.setenv("EDW_METRICS_PORT", str(process.port))
+    process.status = status
+
+    result = CliRunner().invoke(edw, ["health", "worker"])
+
+    assert result.exit_code == code
+    assert ("nobody answers" in result.output) == (status == 404)
+
+
 def test_nobody_there_is_a_failure_that_says_where_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     monkeypatch.setenv("EDW_API_PORT", str(port))

@@ -14,6 +14,7 @@ def status(**changes: object) -> LedgerStatus:
         "inbox": 0,
         "inbox_overdue": -1,
         "pending": 0,
+        "leased": 0,
         "processes": 1,
         "lanes": (),
         "lanes_total": 0,
