@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from tests.benchmarks.order import OBSERVABLE_KEY
-from worker.events import Event
+from worker.events import Door, Event
 from worker.integrations import Integration
 from worker.jobs import job_id
 from worker.ledger import Ledger
@@ -44,6 +44,7 @@ async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
                 {
                     "lane": integration.id,
                     "events": portion,
+                    "door": Door.PUBLISHER.value,
                     "grace": policy.announce,
                     "horizon": policy.job_deadline + policy.event_retention,
                     "deadline": policy.job_deadline,

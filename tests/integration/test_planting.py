@@ -1,0 +1,17 @@
+"""The backlog of a benchmark is one that the ledger itself could have written."""
+
+from tests.benchmarks.planting import plant
+from tests.integration.ledger.audit import Books
+from tests.integration.ledger.scene import an_integration
+from worker.ledger import Ledger
+
+
+async def test_a_planted_backlog_is_owed_and_can_be_claimed(ledger: Ledger) -> None:
+    await ledger.registry.put(integration := an_integration())
+    await plant(ledger, integration, 1_200)
+
+    status = await ledger.status.read()
+    assert (status.counter("accepted"), status.pending, status.lanes[0].due) == (1_200, 1_200, 1_200)
+    assert (await Books.read(ledger)).problems() == []
+    claims, _ = await ledger.jobs.claim([integration.id], 5)
+    assert len({claim.event.event.id for claim in claims if claim.event}) == 5
