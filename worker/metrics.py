@@ -168,9 +168,10 @@ def observe_unmatched(door: str) -> None:
 
 
 def observe_attempt(integration_type: str, outcome: str, seconds: float) -> None:
-    """Counts one attempt and its duration."""
+    """Counts one attempt and its duration; of one without a type, which was another process's, nobody knows that."""
     _attempts(integration_type, outcome).inc()
-    _duration(integration_type).observe(seconds)
+    if integration_type:
+        _duration(integration_type).observe(seconds)
 
 
 def observe_integration(integration_id: str, outcome: str) -> None:

@@ -35,7 +35,7 @@ from worker.ledger.messages import INTAKE_LIST
 from worker.publisher import Publisher
 
 SCOPE = Scope(None, "store-1")
-KEY, HANGING_KEY = "order.paid", "order.refunded"
+KEY, HANGING_KEY, UNOBSERVED_KEY = "order.paid", "order.refunded", "order.fulfilled"
 TICK_SECONDS = 0.25
 WINDOW = "15s"
 STEP = 2.0
@@ -190,8 +190,8 @@ async def play(
         await publisher.apublish_many([an_event(KEY) for _ in range(int(owed))])
         owed -= int(owed)
         if random() < TICK_SECONDS / 2:
-            # One in two seconds each, by other doors; a few of them no events at all.
-            await publisher.apublish(an_event(HANGING_KEY))
+            # One in two seconds each, by other doors; a few of them nobody observes, or they are no events at all.
+            await publisher.apublish(an_event(HANGING_KEY if random() < 0.8 else UNOBSERVED_KEY))
             await push(deployment.store.url, an_event(KEY) if random() < 0.8 else {"type": "nonsense"})
         await asyncio.sleep(TICK_SECONDS)
 

@@ -161,6 +161,17 @@ def test_a_receivers_failure_is_a_warning_and_ours_is_an_error() -> None:
     assert reported(Interrupted(), Retry(0))["log_level"] == "warning", "somebody stopped the worker on purpose"
 
 
+def test_of_an_attempt_that_was_lost_nobody_knows_how_long_it_took() -> None:
+    durations = "edw_attempt_duration_seconds_count"
+    with (
+        counting("edw_attempts_total", 1, integration_type="", outcome="lost"),
+        counting(durations, 1, integration_type="webhook"),
+    ):
+        told(replace(an_attempt(Lost(), Retry(1)), integration_type=""))
+        told(an_attempt(Delivered(200, ""), Succeed()))
+    assert REGISTRY.get_sample_value(durations, {"integration_type": ""}) is None
+
+
 def test_the_line_names_the_celery_task_and_the_epoch_where_there_is_one() -> None:
     line = told(replace(an_attempt(Delivered(200, ""), Succeed(), epoch=2), task="t-1"))
     assert (line["task"], line["epoch"]) == ("t-1", 2)
