@@ -85,6 +85,8 @@ async def test_queries_alerts_and_dashboard_say_what_really_happens(
     quick = {"EDW_METRICS_SECONDS": "200ms", "EDW_CIRCUIT_FAILURES": "2", "EDW_CIRCUIT_PAUSES": "300ms"}
     worker, api = start_worker(**quick), start_api(**quick)
     await asyncio.gather(worker.ready(), api.ready())
+    # It takes requests a moment before it has a place for its metrics.
+    await eventually(lambda: '"event":"probe"' in api.said, "the API says where its metrics are")
     prometheus = await asyncio.to_thread(
         start_prometheus, edw_worker=[metrics_of(worker.log.read_text())], edw_api=[metrics_of(api.said)]
     )
