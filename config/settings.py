@@ -30,12 +30,12 @@ from config.units import (
     Bytes,
     Count,
     Fraction,
-    Kind,
     Networks,
     Port,
     Ports,
     Schedule,
     Seconds,
+    SettingKind,
     between,
     each,
     entries,
@@ -65,29 +65,29 @@ def _written(default: str) -> Any:
     return default
 
 
-_RedisUrl = Annotated[SecretStr | None, Kind("URL, secret"), AfterValidator(url_of(_REDIS_SCHEMES))]
-_BrokerUrl = Annotated[SecretStr | None, Kind("URL, secret"), AfterValidator(url_of(_BROKER_SCHEMES))]
+_RedisUrl = Annotated[SecretStr | None, SettingKind("URL, secret"), AfterValidator(url_of(_REDIS_SCHEMES))]
+_BrokerUrl = Annotated[SecretStr | None, SettingKind("URL, secret"), AfterValidator(url_of(_BROKER_SCHEMES))]
 _Keys = Annotated[
     tuple[SecretStr, ...],
     NoDecode,
-    Kind("Fernet keys, secret"),
+    SettingKind("Fernet keys, secret"),
     BeforeValidator(words),
     AfterValidator(each(fernet_key)),
 ]
 _ObservableKeys = Annotated[
     tuple[ObservableKey, ...],
     NoDecode,
-    Kind("keys"),
+    SettingKind("keys"),
     BeforeValidator(lambda value: tuple(observable_key(word) for word in words(value))),
 ]
 _Schemes = Annotated[
     tuple[str, ...],
     NoDecode,
-    Kind("schemes"),
+    SettingKind("schemes"),
     BeforeValidator(words),
     AfterValidator(each(one_of("http", "https", "stomp", "stomp+ssl"))),
 ]
-_Flag = Annotated[bool, Kind("`true` or `false`")]
+_Flag = Annotated[bool, SettingKind("`true` or `false`")]
 _Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
@@ -113,18 +113,18 @@ class Settings(BaseSettings):
         description="Celery's broker, RabbitMQ or Redis; without it, the ledger's Redis.",
         examples=["amqp://user:password@localhost:5672//"],
     )
-    data_dir: Annotated[Path, Kind("folder"), AfterValidator(Path.expanduser)] = Field(
+    data_dir: Annotated[Path, SettingKind("folder"), AfterValidator(Path.expanduser)] = Field(
         default=Path(".edw"),
         description="Where the embedded store keeps its data, and `edw dev` its key.",
         examples=["/var/lib/edw"],
     )
-    api_host: Annotated[str, Kind("address"), AfterValidator(not_blank)] = Field(
+    api_host: Annotated[str, SettingKind("address"), AfterValidator(not_blank)] = Field(
         default="127.0.0.1", description="The address that the HTTP API listens on.", examples=["10.20.0.5"]
     )
     api_port: Port = Field(
         default=8080, description="The HTTP API's port; 0 takes any that is free.", examples=["8080"]
     )
-    api_url: Annotated[str, Kind("URL"), AfterValidator(web_address)] = Field(
+    api_url: Annotated[str, SettingKind("URL"), AfterValidator(web_address)] = Field(
         default="",
         description="The API's address as its clients see it, for the links in answers; else as each request says.",
         examples=["https://integrations.example.com"],
@@ -197,7 +197,7 @@ class Settings(BaseSettings):
         description="So many failed attempts in a row open an integration's circuit, fleet-wide; 0 opens none so.",
         examples=["10"],
     )
-    circuit_share: Annotated[float, Kind("share of 1"), BeforeValidator(share_or_none)] = Field(
+    circuit_share: Annotated[float, SettingKind("share of 1"), BeforeValidator(share_or_none)] = Field(
         default=0.9,
         description="This share of failures among 20 attempts or more opens a circuit; 0 opens none so.",
         examples=["90%"],
@@ -240,12 +240,12 @@ class Settings(BaseSettings):
     egress_schemes: _Schemes = Field(
         default=(), description="The only schemes of receivers' URLs; without any, all.", examples=["https stomp+ssl"]
     )
-    egress_proxy: Annotated[SecretStr | None, Kind("URL, secret"), AfterValidator(url_of(("http",)))] = Field(
+    egress_proxy: Annotated[SecretStr | None, SettingKind("URL, secret"), AfterValidator(url_of(("http",)))] = Field(
         default=None,
         description="An HTTP proxy that webhooks and SQS go through; it then decides which addresses are reached.",
         examples=["http://user:password@proxy.internal:3128"],
     )
-    sqs_endpoint: Annotated[str, Kind("URL"), AfterValidator(web_address)] = Field(
+    sqs_endpoint: Annotated[str, SettingKind("URL"), AfterValidator(web_address)] = Field(
         default="",
         description="Where SQS is, in place of what a queue's URL says: for emulators.",
         examples=["http://127.0.0.1:4566"],
@@ -255,17 +255,19 @@ class Settings(BaseSettings):
         description="The largest SQS message, its attributes included; a larger event goes without what it includes.",
         examples=["1MiB"],
     )
-    stomp_messages: Annotated[Literal["text", "bytes"], Kind("`text` or `bytes`"), BeforeValidator(lower)] = Field(
-        default="text",
-        description="What STOMP consumers get: ActiveMQ tells text by a missing `content-length`.",
-        examples=["text"],
+    stomp_messages: Annotated[Literal["text", "bytes"], SettingKind("`text` or `bytes`"), BeforeValidator(lower)] = (
+        Field(
+            default="text",
+            description="What STOMP consumers get: ActiveMQ tells text by a missing `content-length`.",
+            examples=["text"],
+        )
     )
     secrets_keys: _Keys = Field(
         default=(),
         description="Keys that secrets are encrypted with in the ledger, the newest first; old ones still open.",
         examples=['"$(python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())")"'],
     )
-    tls_ca_file: Annotated[Path | None, Kind("file"), AfterValidator(existing_file)] = Field(
+    tls_ca_file: Annotated[Path | None, SettingKind("file"), AfterValidator(existing_file)] = Field(
         default=None,
         description="Certificate authorities (PEM) that receivers may be signed by, beside the system's.",
         examples=["/etc/ssl/our-ca.pem"],
@@ -336,15 +338,15 @@ class Settings(BaseSettings):
     celery_threads: Annotated[Count, AfterValidator(between(1, 256))] = Field(
         default=4, description="Threads that take Celery messages in one worker process.", examples=["4"]
     )
-    shard: Annotated[str, Kind("name"), AfterValidator(shard_name)] = Field(
+    shard: Annotated[str, SettingKind("name"), AfterValidator(shard_name)] = Field(
         default="0",
         description="The ledger's name inside its Redis: letters, digits and hyphens.",
         examples=["0"],
     )
-    log_format: Annotated[Literal["json", "console"], Kind("`json` or `console`"), BeforeValidator(lower)] = Field(
-        default="json", description="One JSON object a line, or lines for people.", examples=["json"]
+    log_format: Annotated[Literal["json", "console"], SettingKind("`json` or `console`"), BeforeValidator(lower)] = (
+        Field(default="json", description="One JSON object a line, or lines for people.", examples=["json"])
     )
-    log_level: Annotated[_Level, Kind("level"), BeforeValidator(lower)] = Field(
+    log_level: Annotated[_Level, SettingKind("level"), BeforeValidator(lower)] = Field(
         default="info", description="The least level that is logged.", examples=["info"]
     )
     log_payloads: _Flag = Field(
@@ -353,7 +355,10 @@ class Settings(BaseSettings):
         examples=["true"],
     )
     traces: Annotated[
-        Literal["none", "otlp"], Kind("`none` or `otlp`"), BeforeValidator(lower), AfterValidator(exporter_installed)
+        Literal["none", "otlp"],
+        SettingKind("`none` or `otlp`"),
+        BeforeValidator(lower),
+        AfterValidator(exporter_installed),
     ] = Field(
         default="none",
         description="Traces by OpenTelemetry, which reads the rest (`OTEL_…`) itself; needs the extra `otel`.",
@@ -374,7 +379,7 @@ def variable(field: str) -> str:
 
 def kind(field: FieldInfo) -> str:
     """What a field holds, in the words of the settings table."""
-    marks = [mark for mark in field.metadata if isinstance(mark, Kind)]
+    marks = [mark for mark in field.metadata if isinstance(mark, SettingKind)]
     return marks[0].words
 
 

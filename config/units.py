@@ -26,7 +26,7 @@ _COUNT = re.compile(r"[0-9](?:_?[0-9]){0,17}")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SettingKind:
     """What a setting holds, in the words of the settings table."""
 
     words: str
@@ -160,12 +160,12 @@ def each(check: Callable[[Any], Any]) -> Callable[[tuple[Any, ...]], tuple[Any, 
     return lambda value: tuple(check(entry) for entry in value)
 
 
-Seconds = Annotated[float, Kind("duration"), BeforeValidator(seconds)]
-Bytes = Annotated[int, Kind("size"), BeforeValidator(byte_size)]
-Count = Annotated[int, Kind("number"), BeforeValidator(count)]
-Port = Annotated[int, Kind("port"), BeforeValidator(count), AfterValidator(between(0, LARGEST_PORT))]
-Fraction = Annotated[float, Kind("share of 1"), BeforeValidator(fraction)]
+Seconds = Annotated[float, SettingKind("duration"), BeforeValidator(seconds)]
+Bytes = Annotated[int, SettingKind("size"), BeforeValidator(byte_size)]
+Count = Annotated[int, SettingKind("number"), BeforeValidator(count)]
+Port = Annotated[int, SettingKind("port"), BeforeValidator(count), AfterValidator(between(0, LARGEST_PORT))]
+Fraction = Annotated[float, SettingKind("share of 1"), BeforeValidator(fraction)]
 # NoDecode: pydantic-settings would read a list from the environment as JSON.
-Schedule = Annotated[tuple[float, ...], NoDecode, Kind("durations"), BeforeValidator(durations)]
-Ports = Annotated[tuple[range, ...], NoDecode, Kind("ports"), BeforeValidator(port_ranges)]
-Networks = Annotated[tuple[Network, ...], NoDecode, Kind("networks"), BeforeValidator(networks)]
+Schedule = Annotated[tuple[float, ...], NoDecode, SettingKind("durations"), BeforeValidator(durations)]
+Ports = Annotated[tuple[range, ...], NoDecode, SettingKind("ports"), BeforeValidator(port_ranges)]
+Networks = Annotated[tuple[Network, ...], NoDecode, SettingKind("networks"), BeforeValidator(networks)]

@@ -39,7 +39,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempted:
+class AttemptedConnection:
     """What was tried. `timeout` is in seconds."""
 
     host: str
@@ -53,7 +53,7 @@ class Attempted:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def reason(error: BaseException, attempted: Attempted) -> str:
+def reason(error: BaseException, attempted: AttemptedConnection) -> str:
     """Say what went wrong. An exception that the table lacks is spoken of as its nearest base class is."""
     for kind in type(error).__mro__:
         if words := WORDS.get(kind):
@@ -61,7 +61,7 @@ def reason(error: BaseException, attempted: Attempted) -> str:
     return f"failed while {attempted.phase.value}"
 
 
-def _deadline(error: BaseException, attempted: Attempted) -> str:
+def _deadline(error: BaseException, attempted: AttemptedConnection) -> str:
     within = f"within {attempted.timeout:g} s"
     if attempted.phase is Phase.PREPARING:
         return f"no answer {within} (this worker had not sent it yet)"
@@ -83,7 +83,7 @@ _DNS_WORDS = {
 }
 
 
-def _name(error: foreign.ClientConnectorDNSError, attempted: Attempted) -> str:
+def _name(error: foreign.ClientConnectorDNSError, attempted: AttemptedConnection) -> str:
     return unresolved(error.os_error, attempted.host)
 
 
@@ -111,23 +111,23 @@ _TEMPLATES = {
 }
 
 
-def _template(number: int | None, attempted: Attempted, peer: str) -> str:
+def _template(number: int | None, attempted: AttemptedConnection, peer: str) -> str:
     if number is None:
         return f"connection to {peer} failed while {attempted.phase.value}"
     words = _TEMPLATES.get(number, f"connection to {{peer}} failed while {{phase}} ({os.strerror(number)})")
     return words.format(peer=peer, phase=attempted.phase.value)
 
 
-def _socket(error: OSError, attempted: Attempted) -> str:
+def _socket(error: OSError, attempted: AttemptedConnection) -> str:
     if isinstance(error.__cause__, NotAllowed):
         return str(error.__cause__)
     return _template(error.errno, attempted, attempted.peer)
 
 
-def _dial(error: foreign.ClientConnectorError, attempted: Attempted) -> str:
+def _dial(error: foreign.ClientConnectorError, attempted: AttemptedConnection) -> str:
     # aiohttp joins the failures of several addresses into one text: whatever was refused by the egress policy comes
     # first, since no receiver can mend that.
-    connecting = Attempted(attempted.host, attempted.port, attempted.timeout, Phase.CONNECTING)
+    connecting = AttemptedConnection(attempted.host, attempted.port, attempted.timeout, Phase.CONNECTING)
     failure = error.os_error
     text = str(failure)
     if refused := _NOT_ALLOWED.search(text):
@@ -136,7 +136,7 @@ def _dial(error: foreign.ClientConnectorError, attempted: Attempted) -> str:
     return undialled(dialled, connecting) if dialled else _template(failure.errno, connecting, attempted.peer)
 
 
-def undialled(dialled: list[tuple[int | None, str]], attempted: Attempted) -> str:
+def undialled(dialled: list[tuple[int | None, str]], attempted: AttemptedConnection) -> str:
     """Say why none of a host's addresses could be dialled, given the error number of each."""
     said = []
     for number in dict.fromkeys(number for number, _ in dialled):
@@ -146,7 +146,7 @@ def undialled(dialled: list[tuple[int | None, str]], attempted: Attempted) -> st
     return "; ".join(said)
 
 
-def _certificate(error: foreign.ClientConnectorCertificateError, attempted: Attempted) -> str:
+def _certificate(error: foreign.ClientConnectorCertificateError, attempted: AttemptedConnection) -> str:
     cause = error.certificate_error
     if not isinstance(cause, ssl.SSLCertVerificationError):
         return "certificate is not valid"
@@ -157,7 +157,7 @@ def _certificate(error: foreign.ClientConnectorCertificateError, attempted: Atte
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 
 
-def _handshake(error: ssl.SSLError | foreign.ClientConnectorError, attempted: Attempted) -> str:
+def _handshake(error: ssl.SSLError | foreign.ClientConnectorError, attempted: AttemptedConnection) -> str:
     cause = error.os_error if isinstance(error, foreign.ClientConnectorError) else error
     said = getattr(cause, "reason", None) or ""
     if said in NOT_TLS:
@@ -169,14 +169,14 @@ def _handshake(error: ssl.SSLError | foreign.ClientConnectorError, attempted: At
     return f"TLS handshake failed ({printable(said.replace('_', ' ').lower())})"
 
 
-def _closed(error: BaseException, _attempted: Attempted) -> str:
+def _closed(error: BaseException, _attempted: AttemptedConnection) -> str:
     # aiohttp puts the beginning of an unfinished answer here.
     if not isinstance(getattr(error, "message", None), str):
         return "connection closed by the receiver in the midst of its answer's headers"
     return "connection closed by the receiver before it answered"
 
 
-def _broken_body(error: BaseException, attempted: Attempted) -> str:
+def _broken_body(error: BaseException, attempted: AttemptedConnection) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno is not None:
@@ -190,7 +190,7 @@ _HEADERS_TOO_LARGE = re.compile(
 )
 
 
-def _not_http(error: Any, _attempted: Attempted) -> str:
+def _not_http(error: Any, _attempted: AttemptedConnection) -> str:
     said = str(getattr(error, "message", ""))
     if re.search(r"Too many", said, re.IGNORECASE):
         return "the answer has too many headers"
@@ -199,39 +199,39 @@ def _not_http(error: Any, _attempted: Attempted) -> str:
     return "the answer is not HTTP"
 
 
-def _url(_error: BaseException, attempted: Attempted) -> str:
+def _url(_error: BaseException, attempted: AttemptedConnection) -> str:
     return f"the URL cannot be called (its host is {printable(attempted.host)})"
 
 
-def _proxy(error: foreign.ClientConnectorError, attempted: Attempted) -> str:
+def _proxy(error: foreign.ClientConnectorError, attempted: AttemptedConnection) -> str:
     return f"the egress proxy cannot be reached ({_dial(error, attempted)})"
 
 
-def _proxy_answer(error: foreign.ClientResponseError, attempted: Attempted) -> str:
+def _proxy_answer(error: foreign.ClientResponseError, attempted: AttemptedConnection) -> str:
     return f"the egress proxy refused to connect to {attempted.peer} (status {error.status})"
 
 
-def _fingerprint(_error: BaseException, _attempted: Attempted) -> str:
+def _fingerprint(_error: BaseException, _attempted: AttemptedConnection) -> str:
     return "certificate has another fingerprint than the one expected"
 
 
-def _unsent(_error: BaseException, _attempted: Attempted) -> str:
+def _unsent(_error: BaseException, _attempted: AttemptedConnection) -> str:
     return "the receiver did not take the whole body"
 
 
-def _connection(_error: BaseException, attempted: Attempted) -> str:
+def _connection(_error: BaseException, attempted: AttemptedConnection) -> str:
     return f"connection to {attempted.peer} failed while {attempted.phase.value}"
 
 
-def _reset(_error: BaseException, attempted: Attempted) -> str:
+def _reset(_error: BaseException, attempted: AttemptedConnection) -> str:
     return f"connection reset by {attempted.peer} while {attempted.phase.value}"
 
 
-def _unusable(_error: BaseException, _attempted: Attempted) -> str:
+def _unusable(_error: BaseException, _attempted: AttemptedConnection) -> str:
     return "the answer cannot be used"
 
 
-WORDS: dict[type[BaseException], Callable[[Any, Attempted], str]] = {
+WORDS: dict[type[BaseException], Callable[[Any, AttemptedConnection], str]] = {
     foreign.ClientError: _connection,
     foreign.ClientConnectionError: _connection,
     foreign.ClientConnectionResetError: _reset,

@@ -31,7 +31,7 @@ from deliverers.answers import RECEIVER_FAULTS, decompressed, kept_text, printab
 from deliverers.contract import Delivered, DelivererOptions, Delivery, Gone, Outcome, Refused, ShownToAdmin, Unreachable
 from deliverers.envelopes import webhook_body
 from deliverers.http import USER_AGENT, BodyInMemory, deadline, read_and_release, resolver_of, session_of
-from deliverers.reasons import INTERRUPTED, Attempted, Phase, reason
+from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason
 from deliverers.retry_after import parse_retry_after
 from deliverers.signatures import signature, signing_key
 from deliverers.urls import checked_url
@@ -205,7 +205,7 @@ class WebhookDeliverer:
 
     def _reason(self, error: BaseException, configuration: WebhookConfiguration, phase: Phase) -> str:
         target = configuration.target
-        return reason(error, Attempted(target.raw_host or "", target.port or 0, self._options.timeout, phase))
+        return reason(error, AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase))
 
     def _make_resolver(self) -> AbstractResolver:
         return resolver_of(self._options)

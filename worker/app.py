@@ -14,9 +14,9 @@ from celery.signals import setup_logging, worker_shutdown, worker_shutting_down
 from config.celery import celery_options
 from config.logging import configure_logging, warn_of_unknown_variables
 from config.settings import SettingsError, load_settings
-from worker import runtime
-from worker.endpoints import NoStoreError, find_endpoints
-from worker.stopping import Stopping
+from worker.ledger.endpoints import NoRedisError, find_endpoints
+from worker.process import runtime
+from worker.process.stop_signals import Stopping
 
 
 class _SettingsLoader(AppLoader):  # type: ignore[misc]  # Celery has no types
@@ -26,8 +26,8 @@ class _SettingsLoader(AppLoader):  # type: ignore[misc]  # Celery has no types
         try:
             settings = load_settings()
             options = celery_options(settings, find_endpoints(settings).broker_url)
-            return {**options, "worker_consumer": "worker.consumer:Consumer"}
-        except (SettingsError, NoStoreError) as error:
+            return {**options, "worker_consumer": "worker.process.consumer:Consumer"}
+        except (SettingsError, NoRedisError) as error:
             # What the user reads; a traceback would hide it.
             raise SystemExit(f"error: {error}") from None
 

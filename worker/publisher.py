@@ -20,16 +20,16 @@ from celery import Celery
 from config.celery import celery_options
 from config.observable_events import load_catalogue
 from config.settings import Settings, load_settings
-from worker import metrics
-from worker.broker import WakeupSender
-from worker.endpoints import find_endpoints
-from worker.events import Door, Event, Refusal
+from worker.domain.event import Event, Ingress, Refusal
+from worker.domain.event_parser import EventRules, parse_event
+from worker.intake.wakeup_sender import WakeupSender
+from worker.intake.wakeups import Wakeups
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerPolicy
-from worker.ledger.intake import SyncIntake
-from worker.ledger.sync_store import SyncStore
-from worker.parsing import EventRules, parse_event
-from worker.traces import publishing, traces_of_process
-from worker.wakeups import Wakeups
+from worker.ledger.endpoints import find_endpoints
+from worker.ledger.inbox import SyncInbox
+from worker.ledger.sync_redis_client import SyncRedisClient
+from worker.telemetry import metrics
+from worker.telemetry.tracing import publishing, traces_of_process
 
 EventLike = bytes | Mapping[str, Any]
 
@@ -68,7 +68,7 @@ class Publisher:
         app = Celery("edw-publisher", set_as_current=False)
         app.conf.update(celery_options(settings, self._endpoints.broker_url))
         self._wakeups = Wakeups(WakeupSender(app, settings.shard))
-        self._sync: SyncStore | None = None
+        self._sync: SyncRedisClient | None = None
         self._ledger: Ledger | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening = threading.Lock()
@@ -81,8 +81,8 @@ class Publisher:
         """Publishes many at once; answers for each, in order: a Receipt, or why it was refused. The good ones go."""
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
-        with _refusals_counted(good), publishing(traces_of_process(), good, Door.PUBLISHER) as sending:
-            answers = self._intake().accept(sending.events, Door.PUBLISHER) if good else []
+        with _refusals_counted(good), publishing(traces_of_process(), good, Ingress.PUBLISHER) as sending:
+            answers = self._intake().accept(sending.events, Ingress.PUBLISHER) if good else []
             sending.answered(answers)
         return self._answers(parsed, good, answers)
 
@@ -95,8 +95,8 @@ class Publisher:
         parsed = self._parse(events)
         good = [each for each in parsed if isinstance(each, Event)]
         ledger = await self._ledger_of_this_loop()
-        with _refusals_counted(good), publishing(traces_of_process(), good, Door.PUBLISHER) as sending:
-            answers = await ledger.intake.accept(sending.events, Door.PUBLISHER) if good else []
+        with _refusals_counted(good), publishing(traces_of_process(), good, Ingress.PUBLISHER) as sending:
+            answers = await ledger.intake.accept(sending.events, Ingress.PUBLISHER) if good else []
             sending.answered(answers)
         return self._answers(parsed, good, answers)
 
@@ -142,13 +142,13 @@ class Publisher:
                 self._ledger, self._loop = ledger, loop
         return self._ledger
 
-    def _intake(self) -> SyncIntake:
+    def _intake(self) -> SyncInbox:
         with self._opening:
             if self._sync is None:
-                sync = SyncStore(self._endpoints.ledger_url, self._settings.shard, self._policy)
+                sync = SyncRedisClient(self._endpoints.ledger_url, self._settings.shard, self._policy)
                 sync.open()
                 self._sync = sync
-            return SyncIntake(self._sync)
+            return SyncInbox(self._sync)
 
     def _parse(self, events: Iterable[EventLike]) -> list[Event | Refusal]:
         if isinstance(events, Mapping | bytes | str):
@@ -158,8 +158,8 @@ class Publisher:
     def _answers(
         self, parsed: Sequence[Event | Refusal], good: Sequence[Event], accepted: Sequence[Acceptance]
     ) -> list[Receipt | Refusal]:
-        metrics.observe_accepted(Door.PUBLISHER, (answer is Acceptance.NEW for answer in accepted))
-        metrics.observe_refused(Door.PUBLISHER, metrics.Refused.INVALID, len(parsed) - len(good))
+        metrics.observe_accepted(Ingress.PUBLISHER, (answer is Acceptance.NEW for answer in accepted))
+        metrics.observe_refused(Ingress.PUBLISHER, metrics.RefusalReason.INVALID, len(parsed) - len(good))
         self._wakeups.events(
             [event.ref for event, answer in zip(good, accepted, strict=True) if answer is Acceptance.NEW]
         )
@@ -172,7 +172,7 @@ def _refusals_counted(events: Sequence[Event]) -> Iterator[None]:
     try:
         yield
     except LedgerFull:
-        metrics.observe_refused(Door.PUBLISHER, metrics.Refused.PRESSURE, len(events))
+        metrics.observe_refused(Ingress.PUBLISHER, metrics.RefusalReason.PRESSURE, len(events))
         raise
 
 

@@ -10,14 +10,14 @@ import structlog
 from celery import Task
 from celery.exceptions import Reject
 
-from worker import runtime
 from worker.app import app
-from worker.broker import MESSAGE_VERSION
-from worker.context import in_task
-from worker.events import Refusal
+from worker.domain.event import Refusal
+from worker.domain.trace_context import TRACEPARENT, TRACESTATE, TraceContext
+from worker.intake.wakeup_sender import MESSAGE_VERSION
 from worker.ledger import LedgerError
-from worker.rooms import Rooms
-from worker.tracecontext import TRACEPARENT, TRACESTATE, TraceContext
+from worker.process import runtime
+from worker.process.wiring import WorkerServices
+from worker.telemetry.task_context import in_task
 
 _log = structlog.get_logger("edw.tasks")
 
@@ -69,7 +69,7 @@ def _trace(request: Any) -> TraceContext | None:
     return TraceContext.of(request.get(TRACEPARENT), request.get(TRACESTATE))
 
 
-async def _observe(rooms: Rooms, refs: list[str]) -> None:
+async def _observe(rooms: WorkerServices, refs: list[str]) -> None:
     try:
         await rooms.dispatch.observe(refs)
     except LedgerError as error:
@@ -77,7 +77,7 @@ async def _observe(rooms: Rooms, refs: list[str]) -> None:
         _log.warning("observed later", events=len(refs), why=str(error))
 
 
-async def _serve(rooms: Rooms, lanes: list[str]) -> None:
+async def _serve(rooms: WorkerServices, lanes: list[str]) -> None:
     if rooms.deliveries.draining:
         raise runtime.RuntimeStopped
     rooms.deliveries.serve(lanes)

@@ -21,7 +21,7 @@ Choices, each where no specification decides:
 - Nothing of the environment is used: no AWS_ variable, no file in ~/.aws, no instance's credentials.
 """
 
-from deliverers.aws_sqs.configuration import AwsSqsConfiguration
-from deliverers.aws_sqs.deliverer import AwsSqsDeliverer
+from deliverers.aws_sqs.sqs_configuration import AwsSqsConfiguration
+from deliverers.aws_sqs.sqs_deliverer import AwsSqsDeliverer
 
 __all__ = ["AwsSqsConfiguration", "AwsSqsDeliverer"]

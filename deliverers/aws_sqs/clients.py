@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
 
-from deliverers.aws_sqs.configuration import Access
+from deliverers.aws_sqs.sqs_configuration import SqsAccess
 
 #: Clients that are kept; the one that was used longest ago goes. Each takes about 0.1 MiB.
 MOST_CLIENTS = 1_000
@@ -37,7 +37,7 @@ class Client(Protocol):
 
 
 #: Makes a client. Raises `UnusableAccess`.
-Maker = Callable[[Access], Awaitable[Client]]
+Maker = Callable[[SqsAccess], Awaitable[Client]]
 
 
 @dataclass(slots=True)
@@ -63,13 +63,13 @@ class Clients:
         self._idle = idle
         self._clock = clock
         # The one that was used longest ago comes first.
-        self._held: OrderedDict[Access, _Held] = OrderedDict()
+        self._held: OrderedDict[SqsAccess, _Held] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._held)
 
     @asynccontextmanager
-    async def of(self, access: Access) -> AsyncIterator[Client]:
+    async def of(self, access: SqsAccess) -> AsyncIterator[Client]:
         """Lend the client for an access; the first time it is made. Raises `UnusableAccess`."""
         held = self._held.setdefault(access, _Held())
         self._held.move_to_end(access)
@@ -101,7 +101,7 @@ class Clients:
         for access in tuple(self._held):
             await self._close(access)
 
-    async def _opened(self, access: Access, held: _Held) -> Client:
+    async def _opened(self, access: SqsAccess, held: _Held) -> Client:
         async with held.opening:
             client = held.client  # another user may have been first
             if client is None:
@@ -113,7 +113,7 @@ class Clients:
         if access is not None:
             await self._close(access)
 
-    async def _close(self, access: Access) -> None:
+    async def _close(self, access: SqsAccess) -> None:
         held = self._held.pop(access, None)
         if held is not None and held.client is not None:
             await held.client.close()
@@ -127,7 +127,7 @@ class BotocoreMaker:
         self._user_agent = user_agent
         self._loading: asyncio.Future[tuple[Any, Any]] | None = None
 
-    async def __call__(self, access: Access) -> Client:
+    async def __call__(self, access: SqsAccess) -> Client:
         session, config = await self._load()
         try:
             context = session.create_client(

@@ -44,7 +44,7 @@ class Exchange:
 current: ContextVar[Exchange] = ContextVar("edw_sqs_exchange")
 
 
-class Request(Protocol):
+class AwsRequest(Protocol):
     """What is used of botocore's prepared request."""
 
     method: str
@@ -80,7 +80,7 @@ class Transport:
         if resolver is not None:
             await resolver.close()
 
-    async def send(self, request: Request) -> Any:
+    async def send(self, request: AwsRequest) -> Any:
         """Make a client's request, for the `current` exchange. Raises `RECEIVER_FAULTS`, as long as nothing came."""
         session, exchange = self._session, current.get()
         if session is None:
@@ -107,7 +107,7 @@ class Transport:
         """Make the class that aiobotocore opens for each client. A client that closes leaves the pool open."""
         transport = self
 
-        class Session:
+        class AwsHttpSession:
             def __init__(self, **_: Any) -> None:
                 pass
 
@@ -120,10 +120,10 @@ class Transport:
             async def close(self) -> None:
                 pass
 
-            async def send(self, request: Request) -> Any:
+            async def send(self, request: AwsRequest) -> Any:
                 return await transport.send(request)
 
-        return Session
+        return AwsHttpSession
 
     def _make_resolver(self) -> AbstractResolver:
         return resolver_of(self._options)

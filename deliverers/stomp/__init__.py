@@ -20,7 +20,7 @@ the broker's: RabbitMQ confirms what it cannot route (a routing key of an exchan
 it.
 """
 
-from deliverers.stomp.configuration import StompConfiguration
-from deliverers.stomp.deliverer import StompDeliverer
+from deliverers.stomp.stomp_configuration import StompConfiguration
+from deliverers.stomp.stomp_deliverer import StompDeliverer
 
 __all__ = ["StompConfiguration", "StompDeliverer"]

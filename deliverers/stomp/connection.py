@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import cast
 
-from deliverers.stomp.answers import RECEIVED, UNANSWERED, Answer, Declined, Lost
-from deliverers.stomp.configuration import Account, Address
 from deliverers.stomp.frames import HEART_BEAT, Frame, FrameReader, NotStomp, Prepared, encode, encode_connect
-from deliverers.stomp.session import (
+from deliverers.stomp.stomp_answers import RECEIVED, UNANSWERED, Answer, ConnectionLost, Declined
+from deliverers.stomp.stomp_configuration import Account, Address
+from deliverers.stomp.stomp_session import (
     HEART_BEAT_MS,
     MOST_PENDING,
     VERSION,
     Accepted,
     Confirmed,
     Ended,
-    Rejected,
-    Session,
+    MessageRejected,
+    StompSession,
 )
 from deliverers.stomp.words import lost_words
 
@@ -37,12 +37,12 @@ class StompConnection(asyncio.Protocol):
         self.address = address
         self._ended = ended
         self._loop = asyncio.get_running_loop()
-        self._session: Session[asyncio.Future[Answer]] = Session(self._loop.time())
+        self._session: StompSession[asyncio.Future[Answer]] = StompSession(self._loop.time())
         self._reader = FrameReader()
         self._greeting: asyncio.Future[Answer] = self._loop.create_future()
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
-        self._lost: Lost | None = None
+        self._lost: ConnectionLost | None = None
         self._out: list[bytes] = []
         self._out_size = 0
         self._paused = False
@@ -131,7 +131,7 @@ class StompConnection(asyncio.Protocol):
 
     def abort(self, words: str) -> None:
         """Leave without a word."""
-        self._give_up(Lost(words))
+        self._give_up(ConnectionLost(words))
 
     # What follows is called by the loop.
 
@@ -149,7 +149,7 @@ class StompConnection(asyncio.Protocol):
             for frame in self._reader.feed(data):
                 self._take(frame)
         except NotStomp as error:
-            self._give_up(Lost(f"{self.address.peer} does not speak STOMP as it should: it sent {error}"))
+            self._give_up(ConnectionLost(f"{self.address.peer} does not speak STOMP as it should: it sent {error}"))
         if self._room is not None and self.has_room:
             self._wake_up()
 
@@ -163,7 +163,7 @@ class StompConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._closed.done():
             self._closed.set_result(None)
-        self._end(Lost(lost_words(exc, self.address)))
+        self._end(ConnectionLost(lost_words(exc, self.address)))
         if self._leaving is not None:
             self._leaving.cancel()
 
@@ -173,14 +173,14 @@ class StompConnection(asyncio.Protocol):
             _settle(settled.waiter, RECEIVED)
             return
         match settled:
-            case Rejected(waiter, refused):
+            case MessageRejected(waiter, refused):
                 _settle(waiter, Declined(refused))
             case Accepted():
                 _settle(self._greeting, RECEIVED)
                 self._set_timer(self._session.next_due())
             case Ended(last):
                 _settle(self._greeting, Declined(last))
-                self._give_up(Lost("the broker closed the connection", last))
+                self._give_up(ConnectionLost("the broker closed the connection", last))
             case None:
                 pass
 
@@ -207,7 +207,7 @@ class StompConnection(asyncio.Protocol):
         for waiter in due.expired:
             _settle(waiter, UNANSWERED)
         if due.verdict is not None:
-            self._give_up(Lost(f"the connection to {self.address.peer} was given up ({due.verdict})"))
+            self._give_up(ConnectionLost(f"the connection to {self.address.peer} was given up ({due.verdict})"))
             return
         if due.idle:
             self._leave("nobody used the connection")
@@ -224,18 +224,18 @@ class StompConnection(asyncio.Protocol):
         if self._lost is None:
             self._flush()
             self._write(encode("DISCONNECT", {}))
-            self._end(Lost(words))
+            self._end(ConnectionLost(words))
             if self._transport is not None:
                 self._transport.close()
                 # What waits to be written would hold it for as long as the broker does not read.
                 self._leaving = self._loop.call_later(LEAVE_SECONDS, self._transport.abort)
 
-    def _give_up(self, lost: Lost) -> None:
+    def _give_up(self, lost: ConnectionLost) -> None:
         self._end(lost)
         if self._transport is not None:
             self._transport.abort()
 
-    def _end(self, lost: Lost) -> None:
+    def _end(self, lost: ConnectionLost) -> None:
         if self._lost is not None:
             return
         self._lost = lost

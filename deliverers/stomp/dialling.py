@@ -12,16 +12,16 @@ from aiohttp.abc import AbstractResolver
 
 from deliverers.egress import AddressNotAllowed, EgressPolicy, socket_factory
 from deliverers.reasons import undialled, unresolved
-from deliverers.stomp.answers import Declined, Lost
-from deliverers.stomp.configuration import Account, Address
 from deliverers.stomp.connection import StompConnection
 from deliverers.stomp.frames import Frame
+from deliverers.stomp.stomp_answers import ConnectionLost, Declined
+from deliverers.stomp.stomp_configuration import Account, Address
 from deliverers.stomp.words import attempted, handshake_words, lost_saying, no_answer, said
 from deliverers.tls import client_context
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class DialFailure:
     """No session could be had. `frame` is what a broker said that refused one."""
 
     words: str
@@ -52,10 +52,10 @@ class Dialler:
         seconds: float,
         ended: Callable[[StompConnection], None],
         doing: Callable[[str], None],
-    ) -> StompConnection | Failure:
+    ) -> StompConnection | DialFailure:
         """Open a session within so many seconds. `doing` hears what is being done, to complete "no answer (…)"."""
         if refusal := self._egress.scheme_refusal(address.scheme):
-            return Failure(refusal)
+            return DialFailure(refusal)
         progress = f"connecting to {address.peer}"
 
         def note(words: str) -> None:
@@ -69,7 +69,7 @@ class Dialler:
             async with asyncio.timeout(seconds):
                 return await self._session(address, account, seconds, ended, note, connections)
         except TimeoutError:
-            return Failure(no_answer(seconds, progress))
+            return DialFailure(no_answer(seconds, progress))
         finally:
             # Whatever was not handed over was given up, by this deadline or by whoever cancelled.
             for connection in connections:
@@ -83,10 +83,10 @@ class Dialler:
         ended: Callable[[StompConnection], None],
         note: Callable[[str], None],
         opened: list[StompConnection],
-    ) -> StompConnection | Failure:
+    ) -> StompConnection | DialFailure:
         loop = asyncio.get_running_loop()
         found = await self._connected(address, loop.time() + seconds)
-        if isinstance(found, Failure):
+        if isinstance(found, DialFailure):
             return found
         if address.tls:
             note(f"in the TLS handshake with {address.peer}")
@@ -99,23 +99,23 @@ class Dialler:
                 server_hostname=address.host.removesuffix(".") if address.tls else None,
             )
         except OSError as error:
-            return Failure(handshake_words(error, address))
+            return DialFailure(handshake_words(error, address))
         opened.append(connection)
         note(f"connected to {address.peer}, logging in")
         match await connection.log_in(account):
             case Declined(frame):
-                return Failure(f"the broker refused the login: {said(frame, account.secrets)}", frame)
-            case Lost(words, last):
-                return Failure(lost_saying(words, last, account.secrets))
+                return DialFailure(f"the broker refused the login: {said(frame, account.secrets)}", frame)
+            case ConnectionLost(words, last):
+                return DialFailure(lost_saying(words, last, account.secrets))
         opened.clear()
         return connection
 
-    async def _connected(self, address: Address, deadline: float) -> socket.socket | Failure:
+    async def _connected(self, address: Address, deadline: float) -> socket.socket | DialFailure:
         """Dial each of a host's addresses in turn, with an equal share of what time is left."""
         try:
             found = await self._resolve(address)
         except OSError as error:
-            return Failure(unresolved(error, address.host))
+            return DialFailure(unresolved(error, address.host))
         loop = asyncio.get_running_loop()
         forbidden, silent = [], []
         failed: list[tuple[int | None, str]] = []
@@ -136,7 +136,7 @@ class Dialler:
         said_of_all = dict.fromkeys((*forbidden, *silent))
         if failed:
             said_of_all[undialled(failed, attempted(address))] = None
-        return Failure("; ".join(said_of_all) or f"host name {address.host} does not resolve")
+        return DialFailure("; ".join(said_of_all) or f"host name {address.host} does not resolve")
 
     async def _dialled(self, family: int, target: tuple[str, int], seconds: float | None) -> socket.socket:
         sock = self._make_socket((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target))

@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Callable
 from random import random
 
-from deliverers.stomp.configuration import Account
 from deliverers.stomp.connection import StompConnection
-from deliverers.stomp.dialling import Dialler, Failure
+from deliverers.stomp.dialling import DialFailure, Dialler
+from deliverers.stomp.stomp_configuration import Account
 from deliverers.stomp.words import no_answer
 
 #: Seconds before a second try; each further one takes twice as long, as far as the longest.
@@ -26,7 +26,7 @@ MOST_REMEMBERED = 1_000
 #: Seconds for a broker to take what was sent, at the end of this process.
 _CLOSE_SECONDS = 1.0
 
-_STOPPED = Failure("this worker stopped")
+_STOPPED = DialFailure("this worker stopped")
 
 
 def pause_after(failures: int, luck: float) -> float:
@@ -47,7 +47,7 @@ class Endpoint:
         self._dialler = dialler
         self._timeout = timeout
         self._punished = punished
-        self._opening: asyncio.Task[StompConnection | Failure] | None = None
+        self._opening: asyncio.Task[StompConnection | DialFailure] | None = None
         #: The address that is tried first: the last that worked.
         self.first = first
         self._failures = 0
@@ -61,7 +61,7 @@ class Endpoint:
         """True while nobody would miss it."""
         return self.connection is None and (self._opening is None or self._opening.done())
 
-    async def ready(self) -> StompConnection | Failure:
+    async def ready(self) -> StompConnection | DialFailure:
         """Wait for a connection that has room. The caller has the deadline."""
         while not self._closing:
             if self.connection is None:
@@ -69,7 +69,7 @@ class Endpoint:
                     self._opening = asyncio.create_task(self._open())
                 # It is everybody's: whoever stops waiting stops nobody else.
                 opened = await asyncio.shield(self._opening)
-                if isinstance(opened, Failure):
+                if isinstance(opened, DialFailure):
                     return opened
             elif self.connection.has_room:
                 return self.connection
@@ -92,14 +92,14 @@ class Endpoint:
         if self.connection is not None:
             await self.connection.close(_CLOSE_SECONDS)
 
-    async def _open(self) -> StompConnection | Failure:
+    async def _open(self) -> StompConnection | DialFailure:
         try:
             return await self._try_all()
         except asyncio.CancelledError:
             # By `close` alone; whoever waits for it was not cancelled, and is told.
             return _STOPPED
 
-    async def _try_all(self) -> StompConnection | Failure:
+    async def _try_all(self) -> StompConnection | DialFailure:
         loop, addresses = asyncio.get_running_loop(), self.account.addresses
         if (pause := self._not_before - loop.time()) > 0:
             self._doing = "waiting to connect again"
@@ -116,7 +116,7 @@ class Endpoint:
             self._failed.append(found.words if len(addresses) == 1 else f"{addresses[index].peer}: {found.words}")
             frame = frame or found.frame
         self._back_off()
-        return Failure("; ".join(self._failed), frame)
+        return DialFailure("; ".join(self._failed), frame)
 
     def _over(self, connection: StompConnection) -> None:
         if connection is not self.connection:

@@ -9,9 +9,9 @@ from math import inf
 
 from deliverers.answers import printable
 from deliverers.certificates import certificate_words
-from deliverers.reasons import NOT_TLS, Attempted, Phase, reason
-from deliverers.stomp.configuration import Address
+from deliverers.reasons import NOT_TLS, AttemptedConnection, Phase, reason
 from deliverers.stomp.frames import Frame
+from deliverers.stomp.stomp_configuration import Address
 
 #: What follows a loss of what was sent already.
 UNKNOWN = "its outcome is unknown"
@@ -20,9 +20,9 @@ _LONGEST_SAYING = 200
 _REDACTED = "********"
 
 
-def attempted(address: Address, phase: Phase = Phase.CONNECTING) -> Attempted:
+def attempted(address: Address, phase: Phase = Phase.CONNECTING) -> AttemptedConnection:
     """What `deliverers.reasons` wants to know; deadlines are spoken of here."""
-    return Attempted(address.host, address.port, inf, phase)
+    return AttemptedConnection(address.host, address.port, inf, phase)
 
 
 def handshake_words(error: Exception, address: Address) -> str:

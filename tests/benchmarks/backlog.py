@@ -25,8 +25,8 @@ from tests.benchmarks.order import ORG_ID, OrderPaid
 from tests.benchmarks.planting import begin_file, plant
 from tests.benchmarks.receivers import Receivers
 from tests.benchmarks.store import PrivateStore
-from worker.events import Scope
-from worker.integrations import Integration
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
 
 #: What must be reached: the difference of the medians (milliseconds).
 TARGET_MS = 50.0

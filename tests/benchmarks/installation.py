@@ -13,8 +13,8 @@ from config.settings import Settings
 from tests.benchmarks.order import OBSERVABLE_KEY
 from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
 from tests.benchmarks.store import PrivateStore
-from worker.events import Scope
-from worker.integrations import Integration
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerPolicy
 from worker.publisher import Publisher
 

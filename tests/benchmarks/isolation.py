@@ -29,7 +29,7 @@ from tests.benchmarks.open_loop import Fed, OpenLoop, Stream, event_id, publish
 from tests.benchmarks.order import ORG_ID, OrderPaid
 from tests.benchmarks.receivers import Receivers
 from tests.benchmarks.store import PrivateStore
-from worker.events import Scope
+from worker.domain.event import Scope
 
 HEALTHY = 20
 #: How many of each kind of broken receivers (see receivers.py); "refused" has nobody who listens.

@@ -8,7 +8,7 @@ from tests.benchmarks.order import ORG_ID, OrderPaid
 from tests.benchmarks.processes import Program
 from tests.benchmarks.sink import Sink
 from tests.benchmarks.store import PrivateStore
-from worker.events import Scope
+from worker.domain.event import Scope
 from worker.publisher import Receipt
 
 #: Events that are published at once, where they are published in batches.

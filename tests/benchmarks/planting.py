@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Any
 
 from tests.benchmarks.order import OBSERVABLE_KEY
-from worker.events import Door, Event
-from worker.integrations import Integration
-from worker.jobs import job_id
+from worker.domain.event import Event, Ingress
+from worker.domain.integration import Integration
+from worker.domain.job import job_id
 from worker.ledger import Ledger
 
 #: What accepting, observing and opening do, by the functions that do it there: nobody else is served meanwhile.
@@ -44,7 +44,7 @@ async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
                 {
                     "lane": integration.id,
                     "events": portion,
-                    "door": Door.PUBLISHER.value,
+                    "door": Ingress.PUBLISHER.value,
                     "grace": policy.announce,
                     "horizon": policy.job_deadline + policy.event_retention,
                     "deadline": policy.job_deadline,

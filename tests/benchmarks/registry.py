@@ -17,16 +17,16 @@ from config.observable_events import load_catalogue
 from deliverers.registry import DelivererRegistry
 from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID, OrderPaid
 from tests.benchmarks.store import PrivateStore
-from worker.directory import Directory
-from worker.events import Event as ParsedEvent
-from worker.events import Scope
-from worker.integrations import Integration
-from worker.jobs import job_id
+from worker.delivery.integration_cache import IntegrationCache
+from worker.domain.event import Event as ParsedEvent
+from worker.domain.event import Scope
+from worker.domain.event_parser import EventRules, parse_event
+from worker.domain.integration import Integration
+from worker.domain.job import job_id
+from worker.domain.secrets_box import SecretsBox
+from worker.integrations.integration_service import IntegrationService
 from worker.ledger import Ledger
 from worker.ledger.claims import Opening
-from worker.parsing import EventRules, parse_event
-from worker.registrar import Registrar
-from worker.secrets import SecretsBox
 
 SIZES = (10, 1_000)
 #: Operations of each kind and size; the first few of each teach the store its scripts, and do not count.
@@ -59,8 +59,8 @@ async def _measure(store: PrivateStore, repetitions: int) -> tuple[Growth, ...]:
     try:
         types, catalogue = DelivererRegistry.load(), load_catalogue()
         secrets = SecretsBox([SecretStr(Fernet.generate_key().decode())])
-        registrar = Registrar(ledger.registry, types, catalogue, secrets)
-        directory = Directory(ledger, types, {}, secrets)
+        registrar = IntegrationService(ledger.registry, types, catalogue, secrets)
+        directory = IntegrationCache(ledger, types, {}, secrets)
         scopes = {size: Scope(ORG_ID, f"growth-{size}") for size in SIZES}
         others = [key for key in catalogue.keys if "store" in catalogue.levels(key) and key != OBSERVABLE_KEY]
         for size, scope in scopes.items():

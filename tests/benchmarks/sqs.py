@@ -20,7 +20,7 @@ import uvloop
 from aiobotocore.session import get_session
 
 from deliverers.aws_sqs import AwsSqsDeliverer
-from deliverers.aws_sqs.messages import Message, message_of
+from deliverers.aws_sqs.sqs_messages import Message, message_of
 from deliverers.contract import Delivered, DelivererOptions, Delivery
 from deliverers.testing import LOOPBACK, a_delivery
 from tests.benchmarks.alone import run_alone

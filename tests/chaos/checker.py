@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 from tests.chaos.records import JobRow, LogRow, Offer, Records, Request
 
-#: What the log of an attempt says whose worker died (worker.attempts.Lost).
+#: What the log of an attempt says whose worker died (worker.delivery.attempt.Lost).
 LOST = "worker was lost"
 #: Of the things that break a rule, so many are named.
 NAMED = 10

@@ -11,7 +11,7 @@ from config.celery import EVENTS_QUEUE, INTAKE_QUEUE
 from tests.chaos.stage import Stage
 from tests.chaos.victims import ProcessVictim
 from worker.ledger import LedgerUnavailable
-from worker.ledger.errors import mapped
+from worker.ledger.ledger_errors import mapped
 
 #: The store may have been killed just now, or read its data; what is owed is delivered in the end, on a busy machine
 #: too (seconds).

@@ -19,9 +19,9 @@ from tests.chaos.victims import Mortal, ProcessVictim, ServerVictim
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.store import StoreServer, free_port
 from tests.integration.process.conftest import SCOPE, eventually
-from worker.integrations import Integration
+from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
+from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerPolicy
-from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
 
 WORKERS = 3
 #: Where the receiver notes what it gets.
@@ -168,5 +168,5 @@ async def _register(ledger: Ledger, receiver: str) -> dict[str, str]:
 
 async def _token(ledger: Ledger) -> str:
     token_id, secret = new_id(), make_secret()
-    await ledger.tokens.put(Token(token_id, Kind.TOKEN, Role.ADMIN, SCOPE, digest=digest_of(secret)))
+    await ledger.tokens.put(Token(token_id, TokenKind.TOKEN, Role.ADMIN, SCOPE, digest=digest_of(secret)))
     return written(token_id, secret)

@@ -21,7 +21,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
 from deliverers.aws_sqs import AwsSqsDeliverer
-from deliverers.aws_sqs.answers import NOT_SQS, UNMENTIONED
+from deliverers.aws_sqs.sqs_answers import NOT_SQS, UNMENTIONED
 from deliverers.aws_sqs.transport import Transport
 from deliverers.contract import Delivered, DelivererOptions, Delivery, Outcome, Refused, Unreachable
 from deliverers.egress import EgressPolicy

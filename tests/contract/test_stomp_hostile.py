@@ -18,8 +18,8 @@ import trustme
 from aiohttp.abc import AbstractResolver
 
 from deliverers.contract import Delivered, Outcome, Refused, Unreachable
-from deliverers.stomp import connection, pool, session
-from deliverers.stomp import deliverer as deliverers_room
+from deliverers.stomp import connection, pool, stomp_session
+from deliverers.stomp import stomp_deliverer as deliverers_room
 from deliverers.testing import LATENESS, SHORT_TIMEOUT
 from tests.counterparts import activemq
 from tests.counterparts.activemq import ActiveServer
@@ -290,7 +290,7 @@ async def test_a_connection_that_answers_nothing_is_opened_again() -> None:
     counted = Counted(once_each(answering(lambda sent: b""), answering(receipt)))
     async with raw_receiver(counted) as port, opened(timeout=SHORT_TIMEOUT) as deliverer:
         mute = await asyncio.gather(
-            *(deliverer.deliver(delivery_to(port, number=n)) for n in range(session.SUSPECT_AFTER))
+            *(deliverer.deliver(delivery_to(port, number=n)) for n in range(stomp_session.SUSPECT_AFTER))
         )
         outcome = await deliverer.deliver(delivery_to(port))
     assert all(isinstance(each, Unreachable) and "no receipt came" in each.reason for each in mute)
@@ -299,7 +299,7 @@ async def test_a_connection_that_answers_nothing_is_opened_again() -> None:
 
 
 async def test_a_peer_without_signs_of_life_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "HEART_BEAT_MS", 100)
+    monkeypatch.setattr(stomp_session, "HEART_BEAT_MS", 100)
     greeting = b"CONNECTED\nversion:1.2\nheart-beat:100,100\n\n\0"
     started = time.monotonic()
     outcome, port = await outcome_of(answering(lambda sent: b"", greeting))
@@ -310,7 +310,7 @@ async def test_a_peer_without_signs_of_life_is_dead(monkeypatch: pytest.MonkeyPa
 
 
 async def test_signs_of_life_are_sent_and_keep_a_slow_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "HEART_BEAT_MS", 100)
+    monkeypatch.setattr(stomp_session, "HEART_BEAT_MS", 100)
     beats = 0
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -330,7 +330,7 @@ async def test_signs_of_life_are_sent_and_keep_a_slow_broker(monkeypatch: pytest
 
 
 async def test_an_idle_connection_is_closed_with_a_good_bye(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(stomp_session, "IDLE_SECONDS", 0.1)
     closed = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -351,7 +351,7 @@ async def test_an_idle_connection_is_closed_with_a_good_bye(monkeypatch: pytest.
 
 
 async def test_an_idle_connection_that_nobody_reads_is_left_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(stomp_session, "IDLE_SECONDS", 0.1)
     monkeypatch.setattr(connection, "LEAVE_SECONDS", 0.1)
     lost = asyncio.Event()
     told = connection.StompConnection.connection_lost
@@ -406,7 +406,7 @@ async def test_closing_the_deliverer_answers_whoever_waits() -> None:
 async def test_a_broker_that_stops_reading_holds_the_senders_and_grows_no_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(session, "SUSPECT_AFTER", 1_000)  # else they are told of the next connection
+    monkeypatch.setattr(stomp_session, "SUSPECT_AFTER", 1_000)  # else they are told of the next connection
 
     async def stops_reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await greet(reader, writer)

@@ -28,10 +28,10 @@ from config.settings import Settings
 from tests.counterparts.prometheus import PrometheusServer
 from tests.counterparts.store import StoreServer, free_port
 from tests.dashboard.panels import panels
-from worker.events import Scope
-from worker.integrations import Integration
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
 from worker.ledger import Ledger
-from worker.ledger.messages import INTAKE_LIST
+from worker.ledger.intake_list import INTAKE_LIST
 from worker.publisher import Publisher
 
 SCOPE = Scope(None, "store-1")

@@ -9,10 +9,10 @@ from prometheus_client import REGISTRY
 
 from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import eventually
-from worker.clock import StoreClock
-from worker.gauges import SAMPLES_HELD, GaugeCollector
 from worker.ledger import Ledger
-from worker.ledger.connections import SOCKET_TIMEOUT
+from worker.ledger.redis_connections import SOCKET_TIMEOUT
+from worker.telemetry.ledger_gauges import SAMPLES_HELD, GaugeCollector
+from worker.telemetry.redis_clock import RedisClock
 
 
 def told(collector: GaugeCollector) -> dict[str, float]:
@@ -25,7 +25,7 @@ def told(collector: GaugeCollector) -> dict[str, float]:
 
 
 def collecting(ledger: Ledger, pause: float) -> GaugeCollector:
-    return GaugeCollector(ledger.gauges, StoreClock(), "0", pause)
+    return GaugeCollector(ledger.gauges, RedisClock(), "0", pause)
 
 
 async def test_one_of_several_processes_tells_them_and_another_goes_on_at_once(
@@ -94,7 +94,7 @@ async def test_a_store_that_is_silent_keeps_no_process_from_its_start(ledger: Le
 
 
 async def test_the_clock_is_known_by_the_first_sample(ledger: Ledger) -> None:
-    clock = StoreClock()
+    clock = RedisClock()
     collector = GaugeCollector(ledger.gauges, clock, "0", 60.0)
     await collector.open()
     try:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliverers.aws_sqs.answers import Answer, Log, outcomes
+from deliverers.aws_sqs.aws_errors import AwsError, error_words, scrubbed
 from deliverers.aws_sqs.batches import MOST_BYTES, MOST_MESSAGES, first_batch
-from deliverers.aws_sqs.errors import AwsError, error_words, scrubbed
-from deliverers.aws_sqs.messages import fifo_token
+from deliverers.aws_sqs.sqs_answers import Log, SqsAnswer, outcomes
+from deliverers.aws_sqs.sqs_messages import fifo_token
 from deliverers.contract import Delivered, Refused
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -56,7 +56,7 @@ def test_batches_hold_everything_once_in_order_within_both_limits(sizes: list[in
 def test_whatever_is_answered_each_message_has_an_outcome(
     status: int, body: bytes, count: int, headers: dict[str, str]
 ) -> None:
-    found = outcomes(Answer(status, headers, body), count, Log(100), NOW)
+    found = outcomes(SqsAnswer(status, headers, body), count, Log(100), NOW)
     assert len(found) == count
     for outcome in found:
         assert isinstance(outcome, Delivered | Refused)
@@ -72,7 +72,7 @@ def test_a_message_is_delivered_where_it_succeeded_and_did_not_fail(sent: set[in
         "Successful": [{"Id": str(n), "MessageId": "m"} for n in sent],
         "Failed": [{"Id": str(n), "Code": "InternalError", "SenderFault": False} for n in failed],
     }
-    found = outcomes(Answer(200, {}, json.dumps(body).encode()), 10, Log(100), NOW)
+    found = outcomes(SqsAnswer(200, {}, json.dumps(body).encode()), 10, Log(100), NOW)
     assert {n for n, outcome in enumerate(found) if isinstance(outcome, Delivered)} == sent - failed
 
 

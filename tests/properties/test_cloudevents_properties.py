@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.observable_events import load_catalogue
-from worker.cloudevents import event_of_binary, event_of_structured, is_cloudevent, split_batch
-from worker.events import Event, Refusal
-from worker.parsing import EventRules, parse_event
+from worker.domain.cloudevents import event_of_binary, event_of_structured, is_cloudevent, split_batch
+from worker.domain.event import Event, Refusal
+from worker.domain.event_parser import EventRules, parse_event
 
 RULES = EventRules(load_catalogue())
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config.observable_events import load_catalogue
-from worker.events import Event, Refusal, Scope
-from worker.parsing import EventRules, parse_event, stored_event
+from worker.domain.event import Event, Refusal, Scope
+from worker.domain.event_parser import EventRules, parse_event, stored_event
 
 RULES = EventRules(load_catalogue())
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

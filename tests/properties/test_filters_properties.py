@@ -6,9 +6,9 @@ from operator import eq, ge, gt, le, lt
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.api.errors import ApiError
+from worker.api.api_errors import ApiError
 from worker.api.filters import Field, flag, number, parse_filter, text, time, word
-from worker.events import rfc3339
+from worker.domain.event import rfc3339
 
 FIELDS: dict[str, Field[dict[str, object]]] = {
     "good": flag(lambda row: row.get("good")),

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.events import Scope
-from worker.integrations import Integration
-from worker.matching import Snapshot
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
+from worker.domain.matching import Snapshot
 
 SCOPE = Scope("org-1", "store-1")
 KEYS = ("order.paid", "order.created", "product.deleted")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UnsetType
 
-from worker.api.errors import ApiError
+from worker.api.api_errors import ApiError
 from worker.api.paging import LARGEST_LIMIT, LARGEST_OFFSET, LIMIT, OFFSET, Collection, Paging
 
 PATH = "/v2/integrations"

@@ -15,17 +15,17 @@ import structlog
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Middleware
 
-from worker import metrics
-from worker.api.calls import JSON, Call, Reply
-from worker.api.catalogue import OPERATIONS
-from worker.api.errors import ApiError, api_error, bad_parameter, retry_later
+from worker.api.api_errors import ApiError, api_error, bad_parameter, retry_later
 from worker.api.filters import FILTER
 from worker.api.operations import Operation
-from worker.api.rooms import Rooms
+from worker.api.request_context import JSON, Reply, RequestContext
+from worker.api.routes import OPERATIONS
+from worker.api.services.api_services import ApiServices
+from worker.domain.api_token import Token
+from worker.domain.secrets_box import SecretsError
+from worker.domain.trace_context import TRACEPARENT, TRACESTATE, TraceContext
 from worker.ledger import LedgerError
-from worker.secrets import SecretsError
-from worker.tokens import Token
-from worker.tracecontext import TRACEPARENT, TRACESTATE, TraceContext
+from worker.telemetry import metrics
 
 _log = structlog.get_logger("edw.api")
 
@@ -44,7 +44,7 @@ _ALWAYS = {
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def application(rooms: Rooms) -> web.Application:
+def application(rooms: ApiServices) -> web.Application:
     """Everything that the API does, behind its paths."""
     app = web.Application(middlewares=[_for_the_rest(rooms)], client_max_size=rooms.settings.api_body_limit)
     for operation in OPERATIONS:
@@ -57,7 +57,7 @@ def application(rooms: Rooms) -> web.Application:
     return app
 
 
-def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
+def _endpoint(operation: Operation, rooms: ApiServices) -> Endpoint:
     async def handle(request: web.Request) -> web.StreamResponse:
         began = perf_counter()
         caller: Token | None = None
@@ -68,7 +68,7 @@ def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
                 caller = await rooms.access.caller(request, basic=operation.basic)
                 _check_role(operation, caller)
             _check_filter(operation, request)
-            response = await _handled(operation, Call(request, rooms, caller, _trace(request)))
+            response = await _handled(operation, RequestContext(request, rooms, caller, _trace(request)))
         except Exception as error:  # noqa: BLE001  (whatever it is, the caller gets an answer in the API's shape)
             response = _failure(error, operation)
             # What a caller did wrong, it was told. What is wrong here, somebody must find.
@@ -82,7 +82,7 @@ def _endpoint(operation: Operation, rooms: Rooms) -> Endpoint:
     return handle
 
 
-async def _handled(operation: Operation, call: Call) -> web.Response:
+async def _handled(operation: Operation, call: RequestContext) -> web.Response:
     """The answer of an operation, traced where this process traces. Raises what the operation raises."""
     traces = call.rooms.traces
     # Probes come every few seconds, and nobody follows one.
@@ -186,7 +186,7 @@ def _foreign(error: web.HTTPException) -> ApiError:
     return api_error(max(error.status, 400), error.reason)
 
 
-def _for_the_rest(rooms: Rooms) -> Middleware:
+def _for_the_rest(rooms: ApiServices) -> Middleware:
     """For requests that no operation is for: a stranger learns nothing of paths and methods either."""
 
     @web.middleware

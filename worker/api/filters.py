@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from worker.api.errors import bad_parameter
+from worker.api.api_errors import bad_parameter
 
 FILTER = "filter"
 #: Conditions that one filter may have.
@@ -38,7 +38,7 @@ class Field(Generic[Item]):
 
 
 @dataclass(frozen=True, slots=True)
-class Condition(Generic[Item]):
+class FilterCondition(Generic[Item]):
     """One comparison."""
 
     name: str
@@ -52,9 +52,9 @@ class Condition(Generic[Item]):
         return value is not None and _OPERATORS[self.operator](value, self.value)
 
 
-def parse_filter(text: str, fields: Mapping[str, Field[Item]]) -> Sequence[Condition[Item]]:
+def parse_filter(text: str, fields: Mapping[str, Field[Item]]) -> Sequence[FilterCondition[Item]]:
     """The conditions of a filter, all of which must hold. Raises ApiError (400) that says what is wrong with it."""
-    conditions: list[Condition[Item]] = []
+    conditions: list[FilterCondition[Item]] = []
     position = 0
     while True:
         found = _CONDITION.match(text, position)
@@ -70,7 +70,7 @@ def parse_filter(text: str, fields: Mapping[str, Field[Item]]) -> Sequence[Condi
     return conditions
 
 
-def _condition(operator: str, name: str, value: str, fields: Mapping[str, Field[Item]]) -> Condition[Item]:
+def _condition(operator: str, name: str, value: str, fields: Mapping[str, Field[Item]]) -> FilterCondition[Item]:
     if operator not in _OPERATORS:
         raise bad_parameter(FILTER, f'"{operator}" is no operator; there are {", ".join(_OPERATORS)}')
     field = fields.get(name)
@@ -81,7 +81,7 @@ def _condition(operator: str, name: str, value: str, fields: Mapping[str, Field[
     if operator != "eq" and not field.ordered:
         raise bad_parameter(FILTER, f"{name} has no order: only eq({name},…) is possible")
     try:
-        return Condition(name, operator, field.read(value.strip().strip('"')), field)
+        return FilterCondition(name, operator, field.read(value.strip().strip('"')), field)
     except ValueError:
         raise bad_parameter(FILTER, f"{operator}({name},…): expected {field.expected}") from None
 

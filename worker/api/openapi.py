@@ -8,7 +8,9 @@ import msgspec
 
 from config.observable_events import Catalogue
 from deliverers.registry import DelivererRegistry
-from worker.api.documents import (
+from worker.api.api_errors import ErrorDocument
+from worker.api.operations import Operation
+from worker.api.schemas import (
     CloudEvent,
     EventAttributes,
     IntegrationAttributes,
@@ -16,8 +18,6 @@ from worker.api.documents import (
     OAuthErrorDocument,
     TrialAttributes,
 )
-from worker.api.errors import ErrorDocument
-from worker.api.operations import Operation
 
 _REF = "#/components/schemas/{name}"
 _IN_PATH = re.compile(r"{(\w+)}")

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.api.calls import JSON_TYPES, Handler
-from worker.tokens import Role
+from worker.api.request_context import JSON_TYPES, Handler
+from worker.domain.api_token import Role
 
 #: Who may read what is the store's own.
 READERS = frozenset({Role.ADMIN, Role.READ})

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from worker.api.errors import bad_parameter
+from worker.api.api_errors import bad_parameter
 
 DEFAULT_LIMIT = 25
 LARGEST_LIMIT = 100

@@ -17,28 +17,28 @@ from config.celery import celery_options
 from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
-from worker import metrics
-from worker.api.access import Access
 from worker.api.application import application
-from worker.api.broker_watch import BrokerWatch
-from worker.api.health import Health
-from worker.api.intake import Intake
-from worker.api.rooms import Rooms
-from worker.api.trials import Trials
-from worker.broker import WakeupSender
-from worker.directory import Directory
-from worker.ending import end
-from worker.endpoints import find_endpoints
+from worker.api.handlers.health_handlers import ApiHealth
+from worker.api.handlers.test_delivery_handlers import SampleDelivery
+from worker.api.services.access import Access
+from worker.api.services.api_services import ApiServices
+from worker.api.services.broker_watch import BrokerWatch
+from worker.api.services.event_intake import EventIntake
+from worker.cancellation import end
+from worker.delivery.deliverer_options import deliverer_options
+from worker.delivery.integration_cache import IntegrationCache
+from worker.domain.event_parser import EventRules
+from worker.domain.secrets_box import SecretsBox
+from worker.intake.wakeup_sender import WakeupSender
+from worker.intake.wakeups import Wakeups
+from worker.integrations.integration_service import IntegrationService
+from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger, LedgerPolicy
-from worker.options import deliverer_options
-from worker.parsing import EventRules
-from worker.redelivery import Redeliveries
-from worker.registrar import Registrar
-from worker.secrets import SecretsBox
-from worker.telemetry import Telemetry
-from worker.traces import exporting
-from worker.waiting import reach
-from worker.wakeups import Wakeups
+from worker.ledger.endpoints import find_endpoints
+from worker.ledger.startup import reach
+from worker.telemetry import metrics
+from worker.telemetry.process_telemetry import Telemetry
+from worker.telemetry.tracing import exporting
 
 _log = structlog.get_logger("edw.api")
 
@@ -78,7 +78,7 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
 
 
 @asynccontextmanager
-async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
+async def rooms_of(settings: Settings) -> AsyncIterator[ApiServices]:
     """Everything that the handlers work with, open for as long as the block lasts. Raises NoStoreError."""
     endpoints = find_endpoints(settings)
     app = Celery("edw-api", set_as_current=False)
@@ -105,17 +105,17 @@ async def rooms_of(settings: Settings) -> AsyncIterator[Rooms]:
         broker = BrokerWatch(partial(_ping, app), is_store=endpoints.broker_url == endpoints.ledger_url)
         stack.push_async_callback(broker.close)
         broker.open()
-        yield Rooms(
+        yield ApiServices(
             settings=settings,
             ledger=ledger,
-            registrar=Registrar(ledger.registry, types, catalogue, secrets, wakeups.events),
+            registrar=IntegrationService(ledger.registry, types, catalogue, secrets, wakeups.events),
             rules=EventRules(catalogue, settings.event_max_bytes),
-            intake=Intake(ledger.intake, settings, wakeups.events),
-            redeliveries=Redeliveries(ledger),
-            trials=Trials(Directory(ledger, types, deliverers, secrets), settings.webhook_timeout),
+            intake=EventIntake(ledger.intake, settings, wakeups.events),
+            redeliveries=RedeliveryService(ledger),
+            trials=SampleDelivery(IntegrationCache(ledger, types, deliverers, secrets), settings.webhook_timeout),
             access=Access(ledger.tokens, proxies=settings.api_proxies),
             types=types,
-            health=Health(ledger.status, broker),
+            health=ApiHealth(ledger.status, broker),
             wakeups=wakeups,
             traces=traces,
             opening=opening,

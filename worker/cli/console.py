@@ -11,7 +11,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from worker.wording import plain
+from worker.domain.format import plain
 
 #: Characters a line, where no terminal says otherwise.
 WIDTH = 100

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from heapq import heappush, heapreplace
 from typing import NamedTuple
 
-from worker.events import Scope
+from worker.domain.event import Scope
+from worker.domain.integration_log import IntegrationLog
 from worker.ledger import Ledger
-from worker.logs import IntegrationLog
 
 #: Logs of one store that are read at a time.
 PAGE = 200

@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from worker.cli.session import Failure, Session, scope_words
-from worker.events import Scope
-from worker.integrations import Integration
+from worker.cli.cli_session import CliSession, CommandFailure, scope_words
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
 
 #: Integrations of a scope that are read at a time.
 PAGE = 500
@@ -12,7 +12,7 @@ PAGE = 500
 SHORTEST_PREFIX = 4
 
 
-async def find_integration(session: Session, named: str, scope: Scope) -> Integration:
+async def find_integration(session: CliSession, named: str, scope: Scope) -> Integration:
     """The integration of that id; of a scope's integrations, a beginning of it is enough where only one has it.
 
     Raises Failure where there is none, or more than one. A whole id finds it in every scope, unless one is named.
@@ -22,18 +22,22 @@ async def find_integration(session: Session, named: str, scope: Scope) -> Integr
         found = await registry.get([named])
         if found and (scope == Scope() or found[0].scope == scope):
             return found[0]
-        raise Failure(f"there is no integration {named}" + ("" if scope == Scope() else f" of {scope_words(scope)}"))
+        raise CommandFailure(
+            f"there is no integration {named}" + ("" if scope == Scope() else f" of {scope_words(scope)}")
+        )
     matching = await _starting_with(session, named.lower(), scope) if len(named) >= SHORTEST_PREFIX else []
     match matching:
         case [only]:
             return only
         case []:
-            raise Failure(f'no integration\'s id begins with "{named}" ({scope_words(scope)}; see --store and --org)')
+            raise CommandFailure(
+                f'no integration\'s id begins with "{named}" ({scope_words(scope)}; see --store and --org)'
+            )
     ids = "\n  ".join(each.id for each in matching)
-    raise Failure(f'several ids begin with "{named}":\n  {ids}')
+    raise CommandFailure(f'several ids begin with "{named}":\n  {ids}')
 
 
-async def all_integrations(session: Session, scope: Scope) -> list[Integration]:
+async def all_integrations(session: CliSession, scope: Scope) -> list[Integration]:
     """A scope's integrations, the newest first."""
     found: list[Integration] = []
     while page := (await session.ledger.registry.page(scope, len(found), PAGE)).items:
@@ -43,7 +47,7 @@ async def all_integrations(session: Session, scope: Scope) -> list[Integration]:
     return found
 
 
-async def _starting_with(session: Session, beginning: str, scope: Scope) -> list[Integration]:
+async def _starting_with(session: CliSession, beginning: str, scope: Scope) -> list[Integration]:
     return [each for each in await all_integrations(session, scope) if each.id.startswith(beginning)]
 
 

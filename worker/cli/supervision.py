@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from config.settings import Settings, process_environment
-from worker.embedded import EmbeddedStore
+from worker.ledger.embedded_redis import EmbeddedRedis
 
 #: A worker that was told to stop may take so much longer than its drain (seconds).
 STOP_GRACE_SECONDS = 15.0
@@ -33,7 +33,7 @@ STEADY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What the user has asked for; as for a worker (see worker/stopping.py)."""
+    """What the user has asked for; as for a worker (see worker/process/stop_signals.py)."""
 
     #: SIGINT or SIGTERM: drain.
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -137,7 +137,7 @@ def process_starter(
 
 
 @asynccontextmanager
-async def store_running(store: EmbeddedStore) -> AsyncIterator[str]:
+async def store_running(store: EmbeddedRedis) -> AsyncIterator[str]:
     """The embedded store from its start to its stop, whatever ends the time between; answers its URL."""
     starting = asyncio.ensure_future(asyncio.to_thread(store.start))
     try:

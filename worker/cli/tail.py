@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from worker.logs import IntegrationLog
+from worker.domain.integration_log import IntegrationLog
 
 #: A log that is so much older (ms) than the newest one seen can be no news: they are stamped when they are written.
 OVERLAP = 10_000

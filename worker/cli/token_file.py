@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from config.settings import Settings
-from worker.endpoints import find_endpoints
-from worker.events import Scope
+from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, matches, new_id, read, written
+from worker.domain.event import Scope
 from worker.ledger import Ledger, LedgerPolicy
-from worker.tokens import Kind, Role, Token, digest_of, make_secret, matches, new_id, read, written
+from worker.ledger.endpoints import find_endpoints
 
 #: In the data folder; whoever may read it is an admin of the embedded store's only store.
 TOKEN_FILE = "token"  # noqa: S105  (a file's name)
@@ -26,7 +26,7 @@ async def make_token(settings: Settings) -> str:
         made, secret = new_id(), make_secret()
         text = written(made, secret)
         await ledger.tokens.put(
-            Token(made, Kind.TOKEN, Role.ADMIN, Scope(), name="made by edw dev", digest=digest_of(secret))
+            Token(made, TokenKind.TOKEN, Role.ADMIN, Scope(), name="made by edw dev", digest=digest_of(secret))
         )
         _write(file, text)
         return text

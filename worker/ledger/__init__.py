@@ -32,12 +32,12 @@ Errors:
 """
 
 from worker.ledger.claims import Claim
-from worker.ledger.errors import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable
-from worker.ledger.intake import Acceptance
+from worker.ledger.inbox import Acceptance
 from worker.ledger.ledger import Ledger
+from worker.ledger.ledger_errors import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable
 from worker.ledger.policy import LedgerPolicy
 from worker.ledger.settlements import Settlement, Verdict
-from worker.ledger.stored import StoredEvent
+from worker.ledger.stored_event import StoredEvent
 
 __all__ = [
     "Acceptance",

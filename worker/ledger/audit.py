@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from worker.ledger.policy import MAX_JOBS_PER_CALL
-from worker.ledger.store import Store
+from worker.ledger.redis_client import RedisClient
 
 #: Events that one call looks at; one that opened more jobs is not looked at: to count them takes too long.
 EVENTS_PER_CALL = 20
@@ -75,7 +75,7 @@ class AuditReport:
 class Audit:
     """Looks at everything that the ledger has. `progress` is told the report after each chunk."""
 
-    def __init__(self, store: Store, progress: Callable[[AuditReport], None] = lambda _: None) -> None:
+    def __init__(self, store: RedisClient, progress: Callable[[AuditReport], None] = lambda _: None) -> None:
         self._store = store
         self._progress = progress
 

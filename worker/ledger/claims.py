@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from worker.ledger.stored import StoredEvent, WireEvent
-from worker.tracecontext import TraceContext
+from worker.domain.trace_context import TraceContext
+from worker.ledger.stored_event import StoredEvent, WireEvent
 
 
 @dataclass(frozen=True, slots=True)

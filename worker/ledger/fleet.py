@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from worker.ledger.calls import Calls
+from worker.ledger.claim_calls import ClaimCalls
 from worker.ledger.claims import Claim, claims_of
 from worker.ledger.policy import JOBS_PER_CALL, REPLY_BYTE_BUDGET
-from worker.ledger.store import Store
+from worker.ledger.redis_client import RedisClient
 
 
 class Overdue(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ _sweep = msgspec.msgpack.Decoder(Sweep)
 class Fleet:
     """This process among the others."""
 
-    def __init__(self, store: Store, owner: str, calls: Calls) -> None:
+    def __init__(self, store: RedisClient, owner: str, calls: ClaimCalls) -> None:
         self._store = store
         self._owner = owner
         self._calls = calls

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from worker.jobs import Job, JobState
+from worker.domain.job import Job, JobState
 from worker.ledger.pages import Page
 
 

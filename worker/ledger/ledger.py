@@ -4,20 +4,20 @@ import os
 import socket
 from secrets import token_hex
 
-from worker.ledger.calls import Calls
-from worker.ledger.events import Events
+from worker.ledger.claim_calls import ClaimCalls
+from worker.ledger.event_history import EventReader
 from worker.ledger.fleet import Fleet
-from worker.ledger.gauges import Gauges
-from worker.ledger.intake import Intake
-from worker.ledger.jobs import Jobs
-from worker.ledger.logs import Logs
-from worker.ledger.messages import Messages
+from worker.ledger.inbox import Inbox
+from worker.ledger.intake_list import IntakeList
+from worker.ledger.integration_repository import IntegrationRepository
+from worker.ledger.job_lanes import JobLanes
+from worker.ledger.ledger_status import StatusReader
+from worker.ledger.log_records import LogRecords
 from worker.ledger.policy import LedgerPolicy
-from worker.ledger.redelivery import Redelivery
-from worker.ledger.registry import Registry
-from worker.ledger.status import Status
-from worker.ledger.store import Store
-from worker.ledger.tokens import Tokens
+from worker.ledger.redis_client import RedisClient
+from worker.ledger.reopening import Reopening
+from worker.ledger.token_repository import TokenRepository
+from worker.ledger.totals import TotalsReader
 
 
 class Ledger:
@@ -28,19 +28,19 @@ class Ledger:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
         self.shard = shard
         self.policy = policy or LedgerPolicy()
-        self.store = Store(url, shard, self.policy)
-        self.intake = Intake(self.store, self.owner)
-        self.events = Events(self.store)
-        self.messages = Messages(self.store, self.owner, url, shard)
-        calls = Calls()
-        self.jobs = Jobs(self.store, self.owner, calls)
-        self.redelivery = Redelivery(self.store)
+        self.store = RedisClient(url, shard, self.policy)
+        self.intake = Inbox(self.store, self.owner)
+        self.events = EventReader(self.store)
+        self.messages = IntakeList(self.store, self.owner, url, shard)
+        calls = ClaimCalls()
+        self.jobs = JobLanes(self.store, self.owner, calls)
+        self.redelivery = Reopening(self.store)
         self.fleet = Fleet(self.store, self.owner, calls)
-        self.registry = Registry(self.store)
-        self.logs = Logs(self.store)
-        self.tokens = Tokens(self.store)
-        self.status = Status(self.store)
-        self.gauges = Gauges(self.store, self.owner)
+        self.registry = IntegrationRepository(self.store)
+        self.logs = LogRecords(self.store)
+        self.tokens = TokenRepository(self.store)
+        self.status = StatusReader(self.store)
+        self.gauges = TotalsReader(self.store, self.owner)
 
     @property
     def address(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from config.settings import Settings
-from worker.wording import duration
+from worker.domain.format import duration
 
 #: No script call touches more jobs than this: a call is to stay well under 10 ms.
 MAX_JOBS_PER_CALL = 200

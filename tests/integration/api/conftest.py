@@ -26,11 +26,11 @@ from tests.integration.process.conftest import (  # noqa: F401  (fixtures are fo
     start_worker,
 )
 from worker.api.application import application
-from worker.api.rooms import Rooms
 from worker.api.server import rooms_of
-from worker.events import Scope
+from worker.api.services.api_services import ApiServices
+from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
+from worker.domain.event import Scope
 from worker.ledger import Ledger
-from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
 
 #: Another store of the same organisation.
 ELSEWHERE = Scope(SCOPE.org_id, "store-2")
@@ -125,7 +125,7 @@ class Api:
     """A served API."""
 
     url: str
-    rooms: Rooms
+    rooms: ApiServices
     session: aiohttp.ClientSession
 
     @property
@@ -137,7 +137,12 @@ class Api:
         return Client(self.session, self.url, token)
 
     async def token(
-        self, role: Role = Role.ADMIN, scope: Scope = SCOPE, *, platform: bool = False, kind: Kind = Kind.TOKEN
+        self,
+        role: Role = Role.ADMIN,
+        scope: Scope = SCOPE,
+        *,
+        platform: bool = False,
+        kind: TokenKind = TokenKind.TOKEN,
     ) -> str:
         """A new token, as its bearer sends it."""
         token_id, secret = new_id(), make_secret()

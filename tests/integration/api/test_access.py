@@ -15,12 +15,12 @@ import pytest
 from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client, Serve, webhook
 from tests.integration.ledger.scene import SCOPE
 from tests.integration.process.conftest import eventually
-from worker.api.access import ATTEMPTS, FRESH_SECONDS
-from worker.api.catalogue import OPERATIONS
-from worker.api.oauth import FORM, LIFETIME
+from worker.api.handlers.oauth import FORM, LIFETIME
 from worker.api.operations import Operation
-from worker.events import Scope
-from worker.tokens import Kind, Role, read, written
+from worker.api.routes import OPERATIONS
+from worker.api.services.access import ATTEMPTS, FRESH_SECONDS
+from worker.domain.api_token import Role, TokenKind, read, written
+from worker.domain.event import Scope
 
 OAUTH = "/oauth/access_token"
 BAD = written("0" * 16, "A" * 43)
@@ -44,7 +44,7 @@ class Credentials:
 
 
 async def a_client(api: Api, role: Role = Role.ADMIN, scope: Scope = SCOPE, *, platform: bool = False) -> Credentials:
-    parts = read(await api.token(role, scope, platform=platform, kind=Kind.CLIENT))
+    parts = read(await api.token(role, scope, platform=platform, kind=TokenKind.CLIENT))
     assert parts
     return Credentials(*parts)
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.integration.api.conftest import Api, Client, Serve, webhook
-from worker.api.calls import DOCUMENT_BYTES
-from worker.api.oauth import CREDENTIALS_BYTES
+from worker.api.handlers.oauth import CREDENTIALS_BYTES
+from worker.api.request_context import DOCUMENT_BYTES
 
 
 @pytest.mark.parametrize("what", ["redeliver", "test"])

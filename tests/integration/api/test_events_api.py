@@ -8,9 +8,9 @@ import pytest
 from tests.integration.api.conftest import ELSEWHERE, Api, Client
 from tests.integration.ledger.scene import HOUR, SCOPE, Scene
 from tests.integration.process.conftest import Receiver, StartWorker, eventually
-from worker.events import rfc3339
+from worker.domain.event import rfc3339
+from worker.domain.event_parser import ID_MAX_CHARS
 from worker.ledger import Verdict
-from worker.parsing import ID_MAX_CHARS
 
 EVENTS = "/v2/events"
 

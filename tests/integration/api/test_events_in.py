@@ -18,10 +18,10 @@ from tests.counterparts.store import StoreServer
 from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client, Serve
 from tests.integration.ledger.scene import SCOPE, Scene
 from tests.integration.process.conftest import Receiver, StartWorker, eventually
-from worker.api.documents import EVENTS_MOST
-from worker.events import Event, Scope, event_ref
-from worker.ledger import store as store_module
-from worker.tokens import Role
+from worker.api.schemas import EVENTS_MOST
+from worker.domain.api_token import Role
+from worker.domain.event import Event, Scope, event_ref
+from worker.ledger import redis_client as store_module
 
 EVENTS = "/v2/events"
 CLOUDEVENT = {"Content-Type": "application/cloudevents+json"}

@@ -14,7 +14,7 @@ from yarl import URL
 
 from tests.integration.api.conftest import Api
 from tests.integration.process.conftest import PATIENCE
-from worker.api import calls
+from worker.api import request_context
 from worker.api.server import _ServerLog
 
 EVENT = b'{"data":{"id":"e-1","type":"order.paid","data":{"id":"o-1"}}}'
@@ -127,7 +127,7 @@ async def test_a_caller_that_goes_away_in_the_middle_is_no_internal_error(
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(request_context, "BODY_SECONDS", 0.2)
     line.post(b"Content-Type: application/json\nContent-Length: 100\n", b'{"data":')
     answer = await line.answer()
     assert (answer.status, answer.error["detail"]) == (408, "the body had not come within 0.2 s")

@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 from tests.integration.api.conftest import Answer, Api, Client, Serve, balanced, webhook
 from tests.integration.ledger.scene import SCOPE, Scene
 from tests.integration.process.conftest import Receiver, StartWorker, eventually
-from worker.events import Scope
-from worker.integrations import Integration
-from worker.ledger.jobs import Jobs
-from worker.ledger.registry import Kept, Registry
-from worker.sealing import opened
-from worker.secrets import SecretsBox
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
+from worker.domain.sealing import opened
+from worker.domain.secrets_box import SecretsBox
+from worker.ledger.integration_repository import IntegrationRepository, SavedIntegration
+from worker.ledger.job_lanes import JobLanes
 
 ALL = "/v2/integrations"
 SQS = {
@@ -348,13 +348,13 @@ async def test_of_many_deletes_at_once_one_deletes(admin: Client) -> None:
 
 async def test_a_put_during_a_delete_resurrects_nothing(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     made = await admin.post(ALL, {"data": webhook()})
-    put = Registry.put
+    put = IntegrationRepository.put
 
-    async def late(self: Registry, *given: Any, **how: Any) -> Kept:
+    async def late(self: IntegrationRepository, *given: Any, **how: Any) -> SavedIntegration:
         assert (await admin.delete(at(made.data))).status == 204
         return await put(self, *given, **how)
 
-    monkeypatch.setattr(Registry, "put", late)
+    monkeypatch.setattr(IntegrationRepository, "put", late)
     plain = await admin.put(at(made.data), {"data": {"name": "new"}})
     monkeypatch.undo()
     assert plain.status == 409
@@ -365,13 +365,13 @@ async def test_a_delete_that_names_an_etag_loses_to_a_change_in_between(
     admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = await admin.post(ALL, {"data": webhook()})
-    delete = Registry.delete
+    delete = IntegrationRepository.delete
 
-    async def late(self: Registry, *arguments: Any) -> bool:
+    async def late(self: IntegrationRepository, *arguments: Any) -> bool:
         assert (await admin.put(at(made.data), {"data": {"name": "new"}})).status == 200
         return await delete(self, *arguments)
 
-    monkeypatch.setattr(Registry, "delete", late)
+    monkeypatch.setattr(IntegrationRepository, "delete", late)
     assert (await admin.delete(at(made.data), {"If-Match": made.etag})).status == 412
     assert (await admin.get(at(made.data))).data["name"] == "new"
     # Whoever names none deletes it, however it is by then.
@@ -643,8 +643,8 @@ async def test_an_internal_failure_is_answered_in_shape_without_a_traceback_and_
     async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("the secret of this failure")
 
-    monkeypatch.setattr(Registry, "page", broken)
-    monkeypatch.setattr(Jobs, "of_integration", broken)
+    monkeypatch.setattr(IntegrationRepository, "page", broken)
+    monkeypatch.setattr(JobLanes, "of_integration", broken)
     for path in (ALL, f"{at(created)}/jobs"):
         answer = await admin.get(path)
         assert answer.status == 500

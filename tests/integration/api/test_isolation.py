@@ -9,11 +9,11 @@ import pytest
 from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client, webhook
 from tests.integration.ledger.audit import Books
 from tests.integration.ledger.scene import SCOPE, Scene
-from worker.api.catalogue import OPERATIONS
 from worker.api.operations import Operation
-from worker.events import Scope
+from worker.api.routes import OPERATIONS
+from worker.domain.api_token import Role
+from worker.domain.event import Scope
 from worker.ledger import Verdict
-from worker.tokens import Role
 
 #: What identifies the victim's belongings wherever they might show up.
 MARK = "of-the-victim"

@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 from tests.counterparts.store import StoreServer, free_port
 from tests.integration.api.conftest import Answer, Api, Client
 from tests.integration.process.conftest import Receiver, StartWorker, eventually, order_paid
-from worker.tokens import Role
+from worker.domain.api_token import Role
 
 SECRET_KEY = "planted-secret-of-the-webhook"
 SIGNING_KEY = "whsec_" + b64encode(b"planted-secret that signs: 32 bytes.").decode()

@@ -26,9 +26,9 @@ from config.settings import Settings
 from tests.integration.api.conftest import Answer, Api, Client, Serve, webhook
 from tests.integration.ledger.scene import Scene
 from worker.api.application import application
-from worker.api.catalogue import OPERATIONS
+from worker.api.routes import OPERATIONS
+from worker.domain.api_token import Role, TokenKind, read
 from worker.ledger import Verdict
-from worker.tokens import Kind, Role, read
 
 #: Requests that schemathesis makes of each operation, for each of three ways to make them.
 EXAMPLES = 12
@@ -279,7 +279,7 @@ class TestRealAnswers:
         return failed, succeeded
 
     async def _logging_in(self, api: Api, held: Held) -> None:
-        parts = read(await api.token(kind=Kind.CLIENT))
+        parts = read(await api.token(kind=TokenKind.CLIENT))
         assert parts
         good = {"grant_type": "client_credentials", "client_id": parts[0], "client_secret": parts[1]}
         bad = good | {"client_secret": "x"}

@@ -9,11 +9,11 @@ import pytest
 
 from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client
 from tests.integration.ledger.scene import Scene
-from worker.events import Scope
+from worker.domain.event import Scope
+from worker.domain.integration_log import IntegrationLog
 from worker.ledger import Verdict
-from worker.ledger.logs import Logs
+from worker.ledger.log_records import LogRecords
 from worker.ledger.pages import Page
-from worker.logs import IntegrationLog
 
 ALL = "/v2/integrations"
 #: Nothing has such an id.
@@ -255,7 +255,7 @@ async def test_a_listing_page_is_one_round_trip(
     api: Api, admin: Client, scene: Scene, integration: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However long this test takes, the token was looked up by then.
-    monkeypatch.setattr("worker.api.access.FRESH_SECONDS", 3600)
+    monkeypatch.setattr("worker.api.services.access.FRESH_SECONDS", 3600)
     jobs = await tried(scene, integration, {f"e-{n}": [FAILED] for n in range(30)})
     written = path.format(all=ALL, integration=integration, job=jobs["e-0"])
     # The store knows the script from now on, and the API the token.
@@ -276,7 +276,7 @@ async def test_a_token_that_is_not_known_yet_costs_one_more(api: Api, reader: Cl
 async def test_a_page_of_an_events_jobs_is_two_round_trips_however_many_they_are(
     api: Api, admin: Client, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.api.access.FRESH_SECONDS", 3600)
+    monkeypatch.setattr("worker.api.services.access.FRESH_SECONDS", 3600)
     lanes = [(await admin.create())["id"] for _ in range(20)]
     await scene.open(await scene.publish("e-1"), *lanes)
     await admin.get("/v2/events/e-1")
@@ -373,8 +373,8 @@ async def test_failures_of_a_store_come_from_their_index_and_nothing_else_is_sca
     api: Api, reader: Client, scene: Scene, integration: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However small the window is: what has an index needs none, and its total is that of all."""
-    monkeypatch.setattr("worker.api.logs.WINDOW", 2)
-    monkeypatch.setattr("worker.api.logs.CHUNK", 2)
+    monkeypatch.setattr("worker.api.handlers.log_handlers.WINDOW", 2)
+    monkeypatch.setattr("worker.api.handlers.log_handlers.CHUNK", 2)
     jobs = await tried(scene, integration, {"old": [FAILED], **{f"new-{n}": [SUCCEEDED] for n in range(9)}})
     await scene.key("ZADD", "logs:store:org-1/store-1", "XX", 1e12, f"{jobs['old']}:1")
     await scene.key("ZADD", "logs:failures:org-1/store-1", "XX", await scene.ledger.store.now(), f"{jobs['old']}:1")
@@ -382,7 +382,7 @@ async def test_failures_of_a_store_come_from_their_index_and_nothing_else_is_sca
     async def scanned(*_: Any) -> None:
         raise AssertionError("the store's logs were read")
 
-    monkeypatch.setattr(Logs, "of_scope", scanned)
+    monkeypatch.setattr(LogRecords, "of_scope", scanned)
     answer = await reader.get(f"{ALL}/logs", filtered="eq(succeeded,false)")
     assert [each["relationships"]["job"]["data"]["id"] for each in answer.data] == [jobs["old"]]
     assert answer.document["results"] == {"total": 1}
@@ -392,8 +392,8 @@ async def test_failures_of_a_store_come_from_their_index_and_nothing_else_is_sca
 async def test_a_filter_without_an_index_says_how_much_it_looked_at_and_that_there_was_more(
     reader: Client, scene: Scene, integration: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.api.logs.WINDOW", 6)
-    monkeypatch.setattr("worker.api.logs.CHUNK", 3)
+    monkeypatch.setattr("worker.api.handlers.log_handlers.WINDOW", 6)
+    monkeypatch.setattr("worker.api.handlers.log_handlers.CHUNK", 3)
     await tried(scene, integration, {f"e-{n}": [SUCCEEDED] for n in range(10)})
     own = f"{ALL}/{integration}"
     for path, condition in (
@@ -411,8 +411,8 @@ async def test_a_filter_without_an_index_says_how_much_it_looked_at_and_that_the
 async def test_a_window_that_holds_all_is_not_cut(
     reader: Client, scene: Scene, integration: str, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr("worker.api.logs.WINDOW", 6)
-    monkeypatch.setattr("worker.api.logs.CHUNK", 3)
+    monkeypatch.setattr("worker.api.handlers.log_handlers.WINDOW", 6)
+    monkeypatch.setattr("worker.api.handlers.log_handlers.CHUNK", 3)
     await tried(scene, integration, {f"e-{n}": [SUCCEEDED] for n in range(count)})
     answer = await reader.get(f"{ALL}/logs", filtered="eq(attempt,1)")
     assert answer.document["meta"]["filter"] == {"scanned": count, "cut": False}
@@ -422,17 +422,17 @@ async def test_a_window_that_holds_all_is_not_cut(
 async def test_what_comes_while_a_filter_looks_lists_nothing_twice(
     reader: Client, scene: Scene, integration: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.api.logs.CHUNK", 2)
+    monkeypatch.setattr("worker.api.handlers.log_handlers.CHUNK", 2)
     await tried(scene, integration, {f"e-{n}": [SUCCEEDED] for n in range(6)})
-    read, new = Logs.of_scope, iter(range(2))
+    read, new = LogRecords.of_scope, iter(range(2))
 
-    async def read_and_go_on(logs: Logs, scope: Scope, offset: int, limit: int) -> Page[IntegrationLog]:
+    async def read_and_go_on(logs: LogRecords, scope: Scope, offset: int, limit: int) -> Page[IntegrationLog]:
         page = await read(logs, scope, offset, limit)
         if (n := next(new, None)) is not None:
             await tried(scene, integration, {f"new-{n}": [SUCCEEDED]})
         return page
 
-    monkeypatch.setattr(Logs, "of_scope", read_and_go_on)
+    monkeypatch.setattr(LogRecords, "of_scope", read_and_go_on)
     answer = await reader.get(f"{ALL}/logs", filtered="eq(attempt,1)")
     assert len(ids(answer)) == len(set(ids(answer))) == answer.document["results"]["total"] == 6
 

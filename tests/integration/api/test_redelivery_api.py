@@ -12,10 +12,10 @@ from tests.integration.api.conftest import Answer, Api, Client, Serve, balanced
 from tests.integration.ledger.audit import Books
 from tests.integration.ledger.scene import HOUR, SCOPE, Scene
 from tests.integration.process.conftest import Receiver, StartWorker, eventually
-from worker.events import rfc3339
-from worker.jobs import JobState, job_id
+from worker.domain.event import rfc3339
+from worker.domain.job import JobState, job_id
 from worker.ledger import Claim, Verdict
-from worker.ledger.redelivery import Redelivery, SelectedJobs
+from worker.ledger.reopening import Reopening, SelectedJobs
 
 ALL = "/v2/integrations"
 COUNTS = ("reopened", "due", "in_flight", "opened", "gone")
@@ -151,7 +151,7 @@ async def test_what_is_delivered_while_its_lane_is_made_due_is_not_delivered_aga
     under_way = await scene.owe(integration, "e-1", "e-2")
     claims = await scene.claim(integration)
     (waits,) = await scene.owe(integration, "e-3")
-    select = Redelivery.select
+    select = Reopening.select
 
     async def select_and_settle(*given: Any, **named: Any) -> SelectedJobs:
         found = await select(*given, **named)
@@ -160,7 +160,7 @@ async def test_what_is_delivered_while_its_lane_is_made_due_is_not_delivered_aga
         claims.clear()
         return found
 
-    monkeypatch.setattr(Redelivery, "select", select_and_settle)
+    monkeypatch.setattr(Reopening, "select", select_and_settle)
     assert counts(await redeliver(admin, integration, state="pending")) == {"due": 1}
     assert {(await scene.job(job)).state for job in under_way} == {JobState.SUCCEEDED}
     assert (await scene.job(waits)).state is JobState.PENDING
@@ -541,9 +541,9 @@ async def test_a_call_does_its_share_and_the_cursor_goes_on_where_it_stopped(
     failed = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(9)))
     kept = await ended(scene, integration, Verdict.SUCCEEDED, "kept")
     missed = await observed(scene, *(f"m-{n}" for n in range(5)))
-    monkeypatch.setattr("worker.ledger.redelivery.MAX_JOBS_PER_CALL", 2)
-    monkeypatch.setattr("worker.ledger.events.MAX_IDS_PER_MESSAGE", 2)
-    monkeypatch.setattr("worker.redelivery.CHANGED_MOST", 1)
+    monkeypatch.setattr("worker.ledger.reopening.MAX_JOBS_PER_CALL", 2)
+    monkeypatch.setattr("worker.ledger.event_history.MAX_IDS_PER_MESSAGE", 2)
+    monkeypatch.setattr("worker.integrations.redelivery.CHANGED_MOST", 1)
 
     dry = await to_the_end(missing=True, dry_run=True)
     done = await to_the_end(missing=True)
@@ -565,8 +565,8 @@ async def test_a_call_that_only_looks_stops_too_and_goes_on(
     """Among many that are of another state."""
     await ended(scene, integration, Verdict.SUCCEEDED, *(f"s-{n}" for n in range(6)))
     await ended(scene, integration, Verdict.FAILED, "failed")
-    monkeypatch.setattr("worker.ledger.redelivery.MAX_JOBS_PER_CALL", 2)
-    monkeypatch.setattr("worker.redelivery.LOOKED_AT_MOST", 3)
+    monkeypatch.setattr("worker.ledger.reopening.MAX_JOBS_PER_CALL", 2)
+    monkeypatch.setattr("worker.integrations.redelivery.LOOKED_AT_MOST", 3)
     found = await to_the_end()
     assert len(found) == 2
     assert [counts(each) for each in found] == [{}, {"reopened": 1}]
@@ -580,7 +580,7 @@ async def test_a_backlog_that_is_full_takes_the_rest_once_there_is_room(
     small = api.client(admin.token)
     await ended(scene, integration, Verdict.FAILED, "failed")
     missed = await observed(scene, *(f"m-{n}" for n in range(5)))
-    monkeypatch.setattr("worker.ledger.events.MAX_IDS_PER_MESSAGE", portion)
+    monkeypatch.setattr("worker.ledger.event_history.MAX_IDS_PER_MESSAGE", portion)
 
     dry = await redeliver(small, integration, missing=True, dry_run=True)
     done = await redeliver(small, integration, missing=True)
@@ -606,7 +606,7 @@ async def test_a_backlog_that_is_full_reopens_the_rest_once_there_is_room(
     api = await serve(lane_backlog=2)
     small = api.client(admin.token)
     failed = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(4)))
-    monkeypatch.setattr("worker.ledger.redelivery.MAX_JOBS_PER_CALL", portion)
+    monkeypatch.setattr("worker.ledger.reopening.MAX_JOBS_PER_CALL", portion)
 
     dry = await redeliver(small, integration, dry_run=True)
     done = await redeliver(small, integration)

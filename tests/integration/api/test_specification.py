@@ -13,9 +13,9 @@ from tests.counterparts.store import free_port
 from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client, Serve, webhook
 from tests.integration.ledger.scene import SCOPE, Scene
 from tests.integration.process.conftest import Receiver, StartWorker, eventually
-from worker.events import Scope
+from worker.domain.api_token import Role
+from worker.domain.event import Scope
 from worker.ledger import Verdict
-from worker.tokens import Role
 
 SPECIFICATION = Path(__file__).parents[2] / "contract" / "integrations.schema.json"
 
@@ -383,7 +383,7 @@ async def test_every_refusal_is_an_error_response(serve: Serve, scene: Scene, mo
     (job,) = await scene.owe(integration["id"], "e-1")
     (claim,) = await scene.claim(integration["id"])
     await scene.settle(claim, Verdict.SUCCEEDED)
-    monkeypatch.setattr("worker.registrar.TRIES", 0)
+    monkeypatch.setattr("worker.integrations.integration_service.TRIES", 0)
     xml = {"Content-Type": "text/xml"}
 
     is_refusal(await admin.post("/v2/integrations", b"{"), 400)

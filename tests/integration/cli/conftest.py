@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from worker.embedded import EmbeddedStore
+from worker.ledger.embedded_redis import EmbeddedRedis
 
 #: A busy machine may take its time; nothing here is expected to need so long (seconds).
 PATIENCE = 60.0
@@ -165,7 +165,7 @@ def start_edw(environment: dict[str, str], tmp_path: Path) -> Iterator[StartEdw]
 @pytest.fixture
 def store(environment: dict[str, str]) -> Iterator[str]:
     """The embedded store of the data folder, running, with a key for secrets in the environment."""
-    embedded = EmbeddedStore(Path(environment["EDW_DATA_DIR"]))
+    embedded = EmbeddedRedis(Path(environment["EDW_DATA_DIR"]))
     environment["EDW_SECRETS_KEYS"] = Fernet.generate_key().decode()
     try:
         yield embedded.start()

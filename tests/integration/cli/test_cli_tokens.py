@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.integration.cli.conftest import Edw
-from worker.events import Scope
+from worker.domain.api_token import Role, Token, TokenKind, bearer_of, digest_of, matches, new_id, read
+from worker.domain.event import Scope
 from worker.ledger import Ledger
-from worker.tokens import Kind, Role, Token, bearer_of, digest_of, matches, new_id, read
 
 
 def kept(store: str, token_id: str) -> Token | None:
@@ -61,7 +61,7 @@ def test_the_token_alone_is_on_standard_output_and_what_it_is_on_standard_error(
     token = kept(store, token_id)
     assert token is not None
     assert matches(token, secret)
-    assert (token.kind, token.role, token.scope) == (Kind.TOKEN, Role.ADMIN, Scope("o", "s"))
+    assert (token.kind, token.role, token.scope) == (TokenKind.TOKEN, Role.ADMIN, Scope("o", "s"))
     assert token.platform is False
 
 
@@ -92,7 +92,7 @@ def test_a_client_has_an_id_and_a_secret(edw: Edw, store: str) -> None:
         client = kept(store, client_id)
         assert client is not None
         assert matches(client, secret)
-        assert client.kind is Kind.CLIENT
+        assert client.kind is TokenKind.CLIENT
 
 
 def test_without_a_store_it_acts_for_the_one_store_of_the_deployment(edw: Edw, store: str) -> None:
@@ -111,7 +111,7 @@ def test_a_platforms_token_publishes(edw: Edw, store: str, more: tuple[str, ...]
     token = kept(store, result.json["id"])
     assert token is not None
     assert (token.platform, token.role, token.scope) == (True, Role.PUBLISH, Scope())
-    assert (token.kind is Kind.CLIENT) == ("--client" in more)
+    assert (token.kind is TokenKind.CLIENT) == ("--client" in more)
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,21 @@ import msgspec
 import pytest
 
 from deliverers.registry import DelivererRegistry
-from worker.attempts import Reporter
-from worker.backoff import RetryPolicy
-from worker.clock import StoreClock
-from worker.delivery import Deliveries
-from worker.directory import Directory
-from worker.dispatch import Dispatch
-from worker.events import Event, Scope
-from worker.integrations import Integration
-from worker.jobs import Job, JobState, job_id
+from worker.delivery.attempt import AttemptReporter
+from worker.delivery.dispatcher import Dispatcher
+from worker.delivery.in_flight import InFlightPool
+from worker.delivery.integration_cache import IntegrationCache
+from worker.domain.event import Event, Scope
+from worker.domain.event_parser import stored_event
+from worker.domain.integration import Integration
+from worker.domain.integration_log import IntegrationLog
+from worker.domain.job import Job, JobState, job_id
+from worker.domain.retry_policy import RetryPolicy
+from worker.domain.secrets_box import SecretsBox
 from worker.ledger import Claim, Ledger, LedgerUnavailable, Settlement, StoredEvent, Verdict
 from worker.ledger.claims import Opening
-from worker.ledger.logs import log_record
-from worker.logs import IntegrationLog
-from worker.parsing import stored_event
-from worker.secrets import SecretsBox
+from worker.ledger.log_records import log_record
+from worker.telemetry.redis_clock import RedisClock
 
 from .audit import Books, Token
 
@@ -93,11 +93,11 @@ def settlement(
     )
 
 
-def dispatch_of(ledger: Ledger) -> Dispatch:
+def dispatch_of(ledger: Ledger) -> Dispatcher:
     """A process that observes events, and has no room for their jobs."""
-    directory = Directory(ledger, DelivererRegistry.load(), {}, SecretsBox(()))
-    deliveries = Deliveries(ledger.jobs, directory, RetryPolicy((1.0,)), Reporter(StoreClock()), 0, 1.0)
-    return Dispatch(ledger, directory, deliveries)
+    directory = IntegrationCache(ledger, DelivererRegistry.load(), {}, SecretsBox(()))
+    deliveries = InFlightPool(ledger.jobs, directory, RetryPolicy((1.0,)), AttemptReporter(RedisClock()), 0, 1.0)
+    return Dispatcher(ledger, directory, deliveries)
 
 
 @contextmanager

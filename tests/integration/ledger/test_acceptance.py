@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tests.counterparts.store import StoreServer
-from worker.events import Scope
+from worker.domain.event import Scope
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable, Verdict
-from worker.ledger import intake as intake_module
-from worker.ledger.intake import SyncIntake, rejection
-from worker.ledger.sync_store import SyncStore
+from worker.ledger import inbox as intake_module
+from worker.ledger.inbox import SyncInbox, rejection
+from worker.ledger.sync_redis_client import SyncRedisClient
 
 from .scene import SCOPE, Scene, an_event, an_integration
 
@@ -115,7 +115,7 @@ async def test_large_events_go_and_come_in_portions_of_a_bounded_size(
 async def test_claims_stop_where_the_reply_has_grown_large_and_say_that_there_is_more(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.ledger import jobs as jobs_module
+    from worker.ledger import job_lanes as jobs_module
 
     monkeypatch.setattr(jobs_module, "REPLY_BYTE_BUDGET", 10)
     await scene.register("i-1", "i-2")
@@ -139,9 +139,9 @@ async def test_an_event_that_several_claims_share_travels_once(scene: Scene) -> 
 
 
 async def test_a_producer_without_a_loop_gets_the_same_answers(scene: Scene, store: StoreServer) -> None:
-    sync = SyncStore(store.url, "0", scene.ledger.policy)
+    sync = SyncRedisClient(store.url, "0", scene.ledger.policy)
     sync.open()
-    assert SyncIntake(sync).accept([an_event(), an_event(data=b"{}")]) == [Acceptance.NEW, Acceptance.DIFFERS]
+    assert SyncInbox(sync).accept([an_event(), an_event(data=b"{}")]) == [Acceptance.NEW, Acceptance.DIFFERS]
     assert await scene.ledger.intake.accept([an_event()]) == [Acceptance.DUPLICATE]
     sync.run("reject", entries=[rejection("f", "r", b"g", 1, "s")], rejected_cap=5)
     sync.client.script_flush()
@@ -149,7 +149,7 @@ async def test_a_producer_without_a_loop_gets_the_same_answers(scene: Scene, sto
     assert len(await scene.ledger.intake.rejected(10)) == 2
     store.stop()
     with pytest.raises(LedgerUnavailable, match="does not answer"):
-        SyncIntake(sync).accept([an_event()])
+        SyncInbox(sync).accept([an_event()])
     store.start()
     sync.close()
 
@@ -157,10 +157,10 @@ async def test_a_producer_without_a_loop_gets_the_same_answers(scene: Scene, sto
 async def test_above_the_high_water_mark_events_are_refused_and_below_it_taken_again(
     ledger: Ledger, store: StoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.ledger import store as store_module
+    from worker.ledger import redis_client as store_module
 
     monkeypatch.setattr(store_module, "MEMORY_SAMPLE_SECONDS", 0.0)
-    sync = SyncStore(store.url, "0", ledger.policy)
+    sync = SyncRedisClient(store.url, "0", ledger.policy)
     # The store keeps scripts that it has seen, and they take memory.
     await ledger.registry.put(an_integration())
     used = int((await ledger.store.memory())["used_memory"])
@@ -169,13 +169,13 @@ async def test_above_the_high_water_mark_events_are_refused_and_below_it_taken_a
         with pytest.raises(LedgerFull, match="% of its memory limit; events are accepted again below 85%"):
             await ledger.intake.accept([an_event()])
         with pytest.raises(LedgerFull, match="below 85%"):
-            SyncIntake(sync).accept([an_event()])
+            SyncInbox(sync).accept([an_event()])
         # The mark is not the limit: what is owed goes on, and so does the registry.
         await ledger.registry.put(an_integration())
 
         await ledger.store.client.config_set("maxmemory", used * 2)
         assert await ledger.intake.accept([an_event()]) == [Acceptance.NEW]
-        assert SyncIntake(sync).accept([an_event()]) == [Acceptance.DUPLICATE]
+        assert SyncInbox(sync).accept([an_event()]) == [Acceptance.DUPLICATE]
     finally:
         await ledger.store.client.config_set("maxmemory", 0)
         sync.close()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.jobs import JobState
+from worker.domain.job import JobState
 from worker.ledger import Verdict
 from worker.ledger import audit as audit_module
 from worker.ledger.audit import Audit, AuditReport

@@ -2,10 +2,10 @@
 
 import pytest
 
-from worker.jobs import job_id
-from worker.ledger.intake import OBSERVE_TRIES
+from worker.domain.job import job_id
+from worker.domain.matching import Snapshot
+from worker.ledger.inbox import OBSERVE_TRIES
 from worker.ledger.policy import JOBS_PER_CALL
-from worker.matching import Snapshot
 
 from .scene import SCOPE, Scene, an_event, dispatch_of
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from worker.events import Event
+from worker.domain.event import Event
 from worker.ledger import Ledger, LedgerFull
-from worker.ledger.intake import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, Loaded
+from worker.ledger.inbox import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, LoadedEvents
 
 from .scene import Scene, an_event, dispatch_of
 
@@ -24,7 +24,7 @@ async def dies_observing(scene: Scene, *refs: str, alone: bool = False) -> None:
     await scene.die(dead)
 
 
-def handed_out(loaded: Loaded) -> list[str]:
+def handed_out(loaded: LoadedEvents) -> list[str]:
     return [stored.ref for stored in loaded.events]
 
 

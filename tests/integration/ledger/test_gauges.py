@@ -6,8 +6,8 @@ import pytest
 
 from tests.counterparts.store import StoreServer
 from worker.ledger import Ledger, Verdict
-from worker.ledger.gauges import LANES_PER_CALL, LaneTotals, LedgerGauges
 from worker.ledger.policy import CircuitPolicy
+from worker.ledger.totals import LANES_PER_CALL, LaneTotals, LedgerTotals
 
 from .scene import HOUR, Scene, an_integration
 from .test_costs import commands, store_future_jobs
@@ -16,7 +16,7 @@ from .test_costs import commands, store_future_jobs
 HOLD = 600.0
 
 
-async def gauges(scene: Scene) -> LedgerGauges:
+async def gauges(scene: Scene) -> LedgerTotals:
     found = (await scene.ledger.gauges.sample(HOLD)).gauges
     assert found is not None
     return found

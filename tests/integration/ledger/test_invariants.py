@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from tests.counterparts.store import StoreServer
-from worker.jobs import job_id
+from worker.domain.job import job_id
 from worker.ledger import Acceptance, Claim, Ledger, LedgerPolicy, LedgerUnavailable, StoredEvent, Verdict
 from worker.ledger.claims import Opening
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.jobs import JobState
+from worker.domain.job import JobState
 from worker.ledger import Verdict
 from worker.ledger.claims import FilledLane, Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL

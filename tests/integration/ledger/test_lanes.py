@@ -1,6 +1,6 @@
 """Lanes: in which order, how many at once, and when."""
 
-from worker.jobs import JobState
+from worker.domain.job import JobState
 from worker.ledger import Verdict
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.jobs import JobState
+from worker.domain.job import JobState
 from worker.ledger import Claim, Ledger, Verdict
 from worker.ledger.policy import JOBS_PER_CALL
 

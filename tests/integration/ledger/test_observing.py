@@ -3,11 +3,11 @@
 import pytest
 
 from config.observable_events import load_catalogue
-from worker.events import Event, Refusal
-from worker.jobs import JobState, job_id
+from worker.domain.event import Event, Refusal
+from worker.domain.event_parser import EventRules, parse_event
+from worker.domain.job import JobState, job_id
 from worker.ledger import Verdict
-from worker.ledger.intake import OBSERVE_TRIES, rejection
-from worker.parsing import EventRules, parse_event
+from worker.ledger.inbox import OBSERVE_TRIES, rejection
 
 from .scene import HOUR, SCOPE, Scene, an_event, an_integration
 

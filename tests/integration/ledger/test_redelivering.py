@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from tests.counterparts.store import StoreServer
-from worker.events import Scope
-from worker.jobs import JobState, job_id
+from worker.domain.event import Scope
+from worker.domain.job import JobState, job_id
 from worker.ledger import LedgerFull, Verdict
-from worker.ledger import redelivery as redelivery_module
+from worker.ledger import reopening as redelivery_module
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL
 

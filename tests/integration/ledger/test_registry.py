@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from worker.events import Scope
-from worker.integrations import Integration
-from worker.jobs import JobState
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
+from worker.domain.job import JobState
+from worker.domain.matching import Snapshot
 from worker.ledger import Ledger, Verdict
-from worker.ledger import registry as registry_module
+from worker.ledger import integration_repository as registry_module
+from worker.ledger.integration_repository import RevisionConflict
 from worker.ledger.policy import JOBS_PER_CALL
-from worker.ledger.registry import RevisionConflict
-from worker.matching import Snapshot
 
 from .scene import SCOPE, Scene, an_event, an_integration
 

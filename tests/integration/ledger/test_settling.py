@@ -5,8 +5,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from worker.events import Scope
-from worker.jobs import JobState
+from worker.domain.event import Scope
+from worker.domain.job import JobState
 from worker.ledger import Claim, Verdict
 from worker.ledger.policy import JOBS_PER_CALL
 

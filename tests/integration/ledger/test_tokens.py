@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.counterparts.store import StoreServer
-from worker.events import Scope
+from worker.domain.api_token import Role, Token, TokenKind, bearer_of, digest_of, make_secret, matches, new_id, written
+from worker.domain.event import Scope
 from worker.ledger import Ledger, LedgerFull, LedgerPolicy, LedgerUnavailable
-from worker.ledger import store as store_module
-from worker.ledger.tokens import BEARERS_MAX, Tokens
-from worker.tokens import Kind, Role, Token, bearer_of, digest_of, make_secret, matches, new_id, written
+from worker.ledger import redis_client as store_module
+from worker.ledger.token_repository import BEARERS_MAX, TokenRepository
 
 from .scene import SCOPE, Scene
 
@@ -22,7 +22,7 @@ HOUR = 3600
 def a_token(secret: str = "", **changes: Any) -> Token:
     values: dict[str, Any] = {
         "id": new_id(),
-        "kind": Kind.TOKEN,
+        "kind": TokenKind.TOKEN,
         "role": Role.ADMIN,
         "scope": SCOPE,
         "name": "Zoë's back office",
@@ -31,11 +31,11 @@ def a_token(secret: str = "", **changes: Any) -> Token:
     return Token(**(values | changes))
 
 
-async def a_client(tokens: Tokens, **changes: Any) -> Token:
-    return await tokens.put(a_token(kind=Kind.CLIENT, role=Role.PUBLISH, **changes))
+async def a_client(tokens: TokenRepository, **changes: Any) -> Token:
+    return await tokens.put(a_token(kind=TokenKind.CLIENT, role=Role.PUBLISH, **changes))
 
 
-async def a_bearer(tokens: Tokens, client: Token, seconds: float = HOUR, secret: str = "s") -> Token:
+async def a_bearer(tokens: TokenRepository, client: Token, seconds: float = HOUR, secret: str = "s") -> Token:
     bearer = bearer_of(client, new_id(), secret)
     assert await tokens.issue_bearer(client, bearer, seconds)
     return bearer
@@ -52,7 +52,7 @@ async def requests(ledger: Ledger) -> int:
         {},
         {"scope": Scope()},
         {"scope": Scope("org/1", None), "role": Role.READ},
-        {"scope": Scope(None, "store-1"), "kind": Kind.CLIENT},
+        {"scope": Scope(None, "store-1"), "kind": TokenKind.CLIENT},
         {"scope": Scope(), "platform": True, "role": Role.PUBLISH, "name": ""},
     ],
     ids=str,
@@ -235,7 +235,7 @@ async def test_a_token_that_is_no_client_gets_no_bearer(scene: Scene) -> None:
 
 async def test_a_bearer_is_issued_and_never_put(scene: Scene) -> None:
     with pytest.raises(ValueError, match="issued"):
-        await scene.ledger.tokens.put(a_token(kind=Kind.BEARER))
+        await scene.ledger.tokens.put(a_token(kind=TokenKind.BEARER))
     assert await scene.ledger.tokens.listing(0, 10) == []
 
 

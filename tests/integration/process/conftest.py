@@ -23,10 +23,10 @@ from cryptography.fernet import Fernet
 from config.celery import EVENTS_QUEUE, INTAKE_QUEUE, OBSERVE_TASK, broker_url_for, is_rabbitmq
 from config.settings import Settings, load_settings
 from tests.counterparts.store import StoreServer
-from worker.events import Scope
-from worker.integrations import Integration
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
+from worker.domain.integration_log import IntegrationLog
 from worker.ledger import Ledger, LedgerPolicy
-from worker.logs import IntegrationLog
 from worker.publisher import Publisher
 
 SCOPE = Scope("org-1", "store-1")

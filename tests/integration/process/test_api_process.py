@@ -24,9 +24,9 @@ from tests.integration.process.conftest import (
     order_paid,
 )
 from worker.cli.supervision import FIRST_PAUSE
+from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.ledger import Ledger
-from worker.ledger.connections import SOCKET_TIMEOUT
-from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
+from worker.ledger.redis_connections import SOCKET_TIMEOUT
 
 #: What a probe of a silent store may take, and a busy machine on top of it (seconds).
 BOUND = SOCKET_TIMEOUT + 15.0
@@ -80,7 +80,7 @@ class Caller:
 
 async def caller_of(session: aiohttp.ClientSession, books: Ledger) -> Caller:
     token_id, secret = new_id(), make_secret()
-    await books.tokens.put(Token(token_id, Kind.TOKEN, Role.ADMIN, SCOPE, digest=digest_of(secret)))
+    await books.tokens.put(Token(token_id, TokenKind.TOKEN, Role.ADMIN, SCOPE, digest=digest_of(secret)))
     return Caller(session, written(token_id, secret))
 
 

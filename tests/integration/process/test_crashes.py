@@ -22,7 +22,7 @@ from tests.integration.process.conftest import (
     on_both_brokers,
     order_paid,
 )
-from worker.jobs import JobState
+from worker.domain.job import JobState
 from worker.ledger import Ledger, LedgerUnavailable
 from worker.publisher import Publisher
 

@@ -23,10 +23,10 @@ from tests.integration.process.conftest import (
     on_both_brokers,
     order_paid,
 )
-from worker.jobs import JobState
+from worker.domain.integration_log import IntegrationLog
+from worker.domain.job import JobState
 from worker.ledger import Ledger
-from worker.ledger.status import LedgerStatus
-from worker.logs import IntegrationLog
+from worker.ledger.ledger_status import LedgerStatus
 from worker.publisher import Publisher
 
 Found = TypeVar("Found")

@@ -16,7 +16,7 @@ from tests.integration.process.conftest import (
     eventually,
     order_paid,
 )
-from worker.integrations import Integration
+from worker.domain.integration import Integration
 from worker.ledger import Ledger
 from worker.publisher import Publisher
 

@@ -20,9 +20,9 @@ from tests.integration.process.conftest import (
     order_paid,
 )
 from tests.integration.process.outages import RESUMED_WITHIN, Watched
-from worker.events import event_ref
+from worker.domain.event import event_ref
 from worker.ledger import Ledger
-from worker.ledger.store import FORMAT
+from worker.ledger.redis_client import FORMAT
 from worker.publisher import Publisher
 
 

@@ -14,7 +14,7 @@ from config.settings import Settings
 from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import SCOPE, Receiver, StartWorker, balanced, eventually, order_paid
 from tests.integration.process.outages import RESUMED_WITHIN, Watched
-from worker.integrations import Integration
+from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerFull, LedgerPolicy
 from worker.publisher import Publisher
 

@@ -35,7 +35,7 @@ from tests.integration.process.conftest import (
     order_paid,
 )
 from tests.integration.process.outages import WAYS, Watched, lasts, outage_of, resumed
-from worker.integrations import Integration
+from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
 from worker.publisher import Publisher
 

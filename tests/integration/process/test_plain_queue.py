@@ -26,7 +26,7 @@ from tests.integration.process.conftest import (
     order_paid,
 )
 from worker.ledger import Ledger
-from worker.ledger.intake import Rejected
+from worker.ledger.inbox import RejectedMessage
 
 EXACT = '{"type":"order","id":"o-1","total":10.00,"n":123456789012345678901234567890}'
 CLOUDEVENT = {
@@ -152,14 +152,14 @@ async def accepting(books: Ledger) -> AsyncIterator[Callable[[bool], Awaitable[N
     await put(True)
 
 
-async def rejected(books: Ledger, count: int) -> Sequence[Rejected]:
+async def rejected(books: Ledger, count: int) -> Sequence[RejectedMessage]:
     """The refusals, once there are so many."""
 
-    async def found() -> Sequence[Rejected] | None:
+    async def found() -> Sequence[RejectedMessage] | None:
         entries = await books.intake.rejected(1_000)
         return entries if len(entries) >= count else None
 
-    entries: Sequence[Rejected] = await eventually(found, f"{count} are rejected")
+    entries: Sequence[RejectedMessage] = await eventually(found, f"{count} are rejected")
     return entries
 
 

@@ -12,10 +12,10 @@ from config.settings import Settings
 from tests.counterparts.prometheus import MISSING, PrometheusServer, is_installed
 from tests.dashboard.panels import panels
 from tests.integration.process.conftest import SCOPE, Receiver, Register, StartApi, StartWorker, eventually, order_paid
-from worker.events import Scope
+from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
+from worker.domain.event import Scope
 from worker.ledger import Ledger
 from worker.publisher import Publisher
-from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
 
 BROKEN = Scope("org-1", "store-2")
 #: How far back windows look, which are minutes in production.
@@ -56,7 +56,7 @@ def metrics_of(log: str) -> str:
 
 async def token_for(books: Ledger, scope: Scope) -> str:
     secret = make_secret()
-    token = Token(new_id(), Kind.TOKEN, Role.PUBLISH, scope, digest=digest_of(secret))
+    token = Token(new_id(), TokenKind.TOKEN, Role.PUBLISH, scope, digest=digest_of(secret))
     await books.tokens.put(token)
     return written(token.id, secret)
 

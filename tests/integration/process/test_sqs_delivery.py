@@ -19,9 +19,9 @@ from tests.integration.process.conftest import (
     logs_of,
     order_paid,
 )
+from worker.domain.secrets_box import SecretsBox
 from worker.ledger import Ledger
 from worker.publisher import Publisher
-from worker.secrets import SecretsBox
 
 SECRETS = ("aws_access_key_id", "aws_secret_access_key")
 

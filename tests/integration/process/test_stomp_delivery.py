@@ -10,9 +10,9 @@ from config.settings import Settings
 from tests.counterparts.activemq import MISSING, ActiveServer, is_installed
 from tests.counterparts.stomp import read_all
 from tests.integration.process.conftest import Register, StartWorker, balanced, eventually, logged, logs_of, order_paid
+from worker.domain.secrets_box import SecretsBox
 from worker.ledger import Ledger
 from worker.publisher import Publisher
-from worker.secrets import SecretsBox
 
 
 @pytest.fixture

@@ -26,11 +26,11 @@ from tests.integration.process.conftest import (
     on_rabbitmq,
     order_paid,
 )
-from worker import broker
-from worker.broker import WAITING_LIMIT, WakeupSender
+from worker.intake import wakeup_sender
+from worker.intake.wakeup_sender import WAITING_LIMIT, WakeupSender
+from worker.intake.wakeups import EVENTS, LANES
 from worker.ledger import Ledger
 from worker.publisher import Publisher
-from worker.wakeups import EVENTS, LANES
 
 QUEUES = {EVENTS: EVENTS_QUEUE, LANES: DELIVERIES_QUEUE}
 
@@ -58,7 +58,7 @@ def read(app: Celery, kind: str) -> None:
 async def test_a_queue_that_nobody_reads_is_added_to_again_once_it_is_read(
     app: Celery, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(wakeup_sender, "LOOK_SECONDS", 0.0)
     send = WakeupSender(app, "0", limit=3)
     for n in range(10):
         send(kind, [f"id-{n}"])
@@ -71,8 +71,8 @@ async def test_a_queue_that_nobody_reads_is_added_to_again_once_it_is_read(
 
 @on_both_brokers
 async def test_a_queue_is_looked_at_by_those_who_send_much(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "LOOK_SECONDS", 3600.0)
-    monkeypatch.setattr(broker, "LOOK_MESSAGES", 5)
+    monkeypatch.setattr(wakeup_sender, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(wakeup_sender, "LOOK_MESSAGES", 5)
     send = WakeupSender(app, "0", limit=3)
     for n in range(20):
         send(LANES, [f"id-{n}"])
@@ -83,8 +83,8 @@ async def test_a_queue_is_looked_at_by_those_who_send_much(app: Celery, monkeypa
 async def test_a_frozen_broker_is_not_waited_for_without_end(
     app: Celery, rabbit: RabbitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(broker, "BROKER_TIMEOUT", 0.2)
+    monkeypatch.setattr(wakeup_sender, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(wakeup_sender, "BROKER_TIMEOUT", 0.2)
     send = WakeupSender(app, "0")
     send(LANES, ["before"])
     rabbit.freeze()

@@ -9,20 +9,20 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from config.units import networks
-from worker.api import access as access_module
-from worker.api.access import (
+from worker.api.api_errors import ApiError
+from worker.api.services import access as access_module
+from worker.api.services.access import (
     ATTEMPTS,
     FRESH_SECONDS,
     KNOWN_SECONDS,
     SECONDS_PER_ATTEMPT,
     Access,
-    Attempts,
+    BadCredentialLimiter,
     address_of,
     basic_pair,
 )
-from worker.api.errors import ApiError
-from worker.events import Scope
-from worker.tokens import Kind, Role, Token, digest_of, make_secret, new_id, written
+from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
+from worker.domain.event import Scope
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 BAD = written("0" * 16, "A" * 43)
@@ -48,7 +48,7 @@ class Ledger:
         self.tokens: dict[str, Token] = {}
         self.looked_up = 0
 
-    def make(self, kind: Kind = Kind.TOKEN) -> str:
+    def make(self, kind: TokenKind = TokenKind.TOKEN) -> str:
         """A new token, as its bearer writes it."""
         token_id, secret = new_id(), make_secret()
         self.tokens[token_id] = Token(token_id, kind, Role.ADMIN, Scope("org-1", "store-1"), digest=digest_of(secret))
@@ -103,7 +103,7 @@ async def use_up(access: Access, address: str = HERE) -> None:
 
 class TestAttempts:
     def test_an_address_has_so_many_and_then_waits_for_each_further_one(self, clock: Clock) -> None:
-        attempts = Attempts(clock)
+        attempts = BadCredentialLimiter(clock)
         for _ in range(ATTEMPTS):
             assert attempts.left_in(HERE) == 0
             attempts.failed(HERE)
@@ -117,7 +117,7 @@ class TestAttempts:
         assert attempts.left_in(HERE) == SECONDS_PER_ATTEMPT
 
     def test_who_waits_long_enough_has_all_of_them_again_and_no_more(self, clock: Clock) -> None:
-        attempts = Attempts(clock)
+        attempts = BadCredentialLimiter(clock)
         for _ in range(ATTEMPTS):
             attempts.failed(HERE)
         clock.passes(100 * ATTEMPTS * SECONDS_PER_ATTEMPT)
@@ -128,7 +128,7 @@ class TestAttempts:
         assert attempts.left_in(HERE) > 0
 
     def test_other_addresses_have_their_own(self, clock: Clock) -> None:
-        attempts = Attempts(clock)
+        attempts = BadCredentialLimiter(clock)
         for _ in range(ATTEMPTS):
             attempts.failed(HERE)
 
@@ -138,7 +138,7 @@ class TestAttempts:
         self, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(access_module, "ADDRESSES_MOST", 3)
-        attempts = Attempts(clock)
+        attempts = BadCredentialLimiter(clock)
         for _ in range(ATTEMPTS):
             attempts.failed(HERE)
         attempts.failed("a")
@@ -185,12 +185,12 @@ class TestBearers:
         assert (await refused(access, request(mixed))).status == 401
 
     async def test_a_clients_secret_is_no_bearer(self, access: Access, ledger: Ledger) -> None:
-        client = ledger.make(Kind.CLIENT)
+        client = ledger.make(TokenKind.CLIENT)
 
         assert (await refused(access, request(client))).status == 401
 
     async def test_a_bearer_of_a_client_is_one(self, access: Access, ledger: Ledger) -> None:
-        assert (await access.caller(request(ledger.make(Kind.BEARER)))).kind is Kind.BEARER
+        assert (await access.caller(request(ledger.make(TokenKind.BEARER)))).kind is TokenKind.BEARER
 
     async def test_basic_is_taken_where_a_browser_may_ask_and_nowhere_else(
         self, access: Access, ledger: Ledger
@@ -329,7 +329,7 @@ class TestGuessing:
     async def test_a_client_that_has_logged_in_is_not_held_up_and_neither_is_its_bearer(
         self, access: Access, ledger: Ledger
     ) -> None:
-        client, bearer = ledger.make(Kind.CLIENT), ledger.make(Kind.BEARER)
+        client, bearer = ledger.make(TokenKind.CLIENT), ledger.make(TokenKind.BEARER)
         (_, client_id, secret), bearer_id = client.split("_", 2), bearer.split("_")[1]
         access.logged_in(ledger.tokens[client_id], ledger.tokens[bearer_id])
         await use_up(access)
@@ -343,8 +343,8 @@ class TestGuessing:
         assert (await refused(access, request(client))).status == 429, "a client's secret is no bearer token"
 
     async def test_a_client_that_logged_in_longer_ago_is(self, access: Access, ledger: Ledger, clock: Clock) -> None:
-        _, client_id, secret = ledger.make(Kind.CLIENT).split("_", 2)
-        bearer_id = ledger.make(Kind.BEARER).split("_")[1]
+        _, client_id, secret = ledger.make(TokenKind.CLIENT).split("_", 2)
+        bearer_id = ledger.make(TokenKind.BEARER).split("_")[1]
         access.logged_in(ledger.tokens[client_id], ledger.tokens[bearer_id])
         clock.passes(KNOWN_SECONDS)
         await use_up(access)
@@ -355,7 +355,7 @@ class TestGuessing:
     async def test_a_bearer_that_was_issued_and_revoked_at_once_is_refused(
         self, access: Access, ledger: Ledger
     ) -> None:
-        client, bearer = ledger.make(Kind.CLIENT), ledger.make(Kind.BEARER)
+        client, bearer = ledger.make(TokenKind.CLIENT), ledger.make(TokenKind.BEARER)
         access.logged_in(ledger.tokens[client.split("_")[1]], ledger.tokens[bearer.split("_")[1]])
         ledger.revoke(bearer)
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from worker.api.errors import ApiError
+from worker.api.api_errors import ApiError
 from worker.api.filters import MOST_CONDITIONS, Field, flag, milliseconds, number, parse_filter, text, time, word
-from worker.api.jobs import FIELDS as JOB_FIELDS
-from worker.api.logs import FIELDS as LOG_FIELDS
+from worker.api.handlers.job_handlers import FIELDS as JOB_FIELDS
+from worker.api.handlers.log_handlers import FIELDS as LOG_FIELDS
 
 
 @dataclass

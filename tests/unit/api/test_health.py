@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from msgspec import UNSET, UnsetType
 
-from worker.api import broker_watch as broker_module
-from worker.api import health as health_module
-from worker.api.broker_watch import BrokerWatch, in_words
-from worker.api.health import Health
+from worker.api.handlers import health_handlers as health_module
+from worker.api.handlers.health_handlers import ApiHealth
+from worker.api.services import broker_watch as broker_module
+from worker.api.services.broker_watch import BrokerWatch, in_words
 from worker.ledger import LedgerFull, LedgerUnavailable
-from worker.readiness import Check, State
+from worker.telemetry.readiness import Check, State
 
 
 class Store:
@@ -45,8 +45,8 @@ def store() -> Store:
 
 
 @pytest.fixture
-def health(store: Store) -> Health:
-    return Health(store, BrokerWatch(lambda: None))
+def health(store: Store) -> ApiHealth:
+    return ApiHealth(store, BrokerWatch(lambda: None))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def health(store: Store) -> Health:
     ],
 )
 async def test_only_a_ledger_that_takes_no_writes_is_red(
-    store: Store, health: Health, change: dict[str, Any], status: State, check: str
+    store: Store, health: ApiHealth, change: dict[str, Any], status: State, check: str
 ) -> None:
     for name, value in change.items():
         setattr(store, name, value)
@@ -70,7 +70,7 @@ async def test_only_a_ledger_that_takes_no_writes_is_red(
 
 
 async def test_however_many_ask_the_ledger_is_asked_once_a_second(
-    store: Store, health: Health, monkeypatch: pytest.MonkeyPatch
+    store: Store, health: ApiHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await asyncio.gather(*(health.ready() for _ in range(100)))
     assert store.writes == 1
@@ -79,7 +79,7 @@ async def test_however_many_ask_the_ledger_is_asked_once_a_second(
     assert (await health.ready()).status is State.RED
 
 
-async def test_a_process_that_was_told_to_stop_is_red_at_once(health: Health) -> None:
+async def test_a_process_that_was_told_to_stop_is_red_at_once(health: ApiHealth) -> None:
     assert (await health.ready()).status is State.OK
     health.draining = True
     assert (await health.ready()).status is State.RED
@@ -95,7 +95,7 @@ async def test_a_broker_that_is_away_degrades_and_heals(store: Store, monkeypatc
             raise ConnectionRefusedError("nobody listens")
 
     broker = BrokerWatch(ping)
-    health = Health(store, broker)
+    health = ApiHealth(store, broker)
     broker.open()
     try:
         ready = await health.ready()

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import pytest
 
-from worker.api.errors import ApiError
+from worker.api.api_errors import ApiError
 from worker.api.paging import LARGEST_OFFSET, Collection, Filtered, PageLinks, Paging
 
 PATH = "/v2/integrations"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.integrations.redelivery import Place
 from worker.ledger.pages import Cursor
-from worker.redelivery import Place
 
 places = st.builds(
     Place,

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from worker.cli import edw, every_store
 from worker.cli.every_store import newest_of_every_store
-from worker.events import Scope
+from worker.domain.event import Scope
+from worker.domain.integration_log import IntegrationLog
 from worker.ledger.pages import Page
-from worker.logs import IntegrationLog
 
 
 class Ledger:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from config.settings import load_settings
 from tests.counterparts.store import free_port
 from worker.cli import edw
-from worker.cli.health import own_address
+from worker.cli.commands.health import own_address
 
 
 @dataclass

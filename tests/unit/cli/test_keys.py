@@ -5,8 +5,8 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from config.settings import Settings
+from worker.cli.commands.dev import child_changes
 from worker.cli.demo.stage import set_apart
-from worker.cli.dev import child_changes
 from worker.cli.keys import KEY_FILE, make_key, secrets_keys
 
 

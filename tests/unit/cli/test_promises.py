@@ -8,17 +8,17 @@ from deliverers.envelopes import webhook_body
 from deliverers.webhook import WebhookConfiguration
 from worker.cli.demo.order import EVENT_ID, INCLUDED, ORDER, ORG_ID, STORE_ID
 from worker.cli.demo.promises import Play, differences
-from worker.cli.demo.receiver import FIRST_ANSWER, LATER_ANSWER, Received
-from worker.events import Scope
-from worker.integrations import Integration
-from worker.ledger.status import LedgerStatus
-from worker.logs import IntegrationLog
+from worker.cli.demo.receiver import FIRST_ANSWER, LATER_ANSWER, ReceivedRequest
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
+from worker.domain.integration_log import IntegrationLog
+from worker.ledger.ledger_status import LedgerStatus
 
 URL = "http://127.0.0.1:1/hooks/orders"
 JOB = "00000000-0000-4000-8000-000000000001"
 
 
-def received(attempt: int) -> Received:
+def received(attempt: int) -> ReceivedRequest:
     delivery = Delivery(
         job_id=JOB,
         attempt=attempt,
@@ -40,7 +40,7 @@ def received(attempt: int) -> Received:
         "webhook-id": JOB,
         "webhook-timestamp": "1795470040",
     }
-    return Received(headers, webhook_body(delivery), 503 if attempt == 1 else 200, 1.0 + attempt)
+    return ReceivedRequest(headers, webhook_body(delivery), 503 if attempt == 1 else 200, 1.0 + attempt)
 
 
 def log(attempt: int) -> IntegrationLog:
@@ -74,7 +74,7 @@ KEPT = Play(
 )
 
 
-def second(change: Callable[[Received], Received]) -> Play:
+def second(change: Callable[[ReceivedRequest], ReceivedRequest]) -> Play:
     return replace(KEPT, received=[KEPT.received[0], change(KEPT.received[1])])
 
 

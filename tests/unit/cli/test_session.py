@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from worker.cli.session import heed_cancellation, scope_of, scope_words
-from worker.events import Scope
+from worker.cli.cli_session import heed_cancellation, scope_of, scope_words
+from worker.domain.event import Scope
 
 
 def test_a_cancellation_that_was_swallowed_is_heeded_at_the_next_step() -> None:

@@ -1,7 +1,7 @@
 from uuid import UUID
 
 from worker.cli.tail import OVERLAP, Tail
-from worker.logs import IntegrationLog
+from worker.domain.integration_log import IntegrationLog
 
 
 def log(attempt: int, created_at: int, *, detail: str = "") -> IntegrationLog:

@@ -13,20 +13,20 @@ from yarl import URL
 
 from deliverers.aws_sqs import AwsSqsConfiguration
 from deliverers.aws_sqs.clients import BotocoreMaker, Client, Clients, UnusableAccess
-from deliverers.aws_sqs.configuration import Access
+from deliverers.aws_sqs.sqs_configuration import SqsAccess
 from deliverers.aws_sqs.transport import Transport
 from deliverers.contract import DelivererOptions
 
 
-def access(number: int = 0) -> Access:
-    return Access("https://sqs.eu-west-1.amazonaws.com/", "eu-west-1", f"id-{number}", "planted-secret")
+def access(number: int = 0) -> SqsAccess:
+    return SqsAccess("https://sqs.eu-west-1.amazonaws.com/", "eu-west-1", f"id-{number}", "planted-secret")
 
 
 @dataclass
 class Made:
     """A client that knows whether it was closed."""
 
-    access: Access
+    access: SqsAccess
     closed: int = 0
 
     async def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803
@@ -43,7 +43,7 @@ class Scene:
     made: list[Made] = field(default_factory=list)
     now: float = 0.0
 
-    async def make(self, access: Access) -> Client:
+    async def make(self, access: SqsAccess) -> Client:
         await asyncio.sleep(0)
         self.made.append(Made(access))
         return self.made[-1]
@@ -103,7 +103,7 @@ async def test_the_one_that_was_used_longest_ago_goes_first() -> None:
 
 
 async def test_one_that_cannot_be_made_is_not_kept() -> None:
-    async def refuse(_: Access) -> Client:
+    async def refuse(_: SqsAccess) -> Client:
         raise UnusableAccess("no")
 
     clients = Clients(refuse)

@@ -4,8 +4,8 @@ from time import perf_counter
 
 import pytest
 
-from deliverers.aws_sqs.answers import Answer, error_of
-from deliverers.aws_sqs.errors import WORDS, AwsError, error_words, scrubbed, status_words
+from deliverers.aws_sqs.aws_errors import WORDS, AwsError, error_words, scrubbed, status_words
+from deliverers.aws_sqs.sqs_answers import SqsAnswer, error_of
 
 CLOCK = "this worker's clock is wrong: the signature's time is too far from AWS's"
 BAD_SECRET = "secret access key is not valid (its signature does not match)"
@@ -138,7 +138,7 @@ def test_an_answer_costs_no_more_than_its_length(piece: str) -> None:
     scrubbed(text)
     words("AccessDenied", text)
     words("InvalidParameterValue", text)
-    error_of(Answer(400, {}, text.encode()))
+    error_of(SqsAnswer(400, {}, text.encode()))
     assert perf_counter() - began < 2.0
 
 
@@ -164,4 +164,4 @@ def test_an_answer_costs_no_more_than_its_length(piece: str) -> None:
 def test_an_error_is_found_in_either_protocols_answer(
     body: bytes, headers: dict[str, str], codes: tuple[str, ...], message: str
 ) -> None:
-    assert error_of(Answer(400, headers, body)) == AwsError(codes, message)
+    assert error_of(SqsAnswer(400, headers, body)) == AwsError(codes, message)

@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from deliverers.aws_sqs.messages import ATTRIBUTES, Message, TooLarge, attributes_size, fifo_token, group_id, message_of
+from deliverers.aws_sqs.sqs_messages import (
+    ATTRIBUTES,
+    Message,
+    TooLarge,
+    attributes_size,
+    fifo_token,
+    group_id,
+    message_of,
+)
 from deliverers.contract import Delivery
 from deliverers.envelopes import cloudevent_body
 

@@ -8,8 +8,8 @@ from time import perf_counter
 
 import pytest
 
-from deliverers.aws_sqs.messages import Message
 from deliverers.aws_sqs.queues import LINGER_SECONDS, Queue, Waiting
+from deliverers.aws_sqs.sqs_messages import Message
 from deliverers.aws_sqs.transport import Exchange, current
 from deliverers.contract import Delivered, Outcome, Unreachable
 

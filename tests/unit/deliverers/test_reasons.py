@@ -12,9 +12,9 @@ import pytest
 from aiohttp import client_exceptions as foreign
 
 from deliverers.egress import AddressNotAllowed
-from deliverers.reasons import WORDS, Attempted, Phase, reason
+from deliverers.reasons import WORDS, AttemptedConnection, Phase, reason
 
-TRIED = Attempted("shop.example", 443, 10.0, Phase.WAITING)
+TRIED = AttemptedConnection("shop.example", 443, 10.0, Phase.WAITING)
 KEY: Any = SimpleNamespace(host="shop.example", port=443, is_ssl=True, ssl=True)
 
 
@@ -113,4 +113,4 @@ def test_an_exception_that_is_new_is_spoken_of_as_its_base_class() -> None:
 
 
 def test_an_ipv6_host_is_bracketed() -> None:
-    assert Attempted("2001:db8::1", 443, 10.0, Phase.WAITING).peer == "[2001:db8::1]:443"
+    assert AttemptedConnection("2001:db8::1", 443, 10.0, Phase.WAITING).peer == "[2001:db8::1]:443"

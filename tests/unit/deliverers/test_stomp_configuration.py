@@ -6,7 +6,7 @@ import pytest
 
 from deliverers.registry import ConfigurationError, DelivererRegistry
 from deliverers.stomp import StompConfiguration
-from deliverers.stomp.configuration import Address
+from deliverers.stomp.stomp_configuration import Address
 
 TYPES = DelivererRegistry.load()
 PLANTED = "planted-secret"

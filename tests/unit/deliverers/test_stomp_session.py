@@ -4,10 +4,10 @@ from math import inf
 
 import pytest
 
-from deliverers.stomp import session as room
+from deliverers.stomp import stomp_session as room
 from deliverers.stomp.frames import Frame, NotStomp
 from deliverers.stomp.pool import FIRST_PAUSE, LONGEST_PAUSE, pause_after
-from deliverers.stomp.session import (
+from deliverers.stomp.stomp_session import (
     IDLE_SECONDS,
     SUSPECT_AFTER,
     Accepted,
@@ -15,21 +15,21 @@ from deliverers.stomp.session import (
     Due,
     Ended,
     HeartBeats,
-    Rejected,
-    Session,
+    MessageRejected,
+    StompSession,
 )
 
 GREETING = Frame("CONNECTED", {"version": "1.2", "heart-beat": "10000,10000"})
 SILENT_GREETING = Frame("CONNECTED", {"version": "1.2"})
 
 
-def connected(greeting: Frame = GREETING, now: float = 0.0) -> Session[str]:
-    session = Session[str](now)
+def connected(greeting: Frame = GREETING, now: float = 0.0) -> StompSession[str]:
+    session = StompSession[str](now)
     assert session.receive(greeting) == Accepted()
     return session
 
 
-def sent(session: Session[str], *waiters: str, deadline: float = 10.0) -> None:
+def sent(session: StompSession[str], *waiters: str, deadline: float = 10.0) -> None:
     for waiter in waiters:
         session.sent(session.next_receipt, waiter, deadline)
 
@@ -53,7 +53,7 @@ def test_a_receipt_is_its_senders_whatever_the_order() -> None:
 def test_an_error_with_a_receipt_id_is_one_senders_and_without_it_is_everybodys() -> None:
     session = connected()
     sent(session, "a", "b", "c")
-    assert session.receive(error(2)) == Rejected("b", error(2))
+    assert session.receive(error(2)) == MessageRejected("b", error(2))
     assert session.receive(error()) == Ended(error())
     assert session.end() == ("a", "c")
     assert session.pending == 0
@@ -93,11 +93,11 @@ def test_a_frame_that_a_producer_never_gets_makes_no_sense(command: str) -> None
 )
 def test_a_greeting_that_is_none_is_refused(frame: Frame, words: str) -> None:
     with pytest.raises(NotStomp, match=words):
-        Session[str](0.0).receive(frame)
+        StompSession[str](0.0).receive(frame)
 
 
 def test_an_error_in_place_of_a_greeting_is_a_refused_login() -> None:
-    assert Session[str](0.0).receive(error()) == Ended(error())
+    assert StompSession[str](0.0).receive(error()) == Ended(error())
 
 
 @pytest.mark.parametrize(

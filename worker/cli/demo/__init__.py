@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
+from worker.cli.cli_session import EXIT_FAILED, CommandFailure, told
+from worker.cli.commands.logs import attempts_table
+from worker.cli.commands.status import balances_table
 from worker.cli.console import cells, console, table
 from worker.cli.demo.play import DemoError, play
 from worker.cli.demo.promises import Play, differences
-from worker.cli.demo.receiver import Received
+from worker.cli.demo.receiver import ReceivedRequest
 from worker.cli.demo.stage import staged
-from worker.cli.logs import attempts_table
-from worker.cli.session import EXIT_FAILED, Failure, told
-from worker.cli.status import balances_table
 from worker.cli.supervision import Signals, first_of, over
 
 
@@ -59,11 +59,11 @@ async def _tell() -> int:
         try:
             played = await play(stage, say)
         except DemoError as error:
-            raise Failure(str(error)) from None
+            raise CommandFailure(str(error)) from None
         _show(out, played)
         say("stopping the worker, then the store")
         if not await stage.worker.stop():
-            raise Failure(f"the worker did not stop. The end of its log:\n{stage.end_of_log()}")
+            raise CommandFailure(f"the worker did not stop. The end of its log:\n{stage.end_of_log()}")
     return _judge(out, differences(played))
 
 
@@ -84,7 +84,7 @@ def _show(out: Console, played: Play) -> None:
     out.print()
 
 
-def _show_headers(out: Console, request: Received) -> None:
+def _show_headers(out: Console, request: ReceivedRequest) -> None:
     headers = table("header", "value")
     headers.show_header = False
     for name, value in request.headers.items():

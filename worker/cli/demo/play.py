@@ -6,20 +6,20 @@ from time import monotonic
 
 from config.observable_events import load_catalogue
 from deliverers.registry import DelivererRegistry
+from worker.cli.cli_session import heed_cancellation
 from worker.cli.demo.order import EVENT, ORG_ID, STORE_ID
 from worker.cli.demo.promises import Play
-from worker.cli.demo.receiver import Received
+from worker.cli.demo.receiver import ReceivedRequest
 from worker.cli.demo.stage import BACKOFF_SECONDS, Stage
-from worker.cli.session import heed_cancellation
 from worker.cli.supervision import died, first_of, over
-from worker.events import Scope
-from worker.integrations import Integration
-from worker.ledger.status import LedgerStatus
-from worker.logs import IntegrationLog
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
+from worker.domain.integration_input import register
+from worker.domain.integration_log import IntegrationLog
+from worker.domain.sealing import sealed
+from worker.domain.secrets_box import SecretsBox
+from worker.ledger.ledger_status import LedgerStatus
 from worker.publisher import EventRefused, Publisher
-from worker.registration import register
-from worker.sealing import sealed
-from worker.secrets import SecretsBox
 
 #: How long each step may take (seconds): a busy machine is slow, and not wrong.
 PATIENCE_SECONDS = 60.0
@@ -41,7 +41,7 @@ async def play(stage: Stage, say: Say) -> Play:
     await _ready(stage)
     say("the worker is ready")
     began = await _publish(stage, say)
-    received: list[Received] = []
+    received: list[ReceivedRequest] = []
     for attempt in (1, 2):
         request = await _next_request(stage, f"attempt {attempt}")
         received.append(request)
@@ -86,7 +86,7 @@ async def _publish(stage: Stage, say: Say) -> float:
     return began
 
 
-async def _next_request(stage: Stage, name: str) -> Received:
+async def _next_request(stage: Stage, name: str) -> ReceivedRequest:
     heed_cancellation()
     requests, worker = stage.receiver.requests, stage.worker.process
     coming = asyncio.ensure_future(requests.get())

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from worker.cli.demo.order import EVENT_ID, EXACT_TEXTS, INCLUDED, ORDER, ORG_ID, STORE_ID
-from worker.cli.demo.receiver import FIRST_ANSWER, LATER_ANSWER, Received
-from worker.integrations import Integration
-from worker.ledger.status import LedgerStatus
-from worker.logs import IntegrationLog
+from worker.cli.demo.receiver import FIRST_ANSWER, LATER_ANSWER, ReceivedRequest
+from worker.domain.integration import Integration
+from worker.domain.integration_log import IntegrationLog
+from worker.ledger.ledger_status import LedgerStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Play:
     secret: str
     #: What the schedule says (seconds); its jitter is a fifth.
     backoff: float
-    received: Sequence[Received]
+    received: Sequence[ReceivedRequest]
     #: Of the one job, the first attempt first.
     logs: Sequence[IntegrationLog]
     status: LedgerStatus
@@ -67,7 +67,7 @@ def _of_requests(play: Play) -> Iterator[str]:
         yield f"attempt 2 came {pause:.2f} s after attempt 1, before its backoff of {play.backoff:g} s"
 
 
-def _of_request(request: Received, number: int, play: Play) -> Iterator[str]:
+def _of_request(request: ReceivedRequest, number: int, play: Play) -> Iterator[str]:
     yield from _expect("Content-Type", _header(request, "Content-Type"), "application/json")
     if _header(request, "X-MOLTIN-SECRET-KEY") != play.secret:
         yield "X-MOLTIN-SECRET-KEY is not the integration's secret_key"
@@ -123,5 +123,5 @@ def _of_status(status: LedgerStatus) -> Iterator[str]:
     yield from _expect("jobs still pending", status.pending, 0)
 
 
-def _header(request: Received, name: str) -> str:
+def _header(request: ReceivedRequest, name: str) -> str:
     return next((value for known, value in request.headers.items() if known.lower() == name.lower()), "")

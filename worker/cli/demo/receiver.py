@@ -14,7 +14,7 @@ LATER_ANSWER = (200, "thank you")
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedRequest:
     """A request as it came, and how it was answered; `at` is in seconds of the monotonic clock."""
 
     headers: Mapping[str, str]
@@ -29,13 +29,13 @@ class Receiver:
 
     url: str
     #: What came, in the order in which it came.
-    requests: "Queue[Received]"
+    requests: "Queue[ReceivedRequest]"
 
 
 @asynccontextmanager
 async def receiving() -> AsyncIterator[Receiver]:
     """A receiver, on a free port of loopback, for as long as the block lasts."""
-    requests: Queue[Received] = Queue()
+    requests: Queue[ReceivedRequest] = Queue()
     count = 0
 
     async def answer(request: web.Request) -> web.Response:
@@ -43,7 +43,7 @@ async def receiving() -> AsyncIterator[Receiver]:
         body = await request.read()
         status, text = LATER_ANSWER if count else FIRST_ANSWER
         count += 1
-        requests.put_nowait(Received(dict(request.headers), body, status, monotonic()))
+        requests.put_nowait(ReceivedRequest(dict(request.headers), body, status, monotonic()))
         return web.Response(status=status, text=text)
 
     application = web.Application(client_max_size=1 << 24)

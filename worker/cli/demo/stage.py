@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 from cryptography.fernet import Fernet
 
 from config.settings import Settings, process_environment
+from worker.cli.cli_session import read_settings
 from worker.cli.demo.receiver import Receiver, receiving
-from worker.cli.session import read_settings
 from worker.cli.supervision import STOP_GRACE_SECONDS, Child, start_child, store_running
-from worker.embedded import EmbeddedStore
-from worker.endpoints import find_endpoints
 from worker.ledger import Ledger, LedgerPolicy
+from worker.ledger.embedded_redis import EmbeddedRedis
+from worker.ledger.endpoints import find_endpoints
 
 #: The schedule: attempt 2 is due so long (seconds, give or take a fifth) after attempt 1 was refused.
 BACKOFF_SECONDS = 1.0
@@ -49,7 +49,7 @@ async def staged() -> AsyncIterator[Stage]:
         set_apart(process_environment(), folder)
         settings = read_settings()
         log = folder / "worker.log"
-        async with store_running(EmbeddedStore(folder)), receiving() as receiver:
+        async with store_running(EmbeddedRedis(folder)), receiving() as receiver:
             ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
             await ledger.open()
             worker = await _start_worker(settings, folder, log)

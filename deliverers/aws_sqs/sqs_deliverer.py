@@ -1,0 +1,118 @@
+"""`aws_sqs`, all of it together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import ClassVar
+
+from pydantic import BaseModel
+from yarl import URL
+
+from deliverers.answers import RECEIVER_FAULTS, printable
+from deliverers.aws_sqs.clients import BotocoreMaker, Clients, UnusableAccess
+from deliverers.aws_sqs.queues import Queue, Waiting
+from deliverers.aws_sqs.sqs_answers import Log, SqsAnswer, broken_off, outcomes
+from deliverers.aws_sqs.sqs_configuration import AwsSqsConfiguration, SqsAccess
+from deliverers.aws_sqs.sqs_messages import Message, TooLarge, message_of
+from deliverers.aws_sqs.transport import Exchange, Transport
+from deliverers.contract import DelivererOptions, Delivery, Outcome, Refused, Unreachable
+from deliverers.http import USER_AGENT
+from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason
+
+
+class AwsSqsDeliverer:
+    """Sends deliveries in batches, queue by queue. The deadline counts from `deliver`, whatever is waited for."""
+
+    integration_type: ClassVar[str] = "aws_sqs"
+    configuration_model: ClassVar[type[BaseModel]] = AwsSqsConfiguration
+
+    def __init__(self, options: DelivererOptions) -> None:
+        self._options = options
+        self._endpoint = URL(options.sqs_endpoint) if options.sqs_endpoint else None
+        self._transport = Transport(options)
+        self._clients = Clients(BotocoreMaker(self._transport.session_class(), USER_AGENT))
+        self._queues: dict[tuple[SqsAccess, str], Queue] = {}
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Open the pool. Raises `OSError` where the file with extra authorities cannot be used."""
+        await self._transport.open()
+        self._sweeping = asyncio.create_task(self._clients.sweep_for_ever())
+
+    async def close(self) -> None:
+        """End what is under way, and close clients and connections."""
+        sweeping, self._sweeping = self._sweeping, None
+        if sweeping is not None:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
+        for queue in tuple(self._queues.values()):
+            await queue.close(Unreachable(INTERRUPTED))
+        self._queues.clear()
+        await self._clients.close()
+        await self._transport.close()
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        """Send one message. Raises `RuntimeError` before `open`, and `TypeError` for another type's configuration."""
+        configuration = delivery.configuration
+        if self._sweeping is None:
+            raise RuntimeError("deliver() needs open() first")
+        if not isinstance(configuration, AwsSqsConfiguration):
+            raise TypeError(f"a configuration of aws_sqs is expected, not {type(configuration).__name__}")
+        deadline = asyncio.get_running_loop().time() + self._options.timeout
+        target = self._endpoint or configuration.endpoint
+        message = message_of(delivery, self._options.sqs_limit, configuration.is_fifo)
+        if isinstance(message, TooLarge):
+            return Refused(None, "", message.reason)
+        waiting = self._queue(configuration, target).add(message)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await waiting.outcome
+        except TimeoutError:
+            if waiting.outcome.done() and not waiting.outcome.cancelled():
+                return waiting.outcome.result()  # it came in the same turn of the loop
+            return self._too_late(waiting, target)
+        finally:
+            waiting.leave()
+
+    def _queue(self, configuration: AwsSqsConfiguration, target: URL) -> Queue:
+        key = (configuration.access(target), configuration.url)
+        queue = self._queues.get(key)
+        if queue is None:
+            send = partial(self._send, configuration, target)
+            queue = self._queues[key] = Queue(send, partial(self._queues.pop, key, None))
+        return queue
+
+    async def _send(
+        self, configuration: AwsSqsConfiguration, target: URL, messages: Sequence[Message], exchange: Exchange
+    ) -> Sequence[Outcome]:
+        entries = [message.entry(number) for number, message in enumerate(messages)]
+        try:
+            async with self._clients.of(configuration.access(target)) as client:
+                await client.send_message_batch(QueueUrl=configuration.url, Entries=entries)
+        except UnusableAccess as error:
+            words = f"the queue's endpoint or region cannot be used: {printable(str(error))}"
+            return [Unreachable(words)] * len(messages)
+        except RECEIVER_FAULTS as error:
+            return [Unreachable(self._reason(error, target, exchange.phase))] * len(messages)
+        return self._judged(configuration, target, exchange, len(messages))
+
+    def _judged(
+        self, configuration: AwsSqsConfiguration, target: URL, exchange: Exchange, count: int
+    ) -> Sequence[Outcome]:
+        if exchange.status is None:
+            raise RuntimeError("a request has ended without an answer")
+        if exchange.fault is not None:
+            return [broken_off(exchange.status, self._reason(exchange.fault, target, Phase.READING))] * count
+        log = Log(self._options.keep_limit, configuration.secret_forms)
+        return outcomes(SqsAnswer(exchange.status, exchange.headers, exchange.body), count, log, datetime.now(UTC))
+
+    def _too_late(self, waiting: Waiting, target: URL) -> Outcome:
+        exchange = waiting.exchange or Exchange()
+        words = self._reason(TimeoutError(), target, exchange.phase)
+        return Unreachable(words) if exchange.status is None else broken_off(exchange.status, words)
+
+    def _reason(self, error: BaseException, target: URL, phase: Phase) -> str:
+        return reason(error, AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase))

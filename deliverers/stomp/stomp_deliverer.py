@@ -1,0 +1,124 @@
+"""The deliverer: a delivery becomes a SEND frame, and what its broker answers an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from typing import ClassVar
+
+from aiohttp.resolver import AsyncResolver
+from pydantic import BaseModel
+
+from deliverers.answers import kept_text
+from deliverers.contract import Delivered, DelivererOptions, Delivery, Outcome, Refused, Unreachable
+from deliverers.envelopes import CLOUDEVENT_TYPE, cloudevent_body
+from deliverers.http import resolver_of
+from deliverers.stomp.codec import codec
+from deliverers.stomp.connection import StompConnection
+from deliverers.stomp.dialling import Dialler
+from deliverers.stomp.frames import CONTENT_LENGTH, Frame, Prepared, Unsendable
+from deliverers.stomp.pool import Pool
+from deliverers.stomp.stomp_answers import RECEIVED, Answer, ConnectionLost, Declined
+from deliverers.stomp.stomp_configuration import Account, StompConfiguration
+from deliverers.stomp.words import UNKNOWN, lost_saying, no_answer, said
+
+_DELIVERED = Delivered(None, "")
+
+
+class StompDeliverer:
+    """Sends deliveries over connections that they share, pipelined; lanes limit what is in flight.
+
+    The one deadline counts from the call of `deliver`: connecting, where that is needed, is a part of it.
+    """
+
+    integration_type: ClassVar[str] = "stomp"
+    configuration_model: ClassVar[type[BaseModel]] = StompConfiguration
+
+    def __init__(self, options: DelivererOptions) -> None:
+        self._options = options
+        self._pool: Pool | None = None
+        self._resolver: AsyncResolver | None = None
+
+    async def open(self) -> None:
+        """Get ready to connect. Raises `OSError` where the file with extra authorities cannot be used."""
+        codec()
+        options = self._options
+        self._resolver = resolver = resolver_of(options)
+        self._loop = asyncio.get_running_loop()
+        self._pool = Pool(Dialler(options.egress, options.tls_ca_file, resolver, options.dialled), options.timeout)
+
+    async def close(self) -> None:
+        """Close all connections. What has no receipt then has an unknown outcome."""
+        pool, self._pool = self._pool, None
+        resolver, self._resolver = self._resolver, None
+        if pool is not None:
+            await pool.close()
+        if resolver is not None:
+            await resolver.close()
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        """Send one delivery. Raises `RuntimeError` before `open`, and `TypeError` for another type's configuration."""
+        pool, configuration, options = self._pool, delivery.configuration, self._options
+        if pool is None:
+            raise RuntimeError("deliver() needs open() first")
+        if not isinstance(configuration, StompConfiguration):
+            raise TypeError(f"a STOMP broker's configuration is expected, not {type(configuration).__name__}")
+        account = configuration.account
+        endpoint = pool.endpoint(account, configuration.destination)
+        deadline = self._loop.time() + options.timeout
+        connection = endpoint.connection
+        if connection is None or not connection.has_room:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    found = await endpoint.ready()
+            except TimeoutError:
+                return Unreachable(endpoint.waited(options.timeout))
+            if not isinstance(found, StompConnection):
+                return (
+                    Unreachable(found.words)
+                    if found.frame is None
+                    else self._refused(found.words, found.frame, account)
+                )
+            connection = found
+        body = cloudevent_body(delivery)
+        headers = _properties(delivery)
+        if not options.stomp_text:
+            headers[CONTENT_LENGTH] = str(len(body))
+        try:
+            waiter = connection.send(_frame_to(configuration.destination), headers, body, deadline)
+        except Unsendable as error:
+            return Refused(None, "", f"cannot be sent by STOMP: {error}")
+        answer = await waiter
+        return _DELIVERED if answer is RECEIVED else self._judge(answer, connection, account)
+
+    def _judge(self, answer: Answer, connection: StompConnection, account: Account) -> Outcome:
+        match answer:
+            case Declined(frame):
+                return self._refused(f"the broker refused the message: {said(frame, account.secrets)}", frame, account)
+            case ConnectionLost(words, last):
+                return Unreachable(f"{lost_saying(words, last, account.secrets)}; {UNKNOWN}")
+        peer = connection.address.peer
+        return Unreachable(f"{no_answer(self._options.timeout, f'sent to {peer}, no receipt came')}; {UNKNOWN}")
+
+    def _refused(self, reason: str, frame: Frame, account: Account) -> Refused:
+        secrets = tuple(secret.encode() for secret in account.secrets)
+        return Refused(None, kept_text(frame.body.strip(), self._options.keep_limit, secrets), reason)
+
+
+@lru_cache(1_000)
+def _frame_to(destination: str) -> Prepared:
+    return Prepared("SEND", {"destination": destination, "persistent": "true", "content-type": CLOUDEVENT_TYPE})
+
+
+def _properties(delivery: Delivery) -> dict[str, str]:
+    """What becomes properties of the message, by which consumers may select without parsing it.
+
+    Their names are identifiers, since JMS allows nothing else in a selector.
+    """
+    return {
+        "event_type": delivery.triggered_by,
+        # The body has the exact id.
+        "event_id": delivery.event_id.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        "job_id": delivery.job_id,
+        **delivery.trace,
+    }

@@ -1,0 +1,208 @@
+"""What one connection owes and is owed: which receipt is whose, what a frame settles, what is due when. No I/O.
+
+Times are seconds of one monotonic clock, which the caller reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from deliverers.stomp.codec import codec
+from deliverers.stomp.frames import Frame, NotStomp
+
+#: Milliseconds between signs of life that are asked for, and offered.
+HEART_BEAT_MS = 10_000
+#: A peer that is silent for so many of its intervals is dead.
+SILENT_INTERVALS = 2
+#: A connection that answers nothing while so many messages in a row time out is given up.
+SUSPECT_AFTER = 3
+#: Messages without a receipt at most. More only wait in the broker.
+MOST_PENDING = 1_000
+#: Seconds after which a connection that nobody uses is closed.
+IDLE_SECONDS = 60.0
+
+VERSION = "1.2"
+#: Intervals beyond a day are none. A broker may say anything.
+_LONGEST_INTERVAL_MS = 86_400_000
+
+Waiter = TypeVar("Waiter")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """CONNECTED: the session may begin."""
+
+
+class Confirmed(Struct, Generic[Waiter], frozen=True):
+    """The broker has a message, for good."""
+
+    waiter: Waiter
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRejected(Generic[Waiter]):
+    """The broker does not take a message; the others are not concerned."""
+
+    waiter: Waiter
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The broker ends the session with an ERROR: before it began, that is a refused login."""
+
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Due(Generic[Waiter]):
+    """What the time asks for."""
+
+    #: Those whose deadline has passed. Their receipts, should they still come, are nobody's.
+    expired: tuple[Waiter, ...] = ()
+    #: A sign of life is to be sent.
+    beat: bool = False
+    #: Nobody has used the connection for long.
+    idle: bool = False
+    #: Why the connection is to be given up, in words.
+    verdict: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeartBeats:
+    """Seconds between signs of life, as both sides agreed; infinite where one side gives or wants none."""
+
+    ours: float = inf
+    theirs: float = inf
+
+    @classmethod
+    def agreed(cls, offered: str) -> HeartBeats:
+        """What follows from the broker's `heart-beat` header. Raises `NotStomp`."""
+        they_give, comma, they_want = offered.partition(",")
+        if not comma or not all(each.isascii() and each.isdecimal() for each in (they_give, they_want)):
+            raise NotStomp("a heart-beat header that is not two numbers")
+        if len(they_give) > 18 or len(they_want) > 18:
+            return cls()
+        ours, theirs = codec().calculate_heartbeats((they_give, they_want), (HEART_BEAT_MS, HEART_BEAT_MS))
+        return cls(_seconds(ours), _seconds(theirs))
+
+
+def _seconds(milliseconds: int) -> float:
+    return milliseconds / 1000 if 0 < milliseconds <= _LONGEST_INTERVAL_MS else inf
+
+
+class StompSession(Generic[Waiter]):
+    """The state of one connection from its CONNECT on. A waiter is whatever the caller knows a sender by."""
+
+    def __init__(self, now: float) -> None:
+        self._beats: HeartBeats | None = None
+        self._pending: dict[str, tuple[Waiter, float]] = {}
+
+        self._issued = 0
+        self._missed = 0
+        self._heard = self._wrote = self._used = now
+        self.proven = False
+
+    @property
+    def pending(self) -> int:
+        """How many messages have no receipt yet."""
+        return len(self._pending)
+
+    @property
+    def next_receipt(self) -> str:
+        """The id that the next message is to ask a receipt by."""
+        return str(self._issued + 1)
+
+    def sent(self, receipt: str, waiter: Waiter, deadline: float) -> None:
+        """Note that a message went out which asked for a receipt, the next one."""
+        self._issued += 1
+        self._pending[receipt] = (waiter, deadline)
+
+    def wrote(self, now: float) -> None:
+        """Note that bytes went out."""
+        self._wrote = self._used = now
+
+    def beaten(self, now: float) -> None:
+        """Note that a sign of life went out, which is no use."""
+        self._wrote = now
+
+    def heard(self, now: float) -> None:
+        """Note that bytes came in."""
+        self._heard = now
+
+    def receive(self, frame: Frame) -> Accepted | Confirmed[Waiter] | MessageRejected[Waiter] | Ended | None:
+        """Say what a frame settles; `None` for nothing. Raises `NotStomp` where it makes no sense."""
+        if self._beats is None:
+            return self._greeted(frame)
+        if frame.command == "RECEIPT":
+            receipt = frame.headers.get("receipt-id", "")
+            if (waiter := self._settled(receipt)) is not None:
+                return Confirmed(waiter)
+            if not self._is_ours(receipt):
+                raise NotStomp("a receipt that was not asked for")
+            return None
+        if frame.command == "ERROR":
+            receipt = frame.headers.get("receipt-id", "")
+            if (waiter := self._settled(receipt)) is not None:
+                return MessageRejected(waiter, frame)
+            return None if self._is_ours(receipt) else Ended(frame)
+        raise NotStomp(f"{frame.command}, which was not asked for")
+
+    def due(self, now: float) -> Due[Waiter]:
+        """Say what the time asks for, and forget those whose deadline has passed."""
+        expired = tuple(self._expire(now))
+        beats = self._beats or HeartBeats()
+        silence = now - self._heard
+        if silence >= beats.theirs * SILENT_INTERVALS:
+            return Due(expired, verdict=f"no sign of life for {silence:.0f} s")
+        if self._missed >= SUSPECT_AFTER:
+            return Due(expired, verdict=f"no receipt for {self._missed} messages in a row")
+        idle = not self._pending and now - self._used >= IDLE_SECONDS
+        return Due(expired, beat=now - self._wrote >= beats.ours / 2, idle=idle)
+
+    def next_due(self) -> float:
+        """When `due` has something to say next, should nothing else happen."""
+        beats = self._beats or HeartBeats()
+        idle = self._used + IDLE_SECONDS
+        # Not in order: some waited long before they could be sent. There are few, and this is asked seldom.
+        first = min((deadline for _, deadline in self._pending.values()), default=idle)
+        return min(first, self._wrote + beats.ours / 2, self._heard + beats.theirs * SILENT_INTERVALS)
+
+    def end(self) -> tuple[Waiter, ...]:
+        """Give up: everybody who still waits, and will not be answered."""
+        waiters = tuple(waiter for waiter, _ in self._pending.values())
+        self._pending.clear()
+        return waiters
+
+    def _greeted(self, frame: Frame) -> Accepted | Ended:
+        if frame.command == "ERROR":
+            return Ended(frame)
+        if frame.command != "CONNECTED":
+            raise NotStomp(f"{frame.command} before CONNECTED")
+        # Without the header it is 1.0 (STOMP 1.2, "Protocol Negotiation").
+        if (version := frame.headers.get("version", "1.0")) != VERSION:
+            raise NotStomp(f"CONNECTED for version {version[:10]!a}, and 1.2 is needed")
+        self._beats = HeartBeats.agreed(frame.headers.get("heart-beat", "0,0"))
+        return Accepted()
+
+    def _settled(self, receipt: str) -> Waiter | None:
+        pending = self._pending.pop(receipt, None)
+        if pending is None:
+            return None
+        self._missed = 0
+        self.proven = True
+        return pending[0]
+
+    def _is_ours(self, receipt: str) -> bool:
+        """True of a receipt that somebody waited for, once."""
+        number = int(receipt) if receipt.isascii() and receipt.isdecimal() and len(receipt) < 19 else 0
+        return 0 < number <= self._issued
+
+    def _expire(self, now: float) -> list[Waiter]:
+        passed = [receipt for receipt, (_, deadline) in self._pending.items() if deadline <= now]
+        self._missed += len(passed)
+        return [self._pending.pop(receipt)[0] for receipt in passed]

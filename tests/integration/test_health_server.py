@@ -1,0 +1,83 @@
+"""The endpoint of a process: its metrics, how it is, and what happens where the port is taken."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import aiohttp
+from structlog.testing import capture_logs
+
+from tests.counterparts.store import free_port
+from worker.telemetry.health_server import serving
+from worker.telemetry.metrics import build_info
+from worker.telemetry.worker_health import STALE_TURN_SECONDS, WorkerHealth
+
+HOST = "127.0.0.1"
+
+
+async def get(port: int, path: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{port}{path}") as answer:
+        return answer.status, await answer.text()
+
+
+def port_of(lines: Sequence[Mapping[str, Any]]) -> int:
+    (line,) = [line for line in lines if line["event"] == "probe"]
+    return int(str(line["metrics"]).rpartition(":")[2].removesuffix("/metrics"))
+
+
+@dataclass
+class Worker:
+    """Timers and deliveries of a worker, as its vitals see them."""
+
+    swept_at: float
+    turned_at: float
+    heard_at: float = 0.0
+    pause: float = 1.0
+    in_flight: int = 3
+    draining: bool = False
+
+
+async def test_a_worker_tells_how_it_is_and_a_process_without_vitals_only_its_metrics() -> None:
+    build_info()
+    hangs = Worker(0.0, monotonic() - STALE_TURN_SECONDS - 1)
+    vitals = WorkerHealth()
+    vitals.begin(hangs, hangs)
+    with capture_logs() as lines:
+        async with serving(HOST, (0,), vitals):
+            status, text = await get(port_of(lines), "/healthz")
+            assert (status, '"status":"stale"' in text) == (503, True)
+            status, text = await get(port_of(lines), "/readyz")
+            assert (status, '"status":"red"' in text) == (503, True)
+            status, text = await get(port_of(lines), "/metrics")
+            assert status == 200
+            assert 'edw_build_info{python="3.' in text
+            assert "edw_events_accepted_total" in text
+            assert not [line for line in text.splitlines() if "_created" in line], "each series is there once"
+    with capture_logs() as lines:
+        async with serving(HOST, (0,)):
+            assert (await get(port_of(lines), "/healthz"))[0] == 404
+
+
+async def test_processes_that_want_the_same_port_get_the_next_ones_and_say_which() -> None:
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        found = []
+        for _ in range(3):
+            with capture_logs() as lines:
+                await stack.enter_async_context(serving(HOST, range(port, port + 100)))
+            found.append(port_of(lines))
+            assert lines[-1]["log_level"] == ("info" if found[-1] == port else "warning")
+        assert found[0] == port
+        assert sorted(set(found)) == found, "each has one of its own"
+        for each in found:
+            assert (await get(each, "/metrics"))[0] == 200
+
+
+async def test_an_address_that_is_not_ours_stops_nobody() -> None:
+    with capture_logs() as lines:
+        async with serving("192.0.2.1", (0,)):
+            pass
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("no probe", "warning")

@@ -1,0 +1,145 @@
+"""The claim loop: each lane in its turn, and those that have all the slots they may have are not forgotten."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from worker.delivery.claim_loop import PARKED_SECONDS, ClaimLoop
+from worker.delivery.concurrency_limiter import FRESH_SHARE, PROBE_SECONDS, PROVEN_SLOTS, SHARE, ConcurrencyLimiter
+from worker.ledger import Claim
+
+TOTAL = 16
+
+
+@dataclass
+class Lanes:
+    """A ledger that only remembers which lanes were claimed from, and knows which ones fail."""
+
+    claimed: list[str] = field(default_factory=list)
+    bad: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+
+    async def failing(self, lanes: Sequence[str]) -> set[str]:
+        self.asked += lanes
+        return self.bad
+
+    async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int]) -> tuple[list[Claim], list[str]]:
+        self.claimed += lanes
+        return [], []
+
+
+class Flights:
+    """There is room at any time."""
+
+    room = TOTAL
+
+    @contextmanager
+    def reserved(self, wanted: int) -> Iterator[int]:
+        yield wanted
+
+    def start(self, claims: Iterable[Claim]) -> None: ...
+
+
+@dataclass
+class Desk:
+    """A claimer at work, with a clock that the test moves; lanes that hang have all the slots that new ones get."""
+
+    now: float = 0.0
+    lanes: Lanes = field(default_factory=Lanes)
+    slots: ConcurrencyLimiter = field(default_factory=lambda: ConcurrencyLimiter(TOTAL))
+    #: What other processes were told.
+    passed_on: list[Sequence[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.claimer = ClaimLoop(self.lanes, Flights(), self.slots, self.passed_on.append, lambda: self.now)
+        self.slots.started("good", "first", 0.0)
+        self.slots.ended("good", "first", True, 0.0)
+        for number in range(TOTAL // SHARE // FRESH_SHARE):
+            self.slots.started(f"hangs-{number}", "j", 0.0)
+
+    async def serve(self, *lanes: str) -> None:
+        self.claimer.serve(lanes)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    made = Desk()
+    loop = asyncio.create_task(made.claimer.claim_for_ever())
+    yield made
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+
+async def test_a_lane_without_a_slot_waits_until_one_may_be_free(desk: Desk) -> None:
+    await desk.serve("new", "good")
+    assert desk.lanes.claimed == ["good"]
+    desk.claimer.ended("hangs-0", frees_share=desk.slots.ended("hangs-0", "j", False, desk.now))
+    await desk.serve()
+    assert desk.lanes.claimed == ["good", "new"]
+
+
+async def test_a_lane_that_has_all_it_may_have_goes_on_when_one_of_its_own_ends_and_wakes_no_other(desk: Desk) -> None:
+    for number in range(PROVEN_SLOTS):
+        desk.slots.started("good", f"j-{number}", 0.0)
+    await desk.serve("new", "good")
+    assert desk.lanes.claimed == []
+    desk.claimer.ended("good", frees_share=desk.slots.ended("good", "j-0", True, 0.0))
+    await desk.serve()
+    assert desk.lanes.claimed == ["good"]
+
+
+async def test_it_is_looked_at_again_in_time_however_much_else_goes_on(desk: Desk) -> None:
+    await desk.serve("new")
+    for _ in range(20):
+        await desk.serve("good")
+    assert "new" not in desk.lanes.claimed
+    desk.now = PARKED_SECONDS + PROBE_SECONDS
+    await desk.serve("good")
+    assert "new" in desk.lanes.claimed
+
+
+async def test_it_is_looked_at_again_in_time_where_nothing_else_goes_on(desk: Desk) -> None:
+    await desk.serve("new")
+    desk.now = PARKED_SECONDS + PROBE_SECONDS
+    async with asyncio.timeout(10 * PARKED_SECONDS):
+        while not desk.lanes.claimed:  # noqa: ASYNC110  (what is waited for tells nobody)
+            await asyncio.sleep(0.01)
+    assert desk.lanes.claimed == ["new"]
+
+
+async def test_a_lane_that_fails_elsewhere_takes_nothing_from_the_new_ones(desk: Desk) -> None:
+    """As after a restart: the process knows nothing, and the ledger does."""
+    for number in range(TOTAL // SHARE // FRESH_SHARE):
+        desk.slots.ended(f"hangs-{number}", "j", False, 0.0)
+    desk.lanes.bad = {f"bad-{number}" for number in range(TOTAL // SHARE)}
+    for lane in sorted(desk.lanes.bad):
+        await desk.serve(lane)
+        desk.slots.started(lane, "j", 0.0)
+    await desk.serve("new")
+    assert desk.lanes.claimed[-1] == "new"
+
+
+async def test_the_fleet_is_asked_once_of_each_lane(desk: Desk) -> None:
+    for _ in range(3):
+        await desk.serve("new", "good")
+    assert desk.lanes.asked == ["new"]
+
+
+async def test_other_processes_are_told_of_lanes_that_have_no_slot_here_and_not_more_often_than_they_are_looked_at(
+    desk: Desk,
+) -> None:
+    await desk.serve("good", "new-1")
+    assert desk.passed_on == [["new-1"]]
+    desk.now += PARKED_SECONDS / 2
+    await desk.serve("new-2")
+    assert desk.passed_on == [["new-1"]]
+    desk.now += PARKED_SECONDS
+    for number in range(TOTAL):
+        desk.slots.started(f"hangs-too-{number}", "j", desk.now)
+    await desk.serve("new-2")
+    assert set(desk.passed_on[1]) == {"new-1", "new-2"}

@@ -1,0 +1,321 @@
+"""What the orchestrator does when something that must not happen happens. The ledger beside it is a fake."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from time import monotonic
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, Outcome, Refused
+from worker.delivery.attempt import Attempt, InterruptedAttempt
+from worker.delivery.in_flight import LOSSES_BEFORE_ALONE, InFlightPool
+from worker.delivery.integration_cache import DeliveryTarget, NoTarget
+from worker.domain.event import Event, Scope
+from worker.domain.retry_policy import Decision, RetryPolicy
+from worker.ledger import Claim, LedgerUnavailable, Settlement, StoredEvent, Verdict
+from worker.ledger.job_lanes import NO_LIMITS
+from worker.ledger.settlements import Settled
+
+EVENT = StoredEvent("ref", Event("e-1", "order.paid", Scope("o", "s"), b"{}", b"{}", None, None, None), 0)
+
+
+def claim(name: str, lane: str = "", **changes: int) -> Claim:
+    return Claim(name, lane or f"lane-{name}", 1, "o/s", "ref", 1, event=EVENT, **changes)
+
+
+class NoConfiguration(BaseModel):
+    """The fake deliverer needs none."""
+
+
+@dataclass
+class Lanes:
+    """Jobs of a ledger, with the faults that a test wants."""
+
+    owed: list[Claim] = field(default_factory=list)
+    settled: dict[str, Settlement] = field(default_factory=dict)
+    released: list[str] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
+    poison: str = ""
+
+    async def claim(
+        self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS
+    ) -> tuple[list[Claim], list[str]]:
+        if self.faults:
+            raise self.faults.pop()
+        taken = [each for each in self.owed if each.integration_id in lanes][:room]
+        self.owed = [each for each in self.owed if each not in taken]
+        return taken, [each.integration_id for each in self.owed if each.integration_id in lanes]
+
+    async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
+        return frozenset()
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Settled:
+        if self.faults:
+            raise self.faults.pop()
+        if any(each.job_id == self.poison for each in settlements):
+            raise ValueError("a script's bug")
+        self.settled |= {each.job_id: each for each in settlements}
+        return Settled(["settled"] * len(settlements), [])
+
+    async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
+        self.released += [job for job, _, _ in claims]
+        return len(claims)
+
+
+@dataclass
+class Receiver:
+    """A deliverer whose answer is the test's."""
+
+    answer: Callable[[Delivery], Awaitable[Outcome]]
+
+    integration_type = "fake"
+    configuration_model = BaseModel
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        return await self.answer(delivery)
+
+
+class Targets:
+    def __init__(self, deliverer: Deliverer) -> None:
+        self.target = DeliveryTarget(IntegrationRef("i", "fake", "n", ""), deliverer, NoConfiguration())
+
+    def known_target(self, claim: Claim) -> DeliveryTarget | NoTarget | None:
+        return self.target
+
+    async def load_target(self, claim: Claim) -> DeliveryTarget | NoTarget:
+        return self.target
+
+
+@dataclass
+class House:
+    lanes: Lanes
+    reported: list[Attempt]
+    receiver: Receiver
+    deliveries: InFlightPool
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110  (what is waited for tells nobody)
+                await asyncio.sleep(0.005)
+
+
+async def delivered(_: Delivery) -> Outcome:
+    return Delivered(200, "ok")
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    lanes, reported, receiver = Lanes(), list[Attempt](), Receiver(delivered)
+    deliveries = deliveries_of(lanes, reported, receiver, RetryPolicy((1.0, 2.0)))
+    deliveries.open()
+    yield House(lanes, reported, receiver, deliveries)
+    await deliveries.drain(0.0, asyncio.Event())
+
+
+def deliveries_of(lanes: Lanes, reported: list[Attempt], receiver: Receiver, policy: RetryPolicy) -> InFlightPool:
+    return InFlightPool(
+        lanes,
+        Targets(receiver),  # type: ignore[arg-type]  # its constructor takes an answer in place of options
+        policy,
+        lambda attempt, result: reported.append(attempt),
+        max_in_flight=10,
+        timeout=1.0,
+    )
+
+
+async def test_a_deliverer_that_raises_costs_an_attempt_and_not_the_worker(house: House) -> None:
+    async def broken(_: Delivery) -> Outcome:
+        raise RuntimeError("a bug of a plug-in")
+
+    house.receiver.answer = broken
+    house.deliveries.start([claim("a")])
+    await house.until(lambda: house.lanes.settled)
+    assert house.lanes.settled["a"].verdict is Verdict.RETRY
+    assert "RuntimeError" in house.lanes.settled["a"].log
+    assert "a bug of a plug-in" not in house.lanes.settled["a"].log
+
+
+@pytest.mark.parametrize("asked", ["120", float("nan")])
+async def test_a_pause_that_is_no_number_costs_an_attempt_and_not_a_place(house: House, asked: Any) -> None:
+    async def refused(_: Delivery) -> Outcome:
+        return Refused(429, "", "too many", retry_after=asked)
+
+    house.receiver.answer = refused
+    house.deliveries.start([claim("a")])
+    await house.until(lambda: house.deliveries.in_flight == 0)
+    assert house.lanes.settled["a"].verdict is Verdict.RETRY
+    assert "internal error" in house.lanes.settled["a"].log
+
+
+async def test_an_attempt_that_meets_a_bug_of_ours_is_left_to_be_found_and_holds_no_place(house: House) -> None:
+    class Buggy(RetryPolicy):
+        def decide(self, outcome: Outcome, attempt: int, random: float) -> Decision:
+            raise ValueError("a bug")
+
+    deliveries = deliveries_of(house.lanes, house.reported, house.receiver, Buggy((1.0,)))
+    deliveries.open()
+    deliveries.start([claim("a")])
+    await house.until(lambda: deliveries.in_flight == 0)
+    assert (house.lanes.settled, deliveries.held) == ({}, set())
+    await deliveries.drain(0.0, asyncio.Event())
+
+
+async def test_an_attempt_that_outlived_its_lease_ends_no_later_one_of_its_job(house: House) -> None:
+    gates = {1: asyncio.Event(), 2: asyncio.Event()}
+
+    async def hang(delivery: Delivery) -> Outcome:
+        await gates[delivery.attempt].wait()
+        return Delivered(200, "")
+
+    house.receiver.answer = hang
+    for attempt in gates:
+        # This process was taken for dead, and claims its own job again.
+        house.deliveries.start([replace(claim("a"), attempt=attempt)])
+    await asyncio.sleep(0)
+    assert house.deliveries.in_flight == 2
+
+    gates[1].set()
+    await house.until(lambda: house.lanes.settled)
+    await house.until(lambda: house.deliveries.in_flight == 1)
+    assert house.deliveries.held == {"a"}
+    gates[2].set()
+    await house.until(lambda: house.deliveries.in_flight == 0)
+    assert house.lanes.settled["a"].attempt == 2
+
+
+async def test_an_outcome_that_cannot_be_written_holds_up_no_other(house: House) -> None:
+    house.lanes.poison = "b"
+    house.deliveries.start([claim("a"), claim("b"), claim("c")])
+    await house.until(lambda: house.deliveries.in_flight == 0)
+    assert set(house.lanes.settled) == {"a", "c"}
+
+
+async def test_outcomes_are_kept_while_the_ledger_is_away(house: House) -> None:
+    house.lanes.faults = [LedgerUnavailable("away"), LedgerUnavailable("away")]
+    house.deliveries.start([claim("a")])
+    await house.until(lambda: house.lanes.settled)
+    assert house.deliveries.in_flight == 0
+
+
+async def test_claiming_survives_a_bug_and_goes_on_with_the_next_lane(house: House) -> None:
+    house.lanes.owed = [claim("a"), claim("b")]
+    house.lanes.faults = [ValueError("a bug")]
+    house.deliveries.serve(["lane-a"])
+    await house.until(lambda: not house.lanes.faults)
+    house.deliveries.serve(["lane-b"])
+    await house.until(lambda: "b" in house.lanes.settled)
+
+
+async def test_no_more_is_claimed_than_can_be_started(house: House) -> None:
+    gate = asyncio.Event()
+    most = 0
+
+    async def wait(_: Delivery) -> Outcome:
+        nonlocal most
+        most = max(most, house.deliveries.in_flight)
+        await gate.wait()
+        return Delivered(200, "")
+
+    # A lane that has delivered may have what there is.
+    house.lanes.owed = [claim("first", "well")]
+    house.deliveries.serve(["well"])
+    await house.until(lambda: len(house.lanes.settled) == 1)
+    house.receiver.answer = wait
+    house.lanes.owed = [claim(f"j{n}", "well") for n in range(40)]
+    house.deliveries.serve(["well"])
+    await house.until(lambda: house.deliveries.in_flight == 10)
+    gate.set()
+    await house.until(lambda: len(house.lanes.settled) == 41)
+    assert most <= 10
+
+
+async def test_a_lane_that_has_all_the_slots_it_may_have_is_served_again_when_one_is_free(house: House) -> None:
+    gate = asyncio.Event()
+
+    async def hang(_: Delivery) -> Outcome:
+        await gate.wait()
+        return Delivered(200, "")
+
+    house.receiver.answer = hang
+    house.lanes.owed = [claim("j1", "new")]
+    house.deliveries.serve(["new"])
+    await house.until(lambda: house.deliveries.in_flight == 1)
+    house.lanes.owed = [claim("j2", "new")]
+    house.deliveries.serve(["new"])
+    await asyncio.sleep(0.05)
+    assert house.deliveries.in_flight == 1
+    gate.set()
+    await house.until(lambda: len(house.lanes.settled) == 2)
+
+
+async def test_a_job_that_was_lost_three_times_runs_with_nothing_beside_it(house: House) -> None:
+    beside: dict[str, int] = {}
+    gate = asyncio.Event()
+
+    async def watch(delivery: Delivery) -> Outcome:
+        beside[delivery.job_id] = house.deliveries.in_flight
+        if delivery.job_id != "poison":
+            await gate.wait()
+        return Delivered(200, "")
+
+    house.receiver.answer = watch
+    house.deliveries.start([claim("a"), claim("poison", lost=LOSSES_BEFORE_ALONE), claim("b")])
+    await house.until(lambda: {"a", "b"} <= set(beside))
+    assert house.deliveries.room == 0
+    assert "poison" not in beside
+    gate.set()
+    await house.until(lambda: len(house.lanes.settled) == 3)
+    assert beside["poison"] == 1
+    assert house.deliveries.room == 10
+
+
+async def test_a_deliverer_that_keeps_no_deadline_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.delivery.attempt_runner.DEADLINE_GRACE_SECONDS", -1.0)
+
+    async def never(_: Delivery) -> Outcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    house.receiver.answer = never
+    house.deliveries.start([claim("a")])
+    await asyncio.sleep(0)
+    house.deliveries.cut_off_overdue()
+    await house.until(lambda: house.lanes.settled)
+    assert "did not keep its deadline" in house.lanes.settled["a"].log
+
+
+async def test_a_drain_interrupts_what_has_begun_and_gives_back_what_has_not(house: House) -> None:
+    async def never(_: Delivery) -> Outcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    house.receiver.answer = never
+    house.deliveries.start([claim("begun")])
+    await house.until(lambda: house.deliveries.in_flight == 1)
+    await asyncio.sleep(0)
+    house.deliveries.start([claim("waits", lost=LOSSES_BEFORE_ALONE)])
+    await asyncio.sleep(0)
+    await house.deliveries.drain(0.01, asyncio.Event())
+    assert house.lanes.released == ["waits"]
+    assert [type(each.outcome) for each in house.reported] == [InterruptedAttempt]
+    assert house.lanes.settled["begun"].delay == 0.0
+
+
+def test_what_a_call_won_may_be_its_own_until_it_has_ended(house: House) -> None:
+    deliveries = house.deliveries
+    assert deliveries.calling_since == inf
+    before = monotonic()
+    with deliveries.reserved(1):
+        first = deliveries.calling_since
+        assert before <= first <= monotonic()
+        with deliveries.reserved(1):
+            assert deliveries.calling_since == first
+    assert deliveries.calling_since == inf

@@ -1,0 +1,105 @@
+"""What a worker's timers tell of themselves. The ledger beside them is a fake, whose answers a test can keep back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from worker.ledger.policy import LedgerPolicy
+from worker.process.sweeper import Sweeper
+from worker.telemetry.readiness import Presence, State
+from worker.telemetry.worker_health import WorkerHealth
+
+
+class Ledger:
+    """It has nothing to do; its sweeps may go unanswered."""
+
+    def __init__(self, lease: int = 15_000) -> None:
+        self.policy = LedgerPolicy(lease=lease)
+        self.fleet = self.store = self.messages = self
+        self.owner = "me"
+        self.sweeps = asyncio.Event()
+        self.sweeps.set()
+
+    async def renew(self) -> bool:
+        return True
+
+    async def restarted(self) -> bool:
+        return False
+
+    async def leases(self) -> list[str]:
+        return []
+
+    async def sweep(self) -> Any:
+        await self.sweeps.wait()
+        return SimpleNamespace(events=[], lanes=[], untold=[], wait=-1)
+
+    async def seize(self, strays: list[str]) -> list[Any]:
+        return []
+
+    async def expire(self) -> int:
+        return 0
+
+    async def return_dead(self) -> int:
+        return 0
+
+
+def sweeper_of(ledger: Any, sweep_seconds: float) -> Sweeper:
+    deliveries: Any = SimpleNamespace(
+        held=set(), calling_since=0.0, room=1, serve=lambda _: None, cut_off_overdue=lambda: None, in_flight=0
+    )
+    wakeups: Any = SimpleNamespace(events=lambda _: None, lanes=lambda _: None)
+    nobody: Any = None
+    return Sweeper(ledger, nobody, deliveries, wakeups, nobody, sweep_seconds, Presence())
+
+
+@pytest.fixture
+async def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+async def sweeper(ledger: Ledger) -> AsyncIterator[Sweeper]:
+    made = sweeper_of(ledger, 0.02)
+    made.open()
+    yield made
+    for timer in made._timers:
+        timer.cancel()
+    await asyncio.gather(*made._timers, return_exceptions=True)
+
+
+async def hears(sweeper: Sweeper) -> None:
+    """Until the ledger has answered once more."""
+    before = sweeper.heard_at
+    async with asyncio.timeout(10):
+        while sweeper.heard_at == before:  # noqa: ASYNC110  (nobody is told)
+            await asyncio.sleep(0.01)
+
+
+async def test_a_sweep_that_is_long_over_what_it_found_does_not_hide_that_the_ledger_answers(
+    ledger: Ledger, sweeper: Sweeper
+) -> None:
+    await hears(sweeper)
+    ledger.sweeps.clear()
+    swept_at = sweeper.swept_at
+    for _ in range(3):
+        await hears(sweeper)
+    assert sweeper.swept_at == swept_at
+
+
+@pytest.mark.parametrize(("asked", "lease", "pause"), [(1.0, 15_000, 1.0), (60.0, 60_000, 12.0), (60.0, 2_000, 0.4)])
+async def test_it_is_as_long_silent_as_its_own_pause_before_its_readiness_doubts_the_ledger(
+    asked: float, lease: int, pause: float
+) -> None:
+    sweeper = sweeper_of(Ledger(lease), asked)
+    assert sweeper.pause == pytest.approx(pause)
+    vitals = WorkerHealth()
+    vitals.ledger.there()
+    flights: Any = SimpleNamespace(draining=False, in_flight=0)
+    vitals.begin(sweeper, flights)
+    sweeper.heard_at -= pause + 1.0
+    assert vitals.ready().checks["ledger"].status is State.OK
+    sweeper.heard_at -= 2.0
+    assert vitals.ready().checks["ledger"].status is State.RED

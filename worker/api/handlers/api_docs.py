@@ -1,0 +1,94 @@
+"""`/openapi.json`, and a page of it that people can read: no script, nothing from elsewhere."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import msgspec
+
+from worker.api.openapi import openapi_document
+from worker.api.request_context import Reply, RequestContext
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
+h2 { border-top: 1px solid #8884; padding-top: 1rem; margin-top: 2rem; font-size: 1.15rem; }
+h2 b { display: inline-block; min-width: 4.5rem; }
+table { border-collapse: collapse; width: 100%; }
+td, th { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0; }
+details pre { overflow-x: auto; background: #8881; padding: .7rem; border-radius: .4rem; }
+nav li { margin: .15rem 0; }
+"""
+
+
+async def openapi(call: RequestContext) -> Reply:
+    """The description of this API, OpenAPI 3.1."""
+    return Reply(_described(call))
+
+
+async def page(call: RequestContext) -> Reply:
+    """The same for people."""
+    return Reply("".join(_page(_described(call))).encode(), content_type="text/html; charset=utf-8")
+
+
+def _described(call: RequestContext) -> dict[str, Any]:
+    from worker.api.routes import OPERATIONS  # these handlers are among them
+
+    rooms = call.rooms
+    return openapi_document(OPERATIONS, rooms.types, rooms.rules.catalogue, _version(), call.base)
+
+
+def _page(document: Mapping[str, Any]) -> Iterator[str]:
+    title = escape(document["info"]["title"])
+    yield f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
+    yield f"<h1>{title} {escape(document['info']['version'])}</h1><p>{escape(document['info']['description'])}</p>"
+    yield "<p>For programs: <a href=/openapi.json>openapi.json</a> (OpenAPI 3.1).</p><nav><ul>"
+    operations = [
+        (path, method, each) for path, methods in document["paths"].items() for method, each in methods.items()
+    ]
+    for path, method, each in operations:
+        name = escape(each["operationId"])
+        yield f"<li><a href=#{name}><code>{method.upper()} {escape(path)}</code></a> {escape(each['summary'])}"
+    yield "</ul></nav>"
+    for path, method, each in operations:
+        yield f"<h2 id={escape(each['operationId'])}><b>{method.upper()}</b> <code>{escape(path)}</code></h2>"
+        yield f"<p>{escape(each['summary'])}. {escape(each['description'])}</p>"
+        yield from _parameters(each["parameters"])
+        if body := each.get("requestBody"):
+            yield f"<p>Body{'' if body['required'] else ' (may be left out)'}:</p>"
+            yield from (_schema(kind, content["schema"]) for kind, content in body["content"].items())
+        yield "<table><tr><th>status<th>"
+        for status, answer in each["responses"].items():
+            yield f"<tr><td>{escape(status)}<td>{escape(answer['description'])}"
+            if status < "400":
+                yield from (_schema(kind, content["schema"]) for kind, content in answer.get("content", {}).items())
+        yield "</table>"
+    yield "<h1>Schemas</h1>"
+    for name, schema in document["components"]["schemas"].items():
+        yield f"<h2 id=schema-{escape(name)}>{escape(name)}</h2><p>{escape(schema.get('description', ''))}</p>"
+        yield _schema("as JSON Schema", schema)
+    yield "</html>"
+
+
+def _parameters(parameters: list[Mapping[str, Any]]) -> Iterator[str]:
+    if not parameters:
+        return
+    yield "<table><tr><th>parameter<th>in<th>"
+    for each in parameters:
+        yield f"<tr><td><code>{escape(each['name'])}</code><td>{escape(each['in'])}"
+        yield f"<td>{escape(each.get('description', ''))}"
+    yield "</table>"
+
+
+def _schema(title: str, schema: Mapping[str, Any]) -> str:
+    text = msgspec.json.format(msgspec.json.encode(schema), indent=2).decode()
+    return f"<details><summary><code>{escape(title)}</code></summary><pre>{escape(text)}</pre></details>"
+
+
+def _version() -> str:
+    try:
+        return version("event-delivery-worker")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,224 @@
+"""Events: in over HTTP, as our own JSON or as CloudEvents; and what became of each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from urllib.parse import quote
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from config.observable_events import STORE
+from worker.api.api_errors import ApiError, ErrorBody, error_body, invalid, not_found, problem_body
+from worker.api.request_context import JSON_TYPES, Reply, RequestContext, decoded
+from worker.api.schemas import (
+    EVENTS_MOST,
+    EventDocument,
+    EventHistoryDocument,
+    EventJobDocument,
+    PublishedBatch,
+    PublishedEvent,
+    Single,
+)
+from worker.domain.cloudevents import (
+    attributes_of_headers,
+    event_of_binary,
+    event_of_structured,
+    is_cloudevent,
+    split_batch,
+)
+from worker.domain.event import Event, ForeignEvent, Ingress, Refusal, event_ref, rfc3339
+from worker.domain.event_parser import ID_MAX_CHARS, parse_event
+from worker.domain.resources import Links, ResourceMeta, Timestamps, job_document, log_document
+from worker.ledger import Acceptance
+from worker.ledger.event_history import EventHistory, JobHistory
+from worker.telemetry import metrics
+from worker.telemetry.tracing import publishing
+
+PATH = "/v2/events"
+CLOUDEVENT = "application/cloudevents+json"
+CLOUDEVENTS = "application/cloudevents-batch+json"
+TYPES = (*JSON_TYPES, CLOUDEVENT, CLOUDEVENTS)
+
+_SPECVERSION = "ce-specversion"
+
+
+class _Wrapped(msgspec.Struct):
+    data: msgspec.Raw | UnsetType = UNSET
+    type: msgspec.Raw | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a request brought: an event, or a batch, and where in the body each stands (as a JSON pointer)."""
+
+    items: Sequence[bytes | Refusal]
+    is_batch: bool
+    under: str
+
+    def place(self, index: int) -> str:
+        return f"{self.under}/{index}" if self.is_batch else self.under
+
+
+async def publish(call: RequestContext) -> Reply:
+    """Accepts events: answered once the ledger has them. The good ones of a batch go, whatever is wrong with others."""
+    intake = call.rooms.intake
+    await intake.check_pressure()
+    given = await _given(call)
+    parsed = [each if isinstance(each, Refusal) else _parsed(call, each) for each in given.items]
+    held_back = await intake.held_back([each for each in parsed if isinstance(each, Event)])
+    good = [_traced(each, call) for each in parsed if isinstance(each, Event) and each.scope not in held_back]
+    bad = sum(isinstance(each, Refusal) for each in parsed)
+    metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.INVALID, bad)
+    metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.ALLOWANCE, len(parsed) - bad - len(good))
+    with publishing(call.rooms.traces, good, Ingress.HTTP) as sending:
+        answers = await intake.accept(sending.events)
+        sending.answered(answers)
+    accepted = iter(answers)
+    results: list[PublishedEvent] = []
+    for index, each in enumerate(parsed):
+        place = given.place(index)
+        if isinstance(each, Refusal):
+            results.append(_refused(problem_body(each, place, 403 if isinstance(each, ForeignEvent) else 422)))
+        elif each.scope in held_back:
+            results.append(_refused(error_body(429, f"{place}: {_TOO_MANY}", pointer=place)))
+        else:
+            results.append(_accepted(call, each, next(accepted)))
+    headers = {"Retry-After": str(max(1, ceil(max(held_back.values()))))} if held_back else {}
+    return _answer(results, given, headers)
+
+
+async def history(call: RequestContext) -> Reply:
+    """What became of an event: what it matched, and what came of each; the answer to "did the ERP get it?"."""
+    event_id, paging = call.request.match_info["event_id"], call.paging
+    found = None
+    if 0 < len(event_id) <= ID_MAX_CHARS:
+        found = await call.rooms.ledger.events.show(event_ref(call.scope, event_id), paging.offset, paging.limit)
+    if found is None:
+        raise not_found("event with this id, or it is no longer kept")
+    ids = list(dict.fromkeys(each.job.integration_id for each in found.jobs))
+    names = {each.id: each.name for each in await call.rooms.ledger.registry.get(ids)} if ids else {}
+    page = paging.collection(list(found.jobs), found.total, _path(event_id))
+    return Reply(EventHistoryDocument(_document(found, names), page.meta, page.results, page.links))
+
+
+_TOO_MANY = "this store has used up its allowance of events a second"
+
+
+async def _given(call: RequestContext) -> _Given:
+    raw = await call.raw(TYPES)
+    match call.request.content_type:
+        case "application/cloudevents+json":
+            return _Given([event_of_structured(raw)], is_batch=False, under="")
+        case "application/cloudevents-batch+json":
+            batch = split_batch(raw, EVENTS_MOST)
+            if isinstance(batch, Refusal):
+                raise invalid([batch], under="")
+            return _batch([event_of_structured(each) for each in batch], "")
+    if _SPECVERSION in call.request.headers:
+        attributes = attributes_of_headers(call.request.headers.items())
+        event = attributes if isinstance(attributes, Refusal) else event_of_binary(attributes, raw)
+        return _Given([event], is_batch=False, under="")
+    return _wrapped(raw)
+
+
+def _wrapped(raw: bytes) -> _Given:
+    try:
+        wrapped = decoded(raw, _Wrapped)
+    except msgspec.ValidationError:
+        raise invalid([Refusal("", 'expected an object: {"data": {…}} or {"data": [ … ]}')], under="") from None
+    if isinstance(wrapped.data, UnsetType):
+        raise invalid([Refusal("data", "is required: an event, or a list of events")], under="")
+    data = bytes(wrapped.data)
+    if not isinstance(wrapped.type, UnsetType):
+        hint = 'wrap the event: {"data": {"type": …, "data": …}}'
+        raise invalid([Refusal("type", f"stands beside `data`, and belongs into it: {hint}")], under="")
+    if not data.startswith(b"["):
+        return _Given([_plain(data)], is_batch=False, under="/data")
+    batch = split_batch(data, EVENTS_MOST)
+    if isinstance(batch, Refusal):
+        raise invalid([batch])
+    return _batch([_plain(each) for each in batch], "/data")
+
+
+def _plain(raw: bytes) -> bytes | Refusal:
+    return event_of_structured(raw) if is_cloudevent(raw) else raw
+
+
+def _batch(items: Sequence[bytes | Refusal], under: str) -> _Given:
+    if not items:
+        raise invalid([Refusal("", "expected at least one event")], under)
+    return _Given(items, is_batch=True, under=under)
+
+
+def _traced(event: Event, call: RequestContext) -> Event:
+    """Of the trace that it names itself, else of its request's."""
+    return event if event.trace or not call.trace else replace(event, trace=call.trace)
+
+
+def _parsed(call: RequestContext, raw: bytes) -> Event | Refusal:
+    if not call.token.platform:
+        return parse_event(raw, call.rooms.rules, scope=call.scope)
+    rules = call.rooms.rules
+    event = parse_event(raw, rules)
+    if isinstance(event, Event):
+        # What exists at organisation level alone has no store.
+        needed = ("org_id", "store_id") if STORE in rules.catalogue.levels(event.type) else ("org_id",)
+        for field in needed:
+            if getattr(event.scope, field) is None:
+                return Refusal(field, "is required of the platform's events, which say whose they are")
+    return event
+
+
+def _accepted(call: RequestContext, event: Event, answer: Acceptance) -> PublishedEvent:
+    return PublishedEvent(
+        202,
+        id=event.id,
+        duplicate=answer is not Acceptance.NEW,
+        differs=answer is Acceptance.DIFFERS,
+        links=Links(call.base + _path(event.id)),
+    )
+
+
+def _refused(error: ErrorBody) -> PublishedEvent:
+    return PublishedEvent(error.status, errors=[error])
+
+
+def _answer(results: Sequence[PublishedEvent], given: _Given, headers: Mapping[str, str]) -> Reply:
+    errors = [error for result in results if not isinstance(result.errors, UnsetType) for error in result.errors]
+    statuses = {result.status for result in results}
+    if 202 not in statuses:
+        # Nothing was accepted: one answer for all.
+        raise ApiError(statuses.pop() if len(statuses) == 1 else 422, errors, headers)
+    if not given.is_batch:
+        return Reply(Single(results[0]), 202)
+    placed = [msgspec.structs.replace(result, index=index) for index, result in enumerate(results)]
+    return Reply(PublishedBatch(placed, errors or UNSET), 207 if errors else 202, headers)
+
+
+def _path(event_id: str) -> str:
+    return f"{PATH}/{quote(event_id, safe='')}"
+
+
+def _document(found: EventHistory, names: Mapping[str, str]) -> EventDocument:
+    event = found.stored.event
+    return EventDocument(
+        id=event.id,
+        triggered_by=event.type,
+        state="waiting" if found.waiting else "set_aside" if found.set_aside else "observed",
+        jobs=[_job(each, names) for each in found.jobs],
+        time=found.stored.time,
+        source=event.source or UNSET,
+        store_id=event.scope.store_id or UNSET,
+        org_id=event.scope.org_id or UNSET,
+        meta=ResourceMeta(Timestamps(rfc3339(found.stored.accepted_at))),
+    )
+
+
+def _job(found: JobHistory, names: Mapping[str, str]) -> EventJobDocument:
+    document = job_document(found.job)
+    return EventJobDocument(
+        **{name: getattr(document, name) for name in document.__struct_fields__},
+        integration_name=names.get(found.job.integration_id, UNSET),
+        last_log=log_document(found.last_log) if found.last_log else UNSET,
+    )

@@ -1,0 +1,117 @@
+"""Integrations: registered, read, changed and deleted by their store's people."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import hdrs
+
+from worker.api.api_errors import ApiError, api_error, invalid, not_found
+from worker.api.request_context import Reply, RequestContext
+from worker.api.schemas import Single
+from worker.domain.event import Refusal
+from worker.domain.integration import Integration
+from worker.domain.integration_input import attributes_of
+from worker.domain.resources import IntegrationDocument, integration_document
+from worker.ledger.integration_repository import RevisionConflict
+
+PATH = "/v2/integrations"
+
+_TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
+
+
+async def listing(call: RequestContext) -> Reply:
+    """A page of the caller's integrations, the newest first; one round trip to the store."""
+    paging = call.paging
+    page = await call.rooms.ledger.registry.page(call.scope, paging.offset, paging.limit)
+    return Reply(paging.collection([_document(call, each) for each in page.items], page.total, PATH))
+
+
+async def create(call: RequestContext) -> Reply:
+    """Registers an integration."""
+    attributes = await _attributes(call)
+    made = await call.rooms.registrar.create(attributes, call.scope)
+    if isinstance(made, list):
+        raise invalid(made)
+    integration, warnings = made
+    document = _document(call, integration, warnings)
+    return Reply(Single(document), 201, {**_tag(integration), "Location": f"{call.base}{PATH}/{integration.id}"})
+
+
+async def read(call: RequestContext) -> Reply:
+    """One integration; 304 where the caller has it already."""
+    integration = await call.integration()
+    if _matches(call.request.headers.get(hdrs.IF_NONE_MATCH), integration):
+        return Reply(status=304, headers=_tag(integration))
+    return Reply(Single(_document(call, integration)), headers=_tag(integration))
+
+
+async def update(call: RequestContext) -> Reply:
+    """Changes what the body names, and nothing else."""
+    attributes = await _attributes(call)
+    current = await call.integration()
+    expect = _expected(call, current)
+    try:
+        changed = await call.rooms.registrar.update(current, attributes, expect)
+    except RevisionConflict as error:
+        raise _conflict(call, error) from None
+    if isinstance(changed, list):
+        raise invalid(changed)
+    return Reply(Single(_document(call, changed)), headers=_tag(changed))
+
+
+async def delete(call: RequestContext) -> Reply:
+    """Deletes an integration; what it is owed is cancelled."""
+    current = await call.integration()
+    try:
+        deleted = await call.rooms.registrar.delete(current, _expected(call, current))
+    except RevisionConflict as error:
+        raise _conflict(call, error) from None
+    if not deleted:
+        raise not_found("integration with this id")
+    return Reply(status=204)
+
+
+async def _attributes(call: RequestContext) -> Mapping[str, Any]:
+    body = await call.document()
+    if not isinstance(body, Mapping) or "data" not in body:
+        raise invalid([Refusal("data", 'is required: {"data": {…}}')], under="")
+    attributes = attributes_of(body)
+    if isinstance(attributes, Refusal):
+        raise invalid([attributes], under="")
+    return attributes
+
+
+def _document(call: RequestContext, integration: Integration, warnings: list[str] | None = None) -> IntegrationDocument:
+    shown = call.rooms.registrar.shown(integration, reveal=call.is_admin)
+    return integration_document(shown, f"{call.base}{PATH}/{integration.id}", warnings)
+
+
+def _tag(integration: Integration) -> dict[str, str]:
+    return {hdrs.ETAG: f'"{integration.revision}"'}
+
+
+def _matches(header: str | None, integration: Integration) -> bool:
+    """Whether If-Match or If-None-Match names this revision (RFC 9110, section 13.1); a weak tag is as good."""
+    if header is None:
+        return False
+    return header.strip() == "*" or str(integration.revision) in _TAG.findall(header)
+
+
+def _expected(call: RequestContext, current: Integration) -> int | None:
+    """The revision that the caller knows, where it says so. Raises ApiError (412) where that is not the present one."""
+    header = call.request.headers.get(hdrs.IF_MATCH)
+    if header is None or header.strip() == "*":
+        return None
+    if not _matches(header, current):
+        raise _failed(current.revision)
+    return current.revision
+
+
+def _failed(revision: int | None = None) -> ApiError:
+    now = f'; its ETag is "{revision}" now' if revision else ""
+    return api_error(412, f"the integration was changed by somebody else since it was read{now}: read it again")
+
+
+def _conflict(call: RequestContext, error: RevisionConflict) -> ApiError:
+    return _failed() if hdrs.IF_MATCH in call.request.headers else api_error(409, f"{error}; try again")

@@ -1,0 +1,120 @@
+"""IntegrationLogs: a store's, an integration's, a job's; the newest first."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
+
+from worker.api.api_errors import not_found
+from worker.api.filters import FILTER, Field, FilterCondition, flag, number, parse_filter, text, time
+from worker.api.handlers.integration_handlers import PATH
+from worker.api.paging import Filtered
+from worker.api.request_context import Reply, RequestContext
+from worker.domain.integration_log import IntegrationLog
+from worker.domain.resources import log_document
+from worker.ledger.pages import Page
+
+#: Of the newest records, so many are looked at for a filter that has no index, so many at a time.
+WINDOW = 10_000
+CHUNK = 200
+
+FIELDS: Mapping[str, Field[IntegrationLog]] = {
+    "succeeded": flag(lambda log: log.succeeded),
+    "attempt": number(lambda log: log.attempt),
+    "status_code": number(lambda log: log.status_code),
+    "processing_time": number(lambda log: log.processing_time),
+    "created_at": time(lambda log: log.created_at),
+    "triggered_by": text(lambda log: log.event_type),
+    "event_id": text(lambda log: log.event_id),
+    "integration_id": text(lambda log: log.integration_id),
+    "job_id": text(lambda log: log.job_id),
+}
+
+
+class Identified(Protocol):
+    """What a page lists."""
+
+    @property
+    def id(self) -> str: ...
+
+
+Record = TypeVar("Record", bound=Identified)
+Read = Callable[[int, int], Awaitable[Page[Record]]]
+
+
+async def of_store(call: RequestContext) -> Reply:
+    """A store's logs. Failures have an index of their own."""
+    logs = call.rooms.ledger.logs
+    conditions = _conditions(call)
+    failures = [each for each in conditions if each.name == "succeeded" and each.value is False]
+    read = partial(logs.failures if failures else logs.of_scope, call.scope)
+    rest = [each for each in conditions if each not in failures]
+    return await _listing(call, read, rest, f"{PATH}/logs")
+
+
+async def of_integration(call: RequestContext) -> Reply:
+    """One integration's logs."""
+    integration_id = call.named("integration_id", "integration")
+    logs = call.rooms.ledger.logs
+
+    async def read(offset: int, limit: int) -> Page[IntegrationLog]:
+        page = await logs.of_integration(integration_id, offset, limit)
+        call.must_own(page.scope_key, "integration")
+        return page
+
+    return await _listing(call, read, _conditions(call), f"{PATH}/{integration_id}/logs")
+
+
+async def of_job(call: RequestContext) -> Reply:
+    """One job's logs."""
+    integration_id, job_id = call.named("integration_id", "integration"), call.named("job_id", "job")
+    logs = call.rooms.ledger.logs
+
+    async def read(offset: int, limit: int) -> Page[IntegrationLog]:
+        page = await logs.of_job(job_id, offset, limit, integration_id)
+        call.must_own(page.scope_key, "job")
+        if page.integration_id != integration_id:
+            raise not_found("job with this id")
+        return page
+
+    return await _listing(call, read, _conditions(call), f"{PATH}/{integration_id}/jobs/{job_id}/logs")
+
+
+def _conditions(call: RequestContext) -> Sequence[FilterCondition[IntegrationLog]]:
+    given = call.request.query.get(FILTER)
+    return parse_filter(given, FIELDS) if given else ()
+
+
+async def _listing(
+    call: RequestContext, read: Read[IntegrationLog], conditions: Sequence[FilterCondition[IntegrationLog]], path: str
+) -> Reply:
+    page, filtered = await filtered_page(call, read, conditions)
+    documents = [log_document(log) for log in page.items]
+    # The specification gives the pages of logs no `last`.
+    return Reply(call.paging.collection(documents, page.total, path, kept(call), last=False, filtered=filtered))
+
+
+def kept(call: RequestContext) -> Mapping[str, str]:
+    """What the links from page to page keep of the query."""
+    given = call.request.query.get(FILTER)
+    return {FILTER: given} if given else {}
+
+
+async def filtered_page(
+    call: RequestContext, read: Read[Record], conditions: Sequence[FilterCondition[Record]]
+) -> tuple[Page[Record], Filtered | None]:
+    """The page that was asked for. With conditions, of those among the newest records that fulfil them."""
+    paging = call.paging
+    if not conditions:
+        return await read(paging.offset, paging.limit), None
+    # By their ids: what comes meanwhile moves the rest on, and a record that was the last of a chunk is met again.
+    matching: dict[str, Record] = {}
+    looked_at, total = 0, 0
+    while looked_at < WINDOW:
+        page = await read(looked_at, CHUNK)
+        looked_at, total = looked_at + len(page.items), page.total
+        matching |= {each.id: each for each in page.items if all(condition.holds(each) for condition in conditions)}
+        if len(page.items) < CHUNK:
+            break
+    found = list(matching.values())
+    items = found[paging.offset : paging.offset + paging.limit]
+    return Page(items, len(found)), Filtered(looked_at, looked_at < total)

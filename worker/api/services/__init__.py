@@ -1,0 +1,1 @@
+"""What the API's handlers call: access, event intake, health; wired once for each process."""

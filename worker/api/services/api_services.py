@@ -1,0 +1,38 @@
+"""What the handlers work with: wired once, in server.py."""
+
+import asyncio
+from dataclasses import dataclass
+
+from config.settings import Settings
+from deliverers.registry import DelivererRegistry
+from worker.api.handlers.health_handlers import ApiHealth
+from worker.api.handlers.test_delivery_handlers import SampleDelivery
+from worker.api.services.access import Access
+from worker.api.services.event_intake import EventIntake
+from worker.domain.event_parser import EventRules
+from worker.intake.wakeups import Wakeups
+from worker.integrations.integration_service import IntegrationService
+from worker.integrations.redelivery import RedeliveryService
+from worker.ledger import Ledger
+from worker.telemetry.tracing import Traces
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """Everything that a request may need."""
+
+    settings: Settings
+    ledger: Ledger
+    registrar: IntegrationService
+    rules: EventRules
+    intake: EventIntake
+    redeliveries: RedeliveryService
+    trials: SampleDelivery
+    access: Access
+    types: DelivererRegistry
+    health: ApiHealth
+    wakeups: Wakeups
+    #: None where nothing is traced.
+    traces: Traces | None
+    #: Looks at the ledger as soon as it answers; raises LedgerFormatError where it is another version's.
+    opening: "asyncio.Task[bool]"

@@ -1,0 +1,83 @@
+"""The broker as the API sees it, and what that means for events; it stands on the ledger, and not on the broker."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+
+import structlog
+from msgspec import to_builtins
+
+from worker.cancellation import end
+from worker.telemetry.readiness import Check, Presence, State
+
+_log = structlog.get_logger("edw.api")
+
+#: The broker is looked at once in so many seconds: connecting to one that is away takes its time.
+BROKER_SECONDS = 5.0
+#: Of one that takes longer than this to answer, nothing is known (seconds).
+SILENT_SECONDS = 2.0
+
+
+class BrokerWatch:
+    """Connects to the broker again and again, by `ping`, which raises where that fails, and may block.
+
+    `is_store`: the broker is the ledger's own store.
+    """
+
+    def __init__(self, ping: Callable[[], None], *, is_store: bool = False) -> None:
+        self._ping = ping
+        self._is_store = is_store
+        self._presence = Presence()
+        #: When the answer that is waited for was asked for (monotonic seconds).
+        self._asked_at: float | None = None
+        self._looked = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begins to watch, on the running loop."""
+        self._watch = asyncio.create_task(self._watch_for_ever())
+
+    async def close(self) -> None:
+        """Stops watching."""
+        if self._watch is not None:
+            await end([self._watch])
+
+    async def look(self) -> Check:
+        """What is known of it now; at the beginning, the first answer is waited for a moment."""
+        if self._watch is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SILENT_SECONDS):
+                    await self._looked.wait()
+        silent = 0.0 if self._asked_at is None else monotonic() - self._asked_at
+        if silent >= SILENT_SECONDS and self._presence.check.status is State.OK:
+            return Check(State.DEGRADED, f"no answer for {silent:.0f} s")
+        return self._presence.check
+
+    async def check(self, ledger: Check, workers: Check) -> Check:
+        """What is known of it, beside what is known of the others."""
+        return in_words(await self.look(), ledger, workers, is_store=self._is_store)
+
+    async def _watch_for_ever(self) -> None:
+        while True:
+            self._asked_at = monotonic()
+            try:
+                await asyncio.to_thread(self._ping)
+                news = self._presence.there()
+            except Exception as error:  # noqa: BLE001  (whatever a broker's client raises)
+                news = self._presence.away(f"away ({type(error).__name__}: {error})", State.DEGRADED)
+            self._asked_at = None
+            self._looked.set()
+            if news:
+                _log.warning("broker", **to_builtins(self._presence.check))
+            await asyncio.sleep(BROKER_SECONDS)
+
+
+def in_words(broker: Check, ledger: Check, workers: Check, *, is_store: bool) -> Check:
+    """What is to be told of the broker."""
+    if is_store and ledger.status is State.RED:
+        return Check(State.DEGRADED, "unknown: it is the ledger's store", ledger.since)
+    if broker.status is not State.OK and ledger.status is not State.RED and workers.status is State.OK:
+        why = f"{broker.why}; events are delivered all the same, up to seconds later"
+        return Check(broker.status, why, broker.since)
+    return broker

@@ -1,0 +1,149 @@
+"""From a command to the ledger and back: settings, the open ledger, and what is told when either is not to be had."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from config.logging import configure_logging
+from config.observable_events import Catalogue, load_catalogue
+from config.settings import Settings, SettingsError, load_settings, unknown_variables
+from worker.cli.keys import secrets_keys
+from worker.domain.event import Scope
+from worker.domain.secrets_box import SecretsBox, SecretsError
+from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
+from worker.ledger.embedded_redis import EmbeddedRedisError
+from worker.ledger.endpoints import NoRedisError, find_endpoints
+
+if TYPE_CHECKING:
+    from deliverers.registry import DelivererRegistry
+    from worker.integrations.integration_service import IntegrationService
+
+#: Something was refused, or failed.
+EXIT_FAILED = 1
+#: No store was found, or it does not answer.
+EXIT_NO_STORE = 3
+
+
+class CommandFailure(click.ClickException):
+    """The command ends with this message and exit code."""
+
+    def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
+        super().__init__(message)
+        # click has it as a class's constant, and reads it from the instance.
+        self.exit_code = exit_code  # type: ignore[misc]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Raises what is expected to go wrong as the Failure that says so."""
+    try:
+        yield
+    except (NoRedisError, LedgerUnavailable) as error:
+        raise CommandFailure(str(error), EXIT_NO_STORE) from error
+    except (SettingsError, LedgerError, EmbeddedRedisError, SecretsError) as error:
+        raise CommandFailure(str(error)) from error
+
+
+@dataclass(frozen=True)
+class CliSession:
+    """What most commands need."""
+
+    settings: Settings
+    ledger: Ledger
+
+    @cached_property
+    def types(self) -> "DelivererRegistry":
+        """The deliverers of this installation. Raises Failure where one of them is broken."""
+        # They bring an HTTP client with them, which most commands have no use for.
+        from deliverers.registry import DelivererRegistry, RegistryError
+
+        try:
+            return DelivererRegistry.load()
+        except RegistryError as error:
+            raise CommandFailure(str(error)) from error
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The observable keys of this deployment."""
+        return load_catalogue(self.settings.observable_keys)
+
+    @cached_property
+    def registrar(self) -> "IntegrationService":
+        """What changes the registry."""
+        from worker.integrations.integration_service import IntegrationService
+
+        secrets = SecretsBox(secrets_keys(self.settings))
+        return IntegrationService(self.ledger.registry, self.types, self.catalogue, secrets)
+
+
+def read_settings(*, for_people: bool = True) -> Settings:
+    """The settings. Raises Failure where one is wrong.
+
+    What is logged meanwhile goes to standard error. `for_people`, only what is worth a person's while does, unless the
+    settings say otherwise.
+    """
+    with told():
+        settings = load_settings()
+    brief = {"log_format": "console", "log_level": "warning"} if for_people else {}
+    unsaid = {name: value for name, value in brief.items() if name not in settings.model_fields_set}
+    configure_logging(settings.model_copy(update=unsaid))
+    return settings
+
+
+def warn_of_strays() -> None:
+    """Tells of variables that look like settings and are none."""
+    for warning in unknown_variables():
+        click.echo(f"warning: {warning}", err=True)
+
+
+@asynccontextmanager
+async def session() -> AsyncIterator[CliSession]:
+    """The ledger, open. Raises Failure where there is none, and for what goes wrong with it while it is used."""
+    settings = read_settings()
+    with told():
+        ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
+        try:
+            await ledger.open()
+            yield CliSession(settings, ledger)
+        finally:
+            await ledger.close()
+
+
+def run(work: Coroutine[Any, Any, int | None]) -> None:
+    """Runs a command's work; what it answers, where it answers anything, is the exit code."""
+    code = asyncio.run(work)
+    if code:
+        raise SystemExit(code)
+
+
+def heed_cancellation() -> None:
+    """Raises CancelledError where this task was cancelled and something on the way swallowed it.
+
+    asyncio.wait_for() does so in Python 3.11 when what it waits for is over at that moment, and redis-py sends by it.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--store` and `--org`; scope_of() reads them."""
+    with_org = click.option("--org", metavar="ID", help="The organisation.")(function)
+    decorated: Callable[..., Any] = click.option("--store", metavar="ID", help="The store.")(with_org)
+    return decorated
+
+
+def scope_of(store: str | None, org: str | None) -> Scope:
+    """The scope that the options name."""
+    return Scope(org or None, store or None)
+
+
+def scope_words(scope: Scope) -> str:
+    """A scope as a reader would say it."""
+    named = [f"{word} {value}" for word, value in (("organisation", scope.org_id), ("store", scope.store_id)) if value]
+    return ", ".join(named) or "no store named"

@@ -1,0 +1,1 @@
+"""The commands of `edw`: one module for each."""

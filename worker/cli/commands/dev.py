@@ -1,0 +1,113 @@
+"""`edw dev`: a store, a worker and the API in one, until Ctrl-C."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import click
+
+from config.settings import Settings
+from worker.cli.cli_session import EXIT_FAILED, read_settings, told, warn_of_strays
+from worker.cli.keys import KEY_FILE, make_key
+from worker.cli.supervision import Child, Signals, died, first_of, process_changes, process_starter, store_running
+from worker.cli.token_file import TOKEN_FILE, make_token
+from worker.ledger.embedded_redis import EmbeddedRedis
+
+#: Where the receivers of somebody who tries things out are.
+LOOPBACK = "127.0.0.0/8 ::1/128"
+
+
+@click.command(name="dev")
+def command() -> None:
+    """Run a private store, a worker and the API, until Ctrl-C.
+
+    The store lives in the data folder (EDW_DATA_DIR), and what it holds is there again the next time; with
+    EDW_REDIS_URL that one is used instead. Receivers on this machine may be delivered to. A token for the API is made,
+    and kept in the data folder.
+    """
+    settings = read_settings()
+    warn_of_strays()
+    with told():
+        raise SystemExit(asyncio.run(_live(settings)))
+
+
+async def _live(settings: Settings) -> int:
+    signals = Signals.of_this_process()
+    async with AsyncExitStack() as stack:
+        store: EmbeddedRedis | None = None
+        if settings.redis_url is None:
+            store = EmbeddedRedis(settings.data_dir)
+            await stack.enter_async_context(store_running(store))
+        if signals.stop.is_set():
+            return 0
+        changes = child_changes(settings)
+        token = await make_token(settings)
+        _explain(settings, changes, token)
+        children: dict[str, Child] = {}
+        try:
+            for name in ("worker", "api"):
+                start = stack.enter_context(process_starter([name], settings.drain_seconds))
+                children[name] = await start({**changes, **process_changes(settings, len(children))})
+            ends = [child.process.wait() for child in children.values()]
+            await first_of(signals.stop.wait(), *ends, *([store.watch()] if store else []))
+        finally:
+            codes = {name: child.process.returncode for name, child in children.items()}
+            if signals.stop.is_set():
+                click.echo("stopping: what is in flight is finished first", err=True)
+            drained = await asyncio.gather(*(child.stop(signals.hurry) for child in children.values()))
+        if signals.stop.is_set():
+            return 0 if all(drained) else EXIT_FAILED
+    over = [f"the {name} {died(code)}" for name, code in codes.items() if code is not None]
+    click.echo(f"error: {' and '.join(over) or 'the store ended by itself'}", err=True)
+    return EXIT_FAILED
+
+
+def child_changes(settings: Settings) -> Mapping[str, str]:
+    """What the processes of `edw dev` are told beside the user's own environment, which it never overrules."""
+    given = settings.model_fields_set
+    changes: dict[str, str] = {}
+    if not settings.secrets_keys:
+        changes["EDW_SECRETS_KEYS"] = make_key(settings.data_dir).get_secret_value()
+    if "egress_allow" not in given:
+        changes["EDW_EGRESS_ALLOW"] = LOOPBACK
+    if "log_format" not in given:
+        changes["EDW_LOG_FORMAT"] = "console"
+    return changes
+
+
+def _explain(settings: Settings, changes: Mapping[str, str], token: str) -> None:
+    folder = settings.data_dir.resolve()
+    key = folder / KEY_FILE
+    made = "EDW_SECRETS_KEYS" in changes
+    kept, address = _shown(folder / TOKEN_FILE), _api_address(settings)
+    where = "" if settings.redis_url else f", in this folder (or with EDW_DATA_DIR={folder})"
+    lines = [
+        f"store    {'as EDW_REDIS_URL says' if settings.redis_url else f'embedded, in {folder}'}",
+        f"api      {address}",
+        f"token    {token}  (admin; kept in {kept})",
+        f"secrets  {f'sealed with {key}' if made else 'sealed as EDW_SECRETS_KEYS says'}",
+        f"egress   {'this machine is allowed' if 'EDW_EGRESS_ALLOW' in changes else 'as EDW_EGRESS_ALLOW says'}",
+        "",
+        f"In another terminal{where}:",
+        "  edw integrations create --name Hook --observes order.paid --url http://localhost:8000/",
+        "  edw emit order.paid",
+        "  edw logs --follow",
+        "  edw status",
+        f'  curl -H "Authorization: Bearer $(cat {kept})" {address}/v2/integrations',
+    ]
+    if settings.redis_url and made:
+        lines.append(f'A secret_key needs the same key there: EDW_SECRETS_KEYS="$(cat {key})"')
+    click.echo("\n".join((*lines, "", "Ctrl-C stops the worker, the API and the store.", "")))
+
+
+def _api_address(settings: Settings) -> str:
+    # A port of 0 is known once the API listens, which it says by itself.
+    port = settings.api_port or "<as the API says below>"
+    return settings.api_url or f"http://{settings.api_host}:{port}"
+
+
+def _shown(path: Path) -> Path:
+    with suppress(ValueError):
+        return path.relative_to(Path.cwd())
+    return path

@@ -1,0 +1,168 @@
+"""`edw doctor`: looks at everything that an installation stands on, and says what to do."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from urllib.parse import urlsplit
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from config.settings import Settings
+from worker.cli.cli_session import EXIT_FAILED, EXIT_NO_STORE, CliSession, CommandFailure, read_settings, session
+from worker.cli.console import console, json_option, print_json
+from worker.cli.diagnose import Finding, Grade, broker_checks, failed, host_checks, ledger_checks, ok, redis_checks
+from worker.cli.keys import secrets_keys
+from worker.domain.format import counted
+from worker.domain.integration import Integration
+from worker.domain.sealing import opened
+from worker.domain.secrets_box import SecretsBox, SecretsError
+from worker.ledger.audit import Audit, AuditReport
+from worker.ledger.endpoints import NoRedisError, find_endpoints
+from worker.ledger.redis_condition import read_condition
+
+#: Receivers whose names are looked up.
+NAMES_LOOKED_UP = 20
+
+_STORE_ADVICE = "nothing is accepted or delivered until it answers; look at its log, and at EDW_REDIS_URL"
+
+_STYLES = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "bold red"}
+
+
+@click.command(name="doctor")
+@click.option("--repair", is_flag=True, help="Mend what the audit of the ledger finds, as it finds it.")
+@click.option("--quick", is_flag=True, help="Leave the audit out: it looks at every job, lane and event there is.")
+@click.option("--strict", is_flag=True, help="Exit 1 for warnings, too.")
+@json_option
+def command(repair: bool, quick: bool, strict: bool, as_json: bool) -> None:
+    """Look at settings, store, ledger, broker, the way out, secrets and limits, and say what to do.
+
+    The audit sees that every job owed is in exactly one place where a sweep finds it; it goes on beside a working
+    fleet, a few milliseconds at a time. Exit code: 0 for nothing worse than a warning, 1 where something failed,
+    3 where there is no store.
+    """
+    if repair and quick:
+        raise click.UsageError("--repair is of the audit, which --quick leaves out")
+    findings, code = asyncio.run(_examine(repair=repair, quick=quick))
+    if as_json:
+        print_json({"findings": [asdict(each) for each in findings], "worst": _worst(findings)})
+    else:
+        _tell(console(), findings)
+    if code == 0 and strict and _worst(findings) is Grade.WARNING:
+        code = EXIT_FAILED
+    raise SystemExit(code)
+
+
+async def _examine(*, repair: bool, quick: bool) -> tuple[list[Finding], int]:
+    settings = read_settings()
+    findings, code = [*host_checks.settings_and_files(settings)], 0
+    try:
+        findings += await _of_the_ledger(repair=repair, quick=quick)
+    except CommandFailure as failure:
+        if failure.exit_code != EXIT_NO_STORE:
+            raise
+        findings.append(failed("store", failure.message, _STORE_ADVICE))
+        code = EXIT_NO_STORE
+    findings += await asyncio.to_thread(lambda: list(_of_the_broker(settings)))
+    if code == 0 and _worst(findings) is Grade.FAILED:
+        code = EXIT_FAILED
+    return findings, code
+
+
+async def _of_the_ledger(*, repair: bool, quick: bool) -> list[Finding]:
+    async with session() as at:
+        condition = await read_condition(at.ledger.store)
+        findings = [ok("store", f"{at.ledger.address} answers")]
+        findings += redis_checks.judge(
+            condition, wait_replicas=at.settings.ledger_wait_replicas, high_water=at.settings.memory_high_water
+        )
+        findings += ledger_checks.judge(await at.ledger.status.read(), await at.ledger.status.workers())
+        if not quick:
+            findings += ledger_checks.judge_audit(await _audit(at, repair=repair), repaired=repair)
+        registered = await _registered(at)
+        keys = len(secrets_keys(at.settings))
+        findings.append(host_checks.secrets(keys, registered.unreadable, registered.total))
+        findings += await host_checks.egress(at.settings, registered.hosts)
+        return findings
+
+
+def _of_the_broker(settings: Settings) -> Iterator[Finding]:
+    try:
+        url = find_endpoints(settings).broker_url
+    except NoRedisError:
+        # Said already, of the store.
+        return
+    yield from broker_checks.examine(settings, url)
+
+
+async def _audit(at: CliSession, *, repair: bool) -> AuditReport:
+    with console(stderr=True).status("auditing") as line:
+
+        def progress(report: AuditReport) -> None:
+            line.update(f"audited {report.events:,} events, {report.jobs:,} jobs, {report.lanes:,} lanes")
+
+        return await Audit(at.ledger.store, progress).run(repair=repair)
+
+
+@dataclass(slots=True)
+class _Registered:
+    """What is to be known of the integrations."""
+
+    total: int = 0
+    #: Those of which a secret cannot be opened.
+    unreadable: list[Integration] = field(default_factory=list)
+    #: Names of some receivers.
+    hosts: list[str] = field(default_factory=list)
+
+
+async def _registered(at: CliSession) -> _Registered:
+    secrets, found, seen, cursor = SecretsBox(secrets_keys(at.settings)), _Registered(), set[str](), 0
+    while True:
+        cursor, some = await at.ledger.registry.scan(cursor)
+        for each in some:
+            if each.id not in seen:
+                seen.add(each.id)
+                _note(at, secrets, each, found)
+        if cursor == 0:
+            return found
+
+
+def _note(at: CliSession, secrets: SecretsBox, integration: Integration, found: _Registered) -> None:
+    found.total += 1
+    try:
+        opened(integration, at.types, secrets)
+    except SecretsError:
+        found.unreadable.append(integration)
+    for host_name in _hosts(integration):
+        if len(found.hosts) < NAMES_LOOKED_UP and host_name not in found.hosts:
+            found.hosts.append(host_name)
+
+
+def _hosts(integration: Integration) -> Iterable[str]:
+    configuration = integration.configuration
+    urls = [configuration.get("url"), *(configuration.get("addresses") or ())]
+    for url in urls:
+        try:
+            name = urlsplit(url).hostname if isinstance(url, str) else None
+        except ValueError:
+            continue
+        if name and integration.enabled:
+            yield name
+
+
+def _worst(findings: Sequence[Finding]) -> Grade:
+    return max((each.grade for each in findings), key=list(Grade).index, default=Grade.OK)
+
+
+def _tell(out: Console, findings: Sequence[Finding]) -> None:
+    width = max(len(each.subject) for each in findings)
+    for each in findings:
+        line = Text.assemble((f"{each.grade:<7}", _STYLES[each.grade]), f"  {each.subject:<{width}}  {each.seen}")
+        out.print(line, soft_wrap=True)
+        if each.advice:
+            out.print(Text(f"{'':<7}  {'':<{width}}  → {each.advice}", "dim"), soft_wrap=True)
+    count = {grade: sum(each.grade is grade for each in findings) for grade in Grade}
+    out.print()
+    warnings = counted(count[Grade.WARNING], "warning")
+    out.print(Text(f"{count[Grade.OK]} ok, {warnings}, {count[Grade.FAILED]} failed"))

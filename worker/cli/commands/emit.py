@@ -1,0 +1,102 @@
+"""`edw emit`: one event, or a file of them."""
+
+from typing import Any
+
+import click
+import msgspec
+from click.shell_completion import CompletionItem
+
+from config.observable_events import load_catalogue
+from config.settings import SettingsError, load_settings
+from worker.cli.cli_session import CommandFailure, read_settings, scope_options, told
+from worker.cli.commands.emit_file import emit_file
+from worker.cli.console import json_option, print_json
+from worker.domain.sample_event import sample_resource
+from worker.publisher import EventRefused, Publisher, Receipt
+from worker.telemetry.tracing import exporting
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def _keys(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    try:
+        catalogue = load_catalogue(load_settings().observable_keys)
+    except SettingsError:
+        return []
+    return [CompletionItem(key) for key in catalogue.keys if key.startswith(incomplete)]
+
+
+@click.command(name="emit")
+@click.argument("key", required=False, shell_complete=_keys)
+@click.option("--data", type=click.File("rb"), help="The affected resource as JSON; without it a sample is made.")
+@click.option("--included", type=click.File("rb"), help="What the resource includes, as JSON.")
+@click.option("--id", "event_id", metavar="ID", help="The event's id; the same id again is the same event.")
+@click.option("--source", metavar="URI", help="Where it happened, such as the store's base URL.")
+@click.option("--file", "file", type=click.File("rb"), help="Events as NDJSON: one JSON object a line.")
+@scope_options
+@json_option
+def command(
+    key: str | None,
+    data: Any,
+    included: Any,
+    event_id: str | None,
+    source: str | None,
+    file: Any,
+    store: str | None,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Publish an event of the type KEY, such as order.paid; or a file of events.
+
+    \b
+    edw emit order.paid --store 1 --data order.json
+    edw emit --file events.ndjson
+    """
+    attributes = {"id": event_id, "source": source, "store_id": store, "org_id": org}
+    if file is not None:
+        if key or data or included or any(attributes.values()):
+            raise click.UsageError("with --file, everything comes from its lines")
+        emit_file(file, as_json)
+        return
+    if key is None:
+        raise click.UsageError("name a KEY, such as order.paid, or a --file of events")
+    if data is not None and included is not None and data.name == included.name == "<stdin>":
+        raise click.UsageError("only one of --data and --included can be standard input")
+    event: dict[str, Any] = {"type": key} | {name: value for name, value in attributes.items() if value is not None}
+    event["data"] = _raw("data", data) if data is not None else sample_resource(key, event.get("id"))
+    if included is not None:
+        event["included"] = _raw("included", included)
+    # The resource travels as the bytes that were given: 10.00 stays 10.00.
+    _say(_publish(msgspec.json.encode(event)), as_json)
+
+
+def _raw(field: str, file: Any) -> msgspec.Raw:
+    content = file.read().removeprefix(_BOM).strip()
+    try:
+        content.decode()
+        msgspec.json.decode(content)
+    except UnicodeDecodeError as error:
+        raise CommandFailure(f"refused: {field}: is not UTF-8 (byte {error.start})") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise CommandFailure(f"refused: {field}: is not JSON: {error}") from None
+    return msgspec.Raw(content)
+
+
+def _publish(event: bytes) -> Receipt:
+    settings = read_settings()
+    with told(), exporting(settings, "edw-emit"), Publisher(settings) as publisher:
+        try:
+            return publisher.publish(event)
+        except EventRefused as error:
+            raise CommandFailure(f"refused: {error.refusal}") from None
+
+
+def _say(receipt: Receipt, as_json: bool) -> None:
+    if as_json:
+        print_json({"id": receipt.id, "duplicate": receipt.duplicate, "differs": receipt.differs})
+    elif receipt.differs:
+        click.echo(f"accepted {receipt.id}: an event of this id with other content is known, and stays as it is")
+    elif receipt.duplicate:
+        click.echo(f"accepted {receipt.id}: known already, and nothing happens twice")
+    else:
+        click.echo(f"accepted {receipt.id}")

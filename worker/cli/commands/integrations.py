@@ -1,0 +1,305 @@
+"""`edw integrations`: the registry, from the command line."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+import msgspec
+
+from worker.cli.cli_session import (
+    EXIT_FAILED,
+    CliSession,
+    CommandFailure,
+    run,
+    scope_of,
+    scope_options,
+    scope_words,
+    session,
+)
+from worker.cli.console import cells, console, json_option, print_json, table, verdict
+from worker.cli.selection import all_integrations, find_integration
+from worker.domain.event import Refusal, Scope, rfc3339
+from worker.domain.format import one_line
+from worker.domain.integration import Integration
+from worker.domain.integration_input import attributes_of
+from worker.domain.resources import integration_document
+from worker.ledger.integration_repository import RevisionConflict
+
+Attributes = dict[str, Any]
+
+
+@click.group(name="integrations", context_settings={"max_content_width": 100})
+def command() -> None:
+    """List, show, create, update, pause and delete integrations.
+
+    An integration belongs to the store and organisation that --store and --org name, and observes their events only.
+    ID may be the beginning of an id, where only one of theirs begins so.
+    """
+
+
+def _attribute_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option("--name", help="What people call it."),
+        click.option("--observes", metavar="KEY", multiple=True, help="An observable key; repeat it for several."),
+        click.option("--url", help="Where a webhook posts to."),
+        click.option(
+            "--secret-key",
+            metavar="VALUE|-",
+            help="Sent as X-MOLTIN-SECRET-KEY. With - it is asked for, or read from standard input.",
+        ),
+        click.option("--type", "integration_type", help="How events leave: webhook, aws_sqs or stomp."),
+        click.option("--description", help="What it is for."),
+        click.option(
+            "--rate-limit",
+            type=float,
+            metavar="NUMBER",
+            help="Deliveries a second at most, fleet-wide; 0 for no limit.",
+        ),
+        click.option("--file", "file", type=click.File("rb"), help="Attributes as JSON, as in the specification."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@command.command("list")
+@scope_options
+@json_option
+def list_(store: str | None, org: str | None, as_json: bool) -> None:
+    """List the integrations of a store or organisation."""
+
+    async def work() -> None:
+        scope = scope_of(store, org)
+        async with session() as at:
+            found = [at.registrar.shown(each) for each in await all_integrations(at, scope)]
+        if as_json:
+            print_json({"data": [integration_document(each) for each in found]})
+        elif found:
+            console().print(_listing(found))
+        else:
+            click.echo(f"no integrations ({scope_words(scope)}; see --store and --org)")
+
+    run(work())
+
+
+@command.command()
+@click.argument("id")
+@scope_options
+@json_option
+def show(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """Show one integration; of its secrets, the last characters only."""
+
+    async def work() -> None:
+        async with session() as at:
+            _tell(at, await find_integration(at, id, scope_of(store, org)), as_json)
+
+    run(work())
+
+
+@command.command()
+@_attribute_options
+@click.option("--disabled", is_flag=True, help="Create it disabled: it gets no events until it is enabled.")
+@click.option("--paused", is_flag=True, help="Create it paused: its events wait until it is resumed.")
+@scope_options
+@json_option
+def create(disabled: bool, paused: bool, store: str | None, org: str | None, as_json: bool, **given: Any) -> None:
+    """Create an integration.
+
+    \b
+    edw integrations create --name Orders --observes order.paid --url https://example.com/hook
+    edw integrations create --file integration.json
+    """
+    attributes = _attributes(given)
+    attributes |= ({"enabled": False} if disabled else {}) | ({"paused": True} if paused else {})
+
+    async def work() -> int:
+        async with session() as at:
+            made = await at.registrar.create(attributes, scope_of(store, org))
+            if isinstance(made, list):
+                return _refused(made, as_json)
+            integration, warnings = made
+            for warning in warnings:
+                click.echo(f"warning: {warning}", err=True)
+            _tell(at, integration, as_json)
+        return 0
+
+    run(work())
+
+
+@command.command()
+@click.argument("id")
+@_attribute_options
+@scope_options
+@json_option
+def update(id: str, store: str | None, org: str | None, as_json: bool, **given: Any) -> None:
+    """Change an integration: only what is given changes."""
+    attributes = _attributes(given)
+    if not attributes:
+        raise click.UsageError("nothing to change was given")
+    run(_update(id, scope_of(store, org), attributes, as_json))
+
+
+@command.command()
+@click.argument("id")
+@scope_options
+@json_option
+def enable(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """Enable an integration: what it is owed is delivered."""
+    run(_update(id, scope_of(store, org), {"enabled": True}, as_json))
+
+
+@command.command()
+@click.argument("id")
+@scope_options
+@json_option
+def disable(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """Disable an integration: it gets no new jobs, and what it is owed waits."""
+    run(_update(id, scope_of(store, org), {"enabled": False}, as_json))
+
+
+@command.command()
+@click.argument("id")
+@scope_options
+@json_option
+def pause(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """Pause an integration: what it observes and what it is owed waits for it."""
+    run(_update(id, scope_of(store, org), {"paused": True}, as_json))
+
+
+@command.command()
+@click.argument("id")
+@scope_options
+@json_option
+def resume(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """Resume a paused integration: what waits for it is delivered, the oldest first."""
+    run(_update(id, scope_of(store, org), {"paused": False}, as_json))
+
+
+@command.command()
+@click.argument("id")
+@scope_options
+@json_option
+def delete(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """Delete an integration: what it is still owed is cancelled."""
+
+    async def work() -> None:
+        async with session() as at:
+            found = await find_integration(at, id, scope_of(store, org))
+            await at.registrar.delete(found)
+        if as_json:
+            print_json({"deleted": found.id})
+        else:
+            click.echo(f"deleted {found.id}; what it was still owed is cancelled")
+
+    run(work())
+
+
+async def _update(named: str, scope: Scope, attributes: Attributes, as_json: bool) -> int:
+    async with session() as at:
+        try:
+            made = await at.registrar.update(await find_integration(at, named, scope), attributes)
+        except RevisionConflict as error:
+            raise CommandFailure(f"{error}; look at it and try again") from None
+        if isinstance(made, list):
+            return _refused(made, as_json)
+        _tell(at, made, as_json)
+    return 0
+
+
+def _attributes(given: Mapping[str, Any]) -> Attributes:
+    attributes = _from_file(given["file"]) if given["file"] else {}
+    for name in ("name", "description", "integration_type"):
+        if given[name] is not None:
+            attributes[name] = given[name]
+    if given["rate_limit"] is not None:
+        attributes["rate_limit"] = given["rate_limit"] or None
+    if given["observes"]:
+        attributes["observes"] = list(given["observes"])
+    configuration = {name: given[name] for name in ("url", "secret_key") if given[name] is not None}
+    if configuration.get("secret_key") == "-":
+        configuration["secret_key"] = _asked_secret()
+    if configuration:
+        known = attributes.get("configuration")
+        attributes["configuration"] = {**(known if isinstance(known, Mapping) else {}), **configuration}
+    return attributes
+
+
+def _asked_secret() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("secret_key", hide_input=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _from_file(file: Any) -> Attributes:
+    try:
+        body = msgspec.json.decode(file.read())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CommandFailure(f"{file.name}: is not JSON: {error}") from None
+    attributes = attributes_of(body)
+    if isinstance(attributes, Refusal):
+        raise CommandFailure(f"{file.name}: {attributes}")
+    return dict(attributes)
+
+
+def _refused(problems: Sequence[Refusal], as_json: bool) -> int:
+    if as_json:
+        print_json({"errors": [{"field": each.field, "reason": each.reason} for each in problems]})
+    for each in problems:
+        click.echo(f"refused: {each}", err=True)
+    return EXIT_FAILED
+
+
+def _listing(found: Sequence[Integration]) -> object:
+    listing = table("id", "name", "type", "enabled", "observes", "where", whole=["id", "type", "enabled"])
+    for each in found:
+        addresses = each.configuration.get("addresses") or [None]
+        where = each.configuration.get("url") or addresses[0]
+        listing.add_row(
+            *cells(each.id, one_line(each.name, 24), each.integration_type),
+            verdict(each.enabled and not each.paused, "yes", "paused" if each.enabled else "no"),
+            *cells(one_line(" ".join(each.observes), 60), one_line(str(where or "-"), 60)),
+        )
+    return listing
+
+
+def _tell(at: CliSession, integration: Integration, as_json: bool) -> None:
+    told = at.registrar.shown(integration)
+    if as_json:
+        print_json({"data": integration_document(told)})
+        return
+    rows: dict[str, object] = {
+        "id": told.id,
+        "name": told.name,
+        "description": told.description,
+        "integration_type": told.integration_type,
+        "enabled": "yes" if told.enabled else "no" + (f": {told.disabled_reason}" if told.disabled_reason else ""),
+        **({"paused": "yes: what it observes waits"} if told.paused else {}),
+        **({"rate_limit": f"{told.rate_limit:g} deliveries a second"} if told.rate_limit else {}),
+        **({"circuit": _circuit(told)} if told.circuit else {}),
+        **(
+            {"failing since": f"{rfc3339(told.failing_since)}, {told.failing_attempts} attempts"}
+            if told.failing_since
+            else {}
+        ),
+        "observes": ", ".join(told.observes),
+        **{f"configuration.{name}": _text(value) for name, value in told.configuration.items()},
+        "scope": scope_words(told.scope),
+        "created": rfc3339(told.created_at),
+        "updated": rfc3339(told.updated_at),
+    }
+    details = table("attribute", "value")
+    details.show_header = False
+    for name, value in rows.items():
+        details.add_row(*cells(name, value))
+    console().print(details)
+
+
+def _circuit(integration: Integration) -> str:
+    if integration.circuit == "open":
+        return f"open: one attempt at {rfc3339(integration.circuit_until)}"
+    return "half-open: one attempt shows whether the receiver is back"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

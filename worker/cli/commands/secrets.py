@@ -1,0 +1,116 @@
+"""`edw secrets`: the keys that integrations' secrets are sealed with."""
+
+from dataclasses import dataclass, field, replace
+
+import click
+
+from deliverers.registry import UnknownIntegrationType
+from worker.cli.cli_session import EXIT_FAILED, CliSession, CommandFailure, run, session
+from worker.cli.console import console, json_option, print_json
+from worker.cli.keys import secrets_keys
+from worker.domain.integration import Integration
+from worker.domain.secrets_box import SecretsBox, SecretsError
+
+#: How often an integration that is changed meanwhile is looked at again.
+TRIES = 20
+
+
+@dataclass(slots=True)
+class RotationTally:
+    """What came of the integrations with secrets."""
+
+    renewed: int = 0
+    already: int = 0
+    #: Those whose secrets no key opens, or of whose type nothing is known here.
+    closed: list[str] = field(default_factory=list)
+
+
+@click.group(name="secrets")
+def command() -> None:
+    """Seal the secrets of integrations with a new key."""
+
+
+@command.command()
+@click.option("--dry-run", is_flag=True, help="Only say how many there are.")
+@json_option
+def rotate(dry_run: bool, as_json: bool) -> None:
+    """Seal every secret in the ledger with the newest key.
+
+    \b
+    1. Put a new key in front of EDW_SECRETS_KEYS, for every process of the fleet; the old one still opens.
+    2. edw secrets rotate
+    3. Take the old key out.
+
+    Repeating it is safe, and so is stopping it: what is sealed with the newest key already stays as it is.
+    """
+
+    async def work() -> int:
+        async with session() as at:
+            keys = secrets_keys(at.settings)
+            if not keys:
+                raise CommandFailure("EDW_SECRETS_KEYS is not set: there is no key to seal with")
+            tally = await _rotate(at, SecretsBox(keys), dry_run=dry_run)
+        if as_json:
+            document = {"renewed": tally.renewed, "already": tally.already, "closed": tally.closed, "dry_run": dry_run}
+            print_json(document)
+        else:
+            _say(tally, dry_run=dry_run)
+        return EXIT_FAILED if tally.closed else 0
+
+    run(work())
+
+
+async def _rotate(at: CliSession, secrets: SecretsBox, *, dry_run: bool) -> RotationTally:
+    tally, seen, cursor = RotationTally(), set[str](), 0
+    err = console(stderr=True)
+    with err.status("looking for secrets") as status:
+        while True:
+            cursor, found = await at.ledger.registry.scan(cursor)
+            for integration in found:
+                if integration.id not in seen:
+                    seen.add(integration.id)
+                    await _renew(at, secrets, integration, tally, dry_run=dry_run)
+            status.update(f"{tally.renewed:,} sealed anew, {tally.already:,} already")
+            if cursor == 0:
+                return tally
+
+
+async def _renew(
+    at: CliSession, secrets: SecretsBox, integration: Integration, tally: RotationTally, *, dry_run: bool
+) -> None:
+    for _ in range(TRIES):
+        try:
+            fields = at.types.secret_fields(integration.integration_type)
+        except UnknownIntegrationType:
+            # Of a plug-in that is not installed here: which of its fields are secrets, only that one knows.
+            tally.closed.append(integration.id)
+            return
+        if not any(integration.configuration.get(name) for name in fields):
+            return
+        try:
+            renewed = replace(integration, configuration=secrets.renewed(integration.configuration, fields))
+        except SecretsError:
+            tally.closed.append(integration.id)
+            return
+        if renewed == integration:
+            tally.already += 1
+            return
+        if dry_run or await at.ledger.registry.reseal(integration, renewed):
+            tally.renewed += 1
+            return
+        # Somebody has just changed it.
+        found = await at.ledger.registry.get([integration.id])
+        if not found:
+            return
+        integration = found[0]
+    raise CommandFailure(f"integration {integration.id} is changed all the time; try again")
+
+
+def _say(tally: RotationTally, *, dry_run: bool) -> None:
+    verb = "would be sealed" if dry_run else "were sealed"
+    click.echo(f"{tally.renewed:,} {verb} anew with the newest key; {tally.already:,} already were")
+    if tally.closed:
+        why = "no key of EDW_SECRETS_KEYS opens them, or this installation lacks their type's plug-in"
+        click.echo(f"error: the secrets of {len(tally.closed):,} stay as they are: {why}:", err=True)
+        for each in tally.closed:
+            click.echo(f"  {each}", err=True)

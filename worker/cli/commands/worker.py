@@ -1,0 +1,105 @@
+"""`edw worker`: one worker process, or several under a small supervisor."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from functools import partial
+from math import inf
+
+import click
+import structlog
+
+from config.logging import warn_of_unknown_variables
+from config.settings import Settings
+from worker.cli.cli_session import EXIT_FAILED, read_settings, told
+from worker.cli.keys import with_made_keys
+from worker.cli.lifeline import hold
+from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
+from worker.ledger import Ledger, LedgerPolicy
+from worker.ledger.endpoints import find_endpoints
+from worker.ledger.startup import reach
+
+_log = structlog.get_logger("edw.supervisor")
+
+
+@click.command(name="worker")
+@click.option("--processes", type=click.IntRange(1, 512), default=1, show_default=True, help="One uses one core.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Wait so long for a store that does not answer; 0 fails at once. Without it, for as long as it takes.",
+)
+@click.option("--lifeline", type=int, hidden=True)
+def command(processes: int, wait: float | None, lifeline: int | None) -> None:
+    """Run a worker until it is told to stop (SIGTERM or Ctrl-C); it then finishes what is in flight.
+
+    A second Ctrl-C, or SIGQUIT, does not wait for it: what is interrupted is due at once, for another worker.
+    With several processes, each that dies is started again, and each has a metrics port of its own, from
+    EDW_METRICS_PORT on. "celery -A worker.app worker" runs one of them, too.
+    """
+    settings = read_settings(for_people=False)
+    warn_of_unknown_variables()
+    if lifeline is not None:
+        hold(lifeline)
+    if processes > 1:
+        raise SystemExit(asyncio.run(_supervise(settings, processes, wait)))
+    if asyncio.run(_reach_or_stop(settings, wait)):
+        _work(settings)
+
+
+def _work(settings: Settings) -> None:
+    # Until the worker listens by itself (worker/process/stop_signals.py), there is nothing to drain.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    # The worker reads its settings itself.
+    with_made_keys(settings)
+    from worker.app import app
+
+    # Not by Celery's command line, which reads APP, BROKER_URL and others from the environment: what they say there
+    # is often meant for something else. The pool and the queues come from the application's configuration.
+    celery_worker = app.Worker(
+        hostname=f"edw-{os.getpid()}@{socket.gethostname()}",
+        loglevel="WARNING",
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    celery_worker.start()
+    raise SystemExit(celery_worker.exitcode)
+
+
+async def _supervise(settings: Settings, processes: int, wait: float | None) -> int:
+    signals = Signals.of_this_process()
+    if not await _reach(settings, wait, signals.stop):
+        return 0
+    with process_starter(["worker"], settings.drain_seconds) as start:
+        drained = await asyncio.gather(
+            *(
+                keep_running(
+                    f"worker {index + 1}", partial(start, process_changes(settings, index)), signals, _log.error
+                )
+                for index in range(processes)
+            )
+        )
+    return 0 if all(drained) else EXIT_FAILED
+
+
+async def _reach_or_stop(settings: Settings, wait: float | None) -> bool:
+    return await _reach(settings, wait, Signals.of_this_process().stop)
+
+
+async def _reach(settings: Settings, wait: float | None, stop: asyncio.Event) -> bool:
+    """Waits until the ledger answers; False where the process was told to stop first.
+
+    Raises Failure where there is none to wait for, or it did not answer within `wait` seconds (None: no limit).
+    """
+    with told():
+        ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
+        try:
+            return await reach(ledger, stop, within=inf if wait is None else wait)
+        finally:
+            await ledger.close()

@@ -1,0 +1,92 @@
+"""What a process finds on its machine: settings, secrets, files, the way out."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+from config.settings import Settings, unknown_variables
+from worker.cli.diagnose import Finding, failed, ok, warning
+from worker.domain.format import counted
+from worker.domain.integration import Integration
+
+#: Files of a process beside its deliveries: the store, the broker, logs, the interpreter.
+SPARE_FILES = 100
+#: Connections that one delivery may have open: the receiver's, and one that is being closed.
+FILES_PER_DELIVERY = 2
+#: How long a name may take (seconds).
+DNS_PATIENCE = 3.0
+
+
+def settings_and_files(settings: Settings) -> Iterator[Finding]:
+    """Variables that are none of ours, and the limit of open files."""
+    strays = unknown_variables()
+    if strays:
+        yield warning("settings", "; ".join(strays), "correct or remove them")
+    else:
+        yield ok("settings", "every EDW_ variable is known")
+    needed = settings.max_in_flight * FILES_PER_DELIVERY + SPARE_FILES
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    seen = f"{limit} (EDW_MAX_IN_FLIGHT={settings.max_in_flight} needs {needed})"
+    if limit < needed:
+        yield failed("open files", seen, "raise it: `ulimit -n`, LimitNOFILE= in systemd; or lower EDW_MAX_IN_FLIGHT")
+    else:
+        yield ok("open files", seen)
+
+
+def secrets(keys: int, unreadable: Sequence[Integration], total: int) -> Finding:
+    """Whether every secret can be opened, by so many keys. `unreadable`: integrations of which one cannot."""
+    if unreadable:
+        names = ", ".join(each.id for each in unreadable[:5])
+        advice = "add the key that they were sealed with to EDW_SECRETS_KEYS, or register their secrets anew"
+        return failed(
+            "secrets", f"{counted(len(unreadable), 'integration')} with a secret that no key opens: {names}", advice
+        )
+    if not keys:
+        advice = "set EDW_SECRETS_KEYS, or no integration with a secret can be registered"
+        return warning("secrets", f"no key, and none is needed by {counted(total, 'integration')}", advice)
+    return ok(
+        "secrets", f"{counted(keys, 'key')} for the secrets of {counted(total, 'integration')}: all can be opened"
+    )
+
+
+async def egress(settings: Settings, hosts: Sequence[str]) -> list[Finding]:
+    """The proxy, or the names of some receivers."""
+    if settings.egress_proxy is not None:
+        return [await _proxy(settings.egress_proxy.get_secret_value())]
+    if not hosts:
+        return [ok("egress", "no receiver's name to look up")]
+    return [await _names(hosts)]
+
+
+async def _proxy(url: str) -> Finding:
+    parts = urlsplit(url)
+    where = f"{parts.hostname}:{parts.port or 80}"
+    try:
+        async with asyncio.timeout(DNS_PATIENCE):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+        writer.close()
+    except (OSError, TimeoutError) as error:
+        return failed(
+            "egress", f"the proxy {where} cannot be reached: {str(error) or 'no answer'}", "see EDW_EGRESS_PROXY"
+        )
+    return ok("egress", f"the proxy {where} takes connections")
+
+
+async def _names(hosts: Sequence[str]) -> Finding:
+    loop, unknown = asyncio.get_running_loop(), []
+    for host in hosts:
+        try:
+            async with asyncio.timeout(DNS_PATIENCE):
+                await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, TimeoutError):
+            unknown.append(host)
+    if not unknown:
+        return ok("egress", f"known to DNS: {counted(len(hosts), 'receiver')} of those registered")
+    seen = f"{len(unknown)} of {len(hosts)} receivers' names are not known to DNS: {', '.join(unknown[:5])}"
+    if len(unknown) == len(hosts):
+        return failed(
+            "egress", seen, "see this machine's DNS (/etc/resolv.conf), and whether it may reach the internet"
+        )
+    return warning("egress", seen, "their integrations fail: tell whoever registered them")

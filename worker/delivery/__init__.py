@@ -1,0 +1,1 @@
+"""From events to outcomes: fan-out, claiming, attempts and their settlement."""

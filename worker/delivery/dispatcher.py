@@ -1,0 +1,166 @@
+"""Events into jobs: loads what is in the inbox, matches, opens. The orchestrator of `observe`."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from time import time
+
+import structlog
+
+from worker.delivery.in_flight import InFlightPool
+from worker.delivery.integration_cache import IntegrationCache
+from worker.domain.job import job_id
+from worker.ledger import Ledger, LedgerError, LedgerFull, StoredEvent
+from worker.ledger.claims import Opening
+from worker.ledger.inbox import OBSERVE_TRIES, LoadedEvents
+from worker.ledger.policy import JOBS_PER_CALL, by_message
+from worker.telemetry import metrics
+from worker.telemetry.lane_events import report_filled
+from worker.telemetry.tracing import Traces, observing
+
+_log = structlog.get_logger("edw.dispatch")
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedEvent:
+    """An event and the integrations that observe it."""
+
+    stored: StoredEvent
+    integration_ids: Sequence[str]
+
+
+Chunk = list[tuple[StoredEvent, list[Opening], bool]]
+
+
+def chunks(matches: Iterable[MatchedEvent], size: int = JOBS_PER_CALL) -> Iterator[Chunk]:
+    """Portions of at most `size` jobs and events; the last portion of an event says that it is the last."""
+    chunk: Chunk = []
+    room = size
+    for match in matches:
+        ids = list(match.integration_ids)
+        while True:
+            taken, ids = ids[:room], ids[room:]
+            openings = [Opening(job_id(match.stored.ref, each), each) for each in taken]
+            chunk.append((match.stored, openings, not ids))
+            room -= max(1, len(taken))
+            if room <= 0:
+                yield chunk
+                chunk, room = [], size
+            if not ids:
+                break
+    if chunk:
+        yield chunk
+
+
+class Dispatcher:
+    """Observes events: one job for each match, and none twice."""
+
+    def __init__(
+        self, ledger: Ledger, directory: IntegrationCache, deliveries: InFlightPool, traces: Traces | None = None
+    ) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self._deliveries = deliveries
+        self._traces = traces
+        #: Held by the one event that others were lost with and that is observed now.
+        self._suspect = asyncio.Lock()
+
+    async def observe(self, refs: Sequence[str]) -> None:
+        """Opens the jobs of the named events, of those still in the inbox; starts what there is room for.
+
+        Raises LedgerError where the ledger cannot be asked; the events then stay in the inbox.
+        """
+        for portion in by_message(refs):
+            alone = await self._observe_together(portion)
+            for ref in alone:
+                await self._observe_alone(ref)
+
+    async def _observe_together(self, refs: Sequence[str], *, alone: bool = False) -> Sequence[str]:
+        """Answers those that are to be observed alone."""
+        loaded = await self._ledger.intake.load(refs, alone=alone)
+        try:
+            await self._open(loaded)
+        except LedgerFull:
+            # A store at its memory limit takes no jobs, maybe for as long as many a worker lives: that kills none.
+            with suppress(LedgerError):
+                await self._ledger.intake.unload(refs)
+            raise
+        return loaded.alone
+
+    async def _observe_alone(self, ref: str) -> None:
+        """For an event that may be what kills workers: its neighbours are done by now, or not begun.
+
+        So an innocent one, which became suspect beside it, is not lost with it again.
+        """
+        async with self._suspect:
+            _log.warning("observed alone: workers were lost while they observed it", ref=ref)
+            await self._observe_together([ref], alone=True)
+
+    async def _open(self, loaded: LoadedEvents) -> None:
+        for ref, raw in loaded.unreadable:
+            await self._set_aside(ref, raw, "cannot be read")
+        for ref, raw in loaded.deadly:
+            await self._set_aside(ref, raw, f"{OBSERVE_TRIES} workers were lost while they observed it", tries=1)
+        with observing(self._traces, loaded.events) as observed:
+            found = [await self._match(stored, loaded.versions) for stored in observed.events]
+            matches = [match for match in found if match]
+            failed: set[str] = set()
+            for chunk in chunks(matches):
+                # An event leaves the inbox with its last chunk, which must not hide what became of another one.
+                if wanted := [each for each in chunk if each[0].ref not in failed]:
+                    failed |= await self._open_chunk(wanted)
+            for match in matches:
+                observed.matched(match.stored.ref, len(match.integration_ids))
+                if not match.integration_ids and match.stored.ref not in failed:
+                    metrics.observe_unmatched(match.stored.door)
+
+    async def _open_chunk(self, chunk: Chunk) -> set[str]:
+        """Where a chunk fails as a whole, each of its events alone does; answers those that could not be opened."""
+        try:
+            failed = await self._open_jobs(chunk)
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001  (as in _match)
+            if len(chunk) > 1:
+                return set[str]().union(*[await self._open_chunk([each]) for each in chunk])
+            failed = [(chunk[0][0].ref, f"{type(error).__name__}: {error}")]
+        raws = {stored.ref: stored.event.raw for stored, _, _ in chunk}
+        for ref, why in failed:
+            _log.error("cannot observe", ref=ref, why=why)
+            await self._set_aside(ref, raws[ref], f"could not be opened: {why}")
+        return {ref for ref, _ in failed}
+
+    async def _open_jobs(self, chunk: Chunk) -> Sequence[tuple[str, str]]:
+        """Answers (reference, why) of events that could not be opened."""
+        lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
+        limits = await self._deliveries.limits(list(lanes))
+        with self._deliveries.reserved(JOBS_PER_CALL) as room:
+            opened = await self._ledger.jobs.open(chunk, room, limits)
+            self._deliveries.start(opened.claims)
+        self._deliveries.serve(opened.waiting)
+        for lane in opened.filled:
+            report_filled(lane)
+        return opened.failed
+
+    def forget(self) -> None:
+        """Reads everything of integrations anew: the ledger may have another past than the one that was read."""
+        self._directory.forget()
+
+    async def _match(self, stored: StoredEvent, versions: dict[str, int]) -> MatchedEvent | None:
+        scope = stored.event.scope
+        try:
+            snapshot = await self._directory.snapshot(scope, versions[scope.key])
+            return MatchedEvent(stored, snapshot.matching(stored.event.type))
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001  (one event's trouble is not its neighbours')
+            _log.exception("cannot observe", event_id=stored.event.id, event_type=stored.event.type)
+            await self._set_aside(
+                stored.ref, stored.event.raw, f"could not be observed: {type(error).__name__}: {error}"
+            )
+            return None
+
+    async def _set_aside(self, ref: str, raw: bytes, reason: str, tries: int = OBSERVE_TRIES) -> None:
+        if await self._ledger.intake.set_aside(ref, raw, reason, round(time() * 1000), tries):
+            _log.error("event set aside", ref=ref, why=reason)

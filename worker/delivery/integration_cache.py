@@ -1,0 +1,105 @@
+"""What a worker process knows of integrations: snapshots to match with, and targets to deliver to, each made once."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from deliverers.contract import Deliverer, IntegrationRef
+from deliverers.registry import ConfigurationError, DelivererRegistry, UnknownIntegrationType
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
+from worker.domain.matching import Snapshot
+from worker.domain.secrets_box import SecretsBox, SecretsError
+from worker.ledger import Claim, Ledger
+
+#: Integrations that a process keeps ready to deliver to; the least recently used go first.
+TARGETS_KEPT = 20_000
+#: Scopes whose snapshot a process keeps.
+SNAPSHOTS_KEPT = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryTarget:
+    """An integration ready to be delivered to: its configuration is parsed and its secrets are open."""
+
+    ref: IntegrationRef
+    deliverer: Deliverer
+    configuration: BaseModel
+
+    @property
+    def integration_type(self) -> str:
+        """How it is delivered to."""
+        return self.ref.integration_type
+
+
+@dataclass(frozen=True, slots=True)
+class NoTarget:
+    """Why nothing can be delivered to an integration now."""
+
+    integration_type: str
+    reason: str
+
+
+class IntegrationCache:
+    """A process's cache of the registry, kept true by the versions and revisions that the ledger's answers carry."""
+
+    def __init__(
+        self, ledger: Ledger, types: DelivererRegistry, deliverers: Mapping[str, Deliverer], secrets: SecretsBox
+    ) -> None:
+        self._ledger = ledger
+        self._types = types
+        self._deliverers = deliverers
+        self._secrets = secrets
+        self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
+        self._targets: OrderedDict[str, tuple[int, DeliveryTarget | NoTarget]] = OrderedDict()
+
+    async def snapshot(self, scope: Scope, version: int) -> Snapshot:
+        """The scope's integrations, not older than `version` of the registry."""
+        known = self._snapshots.get(scope.key) or Snapshot(scope)
+        if known.version != version:
+            known = await self._ledger.registry.refresh(known)
+        self._snapshots[scope.key] = known
+        self._snapshots.move_to_end(scope.key)
+        if len(self._snapshots) > SNAPSHOTS_KEPT:
+            self._snapshots.popitem(last=False)
+        return known
+
+    def forget(self) -> None:
+        """Drops what is at hand: a revision names one state of an integration only where the store forgets nothing."""
+        self._snapshots.clear()
+        self._targets.clear()
+
+    def known_target(self, claim: Claim) -> DeliveryTarget | NoTarget | None:
+        """The target of a claim where it is at hand and of the lane's revision."""
+        found = self._targets.get(claim.integration_id)
+        if found is None or found[0] != claim.revision:
+            return None
+        self._targets.move_to_end(claim.integration_id)
+        return found[1]
+
+    async def load_target(self, claim: Claim) -> DeliveryTarget | NoTarget:
+        """The target of a claim, read from the registry."""
+        found = await self._ledger.registry.get([claim.integration_id])
+        if not found:
+            return NoTarget("", "the integration was deleted")
+        target = self.target(found[0])
+        self._targets[claim.integration_id] = (found[0].revision, target)
+        if len(self._targets) > TARGETS_KEPT:
+            self._targets.popitem(last=False)
+        return target
+
+    def target(self, integration: Integration) -> DeliveryTarget | NoTarget:
+        """What delivers to an integration of the ledger; made anew each time."""
+        kind = integration.integration_type
+        deliverer = self._deliverers.get(kind)
+        if deliverer is None:
+            return NoTarget(kind, f"this worker has no deliverer for the integration_type {kind!r}")
+        try:
+            opened = self._secrets.open(integration.configuration, self._types.secret_fields(kind))
+            configuration = self._types.parse_configuration(kind, opened)
+        except (SecretsError, ConfigurationError, UnknownIntegrationType) as error:
+            return NoTarget(kind, f"the integration's configuration cannot be used: {error}")
+        ref = IntegrationRef(integration.id, kind, integration.name, integration.description)
+        return DeliveryTarget(ref, deliverer, configuration)

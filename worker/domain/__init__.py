@@ -1,0 +1,1 @@
+"""Values and pure decisions: events, integrations, jobs, logs, matching, retries, secrets. No I/O."""

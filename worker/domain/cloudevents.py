@@ -1,0 +1,305 @@
+"""CloudEvents 1.0 into our own events: as bytes of JSON for `worker.domain.event_parser.parse_event`, which judges them further.
+
+Sources, all of version 1.0.2 of https://github.com/cloudevents/spec: the specification ("spec"), the JSON event format
+("JSON"), the HTTP and AMQP protocol bindings ("HTTP", "AMQP").
+
+    CloudEvent                                 our event
+    ---------------------------------------    -------------------
+    type, id, source, time, data               the same names
+    data_base64, where the content is JSON     data
+    storeid, orgid (extension attributes)      store_id, org_id
+    traceparent, tracestate (the extension     the same names
+    for distributed tracing)
+    included (no attribute; our producers')    included
+    subject, dataschema, other extensions      ignored
+
+Values are sliced and never written anew: `10.00` stays `10.00`.
+"""
+
+import binascii
+import re
+from base64 import b64decode
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from worker.domain.event import Refusal
+
+SPECVERSION = "1.0"
+#: What every CloudEvent has (spec 3.1.1), beside `specversion`.
+REQUIRED = ("id", "source", "type")
+#: In front of the names of attributes that travel as HTTP headers (HTTP 3.1.3.1).
+HTTP_PREFIX = "ce-"
+
+#: In front of those that travel as AMQP properties (AMQP 3.1.3.1); brokers with JMS clients know the second form.
+AMQP_PREFIXES = ("cloudEvents:", "cloudEvents_")
+#: How the media types of structured and batched mode begin: what is not in binary mode (HTTP 3, AMQP 3).
+MEDIA_TYPE = "application/cloudevents"
+#: Those that become a field of ours, or decide whether the event can be taken.
+_ATTRIBUTES = ("specversion", *REQUIRED, "time", "datacontenttype", "storeid", "orgid")
+#: Those of the extension for distributed tracing: taken as they are, and judged where they are used.
+_TRACE = ("traceparent", "tracestate")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPED = re.compile(r"\\(.)")
+
+Slice = Raw | UnsetType
+Decoded = TypeVar("Decoded")
+
+
+class _Structured(msgspec.Struct):
+    specversion: Slice = UNSET
+    id: Slice = UNSET
+    source: Slice = UNSET
+    type: Slice = UNSET
+    time: Slice = UNSET
+    datacontenttype: Slice = UNSET
+    storeid: Slice = UNSET
+    orgid: Slice = UNSET
+    traceparent: Slice = UNSET
+    tracestate: Slice = UNSET
+    data: Slice = UNSET
+    data_base64: Slice = UNSET
+    included: Slice = UNSET
+    store_id: Slice = UNSET
+    org_id: Slice = UNSET
+
+
+class _Ours(msgspec.Struct):
+    type: Slice
+    id: Slice
+    source: Slice
+    time: Slice
+    store_id: Slice
+    org_id: Slice
+    traceparent: Slice
+    tracestate: Slice
+    data: Slice
+    included: Slice
+
+
+class _Version(msgspec.Struct):
+    specversion: Slice = UNSET
+
+
+_version = msgspec.json.Decoder(_Version)
+_structured = msgspec.json.Decoder(_Structured)
+_text = msgspec.json.Decoder(str)
+_value = msgspec.json.Decoder(Raw)
+_batch = msgspec.json.Decoder(list[Raw])
+
+
+def is_cloudevent(raw_object: bytes) -> bool:
+    """True where a JSON object says which version of CloudEvents it is of. What is no JSON object is none."""
+    if b"specversion" not in raw_object:
+        return False
+    try:
+        return _unless_null(_version.decode(raw_object).specversion) is not UNSET
+    except (msgspec.DecodeError, RecursionError):
+        return False
+
+
+def event_of_structured(raw: bytes) -> bytes | Refusal:
+    """A CloudEvent in the JSON event format (JSON 3), as our event."""
+    event = _decoded(_structured, raw, "a JSON object")
+    if isinstance(event, Refusal):
+        return event
+    slices: dict[str, Slice] = {name: _unless_null(getattr(event, name)) for name in _ATTRIBUTES}
+    texts: dict[str, str] = {}
+    for name, value in slices.items():
+        if isinstance(value, UnsetType):
+            continue
+        text = _string(value)
+        if text is None:
+            return Refusal(name, "expected a string")
+        texts[name] = text
+    for name in ("store_id", "org_id"):
+        # Ignoring it, as any other name, would make it an event of nobody's.
+        if getattr(event, name) is not UNSET:
+            return Refusal(name, f'is no attribute of a CloudEvent; expected "{name.replace("_", "")}"')
+    if problem := _problem(texts):
+        return problem
+    slices |= {name: _unless_null(getattr(event, name)) for name in _TRACE}
+    data = _structured_data(event)
+    return data if isinstance(data, Refusal) else _ours(slices, data, _unless_null(event.included))
+
+
+def event_of_binary(attributes: Mapping[str, str], body: bytes) -> bytes | Refusal:
+    """A CloudEvent in binary mode, as our event: the body is its data, and its attributes travelled beside it.
+
+    `attributes` have their own names, without a transport's prefix, and their decoded values; the transport's content
+    type is `datacontenttype`. `attributes_of_headers` makes them of HTTP's headers.
+    """
+    if problem := _problem(attributes):
+        return problem
+    data: Slice | Refusal = _json(body, "data") if body else UNSET
+    if isinstance(data, Refusal):
+        return data
+    slices: dict[str, Slice] = {}
+    for name in _ATTRIBUTES:
+        try:
+            slices[name] = Raw(msgspec.json.encode(attributes[name])) if name in attributes else UNSET
+        except UnicodeEncodeError:
+            return Refusal(name, "is not UTF-8")
+    for name in _TRACE:
+        text = attributes.get(name, "")
+        slices[name] = Raw(msgspec.json.encode(text)) if text and text.isascii() else UNSET
+    return _ours(slices, data, UNSET)
+
+
+def attributes_of_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str] | Refusal:
+    """The attributes of a CloudEvent in binary mode that came by HTTP (HTTP 3.1.3), by their names in lower case."""
+    attributes: dict[str, str] = {}
+    for header, value in headers:
+        name = header.lower()
+        if name == "content-type":
+            attributes["datacontenttype"] = value
+        elif name.startswith(HTTP_PREFIX):
+            try:
+                # Double quotes first, then one round of percent-decoding (HTTP 3.1.3.2).
+                attributes[name.removeprefix(HTTP_PREFIX)] = unquote(_unquoted(value), errors="strict")
+            except UnicodeDecodeError:
+                return Refusal(name, "its percent-encoded bytes are not UTF-8")
+    return attributes
+
+
+def attributes_of_properties(headers: Mapping[str, object], content_type: str | None) -> dict[str, str] | None:
+    """The attributes of a CloudEvent in binary mode that came by AMQP (AMQP 3.1), None where it is none.
+
+    AMQP 1.0's application properties are AMQP 0.9.1's headers.
+    """
+    if content_type and content_type.strip().lower().startswith(MEDIA_TYPE):
+        return None
+    attributes = {
+        name.removeprefix(prefix): _canonical(value)
+        for name, value in headers.items()
+        for prefix in AMQP_PREFIXES
+        if name.startswith(prefix)
+    }
+    if "specversion" not in attributes:
+        return None
+    return attributes | ({"datacontenttype": content_type} if content_type else {})
+
+
+def split_batch(raw: bytes, most: int) -> list[bytes] | Refusal:
+    """The elements of a JSON array, as they came; a batch of CloudEvents (JSON 4) or of events of ours.
+
+    Of more than `most` none is copied: a body of commas and digits has millions.
+    """
+    elements = _decoded(_batch, raw, "a JSON array")
+    if isinstance(elements, Refusal):
+        return elements
+    if len(elements) > most:
+        return Refusal("", f"has {len(elements):,} events, and at most {most:,} are taken at once")
+    return [bytes(each) for each in elements]
+
+
+def _problem(attributes: Mapping[str, str]) -> Refusal | None:
+    """What a CloudEvent must have, and what one must be that we can take."""
+    version = attributes.get("specversion")
+    if version != SPECVERSION:
+        return Refusal("specversion", f'expected "{SPECVERSION}", got {_quoted(version)}')
+    for name in REQUIRED:
+        if not attributes.get(name):
+            return Refusal(name, "is empty" if name in attributes else "is required of a CloudEvent")
+    content_type = attributes.get("datacontenttype")
+    if not _is_json(content_type):
+        expected = "expected JSON (application/json, or a type that ends in +json)"
+        return Refusal("datacontenttype", f"{expected}, got {_quoted(content_type)}")
+    return None
+
+
+def _ours(slices: Mapping[str, Slice], data: Slice, included: Slice) -> bytes:
+    return msgspec.json.encode(
+        _Ours(
+            type=slices["type"],
+            id=slices["id"],
+            source=slices["source"],
+            time=slices["time"],
+            store_id=slices["storeid"],
+            org_id=slices["orgid"],
+            traceparent=slices["traceparent"],
+            tracestate=slices["tracestate"],
+            data=data,
+            included=included,
+        )
+    )
+
+
+def _structured_data(event: _Structured) -> Slice | Refusal:
+    """The data, of either member; they exclude each other (JSON 3.1.1)."""
+    encoded = _unless_null(event.data_base64)
+    if isinstance(encoded, UnsetType):
+        return event.data
+    if event.data is not UNSET:
+        return Refusal("data_base64", "expected either this or data, and not both")
+    try:
+        content = b64decode((_string(encoded) or "-").encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return Refusal("data_base64", "expected a string of Base64 (RFC 4648, section 4)")
+    return _json(content, "data_base64")
+
+
+def _json(text: bytes, field: str) -> Raw | Refusal:
+    """A text that stood by itself and is to stand in another one: exactly one JSON value."""
+    found = _decoded(_value, text, "JSON")
+    return Refusal(field, found.reason) if isinstance(found, Refusal) else found
+
+
+def _decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes, what: str) -> Decoded | Refusal:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError:
+        # The fields are slices, so that nothing but the whole can be of another type.
+        return Refusal("", f"expected {what}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Refusal("", f"is not JSON: {error}")
+    except RecursionError:
+        return Refusal("", "is nested too deeply")
+
+
+def _unless_null(value: Slice) -> Slice:
+    """An attribute that is null is one that is not there (JSON 2.2)."""
+    return UNSET if isinstance(value, UnsetType) or bytes(value) == b"null" else value
+
+
+def _string(value: Raw) -> str | None:
+    """The text of a slice that is a string."""
+    try:
+        return _text.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _is_json(content_type: str | None) -> bool:
+    """`*/json` or `*/*+json`, whatever its parameters (JSON 3.1.1); where there is none, it is JSON (JSON 3.1.2)."""
+    if content_type is None:
+        return True
+    kind, _, subtype = content_type.partition(";")[0].strip().lower().partition("/")
+    return bool(kind) and (subtype == "json" or subtype.endswith("+json"))
+
+
+def _unquoted(value: str) -> str:
+    """A header's value without its double quotes and their backslashes (RFC 7230, section 3.2.6)."""
+    return _QUOTED.sub(lambda quoted: _ESCAPED.sub(r"\1", quoted[1]), value)
+
+
+def _canonical(value: object) -> str:
+    """A native value in its canonical string form (AMQP 3.1.3.2; spec 3, type system)."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case bytes():
+            return value.decode(errors="replace")
+        case datetime():
+            # A timestamp of AMQP 0.9.1 is of UTC, and does not say so.
+            return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+        case _:
+            return str(value)
+
+
+def _quoted(value: str | None) -> str:
+    return "nothing" if value is None else f'"{value}"'

@@ -1,0 +1,213 @@
+"""Integrations as people write them: what a body of the specification must look like, and what becomes of it.
+
+Decides without I/O, for the HTTP API and the command line alike. Its callers open the secrets of the current
+integration before and seal those of the result after (see sealing.py).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any, Protocol
+from uuid import uuid4
+
+from deliverers.registry import (
+    ConfigurationError,
+    DelivererRegistry,
+    UnknownIntegrationType,
+    normalise_integration_type,
+)
+from worker.domain.event import Refusal, Scope
+from worker.domain.integration import Integration
+from worker.domain.masking import masks_in, unmasked
+
+#: Characters.
+NAME_MAX_CHARS = 255
+#: Characters.
+DESCRIPTION_MAX_CHARS = 4096
+#: Observable keys of one integration; the catalogue has about a hundred.
+OBSERVES_MAX = 1000
+
+#: Deliveries a second.
+RATE_LIMITS = (0.001, 100_000)
+
+_WRITABLE = ("name", "description", "enabled", "paused", "rate_limit", "integration_type", "observes", "configuration")
+#: What our own answers carry beside them, so that a body that was read can be sent back.
+_READ_ONLY = ("id", "type", "links", "meta", "relationships")
+#: The specification requires `observers` on creation and calls the property `observes`.
+_OBSERVERS = "observers"
+#: So close to an attribute's name, a name that is none is a slip of the pen.
+_NEAR = 0.8
+
+
+class ObservableKeys(Protocol):
+    """What is asked of the catalogue."""
+
+    def problem(self, key: str, level: str) -> str | None:
+        """Why the key cannot be observed at the level; None where it can."""
+        ...
+
+
+def attributes_of(body: object) -> Mapping[str, Any] | Refusal:
+    """The attributes in a body: `{"data": {…}}` as the specification wraps them, or bare."""
+    inner = body["data"] if isinstance(body, Mapping) and "data" in body else body
+    if isinstance(inner, Mapping):
+        return inner
+    return Refusal("data" if inner is not body else "", "expected an object: the integration's attributes")
+
+
+def register(
+    document: Mapping[str, Any],
+    scope: Scope,
+    registry: DelivererRegistry,
+    catalogue: ObservableKeys,
+    *,
+    current: Integration | None = None,
+    new_id: str | None = None,
+) -> Integration | list[Refusal]:
+    """The integration that a create or update asks for, or everything that is wrong with it.
+
+    With `current` only the attributes given change; so do the keys of `configuration`, where null removes one and a
+    secret's mask leaves it; a mask of anything else is refused. Another `integration_type` begins with an empty
+    configuration. Without `current` a mask is taken for the secret itself: there is none that it could stand for, and
+    the specification's own examples are masks (see sealing.py). Secrets are in the clear here, on both sides. A new
+    integration gets `new_id`, or a random UUID.
+    """
+    document = _without_alias(document)
+    problems: list[Refusal] = [*_strangers(document), *_texts(document, current), *_flags(document)]
+    problems += _observes_problems(document, scope, catalogue, current)
+    kind = _kind(document, current)
+    configuration = _configuration(document, kind, registry, current)
+    if isinstance(configuration, list):
+        problems += configuration
+    if problems or isinstance(configuration, list):
+        return problems
+    base = current or Integration(new_id or str(uuid4()), scope, "", kind, ())
+    enabled = document.get("enabled", base.enabled)
+    return replace(
+        base,
+        name=document.get("name", base.name),
+        description=document.get("description", base.description) or "",
+        integration_type=kind,
+        observes=tuple(dict.fromkeys(document.get("observes", base.observes))),
+        configuration=configuration,
+        enabled=enabled,
+        paused=document.get("paused", base.paused),
+        rate_limit=document.get("rate_limit", base.rate_limit),
+        # Whoever says whether it is enabled has answered the worker's reason for disabling it.
+        disabled_reason=base.disabled_reason if "enabled" not in document else "",
+    )
+
+
+def is_renewed(before: Integration, after: Integration, attributes: Mapping[str, Any]) -> bool:
+    """Whether the receiver is to be tried again: it may be another one now, or people say that it is well."""
+    return (
+        "configuration" in attributes
+        or after.integration_type != before.integration_type
+        or (after.enabled and not before.enabled)
+    )
+
+
+def _without_alias(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    if _OBSERVERS not in document:
+        return document
+    rest = {name: value for name, value in document.items() if name != _OBSERVERS}
+    return {"observes": document[_OBSERVERS], **rest}
+
+
+def _strangers(document: Mapping[str, Any]) -> Iterator[Refusal]:
+    # Other unknown names are let pass: clients of the platform send what they have.
+    for name in document:
+        if name not in _WRITABLE and name not in _READ_ONLY:
+            near = get_close_matches(name, _WRITABLE, n=1, cutoff=_NEAR)
+            if near:
+                yield Refusal(name, f'is not an attribute; did you mean "{near[0]}"?', (name,))
+    if document.get("type", "integration") != "integration":
+        yield Refusal("type", 'must be "integration"')
+
+
+def _texts(document: Mapping[str, Any], current: Integration | None) -> Iterator[Refusal]:
+    name = document.get("name", "" if current is None else current.name)
+    if not isinstance(name, str):
+        yield Refusal("name", "must be a string")
+    elif not name.strip():
+        yield Refusal("name", "is required" if "name" not in document else "must not be empty")
+    elif len(name) > NAME_MAX_CHARS:
+        yield Refusal("name", f"must be at most {NAME_MAX_CHARS} characters long, and has {len(name)}")
+    description = document.get("description")
+    if description is not None and not isinstance(description, str):
+        yield Refusal("description", "must be a string")
+    elif description and len(description) > DESCRIPTION_MAX_CHARS:
+        yield Refusal(
+            "description", f"must be at most {DESCRIPTION_MAX_CHARS} characters long, and has {len(description)}"
+        )
+
+
+def _flags(document: Mapping[str, Any]) -> Iterator[Refusal]:
+    for name in ("enabled", "paused"):
+        if not isinstance(document.get(name, True), bool):
+            yield Refusal(name, "must be true or false")
+    rate, (least, most) = document.get("rate_limit"), RATE_LIMITS
+    is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if rate is not None and not (is_number and least <= rate <= most):
+        yield Refusal("rate_limit", f"must be deliveries a second, from {least:g} to {most:,}; or null for no limit")
+
+
+def _observes_problems(
+    document: Mapping[str, Any], scope: Scope, catalogue: ObservableKeys, current: Integration | None
+) -> Iterator[Refusal]:
+    if "observes" not in document:
+        if current is None:
+            yield Refusal("observes", "is required: at least one observable key, such as order.paid")
+        return
+    observes = document["observes"]
+    if not isinstance(observes, list | tuple):
+        yield Refusal("observes", "must be a list of observable keys, such as order.paid")
+        return
+    if not observes:
+        yield Refusal("observes", "must name at least one observable key, such as order.paid")
+    if len(observes) > OBSERVES_MAX:
+        yield Refusal("observes", f"must name at most {OBSERVES_MAX} observable keys, and names {len(observes)}")
+        return
+    for index, key in enumerate(observes):
+        problem = catalogue.problem(key, scope.level) if isinstance(key, str) else "must be a string"
+        if problem:
+            yield Refusal(f"observes.{index}", problem)
+
+
+def _kind(document: Mapping[str, Any], current: Integration | None) -> Any:
+    given = document.get("integration_type", current.integration_type if current else "webhook")
+    return normalise_integration_type(given) if isinstance(given, str) else given
+
+
+def _configuration(
+    document: Mapping[str, Any], kind: Any, registry: DelivererRegistry, current: Integration | None
+) -> Mapping[str, Any] | list[Refusal]:
+    if not isinstance(kind, str):
+        return [Refusal("integration_type", "must be a string, such as webhook")]
+    before = current.configuration if current and current.integration_type == kind else {}
+    if "configuration" not in document and before:
+        return before
+    given = document.get("configuration", {})
+    if not isinstance(given, Mapping):
+        return [Refusal("configuration", "must be an object")]
+    try:
+        given = registry.normalised(kind, given)
+        merged = {**before, **{name: unmasked(value, before.get(name)) for name, value in given.items()}}
+        configuration = {name: value for name, value in merged.items() if value is not None}
+        registry.parse_configuration(kind, configuration)
+        masks = _foreign_masks(configuration, before, registry.secret_fields(kind)) if current is not None else []
+    except UnknownIntegrationType as error:
+        return [Refusal("integration_type", str(error))]
+    except ConfigurationError as error:
+        return [Refusal(problem.field, problem.message, problem.path) for problem in error.problems]
+    return [
+        Refusal(f"configuration.{name}", "is the mask of a secret, and not the secret", ("configuration", name))
+        for name in masks
+    ] or configuration
+
+
+def _foreign_masks(configuration: Mapping[str, Any], before: Mapping[str, Any], secrets: Iterable[str]) -> list[str]:
+    # A secret that was registered as a mask is what it is, and may stay.
+    return [
+        name for name in sorted(secrets) if set(masks_in(configuration.get(name))) - set(masks_in(before.get(name)))
+    ]

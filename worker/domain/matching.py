@@ -1,0 +1,44 @@
+"""Which integrations observe an event: a pure decision over a snapshot of one scope's registry."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from worker.domain.event import Scope
+from worker.domain.integration import Integration
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One scope's integrations at one version of the registry, keyed by what they observe."""
+
+    scope: Scope
+    version: int = 0
+    by_id: Mapping[str, Integration] = field(default_factory=dict)
+    by_key: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def matching(self, observable_key: str) -> tuple[str, ...]:
+        """The ids of the enabled integrations that observe the key."""
+        return self.by_key.get(observable_key, ())
+
+    def updated(self, version: int, changed: Iterable[Integration], deleted: Iterable[str]) -> "Snapshot":
+        """The snapshot at a later version; only what changed is looked at, however many integrations there are."""
+        by_id = dict(self.by_id)
+        affected: set[str] = set()
+        replaced = {integration.id: integration for integration in changed}
+        for gone in (*deleted, *replaced):
+            if old := by_id.pop(gone, None):
+                affected.update(old.observes)
+        for integration in replaced.values():
+            by_id[integration.id] = integration
+            affected.update(integration.observes)
+        by_key = dict(self.by_key)
+        members: dict[str, list[str]] = defaultdict(list)
+        for key in affected:
+            members[key] = [known for known in by_key.pop(key, ()) if known in by_id and known not in replaced]
+        for integration in replaced.values():
+            if integration.enabled:
+                for key in set(integration.observes):
+                    members[key].append(integration.id)
+        by_key.update({key: tuple(ids) for key, ids in members.items() if ids})
+        return Snapshot(self.scope, version, by_id, by_key)

@@ -1,0 +1,63 @@
+"""An integration's secrets: in the clear for who delivers, sealed for the ledger, masked for people."""
+
+from dataclasses import replace
+
+from deliverers.registry import DelivererRegistry, UnknownIntegrationType
+from worker.domain.integration import Integration
+from worker.domain.masking import hidden, masked, masks_in
+from worker.domain.secrets_box import SecretsBox, SecretsError
+
+
+def opened(integration: Integration, registry: DelivererRegistry, secrets: SecretsBox) -> Integration:
+    """The integration with its secrets in the clear. Raises SecretsError."""
+    return replace(
+        integration, configuration=secrets.open(integration.configuration, _secret_fields(integration, registry))
+    )
+
+
+def sealed(integration: Integration, registry: DelivererRegistry, secrets: SecretsBox) -> Integration:
+    """The integration as the ledger may have it. Raises SecretsError where it has a secret and there is no key."""
+    return replace(
+        integration, configuration=secrets.seal(integration.configuration, _secret_fields(integration, registry))
+    )
+
+
+def shown(
+    integration: Integration, registry: DelivererRegistry, secrets: SecretsBox, *, reveal: bool = False
+) -> Integration:
+    """The integration of the ledger with its secrets masked; only stars, where no key at hand opens them.
+
+    `reveal` is for an admin of its own: the secrets that one may see (see ShownToAdmin) are in the clear.
+    """
+    fields = _secret_fields(integration, registry)
+    try:
+        opened_ = secrets.open(integration.configuration, fields)
+        configuration = masked(opened_, fields - _shown_fields(integration, registry) if reveal else fields)
+    except SecretsError:
+        configuration = hidden(integration.configuration, fields)
+    return replace(integration, configuration=configuration)
+
+
+def warnings_of(integration: Integration, registry: DelivererRegistry) -> list[str]:
+    """What whoever wrote an integration should be told although it was accepted. Its secrets are in the clear here."""
+    configuration = integration.configuration
+    return [
+        f"configuration.{name} looks like the mask of a secret: if it was copied from an answer, send the secret itself"
+        for name in sorted(_secret_fields(integration, registry))
+        if masks_in(configuration.get(name))
+    ]
+
+
+def _secret_fields(integration: Integration, registry: DelivererRegistry) -> frozenset[str]:
+    try:
+        return registry.secret_fields(integration.integration_type)
+    except UnknownIntegrationType:
+        # Written by an installation with more deliverers than this one: what might be a secret is treated as one.
+        return frozenset(integration.configuration)
+
+
+def _shown_fields(integration: Integration, registry: DelivererRegistry) -> frozenset[str]:
+    try:
+        return registry.shown_fields(integration.integration_type)
+    except UnknownIntegrationType:
+        return frozenset()

@@ -1,0 +1,117 @@
+"""What a message of the plain queue may be: an event, a CloudEvent, or a JSON array of either."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from time import time
+from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import msgspec
+import structlog
+
+from worker.domain.cloudevents import event_of_structured, is_cloudevent, split_batch
+from worker.domain.event import Event, Refusal
+from worker.domain.event_parser import ID_MAX_CHARS, EventRules, parse_event
+from worker.domain.trace_context import TraceContext
+from worker.ledger.inbox import REJECTED_KEEP_BYTES, rejection
+from worker.ledger.policy import REPLY_BYTE_BUDGET
+
+_log = structlog.get_logger("edw.door")
+
+#: Events in one message. Those of a list are accepted in one call, which keeps the store for 12 ms where it is so many.
+BATCH_MAX_EVENTS = 1_000
+#: Bytes of one message; a single event may have as many as the deployment's rules allow, where that is more.
+MESSAGE_MAX_BYTES = REPLY_BYTE_BUDGET
+
+#: What one part of a message is, and the part as it came.
+Parsed = tuple[Event | Refusal, Any]
+
+
+def parse_message(message: bytes, rules: EventRules, message_id: str | None = None) -> list[Parsed]:
+    """The events of a message, or why they are none, each with its bytes. An empty array has none.
+
+    Every event says itself whose it is. Where one has no id, it gets one of the message's id, so that the message may
+    come again; without that, a random one.
+    """
+    try:
+        return _parse(message, rules, message_id)
+    except Exception as error:  # noqa: BLE001  (a message that meets a bug of ours is not to come again for ever)
+        _log.exception("cannot read a message")
+        return [(Refusal("", f"internal error: {type(error).__name__}"), message)]
+
+
+def traced(parsed: Sequence[Parsed], trace: TraceContext | None) -> list[Parsed]:
+    """The events of a message that came with a trace context beside it; those that have one of their own keep it."""
+    if trace is None:
+        return list(parsed)
+    return [
+        (replace(found, trace=trace) if isinstance(found, Event) and not found.trace else found, given)
+        for found, given in parsed
+    ]
+
+
+def is_batch(message: bytes) -> bool:
+    """True where a message is an array, if it is JSON at all."""
+    return message[:64].lstrip()[:1] == b"["
+
+
+def event_id(name: str, index: int) -> str:
+    """The id of an event that came without one: the same for a message of that name that is delivered again."""
+    try:
+        namespace = UUID(name)
+    except ValueError:
+        # A producer may name its messages as it likes.
+        namespace = uuid5(NAMESPACE_OID, name)
+    return str(uuid5(namespace, str(index)))
+
+
+def entry_of(refusal: Refusal, given: Any, source: str) -> str:
+    """A refusal as an entry of the ledger's rejected list."""
+    return rejection(refusal.field, refusal.reason, _as_bytes(given), round(time() * 1000), source)
+
+
+def tell(refusal: Refusal, source: str) -> None:
+    """Logs a refusal."""
+    _log.warning("event rejected", field=refusal.field, reason=refusal.reason, source=source)
+
+
+def split(parsed: Sequence[Parsed]) -> tuple[list[Event], list[tuple[Refusal, Any]]]:
+    """The events, and the refusals with what was refused."""
+    events = [found for found, _ in parsed if isinstance(found, Event)]
+    return events, [(found, given) for found, given in parsed if isinstance(found, Refusal)]
+
+
+def _parse(message: bytes, rules: EventRules, message_id: str | None) -> list[Parsed]:
+    most = max(MESSAGE_MAX_BYTES, rules.max_bytes)
+    if len(message) > most:
+        return [(Refusal("", f"the message has {len(message):,} bytes, and at most {most:,} are accepted"), message)]
+    if not is_batch(message):
+        return [(_event(message, rules, message_id and _usable(message_id)), message)]
+    parts = split_batch(message, BATCH_MAX_EVENTS)
+    if isinstance(parts, Refusal):
+        return [(parts, message)]
+    return [
+        (_event(part, rules, event_id(message_id, index) if message_id else None), part)
+        for index, part in enumerate(parts)
+    ]
+
+
+def _event(raw: bytes, rules: EventRules, default_id: str | None) -> Event | Refusal:
+    ours = event_of_structured(raw) if is_cloudevent(raw) else raw
+    return ours if isinstance(ours, Refusal) else parse_event(ours, rules, default_id)
+
+
+def _usable(message_id: str) -> str:
+    """A message's id as that of its one event, where it may be one."""
+    return message_id if len(message_id) <= ID_MAX_CHARS and message_id.isprintable() else event_id(message_id, 0)
+
+
+def _as_bytes(given: Any) -> bytes:
+    """What came, to be looked at by people: JSON where it can be."""
+    if isinstance(given, bytes):
+        return given
+    try:
+        return msgspec.json.encode(given, enc_hook=repr)
+    except (ValueError, RecursionError):
+        # Such as half a surrogate pair.
+        return repr(given)[:REJECTED_KEEP_BYTES].encode(errors="backslashreplace")

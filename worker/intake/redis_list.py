@@ -1,0 +1,167 @@
+"""The plain queue on Redis: reads the list `edw.intake` of the ledger's store."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from worker.cancellation import end
+from worker.domain.event import Event, Ingress, Refusal
+from worker.domain.event_parser import EventRules
+from worker.intake.message_parser import entry_of, is_batch, parse_message, split, tell
+from worker.ledger import Acceptance, LedgerError
+from worker.ledger.intake_list import INTAKE_LIST, MESSAGE_TRIES, MessageBatch
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE
+from worker.ledger.redis_connections import SOCKET_TIMEOUT
+from worker.telemetry import metrics
+from worker.telemetry.tracing import Traces, publishing
+
+_log = structlog.get_logger("edw.intake")
+
+#: While the ledger is away or full, it is asked again after so many seconds. The queue keeps what it has.
+RETRY_SECONDS = 1.0
+
+
+#: So many messages, the events that are in them, and the refusals with what is refused.
+Portion = tuple[int, list[Event], list[tuple[Refusal, Any]]]
+
+
+class PlainQueue(Protocol):
+    """What is asked of the ledger (worker.ledger.intake_list)."""
+
+    async def take(self) -> MessageBatch: ...
+    async def accept(
+        self, batch: MessageBatch, done: int, events: Sequence[Event], entries: Sequence[str]
+    ) -> list[Acceptance] | None: ...
+    async def give_back(self) -> int: ...
+    async def wait(self) -> None: ...
+
+
+class RedisListReader:
+    """Reads the plain queue, for as long as the process takes work."""
+
+    def __init__(
+        self,
+        queue: PlainQueue,
+        observe: Callable[[Sequence[str]], Awaitable[None]],
+        rules: EventRules,
+        traces: Traces | None = None,
+    ) -> None:
+        self._queue = queue
+        self._observe = observe
+        self._rules = rules
+        self._traces = traces
+        self._closing = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        #: The ledger may hold messages that this process has taken.
+        self._holds = False
+        self._waits = False
+
+    def open(self) -> None:
+        """Starts reading, on the running loop."""
+        self._reader = asyncio.create_task(self._read())
+
+    def stop(self) -> None:
+        """Takes no more. What is being accepted is finished."""
+        self._closing.set()
+
+    async def close(self) -> None:
+        """Ends reading, and gives back what was taken and is not accepted."""
+        self.stop()
+        if self._reader is not None:
+            # To be cancelled in the middle is safe; to have been finished is better.
+            await asyncio.wait((self._reader,), timeout=SOCKET_TIMEOUT)
+            await end([self._reader])
+        if self._holds:
+            try:
+                await self._queue.give_back()
+            except LedgerError as error:
+                _log.warning("messages not given back: others will, when the lease has run out", why=str(error))
+
+    async def _read(self) -> None:
+        while not self._closing.is_set():
+            try:
+                await self._step()
+            except LedgerError as error:
+                self._unheard(error)
+                await self._pause()
+            except Exception:  # noqa: BLE001  (a reader that dies would strand the queue)
+                _log.exception("cannot read the plain queue")
+                await self._pause()
+
+    async def _step(self) -> None:
+        self._holds = True
+        batch = await self._queue.take()
+        self._holds = bool(batch.messages)
+        if not batch.messages:
+            self._heard()
+            return await self._or_closing(self._queue.wait())
+        while batch.messages and not self._closing.is_set():
+            done, events, refusals = self._deadly(batch) or self._portion(batch.messages)
+            entries = [entry_of(refusal, given, INTAKE_LIST) for refusal, given in refusals]
+            with publishing(self._traces, events, Ingress.QUEUE) as sending:
+                answers = await self._queue.accept(batch, done, sending.events, entries)
+                sending.answered(answers or ())
+            if answers is None:
+                _log.warning("messages were given back: this process was taken for dead", messages=len(batch.messages))
+                break
+            self._heard()
+            batch = batch.without(done)
+            self._holds = bool(batch.messages)
+            metrics.observe_accepted(Ingress.QUEUE, (answer is Acceptance.NEW for answer in answers))
+            metrics.observe_refused(Ingress.QUEUE, metrics.RefusalReason.INVALID, len(refusals))
+            for refusal, _ in refusals:
+                tell(refusal, INTAKE_LIST)
+            await self._observe([e.ref for e, a in zip(events, answers, strict=True) if a is Acceptance.NEW])
+        return None
+
+    @staticmethod
+    def _deadly(batch: MessageBatch) -> Portion | None:
+        """A message of which its readers die: nobody reads it again."""
+        # Of several, which an earlier call took before one of them became suspect, it is not known which.
+        if batch.lost < MESSAGE_TRIES or len(batch.messages) > 1:
+            return None
+        refusal = Refusal("message", f"{batch.lost} workers were lost that had taken it")
+        return 1, [], [(refusal, batch.messages[0])]
+
+    def _portion(self, messages: Sequence[bytes]) -> Portion:
+        """So many messages as one call accepts; an array is accepted by itself."""
+        events: list[Event] = []
+        refusals: list[tuple[Refusal, Any]] = []
+        for done, message in enumerate(messages):
+            if done and (is_batch(message) or done >= MAX_IDS_PER_MESSAGE):
+                return done, events, refusals
+            good, bad = split(parse_message(message, self._rules))
+            events += good
+            refusals += bad
+            if is_batch(message):
+                return done + 1, events, refusals
+        return len(messages), events, refusals
+
+    async def _or_closing(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Waits for the one or the other."""
+        both = [asyncio.ensure_future(waiting), asyncio.ensure_future(self._closing.wait())]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if both[0].done():
+                await both[0]
+        finally:
+            await end(both)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(RETRY_SECONDS):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+
+    def _unheard(self, error: LedgerError) -> None:
+        if not self._waits:
+            self._waits = True
+            _log.warning("the plain queue waits for the ledger", why=str(error))
+
+    def _heard(self) -> None:
+        if self._waits:
+            self._waits = False
+            _log.info("the plain queue is read again")

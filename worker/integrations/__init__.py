@@ -1,0 +1,1 @@
+"""Changes to integrations, redelivery, and the lifecycle events that changes publish."""

@@ -1,0 +1,142 @@
+"""What people do to the registry, whole: read, decide, seal, write, and tell whoever observes it. For API and CLI."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from config.observable_events import Catalogue
+from deliverers.registry import DelivererRegistry
+from worker.domain.event import Event, Ingress, Refusal, Scope
+from worker.domain.integration import Integration
+from worker.domain.integration_input import is_renewed, register
+from worker.domain.sealing import opened, sealed, shown, warnings_of
+from worker.domain.secrets_box import SecretsBox
+from worker.integrations.lifecycle_events import LifecycleEvents
+from worker.ledger.integration_repository import RevisionConflict, SavedIntegration
+from worker.telemetry import metrics
+from worker.telemetry.lane_events import report_circuit
+
+#: How often a change is made anew on top of another process's, where the caller named no revision.
+TRIES = 20
+
+
+class IntegrationWriter(Protocol):
+    """What is asked of the ledger's registry."""
+
+    async def put(
+        self,
+        integration: Integration,
+        expect: int | None = None,
+        events: Sequence[Event] = (),
+        *,
+        renewed: bool = True,
+    ) -> SavedIntegration: ...
+    async def get(self, integration_ids: Sequence[str]) -> list[Integration]: ...
+    async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool: ...
+
+
+class IntegrationService:
+    """Creates, changes and deletes integrations. Each change is an event of its own, accepted together with it.
+
+    `announce` is told the references of those events; without it, the sweeps find them.
+    Every call may raise LedgerError, and SecretsError where a secret can be neither stored nor read.
+    """
+
+    def __init__(
+        self,
+        books: IntegrationWriter,
+        types: DelivererRegistry,
+        catalogue: Catalogue,
+        secrets: SecretsBox,
+        announce: Callable[[Sequence[str]], None] = lambda _: None,
+    ) -> None:
+        self._books = books
+        self._types = types
+        self._catalogue = catalogue
+        self._secrets = secrets
+        self._changes = LifecycleEvents(types, catalogue, secrets)
+        self._announce = announce
+        #: Changes of one integration wait here for each other: of many at once, the last would run out of tries.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def create(
+        self, attributes: Mapping[str, Any], scope: Scope
+    ) -> tuple[Integration, list[str]] | list[Refusal]:
+        """The integration that it became and what is odd about it; or everything that is wrong with the attributes."""
+        made = register(attributes, scope, self._types, self._catalogue)
+        if isinstance(made, list):
+            return made
+        safe = sealed(made, self._types, self._secrets)
+        event = self._changes.event("created", safe)
+        kept = await self._books.put(safe, 0, [event])
+        return self._told(kept, event), warnings_of(made, self._types)
+
+    async def update(
+        self, current: Integration, attributes: Mapping[str, Any], expect: int | None = None
+    ) -> Integration | list[Refusal]:
+        """The integration as it became, or everything that is wrong with the attributes; only what they name changes.
+
+        With `expect`, raises RevisionConflict unless it has that revision; without, a change that somebody else makes
+        in between is kept, and this one made on top of it. Raises RevisionConflict too where it was deleted meanwhile.
+        """
+        async with self._turns.setdefault(current.id, asyncio.Lock()):
+            return await self._update(current, attributes, expect)
+
+    async def _update(
+        self, current: Integration, attributes: Mapping[str, Any], expect: int | None
+    ) -> Integration | list[Refusal]:
+        for _ in range(TRIES):
+            if expect is not None and current.revision != expect:
+                break
+            made = self._changed(current, attributes)
+            if isinstance(made, list):
+                return made
+            event = self._changes.event("updated", made)
+            renewed = is_renewed(current, made, attributes)
+            try:
+                kept = await self._books.put(made, current.revision, [event], renewed=renewed)
+            except RevisionConflict:
+                if expect is not None:
+                    raise
+                current = await self._kept(current.id)
+                continue
+            return self._told(kept, event)
+        raise RevisionConflict(f"integration {current.id} was changed by somebody else in between")
+
+    async def delete(self, current: Integration, expect: int | None = None) -> bool:
+        """Deletes it. False where it was gone already; raises RevisionConflict as update() does."""
+        event = self._changes.event("deleted", current)
+        deleted = await self._books.delete(current.id, expect, [event])
+        if deleted:
+            self._tell(event)
+        return deleted
+
+    def shown(self, integration: Integration, *, reveal: bool = False) -> Integration:
+        """The integration with its secrets masked; with `reveal`, as its store's admin may see it."""
+        return shown(integration, self._types, self._secrets, reveal=reveal)
+
+    def _changed(self, current: Integration, attributes: Mapping[str, Any]) -> Integration | list[Refusal]:
+        # Without a new configuration its secrets stay sealed, and need no key.
+        if "configuration" not in attributes and "integration_type" not in attributes:
+            return register(attributes, current.scope, self._types, self._catalogue, current=current)
+        before = opened(current, self._types, self._secrets)
+        made = register(attributes, current.scope, self._types, self._catalogue, current=before)
+        return made if isinstance(made, list) else sealed(made, self._types, self._secrets)
+
+    def _told(self, kept: SavedIntegration, event: Event) -> Integration:
+        """The integration, once others know of its change."""
+        self._tell(event)
+        if kept.circuit:
+            report_circuit(kept.circuit)
+        return kept.integration
+
+    def _tell(self, event: Event) -> None:
+        metrics.observe_accepted(Ingress.INTEGRATIONS, [True])
+        self._announce([event.ref])
+
+    async def _kept(self, integration_id: str) -> Integration:
+        found = await self._books.get([integration_id])
+        if not found:
+            raise RevisionConflict(f"integration {integration_id} was deleted by somebody else in between")
+        return found[0]

@@ -1,0 +1,37 @@
+"""Tells of what the fleet does to integrations by itself: one that it disabled is an `integration.updated`, too."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from worker.domain.event import Event, Ingress
+from worker.domain.integration import Integration
+from worker.integrations.lifecycle_events import LifecycleEvents
+from worker.telemetry import metrics
+from worker.telemetry.lane_events import report_disabled
+
+
+class OutboxRegistry(Protocol):
+    """What is asked of the ledger's registry."""
+
+    async def get(self, integration_ids: Sequence[str]) -> list[Integration]: ...
+    async def tell(self, integration_id: str, events: Sequence[Event]) -> bool: ...
+
+
+class OutboxRelay:
+    """Publishes what sweeps find untold. `announce` is told the references of the events."""
+
+    def __init__(
+        self, registry: OutboxRegistry, changes: LifecycleEvents, announce: Callable[[Sequence[str]], None]
+    ) -> None:
+        self._registry = registry
+        self._changes = changes
+        self._announce = announce
+
+    async def tell(self, integration_ids: Sequence[str]) -> None:
+        """Tells of them, each once, whoever else finds them too. Raises LedgerError; then the next sweep does."""
+        for integration in await self._registry.get(integration_ids):
+            event = self._changes.event("updated", integration)
+            if await self._registry.tell(integration.id, [event]):
+                report_disabled(integration)
+                metrics.observe_accepted(Ingress.INTEGRATIONS, [True])
+                self._announce([event.ref])

@@ -1,0 +1,229 @@
+"""The registry of integrations: written by people, read by every worker as versioned snapshots."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from worker.domain.event import Event, Ingress, Scope
+from worker.domain.integration import Integration
+from worker.domain.matching import Snapshot
+from worker.ledger.inbox import acceptance
+from worker.ledger.pages import Page
+from worker.ledger.policy import by_message
+from worker.ledger.redis_client import RedisClient
+from worker.ledger.settlements import CircuitChange
+
+#: Deletions that a scope remembers for snapshots that have not heard of them.
+TOMBSTONES = 1_000
+
+
+#: What a lane has that is new.
+_NOTHING_EARNED: Mapping[str, Any] = MappingProxyType(
+    {"circuit": "", "circuit_until": 0, "failing_since": 0, "failing_attempts": 0}
+)
+
+
+class RevisionConflict(Exception):
+    """Somebody else changed the integration in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedIntegration:
+    """An integration as it is kept now, and what its change did to its lane's circuit."""
+
+    integration: Integration
+    circuit: CircuitChange | None = None
+
+
+class _Row(msgspec.Struct):
+    id: str
+    row: dict[str, str]
+
+
+class _Rows(msgspec.Struct):
+    records: list[_Row]
+    total: int = 0
+
+
+_rows = msgspec.msgpack.Decoder(_Rows)
+
+
+class _Document(msgspec.Struct):
+    name: str
+    integration_type: str
+    observes: tuple[str, ...]
+    configuration: dict[str, Any]
+    org_id: str | None = None
+    store_id: str | None = None
+    description: str = ""
+    paused: bool = False
+    rate_limit: float | None = None
+
+
+class IntegrationRepository:
+    """The integrations of the ledger."""
+
+    def __init__(self, store: RedisClient) -> None:
+        self._store = store
+
+    async def put(
+        self,
+        integration: Integration,
+        expect: int | None = None,
+        events: Sequence[Event] = (),
+        *,
+        renewed: bool = True,
+    ) -> SavedIntegration:
+        """Creates or updates; answers it as it is kept now. `events`, which tell of it, are accepted with the change.
+
+        `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another.
+        `renewed`: its receiver may be another now, or is to be tried again. Then its circuit closes, and what waits for
+        a later attempt is due now.
+        """
+        kept = await self._store.run_confirmed(
+            "put_integration",
+            id=integration.id,
+            scope=integration.scope.key,
+            doc=_document(integration),
+            enabled=int(integration.enabled),
+            paused=int(integration.paused),
+            rate=integration.rate_limit or 0,
+            renewed=int(renewed),
+            reason=integration.disabled_reason,
+            # None of its own: the fleet's.
+            cap=0,
+            expect=_expected(expect),
+            **self._told_by(events),
+        )
+        if kept is None:
+            raise _conflict(integration.id)
+        revision, created_at, updated_at, closed = map(int, kept)
+        now = replace(
+            integration,
+            revision=revision,
+            created_at=created_at,
+            updated_at=updated_at,
+            **(_NOTHING_EARNED if renewed else {}),
+        )
+        return SavedIntegration(now, CircuitChange(integration.id, is_open=False, until=0) if closed else None)
+
+    async def get(self, integration_ids: Sequence[str]) -> list[Integration]:
+        """The integrations that exist, in the order given."""
+        found: list[Integration] = []
+        for ids in by_message(integration_ids):
+            reply = await self._store.run("show_integrations", ids=ids)
+            found += [_integration(each.id, each.row) for each in _rows.decode(reply).records]
+        return found
+
+    async def page(self, scope: Scope, offset: int, limit: int) -> Page[Integration]:
+        """A scope's integrations, the newest first."""
+        reply = await self._store.run("page_integrations", scope=scope.key, offset=offset, limit=limit)
+        found = _rows.decode(reply)
+        return Page([_integration(each.id, each.row) for each in found.records], found.total)
+
+    async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool:
+        """Deletes it; what its lane owes is cancelled by the sweeps that follow. False where there was none.
+
+        `expect` and `events` as in put().
+        """
+        deleted = await self._store.run_confirmed(
+            "delete_integration",
+            id=integration_id,
+            tombstones=TOMBSTONES,
+            expect=_expected(expect),
+            **self._told_by(events),
+        )
+        if deleted < 0:
+            raise _conflict(integration_id)
+        return bool(deleted)
+
+    async def tell(self, integration_id: str, events: Sequence[Event]) -> bool:
+        """Accepts events that tell of an integration which the fleet has disabled; once, and while it is disabled."""
+        told = await self._store.run_confirmed("tell", id=integration_id, **self._told_by(events))
+        return bool(told)
+
+    async def scan(self, cursor: int = 0) -> tuple[int, list[Integration]]:
+        """Some integrations of any scope, and the cursor of the next ones; that is 0 at the end.
+
+        One that is there all the while is among them at least once.
+        """
+        following, ids = await self._store.scan("integration:*", cursor)
+        return following, await self.get(ids)
+
+    async def reseal(self, before: Integration, after: Integration) -> bool:
+        """Keeps the same integration with secrets sealed by another key. False where it was changed meanwhile."""
+        done = await self._store.run_confirmed("reseal", id=before.id, revision=before.revision, doc=_document(after))
+        return bool(done)
+
+    async def refresh(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot at the registry's present version; only what changed since is read."""
+        version, floor, ids = await self._changes(snapshot.scope, snapshot.version)
+        if snapshot.version < floor or snapshot.version > version:
+            # Older than what deletions are remembered, or of a store that has lost its memory since.
+            snapshot = Snapshot(snapshot.scope)
+            version, _, ids = await self._changes(snapshot.scope, 0)
+        if snapshot.version == version:
+            return snapshot
+        found = await self.get(ids)
+        return snapshot.updated(version, found, set(ids) - {each.id for each in found})
+
+    async def _changes(self, scope: Scope, since: int) -> tuple[int, int, list[str]]:
+        """A scope's version, how far back it remembers deletions, and what changed since, as of one moment."""
+        key = f"scope:{scope.key}"
+        (version, floor), changes = await self._store.atomically(
+            ("hmget", key, "version", "floor"), ("zrange", f"{key}:changes", f"({since}", "+inf", "BYSCORE")
+        )
+        return int(version or 0), int(floor or 0), [each.decode() for each in changes]
+
+    def _told_by(self, events: Sequence[Event]) -> dict[str, Any]:
+        return acceptance(events, Ingress.INTEGRATIONS, self._store.policy)
+
+
+def _document(integration: Integration) -> str:
+    document = _Document(
+        integration.name,
+        integration.integration_type,
+        integration.observes,
+        dict(integration.configuration),
+        integration.scope.org_id,
+        integration.scope.store_id,
+        integration.description,
+        integration.paused,
+        integration.rate_limit,
+    )
+    return msgspec.json.encode(document).decode()
+
+
+def _expected(revision: int | None) -> int:
+    return -1 if revision is None else revision
+
+
+def _conflict(integration_id: str) -> RevisionConflict:
+    return RevisionConflict(f"integration {integration_id} was changed by somebody else in between")
+
+
+def _integration(integration_id: str, row: dict[str, str]) -> Integration:
+    document = msgspec.json.decode(row["doc"], type=_Document)
+    return Integration(
+        id=integration_id,
+        scope=Scope(document.org_id, document.store_id),
+        name=document.name,
+        integration_type=document.integration_type,
+        observes=document.observes,
+        configuration=document.configuration,
+        description=document.description,
+        enabled=row["enabled"] == "1",
+        paused=document.paused,
+        rate_limit=document.rate_limit,
+        disabled_reason=row.get("reason", ""),
+        created_at=int(row["created_at"]),
+        updated_at=int(row["updated_at"]),
+        revision=int(row["revision"]),
+        circuit=row.get("circuit", ""),
+        circuit_until=int(row.get("circuit_until", 0)),
+        failing_since=int(row.get("failing_since", 0)),
+        failing_attempts=int(row.get("failing_attempts", 0)),
+    )

@@ -1,0 +1,110 @@
+"""IntegrationLogs, as they are kept and read; settle.lua writes them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from worker.domain.event import Scope
+from worker.domain.integration_log import IntegrationLog
+from worker.ledger.pages import Page
+from worker.ledger.redis_client import RedisClient
+
+
+class _Record(msgspec.Struct):
+    integration_id: str
+    succeeded: bool
+    body: str
+    status_code: int | None
+    error_detail: str
+    processing_time: float
+    event_id: str
+    event_type: str
+    created_at: int = 0
+
+
+class _Head(msgspec.Struct):
+    members: list[str]
+    total: int
+    scope: str = ""
+    lane: str = ""
+
+
+_heads = msgspec.msgpack.Decoder(_Head)
+_records = msgspec.json.Decoder(_Record)
+_encode = msgspec.json.Encoder().encode
+
+
+def log_record(log: IntegrationLog) -> str:
+    """A log as settle() takes it: its job and attempt are its key, its time is the ledger's to say."""
+    return _encode(
+        {
+            "integration_id": log.integration_id,
+            "succeeded": log.succeeded,
+            "body": log.body,
+            "status_code": log.status_code,
+            "error_detail": log.error_detail,
+            "processing_time": round(log.processing_time, 6),
+            "event_id": log.event_id,
+            "event_type": log.event_type,
+        }
+    ).decode()
+
+
+class LogRecords:
+    """The logs of the ledger, the newest first."""
+
+    def __init__(self, store: RedisClient) -> None:
+        self._store = store
+
+    async def of_scope(self, scope: Scope, offset: int, limit: int) -> Page[IntegrationLog]:
+        """A store's logs (or an organisation's own)."""
+        return await self._page(f"store:{scope.key}", offset, limit)
+
+    async def of_integration(self, integration_id: str, offset: int, limit: int) -> Page[IntegrationLog]:
+        """One integration's logs, and whose it is."""
+        return await self._page(f"integration:{integration_id}", offset, limit, integration_id)
+
+    async def failures(self, scope: Scope, offset: int, limit: int) -> Page[IntegrationLog]:
+        """The failed attempts of a scope."""
+        return await self._page(f"failures:{scope.key}", offset, limit)
+
+    async def of_job(self, job_id: str, offset: int, limit: int, integration_id: str = "") -> Page[IntegrationLog]:
+        """A job's logs, the last attempt first, and to whom it is owed: no integration where there is no such job.
+
+        Where retention has dropped the job, its logs are found by the integration to which it was owed.
+        """
+        head, *raws = await self._store.run(
+            "page_job_logs", job=job_id, offset=offset, limit=limit, integration=integration_id
+        )
+        return _page(_heads.decode(head), raws)
+
+    async def _page(self, index: str, offset: int, limit: int, integration: str = "") -> Page[IntegrationLog]:
+        retention = self._store.policy.log_retention
+        head, *raws = await self._store.run(
+            "page_logs", index=index, offset=offset, limit=limit, retention=retention, integration=integration
+        )
+        return _page(_heads.decode(head), raws)
+
+
+def _page(head: _Head, raws: Sequence[bytes]) -> Page[IntegrationLog]:
+    logs = [kept_log(member, raw) for member, raw in zip(head.members, raws, strict=True)]
+    return Page(logs, head.total, head.scope, head.lane)
+
+
+def kept_log(member: str, raw: bytes | str) -> IntegrationLog:
+    """A log as settle.lua wrote it; `member` is its job and attempt."""
+    job, attempt = member.rsplit(":", 1)
+    record = _records.decode(raw)
+    return IntegrationLog(
+        job_id=job,
+        integration_id=record.integration_id,
+        attempt=int(attempt),
+        succeeded=record.succeeded,
+        body=record.body,
+        status_code=record.status_code,
+        error_detail=record.error_detail,
+        processing_time=record.processing_time,
+        created_at=record.created_at,
+        event_id=record.event_id,
+        event_type=record.event_type,
+    )

@@ -1,0 +1,172 @@
+"""What the timer does in every worker: heartbeat, announcing, reaping, expiring, and finding strays.
+
+Reaping is of attempts, and of messages of the plain queue that a dead process had taken.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+import structlog
+
+from worker.cancellation import end
+from worker.delivery.dispatcher import Dispatcher
+from worker.delivery.in_flight import InFlightPool
+from worker.intake.wakeups import Wakeups
+from worker.integrations.outbox_relay import OutboxRelay
+from worker.ledger import Ledger, LedgerError, LedgerFull
+from worker.ledger.intake_list import RETURNED_PER_CALL
+from worker.ledger.policy import JOBS_PER_CALL
+from worker.telemetry import metrics
+from worker.telemetry.readiness import Presence, State
+
+_log = structlog.get_logger("edw.sweeper")
+
+#: A sweep is never nearer to the last one than this (seconds).
+SHORTEST_PAUSE = 0.02
+#: The heartbeat, in parts of a lease: two may fail before others take this process for dead.
+BEATS_PER_LEASE = 3
+
+
+class Sweeper:
+    """The timers of one worker process; `presence` is told whether the ledger answers them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        dispatch: Dispatcher,
+        deliveries: InFlightPool,
+        wakeups: Wakeups,
+        teller: OutboxRelay,
+        sweep_seconds: float,
+        presence: Presence,
+    ) -> None:
+        self._ledger = ledger
+        self._dispatch = dispatch
+        self._deliveries = deliveries
+        self._wakeups = wakeups
+        self._teller = teller
+        lease = ledger.policy.lease / 1000
+        #: Between two sweeps (seconds). Reaping takes a gap of half a lease for an absence of the store, so they come
+        #: oftener.
+        self.pause = min(sweep_seconds, lease / 5)
+        self._beat = lease / BEATS_PER_LEASE
+        self._strays: dict[str, float] = {}
+        self._timers: list[asyncio.Task[None]] = []
+        #: When the ledger last answered a sweep, and when a sweep last ended at all (monotonic seconds).
+        self.swept_at = self.turned_at = monotonic()
+        #: When it last answered any of the timers: a sweep may be long over what it found.
+        self.heard_at = self.swept_at
+        self._presence = presence
+        #: The timers whose last step the ledger did not answer, or refused.
+        self._failing: set[str] = set()
+
+    def open(self) -> None:
+        """Starts the timers, on the running loop."""
+        self._timers = [
+            asyncio.create_task(self._for_ever(self._renew, self._beat)),
+            asyncio.create_task(self._for_ever(self._sweep, self.pause)),
+            asyncio.create_task(self._for_ever(self._reap, self.pause)),
+        ]
+
+    async def close(self) -> None:
+        """Stops the timers; the heartbeat goes on until retire()."""
+        await end(self._timers[1:])
+        self._timers = self._timers[:1]
+
+    async def retire(self) -> None:
+        """Stops the heartbeat and leaves the fleet; with something in flight, this process stays, to be reaped."""
+        await end(self._timers)
+        if self._deliveries.in_flight:
+            return
+        try:
+            await self._ledger.fleet.retire()
+        except LedgerError as error:
+            _log.warning("not retired", why=str(error))
+
+    async def _for_ever(self, step: Callable[[], Awaitable[float | None]], pause: float) -> None:
+        """Takes a step, then waits for `pause` seconds or for as long as the step said, whichever is shorter."""
+        while True:
+            try:
+                asked = await step()
+                self._heard(step.__name__)
+            except LedgerError as error:
+                # When it is back, everything is to go on at once.
+                asked = self.pause
+                self._unheard(step.__name__, error)
+            except Exception:  # noqa: BLE001  (a timer that dies would strand everything that waits for it)
+                asked = None
+                _log.exception("sweep failed")
+            self.turned_at = monotonic()
+            await asyncio.sleep(pause if asked is None else max(SHORTEST_PAUSE, min(pause, asked)))
+
+    def _unheard(self, step: str, error: LedgerError) -> None:
+        self._failing.add(step)
+        if self._presence.away(str(error), State.DEGRADED if isinstance(error, LedgerFull) else State.RED):
+            _log.warning("ledger away", why=str(error))
+
+    def _heard(self, step: str) -> None:
+        self.heard_at = monotonic()
+        self._failing.discard(step)
+        if not self._failing and self._presence.there():
+            _log.info("ledger back")
+
+    async def _renew(self) -> None:
+        known = await self._ledger.fleet.renew()
+        if not known or await self._ledger.store.restarted():
+            # It may have lost its memory, or remember what was: nothing that was read of it before is to be relied on.
+            await self._ledger.open()
+            self._dispatch.forget()
+            _log.info("store anew" if known else "joined the fleet", owner=self._ledger.owner)
+        self._deliveries.cut_off_overdue()
+        await self._find_strays()
+
+    async def _sweep(self) -> float | None:
+        found = await self._ledger.fleet.sweep()
+        self.swept_at = monotonic()
+        first_events = [each.id for each in found.events if each.tries <= 1]
+        first_lanes = [each.id for each in found.lanes if each.tries <= 1]
+        self._wakeups.events(first_events)
+        self._wakeups.lanes(first_lanes)
+        # A wake-up that got nowhere: the broker may be dead, so this process helps itself, or tells the others again.
+        events = [each.id for each in found.events if each.tries > 1]
+        lanes = [each.id for each in found.lanes if each.tries > 1]
+        if self._deliveries.room:
+            self._deliveries.serve(lanes)
+            if events:
+                await self._dispatch.observe(events)
+        else:
+            self._wakeups.events(events)
+            self._wakeups.lanes(lanes)
+        if found.untold:
+            await self._teller.tell(found.untold)
+        return found.wait / 1000 if found.wait >= 0 else None
+
+    async def _reap(self) -> float | None:
+        lost = await self._ledger.fleet.seize(self._due_strays())
+        if lost:
+            # Ours, and nobody's receiver: a worker was killed, or ran out of memory.
+            _log.error("attempts lost with their worker", attempts=len(lost))
+            metrics.LOST.inc(len(lost))
+            self._deliveries.lose(lost)
+        ended = await self._ledger.fleet.expire()
+        if ended:
+            metrics.observe_end("expired", ended)
+            _log.warning("jobs ended undelivered", jobs=ended, why="deadline, full backlog or deleted integration")
+        # Last: seize() has extended the leases of those who only seemed dead because the store was away.
+        returned = await self._ledger.messages.return_dead()
+        if returned:
+            _log.warning("messages given back that a dead worker had taken", messages=returned)
+        more = len(lost) >= JOBS_PER_CALL or ended >= JOBS_PER_CALL or returned >= RETURNED_PER_CALL
+        return 0.0 if more else None
+
+    async def _find_strays(self) -> None:
+        """Leases that this process does not know of, and when they were seen first (monotonic seconds)."""
+        leases = await self._ledger.fleet.leases()
+        now, held = monotonic(), self._deliveries.held
+        self._strays = {job: self._strays.get(job, now) for job in leases if job not in held}
+
+    def _due_strays(self) -> list[str]:
+        """Those that a call won whose reply was lost: every call that was under way when they were seen has ended."""
+        since, held = self._deliveries.calling_since, self._deliveries.held
+        return [job for job, seen in self._strays.items() if seen < since and job not in held]

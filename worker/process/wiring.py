@@ -1,0 +1,106 @@
+"""The rooms of a worker process: how they are wired to each other, begin, and end in good order."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from config.celery import is_rabbitmq
+from config.observable_events import load_catalogue
+from config.settings import Settings
+from deliverers.contract import Deliverer
+from deliverers.registry import DelivererRegistry
+from worker.delivery.attempt import AttemptReporter
+from worker.delivery.dispatcher import Dispatcher
+from worker.delivery.in_flight import InFlightPool
+from worker.delivery.integration_cache import IntegrationCache
+from worker.domain.event_parser import EventRules
+from worker.domain.retry_policy import RetryPolicy
+from worker.domain.secrets_box import SecretsBox
+from worker.intake.celery_messages import CeleryIntake
+from worker.intake.rabbitmq_queue import RabbitMQReader
+from worker.intake.redis_list import RedisListReader
+from worker.intake.wakeups import Wakeups
+from worker.integrations.lifecycle_events import LifecycleEvents
+from worker.integrations.outbox_relay import OutboxRelay
+from worker.ledger import Ledger
+from worker.process.sweeper import Sweeper
+from worker.telemetry.readiness import Presence
+from worker.telemetry.redis_clock import RedisClock
+from worker.telemetry.tracing import Traces
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerServices:
+    """What Celery's tasks may call, and what goes on by itself beside them."""
+
+    door: CeleryIntake
+    dispatch: Dispatcher
+    deliveries: InFlightPool
+    sweeper: Sweeper
+    #: Of the plain queue, wherever it is.
+    readers: Sequence[RedisListReader | RabbitMQReader]
+
+    def open(self) -> None:
+        """Begins, on the running loop."""
+        self.deliveries.open()
+        self.sweeper.open()
+        for reader in self.readers:
+            reader.open()
+
+    def stop_claiming(self) -> None:
+        """Takes no more; what is in flight goes on."""
+        self.deliveries.stop_claiming()
+        self.door.close()
+        self.stop_reading()
+
+    def stop_reading(self) -> None:
+        """Takes no more of the plain queue."""
+        for reader in self.readers:
+            reader.stop()
+
+    async def drain(self, until: float, hurry: asyncio.Event) -> int:
+        """Ends in good order what is under way; the heartbeat goes on until it has.
+
+        It is waited for until then (on the loop's clock), or `hurry` is set. Answers how many could not be settled.
+        """
+        await self.sweeper.close()
+        left = max(0.0, until - asyncio.get_running_loop().time())
+        await asyncio.gather(self.deliveries.drain(left, hurry), *(reader.close() for reader in self.readers))
+        unsettled = self.deliveries.in_flight
+        await self.sweeper.retire()
+        return unsettled
+
+
+def wire(
+    settings: Settings,
+    broker_url: str,
+    ledger: Ledger,
+    types: DelivererRegistry,
+    deliverers: Mapping[str, Deliverer],
+    clock: RedisClock,
+    wakeups: Wakeups,
+    presence: Presence,
+    traces: Traces | None,
+) -> WorkerServices:
+    """The rooms, on a ledger and deliverers that are open; `presence` is told whether the ledger answers."""
+    catalogue, secrets = load_catalogue(settings.observable_keys), SecretsBox(settings.secrets_keys)
+    rules = EventRules(catalogue, settings.event_max_bytes)
+    directory = IntegrationCache(ledger, types, deliverers, secrets)
+    deliveries = InFlightPool(
+        ledger.jobs,
+        directory,
+        RetryPolicy(settings.retry_schedule),
+        AttemptReporter(clock, settings.log_payloads, settings.metrics_integrations),
+        settings.max_in_flight,
+        settings.webhook_timeout,
+        traces,
+        wakeups.lanes,
+    )
+    dispatch = Dispatcher(ledger, directory, deliveries, traces)
+    teller = OutboxRelay(ledger.registry, LifecycleEvents(types, catalogue, secrets), wakeups.events)
+    sweeper = Sweeper(ledger, dispatch, deliveries, wakeups, teller, settings.sweep_seconds, presence)
+    door = CeleryIntake(ledger, dispatch, rules, traces)
+    readers: list[RedisListReader | RabbitMQReader] = [RedisListReader(ledger.messages, door.observe, rules, traces)]
+    if is_rabbitmq(broker_url):
+        readers.append(RabbitMQReader(broker_url, settings.shard, door, rules))
+    return WorkerServices(door, dispatch, deliveries, sweeper, readers)

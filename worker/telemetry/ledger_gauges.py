@@ -1,0 +1,156 @@
+"""What the ledger holds, as Prometheus metrics; and what is known of the store's clock by the way.
+
+Every process asks, and the ledger answers one of them: its gauges are told once, whatever the number of processes. One
+that is not answered tells none, and neither does one whose last answer is too old to be true. So `max by (shard)` over
+all processes is right at any moment, the one included in which another takes over.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from time import perf_counter
+from typing import Protocol
+
+import structlog
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from worker.cancellation import end
+from worker.ledger import LedgerError
+from worker.ledger.totals import LedgerTotals, Sample
+from worker.telemetry.redis_clock import RedisClock
+
+_log = structlog.get_logger("edw.metrics")
+
+#: A process that reads the gauges keeps others from it for so many samples, and tells what it read for as long.
+SAMPLES_HELD = 3
+#: Between two samples the ledger is left alone for so many times as long as the first one took.
+LEISURE = 4
+
+#: A store that is silent does not keep a process from its start for longer.
+FIRST_SAMPLE_SECONDS = 1.0
+
+_EVENTS = ("accepted", "duplicates", "matched", "unmatched", "set_aside", "rejected")
+_JOBS = ("opened", "reopened", "succeeded", "failed", "cancelled")
+
+
+class Source(Protocol):
+    """What is asked of the ledger."""
+
+    async def sample(self, hold: float) -> Sample: ...
+    async def release(self) -> None: ...
+
+
+class GaugeCollector(Collector):
+    """Samples the ledger every `pause` seconds, and tells Prometheus what it holds."""
+
+    def __init__(self, source: Source, clock: RedisClock, shard: str, pause: float) -> None:
+        self._source = source
+        self._clock = clock
+        self._shard = shard
+        self._pause = pause
+        self._hold = SAMPLES_HELD * pause
+        self._gauges: LedgerTotals | None = None
+        #: Until when the gauges are this process's to tell (a moment of perf_counter()).
+        self._until = 0.0
+        self._sampling: asyncio.Task[None] | None = None
+        self._sampled = asyncio.Event()
+
+    async def open(self) -> None:
+        """Samples in a task of its own; the first one is waited for, but not for long."""
+        REGISTRY.register(self)
+        self._sampling = asyncio.create_task(self._for_ever())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SAMPLE_SECONDS):
+                await self._sampled.wait()
+
+    async def close(self) -> None:
+        """Stops sampling, and lets another process begin."""
+        if self._sampling is not None:
+            await end([self._sampling])
+            REGISTRY.unregister(self)
+        held, self._gauges = self._told, None
+        if held is not None:
+            try:
+                await self._source.release()
+            except LedgerError as error:
+                _log.info("gauges not released", why=str(error))
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: what there is to tell is known once there is a sample."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """What the last sample says, while it is this process's to tell."""
+        gauges = self._told
+        if gauges is not None:
+            yield from families(gauges, self._shard)
+
+    @property
+    def _told(self) -> LedgerTotals | None:
+        return self._gauges if perf_counter() < self._until else None
+
+    async def _for_ever(self) -> None:
+        while True:
+            took = await self._step()
+            self._sampled.set()
+            await asyncio.sleep(max(self._pause, LEISURE * took))
+
+    async def _step(self) -> float:
+        """Samples; answers how long that took (seconds)."""
+        began = perf_counter()
+        try:
+            # What takes long is done less often, and held for longer.
+            sample = await self._source.sample(self._hold)
+        except LedgerError as error:
+            _log.debug("no gauges", why=str(error))
+        except Exception:  # noqa: BLE001  (a timer that dies would leave the fleet without gauges)
+            _log.exception("cannot read the gauges")
+        else:
+            self._clock.note(sample.asked, sample.answered, sample.store_time)
+            # The ledger's hold began after `asked`, so that it ends after this one.
+            self._gauges, self._until = sample.gauges, sample.asked + self._hold
+        took = perf_counter() - began
+        self._hold = SAMPLES_HELD * max(self._pause, LEISURE * took)
+        return took
+
+
+def families(gauges: LedgerTotals, shard: str) -> Iterator[Metric]:
+    """The metrics of a sample."""
+
+    def gauge(name: str, text: str, value: float) -> Metric:
+        family = GaugeMetricFamily(name, text, labels=("shard",))
+        family.add_metric((shard,), value)
+        return family
+
+    def by_state(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
+        family = GaugeMetricFamily(name, text, labels=("shard", label))
+        for state, value in values.items():
+            family.add_metric((shard, state), value)
+        return family
+
+    lanes, count = gauges.lanes, gauges.counters.get
+    events = {name: count(name, 0) for name in _EVENTS} | {"inbox": gauges.inbox}
+    jobs = {name: count(name, 0) for name in _JOBS} | {"pending": gauges.pending}
+    circuits = {"closed": lanes.closed, "open": lanes.open, "half": lanes.half}
+    yield by_state("edw_ledger_events", "Events that the ledger has counted; those in its inbox now.", "state", events)
+    yield by_state("edw_ledger_jobs", "Jobs that the ledger has counted; those that are pending now.", "state", jobs)
+    yield by_state("edw_lanes", "Integrations that have jobs which are not in flight, by circuit.", "circuit", circuits)
+    yield gauge("edw_jobs_pending", "Jobs that are owed.", gauges.pending)
+    yield gauge("edw_jobs_leased", "Jobs in flight.", gauges.leased)
+    yield gauge("edw_jobs_due", "Jobs that may be tried now, and wait for a worker.", lanes.due)
+    yield gauge("edw_jobs_capped", "Jobs that may be tried, of lanes at their cap.", lanes.capped)
+    yield gauge(
+        "edw_jobs_resting", "Due jobs behind an open circuit, or of a receiver that asked for a pause.", lanes.resting
+    )
+    yield gauge("edw_jobs_held", "Jobs of integrations that are disabled or paused.", lanes.held)
+    yield gauge("edw_jobs_scheduled", "Jobs that are due only later.", lanes.scheduled)
+    age = max(0, lanes.oldest_due) / 1000
+    yield gauge("edw_oldest_due_age_seconds", "How long the oldest job that may be tried has been due.", age)
+    yield gauge("edw_inbox_events", "Events that wait to be observed.", gauges.inbox)
+    yield gauge("edw_inbox_age_seconds", "Age of the events that are observed next.", gauges.inbox_age / 1000)
+    yield gauge("edw_rejected_kept", "Refused messages that are kept to be looked at.", gauges.rejected)
+    yield gauge("edw_workers", "Worker processes heard of within their lease.", gauges.workers)
+    yield gauge("edw_store_memory_bytes", "Memory that the ledger's store uses.", gauges.memory_used)
+    yield gauge("edw_store_memory_limit_bytes", "The store's `maxmemory`; 0 is no limit.", gauges.memory_limit)

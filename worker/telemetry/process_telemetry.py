@@ -1,0 +1,49 @@
+"""What a process tells of itself while it runs: its endpoint, the ledger's gauges, and how late its event loop is."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from time import perf_counter
+
+from config.settings import Settings
+from worker.cancellation import end
+from worker.ledger import Ledger
+from worker.telemetry import metrics
+from worker.telemetry.health_server import serving
+from worker.telemetry.ledger_gauges import GaugeCollector
+from worker.telemetry.redis_clock import RedisClock
+from worker.telemetry.worker_health import WorkerHealth
+
+#: How often a timer is looked at (seconds).
+TICK_SECONDS = 0.25
+
+
+class Telemetry:
+    """Of a worker process, or of one of the API."""
+
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+        self._settings = settings
+        #: Known as soon as the ledger has answered for the first time.
+        self.clock = RedisClock()
+        self._gauges = GaugeCollector(ledger.gauges, self.clock, settings.shard, settings.metrics_seconds)
+        self._stack = AsyncExitStack()
+
+    async def open(self, vitals: WorkerHealth | None = None) -> None:
+        """Begins, on the running loop; `vitals` are what probes tell. A ledger that does not answer is no error."""
+        metrics.build_info()
+        settings = self._settings
+        await self._stack.enter_async_context(serving(settings.api_host, settings.metrics_ports, vitals))
+        await self._gauges.open()
+        self._stack.push_async_callback(self._gauges.close)
+        watch = asyncio.create_task(_watch_loop())
+        self._stack.push_async_callback(end, [watch])
+
+    async def close(self) -> None:
+        """Ends. Harmless where it has not begun."""
+        await self._stack.aclose()
+
+
+async def _watch_loop() -> None:
+    while True:
+        began = perf_counter()
+        await asyncio.sleep(TICK_SECONDS)
+        metrics.LOOP_LAG.observe(max(0.0, perf_counter() - began - TICK_SECONDS))
