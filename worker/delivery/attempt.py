@@ -51,11 +51,15 @@ class Attempt:
     @property
     def outcome_class(self) -> str:
         """The outcome in a word: delivered, refused, unreachable, gone, interrupted, lost, or internal."""
-        return (
-            "internal"
-            if self.ours and not isinstance(self.outcome, LostAttempt)
-            else type(self.outcome).__name__.lower()
-        )
+        match self.outcome:
+            case LostAttempt():
+                return "lost"
+            case _ if self.ours:
+                return "internal"
+            case InterruptedAttempt():
+                return "interrupted"
+            case outcome:
+                return type(outcome).__name__.lower()
 
     @property
     def succeeded(self) -> bool:

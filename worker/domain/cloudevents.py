@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 into our own events: as bytes of JSON for `worker.domain.event_parser.parse_event`, which judges them further.
+"""Convert CloudEvents 1.0 to the JSON of our own events, which `worker.domain.event_parser` then checks.
 
 Sources, all of version 1.0.2 of https://github.com/cloudevents/spec: the specification ("spec"), the JSON event format
 ("JSON"), the HTTP and AMQP protocol bindings ("HTTP", "AMQP").

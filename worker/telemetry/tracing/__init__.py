@@ -5,8 +5,8 @@
     ├── deliver order.paid      an attempt: what its receiver is told as `traceparent`
     └── deliver order.paid      the next one, linked to the one before
 
-The ledger keeps the event's context (`worker.domain.trace_context`), so that all of it is one trace, however late and in
-whichever process an attempt is made. The id of an attempt's span follows from the job and the attempt's number: so a
+The ledger keeps the event's context (`worker.domain.trace_context`), so that all of it is one trace, however late and
+in whichever process an attempt is made. The id of an attempt's span follows from the job and the attempt's number: so a
 link to the one before needs no memory, and an attempt that was lost with its worker gets its span from whoever finds
 that.
 
