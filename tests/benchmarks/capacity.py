@@ -16,12 +16,14 @@ from uuid import uuid4
 from config.observable_events import load_catalogue
 from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID, OrderPaid
 from tests.benchmarks.store import PrivateStore
+from worker.domain.claim import Claim
 from worker.domain.event import Event, Scope
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.integration import Integration
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import job_id
-from worker.ledger import Claim, Ledger, LedgerPolicy, Settlement, StoredEvent, Verdict
+from worker.domain.stored_event import StoredEvent
+from worker.ledger import Ledger, LedgerPolicy, Settlement, Verdict
 from worker.ledger.claims import Opening
 from worker.ledger.log_records import log_record
 from worker.ledger.policy import MAX_JOBS_PER_CALL

@@ -10,12 +10,13 @@ from typing import Protocol
 import structlog
 
 from deliverers.contract import Delivery, Outcome, Refused, Unreachable
-from worker.delivery.attempt import Attempt, InterruptedAttempt, LostAttempt
-from worker.delivery.integration_cache import DeliveryTarget, NoTarget
 from worker.delivery.settler import LEDGER_RETRY_SECONDS
+from worker.domain.attempt import Attempt, InterruptedAttempt, LostAttempt
+from worker.domain.claim import Claim
+from worker.domain.delivery_target import DeliveryTarget, NoTarget
 from worker.domain.retry_policy import Decision, Fail, Retry, RetryPolicy
 from worker.domain.trace_context import TraceContext
-from worker.ledger import Claim, LedgerError
+from worker.ledger import LedgerError
 from worker.telemetry.task_context import celery_task
 from worker.telemetry.tracing import AttemptSpan, Traces, Unattended, attempt_span
 

@@ -10,7 +10,8 @@ import structlog
 
 from worker.delivery.concurrency_limiter import ConcurrencyLimiter
 from worker.delivery.settler import LEDGER_RETRY_SECONDS
-from worker.ledger import Claim, LedgerError
+from worker.domain.claim import Claim
+from worker.ledger import LedgerError
 from worker.ledger.policy import JOBS_PER_CALL
 
 _log = structlog.get_logger("edw.delivery")

@@ -11,7 +11,8 @@ import structlog
 from worker.delivery.in_flight import InFlightPool
 from worker.delivery.integration_cache import IntegrationCache
 from worker.domain.job import job_id
-from worker.ledger import Ledger, LedgerError, LedgerFull, StoredEvent
+from worker.domain.stored_event import StoredEvent
+from worker.ledger import Ledger, LedgerError, LedgerFull
 from worker.ledger.claims import Opening
 from worker.ledger.inbox import OBSERVE_TRIES, LoadedEvents
 from worker.ledger.policy import JOBS_PER_CALL, by_message

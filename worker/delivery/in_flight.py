@@ -13,13 +13,14 @@ import structlog
 
 from worker.cancellation import end
 from worker.delivery import claim_loop
-from worker.delivery.attempt import Attempt
 from worker.delivery.attempt_runner import AttemptRunner, InFlightAttempt, TargetLookup
 from worker.delivery.claim_loop import ClaimLoop
 from worker.delivery.concurrency_limiter import ConcurrencyLimiter
 from worker.delivery.settler import SettlementWriter, Settler
+from worker.domain.attempt import Attempt
+from worker.domain.claim import Claim
 from worker.domain.retry_policy import RetryPolicy
-from worker.ledger import Claim, LedgerError
+from worker.ledger import LedgerError
 from worker.telemetry.tracing import Traces
 
 _log = structlog.get_logger("edw.delivery")

@@ -2,44 +2,21 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-from pydantic import BaseModel
 
 from deliverers.contract import Deliverer, IntegrationRef
 from deliverers.registry import ConfigurationError, DelivererRegistry, UnknownIntegrationType
+from worker.domain.claim import Claim
+from worker.domain.delivery_target import DeliveryTarget, NoTarget
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.domain.matching import Snapshot
 from worker.domain.secrets_box import SecretsBox, SecretsError
-from worker.ledger import Claim, Ledger
+from worker.ledger import Ledger
 
 #: Integrations that a process keeps ready to deliver to; the least recently used go first.
 TARGETS_KEPT = 20_000
 #: Scopes whose snapshot a process keeps.
 SNAPSHOTS_KEPT = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryTarget:
-    """An integration ready to be delivered to: its configuration is parsed and its secrets are open."""
-
-    ref: IntegrationRef
-    deliverer: Deliverer
-    configuration: BaseModel
-
-    @property
-    def integration_type(self) -> str:
-        """How it is delivered to."""
-        return self.ref.integration_type
-
-
-@dataclass(frozen=True, slots=True)
-class NoTarget:
-    """Why nothing can be delivered to an integration now."""
-
-    integration_type: str
-    reason: str
 
 
 class IntegrationCache:

@@ -7,8 +7,10 @@ from typing import Protocol
 
 import structlog
 
-from worker.delivery.attempt import Attempt
-from worker.ledger import Claim, LedgerError, Settlement
+from worker.delivery.settlement import settlement_of
+from worker.domain.attempt import Attempt
+from worker.domain.claim import Claim
+from worker.ledger import LedgerError, Settlement
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.ledger.settlements import Settled
 from worker.telemetry.lane_events import report_broken, report_circuit
@@ -80,7 +82,7 @@ class Settler:
             self._settled([attempt.claim for attempt in batch], lanes)
 
     async def _settle(self, batch: Sequence[Attempt]) -> Sequence[str]:
-        settled = await self._books.settle([attempt.settlement() for attempt in batch])
+        settled = await self._books.settle([settlement_of(attempt) for attempt in batch])
         for attempt, result in zip(batch, settled.results, strict=True):
             self._report(attempt, result)
         for change in settled.circuits:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from worker.domain.claim import Claim
 from worker.ledger.claim_calls import ClaimCalls
-from worker.ledger.claims import Claim, claims_of
+from worker.ledger.claims import claims_of
 from worker.ledger.policy import JOBS_PER_CALL, REPLY_BYTE_BUDGET
 from worker.ledger.redis_client import RedisClient
 

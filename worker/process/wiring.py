@@ -9,7 +9,6 @@ from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.contract import Deliverer
 from deliverers.registry import DelivererRegistry
-from worker.delivery.attempt import AttemptReporter
 from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.in_flight import InFlightPool
 from worker.delivery.integration_cache import IntegrationCache
@@ -24,6 +23,7 @@ from worker.integrations.lifecycle_events import LifecycleEvents
 from worker.integrations.outbox_relay import OutboxRelay
 from worker.ledger import Ledger
 from worker.process.sweeper import Sweeper
+from worker.telemetry.attempt_reporter import AttemptReporter
 from worker.telemetry.readiness import Presence
 from worker.telemetry.redis_clock import RedisClock
 from worker.telemetry.tracing import Traces

@@ -12,9 +12,10 @@ from tests.integration.api.conftest import Answer, Api, Client, Serve, balanced
 from tests.integration.ledger.audit import Books
 from tests.integration.ledger.scene import HOUR, SCOPE, Scene
 from tests.integration.process.conftest import Receiver, StartWorker, eventually
+from worker.domain.claim import Claim
 from worker.domain.event import rfc3339
 from worker.domain.job import JobState, job_id
-from worker.ledger import Claim, Verdict
+from worker.ledger import Verdict
 from worker.ledger.reopening import Reopening, SelectedJobs
 
 ALL = "/v2/integrations"

@@ -9,7 +9,8 @@ import pytest
 
 from tests.counterparts.store import StoreServer
 from tests.integration.cli.conftest import Edw
-from worker.ledger import Ledger, StoredEvent
+from worker.domain.stored_event import StoredEvent
+from worker.ledger import Ledger
 
 pytestmark = pytest.mark.usefixtures("store")
 

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from deliverers.registry import DelivererRegistry
-from worker.delivery.attempt import AttemptReporter
 from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.in_flight import InFlightPool
 from worker.delivery.integration_cache import IntegrationCache
+from worker.domain.claim import Claim
 from worker.domain.event import Event, Scope
 from worker.domain.event_parser import stored_event
 from worker.domain.integration import Integration
@@ -20,9 +20,11 @@ from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import Job, JobState, job_id
 from worker.domain.retry_policy import RetryPolicy
 from worker.domain.secrets_box import SecretsBox
-from worker.ledger import Claim, Ledger, LedgerUnavailable, Settlement, StoredEvent, Verdict
+from worker.domain.stored_event import StoredEvent
+from worker.ledger import Ledger, LedgerUnavailable, Settlement, Verdict
 from worker.ledger.claims import Opening
 from worker.ledger.log_records import log_record
+from worker.telemetry.attempt_reporter import AttemptReporter
 from worker.telemetry.redis_clock import RedisClock
 
 from .audit import Books, Token

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from worker.ledger import Claim, Verdict
+from worker.domain.claim import Claim
+from worker.ledger import Verdict
 from worker.ledger.policy import BrokenPolicy
 from worker.ledger.settlements import BrokenReceiver
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from worker.ledger import Claim, Verdict
+from worker.domain.claim import Claim
+from worker.ledger import Verdict
 from worker.ledger.policy import CircuitPolicy
 from worker.ledger.settlements import CircuitChange
 

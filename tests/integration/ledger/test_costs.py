@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from worker.domain.claim import Claim
 from worker.domain.job import job_id
-from worker.ledger import Claim, Ledger, Verdict
+from worker.ledger import Ledger, Verdict
 from worker.ledger.claims import Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 

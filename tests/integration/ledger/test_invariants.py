@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from tests.counterparts.store import StoreServer
+from worker.domain.claim import Claim
 from worker.domain.job import job_id
-from worker.ledger import Acceptance, Claim, Ledger, LedgerPolicy, LedgerUnavailable, StoredEvent, Verdict
+from worker.domain.stored_event import StoredEvent
+from worker.ledger import Acceptance, Ledger, LedgerPolicy, LedgerUnavailable, Verdict
 from worker.ledger.claims import Opening
 
 from .audit import Books

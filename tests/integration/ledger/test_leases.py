@@ -2,8 +2,9 @@
 
 import pytest
 
+from worker.domain.claim import Claim
 from worker.domain.job import JobState
-from worker.ledger import Claim, Ledger, Verdict
+from worker.ledger import Ledger, Verdict
 from worker.ledger.policy import JOBS_PER_CALL
 
 from .scene import HOUR, Scene

@@ -5,9 +5,10 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from worker.domain.claim import Claim
 from worker.domain.event import Scope
 from worker.domain.job import JobState
-from worker.ledger import Claim, Verdict
+from worker.ledger import Verdict
 from worker.ledger.policy import JOBS_PER_CALL
 
 from .scene import HOUR, SCOPE, Scene, an_integration, settlement

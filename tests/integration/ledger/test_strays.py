@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from worker.ledger import Claim, LedgerUnavailable, Verdict
+from worker.domain.claim import Claim
+from worker.ledger import LedgerUnavailable, Verdict
 
 from .scene import Scene, unheard
 

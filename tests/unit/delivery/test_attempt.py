@@ -11,12 +11,16 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from deliverers.contract import Delivered, Gone, Outcome, Refused, Unreachable
-from worker.delivery.attempt import Attempt, AttemptReporter, InterruptedAttempt, LostAttempt
+from worker.delivery.settlement import settlement_of
+from worker.domain.attempt import Attempt, InterruptedAttempt, LostAttempt
+from worker.domain.claim import Claim
 from worker.domain.event import Scope
 from worker.domain.event_parser import stored_event
 from worker.domain.integration_log import log_id
 from worker.domain.retry_policy import Decision, Fail, Retry, Succeed
-from worker.ledger import Claim, StoredEvent, Verdict
+from worker.domain.stored_event import StoredEvent
+from worker.ledger import Verdict
+from worker.telemetry.attempt_reporter import AttemptReporter
 from worker.telemetry.redis_clock import RedisClock
 
 JOB = "00000000-0000-0000-0000-000000000001"
@@ -46,7 +50,7 @@ def an_attempt(outcome: Outcome | LostAttempt | InterruptedAttempt, decision: De
 def test_the_ledger_is_told_what_to_do(
     outcome: Outcome, decision: Decision, verdict: Verdict, reason: str, delay: float, rest: float
 ) -> None:
-    settlement = an_attempt(outcome, decision).settlement()
+    settlement = settlement_of(an_attempt(outcome, decision))
     assert (settlement.verdict, settlement.reason, settlement.delay, settlement.rest) == (verdict, reason, delay, rest)
     assert (settlement.job_id, settlement.integration_id, settlement.attempt) == (JOB, "i-1", 2)
     assert settlement.scope_key == "org-1/store-1"
@@ -70,7 +74,7 @@ def test_the_log_tells_what_came_of_it(
     log = attempt.log()
     assert (log.succeeded, log.status_code, log.body, log.error_detail) == (succeeded, status, body, detail)
     assert (log.event_id, log.event_type, log.id) == ("e-1", "order.paid", log_id(JOB, 2))
-    record = msgspec.json.decode(attempt.settlement().log)
+    record = msgspec.json.decode(settlement_of(attempt).log)
     assert (record["error_detail"], record["processing_time"]) == (detail, 0.123457)
     assert "created_at" not in record
 
@@ -261,4 +265,4 @@ def test_only_what_a_receiver_did_speaks_for_or_against_it(
 ) -> None:
     attempt = replace(an_attempt(outcome, Retry(1.0)), ours=ours)
     assert attempt.healthy is healthy
-    assert attempt.settlement().healthy is healthy
+    assert settlement_of(attempt).healthy is healthy

@@ -9,7 +9,7 @@ import pytest
 
 from worker.delivery.claim_loop import PARKED_SECONDS, ClaimLoop
 from worker.delivery.concurrency_limiter import FRESH_SHARE, PROBE_SECONDS, PROVEN_SLOTS, SHARE, ConcurrencyLimiter
-from worker.ledger import Claim
+from worker.domain.claim import Claim
 
 TOTAL = 16
 

@@ -4,7 +4,7 @@ from worker.delivery.dispatcher import MatchedEvent, chunks
 from worker.domain.event import Scope
 from worker.domain.event_parser import stored_event
 from worker.domain.job import job_id
-from worker.ledger import StoredEvent
+from worker.domain.stored_event import StoredEvent
 from worker.ledger.policy import JOBS_PER_CALL, MAX_JOBS_PER_CALL
 
 

@@ -11,12 +11,14 @@ import pytest
 from pydantic import BaseModel
 
 from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, Outcome, Refused
-from worker.delivery.attempt import Attempt, InterruptedAttempt
 from worker.delivery.in_flight import LOSSES_BEFORE_ALONE, InFlightPool
-from worker.delivery.integration_cache import DeliveryTarget, NoTarget
+from worker.domain.attempt import Attempt, InterruptedAttempt
+from worker.domain.claim import Claim
+from worker.domain.delivery_target import DeliveryTarget, NoTarget
 from worker.domain.event import Event, Scope
 from worker.domain.retry_policy import Decision, RetryPolicy
-from worker.ledger import Claim, LedgerUnavailable, Settlement, StoredEvent, Verdict
+from worker.domain.stored_event import StoredEvent
+from worker.ledger import LedgerUnavailable, Settlement, Verdict
 from worker.ledger.job_lanes import NO_LIMITS
 from worker.ledger.settlements import Settled
 

@@ -19,12 +19,14 @@ from deliverers.aws_sqs.sqs_configuration import AwsSqsConfiguration
 from deliverers.contract import Delivered, Gone, Refused
 from deliverers.stomp.stomp_configuration import StompConfiguration
 from deliverers.webhook import WebhookConfiguration
-from worker.delivery.attempt import Attempt, InterruptedAttempt, LostAttempt
-from worker.delivery.integration_cache import DeliveryTarget, NoTarget
+from worker.domain.attempt import Attempt, InterruptedAttempt, LostAttempt
+from worker.domain.claim import Claim
+from worker.domain.delivery_target import DeliveryTarget, NoTarget
 from worker.domain.event import Event, Scope
 from worker.domain.retry_policy import Fail, Retry, Succeed
+from worker.domain.stored_event import StoredEvent
 from worker.domain.trace_context import TraceContext
-from worker.ledger import Acceptance, Claim, LedgerUnavailable, StoredEvent
+from worker.ledger import Acceptance, LedgerUnavailable
 from worker.telemetry.tracing import publishing, traces_of_process
 from worker.telemetry.tracing.otlp_export import SpanIds
 from worker.telemetry.tracing.span_contexts import context_of

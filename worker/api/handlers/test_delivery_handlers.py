@@ -19,9 +19,11 @@ from deliverers.contract import Delivered, Outcome, Unreachable
 from worker.api.api_errors import invalid, retry_later
 from worker.api.request_context import DOCUMENT_BYTES, Reply, RequestContext
 from worker.api.schemas import Single
-from worker.delivery.attempt import Attempt
 from worker.delivery.attempt_runner import DEADLINE_GRACE_SECONDS, broken, checked, delivery_of, overdue
-from worker.delivery.integration_cache import DeliveryTarget, IntegrationCache, NoTarget
+from worker.delivery.integration_cache import IntegrationCache
+from worker.domain.attempt import Attempt
+from worker.domain.claim import Claim
+from worker.domain.delivery_target import DeliveryTarget, NoTarget
 from worker.domain.event import Event, Refusal
 from worker.domain.event_parser import parse_event
 from worker.domain.integration import Integration
@@ -29,7 +31,7 @@ from worker.domain.integration_log import IntegrationLog
 from worker.domain.resources import log_document
 from worker.domain.retry_policy import Fail, Succeed
 from worker.domain.sample_event import sample_resource
-from worker.ledger import Claim, StoredEvent
+from worker.domain.stored_event import StoredEvent
 
 _log = structlog.get_logger("edw.api")
 

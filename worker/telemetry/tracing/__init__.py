@@ -24,11 +24,13 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from worker.delivery.attempt import Attempt
-    from worker.delivery.integration_cache import DeliveryTarget, NoTarget
+    from worker.domain.attempt import Attempt
+    from worker.domain.claim import Claim
+    from worker.domain.delivery_target import DeliveryTarget, NoTarget
     from worker.domain.event import Event
+    from worker.domain.stored_event import StoredEvent
     from worker.domain.trace_context import TraceContext
-    from worker.ledger import Acceptance, Claim, StoredEvent
+    from worker.ledger import Acceptance
 
 
 class Publishing(Protocol):

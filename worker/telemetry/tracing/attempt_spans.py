@@ -15,10 +15,10 @@ from worker.telemetry.tracing.span_contexts import context_of, parent_of, span_c
 from worker.telemetry.tracing.span_ids import next_span_id, span_id_of
 
 if TYPE_CHECKING:
-    from worker.delivery.attempt import Attempt
-    from worker.delivery.integration_cache import DeliveryTarget, NoTarget
+    from worker.domain.attempt import Attempt
+    from worker.domain.claim import Claim
+    from worker.domain.delivery_target import DeliveryTarget, NoTarget
     from worker.domain.trace_context import TraceContext
-    from worker.ledger import Claim
 
 #: Types whose receiver is a broker: what is sent to it, somebody else takes.
 BROKERS = frozenset({"aws_sqs", "stomp"})
@@ -109,7 +109,7 @@ def _receiver(target: DeliveryTarget | NoTarget | None) -> Attributes:
 
 
 def _outcome(attempt: Attempt) -> Attributes:
-    outcome = type(attempt.outcome).__name__.lower()
+    outcome = attempt.outcome_name
     attributes: Attributes = {"edw.outcome": outcome}
     if attempt.status is not None:
         attributes["http.response.status_code"] = attempt.status

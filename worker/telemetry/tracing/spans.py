@@ -18,10 +18,12 @@ from worker.telemetry.tracing.attempt_spans import start_attempt
 from worker.telemetry.tracing.span_contexts import context_of, parent_of
 
 if TYPE_CHECKING:
-    from worker.delivery.integration_cache import DeliveryTarget, NoTarget
+    from worker.domain.claim import Claim
+    from worker.domain.delivery_target import DeliveryTarget, NoTarget
     from worker.domain.event import Event
+    from worker.domain.stored_event import StoredEvent
     from worker.domain.trace_context import TraceContext
-    from worker.ledger import Acceptance, Claim, StoredEvent
+    from worker.ledger import Acceptance
     from worker.telemetry.tracing import AttemptSpan
 
 #: What messages of our own are of, in the conventions' words.

@@ -1,28 +1,11 @@
-"""An event as the ledger keeps it, and as scripts tell of one."""
-
-from dataclasses import dataclass
+"""An event as the ledger's scripts describe it."""
 
 import msgspec
 
-from worker.domain.event import Event, Scope, rfc3339
+from worker.domain.event import Scope
 from worker.domain.event_parser import stored_event
+from worker.domain.stored_event import StoredEvent
 from worker.domain.trace_context import TraceContext
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event of the ledger, with its reference and when it was accepted (ms, the ledger's clock)."""
-
-    ref: str
-    event: Event
-    accepted_at: int
-    #: The Door that it came by.
-    door: str = ""
-
-    @property
-    def time(self) -> str:
-        """When it happened, RFC 3339: as the producer said, else when it was accepted."""
-        return self.event.time or rfc3339(self.accepted_at)
 
 
 class WireEvent(msgspec.Struct):
