@@ -33,12 +33,12 @@ class _SettingsLoader(AppLoader):  # type: ignore[misc]  # Celery has no types
 
 
 class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
-    """Opens the runtime before the worker takes its first message, and hears signals from then on."""
+    """Open the runtime before the worker takes its first message, and handle signals from then on."""
 
     requires = ("celery.worker.components:Timer",)
 
     def start(self, parent: Any) -> None:
-        runtime.start(load_settings())
+        runtime.start(load_settings(), parent.app)
         # Celery has set its own handlers by now.
         Stopping(parent.hostname, runtime.hurry).listen()
 

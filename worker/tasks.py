@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from celery import Task
+from celery import Task, shared_task
 from celery.exceptions import Reject
 
-from worker.app import app
 from worker.domain.event import Refusal
 from worker.domain.trace_context import TRACEPARENT, TRACESTATE, TraceContext
 from worker.intake.wakeup_sender import MESSAGE_VERSION
@@ -22,7 +21,7 @@ from worker.telemetry.task_context import in_task
 _log = structlog.get_logger("edw.tasks")
 
 
-@app.task(name="worker.tasks.observe", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
+@shared_task(name="worker.tasks.observe", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
 def observe(self: Task, *args: Any, **kwargs: Any) -> None:
     """Opens the jobs of events.
 
@@ -41,7 +40,7 @@ def observe(self: Task, *args: Any, **kwargs: Any) -> None:
             _reject(self, Refusal("events", 'expected {"events": [ … ]}, a list of events'))
 
 
-@app.task(name="worker.tasks.deliver", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
+@shared_task(name="worker.tasks.deliver", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
 def deliver(self: Task, *args: Any, **kwargs: Any) -> None:
     """Has lanes served that have due jobs: `lane_ids`."""
     match _message(args, kwargs):

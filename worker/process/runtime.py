@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 import uvloop
+from celery import Celery
 from celery.platforms import EX_FAILURE, EX_OK
 
 from config.settings import Settings
@@ -212,11 +213,9 @@ def _relax_collector() -> None:
 _runtime: Runtime | None = None
 
 
-def start(settings: Settings) -> None:
-    """Starts this process's runtime."""
+def start(settings: Settings, app: Celery) -> None:
+    """Start this process's runtime, which sends wake-ups through `app`."""
     global _runtime  # noqa: PLW0603  (Celery's tasks are functions: what they use is the process's own)
-    from worker.app import app
-
     _runtime = Runtime(settings, WakeupSender(app, settings.shard))
     _runtime.start()
 
