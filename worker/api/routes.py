@@ -5,7 +5,6 @@ from typing import Any
 
 from worker.api.filters import FILTER
 from worker.api.handlers import (
-    api_docs,
     event_handlers,
     health_handlers,
     integration_handlers,
@@ -14,6 +13,7 @@ from worker.api.handlers import (
     oauth,
     test_delivery_handlers,
 )
+from worker.api.handlers.api_docs import ApiDocs
 from worker.api.operations import (
     ADMINS,
     ANYBODY_WITH_A_TOKEN,
@@ -42,6 +42,7 @@ from worker.api.schemas import (
     Single,
     TrialAttributes,
 )
+from worker.api.services.api_health import Liveness
 from worker.domain.resources import IntegrationDocument, JobDocument, LogDocument
 from worker.telemetry.readiness import Readiness
 
@@ -91,6 +92,8 @@ def _filter(fields: Mapping[str, Any], note: str) -> Parameter:
 _LOG_PAGES = (*_PAGES, _filter(log_handlers.FIELDS, "eq(succeeded,false) of a store's logs has an index."))
 _INTEGRATION = f"{integration_handlers.PATH}/{{integration_id}}"
 _JOB = f"{_INTEGRATION}/jobs/{{job_id}}"
+
+_docs = ApiDocs(lambda: OPERATIONS)
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -287,7 +290,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "describe",
         "GET",
         "/openapi.json",
-        api_docs.openapi,
+        _docs.openapi,
         "This description",
         ANYBODY_WITH_A_TOKEN,
         {200: Answer("OpenAPI 3.1.", Mapping[str, Any])},
@@ -298,7 +301,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "readDescription",
         "GET",
         "/",
-        api_docs.page,
+        _docs.page,
         "The same, for people",
         ANYBODY_WITH_A_TOKEN,
         {200: Answer("A page.", content_type="text/html")},
@@ -312,7 +315,7 @@ OPERATIONS: tuple[Operation, ...] = (
         health_handlers.healthz,
         "Whether the process answers",
         None,
-        {200: Answer("It does.", health_handlers.Liveness)},
+        {200: Answer("It does.", Liveness)},
     ),
     Operation(
         "readyz",

@@ -18,9 +18,9 @@ from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
 from worker.api.application import application
-from worker.api.handlers.health_handlers import ApiHealth
 from worker.api.handlers.test_delivery_handlers import SampleDelivery
 from worker.api.services.access import Access
+from worker.api.services.api_health import ApiHealth
 from worker.api.services.api_services import ApiServices
 from worker.api.services.broker_watch import BrokerWatch
 from worker.api.services.event_intake import EventIntake

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec import UNSET, UnsetType
 
-from worker.api.handlers import health_handlers as health_module
-from worker.api.handlers.health_handlers import ApiHealth
+from worker.api.services import api_health as health_module
 from worker.api.services import broker_watch as broker_module
+from worker.api.services.api_health import ApiHealth
 from worker.api.services.broker_watch import BrokerWatch, in_words
 from worker.ledger import LedgerFull, LedgerUnavailable
 from worker.telemetry.readiness import Check, State

@@ -1,6 +1,6 @@
 """`/openapi.json`, and a page of it that people can read: no script, nothing from elsewhere."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from worker.api.openapi import openapi_document
+from worker.api.operations import Operation
 from worker.api.request_context import Reply, RequestContext
 
 _STYLE = """
@@ -23,21 +24,27 @@ nav li { margin: .15rem 0; }
 """
 
 
-async def openapi(call: RequestContext) -> Reply:
-    """The description of this API, OpenAPI 3.1."""
-    return Reply(_described(call))
+class ApiDocs:
+    """The handlers that describe the API's operations, their own included.
 
+    Args:
+        operations: Returns the operations; called for each request, since these handlers are among them.
+    """
 
-async def page(call: RequestContext) -> Reply:
-    """The same for people."""
-    return Reply("".join(_page(_described(call))).encode(), content_type="text/html; charset=utf-8")
+    def __init__(self, operations: Callable[[], Sequence[Operation]]) -> None:
+        self._operations = operations
 
+    async def openapi(self, call: RequestContext) -> Reply:
+        """Answer the description of this API, OpenAPI 3.1."""
+        return Reply(self._document(call))
 
-def _described(call: RequestContext) -> dict[str, Any]:
-    from worker.api.routes import OPERATIONS  # these handlers are among them
+    async def page(self, call: RequestContext) -> Reply:
+        """Answer the same description as a page for people."""
+        return Reply("".join(_page(self._document(call))).encode(), content_type="text/html; charset=utf-8")
 
-    rooms = call.rooms
-    return openapi_document(OPERATIONS, rooms.types, rooms.rules.catalogue, _version(), call.base)
+    def _document(self, call: RequestContext) -> dict[str, Any]:
+        rooms = call.rooms
+        return openapi_document(self._operations(), rooms.types, rooms.rules.catalogue, _version(), call.base)
 
 
 def _page(document: Mapping[str, Any]) -> Iterator[str]:

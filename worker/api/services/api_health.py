@@ -1,0 +1,91 @@
+"""The health of an API process: whether it lives, and whether requests should come to it."""
+
+import asyncio
+from time import monotonic
+from typing import Protocol
+
+from msgspec import Struct
+
+from worker.api.services.broker_watch import BrokerWatch
+from worker.ledger import LedgerError
+from worker.telemetry.readiness import Check, Presence, Readiness, State, readiness
+
+#: The ledger is looked at once in so many seconds.
+LOOK_SECONDS = 1.0
+#: A ledger that takes longer than this to answer is held to be away (seconds).
+SILENT_SECONDS = 2.0
+
+_UNKNOWN = Check(State.DEGRADED, "unknown, since the ledger does not answer")
+
+
+class Liveness(Struct, frozen=True):
+    """A process that answers at all; `uptime` in seconds."""
+
+    status: State
+    uptime: float
+    draining: bool
+
+
+class HealthLedger(Protocol):
+    """What is asked of the ledger."""
+
+    async def writable(self) -> None: ...
+    async def workers(self) -> int: ...
+    async def refuse_over_water(self) -> None: ...
+
+
+class ApiHealth:
+    """Looks at what the API stands on."""
+
+    def __init__(self, store: HealthLedger, broker: BrokerWatch) -> None:
+        self._store = store
+        self._ledger = Presence()
+        self._broker = broker
+        self._began = monotonic()
+        self._looking = asyncio.Lock()
+        self._looked_at = -LOOK_SECONDS
+        self._seen = Readiness(State.OK, {})
+        #: True once the process was told to stop.
+        self.draining = False
+
+    def alive(self) -> Liveness:
+        """How the process is."""
+        return Liveness(State.OK, round(monotonic() - self._began, 3), self.draining)
+
+    async def ready(self) -> Readiness:
+        """Red only where the ledger takes no writes, or this process stops."""
+        async with self._looking:
+            # Nobody needs a token for it: however many ask, the ledger is asked once a second.
+            if monotonic() - self._looked_at >= LOOK_SECONDS or self.draining:
+                self._seen, self._looked_at = await self._look(), monotonic()
+        return self._seen
+
+    async def _look(self) -> Readiness:
+        ledger = await self._look_at_ledger()
+        # One that does not answer is not waited for twice.
+        workers = _UNKNOWN if ledger.status is State.RED else await self._workers()
+        checks = {"ledger": ledger, "workers": workers, "broker": await self._broker.check(ledger, workers)}
+        if self.draining:
+            checks["process"] = Check(State.RED, "it was told to stop")
+        return readiness(checks)
+
+    async def _look_at_ledger(self) -> Check:
+        status = State.RED
+        try:
+            async with asyncio.timeout(SILENT_SECONDS):
+                await self._store.writable()
+                status = State.DEGRADED
+                await self._store.refuse_over_water()
+            self._ledger.there()
+        except LedgerError as error:
+            self._ledger.away(str(error), status)
+        except TimeoutError:
+            self._ledger.away(f"no answer within {SILENT_SECONDS:g} s", State.RED)
+        return self._ledger.check
+
+    async def _workers(self) -> Check:
+        try:
+            workers = await self._store.workers()
+        except LedgerError:
+            return _UNKNOWN
+        return Check(State.OK) if workers else Check(State.DEGRADED, 'none is alive: start one with "edw worker"')

@@ -1,0 +1,42 @@
+"""What the ledger is to write of an attempt that is over."""
+
+from worker.domain.attempt import Attempt, InterruptedAttempt, LostAttempt
+from worker.domain.retry_policy import Fail, Retry, Succeed
+from worker.ledger import Settlement, Verdict
+from worker.ledger.log_records import log_record
+
+
+def settlement_of(attempt: Attempt) -> Settlement:
+    """Return the attempt's settlement: its log, the job's next state and what the lane learns."""
+    claim, decision = attempt.claim, attempt.decision
+    retry = decision if isinstance(decision, Retry) else Retry(0.0)
+    failure = decision if isinstance(decision, Fail) else None
+    return Settlement(
+        job_id=claim.job_id,
+        integration_id=claim.integration_id,
+        scope_key=claim.scope_key,
+        attempt=claim.attempt,
+        verdict=_verdict(attempt),
+        log=log_record(attempt.log()),
+        reason=failure.reason if failure else "",
+        delay=retry.delay,
+        rest=retry.rest,
+        revision=claim.revision,
+        lost=isinstance(attempt.outcome, LostAttempt),
+        disable=failure.disable if failure else "",
+        healthy=attempt.healthy,
+        why=attempt.reason,
+    )
+
+
+def _verdict(attempt: Attempt) -> Verdict:
+    match attempt.decision, attempt.outcome:
+        case Succeed(), _:
+            return Verdict.SUCCEEDED
+        case Fail(), _:
+            return Verdict.FAILED
+        case _, LostAttempt():
+            return Verdict.LOST
+        case _, InterruptedAttempt():
+            return Verdict.INTERRUPTED
+    return Verdict.RETRY
