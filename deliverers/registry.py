@@ -32,6 +32,12 @@ _BUILT_IN: tuple[type[Deliverer], ...] = (WebhookDeliverer, AwsSqsDeliverer, Sto
 # The specification describes the type as `aws-sqs`; its enum, which wins, says `aws_sqs`.
 _ALIASES = MappingProxyType({"aws-sqs": "aws_sqs"})
 _REDACTED = "********"
+#: Keys of one configuration, unknown ones included; no type has a tenth of them.
+MOST_KEYS = 100
+#: Problems of one configuration that are named.
+MOST_PROBLEMS = 100
+#: Of a foreign word, so many characters are compared with those that are known.
+_COMPARED_CHARS = 80
 
 
 class RegistryError(Exception):
@@ -123,13 +129,17 @@ class DelivererRegistry:
         model = self.configuration_model(integration_type)
         if not isinstance(configuration, Mapping):
             raise ConfigurationError((Problem(_path(()), "must be an object"),))
+        if len(configuration) > MOST_KEYS:
+            # Before each of them is compared with those that are known.
+            words = f"must have at most {MOST_KEYS} keys, and has {len(configuration)}"
+            raise ConfigurationError((Problem(_path(()), words),))
         try:
             return model.model_validate(dict(configuration))
         except ValidationError as error:
             secrets = tuple(_texts(configuration.get(field) for field in self.secret_fields(integration_type)))
             problems = tuple(
                 Problem(_path(detail["loc"]), _without(secrets, _message(detail, model)))
-                for detail in error.errors(include_url=False, include_input=False)
+                for detail in error.errors(include_url=False, include_input=False)[:MOST_PROBLEMS]
             )
         # Outside of the handler: pydantic's error holds the input, and must not travel along as a context.
         raise ConfigurationError(problems)
@@ -205,5 +215,5 @@ def _message(detail: Any, model: type[BaseModel]) -> str:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    near = get_close_matches(word, dict.fromkeys(known), n=1, cutoff=0.5)
+    near = get_close_matches(word[:_COMPARED_CHARS], dict.fromkeys(known), n=1, cutoff=0.5)
     return f'; did you mean "{near[0]}"?' if near else ""

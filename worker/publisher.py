@@ -28,6 +28,7 @@ from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerPolicy
 from worker.ledger.endpoints import find_endpoints
 from worker.ledger.inbox import SyncInbox
 from worker.ledger.sync_redis_client import SyncRedisClient
+from worker.pacing import paced
 from worker.telemetry import metrics
 from worker.telemetry.tracing import publishing, traces_of_process
 
@@ -79,7 +80,7 @@ class Publisher:
 
     def publish_many(self, events: Iterable[EventLike]) -> list[Receipt | Refusal]:
         """Publishes many at once; answers for each, in order: a Receipt, or why it was refused. The good ones go."""
-        parsed = self._parse(events)
+        parsed = [parse_event(event, self._rules) for event in _several(events)]
         good = [each for each in parsed if isinstance(each, Event)]
         with _refusals_counted(good), publishing(traces_of_process(), good, Ingress.PUBLISHER) as sending:
             answers = self._intake().accept(sending.events, Ingress.PUBLISHER) if good else []
@@ -92,7 +93,7 @@ class Publisher:
 
     async def apublish_many(self, events: Iterable[EventLike]) -> list[Receipt | Refusal]:
         """publish_many(), on the running loop."""
-        parsed = self._parse(events)
+        parsed = [parse_event(event, self._rules) async for event in paced(_several(events))]
         good = [each for each in parsed if isinstance(each, Event)]
         ledger = await self._ledger_of_this_loop()
         with _refusals_counted(good), publishing(traces_of_process(), good, Ingress.PUBLISHER) as sending:
@@ -150,11 +151,6 @@ class Publisher:
                 self._sync = sync
             return SyncInbox(self._sync)
 
-    def _parse(self, events: Iterable[EventLike]) -> list[Event | Refusal]:
-        if isinstance(events, Mapping | bytes | str):
-            raise TypeError("expected several events; publish() takes one")
-        return [parse_event(event, self._rules) for event in events]
-
     def _answers(
         self, parsed: Sequence[Event | Refusal], good: Sequence[Event], accepted: Sequence[Acceptance]
     ) -> list[Receipt | Refusal]:
@@ -165,6 +161,12 @@ class Publisher:
         )
         answers = iter(accepted)
         return [each if isinstance(each, Refusal) else _receipt(each, next(answers)) for each in parsed]
+
+
+def _several(events: Iterable[EventLike]) -> Sequence[EventLike]:
+    if isinstance(events, Mapping | bytes | str):
+        raise TypeError("expected several events; publish() takes one")
+    return events if isinstance(events, Sequence) else list(events)
 
 
 @contextmanager

@@ -178,6 +178,14 @@ class StompConfiguration(BaseModel):
             raise ValueError("must not contain control characters")
         return value
 
+    @field_validator("addresses", mode="before")
+    @classmethod
+    def _they_are_few(cls, value: Any) -> Any:
+        # Before each of them is looked at.
+        if isinstance(value, list | tuple) and len(value) > MOST_ADDRESSES:
+            raise ValueError(f"must be at most {MOST_ADDRESSES} addresses, and are {len(value)}")
+        return value
+
     @field_validator("addresses")
     @classmethod
     def _there_is_an_address(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -187,8 +195,6 @@ class StompConfiguration(BaseModel):
             raise ValueError("must contain the url where both are given; or leave the url out")
         if not value:
             raise ValueError(f"is required: at least one address, such as {_EXAMPLE}")
-        if len(value) > MOST_ADDRESSES:
-            raise ValueError(f"must be at most {MOST_ADDRESSES} addresses, and are {len(value)}")
         return value
 
 

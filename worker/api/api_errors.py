@@ -9,6 +9,7 @@ ApiError
 
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
+from itertools import islice
 from math import ceil
 from typing import Annotated
 
@@ -18,6 +19,8 @@ from worker.domain.event import Refusal
 
 #: A caller that is told to come again without knowing better does so after this many seconds.
 RETRY_SECONDS = 1.0
+#: Problems of one body that are listed.
+ERRORS_MOST = 100
 
 
 class ErrorSource(Struct, frozen=True):
@@ -73,8 +76,12 @@ def bad_parameter(name: str, why: str) -> ApiError:
 
 
 def invalid(problems: Iterable[Refusal], under: str = "/data") -> ApiError:
-    """The body is JSON and not what it must be: an error for each problem, with its place."""
-    return ApiError(422, [problem_body(problem, under) for problem in problems])
+    """The body is JSON and not what it must be: an error for each of the first ERRORS_MOST problems, with its place."""
+    found = iter(problems)
+    errors = [problem_body(problem, under) for problem in islice(found, ERRORS_MOST)]
+    if next(found, None) is not None:
+        errors.append(error_body(422, f"there are more problems than these {ERRORS_MOST}, which are not listed"))
+    return ApiError(422, errors)
 
 
 def problem_body(problem: Refusal, under: str, status: int = 422) -> ErrorBody:

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from worker.api.api_errors import api_error, invalid, not_found
+from worker.api.json_numbers import LARGEST_NUMBER, pointer_of_number
 from worker.api.paging import Paging
 from worker.domain.api_token import Role, Token
 from worker.domain.event import Refusal, Scope
@@ -25,6 +26,9 @@ BODY_SECONDS = 30.0
 #: Bytes of a body that is decoded whole: an integration with everything at its limit has half as many. What holds an
 #: event may have more, of which only slices are made.
 DOCUMENT_BYTES = 256 * 1024
+
+#: Characters of a Content-Type: a media type and a character set.
+CONTENT_TYPE_CHARS = 256
 
 JSON = "application/json"
 #: JSON:API's own type is taken for JSON too, since clients of the platform send it.
@@ -108,7 +112,7 @@ class RequestContext:
         limit = min(self.rooms.settings.api_body_limit, most or self.rooms.settings.api_body_limit)
         request = self.request.clone(client_max_size=limit)
         given = request.headers.get(hdrs.CONTENT_TYPE)
-        if given is not None and (request.content_type not in types or (request.charset or "utf-8").lower() != "utf-8"):
+        if given is not None and not _is_one_of(types, given, request):
             if optional and not request.can_read_body:
                 return b""
             expected = " or ".join(types)
@@ -148,14 +152,26 @@ class RequestContext:
         return inner
 
 
+def _is_one_of(types: tuple[str, ...], given: str, request: web.Request) -> bool:
+    # The parser of parameters takes time squared in their number, so that a long header is not parsed at all.
+    if len(given) > CONTENT_TYPE_CHARS:
+        return False
+    return request.content_type in types and (request.charset or "utf-8").lower() == "utf-8"
+
+
 def decoded(raw: bytes, kind: Any = Any) -> Any:
-    """JSON, or an ApiError (400) that says why it is none."""
+    """Decode JSON. Raises ApiError (400) that says why the body is none; of a `kind`, also msgspec.ValidationError."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except UnicodeDecodeError as error:
         raise api_error(400, f"the body is not UTF-8 (byte {error.start})") from None
     except msgspec.ValidationError:
-        raise
+        if kind is not Any:
+            raise
+        # JSON all the same: a number such as 1e999, which no double and no integer of ours can hold.
+        pointer = pointer_of_number(raw)
+        what = f"expected a number from -{LARGEST_NUMBER} to {LARGEST_NUMBER}"
+        raise api_error(400, f"{pointer}: {what}" if pointer else what, pointer=pointer) from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise api_error(400, f"the body is not JSON: {error}") from None
 

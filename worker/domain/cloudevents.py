@@ -21,6 +21,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -43,10 +44,16 @@ MEDIA_TYPE = "application/cloudevents"
 _ATTRIBUTES = ("specversion", *REQUIRED, "time", "datacontenttype", "storeid", "orgid")
 #: Those of the extension for distributed tracing: taken as they are, and judged where they are used.
 _TRACE = ("traceparent", "tracestate")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_ESCAPED = re.compile(r"\\(.)")
+#: The headers of those that travel in binary mode; the content type is a header of its own.
+_HEADERS = frozenset(HTTP_PREFIX + name for name in (*_ATTRIBUTES, *_TRACE) if name != "datacontenttype")
+# Possessive: a string without an end is passed over as a whole, and not looked for again from each quote inside of it.
+_QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)("?)', re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+#: Characters of a foreign value that a refusal repeats.
+_SHOWN_CHARS = 80
 
 Slice = Raw | UnsetType
+_WHITESPACE = b" \t\r\n"  # of JSON (RFC 8259, section 2)
 Decoded = TypeVar("Decoded")
 
 
@@ -89,7 +96,6 @@ _version = msgspec.json.Decoder(_Version)
 _structured = msgspec.json.Decoder(_Structured)
 _text = msgspec.json.Decoder(str)
 _value = msgspec.json.Decoder(Raw)
-_batch = msgspec.json.Decoder(list[Raw])
 
 
 def is_cloudevent(raw_object: bytes) -> bool:
@@ -151,13 +157,16 @@ def event_of_binary(attributes: Mapping[str, str], body: bytes) -> bytes | Refus
 
 
 def attributes_of_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str] | Refusal:
-    """The attributes of a CloudEvent in binary mode that came by HTTP (HTTP 3.1.3), by their names in lower case."""
+    """Return the attributes of a CloudEvent in binary mode that came by HTTP (HTTP 3.1.3).
+
+    They have their names in lower case. Those that `event_of_binary` does not read are left out, and never decoded.
+    """
     attributes: dict[str, str] = {}
     for header, value in headers:
         name = header.lower()
         if name == "content-type":
             attributes["datacontenttype"] = value
-        elif name.startswith(HTTP_PREFIX):
+        elif name in _HEADERS:
             try:
                 # Double quotes first, then one round of percent-decoding (HTTP 3.1.3.2).
                 attributes[name.removeprefix(HTTP_PREFIX)] = unquote(_unquoted(value), errors="strict")
@@ -185,16 +194,33 @@ def attributes_of_properties(headers: Mapping[str, object], content_type: str | 
 
 
 def split_batch(raw: bytes, most: int) -> list[bytes] | Refusal:
-    """The elements of a JSON array, as they came; a batch of CloudEvents (JSON 4) or of events of ours.
+    """Return the elements of a JSON array as bytes; a batch of CloudEvents (JSON 4) or of events of ours.
 
-    Of more than `most` none is copied: a body of commas and digits has millions.
+    The decoder stops at the first element over `most`: a body of commas and brackets has millions.
     """
-    elements = _decoded(_batch, raw, "a JSON array")
-    if isinstance(elements, Refusal):
-        return elements
-    if len(elements) > most:
-        return Refusal("", f"has {len(elements):,} events, and at most {most:,} are taken at once")
-    return [bytes(each) for each in elements]
+    try:
+        batch = _batch_decoder(most).decode(raw)
+    except msgspec.ValidationError:
+        # The elements are slices, so that only the whole can be of another type, or have too many.
+        is_array = raw.lstrip(_WHITESPACE)[:1] == b"["
+        too_many = f"has more than {most:,} events, the most that are taken at once"
+        return Refusal("", too_many if is_array else "expected a JSON array")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Refusal("", f"is not JSON: {error}")
+    except RecursionError:
+        return Refusal("", "is nested too deeply")
+    return [bytes(each) for each in msgspec.structs.astuple(batch) if each is not UNSET]
+
+
+@lru_cache(maxsize=8)  # one for each of our limits
+def _batch_decoder(most: int) -> "msgspec.json.Decoder[msgspec.Struct]":
+    """Make a decoder of arrays of at most `most` elements.
+
+    A list is decoded whole before its length is looked at. An array-like struct ends where its fields do.
+    """
+    fields = [(f"element_{index}", Slice, UNSET) for index in range(most)]
+    batch = msgspec.defstruct("Batch", fields, array_like=True, forbid_unknown_fields=True)
+    return msgspec.json.Decoder(batch)
 
 
 def _problem(attributes: Mapping[str, str]) -> Refusal | None:
@@ -283,8 +309,11 @@ def _is_json(content_type: str | None) -> bool:
 
 
 def _unquoted(value: str) -> str:
-    """A header's value without its double quotes and their backslashes (RFC 7230, section 3.2.6)."""
-    return _QUOTED.sub(lambda quoted: _ESCAPED.sub(r"\1", quoted[1]), value)
+    """Return a header's value without its double quotes and their backslashes (RFC 9110, section 5.6.4).
+
+    A string without an end stays as it is.
+    """
+    return _QUOTED.sub(lambda quoted: _ESCAPED.sub(r"\1", quoted[1]) if quoted[2] else quoted[0], value)
 
 
 def _canonical(value: object) -> str:
@@ -302,4 +331,6 @@ def _canonical(value: object) -> str:
 
 
 def _quoted(value: str | None) -> str:
-    return "nothing" if value is None else f'"{value}"'
+    if value is None:
+        return "nothing"
+    return f'"{value}"' if len(value) <= _SHOWN_CHARS else f'"{value[:_SHOWN_CHARS]}…"'

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ import msgspec
 
 from config.observable_events import Catalogue
 from worker.domain.event import Event, ForeignEvent, Refusal, Scope
+from worker.domain.nesting import nesting
 from worker.domain.trace_context import TraceContext
 
 #: Length of an id (of an event, a store or an organisation), in characters.
@@ -25,8 +27,6 @@ NESTING_MAX = 100
 #: Length of the optional `source`, in characters.
 SOURCE_MAX_CHARS = 2048
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKET = re.compile(rb"[][{}]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WRONG_TYPE = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
@@ -49,6 +49,15 @@ class EventRules:
 
     catalogue: Catalogue
     max_bytes: int = 1024 * 1024
+
+    @property
+    def envelope_max_bytes(self) -> int:
+        """Bytes of a CloudEvent in JSON: Base64 and attributes that are ignored may make one larger than its event."""
+        return 2 * self.max_bytes
+
+    def too_large(self, raw: bytes) -> Refusal:
+        """Refuse an event, or its envelope, for its size."""
+        return Refusal("", f"the event has {len(raw):,} bytes, and at most {self.max_bytes:,} are accepted")
 
 
 _NULL = msgspec.Raw(b"null")
@@ -85,7 +94,7 @@ def parse_event(
     if isinstance(raw, Refusal):
         return raw
     if len(raw) > rules.max_bytes:
-        return Refusal("", f"the event has {len(raw):,} bytes, and at most {rules.max_bytes:,} are accepted")
+        return rules.too_large(raw)
     wire = _decode(raw)
     if isinstance(wire, Refusal):
         return wire
@@ -137,16 +146,35 @@ def _encode(given: Mapping[str, Any]) -> bytes | Refusal:
     if not isinstance(given, Mapping):
         return Refusal("", f"expected a JSON object, got {_word(type(given).__name__)}")
     try:
-        return msgspec.json.encode(dict(given))
+        raw = msgspec.json.encode(dict(given))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Refusal("", f"cannot be written as JSON: {error}")
+    # The encoder writes null for a number that JSON does not have: another value than the one that was given.
+    if b"null" in raw and (place := _place_of_non_number(given)) is not None:
+        return Refusal(".".join(place), "expected a finite number, got infinity or not-a-number", place)
+    return raw
+
+
+def _place_of_non_number(given: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Find an infinite float, or one that is no number. Without recursion: the mapping may be of any depth."""
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), given)]
+    while waiting:
+        place, value = waiting.pop()
+        match value:
+            case float() if not isfinite(value):
+                return place
+            case Mapping():
+                waiting += [((*place, str(name)), each) for name, each in value.items()]
+            case list() | tuple():
+                waiting += [((*place, str(index)), each) for index, each in enumerate(value)]
+    return None
 
 
 def _decode(raw: bytes) -> _Wire | Refusal:
     try:
         # Slices are not looked into by the decoder, so that the encoding is checked for the whole.
         raw.decode()
-        if _nesting(raw) > NESTING_MAX:
+        if nesting(raw, NESTING_MAX) > NESTING_MAX:
             return Refusal("", f"is nested too deeply: at most {NESTING_MAX} levels are accepted")
         return _decoder.decode(raw)
     except UnicodeDecodeError as error:
@@ -155,18 +183,6 @@ def _decode(raw: bytes) -> _Wire | Refusal:
         return _explained(str(error))
     except msgspec.DecodeError as error:
         return Refusal("", f"is not JSON: {error}")
-
-
-def _nesting(raw: bytes) -> int:
-    """The depth of objects and lists, or an upper bound of it where that is small."""
-    bound = raw.count(b"{") + raw.count(b"[")
-    if bound <= NESTING_MAX:
-        return bound
-    depth = deepest = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", raw)):
-        depth += 1 if bracket in b"{[" else -1
-        deepest = max(deepest, depth)
-    return deepest
 
 
 def _explained(message: str) -> Refusal:

@@ -26,6 +26,10 @@ NAME_MAX_CHARS = 255
 DESCRIPTION_MAX_CHARS = 4096
 #: Observable keys of one integration; the catalogue has about a hundred.
 OBSERVES_MAX = 1000
+#: Keys that cannot be observed and are named in one answer: to find the nearest known ones of each takes time.
+OBSERVES_PROBLEMS_MAX = 50
+#: Attributes of one body, unknown ones included: each of those is compared with the known ones.
+ATTRIBUTES_MAX = 100
 
 #: Deliveries a second.
 RATE_LIMITS = (0.001, 100_000)
@@ -37,6 +41,8 @@ _READ_ONLY = ("id", "type", "links", "meta", "relationships")
 _OBSERVERS = "observers"
 #: So close to an attribute's name, a name that is none is a slip of the pen.
 _NEAR = 0.8
+#: A longer name is no slip of the pen (characters).
+_COMPARED_CHARS = 80
 
 
 class ObservableKeys(Protocol):
@@ -72,6 +78,8 @@ def register(
     the specification's own examples are masks (see sealing.py). Secrets are in the clear here, on both sides. A new
     integration gets `new_id`, or a random UUID.
     """
+    if len(document) > ATTRIBUTES_MAX:
+        return [Refusal("", f"must have at most {ATTRIBUTES_MAX} attributes, and has {len(document)}")]
     document = _without_alias(document)
     problems: list[Refusal] = [*_strangers(document), *_texts(document, current), *_flags(document)]
     problems += _observes_problems(document, scope, catalogue, current)
@@ -117,7 +125,7 @@ def _without_alias(document: Mapping[str, Any]) -> Mapping[str, Any]:
 def _strangers(document: Mapping[str, Any]) -> Iterator[Refusal]:
     # Other unknown names are let pass: clients of the platform send what they have.
     for name in document:
-        if name not in _WRITABLE and name not in _READ_ONLY:
+        if name not in _WRITABLE and name not in _READ_ONLY and len(name) <= _COMPARED_CHARS:
             near = get_close_matches(name, _WRITABLE, n=1, cutoff=_NEAR)
             if near:
                 yield Refusal(name, f'is not an attribute; did you mean "{near[0]}"?', (name,))
@@ -168,9 +176,14 @@ def _observes_problems(
     if len(observes) > OBSERVES_MAX:
         yield Refusal("observes", f"must name at most {OBSERVES_MAX} observable keys, and names {len(observes)}")
         return
+    named = 0
     for index, key in enumerate(observes):
         problem = catalogue.problem(key, scope.level) if isinstance(key, str) else "must be a string"
+        if problem and named == OBSERVES_PROBLEMS_MAX:
+            yield Refusal("observes", f"has more keys that cannot be observed than these {named}")
+            return
         if problem:
+            named += 1
             yield Refusal(f"observes.{index}", problem)
 
 

@@ -15,6 +15,7 @@ from worker.domain.trace_context import TraceContext
 from worker.intake.message_parser import Parsed, entry_of, event_id, split, tell, traced
 from worker.ledger import Acceptance, Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
+from worker.pacing import paced
 from worker.telemetry import metrics
 from worker.telemetry.tracing import Traces, publishing
 
@@ -51,7 +52,9 @@ class CeleryIntake:
         source = f"task {task_id}"
         if again and await self._times_back(task_id) > DELIVERY_LIMIT:
             return await self.reject(Refusal("message", f"it came back {DELIVERY_LIMIT} times"), given, source)
-        parsed = [(parse_event(each, self._rules, event_id(task_id, n)), each) for n, each in enumerate(given)]
+        parsed: list[Parsed] = []
+        async for each in paced(given):
+            parsed.append((parse_event(each, self._rules, event_id(task_id, len(parsed))), each))
         return await self.observe(await self.keep(traced(parsed, trace), source, Ingress.CELERY))
 
     async def keep(self, parsed: Sequence[Parsed], source: str, door: Ingress) -> list[str]:

@@ -1,7 +1,7 @@
 """What a message of the plain queue may be: an event, a CloudEvent, or a JSON array of either."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import time
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -15,6 +15,7 @@ from worker.domain.event_parser import ID_MAX_CHARS, EventRules, parse_event
 from worker.domain.trace_context import TraceContext
 from worker.ledger.inbox import REJECTED_KEEP_BYTES, rejection
 from worker.ledger.policy import REPLY_BYTE_BUDGET
+from worker.pacing import breathe, paced
 
 _log = structlog.get_logger("edw.door")
 
@@ -27,6 +28,15 @@ MESSAGE_MAX_BYTES = REPLY_BYTE_BUDGET
 Parsed = tuple[Event | Refusal, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a message, before it is parsed: an event, and the id for one without; or why there is none."""
+
+    raw: bytes
+    default_id: str | None = None
+    refusal: Refusal | None = None
+
+
 def parse_message(message: bytes, rules: EventRules, message_id: str | None = None) -> list[Parsed]:
     """The events of a message, or why they are none, each with its bytes. An empty array has none.
 
@@ -34,10 +44,20 @@ def parse_message(message: bytes, rules: EventRules, message_id: str | None = No
     come again; without that, a random one.
     """
     try:
-        return _parse(message, rules, message_id)
+        return [_parsed(part, rules) for part in _parts(message, rules, message_id)]
     except Exception as error:  # noqa: BLE001  (a message that meets a bug of ours is not to come again for ever)
-        _log.exception("cannot read a message")
-        return [(Refusal("", f"internal error: {type(error).__name__}"), message)]
+        return _failed(error, message)
+
+
+async def parse_message_paced(message: bytes, rules: EventRules) -> list[Parsed]:
+    """Do what `parse_message` does, in steps between which the running loop serves others."""
+    try:
+        parts = _parts(message, rules, None)
+        if len(parts) > 1:
+            await breathe()
+        return [_parsed(part, rules) async for part in paced(parts, _size)]
+    except Exception as error:  # noqa: BLE001  (as above)
+        return _failed(error, message)
 
 
 def traced(parsed: Sequence[Parsed], trace: TraceContext | None) -> list[Parsed]:
@@ -81,22 +101,35 @@ def split(parsed: Sequence[Parsed]) -> tuple[list[Event], list[tuple[Refusal, An
     return events, [(found, given) for found, given in parsed if isinstance(found, Refusal)]
 
 
-def _parse(message: bytes, rules: EventRules, message_id: str | None) -> list[Parsed]:
+def _parts(message: bytes, rules: EventRules, message_id: str | None) -> list[_Part]:
     most = max(MESSAGE_MAX_BYTES, rules.max_bytes)
     if len(message) > most:
-        return [(Refusal("", f"the message has {len(message):,} bytes, and at most {most:,} are accepted"), message)]
+        refusal = Refusal("", f"the message has {len(message):,} bytes, and at most {most:,} are accepted")
+        return [_Part(message, refusal=refusal)]
     if not is_batch(message):
-        return [(_event(message, rules, message_id and _usable(message_id)), message)]
+        return [_Part(message, message_id and _usable(message_id))]
     parts = split_batch(message, BATCH_MAX_EVENTS)
     if isinstance(parts, Refusal):
-        return [(parts, message)]
-    return [
-        (_event(part, rules, event_id(message_id, index) if message_id else None), part)
-        for index, part in enumerate(parts)
-    ]
+        return [_Part(message, refusal=parts)]
+    return [_Part(part, event_id(message_id, index) if message_id else None) for index, part in enumerate(parts)]
+
+
+def _parsed(part: _Part, rules: EventRules) -> Parsed:
+    return part.refusal or _event(part.raw, rules, part.default_id), part.raw
+
+
+def _failed(error: Exception, message: bytes) -> list[Parsed]:
+    _log.error("cannot read a message", exc_info=error)
+    return [(Refusal("", f"internal error: {type(error).__name__}"), message)]
+
+
+def _size(part: _Part) -> int:
+    return len(part.raw)
 
 
 def _event(raw: bytes, rules: EventRules, default_id: str | None) -> Event | Refusal:
+    if len(raw) > rules.envelope_max_bytes:
+        return rules.too_large(raw)
     ours = event_of_structured(raw) if is_cloudevent(raw) else raw
     return ours if isinstance(ours, Refusal) else parse_event(ours, rules, default_id)
 

@@ -9,11 +9,12 @@ import structlog
 from worker.cancellation import end
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules
-from worker.intake.message_parser import entry_of, is_batch, parse_message, split, tell
+from worker.intake.message_parser import entry_of, is_batch, parse_message_paced, split, tell
 from worker.ledger import Acceptance, LedgerError
 from worker.ledger.intake_list import INTAKE_LIST, MESSAGE_TRIES, MessageBatch
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.ledger.redis_connections import SOCKET_TIMEOUT
+from worker.pacing import paced
 from worker.telemetry import metrics
 from worker.telemetry.tracing import Traces, publishing
 
@@ -98,7 +99,7 @@ class RedisListReader:
             self._heard()
             return await self._or_closing(self._queue.wait())
         while batch.messages and not self._closing.is_set():
-            done, events, refusals = self._deadly(batch) or self._portion(batch.messages)
+            done, events, refusals = self._deadly(batch) or await self._portion(batch.messages)
             entries = [entry_of(refusal, given, INTAKE_LIST) for refusal, given in refusals]
             with publishing(self._traces, events, Ingress.QUEUE) as sending:
                 answers = await self._queue.accept(batch, done, sending.events, entries)
@@ -125,19 +126,21 @@ class RedisListReader:
         refusal = Refusal("message", f"{batch.lost} workers were lost that had taken it")
         return 1, [], [(refusal, batch.messages[0])]
 
-    def _portion(self, messages: Sequence[bytes]) -> Portion:
+    async def _portion(self, messages: Sequence[bytes]) -> Portion:
         """So many messages as one call accepts; an array is accepted by itself."""
         events: list[Event] = []
         refusals: list[tuple[Refusal, Any]] = []
-        for done, message in enumerate(messages):
+        done = 0
+        async for message in paced(messages):
             if done and (is_batch(message) or done >= MAX_IDS_PER_MESSAGE):
                 return done, events, refusals
-            good, bad = split(parse_message(message, self._rules))
+            good, bad = split(await parse_message_paced(message, self._rules))
             events += good
             refusals += bad
             if is_batch(message):
                 return done + 1, events, refusals
-        return len(messages), events, refusals
+            done += 1
+        return done, events, refusals
 
     async def _or_closing(self, waiting: Coroutine[Any, Any, None]) -> None:
         """Waits for the one or the other."""

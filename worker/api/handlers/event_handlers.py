@@ -1,7 +1,8 @@
 """Events: in over HTTP, as our own JSON or as CloudEvents; and what became of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ from worker.domain.event_parser import ID_MAX_CHARS, parse_event
 from worker.domain.resources import Links, ResourceMeta, Timestamps, job_document, log_document
 from worker.ledger import Acceptance
 from worker.ledger.event_history import EventHistory, JobHistory
+from worker.pacing import breathe, paced
 from worker.telemetry import metrics
 from worker.telemetry.tracing import publishing
 
@@ -52,9 +54,11 @@ class _Wrapped(msgspec.Struct):
 class _Given:
     """What a request brought: an event, or a batch, and where in the body each stands (as a JSON pointer)."""
 
-    items: Sequence[bytes | Refusal]
+    items: Sequence[bytes]
     is_batch: bool
     under: str
+    #: Turns one of the items into the JSON of an event of ours.
+    convert: Callable[[bytes], bytes | Refusal]
 
     def place(self, index: int) -> str:
         return f"{self.under}/{index}" if self.is_batch else self.under
@@ -65,7 +69,7 @@ async def publish(call: RequestContext) -> Reply:
     intake = call.rooms.intake
     await intake.check_pressure()
     given = await _given(call)
-    parsed = [each if isinstance(each, Refusal) else _parsed(call, each) for each in given.items]
+    parsed = [_parsed(call, each, given.convert) async for each in paced(given.items)]
     held_back = await intake.held_back([each for each in parsed if isinstance(each, Event)])
     good = [_traced(each, call) for each in parsed if isinstance(each, Event) and each.scope not in held_back]
     bad = sum(isinstance(each, Refusal) for each in parsed)
@@ -109,20 +113,24 @@ async def _given(call: RequestContext) -> _Given:
     raw = await call.raw(TYPES)
     match call.request.content_type:
         case "application/cloudevents+json":
-            return _Given([event_of_structured(raw)], is_batch=False, under="")
+            return _Given([raw], is_batch=False, under="", convert=event_of_structured)
         case "application/cloudevents-batch+json":
             batch = split_batch(raw, EVENTS_MOST)
             if isinstance(batch, Refusal):
                 raise invalid([batch], under="")
-            return _batch([event_of_structured(each) for each in batch], "")
+            await breathe()
+            return _batch(batch, "", event_of_structured)
     if _SPECVERSION in call.request.headers:
-        attributes = attributes_of_headers(call.request.headers.items())
-        event = attributes if isinstance(attributes, Refusal) else event_of_binary(attributes, raw)
-        return _Given([event], is_batch=False, under="")
-    return _wrapped(raw)
+        return _Given([raw], is_batch=False, under="", convert=partial(_of_binary, call))
+    return await _wrapped(raw)
 
 
-def _wrapped(raw: bytes) -> _Given:
+def _of_binary(call: RequestContext, body: bytes) -> bytes | Refusal:
+    attributes = attributes_of_headers(call.request.headers.items())
+    return attributes if isinstance(attributes, Refusal) else event_of_binary(attributes, body)
+
+
+async def _wrapped(raw: bytes) -> _Given:
     try:
         wrapped = decoded(raw, _Wrapped)
     except msgspec.ValidationError:
@@ -134,21 +142,24 @@ def _wrapped(raw: bytes) -> _Given:
         hint = 'wrap the event: {"data": {"type": …, "data": …}}'
         raise invalid([Refusal("type", f"stands beside `data`, and belongs into it: {hint}")], under="")
     if not data.startswith(b"["):
-        return _Given([_plain(data)], is_batch=False, under="/data")
+        return _Given([data], is_batch=False, under="/data", convert=_plain)
+    # The body was one step, and its list is another.
+    await breathe()
     batch = split_batch(data, EVENTS_MOST)
     if isinstance(batch, Refusal):
         raise invalid([batch])
-    return _batch([_plain(each) for each in batch], "/data")
+    await breathe()
+    return _batch(batch, "/data", _plain)
 
 
 def _plain(raw: bytes) -> bytes | Refusal:
     return event_of_structured(raw) if is_cloudevent(raw) else raw
 
 
-def _batch(items: Sequence[bytes | Refusal], under: str) -> _Given:
+def _batch(items: Sequence[bytes], under: str, convert: Callable[[bytes], bytes | Refusal]) -> _Given:
     if not items:
         raise invalid([Refusal("", "expected at least one event")], under)
-    return _Given(items, is_batch=True, under=under)
+    return _Given(items, is_batch=True, under=under, convert=convert)
 
 
 def _traced(event: Event, call: RequestContext) -> Event:
@@ -156,10 +167,15 @@ def _traced(event: Event, call: RequestContext) -> Event:
     return event if event.trace or not call.trace else replace(event, trace=call.trace)
 
 
-def _parsed(call: RequestContext, raw: bytes) -> Event | Refusal:
-    if not call.token.platform:
-        return parse_event(raw, call.rooms.rules, scope=call.scope)
+def _parsed(call: RequestContext, given: bytes, convert: Callable[[bytes], bytes | Refusal]) -> Event | Refusal:
     rules = call.rooms.rules
+    if len(given) > rules.envelope_max_bytes:
+        return rules.too_large(given)
+    raw = convert(given)
+    if isinstance(raw, Refusal):
+        return raw
+    if not call.token.platform:
+        return parse_event(raw, rules, scope=call.scope)
     event = parse_event(raw, rules)
     if isinstance(event, Event):
         # What exists at organisation level alone has no store.

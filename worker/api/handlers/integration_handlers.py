@@ -1,11 +1,11 @@
 """Integrations: registered, read, changed and deleted by their store's people."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import hdrs
 
+from worker.api import etags
 from worker.api.api_errors import ApiError, api_error, invalid, not_found
 from worker.api.request_context import Reply, RequestContext
 from worker.api.schemas import Single
@@ -16,8 +16,6 @@ from worker.domain.resources import IntegrationDocument, integration_document
 from worker.ledger.integration_repository import RevisionConflict
 
 PATH = "/v2/integrations"
-
-_TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
 
 
 async def listing(call: RequestContext) -> Reply:
@@ -41,7 +39,7 @@ async def create(call: RequestContext) -> Reply:
 async def read(call: RequestContext) -> Reply:
     """One integration; 304 where the caller has it already."""
     integration = await call.integration()
-    if _matches(call.request.headers.get(hdrs.IF_NONE_MATCH), integration):
+    if etags.names(call.request.headers.get(hdrs.IF_NONE_MATCH), integration.revision):
         return Reply(status=304, headers=_tag(integration))
     return Reply(Single(_document(call, integration)), headers=_tag(integration))
 
@@ -88,22 +86,15 @@ def _document(call: RequestContext, integration: Integration, warnings: list[str
 
 
 def _tag(integration: Integration) -> dict[str, str]:
-    return {hdrs.ETAG: f'"{integration.revision}"'}
-
-
-def _matches(header: str | None, integration: Integration) -> bool:
-    """Whether If-Match or If-None-Match names this revision (RFC 9110, section 13.1); a weak tag is as good."""
-    if header is None:
-        return False
-    return header.strip() == "*" or str(integration.revision) in _TAG.findall(header)
+    return {hdrs.ETAG: etags.tag_of(integration.revision)}
 
 
 def _expected(call: RequestContext, current: Integration) -> int | None:
     """The revision that the caller knows, where it says so. Raises ApiError (412) where that is not the present one."""
     header = call.request.headers.get(hdrs.IF_MATCH)
-    if header is None or header.strip() == "*":
+    if header is None or etags.is_any(header):
         return None
-    if not _matches(header, current):
+    if not etags.names(header, current.revision):
         raise _failed(current.revision)
     return current.revision
 

@@ -25,6 +25,8 @@ KNOWN_MOST = 10_000
 ATTEMPTS = 20
 SECONDS_PER_ATTEMPT = 3.0
 ADDRESSES_MOST = 10_000
+#: Proxies in front of this API that are looked through, at most.
+HOPS_MOST = 20
 
 _REALM = 'Bearer realm="edw"'
 
@@ -155,7 +157,9 @@ def address_of(request: web.Request, proxies: Sequence[Network]) -> str:
     address = request.remote or ""
     if not proxies:
         return address
-    hops = [hop for line in request.headers.getall(hdrs.X_FORWARDED_FOR, ()) for hop in line.split(",")]
+    lines = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
+    # Anybody may write any number of them, and they are looked at before a token is.
+    hops = ",".join(lines).rsplit(",", HOPS_MOST)[-HOPS_MOST:] if lines else []
     while hops and _is_among(address, proxies):
         address = _without_port(hops.pop().strip())
     return address
