@@ -9,8 +9,7 @@ and is not needed for the delivery. Where the process traces with OpenTelemetry,
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -22,15 +21,15 @@ from config.observable_events import load_catalogue
 from config.settings import Settings, load_settings
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules, parse_event
+from worker.intake.accept import AcceptService
 from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
-from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerPolicy
+from worker.ledger import Acceptance, Ledger, LedgerPolicy
 from worker.ledger.endpoints import find_endpoints
 from worker.ledger.inbox import SyncInbox
 from worker.ledger.sync_redis_client import SyncRedisClient
 from worker.pacing import paced
-from worker.telemetry import metrics
-from worker.telemetry.tracing import publishing, traces_of_process
+from worker.telemetry.tracing import traces_of_process
 
 EventLike = bytes | Mapping[str, Any]
 
@@ -69,6 +68,7 @@ class Publisher:
         app = Celery("edw-publisher", set_as_current=False)
         app.conf.update(celery_options(settings, self._endpoints.broker_url))
         self._wakeups = Wakeups(WakeupSender(app, settings.shard))
+        self._service = AcceptService(traces_of_process, self._wakeups.events)
         self._sync: SyncRedisClient | None = None
         self._ledger: Ledger | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,10 +82,8 @@ class Publisher:
         """Publishes many at once; answers for each, in order: a Receipt, or why it was refused. The good ones go."""
         parsed = [parse_event(event, self._rules) for event in _several(events)]
         good = [each for each in parsed if isinstance(each, Event)]
-        with _refusals_counted(good), publishing(traces_of_process(), good, Ingress.PUBLISHER) as sending:
-            answers = self._intake().accept(sending.events, Ingress.PUBLISHER) if good else []
-            sending.answered(answers)
-        return self._answers(parsed, good, answers)
+        answers = self._service.accept_sync(Ingress.PUBLISHER, good, self._inbox().accept).answers if good else None
+        return self._receipts(parsed, answers or ())
 
     async def apublish(self, event: EventLike) -> Receipt:
         """publish(), on the running loop."""
@@ -96,10 +94,8 @@ class Publisher:
         parsed = [parse_event(event, self._rules) async for event in paced(_several(events))]
         good = [each for each in parsed if isinstance(each, Event)]
         ledger = await self._ledger_of_this_loop()
-        with _refusals_counted(good), publishing(traces_of_process(), good, Ingress.PUBLISHER) as sending:
-            answers = await ledger.intake.accept(sending.events, Ingress.PUBLISHER) if good else []
-            sending.answered(answers)
-        return self._answers(parsed, good, answers)
+        answers = (await self._service.accept(Ingress.PUBLISHER, good, ledger.intake.accept)).answers if good else None
+        return self._receipts(parsed, answers or ())
 
     def close(self) -> None:
         """Lets the last wake-ups go out, for a second at most, and closes the connections."""
@@ -143,7 +139,7 @@ class Publisher:
                 self._ledger, self._loop = ledger, loop
         return self._ledger
 
-    def _intake(self) -> SyncInbox:
+    def _inbox(self) -> SyncInbox:
         with self._opening:
             if self._sync is None:
                 sync = SyncRedisClient(self._endpoints.ledger_url, self._settings.shard, self._policy)
@@ -151,31 +147,16 @@ class Publisher:
                 self._sync = sync
             return SyncInbox(self._sync)
 
-    def _answers(
-        self, parsed: Sequence[Event | Refusal], good: Sequence[Event], accepted: Sequence[Acceptance]
-    ) -> list[Receipt | Refusal]:
-        metrics.observe_accepted(Ingress.PUBLISHER, (answer is Acceptance.NEW for answer in accepted))
-        metrics.observe_refused(Ingress.PUBLISHER, metrics.RefusalReason.INVALID, len(parsed) - len(good))
-        self._wakeups.events(
-            [event.ref for event, answer in zip(good, accepted, strict=True) if answer is Acceptance.NEW]
-        )
-        answers = iter(accepted)
-        return [each if isinstance(each, Refusal) else _receipt(each, next(answers)) for each in parsed]
+    def _receipts(self, parsed: Sequence[Event | Refusal], answers: Sequence[Acceptance]) -> list[Receipt | Refusal]:
+        self._service.refuse(Ingress.PUBLISHER, len(parsed) - len(answers))
+        each_answer = iter(answers)
+        return [each if isinstance(each, Refusal) else _receipt(each, next(each_answer)) for each in parsed]
 
 
 def _several(events: Iterable[EventLike]) -> Sequence[EventLike]:
     if isinstance(events, Mapping | bytes | str):
         raise TypeError("expected several events; publish() takes one")
     return events if isinstance(events, Sequence) else list(events)
-
-
-@contextmanager
-def _refusals_counted(events: Sequence[Event]) -> Iterator[None]:
-    try:
-        yield
-    except LedgerFull:
-        metrics.observe_refused(Ingress.PUBLISHER, metrics.RefusalReason.PRESSURE, len(events))
-        raise
 
 
 def _receipt(event: Event, answer: Acceptance) -> Receipt:

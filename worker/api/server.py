@@ -110,7 +110,7 @@ async def rooms_of(settings: Settings) -> AsyncIterator[ApiServices]:
             ledger=ledger,
             registrar=IntegrationService(ledger.registry, types, catalogue, secrets, wakeups.events),
             rules=EventRules(catalogue, settings.event_max_bytes),
-            intake=EventIntake(ledger.intake, settings, wakeups.events),
+            intake=EventIntake(ledger.intake, settings, wakeups.events, traces),
             redeliveries=RedeliveryService(ledger),
             trials=SampleDelivery(IntegrationCache(ledger, types, deliverers, secrets), settings.webhook_timeout),
             access=Access(ledger.tokens, proxies=settings.api_proxies),

@@ -1,4 +1,4 @@
-"""The door for whole events in Celery messages: accepts the good ones, keeps the bad ones where somebody can look."""
+"""Whole events in Celery messages: the good ones are accepted, the bad ones kept in the rejected list."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,16 +8,15 @@ from typing import Any, TypeVar
 import structlog
 
 from config.celery import DELIVERY_LIMIT
-from worker.delivery.dispatcher import Dispatcher
-from worker.domain.event import Ingress, Refusal
+from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.trace_context import TraceContext
+from worker.intake.accept import AcceptService, EventObserver
 from worker.intake.message_parser import Parsed, entry_of, event_id, split, tell, traced
 from worker.ledger import Acceptance, Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.pacing import paced
-from worker.telemetry import metrics
-from worker.telemetry.tracing import Traces, publishing
+from worker.telemetry.tracing import Traces
 
 _log = structlog.get_logger("edw.door")
 
@@ -34,11 +33,13 @@ class IntakeClosed(Exception):
 class CeleryIntake:
     """Takes what messages of the broker bring."""
 
-    def __init__(self, ledger: Ledger, dispatch: Dispatcher, rules: EventRules, traces: Traces | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, observer: EventObserver, rules: EventRules, traces: Traces | None = None
+    ) -> None:
         self._ledger = ledger
-        self._dispatch = dispatch
+        self._observer = observer
         self._rules = rules
-        self._traces = traces
+        self._service = AcceptService(lambda: traces)
         self._closing = asyncio.Event()
 
     async def take(
@@ -57,18 +58,15 @@ class CeleryIntake:
             parsed.append((parse_event(each, self._rules, event_id(task_id, len(parsed))), each))
         return await self.observe(await self.keep(traced(parsed, trace), source, Ingress.CELERY))
 
-    async def keep(self, parsed: Sequence[Parsed], source: str, door: Ingress) -> list[str]:
+    async def keep(self, parsed: Sequence[Parsed], source: str, ingress: Ingress) -> list[str]:
         """Has the ledger accept the events and keep the refusals, however long that takes; answers the events' refs.
 
         Raises IntakeClosed where this process stops first.
         """
         events, refusals = split(parsed)
         if events:
-            with publishing(self._traces, events, door) as sending:
-                answers = await self._until_done(partial(self._ledger.intake.accept, sending.events, door))
-                sending.answered(answers)
-            metrics.observe_accepted(door, (answer is Acceptance.NEW for answer in answers))
-        metrics.observe_refused(door, metrics.RefusalReason.INVALID, len(refusals))
+            await self._service.accept(ingress, events, partial(self._accept, ingress))
+        self._service.refuse(ingress, len(refusals))
         for refusal, _ in refusals:
             tell(refusal, source)
         entries = [entry_of(refusal, each, source) for refusal, each in refusals]
@@ -85,7 +83,7 @@ class CeleryIntake:
         if not refs:
             return
         try:
-            await self._dispatch.observe(refs)
+            await self._observer.observe(refs)
         except LedgerError as error:
             # They are in the inbox; a sweep will see to them.
             _log.warning("observed later", events=len(refs), why=str(error))
@@ -93,6 +91,9 @@ class CeleryIntake:
     def close(self) -> None:
         """Whoever waits for the ledger waits no longer: the message goes back to the broker."""
         self._closing.set()
+
+    async def _accept(self, ingress: Ingress, events: Sequence[Event]) -> Sequence[Acceptance]:
+        return await self._until_done(partial(self._ledger.intake.accept, events, ingress))
 
     async def _times_back(self, task_id: str) -> int:
         # Before anything looks at what is in it.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -9,14 +10,14 @@ import structlog
 from worker.cancellation import end
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules
+from worker.intake.accept import AcceptService
 from worker.intake.message_parser import entry_of, is_batch, parse_message_paced, split, tell
 from worker.ledger import Acceptance, LedgerError
 from worker.ledger.intake_list import INTAKE_LIST, MESSAGE_TRIES, MessageBatch
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.ledger.redis_connections import SOCKET_TIMEOUT
 from worker.pacing import paced
-from worker.telemetry import metrics
-from worker.telemetry.tracing import Traces, publishing
+from worker.telemetry.tracing import Traces
 
 _log = structlog.get_logger("edw.intake")
 
@@ -52,7 +53,7 @@ class RedisListReader:
         self._queue = queue
         self._observe = observe
         self._rules = rules
-        self._traces = traces
+        self._service = AcceptService(lambda: traces)
         self._closing = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         #: The ledger may hold messages that this process has taken.
@@ -101,21 +102,24 @@ class RedisListReader:
         while batch.messages and not self._closing.is_set():
             done, events, refusals = self._deadly(batch) or await self._portion(batch.messages)
             entries = [entry_of(refusal, given, INTAKE_LIST) for refusal, given in refusals]
-            with publishing(self._traces, events, Ingress.QUEUE) as sending:
-                answers = await self._queue.accept(batch, done, sending.events, entries)
-                sending.answered(answers or ())
-            if answers is None:
+            write = partial(self._accept, batch, done, entries)
+            accepted = await self._service.accept(Ingress.QUEUE, events, write)
+            if accepted.answers is None:
                 _log.warning("messages were given back: this process was taken for dead", messages=len(batch.messages))
                 break
             self._heard()
             batch = batch.without(done)
             self._holds = bool(batch.messages)
-            metrics.observe_accepted(Ingress.QUEUE, (answer is Acceptance.NEW for answer in answers))
-            metrics.observe_refused(Ingress.QUEUE, metrics.RefusalReason.INVALID, len(refusals))
+            self._service.refuse(Ingress.QUEUE, len(refusals))
             for refusal, _ in refusals:
                 tell(refusal, INTAKE_LIST)
-            await self._observe([e.ref for e, a in zip(events, answers, strict=True) if a is Acceptance.NEW])
+            await self._observe(accepted.new)
         return None
+
+    async def _accept(
+        self, batch: MessageBatch, done: int, entries: Sequence[str], events: Sequence[Event]
+    ) -> Sequence[Acceptance] | None:
+        return await self._queue.accept(batch, done, events, entries)
 
     @staticmethod
     def _deadly(batch: MessageBatch) -> Portion | None:

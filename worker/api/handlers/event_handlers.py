@@ -35,7 +35,6 @@ from worker.ledger import Acceptance
 from worker.ledger.event_history import EventHistory, JobHistory
 from worker.pacing import breathe, paced
 from worker.telemetry import metrics
-from worker.telemetry.tracing import publishing
 
 PATH = "/v2/events"
 CLOUDEVENT = "application/cloudevents+json"
@@ -75,10 +74,7 @@ async def publish(call: RequestContext) -> Reply:
     bad = sum(isinstance(each, Refusal) for each in parsed)
     metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.INVALID, bad)
     metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.ALLOWANCE, len(parsed) - bad - len(good))
-    with publishing(call.rooms.traces, good, Ingress.HTTP) as sending:
-        answers = await intake.accept(sending.events)
-        sending.answered(answers)
-    accepted = iter(answers)
+    accepted = iter(await intake.accept(good))
     results: list[PublishedEvent] = []
     for index, each in enumerate(parsed):
         place = given.place(index)

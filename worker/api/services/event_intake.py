@@ -12,9 +12,11 @@ import structlog
 from config.settings import Settings
 from worker.api.api_errors import retry_later
 from worker.domain.event import Event, Ingress, Scope
-from worker.ledger import Acceptance, LedgerError, LedgerFull
+from worker.intake.accept import AcceptService, Announce
+from worker.ledger import Acceptance, LedgerError
 from worker.ledger.inbox import Pressure
 from worker.telemetry import metrics
+from worker.telemetry.tracing import Traces
 
 _log = structlog.get_logger("edw.api")
 
@@ -37,10 +39,10 @@ class EventInbox(Protocol):
 class EventIntake:
     """Accepts events of many requests. `announce` is told the references of those that are new."""
 
-    def __init__(self, inbox: EventInbox, settings: Settings, announce: Callable[[Sequence[str]], None]) -> None:
+    def __init__(self, inbox: EventInbox, settings: Settings, announce: Announce, traces: Traces | None = None) -> None:
         self._inbox = inbox
         self._settings = settings
-        self._announce = announce
+        self._service = AcceptService(lambda: traces, announce)
         self._gathering = AcceptBatcher(partial(inbox.accept, door=Ingress.HTTP))
         self._sampled_at = -SAMPLE_SECONDS
         self._refusal = ""
@@ -72,19 +74,11 @@ class EventIntake:
         waits = {scope: await self._inbox.admit(scope, count, rate) for scope, count in counts.items()}
         return {scope: wait for scope, wait in waits.items() if wait}
 
-    async def accept(self, events: Sequence[Event]) -> list[Acceptance]:
+    async def accept(self, events: Sequence[Event]) -> Sequence[Acceptance]:
         """Puts events into the inbox; answers once the ledger has them. Raises LedgerError."""
         if not events:
             return []
-        try:
-            answers = await self._gathering.accept(events)
-        except LedgerFull:
-            metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.PRESSURE, len(events))
-            raise
-        metrics.observe_accepted(Ingress.HTTP, (answer is Acceptance.NEW for answer in answers))
-        new = [event.ref for event, answer in zip(events, answers, strict=True) if answer is Acceptance.NEW]
-        self._announce(new)
-        return answers
+        return (await self._service.accept(Ingress.HTTP, events, self._gathering.accept)).answers or ()
 
     async def _look(self) -> str:
         settings = self._settings
