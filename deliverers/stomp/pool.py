@@ -11,14 +11,14 @@ import asyncio
 from collections.abc import Callable
 from random import random
 
+from deliverers.backoff import Backoff
 from deliverers.stomp.connection import StompConnection
 from deliverers.stomp.dialling import DialFailure, Dialler
 from deliverers.stomp.stomp_configuration import Account
 from deliverers.stomp.words import no_answer
 
-#: Seconds before a second try; each further one takes twice as long, as far as the longest.
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 2.0
+#: Pauses before a connection is dialled again.
+BACKOFF = Backoff(first=0.1, longest=2.0)
 #: Seconds for which an account's destinations are kept apart.
 APART_SECONDS = 600.0
 #: Accounts of which is remembered which address worked, and when to try again.
@@ -30,10 +30,11 @@ _STOPPED = DialFailure("this worker stopped")
 
 
 def pause_after(failures: int, luck: float) -> float:
-    """Seconds before the next try, after so many failures in a row; `luck`, of 0 to 1, spreads a fleet by ±20 %."""
-    if failures == 0:
-        return 0.0
-    return float(min(FIRST_PAUSE * 2 ** min(failures - 1, 16), LONGEST_PAUSE) * (0.8 + 0.4 * luck))
+    """Return the seconds before the next try, after so many failures in a row.
+
+    `luck`, from 0 to 1, spreads the tries of a fleet by ±20 %.
+    """
+    return BACKOFF.pause(failures) * (0.8 + 0.4 * luck)
 
 
 class Endpoint:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from config.settings import Settings, process_environment
+from deliverers.backoff import Backoff
 from worker.ledger.embedded_redis import EmbeddedRedis
 
 #: A worker that was told to stop may take so much longer than its drain (seconds).
@@ -24,9 +25,8 @@ STOP_GRACE_SECONDS = 15.0
 HURRY_SECONDS = 15.0
 #: How a child that was told to stop ends in good order: the signal may come before it can listen.
 IN_GOOD_ORDER = (0, -signal.SIGTERM)
-#: Before a worker that died is started again: the first pause, and the longest (seconds).
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
+#: Pauses before a worker that died is started again.
+RESTART_BACKOFF = Backoff(first=0.5, longest=30.0)
 #: A worker that lived for so long (seconds) was no failure to start.
 STEADY_SECONDS = 60.0
 
@@ -156,7 +156,7 @@ def process_changes(settings: Settings, index: int) -> dict[str, str]:
 async def keep_running(name: str, start: Starter, signals: Signals, say: Callable[[str], None]) -> bool:
     """Keeps a worker running until it is told to stop; False where it then did not end in good order."""
     loop = asyncio.get_running_loop()
-    pause = 0.0
+    failures = 0
     while not signals.stop.is_set():
         child = await start()
         began = loop.time()
@@ -166,17 +166,16 @@ async def keep_running(name: str, start: Starter, signals: Signals, say: Callabl
             drained = await child.stop(signals.hurry)
         if signals.stop.is_set():
             return drained
-        pause = next_pause(pause, loop.time() - began)
+        failures = deaths_in_a_row(failures, loop.time() - began)
+        pause = RESTART_BACKOFF.pause(failures)
         say(f"{name} (process {child.pid}) {died(child.process.returncode)}; it starts again in {pause:g} s")
         await first_of(signals.stop.wait(), timeout=pause)
     return True
 
 
-def next_pause(last: float, lived: float) -> float:
-    """How long (seconds) to wait before a worker that lived so long is started again; `last` is 0 at first."""
-    if not last or lived >= STEADY_SECONDS:
-        return FIRST_PAUSE
-    return min(last * 2, LONGEST_PAUSE)
+def deaths_in_a_row(before: int, lived: float) -> int:
+    """Return how often a process has died in a row, now that it has lived for so long (seconds)."""
+    return 1 if lived >= STEADY_SECONDS else before + 1
 
 
 def died(code: int | None) -> str:

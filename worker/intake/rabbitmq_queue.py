@@ -26,6 +26,7 @@ from config.celery import (
     intake_queues,
     queue_name,
 )
+from deliverers.backoff import Backoff
 from worker.domain.cloudevents import attributes_of_properties, event_of_binary
 from worker.domain.event import Ingress, Refusal
 from worker.domain.event_parser import EventRules, parse_event
@@ -45,10 +46,9 @@ KEEP_ALIVE_SECONDS = 1.0
 #: AMQP's reply codes for what one may not declare, and for what was declared otherwise.
 ACCESS_REFUSED = 403
 PRECONDITION_FAILED = 406
-#: While RabbitMQ is away: the first pause, and the longest (seconds). With a try that fails just before the return,
-#: the queue is read again within 5 s of it.
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 2.0
+#: Pauses between tries while RabbitMQ is away. Even when a try fails just before RabbitMQ's return, the queue is read
+#: again within 5 s of it.
+BACKOFF = Backoff(first=0.5, longest=2.0)
 #: The end of the process waits so long for the thread (seconds); RabbitMQ has what was not acknowledged.
 CLOSE_SECONDS = 2.0
 
@@ -72,7 +72,8 @@ class RabbitMQReader:
         self._closing = threading.Event()
         self._away = False
         self._arrived: list[Any] = []
-        self._pause = FIRST_PAUSE
+        #: Tries that failed since the queue was last read.
+        self._failures = 0
         # A daemon: a broker that is frozen must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="edw-intake", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -118,9 +119,9 @@ class RabbitMQReader:
             finally:
                 if line is not None:
                     line.collect()
-            if self._closing.wait(self._pause):
+            self._failures += 1
+            if self._closing.wait(BACKOFF.pause(self._failures)):
                 break
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
             broker.maybe_switch_next()
 
     def _lost(self, error: Exception) -> None:
@@ -145,7 +146,7 @@ class RabbitMQReader:
                 batch, self._arrived = self._arrived, []
                 self._take(line, channel, batch)
             line.heartbeat_tick(rate=2)
-            self._pause = FIRST_PAUSE
+            self._failures = 0
 
     def _consume(self, line: Any) -> Any:
         channel = line.channel()

@@ -9,14 +9,15 @@ from typing import Protocol
 
 import structlog
 
+from deliverers.backoff import Backoff
 from worker.ledger import LedgerError, LedgerFull, LedgerUnavailable
 
 _log = structlog.get_logger("edw.ledger")
 
-#: While the ledger does not answer: the first pause, the longest, and how often it is said again (seconds). Who was
-#: started meanwhile is to be at work within 5 s of its return, as those are who were there before.
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 2.0
+#: Pauses while the ledger does not answer. A process that starts meanwhile works within 5 s of the ledger's return, as
+#: do those that ran before.
+BACKOFF = Backoff(first=0.2, longest=2.0)
+#: How often the log repeats that the process waits (seconds).
 SAY_AGAIN_SECONDS = 30.0
 #: What is left of a time that was given does not make a pause shorter than this (seconds).
 SHORTEST_PAUSE = 0.01
@@ -39,12 +40,13 @@ async def reach(
 
     Raises what was wrong at last where it took longer than `within` (seconds), and at once what no waiting mends.
     """
-    end, pause, said_at = monotonic() + within, FIRST_PAUSE, -inf
+    end, failures, said_at = monotonic() + within, 0, -inf
     while not stopping.is_set():
         try:
             await ledger.open()
         except (LedgerUnavailable, LedgerFull) as error:
             missed(error)
+            failures += 1
             left = end - monotonic()
             if left <= 0:
                 raise
@@ -54,7 +56,6 @@ async def reach(
         else:
             return True
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(SHORTEST_PAUSE, min(pause, left))):
+            async with asyncio.timeout(max(SHORTEST_PAUSE, min(BACKOFF.pause(failures), left))):
                 await stopping.wait()
-        pause = min(pause * 2, LONGEST_PAUSE)
     return False

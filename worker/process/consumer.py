@@ -14,6 +14,7 @@ import structlog
 from celery.utils.threads import bound_open_broker_sockets
 from celery.worker.consumer import Consumer as CeleryConsumer
 
+from deliverers.backoff import Backoff
 from worker.domain.event import Refusal
 from worker.process import runtime
 
@@ -24,10 +25,9 @@ KEEP_SECONDS = 10.0
 #: While the worker stops, the broker is waited for no longer than this, each time (seconds). An acknowledgement that
 #: does not arrive is a task that is repeated, which is harmless.
 LET_GO_SECONDS = 0.5
-#: While the broker is away: the first pause between two tries, and the longest (seconds). With a try that fails just
-#: before the return, messages are taken again within 5 s of it.
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 2.0
+#: Pauses between tries while the broker is away. Even when a try fails just before the broker's return, messages are
+#: taken again within 5 s of it.
+BROKER_BACKOFF = Backoff(first=1.0, longest=2.0)
 #: A broker that refuses is asked again after so long (seconds).
 REFUSED_PAUSE = 2.0
 
@@ -77,7 +77,10 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     def ensure_connected(self, conn: Any) -> Any:
         """Connects, however long that takes. Celery's pauses grow until 30 s; a broker that is back is to be of use."""
         conn.ensure_connection = partial(
-            conn.ensure_connection, interval_start=FIRST_PAUSE, interval_step=FIRST_PAUSE, interval_max=LONGEST_PAUSE
+            conn.ensure_connection,
+            interval_start=BROKER_BACKOFF.first,
+            interval_step=BROKER_BACKOFF.first,
+            interval_max=BROKER_BACKOFF.longest,
         )
         return super().ensure_connected(conn)
 

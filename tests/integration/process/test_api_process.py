@@ -23,7 +23,7 @@ from tests.integration.process.conftest import (
     eventually,
     order_paid,
 )
-from worker.cli.supervision import FIRST_PAUSE
+from worker.cli.supervision import RESTART_BACKOFF
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.ledger import Ledger
 from worker.ledger.redis_connections import SOCKET_TIMEOUT
@@ -339,7 +339,7 @@ class TestSeveralProcesses:
         first.kill()
 
         await eventually(lambda: "was killed by SIGKILL; it starts again" in api.said, "it is noticed")
-        assert f"in {FIRST_PAUSE:g} s" in api.said
+        assert f"in {RESTART_BACKOFF.first:g} s" in api.said
         assert (await publish(caller, api)).status == 202
         await eventually(lambda: api.said.count('"api ready"') >= 3, "it is back")
         assert second.pid in {each.pid for each in api.children()}

@@ -5,13 +5,12 @@ import sys
 import pytest
 
 from worker.cli.supervision import (
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
+    RESTART_BACKOFF,
     Child,
     Signals,
+    deaths_in_a_row,
     died,
     keep_running,
-    next_pause,
     start_child,
 )
 
@@ -31,17 +30,18 @@ HURRIES = [
 
 
 def test_a_worker_that_keeps_dying_is_started_ever_later() -> None:
-    pauses = [0.0]
+    deaths = [0]
     for _ in range(10):
-        pauses.append(next_pause(pauses[-1], lived=1.0))
+        deaths.append(deaths_in_a_row(deaths[-1], lived=1.0))
+    pauses = [RESTART_BACKOFF.pause(each) for each in deaths]
 
-    assert pauses[1] == FIRST_PAUSE
+    assert pauses[1] == RESTART_BACKOFF.first
     assert pauses[1:] == sorted(pauses[1:])
-    assert pauses[-1] == LONGEST_PAUSE
+    assert pauses[-1] == RESTART_BACKOFF.longest
 
 
 def test_one_that_lived_for_long_is_started_again_soon() -> None:
-    assert next_pause(LONGEST_PAUSE, lived=3600.0) == FIRST_PAUSE
+    assert deaths_in_a_row(10, lived=3600.0) == 1
 
 
 @pytest.mark.parametrize(

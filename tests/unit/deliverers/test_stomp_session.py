@@ -6,7 +6,7 @@ import pytest
 
 from deliverers.stomp import stomp_session as room
 from deliverers.stomp.frames import Frame, NotStomp
-from deliverers.stomp.pool import FIRST_PAUSE, LONGEST_PAUSE, pause_after
+from deliverers.stomp.pool import BACKOFF, pause_after
 from deliverers.stomp.stomp_session import (
     IDLE_SECONDS,
     SUSPECT_AFTER,
@@ -199,8 +199,8 @@ def test_intervals_are_asked_for() -> None:
 
 def test_pauses_between_tries_grow_to_a_bound_and_are_spread() -> None:
     assert pause_after(0, 0.5) == 0.0
-    assert pause_after(1, 0.5) == pytest.approx(FIRST_PAUSE)
-    assert pause_after(2, 0.5) == pytest.approx(2 * FIRST_PAUSE)
-    assert pause_after(1_000_000, 0.5) == pytest.approx(LONGEST_PAUSE)
-    assert pause_after(1, 0.0) == pytest.approx(0.8 * FIRST_PAUSE)
-    assert pause_after(1, 1.0) == pytest.approx(1.2 * FIRST_PAUSE)
+    assert pause_after(1, 0.5) == pytest.approx(BACKOFF.first)
+    assert pause_after(2, 0.5) == pytest.approx(2 * BACKOFF.first)
+    assert pause_after(1_000_000, 0.5) == pytest.approx(BACKOFF.longest)
+    assert pause_after(1, 0.0) == pytest.approx(0.8 * BACKOFF.first)
+    assert pause_after(1, 1.0) == pytest.approx(1.2 * BACKOFF.first)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from deliverers.backoff import Backoff
 from worker.ledger import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable, startup
 from worker.ledger.startup import reach
 
@@ -24,7 +25,7 @@ class Ledger:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(startup, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(startup, "BACKOFF", Backoff(first=0.001, longest=0.001))
 
 
 async def test_a_store_that_is_away_or_full_is_waited_for_and_that_is_said_once() -> None:
@@ -56,7 +57,7 @@ async def test_it_is_not_waited_for_longer_than_was_said() -> None:
 
 
 async def test_who_is_told_to_stop_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(startup, "FIRST_PAUSE", 60.0)
+    monkeypatch.setattr(startup, "BACKOFF", Backoff(first=60.0, longest=60.0))
     stopping = asyncio.Event()
     waits = asyncio.create_task(reach(Ledger(LedgerUnavailable("nobody listens")), stopping))
     await asyncio.sleep(0)
