@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
@@ -91,7 +92,35 @@ class Gone:
     body: str = ""
 
 
-Outcome = Delivered | Refused | Unreachable | Gone
+class Resource(StrEnum):
+    """What a process, or its machine, may run out of."""
+
+    #: Open files and sockets: EMFILE, ENFILE.
+    FILES = "files"
+    #: Local ports for outgoing connections: EADDRNOTAVAIL.
+    PORTS = "ports"
+    #: Memory, or the kernel's buffers for the network: ENOMEM, ENOBUFS.
+    MEMORY = "memory"
+    #: Threads and processes.
+    THREADS = "threads"
+
+
+@dataclass(frozen=True, slots=True)
+class NotAttempted:
+    """This process lacked a resource of its own, so the attempt says nothing of the receiver, and does not count.
+
+    The job goes back to its lane with its attempt number unused, and the process takes on less for a while. Return it
+    only for a lack that every receiver would meet: a job may be tried so without end, until its deadline. `reason` is
+    for our own log. `deliverers.exhaustion.exhausted` finds it in an exception.
+    """
+
+    resource: Resource
+    reason: str
+
+
+#: What comes of an attempt that was made, and counts.
+Counted = Delivered | Refused | Unreachable | Gone
+Outcome = Counted | NotAttempted
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +174,8 @@ class Deliverer(Protocol):
     """Carries jobs of one `integration_type` out.
 
     `deliver` returns expected failures as outcomes; whatever it raises (other than a cancellation) is a bug of the
-    deliverer. Reasons and bodies never hold a secret of the configuration.
+    deliverer. One exception: an error whose causes show that this process lacks a resource, such as EMFILE, is taken
+    for `NotAttempted`. Reasons and bodies never hold a secret of the configuration.
     """
 
     #: The word of the specification, in its emitted spelling: `aws_sqs`, not `aws-sqs`.

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from deliverers.sockets import DiallingSocket
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -219,7 +221,7 @@ def socket_factory(
         if policy is not None:
             policy.check(str(address[0]), int(address[1]))
         dialled()
-        sock = socket.socket(family, kind, protocol)
+        sock = DiallingSocket(family, kind, protocol)
         sock.setblocking(False)
         return sock
 

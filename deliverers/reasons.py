@@ -23,7 +23,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from deliverers.answers import printable
 from deliverers.certificates import certificate_words
+from deliverers.contract import NotAttempted, Unreachable
 from deliverers.egress import NotAllowed
+from deliverers.exhaustion import exhausted
 
 #: Of what was under way when the deliverer was closed: nobody else is to blame.
 INTERRUPTED = "interrupted: this worker was closing, and the outcome is unknown"
@@ -59,6 +61,11 @@ def reason(error: BaseException, attempted: AttemptedConnection) -> str:
         if words := WORDS.get(kind):
             return words(error, attempted)
     return f"failed while {attempted.phase.value}"
+
+
+def unreached(error: BaseException, attempted: AttemptedConnection) -> Unreachable | NotAttempted:
+    """Return the outcome of an attempt that got no answer: the receiver's failure, or a lack of ours."""
+    return exhausted(error) or Unreachable(reason(error, attempted))
 
 
 def _deadline(error: BaseException, attempted: AttemptedConnection) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from cryptography import x509
 
+from deliverers.exhaustion import note_unread_authorities
+
 _FACTS = "edw_certificates"
 
 
@@ -29,6 +31,7 @@ class _ExplainingSSLObject(ssl.SSLObject):
             super().do_handshake()
         except ssl.SSLCertVerificationError as error:
             setattr(error, _FACTS, _presented(self))
+            note_unread_authorities(error)
             raise
 
 

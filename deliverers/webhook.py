@@ -31,7 +31,7 @@ from deliverers.answers import RECEIVER_FAULTS, decompressed, kept_text, printab
 from deliverers.contract import Delivered, DelivererOptions, Delivery, Gone, Outcome, Refused, ShownToAdmin, Unreachable
 from deliverers.envelopes import webhook_body
 from deliverers.http import USER_AGENT, BodyInMemory, deadline, read_and_release, resolver_of, session_of
-from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason
+from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason, unreached
 from deliverers.retry_after import parse_retry_after
 from deliverers.signatures import signature, signing_key
 from deliverers.urls import checked_url
@@ -174,7 +174,7 @@ class WebhookDeliverer:
         except RECEIVER_FAULTS as error:
             if session.closed:
                 return Unreachable(INTERRUPTED)
-            return Unreachable(self._reason(error, configuration, Phase.WAITING))
+            return unreached(error, self._attempted(configuration, Phase.WAITING))
         raw, fault = await read_and_release(response, self._options.read_limit)
         return self._judge(response, raw, fault, configuration)
 
@@ -193,7 +193,7 @@ class WebhookDeliverer:
             return Delivered(status, body)
         pause = parse_retry_after(headers.get(hdrs.RETRY_AFTER), datetime.now(UTC))
         if fault is not None:
-            why = self._reason(fault, configuration, Phase.READING)
+            why = reason(fault, self._attempted(configuration, Phase.READING))
             return Refused(status, body, f"Received a status code ({status_phrase(status)}), but {why}", pause)
         why = f"Received a status code outside of 2xx range ({status_phrase(status)}) - treating webhook as a fail"
         if status == HTTPStatus.GONE:
@@ -203,9 +203,9 @@ class WebhookDeliverer:
             why += f": redirects are not followed (Location: {_shortened(location, configuration)})"
         return Refused(status, body, why, pause)
 
-    def _reason(self, error: BaseException, configuration: WebhookConfiguration, phase: Phase) -> str:
+    def _attempted(self, configuration: WebhookConfiguration, phase: Phase) -> AttemptedConnection:
         target = configuration.target
-        return reason(error, AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase))
+        return AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase)
 
     def _make_resolver(self) -> AbstractResolver:
         return resolver_of(self._options)

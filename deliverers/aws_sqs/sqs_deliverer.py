@@ -20,7 +20,7 @@ from deliverers.aws_sqs.sqs_messages import Message, TooLarge, message_of
 from deliverers.aws_sqs.transport import Exchange, Transport
 from deliverers.contract import DelivererOptions, Delivery, Outcome, Refused, Unreachable
 from deliverers.http import USER_AGENT
-from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason
+from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason, unreached
 
 
 class AwsSqsDeliverer:
@@ -96,7 +96,7 @@ class AwsSqsDeliverer:
             words = f"the queue's endpoint or region cannot be used: {printable(str(error))}"
             return [Unreachable(words)] * len(messages)
         except RECEIVER_FAULTS as error:
-            return [Unreachable(self._reason(error, target, exchange.phase))] * len(messages)
+            return [unreached(error, self._attempted(target, exchange.phase))] * len(messages)
         return self._judged(configuration, target, exchange, len(messages))
 
     def _judged(
@@ -105,14 +105,15 @@ class AwsSqsDeliverer:
         if exchange.status is None:
             raise RuntimeError("a request has ended without an answer")
         if exchange.fault is not None:
-            return [broken_off(exchange.status, self._reason(exchange.fault, target, Phase.READING))] * count
+            why = reason(exchange.fault, self._attempted(target, Phase.READING))
+            return [broken_off(exchange.status, why)] * count
         log = Log(self._options.keep_limit, configuration.secret_forms)
         return outcomes(SqsAnswer(exchange.status, exchange.headers, exchange.body), count, log, datetime.now(UTC))
 
     def _too_late(self, waiting: Waiting, target: URL) -> Outcome:
         exchange = waiting.exchange or Exchange()
-        words = self._reason(TimeoutError(), target, exchange.phase)
+        words = reason(TimeoutError(), self._attempted(target, exchange.phase))
         return Unreachable(words) if exchange.status is None else broken_off(exchange.status, words)
 
-    def _reason(self, error: BaseException, target: URL, phase: Phase) -> str:
-        return reason(error, AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase))
+    def _attempted(self, target: URL, phase: Phase) -> AttemptedConnection:
+        return AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import cast
 
+from deliverers.exhaustion import exhausted
 from deliverers.stomp.frames import HEART_BEAT, Frame, FrameReader, NotStomp, Prepared, encode, encode_connect
 from deliverers.stomp.stomp_answers import RECEIVED, UNANSWERED, Answer, ConnectionLost, Declined
 from deliverers.stomp.stomp_configuration import Account, Address
@@ -163,7 +164,8 @@ class StompConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._closed.done():
             self._closed.set_result(None)
-        self._end(ConnectionLost(lost_words(exc, self.address)))
+        ours = exhausted(exc) if exc else None
+        self._end(ConnectionLost(lost_words(exc, self.address), lack=ours.resource if ours else None))
         if self._leaving is not None:
             self._leaving.cancel()
 

@@ -10,7 +10,9 @@ from ipaddress import ip_address
 
 from aiohttp.abc import AbstractResolver
 
+from deliverers.contract import Resource
 from deliverers.egress import AddressNotAllowed, EgressPolicy, socket_factory
+from deliverers.exhaustion import exhausted
 from deliverers.reasons import undialled, unresolved
 from deliverers.stomp.connection import StompConnection
 from deliverers.stomp.frames import Frame
@@ -22,10 +24,14 @@ from deliverers.tls import client_context
 
 @dataclass(frozen=True, slots=True)
 class DialFailure:
-    """No session could be had. `frame` is what a broker said that refused one."""
+    """No session could be had. `frame` is what a broker said that refused one.
+
+    `lack` is the resource of this process that was lacking, where one was.
+    """
 
     words: str
     frame: Frame | None = None
+    lack: Resource | None = None
 
 
 class Dialler:
@@ -99,14 +105,14 @@ class Dialler:
                 server_hostname=address.host.removesuffix(".") if address.tls else None,
             )
         except OSError as error:
-            return DialFailure(handshake_words(error, address))
+            return DialFailure(handshake_words(error, address), lack=_lack(error))
         opened.append(connection)
         note(f"connected to {address.peer}, logging in")
         match await connection.log_in(account):
             case Declined(frame):
                 return DialFailure(f"the broker refused the login: {said(frame, account.secrets)}", frame)
-            case ConnectionLost(words, last):
-                return DialFailure(lost_saying(words, last, account.secrets))
+            case ConnectionLost(words, last, lack):
+                return DialFailure(lost_saying(words, last, account.secrets), lack=lack)
         opened.clear()
         return connection
 
@@ -115,10 +121,11 @@ class Dialler:
         try:
             found = await self._resolve(address)
         except OSError as error:
-            return DialFailure(unresolved(error, address.host))
+            return DialFailure(unresolved(error, address.host), lack=_lack(error))
         loop = asyncio.get_running_loop()
         forbidden, silent = [], []
         failed: list[tuple[int | None, str]] = []
+        lack: Resource | None = None
         for turn, (family, ip) in enumerate(found):
             # The last one has what is left, and the deadline around all of this says so.
             left = len(found) - turn
@@ -132,11 +139,12 @@ class Dialler:
                     silent.append(no_answer(share, f"connecting to {address.peer} at {ip}"))
                 else:
                     failed.append((error.errno, ip))
+                    lack = lack or _lack(error)
         # What was refused here comes first: no receiver can mend that.
         said_of_all = dict.fromkeys((*forbidden, *silent))
         if failed:
             said_of_all[undialled(failed, attempted(address))] = None
-        return DialFailure("; ".join(said_of_all) or f"host name {address.host} does not resolve")
+        return DialFailure("; ".join(said_of_all) or f"host name {address.host} does not resolve", lack=lack)
 
     async def _dialled(self, family: int, target: tuple[str, int], seconds: float | None) -> socket.socket:
         sock = self._make_socket((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target))
@@ -155,3 +163,8 @@ class Dialler:
             results = await self._resolver.resolve(address.host, address.port, socket.AF_UNSPEC)
             return [(result["family"], result["host"]) for result in results]
         return [(socket.AF_INET6 if literal.version == 6 else socket.AF_INET, address.host)]
+
+
+def _lack(error: OSError) -> Resource | None:
+    ours = exhausted(error)
+    return ours.resource if ours else None

@@ -106,7 +106,7 @@ class Endpoint:
             self._doing = "waiting to connect again"
             await asyncio.sleep(pause)
         self._failed = []
-        frame, deadline = None, loop.time() + self._timeout
+        frame, lack, deadline = None, None, loop.time() + self._timeout
         for turn in range(len(addresses)):
             index = (self.first + turn) % len(addresses)
             share = (deadline - loop.time()) / (len(addresses) - turn)
@@ -115,9 +115,11 @@ class Endpoint:
                 self.first, self.connection = index, found
                 return found
             self._failed.append(found.words if len(addresses) == 1 else f"{addresses[index].peer}: {found.words}")
-            frame = frame or found.frame
-        self._back_off()
-        return DialFailure("; ".join(self._failed), frame)
+            frame, lack = frame or found.frame, lack or found.lack
+        if lack is None:
+            # Where a resource of ours was lacking, the process pauses as a whole.
+            self._back_off()
+        return DialFailure("; ".join(self._failed), frame, lack)
 
     def _over(self, connection: StompConnection) -> None:
         if connection is not self.connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deliverers.contract import Resource
 from deliverers.stomp.frames import Frame
 
 
@@ -26,10 +27,14 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLost:
-    """The connection ended first. `words` say how; `frame` is the broker's last one, where it said why."""
+    """The connection ended first. `words` say how; `frame` is the broker's last one, where it said why.
+
+    `lack` is the resource of this process whose lack ended it, where one did.
+    """
 
     words: str
     frame: Frame | None = None
+    lack: Resource | None = None
 
 
 Answer = Receipted | Declined | Unanswered | ConnectionLost

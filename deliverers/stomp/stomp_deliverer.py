@@ -10,12 +10,13 @@ from aiohttp.resolver import AsyncResolver
 from pydantic import BaseModel
 
 from deliverers.answers import kept_text
-from deliverers.contract import Delivered, DelivererOptions, Delivery, Outcome, Refused, Unreachable
+from deliverers.contract import Delivered, DelivererOptions, Delivery, Outcome, Refused, Resource, Unreachable
 from deliverers.envelopes import CLOUDEVENT_TYPE, cloudevent_body
+from deliverers.exhaustion import not_attempted
 from deliverers.http import resolver_of
 from deliverers.stomp.codec import codec
 from deliverers.stomp.connection import StompConnection
-from deliverers.stomp.dialling import Dialler
+from deliverers.stomp.dialling import DialFailure, Dialler
 from deliverers.stomp.frames import CONTENT_LENGTH, Frame, Prepared, Unsendable
 from deliverers.stomp.pool import Pool
 from deliverers.stomp.stomp_answers import RECEIVED, Answer, ConnectionLost, Declined
@@ -74,11 +75,7 @@ class StompDeliverer:
             except TimeoutError:
                 return Unreachable(endpoint.waited(options.timeout))
             if not isinstance(found, StompConnection):
-                return (
-                    Unreachable(found.words)
-                    if found.frame is None
-                    else self._refused(found.words, found.frame, account)
-                )
+                return self._unopened(found, account)
             connection = found
         body = cloudevent_body(delivery)
         headers = _properties(delivery)
@@ -95,10 +92,19 @@ class StompDeliverer:
         match answer:
             case Declined(frame):
                 return self._refused(f"the broker refused the message: {said(frame, account.secrets)}", frame, account)
+            case ConnectionLost(lack=Resource() as lack):
+                return not_attempted(lack)
             case ConnectionLost(words, last):
                 return Unreachable(f"{lost_saying(words, last, account.secrets)}; {UNKNOWN}")
         peer = connection.address.peer
         return Unreachable(f"{no_answer(self._options.timeout, f'sent to {peer}, no receipt came')}; {UNKNOWN}")
+
+    def _unopened(self, failure: DialFailure, account: Account) -> Outcome:
+        if failure.lack is not None:
+            return not_attempted(failure.lack)
+        if failure.frame is not None:
+            return self._refused(failure.words, failure.frame, account)
+        return Unreachable(failure.words)
 
     def _refused(self, reason: str, frame: Frame, account: Account) -> Refused:
         secrets = tuple(secret.encode() for secret in account.secrets)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliverers.contract import Outcome, Refused, Unreachable
+from deliverers.contract import Counted, Refused, Unreachable
 from worker.domain.retry_policy import Fail, Retry, RetryPolicy
 
 DAY = 24 * 3600.0
@@ -18,7 +18,7 @@ attempts = st.integers(1, 20)
 
 @given(schedules, outcomes, attempts, chances)
 def test_a_job_has_as_many_retries_as_its_schedule(
-    schedule: tuple[float, ...], outcome: Outcome, attempt: int, chance: float
+    schedule: tuple[float, ...], outcome: Counted, attempt: int, chance: float
 ) -> None:
     decision = RetryPolicy(schedule).decide(outcome, attempt, chance)
     assert isinstance(decision, Retry) == (attempt <= len(schedule))
@@ -27,7 +27,7 @@ def test_a_job_has_as_many_retries_as_its_schedule(
 
 @given(schedules, outcomes, attempts, chances, st.floats(0, 0.9))
 def test_a_delay_is_its_place_in_the_schedule_within_its_jitter_or_what_was_asked_for(
-    schedule: tuple[float, ...], outcome: Outcome, attempt: int, chance: float, jitter: float
+    schedule: tuple[float, ...], outcome: Counted, attempt: int, chance: float, jitter: float
 ) -> None:
     policy = RetryPolicy(schedule, jitter=jitter)
     decision = policy.decide(outcome, attempt, chance)
@@ -43,7 +43,7 @@ def test_a_delay_is_its_place_in_the_schedule_within_its_jitter_or_what_was_aske
 
 @given(schedules, outcomes, attempts, chances)
 def test_only_what_speaks_for_a_whole_receiver_rests_its_lane(
-    schedule: tuple[float, ...], outcome: Outcome, attempt: int, chance: float
+    schedule: tuple[float, ...], outcome: Counted, attempt: int, chance: float
 ) -> None:
     decision = RetryPolicy(schedule).decide(outcome, attempt, chance)
     if isinstance(decision, Retry):

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import structlog
 
-from deliverers.contract import Delivery, Outcome, Refused, Unreachable
+from deliverers.contract import Counted, Delivery, NotAttempted, Outcome, Refused, Resource, Unreachable
+from deliverers.exhaustion import exhausted
 from worker.delivery.settler import LEDGER_RETRY_SECONDS
 from worker.domain.attempt import Attempt, InterruptedAttempt, LostAttempt
 from worker.domain.claim import Claim
@@ -61,12 +62,15 @@ class AttemptRunner:
         self._random = random
         self._traces = traces
 
-    async def carry_out(self, flight: InFlightAttempt) -> Attempt | None:
-        """What came of it, whatever that is; None where it was cancelled before anything had left the house."""
+    async def carry_out(self, flight: InFlightAttempt) -> Attempt | NotAttempted | None:
+        """What came of it, whatever that is; None where it was cancelled before anything had left the house.
+
+        `NotAttempted` where this process lacked a resource: then nothing is decided, and no span is left.
+        """
         claim = flight.claim
         target: DeliveryTarget | NoTarget | None = None
         span: AttemptSpan = Unattended(claim.trace)
-        outcome: Outcome | InterruptedAttempt
+        outcome: Counted | InterruptedAttempt
         ours = False
         began = perf_counter()
         try:
@@ -81,7 +85,10 @@ class AttemptRunner:
                 outcome = Unreachable("the event is no longer in the ledger")
             else:
                 flight.started = began
-                outcome = checked(await target.deliverer.deliver(delivery_of(claim, target, span.trace)))
+                found = checked(await target.deliverer.deliver(delivery_of(claim, target, span.trace)))
+                if isinstance(found, NotAttempted):
+                    return found
+                outcome = found
         except asyncio.CancelledError:
             if flight.started is None:
                 return None
@@ -89,6 +96,8 @@ class AttemptRunner:
             if flight.overdue:
                 outcome, ours = overdue(self._timeout), True
         except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
+            if lack := exhausted(error):
+                return lack
             # Expected failures are returned, so this is a bug of a deliverer: ours to mend, and still an attempt.
             _log.exception("deliverer failed", job=claim.job_id, attempt=claim.attempt)
             outcome, ours = broken(error), True
@@ -113,7 +122,7 @@ class AttemptRunner:
             return False
         return flight.started < perf_counter() - self._timeout - DEADLINE_GRACE_SECONDS
 
-    def _decide(self, claim: Claim, outcome: Outcome | InterruptedAttempt) -> Decision:
+    def _decide(self, claim: Claim, outcome: Counted | InterruptedAttempt) -> Decision:
         if isinstance(outcome, InterruptedAttempt):
             return Retry(0.0)
         if claim.event is None:
@@ -132,6 +141,9 @@ def checked(outcome: object) -> Outcome:
     """What a plug-in returned, where it is an outcome. Raises TypeError or ValueError where it is not."""
     if not isinstance(outcome, Outcome):
         raise TypeError(f"an Outcome was expected of the deliverer, not {type(outcome).__name__}")
+    # A metric counts them by it: a plug-in adds no series.
+    if isinstance(outcome, NotAttempted) and not isinstance(outcome.resource, Resource):
+        raise TypeError(f"a Resource was expected of NotAttempted, not {type(outcome.resource).__name__}")
     # isnan() raises TypeError for what is no number, such as a header that was not read.
     if isinstance(outcome, Refused) and outcome.retry_after is not None and isnan(outcome.retry_after):
         raise ValueError("a pause of NaN seconds")

@@ -81,6 +81,12 @@ class ClaimLoop:
         if self._wanted:
             self._stirred.set()
 
+    def hand_over(self, lanes: Iterable[str]) -> None:
+        """Have lanes claimed from once there is room here, and let other processes know, which may have room now."""
+        returned = list(dict.fromkeys(lanes))
+        self.serve(returned)
+        self._let_others_know(returned)
+
     def ended(self, lane: str, *, frees_share: bool) -> None:
         """An attempt is over: its lane may have another one, and where it counted in a share, any lane may."""
         if frees_share:
@@ -161,6 +167,10 @@ class ClaimLoop:
         if not self._parked:
             self._unpark_at = now + PARKED_SECONDS
         self._parked |= dict.fromkeys(lanes)
-        if self._parked and now >= self._pass_on_at:
+        self._let_others_know(list(self._parked))
+
+    def _let_others_know(self, lanes: Sequence[str]) -> None:
+        now = self._clock()
+        if lanes and now >= self._pass_on_at:
             self._pass_on_at = now + PARKED_SECONDS
-            self._pass_on(list(self._parked))
+            self._pass_on(lanes)

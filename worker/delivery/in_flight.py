@@ -11,16 +11,20 @@ from typing import Protocol
 
 import structlog
 
+from deliverers.contract import NotAttempted
 from worker.cancellation import end
 from worker.delivery import claim_loop
 from worker.delivery.attempt_runner import AttemptRunner, InFlightAttempt, TargetLookup
 from worker.delivery.claim_loop import ClaimLoop
 from worker.delivery.concurrency_limiter import ConcurrencyLimiter
+from worker.delivery.exhaustion import InFlightLimit
+from worker.delivery.returner import Returner
 from worker.delivery.settler import SettlementWriter, Settler
 from worker.domain.attempt import Attempt
 from worker.domain.claim import Claim
 from worker.domain.retry_policy import RetryPolicy
 from worker.ledger import LedgerError
+from worker.telemetry import metrics
 from worker.telemetry.tracing import Traces
 
 _log = structlog.get_logger("edw.delivery")
@@ -56,7 +60,8 @@ class InFlightPool:
         # Jitter is no secret.
         self._carrier = AttemptRunner(targets, policy, timeout, Random().random, traces)  # noqa: S311
         self._settler = Settler(lanes, report, self._settled)
-        self._max_in_flight = max_in_flight
+        self._returner = Returner(lanes, self._returned)
+        self._limit = InFlightLimit(max_in_flight)
         #: By attempt, and not by job: one that has outlived its lease may be under way beside the next one.
         self._flights: dict[str, InFlightAttempt] = {}
         self._reserved = 0
@@ -75,6 +80,7 @@ class InFlightPool:
         self._loops = [
             asyncio.create_task(self._claimer.claim_for_ever()),
             asyncio.create_task(self._settler.settle_for_ever(lambda: self.in_flight)),
+            asyncio.create_task(self._returner.return_for_ever()),
         ]
 
     @property
@@ -83,11 +89,16 @@ class InFlightPool:
         return len(self._flights)
 
     @property
+    def limit(self) -> int:
+        """Attempts that may be under way: fewer than the settings allow after a resource of ours was lacking."""
+        return self._limit.current
+
+    @property
     def room(self) -> int:
         """How many more jobs can be started at once."""
         if self._draining or self._lonely:
             return 0
-        return max(0, self._max_in_flight - len(self._flights) - self._reserved)
+        return max(0, self._limit.at(monotonic()) - len(self._flights) - self._reserved)
 
     @property
     def draining(self) -> bool:
@@ -177,11 +188,16 @@ class InFlightPool:
 
     async def _carry_out(self, flight: InFlightAttempt) -> None:
         attempt = await self._carrier.carry_out(flight)
-        if attempt is None:
-            await self._give_back(flight)
-            return
-        self._ended(flight.claim, attempt.healthy)
-        self._settler.add(attempt)
+        match attempt:
+            case None:
+                await self._give_back(flight)
+            case NotAttempted():
+                self._not_attempted(flight, attempt)
+            case _:
+                if attempt.reached:
+                    self._limit.reached()
+                self._ended(flight.claim, attempt.healthy)
+                self._settler.add(attempt)
 
     async def _carry_out_alone(self, flight: InFlightAttempt) -> None:
         """For a job that may be what kills workers: waits until nothing else is in flight, so that only it is lost."""
@@ -197,6 +213,30 @@ class InFlightPool:
         finally:
             self._lonely -= 1
             self._claimer.stir()
+
+    def _not_attempted(self, flight: InFlightAttempt, lack: NotAttempted) -> None:
+        """The job goes back, and this process takes on less: any other would have met the same lack here."""
+        # Nothing is with a deliverer any more that could be cut off.
+        flight.started = None
+        metrics.observe_exhaustion(lack.resource)
+        now = monotonic()
+        if pause := self._limit.lacking(len(self._flights), now):
+            asyncio.get_running_loop().call_later(pause, self._claimer.stir)
+        if times := self._limit.to_log(now):
+            _log.error(
+                "own resource exhausted",
+                resource=lack.resource.value,
+                why=lack.reason,
+                not_attempted=times,
+                in_flight_limit=self.limit,
+            )
+        self._ended(flight.claim, None)
+        self._returner.add(flight.claim)
+
+    def _returned(self, claims: Sequence[Claim]) -> None:
+        self._land(claims)
+        if not self._draining:
+            self._claimer.hand_over(claim.integration_id for claim in claims)
 
     async def _give_back(self, flight: InFlightAttempt) -> None:
         claim = flight.claim

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deliverers.contract import Delivered, Gone, Outcome, Refused
+from deliverers.contract import Counted, Delivered, Gone, Refused
 from worker.domain.claim import Claim
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.retry_policy import Decision
@@ -29,7 +29,7 @@ class Attempt:
 
     claim: Claim
     integration_type: str
-    outcome: Outcome | LostAttempt | InterruptedAttempt
+    outcome: Counted | LostAttempt | InterruptedAttempt
     decision: Decision
     elapsed: float
     #: When it began, a moment of perf_counter(); None where that was in another process.
@@ -60,6 +60,11 @@ class Attempt:
     def succeeded(self) -> bool:
         """True where the receiver has it."""
         return isinstance(self.outcome, Delivered)
+
+    @property
+    def reached(self) -> bool:
+        """True where the receiver answered, whatever it said."""
+        return isinstance(self.outcome, Delivered | Refused | Gone)
 
     @property
     def healthy(self) -> bool | None:

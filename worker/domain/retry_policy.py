@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deliverers.contract import Delivered, Gone, Outcome, Refused, Unreachable
+from deliverers.contract import Counted, Delivered, Gone, Refused, Unreachable
 
 #: The answers whose Retry-After rests the whole lane (RFC 9110 section 10.2.3, RFC 6585 section 4).
 RESTING_STATUS = frozenset({429, 503})
@@ -42,7 +42,7 @@ class RetryPolicy:
     #: A receiver may ask for at most this much patience.
     retry_after_cap: float = 24 * 3600.0
 
-    def decide(self, outcome: Outcome, attempt: int, random: float) -> Decision:
+    def decide(self, outcome: Counted, attempt: int, random: float) -> Decision:
         """What follows the `attempt`-th try (1, 2, 3 … since the job was opened or reopened).
 
         `random` lies in [0, 1) and places the delay within its jitter.

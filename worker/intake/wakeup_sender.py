@@ -6,19 +6,23 @@ somebody reads them, RabbitMQ moves them to the queue for the dead where one is 
 fresh ones worthless.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 import structlog
+from amqp.exceptions import AMQPError, MessageNacked
 from celery import Celery
 from celery.utils.threads import bound_open_broker_sockets
 from kombu.entity import Queue
+from kombu.exceptions import HttpError, KombuError
 from kombu.messaging import Producer
+from redis.exceptions import RedisClusterException, RedisError
 
 from config.celery import BROKER_TIMEOUT, DELIVERIES_QUEUE, EVENTS_QUEUE, queue_name
-from worker.intake.wakeups import EVENTS, LANES
+from worker.intake.wakeups import EVENTS, LANES, BrokerUnavailable
 
 _log = structlog.get_logger("edw.wakeups")
 
@@ -34,10 +38,23 @@ LOOK_MESSAGES = 100
 #: (seconds).
 LET_GO_SECONDS = 0.5
 
+#: What kombu, py-amqp and redis-py raise where a broker is away, silent, full, or refuses. `TimeoutError` is an
+#: `OSError`. kombu wraps some errors of a publish into its own, and none of a look.
+_FOREIGN = (KombuError, HttpError, AMQPError, MessageNacked, RedisError, RedisClusterException, OSError)
+
 _TASKS = {
     EVENTS: ("worker.tasks.observe", "event_ids", EVENTS_QUEUE),
     LANES: ("worker.tasks.deliver", "lane_ids", DELIVERIES_QUEUE),
 }
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Raise what the broker's clients raise as `BrokerUnavailable`; other exceptions are bugs, and pass."""
+    try:
+        yield
+    except _FOREIGN as error:
+        raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 @dataclass(slots=True)
@@ -63,8 +80,12 @@ class WakeupSender:
         self._seen = {kind: _Seen() for kind in _TASKS}
 
     def __call__(self, kind: str, ids: Sequence[str]) -> None:
-        """Sends one message, or none where too many wait; raises what the broker's client raises."""
-        with self._app.producer_or_acquire() as producer:
+        """Send one message, or none where too many wait.
+
+        Raises `BrokerUnavailable` where the broker fails, whether while its queue is looked at or while the message is
+        sent, and no other exception for that.
+        """
+        with mapped(), self._app.producer_or_acquire() as producer:
             try:
                 if self._has_room(kind, producer):
                     self._send(kind, ids, producer)

@@ -22,7 +22,12 @@ LINGER_SECONDS = 0.01
 #: After a broker's failure nothing is sent for so long (seconds).
 BROKER_PAUSE_SECONDS = 1.0
 
-#: Sends one message, (kind, ids), or raises.
+
+class BrokerUnavailable(Exception):
+    """The broker did not take a wake-up: it is away, silent or full, or refuses. It may have the message."""
+
+
+#: Sends one message, (kind, ids), or raises `BrokerUnavailable`.
 Send = Callable[[str, Sequence[str]], None]
 
 EVENTS = "events"
@@ -76,10 +81,20 @@ class Wakeups:
             waiting = self._waiting[kind]
             waiting.extend(ids[: CAPACITY - len(waiting)])
             if self._thread is None:
-                # A daemon: a broker that is frozen must not keep the process from ending.
-                self._thread = threading.Thread(target=self._run, name="edw-wakeups", daemon=True)
-                self._thread.start()
+                self._thread = self._started()
             self._changed.notify_all()
+
+    def _started(self) -> threading.Thread | None:
+        """Start the thread; None where the process may have no more. The next wake-up then tries again."""
+        # A daemon: a broker that is frozen must not keep the process from ending.
+        thread = threading.Thread(target=self._run, name="edw-wakeups", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if self._broker.away(f"{type(error).__name__}: {error}", State.DEGRADED):
+                _log.error("wake-ups wait", why=str(error))
+            return None
+        return thread
 
     def _run(self) -> None:
         sent_at = -LINGER_SECONDS
@@ -119,12 +134,18 @@ class Wakeups:
     def _deliver(self, kind: str, ids: Sequence[str]) -> None:
         try:
             self._send(kind, ids)
-        except Exception as error:  # noqa: BLE001  (whatever a broker's client raises: the sweeps announce it again)
-            why = f"{type(error).__name__}: {error}"
-            if self._broker.away(why, State.DEGRADED):
-                _log.warning("broker away", why=why)
-            with self._changed:
-                self._changed.wait_for(lambda: self._closing, BROKER_PAUSE_SECONDS)
+        except BrokerUnavailable as error:
+            if self._broker.away(str(error), State.DEGRADED):
+                _log.warning("broker away", why=str(error))
+            self._pause()
+        except Exception as error:  # noqa: BLE001  (a bug, which must not end the thread: the sweeps announce the ids)
+            if self._broker.away(f"{type(error).__name__}: {error}", State.DEGRADED):
+                _log.exception("cannot send wake-ups")
+            self._pause()
         else:
             if self._broker.there():
                 _log.info("broker back")
+
+    def _pause(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, BROKER_PAUSE_SECONDS)

@@ -174,7 +174,7 @@ class Runtime:
                 traces,
             )
             metrics.expect_types(types.types)
-            metrics.tell_in_flight(lambda: rooms.deliveries.in_flight, settings.max_in_flight)
+            metrics.tell_in_flight(lambda: rooms.deliveries.in_flight, lambda: rooms.deliveries.limit)
             rooms.open()
             self.vitals.begin(rooms.sweeper, rooms.deliveries)
             _relax_collector()

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import Counter, Gauge, Histogram, Info
 
+from deliverers.contract import Resource
 from worker.domain.event import Ingress
 
 
@@ -66,9 +67,17 @@ JOBS_ENDED = Counter(
     "Jobs that this process ended, by reason: delivered, exhausted, gone, event_gone, expired (deadline or deletion).",
     ("reason",),
 )
+EXHAUSTION = Counter(
+    "edw_local_exhaustion",
+    "Attempts that were not made, and are not spent, because this process lacked a resource of its own, by resource.",
+    ("resource",),
+)
 LOST = Counter("edw_attempts_lost", "Attempts that were under way when their worker died.")
 IN_FLIGHT = Gauge("edw_in_flight", "Attempts under way in this process.")
-IN_FLIGHT_LIMIT = Gauge("edw_in_flight_limit", "Attempts that this process may have under way (EDW_MAX_IN_FLIGHT).")
+IN_FLIGHT_LIMIT = Gauge(
+    "edw_in_flight_limit",
+    "Attempts that this process may have under way: EDW_MAX_IN_FLIGHT, or fewer after it lacked a resource of its own.",
+)
 DISABLED = Counter("edw_integrations_disabled", "Integrations that the fleet disabled: gone, or broken for too long.")
 CIRCUITS = Counter("edw_circuit_changes", "Circuits of integrations that opened or closed.", ("state",))
 DIALLED = Counter(
@@ -118,6 +127,8 @@ for _end in ("delivered", "exhausted", "gone", "event_gone", "expired"):
     _ended(_end)
 for _state in ("open", "closed"):
     CIRCUITS.labels(_state)
+for _resource in Resource:
+    EXHAUSTION.labels(_resource.value)
 
 
 def expect_types(integration_types: Iterable[str]) -> None:
@@ -127,10 +138,10 @@ def expect_types(integration_types: Iterable[str]) -> None:
             _attempts(kind, outcome)
 
 
-def tell_in_flight(count: Callable[[], int], limit: int) -> None:
-    """Has the attempts under way told by `count`, and how many there may be."""
+def tell_in_flight(count: Callable[[], int], limit: Callable[[], int]) -> None:
+    """Expose the attempts under way, and how many there may be."""
     IN_FLIGHT.set_function(count)
-    IN_FLIGHT_LIMIT.set(limit)
+    IN_FLIGHT_LIMIT.set_function(limit)
 
 
 def build_info() -> None:
@@ -172,6 +183,11 @@ def observe_attempt(integration_type: str, outcome: str, seconds: float) -> None
     _attempts(integration_type, outcome).inc()
     if integration_type:
         _duration(integration_type).observe(seconds)
+
+
+def observe_exhaustion(resource: Resource) -> None:
+    """Count an attempt that was not made for lack of a resource of ours."""
+    EXHAUSTION.labels(resource.value).inc()
 
 
 def observe_integration(integration_id: str, outcome: str) -> None:

@@ -1,8 +1,6 @@
 """A store at its memory limit, which is the broker too: nothing new is taken, and what is owed goes on."""
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
 
@@ -11,6 +9,7 @@ from celery import Celery
 from pydantic import SecretStr
 
 from config.settings import Settings
+from tests.counterparts.freezing import freeze, thaw
 from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import SCOPE, Receiver, StartWorker, balanced, eventually, order_paid
 from tests.integration.process.outages import RESUMED_WITHIN, Watched
@@ -47,14 +46,14 @@ class TestAStoreAtItsMemoryLimit:
             await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(OWED)])
             await eventually(receiver.got(OWED), "each was refused once, and is owed")
             # What Celery finds in its queue next, it cannot note that it has.
-            os.kill(worker.pid, signal.SIGSTOP)
+            freeze(worker.pid)
             with Celery("producer", broker=url, set_as_current=False) as producer:
                 for _ in range(5):
                     wakeup = {"v": 1, "shard": "0", "lane_ids": ["i-1"]}
                     producer.send_task("worker.tasks.deliver", kwargs=wakeup, queue="edw.deliveries")
             used = int((await full.store.memory())["used_memory"])
             await full.store.client.config_set("maxmemory", round(used * 0.8))
-            os.kill(worker.pid, signal.SIGCONT)
+            thaw(worker.pid)
             watched.begin()
             began = monotonic()
 

@@ -1,9 +1,7 @@
 """The plain queue `edw.intake`, from a producer's bytes to a receiver: on Redis and on RabbitMQ."""
 
 import json
-import os
 import pickle
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ import pytest
 from kombu.connection import Connection
 
 from config.celery import DELIVERY_LIMIT, INTAKE_QUEUE, intake_queues
+from tests.counterparts.freezing import freeze, thaw
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import (
@@ -273,12 +272,12 @@ async def test_one_that_was_frozen_for_longer_than_its_lease_takes_nothing_twice
     await accepting(False)
     frozen = start_worker()
     await eventually(lambda: books.store.call("zcard", "takers"), "it has taken messages")
-    os.kill(frozen.pid, signal.SIGSTOP)
+    freeze(frozen.pid)
     await accepting(True)
     other = await start_worker().ready()
     await eventually(lambda: other.said("messages given back that a dead worker had taken"), "it is taken for dead")
     await accepted(books, 500)
-    os.kill(frozen.pid, signal.SIGCONT)
+    thaw(frozen.pid)
     await on_redis.push(WITHOUT_ID)
     await accepted(books, 501)
     assert await frozen.stop() == 0

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from deliverers.contract import Delivered, Gone, Outcome, Refused, Unreachable
+from deliverers.contract import Counted, Delivered, Gone, Refused, Unreachable
 from worker.delivery.settlement import settlement_of
 from worker.domain.attempt import Attempt, InterruptedAttempt, LostAttempt
 from worker.domain.claim import Claim
@@ -28,7 +28,7 @@ EVENT = stored_event(b'{"type":"order.paid","data":{}}', "e-1", Scope())
 PERSONAL = stored_event(b'{"type":"order.paid","data":{"card":"4111"}}', "e-2", Scope())
 
 
-def an_attempt(outcome: Outcome | LostAttempt | InterruptedAttempt, decision: Decision, **changes: Any) -> Attempt:
+def an_attempt(outcome: Counted | LostAttempt | InterruptedAttempt, decision: Decision, **changes: Any) -> Attempt:
     claim = Claim(JOB, "i-1", 1, "org-1/store-1", "ref", attempt=2, event=StoredEvent("ref", EVENT, 0))
     claim = replace(claim, **changes)
     return Attempt(claim, "webhook", outcome, decision, 0.1234567)
@@ -48,7 +48,7 @@ def an_attempt(outcome: Outcome | LostAttempt | InterruptedAttempt, decision: De
     ],
 )
 def test_the_ledger_is_told_what_to_do(
-    outcome: Outcome, decision: Decision, verdict: Verdict, reason: str, delay: float, rest: float
+    outcome: Counted, decision: Decision, verdict: Verdict, reason: str, delay: float, rest: float
 ) -> None:
     settlement = settlement_of(an_attempt(outcome, decision))
     assert (settlement.verdict, settlement.reason, settlement.delay, settlement.rest) == (verdict, reason, delay, rest)
@@ -68,7 +68,7 @@ def test_the_ledger_is_told_what_to_do(
     ],
 )
 def test_the_log_tells_what_came_of_it(
-    outcome: Outcome, succeeded: bool, status: int | None, body: str, detail: str
+    outcome: Counted, succeeded: bool, status: int | None, body: str, detail: str
 ) -> None:
     attempt = an_attempt(outcome, Retry(0))
     log = attempt.log()
@@ -261,7 +261,7 @@ def test_a_clock_that_never_heard_of_the_store_knows_nothing_and_a_delay_is_neve
     ],
 )
 def test_only_what_a_receiver_did_speaks_for_or_against_it(
-    outcome: Outcome | LostAttempt | InterruptedAttempt, ours: bool, healthy: bool | None
+    outcome: Counted | LostAttempt | InterruptedAttempt, ours: bool, healthy: bool | None
 ) -> None:
     attempt = replace(an_attempt(outcome, Retry(1.0)), ours=ours)
     assert attempt.healthy is healthy

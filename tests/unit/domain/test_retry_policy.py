@@ -2,7 +2,7 @@
 
 import pytest
 
-from deliverers.contract import Delivered, Gone, Outcome, Refused, Unreachable
+from deliverers.contract import Counted, Delivered, Gone, Refused, Unreachable
 from worker.domain.retry_policy import Fail, Retry, RetryPolicy, Succeed
 
 POLICY = RetryPolicy((10.0, 100.0))
@@ -22,7 +22,7 @@ def test_what_was_delivered_is_over() -> None:
         *(Refused(status, "", "r") for status in (301, 400, 401, 404, 408, 422, 500)),
     ],
 )
-def test_every_other_failure_is_tried_again_after_the_schedule(outcome: Outcome) -> None:
+def test_every_other_failure_is_tried_again_after_the_schedule(outcome: Counted) -> None:
     assert POLICY.decide(outcome, 1, MIDDLE) == Retry(10.0)
     assert POLICY.decide(outcome, 2, MIDDLE) == Retry(100.0)
     assert POLICY.decide(outcome, 3, MIDDLE) == Fail("exhausted")

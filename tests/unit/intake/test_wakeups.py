@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 import pytest
+from structlog.testing import capture_logs
 
 from worker.intake import wakeups as wakeups_module
-from worker.intake.wakeups import CAPACITY, EVENTS, LANES, Wakeups
+from worker.intake.wakeups import CAPACITY, EVENTS, LANES, BrokerUnavailable, Wakeups
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.telemetry.readiness import Presence, State
 
@@ -39,7 +40,7 @@ class Broker:
                 self.sent.append((kind, list(ids)))
             self._changed.notify_all()
         if self.away:
-            raise ConnectionError("no broker")
+            raise BrokerUnavailable("no broker")
 
     def await_(self, condition: Callable[[], bool]) -> None:
         with self._changed:
@@ -81,7 +82,7 @@ def test_a_broker_that_was_away_is_tried_although_nothing_waits_for_it(
     wakeups = Wakeups(broker, presence)
     wakeups.events(["lost"])
     broker.await_(lambda: broker.tries > 2)
-    assert (presence.check.status, presence.check.why) == (State.DEGRADED, "ConnectionError: no broker")
+    assert (presence.check.status, presence.check.why) == (State.DEGRADED, "no broker")
     broker.away = False
     broker.await_(lambda: broker.sent == [(EVENTS, [])])
     wakeups.events(["e-1"])
@@ -205,3 +206,41 @@ def test_many_threads_may_speak_at_once(broker: Broker, wakeups: Wakeups) -> Non
         thread.join()
     wakeups.close(PATIENCE)
     assert sorted(broker.ids(EVENTS)) == sorted(f"{name}-{n}" for name in range(8) for n in range(200))
+
+
+def test_a_bug_of_the_sender_is_logged_as_one_and_the_next_message_goes_out(
+    wakeups: Wakeups, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups_module, "BROKER_PAUSE_SECONDS", 0.0)
+
+    def wrong(kind: str, ids: Sequence[str]) -> None:
+        if "e-1" in ids:
+            raise KeyError("a queue that nobody declared")
+        broker(kind, ids)
+
+    monkeypatch.setattr(wakeups, "_send", wrong)
+    with capture_logs() as lines:
+        wakeups.events(["e-1"])
+        broker.await_(lambda: broker.sent == [(EVENTS, [])])
+        wakeups.events(["e-2"])
+        broker.await_(lambda: broker.ids(EVENTS) == ["e-2"])
+    assert [(each["event"], each["log_level"]) for each in lines][:1] == [("cannot send wake-ups", "error")]
+
+
+def test_without_a_thread_to_spare_callers_go_on_and_the_ids_go_out_once_there_is_one(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    presence = Presence()
+    wakeups = Wakeups(broker, presence)
+    with monkeypatch.context() as exhausted:
+
+        def refuse(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        exhausted.setattr(threading.Thread, "start", refuse)
+        wakeups.events(["early"])
+        while_exhausted = presence.check
+    wakeups.events(["late"])
+    wakeups.close(PATIENCE)
+    assert broker.ids(EVENTS) == ["early", "late"]
+    assert (while_exhausted.status, presence.check.status) == (State.DEGRADED, State.OK)

@@ -15,7 +15,8 @@ from uuid import uuid4
 import msgspec
 import structlog
 
-from deliverers.contract import Delivered, Outcome, Unreachable
+from deliverers.contract import Delivered, NotAttempted, Outcome, Unreachable
+from deliverers.exhaustion import exhausted
 from worker.api.api_errors import invalid, retry_later
 from worker.api.request_context import DOCUMENT_BYTES, Reply, RequestContext
 from worker.api.schemas import Single
@@ -32,6 +33,7 @@ from worker.domain.resources import log_document
 from worker.domain.retry_policy import Fail, Succeed
 from worker.domain.sample_event import sample_resource
 from worker.domain.stored_event import StoredEvent
+from worker.telemetry import metrics
 
 _log = structlog.get_logger("edw.api")
 
@@ -51,7 +53,10 @@ class SampleDelivery:
         self._of_scope: Counter[str] = Counter()
 
     async def run(self, integration: Integration, event: Event) -> IntegrationLog:
-        """Makes one attempt. Raises ApiError (429) while another one, or too many, are under way."""
+        """Make one attempt.
+
+        Raises ApiError: 429 while another one, or too many, are under way; 503 where this process lacks a resource.
+        """
         if self._under_way[integration.id] >= OF_ONE:
             raise retry_later(429, "a test of this integration is under way")
         scope = integration.scope.key
@@ -80,6 +85,10 @@ class SampleDelivery:
         )
         began = perf_counter()
         outcome = await self._outcome(claim, self._directory.target(integration))
+        if isinstance(outcome, NotAttempted):
+            metrics.observe_exhaustion(outcome.resource)
+            _log.error("own resource exhausted", resource=outcome.resource.value, why=outcome.reason)
+            raise retry_later(503, "this process cannot open another connection now, and sent nothing")
         decision = Succeed() if isinstance(outcome, Delivered) else Fail("test")
         attempt = Attempt(claim, integration.integration_type, outcome, decision, perf_counter() - began)
         _log.info(
@@ -102,6 +111,8 @@ class SampleDelivery:
         except TimeoutError:
             return overdue(self._timeout)
         except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
+            if lack := exhausted(error):
+                return lack
             _log.exception("deliverer failed", integration=claim.integration_id)
             return broken(error)
 

@@ -1,0 +1,121 @@
+"""Our own exhaustion: which exceptions say that this process or machine lacks a resource, whoever the receiver is.
+
+An attempt that fails for that says nothing of its receiver: it is not made, and costs nothing (`NotAttempted`). An
+exception may be buried: aiohttp wraps the error of a socket, c-ares hides that it could open none, and a plug-in raises
+what it likes. So the whole chain of causes is searched.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+
+import aiodns.error
+from aiohttp import ClientConnectorDNSError, ClientConnectorError
+
+from deliverers.contract import NotAttempted, Resource
+
+_RESOURCES = {
+    errno.EMFILE: Resource.FILES,
+    errno.ENFILE: Resource.FILES,
+    errno.EADDRNOTAVAIL: Resource.PORTS,
+    errno.ENOBUFS: Resource.MEMORY,
+    errno.ENOMEM: Resource.MEMORY,
+}
+_WORDS = {
+    Resource.FILES: "this worker may open no more files or connections (raise the limit of open files)",
+    Resource.PORTS: "this worker has no free local port for another connection",
+    Resource.MEMORY: "this worker's machine has no memory for another connection",
+    Resource.THREADS: "this worker may start no more threads (raise the limit of processes)",
+}
+_NO_THREAD = "can't start new thread"
+#: aiohttp joins the errors of several addresses into one text.
+_NUMBERS = re.compile(r"\[Errno (\d+)\]")
+#: The mark of a certificate that was refused while none of the trusted ones could be read.
+_UNREAD = "edw_unread_authorities"
+#: Exceptions of one chain that are looked at; a chain may be a circle.
+_MOST_LINKS = 50
+
+
+def exhausted(error: BaseException) -> NotAttempted | None:
+    """Return the outcome of an attempt that failed for lack of a resource of ours; None for any other failure."""
+    for link in _chain(error):
+        if (resource := _lacking(link)) is not None:
+            return not_attempted(resource)
+    return None
+
+
+def not_attempted(resource: Resource) -> NotAttempted:
+    """Return the outcome of an attempt for which `resource` was lacking."""
+    return NotAttempted(resource, _WORDS[resource])
+
+
+def note_unread_authorities(error: ssl.SSLCertVerificationError) -> None:
+    """Mark a refused certificate where no file can be opened now: OpenSSL reads trusted ones when it needs them."""
+    if not _can_open_a_file():
+        setattr(error, _UNREAD, True)
+
+
+def _lacking(error: BaseException) -> Resource | None:
+    match error:
+        case MemoryError():
+            return Resource.MEMORY
+        case RuntimeError() if str(error) == _NO_THREAD:
+            return Resource.THREADS
+        case ssl.SSLError():
+            # Its numbers are OpenSSL's.
+            if getattr(error, _UNREAD, False):
+                return Resource.FILES
+            return Resource.MEMORY if error.reason == "MALLOC_FAILURE" else None
+        case socket.gaierror():
+            return _of_name(error.errno == socket.EAI_MEMORY)
+        case aiodns.error.DNSError():
+            return _of_name(error.args[:1] == (aiodns.error.ARES_ENOMEM,))
+        case OSError():
+            return _of_socket(error)
+    return None
+
+
+def _of_name(lacks_memory: bool) -> Resource | None:
+    if lacks_memory:
+        return Resource.MEMORY
+    # A resolver that can open neither a socket nor the file of hosts says that no server answers, or that there is no
+    # such name. So a file is opened here, to find out.
+    return None if _can_open_a_file() else Resource.FILES
+
+
+def _of_socket(error: OSError) -> Resource | None:
+    numbers = {error.errno, *(int(found) for found in _NUMBERS.findall(str(error)))}
+    found = {_RESOURCES[number] for number in numbers if number in _RESOURCES}
+    return next((resource for resource in Resource if resource in found), None)
+
+
+def _can_open_a_file() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno not in (errno.EMFILE, errno.ENFILE)
+    return True
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, and all that it was raised for."""
+    waiting, seen = [error], set[int]()
+    while waiting and len(seen) < _MOST_LINKS:
+        link = waiting.pop()
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        if isinstance(link, BaseExceptionGroup):
+            waiting.extend(link.exceptions)
+        if isinstance(link, ClientConnectorError | ClientConnectorDNSError):
+            waiting.append(link.os_error)
+        if link.__cause__ is not None:
+            waiting.append(link.__cause__)
+        elif link.__context__ is not None and not link.__suppress_context__:
+            waiting.append(link.__context__)
