@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,15 +17,15 @@ from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
 from worker.api.application import application
-from worker.api.handlers.test_delivery_handlers import SampleDelivery
 from worker.api.services.access import Access
 from worker.api.services.api_health import ApiHealth
 from worker.api.services.api_services import ApiServices
 from worker.api.services.broker_watch import BrokerWatch
 from worker.api.services.event_intake import EventIntake
 from worker.cancellation import end
-from worker.delivery.deliverer_options import deliverer_options
 from worker.delivery.integration_cache import IntegrationCache
+from worker.delivery.opened_deliverers import opened_deliverers
+from worker.delivery.sample_delivery import SampleDelivery
 from worker.domain.event_parser import EventRules
 from worker.domain.secrets_box import SecretsBox
 from worker.intake.wakeup_sender import WakeupSender
@@ -36,7 +35,6 @@ from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.endpoints import find_endpoints
 from worker.ledger.startup import reach
-from worker.telemetry import metrics
 from worker.telemetry.process_telemetry import Telemetry
 from worker.telemetry.tracing import exporting
 
@@ -85,10 +83,6 @@ async def rooms_of(settings: Settings) -> AsyncIterator[ApiServices]:
     app.conf.update(celery_options(settings, endpoints.broker_url))
     types = DelivererRegistry.load()
     secrets = SecretsBox(settings.secrets_keys)
-    options = deliverer_options(settings)
-    deliverers = {
-        kind: types.create(kind, replace(options, dialled=metrics.dial_counter(kind))) for kind in types.types
-    }
     catalogue = load_catalogue(settings.observable_keys)
     async with AsyncExitStack() as stack:
         traces = stack.enter_context(exporting(settings, "edw-api"))
@@ -96,9 +90,7 @@ async def rooms_of(settings: Settings) -> AsyncIterator[ApiServices]:
         stack.push_async_callback(ledger.close)
         wakeups = Wakeups(WakeupSender(app, settings.shard))
         stack.callback(wakeups.close)
-        for deliverer in deliverers.values():
-            stack.push_async_callback(deliverer.close)
-            await deliverer.open()
+        deliverers = await stack.enter_async_context(opened_deliverers(settings, types))
         # Its version and its format are looked at as soon as it answers.
         opening = asyncio.create_task(reach(ledger, asyncio.Event()))
         stack.push_async_callback(end, [opening])

@@ -1,8 +1,7 @@
-"""One attempt, from a claim to what came of it: finds the target, has its deliverer deliver, decides what follows."""
+"""One attempt, from a claim to its outcome: find the target, deliver, and decide what follows."""
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import isnan
 from time import perf_counter
 from typing import Protocol
@@ -11,6 +10,7 @@ import structlog
 
 from deliverers.contract import Counted, Delivery, NotAttempted, Outcome, Refused, Resource, Unreachable
 from deliverers.exhaustion import exhausted
+from worker.delivery.in_flight import InFlightAttempt
 from worker.delivery.settler import LEDGER_RETRY_SECONDS
 from worker.domain.attempt import Attempt, InterruptedAttempt, LostAttempt
 from worker.domain.claim import Claim
@@ -28,25 +28,22 @@ DEADLINE_GRACE_SECONDS = 5.0
 
 
 class TargetLookup(Protocol):
-    """What is asked of the directory."""
+    """Finds where a claimed job is delivered."""
 
     def known_target(self, claim: Claim) -> DeliveryTarget | NoTarget | None: ...
     async def load_target(self, claim: Claim) -> DeliveryTarget | NoTarget: ...
 
 
-@dataclass(slots=True)
-class InFlightAttempt:
-    """An attempt under way."""
-
-    claim: Claim
-    #: None until the deliverer has it: until then, nothing has left the house.
-    started: float | None = None
-    task: "asyncio.Task[None] | None" = None
-    overdue: bool = False
-
-
 class AttemptRunner:
-    """Carries out attempts; `timeout` is what a deliverer has for one (seconds), `random` what jitter is made of."""
+    """Makes attempts: those of claimed jobs and test deliveries alike.
+
+    Args:
+        targets: Finds where a job is delivered.
+        policy: Decides what follows an outcome.
+        timeout: What a deliverer has for one attempt (seconds).
+        random: Returns a number from 0 to 1, for jitter.
+        traces: Traces attempts; None traces nothing.
+    """
 
     def __init__(
         self,
@@ -62,12 +59,12 @@ class AttemptRunner:
         self._random = random
         self._traces = traces
 
-    async def carry_out(self, flight: InFlightAttempt) -> Attempt | NotAttempted | None:
-        """What came of it, whatever that is; None where it was cancelled before anything had left the house.
+    async def run(self, attempt: InFlightAttempt) -> Attempt | NotAttempted | None:
+        """Make an attempt and return its record; None where it was cancelled before anything was sent.
 
         `NotAttempted` where this process lacked a resource: then nothing is decided, and no span is left.
         """
-        claim = flight.claim
+        claim = attempt.claim
         target: DeliveryTarget | NoTarget | None = None
         span: AttemptSpan = Unattended(claim.trace)
         outcome: Counted | InterruptedAttempt
@@ -84,43 +81,43 @@ class AttemptRunner:
             elif claim.event is None:
                 outcome = Unreachable("the event is no longer in the ledger")
             else:
-                flight.started = began
-                found = checked(await target.deliverer.deliver(delivery_of(claim, target, span.trace)))
+                attempt.started = began
+                found = _checked(await target.deliverer.deliver(_delivery_of(claim, target, span.trace)))
                 if isinstance(found, NotAttempted):
                     return found
                 outcome = found
         except asyncio.CancelledError:
-            if flight.started is None:
+            if attempt.started is None:
                 return None
             outcome = InterruptedAttempt()
-            if flight.overdue:
-                outcome, ours = overdue(self._timeout), True
+            if attempt.overdue:
+                outcome, ours = _overdue(self._timeout), True
         except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
             if lack := exhausted(error):
                 return lack
             # Expected failures are returned, so this is a bug of a deliverer: ours to mend, and still an attempt.
             _log.exception("deliverer failed", job=claim.job_id, attempt=claim.attempt)
-            outcome, ours = broken(error), True
+            outcome, ours = _broken(error), True
         decision = self._decide(claim, outcome)
         kind = target.integration_type if target else ""
         elapsed = perf_counter() - began
-        attempt = Attempt(claim, kind, outcome, decision, elapsed, began, ours, celery_task(), span.trace)
-        span.end(attempt)
-        return attempt
+        made = Attempt(claim, kind, outcome, decision, elapsed, began, ours, celery_task(), span.trace)
+        span.end(made)
+        return made
 
-    def lose(self, claim: Claim) -> Attempt:
-        """What came of one that died with another process."""
+    def lost(self, claim: Claim) -> Attempt:
+        """Return the record of an attempt that was lost with another process."""
         decision = self._policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
         span = attempt_span(self._traces, claim, None)
-        attempt = Attempt(claim, "", LostAttempt(), decision, 0.0, ours=True, trace=span.trace)
-        span.end(attempt)
-        return attempt
+        made = Attempt(claim, "", LostAttempt(), decision, 0.0, ours=True, trace=span.trace)
+        span.end(made)
+        return made
 
-    def is_overdue(self, flight: InFlightAttempt) -> bool:
-        """True where its deliverer has not kept its own deadline, by far."""
-        if flight.task is None or flight.task.done() or not flight.started:
+    def is_overdue(self, attempt: InFlightAttempt) -> bool:
+        """Return whether its deliverer is long past its own deadline."""
+        if attempt.task is None or attempt.task.done() or not attempt.started:
             return False
-        return flight.started < perf_counter() - self._timeout - DEADLINE_GRACE_SECONDS
+        return attempt.started < perf_counter() - self._timeout - DEADLINE_GRACE_SECONDS
 
     def _decide(self, claim: Claim, outcome: Counted | InterruptedAttempt) -> Decision:
         if isinstance(outcome, InterruptedAttempt):
@@ -137,7 +134,7 @@ class AttemptRunner:
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
 
 
-def checked(outcome: object) -> Outcome:
+def _checked(outcome: object) -> Outcome:
     """What a plug-in returned, where it is an outcome. Raises TypeError or ValueError where it is not."""
     if not isinstance(outcome, Outcome):
         raise TypeError(f"an Outcome was expected of the deliverer, not {type(outcome).__name__}")
@@ -150,17 +147,17 @@ def checked(outcome: object) -> Outcome:
     return outcome
 
 
-def broken(error: Exception) -> Unreachable:
+def _broken(error: Exception) -> Unreachable:
     """What comes of an attempt in which a deliverer raised; what it said may hold a secret, and is not repeated."""
     return Unreachable(f"internal error of the deliverer: {type(error).__name__}")
 
 
-def overdue(timeout: float) -> Unreachable:
+def _overdue(timeout: float) -> Unreachable:
     """What comes of an attempt whose deliverer had to be cut off, long after `timeout` (seconds)."""
     return Unreachable(f"the deliverer did not keep its deadline of {timeout:g} s")
 
 
-def delivery_of(claim: Claim, target: DeliveryTarget, trace: TraceContext | None = None) -> Delivery:
+def _delivery_of(claim: Claim, target: DeliveryTarget, trace: TraceContext | None = None) -> Delivery:
     """What a deliverer is given for a claim whose event is at hand; `trace` is for its receiver."""
     stored = claim.event
     assert stored is not None  # noqa: S101  (the caller looked)

@@ -8,7 +8,7 @@ from time import time
 
 import structlog
 
-from worker.delivery.in_flight import InFlightPool
+from worker.delivery.delivery_service import DeliveryService
 from worker.delivery.integration_cache import IntegrationCache
 from worker.domain.job import job_id
 from worker.domain.stored_event import StoredEvent
@@ -58,7 +58,7 @@ class Dispatcher:
     """Observes events: one job for each match, and none twice."""
 
     def __init__(
-        self, ledger: Ledger, directory: IntegrationCache, deliveries: InFlightPool, traces: Traces | None = None
+        self, ledger: Ledger, directory: IntegrationCache, deliveries: DeliveryService, traces: Traces | None = None
     ) -> None:
         self._ledger = ledger
         self._directory = directory

@@ -1,123 +1,99 @@
-"""Jobs into outcomes: has carried out what is claimed, and settled what came of it. Everything that is in flight."""
+"""The attempts that are in flight in this process, and how much room there is for more."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from math import inf
-from random import Random
-from time import monotonic, perf_counter
-from typing import Protocol
+from time import monotonic
 
-import structlog
-
-from deliverers.contract import NotAttempted
-from worker.cancellation import end
-from worker.delivery import claim_loop
-from worker.delivery.attempt_runner import AttemptRunner, InFlightAttempt, TargetLookup
-from worker.delivery.claim_loop import ClaimLoop
-from worker.delivery.concurrency_limiter import ConcurrencyLimiter
 from worker.delivery.exhaustion import InFlightLimit
-from worker.delivery.returner import Returner
-from worker.delivery.settler import SettlementWriter, Settler
-from worker.domain.attempt import Attempt
 from worker.domain.claim import Claim
-from worker.domain.retry_policy import RetryPolicy
-from worker.ledger import LedgerError
-from worker.telemetry import metrics
-from worker.telemetry.tracing import Traces
-
-_log = structlog.get_logger("edw.delivery")
-
-#: A job that was lost with its worker so often is run with nothing beside it.
-LOSSES_BEFORE_ALONE = 3
-#: How long the last settlements, of what was interrupted too, may take when the process stops (seconds).
-SETTLE_ON_STOP_SECONDS = 5.0
 
 
-class JobLedger(SettlementWriter, claim_loop.ClaimableLanes, Protocol):
-    """What is asked of the ledger's jobs."""
+@dataclass(slots=True)
+class InFlightAttempt:
+    """An attempt under way."""
 
-    async def release(self, claims: Sequence[tuple[str, str, int]]) -> int: ...
+    claim: Claim
+    #: A moment of perf_counter(); None until the deliverer has it: until then, nothing was sent.
+    started: float | None = None
+    task: "asyncio.Task[None] | None" = None
+    #: It was cut off, long after its deadline.
+    overdue: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its job and number: a job whose lease ran out may have two attempts under way."""
+        return _name(self.claim)
 
 
 class InFlightPool:
-    """Everything that this process has in flight."""
+    """The attempts in flight, from their claim until they are settled or given back. It starts nothing itself.
 
-    def __init__(
-        self,
-        lanes: JobLedger,
-        targets: TargetLookup,
-        policy: RetryPolicy,
-        report: Callable[[Attempt, str], None],
-        max_in_flight: int,
-        timeout: float,
-        traces: Traces | None = None,
-        pass_on: Callable[[Sequence[str]], None] = lambda _: None,
-    ) -> None:
-        """`pass_on` tells other processes of lanes for which this one has no slots now."""
-        self._lanes = lanes
-        # Jitter is no secret.
-        self._carrier = AttemptRunner(targets, policy, timeout, Random().random, traces)  # noqa: S311
-        self._settler = Settler(lanes, report, self._settled)
-        self._returner = Returner(lanes, self._returned)
-        self._limit = InFlightLimit(max_in_flight)
-        #: By attempt, and not by job: one that has outlived its lease may be under way beside the next one.
-        self._flights: dict[str, InFlightAttempt] = {}
+    Args:
+        most: Attempts that may be in flight at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.limit = InFlightLimit(most)
+        self._attempts: dict[str, InFlightAttempt] = {}
         self._reserved = 0
-        #: When each of the calls began that are under way and may claim something (monotonic seconds).
+        #: When each call began that may still bring claims (monotonic seconds).
         self._calls: dict[object, float] = {}
-        self._lonely = 0
-        self._slots = ConcurrencyLimiter(max_in_flight)
-        self._claimer = ClaimLoop(lanes, self, self._slots, pass_on)
-        self._landed = asyncio.Event()
-        self._alone = asyncio.Lock()
-        self._loops: list[asyncio.Task[None]] = []
-        self._draining = False
+        #: Attempts that want to run, or run, with nothing beside them.
+        self._alone = 0
+        self._one_alone = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._closed = False
 
-    def open(self) -> None:
-        """Starts claiming and settling, on the running loop."""
-        self._loops = [
-            asyncio.create_task(self._claimer.claim_for_ever()),
-            asyncio.create_task(self._settler.settle_for_ever(lambda: self.in_flight)),
-            asyncio.create_task(self._returner.return_for_ever()),
-        ]
+    def __len__(self) -> int:
+        return len(self._attempts)
 
-    @property
-    def in_flight(self) -> int:
-        """Attempts under way, those that are over and not yet settled included."""
-        return len(self._flights)
-
-    @property
-    def limit(self) -> int:
-        """Attempts that may be under way: fewer than the settings allow after a resource of ours was lacking."""
-        return self._limit.current
+    def __iter__(self) -> Iterator[InFlightAttempt]:
+        return iter(self._attempts.values())
 
     @property
     def room(self) -> int:
-        """How many more jobs can be started at once."""
-        if self._draining or self._lonely:
+        """Attempts that can be started now."""
+        if self._closed or self._alone:
             return 0
-        return max(0, self._limit.at(monotonic()) - len(self._flights) - self._reserved)
+        return max(0, self.limit.at(monotonic()) - len(self._attempts) - self._reserved)
 
     @property
-    def draining(self) -> bool:
+    def closed(self) -> bool:
         """True once nothing more is taken."""
-        return self._draining
+        return self._closed
 
     @property
-    def held(self) -> set[str]:
-        """Ids of the jobs that are in flight here."""
-        return {flight.claim.job_id for flight in self._flights.values()}
+    def job_ids(self) -> set[str]:
+        """The jobs in flight."""
+        return {each.claim.job_id for each in self._attempts.values()}
 
     @property
     def calling_since(self) -> float:
-        """When the oldest call began that may still claim something (monotonic seconds); infinite where none may."""
+        """When the oldest call began that may still bring claims (monotonic seconds); infinite where none may."""
         return min(self._calls.values(), default=inf)
+
+    def add(self, claim: Claim) -> InFlightAttempt:
+        """Take a claim."""
+        attempt = InFlightAttempt(claim)
+        self._attempts[attempt.name] = attempt
+        return attempt
+
+    def remove(self, claims: Iterable[Claim]) -> None:
+        """Let go of claims that are settled or given back."""
+        for claim in claims:
+            self._attempts.pop(_name(claim), None)
+        self._changed.set()
+
+    def close(self) -> None:
+        """Take nothing more; what is in flight goes on."""
+        self._closed = True
 
     @contextmanager
     def reserved(self, wanted: int) -> Iterator[int]:
-        """Keeps up to `wanted` places free for a call that may claim; answers how many."""
+        """Keep up to `wanted` places free for a call that may bring claims; yields how many."""
         room, call = min(wanted, self.room), object()
         self._reserved += room
         self._calls[call] = monotonic()
@@ -126,158 +102,35 @@ class InFlightPool:
         finally:
             del self._calls[call]
             self._reserved -= room
-            self._landed.set()
+            self._changed.set()
 
-    async def limits(self, lanes: Sequence[str]) -> Mapping[str, int]:
-        """How many more attempts each of the lanes may have here. Raises LedgerError."""
-        return await self._claimer.limits(lanes)
+    async def wait_for_calls(self) -> None:
+        """Wait until no call that may bring claims is under way."""
+        await self._wait_until(lambda: not self._reserved)
 
-    def serve(self, lanes: Iterable[str]) -> None:
-        """Has the lanes claimed from as soon as there is room, each in its turn."""
-        self._claimer.serve(lanes)
+    async def wait_until_empty(self) -> None:
+        """Wait until nothing is in flight."""
+        await self._wait_until(lambda: not self._attempts)
 
-    def start(self, claims: Iterable[Claim]) -> None:
-        """Begins the attempts of claimed jobs."""
-        for claim in claims:
-            flight = InFlightAttempt(claim)
-            self._flights[_name(claim)] = flight
-            self._slots.started(claim.integration_id, _name(claim), perf_counter())
-            alone = claim.lost >= LOSSES_BEFORE_ALONE
-            flight.task = asyncio.create_task(self._carry_out_alone(flight) if alone else self._carry_out(flight))
-            flight.task.add_done_callback(partial(self._over, claim))
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Run the block, for an attempt of the pool, once all others that are in flight want to run alone as well.
 
-    def lose(self, claims: Iterable[Claim]) -> None:
-        """Settles attempts that died with another process."""
-        for claim in claims:
-            self._flights[_name(claim)] = InFlightAttempt(claim)
-            self._settler.add(self._carrier.lose(claim))
-
-    def cut_off_overdue(self) -> None:
-        """Ends attempts whose deliverer does not keep its own deadline."""
-        for flight in self._flights.values():
-            if flight.task and self._carrier.is_overdue(flight):
-                flight.overdue = True
-                flight.task.cancel()
-
-    def stop_claiming(self) -> None:
-        """Takes no more; what is in flight goes on."""
-        self._draining = True
-        self._claimer.stop()
-
-    async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
-        """Claims no more, waits for what is in flight, then interrupts the rest and settles everything.
-
-        It waits for so many seconds, or until `hurry` is set.
+        Nothing is started from now on until the block has ended.
         """
-        self.stop_claiming()
-        # A claim that is under way may bring jobs, which are this process's to end.
-        while self._reserved:
-            self._landed.clear()
-            await self._landed.wait()
-        if tasks := [flight.task for flight in self._flights.values() if flight.task]:
-            for task in await _not_over(tasks, seconds, hurry):
-                task.cancel()
+        self._alone += 1
         try:
-            async with asyncio.timeout(SETTLE_ON_STOP_SECONDS):
-                while self._flights:
-                    self._landed.clear()
-                    await self._landed.wait()
-        except TimeoutError:
-            _log.error("unsettled", attempts=len(self._flights), why="the ledger did not answer; others will reap them")
-        await end(self._loops)
-
-    async def _carry_out(self, flight: InFlightAttempt) -> None:
-        attempt = await self._carrier.carry_out(flight)
-        match attempt:
-            case None:
-                await self._give_back(flight)
-            case NotAttempted():
-                self._not_attempted(flight, attempt)
-            case _:
-                if attempt.reached:
-                    self._limit.reached()
-                self._ended(flight.claim, attempt.healthy)
-                self._settler.add(attempt)
-
-    async def _carry_out_alone(self, flight: InFlightAttempt) -> None:
-        """For a job that may be what kills workers: waits until nothing else is in flight, so that only it is lost."""
-        self._lonely += 1
-        try:
-            async with self._alone:
-                while len(self._flights) > self._lonely:
-                    self._landed.clear()
-                    await self._landed.wait()
-                await self._carry_out(flight)
-        except asyncio.CancelledError:
-            await self._give_back(flight)
+            async with self._one_alone:
+                await self._wait_until(lambda: len(self._attempts) <= self._alone)
+                yield
         finally:
-            self._lonely -= 1
-            self._claimer.stir()
+            self._alone -= 1
 
-    def _not_attempted(self, flight: InFlightAttempt, lack: NotAttempted) -> None:
-        """The job goes back, and this process takes on less: any other would have met the same lack here."""
-        # Nothing is with a deliverer any more that could be cut off.
-        flight.started = None
-        metrics.observe_exhaustion(lack.resource)
-        now = monotonic()
-        if pause := self._limit.lacking(len(self._flights), now):
-            asyncio.get_running_loop().call_later(pause, self._claimer.stir)
-        if times := self._limit.to_log(now):
-            _log.error(
-                "own resource exhausted",
-                resource=lack.resource.value,
-                why=lack.reason,
-                not_attempted=times,
-                in_flight_limit=self.limit,
-            )
-        self._ended(flight.claim, None)
-        self._returner.add(flight.claim)
-
-    def _returned(self, claims: Sequence[Claim]) -> None:
-        self._land(claims)
-        if not self._draining:
-            self._claimer.hand_over(claim.integration_id for claim in claims)
-
-    async def _give_back(self, flight: InFlightAttempt) -> None:
-        claim = flight.claim
-        try:
-            await self._lanes.release([(claim.job_id, claim.integration_id, claim.attempt)])
-        except LedgerError as error:
-            _log.warning("not given back", job=claim.job_id, why=str(error))
-        self._ended(claim, None)
-        self._land([claim])
-
-    def _over(self, claim: Claim, task: "asyncio.Task[None]") -> None:
-        """Lets go of an attempt that a bug of ours has ended; the sweep finds its lease, and settles it as lost."""
-        if not task.cancelled() and (error := task.exception()):
-            _log.error("attempt dropped", job=claim.job_id, attempt=claim.attempt, exc_info=error)
-            self._ended(claim, None)
-            self._land([claim])
-
-    def _ended(self, claim: Claim, did_well: bool | None) -> None:
-        counted = self._slots.ended(claim.integration_id, _name(claim), did_well, perf_counter())
-        self._claimer.ended(claim.integration_id, frees_share=counted)
-
-    def _settled(self, claims: Iterable[Claim], lanes: Iterable[str]) -> None:
-        self._land(claims)
-        self.serve(lanes)
-
-    def _land(self, claims: Iterable[Claim]) -> None:
-        for claim in claims:
-            self._flights.pop(_name(claim), None)
-        self._landed.set()
-        self._claimer.stir()
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
 
 
 def _name(claim: Claim) -> str:
     return f"{claim.job_id}:{claim.attempt}"
-
-
-async def _not_over(
-    tasks: Sequence["asyncio.Task[None]"], seconds: float, hurry: asyncio.Event
-) -> list["asyncio.Task[None]"]:
-    """Those that are not over after so many seconds, or when `hurry` is set."""
-    waits = (asyncio.ensure_future(asyncio.wait(tasks)), asyncio.ensure_future(hurry.wait()))
-    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    await end(waits)
-    return [task for task in tasks if not task.done()]

@@ -1,12 +1,14 @@
-"""Jobs whose attempts were not made go back to their lanes, with the numbers of their attempts unused."""
+"""Give jobs back whose attempts were not made; the numbers of those attempts stay unused."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
 
+from worker.delivery.in_flight import InFlightPool
+from worker.delivery.lane_queue import LaneQueue
 from worker.delivery.settler import LEDGER_RETRY_SECONDS
 from worker.domain.claim import Claim
 from worker.ledger import LedgerError
@@ -16,20 +18,21 @@ _log = structlog.get_logger("edw.delivery")
 
 
 class ReleasingLedger(Protocol):
-    """The part of the ledger's jobs that takes claims back."""
+    """The part of the ledger that takes claims back."""
 
     async def release(self, claims: Sequence[tuple[str, str, int]]) -> int: ...
 
 
 class Returner:
-    """Gives claims back, many in one call, and tries again until the ledger has them: a lost lease spends an attempt.
+    """Gives claims back, many in one call. It tries until the ledger has them: a lease that runs out spends an attempt.
 
-    `returned` gets each batch that is no longer this process's.
+    A claim leaves the pool once it is given back, and its lane joins the queue again.
     """
 
-    def __init__(self, lanes: ReleasingLedger, returned: Callable[[Sequence[Claim]], None]) -> None:
-        self._lanes = lanes
-        self._returned = returned
+    def __init__(self, ledger: ReleasingLedger, pool: InFlightPool, queue: LaneQueue) -> None:
+        self._ledger = ledger
+        self._pool = pool
+        self._queue = queue
         self._waiting: deque[Claim] = deque()
         self._added = asyncio.Event()
 
@@ -46,7 +49,7 @@ class Returner:
                 await self._added.wait()
             batch = [self._waiting[index] for index in range(min(JOBS_PER_CALL, len(self._waiting)))]
             try:
-                await self._lanes.release([(each.job_id, each.integration_id, each.attempt) for each in batch])
+                await self._ledger.release([(each.job_id, each.integration_id, each.attempt) for each in batch])
             except LedgerError as error:
                 # Where files are lacking, the connection to the ledger may be what could not be opened.
                 _log.warning("cannot give back", jobs=len(self._waiting), why=str(error))
@@ -56,4 +59,7 @@ class Returner:
                 _log.exception("not given back", jobs=len(batch))
             for _ in batch:
                 self._waiting.popleft()
-            self._returned(batch)
+            self._pool.remove(batch)
+            if not self._pool.closed:
+                self._queue.hand_over(claim.integration_id for claim in batch)
+            self._queue.wake()

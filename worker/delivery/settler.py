@@ -1,4 +1,4 @@
-"""Outcomes into the ledger: kept until it has them, and written many in one call."""
+"""Write the outcomes of attempts into the ledger, many in one call, and keep them until the ledger has them."""
 
 import asyncio
 from collections import deque
@@ -7,9 +7,10 @@ from typing import Protocol
 
 import structlog
 
+from worker.delivery.in_flight import InFlightPool
+from worker.delivery.lane_queue import LaneQueue
 from worker.delivery.settlement import settlement_of
 from worker.domain.attempt import Attempt
-from worker.domain.claim import Claim
 from worker.ledger import LedgerError, Settlement
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.ledger.settlements import Settled
@@ -17,57 +18,61 @@ from worker.telemetry.lane_events import report_broken, report_circuit
 
 _log = structlog.get_logger("edw.settling")
 
-#: While the ledger does not answer it is asked again after this many seconds.
+#: The pause before the ledger is called again, while it does not answer (seconds).
 LEDGER_RETRY_SECONDS = 0.5
-#: While much is in flight, outcomes wait so long for company: fewer, larger calls (seconds).
+#: While much is in flight, an outcome waits so long for company: fewer, larger calls (seconds).
 LINGER_SECONDS = 0.003
 
 
-class SettlementWriter(Protocol):
-    """What is asked of the ledger's jobs."""
+class SettlingLedger(Protocol):
+    """The part of the ledger that settles attempts."""
 
     async def settle(self, settlements: Sequence[Settlement]) -> Settled: ...
 
 
 class Settler:
-    """Settles attempts that are over.
+    """Settles attempts in the order in which they end.
 
-    `settled` is told the claims whose attempts are written down, and the lanes that have ready jobs and room.
+    An attempt leaves the pool once it is settled; lanes that have ready jobs and room join the queue.
+
+    Args:
+        ledger: Settles attempts.
+        pool: The attempts in flight.
+        queue: The lanes that want service.
+        report: Reports an attempt and the ledger's answer: `settled`, `renewed`, `late` or `stale`.
     """
 
     def __init__(
-        self,
-        books: SettlementWriter,
-        report: Callable[[Attempt, str], None],
-        settled: Callable[[Sequence[Claim], Sequence[str]], None],
+        self, ledger: SettlingLedger, pool: InFlightPool, queue: LaneQueue, report: Callable[[Attempt, str], None]
     ) -> None:
-        self._books = books
+        self._ledger = ledger
+        self._pool = pool
+        self._queue = queue
         self._report = report
-        self._settled = settled
-        self._over: deque[Attempt] = deque()
+        self._ended: deque[Attempt] = deque()
         self._added = asyncio.Event()
 
     def add(self, attempt: Attempt) -> None:
-        """Takes an attempt that is over."""
-        self._over.append(attempt)
+        """Take an attempt that is over."""
+        self._ended.append(attempt)
         self._added.set()
 
-    async def settle_for_ever(self, in_flight: Callable[[], int]) -> None:
-        """Settles what is added, in its order; nothing that was learned is dropped because the ledger is away."""
+    async def settle_for_ever(self) -> None:
+        """Settle what is added, until cancelled. While the ledger is away, outcomes wait; none is dropped."""
         size = JOBS_PER_CALL
         while True:
-            if not self._over:
+            if not self._ended:
                 self._added.clear()
                 await self._added.wait()
-            if len(self._over) < min(JOBS_PER_CALL, in_flight() // 2):
+            if len(self._ended) < min(JOBS_PER_CALL, len(self._pool) // 2):
                 await asyncio.sleep(LINGER_SECONDS)
-            batch = [self._over[index] for index in range(min(size, len(self._over)))]
-            lanes: Sequence[str] = ()
+            batch = [self._ended[index] for index in range(min(size, len(self._ended)))]
+            ready: Sequence[str] = ()
             try:
-                lanes = await self._settle(batch)
+                ready = await self._settle(batch)
             except LedgerError as error:
-                # Meanwhile the flights fill, and nothing more is claimed.
-                _log.warning("cannot settle", attempts=len(self._over), why=str(error))
+                # Meanwhile the pool fills, and nothing more is claimed.
+                _log.warning("cannot settle", attempts=len(self._ended), why=str(error))
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
                 continue
             except Exception as error:  # noqa: BLE001  (a bug, of which the neighbours must not suffer)
@@ -78,11 +83,13 @@ class Settler:
                 _log.exception("attempt dropped", job=batch[0].claim.job_id, why=str(error))
             size = JOBS_PER_CALL
             for _ in batch:
-                self._over.popleft()
-            self._settled([attempt.claim for attempt in batch], lanes)
+                self._ended.popleft()
+            self._pool.remove(attempt.claim for attempt in batch)
+            self._queue.put(ready)
+            self._queue.wake()
 
     async def _settle(self, batch: Sequence[Attempt]) -> Sequence[str]:
-        settled = await self._books.settle([settlement_of(attempt) for attempt in batch])
+        settled = await self._ledger.settle([settlement_of(attempt) for attempt in batch])
         for attempt, result in zip(batch, settled.results, strict=True):
             self._report(attempt, result)
         for change in settled.circuits:

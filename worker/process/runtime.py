@@ -5,7 +5,7 @@ import gc
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
-from dataclasses import replace
+from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
@@ -16,7 +16,7 @@ from celery.platforms import EX_FAILURE, EX_OK
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
 from worker.cancellation import end
-from worker.delivery.deliverer_options import deliverer_options
+from worker.delivery.opened_deliverers import opened_deliverers
 from worker.intake.celery_messages import IntakeClosed
 from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
@@ -149,10 +149,7 @@ class Runtime:
         endpoints = find_endpoints(settings)
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
         types = DelivererRegistry.load()
-        options = deliverer_options(settings)
-        deliverers = {
-            kind: types.create(kind, replace(options, dialled=metrics.dial_counter(kind))) for kind in types.types
-        }
+        opened = AsyncExitStack()
         telemetry = Telemetry(ledger, settings)
         try:
             # From the start: a process that waits for its ledger is alive, and says what it waits for.
@@ -160,8 +157,7 @@ class Runtime:
             if not await reach(ledger, self._stopping, missed=self._missed):
                 return
             self.vitals.ledger.there()
-            for deliverer in deliverers.values():
-                await deliverer.open()
+            deliverers = await opened.enter_async_context(opened_deliverers(settings, types))
             rooms = wire(
                 settings,
                 endpoints.broker_url,
@@ -190,8 +186,7 @@ class Runtime:
             # What still waits, such as a task for a ledger that is away, is told that this runtime has stopped.
             await end(asyncio.all_tasks() - {asyncio.current_task()})
             self._wakeups.close()
-            for deliverer in deliverers.values():
-                await deliverer.close()
+            await opened.aclose()
             await ledger.close()
 
     def _missed(self, error: LedgerError) -> None:

@@ -10,8 +10,8 @@ from time import monotonic
 import structlog
 
 from worker.cancellation import end
+from worker.delivery.delivery_service import DeliveryService
 from worker.delivery.dispatcher import Dispatcher
-from worker.delivery.in_flight import InFlightPool
 from worker.intake.wakeups import Wakeups
 from worker.integrations.outbox_relay import OutboxRelay
 from worker.ledger import Ledger, LedgerError, LedgerFull
@@ -35,7 +35,7 @@ class Sweeper:
         self,
         ledger: Ledger,
         dispatch: Dispatcher,
-        deliveries: InFlightPool,
+        deliveries: DeliveryService,
         wakeups: Wakeups,
         teller: OutboxRelay,
         sweep_seconds: float,

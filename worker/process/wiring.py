@@ -9,8 +9,8 @@ from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.contract import Deliverer
 from deliverers.registry import DelivererRegistry
+from worker.delivery.delivery_service import DeliveryService
 from worker.delivery.dispatcher import Dispatcher
-from worker.delivery.in_flight import InFlightPool
 from worker.delivery.integration_cache import IntegrationCache
 from worker.domain.event_parser import EventRules
 from worker.domain.retry_policy import RetryPolicy
@@ -35,7 +35,7 @@ class WorkerServices:
 
     door: CeleryIntake
     dispatch: Dispatcher
-    deliveries: InFlightPool
+    deliveries: DeliveryService
     sweeper: Sweeper
     #: Of the plain queue, wherever it is.
     readers: Sequence[RedisListReader | RabbitMQReader]
@@ -86,7 +86,7 @@ def wire(
     catalogue, secrets = load_catalogue(settings.observable_keys), SecretsBox(settings.secrets_keys)
     rules = EventRules(catalogue, settings.event_max_bytes)
     directory = IntegrationCache(ledger, types, deliverers, secrets)
-    deliveries = InFlightPool(
+    deliveries = DeliveryService(
         ledger.jobs,
         directory,
         RetryPolicy(settings.retry_schedule),

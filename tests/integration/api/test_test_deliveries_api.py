@@ -14,7 +14,7 @@ from tests.integration.api.test_specification import is_log, is_refusal
 from tests.integration.ledger.audit import Books
 from tests.integration.ledger.scene import SCOPE
 from tests.integration.process.conftest import Receiver, eventually
-from worker.api.handlers import test_delivery_handlers as trials_module
+from worker.delivery import attempt_runner, sample_delivery
 from worker.domain.event import Scope
 
 ALL = "/v2/integrations"
@@ -260,7 +260,7 @@ async def test_a_test_that_is_under_way_holds_up_another_of_the_same_integration
 async def test_a_process_makes_so_many_tests_at_once(
     admin: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trials_module, "AT_ONCE", 2)
+    monkeypatch.setattr(sample_delivery, "AT_ONCE", 2)
     ids = [(await admin.create(configuration={"url": receiver.url}))["id"] for _ in range(3)]
     receiver.hold = asyncio.Event()
     first = [asyncio.create_task(admin.post(f"{ALL}/{each}/test")) for each in ids[:2]]
@@ -277,7 +277,7 @@ async def test_a_process_makes_so_many_tests_at_once(
 async def test_one_store_does_not_take_all_the_tests_that_a_process_makes(
     api: Api, admin: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trials_module, "OF_SCOPE", 1)
+    monkeypatch.setattr(sample_delivery, "OF_SCOPE", 1)
     foreign = await api.someone(scope=Scope("org-2", "store-2"))
     ids = [(await admin.create(configuration={"url": receiver.url}))["id"] for _ in range(2)]
     elsewhere = (await foreign.create(configuration={"url": receiver.url}))["id"]
@@ -311,7 +311,7 @@ async def test_a_deliverer_that_fails_is_a_failed_attempt_and_no_traceback(
     def broken(*_: Any) -> None:
         raise RuntimeError("the secret of this failure")
 
-    monkeypatch.setattr(trials_module, "delivery_of", broken)
+    monkeypatch.setattr(attempt_runner, "_delivery_of", broken)
     answer = await admin.post(f"{ALL}/{integration}/test")
     assert answer.status == 200
     assert answer.data["error_detail"] == "internal error of the deliverer: RuntimeError"

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from deliverers.registry import DelivererRegistry
+from worker.delivery.delivery_service import DeliveryService
 from worker.delivery.dispatcher import Dispatcher
-from worker.delivery.in_flight import InFlightPool
 from worker.delivery.integration_cache import IntegrationCache
 from worker.domain.claim import Claim
 from worker.domain.event import Event, Scope
@@ -98,7 +98,7 @@ def settlement(
 def dispatch_of(ledger: Ledger) -> Dispatcher:
     """A process that observes events, and has no room for their jobs."""
     directory = IntegrationCache(ledger, DelivererRegistry.load(), {}, SecretsBox(()))
-    deliveries = InFlightPool(ledger.jobs, directory, RetryPolicy((1.0,)), AttemptReporter(RedisClock()), 0, 1.0)
+    deliveries = DeliveryService(ledger.jobs, directory, RetryPolicy((1.0,)), AttemptReporter(RedisClock()), 0, 1.0)
     return Dispatcher(ledger, directory, deliveries)
 
 

@@ -1,14 +1,16 @@
 """The claim loop: each lane in its turn, and those that have all the slots they may have are not forgotten."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from worker.delivery.claim_loop import PARKED_SECONDS, ClaimLoop
+from worker.delivery.claim_loop import ClaimLoop
 from worker.delivery.concurrency_limiter import FRESH_SHARE, PROBE_SECONDS, PROVEN_SLOTS, SHARE, ConcurrencyLimiter
+from worker.delivery.in_flight import InFlightPool
+from worker.delivery.lane_limits import LaneLimits
+from worker.delivery.lane_queue import PARKED_SECONDS, LaneQueue
 from worker.domain.claim import Claim
 
 TOTAL = 16
@@ -31,18 +33,6 @@ class Lanes:
         return [], []
 
 
-class Flights:
-    """There is room at any time."""
-
-    room = TOTAL
-
-    @contextmanager
-    def reserved(self, wanted: int) -> Iterator[int]:
-        yield wanted
-
-    def start(self, claims: Iterable[Claim]) -> None: ...
-
-
 @dataclass
 class Desk:
     """A claimer at work, with a clock that the test moves; lanes that hang have all the slots that new ones get."""
@@ -54,14 +44,16 @@ class Desk:
     passed_on: list[Sequence[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.claimer = ClaimLoop(self.lanes, Flights(), self.slots, self.passed_on.append, lambda: self.now)
+        self.queue = LaneQueue(self.passed_on.append, lambda: self.now)
+        limits = LaneLimits(self.lanes, self.slots, lambda: self.now)
+        self.claimer = ClaimLoop(self.lanes, InFlightPool(TOTAL), limits, self.queue, lambda claims: None)
         self.slots.started("good", "first", 0.0)
         self.slots.ended("good", "first", True, 0.0)
         for number in range(TOTAL // SHARE // FRESH_SHARE):
             self.slots.started(f"hangs-{number}", "j", 0.0)
 
     async def serve(self, *lanes: str) -> None:
-        self.claimer.serve(lanes)
+        self.queue.put(lanes)
         for _ in range(5):
             await asyncio.sleep(0)
 
@@ -78,7 +70,7 @@ async def desk() -> AsyncIterator[Desk]:
 async def test_a_lane_without_a_slot_waits_until_one_may_be_free(desk: Desk) -> None:
     await desk.serve("new", "good")
     assert desk.lanes.claimed == ["good"]
-    desk.claimer.ended("hangs-0", frees_share=desk.slots.ended("hangs-0", "j", False, desk.now))
+    desk.queue.attempt_ended("hangs-0", frees_share=desk.slots.ended("hangs-0", "j", False, desk.now))
     await desk.serve()
     assert desk.lanes.claimed == ["good", "new"]
 
@@ -88,7 +80,7 @@ async def test_a_lane_that_has_all_it_may_have_goes_on_when_one_of_its_own_ends_
         desk.slots.started("good", f"j-{number}", 0.0)
     await desk.serve("new", "good")
     assert desk.lanes.claimed == []
-    desk.claimer.ended("good", frees_share=desk.slots.ended("good", "j-0", True, 0.0))
+    desk.queue.attempt_ended("good", frees_share=desk.slots.ended("good", "j-0", True, 0.0))
     await desk.serve()
     assert desk.lanes.claimed == ["good"]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
-from worker.api.handlers.test_delivery_handlers import SampleDelivery
 from worker.api.services.access import Access
 from worker.api.services.api_health import ApiHealth
 from worker.api.services.event_intake import EventIntake
+from worker.delivery.sample_delivery import SampleDelivery
 from worker.domain.event_parser import EventRules
 from worker.intake.wakeups import Wakeups
 from worker.integrations.integration_service import IntegrationService

@@ -11,7 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, Outcome, Refused
-from worker.delivery.in_flight import LOSSES_BEFORE_ALONE, InFlightPool
+from worker.delivery.attempt_tasks import LOSSES_BEFORE_ALONE
+from worker.delivery.delivery_service import DeliveryService
 from worker.domain.attempt import Attempt, InterruptedAttempt
 from worker.domain.claim import Claim
 from worker.domain.delivery_target import DeliveryTarget, NoTarget
@@ -101,7 +102,7 @@ class House:
     lanes: Lanes
     reported: list[Attempt]
     receiver: Receiver
-    deliveries: InFlightPool
+    deliveries: DeliveryService
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(10):
@@ -122,8 +123,8 @@ async def house() -> AsyncIterator[House]:
     await deliveries.drain(0.0, asyncio.Event())
 
 
-def deliveries_of(lanes: Lanes, reported: list[Attempt], receiver: Receiver, policy: RetryPolicy) -> InFlightPool:
-    return InFlightPool(
+def deliveries_of(lanes: Lanes, reported: list[Attempt], receiver: Receiver, policy: RetryPolicy) -> DeliveryService:
+    return DeliveryService(
         lanes,
         Targets(receiver),  # type: ignore[arg-type]  # its constructor takes an answer in place of options
         policy,

@@ -1,0 +1,157 @@
+"""Deliver claimed jobs: the parts of a process's delivery, wired to each other.
+
+    LaneQueue → ClaimLoop → AttemptTasks → Settler  → the ledger; lanes with more jobs go back to the queue
+                                        ↘ Returner → the ledger, where nothing was sent
+
+InFlightPool and LaneQueue are passive: they start nothing, and know none of the others.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from random import Random
+from typing import Protocol
+
+import structlog
+
+from worker.cancellation import end
+from worker.delivery.attempt_runner import AttemptRunner, TargetLookup
+from worker.delivery.attempt_tasks import AttemptTasks
+from worker.delivery.claim_loop import ClaimingLedger, ClaimLoop
+from worker.delivery.concurrency_limiter import ConcurrencyLimiter
+from worker.delivery.in_flight import InFlightPool
+from worker.delivery.lane_limits import FailingLanes, LaneLimits
+from worker.delivery.lane_queue import LaneQueue
+from worker.delivery.returner import ReleasingLedger, Returner
+from worker.delivery.settler import Settler, SettlingLedger
+from worker.domain.attempt import Attempt
+from worker.domain.claim import Claim
+from worker.domain.retry_policy import RetryPolicy
+from worker.telemetry.tracing import Traces
+
+_log = structlog.get_logger("edw.delivery")
+
+#: How long the last settlements, of what was interrupted too, may take when the process stops (seconds).
+SETTLE_ON_STOP_SECONDS = 5.0
+
+
+class DeliveryLedger(ClaimingLedger, FailingLanes, SettlingLedger, ReleasingLedger, Protocol):
+    """The part of the ledger that leases and settles jobs."""
+
+
+class DeliveryService:
+    """Everything that this process delivers.
+
+    Args:
+        ledger: Leases and settles jobs.
+        targets: Finds where a job is delivered.
+        policy: Decides what follows an outcome.
+        report: Reports an attempt and how the ledger took it.
+        max_in_flight: Attempts that may be in flight at once.
+        timeout: What a deliverer has for one attempt (seconds).
+        traces: Traces attempts; None traces nothing.
+        pass_on: Announces lanes to other processes, for which this one has no slots now.
+    """
+
+    def __init__(
+        self,
+        ledger: DeliveryLedger,
+        targets: TargetLookup,
+        policy: RetryPolicy,
+        report: Callable[[Attempt, str], None],
+        max_in_flight: int,
+        timeout: float,
+        traces: Traces | None = None,
+        pass_on: Callable[[Sequence[str]], None] = lambda _: None,
+    ) -> None:
+        self._pool = InFlightPool(max_in_flight)
+        self._queue = LaneQueue(pass_on)
+        limiter = ConcurrencyLimiter(max_in_flight)
+        self._limits = LaneLimits(ledger, limiter)
+        self._settler = Settler(ledger, self._pool, self._queue, report)
+        self._returner = Returner(ledger, self._pool, self._queue)
+        # Jitter is no secret.
+        runner = AttemptRunner(targets, policy, timeout, Random().random, traces)  # noqa: S311
+        self._tasks = AttemptTasks(self._pool, runner, limiter, self._queue, self._settler, self._returner)
+        self._claim_loop = ClaimLoop(ledger, self._pool, self._limits, self._queue, self._tasks.start)
+        self._loops: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Start claiming and settling, on the running loop."""
+        self._loops = [
+            asyncio.create_task(self._claim_loop.claim_for_ever()),
+            asyncio.create_task(self._settler.settle_for_ever()),
+            asyncio.create_task(self._returner.return_for_ever()),
+        ]
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts under way, those that are over and not yet settled included."""
+        return len(self._pool)
+
+    @property
+    def limit(self) -> int:
+        """Attempts that may be under way: fewer than the settings allow after a resource of ours was lacking."""
+        return self._pool.limit.current
+
+    @property
+    def room(self) -> int:
+        """Attempts that can be started now."""
+        return self._pool.room
+
+    @property
+    def draining(self) -> bool:
+        """True once nothing more is taken."""
+        return self._pool.closed
+
+    @property
+    def held(self) -> set[str]:
+        """The ids of the jobs in flight."""
+        return self._pool.job_ids
+
+    @property
+    def calling_since(self) -> float:
+        """When the oldest call began that may still bring claims (monotonic seconds); infinite where none may."""
+        return self._pool.calling_since
+
+    def reserved(self, wanted: int) -> AbstractContextManager[int]:
+        """Keep up to `wanted` places free for a call that may bring claims; yields how many."""
+        return self._pool.reserved(wanted)
+
+    async def limits(self, lanes: Sequence[str]) -> Mapping[str, int]:
+        """Return how many more attempts each lane may have here. Raises LedgerError."""
+        return await self._limits.limits(lanes)
+
+    def serve(self, lanes: Iterable[str]) -> None:
+        """Claim from the lanes as soon as there is room, each in its turn."""
+        self._queue.put(lanes)
+
+    def start(self, claims: Iterable[Claim]) -> None:
+        """Begin the attempts of claimed jobs."""
+        self._tasks.start(claims)
+
+    def lose(self, claims: Iterable[Claim]) -> None:
+        """Settle attempts that were lost with another process."""
+        self._tasks.lose(claims)
+
+    def cut_off_overdue(self) -> None:
+        """End attempts whose deliverer does not keep its own deadline."""
+        self._tasks.cut_off_overdue()
+
+    def stop_claiming(self) -> None:
+        """Take nothing more; what is in flight goes on."""
+        self._pool.close()
+        self._queue.clear()
+
+    async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
+        """Finish what is in flight, for so many seconds or until `hurry` is set; interrupt the rest and settle all."""
+        self.stop_claiming()
+        # A claim that is under way may bring jobs, which are this process's to end.
+        await self._pool.wait_for_calls()
+        await self._tasks.finish(seconds, hurry)
+        try:
+            async with asyncio.timeout(SETTLE_ON_STOP_SECONDS):
+                await self._pool.wait_until_empty()
+        except TimeoutError:
+            _log.error("unsettled", attempts=len(self._pool), why="the ledger did not answer; others will reap them")
+        await end(self._loops)

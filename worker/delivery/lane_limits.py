@@ -1,0 +1,33 @@
+"""How many more attempts a lane may have in this process now."""
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from time import perf_counter
+from typing import Protocol
+
+from worker.delivery.concurrency_limiter import ConcurrencyLimiter
+
+
+class FailingLanes(Protocol):
+    """The part of the ledger that knows which lanes fail, whichever process found out."""
+
+    async def failing(self, lanes: Sequence[str]) -> Container[str]: ...
+
+
+class LaneLimits:
+    """The concurrency limiter, told by the ledger about lanes that are new to this process."""
+
+    def __init__(
+        self, ledger: FailingLanes, limiter: ConcurrencyLimiter, clock: Callable[[], float] = perf_counter
+    ) -> None:
+        self._ledger = ledger
+        self._limiter = limiter
+        self._clock = clock
+
+    async def limits(self, lanes: Sequence[str], *, overdue: bool = False) -> Mapping[str, int]:
+        """Return how many more attempts each lane may have here; see ConcurrencyLimiter.limits().
+
+        Raises LedgerError.
+        """
+        if new := self._limiter.unheard_of(lanes):
+            self._limiter.hear(new, await self._ledger.failing(new))
+        return self._limiter.limits(lanes, self._clock(), overdue=overdue)

@@ -1,0 +1,118 @@
+"""The lanes that want service from this process, each in its turn."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from time import perf_counter
+
+#: Parked lanes get another turn after so long, unless an attempt ends before (seconds).
+PARKED_SECONDS = 0.5
+
+
+class LaneQueue:
+    """A queue of lanes, without doubles, that one claim loop reads.
+
+    A lane is *parked* while it has all the slots that it may have in this process.
+
+    Args:
+        pass_on: Announces lanes to other processes, which may have slots for them.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        pass_on: Callable[[Sequence[str]], None] = lambda _: None,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._pass_on = pass_on
+        self._clock = clock
+        self._waiting: dict[str, None] = {}
+        self._parked: dict[str, None] = {}
+        self._unpark_at = 0.0
+        #: The earliest time of the next announcement to other processes.
+        self._pass_on_at = 0.0
+        self._woken = asyncio.Event()
+
+    @property
+    def is_empty(self) -> bool:
+        """True while no lane waits for its turn; parked ones do not count."""
+        return not self._waiting
+
+    def put(self, lanes: Iterable[str]) -> None:
+        """Append the lanes that are not queued already."""
+        for lane in lanes:
+            self._waiting.setdefault(lane)
+        if self._waiting:
+            self._woken.set()
+
+    def take(self, most: int) -> list[str]:
+        """Remove and return the lanes whose turn it is, `most` at most."""
+        lanes = list(self._waiting)[:most]
+        for lane in lanes:
+            del self._waiting[lane]
+        return lanes
+
+    def park(self, lanes: Iterable[str]) -> None:
+        """Set lanes aside that may have no more slots for now.
+
+        It was this process that was woken up for them, so other processes are told: they may have slots.
+        """
+        if not self._parked:
+            self._unpark_at = self._clock() + PARKED_SECONDS
+        self._parked |= dict.fromkeys(lanes)
+        self._let_others_know(list(self._parked))
+
+    def unpark_due(self) -> None:
+        """Give parked lanes their turn once they have waited long enough.
+
+        A slow attempt may be suspect by now, which makes room for others.
+        """
+        if self._parked and self._clock() >= self._unpark_at:
+            self._unpark()
+
+    def attempt_ended(self, lane: str, *, frees_share: bool) -> None:
+        """Give parked lanes their turn after an attempt of `lane`.
+
+        Args:
+            lane: The lane of the attempt; it may have another one.
+            frees_share: Whether the attempt counted in a share of several lanes: then each of them may have one.
+        """
+        if frees_share:
+            self._unpark()
+        elif lane in self._parked:
+            del self._parked[lane]
+            self.put([lane])
+
+    def hand_over(self, lanes: Iterable[str]) -> None:
+        """Append lanes whose jobs went back, and announce them to other processes, which may have room now."""
+        returned = list(dict.fromkeys(lanes))
+        self.put(returned)
+        self._let_others_know(returned)
+
+    def clear(self) -> None:
+        """Forget all lanes: other processes will serve them."""
+        self._waiting.clear()
+        self._parked.clear()
+
+    def wake(self) -> None:
+        """Wake the reader: it may have room again."""
+        self._woken.set()
+
+    async def wait(self) -> None:
+        """Wait until there may be something to do."""
+        self._woken.clear()
+        seconds = max(0.0, self._unpark_at - self._clock()) if self._parked else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+
+    def _unpark(self) -> None:
+        if self._parked:
+            parked, self._parked = self._parked, {}
+            self.put(parked)
+
+    def _let_others_know(self, lanes: Sequence[str]) -> None:
+        now = self._clock()
+        if lanes and now >= self._pass_on_at:
+            self._pass_on_at = now + PARKED_SECONDS
+            self._pass_on(lanes)
