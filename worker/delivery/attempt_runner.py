@@ -19,7 +19,8 @@ from worker.domain.retry_policy import Decision, Fail, Retry, RetryPolicy
 from worker.domain.trace_context import TraceContext
 from worker.ledger import LedgerError
 from worker.telemetry.task_context import celery_task
-from worker.telemetry.tracing import AttemptSpan, Traces, Unattended, attempt_span
+from worker.telemetry.tracing import Unattended, attempt_span
+from worker.telemetry.tracing.traces import AttemptSpan, Traces
 
 _log = structlog.get_logger("edw.delivery")
 

@@ -27,7 +27,7 @@ from worker.delivery.settler import Settler, SettlingLedger
 from worker.domain.attempt import Attempt
 from worker.domain.claim import Claim
 from worker.domain.retry_policy import RetryPolicy
-from worker.telemetry.tracing import Traces
+from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.delivery")
 

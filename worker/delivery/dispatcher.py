@@ -18,7 +18,8 @@ from worker.ledger.inbox import OBSERVE_TRIES, LoadedEvents
 from worker.ledger.policy import JOBS_PER_CALL, by_message
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_filled
-from worker.telemetry.tracing import Traces, observing
+from worker.telemetry.tracing import observing
+from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.dispatch")
 

@@ -17,7 +17,8 @@ from worker.domain.event import Event, Ingress
 from worker.ledger import Acceptance, LedgerFull
 from worker.telemetry import metrics
 from worker.telemetry.metrics import RefusalReason
-from worker.telemetry.tracing import Publishing, Traces, publishing
+from worker.telemetry.tracing import publishing
+from worker.telemetry.tracing.traces import Publishing, Traces
 
 #: Writes events into the ledger; None where the ledger wrote nothing, because the caller may not write any more.
 Write = Callable[[Sequence[Event]], Awaitable[Sequence[Acceptance] | None]]

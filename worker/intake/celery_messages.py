@@ -16,7 +16,7 @@ from worker.intake.message_parser import Parsed, entry_of, event_id, split, tell
 from worker.ledger import Acceptance, Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.pacing import paced
-from worker.telemetry.tracing import Traces
+from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.door")
 

@@ -17,7 +17,7 @@ from worker.ledger.intake_list import INTAKE_LIST, MESSAGE_TRIES, MessageBatch
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.ledger.redis_connections import SOCKET_TIMEOUT
 from worker.pacing import paced
-from worker.telemetry.tracing import Traces
+from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.intake")
 

@@ -28,7 +28,8 @@ from worker.process.wiring import WorkerServices, wire
 from worker.telemetry import metrics
 from worker.telemetry.process_telemetry import Telemetry
 from worker.telemetry.readiness import State
-from worker.telemetry.tracing import Traces, exporting
+from worker.telemetry.tracing import exporting
+from worker.telemetry.tracing.traces import Traces
 from worker.telemetry.worker_health import WorkerHealth
 
 _log = structlog.get_logger("edw.runtime")

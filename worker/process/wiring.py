@@ -26,7 +26,7 @@ from worker.process.sweeper import Sweeper
 from worker.telemetry.attempt_reporter import AttemptReporter
 from worker.telemetry.readiness import Presence
 from worker.telemetry.redis_clock import RedisClock
-from worker.telemetry.tracing import Traces
+from worker.telemetry.tracing.traces import Traces
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from worker.intake.wakeups import Wakeups
 from worker.integrations.integration_service import IntegrationService
 from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger
-from worker.telemetry.tracing import Traces
+from worker.telemetry.tracing.traces import Traces
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from worker.intake.accept import AcceptService, Announce
 from worker.ledger import Acceptance, LedgerError
 from worker.ledger.inbox import Pressure
 from worker.telemetry import metrics
-from worker.telemetry.tracing import Traces
+from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.api")
 

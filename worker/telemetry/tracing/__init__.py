@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from worker.telemetry.tracing.traces import AttemptSpan, Observing, Publishing, Traces
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -31,71 +33,6 @@ if TYPE_CHECKING:
     from worker.domain.stored_event import StoredEvent
     from worker.domain.trace_context import TraceContext
     from worker.ledger import Acceptance
-
-
-class Publishing(Protocol):
-    """Events on their way into the ledger."""
-
-    @property
-    def events(self) -> Sequence[Event]:
-        """Each with the context that the ledger is to keep."""
-        ...
-
-    def answered(self, answers: Sequence[Acceptance]) -> None:
-        """What the ledger said to them; without an answer, nobody knows whether it has them."""
-        ...
-
-
-class Observing(Protocol):
-    """Events that are matched."""
-
-    @property
-    def events(self) -> Sequence[StoredEvent]:
-        """Each with the context that the ledger is to keep, where it has none."""
-        ...
-
-    def matched(self, ref: str, integrations: int) -> None:
-        """So many integrations observe an event. One of which nothing is said could not be observed."""
-        ...
-
-
-class AttemptSpan(Protocol):
-    """An attempt under way."""
-
-    @property
-    def trace(self) -> TraceContext | None:
-        """What its receiver is told."""
-        ...
-
-    def enter(self) -> None:
-        """Makes it the current span of the running task, for what a plug-in traces itself."""
-        ...
-
-    def end(self, attempt: Attempt) -> None:
-        """It is over. One that never ends leaves nothing."""
-        ...
-
-
-class RequestSpan(Protocol):
-    """A request of the API under way."""
-
-    @property
-    def trace(self) -> TraceContext | None:
-        """What belongs to it."""
-        ...
-
-    def answered(self, status: int) -> None:
-        """What its caller got."""
-        ...
-
-
-class Traces(Protocol):
-    """What is asked of whoever traces (`worker.telemetry.tracing.spans`). Nothing of it waits for an exporter."""
-
-    def publishing(self, events: Sequence[Event], door: str) -> AbstractContextManager[Publishing]: ...
-    def observing(self, events: Sequence[StoredEvent]) -> AbstractContextManager[Observing]: ...
-    def attempt(self, claim: Claim, target: DeliveryTarget | NoTarget | None) -> AttemptSpan: ...
-    def request(self, method: str, route: str, context: TraceContext | None) -> AbstractContextManager[RequestSpan]: ...
 
 
 @contextmanager

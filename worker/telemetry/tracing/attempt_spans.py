@@ -29,7 +29,7 @@ Attributes = dict[str, str | int | float]
 
 @dataclass(frozen=True, slots=True)
 class OtelAttemptSpan:
-    """An attempt under way, by its span; see `worker.telemetry.tracing.AttemptSpan`."""
+    """An attempt under way, by its span; see `worker.telemetry.tracing.traces.AttemptSpan`."""
 
     span: Span
 

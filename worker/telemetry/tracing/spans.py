@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from worker.domain.stored_event import StoredEvent
     from worker.domain.trace_context import TraceContext
     from worker.ledger import Acceptance
-    from worker.telemetry.tracing import AttemptSpan
+    from worker.telemetry.tracing.traces import AttemptSpan
 
 #: What messages of our own are of, in the conventions' words.
 SYSTEM = "edw"
@@ -38,7 +38,7 @@ class OtelPublishSpan:
     spans: Sequence[Span]
 
     def answered(self, answers: Sequence[Acceptance]) -> None:
-        """As `worker.telemetry.tracing.Publishing` says."""
+        """As `worker.telemetry.tracing.traces.Publishing` says."""
         # There are none where the messages were given back.
         for span, answer in zip(self.spans, answers, strict=False):
             span.set_attribute("edw.acceptance", answer.name.lower())
@@ -52,7 +52,7 @@ class OtelObserveSpan:
     spans: dict[str, Span]
 
     def matched(self, ref: str, integrations: int) -> None:
-        """As `worker.telemetry.tracing.Observing` says."""
+        """As `worker.telemetry.tracing.traces.Observing` says."""
         span = self.spans.pop(ref, None)
         if span is not None:
             span.set_attribute("edw.matched", integrations)
@@ -71,7 +71,7 @@ class OtelRequestSpan:
         return context_of(self.span)
 
     def answered(self, status: int) -> None:
-        """As `worker.telemetry.tracing.RequestSpan` says."""
+        """As `worker.telemetry.tracing.traces.RequestSpan` says."""
         self.span.set_attribute("http.response.status_code", status)
         if status >= 500:
             self.span.set_attribute("error.type", str(status))
@@ -79,7 +79,7 @@ class OtelRequestSpan:
 
 
 class Spans:
-    """Starts spans by an OpenTelemetry tracer; see `worker.telemetry.tracing.Traces`."""
+    """Starts spans by an OpenTelemetry tracer; see `worker.telemetry.tracing.traces.Traces`."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
