@@ -134,7 +134,8 @@ async def test_a_disabled_integration_can_be_tried_and_stays_disabled(
 
 async def test_a_change_is_tried_as_it_is_now(admin: Client, integration: str, receiver: Receiver) -> None:
     await admin.post(f"{ALL}/{integration}/test")
-    await admin.put(f"{ALL}/{integration}", {"data": {"name": "CRM", "configuration": {"secret_key": "another-key"}}})
+    configuration = {"url": receiver.url, "secret_key": "another-key"}
+    await admin.put(f"{ALL}/{integration}", {"data": {"name": "CRM", "configuration": configuration}})
     await admin.post(f"{ALL}/{integration}/test")
     first, second = receiver.received
     assert (first.body["integration"]["name"], second.body["integration"]["name"]) == ("ERP", "CRM")
