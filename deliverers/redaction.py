@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
+
+from pydantic import BaseModel, SecretStr
+
+from deliverers.secret_fields import secret_fields
 
 REDACTED = "********"
 #: Stands for the whole of a text that repeats a short secret: stars in its place would show where its letters stand.
 WITHHELD = "is not accepted (the reason repeats a secret, and is not shown)"
 #: Characters; a shorter secret may occur in a text by chance.
 SHORTEST_REPLACED = 12
+
+
+def safe_traceback(error: BaseException, configuration: BaseModel) -> str:
+    """Return the traceback of an error for our own log, without the secrets of the configuration that it is about.
+
+    A plug-in's error may repeat one, and so may those of the libraries that it uses.
+    """
+    text = "".join(traceback.format_exception(error)).rstrip()
+    for secret in sorted(_secrets_of(configuration), key=len, reverse=True):
+        for form in _forms(secret):
+            text = text.replace(form, REDACTED)
+    return text
 
 
 def without_secrets(secrets: Iterable[str], text: str) -> str:
@@ -22,6 +39,14 @@ def without_secrets(secrets: Iterable[str], text: str) -> str:
                     return WITHHELD
                 text = text.replace(form, REDACTED)
     return text
+
+
+def _secrets_of(configuration: BaseModel) -> Iterator[str]:
+    for name in secret_fields(type(configuration)):
+        value = getattr(configuration, name)
+        for each in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(each, SecretStr) and each.get_secret_value():
+                yield each.get_secret_value()
 
 
 def _forms(secret: str) -> Iterator[str]:

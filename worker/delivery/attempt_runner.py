@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import isnan
 from time import perf_counter
+from traceback import format_exception
 from typing import Protocol
 
 import structlog
 
 from deliverers.contract import Delivery, Outcome, Refused, Unreachable
+from deliverers.redaction import safe_traceback
 from worker.delivery.attempt import Attempt, InterruptedAttempt, LostAttempt
 from worker.delivery.integration_cache import DeliveryTarget, NoTarget
 from worker.delivery.settler import LEDGER_RETRY_SECONDS
@@ -89,7 +91,9 @@ class AttemptRunner:
                 outcome, ours = overdue(self._timeout), True
         except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
             # Expected failures are returned, so this is a bug of a deliverer: ours to mend, and still an attempt.
-            _log.exception("deliverer failed", job=claim.job_id, attempt=claim.attempt)
+            _log.error(
+                "deliverer failed", job=claim.job_id, attempt=claim.attempt, exception=traceback_of(error, target)
+            )
             outcome, ours = broken(error), True
         decision = self._decide(claim, outcome)
         kind = target.integration_type if target else ""
@@ -140,6 +144,13 @@ def checked(outcome: object) -> Outcome:
 def broken(error: Exception) -> Unreachable:
     """What comes of an attempt in which a deliverer raised; what it said may hold a secret, and is not repeated."""
     return Unreachable(f"internal error of the deliverer: {type(error).__name__}")
+
+
+def traceback_of(error: Exception, target: DeliveryTarget | NoTarget | None) -> str:
+    """Return the traceback of a deliverer's bug for our own log, without the secrets that the deliverer was given."""
+    if isinstance(target, DeliveryTarget):
+        return safe_traceback(error, target.configuration)
+    return "".join(format_exception(error)).rstrip()
 
 
 def overdue(timeout: float) -> Unreachable:

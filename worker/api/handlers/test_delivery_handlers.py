@@ -20,7 +20,7 @@ from worker.api.api_errors import invalid, retry_later
 from worker.api.request_context import DOCUMENT_BYTES, Reply, RequestContext
 from worker.api.schemas import Single
 from worker.delivery.attempt import Attempt
-from worker.delivery.attempt_runner import DEADLINE_GRACE_SECONDS, broken, checked, delivery_of, overdue
+from worker.delivery.attempt_runner import DEADLINE_GRACE_SECONDS, broken, checked, delivery_of, overdue, traceback_of
 from worker.delivery.integration_cache import DeliveryTarget, IntegrationCache, NoTarget
 from worker.domain.event import Event, Refusal
 from worker.domain.event_parser import parse_event
@@ -100,7 +100,7 @@ class SampleDelivery:
         except TimeoutError:
             return overdue(self._timeout)
         except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
-            _log.exception("deliverer failed", integration=claim.integration_id)
+            _log.error("deliverer failed", integration=claim.integration_id, exception=traceback_of(error, target))
             return broken(error)
 
 
