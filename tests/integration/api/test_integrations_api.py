@@ -379,7 +379,7 @@ async def test_one_more_integration_than_a_store_may_have_is_refused(serve: Serv
         "/data: this store has 2 integrations, and at most 2 are allowed (EDW_STORE_INTEGRATIONS): "
         "delete one that is not needed"
     )
-    assert (await admin.get(ALL)).document["meta"]["results"]["total"] == 2
+    assert (await admin.get(ALL)).document["results"]["total"] == 2
     assert (await admin.put(at(first), {"data": {"name": "new"}})).status == 200
     assert (await elsewhere.post(ALL, {"data": webhook()})).status == 201
     assert (await admin.delete(at(first))).status == 204
