@@ -152,6 +152,11 @@ class Settings(BaseSettings):
         description="Events a second that the API takes of one store, in the whole fleet (429); 0 is no limit.",
         examples=["500"],
     )
+    store_integrations: Annotated[Count, AfterValidator(between(0, 1_000_000))] = Field(
+        default=1_000,
+        description="Integrations of a store, or of an organisation itself; one more is refused (422); 0 is no limit.",
+        examples=["1000"],
+    )
     metrics_port: Port = Field(
         default=9464,
         description="Metrics, `/healthz` and `/readyz` of a process, on EDW_API_HOST: here or the next; 0: any.",

@@ -3,16 +3,19 @@
 A deliverer's `configuration_model` says by its fields who may see what:
 
 - A field of `SecretStr`, `SecretStr | None` or `list[SecretStr]` is a secret. It is sealed in the ledger, and people
-  see its mask: stars, then the last four characters. Every other field is stored and shown as it was given, so a model
-  with a secret in another place (an inner model, a mapping, a field with an alias) is refused when it is loaded.
+  see its mask: stars, then the last four characters; of a secret of fewer than 12 characters, eight stars. Every other
+  field is stored and shown as it was given, so a model with a secret in another place (an inner model, a mapping, a
+  field with an alias) is refused when it is loaded.
 - `Annotated[SecretStr | None, ShownToAdmin()]` is a secret that an integration's own admin may see in the clear.
+- `Destination` and `NotDestination` mark which fields say where the secrets are sent. A stored secret is never sent to
+  a destination that was not given together with it: an update that changes the destination has to give its secrets.
 
 A model may have the hook of `Normalising` too. Its validators raise `ValueError` with words that never repeat a value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
@@ -156,6 +159,27 @@ class ShownToAdmin:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Marks a field that says where an integration's secrets are sent, or on whose behalf.
+
+    While the destination stays the same, a secret's mask in an update stands for the stored secret. Where it changes,
+    the secrets must be given again. `part` is what counts of the field's parsed value; None means all of it. It is
+    given values that the model has accepted, and does not raise.
+
+    It stands in an `Annotated` around the field's whole type. Fields without a mark: one that is no secret counts
+    whole, which is always safe; a secret counts where it holds a URL. So the mark is for a field of which only a part
+    counts (a URL's origin), and for a secret that says where others go or whose they are (the id of a key).
+    """
+
+    part: Callable[[Any], Hashable] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotDestination:
+    """Marks a field that has no influence on where secrets are sent, nor on whose behalf: a title, a batch size."""
+
+
 class Normalising(Protocol):
     """A configuration model whose input has several spellings, of which one is stored and emitted."""
 
@@ -163,9 +187,9 @@ class Normalising(Protocol):
     def normalised(cls, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration in the spelling that is stored.
 
-        It may be unsound, and of an update it is the keys given only; null means a key's removal. Nothing is checked
-        here and no default is added: what cannot be turned stays, for the model's validators to refuse. Normalising
-        twice changes nothing more.
+        It may be unsound, and may be some of the keys only; null means that a key is left out. Nothing is checked here
+        and no default is added: what cannot be turned stays, for the model's validators to refuse. Normalising twice
+        changes nothing more.
         """
         ...
 

@@ -21,6 +21,8 @@ from pydantic import BaseModel, ValidationError
 
 from deliverers.aws_sqs import AwsSqsDeliverer
 from deliverers.contract import Deliverer, DelivererOptions
+from deliverers.destination import changed_destination
+from deliverers.redaction import without_secrets
 from deliverers.secret_fields import secret_fields, shown_fields, unsealable_fields
 from deliverers.stomp import StompDeliverer
 from deliverers.webhook import WebhookDeliverer
@@ -31,13 +33,14 @@ ENTRY_POINT_GROUP = "edw.deliverers"
 _BUILT_IN: tuple[type[Deliverer], ...] = (WebhookDeliverer, AwsSqsDeliverer, StompDeliverer)
 # The specification describes the type as `aws-sqs`; its enum, which wins, says `aws_sqs`.
 _ALIASES = MappingProxyType({"aws-sqs": "aws_sqs"})
-_REDACTED = "********"
 #: Keys of one configuration, unknown ones included; no type has a tenth of them.
 MOST_KEYS = 100
 #: Problems of one configuration that are named.
 MOST_PROBLEMS = 100
 #: Of a foreign word, so many characters are compared with those that are known.
 _COMPARED_CHARS = 80
+_OUR_MODELS = frozenset(each.configuration_model for each in _BUILT_IN)
+_SEALABLE = "must be a string, or a list of strings"
 
 
 class RegistryError(Exception):
@@ -133,12 +136,18 @@ class DelivererRegistry:
             # Before each of them is compared with those that are known.
             words = f"must have at most {MOST_KEYS} keys, and has {len(configuration)}"
             raise ConfigurationError((Problem(_path(()), words),))
+        secrets = {name: configuration.get(name) for name in self.secret_fields(integration_type)}
+        # Our own models never repeat a value. Their words stay as they are: a gap in them would show what a short
+        # secret is.
+        hidden = () if model in _OUR_MODELS else tuple(_texts(secrets.values()))
         try:
-            return model.model_validate(dict(configuration))
+            parsed = model.model_validate(dict(configuration))
+            problems = tuple(Problem(_path((name,)), _SEALABLE) for name in sorted(secrets) if _is_open(secrets[name]))
+            if not problems:
+                return parsed
         except ValidationError as error:
-            secrets = tuple(_texts(configuration.get(field) for field in self.secret_fields(integration_type)))
             problems = tuple(
-                Problem(_path(detail["loc"]), _without(secrets, _message(detail, model)))
+                Problem(_path(detail["loc"]), without_secrets(hidden, _message(detail, model)))
                 for detail in error.errors(include_url=False, include_input=False)[:MOST_PROBLEMS]
             )
         # Outside of the handler: pydantic's error holds the input, and must not travel along as a context.
@@ -151,6 +160,21 @@ class DelivererRegistry:
     def shown_fields(self, integration_type: str) -> frozenset[str]:
         """The secret fields that an integration's own admin may see in the clear (see `ShownToAdmin`)."""
         return shown_fields(self.configuration_model(integration_type))
+
+    def changed_destination(
+        self, integration_type: str, before: Mapping[str, Any], after: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """Name what sends the secrets of `after` to another destination than `before`; nothing where it is the same.
+
+        Each is a path as `Problem` has it. Where `before` is sound no longer, its destination is unknown, and so
+        another. Raises `ConfigurationError` for `after`, or what `get` raises.
+        """
+        new = self.parse_configuration(integration_type, after)
+        try:
+            old = self.parse_configuration(integration_type, before)
+        except ConfigurationError:
+            return ("configuration",)
+        return tuple(f"configuration.{name}" for name in changed_destination(old, new))
 
     def create(self, integration_type: str, options: DelivererOptions) -> Deliverer:
         """Make a deliverer; it must be opened before it delivers."""
@@ -187,11 +211,10 @@ def _texts(values: Iterable[Any]) -> Iterator[str]:
             yield from _texts(value)
 
 
-def _without(secrets: tuple[str, ...], message: str) -> str:
-    # Our own models never repeat a value; a third party's might.
-    for secret in secrets:
-        message = message.replace(secret, _REDACTED)
-    return message
+def _is_open(secret: Any) -> bool:
+    """Return whether a secret field has a value that would not be sealed, whatever its model takes."""
+    values = secret if isinstance(secret, list) else (secret,)
+    return not all(each is None or isinstance(each, str) for each in values)
 
 
 def _path(location: tuple[int | str, ...]) -> tuple[str, ...]:

@@ -44,6 +44,12 @@ def checked_url(text: str, schemes: tuple[str, ...]) -> URL:
     return url
 
 
+def origin(text: str) -> tuple[str, str, int | None]:
+    """Return the scheme, host and port of a sound URL, in lower case and ASCII, with the scheme's default port."""
+    url = URL(text)
+    return url.scheme, url.raw_host or "", url.port
+
+
 def _check_host(host: str) -> None:
     if ":" in host:  # an IPv6 literal: yarl has parsed it
         return

@@ -28,13 +28,24 @@ from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 from yarl import URL
 
 from deliverers.answers import RECEIVER_FAULTS, decompressed, kept_text, printable, status_phrase
-from deliverers.contract import Delivered, DelivererOptions, Delivery, Gone, Outcome, Refused, ShownToAdmin, Unreachable
+from deliverers.contract import (
+    Delivered,
+    DelivererOptions,
+    Delivery,
+    Destination,
+    Gone,
+    NotDestination,
+    Outcome,
+    Refused,
+    ShownToAdmin,
+    Unreachable,
+)
 from deliverers.envelopes import webhook_body
 from deliverers.http import USER_AGENT, BodyInMemory, deadline, read_and_release, resolver_of, session_of
 from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason, unreached
 from deliverers.retry_after import parse_retry_after
 from deliverers.signatures import signature, signing_key
-from deliverers.urls import checked_url
+from deliverers.urls import checked_url, origin
 
 #: Seconds that an idle connection is kept. Just below the 5 s after which Node, Apache and uvicorn close theirs: a
 #: request sent at that very moment is lost, and costs an attempt. Under load connections are never idle for so long.
@@ -58,10 +69,11 @@ class WebhookConfiguration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    url: str
-    secret_key: Annotated[SecretStr | None, ShownToAdmin()] = None
+    #: Another path of the same origin is the same receiver.
+    url: Annotated[str, Destination(origin)]
+    secret_key: Annotated[SecretStr | None, ShownToAdmin(), NotDestination()] = None
     #: Of Standard Webhooks: one, or two while one replaces the other.
-    signing_keys: list[SecretStr] | None = None
+    signing_keys: Annotated[list[SecretStr] | None, NotDestination()] = None
 
     @field_validator("url")
     @classmethod

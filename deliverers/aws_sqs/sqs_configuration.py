@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 from yarl import URL
 
-from deliverers.urls import checked_url
+from deliverers.contract import Destination, NotDestination
+from deliverers.urls import checked_url, origin
 
 #: Characters; the longest that AWS gives out (IAM, `AccessKey`).
 LONGEST_ACCESS_KEY_ID = 128
@@ -34,6 +35,10 @@ class SqsAccess(NamedTuple):
         return f"Access({self.endpoint!r}, {self.region!r}, ********)"
 
 
+def _queue(text: str) -> tuple[object, str]:
+    return origin(text), URL(text).raw_path_qs
+
+
 class AwsSqsConfiguration(BaseModel):
     """`AWSSQSConfigurationObject` of the specification. Both keys are secrets, and shown to nobody.
 
@@ -42,9 +47,10 @@ class AwsSqsConfiguration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    url: str
-    aws_access_key_id: SecretStr
-    aws_secret_access_key: SecretStr
+    url: Annotated[str, Destination(_queue)]
+    #: It says whose the secret key is.
+    aws_access_key_id: Annotated[SecretStr, Destination()]
+    aws_secret_access_key: Annotated[SecretStr, NotDestination()]
     region: str
 
     @field_validator("url")

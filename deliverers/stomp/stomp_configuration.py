@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from pydantic import (
 )
 from yarl import URL
 
+from deliverers.contract import Destination
 from deliverers.urls import checked_url
 
 #: Brokers that stand in for each other.
@@ -112,6 +113,11 @@ def _is_address(value: Any) -> bool:
         return False
 
 
+def _brokers(addresses: Iterable[str]) -> frozenset[Address]:
+    # In whichever order they are tried.
+    return frozenset(Address.parse(each) for each in addresses)
+
+
 class StompConfiguration(BaseModel):
     """`STOMPConfigurationObject` of the specification. The password is a secret, and shown to nobody.
 
@@ -127,7 +133,9 @@ class StompConfiguration(BaseModel):
     # Before the addresses, whose validation looks at it. In a sound configuration it is None.
     url: Annotated[str, AfterValidator(_checked_address)] | None = Field(default=None, exclude=True, repr=False)
     #: Tried in turn. At least one.
-    addresses: tuple[Annotated[str, AfterValidator(_checked_address)], ...] = Field(default=(), validate_default=True)
+    addresses: Annotated[tuple[Annotated[str, AfterValidator(_checked_address)], ...], Destination(_brokers)] = Field(
+        default=(), validate_default=True
+    )
 
     @classmethod
     def normalised(cls, configuration: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "PUT",
         _INTEGRATION,
         integration_handlers.update,
-        "Change an integration: what the body names, and nothing else",
+        "Change an integration: only the attributes in the body; a configuration replaces the whole of the present one",
         ADMINS,
         {200: Answer("The integration as it is now.", Single[IntegrationDocument], _ETAG)},
         (_IF_MATCH,),

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable
 from math import isnan
 from time import perf_counter
+from traceback import format_exception
 from typing import Protocol
 
 import structlog
 
 from deliverers.contract import Counted, Delivery, NotAttempted, Outcome, Refused, Resource, Unreachable
 from deliverers.exhaustion import exhausted
+from deliverers.redaction import safe_traceback
 from worker.delivery.in_flight import InFlightAttempt
 from worker.delivery.settler import LEDGER_RETRY_SECONDS
 from worker.domain.attempt import Attempt, InterruptedAttempt, LostAttempt
@@ -97,7 +99,9 @@ class AttemptRunner:
             if lack := exhausted(error):
                 return lack
             # Expected failures are returned, so this is a bug of a deliverer: ours to mend, and still an attempt.
-            _log.exception("deliverer failed", job=claim.job_id, attempt=claim.attempt)
+            _log.error(
+                "deliverer failed", job=claim.job_id, attempt=claim.attempt, exception=_traceback_of(error, target)
+            )
             outcome, ours = _broken(error), True
         decision = self._decide(claim, outcome)
         kind = target.integration_type if target else ""
@@ -151,6 +155,13 @@ def _checked(outcome: object) -> Outcome:
 def _broken(error: Exception) -> Unreachable:
     """What comes of an attempt in which a deliverer raised; what it said may hold a secret, and is not repeated."""
     return Unreachable(f"internal error of the deliverer: {type(error).__name__}")
+
+
+def _traceback_of(error: Exception, target: DeliveryTarget | NoTarget | None) -> str:
+    """Return the traceback of a deliverer's bug for our own log, without the secrets that the deliverer was given."""
+    if isinstance(target, DeliveryTarget):
+        return safe_traceback(error, target.configuration)
+    return "".join(format_exception(error)).rstrip()
 
 
 def _overdue(timeout: float) -> Unreachable:

@@ -16,7 +16,8 @@ class Integration:
     name: str
     integration_type: str
     observes: tuple[str, ...]
-    configuration: Mapping[str, Any] = field(default_factory=dict)
+    #: Not in the repr: its secrets may be in the clear (see sealing.py).
+    configuration: Mapping[str, Any] = field(default_factory=dict, repr=False)
     description: str = ""
     enabled: bool = True
     #: Its events are matched, and wait.
@@ -30,6 +31,8 @@ class Integration:
     updated_at: int = 0
     #: Grows by one with every change; 0 for one that is not in the ledger yet.
     revision: int = 0
+    #: How often its secrets were sealed by another key.
+    resealed: int = field(default=0, compare=False)
     #: Of its lane, when it was read: `open` until a time (ms), `half` while one attempt shows whether the receiver is
     #: back; else empty.
     circuit: str = field(default="", compare=False)

@@ -4,21 +4,20 @@ Decides without I/O, for the HTTP API and the command line alike. Its callers op
 integration before and seal those of the result after (see sealing.py).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Protocol
 from uuid import uuid4
 
 from deliverers.registry import (
-    ConfigurationError,
     DelivererRegistry,
     UnknownIntegrationType,
     normalise_integration_type,
 )
+from worker.domain.configuration_replacement import configured
 from worker.domain.event import Refusal, Scope
 from worker.domain.integration import Integration
-from worker.domain.masking import masks_in, unmasked
 
 #: Characters.
 NAME_MAX_CHARS = 255
@@ -70,13 +69,12 @@ def register(
     current: Integration | None = None,
     new_id: str | None = None,
 ) -> Integration | list[Refusal]:
-    """The integration that a create or update asks for, or everything that is wrong with it.
+    """Return the integration that a create or update asks for, or everything that is wrong with it.
 
-    With `current` only the attributes given change; so do the keys of `configuration`, where null removes one and a
-    secret's mask leaves it; a mask of anything else is refused. Another `integration_type` begins with an empty
-    configuration. Without `current` a mask is taken for the secret itself: there is none that it could stand for, and
-    the specification's own examples are masks (see sealing.py). Secrets are in the clear here, on both sides. A new
-    integration gets `new_id`, or a random UUID.
+    With `current`, only the given attributes change. A given `configuration` replaces the current one as a whole;
+    `worker.domain.configuration_replacement` says what the masks of secrets stand for. Another `integration_type`
+    begins with an empty configuration. Secrets are in the clear, in arguments and result. A new integration gets
+    `new_id`, or a random UUID.
     """
     if len(document) > ATTRIBUTES_MAX:
         return [Refusal("", f"must have at most {ATTRIBUTES_MAX} attributes, and has {len(document)}")]
@@ -197,30 +195,13 @@ def _configuration(
 ) -> Mapping[str, Any] | list[Refusal]:
     if not isinstance(kind, str):
         return [Refusal("integration_type", "must be a string, such as webhook")]
-    before = current.configuration if current and current.integration_type == kind else {}
-    if "configuration" not in document and before:
-        return before
+    stored = current.configuration if current and current.integration_type == kind else {}
+    if "configuration" not in document and stored:
+        return stored
     given = document.get("configuration", {})
     if not isinstance(given, Mapping):
         return [Refusal("configuration", "must be an object")]
     try:
-        given = registry.normalised(kind, given)
-        merged = {**before, **{name: unmasked(value, before.get(name)) for name, value in given.items()}}
-        configuration = {name: value for name, value in merged.items() if value is not None}
-        registry.parse_configuration(kind, configuration)
-        masks = _foreign_masks(configuration, before, registry.secret_fields(kind)) if current is not None else []
+        return configured(given, kind, registry, None if current is None else stored)
     except UnknownIntegrationType as error:
         return [Refusal("integration_type", str(error))]
-    except ConfigurationError as error:
-        return [Refusal(problem.field, problem.message, problem.path) for problem in error.problems]
-    return [
-        Refusal(f"configuration.{name}", "is the mask of a secret, and not the secret", ("configuration", name))
-        for name in masks
-    ] or configuration
-
-
-def _foreign_masks(configuration: Mapping[str, Any], before: Mapping[str, Any], secrets: Iterable[str]) -> list[str]:
-    # A secret that was registered as a mask is what it is, and may stay.
-    return [
-        name for name in sorted(secrets) if set(masks_in(configuration.get(name))) - set(masks_in(before.get(name)))
-    ]

@@ -1,61 +1,73 @@
-"""Secrets as people see them: stars, then the last four characters, in the secret's own length."""
+"""Secrets as people see them: stars, then the last four characters, in the secret's own length.
+
+Of a secret of fewer than 12 characters four would be too many: it is shown as eight stars.
+"""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-#: Characters of a secret that its mask shows; a secret that is not longer shows none.
+#: Characters of a secret that its mask shows at the end.
 SHOWN_CHARS = 4
-#: What stands for a secret whose length is not known.
+#: Characters; the mask of a shorter secret shows none of them, nor how many there are.
+SHORTEST_SHOWN = 12
+#: The mask of a short secret, and of one that cannot be opened.
 UNKNOWN = "*" * 8
 
-# At least as many stars as a secret hides that is worth the name; fewer might be one.
-_MASK = re.compile(r"\*{8,}[^*]{0,4}|\*+")
+# At least as many stars as a mask has in front of what it shows; or stars only, which are no secret worth the name.
+_MASK = re.compile(r"\*{8,}.{0,4}|\*+", re.DOTALL)
 
 
 def mask(secret: str) -> str:
-    """The mask of a secret."""
-    shown = secret[-SHOWN_CHARS:] if len(secret) > SHOWN_CHARS else ""
-    return "*" * (len(secret) - len(shown)) + shown
+    """Return the mask of a secret. An empty text is no secret, and stays empty."""
+    if len(secret) < SHORTEST_SHOWN:
+        return UNKNOWN if secret else ""
+    return "*" * (len(secret) - SHOWN_CHARS) + secret[-SHOWN_CHARS:]
 
 
 def looks_masked(value: str) -> bool:
-    """True where a value can only be a mask that was sent back."""
+    """Return whether a value can only be a mask that was sent back. Every mask of a secret looks so."""
     return _MASK.fullmatch(value) is not None
 
 
 def masks_in(value: Any) -> list[str]:
-    """Those of a secret field's values, one or a list of them, that can only be masks."""
+    """Return those of a secret field's values, one or a list of them, that can only be masks."""
     values = value if isinstance(value, list) else [value]
     return [each for each in values if isinstance(each, str) and looks_masked(each)]
 
 
 def masked(configuration: Mapping[str, Any], secret_fields: Iterable[str]) -> dict[str, Any]:
-    """An opened configuration with its secret fields masked."""
+    """Return an opened configuration with its secret fields masked."""
     return _replaced(configuration, secret_fields, mask)
 
 
 def hidden(configuration: Mapping[str, Any], secret_fields: Iterable[str]) -> dict[str, Any]:
-    """A configuration whose secrets cannot be opened here: stars say only that they are there."""
+    """Return a configuration whose secrets cannot be opened here: stars say only that they are there."""
     return _replaced(configuration, secret_fields, lambda _: UNKNOWN)
 
 
 def unmasked(given: Any, current: Any) -> Any:
-    """A secret field's value as it is meant: what equals the mask of a current value is that value.
+    """Return a secret field's value as it is meant: what equals the mask of a current value is that value.
 
     Of a list, each mask stands for the current secret that it is the mask of, so that one can be added or dropped.
+    Several secrets may have one mask. Such masks are clear where all of them are sent back in their places; otherwise
+    they stay masks, because nobody knows which secrets they stand for.
     """
     match given, current:
         case str(), str():
-            return _meant(given, [current])
+            return current if given == mask(current) else given
         case list(), list():
-            # The one in its own place first: two secrets may end alike.
-            return [_meant(new, [*current[index : index + 1], *current]) for index, new in enumerate(given)]
+            return [_meant(each, index, given, current) for index, each in enumerate(given)]
     return given
 
 
-def _meant(given: Any, secrets: Iterable[Any]) -> Any:
-    return next((secret for secret in secrets if isinstance(secret, str) and given == mask(secret)), given)
+def _meant(value: Any, index: int, given: Sequence[Any], current: Sequence[Any]) -> Any:
+    secrets = [each for each in current if isinstance(each, str) and value == mask(each)]
+    if len(set(secrets)) <= 1:
+        return secrets[0] if secrets else value
+    places = [place for place, each in enumerate(current) if isinstance(each, str) and mask(each) == value]
+    in_place = places == [place for place, each in enumerate(given) if each == value]
+    return current[index] if in_place else value
 
 
 def _replaced(configuration: Mapping[str, Any], secret_fields: Iterable[str], change: Any) -> dict[str, Any]:

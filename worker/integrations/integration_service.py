@@ -8,12 +8,13 @@ from weakref import WeakValueDictionary
 from config.observable_events import Catalogue
 from deliverers.registry import DelivererRegistry
 from worker.domain.event import Event, Ingress, Refusal, Scope
+from worker.domain.format import counted
 from worker.domain.integration import Integration
 from worker.domain.integration_input import is_renewed, register
 from worker.domain.sealing import opened, sealed, shown, warnings_of
 from worker.domain.secrets_box import SecretsBox
 from worker.integrations.lifecycle_events import LifecycleEvents
-from worker.ledger.integration_repository import RevisionConflict, SavedIntegration
+from worker.ledger.integration_repository import RevisionConflict, SavedIntegration, TooManyIntegrations
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_circuit
 
@@ -69,7 +70,10 @@ class IntegrationService:
             return made
         safe = sealed(made, self._types, self._secrets)
         event = self._changes.event("created", safe)
-        kept = await self._books.put(safe, 0, [event])
+        try:
+            kept = await self._books.put(safe, 0, [event])
+        except TooManyIntegrations as full:
+            return [_refused(full, scope)]
         return self._told(kept, event), warnings_of(made, self._types)
 
     async def update(
@@ -97,8 +101,7 @@ class IntegrationService:
             try:
                 kept = await self._books.put(made, current.revision, [event], renewed=renewed)
             except RevisionConflict:
-                if expect is not None:
-                    raise
+                # Where its secrets were sealed anew, its revision is the one that the caller knows.
                 current = await self._kept(current.id)
                 continue
             return self._told(kept, event)
@@ -140,3 +143,12 @@ class IntegrationService:
         if not found:
             raise RevisionConflict(f"integration {integration_id} was deleted by somebody else in between")
         return found[0]
+
+
+def _refused(full: TooManyIntegrations, scope: Scope) -> Refusal:
+    owner = "organisation" if scope.level == "organization" else "store"
+    return Refusal(
+        "",
+        f"this {owner} has {counted(full.have, 'integration')}, and at most {full.most:,} are allowed"
+        " (EDW_STORE_INTEGRATIONS): delete one that is not needed",
+    )

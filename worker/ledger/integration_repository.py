@@ -30,6 +30,15 @@ class RevisionConflict(Exception):
     """Somebody else changed the integration in between."""
 
 
+class TooManyIntegrations(Exception):
+    """A store or organisation has `have` integrations, at most `most` are allowed, and none was created."""
+
+    def __init__(self, have: int, most: int) -> None:
+        super().__init__(f"there are {have:,} integrations, and at most {most:,} are allowed")
+        self.have = have
+        self.most = most
+
+
 @dataclass(frozen=True, slots=True)
 class SavedIntegration:
     """An integration as it is kept now, and what its change did to its lane's circuit."""
@@ -79,7 +88,8 @@ class IntegrationRepository:
     ) -> SavedIntegration:
         """Creates or updates; answers it as it is kept now. `events`, which tell of it, are accepted with the change.
 
-        `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another.
+        `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another, or
+        where its secrets were sealed anew since it was read; and TooManyIntegrations for a new one beyond the limit.
         `renewed`: its receiver may be another now, or is to be tried again. Then its circuit closes, and what waits for
         a later attempt is due now.
         """
@@ -96,10 +106,14 @@ class IntegrationRepository:
             # None of its own: the fleet's.
             cap=0,
             expect=_expected(expect),
+            resealed=integration.resealed,
+            most=self._store.policy.integrations,
             **self._told_by(events),
         )
         if kept is None:
             raise _conflict(integration.id)
+        if len(kept) == 1:
+            raise TooManyIntegrations(int(kept[0]), self._store.policy.integrations)
         revision, created_at, updated_at, closed = map(int, kept)
         now = replace(
             integration,
@@ -222,6 +236,7 @@ def _integration(integration_id: str, row: dict[str, str]) -> Integration:
         created_at=int(row["created_at"]),
         updated_at=int(row["updated_at"]),
         revision=int(row["revision"]),
+        resealed=int(row.get("resealed", 0)),
         circuit=row.get("circuit", ""),
         circuit_until=int(row.get("circuit_until", 0)),
         failing_since=int(row.get("failing_since", 0)),

@@ -68,6 +68,8 @@ class LedgerPolicy:
     lane_backlog_bytes: int = 0
     lane_cap: int = 50
     rejected_cap: int = 1_000
+    #: Integrations of one store, or of one organisation by itself; 0 is no limit.
+    integrations: int = 0
     wait_replicas: int = 0
     circuit: CircuitPolicy = CircuitPolicy()
     broken: BrokenPolicy = BrokenPolicy()
@@ -88,6 +90,7 @@ class LedgerPolicy:
             lane_backlog_bytes=settings.lane_backlog_bytes,
             lane_cap=settings.lane_cap,
             rejected_cap=settings.rejected_cap,
+            integrations=settings.store_integrations,
             wait_replicas=settings.ledger_wait_replicas,
             circuit=CircuitPolicy(
                 failures=settings.circuit_failures,

@@ -95,6 +95,28 @@ async def bad_requests(admin: Client, given: dict[str, dict[str, object]]) -> li
     return answers
 
 
+async def bad_updates(admin: Client, ids: dict[str, str], evil: int) -> list[Answer]:
+    """Bodies that would have stored secrets sent elsewhere, or repeated in a refusal."""
+    bodies: list[tuple[str, dict[str, object]]] = []
+    for kind, each in ids.items():
+        path = f"/v2/integrations/{each}"
+        shown = (await admin.get(path)).data["configuration"]
+        if kind == "webhook":  # an admin sees this one
+            shown |= {"secret_key": "*" * (len(SECRET_KEY) - 4) + SECRET_KEY[-4:]}
+        moves: list[dict[str, object]] = [
+            {"url": f"http://127.0.0.1:{evil}/1/q"},
+            {"addresses": [f"stomp://127.0.0.1:{evil}"]},
+            {"url": "\n"},
+            {"unknown": True},
+            {"region": 7, "destination": 7},
+        ]
+        bodies += [(path, {"configuration": shown | changes}) for changes in moves]
+        bodies += [(path, {"integration_type": other, "configuration": shown}) for other in ids if other != kind]
+    answers = [await admin.put(path, {"data": body}) for path, body in bodies]
+    assert [answer.status for answer in answers] == [422] * len(bodies)
+    return answers
+
+
 async def test_no_secret_is_ever_printed(
     api: Api, receiver: Receiver, parrot: int, start_worker: StartWorker, environment: dict[str, str]
 ) -> None:
@@ -127,6 +149,7 @@ async def test_no_secret_is_ever_printed(
         assert not [secret for secret in PLANTED if secret in shown]
     answers += [await reader.get("/v2/integrations"), await reader.get("/v2/integrations/logs")]
     answers += await bad_requests(admin, given)
+    answers += await bad_updates(admin, dict(zip(given, ids, strict=True)), free_port())
     said = [answer.raw.decode().replace(f'"secret_key":"{SECRET_KEY}"', "") for answer in answers]
     said += [" ".join(answer.headers.values()) for answer in answers]
     await eventually(lambda: any(b"integration.updated" in got.raw for got in receiver.received), "changes are told of")

@@ -6,8 +6,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
-from deliverers.webhook import WebhookDeliverer
+from deliverers.contract import Delivery
+from deliverers.webhook import WebhookConfiguration, WebhookDeliverer
 from tests.counterparts.store import free_port
 from tests.integration.api.conftest import Api, Client, Serve
 from tests.integration.api.test_specification import is_log, is_refusal
@@ -134,7 +136,8 @@ async def test_a_disabled_integration_can_be_tried_and_stays_disabled(
 
 async def test_a_change_is_tried_as_it_is_now(admin: Client, integration: str, receiver: Receiver) -> None:
     await admin.post(f"{ALL}/{integration}/test")
-    await admin.put(f"{ALL}/{integration}", {"data": {"name": "CRM", "configuration": {"secret_key": "another-key"}}})
+    configuration = {"url": receiver.url, "secret_key": "another-key"}
+    await admin.put(f"{ALL}/{integration}", {"data": {"name": "CRM", "configuration": configuration}})
     await admin.post(f"{ALL}/{integration}/test")
     first, second = receiver.received
     assert (first.body["integration"]["name"], second.body["integration"]["name"]) == ("ERP", "CRM")
@@ -303,6 +306,35 @@ async def test_a_deliverer_that_answers_what_is_no_outcome_has_delivered_nothing
     assert answer.status == 200
     assert answer.data["succeeded"] is False
     assert answer.data["error_detail"] == "internal error of the deliverer: TypeError"
+
+
+async def test_a_deliverers_bug_is_logged_without_the_secrets_that_it_was_given(
+    admin: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ["whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"]
+    configuration = {"url": receiver.url, "secret_key": "top-s3cret-9876", "signing_keys": keys}
+    created = await admin.create(configuration=configuration)
+
+    async def indiscreet(_: Any, delivery: Delivery) -> None:
+        given = delivery.configuration
+        assert isinstance(given, WebhookConfiguration)
+        assert given.secret_key is not None
+        try:
+            raise ValueError(f"bad headers {given.secret_headers}")
+        except ValueError as error:
+            raise RuntimeError(f"cannot sign with {configuration['signing_keys']}") from error
+
+    monkeypatch.setattr(WebhookDeliverer, "deliver", indiscreet)
+    with capture_logs() as said:
+        answer = await admin.post(f"{ALL}/{created['id']}/test")
+
+    (failed,) = [each for each in said if each["event"] == "deliverer failed"]
+    assert failed["log_level"] == "error"
+    assert "ValueError: bad headers {'X-MOLTIN-SECRET-KEY': '********'}" in failed["exception"]
+    assert "RuntimeError: cannot sign with ['********']" in failed["exception"]
+    for secret in ("s3cret", keys[0]):
+        assert secret not in str(said)
+        assert secret.encode() not in answer.raw
 
 
 async def test_a_deliverer_that_fails_is_a_failed_attempt_and_no_traceback(

@@ -151,6 +151,68 @@ def test_an_update_changes_only_what_is_given(edw: Edw) -> None:
     assert changed["observes"] == made["observes"]
 
 
+def test_a_url_elsewhere_wants_the_secret_again(edw: Edw) -> None:
+    made = data(create(edw, "--secret-key", SECRET))
+
+    def moved(*more: str) -> Result:
+        return edw("integrations", "update", made["id"], "--url", "https://other.example/", *more, *SCOPE, "--json")
+
+    refused = moved()
+    assert refused.code == 1
+    assert [each["field"] for each in refused.json["errors"]] == ["configuration.secret_key"]
+    assert "must be given again, because the destination changed (configuration.url)" in refused.err
+    assert show(edw, made["id"])["configuration"] == made["configuration"]
+    assert data(moved("--secret-key", SECRET))["configuration"]["url"] == "https://other.example/"
+    # An empty one is none.
+    assert data(moved("--secret-key", ""))["configuration"] == {"url": "https://other.example/", "secret_key": ""}
+
+
+def test_a_secret_alone_can_be_changed_and_a_short_one_is_eight_stars(edw: Edw) -> None:
+    made = data(create(edw, "--secret-key", SECRET))
+
+    changed = edw("integrations", "update", made["id"], "--secret-key", "guest", *SCOPE)
+
+    assert changed.code == 0, changed.text
+    assert show(edw, made["id"])["configuration"] == made["configuration"] | {"secret_key": "********"}
+    assert "uest" not in changed.text
+
+
+def test_the_configuration_of_a_file_replaces_the_whole_of_it(edw: Edw) -> None:
+    made = data(create(edw, "--secret-key", SECRET))
+    body = json.dumps({"configuration": {"url": "https://other.example/"}}).encode()
+
+    changed = data(edw("integrations", "update", made["id"], "--file", "-", *SCOPE, "--json", stdin=body))
+
+    assert changed["configuration"] == {"url": "https://other.example/"}
+
+
+def test_a_brokers_url_takes_the_place_of_its_addresses(edw: Edw) -> None:
+    broker = {"destination": "/queue/orders", "addresses": ["stomp://a.example", "stomp://b.example"]}
+    body = {"name": "Broker", "integration_type": "stomp", "observes": ["order.paid"], "configuration": broker}
+    made = data(edw("integrations", "create", "--file", "-", *SCOPE, "--json", stdin=json.dumps(body).encode()))
+
+    changed = data(edw("integrations", "update", made["id"], "--url", "stomp://c.example", *SCOPE, "--json"))
+
+    assert changed["configuration"] == broker | {"addresses": ["stomp://c.example"]}
+
+
+def test_no_more_integrations_are_created_than_a_store_may_have(edw: Edw, environment: dict[str, str]) -> None:
+    environment["EDW_STORE_INTEGRATIONS"] = "1"
+    made = data(create(edw))
+
+    refused = create(edw)
+
+    assert refused.code == 1
+    assert refused.json["errors"][0]["field"] == ""
+    assert "refused: this store has 1 integration, and at most 1 are allowed (EDW_STORE_INTEGRATIONS)" in refused.text
+    assert edw("integrations", "update", made["id"], "--name", "New", *SCOPE).code == 0
+    elsewhere = edw(
+        *("integrations", "create", "--name", "n", "--observes", "order.paid", "--url", "https://example.com/"),
+        *("--store", "other", "--org", "o"),
+    )
+    assert elsewhere.code == 0
+
+
 def test_it_is_disabled_and_enabled(edw: Edw) -> None:
     made = data(create(edw, "--disabled"))
 

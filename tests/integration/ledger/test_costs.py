@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.counterparts.store import StoreServer
 from worker.domain.claim import Claim
 from worker.domain.job import job_id
 from worker.ledger import Ledger, Verdict
 from worker.ledger.claims import Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
-from .scene import HOUR, Scene, an_integration, settlement
+from .scene import HOUR, SCOPE, Scene, an_integration, settlement
 
 #: What a script may take of the store's one thread.
 MOST_MICROSECONDS = 10_000
@@ -70,6 +72,21 @@ async def test_a_claims_cost_does_not_grow_with_the_backlog(ledger: Ledger) -> N
         await ledger.store.client.zadd(ledger.store.key("lane:busy:due"), extra)
     assert len(set(costs[1:])) == 1, costs
     assert len(await ledger.fleet.leases()) == 6
+
+
+async def test_a_creations_cost_does_not_grow_with_the_integrations_that_are_there(
+    ledger: Ledger, store: StoreServer
+) -> None:
+    limited = Ledger(store.url, replace(ledger.policy, integrations=10_000))
+    await limited.open()
+    costs = []
+    for turn, there in enumerate((1, 10, 5_000)):
+        listed = {f"other {n}": n for n in range(there)}
+        await ledger.store.client.zadd(ledger.store.key(f"scope:{SCOPE.key}:list"), listed)
+        new = an_integration(f"new {turn}")
+        costs.append(await commands(ledger, lambda: limited.registry.put(new, expect=0)))  # noqa: B023  (called at once)
+    await limited.close()
+    assert len(set(costs[1:])) == 1, costs
 
 
 async def owed_on_many_lanes(scene: Scene, count: int) -> list[str]:

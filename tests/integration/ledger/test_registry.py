@@ -1,5 +1,6 @@
 """Integrations: written by people, read as snapshots, and never read too old."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from worker.domain.job import JobState
 from worker.domain.matching import Snapshot
 from worker.ledger import Ledger, Verdict
 from worker.ledger import integration_repository as registry_module
-from worker.ledger.integration_repository import RevisionConflict
+from worker.ledger.integration_repository import RevisionConflict, TooManyIntegrations
 from worker.ledger.policy import JOBS_PER_CALL
 
 from .scene import SCOPE, Scene, an_event, an_integration
@@ -338,3 +339,80 @@ async def test_sealing_anew_overwrites_no_change_made_meanwhile(scene: Scene) ->
     await scene.ledger.registry.delete("i-1")
     assert not await scene.ledger.registry.reseal(now, after)
     assert await scene.ledger.registry.get(["i-1"]) == []
+
+
+async def test_a_change_of_what_was_sealed_anew_meanwhile_is_refused(scene: Scene) -> None:
+    registry = scene.ledger.registry
+    await scene.register("i-1", configuration={"url": "u", "secret_key": "sealed:old"})
+    (before,) = await registry.get(["i-1"])
+    assert await registry.reseal(before, replace(before, configuration={"url": "u", "secret_key": "sealed:new"}))
+
+    with pytest.raises(RevisionConflict):
+        await registry.put(replace(before, name="another"), expect=before.revision)
+
+    (now,) = await registry.get(["i-1"])
+    assert now.configuration["secret_key"] == "sealed:new"
+    kept = (await registry.put(replace(now, name="another"), expect=now.revision)).integration
+    assert await registry.get(["i-1"]) == [kept]
+    assert (kept.name, kept.configuration) == ("another", now.configuration)
+
+
+async def test_a_scope_has_no_more_integrations_than_it_may(scene: Scene) -> None:
+    few = await scene.another(integrations=2)
+    await few.registry.put(an_integration("i-1"), expect=0)
+    await few.registry.put(an_integration("i-2"))
+    before = (await few.status.read()).counter("accepted")
+
+    for expect in (0, None):
+        with pytest.raises(TooManyIntegrations, match="there are 2 integrations, and at most 2 are allowed") as caught:
+            await few.registry.put(an_integration("i-3"), expect, [an_event(type="integration.created")])
+        assert (caught.value.have, caught.value.most) == (2, 2)
+
+    assert [each.id for each in (await few.registry.page(SCOPE, 0, 10)).items] == ["i-2", "i-1"]
+    assert await few.registry.get(["i-3"]) == []
+    # Nothing of what was refused is told of, or has a lane.
+    assert (await few.status.read()).counter("accepted") == before
+    assert "lane:i-3" not in (await scene.books()).hashes
+
+
+async def test_an_update_is_never_refused_and_a_deletion_makes_room(scene: Scene) -> None:
+    few = await scene.another(integrations=1)
+    # The limit was higher, or there was none, when they were created.
+    await scene.register("i-1", "i-2")
+    for expect in (1, None):
+        await few.registry.put(an_integration("i-1", name=f"new {expect}"), expect=expect)
+    await few.registry.delete("i-1")
+    with pytest.raises(TooManyIntegrations):
+        await few.registry.put(an_integration("i-3"), expect=0)
+    await few.registry.delete("i-2")
+    await few.registry.put(an_integration("i-3"), expect=0)
+    with pytest.raises(TooManyIntegrations):
+        await few.registry.put(an_integration("i-1"), expect=0)
+
+
+async def test_each_store_and_an_organisation_itself_count_by_themselves(scene: Scene) -> None:
+    few = await scene.another(integrations=1)
+    scopes = [SCOPE, Scope("org-1", "store-2"), Scope("org-1"), Scope("org-2"), Scope(None, "store-1"), Scope()]
+    for n, scope in enumerate(scopes):
+        await few.registry.put(an_integration(f"i-{n}", scope=scope), expect=0)
+    for n, scope in enumerate(scopes):
+        with pytest.raises(TooManyIntegrations):
+            await few.registry.put(an_integration(f"j-{n}", scope=scope), expect=0)
+
+
+async def test_of_many_creators_at_once_only_as_many_win_as_there_is_room_for(scene: Scene) -> None:
+    ledgers = [await scene.another(integrations=7) for _ in range(4)]
+
+    results = await asyncio.gather(
+        *(ledgers[n % 4].registry.put(an_integration(f"i-{n}"), expect=0) for n in range(40)), return_exceptions=True
+    )
+
+    assert sum(isinstance(each, TooManyIntegrations) for each in results) == 33
+    assert (await scene.ledger.registry.page(SCOPE, 0, 1)).total == 7
+
+
+async def test_without_a_limit_there_is_none(scene: Scene) -> None:
+    unlimited = await scene.another(integrations=0)
+    for n in range(12):
+        await unlimited.registry.put(an_integration(f"i-{n}"), expect=0)
+    assert (await unlimited.registry.page(SCOPE, 0, 1)).total == 12

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
 import traceback
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from typing import Annotated, Any, ClassVar
+from urllib.parse import quote, quote_plus
 
 import pytest
 from pydantic import BaseModel, Field, SecretBytes, SecretStr, field_validator
@@ -10,6 +13,7 @@ from pydantic import BaseModel, Field, SecretBytes, SecretStr, field_validator
 from deliverers import registry
 from deliverers.aws_sqs import AwsSqsConfiguration, AwsSqsDeliverer
 from deliverers.contract import DelivererOptions, ShownToAdmin
+from deliverers.redaction import without_secrets
 from deliverers.registry import (
     BrokenPlugin,
     ConfigurationError,
@@ -261,3 +265,44 @@ def test_a_broken_plug_in_is_named(monkeypatch: pytest.MonkeyPatch, value: str, 
 def use_entry_points(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     point = EntryPoint("pigeon", value, registry.ENTRY_POINT_GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINT_GROUP else [])
+
+
+class ShortKeyConfiguration(BaseModel):
+    where: str
+    key: SecretStr
+
+    @field_validator("where")
+    @classmethod
+    def _must_be_a_roof(cls, value: str) -> str:
+        if value != "roof":
+            raise ValueError("must be the name of a roof or a tower")
+        return value
+
+
+class ShortKeyDeliverer(WebhookDeliverer):
+    integration_type: ClassVar[str] = "short_key"
+    configuration_model: ClassVar[type[BaseModel]] = ShortKeyConfiguration
+
+
+@pytest.mark.parametrize("secret", ["a", "roof", "tower"])
+def test_a_plug_ins_words_show_no_letters_of_a_short_secret_by_a_gap(secret: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        DelivererRegistry((ShortKeyDeliverer,)).parse_configuration("short_key", {"where": "x", "key": secret})
+    assert [problem.message for problem in caught.value.problems] == [
+        "is not accepted (the reason repeats a secret, and is not shown)"
+    ]
+
+
+@pytest.mark.parametrize("secret", ["e", "must", "s", "control characters"])
+def test_our_own_words_are_the_same_whatever_the_secret_is(secret: str) -> None:
+    given = {"destination": "a\nb", "addresses": ["stomp://a.example"], "password": secret}
+    with pytest.raises(ConfigurationError, match="must not contain control characters"):
+        DelivererRegistry.load().parse_configuration("stomp", given)
+
+
+@pytest.mark.parametrize("secret", ["a secret\nof 'two' \"lines\"", "geheime Schlüssel/+", "🚲🚲🚲🚲🚲🚲🚲🚲🚲🚲🚲🚲"])
+@pytest.mark.parametrize("written", [str, repr, json.dumps, quote, quote_plus, lambda text: quote(text, safe="")])
+def test_a_secret_is_found_in_every_form_in_which_code_repeats_it(secret: str, written: Callable[[str], str]) -> None:
+    told = without_secrets([secret], f"bad key {written(secret)}, used twice: {written(secret)}")
+
+    assert told.replace("'", "").replace('"', "") == "bad key ********, used twice: ********"

@@ -8,7 +8,8 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
+from structlog.testing import capture_logs
 
 from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, Outcome, Refused
 from worker.delivery.attempt_tasks import LOSSES_BEFORE_ALONE
@@ -30,8 +31,10 @@ def claim(name: str, lane: str = "", **changes: int) -> Claim:
     return Claim(name, lane or f"lane-{name}", 1, "o/s", "ref", 1, event=EVENT, **changes)
 
 
-class NoConfiguration(BaseModel):
-    """The fake deliverer needs none."""
+class FakeConfiguration(BaseModel):
+    """What the fake deliverer is given."""
+
+    token: SecretStr = SecretStr("planted token")
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Receiver:
 
 class Targets:
     def __init__(self, deliverer: Deliverer) -> None:
-        self.target = DeliveryTarget(IntegrationRef("i", "fake", "n", ""), deliverer, NoConfiguration())
+        self.target = DeliveryTarget(IntegrationRef("i", "fake", "n", ""), deliverer, FakeConfiguration())
 
     def known_target(self, claim: Claim) -> DeliveryTarget | NoTarget | None:
         return self.target
@@ -144,6 +147,22 @@ async def test_a_deliverer_that_raises_costs_an_attempt_and_not_the_worker(house
     assert house.lanes.settled["a"].verdict is Verdict.RETRY
     assert "RuntimeError" in house.lanes.settled["a"].log
     assert "a bug of a plug-in" not in house.lanes.settled["a"].log
+
+
+async def test_a_deliverers_bug_is_logged_without_the_secrets_that_it_was_given(house: House) -> None:
+    async def indiscreet(delivery: Delivery) -> Outcome:
+        assert isinstance(delivery.configuration, FakeConfiguration)
+        raise KeyError(f"no such header: {delivery.configuration.token.get_secret_value()}")
+
+    house.receiver.answer = indiscreet
+    with capture_logs() as said:
+        house.deliveries.start([claim("a")])
+        await house.until(lambda: house.lanes.settled)
+
+    (failed,) = [each for each in said if each["event"] == "deliverer failed"]
+    assert "KeyError: 'no such header: ********'" in failed["exception"]
+    assert "in indiscreet" in failed["exception"]
+    assert "planted" not in str(said) + house.lanes.settled["a"].log
 
 
 @pytest.mark.parametrize("asked", ["120", float("nan")])

@@ -18,6 +18,7 @@ from worker.cli.cli_session import (
     session,
 )
 from worker.cli.console import cells, console, json_option, print_json, table, verdict
+from worker.cli.integration_changes import change_integration
 from worker.cli.selection import all_integrations, find_integration
 from worker.domain.event import Refusal, Scope, rfc3339
 from worker.domain.format import one_line
@@ -110,8 +111,11 @@ def create(disabled: bool, paused: bool, store: str | None, org: str | None, as_
     edw integrations create --name Orders --observes order.paid --url https://example.com/hook
     edw integrations create --file integration.json
     """
-    attributes = _attributes(given)
+    attributes, keys = _attributes(given), _keys(given)
     attributes |= ({"enabled": False} if disabled else {}) | ({"paused": True} if paused else {})
+    if keys:
+        known = attributes.get("configuration")
+        attributes["configuration"] = {**(known if isinstance(known, Mapping) else {}), **keys}
 
     async def work() -> int:
         async with session() as at:
@@ -133,11 +137,15 @@ def create(disabled: bool, paused: bool, store: str | None, org: str | None, as_
 @scope_options
 @json_option
 def update(id: str, store: str | None, org: str | None, as_json: bool, **given: Any) -> None:
-    """Change an integration: only what is given changes."""
-    attributes = _attributes(given)
-    if not attributes:
+    """Change an integration: only what is given changes.
+
+    The configuration of a --file replaces the whole of the present one. A stored secret stays with its destination:
+    where --url names another scheme, host or port, the secrets must be given again (--secret-key "" is none).
+    """
+    attributes, keys = _attributes(given), _keys(given)
+    if not attributes and not keys:
         raise click.UsageError("nothing to change was given")
-    run(_update(id, scope_of(store, org), attributes, as_json))
+    run(_update(id, scope_of(store, org), attributes, as_json, keys))
 
 
 @command.command()
@@ -195,10 +203,12 @@ def delete(id: str, store: str | None, org: str | None, as_json: bool) -> None:
     run(work())
 
 
-async def _update(named: str, scope: Scope, attributes: Attributes, as_json: bool) -> int:
+async def _update(
+    named: str, scope: Scope, attributes: Attributes, as_json: bool, keys: Mapping[str, Any] | None = None
+) -> int:
     async with session() as at:
         try:
-            made = await at.registrar.update(await find_integration(at, named, scope), attributes)
+            made = await change_integration(at, named, scope, attributes, keys or {})
         except RevisionConflict as error:
             raise CommandFailure(f"{error}; look at it and try again") from None
         if isinstance(made, list):
@@ -216,13 +226,15 @@ def _attributes(given: Mapping[str, Any]) -> Attributes:
         attributes["rate_limit"] = given["rate_limit"] or None
     if given["observes"]:
         attributes["observes"] = list(given["observes"])
-    configuration = {name: given[name] for name in ("url", "secret_key") if given[name] is not None}
-    if configuration.get("secret_key") == "-":
-        configuration["secret_key"] = _asked_secret()
-    if configuration:
-        known = attributes.get("configuration")
-        attributes["configuration"] = {**(known if isinstance(known, Mapping) else {}), **configuration}
     return attributes
+
+
+def _keys(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a configuration that have options of their own."""
+    keys = {name: given[name] for name in ("url", "secret_key") if given[name] is not None}
+    if keys.get("secret_key") == "-":
+        keys["secret_key"] = _asked_secret()
+    return keys
 
 
 def _asked_secret() -> str:

@@ -41,6 +41,7 @@
 --   owner:<id>:leases      set   jobs that the process has in flight
 --   swept                  time of the last sweep for dead processes
 --   integration:<id>       hash  scope doc enabled reason created_at updated_at revision
+--                                resealed (how often its secrets were sealed by another key)
 --   scope:<s>              hash  version floor
 --   scope:<s>:changes      zset  integration -> the scope's version when it last changed (deleted ones too)
 --   scope:<s>:gone         zset  deleted integration -> the scope's version when it was deleted

@@ -3,14 +3,23 @@
 --    renewed = 1 where its receiver may be another now: what waits for a later attempt is due now, what is in flight is
 --    as soon as it fails, and what the old one earned is over
 --    expect   the revision it must have; 0 for a new one, -1 for any
+--    resealed how often its secrets had been sealed anew when it was read; compared where a revision is expected
+--    most     integrations of one scope; a new one beyond that is refused. 0 for any number
 --    events = [{ref id type scope raw digest}] that tell of the change, door, grace, horizon
--- Answers {its new revision, created_at, updated_at, 1 where its circuit closed}, or nil where it had another revision
--- than expected.
+-- Answers {its new revision, created_at, updated_at, 1 where its circuit closed}; {how many its scope has} where that is
+-- as many as there may be; or nil where it had another revision than expected, or was sealed anew.
 local key = P .. 'integration:' .. A.id
-local revision = num(redis.call('HGET', key, 'revision'))
+local known = redis.call('HMGET', key, 'revision', 'resealed')
+local revision = num(known[1])
 if A.expect >= 0 and revision ~= A.expect then return nil end
-revision = revision + 1
+-- The document to be written has the secrets as they were read: sealed by a key that may be gone by now.
+if A.expect > 0 and num(known[2]) ~= A.resealed then return nil end
 local scope = P .. 'scope:' .. A.scope
+if revision == 0 and A.most > 0 then
+  local have = redis.call('ZCARD', scope .. ':list')
+  if have >= A.most then return { have } end
+end
+revision = revision + 1
 local version = next_version(scope)
 redis.call('HSET', key, 'scope', A.scope, 'doc', A.doc, 'enabled', A.enabled, 'reason', A.reason,
   'updated_at', NOW, 'revision', revision)

@@ -1,0 +1,52 @@
+"""Changing an integration by options, each of which is one key of its configuration."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from worker.cli.cli_session import CliSession
+from worker.cli.selection import find_integration
+from worker.domain.event import Refusal, Scope
+from worker.domain.integration import Integration
+from worker.ledger.integration_repository import RevisionConflict
+
+#: How often the keys are put into a configuration that somebody else changes meanwhile.
+TRIES = 20
+
+
+async def change_integration(
+    at: CliSession, named: str, scope: Scope, attributes: Mapping[str, Any], keys: Mapping[str, Any]
+) -> Integration | list[Refusal]:
+    """Update the integration, with `keys` put into its configuration: that of `attributes`, else the present one.
+
+    Otherwise as `Registrar.update`. Raises Failure where there is no such integration.
+    """
+    if not keys:
+        return await at.registrar.update(await find_integration(at, named, scope), attributes)
+    tries_left = TRIES
+    while True:
+        tries_left -= 1
+        current = await find_integration(at, named, scope)
+        changes = {**attributes, "configuration": _configuration(at, current, attributes, keys)}
+        try:
+            return await at.registrar.update(current, changes, current.revision)
+        except RevisionConflict:
+            # The keys were put into a configuration that is not the present one any more.
+            if not tries_left:
+                raise
+
+
+def _configuration(
+    at: CliSession, current: Integration, attributes: Mapping[str, Any], keys: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Put `keys` into the configuration that they belong to; of the present one, its secrets are masks."""
+    # It brings an HTTP client with it, which most commands have no use for.
+    from deliverers.registry import UnknownIntegrationType, normalise_integration_type
+
+    kind = normalise_integration_type(str(attributes.get("integration_type", current.integration_type)))
+    base = attributes.get("configuration")
+    if "configuration" not in attributes and kind == current.integration_type:
+        base = at.registrar.shown(current).configuration
+    with suppress(UnknownIntegrationType):  # the registrar refuses it in words
+        keys = at.types.normalised(kind, keys)
+    return {**(base if isinstance(base, Mapping) else {}), **keys}
