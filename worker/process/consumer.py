@@ -13,7 +13,10 @@ from typing import Any
 import structlog
 from celery.utils.threads import bound_open_broker_sockets
 from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.state import maybe_shutdown
+from kombu.exceptions import OperationalError
 
+from deliverers.exhaustion import exhausted
 from worker.domain.event import Refusal
 from worker.process import runtime
 
@@ -79,7 +82,18 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         conn.ensure_connection = partial(
             conn.ensure_connection, interval_start=FIRST_PAUSE, interval_step=FIRST_PAUSE, interval_max=LONGEST_PAUSE
         )
-        return super().ensure_connected(conn)
+        while True:
+            try:
+                return super().ensure_connected(conn)
+            except (OSError, OperationalError) as error:
+                # kombu's Redis transport opens a file before it connects, and again to log that it could not: what it
+                # raises then passes Celery's retries, and would end the worker.
+                if not exhausted(error):
+                    raise
+                runtime.heard_of_broker(f"{type(error).__name__}: {error}")
+                _log.error("own resource exhausted", why=f"no connection to the broker: {error}")
+            maybe_shutdown()
+            sleep(REFUSED_PAUSE)
 
     def stop(self) -> None:
         """Takes no more messages."""
