@@ -1,5 +1,6 @@
 """Which failures are a lack of ours: by their numbers, wherever in a chain they are, and by the real thing."""
 
+import asyncio
 import errno
 import socket
 import ssl
@@ -7,13 +8,17 @@ from typing import Any
 
 import aiodns.error
 import pytest
-from aiohttp import ClientConnectorError
+from aiohttp import ClientConnectorError, web
 from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.test_utils import TestServer
 
-from deliverers.contract import Resource
+from deliverers import egress, sockets
+from deliverers.contract import Delivered, DelivererOptions, Outcome, Resource, Unreachable
 from deliverers.exhaustion import exhausted, not_attempted, note_unread_authorities
 from deliverers.sockets import DiallingSocket
-from tests.counterparts.limits import no_more_files
+from deliverers.testing import LOOPBACK, a_delivery, no_descriptors
+from deliverers.webhook import WebhookDeliverer
+from tests.counterparts.store import free_port
 
 KEY = ConnectionKey("shop.example", 443, True, True, None, None, None)
 LACKS = {
@@ -49,15 +54,9 @@ class TestALack:
         assert not_attempted(resource).reason
 
     def test_is_found_behind_what_was_raised_from_it(self, error: Exception, resource: Resource) -> None:
-        with pytest.raises(ValueError, match="outer") as raised:
-            try:
-                try:
-                    raise error
-                except Exception as inner:
-                    raise RuntimeError("middle") from inner
-            except RuntimeError:
-                raise ValueError("outer")  # noqa: B904  (what a plug-in may do)
-        assert exhausted(raised.value) == not_attempted(resource)
+        middle, outer = RuntimeError("raised from it"), ValueError("raised while that was handled")
+        middle.__cause__, outer.__context__ = error, middle
+        assert exhausted(outer) == not_attempted(resource)
 
     def test_is_found_in_a_group(self, error: Exception, resource: Resource) -> None:
         assert exhausted(ExceptionGroup("many", [ValueError(), error])) == not_attempted(resource)
@@ -83,14 +82,14 @@ def test_a_receivers_failure_is_none_of_ours(error: Exception) -> None:
     ids=repr,
 )
 def test_a_name_that_was_not_found_while_no_file_could_be_opened_is_a_lack(error: Exception) -> None:
-    with no_more_files():
+    with no_descriptors():
         assert exhausted(error) == not_attempted(Resource.FILES)
     assert exhausted(error) is None
 
 
 def test_a_certificate_that_was_refused_while_no_authority_could_be_read_is_a_lack() -> None:
     unread, refused = ssl.SSLCertVerificationError(1, "unread"), ssl.SSLCertVerificationError(1, "refused")
-    with no_more_files():
+    with no_descriptors():
         note_unread_authorities(unread)
     note_unread_authorities(refused)
     assert exhausted(unread) == not_attempted(Resource.FILES)
@@ -112,15 +111,67 @@ def test_a_circle_of_causes_has_an_end() -> None:
 
 
 class OnePort(DiallingSocket):
-    """All of them dial from one port, as though no other were free: the kernel refuses the second to one peer."""
+    """A socket that may dial from one port only: the kernel refuses the second connection to one peer."""
 
-    port = 0
+    port: int
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        if self.family is socket.AF_INET and not OnePort.port:
-            self.bind(("127.0.0.1", 0))
-            OnePort.port = self.getsockname()[1]
-        elif OnePort.port:
-            self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.bind(("127.0.0.1", OnePort.port))
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.bind(("127.0.0.1", self.port))
+
+
+async def second_of_two(url: str, held: asyncio.Event, arrived: asyncio.Event) -> Outcome:
+    """Return what comes of a delivery while the first one has the only port."""
+    deliverer = WebhookDeliverer(DelivererOptions(egress=LOOPBACK))
+    await deliverer.open()
+    delivery = a_delivery(WebhookDeliverer, {"url": url})
+    try:
+        first = asyncio.create_task(deliverer.deliver(delivery))
+        await arrived.wait()
+        second = await deliverer.deliver(delivery)
+        held.set()
+        assert await first == Delivered(200, "")
+    finally:
+        await deliverer.close()
+    return second
+
+
+@pytest.mark.parametrize("has_address", [True, False])
+async def test_ports_are_lacking_only_where_there_is_an_address_to_dial_from(
+    has_address: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, arrived = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: web.Request) -> web.Response:
+        arrived.set()
+        await held.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", hold)
+    monkeypatch.setattr(OnePort, "port", free_port(), raising=False)
+    monkeypatch.setattr(egress, "DiallingSocket", OnePort)
+    if not has_address:
+        # As for an IPv6 address where this machine has none: the kernel's answer is the same.
+        monkeypatch.setattr(sockets, "_has_source_address", lambda *_: False)
+    async with TestServer(app, host="127.0.0.1") as server:
+        port = server.port
+        second = await second_of_two(f"http://127.0.0.1:{port}/", held, arrived)
+    if has_address:
+        assert second == not_attempted(Resource.PORTS)
+    else:
+        assert second == Unreachable(f"no route to the network of 127.0.0.1:{port}")
+
+
+async def test_a_webhooks_dns_and_socket_without_files_are_not_attempted() -> None:
+    deliverer = WebhookDeliverer(DelivererOptions(egress=LOOPBACK))
+    await deliverer.open()
+    try:
+        for url in ("http://127.0.0.1:9/", "http://localhost:9/", "https://shop.invalid/"):
+            delivery = a_delivery(WebhookDeliverer, {"url": url})
+            with no_descriptors():
+                assert await deliverer.deliver(delivery) == not_attempted(Resource.FILES)
+            assert isinstance(await deliverer.deliver(delivery), Unreachable)
+    finally:
+        await deliverer.close()
