@@ -164,8 +164,9 @@ async def test_ports_are_lacking_only_where_there_is_an_address_to_dial_from(
         assert second == Unreachable(f"no route to the network of 127.0.0.1:{port}")
 
 
-async def test_a_webhooks_dns_and_socket_without_files_are_not_attempted() -> None:
-    deliverer = WebhookDeliverer(DelivererOptions(egress=LOOPBACK))
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:9", "http://proxy.invalid:3128"])
+async def test_without_files_no_name_no_receiver_and_no_proxy_is_blamed(proxy: str | None) -> None:
+    deliverer = WebhookDeliverer(DelivererOptions(egress=LOOPBACK, proxy=proxy))
     await deliverer.open()
     try:
         for url in ("http://127.0.0.1:9/", "http://localhost:9/", "https://shop.invalid/"):
