@@ -165,14 +165,15 @@ async def test_ports_are_lacking_only_where_there_is_an_address_to_dial_from(
 
 
 @pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:9", "http://proxy.invalid:3128"])
-async def test_without_files_no_name_no_receiver_and_no_proxy_is_blamed(proxy: str | None) -> None:
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://localhost:9/", "https://shop.invalid/"])
+async def test_without_files_no_name_no_receiver_and_no_proxy_is_blamed(proxy: str | None, url: str) -> None:
+    # A new one for each: c-ares keeps the sockets of earlier queries, and asks by them.
     deliverer = WebhookDeliverer(DelivererOptions(egress=LOOPBACK, proxy=proxy))
     await deliverer.open()
+    delivery = a_delivery(WebhookDeliverer, {"url": url})
     try:
-        for url in ("http://127.0.0.1:9/", "http://localhost:9/", "https://shop.invalid/"):
-            delivery = a_delivery(WebhookDeliverer, {"url": url})
-            with no_descriptors():
-                assert await deliverer.deliver(delivery) == not_attempted(Resource.FILES)
-            assert isinstance(await deliverer.deliver(delivery), Unreachable)
+        with no_descriptors():
+            assert await deliverer.deliver(delivery) == not_attempted(Resource.FILES)
+        assert isinstance(await deliverer.deliver(delivery), Unreachable)
     finally:
         await deliverer.close()
