@@ -15,7 +15,7 @@ import ssl
 from collections.abc import Iterator
 
 import aiodns.error
-from aiohttp import ClientConnectorDNSError, ClientConnectorError
+from aiohttp import ClientConnectorError
 
 from deliverers.contract import NotAttempted, Resource
 
@@ -70,11 +70,14 @@ def _lacking(error: BaseException) -> Resource | None:
             # Its numbers are OpenSSL's.
             if getattr(error, _UNREAD, False):
                 return Resource.FILES
-            return Resource.MEMORY if error.reason == "MALLOC_FAILURE" else None
+            return Resource.MEMORY if getattr(error, "reason", None) == "MALLOC_FAILURE" else None
         case socket.gaierror():
             return _of_name(error.errno == socket.EAI_MEMORY)
         case aiodns.error.DNSError():
             return _of_name(error.args[:1] == (aiodns.error.ARES_ENOMEM,))
+        case ClientConnectorError():
+            # It has the number of the error within it, whose meaning depends on what that is.
+            return None
         case OSError():
             return _of_socket(error)
     return None
@@ -113,8 +116,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield link
         if isinstance(link, BaseExceptionGroup):
             waiting.extend(link.exceptions)
-        if isinstance(link, ClientConnectorError | ClientConnectorDNSError):
-            waiting.append(link.os_error)
+        if isinstance(link, ClientConnectorError) and (within := getattr(link, "os_error", None)) is not None:
+            waiting.append(within)
         if link.__cause__ is not None:
             waiting.append(link.__cause__)
         elif link.__context__ is not None and not link.__suppress_context__:

@@ -7,9 +7,12 @@ README, "A type of your own".
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any, ClassVar
@@ -22,7 +25,9 @@ from deliverers.contract import (
     DelivererOptions,
     Delivery,
     IntegrationRef,
+    NotAttempted,
     Refused,
+    Resource,
     Unreachable,
 )
 from deliverers.egress import EgressPolicy
@@ -145,6 +150,19 @@ class DelivererContract(ABC):
         assert "no answer within 0.5 s" in outcome.reason
         shows_no_secret(outcome, counterpart)
 
+    async def test_without_a_descriptor_nothing_is_attempted_and_later_it_arrives(
+        self, deliverer: Deliverer, counterpart: Counterpart, delivery: Delivery
+    ) -> None:
+        with no_descriptors():
+            outcome = await deliverer.deliver(delivery)
+        assert isinstance(outcome, NotAttempted)
+        assert outcome.resource is Resource.FILES
+        assert outcome.reason
+        shows_no_secret(outcome, counterpart)
+        # The job's next try has the same number.
+        assert isinstance(await deliverer.deliver(delivery), Delivered)
+        assert [message["attempt"] for message in await counterpart.received()] == [delivery.attempt]
+
     async def test_a_cancellation_passes_through(
         self, deliverer: Deliverer, counterpart: Counterpart, delivery: Delivery
     ) -> None:
@@ -208,6 +226,19 @@ def a_delivery(deliverer_class: type[Deliverer], configuration: Mapping[str, Any
         ),
         **changes,
     )
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Let this process open no further file or socket within the block; open ones go on."""
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest_free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 #: W3C Trace Context, as a delivery may have it.

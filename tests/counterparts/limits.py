@@ -1,23 +1,7 @@
-"""Taking descriptors away, from this process or another one."""
+"""Taking file descriptors away from a process that a test has started."""
 
-import os
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-
-@contextmanager
-def no_more_files() -> Iterator[None]:
-    """Let this process open no further file or socket within the block; open ones go on."""
-    lowest_free = os.open(os.devnull, os.O_RDONLY)
-    os.close(lowest_free)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def leave_files(pid: int, more: int) -> None:

@@ -3,6 +3,7 @@
 Arguments and most answers are msgpack: one argument instead of a thousand, and names instead of positions.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha1
@@ -39,10 +40,21 @@ class Script:
         object.__setattr__(self, "digest", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
 
 
-@cache
 def script(name: str) -> Script:
-    """The script in `lua/<name>.lua`."""
-    folder = files(__package__) / "lua"
-    flags = "" if name in _NEEDS_MEMORY else " flags=allow-oom"
-    parts = (f"#!lua{flags}", (folder / "_lib.lua").read_text(), (folder / f"{name}.lua").read_text())
-    return Script(name, "\n".join(parts))
+    """Return the script in `lua/<name>.lua`."""
+    return _scripts()[name]
+
+
+@cache
+def _scripts() -> Mapping[str, Script]:
+    """Read all scripts at once.
+
+    A process that reads one when it first needs it may have no file descriptor left by then, and could settle nothing.
+    """
+    sources = {each.name.removesuffix(".lua"): each.read_text() for each in (files(__package__) / "lua").iterdir()}
+    library = sources.pop("_lib")
+    return {name: Script(name, "\n".join((_first_line(name), library, source))) for name, source in sources.items()}
+
+
+def _first_line(name: str) -> str:
+    return "#!lua" if name in _NEEDS_MEMORY else "#!lua flags=allow-oom"

@@ -13,8 +13,11 @@ from typing import Any
 import structlog
 from celery.utils.threads import bound_open_broker_sockets
 from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.state import maybe_shutdown
+from kombu.exceptions import OperationalError
 
 from deliverers.backoff import Backoff
+from deliverers.exhaustion import exhausted
 from worker.domain.event import Refusal
 from worker.process import runtime
 
@@ -82,7 +85,18 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
             interval_step=BROKER_BACKOFF.first,
             interval_max=BROKER_BACKOFF.longest,
         )
-        return super().ensure_connected(conn)
+        while True:
+            try:
+                return super().ensure_connected(conn)
+            except (OSError, OperationalError) as error:
+                # kombu's Redis transport opens a file before it connects, and again to log that it could not: what it
+                # raises then passes Celery's retries, and would end the worker.
+                if not exhausted(error):
+                    raise
+                runtime.heard_of_broker(f"{type(error).__name__}: {error}")
+                _log.error("own resource exhausted", why=f"no connection to the broker: {error}")
+            maybe_shutdown()
+            sleep(REFUSED_PAUSE)
 
     def stop(self) -> None:
         """Takes no more messages."""

@@ -1,6 +1,7 @@
 """What the orchestrator does when something that must not happen happens. The ledger beside it is a fake."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -11,7 +12,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 from structlog.testing import capture_logs
 
-from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, Outcome, Refused
+from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, NotAttempted, Outcome, Refused, Resource
 from worker.delivery.attempt_tasks import LOSSES_BEFORE_ALONE
 from worker.delivery.delivery_service import DeliveryService
 from worker.domain.attempt import Attempt, InterruptedAttempt
@@ -68,6 +69,8 @@ class Lanes:
         return Settled(["settled"] * len(settlements), [])
 
     async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
+        if self.faults:
+            raise self.faults.pop()
         self.released += [job for job, _, _ in claims]
         return len(claims)
 
@@ -341,3 +344,53 @@ def test_what_a_call_won_may_be_its_own_until_it_has_ended(house: House) -> None
         with deliveries.reserved(1):
             assert deliveries.calling_since == first
     assert deliveries.calling_since == inf
+
+
+async def lacking(_: Delivery) -> Outcome:
+    return NotAttempted(Resource.FILES, "no more files")
+
+
+async def raising(_: Delivery) -> Outcome:
+    try:
+        raise OSError(errno.EMFILE, "Too many open files")
+    except OSError as error:
+        raise RuntimeError("a plug-in's own words") from error
+
+
+@pytest.mark.parametrize("answer", [lacking, raising])
+async def test_a_lack_of_ours_spends_no_attempt_and_the_job_is_claimed_again_after_a_pause(
+    house: House, answer: Callable[[Delivery], Awaitable[Outcome]]
+) -> None:
+    house.receiver.answer = answer
+    house.deliveries.start([claim("a")])
+    await house.until(lambda: house.lanes.released == ["a"])
+    assert (house.lanes.settled, house.reported) == ({}, [])
+    assert house.deliveries.limit == 1
+
+    house.receiver.answer = delivered
+    house.lanes.owed.append(claim("a"))
+    await house.until(lambda: house.lanes.settled)
+    assert house.lanes.settled["a"].verdict is Verdict.SUCCEEDED
+
+
+async def test_a_job_is_given_back_although_the_ledger_is_away_for_a_while(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.delivery.returner.LEDGER_RETRY_SECONDS", 0.0)
+    house.receiver.answer = lacking
+    house.lanes.faults = [LedgerUnavailable("no descriptor for a connection")] * 3
+    house.deliveries.start([claim("a"), claim("b")])
+    # Until then this process renews their leases.
+    await house.until(lambda: sorted(house.lanes.released) == ["a", "b"])
+    assert house.deliveries.in_flight == 0
+
+
+async def test_a_resource_that_a_plug_in_made_up_is_its_bug(house: House) -> None:
+    async def invented(_: Delivery) -> Outcome:
+        return NotAttempted("patience", "none left")  # type: ignore[arg-type]  # that is the point
+
+    house.receiver.answer = invented
+    house.deliveries.start([claim("a")])
+    await house.until(lambda: house.lanes.settled)
+    assert house.lanes.settled["a"].verdict is Verdict.RETRY
+    assert house.reported[0].ours
