@@ -16,6 +16,7 @@ from config.settings import Settings
 from deliverers.registry import DelivererRegistry
 from worker.cancellation import end
 from worker.delivery.deliverer_options import deliverer_options
+from worker.http_server.limits import raise_descriptor_limit
 from worker.intake.celery_messages import IntakeClosed
 from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
@@ -152,6 +153,7 @@ class Runtime:
         deliverers = {
             kind: types.create(kind, replace(options, dialled=metrics.dial_counter(kind))) for kind in types.types
         }
+        raise_descriptor_limit()
         telemetry = Telemetry(ledger, settings)
         try:
             # From the start: a process that waits for its ledger is alive, and says what it waits for.
