@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
-from aiohttp import StreamReader, hdrs, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs, web
 
 from worker.http_server.callers import network_of
 from worker.http_server.connections import Connections, Limit, Patience
@@ -30,6 +30,7 @@ PRODUCT = "edw"
 #: Makes the answer to a request that no handler sees, of a status and a detail.
 Refuse = Callable[[int, str], web.Response]
 
+_HEAD_END = b"\r\n\r\n"
 _SHOWN = frozenset(string.printable) - frozenset(string.whitespace) | {" "}
 _SHOWN_MOST = 80
 
@@ -124,6 +125,9 @@ class BoundedHandler(web.RequestHandler):
             self._phase, self._head_bytes = _Phase.BUSY, 0
             if self._messages:
                 self._body = self._messages[-1][1]
+            if self._body is EMPTY_PAYLOAD and not data.endswith(_HEAD_END):
+                # A part of the next head came with this one. Behind a body nobody knows, and the idle time holds.
+                self._head_bytes = len(data.rpartition(_HEAD_END)[2]) if _HEAD_END in data else 0
         elif data and not in_body:
             self._begin_head(len(data))
 

@@ -55,6 +55,4 @@ def test_a_process_raises_its_limit_to_the_hard_one_and_not_beyond() -> None:
 
     command = [sys.executable, "-c", script]
     said = subprocess.run(command, preexec_fn=lowered, capture_output=True, check=True, text=True)
-        [sys.executable, "-c", script], preexec_fn=lowered, capture_output=True, check=True, text=True
-    )  # noqa: PLW1509  (it only sets a limit)
     assert said.stdout.split() == [str(within)] * 2
