@@ -4,10 +4,12 @@
 know whether it works, such as a rolling update that is to wait.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from errno import EADDRINUSE
+from time import monotonic
 
 import msgspec
 import structlog
@@ -23,6 +25,27 @@ _log = structlog.get_logger("edw.probe")
 
 #: Scrapers and probes are few, and read quickly.
 LIMITS = HttpLimits(connections=64)
+#: The share of the event loop's time that making the text of the metrics may take: anybody may ask for it.
+LARGEST_SHARE = 0.1
+
+
+class Exposition:
+    """The text of all metrics, made again only as often as it costs the event loop a small share of its time."""
+
+    def __init__(self, generate: Callable[[], bytes] = generate_latest, clock: Callable[[], float] = monotonic) -> None:
+        self._generate = generate
+        self._clock = clock
+        self._text = b""
+        self._good_until = -math.inf
+
+    def text(self) -> bytes:
+        """Return the metrics; many who ask at once have the same."""
+        began = self._clock()
+        if began >= self._good_until:
+            self._text = self._generate()
+            ended = self._clock()
+            self._good_until = ended + (ended - began) * (1 / LARGEST_SHARE - 1)
+        return self._text
 
 
 @asynccontextmanager
@@ -38,8 +61,10 @@ async def serving(
     # imported: a producer's process that only publishes has its own mind about it.
     disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
 
+    exposition = Exposition()
+
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=exposition.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
         assert vitals is not None  # noqa: S101  (without it, there is no route to here)

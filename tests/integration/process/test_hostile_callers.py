@@ -30,6 +30,8 @@ from worker.ledger import Ledger
 FILES = 1_024
 CROWD = 1_100
 EVENTS = 20
+#: Between two things that a stranger does (seconds).
+PAUSE = 1.0
 #: What a process may need beyond what it had before (bytes).
 GROWTH = 64 * 1024 * 1024
 
@@ -50,8 +52,13 @@ CALLERS: dict[str, tuple[bytes, bytes]] = {
 }
 
 
+def size_of(kind: str) -> int:
+    """How many there are: of those that only wait, more than there are files; of those that send much, a few."""
+    return 20 if kind in ("bombs", "pipelining, and reading nothing") else CROWD
+
+
 @asynccontextmanager
-async def crowd(url: str, kind: str, count: int = CROWD) -> AsyncIterator[None]:
+async def crowd(url: str, kind: str, count: int) -> AsyncIterator[None]:
     """So many connections to a process, as long as the block runs; those that it closes are opened anew."""
     raise_descriptor_limit()
     parts = urlsplit(url)
@@ -67,14 +74,14 @@ async def crowd(url: str, kind: str, count: int = CROWD) -> AsyncIterator[None]:
                 try:
                     writer.write(first)
                     while not writer.transport.is_closing():
-                        await asyncio.sleep(0.5)
+                        await asyncio.sleep(PAUSE)
                         writer.write(more)
                         await writer.drain()
                 finally:
                     writer.transport.abort()
                     with suppress(OSError):
                         await writer.wait_closed()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(PAUSE)
 
     async with AsyncExitStack() as stack:
         callers = [asyncio.create_task(call()) for _ in range(count)]
@@ -132,7 +139,7 @@ async def test_a_crowd_at_the_metrics_port_takes_nothing_from_deliveries(
     process = psutil.Process(worker.pid)
     before = process.memory_info().rss
 
-    async with crowd(worker.probe, kind):
+    async with crowd(worker.probe, kind, size_of(kind)):
         for number in range(EVENTS):
             event = {"data": order_paid(id=f"e-{number}")}
             async with session.post(f"{api.url}/v2/events", json=event, headers=headers) as answer:
@@ -168,9 +175,8 @@ async def test_a_crowd_at_the_api_takes_nothing_from_other_callers(
     headers = {"Authorization": f"Bearer {await token_of(books)}"}
     process = psutil.Process(api.process.pid)
     before = process.memory_info().rss
-    count = 20 if kind in ("bombs", "pipelining, and reading nothing") else CROWD
 
-    async with crowd(api.url, kind, count):
+    async with crowd(api.url, kind, size_of(kind)):
         for number in range(EVENTS):
             assert await published(session, f"{api.url}/v2/events", headers, f"e-{number}")
 
