@@ -132,6 +132,11 @@ class Settings(BaseSettings):
     api_body_limit: Annotated[Bytes, AfterValidator(between(1 << 10, 1 << 30, "bytes"))] = Field(
         default=_written("8MiB"), description="A larger body of a request to the API is refused.", examples=["8MiB"]
     )
+    api_connections: Annotated[Count, AfterValidator(between(8, 100_000))] = Field(
+        default=500,
+        description="Connections of clients that a process of the API holds at once; beyond that idle ones are closed.",
+        examples=["500"],
+    )
     api_proxies: Networks = Field(
         default=(),
         description="Proxies in front of the API; their X-Forwarded-For says who called.",
@@ -161,6 +166,11 @@ class Settings(BaseSettings):
         default=9464,
         description="Metrics, `/healthz` and `/readyz` of a process, on EDW_API_HOST: here or the next; 0: any.",
         examples=["9464"],
+    )
+    metrics_connections: Annotated[Count, AfterValidator(between(8, 10_000))] = Field(
+        default=64,
+        description="Connections that the metrics port of a process holds at once; beyond that idle ones are closed.",
+        examples=["64"],
     )
     metrics_seconds: Annotated[Seconds, AfterValidator(between(0.1, 600, "s"))] = Field(
         default=_written("5s"),

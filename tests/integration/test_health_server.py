@@ -1,5 +1,6 @@
 """The endpoint of a process: its metrics, how it is, and what happens where the port is taken."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ import aiohttp
 from structlog.testing import capture_logs
 
 from tests.counterparts.store import free_port
-from worker.telemetry.health_server import serving
+from worker.telemetry.health_server import Exposition, serving
 from worker.telemetry.metrics import build_info
 from worker.telemetry.worker_health import STALE_TURN_SECONDS, WorkerHealth
 
 HOST = "127.0.0.1"
+#: A busy machine may take its time (seconds).
+PATIENCE = 45.0
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -81,3 +84,41 @@ async def test_an_address_that_is_not_ours_stops_nobody() -> None:
             pass
     (line,) = lines
     assert (line["event"], line["log_level"]) == ("no probe", "warning")
+
+
+def test_the_metrics_are_made_again_only_as_often_as_it_costs_a_small_share_of_the_time() -> None:
+    now, made = 100.0, 0
+
+    def generate() -> bytes:
+        nonlocal now, made
+        now, made = now + 0.5, made + 1
+        return b"%d" % made
+
+    exposition = Exposition(generate, lambda: now)
+    assert exposition.text() == b"1"
+    now += 4.4
+    assert [exposition.text() for _ in range(1_000)] == [b"1"] * 1_000
+    now += 0.2
+    assert exposition.text() == b"2"
+
+
+async def test_a_body_that_nobody_reads_and_a_host_that_is_none_are_refused_without_a_version() -> None:
+    with capture_logs() as lines:
+        async with serving(HOST, (0,)):
+            for raw, status in (
+                (b"GET /metrics HTTP/1.1\r\nHost: a@b\r\n\r\n", b"400"),
+                (b"GET /metrics HTTP/1.1\r\n\r\n", b"400"),
+                (b"\x16\x03\x01\r\n\r\n", b"400"),
+                (b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n", b"405"),
+                (b"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n", b"200"),
+            ):
+                reader, writer = await asyncio.open_connection(HOST, port_of(lines))
+                writer.write(raw)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.split(maxsplit=2)[1] == status, head
+                assert b"\r\nServer: edw\r\n" in head
+                # To its end: the connection closes.
+                async with asyncio.timeout(PATIENCE):
+                    await reader.read()
+                writer.close()
+                await writer.wait_closed()

@@ -1,7 +1,6 @@
 """The API as an aiohttp application: each request ends in a Reply or an ErrorResponse, and in one log line.
 
-What is no HTTP never gets here: aiohttp's parser answers it by itself, with 400, a few words of plain text and the end
-of the connection. It has no hook for that.
+What HTTP forbids never gets here: `worker.http_server` refuses it, with an answer that `refused` makes.
 """
 
 import re
@@ -12,7 +11,7 @@ from uuid import uuid4
 
 import msgspec
 import structlog
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from worker.api.api_errors import ApiError, api_error, bad_parameter, retry_later
@@ -51,9 +50,9 @@ def application(rooms: ApiServices) -> web.Application:
         handler = _endpoint(operation, rooms)
         # aiohttp's own pattern takes no braces, and an event's id may have some.
         path = _IN_PATH.sub(r"{\1:[^/]+}", operation.path)
-        app.router.add_route(operation.method, path, handler, expect_handler=_expect)
+        app.router.add_route(operation.method, path, handler)
         if operation.method == hdrs.METH_GET:
-            app.router.add_route(hdrs.METH_HEAD, path, handler, expect_handler=_expect)
+            app.router.add_route(hdrs.METH_HEAD, path, handler)
     return app
 
 
@@ -63,7 +62,6 @@ def _endpoint(operation: Operation, rooms: ApiServices) -> Endpoint:
         caller: Token | None = None
         why: str | None = None
         try:
-            _check_host(request)
             if operation.roles is not None:
                 caller = await rooms.access.caller(request, basic=operation.basic)
                 _check_role(operation, caller)
@@ -113,22 +111,6 @@ def _trace(request: web.Request) -> TraceContext | None:
     return TraceContext.of(parents[0], ",".join(request.headers.getall(TRACESTATE, ()))) if len(parents) == 1 else None
 
 
-def _check_host(request: web.Request) -> None:
-    """Raises ApiError (400) where Host is no address (RFC 9112, section 3.2): the links of an answer need it."""
-    try:
-        request.url.origin()
-    except ValueError:
-        raise api_error(400, "expected a Host header with a name or an address, and maybe a port") from None
-
-
-async def _expect(request: web.Request) -> None:
-    """Asks for the body of a caller that waits to be asked. Other expectations may be ignored (RFC 9110, 10.1.1)."""
-    if request.headers[hdrs.EXPECT].lower() == "100-continue" and request.version >= HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # The answer itself has not begun.
-        request.writer.output_size = 0
-
-
 def _check_role(operation: Operation, caller: Token) -> None:
     roles = operation.roles or frozenset()
     if caller.platform and not operation.platform:
@@ -171,6 +153,11 @@ def _failure(error: Exception, operation: Operation | None = None) -> web.Respon
     document = _encode(refusal.document)
     headers = {**_ALWAYS, **refusal.headers, hdrs.CONTENT_TYPE: JSON}
     return web.Response(body=document, status=refusal.status, headers=headers)
+
+
+def refused(status: int, detail: str) -> web.Response:
+    """Return the answer to a request that no operation sees: HTTP itself forbids it."""
+    return _failure(api_error(status, detail))
 
 
 def _foreign(error: web.HTTPException) -> ApiError:

@@ -8,14 +8,17 @@ from uuid import UUID
 
 import msgspec
 from aiohttp import hdrs, web
+from yarl import URL
 
-from worker.api.api_errors import api_error, invalid, not_found
+from worker.api.api_errors import ApiError, api_error, invalid, not_found
+from worker.api.inflating import ACCEPTED_CODINGS, BrokenCodingError, Inflater, UnknownCodingError, coding_of
 from worker.api.json_numbers import LARGEST_NUMBER, pointer_of_number
 from worker.api.paging import Paging
 from worker.domain.api_token import Role, Token
 from worker.domain.event import Refusal, Scope
 from worker.domain.integration import Integration
 from worker.domain.trace_context import TraceContext
+from worker.http_server.protocol import protocol_of
 
 if TYPE_CHECKING:
     from worker.api.services.api_services import ApiServices
@@ -80,7 +83,12 @@ class RequestContext:
     @property
     def base(self) -> str:
         """The API's address as its clients see it."""
-        return self.rooms.settings.api_url or str(self.request.url.origin())
+        request = self.request
+        if url := self.rooms.settings.api_url:
+            return url
+        # The target may be in absolute form, which aiohttp takes the port out of; it names the same authority as Host.
+        host = request.headers.get(hdrs.HOST)
+        return str(URL.build(scheme=request.scheme, authority=host) if host else request.url.origin())
 
     def named(self, name: str, what: str) -> str:
         """An id of the path. Raises ApiError (404) where it can be none: then nothing of it reaches the ledger."""
@@ -110,27 +118,42 @@ class RequestContext:
         Raises ApiError (400, 408, 413, 415).
         """
         limit = min(self.rooms.settings.api_body_limit, most or self.rooms.settings.api_body_limit)
-        request = self.request.clone(client_max_size=limit)
+        request = self.request
         given = request.headers.get(hdrs.CONTENT_TYPE)
         if given is not None and not _is_one_of(types, given, request):
             if optional and not request.can_read_body:
                 return b""
             expected = " or ".join(types)
             raise api_error(415, f"expected Content-Type: {expected} (in UTF-8), got {_quoted(given)}")
+        coding = self._coding()
+        if (request.content_length or 0) > limit:
+            raise too_large(limit)
+        if (protocol := protocol_of(request)) is not None:
+            protocol.ask_for_body()
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                return await request.read()
+                return await (_inflated(request, coding, limit) if coding else _read(request, limit))
         except TimeoutError:
             raise api_error(408, f"the body had not come within {BODY_SECONDS:g} s") from None
-        except web.HTTPRequestEntityTooLarge:
-            raise api_error(413, f"the body is larger than {limit:,} bytes, the most that is taken") from None
         except web.RequestPayloadError:
-            encoding = request.headers.get(hdrs.CONTENT_ENCODING, "")
-            how = f"Content-Encoding {_quoted(encoding)}" if encoding else "its framing"
-            raise api_error(400, f"the body cannot be read: it does not follow {how}") from None
+            raise api_error(400, "the body cannot be read: it does not follow its framing") from None
+        except BrokenCodingError as error:
+            detail = f"the body cannot be read: it does not follow Content-Encoding {_quoted(coding)}: {error}"
+            raise api_error(400, detail) from None
         except ConnectionError:
             # Nobody is there to read this, but for the log.
             raise api_error(400, "the caller went away before the body had come") from None
+
+    def _coding(self) -> str:
+        """The coding of the body. Raises ApiError (415)."""
+        fields = self.request.headers.getall(hdrs.CONTENT_ENCODING, ())
+        if not fields:
+            return ""
+        try:
+            return coding_of(fields)
+        except UnknownCodingError:
+            detail = f"expected Content-Encoding: one of {ACCEPTED_CODINGS}, or none; got {_quoted(', '.join(fields))}"
+            raise api_error(415, detail, {hdrs.ACCEPT_ENCODING: ACCEPTED_CODINGS}) from None
 
     async def document(self) -> Any:
         """The body, decoded. Raises ApiError (400, 413, 415)."""
@@ -157,6 +180,36 @@ def _is_one_of(types: tuple[str, ...], given: str, request: web.Request) -> bool
     if len(given) > CONTENT_TYPE_CHARS:
         return False
     return request.content_type in types and (request.charset or "utf-8").lower() == "utf-8"
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
+    """Read a body of at most `limit` bytes. Raises ApiError (413)."""
+    body = bytearray()
+    while chunk := await request.content.readany():
+        body += chunk
+        if len(body) > limit:
+            raise too_large(limit)
+    return bytes(body)
+
+
+async def _inflated(request: web.Request, coding: str, limit: int) -> bytes:
+    """Read and inflate a body of at most `limit` bytes, before and after. Raises ApiError (413), BrokenCodingError."""
+    inflater, body, read = Inflater(coding), bytearray(), 0
+    while chunk := await request.content.readany():
+        read += len(chunk)
+        for piece in inflater.pieces(chunk):
+            body += piece
+            if len(body) > limit or read > limit:
+                raise too_large(limit)
+            # Others have their turn after each piece.
+            await asyncio.sleep(0)
+    inflater.finish()
+    return bytes(body)
+
+
+def too_large(limit: int) -> ApiError:
+    """Return the answer to a body over a limit, in bytes."""
+    return api_error(413, f"the body is larger than {limit:,} bytes, the most that is taken")
 
 
 def decoded(raw: bytes, kind: Any = Any) -> Any:

@@ -1,22 +1,18 @@
 """The process of the API: opens the rooms, listens, and on SIGTERM finishes what is under way."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any
 
 import structlog
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from celery import Celery
 
 from config.celery import celery_options
 from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
-from worker.api.application import application
+from worker.api.application import application, refused
 from worker.api.services.access import Access
 from worker.api.services.api_health import ApiHealth
 from worker.api.services.api_services import ApiServices
@@ -28,6 +24,8 @@ from worker.delivery.opened_deliverers import opened_deliverers
 from worker.delivery.sample_delivery import SampleDelivery
 from worker.domain.event_parser import EventRules
 from worker.domain.secrets_box import SecretsBox
+from worker.http_server.limits import HttpLimits, api_limits, raise_descriptor_limit
+from worker.http_server.site import HttpSite
 from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
 from worker.integrations.integration_service import IntegrationService
@@ -40,9 +38,6 @@ from worker.telemetry.tracing import exporting
 
 _log = structlog.get_logger("edw.api")
 
-#: A connection that says nothing is kept for so long (seconds): longer than the load balancers in front keep theirs.
-KEEP_ALIVE_SECONDS = 75.0
-
 
 async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: bool = False) -> None:
     """Serves until `stopping` is set, then finishes what is under way, for EDW_DRAIN_SECONDS at most.
@@ -52,27 +47,24 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
     and /readyz is red.
     """
     async with rooms_of(settings) as rooms:
-        runner = web.AppRunner(
-            application(rooms),
-            access_log=None,
-            logger=_ServerLog(logging.getLogger("edw.api"), {}),
-            handle_signals=False,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-            shutdown_timeout=settings.drain_seconds,
-        )
-        await runner.setup()
+        site = site_of(rooms, api_limits(settings, raise_descriptor_limit()))
+        await site.open()
         telemetry = Telemetry(rooms.ledger, settings)
         try:
-            site = web.TCPSite(runner, settings.api_host, settings.api_port, reuse_port=shared_port or None)
-            await site.start()
-            _log.info("api ready", url=f"http://{_shown(runner.addresses[0])}", ledger=rooms.ledger.address)
+            await site.listen(settings.api_host, settings.api_port, shared_port=shared_port)
+            _log.info("api ready", url=f"http://{_shown(site.addresses[0])}", ledger=rooms.ledger.address)
             await telemetry.open()
             await _told(stopping, rooms.opening)
             rooms.health.draining = True
         finally:
-            await runner.cleanup()
+            await site.close()
             await telemetry.close()
         _log.info("api drained")
+
+
+def site_of(rooms: ApiServices, limits: HttpLimits) -> HttpSite:
+    """Return the API behind the limits of its clients; it does not listen yet."""
+    return HttpSite("api", application(rooms), limits, refused, shutdown_seconds=rooms.settings.drain_seconds)
 
 
 @asynccontextmanager
@@ -130,16 +122,6 @@ def _ping(app: Celery) -> None:
     """Connects to the broker and leaves again; raises what its client raises."""
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=app.conf.broker_connection_timeout)
-
-
-class _ServerLog(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs by itself. Anybody can send what is no HTTP: that is worth a line, and no traceback."""
-
-    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
-        if isinstance(exc_info, HttpProcessingError):
-            _log.info("no http", remote=args[0] if args else None, why=" ".join(exc_info.message.split()))
-        else:
-            super().exception(msg, *args, exc_info=exc_info, **more)
 
 
 def _shown(address: Sequence[object]) -> str:

@@ -17,6 +17,7 @@ from config.settings import Settings
 from deliverers.registry import DelivererRegistry
 from worker.cancellation import end
 from worker.delivery.opened_deliverers import opened_deliverers
+from worker.http_server.limits import raise_descriptor_limit
 from worker.intake.celery_messages import IntakeClosed
 from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
@@ -151,6 +152,7 @@ class Runtime:
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
         types = DelivererRegistry.load()
         opened = AsyncExitStack()
+        raise_descriptor_limit()
         telemetry = Telemetry(ledger, settings)
         try:
             # From the start: a process that waits for its ledger is alive, and says what it waits for.

@@ -4,24 +4,54 @@
 know whether it works, such as a rolling update that is to wait.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from errno import EADDRINUSE
+from time import monotonic
 
 import msgspec
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, generate_latest
 
+from worker.http_server.limits import HttpLimits
+from worker.http_server.site import HttpSite
 from worker.telemetry.readiness import State
 from worker.telemetry.worker_health import WorkerHealth
 
 _log = structlog.get_logger("edw.probe")
 
+#: Scrapers and probes are few, and read quickly.
+LIMITS = HttpLimits(connections=64)
+#: The share of the event loop's time that making the text of the metrics may take: anybody may ask for it.
+LARGEST_SHARE = 0.1
+
+
+class Exposition:
+    """The text of all metrics, made again only as often as it costs the event loop a small share of its time."""
+
+    def __init__(self, generate: Callable[[], bytes] = generate_latest, clock: Callable[[], float] = monotonic) -> None:
+        self._generate = generate
+        self._clock = clock
+        self._text = b""
+        self._good_until = -math.inf
+
+    def text(self) -> bytes:
+        """Return the metrics; many who ask at once have the same."""
+        began = self._clock()
+        if began >= self._good_until:
+            self._text = self._generate()
+            ended = self._clock()
+            self._good_until = ended + (ended - began) * (1 / LARGEST_SHARE - 1)
+        return self._text
+
 
 @asynccontextmanager
-async def serving(host: str, ports: Sequence[int], vitals: WorkerHealth | None = None) -> AsyncIterator[None]:
+async def serving(
+    host: str, ports: Sequence[int], vitals: WorkerHealth | None = None, limits: HttpLimits = LIMITS
+) -> AsyncIterator[None]:
     """Serves them for as long as the block runs; without `vitals`, the metrics alone.
 
     A port that is taken, by another process of ours as a rule, gives way to the next one that is free, and the log
@@ -31,8 +61,10 @@ async def serving(host: str, ports: Sequence[int], vitals: WorkerHealth | None =
     # imported: a producer's process that only publishes has its own mind about it.
     disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
 
+    exposition = Exposition()
+
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=exposition.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
         assert vitals is not None  # noqa: S101  (without it, there is no route to here)
@@ -49,29 +81,33 @@ async def serving(host: str, ports: Sequence[int], vitals: WorkerHealth | None =
     app.router.add_get("/metrics", metrics)
     if vitals is not None:
         app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
+    site = HttpSite("metrics", app, limits, _refused)
+    await site.open()
     try:
-        await _listen(runner, host, ports)
+        await _listen(site, host, ports)
         yield
     finally:
-        await runner.cleanup()
+        await site.close()
 
 
-async def _listen(runner: web.AppRunner, host: str, ports: Sequence[int]) -> None:
+async def _listen(site: HttpSite, host: str, ports: Sequence[int]) -> None:
     for port in ports:
         try:
-            await web.TCPSite(runner, host, port).start()
+            await site.listen(host, port)
         except OSError as error:
             problem = error
             if error.errno == EADDRINUSE:
                 continue
             break
-        found = runner.addresses[0][1]
+        found = site.addresses[0][1]
         tell = _log.info if port == ports[0] else _log.warning
         tell("probe", metrics=f"http://{host}:{found}/metrics")
         return
     _log.warning("no probe", why=f"{host}:{ports[0]} cannot be listened on: {problem.strerror}")
+
+
+def _refused(status: int, detail: str) -> web.Response:
+    return web.Response(text=f"{detail}\n", status=status)
 
 
 def _answer(document: object, *, ok: bool) -> web.Response:

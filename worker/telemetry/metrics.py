@@ -100,6 +100,14 @@ LOOP_LAG = Histogram(
     "How much later than it should a timer of the event loop goes off, looked at four times a second.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
+HTTP_CONNECTIONS = Gauge(
+    "edw_http_connections", "Connections of clients that are open, by server: api or metrics.", ("server",)
+)
+HTTP_CLOSED = Counter(
+    "edw_http_connections_closed",
+    "Connections of clients that a limit closed, by server and limit.",
+    ("server", "limit"),
+)
 REQUESTS = Histogram(
     "edw_api_request_seconds",
     "Requests to the API, by operation and class of their status.",
@@ -208,6 +216,13 @@ def observe_call(script: str, seconds: float) -> None:
 def observe_request(operation: str, status: int, seconds: float) -> None:
     """Counts a request to the API."""
     _request(operation, f"{status // 100}xx").observe(seconds)
+
+
+def observe_http(server: str, connections: int, closed: Iterable[tuple[str, int]]) -> None:
+    """Set how many connections of clients are open, and count those that limits have closed since the last call."""
+    HTTP_CONNECTIONS.labels(server).set(connections)
+    for limit, count in closed:
+        HTTP_CLOSED.labels(server, limit).inc(count)
 
 
 def dial_counter(integration_type: str) -> Callable[[], None]:

@@ -6,6 +6,7 @@ from time import perf_counter
 
 from config.settings import Settings
 from worker.cancellation import end
+from worker.http_server.limits import descriptor_limit, metrics_limits
 from worker.ledger import Ledger
 from worker.telemetry import metrics
 from worker.telemetry.health_server import serving
@@ -31,7 +32,8 @@ class Telemetry:
         """Begins, on the running loop; `vitals` are what probes tell. A ledger that does not answer is no error."""
         metrics.build_info()
         settings = self._settings
-        await self._stack.enter_async_context(serving(settings.api_host, settings.metrics_ports, vitals))
+        limits = metrics_limits(settings, descriptor_limit())
+        await self._stack.enter_async_context(serving(settings.api_host, settings.metrics_ports, vitals, limits))
         await self._gauges.open()
         self._stack.push_async_callback(self._gauges.close)
         watch = asyncio.create_task(_watch_loop())

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -25,11 +25,11 @@ from tests.integration.process.conftest import (  # noqa: F401  (fixtures are fo
     settings,
     start_worker,
 )
-from worker.api.application import application
-from worker.api.server import rooms_of
+from worker.api.server import rooms_of, site_of
 from worker.api.services.api_services import ApiServices
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.domain.event import Scope
+from worker.http_server.limits import HttpLimits
 from worker.ledger import Ledger
 
 #: Another store of the same organisation.
@@ -173,18 +173,19 @@ Serve = Callable[..., Awaitable[Api]]
 
 @pytest.fixture
 async def serve(settings: Settings) -> AsyncIterator[Serve]:  # noqa: F811  (a fixture's name is what is asked for)
-    """Serves the API with some settings changed: `await serve(api_body_limit=1024)`."""
+    """Serves the API with some settings changed: `await serve(api_body_limit=1024)`, or with other `limits`."""
     async with AsyncExitStack() as stack:
 
-        async def start(**changes: Any) -> Api:
-            rooms = await stack.enter_async_context(rooms_of(settings.model_copy(update=changes)))
+        async def start(limits: HttpLimits | None = None, **changes: Any) -> Api:
+            changed = settings.model_copy(update={"drain_seconds": 0.1} | changes)
+            rooms = await stack.enter_async_context(rooms_of(changed))
             await rooms.ledger.open()
-            runner = web.AppRunner(application(rooms), access_log=None, shutdown_timeout=0.1)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            site = site_of(rooms, limits or HttpLimits(connections=100))
+            await site.open()
+            stack.push_async_callback(site.close)
+            await site.listen("127.0.0.1", 0)
             session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-            return Api(f"http://127.0.0.1:{runner.addresses[0][1]}", rooms, session)
+            return Api(f"http://127.0.0.1:{site.addresses[0][1]}", rooms, session)
 
         yield start
 

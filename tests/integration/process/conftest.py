@@ -119,11 +119,14 @@ async def receiver() -> AsyncIterator[Receiver]:
     await runner.cleanup()
 
 
-def _started(arguments: Sequence[str], environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    """A program of Python's, in a session of its own."""
+def _started(
+    arguments: Sequence[str], environment: dict[str, str], log: Path, files: int | None = None
+) -> "subprocess.Popen[bytes]":
+    """A program of Python's, in a session of its own; with `files`, it may open so many and no more."""
+    limited = () if files is None else ("sh", "-c", 'ulimit -n "$0" && exec "$@"', str(files))
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, *arguments],
+            [*limited, sys.executable, *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -135,11 +138,11 @@ def _started(arguments: Sequence[str], environment: dict[str, str], log: Path) -
 class WorkerProcess:
     """One of COMMANDS, as anybody would type it."""
 
-    def __init__(self, command: str, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, command: str, environment: dict[str, str], log: Path, files: int | None = None) -> None:
         self.log = log
         arguments, self._processes = COMMANDS[command]
         names = ("-n", f"{uuid4().hex}@test") if "celery" in arguments else ()
-        self._process = _started([*arguments, *names], environment, log)
+        self._process = _started([*arguments, *names], environment, log, files)
 
     @property
     def pid(self) -> int:
@@ -210,9 +213,11 @@ StartWorker = Callable[..., WorkerProcess]
 class ApiProcess:
     """`edw api`, as anybody would type it."""
 
-    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self, arguments: tuple[str, ...], environment: dict[str, str], log: Path, files: int | None = None
+    ) -> None:
         self._log = log
-        self.process = _started(["-m", "worker.cli", "api", *arguments], environment, log)
+        self.process = _started(["-m", "worker.cli", "api", *arguments], environment, log, files)
 
     @property
     def said(self) -> str:
@@ -319,8 +324,8 @@ def producer(store: StoreServer, broker_url: str | None) -> Iterator[ForeignProd
 def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
     started: list[WorkerProcess] = []
 
-    def start(command: str = "celery worker", **changes: str) -> WorkerProcess:
-        worker = WorkerProcess(command, environment | changes, tmp_path / f"worker-{len(started)}.log")
+    def start(command: str = "celery worker", files: int | None = None, **changes: str) -> WorkerProcess:
+        worker = WorkerProcess(command, environment | changes, tmp_path / f"worker-{len(started)}.log", files)
         started.append(worker)
         return worker
 
@@ -334,9 +339,9 @@ def start_api(environment: dict[str, str], tmp_path: Path) -> Iterator[StartApi]
     """Starts `edw api` on any free port: `start_api("--processes", "2", EDW_…="…")`."""
     started: list[ApiProcess] = []
 
-    def start(*arguments: str, **changes: str) -> ApiProcess:
+    def start(*arguments: str, files: int | None = None, **changes: str) -> ApiProcess:
         log = tmp_path / f"api-{len(started)}.log"
-        process = ApiProcess(arguments, environment | {"EDW_API_PORT": "0"} | changes, log)
+        process = ApiProcess(arguments, environment | {"EDW_API_PORT": "0"} | changes, log, files)
         started.append(process)
         return process
 

@@ -14,6 +14,7 @@ from worker.api.services import access as access_module
 from worker.api.services.access import (
     ATTEMPTS,
     FRESH_SECONDS,
+    HOPS_MOST,
     KNOWN_SECONDS,
     SECONDS_PER_ATTEMPT,
     Access,
@@ -134,20 +135,65 @@ class TestAttempts:
 
         assert attempts.left_in(ELSEWHERE) == 0
 
-    def test_so_many_addresses_are_remembered_at_most_and_the_oldest_goes(
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:fffe"),
+            ("2001:DB8:1:2::1", "2001:0db8:0001:0002::2"),
+            ("192.0.2.1", "::ffff:192.0.2.1"),
+            ("::ffff:192.0.2.1", "::ffff:c000:201"),
+            ("fe80::1%eth0", "fe80::2%eth1"),
+            ("192.0.2.1%eth0", "192.0.2.1"),
+            ("unknown", "_hidden"),
+            ("", "192.0.2.1.5"),
+            ("é", "x" * 10_000),
+        ],
+    )
+    def test_addresses_that_one_caller_can_choose_from_share_their_attempts(
+        self, clock: Clock, first: str, second: str
+    ) -> None:
+        attempts = BadCredentialLimiter(clock)
+        for number in range(ATTEMPTS):
+            attempts.failed((first, second)[number % 2])
+
+        assert attempts.left_in(first) > 0
+        assert attempts.left_in(second) > 0
+        assert len(attempts) == 1
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [("2001:db8:1:2::1", "2001:db8:1:3::1"), ("::ffff:192.0.2.1", "::ffff:192.0.2.2"), ("::1", "127.0.0.1")],
+    )
+    def test_other_networks_have_their_own(self, clock: Clock, first: str, second: str) -> None:
+        attempts = BadCredentialLimiter(clock)
+        for _ in range(ATTEMPTS):
+            attempts.failed(first)
+
+        assert attempts.left_in(second) == 0
+
+    def test_so_many_networks_are_remembered_at_most_and_none_of_them_loses_its_limit_to_newcomers(
         self, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(access_module, "ADDRESSES_MOST", 3)
+        monkeypatch.setattr(access_module, "NETWORKS_MOST", 3)
         attempts = BadCredentialLimiter(clock)
         for _ in range(ATTEMPTS):
             attempts.failed(HERE)
-        attempts.failed("a")
-        attempts.failed("b")
+
+        for number in range(200):
+            attempts.failed(f"198.51.100.{number}")
+
         assert attempts.left_in(HERE) > 0
+        assert len(attempts) == 3
 
-        attempts.failed("c")
+    def test_networks_that_have_all_their_attempts_are_forgotten(self, clock: Clock) -> None:
+        attempts = BadCredentialLimiter(clock)
+        for number in range(100):
+            attempts.failed(f"198.51.100.{number}")
+        clock.passes(SECONDS_PER_ATTEMPT)
 
-        assert attempts.left_in(HERE) == 0
+        attempts.failed(HERE)
+
+        assert len(attempts) == 1
 
 
 class TestBearers:
@@ -394,6 +440,24 @@ class TestThroughProxies:
     )
     def test_it_is_the_first_stranger_from_the_right(self, peer: str, hops: list[str], address: str) -> None:
         assert address_of(through(peer, *hops), self.PROXIES) == address
+
+    def test_only_the_last_hops_are_read(self) -> None:
+        for hops in (["203.0.113.9" + ", 10.0.0.2" * HOPS_MOST], ["203.0.113.9", *["10.0.0.2"] * HOPS_MOST]):
+            assert address_of(through("10.0.0.1", *hops), self.PROXIES) == "10.0.0.2"
+
+    async def test_who_guesses_from_one_network_through_a_proxy_is_held_up(self, ledger: Ledger, clock: Clock) -> None:
+        access = Access(ledger, clock, self.PROXIES)
+        for number in range(ATTEMPTS):
+            assert (await refused(access, through("10.0.0.1", f"2001:db8::{number}"))).status == 401
+
+        assert (await refused(access, through("fd00::1", "[2001:db8::ffff]:4711"))).status == 429
+
+    async def test_hops_that_are_no_addresses_are_one_caller(self, ledger: Ledger, clock: Clock) -> None:
+        access = Access(ledger, clock, self.PROXIES)
+        for number in range(ATTEMPTS):
+            assert (await refused(access, through("10.0.0.1", f"{number:x} garbage"))).status == 401
+
+        assert (await refused(access, through("10.0.0.1", "more of it"))).status == 429
 
     def test_without_proxies_the_header_counts_for_nothing(self) -> None:
         assert address_of(through("10.0.0.1", "203.0.113.9"), ()) == "10.0.0.1"

@@ -5,7 +5,7 @@ import binascii
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from heapq import heappop, heappush
 from time import monotonic
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from config.units import Network
 from worker.api.api_errors import ApiError, api_error, retry_later
 from worker.domain.api_token import Token, TokenKind, matches, read
+from worker.http_server.callers import network_of, parsed_address
 
 #: A token that was found good is not looked up again for so long (seconds): so long a revoked one may live on.
 FRESH_SECONDS = 1.0
@@ -21,12 +22,12 @@ FRESH_SECONDS = 1.0
 KNOWN_SECONDS = 3_600.0
 KNOWN_MOST = 10_000
 
-#: Bad attempts that an address has at once, and seconds until it has one more.
+#: Bad attempts that a network (an IPv4 address, an IPv6 /64) has at once, and seconds until it has one more.
 ATTEMPTS = 20
 SECONDS_PER_ATTEMPT = 3.0
-ADDRESSES_MOST = 10_000
-#: Proxies in front of this API that are looked through, at most.
-HOPS_MOST = 20
+NETWORKS_MOST = 10_000
+#: Hops of X-Forwarded-For that are read, from the right.
+HOPS_MOST = 32
 
 _REALM = 'Bearer realm="edw"'
 
@@ -44,24 +45,45 @@ class _Known:
 
 
 class BadCredentialLimiter:
-    """Attempts with bad credentials, by address: a token bucket for each."""
+    """A token bucket of bad attempts for each network of callers."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        #: When the address will have all its attempts again.
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        #: When the network will have all its attempts again; a network that has them is left out.
+        self._full_at: dict[str, float] = {}
+        #: The same, the soonest first. An entry that differs from `_full_at` is outdated.
+        self._soonest: list[tuple[float, str]] = []
+
+    def __len__(self) -> int:
+        """Networks that are remembered."""
+        return len(self._full_at)
 
     def left_in(self, address: str) -> float:
-        """0 where the address may try, else in how many seconds it may."""
-        used = self._full_at.get(address, 0.0) - self._clock()
+        """Return the seconds until the address may try again; 0 where it may now."""
+        used = self._full_at.get(network_of(address), 0.0) - self._clock()
         return max(0.0, used - (ATTEMPTS - 1) * SECONDS_PER_ATTEMPT)
 
     def failed(self, address: str) -> None:
-        """Counts a bad attempt."""
-        self._full_at[address] = max(self._full_at.get(address, 0.0), self._clock()) + SECONDS_PER_ATTEMPT
-        self._full_at.move_to_end(address)
-        if len(self._full_at) > ADDRESSES_MOST:
-            self._full_at.popitem(last=False)
+        """Count a bad attempt."""
+        network, now = network_of(address), self._clock()
+        full_at = max(self._full_at.get(network, 0.0), now) + SECONDS_PER_ATTEMPT
+        self._full_at[network] = full_at
+        heappush(self._soonest, (full_at, network))
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        """Forget networks that have all their attempts, then those with the most left.
+
+        A network that is limited is forgotten last, so that attempts from elsewhere do not lift its limit.
+        """
+        while self._soonest:
+            full_at, network = self._soonest[0]
+            outdated = self._full_at.get(network) != full_at
+            if not outdated and full_at > now and len(self._full_at) <= NETWORKS_MOST:
+                return
+            heappop(self._soonest)
+            if not outdated:
+                del self._full_at[network]
 
 
 class Access:
@@ -88,7 +110,7 @@ class Access:
             challenge = f'{_REALM}, Basic realm="edw: any user, and a token as the password"' if basic else _REALM
             raise api_error(401, "expected Authorization: Bearer <token>", {hdrs.WWW_AUTHENTICATE: challenge})
         parts = read(text)
-        if parts is not None and (token := await self._good(*parts, self._address(request))):
+        if parts is not None and (token := await self._good(*parts, request)):
             return token
         raise self.refused(request, "the token is not known here, or no more")
 
@@ -121,7 +143,7 @@ class Access:
     def _address(self, request: web.Request) -> str:
         return address_of(request, self._proxies)
 
-    async def _good(self, token_id: str, secret: str, address: str) -> Token | None:
+    async def _good(self, token_id: str, secret: str, request: web.Request) -> Token | None:
         now = self._clock()
         known = self._known.get(token_id)
         if known is not None and not matches(known.token, secret):
@@ -129,7 +151,7 @@ class Access:
         if known is not None and now - known.looked_up < FRESH_SECONDS:
             return known.token
         recent = known is not None and now - known.looked_up < KNOWN_SECONDS
-        if not recent and (wait := self.attempts.left_in(address)):
+        if not recent and (wait := self.attempts.left_in(self._address(request))):
             raise too_many(wait)
         token = await self._tokens.get(token_id)
         # A client's secret is no bearer token: it is exchanged for one.
@@ -157,20 +179,16 @@ def address_of(request: web.Request, proxies: Sequence[Network]) -> str:
     address = request.remote or ""
     if not proxies:
         return address
-    lines = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
-    # Anybody may write any number of them, and they are looked at before a token is.
-    hops = ",".join(lines).rsplit(",", HOPS_MOST)[-HOPS_MOST:] if lines else []
+    lines = request.headers.getall(hdrs.X_FORWARDED_FOR, ())[-HOPS_MOST:]
+    hops = [hop for line in lines for hop in line.rsplit(",", HOPS_MOST)[-HOPS_MOST:]][-HOPS_MOST:]
     while hops and _is_among(address, proxies):
         address = _without_port(hops.pop().strip())
     return address
 
 
 def _is_among(address: str, networks: Sequence[Network]) -> bool:
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return False
-    return any((getattr(found, "ipv4_mapped", None) or found) in network for network in networks)
+    found = parsed_address(address)
+    return found is not None and any(found in network for network in networks)
 
 
 def _without_port(hop: str) -> str:

@@ -1,7 +1,6 @@
 """What a process finds on its machine: settings, secrets, files, the way out."""
 
 import asyncio
-import resource
 import socket
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
@@ -10,11 +9,8 @@ from config.settings import Settings, unknown_variables
 from worker.cli.diagnose import Finding, failed, ok, warning
 from worker.domain.format import counted
 from worker.domain.integration import Integration
+from worker.http_server.limits import BACKLOG, deliveries_need, raise_descriptor_limit
 
-#: Files of a process beside its deliveries: the store, the broker, logs, the interpreter.
-SPARE_FILES = 100
-#: Connections that one delivery may have open: the receiver's, and one that is being closed.
-FILES_PER_DELIVERY = 2
 #: How long a name may take (seconds).
 DNS_PATIENCE = 3.0
 
@@ -26,8 +22,8 @@ def settings_and_files(settings: Settings) -> Iterator[Finding]:
         yield warning("settings", "; ".join(strays), "correct or remove them")
     else:
         yield ok("settings", "every EDW_ variable is known")
-    needed = settings.max_in_flight * FILES_PER_DELIVERY + SPARE_FILES
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = deliveries_need(settings) + settings.metrics_connections + BACKLOG
+    limit = raise_descriptor_limit()
     seen = f"{limit} (EDW_MAX_IN_FLIGHT={settings.max_in_flight} needs {needed})"
     if limit < needed:
         yield failed("open files", seen, "raise it: `ulimit -n`, LimitNOFILE= in systemd; or lower EDW_MAX_IN_FLIGHT")
