@@ -33,6 +33,7 @@ from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.endpoints import find_endpoints
 from worker.ledger.startup import reach
+from worker.telemetry import metrics
 from worker.telemetry.process_telemetry import Telemetry
 from worker.telemetry.tracing import exporting
 
@@ -64,7 +65,9 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
 
 def site_of(rooms: ApiServices, limits: HttpLimits) -> HttpSite:
     """Return the API behind the limits of its clients; it does not listen yet."""
-    return HttpSite("api", application(rooms), limits, refused, shutdown_seconds=rooms.settings.drain_seconds)
+    app = application(rooms)
+    seconds = rooms.settings.drain_seconds
+    return HttpSite("api", app, limits, refused, metrics.observe_http, shutdown_seconds=seconds)
 
 
 @asynccontextmanager

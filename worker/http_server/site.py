@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -16,9 +16,10 @@ from worker.http_server.connections import Connections, Limit
 from worker.http_server.hosts import host_problem
 from worker.http_server.limits import BACKLOG, HttpLimits
 from worker.http_server.protocol import BoundedHandler, Refuse, protocol_of, reason_of
-from worker.telemetry import metrics
 
 _log = structlog.get_logger("edw.http")
+
+Observe = Callable[[str, int, Iterable[tuple[Limit, int]]], None]
 
 #: How often connections are looked at (seconds).
 LOOK_SECONDS = 0.5
@@ -27,14 +28,31 @@ REPORT_SECONDS = 10.0
 
 
 class HttpSite:
-    """A server of ours; `name` is its label in logs and metrics."""
+    """A server of ours.
+
+    Args:
+        name: Its label in logs and metrics.
+        app: The application.
+        limits: What its clients may take.
+        refuse: Makes the answer to a request that is refused here, from a status and a reason.
+        observe: Counts the open connections, and those that each limit has closed since the last call.
+        shutdown_seconds: How long requests under way may take after `close()`.
+    """
 
     def __init__(
-        self, name: str, app: web.Application, limits: HttpLimits, refuse: Refuse, *, shutdown_seconds: float = 60.0
+        self,
+        name: str,
+        app: web.Application,
+        limits: HttpLimits,
+        refuse: Refuse,
+        observe: Observe = lambda *_: None,
+        *,
+        shutdown_seconds: float = 60.0,
     ) -> None:
         self._name = name
         self._limits = limits
         self._refuse = refuse
+        self._observe = observe
         self.connections = Connections(limits.connections)
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=shutdown_seconds)
         self._watching: asyncio.Task[None] | None = None
@@ -104,7 +122,7 @@ class HttpSite:
             now = loop.time()
             self.connections.close_overdue(now)
             taken = self.connections.take_cut()
-            metrics.observe_http(self._name, len(self.connections), taken.items())
+            self._observe(self._name, len(self.connections), taken.items())
             # A connection that was idle for long enough is nothing to report.
             closed += Counter({limit: count for limit, count in taken.items() if limit is not Limit.IDLE})
             if closed and now - reported_at >= REPORT_SECONDS:

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, gene
 
 from worker.http_server.limits import HttpLimits
 from worker.http_server.site import HttpSite
+from worker.telemetry.metrics import observe_http
 from worker.telemetry.readiness import State
 from worker.telemetry.worker_health import WorkerHealth
 
@@ -81,7 +82,7 @@ async def serving(
     app.router.add_get("/metrics", metrics)
     if vitals is not None:
         app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
-    site = HttpSite("metrics", app, limits, _refused)
+    site = HttpSite("metrics", app, limits, _refused, observe_http)
     await site.open()
     try:
         await _listen(site, host, ports)
