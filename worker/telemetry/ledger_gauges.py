@@ -151,6 +151,10 @@ def families(gauges: LedgerTotals, shard: str) -> Iterator[Metric]:
     yield gauge("edw_inbox_events", "Events that wait to be observed.", gauges.inbox)
     yield gauge("edw_inbox_age_seconds", "Age of the events that are observed next.", gauges.inbox_age / 1000)
     yield gauge("edw_rejected_kept", "Refused messages that are kept to be looked at.", gauges.rejected)
-    yield gauge("edw_workers", "Worker processes heard of within their lease.", gauges.workers)
-    yield gauge("edw_store_memory_bytes", "Memory that the ledger's store uses.", gauges.memory_used)
-    yield gauge("edw_store_memory_limit_bytes", "The store's `maxmemory`; 0 is no limit.", gauges.memory_limit)
+    yield gauge("edw_workers", "Worker processes whose heartbeat is within their lease.", gauges.workers)
+    yield gauge("edw_redis_memory_bytes", "Memory that the ledger's Redis uses, in bytes.", gauges.memory_used)
+    yield gauge(
+        "edw_redis_memory_limit_bytes",
+        "Memory limit of the ledger's Redis (`maxmemory`), in bytes; 0 is no limit.",
+        gauges.memory_limit,
+    )
