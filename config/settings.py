@@ -402,8 +402,8 @@ def load_settings(**overrides: Any) -> Settings:
 def unknown_variables() -> tuple[str, ...]:
     """A warning for each variable of the environment that looks like a setting and is none: most likely a slip."""
     known = [variable(field) for field in Settings.model_fields]
-    strays = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
-    return tuple(f"{name} is not a setting, and changes nothing{_nearest(name.upper(), known)}" for name in strays)
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    return tuple(f"{name} is not a setting, and changes nothing{_nearest(name.upper(), known)}" for name in unknown)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -90,7 +90,7 @@ class Queue:
     def _due(self) -> None:
         self._timer = None
         self._flush(full_only=False)
-        self._tell_if_drained()
+        self._notify_if_drained()
 
     def _flush(self, full_only: bool) -> None:
         while self._waiting:
@@ -119,9 +119,9 @@ class Queue:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_soon(self._due)
-        self._tell_if_drained()
+        self._notify_if_drained()
 
-    def _tell_if_drained(self) -> None:
+    def _notify_if_drained(self) -> None:
         if not self._requests and not self._waiting:
             self._drained()
 

@@ -46,13 +46,13 @@ class StompConnection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._out_size = 0
         self._paused = False
-        self._room: asyncio.Future[None] | None = None
+        self._capacity_freed: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._leaving: asyncio.TimerHandle | None = None
         self._wake = inf
 
     @property
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         """True while a message may be sent at once."""
         return (
             self._lost is None
@@ -95,7 +95,7 @@ class StompConnection(asyncio.Protocol):
     def send(self, frame: Prepared, headers: Mapping[str, str], body: bytes, deadline: float) -> asyncio.Future[Answer]:
         """Write a message, and answer what will hold its `Answer`, at the deadline (the loop's time) at the latest.
 
-        Needs `has_room`. Raises `Unsendable`.
+        Needs `has_capacity`. Raises `Unsendable`.
         """
         receipt = self._session.next_receipt
         data = frame.encode({**headers, "receipt": receipt}, body)
@@ -111,14 +111,14 @@ class StompConnection(asyncio.Protocol):
             self._set_timer(deadline)
         return waiter
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Wait until there may be room, or the connection is over."""
-        if self.has_room or self.is_over:
+        if self.has_capacity or self.is_over:
             return
-        if self._room is None:
-            self._room = self._loop.create_future()
+        if self._capacity_freed is None:
+            self._capacity_freed = self._loop.create_future()
         # Many wait for one: whoever stops waiting takes it from nobody.
-        await asyncio.shield(self._room)
+        await asyncio.shield(self._capacity_freed)
 
     async def close(self, seconds: float) -> None:
         """Say good-bye and close; a broker that does not read any more is left after so many seconds."""
@@ -144,13 +144,13 @@ class StompConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lost is not None:
             return
-        self._session.heard(self._loop.time())
+        self._session.note_received(self._loop.time())
         try:
             for frame in self._reader.feed(data):
                 self._take(frame)
         except NotStomp as error:
             self._give_up(ConnectionLost(f"{self.address.peer} does not speak STOMP as it should: it sent {error}"))
-        if self._room is not None and self.has_room:
+        if self._capacity_freed is not None and self.has_capacity:
             self._wake_up()
 
     def pause_writing(self) -> None:
@@ -189,7 +189,7 @@ class StompConnection(asyncio.Protocol):
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
             self._out_size = 0
-            self._session.wrote(self._loop.time())
+            self._session.note_sent(self._loop.time())
             self._write(data)
 
     def _write(self, data: bytes) -> None:
@@ -216,7 +216,7 @@ class StompConnection(asyncio.Protocol):
             # Bytes that wait for the broker to read them say as much as another one would.
             if not self._paused:
                 self._write(HEART_BEAT)
-            self._session.beaten(now)
+            self._session.note_heart_beat(now)
         self._set_timer(self._session.next_due())
         self._wake_up()
 
@@ -250,9 +250,9 @@ class StompConnection(asyncio.Protocol):
         self._ended(self)
 
     def _wake_up(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        self._room = None
+        if self._capacity_freed is not None and not self._capacity_freed.done():
+            self._capacity_freed.set_result(None)
+        self._capacity_freed = None
 
 
 def _settle(waiter: asyncio.Future[Answer], answer: Answer) -> None:

@@ -71,10 +71,10 @@ class Endpoint:
                 opened = await asyncio.shield(self._opening)
                 if isinstance(opened, DialFailure):
                     return opened
-            elif self.connection.has_room:
+            elif self.connection.has_capacity:
                 return self.connection
             else:
-                await self.connection.room()
+                await self.connection.wait_for_capacity()
         return _STOPPED
 
     def waited(self, seconds: float) -> str:

@@ -67,7 +67,7 @@ class StompDeliverer:
         endpoint = pool.endpoint(account, configuration.destination)
         deadline = self._loop.time() + options.timeout
         connection = endpoint.connection
-        if connection is None or not connection.has_room:
+        if connection is None or not connection.has_capacity:
             try:
                 async with asyncio.timeout_at(deadline):
                     found = await endpoint.ready()

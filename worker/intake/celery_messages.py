@@ -1,4 +1,4 @@
-"""The door for whole events in Celery messages: accepts the good ones, keeps the bad ones where somebody can look."""
+"""Whole events in Celery messages: accepts the valid ones, and keeps the others in the list of rejected events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,13 +12,13 @@ from worker.delivery.dispatcher import Dispatcher
 from worker.domain.event import Ingress, Refusal
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.trace_context import TraceContext
-from worker.intake.message_parser import Parsed, entry_of, event_id, split, tell, traced
+from worker.intake.message_parser import Parsed, entry_of, event_id, log_refusal, split, traced
 from worker.ledger import Acceptance, Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.telemetry import metrics
 from worker.telemetry.tracing import Traces, publishing
 
-_log = structlog.get_logger("edw.door")
+_log = structlog.get_logger("edw.intake")
 
 _Answer = TypeVar("_Answer")
 
@@ -54,20 +54,20 @@ class CeleryIntake:
         parsed = [(parse_event(each, self._rules, event_id(task_id, n)), each) for n, each in enumerate(given)]
         return await self.observe(await self.keep(traced(parsed, trace), source, Ingress.CELERY))
 
-    async def keep(self, parsed: Sequence[Parsed], source: str, door: Ingress) -> list[str]:
+    async def keep(self, parsed: Sequence[Parsed], source: str, ingress: Ingress) -> list[str]:
         """Has the ledger accept the events and keep the refusals, however long that takes; answers the events' refs.
 
         Raises IntakeClosed where this process stops first.
         """
         events, refusals = split(parsed)
         if events:
-            with publishing(self._traces, events, door) as sending:
-                answers = await self._until_done(partial(self._ledger.intake.accept, sending.events, door))
+            with publishing(self._traces, events, ingress) as sending:
+                answers = await self._until_done(partial(self._ledger.intake.accept, sending.events, ingress))
                 sending.answered(answers)
-            metrics.observe_accepted(door, (answer is Acceptance.NEW for answer in answers))
-        metrics.observe_refused(door, metrics.RefusalReason.INVALID, len(refusals))
+            metrics.observe_accepted(ingress, (answer is Acceptance.NEW for answer in answers))
+        metrics.observe_refused(ingress, metrics.RefusalReason.INVALID, len(refusals))
         for refusal, _ in refusals:
-            tell(refusal, source)
+            log_refusal(refusal, source)
         entries = [entry_of(refusal, each, source) for refusal, each in refusals]
         for start in range(0, len(entries), MAX_IDS_PER_MESSAGE):
             await self._until_done(partial(self._ledger.intake.reject, entries[start : start + MAX_IDS_PER_MESSAGE]))

@@ -9,7 +9,7 @@ import structlog
 from worker.cancellation import end
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules
-from worker.intake.message_parser import entry_of, is_batch, parse_message, split, tell
+from worker.intake.message_parser import entry_of, is_batch, log_refusal, parse_message, split
 from worker.ledger import Acceptance, LedgerError
 from worker.ledger.intake_list import INTAKE_LIST, MESSAGE_TRIES, MessageBatch
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
@@ -24,7 +24,7 @@ RETRY_SECONDS = 1.0
 
 
 #: So many messages, the events that are in them, and the refusals with what is refused.
-Portion = tuple[int, list[Event], list[tuple[Refusal, Any]]]
+ParsedBatch = tuple[int, list[Event], list[tuple[Refusal, Any]]]
 
 
 class PlainQueue(Protocol):
@@ -84,7 +84,7 @@ class RedisListReader:
             try:
                 await self._step()
             except LedgerError as error:
-                self._unheard(error)
+                self._note_failure(error)
                 await self._pause()
             except Exception:  # noqa: BLE001  (a reader that dies would strand the queue)
                 _log.exception("cannot read the plain queue")
@@ -95,10 +95,10 @@ class RedisListReader:
         batch = await self._queue.take()
         self._holds = bool(batch.messages)
         if not batch.messages:
-            self._heard()
+            self._note_answer()
             return await self._or_closing(self._queue.wait())
         while batch.messages and not self._closing.is_set():
-            done, events, refusals = self._deadly(batch) or self._portion(batch.messages)
+            done, events, refusals = self._refuse_deadly(batch) or self._parse_batch(batch.messages)
             entries = [entry_of(refusal, given, INTAKE_LIST) for refusal, given in refusals]
             with publishing(self._traces, events, Ingress.QUEUE) as sending:
                 answers = await self._queue.accept(batch, done, sending.events, entries)
@@ -106,18 +106,18 @@ class RedisListReader:
             if answers is None:
                 _log.warning("messages were given back: this process was taken for dead", messages=len(batch.messages))
                 break
-            self._heard()
+            self._note_answer()
             batch = batch.without(done)
             self._holds = bool(batch.messages)
             metrics.observe_accepted(Ingress.QUEUE, (answer is Acceptance.NEW for answer in answers))
             metrics.observe_refused(Ingress.QUEUE, metrics.RefusalReason.INVALID, len(refusals))
             for refusal, _ in refusals:
-                tell(refusal, INTAKE_LIST)
+                log_refusal(refusal, INTAKE_LIST)
             await self._observe([e.ref for e, a in zip(events, answers, strict=True) if a is Acceptance.NEW])
         return None
 
     @staticmethod
-    def _deadly(batch: MessageBatch) -> Portion | None:
+    def _refuse_deadly(batch: MessageBatch) -> ParsedBatch | None:
         """A message of which its readers die: nobody reads it again."""
         # Of several, which an earlier call took before one of them became suspect, it is not known which.
         if batch.lost < MESSAGE_TRIES or len(batch.messages) > 1:
@@ -125,7 +125,7 @@ class RedisListReader:
         refusal = Refusal("message", f"{batch.lost} workers were lost that had taken it")
         return 1, [], [(refusal, batch.messages[0])]
 
-    def _portion(self, messages: Sequence[bytes]) -> Portion:
+    def _parse_batch(self, messages: Sequence[bytes]) -> ParsedBatch:
         """So many messages as one call accepts; an array is accepted by itself."""
         events: list[Event] = []
         refusals: list[tuple[Refusal, Any]] = []
@@ -156,12 +156,12 @@ class RedisListReader:
         except TimeoutError:
             return
 
-    def _unheard(self, error: LedgerError) -> None:
+    def _note_failure(self, error: LedgerError) -> None:
         if not self._waits:
             self._waits = True
             _log.warning("the plain queue waits for the ledger", why=str(error))
 
-    def _heard(self) -> None:
+    def _note_answer(self) -> None:
         if self._waits:
             self._waits = False
             _log.info("the plain queue is read again")

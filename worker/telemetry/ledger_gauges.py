@@ -21,7 +21,7 @@ from worker.ledger import LedgerError
 from worker.ledger.totals import LedgerTotals, Sample
 from worker.telemetry.redis_clock import RedisClock
 
-_log = structlog.get_logger("edw.metrics")
+_log = structlog.get_logger("edw.telemetry")
 
 #: A process that reads the gauges keeps others from it for so many samples, and tells what it read for as long.
 SAMPLES_HELD = 3
@@ -70,7 +70,7 @@ class GaugeCollector(Collector):
         if self._sampling is not None:
             await end([self._sampling])
             REGISTRY.unregister(self)
-        held, self._gauges = self._told, None
+        held, self._gauges = self._current, None
         if held is not None:
             try:
                 await self._source.release()
@@ -83,12 +83,12 @@ class GaugeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What the last sample says, while it is this process's to tell."""
-        gauges = self._told
+        gauges = self._current
         if gauges is not None:
             yield from families(gauges, self._shard)
 
     @property
-    def _told(self) -> LedgerTotals | None:
+    def _current(self) -> LedgerTotals | None:
         return self._gauges if perf_counter() < self._until else None
 
     async def _for_ever(self) -> None:

@@ -130,14 +130,14 @@ def expect_types(integration_types: Iterable[str]) -> None:
             _attempts(kind, outcome)
 
 
-def tell_in_flight(count: Callable[[], int], limit: int) -> None:
-    """Has the attempts under way told by `count`, and how many there may be."""
+def track_in_flight(count: Callable[[], int], limit: int) -> None:
+    """Expose the attempts in flight, which `count` returns, and their limit."""
     IN_FLIGHT.set_function(count)
     IN_FLIGHT_LIMIT.set(limit)
 
 
 def build_info() -> None:
-    """Tells which version runs on which Python, as `edw_build_info`. Once for a process."""
+    """Expose the version and the Python that run, as `edw_build_info`; once per process."""
     try:
         ours = version("event-delivery-worker")
     except PackageNotFoundError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from config.settings import Settings
-from worker.cli.cli_session import EXIT_FAILED, read_settings, told, warn_of_strays
+from worker.cli.cli_session import EXIT_FAILED, read_settings, reported_errors, warn_of_unknown_settings
 from worker.cli.keys import KEY_FILE, make_key
 from worker.cli.supervision import Child, Signals, died, first_of, process_changes, process_starter, store_running
 from worker.cli.token_file import TOKEN_FILE, make_token
@@ -27,8 +27,8 @@ def command() -> None:
     and kept in the data folder.
     """
     settings = read_settings()
-    warn_of_strays()
-    with told():
+    warn_of_unknown_settings()
+    with reported_errors():
         raise SystemExit(asyncio.run(_live(settings)))
 
 

@@ -48,7 +48,7 @@ def command(repair: bool, quick: bool, strict: bool, as_json: bool) -> None:
     if as_json:
         print_json({"findings": [asdict(each) for each in findings], "worst": _worst(findings)})
     else:
-        _tell(console(), findings)
+        _print_findings(console(), findings)
     if code == 0 and strict and _worst(findings) is Grade.WARNING:
         code = EXIT_FAILED
     raise SystemExit(code)
@@ -155,7 +155,7 @@ def _worst(findings: Sequence[Finding]) -> Grade:
     return max((each.grade for each in findings), key=list(Grade).index, default=Grade.OK)
 
 
-def _tell(out: Console, findings: Sequence[Finding]) -> None:
+def _print_findings(out: Console, findings: Sequence[Finding]) -> None:
     width = max(len(each.subject) for each in findings)
     for each in findings:
         line = Text.assemble((f"{each.grade:<7}", _STYLES[each.grade]), f"  {each.subject:<{width}}  {each.seen}")

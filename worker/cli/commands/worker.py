@@ -13,7 +13,7 @@ import structlog
 
 from config.logging import warn_of_unknown_variables
 from config.settings import Settings
-from worker.cli.cli_session import EXIT_FAILED, read_settings, told
+from worker.cli.cli_session import EXIT_FAILED, read_settings, reported_errors
 from worker.cli.keys import with_made_keys
 from worker.cli.lifeline import hold
 from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
@@ -21,7 +21,7 @@ from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.endpoints import find_endpoints
 from worker.ledger.startup import reach
 
-_log = structlog.get_logger("edw.supervisor")
+_log = structlog.get_logger("edw.cli")
 
 
 @click.command(name="worker")
@@ -97,7 +97,7 @@ async def _reach(settings: Settings, wait: float | None, stop: asyncio.Event) ->
 
     Raises Failure where there is none to wait for, or it did not answer within `wait` seconds (None: no limit).
     """
-    with told():
+    with reported_errors():
         ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
         try:
             return await reach(ledger, stop, within=inf if wait is None else wait)

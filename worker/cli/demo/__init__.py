@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
-from worker.cli.cli_session import EXIT_FAILED, CommandFailure, told
+from worker.cli.cli_session import EXIT_FAILED, CommandFailure, reported_errors
 from worker.cli.commands.logs import attempts_table
 from worker.cli.commands.status import balances_table
 from worker.cli.console import cells, console, table
@@ -27,24 +27,24 @@ def command() -> None:
     attempt 1 and takes attempt 2. What comes is compared with what was promised, and the exit code is 1 where
     anything differs. Nothing is left behind.
     """
-    with told():
+    with reported_errors():
         raise SystemExit(asyncio.run(_run()))
 
 
 async def _run() -> int:
     signals = Signals.of_this_process()
-    telling = asyncio.create_task(_tell())
+    playing = asyncio.create_task(_play_demo())
     try:
-        await first_of(over(telling), signals.stop.wait())
-        if not telling.done():
+        await first_of(over(playing), signals.stop.wait())
+        if not playing.done():
             click.echo("stopped: putting everything away", err=True)
-        return telling.result() if telling.done() else EXIT_FAILED
+        return playing.result() if playing.done() else EXIT_FAILED
     finally:
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
+        playing.cancel()
+        await asyncio.gather(playing, return_exceptions=True)
 
 
-async def _tell() -> int:
+async def _play_demo() -> int:
     out = console()
     began = asyncio.get_running_loop().time()
 

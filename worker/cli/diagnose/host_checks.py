@@ -21,9 +21,9 @@ DNS_PATIENCE = 3.0
 
 def settings_and_files(settings: Settings) -> Iterator[Finding]:
     """Variables that are none of ours, and the limit of open files."""
-    strays = unknown_variables()
-    if strays:
-        yield warning("settings", "; ".join(strays), "correct or remove them")
+    unknown = unknown_variables()
+    if unknown:
+        yield warning("settings", "; ".join(unknown), "correct or remove them")
     else:
         yield ok("settings", "every EDW_ variable is known")
     needed = settings.max_in_flight * FILES_PER_DELIVERY + SPARE_FILES
