@@ -61,11 +61,12 @@ test: $(DEV) servers emulators ## runs all tests, two at a time; ARGS="-k webhoo
 servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
 	@$(INSTALL_SERVERS)
 emulators: $(EMULATORS) ## installs the emulators of SQS that tests start
-check: $(DEV) ## lint, format, types, import contracts, the README's table of settings
+check: $(DEV) ## lint, format, types, import contracts, names that occur twice, the README's table of settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tests.checks.class_names
 	$(BIN)/python -m config.settings_table --check README.md
 rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, and runs its units under a systemd (as root)
 	@$(BIN)/python -m tests.integration.deploy.rehearsal

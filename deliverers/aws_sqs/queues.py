@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 
-from deliverers.aws_sqs.batches import MOST_BYTES, MOST_MESSAGES, first_batch
+from deliverers.aws_sqs.sqs_batches import MOST_BYTES, MOST_MESSAGES, first_batch
 from deliverers.aws_sqs.sqs_messages import Message
 from deliverers.aws_sqs.transport import Exchange, current
 from deliverers.contract import Outcome
