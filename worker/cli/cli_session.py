@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Something was refused, or failed.
 EXIT_FAILED = 1
-#: No store was found, or it does not answer.
+#: No Redis was found, or it does not answer.
 EXIT_NO_STORE = 3
 
 

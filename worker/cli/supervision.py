@@ -137,15 +137,15 @@ def process_starter(
 
 
 @asynccontextmanager
-async def store_running(store: EmbeddedRedis) -> AsyncIterator[str]:
-    """The embedded store from its start to its stop, whatever ends the time between; answers its URL."""
-    starting = asyncio.ensure_future(asyncio.to_thread(store.start))
+async def redis_running(redis: EmbeddedRedis) -> AsyncIterator[str]:
+    """Run the embedded Redis for as long as the block; yields its URL."""
+    starting = asyncio.ensure_future(asyncio.to_thread(redis.start))
     try:
         # A thread cannot be cancelled: what it has begun is waited for, and then ended.
         yield await asyncio.shield(starting)
     finally:
         await asyncio.wait([starting])
-        await asyncio.to_thread(store.stop)
+        await asyncio.to_thread(redis.stop)
 
 
 def process_changes(settings: Settings, index: int) -> dict[str, str]:

@@ -18,7 +18,7 @@ from worker.ledger.policy import REPLY_BYTE_BUDGET
 
 _log = structlog.get_logger("edw.intake")
 
-#: Events in one message. Those of a list are accepted in one call, which keeps the store for 12 ms where it is so many.
+#: Events in one message. Those of a list are accepted in one call, which keeps Redis busy for at most 12 ms.
 BATCH_MAX_EVENTS = 1_000
 #: Bytes of one message; a single event may have as many as the deployment's rules allow, where that is more.
 MESSAGE_MAX_BYTES = REPLY_BYTE_BUDGET

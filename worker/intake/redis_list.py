@@ -1,4 +1,4 @@
-"""The plain queue on Redis: reads the list `edw.intake` of the ledger's store."""
+"""The plain queue on Redis: reads the list `edw.intake` of the ledger's Redis."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence

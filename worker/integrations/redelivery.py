@@ -13,7 +13,7 @@ from worker.domain.job import JobState, job_id
 from worker.ledger import Ledger
 from worker.ledger.pages import Cursor
 
-#: Jobs and events that one call looks at, at most: a fraction of a second of the store's time for each 10,000.
+#: Jobs and events that one call looks at, at most: a fraction of a second of Redis' time for each 10,000.
 LOOKED_AT_MOST = 100_000
 #: Jobs that one call reopens or opens, at most.
 CHANGED_MOST = 10_000

@@ -85,9 +85,9 @@ def test_the_doctor_finds_nothing_to_say_about_redis(ledger: Redis) -> None:
     )
 
     found = {each["subject"]: each for each in json.loads(done.stdout)["findings"]}
-    store = {subject: each for subject, each in found.items() if subject.startswith("store")}
-    assert {"store persistence", "store eviction", "store memory"} <= set(store)
-    assert [each for each in store.values() if each["grade"] != "ok"] == []
+    redis = {subject: each for subject, each in found.items() if subject.startswith("redis")}
+    assert {"redis persistence", "redis eviction", "redis memory"} <= set(redis)
+    assert [each for each in redis.values() if each["grade"] != "ok"] == []
 
 
 def test_the_ledger_asks_for_the_password_and_shows_it_in_no_argument(ledger: Redis) -> None:

@@ -23,9 +23,9 @@ _log = structlog.get_logger("edw.cli")
 @click.option("--lifeline", type=int, hidden=True)
 @click.option("--shared-port", is_flag=True, hidden=True)
 def command(processes: int, lifeline: int | None, shared_port: bool) -> None:
-    """Serve the Integrations API until told to stop (SIGTERM or Ctrl-C); what is under way is finished first.
+    """Serve the Integrations API until SIGTERM or Ctrl-C; what is under way is finished first.
 
-    It listens at EDW_API_HOST and EDW_API_PORT. Requests need a token: see "edw tokens create". While the store does
+    It listens at EDW_API_HOST and EDW_API_PORT. Requests need a token: see "edw tokens create". While Redis does
     not answer they get 503, and /readyz says why.
     """
     settings = with_made_keys(read_settings(for_people=False))

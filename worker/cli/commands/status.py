@@ -1,4 +1,4 @@
-"""`edw status`: whether the books balance, what waits, and who works."""
+"""`edw status`: whether the ledger balances, what waits, and who works."""
 
 import click
 from rich.console import Console
@@ -16,7 +16,7 @@ from worker.ledger.ledger_status import LaneStatus, LedgerStatus
 @click.option("--lanes", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Show at most so many.")
 @json_option
 def command(lanes: int, as_json: bool) -> None:
-    """See whether the books balance, and what waits.
+    """See whether the ledger balances, and what waits.
 
     Every event accepted is in the inbox or was matched (or matched nothing), and every job opened has ended or is
     pending, at any moment: where a balance is broken, something was lost, and the exit code is 1.

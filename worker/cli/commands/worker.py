@@ -30,11 +30,11 @@ _log = structlog.get_logger("edw.cli")
     "--wait",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Wait so long for a store that does not answer; 0 fails at once. Without it, for as long as it takes.",
+    help="Wait so long for a Redis that does not answer; 0 fails at once. Without it, for as long as it takes.",
 )
 @click.option("--lifeline", type=int, hidden=True)
 def command(processes: int, wait: float | None, lifeline: int | None) -> None:
-    """Run a worker until it is told to stop (SIGTERM or Ctrl-C); it then finishes what is in flight.
+    """Run a worker until SIGTERM or Ctrl-C; it then finishes what is in flight.
 
     A second Ctrl-C, or SIGQUIT, does not wait for it: what is interrupted is due at once, for another worker.
     With several processes, each that dies is started again, and each has a metrics port of its own, from

@@ -23,7 +23,7 @@ from worker.cli.supervision import Signals, first_of, over
 def command() -> None:
     """See one event go all the way, on this machine, in seconds.
 
-    An embedded store, a Celery worker and a receiver are started; an order.paid is published; the receiver refuses
+    An embedded Redis, a Celery worker and a receiver are started; an order.paid is published; the receiver refuses
     attempt 1 and takes attempt 2. What comes is compared with what was promised, and the exit code is 1 where
     anything differs. Nothing is left behind.
     """
@@ -52,16 +52,16 @@ async def _play_demo() -> int:
         at = asyncio.get_running_loop().time() - began
         out.print(Text(f"{at:5.1f} s  ", "dim"), Text(text), sep="", soft_wrap=True)
 
-    say("starting an embedded store, a Celery worker and a receiver on loopback")
+    say("starting an embedded Redis, a Celery worker and a receiver on loopback")
     async with staged() as stage:
-        say(f"the store is up, the receiver listens at {stage.receiver.url}")
+        say(f"Redis is up, the receiver listens at {stage.receiver.url}")
         say(f"the worker starts, as process {stage.worker.pid}: celery -A worker.app worker")
         try:
             played = await play(stage, say)
         except DemoError as error:
             raise CommandFailure(str(error)) from None
         _show(out, played)
-        say("stopping the worker, then the store")
+        say("stopping the worker, then Redis")
         if not await stage.worker.stop():
             raise CommandFailure(f"the worker did not stop. The end of its log:\n{stage.end_of_log()}")
     return _judge(out, differences(played))

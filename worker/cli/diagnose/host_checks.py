@@ -11,7 +11,7 @@ from worker.cli.diagnose import Finding, failed, ok, warning
 from worker.domain.format import counted
 from worker.domain.integration import Integration
 
-#: Files of a process beside its deliveries: the store, the broker, logs, the interpreter.
+#: Files of a process beside its deliveries: Redis, the broker, logs, the interpreter.
 SPARE_FILES = 100
 #: Connections that one delivery may have open: the receiver's, and one that is being closed.
 FILES_PER_DELIVERY = 2
@@ -89,4 +89,4 @@ async def _names(hosts: Sequence[str]) -> Finding:
         return failed(
             "egress", seen, "see this machine's DNS (/etc/resolv.conf), and whether it may reach the internet"
         )
-    return warning("egress", seen, "their integrations fail: tell whoever registered them")
+    return warning("egress", seen, "their integrations fail: inform those who registered them")
