@@ -10,6 +10,7 @@ from typing import cast
 from deliverers.stomp.frames import HEART_BEAT, Frame, FrameReader, NotStomp, Prepared, encode, encode_connect
 from deliverers.stomp.stomp_answers import RECEIVED, UNANSWERED, Answer, ConnectionLost, Declined
 from deliverers.stomp.stomp_configuration import Account, Address
+from deliverers.stomp.stomp_reasons import lost_reason
 from deliverers.stomp.stomp_session import (
     HEART_BEAT_MS,
     MOST_PENDING,
@@ -20,7 +21,6 @@ from deliverers.stomp.stomp_session import (
     MessageRejected,
     StompSession,
 )
-from deliverers.stomp.words import lost_words
 
 #: Bytes that may wait for a broker to read them. Beyond that, who wants to send waits.
 HIGH_WATER = 256 * 1024
@@ -112,7 +112,7 @@ class StompConnection(asyncio.Protocol):
         return waiter
 
     async def wait_for_capacity(self) -> None:
-        """Wait until there may be room, or the connection is over."""
+        """Wait until it may have capacity again, or is over."""
         if self.has_capacity or self.is_over:
             return
         if self._capacity_freed is None:
@@ -163,7 +163,7 @@ class StompConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._closed.done():
             self._closed.set_result(None)
-        self._end(ConnectionLost(lost_words(exc, self.address)))
+        self._end(ConnectionLost(lost_reason(exc, self.address)))
         if self._leaving is not None:
             self._leaving.cancel()
 

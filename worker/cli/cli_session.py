@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Something was refused, or failed.
 EXIT_FAILED = 1
 #: No Redis was found, or it does not answer.
-EXIT_NO_STORE = 3
+EXIT_NO_REDIS = 3
 
 
 class CommandFailure(click.ClickException):
@@ -44,7 +44,7 @@ def reported_errors() -> Iterator[None]:
     try:
         yield
     except (NoRedisError, LedgerUnavailable) as error:
-        raise CommandFailure(str(error), EXIT_NO_STORE) from error
+        raise CommandFailure(str(error), EXIT_NO_REDIS) from error
     except (SettingsError, LedgerError, EmbeddedRedisError, SecretsError) as error:
         raise CommandFailure(str(error)) from error
 
@@ -90,8 +90,8 @@ def read_settings(*, for_people: bool = True) -> Settings:
     with reported_errors():
         settings = load_settings()
     brief = {"log_format": "console", "log_level": "warning"} if for_people else {}
-    unsaid = {name: value for name, value in brief.items() if name not in settings.model_fields_set}
-    configure_logging(settings.model_copy(update=unsaid))
+    defaults = {name: value for name, value in brief.items() if name not in settings.model_fields_set}
+    configure_logging(settings.model_copy(update=defaults))
     return settings
 
 

@@ -75,13 +75,13 @@ class Child:
 
         False where it did not end in good order.
         """
-        await self._told(signal.SIGTERM, self.stop_seconds, *([hurry.wait()] if hurry else []))
+        await self._signal_and_wait(signal.SIGTERM, self.stop_seconds, *([hurry.wait()] if hurry else []))
         if hurry is not None and hurry.is_set():
-            await self._told(signal.SIGQUIT, HURRY_SECONDS)
-        await self._told(signal.SIGKILL, None)
+            await self._signal_and_wait(signal.SIGQUIT, HURRY_SECONDS)
+        await self._signal_and_wait(signal.SIGKILL, None)
         return self.process.returncode in IN_GOOD_ORDER
 
-    async def _told(self, number: int, seconds: float | None, *others: Coroutine[Any, Any, Any]) -> None:
+    async def _signal_and_wait(self, number: int, seconds: float | None, *others: Coroutine[Any, Any, Any]) -> None:
         """Sends it a signal, and waits for its end, for so long at most, or for one of the others."""
         if self.process.returncode is None:
             self.process.send_signal(number)

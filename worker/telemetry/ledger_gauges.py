@@ -26,7 +26,7 @@ _log = structlog.get_logger("edw.telemetry")
 #: A process that reads the gauges keeps others from it for so many samples, and exposes what it read for as long.
 SAMPLES_HELD = 3
 #: Between two samples the ledger is left alone for so many times as long as the first one took.
-LEISURE = 4
+PAUSE_PER_SAMPLE = 4
 
 #: A silent Redis does not keep a process from its start for longer.
 FIRST_SAMPLE_SECONDS = 1.0
@@ -95,7 +95,7 @@ class GaugeCollector(Collector):
         while True:
             took = await self._step()
             self._sampled.set()
-            await asyncio.sleep(max(self._pause, LEISURE * took))
+            await asyncio.sleep(max(self._pause, PAUSE_PER_SAMPLE * took))
 
     async def _step(self) -> float:
         """Samples; answers how long that took (seconds)."""
@@ -112,7 +112,7 @@ class GaugeCollector(Collector):
             # The ledger's hold began after `asked`, so that it ends after this one.
             self._gauges, self._until = sample.gauges, sample.asked + self._hold
         took = perf_counter() - began
-        self._hold = SAMPLES_HELD * max(self._pause, LEISURE * took)
+        self._hold = SAMPLES_HELD * max(self._pause, PAUSE_PER_SAMPLE * took)
         return took
 
 

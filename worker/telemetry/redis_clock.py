@@ -15,12 +15,12 @@ class RedisClock:
     def __init__(self) -> None:
         self._offset: float | None = None
 
-    def note(self, asked: float, answered: float, store_time: float) -> None:
+    def note(self, asked: float, answered: float, redis_time: float) -> None:
         """Takes an answer that came with Redis' time (seconds since 1970); moments are of `perf_counter()`."""
-        self._offset = store_time - (asked + answered) / 2
+        self._offset = redis_time - (asked + answered) / 2
 
-    def since(self, store_time: float, moment: float | None = None) -> float | None:
+    def since(self, redis_time: float, moment: float | None = None) -> float | None:
         """Seconds from a time of Redis to a moment (now), never negative; None while nothing is known of it."""
         if self._offset is None:
             return None
-        return max(0.0, (perf_counter() if moment is None else moment) + self._offset - store_time)
+        return max(0.0, (perf_counter() if moment is None else moment) + self._offset - redis_time)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from config.settings import Settings
-from worker.cli.cli_session import EXIT_FAILED, EXIT_NO_STORE, CliSession, CommandFailure, read_settings, session
+from worker.cli.cli_session import EXIT_FAILED, EXIT_NO_REDIS, CliSession, CommandFailure, read_settings, session
 from worker.cli.console import console, json_option, print_json
 from worker.cli.diagnose import Finding, Grade, broker_checks, failed, host_checks, ledger_checks, ok, redis_checks
 from worker.cli.keys import secrets_keys
@@ -60,10 +60,10 @@ async def _examine(*, repair: bool, quick: bool) -> tuple[list[Finding], int]:
     try:
         findings += await _of_the_ledger(repair=repair, quick=quick)
     except CommandFailure as failure:
-        if failure.exit_code != EXIT_NO_STORE:
+        if failure.exit_code != EXIT_NO_REDIS:
             raise
         findings.append(failed("redis", failure.message, _REDIS_ADVICE))
-        code = EXIT_NO_STORE
+        code = EXIT_NO_REDIS
     findings += await asyncio.to_thread(lambda: list(_of_the_broker(settings)))
     if code == 0 and _worst(findings) is Grade.FAILED:
         code = EXIT_FAILED

@@ -10,7 +10,7 @@ from typing import Any
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from worker.cli.cli_session import EXIT_FAILED, EXIT_NO_STORE, CommandFailure, read_settings, reported_errors
+from worker.cli.cli_session import EXIT_FAILED, EXIT_NO_REDIS, CommandFailure, read_settings, reported_errors
 from worker.cli.console import console, print_json
 from worker.cli.lines import Line, lines_of
 from worker.domain.batches import batches
@@ -94,7 +94,7 @@ def _stopped(error: LedgerError, batch: Sequence[Line], tally: EmitTally) -> Com
     full = isinstance(error, LedgerFull)
     doubt = "" if full else f" Of lines {first} to {last} some may have been accepted; offered again, an id is known."
     message = f"{error}\n{done}{doubt}\nGo on from line {first} later, such as with: tail -n +{first}"
-    return CommandFailure(message, EXIT_FAILED if full else EXIT_NO_STORE)
+    return CommandFailure(message, EXIT_FAILED if full else EXIT_NO_REDIS)
 
 
 def _document(tally: EmitTally) -> dict[str, Any]:

@@ -38,9 +38,9 @@ def judge_audit(report: AuditReport, *, repaired: bool) -> Iterator[Finding]:
         yield ok("audit", f"{looked} looked at: all in their places")
         return
     for kind, count in report.counts.items():
-        what, _, mending = PROBLEMS[kind].partition(": ")
+        what, _, remedy = PROBLEMS[kind].partition(": ")
         seen = f"{what}: {count:,} (such as {', '.join(report.examples[kind])})"
         if repaired:
-            yield warning("audit", seen, f"mended: {mending}; if it comes back, report it")
+            yield warning("audit", seen, f"mended: {remedy}; if it comes back, report it")
         else:
-            yield failed("audit", seen, f"edw doctor --repair; then {mending}")
+            yield failed("audit", seen, f"edw doctor --repair; then {remedy}")
