@@ -51,9 +51,9 @@ help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
 install: $(RUNTIME) ## installs into .venv what running needs
-demo: $(RUNTIME) ## does the main job on this machine, and tells the story
+demo: $(RUNTIME) ## does the main job on this machine, and shows each step
 	@$(BIN)/edw demo
-run: $(RUNTIME) ## runs the embedded store and a worker, until Ctrl-C
+run: $(RUNTIME) ## runs the embedded Redis and a worker, until Ctrl-C
 	@$(BIN)/edw dev
 # They mostly wait for servers and processes, so two run at once, a file at a time.
 test: $(DEV) servers emulators ## runs all tests, two at a time; ARGS="-k webhook -n 0" chooses, and runs one at a time
@@ -61,11 +61,12 @@ test: $(DEV) servers emulators ## runs all tests, two at a time; ARGS="-k webhoo
 servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
 	@$(INSTALL_SERVERS)
 emulators: $(EMULATORS) ## installs the emulators of SQS that tests start
-check: $(DEV) ## lint, format, types, import contracts, the README's table of settings
+check: $(DEV) ## lint, format, types, import contracts, names that occur twice, the README's table of settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tests.checks.class_names
 	$(BIN)/python -m config.settings_table --check README.md
 rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, and runs its units under a systemd (as root)
 	@$(BIN)/python -m tests.integration.deploy.rehearsal
@@ -78,7 +79,7 @@ dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad d
 chaos: $(DEV) servers ## kills processes at random, counts what arrived, then make outages; SEED=… and KILLS=… repeat kills alone
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 	@$(if $(SEED)$(KILLS),,$(MAKE) --no-print-directory outages)
-outages: $(DEV) servers ## has stores and brokers away for 30 s and 120 s, all cases side by side; ARGS="-k frozen" chooses
+outages: $(DEV) servers ## has Redis and brokers away for 30 s and 120 s, all cases side by side; ARGS="-k frozen" chooses
 	@$(BIN)/python -m tests.chaos.outages $(ARGS)
 fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's table of settings
 	$(BIN)/ruff check --fix --exit-zero .

@@ -1,1 +1,1 @@
-"""What the worker is told: settings from the environment, and what Celery and the logs are made of."""
+"""The configuration: settings from the environment, Celery, and logging."""

@@ -1,4 +1,4 @@
-"""What Celery is told. Its messages are wake-ups: they may be lost, doubled or late, and nothing that is owed is."""
+"""The configuration of Celery. Its messages are wake-ups: losing, doubling or delaying one loses no job."""
 
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -45,7 +45,7 @@ def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         # For ever: the sweeps deliver meanwhile, and the worker takes messages again when the broker is back.
         "broker_connection_max_retries": None,
-        # An answer such as "out of memory" or "loading" is the store's trouble, and no reason to end the worker.
+        # An answer such as "out of memory" or "loading" is Redis' trouble, and no reason to end the worker.
         "broker_channel_error_retry": True,
         "broker_heartbeat": HEARTBEAT,
         # One for each thread that may publish: the pool's and the one that sends wake-ups.

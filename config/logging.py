@@ -49,7 +49,7 @@ def configure_logging(settings: Settings, stream: BinaryIO | None = None) -> Non
 def warn_of_unknown_variables() -> None:
     """Logs what looks like a setting and is none, once for a process."""
     for problem in unknown_variables():
-        structlog.get_logger("edw.settings").warning("unknown variable", why=problem)
+        structlog.get_logger("edw.config").warning("unknown variable", why=problem)
 
 
 def _stamp(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

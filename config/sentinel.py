@@ -1,9 +1,9 @@
-"""A store behind Redis Sentinel, as the settings name it: one URL for the ledger and for Celery's broker alike.
+"""A Redis behind Sentinels, as the settings name it: one URL for the ledger and for Celery's broker alike.
 
     sentinel://[user:password@]host[:26379][,host…][/db]?service=mymaster[&sentinel_password=…]
 
 kombu's own way to name several, `sentinel://a;sentinel://b?service=mymaster`, is understood too. User, password and
-database are the store's; the Sentinels' own login goes into the query.
+database are the master's; the Sentinels' own login goes into the query.
 """
 
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class SentinelUrl:
 
     @property
     def sentinel_login(self) -> dict[str, str]:
-        """What a client of the Sentinels themselves is told; nothing where they ask for no login."""
+        """Return the login of the Sentinels themselves; empty where they ask for none."""
         login = {"username": self.sentinel_username, "password": self.sentinel_password}
         return {name: value for name, value in login.items() if value}
 

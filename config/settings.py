@@ -105,7 +105,7 @@ class Settings(BaseSettings):
 
     redis_url: _RedisUrl = Field(
         default=None,
-        description="The ledger's Redis or Valkey (7 or later), or its Sentinels; else the embedded store.",
+        description="The ledger's Redis or Valkey (7 or later), or its Sentinels; empty: the embedded Redis.",
         examples=["redis://localhost:6379/0"],
     )
     broker_url: _BrokerUrl = Field(
@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     )
     data_dir: Annotated[Path, SettingKind("folder"), AfterValidator(Path.expanduser)] = Field(
         default=Path(".edw"),
-        description="Where the embedded store keeps its data, and `edw dev` its key.",
+        description="Where the embedded Redis keeps its data, and `edw dev` its key.",
         examples=["/var/lib/edw"],
     )
     api_host: Annotated[str, SettingKind("address"), AfterValidator(not_blank)] = Field(
@@ -239,7 +239,7 @@ class Settings(BaseSettings):
     )
     drain_seconds: Annotated[Seconds, AfterValidator(between(0, 3_600, "s"))] = Field(
         default=_written("25s"),
-        description="A worker that is told to stop finishes what is in flight for so long.",
+        description="How long a worker that stops waits for what is in flight.",
         examples=["25s"],
     )
     egress_allow: Networks = Field(
@@ -273,7 +273,7 @@ class Settings(BaseSettings):
     stomp_messages: Annotated[Literal["text", "bytes"], SettingKind("`text` or `bytes`"), BeforeValidator(lower)] = (
         Field(
             default="text",
-            description="What STOMP consumers get: ActiveMQ tells text by a missing `content-length`.",
+            description="What STOMP consumers get: ActiveMQ takes a message without `content-length` as text.",
             examples=["text"],
         )
     )
@@ -329,7 +329,7 @@ class Settings(BaseSettings):
     )
     lease_seconds: Annotated[Seconds, AfterValidator(between(1, 3_600, "s"))] = Field(
         default=_written("15s"),
-        description="A worker that has not been heard of for so long has lost what it had under way.",
+        description="A worker whose heartbeat is older than this loses its leases: its attempts count as lost.",
         examples=["15s"],
     )
     sweep_seconds: Annotated[Seconds, AfterValidator(between(0.05, 60, "s"))] = Field(
@@ -417,8 +417,8 @@ def load_settings(**overrides: Any) -> Settings:
 def unknown_variables() -> tuple[str, ...]:
     """A warning for each variable of the environment that looks like a setting and is none: most likely a slip."""
     known = [variable(field) for field in Settings.model_fields]
-    strays = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
-    return tuple(f"{name} is not a setting, and changes nothing{_nearest(name.upper(), known)}" for name in strays)
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    return tuple(f"{name} is not a setting, and changes nothing{_nearest(name.upper(), known)}" for name in unknown)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

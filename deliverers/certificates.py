@@ -19,7 +19,7 @@ _UNDATED = {
 _MOST_NAMES = 3
 
 
-def certificate_words(error: ssl.SSLCertVerificationError, host: str, now: datetime) -> str:
+def certificate_reason(error: ssl.SSLCertVerificationError, host: str, now: datetime) -> str:
     """Say why a certificate was refused, with the date or the names where they are known."""
     chain = refused_certificates(error)
     code = error.verify_code

@@ -22,7 +22,7 @@ from aiohttp import client_exceptions as foreign
 from aiohttp.http_exceptions import HttpProcessingError
 
 from deliverers.answers import printable
-from deliverers.certificates import certificate_words
+from deliverers.certificates import certificate_reason
 from deliverers.contract import NotAttempted, Unreachable
 from deliverers.egress import NotAllowed
 from deliverers.exhaustion import exhausted
@@ -140,10 +140,10 @@ def _dial(error: foreign.ClientConnectorError, attempted: AttemptedConnection) -
     if refused := _NOT_ALLOWED.search(text):
         return refused.group()
     dialled = [(int(number) if number else failure.errno, address) for number, address in _DIALLED.findall(text)]
-    return undialled(dialled, connecting) if dialled else _template(failure.errno, connecting, attempted.peer)
+    return dial_reason(dialled, connecting) if dialled else _template(failure.errno, connecting, attempted.peer)
 
 
-def undialled(dialled: list[tuple[int | None, str]], attempted: AttemptedConnection) -> str:
+def dial_reason(dialled: list[tuple[int | None, str]], attempted: AttemptedConnection) -> str:
     """Say why none of a host's addresses could be dialled, given the error number of each."""
     said = []
     for number in dict.fromkeys(number for number, _ in dialled):
@@ -157,7 +157,7 @@ def _certificate(error: foreign.ClientConnectorCertificateError, attempted: Atte
     cause = error.certificate_error
     if not isinstance(cause, ssl.SSLCertVerificationError):
         return "certificate is not valid"
-    return certificate_words(cause, attempted.host, datetime.now(UTC))
+    return certificate_reason(cause, attempted.host, datetime.now(UTC))
 
 
 #: OpenSSL's words for what is no TLS record.

@@ -62,7 +62,7 @@ class Counterpart(ABC):
 
     @abstractmethod
     async def stop(self) -> None:
-        """Close the door: nobody listens any more."""
+        """Stop listening."""
 
 
 class DelivererContract(ABC):

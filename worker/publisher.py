@@ -56,7 +56,7 @@ class Receipt:
 class Publisher:
     """Publishes events; one for a process, from any thread (the asynchronous calls from one loop).
 
-    Every call raises LedgerFull where the store is above its memory's high-water mark, and LedgerUnavailable where it
+    Every call raises LedgerFull where Redis is above its memory's high-water mark, and LedgerUnavailable where it
     does not answer: then offering the same events with the same ids again is safe, and nothing happens twice.
     """
 

@@ -55,7 +55,9 @@ def _take(task: Task, events: list[Any]) -> None:
     task_id, trace = task.request.id, _trace(task.request)
     again = bool((task.request.delivery_info or {}).get("redelivered"))
     try:
-        _run(task, lambda rooms, given: rooms.door.take(given, task_id, again=again, trace=trace), events)
+        _run(
+            task, lambda services, given: services.celery_intake.take(given, task_id, again=again, trace=trace), events
+        )
     except Reject:
         raise
     except Exception as error:  # noqa: BLE001  (Celery would acknowledge it, and the events are nowhere else)
@@ -68,18 +70,18 @@ def _trace(request: Any) -> TraceContext | None:
     return TraceContext.of(request.get(TRACEPARENT), request.get(TRACESTATE))
 
 
-async def _observe(rooms: WorkerServices, refs: list[str]) -> None:
+async def _observe(services: WorkerServices, refs: list[str]) -> None:
     try:
-        await rooms.dispatch.observe(refs)
+        await services.dispatch.observe(refs)
     except LedgerError as error:
         # A wake-up may be lost: the events are in the inbox, and a sweep will see to them.
         _log.warning("observed later", events=len(refs), why=str(error))
 
 
-async def _serve(rooms: WorkerServices, lanes: list[str]) -> None:
-    if rooms.deliveries.draining:
+async def _serve(services: WorkerServices, lanes: list[str]) -> None:
+    if services.deliveries.draining:
         raise runtime.RuntimeStopped
-    rooms.deliveries.serve(lanes)
+    services.deliveries.serve(lanes)
 
 
 def _message(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
@@ -92,7 +94,7 @@ def _message(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]
 def _run(task: Task, work: Any, given: Any) -> None:
     try:
         with in_task(task.request.id):
-            runtime.call(lambda rooms: work(rooms, given))
+            runtime.call(lambda services: work(services, given))
     except runtime.RuntimeStopped:
         # Another worker's, then: an exception of any other kind would acknowledge the message.
         raise Reject("this worker stops", requeue=True) from None
@@ -101,4 +103,4 @@ def _run(task: Task, work: Any, given: Any) -> None:
 def _reject(task: Task, refusal: Refusal) -> None:
     source = f"task {task.request.id}"
     given = {"task": task.name, "args": task.request.args, "kwargs": task.request.kwargs}
-    _run(task, lambda rooms, what: rooms.door.reject(refusal, what, source), given)
+    _run(task, lambda services, what: services.celery_intake.reject(refusal, what, source), given)

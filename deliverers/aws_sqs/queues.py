@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 
-from deliverers.aws_sqs.batches import MOST_BYTES, MOST_MESSAGES, first_batch
+from deliverers.aws_sqs.sqs_batches import MOST_BYTES, MOST_MESSAGES, first_batch
 from deliverers.aws_sqs.sqs_messages import Message
 from deliverers.aws_sqs.transport import Exchange, current
 from deliverers.contract import Outcome
@@ -90,7 +90,7 @@ class Queue:
     def _due(self) -> None:
         self._timer = None
         self._flush(full_only=False)
-        self._tell_if_drained()
+        self._notify_if_drained()
 
     def _flush(self, full_only: bool) -> None:
         while self._waiting:
@@ -119,9 +119,9 @@ class Queue:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_soon(self._due)
-        self._tell_if_drained()
+        self._notify_if_drained()
 
-    def _tell_if_drained(self) -> None:
+    def _notify_if_drained(self) -> None:
         if not self._requests and not self._waiting:
             self._drained()
 

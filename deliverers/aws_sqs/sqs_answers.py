@@ -96,13 +96,13 @@ def broken_off(status: int, why: str) -> Refused:
 def error_of(answer: SqsAnswer) -> AwsError:
     """The error that an answer holds, of either protocol; without codes where it is somebody else's."""
     legacy = answer.headers.get("x-amzn-query-error", "").partition(";")[0]
-    told = answer.headers.get("x-amzn-errortype", "")
+    error_type = answer.headers.get("x-amzn-errortype", "")
     members = _object(answer.body)
     kind = _first(members, "__type", "code", "Code")
     message = _first(members, "message", "Message")
     if not members:
         kind, message = _xml(answer.body, b"Code"), _xml(answer.body, b"Message")
-    return AwsError(tuple(code for code in (kind, told, legacy) if code), message)
+    return AwsError(tuple(code for code in (kind, error_type, legacy) if code), message)
 
 
 def _outcome(sent: _Sent | None, failed: _Failed | None, status: int, log: Log) -> Outcome:

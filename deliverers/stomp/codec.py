@@ -17,10 +17,10 @@ def codec() -> Any:
     While it is imported it asks the DNS for this machine's own name, which may hang for as long as a resolver does. It
     leaves that out if told so, by the environment alone.
     """
-    told = _NO_SCAN in os.environ
+    preset = _NO_SCAN in os.environ
     os.environ.setdefault(_NO_SCAN, "1")
     try:
         return import_module("stomp.utils")
     finally:
-        if not told:
+        if not preset:
             del os.environ[_NO_SCAN]

@@ -11,6 +11,7 @@ from deliverers.exhaustion import exhausted
 from deliverers.stomp.frames import HEART_BEAT, Frame, FrameReader, NotStomp, Prepared, encode, encode_connect
 from deliverers.stomp.stomp_answers import RECEIVED, UNANSWERED, Answer, ConnectionLost, Declined
 from deliverers.stomp.stomp_configuration import Account, Address
+from deliverers.stomp.stomp_reasons import lost_reason
 from deliverers.stomp.stomp_session import (
     HEART_BEAT_MS,
     MOST_PENDING,
@@ -21,7 +22,6 @@ from deliverers.stomp.stomp_session import (
     MessageRejected,
     StompSession,
 )
-from deliverers.stomp.words import lost_words
 
 #: Bytes that may wait for a broker to read them. Beyond that, who wants to send waits.
 HIGH_WATER = 256 * 1024
@@ -47,13 +47,13 @@ class StompConnection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._out_size = 0
         self._paused = False
-        self._room: asyncio.Future[None] | None = None
+        self._capacity_freed: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._leaving: asyncio.TimerHandle | None = None
         self._wake = inf
 
     @property
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         """True while a message may be sent at once."""
         return (
             self._lost is None
@@ -96,7 +96,7 @@ class StompConnection(asyncio.Protocol):
     def send(self, frame: Prepared, headers: Mapping[str, str], body: bytes, deadline: float) -> asyncio.Future[Answer]:
         """Write a message, and answer what will hold its `Answer`, at the deadline (the loop's time) at the latest.
 
-        Needs `has_room`. Raises `Unsendable`.
+        Needs `has_capacity`. Raises `Unsendable`.
         """
         receipt = self._session.next_receipt
         data = frame.encode({**headers, "receipt": receipt}, body)
@@ -112,14 +112,14 @@ class StompConnection(asyncio.Protocol):
             self._set_timer(deadline)
         return waiter
 
-    async def room(self) -> None:
-        """Wait until there may be room, or the connection is over."""
-        if self.has_room or self.is_over:
+    async def wait_for_capacity(self) -> None:
+        """Wait until it may have capacity again, or is over."""
+        if self.has_capacity or self.is_over:
             return
-        if self._room is None:
-            self._room = self._loop.create_future()
+        if self._capacity_freed is None:
+            self._capacity_freed = self._loop.create_future()
         # Many wait for one: whoever stops waiting takes it from nobody.
-        await asyncio.shield(self._room)
+        await asyncio.shield(self._capacity_freed)
 
     async def close(self, seconds: float) -> None:
         """Say good-bye and close; a broker that does not read any more is left after so many seconds."""
@@ -145,13 +145,13 @@ class StompConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lost is not None:
             return
-        self._session.heard(self._loop.time())
+        self._session.note_received(self._loop.time())
         try:
             for frame in self._reader.feed(data):
                 self._take(frame)
         except NotStomp as error:
             self._give_up(ConnectionLost(f"{self.address.peer} does not speak STOMP as it should: it sent {error}"))
-        if self._room is not None and self.has_room:
+        if self._capacity_freed is not None and self.has_capacity:
             self._wake_up()
 
     def pause_writing(self) -> None:
@@ -165,7 +165,7 @@ class StompConnection(asyncio.Protocol):
         if not self._closed.done():
             self._closed.set_result(None)
         ours = exhausted(exc) if exc else None
-        self._end(ConnectionLost(lost_words(exc, self.address), lack=ours.resource if ours else None))
+        self._end(ConnectionLost(lost_reason(exc, self.address), lack=ours.resource if ours else None))
         if self._leaving is not None:
             self._leaving.cancel()
 
@@ -191,7 +191,7 @@ class StompConnection(asyncio.Protocol):
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
             self._out_size = 0
-            self._session.wrote(self._loop.time())
+            self._session.note_sent(self._loop.time())
             self._write(data)
 
     def _write(self, data: bytes) -> None:
@@ -218,7 +218,7 @@ class StompConnection(asyncio.Protocol):
             # Bytes that wait for the broker to read them say as much as another one would.
             if not self._paused:
                 self._write(HEART_BEAT)
-            self._session.beaten(now)
+            self._session.note_heart_beat(now)
         self._set_timer(self._session.next_due())
         self._wake_up()
 
@@ -252,9 +252,9 @@ class StompConnection(asyncio.Protocol):
         self._ended(self)
 
     def _wake_up(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        self._room = None
+        if self._capacity_freed is not None and not self._capacity_freed.done():
+            self._capacity_freed.set_result(None)
+        self._capacity_freed = None
 
 
 def _settle(waiter: asyncio.Future[Answer], answer: Answer) -> None:

@@ -13,12 +13,12 @@ from aiohttp.abc import AbstractResolver
 from deliverers.contract import Resource
 from deliverers.egress import AddressNotAllowed, EgressPolicy, socket_factory
 from deliverers.exhaustion import exhausted
-from deliverers.reasons import undialled, unresolved
+from deliverers.reasons import dial_reason, unresolved
 from deliverers.stomp.connection import StompConnection
 from deliverers.stomp.frames import Frame
 from deliverers.stomp.stomp_answers import ConnectionLost, Declined
 from deliverers.stomp.stomp_configuration import Account, Address
-from deliverers.stomp.words import attempted, handshake_words, lost_saying, no_answer, said
+from deliverers.stomp.stomp_reasons import attempted, broker_error, handshake_reason, lost_reason_with_frame, no_answer
 from deliverers.tls import client_context
 
 
@@ -105,14 +105,14 @@ class Dialler:
                 server_hostname=address.host.removesuffix(".") if address.tls else None,
             )
         except OSError as error:
-            return DialFailure(handshake_words(error, address), lack=_lack(error))
+            return DialFailure(handshake_reason(error, address), lack=_lack(error))
         opened.append(connection)
         note(f"connected to {address.peer}, logging in")
         match await connection.log_in(account):
             case Declined(frame):
-                return DialFailure(f"the broker refused the login: {said(frame, account.secrets)}", frame)
+                return DialFailure(f"the broker refused the login: {broker_error(frame, account.secrets)}", frame)
             case ConnectionLost(words, last, lack):
-                return DialFailure(lost_saying(words, last, account.secrets), lack=lack)
+                return DialFailure(lost_reason_with_frame(words, last, account.secrets), lack=lack)
         opened.clear()
         return connection
 
@@ -141,10 +141,10 @@ class Dialler:
                     failed.append((error.errno, ip))
                     lack = lack or _lack(error)
         # What was refused here comes first: no receiver can mend that.
-        said_of_all = dict.fromkeys((*forbidden, *silent))
+        reasons = dict.fromkeys((*forbidden, *silent))
         if failed:
-            said_of_all[undialled(failed, attempted(address))] = None
-        return DialFailure("; ".join(said_of_all) or f"host name {address.host} does not resolve", lack=lack)
+            reasons[dial_reason(failed, attempted(address))] = None
+        return DialFailure("; ".join(reasons) or f"host name {address.host} does not resolve", lack=lack)
 
     async def _dialled(self, family: int, target: tuple[str, int], seconds: float | None) -> socket.socket:
         sock = self._make_socket((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target))

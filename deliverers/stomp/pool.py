@@ -15,12 +15,12 @@ from deliverers.backoff import Backoff
 from deliverers.stomp.connection import StompConnection
 from deliverers.stomp.dialling import DialFailure, Dialler
 from deliverers.stomp.stomp_configuration import Account
-from deliverers.stomp.words import no_answer
+from deliverers.stomp.stomp_reasons import no_answer
 
 #: Pauses before a connection is dialled again.
 BACKOFF = Backoff(first=0.1, longest=2.0)
 #: Seconds for which an account's destinations are kept apart.
-APART_SECONDS = 600.0
+SEPARATE_SECONDS = 600.0
 #: Accounts of which is remembered which address worked, and when to try again.
 MOST_REMEMBERED = 1_000
 #: Seconds for a broker to take what was sent, at the end of this process.
@@ -29,25 +29,25 @@ _CLOSE_SECONDS = 1.0
 _STOPPED = DialFailure("this worker stopped")
 
 
-def pause_after(failures: int, luck: float) -> float:
+def pause_after(failures: int, jitter: float) -> float:
     """Return the seconds before the next try, after so many failures in a row.
 
-    `luck`, from 0 to 1, spreads the tries of a fleet by ±20 %.
+    `jitter`, from 0 to 1, spreads the tries of a fleet by ±20 %.
     """
-    return BACKOFF.pause(failures) * (0.8 + 0.4 * luck)
+    return BACKOFF.pause(failures) * (0.8 + 0.4 * jitter)
 
 
 class Endpoint:
-    """One account's connection, there or not. `punished` is called when a broker ends it with an ERROR."""
+    """One account's connection, there or not. `on_broker_error` is called when a broker ends it with an ERROR."""
 
     def __init__(
-        self, account: Account, dialler: Dialler, timeout: float, punished: Callable[[], None], first: int = 0
+        self, account: Account, dialler: Dialler, timeout: float, on_broker_error: Callable[[], None], first: int = 0
     ) -> None:
         self.account = account
         self.connection: StompConnection | None = None
         self._dialler = dialler
         self._timeout = timeout
-        self._punished = punished
+        self._on_broker_error = on_broker_error
         self._opening: asyncio.Task[StompConnection | DialFailure] | None = None
         #: The address that is tried first: the last that worked.
         self.first = first
@@ -63,7 +63,7 @@ class Endpoint:
         return self.connection is None and (self._opening is None or self._opening.done())
 
     async def ready(self) -> StompConnection | DialFailure:
-        """Wait for a connection that has room. The caller has the deadline."""
+        """Wait for a connection that has capacity. The caller has the deadline."""
         while not self._closing:
             if self.connection is None:
                 if self._opening is None or self._opening.done():
@@ -72,10 +72,10 @@ class Endpoint:
                 opened = await asyncio.shield(self._opening)
                 if isinstance(opened, DialFailure):
                     return opened
-            elif self.connection.has_room:
+            elif self.connection.has_capacity:
                 return self.connection
             else:
-                await self.connection.room()
+                await self.connection.wait_for_capacity()
         return _STOPPED
 
     def waited(self, seconds: float) -> str:
@@ -97,7 +97,7 @@ class Endpoint:
         try:
             return await self._try_all()
         except asyncio.CancelledError:
-            # By `close` alone; whoever waits for it was not cancelled, and is told.
+            # By `close` alone; those who wait for it were not cancelled, and get an answer.
             return _STOPPED
 
     async def _try_all(self) -> StompConnection | DialFailure:
@@ -126,7 +126,7 @@ class Endpoint:
             return
         self.connection = None
         if connection.was_ended_by_broker:
-            self._punished()
+            self._on_broker_error()
         if connection.was_of_use:
             self._failures = 0
         else:
@@ -150,18 +150,18 @@ class Pool:
         self._timeout = timeout
         # Of an account, or of one destination of an account whose destinations are kept apart.
         self._endpoints: dict[tuple[Account, str | None], Endpoint] = {}
-        self._apart_until: dict[Account, float] = {}
+        self._separate_until: dict[Account, float] = {}
 
     def endpoint(self, account: Account, destination: str) -> Endpoint:
         """Find the endpoint for a destination, or make one."""
-        key = (account, destination if self._apart_until and self._is_apart(account) else None)
+        key = (account, destination if self._separate_until and self._is_separate(account) else None)
         found = self._endpoints.get(key)
         if found is None:
             if len(self._endpoints) >= MOST_REMEMBERED:
                 self._forget_one()
             shared = self._endpoints.get((account, None))
             found = Endpoint(
-                account, self._dialler, self._timeout, lambda: self._keep_apart(account), shared.first if shared else 0
+                account, self._dialler, self._timeout, lambda: self._separate(account), shared.first if shared else 0
             )
             self._endpoints[key] = found
         return found
@@ -172,13 +172,13 @@ class Pool:
         self._endpoints.clear()
         await asyncio.gather(*(endpoint.close() for endpoint in endpoints))
 
-    def _is_apart(self, account: Account) -> bool:
-        return self._apart_until.get(account, 0.0) > asyncio.get_running_loop().time()
+    def _is_separate(self, account: Account) -> bool:
+        return self._separate_until.get(account, 0.0) > asyncio.get_running_loop().time()
 
-    def _keep_apart(self, account: Account) -> None:
+    def _separate(self, account: Account) -> None:
         now = asyncio.get_running_loop().time()
-        self._apart_until = {each: until for each, until in self._apart_until.items() if until > now}
-        self._apart_until[account] = now + APART_SECONDS
+        self._separate_until = {each: until for each, until in self._separate_until.items() if until > now}
+        self._separate_until[account] = now + SEPARATE_SECONDS
 
     def _forget_one(self) -> None:
         for key, endpoint in self._endpoints.items():

@@ -21,7 +21,7 @@ from deliverers.stomp.frames import CONTENT_LENGTH, Frame, Prepared, Unsendable
 from deliverers.stomp.pool import Pool
 from deliverers.stomp.stomp_answers import RECEIVED, Answer, ConnectionLost, Declined
 from deliverers.stomp.stomp_configuration import Account, StompConfiguration
-from deliverers.stomp.words import UNKNOWN, lost_saying, no_answer, said
+from deliverers.stomp.stomp_reasons import UNKNOWN, broker_error, lost_reason_with_frame, no_answer
 
 _DELIVERED = Delivered(None, "")
 
@@ -68,7 +68,7 @@ class StompDeliverer:
         endpoint = pool.endpoint(account, configuration.destination)
         deadline = self._loop.time() + options.timeout
         connection = endpoint.connection
-        if connection is None or not connection.has_room:
+        if connection is None or not connection.has_capacity:
             try:
                 async with asyncio.timeout_at(deadline):
                     found = await endpoint.ready()
@@ -91,11 +91,13 @@ class StompDeliverer:
     def _judge(self, answer: Answer, connection: StompConnection, account: Account) -> Outcome:
         match answer:
             case Declined(frame):
-                return self._refused(f"the broker refused the message: {said(frame, account.secrets)}", frame, account)
+                return self._refused(
+                    f"the broker refused the message: {broker_error(frame, account.secrets)}", frame, account
+                )
             case ConnectionLost(lack=Resource() as lack):
                 return not_attempted(lack)
             case ConnectionLost(words, last):
-                return Unreachable(f"{lost_saying(words, last, account.secrets)}; {UNKNOWN}")
+                return Unreachable(f"{lost_reason_with_frame(words, last, account.secrets)}; {UNKNOWN}")
         peer = connection.address.peer
         return Unreachable(f"{no_answer(self._options.timeout, f'sent to {peer}, no receipt came')}; {UNKNOWN}")
 

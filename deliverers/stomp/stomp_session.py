@@ -104,7 +104,7 @@ class StompSession(Generic[Waiter]):
 
         self._issued = 0
         self._missed = 0
-        self._heard = self._wrote = self._used = now
+        self._received_at = self._sent_at = self._used_at = now
         self.proven = False
 
     @property
@@ -122,17 +122,17 @@ class StompSession(Generic[Waiter]):
         self._issued += 1
         self._pending[receipt] = (waiter, deadline)
 
-    def wrote(self, now: float) -> None:
+    def note_sent(self, now: float) -> None:
         """Note that bytes went out."""
-        self._wrote = self._used = now
+        self._sent_at = self._used_at = now
 
-    def beaten(self, now: float) -> None:
+    def note_heart_beat(self, now: float) -> None:
         """Note that a sign of life went out, which is no use."""
-        self._wrote = now
+        self._sent_at = now
 
-    def heard(self, now: float) -> None:
+    def note_received(self, now: float) -> None:
         """Note that bytes came in."""
-        self._heard = now
+        self._received_at = now
 
     def receive(self, frame: Frame) -> Accepted | Confirmed[Waiter] | MessageRejected[Waiter] | Ended | None:
         """Say what a frame settles; `None` for nothing. Raises `NotStomp` where it makes no sense."""
@@ -156,21 +156,21 @@ class StompSession(Generic[Waiter]):
         """Say what the time asks for, and forget those whose deadline has passed."""
         expired = tuple(self._expire(now))
         beats = self._beats or HeartBeats()
-        silence = now - self._heard
+        silence = now - self._received_at
         if silence >= beats.theirs * SILENT_INTERVALS:
             return Due(expired, verdict=f"no sign of life for {silence:.0f} s")
         if self._missed >= SUSPECT_AFTER:
             return Due(expired, verdict=f"no receipt for {self._missed} messages in a row")
-        idle = not self._pending and now - self._used >= IDLE_SECONDS
-        return Due(expired, beat=now - self._wrote >= beats.ours / 2, idle=idle)
+        idle = not self._pending and now - self._used_at >= IDLE_SECONDS
+        return Due(expired, beat=now - self._sent_at >= beats.ours / 2, idle=idle)
 
     def next_due(self) -> float:
         """When `due` has something to say next, should nothing else happen."""
         beats = self._beats or HeartBeats()
-        idle = self._used + IDLE_SECONDS
+        idle = self._used_at + IDLE_SECONDS
         # Not in order: some waited long before they could be sent. There are few, and this is asked seldom.
         first = min((deadline for _, deadline in self._pending.values()), default=idle)
-        return min(first, self._wrote + beats.ours / 2, self._heard + beats.theirs * SILENT_INTERVALS)
+        return min(first, self._sent_at + beats.ours / 2, self._received_at + beats.theirs * SILENT_INTERVALS)
 
     def end(self) -> tuple[Waiter, ...]:
         """Give up: everybody who still waits, and will not be answered."""

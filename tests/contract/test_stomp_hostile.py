@@ -225,7 +225,7 @@ async def test_a_destination_that_ends_sessions_ends_no_others_for_long() -> Non
 
 
 async def test_destinations_that_were_kept_apart_come_together_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "APART_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "SEPARATE_SECONDS", 0.0)
     counted = Counted(once_each(answering(lambda sent: error("not_found")), answering(receipt)))
     async with raw_receiver(counted) as port, opened() as deliverer:
         assert isinstance(await deliverer.deliver(delivery_to(port)), Unreachable)

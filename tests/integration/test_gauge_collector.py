@@ -71,7 +71,7 @@ async def test_a_ledger_that_does_not_answer_is_no_error(make_store: Callable[..
         assert told(collector) == {}
         server.start()
         found = await eventually(lambda: told(collector), "they are told once it answers")
-        assert found["edw_store_memory_bytes['0']"] > 0
+        assert found["edw_redis_memory_bytes['0']"] > 0
     finally:
         await collector.close()
         await ledger.close()

@@ -32,11 +32,11 @@ def port_of(lines: Sequence[Mapping[str, Any]]) -> int:
 
 @dataclass
 class Worker:
-    """Timers and deliveries of a worker, as its vitals see them."""
+    """Timers and deliveries of a worker, as its health sees them."""
 
     swept_at: float
     turned_at: float
-    heard_at: float = 0.0
+    answered_at: float = 0.0
     pause: float = 1.0
     in_flight: int = 3
     draining: bool = False
@@ -45,10 +45,10 @@ class Worker:
 async def test_a_worker_tells_how_it_is_and_a_process_without_vitals_only_its_metrics() -> None:
     build_info()
     hangs = Worker(0.0, monotonic() - STALE_TURN_SECONDS - 1)
-    vitals = WorkerHealth()
-    vitals.begin(hangs, hangs)
+    health = WorkerHealth()
+    health.begin(hangs, hangs)
     with capture_logs() as lines:
-        async with serving(HOST, (0,), vitals):
+        async with serving(HOST, (0,), health):
             status, text = await get(port_of(lines), "/healthz")
             assert (status, '"status":"stale"' in text) == (503, True)
             status, text = await get(port_of(lines), "/readyz")

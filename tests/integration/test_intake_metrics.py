@@ -1,4 +1,4 @@
-"""Events are counted at the door they came by: accepted, known already, or why not."""
+"""Events are counted by ingress: accepted, known already, or why not."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,15 +21,15 @@ from worker.telemetry.metrics import RefusalReason, observe_accepted
 
 
 class Counts:
-    """What a door has counted since this was made."""
+    """What an ingress has counted since this was made."""
 
-    def __init__(self, door: Ingress) -> None:
-        self._door = door.value
+    def __init__(self, ingress: Ingress) -> None:
+        self._ingress = ingress.value
         self._before = self._read()
 
     def _read(self) -> list[float]:
         def value(name: str, **labels: str) -> float:
-            return REGISTRY.get_sample_value(f"edw_events_{name}_total", {"door": self._door, **labels}) or 0.0
+            return REGISTRY.get_sample_value(f"edw_events_{name}_total", {"ingress": self._ingress, **labels}) or 0.0
 
         reasons = [value("refused", reason=reason.value) for reason in (RefusalReason.INVALID, RefusalReason.PRESSURE)]
         return [value("accepted"), value("duplicated"), *reasons]
@@ -68,14 +68,14 @@ async def test_what_a_full_store_refuses_is_counted_as_refused(store: StoreServe
     assert counts.since == [0, 0, 0, 2]
 
 
-@pytest.mark.parametrize("door", [Ingress.QUEUE, Ingress.CELERY])
-async def test_the_doors_of_messages_count_what_they_keep(ledger: Ledger, door: Ingress) -> None:
-    counts = Counts(door)
+@pytest.mark.parametrize("ingress", [Ingress.QUEUE, Ingress.CELERY])
+async def test_messages_are_counted_by_ingress_when_they_are_kept(ledger: Ledger, ingress: Ingress) -> None:
+    counts = Counts(ingress)
     rules = EventRules(load_catalogue())
     given = [an_event("e-1"), an_event("e-1"), {"type": "order.paid"}]
     parsed = [(parse_event(each, rules), each) for each in given]
     unused: Any = None
-    await CeleryIntake(ledger, unused, rules).keep(parsed, "a test", door)
+    await CeleryIntake(ledger, unused, rules).keep(parsed, "a test", ingress)
     assert counts.since == [1, 1, 1, 0]
 
 
@@ -104,7 +104,7 @@ async def by_a_change(ledger: Ledger, event: Event) -> None:
 
 
 @pytest.mark.parametrize(
-    ("door", "bring"),
+    ("ingress", "bring"),
     [
         (Ingress.PUBLISHER, by_publisher),
         (Ingress.HTTP, by_http),
@@ -114,7 +114,7 @@ async def by_a_change(ledger: Ledger, event: Event) -> None:
     ],
 )
 async def test_what_nobody_observes_is_counted_by_the_door_it_came_by(
-    ledger: Ledger, door: Ingress, bring: Callable[[Ledger, Event], Awaitable[None]]
+    ledger: Ledger, ingress: Ingress, bring: Callable[[Ledger, Event], Awaitable[None]]
 ) -> None:
     event = parse_event(an_event("e-1"), EventRules(load_catalogue()))
     assert isinstance(event, Event)
@@ -125,7 +125,7 @@ async def test_what_nobody_observes_is_counted_by_the_door_it_came_by(
     await dispatch_of(ledger).observe([event.ref])
 
     assert [now - was for now, was in zip(map(unmatched, Ingress), before, strict=True)] == [
-        each is door for each in Ingress
+        each is ingress for each in Ingress
     ]
 
 
@@ -142,17 +142,17 @@ async def test_what_somebody_observes_is_not_unmatched(ledger: Ledger) -> None:
     assert (await ledger.status.read()).counter("matched") == 1
 
 
-def unmatched(door: Ingress) -> float:
-    return REGISTRY.get_sample_value("edw_events_unmatched_total", {"door": door.value}) or 0.0
+def unmatched(ingress: Ingress) -> float:
+    return REGISTRY.get_sample_value("edw_events_unmatched_total", {"ingress": ingress.value}) or 0.0
 
 
 def test_every_door_is_there_from_the_start() -> None:
     """The first refusal is an increase, which an alert sees, and not a new series, which it does not."""
-    for door in Ingress:
+    for ingress in Ingress:
         for name in ("accepted", "duplicated", "unmatched"):
-            assert REGISTRY.get_sample_value(f"edw_events_{name}_total", {"door": door.value}) is not None
+            assert REGISTRY.get_sample_value(f"edw_events_{name}_total", {"ingress": ingress.value}) is not None
         for reason in RefusalReason:
-            labels = {"door": door.value, "reason": reason.value}
+            labels = {"ingress": ingress.value, "reason": reason.value}
             assert REGISTRY.get_sample_value("edw_events_refused_total", labels) is not None
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deliverers.aws_sqs.aws_errors import AwsError, error_words, scrubbed
-from deliverers.aws_sqs.batches import MOST_BYTES, MOST_MESSAGES, first_batch
 from deliverers.aws_sqs.sqs_answers import Log, SqsAnswer, outcomes
+from deliverers.aws_sqs.sqs_batches import MOST_BYTES, MOST_MESSAGES, first_batch
 from deliverers.aws_sqs.sqs_messages import fifo_token
 from deliverers.contract import Delivered, Refused
 

@@ -1,6 +1,6 @@
 """The `edw` command. Each command's module is imported only when it is called, so that `edw --help` is quick.
 
-Exit codes: 0 done; 1 something was refused or failed; 2 wrong usage; 3 no store was found, or it does not answer.
+Exit codes: 0 done; 1 something was refused or failed; 2 wrong usage; 3 no Redis was found, or it does not answer.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import click
 #: Command → (its module, what it does in a line).
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("worker.cli.demo", "See one event go all the way, on this machine, in seconds."),
-    "dev": ("worker.cli.commands.dev", "Run a private store, a worker and the API, until Ctrl-C."),
+    "dev": ("worker.cli.commands.dev", "Run a private Redis, a worker and the API, until Ctrl-C."),
     "worker": ("worker.cli.commands.worker", "Run a worker: one process, or several."),
     "api": ("worker.cli.commands.api", "Serve the Integrations API: one process, or several."),
     "emit": ("worker.cli.commands.emit", "Publish an event, or a file of events."),
@@ -20,20 +20,20 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "tokens": ("worker.cli.commands.tokens", "Make, list and revoke the API's tokens."),
     "jobs": ("worker.cli.commands.jobs", "See what is owed, and what became of it."),
     "logs": ("worker.cli.commands.logs", "See the log of every attempt."),
-    "rejected": ("worker.cli.commands.rejected", "See what was refused and had nobody to be told."),
+    "rejected": ("worker.cli.commands.rejected", "See refused events whose producer got no answer."),
     "health": ("worker.cli.commands.health", "Ask a process on this machine whether it is well."),
-    "status": ("worker.cli.commands.status", "See whether the books balance, and what waits."),
+    "status": ("worker.cli.commands.status", "See whether the ledger balances, and what waits."),
     "doctor": ("worker.cli.commands.doctor", "Look at all that it stands on, and say what to do; mend the ledger."),
     "completion": ("worker.cli.commands.completion", "Print the completion script of your shell."),
 }
 
 _EPILOG = """\
-The store is the one that EDW_REDIS_URL names, else the embedded one that "edw dev" runs on the same data folder
-(EDW_DATA_DIR).
+The ledger is in the Redis or Valkey that EDW_REDIS_URL names, else in the embedded one that "edw dev" runs on the
+same data folder (EDW_DATA_DIR).
 
 \b
 Exit codes: 0 done; 1 something was refused or failed;
-            2 wrong usage; 3 no store, or it does not answer.
+            2 wrong usage; 3 no Redis, or it does not answer.
 
 Completion: edw completion --help
 """

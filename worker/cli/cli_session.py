@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 #: Something was refused, or failed.
 EXIT_FAILED = 1
-#: No store was found, or it does not answer.
-EXIT_NO_STORE = 3
+#: No Redis was found, or it does not answer.
+EXIT_NO_REDIS = 3
 
 
 class CommandFailure(click.ClickException):
@@ -39,12 +39,12 @@ class CommandFailure(click.ClickException):
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def reported_errors() -> Iterator[None]:
     """Raises what is expected to go wrong as the Failure that says so."""
     try:
         yield
     except (NoRedisError, LedgerUnavailable) as error:
-        raise CommandFailure(str(error), EXIT_NO_STORE) from error
+        raise CommandFailure(str(error), EXIT_NO_REDIS) from error
     except (SettingsError, LedgerError, EmbeddedRedisError, SecretsError) as error:
         raise CommandFailure(str(error)) from error
 
@@ -87,15 +87,15 @@ def read_settings(*, for_people: bool = True) -> Settings:
     What is logged meanwhile goes to standard error. `for_people`, only what is worth a person's while does, unless the
     settings say otherwise.
     """
-    with told():
+    with reported_errors():
         settings = load_settings()
     brief = {"log_format": "console", "log_level": "warning"} if for_people else {}
-    unsaid = {name: value for name, value in brief.items() if name not in settings.model_fields_set}
-    configure_logging(settings.model_copy(update=unsaid))
+    defaults = {name: value for name, value in brief.items() if name not in settings.model_fields_set}
+    configure_logging(settings.model_copy(update=defaults))
     return settings
 
 
-def warn_of_strays() -> None:
+def warn_of_unknown_settings() -> None:
     """Tells of variables that look like settings and are none."""
     for warning in unknown_variables():
         click.echo(f"warning: {warning}", err=True)
@@ -105,7 +105,7 @@ def warn_of_strays() -> None:
 async def session() -> AsyncIterator[CliSession]:
     """The ledger, open. Raises Failure where there is none, and for what goes wrong with it while it is used."""
     settings = read_settings()
-    with told():
+    with reported_errors():
         ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
         try:
             await ledger.open()

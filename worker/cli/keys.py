@@ -10,14 +10,14 @@ from pydantic import SecretStr
 
 from config.settings import Settings, process_environment
 
-#: In the data folder; read by whoever uses the embedded store of that folder.
+#: In the data folder; for every process that uses the embedded Redis of that folder.
 KEY_FILE = "secrets.key"
 
 
 def secrets_keys(settings: Settings) -> Sequence[SecretStr]:
     """The keys to seal and open secrets with.
 
-    Those of EDW_SECRETS_KEYS; without any, the one that `edw dev` made, for its own embedded store and no other.
+    Those of EDW_SECRETS_KEYS; without any, the one that `edw dev` made, for its own embedded Redis and no other.
     """
     if settings.secrets_keys or settings.redis_url:
         return settings.secrets_keys

@@ -75,13 +75,13 @@ class Child:
 
         False where it did not end in good order.
         """
-        await self._told(signal.SIGTERM, self.stop_seconds, *([hurry.wait()] if hurry else []))
+        await self._signal_and_wait(signal.SIGTERM, self.stop_seconds, *([hurry.wait()] if hurry else []))
         if hurry is not None and hurry.is_set():
-            await self._told(signal.SIGQUIT, HURRY_SECONDS)
-        await self._told(signal.SIGKILL, None)
+            await self._signal_and_wait(signal.SIGQUIT, HURRY_SECONDS)
+        await self._signal_and_wait(signal.SIGKILL, None)
         return self.process.returncode in IN_GOOD_ORDER
 
-    async def _told(self, number: int, seconds: float | None, *others: Coroutine[Any, Any, Any]) -> None:
+    async def _signal_and_wait(self, number: int, seconds: float | None, *others: Coroutine[Any, Any, Any]) -> None:
         """Sends it a signal, and waits for its end, for so long at most, or for one of the others."""
         if self.process.returncode is None:
             self.process.send_signal(number)
@@ -137,15 +137,15 @@ def process_starter(
 
 
 @asynccontextmanager
-async def store_running(store: EmbeddedRedis) -> AsyncIterator[str]:
-    """The embedded store from its start to its stop, whatever ends the time between; answers its URL."""
-    starting = asyncio.ensure_future(asyncio.to_thread(store.start))
+async def redis_running(redis: EmbeddedRedis) -> AsyncIterator[str]:
+    """Run the embedded Redis for as long as the block; yields its URL."""
+    starting = asyncio.ensure_future(asyncio.to_thread(redis.start))
     try:
         # A thread cannot be cancelled: what it has begun is waited for, and then ended.
         yield await asyncio.shield(starting)
     finally:
         await asyncio.wait([starting])
-        await asyncio.to_thread(store.stop)
+        await asyncio.to_thread(redis.stop)
 
 
 def process_changes(settings: Settings, index: int) -> dict[str, str]:

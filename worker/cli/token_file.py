@@ -9,7 +9,7 @@ from worker.domain.event import Scope
 from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.endpoints import find_endpoints
 
-#: In the data folder; whoever may read it is an admin of the embedded store's only store.
+#: In the data folder; whoever may read it is an admin of the embedded Redis' only store.
 TOKEN_FILE = "token"  # noqa: S105  (a file's name)
 
 

@@ -79,7 +79,7 @@ def register(
     if len(document) > ATTRIBUTES_MAX:
         return [Refusal("", f"must have at most {ATTRIBUTES_MAX} attributes, and has {len(document)}")]
     document = _without_alias(document)
-    problems: list[Refusal] = [*_strangers(document), *_texts(document, current), *_flags(document)]
+    problems: list[Refusal] = [*_unknown_attributes(document), *_texts(document, current), *_flags(document)]
     problems += _observes_problems(document, scope, catalogue, current)
     kind = _kind(document, current)
     configuration = _configuration(document, kind, registry, current)
@@ -120,7 +120,7 @@ def _without_alias(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"observes": document[_OBSERVERS], **rest}
 
 
-def _strangers(document: Mapping[str, Any]) -> Iterator[Refusal]:
+def _unknown_attributes(document: Mapping[str, Any]) -> Iterator[Refusal]:
     # Other unknown names are let pass: clients of the platform send what they have.
     for name in document:
         if name not in _WRITABLE and name not in _READ_ONLY and len(name) <= _COMPARED_CHARS:

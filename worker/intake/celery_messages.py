@@ -1,4 +1,4 @@
-"""Whole events in Celery messages: the good ones are accepted, the bad ones kept in the rejected list."""
+"""Whole events in Celery messages: accepts the valid ones, and keeps the others in the list of rejected events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,13 +12,13 @@ from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.trace_context import TraceContext
 from worker.intake.accept import AcceptService, EventObserver
-from worker.intake.message_parser import Parsed, entry_of, event_id, split, tell, traced
+from worker.intake.message_parser import Parsed, entry_of, event_id, log_refusal, split, traced
 from worker.ledger import Acceptance, Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.pacing import paced
 from worker.telemetry.tracing.traces import Traces
 
-_log = structlog.get_logger("edw.door")
+_log = structlog.get_logger("edw.intake")
 
 _Answer = TypeVar("_Answer")
 
@@ -68,7 +68,7 @@ class CeleryIntake:
             await self._service.accept(ingress, events, partial(self._accept, ingress))
         self._service.refuse(ingress, len(refusals))
         for refusal, _ in refusals:
-            tell(refusal, source)
+            log_refusal(refusal, source)
         entries = [entry_of(refusal, each, source) for refusal, each in refusals]
         for start in range(0, len(entries), MAX_IDS_PER_MESSAGE):
             await self._until_done(partial(self._ledger.intake.reject, entries[start : start + MAX_IDS_PER_MESSAGE]))

@@ -17,9 +17,9 @@ from worker.ledger.inbox import REJECTED_KEEP_BYTES, rejection
 from worker.ledger.policy import REPLY_BYTE_BUDGET
 from worker.pacing import breathe, paced
 
-_log = structlog.get_logger("edw.door")
+_log = structlog.get_logger("edw.intake")
 
-#: Events in one message. Those of a list are accepted in one call, which keeps the store for 12 ms where it is so many.
+#: Events in one message. Those of a list are accepted in one call, which keeps Redis busy for at most 12 ms.
 BATCH_MAX_EVENTS = 1_000
 #: Bytes of one message; a single event may have as many as the deployment's rules allow, where that is more.
 MESSAGE_MAX_BYTES = REPLY_BYTE_BUDGET
@@ -90,7 +90,7 @@ def entry_of(refusal: Refusal, given: Any, source: str) -> str:
     return rejection(refusal.field, refusal.reason, _as_bytes(given), round(time() * 1000), source)
 
 
-def tell(refusal: Refusal, source: str) -> None:
+def log_refusal(refusal: Refusal, source: str) -> None:
     """Logs a refusal."""
     _log.warning("event rejected", field=refusal.field, reason=refusal.reason, source=source)
 

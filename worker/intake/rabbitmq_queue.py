@@ -63,11 +63,11 @@ class MessageIntake(Protocol):
 class RabbitMQReader:
     """Reads the plain queue of a RabbitMQ, which may be away for as long as it likes."""
 
-    def __init__(self, broker_url: str, shard: str, door: MessageIntake, rules: EventRules) -> None:
+    def __init__(self, broker_url: str, shard: str, intake: MessageIntake, rules: EventRules) -> None:
         self._url = broker_url
         self._queue, self._dead = intake_queues(shard)
         self._dead_events = dead_queue(queue_name(EVENTS_QUEUE, shard))
-        self._door = door
+        self._intake = intake
         self._rules = rules
         self._closing = threading.Event()
         self._away = False
@@ -178,7 +178,7 @@ class RabbitMQReader:
 
     def _take(self, line: Any, channel: Any, batch: Sequence[Any]) -> None:
         parsed = [each for message in batch for each in self._parse(message)]
-        keeping = self._on_loop(self._door.keep(parsed, self._queue.name, Ingress.QUEUE))
+        keeping = self._on_loop(self._intake.keep(parsed, self._queue.name, Ingress.QUEUE))
         try:
             refs = self._result(line, keeping)
         finally:
@@ -192,7 +192,7 @@ class RabbitMQReader:
 
     async def _observe(self, refs: Sequence[str]) -> None:
         try:
-            await self._door.observe(refs)
+            await self._intake.observe(refs)
         except Exception:  # noqa: BLE001  (the ledger has the events, and a sweep will see to them)
             _log.exception("observed later")
 

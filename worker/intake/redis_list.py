@@ -1,4 +1,4 @@
-"""The plain queue on Redis: reads the list `edw.intake` of the ledger's store."""
+"""The plain queue on Redis: reads the list `edw.intake` of the ledger's Redis."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -11,7 +11,7 @@ from worker.cancellation import end
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules
 from worker.intake.accept import AcceptService
-from worker.intake.message_parser import entry_of, is_batch, parse_message_paced, split, tell
+from worker.intake.message_parser import entry_of, is_batch, log_refusal, parse_message_paced, split
 from worker.ledger import Acceptance, LedgerError
 from worker.ledger.intake_list import INTAKE_LIST, MESSAGE_TRIES, MessageBatch
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
@@ -26,7 +26,7 @@ RETRY_SECONDS = 1.0
 
 
 #: So many messages, the events that are in them, and the refusals with what is refused.
-Portion = tuple[int, list[Event], list[tuple[Refusal, Any]]]
+ParsedBatch = tuple[int, list[Event], list[tuple[Refusal, Any]]]
 
 
 class PlainQueue(Protocol):
@@ -86,7 +86,7 @@ class RedisListReader:
             try:
                 await self._step()
             except LedgerError as error:
-                self._unheard(error)
+                self._note_failure(error)
                 await self._pause()
             except Exception:  # noqa: BLE001  (a reader that dies would strand the queue)
                 _log.exception("cannot read the plain queue")
@@ -97,22 +97,22 @@ class RedisListReader:
         batch = await self._queue.take()
         self._holds = bool(batch.messages)
         if not batch.messages:
-            self._heard()
+            self._note_answer()
             return await self._or_closing(self._queue.wait())
         while batch.messages and not self._closing.is_set():
-            done, events, refusals = self._deadly(batch) or await self._portion(batch.messages)
+            done, events, refusals = self._refuse_deadly(batch) or await self._parse_batch(batch.messages)
             entries = [entry_of(refusal, given, INTAKE_LIST) for refusal, given in refusals]
             write = partial(self._accept, batch, done, entries)
             accepted = await self._service.accept(Ingress.QUEUE, events, write)
             if accepted.answers is None:
                 _log.warning("messages were given back: this process was taken for dead", messages=len(batch.messages))
                 break
-            self._heard()
+            self._note_answer()
             batch = batch.without(done)
             self._holds = bool(batch.messages)
             self._service.refuse(Ingress.QUEUE, len(refusals))
             for refusal, _ in refusals:
-                tell(refusal, INTAKE_LIST)
+                log_refusal(refusal, INTAKE_LIST)
             await self._observe(accepted.new)
         return None
 
@@ -122,7 +122,7 @@ class RedisListReader:
         return await self._queue.accept(batch, done, events, entries)
 
     @staticmethod
-    def _deadly(batch: MessageBatch) -> Portion | None:
+    def _refuse_deadly(batch: MessageBatch) -> ParsedBatch | None:
         """A message of which its readers die: nobody reads it again."""
         # Of several, which an earlier call took before one of them became suspect, it is not known which.
         if batch.lost < MESSAGE_TRIES or len(batch.messages) > 1:
@@ -130,7 +130,7 @@ class RedisListReader:
         refusal = Refusal("message", f"{batch.lost} workers were lost that had taken it")
         return 1, [], [(refusal, batch.messages[0])]
 
-    async def _portion(self, messages: Sequence[bytes]) -> Portion:
+    async def _parse_batch(self, messages: Sequence[bytes]) -> ParsedBatch:
         """So many messages as one call accepts; an array is accepted by itself."""
         events: list[Event] = []
         refusals: list[tuple[Refusal, Any]] = []
@@ -163,12 +163,12 @@ class RedisListReader:
         except TimeoutError:
             return
 
-    def _unheard(self, error: LedgerError) -> None:
+    def _note_failure(self, error: LedgerError) -> None:
         if not self._waits:
             self._waits = True
             _log.warning("the plain queue waits for the ledger", why=str(error))
 
-    def _heard(self) -> None:
+    def _note_answer(self) -> None:
         if self._waits:
             self._waits = False
             _log.info("the plain queue is read again")

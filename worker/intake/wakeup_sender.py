@@ -24,7 +24,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from config.celery import BROKER_TIMEOUT, DELIVERIES_QUEUE, EVENTS_QUEUE, queue_name
 from worker.intake.wakeups import EVENTS, LANES, BrokerUnavailable
 
-_log = structlog.get_logger("edw.wakeups")
+_log = structlog.get_logger("edw.intake")
 
 #: The version of our messages.
 MESSAGE_VERSION = 1
@@ -87,7 +87,7 @@ class WakeupSender:
         """
         with mapped(), self._app.producer_or_acquire() as producer:
             try:
-                if self._has_room(kind, producer):
+                if self._may_send(kind, producer):
                     self._send(kind, ids, producer)
             except Exception:
                 # The pool closes the connection now, for which an AMQP client would wait without end.
@@ -100,20 +100,20 @@ class WakeupSender:
         self._app.send_task(task, kwargs=message, ignore_result=True, retry=False, producer=producer)
         self._seen[kind].added += 1
 
-    def _has_room(self, kind: str, producer: Producer) -> bool:
+    def _may_send(self, kind: str, producer: Producer) -> bool:
         last = self._seen[kind]
         if last.is_old:
             # A look that fails leaves nothing behind: the next message looks again, and so finds a broker that is back.
             self._seen[kind] = _Seen()
             queue = self._app.amqp.queues[queue_name(_TASKS[kind][2], self._shard)]
             self._seen[kind] = seen = _Seen(_waiting(queue, producer), monotonic())
-            self._tell(queue, last, seen)
+            self._log_change(queue, last, seen)
         return self._seen[kind].waiting < self._limit
 
-    def _tell(self, queue: Queue, last: _Seen, seen: _Seen) -> None:
+    def _log_change(self, queue: Queue, last: _Seen, seen: _Seen) -> None:
         if (was_full := last.waiting >= self._limit) != (seen.waiting >= self._limit):
-            tell = _log.info if was_full else _log.warning
-            tell("wake-ups sent again" if was_full else "wake-ups withheld", queue=queue.name, waiting=seen.waiting)
+            log = _log.info if was_full else _log.warning
+            log("wake-ups sent again" if was_full else "wake-ups withheld", queue=queue.name, waiting=seen.waiting)
 
 
 def _waiting(queue: Queue, producer: Producer) -> int:

@@ -13,7 +13,7 @@ import structlog
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.telemetry.readiness import Presence, State
 
-_log = structlog.get_logger("edw.wakeups")
+_log = structlog.get_logger("edw.intake")
 
 #: Ids that wait to be sent; beyond that, new ones are dropped.
 CAPACITY = 20_000

@@ -46,13 +46,13 @@ class IntegrationService:
 
     def __init__(
         self,
-        books: IntegrationWriter,
+        registry: IntegrationWriter,
         types: DelivererRegistry,
         catalogue: Catalogue,
         secrets: SecretsBox,
         announce: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
-        self._books = books
+        self._registry = registry
         self._types = types
         self._catalogue = catalogue
         self._secrets = secrets
@@ -71,10 +71,10 @@ class IntegrationService:
         safe = sealed(made, self._types, self._secrets)
         event = self._changes.event("created", safe)
         try:
-            kept = await self._books.put(safe, 0, [event])
+            kept = await self._registry.put(safe, 0, [event])
         except TooManyIntegrations as full:
             return [_refused(full, scope)]
-        return self._told(kept, event), warnings_of(made, self._types)
+        return self._published(kept, event), warnings_of(made, self._types)
 
     async def update(
         self, current: Integration, attributes: Mapping[str, Any], expect: int | None = None
@@ -99,20 +99,20 @@ class IntegrationService:
             event = self._changes.event("updated", made)
             renewed = is_renewed(current, made, attributes)
             try:
-                kept = await self._books.put(made, current.revision, [event], renewed=renewed)
+                kept = await self._registry.put(made, current.revision, [event], renewed=renewed)
             except RevisionConflict:
                 # Where its secrets were sealed anew, its revision is the one that the caller knows.
                 current = await self._kept(current.id)
                 continue
-            return self._told(kept, event)
+            return self._published(kept, event)
         raise RevisionConflict(f"integration {current.id} was changed by somebody else in between")
 
     async def delete(self, current: Integration, expect: int | None = None) -> bool:
         """Deletes it. False where it was gone already; raises RevisionConflict as update() does."""
         event = self._changes.event("deleted", current)
-        deleted = await self._books.delete(current.id, expect, [event])
+        deleted = await self._registry.delete(current.id, expect, [event])
         if deleted:
-            self._tell(event)
+            self._publish(event)
         return deleted
 
     def shown(self, integration: Integration, *, reveal: bool = False) -> Integration:
@@ -127,19 +127,19 @@ class IntegrationService:
         made = register(attributes, current.scope, self._types, self._catalogue, current=before)
         return made if isinstance(made, list) else sealed(made, self._types, self._secrets)
 
-    def _told(self, kept: SavedIntegration, event: Event) -> Integration:
+    def _published(self, kept: SavedIntegration, event: Event) -> Integration:
         """The integration, once others know of its change."""
-        self._tell(event)
+        self._publish(event)
         if kept.circuit:
             report_circuit(kept.circuit)
         return kept.integration
 
-    def _tell(self, event: Event) -> None:
+    def _publish(self, event: Event) -> None:
         metrics.observe_accepted(Ingress.INTEGRATIONS, [True])
         self._announce([event.ref])
 
     async def _kept(self, integration_id: str) -> Integration:
-        found = await self._books.get([integration_id])
+        found = await self._registry.get([integration_id])
         if not found:
             raise RevisionConflict(f"integration {integration_id} was deleted by somebody else in between")
         return found[0]

@@ -1,4 +1,4 @@
-"""Tells of what the fleet does to integrations by itself: one that it disabled is an `integration.updated`, too."""
+"""Publishes the changes that the fleet makes by itself: one that it disables is an `integration.updated`, too."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -18,7 +18,7 @@ class OutboxRegistry(Protocol):
 
 
 class OutboxRelay:
-    """Publishes what sweeps find untold. `announce` is told the references of the events."""
+    """Publishes the changes that sweeps find unpublished. `announce` receives the references of the events."""
 
     def __init__(
         self, registry: OutboxRegistry, changes: LifecycleEvents, announce: Callable[[Sequence[str]], None]
@@ -27,8 +27,11 @@ class OutboxRelay:
         self._changes = changes
         self._announce = announce
 
-    async def tell(self, integration_ids: Sequence[str]) -> None:
-        """Tells of them, each once, whoever else finds them too. Raises LedgerError; then the next sweep does."""
+    async def publish(self, integration_ids: Sequence[str]) -> None:
+        """Publish `integration.updated` once per integration; safe when several workers run it.
+
+        Raises LedgerError; then the next sweep publishes the rest.
+        """
         for integration in await self._registry.get(integration_ids):
             event = self._changes.event("updated", integration)
             if await self._registry.tell(integration.id, [event]):

@@ -13,7 +13,7 @@ from worker.domain.job import JobState, job_id
 from worker.ledger import Ledger
 from worker.ledger.pages import Cursor
 
-#: Jobs and events that one call looks at, at most: a fraction of a second of the store's time for each 10,000.
+#: Jobs and events that one call looks at, at most: a fraction of a second of Redis' time for each 10,000.
 LOOKED_AT_MOST = 100_000
 #: Jobs that one call reopens or opens, at most.
 CHANGED_MOST = 10_000
@@ -118,7 +118,7 @@ class RedeliveryService:
         phases = [("jobs", self._jobs)] if selection.states else []
         phases += [("events", self._events)] if selection.missing else []
         started = place is None
-        for name, portion_of in phases:
+        for name, redeliver_batch in phases:
             if not started and place is not None and name != place.phase:
                 continue
             cursor: Cursor | None = Cursor(selection.since) if started or place is None else place.cursor
@@ -127,7 +127,7 @@ class RedeliveryService:
                 if tally.is_enough:
                     tally.next = Place(name, cursor)
                     return tally
-                cursor = await portion_of(integration, selection, cursor, mark, tally, dry_run)
+                cursor = await redeliver_batch(integration, selection, cursor, mark, tally, dry_run)
         return tally
 
     async def _jobs(

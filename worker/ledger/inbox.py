@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from worker.domain.batches import portions
+from worker.domain.batches import batches
 from worker.domain.event import Event, Ingress, Scope
 from worker.domain.stored_event import StoredEvent
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy
@@ -114,7 +114,7 @@ def acceptance(events: Iterable[Event], door: Ingress, policy: LedgerPolicy) -> 
 
 def _calls(events: Sequence[Event], door: Ingress, policy: LedgerPolicy) -> Iterator[dict[str, Any]]:
     """The arguments of the calls that accept events."""
-    for portion in portions(events, MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, lambda event: len(event.raw)):
+    for portion in batches(events, MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, lambda event: len(event.raw)):
         yield acceptance(portion, door, policy)
 
 

@@ -21,7 +21,7 @@ from deliverers.exhaustion import exhausted
 from worker.domain.event import Refusal
 from worker.process import runtime
 
-_log = structlog.get_logger("edw.consumer")
+_log = structlog.get_logger("edw.process")
 
 #: The ledger has so many seconds to take a bad message; else the broker keeps it, and delivers it again.
 KEEP_SECONDS = 10.0
@@ -49,11 +49,11 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     def on_ready(self) -> None:
         """Messages are taken, at first or again."""
         super().on_ready()
-        runtime.heard_of_broker()
+        runtime.note_broker_state()
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """The broker cannot be reached, or refuses what a consumer begins with."""
-        runtime.heard_of_broker(f"{type(exc).__name__}: {exc}")
+        runtime.note_broker_state(f"{type(exc).__name__}: {exc}")
         super().on_connection_error_before_connected(exc)
         self._pause_where_refused(exc)
 
@@ -64,7 +64,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         a connection that the first time has forgotten: its AttributeError would end the worker. What is not given back
         comes again after the visibility timeout.
         """
-        runtime.heard_of_broker(f"{type(exc).__name__}: {exc}")
+        runtime.note_broker_state(f"{type(exc).__name__}: {exc}")
         try:
             super().on_connection_error_after_connected(exc)
         except Exception as error:  # noqa: BLE001  (there is nothing left to close)
@@ -93,7 +93,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
                 # raises then passes Celery's retries, and would end the worker.
                 if not exhausted(error):
                     raise
-                runtime.heard_of_broker(f"{type(error).__name__}: {error}")
+                runtime.note_broker_state(f"{type(error).__name__}: {error}")
                 _log.error("own resource exhausted", why=f"no connection to the broker: {error}")
             maybe_shutdown()
             sleep(REFUSED_PAUSE)
@@ -178,7 +178,7 @@ def _keep(message: Any, why: str) -> bool:
     body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     refusal = Refusal("message", why)
     try:
-        runtime.call(lambda rooms: rooms.door.reject(refusal, body, "a Celery message"), KEEP_SECONDS)
+        runtime.call(lambda services: services.celery_intake.reject(refusal, body, "a Celery message"), KEEP_SECONDS)
     except (TimeoutError, runtime.RuntimeStopped):
         # For another worker, or for this one when the ledger is back.
         message.requeue()

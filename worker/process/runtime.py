@@ -1,4 +1,4 @@
-"""One asyncio loop in a thread of its own for a worker's whole life, in which its rooms are opened and closed."""
+"""One asyncio loop in a thread of its own for a worker's whole life; its services open and close there."""
 
 import asyncio
 import gc
@@ -33,7 +33,7 @@ from worker.telemetry.tracing import exporting
 from worker.telemetry.tracing.traces import Traces
 from worker.telemetry.worker_health import WorkerHealth
 
-_log = structlog.get_logger("edw.runtime")
+_log = structlog.get_logger("edw.process")
 
 #: Allocations before the cyclic collector looks at the youngest objects, and how often older ones are looked at.
 COLLECTOR_THRESHOLDS = (50_000, 20, 100)
@@ -48,22 +48,22 @@ class Runtime:
 
     def __init__(self, settings: Settings, send_wakeup: Callable[[str, Any], None]) -> None:
         self._settings = settings
-        self.vitals = WorkerHealth()
-        self._wakeups = Wakeups(send_wakeup, self.vitals.wakeups)
+        self.health = WorkerHealth()
+        self._wakeups = Wakeups(send_wakeup, self.health.wakeups)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="edw-runtime", daemon=True)
-        self._rooms: asyncio.Future[WorkerServices] = self._loop.create_future()
+        self._services: asyncio.Future[WorkerServices] = self._loop.create_future()
         self._stopping = asyncio.Event()
-        #: Set when the process is told to stop, which is before its pool has finished and it is to drain.
+        #: Set when the process receives a signal to stop, which is before its pool has finished and it is to drain.
         self._stopping_soon = asyncio.Event()
-        #: When what is in flight must be over (on the loop's clock), once the process is told to stop.
+        #: When what is in flight must be over (on the loop's clock), once the process is asked to stop.
         self._drained_by = 0.0
         #: Set when it is not to be waited for at all.
         self._hurry = asyncio.Event()
         self._unsettled = 0
 
     def start(self) -> None:
-        """Starts the thread; the rooms open in it as soon as the ledger answers."""
+        """Starts the thread; the services open in it as soon as the ledger answers."""
         self._thread.start()
 
     def call(self, work: Callable[[WorkerServices], Awaitable[Any]], seconds: float | None = None) -> Any:
@@ -106,15 +106,15 @@ class Runtime:
         return not self._unsettled
 
     async def _work(self, work: Callable[[WorkerServices], Awaitable[Any]]) -> Any:
-        """Waits for the rooms to open, but not longer than this process is to run."""
-        if not self._rooms.done():
+        """Waits for the services to open, but not longer than this process is to run."""
+        if not self._services.done():
             stopping = asyncio.ensure_future(self._stopping_soon.wait())
-            await asyncio.wait((self._rooms, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((self._services, stopping), return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-        if not self._rooms.done():
+        if not self._services.done():
             raise RuntimeStopped
         try:
-            return await work(self._rooms.result())
+            return await work(self._services.result())
         except IntakeClosed:
             raise RuntimeStopped from None
 
@@ -125,8 +125,8 @@ class Runtime:
             # From now on, and not from when Celery has let go of its broker.
             self._drained_by = self._loop.time() + self._settings.drain_seconds
         self._stopping_soon.set()
-        if self._rooms.done():
-            self._rooms.result().stop_claiming()
+        if self._services.done():
+            self._services.result().stop_claiming()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -136,7 +136,7 @@ class Runtime:
                     runner.run(self._live(traces))
             except LedgerError as error:
                 self._give_up(str(error))
-            except Exception as error:  # noqa: BLE001  (the thread's end: nobody else would tell)
+            except Exception as error:  # noqa: BLE001  (the thread ends here: nothing else would report it)
                 _log.exception("runtime failed")
                 self._give_up(f"{type(error).__name__}: {error}")
 
@@ -156,12 +156,12 @@ class Runtime:
         telemetry = Telemetry(ledger, settings)
         try:
             # From the start: a process that waits for its ledger is alive, and says what it waits for.
-            await telemetry.open(self.vitals)
+            await telemetry.open(self.health)
             if not await reach(ledger, self._stopping, missed=self._missed):
                 return
-            self.vitals.ledger.there()
+            self.health.ledger.there()
             deliverers = await opened.enter_async_context(opened_deliverers(settings, types))
-            rooms = wire(
+            services = wire(
                 settings,
                 endpoints.broker_url,
                 ledger,
@@ -169,31 +169,31 @@ class Runtime:
                 deliverers,
                 telemetry.clock,
                 self._wakeups,
-                self.vitals.ledger,
+                self.health.ledger,
                 traces,
             )
             metrics.expect_types(types.types)
-            metrics.tell_in_flight(lambda: rooms.deliveries.in_flight, lambda: rooms.deliveries.limit)
-            rooms.open()
-            self.vitals.begin(rooms.sweeper, rooms.deliveries)
+            metrics.track_in_flight(lambda: services.deliveries.in_flight, lambda: services.deliveries.limit)
+            services.open()
+            self.health.begin(services.sweeper, services.deliveries)
             _relax_collector()
-            self._rooms.set_result(rooms)
+            self._services.set_result(services)
             _log.info("worker ready", ledger=ledger.address, owner=ledger.owner, types=types.types)
             await self._stopping.wait()
-            self._unsettled = await rooms.drain(self._drained_by, self._hurry)
+            self._unsettled = await services.drain(self._drained_by, self._hurry)
             _log.info("worker drained", unsettled=self._unsettled)
         finally:
-            if self._rooms.done():
-                self._rooms.result().stop_reading()
+            if self._services.done():
+                self._services.result().stop_reading()
             await telemetry.close()
-            # What still waits, such as a task for a ledger that is away, is told that this runtime has stopped.
+            # What still waits, such as a task for a ledger that is away, learns that this runtime has stopped.
             await end(asyncio.all_tasks() - {asyncio.current_task()})
             self._wakeups.close()
             await opened.aclose()
             await ledger.close()
 
     def _missed(self, error: LedgerError) -> None:
-        self.vitals.ledger.away(str(error), State.RED)
+        self.health.ledger.away(str(error), State.RED)
 
 
 def _relax_collector() -> None:
@@ -240,14 +240,14 @@ def stop() -> bool:
     return settled
 
 
-def heard_of_broker(why: str = "") -> None:
-    """Celery takes messages, or cannot: for this process's readiness."""
+def note_broker_state(why: str = "") -> None:
+    """Note for this process's readiness whether Celery can receive messages; `why` says why it cannot."""
     if _runtime is None:
         return
     if why:
-        _runtime.vitals.messages.away(why, State.DEGRADED)
+        _runtime.health.messages.away(why, State.DEGRADED)
     else:
-        _runtime.vitals.messages.there()
+        _runtime.health.messages.there()
 
 
 def call(work: Callable[[WorkerServices], Awaitable[Any]], seconds: float | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""What the timer does in every worker: heartbeat, announcing, reaping, expiring, and finding strays.
+"""The timers of every worker: heartbeat, announcing, reaping, expiring, and finding orphaned leases.
 
 Reaping is of attempts, and of messages of the plain queue that a dead process had taken.
 """
@@ -20,7 +20,7 @@ from worker.ledger.policy import JOBS_PER_CALL
 from worker.telemetry import metrics
 from worker.telemetry.readiness import Presence, State
 
-_log = structlog.get_logger("edw.sweeper")
+_log = structlog.get_logger("edw.process")
 
 #: A sweep is never nearer to the last one than this (seconds).
 SHORTEST_PAUSE = 0.02
@@ -29,7 +29,7 @@ BEATS_PER_LEASE = 3
 
 
 class Sweeper:
-    """The timers of one worker process; `presence` is told whether the ledger answers them."""
+    """The timers of one worker process; they note in `presence` whether the ledger answers."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Sweeper:
         dispatch: Dispatcher,
         deliveries: DeliveryService,
         wakeups: Wakeups,
-        teller: OutboxRelay,
+        outbox_relay: OutboxRelay,
         sweep_seconds: float,
         presence: Presence,
     ) -> None:
@@ -45,18 +45,18 @@ class Sweeper:
         self._dispatch = dispatch
         self._deliveries = deliveries
         self._wakeups = wakeups
-        self._teller = teller
+        self._outbox_relay = outbox_relay
         lease = ledger.policy.lease / 1000
-        #: Between two sweeps (seconds). Reaping takes a gap of half a lease for an absence of the store, so they come
+        #: Between two sweeps (seconds). Reaping takes a gap of half a lease for an absence of Redis, so they come
         #: oftener.
         self.pause = min(sweep_seconds, lease / 5)
         self._beat = lease / BEATS_PER_LEASE
-        self._strays: dict[str, float] = {}
+        self._orphaned_since: dict[str, float] = {}
         self._timers: list[asyncio.Task[None]] = []
         #: When the ledger last answered a sweep, and when a sweep last ended at all (monotonic seconds).
         self.swept_at = self.turned_at = monotonic()
         #: When it last answered any of the timers: a sweep may be long over what it found.
-        self.heard_at = self.swept_at
+        self.answered_at = self.swept_at
         self._presence = presence
         #: The timers whose last step the ledger did not answer, or refused.
         self._failing: set[str] = set()
@@ -89,24 +89,24 @@ class Sweeper:
         while True:
             try:
                 asked = await step()
-                self._heard(step.__name__)
+                self._note_answer(step.__name__)
             except LedgerError as error:
                 # When it is back, everything is to go on at once.
                 asked = self.pause
-                self._unheard(step.__name__, error)
+                self._note_failure(step.__name__, error)
             except Exception:  # noqa: BLE001  (a timer that dies would strand everything that waits for it)
                 asked = None
                 _log.exception("sweep failed")
             self.turned_at = monotonic()
             await asyncio.sleep(pause if asked is None else max(SHORTEST_PAUSE, min(pause, asked)))
 
-    def _unheard(self, step: str, error: LedgerError) -> None:
+    def _note_failure(self, step: str, error: LedgerError) -> None:
         self._failing.add(step)
         if self._presence.away(str(error), State.DEGRADED if isinstance(error, LedgerFull) else State.RED):
             _log.warning("ledger away", why=str(error))
 
-    def _heard(self, step: str) -> None:
-        self.heard_at = monotonic()
+    def _note_answer(self, step: str) -> None:
+        self.answered_at = monotonic()
         self._failing.discard(step)
         if not self._failing and self._presence.there():
             _log.info("ledger back")
@@ -117,9 +117,9 @@ class Sweeper:
             # It may have lost its memory, or remember what was: nothing that was read of it before is to be relied on.
             await self._ledger.open()
             self._dispatch.forget()
-            _log.info("store anew" if known else "joined the fleet", owner=self._ledger.owner)
+            _log.info("redis restarted" if known else "joined the fleet", owner=self._ledger.owner)
         self._deliveries.cut_off_overdue()
-        await self._find_strays()
+        await self._find_orphaned_leases()
 
     async def _sweep(self) -> float | None:
         found = await self._ledger.fleet.sweep()
@@ -128,7 +128,7 @@ class Sweeper:
         first_lanes = [each.id for each in found.lanes if each.tries <= 1]
         self._wakeups.events(first_events)
         self._wakeups.lanes(first_lanes)
-        # A wake-up that got nowhere: the broker may be dead, so this process helps itself, or tells the others again.
+        # A wake-up that got nowhere: the broker may be dead. This process does the work, or wakes the others again.
         events = [each.id for each in found.events if each.tries > 1]
         lanes = [each.id for each in found.lanes if each.tries > 1]
         if self._deliveries.room:
@@ -139,11 +139,11 @@ class Sweeper:
             self._wakeups.events(events)
             self._wakeups.lanes(lanes)
         if found.untold:
-            await self._teller.tell(found.untold)
+            await self._outbox_relay.publish(found.untold)
         return found.wait / 1000 if found.wait >= 0 else None
 
     async def _reap(self) -> float | None:
-        lost = await self._ledger.fleet.seize(self._due_strays())
+        lost = await self._ledger.fleet.seize(self._orphans_to_release())
         if lost:
             # Ours, and nobody's receiver: a worker was killed, or ran out of memory.
             _log.error("attempts lost with their worker", attempts=len(lost))
@@ -153,20 +153,20 @@ class Sweeper:
         if ended:
             metrics.observe_end("expired", ended)
             _log.warning("jobs ended undelivered", jobs=ended, why="deadline, full backlog or deleted integration")
-        # Last: seize() has extended the leases of those who only seemed dead because the store was away.
+        # Last: seize() has extended the leases of those who only seemed dead because Redis was away.
         returned = await self._ledger.messages.return_dead()
         if returned:
             _log.warning("messages given back that a dead worker had taken", messages=returned)
         more = len(lost) >= JOBS_PER_CALL or ended >= JOBS_PER_CALL or returned >= RETURNED_PER_CALL
         return 0.0 if more else None
 
-    async def _find_strays(self) -> None:
-        """Leases that this process does not know of, and when they were seen first (monotonic seconds)."""
+    async def _find_orphaned_leases(self) -> None:
+        """Note the leases of this process that it does not hold, and when they were first seen (monotonic seconds)."""
         leases = await self._ledger.fleet.leases()
         now, held = monotonic(), self._deliveries.held
-        self._strays = {job: self._strays.get(job, now) for job in leases if job not in held}
+        self._orphaned_since = {job: self._orphaned_since.get(job, now) for job in leases if job not in held}
 
-    def _due_strays(self) -> list[str]:
-        """Those that a call won whose reply was lost: every call that was under way when they were seen has ended."""
+    def _orphans_to_release(self) -> list[str]:
+        """Return the leases that no pending call can still return: their call's reply was lost."""
         since, held = self._deliveries.calling_since, self._deliveries.held
-        return [job for job, seen in self._strays.items() if seen < since and job not in held]
+        return [job for job, seen in self._orphaned_since.items() if seen < since and job not in held]

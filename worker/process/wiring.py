@@ -1,4 +1,4 @@
-"""The rooms of a worker process: how they are wired to each other, begin, and end in good order."""
+"""The services of a worker process: how they are wired, start and stop."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from worker.telemetry.tracing.traces import Traces
 class WorkerServices:
     """What Celery's tasks may call, and what goes on by itself beside them."""
 
-    door: CeleryIntake
+    celery_intake: CeleryIntake
     dispatch: Dispatcher
     deliveries: DeliveryService
     sweeper: Sweeper
@@ -50,7 +50,7 @@ class WorkerServices:
     def stop_claiming(self) -> None:
         """Takes no more; what is in flight goes on."""
         self.deliveries.stop_claiming()
-        self.door.close()
+        self.celery_intake.close()
         self.stop_reading()
 
     def stop_reading(self) -> None:
@@ -82,7 +82,7 @@ def wire(
     presence: Presence,
     traces: Traces | None,
 ) -> WorkerServices:
-    """The rooms, on a ledger and deliverers that are open; `presence` is told whether the ledger answers."""
+    """Wire the services, on a ledger and deliverers that are open; `presence` notes whether the ledger answers."""
     catalogue, secrets = load_catalogue(settings.observable_keys), SecretsBox(settings.secrets_keys)
     rules = EventRules(catalogue, settings.event_max_bytes)
     directory = IntegrationCache(ledger, types, deliverers, secrets)
@@ -97,10 +97,12 @@ def wire(
         wakeups.lanes,
     )
     dispatch = Dispatcher(ledger, directory, deliveries, traces)
-    teller = OutboxRelay(ledger.registry, LifecycleEvents(types, catalogue, secrets), wakeups.events)
-    sweeper = Sweeper(ledger, dispatch, deliveries, wakeups, teller, settings.sweep_seconds, presence)
-    door = CeleryIntake(ledger, dispatch, rules, traces)
-    readers: list[RedisListReader | RabbitMQReader] = [RedisListReader(ledger.messages, door.observe, rules, traces)]
+    outbox_relay = OutboxRelay(ledger.registry, LifecycleEvents(types, catalogue, secrets), wakeups.events)
+    sweeper = Sweeper(ledger, dispatch, deliveries, wakeups, outbox_relay, settings.sweep_seconds, presence)
+    celery_intake = CeleryIntake(ledger, dispatch, rules, traces)
+    readers: list[RedisListReader | RabbitMQReader] = [
+        RedisListReader(ledger.messages, celery_intake.observe, rules, traces)
+    ]
     if is_rabbitmq(broker_url):
-        readers.append(RabbitMQReader(broker_url, settings.shard, door, rules))
-    return WorkerServices(door, dispatch, deliveries, sweeper, readers)
+        readers.append(RabbitMQReader(broker_url, settings.shard, celery_intake, rules))
+    return WorkerServices(celery_intake, dispatch, deliveries, sweeper, readers)

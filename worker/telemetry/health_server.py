@@ -22,7 +22,7 @@ from worker.telemetry.metrics import observe_http
 from worker.telemetry.readiness import State
 from worker.telemetry.worker_health import WorkerHealth
 
-_log = structlog.get_logger("edw.probe")
+_log = structlog.get_logger("edw.telemetry")
 
 #: Scrapers and probes are few, and read quickly.
 LIMITS = HttpLimits(connections=64)
@@ -51,12 +51,12 @@ class Exposition:
 
 @asynccontextmanager
 async def serving(
-    host: str, ports: Sequence[int], vitals: WorkerHealth | None = None, limits: HttpLimits = LIMITS
+    host: str, ports: Sequence[int], worker_health: WorkerHealth | None = None, limits: HttpLimits = LIMITS
 ) -> AsyncIterator[None]:
-    """Serves them for as long as the block runs; without `vitals`, the metrics alone.
+    """Serves them for as long as the block runs; without `worker_health`, the metrics alone.
 
     A port that is taken, by another process of ours as a rule, gives way to the next one that is free, and the log
-    tells which that is. Where there is none, that is said, and stops nobody from delivering.
+    says which one. Where there is none, that is said, and stops nobody from delivering.
     """
     # When each series began, as another series: twice as many, which nobody asks for. Here, and not where metrics are
     # imported: a producer's process that only publishes has its own mind about it.
@@ -68,19 +68,19 @@ async def serving(
         return web.Response(body=exposition.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
-        assert vitals is not None  # noqa: S101  (without it, there is no route to here)
-        health = asdict(vitals.health())
+        assert worker_health is not None  # noqa: S101  (without it, there is no route to here)
+        health = asdict(worker_health.health())
         well = health.pop("well")
         return _answer({"status": "ok" if well else "stale", **health}, ok=well)
 
     async def readyz(_: web.Request) -> web.Response:
-        assert vitals is not None  # noqa: S101  (as above)
-        ready = vitals.ready()
+        assert worker_health is not None  # noqa: S101  (as above)
+        ready = worker_health.ready()
         return _answer(ready, ok=ready.status is not State.RED)
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)
-    if vitals is not None:
+    if worker_health is not None:
         app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
     site = HttpSite("metrics", app, limits, _refused, observe_http)
     await site.open()
@@ -101,8 +101,8 @@ async def _listen(site: HttpSite, host: str, ports: Sequence[int]) -> None:
                 continue
             break
         found = site.addresses[0][1]
-        tell = _log.info if port == ports[0] else _log.warning
-        tell("probe", metrics=f"http://{host}:{found}/metrics")
+        log = _log.info if port == ports[0] else _log.warning
+        log("probe", metrics=f"http://{host}:{found}/metrics")
         return
     _log.warning("no probe", why=f"{host}:{ports[0]} cannot be listened on: {problem.strerror}")
 

@@ -8,7 +8,7 @@ from worker.ledger.claims import FilledLane
 from worker.ledger.settlements import BrokenReceiver, CircuitChange
 from worker.telemetry import metrics
 
-_log = structlog.get_logger("edw.lanes")
+_log = structlog.get_logger("edw.telemetry")
 
 
 def report_circuit(change: CircuitChange) -> None:

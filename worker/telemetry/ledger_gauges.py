@@ -1,8 +1,8 @@
-"""What the ledger holds, as Prometheus metrics; and what is known of the store's clock by the way.
+"""What the ledger holds, as Prometheus metrics; and samples of Redis' clock along with them.
 
-Every process asks, and the ledger answers one of them: its gauges are told once, whatever the number of processes. One
-that is not answered tells none, and neither does one whose last answer is too old to be true. So `max by (shard)` over
-all processes is right at any moment, the one included in which another takes over.
+Every process asks, and the ledger answers one of them, so that one process exposes the gauges for all. A process whose
+last answer is too old exposes none. So `max by (shard)` over all processes is right at any moment, even while another
+process takes over.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from worker.ledger import LedgerError
 from worker.ledger.totals import LedgerTotals, Sample
 from worker.telemetry.redis_clock import RedisClock
 
-_log = structlog.get_logger("edw.metrics")
+_log = structlog.get_logger("edw.telemetry")
 
-#: A process that reads the gauges keeps others from it for so many samples, and tells what it read for as long.
+#: A process that reads the gauges keeps others from it for so many samples, and exposes what it read for as long.
 SAMPLES_HELD = 3
 #: Between two samples the ledger is left alone for so many times as long as the first one took.
-LEISURE = 4
+PAUSE_PER_SAMPLE = 4
 
-#: A store that is silent does not keep a process from its start for longer.
+#: A silent Redis does not keep a process from its start for longer.
 FIRST_SAMPLE_SECONDS = 1.0
 
 _EVENTS = ("accepted", "duplicates", "matched", "unmatched", "set_aside", "rejected")
@@ -43,7 +43,7 @@ class Source(Protocol):
 
 
 class GaugeCollector(Collector):
-    """Samples the ledger every `pause` seconds, and tells Prometheus what it holds."""
+    """Samples the ledger every `pause` seconds, and exposes what it holds to Prometheus."""
 
     def __init__(self, source: Source, clock: RedisClock, shard: str, pause: float) -> None:
         self._source = source
@@ -52,7 +52,7 @@ class GaugeCollector(Collector):
         self._pause = pause
         self._hold = SAMPLES_HELD * pause
         self._gauges: LedgerTotals | None = None
-        #: Until when the gauges are this process's to tell (a moment of perf_counter()).
+        #: Until when this process exposes the gauges (a moment of perf_counter()).
         self._until = 0.0
         self._sampling: asyncio.Task[None] | None = None
         self._sampled = asyncio.Event()
@@ -70,7 +70,7 @@ class GaugeCollector(Collector):
         if self._sampling is not None:
             await end([self._sampling])
             REGISTRY.unregister(self)
-        held, self._gauges = self._told, None
+        held, self._gauges = self._current, None
         if held is not None:
             try:
                 await self._source.release()
@@ -78,24 +78,24 @@ class GaugeCollector(Collector):
                 _log.info("gauges not released", why=str(error))
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: what there is to tell is known once there is a sample."""
+        """Nothing: the metrics are known once there is a sample."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """What the last sample says, while it is this process's to tell."""
-        gauges = self._told
+        """What the last sample says, while this process exposes it."""
+        gauges = self._current
         if gauges is not None:
             yield from families(gauges, self._shard)
 
     @property
-    def _told(self) -> LedgerTotals | None:
+    def _current(self) -> LedgerTotals | None:
         return self._gauges if perf_counter() < self._until else None
 
     async def _for_ever(self) -> None:
         while True:
             took = await self._step()
             self._sampled.set()
-            await asyncio.sleep(max(self._pause, LEISURE * took))
+            await asyncio.sleep(max(self._pause, PAUSE_PER_SAMPLE * took))
 
     async def _step(self) -> float:
         """Samples; answers how long that took (seconds)."""
@@ -112,7 +112,7 @@ class GaugeCollector(Collector):
             # The ledger's hold began after `asked`, so that it ends after this one.
             self._gauges, self._until = sample.gauges, sample.asked + self._hold
         took = perf_counter() - began
-        self._hold = SAMPLES_HELD * max(self._pause, LEISURE * took)
+        self._hold = SAMPLES_HELD * max(self._pause, PAUSE_PER_SAMPLE * took)
         return took
 
 
@@ -151,6 +151,10 @@ def families(gauges: LedgerTotals, shard: str) -> Iterator[Metric]:
     yield gauge("edw_inbox_events", "Events that wait to be observed.", gauges.inbox)
     yield gauge("edw_inbox_age_seconds", "Age of the events that are observed next.", gauges.inbox_age / 1000)
     yield gauge("edw_rejected_kept", "Refused messages that are kept to be looked at.", gauges.rejected)
-    yield gauge("edw_workers", "Worker processes heard of within their lease.", gauges.workers)
-    yield gauge("edw_store_memory_bytes", "Memory that the ledger's store uses.", gauges.memory_used)
-    yield gauge("edw_store_memory_limit_bytes", "The store's `maxmemory`; 0 is no limit.", gauges.memory_limit)
+    yield gauge("edw_workers", "Worker processes whose heartbeat is within their lease.", gauges.workers)
+    yield gauge("edw_redis_memory_bytes", "Memory that the ledger's Redis uses, in bytes.", gauges.memory_used)
+    yield gauge(
+        "edw_redis_memory_limit_bytes",
+        "Memory limit of the ledger's Redis (`maxmemory`), in bytes; 0 is no limit.",
+        gauges.memory_limit,
+    )

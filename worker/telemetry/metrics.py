@@ -1,7 +1,10 @@
 """Prometheus metrics of a process, each counted where it happens. `deploy/RUNBOOK.md` says what to make of them.
 
-Labels are bounded: types, outcomes, doors, scripts; never an id or a URL (but for EDW_METRICS_INTEGRATIONS). What the
-ledger holds is worker.telemetry.ledger_gauges': one process of the fleet tells it for all.
+Labels are bounded: types, outcomes, ingresses, scripts; never an id or a URL (but for EDW_METRICS_INTEGRATIONS). The
+gauges of the ledger are in worker.telemetry.ledger_gauges: one process of the fleet exposes them for all.
+
+Names follow https://prometheus.io/docs/practices/naming: base units, the unit as a suffix, and `_total` for counters,
+which the client adds.
 """
 
 import platform
@@ -27,15 +30,15 @@ class RefusalReason(StrEnum):
     PRESSURE = "pressure"
 
 
-ACCEPTED = Counter("edw_events_accepted", "Events that the ledger has since, by door.", ("door",))
-DUPLICATED = Counter("edw_events_duplicated", "Events that were known already, by door.", ("door",))
+ACCEPTED = Counter("edw_events_accepted", "Events that the ledger accepted, by ingress.", ("ingress",))
+DUPLICATED = Counter("edw_events_duplicated", "Events that were known already, by ingress.", ("ingress",))
 REFUSED = Counter(
     "edw_events_refused",
-    "Events that were not accepted, by door; of `pressure`, requests: they are not read.",
-    ("door", "reason"),
+    "Events that were not accepted, by ingress; of `pressure`, requests: they are not read.",
+    ("ingress", "reason"),
 )
 
-UNMATCHED = Counter("edw_events_unmatched", "Events that no integration observes, by the door they came by.", ("door",))
+UNMATCHED = Counter("edw_events_unmatched", "Events that no integration observes, by ingress.", ("ingress",))
 
 #: Those of worker.delivery.attempt. An attempt that was lost was another process's, which knew the type.
 OUTCOMES = ("delivered", "refused", "unreachable", "gone", "interrupted", "internal")
@@ -87,7 +90,7 @@ DIALLED = Counter(
 )
 
 LEDGER_CALL = Histogram(
-    "edw_ledger_call_seconds",
+    "edw_ledger_call_duration_seconds",
     "Round trips to the ledger: a script's call, waiting for a connection included.",
     ("script",),
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
@@ -109,7 +112,7 @@ HTTP_CLOSED = Counter(
     ("server", "limit"),
 )
 REQUESTS = Histogram(
-    "edw_api_request_seconds",
+    "edw_api_request_duration_seconds",
     "Requests to the API, by operation and class of their status.",
     ("operation", "status"),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
@@ -127,10 +130,10 @@ _call = cache(LEDGER_CALL.labels)
 _request = cache(REQUESTS.labels)
 
 # What an alert asks for is there from the start: the first of something is an increase, and not a new series.
-for _door in Ingress:
-    _accepted(_door.value), _duplicated(_door.value), _unmatched(_door.value)
+for _ingress in Ingress:
+    _accepted(_ingress.value), _duplicated(_ingress.value), _unmatched(_ingress.value)
     for _reason in RefusalReason:
-        _refused(_door.value, _reason.value)
+        _refused(_ingress.value, _reason.value)
 for _end in ("delivered", "exhausted", "gone", "event_gone", "expired"):
     _ended(_end)
 for _state in ("open", "closed"):
@@ -146,14 +149,14 @@ def expect_types(integration_types: Iterable[str]) -> None:
             _attempts(kind, outcome)
 
 
-def tell_in_flight(count: Callable[[], int], limit: Callable[[], int]) -> None:
-    """Expose the attempts under way, and how many there may be."""
+def track_in_flight(count: Callable[[], int], limit: Callable[[], int]) -> None:
+    """Expose the attempts in flight, which `count` returns, and their limit."""
     IN_FLIGHT.set_function(count)
     IN_FLIGHT_LIMIT.set_function(limit)
 
 
 def build_info() -> None:
-    """Tells which version runs on which Python, as `edw_build_info`. Once for a process."""
+    """Expose the version and the Python that run, as `edw_build_info`; once per process."""
     try:
         ours = version("event-delivery-worker")
     except PackageNotFoundError:
@@ -166,24 +169,24 @@ def _build() -> Info:
     return Info("edw_build", "Which version runs, on which Python.")
 
 
-def observe_accepted(door: Ingress, new: Iterable[bool]) -> None:
+def observe_accepted(ingress: Ingress, new: Iterable[bool]) -> None:
     """Counts events that the ledger has: true for each that is new, false for a duplicate."""
     answers = list(new)
     fresh = sum(answers)
-    _accepted(door.value).inc(fresh)
+    _accepted(ingress.value).inc(fresh)
     if fresh < len(answers):
-        _duplicated(door.value).inc(len(answers) - fresh)
+        _duplicated(ingress.value).inc(len(answers) - fresh)
 
 
-def observe_refused(door: Ingress, reason: RefusalReason, count: int = 1) -> None:
+def observe_refused(ingress: Ingress, reason: RefusalReason, count: int = 1) -> None:
     """Counts events that were not accepted."""
     if count:
-        _refused(door.value, reason.value).inc(count)
+        _refused(ingress.value, reason.value).inc(count)
 
 
-def observe_unmatched(door: str) -> None:
+def observe_unmatched(ingress: str) -> None:
     """Counts an event that no integration observes."""
-    _unmatched(door).inc()
+    _unmatched(ingress).inc()
 
 
 def observe_attempt(integration_type: str, outcome: str, seconds: float) -> None:

@@ -28,12 +28,12 @@ class Telemetry:
         self._gauges = GaugeCollector(ledger.gauges, self.clock, settings.shard, settings.metrics_seconds)
         self._stack = AsyncExitStack()
 
-    async def open(self, vitals: WorkerHealth | None = None) -> None:
-        """Begins, on the running loop; `vitals` are what probes tell. A ledger that does not answer is no error."""
+    async def open(self, worker_health: WorkerHealth | None = None) -> None:
+        """Begins, on the running loop; probes answer `worker_health`. A ledger that does not answer is no error."""
         metrics.build_info()
         settings = self._settings
         limits = metrics_limits(settings, descriptor_limit())
-        await self._stack.enter_async_context(serving(settings.api_host, settings.metrics_ports, vitals, limits))
+        await self._stack.enter_async_context(serving(settings.api_host, settings.metrics_ports, worker_health, limits))
         await self._gauges.open()
         self._stack.push_async_callback(self._gauges.close)
         watch = asyncio.create_task(_watch_loop())

@@ -43,21 +43,21 @@ def worst(*checks: Check) -> Check:
 
 
 class Presence:
-    """Whether something that the process stands on is there, as whoever speaks to it tells; in any thread."""
+    """Whether a server that the process depends on answers, as its clients report; safe in any thread."""
 
     def __init__(self, check: Check | None = None) -> None:
         self.check = check or Check(State.OK)
 
     def there(self) -> bool:
         """It answered. True where it had been away."""
-        news = self.check.status is not State.OK
-        if news:
+        changed = self.check.status is not State.OK
+        if changed:
             self.check = Check(State.OK)
-        return news
+        return changed
 
     def away(self, why: str, status: State) -> bool:
         """It did not answer, or will not do its work. True where it had been there."""
-        news = self.check.status is State.OK
-        since = UNSET if news else self.check.since
+        changed = self.check.status is State.OK
+        since = UNSET if changed else self.check.since
         self.check = Check(status, why, rfc3339(round(time() * 1000)) if since is UNSET else since)
-        return news
+        return changed

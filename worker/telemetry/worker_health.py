@@ -35,8 +35,8 @@ class Timers(Protocol):
         ...
 
     @property
-    def heard_at(self) -> float:
-        """When the ledger answered any of them."""
+    def answered_at(self) -> float:
+        """When the ledger last answered any timer."""
         ...
 
     @property
@@ -68,34 +68,34 @@ class WorkerHealth:
         self.messages = Presence(Check(State.DEGRADED, "not reached yet"))
         self.wakeups = Presence()
         self._timers: Timers | None = None
-        self._flights: InFlightView | None = None
+        self._pool: InFlightView | None = None
 
-    def begin(self, timers: Timers, flights: InFlightView) -> None:
+    def begin(self, timers: Timers, pool: InFlightView) -> None:
         """The ledger was reached, and the work begins."""
-        self._timers, self._flights = timers, flights
+        self._timers, self._pool = timers, pool
 
     def health(self) -> HealthReport:
         """Whether the process lives; an answer at all says that its loop does."""
-        if self._timers is None or self._flights is None:
+        if self._timers is None or self._pool is None:
             return HealthReport(well=True, last_sweep_age=-1.0, in_flight=0, draining=False)
         now = monotonic()
-        draining = self._flights.draining
+        draining = self._pool.draining
         # One that drains has stopped its timers, and ends by itself.
         well = draining or now - self._timers.turned_at < STALE_TURN_SECONDS
-        return HealthReport(well, round(now - self._timers.swept_at, 3), self._flights.in_flight, draining)
+        return HealthReport(well, round(now - self._timers.swept_at, 3), self._pool.in_flight, draining)
 
     def ready(self) -> Readiness:
         """Red where nothing can be delivered, degraded where it takes longer than it should."""
         checks = {"ledger": self._ledger(), "broker": worst(self.messages.check, self.wakeups.check)}
-        if self._flights is not None and self._flights.draining:
-            checks["process"] = Check(State.RED, "it was told to stop")
+        if self._pool is not None and self._pool.draining:
+            checks["process"] = Check(State.RED, "it is stopping")
         return readiness(checks)
 
     def _ledger(self) -> Check:
-        draining = self._flights is not None and self._flights.draining
+        draining = self._pool is not None and self._pool.draining
         if self._timers is None or draining or self.ledger.check.status is not State.OK:
             return self.ledger.check
-        silent = monotonic() - self._timers.heard_at
+        silent = monotonic() - self._timers.answered_at
         if silent > self._timers.pause + SILENT_SECONDS:
             return Check(State.RED, f"no answer for {silent:.0f} s")
         return self.ledger.check

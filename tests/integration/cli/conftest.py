@@ -1,4 +1,4 @@
-"""The real `edw` process, on an embedded store with a data folder of its own."""
+"""The real `edw` process, on an embedded Redis with a data folder of its own."""
 
 import json
 import os
@@ -164,7 +164,7 @@ def start_edw(environment: dict[str, str], tmp_path: Path) -> Iterator[StartEdw]
 
 @pytest.fixture
 def store(environment: dict[str, str]) -> Iterator[str]:
-    """The embedded store of the data folder, running, with a key for secrets in the environment."""
+    """The embedded Redis of the data folder, running, with a key for secrets in the environment."""
     embedded = EmbeddedRedis(Path(environment["EDW_DATA_DIR"]))
     environment["EDW_SECRETS_KEYS"] = Fernet.generate_key().decode()
     try:

@@ -21,7 +21,7 @@ def grades(found: Result) -> dict[str, str]:
 
 @pytest.fixture
 async def books(store: str) -> AsyncIterator[Ledger]:
-    """The ledger on the embedded store."""
+    """The ledger on the embedded Redis."""
     opened = Ledger(store)
     await opened.open()
     yield opened
@@ -46,7 +46,7 @@ async def test_a_job_that_no_sweep_would_find_is_found_and_mended(edw: Edw, book
 
 def test_every_part_of_an_installation_is_looked_at(edw: Edw, store: str) -> None:
     found = grades(edw("doctor", "--json"))
-    expected = {"settings", "open files", "store", "store persistence", "store eviction", "store memory", "clock"}
+    expected = {"settings", "open files", "redis", "redis persistence", "redis eviction", "redis memory", "clock"}
     expected |= {"balance", "workers", "inbox", "audit", "secrets", "egress", "broker", "queue edw.events"}
     assert expected <= set(found)
     assert {name for name, grade in found.items() if grade == "failed"} == {"workers"}
@@ -74,7 +74,7 @@ def test_without_a_store_the_rest_is_looked_at_all_the_same(edw: Edw) -> None:
     found = edw("doctor", "--json", EDW_REDIS_URL=NOWHERE)
     assert found.code == 3
     told = grades(found)
-    assert (told["settings"], told["store"], told["broker"]) == ("ok", "failed", "failed")
+    assert (told["settings"], told["redis"], told["broker"]) == ("ok", "failed", "failed")
 
 
 def test_queues_of_rabbitmq_are_looked_at_one_by_one(edw: Edw, store: str, rabbit: RabbitServer, vhost: str) -> None:

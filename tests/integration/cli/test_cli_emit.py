@@ -127,7 +127,7 @@ def test_a_file_is_published_and_each_bad_line_is_told_by_number(edw: Edw, store
     assert {stored.event.id for stored in kept(store)} == {"1", "3"}
 
 
-def test_a_file_of_thousands_goes_in_portions_and_the_tally_is_json_for_scripts(edw: Edw, store: str) -> None:
+def test_a_file_of_thousands_goes_in_batches_and_the_tally_is_json_for_scripts(edw: Edw, store: str) -> None:
     lines = b"\n".join(b'{"type":"order.paid","id":"%d","data":{}}' % number for number in range(2_500))
 
     result = edw("emit", "--file", "-", "--json", stdin=lines + b"\n{}")

@@ -332,7 +332,7 @@ class TestDev:
         os.kill(store, signal.SIGKILL)
 
         assert dev.ends() == 1
-        assert "the store ended by itself" in dev.said
+        assert "redis ended by itself" in dev.said
         assert not alive(environment)
 
     def test_with_a_store_of_ones_own_it_starts_none(

@@ -48,8 +48,8 @@ def test_a_service_says_whether_it_is_well_and_is_waited_for(name: str) -> None:
 
 
 def test_the_ledger_and_the_broker_are_reached_by_those_who_need_them() -> None:
-    assert compose()["networks"]["stores"] == {"internal": True}
-    assert SERVICES["redis"]["networks"] == ["stores"]
+    assert compose()["networks"]["servers"] == {"internal": True}
+    assert SERVICES["redis"]["networks"] == ["servers"]
     assert all({"redis", "rabbitmq"} <= set(SERVICES[name]["depends_on"]) for name in OURS)
 
 

@@ -100,7 +100,7 @@ class TestAStoreThatLostItsMemory:
             received = len(receiver.received)
 
             await asyncio.to_thread(store.restore, tmp_path / "copy")
-            await eventually(lambda: worker.said('"store anew"'), "it is noticed")
+            await eventually(lambda: worker.said('"redis restarted"'), "it is noticed")
             await eventually(receiver.got(received + 1), "what it still knows goes on", RESUMED_WITHIN)
             assert [(each.body["id"], each.body["attempt"]) for each in receiver.received[received:]] == [("owed", 2)]
             # The copy's first revision becomes another second one, and that is the one to deliver to.

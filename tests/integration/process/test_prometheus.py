@@ -106,7 +106,7 @@ async def test_queries_alerts_and_dashboard_say_what_really_happens(
     delay = await until(lambda: prometheus.value("edw:first_attempt_delay_seconds:p95_5m"), "a delay's p95 is known")
     assert isinstance(delay, float)
     assert 0 < delay < 30
-    assert prometheus.value('sum(edw_events_accepted_total{door="http"})'), "events by HTTP are counted by the API"
+    assert prometheus.value('sum(edw_events_accepted_total{ingress="http"})'), "events by HTTP are counted by the API"
 
     # The receiver comes back, and the alert goes.
     receiver.always.clear()

@@ -189,5 +189,5 @@ async def pile_up(app: Celery) -> None:
 
 async def sweeps(worker: WorkerProcess) -> int:
     async with ClientSession() as client, client.get(f"{worker.probe}/metrics") as answer:
-        found = re.search(r'edw_ledger_call_seconds_count\{script="sweep"\} (\S+)', await answer.text())
+        found = re.search(r'edw_ledger_call_duration_seconds_count\{script="sweep"\} (\S+)', await answer.text())
     return int(float(found[1])) if found else 0

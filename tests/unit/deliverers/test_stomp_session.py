@@ -125,21 +125,21 @@ def test_signs_of_life_that_are_no_numbers_are_refused(offered: str) -> None:
 
 def test_a_sign_of_life_is_due_when_nothing_was_written_for_half_an_interval() -> None:
     session = connected()
-    session.heard(5.0)
-    session.wrote(4.0)
+    session.note_received(5.0)
+    session.note_sent(4.0)
     assert session.next_due() == 9.0
     assert session.due(8.9) == Due()
     assert session.due(9.0) == Due(beat=True)
-    session.beaten(9.0)
+    session.note_heart_beat(9.0)
     assert session.due(9.0) == Due()
 
 
 def test_a_peer_that_is_silent_for_two_intervals_is_dead() -> None:
     session = connected()
-    session.beaten(19.0)
+    session.note_heart_beat(19.0)
     assert session.due(19.9).verdict is None
     assert session.due(20.0).verdict == "no sign of life for 20 s"
-    session.heard(19.5)
+    session.note_received(19.5)
     assert session.due(20.0).verdict is None
 
 
@@ -179,9 +179,9 @@ def test_an_answer_in_between_clears_the_suspicion() -> None:
 
 def test_a_connection_that_nobody_uses_is_idle_though_it_gives_signs_of_life() -> None:
     session = connected()
-    session.wrote(5.0)
-    session.beaten(5.0 + IDLE_SECONDS - 1)
-    session.heard(5.0 + IDLE_SECONDS)
+    session.note_sent(5.0)
+    session.note_heart_beat(5.0 + IDLE_SECONDS - 1)
+    session.note_received(5.0 + IDLE_SECONDS)
     assert not session.due(5.0 + IDLE_SECONDS - 0.1).idle
     assert session.due(5.0 + IDLE_SECONDS).idle
 

@@ -1,15 +1,15 @@
-"""Many things, in portions."""
+"""Items in batches."""
 
 from collections.abc import Sequence
 
-from worker.domain.batches import portions
+from worker.domain.batches import batches
 
 #: A number to tell it by, and its bytes.
 Sized = tuple[int, int]
 
 
 def numbers(items: Sequence[Sized], most: int, max_bytes: int) -> list[list[int]]:
-    return [[number for number, _ in portion] for portion in portions(items, most, max_bytes, lambda item: item[1])]
+    return [[number for number, _ in batch] for batch in batches(items, most, max_bytes, lambda item: item[1])]
 
 
 def test_portions_keep_the_order_and_both_limits() -> None:

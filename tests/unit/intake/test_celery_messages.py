@@ -1,4 +1,4 @@
-"""The door for whole events in Celery messages."""
+"""Whole events in Celery messages."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from config.observable_events import load_catalogue
 from worker.delivery.dispatcher import Dispatcher
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules
-from worker.intake import celery_messages as door_module
+from worker.intake import celery_messages
 from worker.intake.celery_messages import CeleryIntake
 from worker.intake.message_parser import event_id
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable
@@ -21,7 +21,7 @@ from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable
 TASK = str(uuid4())
 
 
-class Books:
+class Inbox:
     """A ledger's intake and a dispatcher, which may be away for a number of calls."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Books:
         if self.failures:
             raise self.failures.pop(0)
 
-    async def accept(self, events: Sequence[Event], door: Ingress) -> list[Acceptance]:
+    async def accept(self, events: Sequence[Event], ingress: Ingress) -> list[Acceptance]:
         self._maybe_fail()
         self.accepted += events
         return [Acceptance.NEW] * len(events)
@@ -56,32 +56,32 @@ class Books:
 
 
 @pytest.fixture
-def books() -> Books:
-    return Books()
+def inbox() -> Inbox:
+    return Inbox()
 
 
 @pytest.fixture
-def door(books: Books, monkeypatch: pytest.MonkeyPatch) -> CeleryIntake:
-    monkeypatch.setattr(door_module, "RETRY_SECONDS", 0.0)
-    return CeleryIntake(cast(Ledger, books), cast(Dispatcher, books), EventRules(load_catalogue()))
+def intake(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> CeleryIntake:
+    monkeypatch.setattr(celery_messages, "RETRY_SECONDS", 0.0)
+    return CeleryIntake(cast(Ledger, inbox), cast(Dispatcher, inbox), EventRules(load_catalogue()))
 
 
 def event(**changes: Any) -> dict[str, Any]:
     return {"type": "order.paid", "data": {}} | changes
 
 
-async def test_good_events_are_accepted_and_observed_at_once(door: CeleryIntake, books: Books) -> None:
-    await door.take([event(id="a"), event(id="b")], TASK)
-    assert [each.id for each in books.accepted] == ["a", "b"]
-    assert books.observed == [each.ref for each in books.accepted]
+async def test_good_events_are_accepted_and_observed_at_once(intake: CeleryIntake, inbox: Inbox) -> None:
+    await intake.take([event(id="a"), event(id="b")], TASK)
+    assert [each.id for each in inbox.accepted] == ["a", "b"]
+    assert inbox.observed == [each.ref for each in inbox.accepted]
 
 
-async def test_a_message_that_is_delivered_again_brings_no_new_events(door: CeleryIntake, books: Books) -> None:
+async def test_a_message_that_is_delivered_again_brings_no_new_events(intake: CeleryIntake, inbox: Inbox) -> None:
     for _ in range(2):
-        await door.take([event(), event(id="own"), event()], TASK)
-    assert [each.id for each in books.accepted[:3]] == [each.id for each in books.accepted[3:]]
-    assert books.accepted[0].id == str(uuid5(UUID(TASK), "0"))
-    assert books.accepted[2].id == str(uuid5(UUID(TASK), "2"))
+        await intake.take([event(), event(id="own"), event()], TASK)
+    assert [each.id for each in inbox.accepted[:3]] == [each.id for each in inbox.accepted[3:]]
+    assert inbox.accepted[0].id == str(uuid5(UUID(TASK), "0"))
+    assert inbox.accepted[2].id == str(uuid5(UUID(TASK), "2"))
 
 
 def test_a_producer_may_name_its_tasks_as_it_likes() -> None:
@@ -90,60 +90,60 @@ def test_a_producer_may_name_its_tasks_as_it_likes() -> None:
 
 
 @pytest.mark.parametrize("bad", [{}, None, "text", 5, [], {"type": "order.paid"}, {"type": "no.such", "data": {}}])
-async def test_a_bad_event_is_kept_and_its_neighbours_go(door: CeleryIntake, books: Books, bad: Any) -> None:
-    await door.take([event(id="a"), bad, event(id="b")], TASK)
-    assert [each.id for each in books.accepted] == ["a", "b"]
-    (entry,) = books.rejected
+async def test_a_bad_event_is_kept_and_its_neighbours_go(intake: CeleryIntake, inbox: Inbox, bad: Any) -> None:
+    await intake.take([event(id="a"), bad, event(id="b")], TASK)
+    assert [each.id for each in inbox.accepted] == ["a", "b"]
+    (entry,) = inbox.rejected
     assert entry["reason"]
     assert msgspec.json.decode(entry["given"]) == bad
     assert entry["source"] == f"task {TASK}"
 
 
-async def test_a_message_that_came_back_too_often_is_kept_unread(door: CeleryIntake, books: Books) -> None:
-    books.failures = [LedgerUnavailable("away")]
+async def test_a_message_that_came_back_too_often_is_kept_unread(intake: CeleryIntake, inbox: Inbox) -> None:
+    inbox.failures = [LedgerUnavailable("away")]
     for _ in range(DELIVERY_LIMIT):
-        await door.take([event(id="a")], TASK, again=True)
-    assert len(books.accepted) == DELIVERY_LIMIT
+        await intake.take([event(id="a")], TASK, again=True)
+    assert len(inbox.accepted) == DELIVERY_LIMIT
 
-    await door.take([event(id="a")], TASK, again=True)
+    await intake.take([event(id="a")], TASK, again=True)
 
-    assert len(books.accepted) == DELIVERY_LIMIT
-    assert "came back" in books.rejected[0]["reason"]
+    assert len(inbox.accepted) == DELIVERY_LIMIT
+    assert "came back" in inbox.rejected[0]["reason"]
 
 
-async def test_an_empty_message_asks_the_ledger_for_nothing(door: CeleryIntake, books: Books) -> None:
-    books.failures = [AssertionError("nobody was to be asked")]
-    await door.take([], TASK)
+async def test_an_empty_message_asks_the_ledger_for_nothing(intake: CeleryIntake, inbox: Inbox) -> None:
+    inbox.failures = [AssertionError("nobody was to be asked")]
+    await intake.take([], TASK)
 
 
 @pytest.mark.parametrize("error", [LedgerUnavailable("away"), LedgerFull("full")])
-async def test_it_waits_for_a_ledger_that_takes_nothing(door: CeleryIntake, books: Books, error: Exception) -> None:
-    books.failures = [error] * 5
-    await door.take([event(id="a"), {}], TASK)
-    assert [each.id for each in books.accepted] == ["a"]
-    assert len(books.rejected) == 1
+async def test_it_waits_for_a_ledger_that_takes_nothing(intake: CeleryIntake, inbox: Inbox, error: Exception) -> None:
+    inbox.failures = [error] * 5
+    await intake.take([event(id="a"), {}], TASK)
+    assert [each.id for each in inbox.accepted] == ["a"]
+    assert len(inbox.rejected) == 1
 
 
-async def test_what_is_in_the_inbox_may_be_observed_later(door: CeleryIntake, books: Books) -> None:
+async def test_what_is_in_the_inbox_may_be_observed_later(intake: CeleryIntake, inbox: Inbox) -> None:
     async def away(refs: Sequence[str]) -> None:
         raise LedgerUnavailable("away")
 
-    books.observe = away  # type: ignore[method-assign]  # the one call that fails
-    await door.take([event(id="a")], TASK)
-    assert [each.id for each in books.accepted] == ["a"]
+    inbox.observe = away  # type: ignore[method-assign]  # the one call that fails
+    await intake.take([event(id="a")], TASK)
+    assert [each.id for each in inbox.accepted] == ["a"]
 
 
-async def test_a_door_that_waits_can_be_closed(door: CeleryIntake, books: Books) -> None:
-    books.failures = [LedgerUnavailable("away")] * 1_000_000
+async def test_an_intake_that_waits_can_be_closed(intake: CeleryIntake, inbox: Inbox) -> None:
+    inbox.failures = [LedgerUnavailable("away")] * 1_000_000
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await door.take([event()], TASK)
-    assert books.failures
-    assert books.accepted == []
+            await intake.take([event()], TASK)
+    assert inbox.failures
+    assert inbox.accepted == []
 
 
-async def test_whatever_was_rejected_can_be_kept(door: CeleryIntake, books: Books) -> None:
-    await door.reject(Refusal("f", "r"), b"\xff bytes", "s")
-    await door.reject(Refusal("f", "r"), {"object": object()}, "s")
-    await door.reject(Refusal("f", "r"), {"set": {1}, "x": float("nan")}, "s")
-    assert [entry["given"][:4] for entry in books.rejected] == ["� by", '{"ob', '{"se']
+async def test_whatever_was_rejected_can_be_kept(intake: CeleryIntake, inbox: Inbox) -> None:
+    await intake.reject(Refusal("f", "r"), b"\xff bytes", "s")
+    await intake.reject(Refusal("f", "r"), {"object": object()}, "s")
+    await intake.reject(Refusal("f", "r"), {"set": {1}, "x": float("nan")}, "s")
+    assert [entry["given"][:4] for entry in inbox.rejected] == ["� by", '{"ob', '{"se']

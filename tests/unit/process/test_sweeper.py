@@ -1,4 +1,4 @@
-"""What a worker's timers tell of themselves. The ledger beside them is a fake, whose answers a test can keep back."""
+"""What a worker's timers report. The ledger beside them is a fake, whose answers a test can keep back."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -72,9 +72,9 @@ async def sweeper(ledger: Ledger) -> AsyncIterator[Sweeper]:
 
 async def hears(sweeper: Sweeper) -> None:
     """Until the ledger has answered once more."""
-    before = sweeper.heard_at
+    before = sweeper.answered_at
     async with asyncio.timeout(10):
-        while sweeper.heard_at == before:  # noqa: ASYNC110  (nobody is told)
+        while sweeper.answered_at == before:  # noqa: ASYNC110  (nothing signals it)
             await asyncio.sleep(0.01)
 
 
@@ -95,11 +95,11 @@ async def test_it_is_as_long_silent_as_its_own_pause_before_its_readiness_doubts
 ) -> None:
     sweeper = sweeper_of(Ledger(lease), asked)
     assert sweeper.pause == pytest.approx(pause)
-    vitals = WorkerHealth()
-    vitals.ledger.there()
-    flights: Any = SimpleNamespace(draining=False, in_flight=0)
-    vitals.begin(sweeper, flights)
-    sweeper.heard_at -= pause + 1.0
-    assert vitals.ready().checks["ledger"].status is State.OK
-    sweeper.heard_at -= 2.0
-    assert vitals.ready().checks["ledger"].status is State.RED
+    health = WorkerHealth()
+    health.ledger.there()
+    pool: Any = SimpleNamespace(draining=False, in_flight=0)
+    health.begin(sweeper, pool)
+    sweeper.answered_at -= pause + 1.0
+    assert health.ready().checks["ledger"].status is State.OK
+    sweeper.answered_at -= 2.0
+    assert health.ready().checks["ledger"].status is State.RED

@@ -12,13 +12,13 @@ from worker.telemetry.worker_health import SILENT_SECONDS, STALE_TURN_SECONDS, W
 
 @dataclass
 class Timers:
-    heard_at: float
+    answered_at: float
     turned_at: float
     pause: float
 
     @property
     def swept_at(self) -> float:
-        return self.heard_at
+        return self.answered_at
 
 
 @dataclass
@@ -27,12 +27,12 @@ class Flights:
     draining: bool = False
 
 
-def working(heard: float = 0.0, turned: float = 0.0, pause: float = 1.0, **flights: bool) -> WorkerHealth:
+def working(heard: float = 0.0, turned: float = 0.0, pause: float = 1.0, **pool: bool) -> WorkerHealth:
     """A worker that has begun, whose timers pause for so long; ages and pauses in seconds."""
     found = WorkerHealth()
     found.ledger.there()
     found.messages.there()
-    found.begin(Timers(monotonic() - heard, monotonic() - turned, pause), Flights(**flights))
+    found.begin(Timers(monotonic() - heard, monotonic() - turned, pause), Flights(**pool))
     return found
 
 
@@ -76,7 +76,7 @@ def test_a_broker_that_is_away_degrades_whoever_finds_out(which: str) -> None:
 def test_one_that_drains_takes_no_work_and_says_so() -> None:
     ready = working(heard=3_600, draining=True).ready()
     assert (ready.status, ready.checks["ledger"].status) == (State.RED, State.OK)
-    assert ready.checks["process"].why == "it was told to stop"
+    assert ready.checks["process"].why == "it is stopping"
 
 
 def test_an_absence_keeps_its_beginning_and_tells_its_newest_reason() -> None:

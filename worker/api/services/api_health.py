@@ -66,7 +66,7 @@ class ApiHealth:
         workers = _UNKNOWN if ledger.status is State.RED else await self._workers()
         checks = {"ledger": ledger, "workers": workers, "broker": await self._broker.check(ledger, workers)}
         if self.draining:
-            checks["process"] = Check(State.RED, "it was told to stop")
+            checks["process"] = Check(State.RED, "it is stopping")
         return readiness(checks)
 
     async def _look_at_ledger(self) -> Check:

@@ -9,13 +9,13 @@ import uvloop
 
 from config.logging import warn_of_unknown_variables
 from config.settings import Settings
-from worker.cli.cli_session import EXIT_FAILED, CommandFailure, read_settings, told
+from worker.cli.cli_session import EXIT_FAILED, CommandFailure, read_settings, reported_errors
 from worker.cli.keys import with_made_keys
 from worker.cli.lifeline import hold
 from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
 from worker.ledger.endpoints import find_endpoints
 
-_log = structlog.get_logger("edw.supervisor")
+_log = structlog.get_logger("edw.cli")
 
 
 @click.command(name="api")
@@ -23,9 +23,9 @@ _log = structlog.get_logger("edw.supervisor")
 @click.option("--lifeline", type=int, hidden=True)
 @click.option("--shared-port", is_flag=True, hidden=True)
 def command(processes: int, lifeline: int | None, shared_port: bool) -> None:
-    """Serve the Integrations API until told to stop (SIGTERM or Ctrl-C); what is under way is finished first.
+    """Serve the Integrations API until SIGTERM or Ctrl-C; what is under way is finished first.
 
-    It listens at EDW_API_HOST and EDW_API_PORT. Requests need a token: see "edw tokens create". While the store does
+    It listens at EDW_API_HOST and EDW_API_PORT. Requests need a token: see "edw tokens create". While Redis does
     not answer they get 503, and /readyz says why.
     """
     settings = with_made_keys(read_settings(for_people=False))
@@ -34,7 +34,7 @@ def command(processes: int, lifeline: int | None, shared_port: bool) -> None:
         hold(lifeline)
     if processes > 1 and not settings.api_port:
         raise click.UsageError("several processes share a port: set EDW_API_PORT to one")
-    with told():
+    with reported_errors():
         if processes > 1:
             raise SystemExit(asyncio.run(_supervise(settings, processes)))
         uvloop.run(_serve(settings, shared_port))

@@ -1,4 +1,4 @@
-"""`edw dev`: a store, a worker and the API in one, until Ctrl-C."""
+"""`edw dev`: Redis, a worker and the API in one, until Ctrl-C."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from config.settings import Settings
-from worker.cli.cli_session import EXIT_FAILED, read_settings, told, warn_of_strays
+from worker.cli.cli_session import EXIT_FAILED, read_settings, reported_errors, warn_of_unknown_settings
 from worker.cli.keys import KEY_FILE, make_key
-from worker.cli.supervision import Child, Signals, died, first_of, process_changes, process_starter, store_running
+from worker.cli.supervision import Child, Signals, died, first_of, process_changes, process_starter, redis_running
 from worker.cli.token_file import TOKEN_FILE, make_token
 from worker.ledger.embedded_redis import EmbeddedRedis
 
@@ -20,25 +20,25 @@ LOOPBACK = "127.0.0.0/8 ::1/128"
 
 @click.command(name="dev")
 def command() -> None:
-    """Run a private store, a worker and the API, until Ctrl-C.
+    """Run a private Redis, a worker and the API, until Ctrl-C.
 
-    The store lives in the data folder (EDW_DATA_DIR), and what it holds is there again the next time; with
-    EDW_REDIS_URL that one is used instead. Receivers on this machine may be delivered to. A token for the API is made,
+    Redis keeps its data in the data folder (EDW_DATA_DIR), for the next time too; with EDW_REDIS_URL that server is
+    used instead. Receivers on this machine may be delivered to. A token for the API is made,
     and kept in the data folder.
     """
     settings = read_settings()
-    warn_of_strays()
-    with told():
+    warn_of_unknown_settings()
+    with reported_errors():
         raise SystemExit(asyncio.run(_live(settings)))
 
 
 async def _live(settings: Settings) -> int:
     signals = Signals.of_this_process()
     async with AsyncExitStack() as stack:
-        store: EmbeddedRedis | None = None
+        redis: EmbeddedRedis | None = None
         if settings.redis_url is None:
-            store = EmbeddedRedis(settings.data_dir)
-            await stack.enter_async_context(store_running(store))
+            redis = EmbeddedRedis(settings.data_dir)
+            await stack.enter_async_context(redis_running(redis))
         if signals.stop.is_set():
             return 0
         changes = child_changes(settings)
@@ -50,7 +50,7 @@ async def _live(settings: Settings) -> int:
                 start = stack.enter_context(process_starter([name], settings.drain_seconds))
                 children[name] = await start({**changes, **process_changes(settings, len(children))})
             ends = [child.process.wait() for child in children.values()]
-            await first_of(signals.stop.wait(), *ends, *([store.watch()] if store else []))
+            await first_of(signals.stop.wait(), *ends, *([redis.watch()] if redis else []))
         finally:
             codes = {name: child.process.returncode for name, child in children.items()}
             if signals.stop.is_set():
@@ -59,12 +59,12 @@ async def _live(settings: Settings) -> int:
         if signals.stop.is_set():
             return 0 if all(drained) else EXIT_FAILED
     over = [f"the {name} {died(code)}" for name, code in codes.items() if code is not None]
-    click.echo(f"error: {' and '.join(over) or 'the store ended by itself'}", err=True)
+    click.echo(f"error: {' and '.join(over) or 'redis ended by itself'}", err=True)
     return EXIT_FAILED
 
 
 def child_changes(settings: Settings) -> Mapping[str, str]:
-    """What the processes of `edw dev` are told beside the user's own environment, which it never overrules."""
+    """Return the settings of the processes of `edw dev`; the user's own environment wins over them."""
     given = settings.model_fields_set
     changes: dict[str, str] = {}
     if not settings.secrets_keys:
@@ -83,7 +83,7 @@ def _explain(settings: Settings, changes: Mapping[str, str], token: str) -> None
     kept, address = _shown(folder / TOKEN_FILE), _api_address(settings)
     where = "" if settings.redis_url else f", in this folder (or with EDW_DATA_DIR={folder})"
     lines = [
-        f"store    {'as EDW_REDIS_URL says' if settings.redis_url else f'embedded, in {folder}'}",
+        f"redis    {'as EDW_REDIS_URL says' if settings.redis_url else f'embedded, in {folder}'}",
         f"api      {address}",
         f"token    {token}  (admin; kept in {kept})",
         f"secrets  {f'sealed with {key}' if made else 'sealed as EDW_SECRETS_KEYS says'}",
@@ -98,7 +98,7 @@ def _explain(settings: Settings, changes: Mapping[str, str], token: str) -> None
     ]
     if settings.redis_url and made:
         lines.append(f'A secret_key needs the same key there: EDW_SECRETS_KEYS="$(cat {key})"')
-    click.echo("\n".join((*lines, "", "Ctrl-C stops the worker, the API and the store.", "")))
+    click.echo("\n".join((*lines, "", "Ctrl-C stops the worker, the API and Redis.", "")))
 
 
 def _api_address(settings: Settings) -> str:

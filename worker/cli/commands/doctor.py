@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from config.settings import Settings
-from worker.cli.cli_session import EXIT_FAILED, EXIT_NO_STORE, CliSession, CommandFailure, read_settings, session
+from worker.cli.cli_session import EXIT_FAILED, EXIT_NO_REDIS, CliSession, CommandFailure, read_settings, session
 from worker.cli.console import console, json_option, print_json
 from worker.cli.diagnose import Finding, Grade, broker_checks, failed, host_checks, ledger_checks, ok, redis_checks
 from worker.cli.keys import secrets_keys
@@ -25,7 +25,7 @@ from worker.ledger.redis_condition import read_condition
 #: Receivers whose names are looked up.
 NAMES_LOOKED_UP = 20
 
-_STORE_ADVICE = "nothing is accepted or delivered until it answers; look at its log, and at EDW_REDIS_URL"
+_REDIS_ADVICE = "nothing is accepted or delivered until it answers; look at its log, and at EDW_REDIS_URL"
 
 _STYLES = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "bold red"}
 
@@ -36,11 +36,11 @@ _STYLES = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "bold red"}
 @click.option("--strict", is_flag=True, help="Exit 1 for warnings, too.")
 @json_option
 def command(repair: bool, quick: bool, strict: bool, as_json: bool) -> None:
-    """Look at settings, store, ledger, broker, the way out, secrets and limits, and say what to do.
+    """Look at settings, Redis, ledger, broker, the way out, secrets and limits, and say what to do.
 
     The audit sees that every job owed is in exactly one place where a sweep finds it; it goes on beside a working
     fleet, a few milliseconds at a time. Exit code: 0 for nothing worse than a warning, 1 where something failed,
-    3 where there is no store.
+    3 where Redis is missing or does not answer.
     """
     if repair and quick:
         raise click.UsageError("--repair is of the audit, which --quick leaves out")
@@ -48,7 +48,7 @@ def command(repair: bool, quick: bool, strict: bool, as_json: bool) -> None:
     if as_json:
         print_json({"findings": [asdict(each) for each in findings], "worst": _worst(findings)})
     else:
-        _tell(console(), findings)
+        _print_findings(console(), findings)
     if code == 0 and strict and _worst(findings) is Grade.WARNING:
         code = EXIT_FAILED
     raise SystemExit(code)
@@ -60,10 +60,10 @@ async def _examine(*, repair: bool, quick: bool) -> tuple[list[Finding], int]:
     try:
         findings += await _of_the_ledger(repair=repair, quick=quick)
     except CommandFailure as failure:
-        if failure.exit_code != EXIT_NO_STORE:
+        if failure.exit_code != EXIT_NO_REDIS:
             raise
-        findings.append(failed("store", failure.message, _STORE_ADVICE))
-        code = EXIT_NO_STORE
+        findings.append(failed("redis", failure.message, _REDIS_ADVICE))
+        code = EXIT_NO_REDIS
     findings += await asyncio.to_thread(lambda: list(_of_the_broker(settings)))
     if code == 0 and _worst(findings) is Grade.FAILED:
         code = EXIT_FAILED
@@ -73,7 +73,7 @@ async def _examine(*, repair: bool, quick: bool) -> tuple[list[Finding], int]:
 async def _of_the_ledger(*, repair: bool, quick: bool) -> list[Finding]:
     async with session() as at:
         condition = await read_condition(at.ledger.store)
-        findings = [ok("store", f"{at.ledger.address} answers")]
+        findings = [ok("redis", f"{at.ledger.address} answers")]
         findings += redis_checks.judge(
             condition, wait_replicas=at.settings.ledger_wait_replicas, high_water=at.settings.memory_high_water
         )
@@ -91,7 +91,7 @@ def _of_the_broker(settings: Settings) -> Iterator[Finding]:
     try:
         url = find_endpoints(settings).broker_url
     except NoRedisError:
-        # Said already, of the store.
+        # The check of Redis has reported it.
         return
     yield from broker_checks.examine(settings, url)
 
@@ -155,7 +155,7 @@ def _worst(findings: Sequence[Finding]) -> Grade:
     return max((each.grade for each in findings), key=list(Grade).index, default=Grade.OK)
 
 
-def _tell(out: Console, findings: Sequence[Finding]) -> None:
+def _print_findings(out: Console, findings: Sequence[Finding]) -> None:
     width = max(len(each.subject) for each in findings)
     for each in findings:
         line = Text.assemble((f"{each.grade:<7}", _STYLES[each.grade]), f"  {each.subject:<{width}}  {each.seen}")

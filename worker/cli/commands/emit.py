@@ -8,7 +8,7 @@ from click.shell_completion import CompletionItem
 
 from config.observable_events import load_catalogue
 from config.settings import SettingsError, load_settings
-from worker.cli.cli_session import CommandFailure, read_settings, scope_options, told
+from worker.cli.cli_session import CommandFailure, read_settings, reported_errors, scope_options
 from worker.cli.commands.emit_file import emit_file
 from worker.cli.console import json_option, print_json
 from worker.domain.sample_event import sample_resource
@@ -84,7 +84,7 @@ def _raw(field: str, file: Any) -> msgspec.Raw:
 
 def _publish(event: bytes) -> Receipt:
     settings = read_settings()
-    with told(), exporting(settings, "edw-emit"), Publisher(settings) as publisher:
+    with reported_errors(), exporting(settings, "edw-emit"), Publisher(settings) as publisher:
         try:
             return publisher.publish(event)
         except EventRefused as error:

@@ -1,4 +1,4 @@
-"""`edw emit --file`: many events, in portions; a bad line is told, and the others go."""
+"""`edw emit --file`: many events, in batches; a bad line is reported, and the others are published."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -10,10 +10,10 @@ from typing import Any
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from worker.cli.cli_session import EXIT_FAILED, EXIT_NO_STORE, CommandFailure, read_settings, told
+from worker.cli.cli_session import EXIT_FAILED, EXIT_NO_REDIS, CommandFailure, read_settings, reported_errors
 from worker.cli.console import console, print_json
 from worker.cli.lines import Line, lines_of
-from worker.domain.batches import portions
+from worker.domain.batches import batches
 from worker.domain.event import Refusal
 from worker.ledger import LedgerError, LedgerFull
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
@@ -54,14 +54,19 @@ def emit_file(file: Any, as_json: bool) -> None:
     """Publishes an NDJSON file. Exits with 1 where a line was refused; raises Failure where it had to stop."""
     settings = read_settings()
     tally = EmitTally()
-    with told(), exporting(settings, "edw-emit"), Publisher(settings) as publisher, _progress(file) as (progress, step):
+    with (
+        reported_errors(),
+        exporting(settings, "edw-emit"),
+        Publisher(settings) as publisher,
+        _progress(file) as (progress, step),
+    ):
         lines = lines_of(file, settings.event_max_bytes)
-        for portion in portions(lines, MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, lambda line: len(line.content)):
-            for line, answer in zip(portion, _offer(publisher, portion, tally), strict=True):
+        for batch in batches(lines, MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, lambda line: len(line.content)):
+            for line, answer in zip(batch, _offer(publisher, batch, tally), strict=True):
                 tally.add(line, answer)
                 if isinstance(answer, Refusal):
                     progress.console.print(Text(f"line {line.number}: {answer}"), soft_wrap=True)
-            step(sum(line.size for line in portion))
+            step(sum(line.size for line in batch))
     if as_json:
         print_json(_document(tally))
     else:
@@ -70,26 +75,26 @@ def emit_file(file: Any, as_json: bool) -> None:
         raise SystemExit(EXIT_FAILED)
 
 
-def _offer(publisher: Publisher, portion: Sequence[Line], tally: EmitTally) -> list[Receipt | Refusal]:
-    good = [line for line in portion if not line.cut]
+def _offer(publisher: Publisher, batch: Sequence[Line], tally: EmitTally) -> list[Receipt | Refusal]:
+    good = [line for line in batch if not line.cut]
     try:
         answers = iter(publisher.publish_many([line.content for line in good]))
     except LedgerError as error:
-        raise _stopped(error, portion, tally) from error
-    return [_too_long(line) if line.cut else next(answers) for line in portion]
+        raise _stopped(error, batch, tally) from error
+    return [_too_long(line) if line.cut else next(answers) for line in batch]
 
 
 def _too_long(line: Line) -> Refusal:
     return Refusal("", f"the line has {line.size:,} bytes, which is more than an event may have")
 
 
-def _stopped(error: LedgerError, portion: Sequence[Line], tally: EmitTally) -> CommandFailure:
-    first, last = portion[0].number, portion[-1].number
+def _stopped(error: LedgerError, batch: Sequence[Line], tally: EmitTally) -> CommandFailure:
+    first, last = batch[0].number, batch[-1].number
     done = f"Lines up to {tally.line} were dealt with: {tally}." if tally.line else "No line was accepted."
     full = isinstance(error, LedgerFull)
     doubt = "" if full else f" Of lines {first} to {last} some may have been accepted; offered again, an id is known."
     message = f"{error}\n{done}{doubt}\nGo on from line {first} later, such as with: tail -n +{first}"
-    return CommandFailure(message, EXIT_FAILED if full else EXIT_NO_STORE)
+    return CommandFailure(message, EXIT_FAILED if full else EXIT_NO_REDIS)
 
 
 def _document(tally: EmitTally) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def show(id: str, store: str | None, org: str | None, as_json: bool) -> None:
 
     async def work() -> None:
         async with session() as at:
-            _tell(at, await find_integration(at, id, scope_of(store, org)), as_json)
+            _print_integration(at, await find_integration(at, id, scope_of(store, org)), as_json)
 
     run(work())
 
@@ -125,7 +125,7 @@ def create(disabled: bool, paused: bool, store: str | None, org: str | None, as_
             integration, warnings = made
             for warning in warnings:
                 click.echo(f"warning: {warning}", err=True)
-            _tell(at, integration, as_json)
+            _print_integration(at, integration, as_json)
         return 0
 
     run(work())
@@ -213,7 +213,7 @@ async def _update(
             raise CommandFailure(f"{error}; look at it and try again") from None
         if isinstance(made, list):
             return _refused(made, as_json)
-        _tell(at, made, as_json)
+        _print_integration(at, made, as_json)
     return 0
 
 
@@ -275,30 +275,32 @@ def _listing(found: Sequence[Integration]) -> object:
     return listing
 
 
-def _tell(at: CliSession, integration: Integration, as_json: bool) -> None:
-    told = at.registrar.shown(integration)
+def _print_integration(at: CliSession, integration: Integration, as_json: bool) -> None:
+    masked = at.registrar.shown(integration)
     if as_json:
-        print_json({"data": integration_document(told)})
+        print_json({"data": integration_document(masked)})
         return
     rows: dict[str, object] = {
-        "id": told.id,
-        "name": told.name,
-        "description": told.description,
-        "integration_type": told.integration_type,
-        "enabled": "yes" if told.enabled else "no" + (f": {told.disabled_reason}" if told.disabled_reason else ""),
-        **({"paused": "yes: what it observes waits"} if told.paused else {}),
-        **({"rate_limit": f"{told.rate_limit:g} deliveries a second"} if told.rate_limit else {}),
-        **({"circuit": _circuit(told)} if told.circuit else {}),
+        "id": masked.id,
+        "name": masked.name,
+        "description": masked.description,
+        "integration_type": masked.integration_type,
+        "enabled": "yes"
+        if masked.enabled
+        else "no" + (f": {masked.disabled_reason}" if masked.disabled_reason else ""),
+        **({"paused": "yes: what it observes waits"} if masked.paused else {}),
+        **({"rate_limit": f"{masked.rate_limit:g} deliveries a second"} if masked.rate_limit else {}),
+        **({"circuit": _circuit(masked)} if masked.circuit else {}),
         **(
-            {"failing since": f"{rfc3339(told.failing_since)}, {told.failing_attempts} attempts"}
-            if told.failing_since
+            {"failing since": f"{rfc3339(masked.failing_since)}, {masked.failing_attempts} attempts"}
+            if masked.failing_since
             else {}
         ),
-        "observes": ", ".join(told.observes),
-        **{f"configuration.{name}": _text(value) for name, value in told.configuration.items()},
-        "scope": scope_words(told.scope),
-        "created": rfc3339(told.created_at),
-        "updated": rfc3339(told.updated_at),
+        "observes": ", ".join(masked.observes),
+        **{f"configuration.{name}": _text(value) for name, value in masked.configuration.items()},
+        "scope": scope_words(masked.scope),
+        "created": rfc3339(masked.created_at),
+        "updated": rfc3339(masked.updated_at),
     }
     details = table("attribute", "value")
     details.show_header = False

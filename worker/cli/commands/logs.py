@@ -157,7 +157,7 @@ async def _follow(
         if wanted(log):
             say(log)
     while True:
-        # Nothing in the store tells of a new log, and asking costs it next to nothing.
+        # Redis announces no new log, and asking for one costs next to nothing.
         heed_cancellation()
         await asyncio.sleep(FOLLOW_SECONDS)
         for log in await _unseen(page, tail):

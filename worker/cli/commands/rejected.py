@@ -1,4 +1,4 @@
-"""`edw rejected`: what was refused where nobody could be told."""
+"""`edw rejected`: refused events whose producer got no answer."""
 
 import click
 
@@ -11,7 +11,7 @@ from worker.domain.format import one_line
 
 @click.group(name="rejected")
 def command() -> None:
-    """See what was refused and had nobody to be told, such as events of raw Celery messages."""
+    """See refused events whose producer got no answer, such as events of raw Celery messages."""
 
 
 @command.command("list")

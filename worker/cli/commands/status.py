@@ -1,4 +1,4 @@
-"""`edw status`: whether the books balance, what waits, and who works."""
+"""`edw status`: whether the ledger balances, what waits, and who works."""
 
 import click
 from rich.console import Console
@@ -16,7 +16,7 @@ from worker.ledger.ledger_status import LaneStatus, LedgerStatus
 @click.option("--lanes", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Show at most so many.")
 @json_option
 def command(lanes: int, as_json: bool) -> None:
-    """See whether the books balance, and what waits.
+    """See whether the ledger balances, and what waits.
 
     Every event accepted is in the inbox or was matched (or matched nothing), and every job opened has ended or is
     pending, at any moment: where a balance is broken, something was lost, and the exit code is 1.
@@ -29,13 +29,13 @@ def command(lanes: int, as_json: bool) -> None:
         if as_json:
             print_json(status_document(status))
         else:
-            _tell(console(), status, address)
+            _print_status(console(), status, address)
         return EXIT_FAILED if status.events_balance or status.jobs_balance else 0
 
     run(work())
 
 
-def _tell(out: Console, status: LedgerStatus, address: str) -> None:
+def _print_status(out: Console, status: LedgerStatus, address: str) -> None:
     out.print(Text(f"ledger   {address}, memory {_memory(status)}"))
     workers = f"{status.processes} alive" if status.processes else 'none: start one with "edw worker"'
     in_flight = f", attempts in flight: {status.leased}" if status.leased else ""
@@ -43,7 +43,7 @@ def _tell(out: Console, status: LedgerStatus, address: str) -> None:
     out.print()
     out.print(balances_table(status))
     out.print()
-    _tell_waiting(out, status)
+    _print_waiting(out, status)
 
 
 def balances_table(status: LedgerStatus) -> Table:
@@ -66,7 +66,7 @@ def balances_table(status: LedgerStatus) -> Table:
     return balances
 
 
-def _tell_waiting(out: Console, status: LedgerStatus) -> None:
+def _print_waiting(out: Console, status: LedgerStatus) -> None:
     if status.inbox and status.inbox_overdue > 0:
         out.print(Text(f"The oldest event of the inbox has waited {duration(status.inbox_overdue)} too long."))
     if status.rejected:

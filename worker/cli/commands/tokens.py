@@ -62,7 +62,7 @@ def create(
     async def work() -> None:
         async with session() as at:
             await at.ledger.tokens.put(token)
-        _tell(token, secret, as_json)
+        _print_token(token, secret, as_json)
 
     run(work())
 
@@ -158,7 +158,7 @@ def _acts_for(token: Token) -> str:
     return scope_words(token.scope) if token.scope != Scope() else "the only store"
 
 
-def _tell(token: Token, secret: str, as_json: bool) -> None:
+def _print_token(token: Token, secret: str, as_json: bool) -> None:
     if token.kind is TokenKind.CLIENT:
         shown, once = {"client_id": token.id, "client_secret": secret}, "the secret is shown this once"
         lines = "\n".join(f"{name} {value}" for name, value in shown.items())

@@ -13,7 +13,7 @@ import structlog
 
 from config.logging import warn_of_unknown_variables
 from config.settings import Settings
-from worker.cli.cli_session import EXIT_FAILED, read_settings, told
+from worker.cli.cli_session import EXIT_FAILED, read_settings, reported_errors
 from worker.cli.keys import with_made_keys
 from worker.cli.lifeline import hold
 from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
@@ -21,7 +21,7 @@ from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.endpoints import find_endpoints
 from worker.ledger.startup import reach
 
-_log = structlog.get_logger("edw.supervisor")
+_log = structlog.get_logger("edw.cli")
 
 
 @click.command(name="worker")
@@ -30,11 +30,11 @@ _log = structlog.get_logger("edw.supervisor")
     "--wait",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Wait so long for a store that does not answer; 0 fails at once. Without it, for as long as it takes.",
+    help="Wait so long for a Redis that does not answer; 0 fails at once. Without it, for as long as it takes.",
 )
 @click.option("--lifeline", type=int, hidden=True)
 def command(processes: int, wait: float | None, lifeline: int | None) -> None:
-    """Run a worker until it is told to stop (SIGTERM or Ctrl-C); it then finishes what is in flight.
+    """Run a worker until SIGTERM or Ctrl-C; it then finishes what is in flight.
 
     A second Ctrl-C, or SIGQUIT, does not wait for it: what is interrupted is due at once, for another worker.
     With several processes, each that dies is started again, and each has a metrics port of its own, from
@@ -97,7 +97,7 @@ async def _reach(settings: Settings, wait: float | None, stop: asyncio.Event) ->
 
     Raises Failure where there is none to wait for, or it did not answer within `wait` seconds (None: no limit).
     """
-    with told():
+    with reported_errors():
         ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
         try:
             return await reach(ledger, stop, within=inf if wait is None else wait)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
-from worker.cli.cli_session import EXIT_FAILED, CommandFailure, told
+from worker.cli.cli_session import EXIT_FAILED, CommandFailure, reported_errors
 from worker.cli.commands.logs import attempts_table
 from worker.cli.commands.status import balances_table
 from worker.cli.console import cells, console, table
@@ -23,28 +23,28 @@ from worker.cli.supervision import Signals, first_of, over
 def command() -> None:
     """See one event go all the way, on this machine, in seconds.
 
-    An embedded store, a Celery worker and a receiver are started; an order.paid is published; the receiver refuses
+    An embedded Redis, a Celery worker and a receiver are started; an order.paid is published; the receiver refuses
     attempt 1 and takes attempt 2. What comes is compared with what was promised, and the exit code is 1 where
     anything differs. Nothing is left behind.
     """
-    with told():
+    with reported_errors():
         raise SystemExit(asyncio.run(_run()))
 
 
 async def _run() -> int:
     signals = Signals.of_this_process()
-    telling = asyncio.create_task(_tell())
+    playing = asyncio.create_task(_play_demo())
     try:
-        await first_of(over(telling), signals.stop.wait())
-        if not telling.done():
+        await first_of(over(playing), signals.stop.wait())
+        if not playing.done():
             click.echo("stopped: putting everything away", err=True)
-        return telling.result() if telling.done() else EXIT_FAILED
+        return playing.result() if playing.done() else EXIT_FAILED
     finally:
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
+        playing.cancel()
+        await asyncio.gather(playing, return_exceptions=True)
 
 
-async def _tell() -> int:
+async def _play_demo() -> int:
     out = console()
     began = asyncio.get_running_loop().time()
 
@@ -52,16 +52,16 @@ async def _tell() -> int:
         at = asyncio.get_running_loop().time() - began
         out.print(Text(f"{at:5.1f} s  ", "dim"), Text(text), sep="", soft_wrap=True)
 
-    say("starting an embedded store, a Celery worker and a receiver on loopback")
+    say("starting an embedded Redis, a Celery worker and a receiver on loopback")
     async with staged() as stage:
-        say(f"the store is up, the receiver listens at {stage.receiver.url}")
+        say(f"Redis is up, the receiver listens at {stage.receiver.url}")
         say(f"the worker starts, as process {stage.worker.pid}: celery -A worker.app worker")
         try:
             played = await play(stage, say)
         except DemoError as error:
             raise CommandFailure(str(error)) from None
         _show(out, played)
-        say("stopping the worker, then the store")
+        say("stopping the worker, then Redis")
         if not await stage.worker.stop():
             raise CommandFailure(f"the worker did not stop. The end of its log:\n{stage.end_of_log()}")
     return _judge(out, differences(played))

@@ -1,4 +1,4 @@
-"""The demo's stage: a store, a worker process and a receiver, each the real one, and gone when the demo is over."""
+"""The demo's stage: Redis, a worker process and a receiver, each the real one, and gone when the demo is over."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 from config.settings import Settings, process_environment
 from worker.cli.cli_session import read_settings
 from worker.cli.demo.receiver import Receiver, receiving
-from worker.cli.supervision import STOP_GRACE_SECONDS, Child, start_child, store_running
+from worker.cli.supervision import STOP_GRACE_SECONDS, Child, redis_running, start_child
 from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.embedded_redis import EmbeddedRedis
 from worker.ledger.endpoints import find_endpoints
@@ -49,7 +49,7 @@ async def staged() -> AsyncIterator[Stage]:
         set_apart(process_environment(), folder)
         settings = read_settings()
         log = folder / "worker.log"
-        async with store_running(EmbeddedRedis(folder)), receiving() as receiver:
+        async with redis_running(EmbeddedRedis(folder)), receiving() as receiver:
             ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
             await ledger.open()
             worker = await _start_worker(settings, folder, log)

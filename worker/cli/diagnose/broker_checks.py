@@ -36,9 +36,7 @@ def examine(settings: Settings, broker_url: str) -> Iterator[Finding]:
         for queue in queues:
             yield _queue(connection, queue, rabbitmq=rabbitmq)
     except Exception as error:  # noqa: BLE001  (whatever a broker's client raises)
-        advice = (
-            "look at its log, and at EDW_BROKER_URL; with a store that answers, deliveries go on, up to seconds later"
-        )
+        advice = "look at its log, and at EDW_BROKER_URL; while Redis answers, deliveries continue, up to seconds later"
         yield failed("broker", f"{where} does not answer: {type(error).__name__}: {error}", advice)
     finally:
         connection.release()

@@ -17,9 +17,9 @@ DNS_PATIENCE = 3.0
 
 def settings_and_files(settings: Settings) -> Iterator[Finding]:
     """Variables that are none of ours, and the limit of open files."""
-    strays = unknown_variables()
-    if strays:
-        yield warning("settings", "; ".join(strays), "correct or remove them")
+    unknown = unknown_variables()
+    if unknown:
+        yield warning("settings", "; ".join(unknown), "correct or remove them")
     else:
         yield ok("settings", "every EDW_ variable is known")
     needed = deliveries_need(settings) + settings.metrics_connections + BACKLOG
@@ -85,4 +85,4 @@ async def _names(hosts: Sequence[str]) -> Finding:
         return failed(
             "egress", seen, "see this machine's DNS (/etc/resolv.conf), and whether it may reach the internet"
         )
-    return warning("egress", seen, "their integrations fail: tell whoever registered them")
+    return warning("egress", seen, "their integrations fail: inform those who registered them")

@@ -1,4 +1,4 @@
-"""How the ledger is: whether the books balance, who works, and invariant 6."""
+"""How the ledger is: whether it balances, who works, and invariant 6."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ INBOX_PATIENCE = 30_000
 def judge(status: LedgerStatus, workers: int) -> Iterator[Finding]:
     """From what `edw status` shows. `workers`: processes that have been heard of within their lease."""
     if status.events_balance or status.jobs_balance:
-        advice = "keys were lost, by a restore from an old copy or by hand: compare with the store's backups"
+        advice = "keys were lost, by a restore from an old copy or by hand: compare with Redis' backups"
         seen = f"events off by {status.events_balance}, jobs by {status.jobs_balance}"
         yield failed("balance", seen, advice)
     else:
@@ -38,9 +38,9 @@ def judge_audit(report: AuditReport, *, repaired: bool) -> Iterator[Finding]:
         yield ok("audit", f"{looked} looked at: all in their places")
         return
     for kind, count in report.counts.items():
-        what, _, mending = PROBLEMS[kind].partition(": ")
+        what, _, remedy = PROBLEMS[kind].partition(": ")
         seen = f"{what}: {count:,} (such as {', '.join(report.examples[kind])})"
         if repaired:
-            yield warning("audit", seen, f"mended: {mending}; if it comes back, report it")
+            yield warning("audit", seen, f"mended: {remedy}; if it comes back, report it")
         else:
-            yield failed("audit", seen, f"edw doctor --repair; then {mending}")
+            yield failed("audit", seen, f"edw doctor --repair; then {remedy}")

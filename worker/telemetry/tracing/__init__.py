@@ -1,6 +1,6 @@
 """Traces, where EDW_TRACES asks for them: one for each event, from its publish through the ledger to every attempt.
 
-    publish order.paid          whoever accepts the event: the API, a door of the worker, the Publisher
+    publish order.paid          whoever accepts the event: the API, an ingress of the worker, the Publisher
     ├── observe order.paid      the worker that matches it; the root where nobody traced the publish
     ├── deliver order.paid      an attempt: what its receiver is told as `traceparent`
     └── deliver order.paid      the next one, linked to the one before
@@ -64,12 +64,12 @@ def traces_of_process() -> Traces | None:
 
 
 @contextmanager
-def publishing(traces: Traces | None, events: Sequence[Event], door: str) -> Iterator[Publishing]:
-    """Events on their way into the ledger, traced where `traces` are; `door` is how they come."""
+def publishing(traces: Traces | None, events: Sequence[Event], ingress: str) -> Iterator[Publishing]:
+    """Events on their way into the ledger, traced where `traces` are; `ingress` is how they come."""
     if traces is None:
         yield _Untraced(events)
     else:
-        with traces.publishing(events, door) as traced:
+        with traces.publishing(events, ingress) as traced:
             yield traced
 
 

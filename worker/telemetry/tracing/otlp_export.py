@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from worker.telemetry.tracing.span_ids import wanted_span_id
 from worker.telemetry.tracing.spans import Spans
 
-_log = structlog.get_logger("edw.traces")
+_log = structlog.get_logger("edw.telemetry")
 
 #: What has not left so long after the end of the process was to come is lost (seconds).
 FLUSH_SECONDS = 2.0

@@ -85,9 +85,9 @@ class Spans:
         self._tracer = tracer
 
     @contextmanager
-    def publishing(self, events: Sequence[Event], door: str) -> Iterator[OtelPublishSpan]:
+    def publishing(self, events: Sequence[Event], ingress: str) -> Iterator[OtelPublishSpan]:
         """A span for each event: a child of the context that it came with, else of what this process is at."""
-        spans = [self._publish(event, door) for event in events]
+        spans = [self._publish(event, ingress) for event in events]
         kept = [
             replace(event, trace=context_of(span) or event.trace) for event, span in zip(events, spans, strict=True)
         ]
@@ -136,7 +136,7 @@ class Spans:
         with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
             yield OtelRequestSpan(span)
 
-    def _publish(self, event: Event, door: str) -> Span:
+    def _publish(self, event: Event, ingress: str) -> Span:
         around = trace.get_current_span()
         came_by = context_of(around)
         # An event that names a trace of its own came by another one all the same.
@@ -145,7 +145,7 @@ class Spans:
             f"publish {event.type}",
             parent_of(event.trace) if event.trace else None,
             SpanKind.PRODUCER,
-            attributes={**_of_event(event), **_operation("publish", "send"), "edw.door": door},
+            attributes={**_of_event(event), **_operation("publish", "send"), "edw.ingress": ingress},
             links=links,
         )
 

@@ -1,4 +1,4 @@
-"""What the doctor says of a store, from what the store says of itself."""
+"""What the doctor says of Redis, from what Redis reports about itself."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ WELL = RedisCondition(
 )
 
 
-def test_a_store_that_is_as_it_should_be_has_nothing_to_mend() -> None:
+def test_a_redis_that_is_as_it_should_be_has_nothing_to_mend() -> None:
     found = list(judge(WELL, wait_replicas=0, high_water=0.85))
     assert {each.grade for each in found} == {Grade.OK}
     assert not any(each.advice for each in found)
@@ -33,18 +33,18 @@ def test_a_store_that_is_as_it_should_be_has_nothing_to_mend() -> None:
 @pytest.mark.parametrize(
     ("change", "subject", "grade", "advice"),
     [
-        ({"version": "6.2.7"}, "store version", Grade.FAILED, "Redis 7.0"),
-        ({"role": "slave"}, "store role", Grade.FAILED, "EDW_REDIS_URL"),
-        ({"append_only": False}, "store persistence", Grade.FAILED, "appendonly yes"),
-        ({"last_write_ok": False}, "store persistence", Grade.FAILED, "disk"),
-        ({"fsync": "everysec"}, "store persistence", Grade.WARNING, "appendfsync always"),
-        ({"fsync": "no"}, "store persistence", Grade.WARNING, "appendfsync always"),
-        ({"fsync": None}, "store persistence", Grade.WARNING, "console"),
-        ({"eviction": "allkeys-lru"}, "store eviction", Grade.FAILED, "noeviction"),
-        ({"memory_limit": 0}, "store memory", Grade.WARNING, "maxmemory"),
-        ({"memory_used": 950 << 20}, "store memory", Grade.FAILED, "runbook"),
-        ({"memory_used": 600 << 20}, "store memory", Grade.WARNING, "edw status"),
-        ({"replicas": 1}, "store replicas", Grade.WARNING, "EDW_LEDGER_WAIT_REPLICAS=1"),
+        ({"version": "6.2.7"}, "redis version", Grade.FAILED, "Redis 7.0"),
+        ({"role": "slave"}, "redis role", Grade.FAILED, "EDW_REDIS_URL"),
+        ({"append_only": False}, "redis persistence", Grade.FAILED, "appendonly yes"),
+        ({"last_write_ok": False}, "redis persistence", Grade.FAILED, "disk"),
+        ({"fsync": "everysec"}, "redis persistence", Grade.WARNING, "appendfsync always"),
+        ({"fsync": "no"}, "redis persistence", Grade.WARNING, "appendfsync always"),
+        ({"fsync": None}, "redis persistence", Grade.WARNING, "console"),
+        ({"eviction": "allkeys-lru"}, "redis eviction", Grade.FAILED, "noeviction"),
+        ({"memory_limit": 0}, "redis memory", Grade.WARNING, "maxmemory"),
+        ({"memory_used": 950 << 20}, "redis memory", Grade.FAILED, "runbook"),
+        ({"memory_used": 600 << 20}, "redis memory", Grade.WARNING, "edw status"),
+        ({"replicas": 1}, "redis replicas", Grade.WARNING, "EDW_LEDGER_WAIT_REPLICAS=1"),
         ({"clock_ahead": -5.0}, "clock", Grade.WARNING, "chrony"),
         ({"clock_ahead": 5.0}, "clock", Grade.WARNING, "chrony"),
     ],
@@ -60,5 +60,5 @@ def test_what_is_not_well_is_named_with_what_to_do(
 
 def test_replicas_that_are_waited_for_and_missing_are_a_failure() -> None:
     found = list(judge(replace(WELL, replicas=1), wait_replicas=2, high_water=0.85))
-    assert [each.subject for each in found if each.grade is Grade.FAILED] == ["store replicas"]
+    assert [each.subject for each in found if each.grade is Grade.FAILED] == ["redis replicas"]
     assert {each.grade for each in judge(replace(WELL, replicas=2), wait_replicas=2, high_water=0.85)} == {Grade.OK}

@@ -1,4 +1,4 @@
-"""What kept a broker from taking a message, in words. Most of them are those of `deliverers.reasons`."""
+"""The reasons why a broker took no message, in words. Most of them are those of `deliverers.reasons`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from math import inf
 
 from deliverers.answers import printable
-from deliverers.certificates import certificate_words
+from deliverers.certificates import certificate_reason
 from deliverers.reasons import NOT_TLS, AttemptedConnection, Phase, reason
 from deliverers.stomp.frames import Frame
 from deliverers.stomp.stomp_configuration import Address
@@ -16,7 +16,7 @@ from deliverers.stomp.stomp_configuration import Address
 #: What follows a loss of what was sent already.
 UNKNOWN = "its outcome is unknown"
 #: Characters of what a broker says that stand in a reason; the whole is in the body.
-_LONGEST_SAYING = 200
+_LONGEST_REASON = 200
 _REDACTED = "********"
 
 
@@ -25,10 +25,10 @@ def attempted(address: Address, phase: Phase = Phase.CONNECTING) -> AttemptedCon
     return AttemptedConnection(address.host, address.port, inf, phase)
 
 
-def handshake_words(error: Exception, address: Address) -> str:
+def handshake_reason(error: Exception, address: Address) -> str:
     """Say why a connection could not be secured, or began and was lost at once."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return certificate_words(error, address.host, datetime.now(UTC))
+        return certificate_reason(error, address.host, datetime.now(UTC))
     if isinstance(error, ssl.SSLError) and error.reason in NOT_TLS:
         return f"{address.peer} does not speak TLS (is its address stomp:// rather than stomp+ssl://?)"
     if isinstance(error, ConnectionError) and error.errno is None:
@@ -36,7 +36,7 @@ def handshake_words(error: Exception, address: Address) -> str:
     return reason(error, attempted(address))
 
 
-def lost_words(error: Exception | None, address: Address) -> str:
+def lost_reason(error: Exception | None, address: Address) -> str:
     """Say how a connection that worked came to its end."""
     if error is None:
         return f"the broker closed the connection ({address.peer})"
@@ -50,12 +50,12 @@ def no_answer(seconds: float, doing: str, before: Iterable[str] = ()) -> str:
     return "; ".join((*before, f"no answer within {seconds:g} s ({doing})"))
 
 
-def lost_saying(words: str, last: Frame | None, secrets: tuple[str, ...]) -> str:
+def lost_reason_with_frame(words: str, last: Frame | None, secrets: tuple[str, ...]) -> str:
     """Say how a connection ended, with what the broker said last."""
-    return words if last is None else f"{words}: {said(last, secrets)}"
+    return words if last is None else f"{words}: {broker_error(last, secrets)}"
 
 
-def said(frame: Frame, secrets: tuple[str, ...]) -> str:
+def broker_error(frame: Frame, secrets: tuple[str, ...]) -> str:
     """What a broker's ERROR says, in one line without secrets: its `message`, and the body where that says more."""
     message = frame.headers.get("message", "").strip()
     lines = frame.body.decode("utf-8", "replace").strip().splitlines()
@@ -66,4 +66,4 @@ def said(frame: Frame, secrets: tuple[str, ...]) -> str:
         message = f"{message} ({first})"
     for secret in secrets:
         message = message.replace(secret, _REDACTED)
-    return printable(message, _LONGEST_SAYING)
+    return printable(message, _LONGEST_REASON)

@@ -1,4 +1,4 @@
-"""The stores' own files, read by real servers."""
+"""The configuration files of Redis and RabbitMQ, read by real servers."""
 
 import json
 import os
@@ -26,7 +26,7 @@ PASSWORD = "s3cret"
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Redis]:
-    """The store as compose.yaml starts it: its own script, with the places of this test."""
+    """Redis as compose.yaml starts it: its own script, with the places of this test."""
     service = compose()["services"]["redis"]
     (script,) = service["command"]
     port, temporary = free_port(), tmp_path / "tmp"
@@ -58,7 +58,7 @@ def ledger(tmp_path: Path) -> Iterator[Redis]:
             return True
         return False
 
-    eventually(answers, "the store answers")
+    eventually(answers, "Redis answers")
     yield client
     client.close()
     process.send_signal(signal.SIGTERM)
@@ -73,7 +73,7 @@ def test_the_ledger_keeps_what_it_has_and_takes_no_more_than_it_can(ledger: Redi
     assert ledger.config_get("maxmemory") == {"maxmemory": str(2 << 30)}
 
 
-def test_the_doctor_finds_nothing_to_say_about_the_store(ledger: Redis) -> None:
+def test_the_doctor_finds_nothing_to_say_about_redis(ledger: Redis) -> None:
     port = ledger.connection_pool.connection_kwargs["port"]
     done = subprocess.run(
         [sys.executable, "-m", "worker.cli", "doctor", "--json"],
@@ -85,9 +85,9 @@ def test_the_doctor_finds_nothing_to_say_about_the_store(ledger: Redis) -> None:
     )
 
     found = {each["subject"]: each for each in json.loads(done.stdout)["findings"]}
-    store = {subject: each for subject, each in found.items() if subject.startswith("store")}
-    assert {"store persistence", "store eviction", "store memory"} <= set(store)
-    assert [each for each in store.values() if each["grade"] != "ok"] == []
+    redis = {subject: each for subject, each in found.items() if subject.startswith("redis")}
+    assert {"redis persistence", "redis eviction", "redis memory"} <= set(redis)
+    assert [each for each in redis.values() if each["grade"] != "ok"] == []
 
 
 def test_the_ledger_asks_for_the_password_and_shows_it_in_no_argument(ledger: Redis) -> None:
@@ -97,7 +97,7 @@ def test_the_ledger_asks_for_the_password_and_shows_it_in_no_argument(ledger: Re
     assert PASSWORD not in Path(f"/proc/{process}/cmdline").read_text()
 
 
-def test_the_store_of_compose_is_the_one_that_the_tests_run_on(ledger: Redis) -> None:
+def test_the_redis_of_compose_is_the_one_that_the_tests_run_on(ledger: Redis) -> None:
     version = ledger.info("server")["valkey_version"]
 
     assert compose()["services"]["redis"]["image"] == f"valkey/valkey:{'.'.join(version.split('.')[:2])}"
