@@ -43,11 +43,11 @@ _ALWAYS = {
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def application(rooms: ApiServices) -> web.Application:
+def application(services: ApiServices) -> web.Application:
     """Everything that the API does, behind its paths."""
-    app = web.Application(middlewares=[_for_the_rest(rooms)], client_max_size=rooms.settings.api_body_limit)
+    app = web.Application(middlewares=[_for_the_rest(services)], client_max_size=services.settings.api_body_limit)
     for operation in OPERATIONS:
-        handler = _endpoint(operation, rooms)
+        handler = _endpoint(operation, services)
         # aiohttp's own pattern takes no braces, and an event's id may have some.
         path = _IN_PATH.sub(r"{\1:[^/]+}", operation.path)
         app.router.add_route(operation.method, path, handler)
@@ -56,17 +56,17 @@ def application(rooms: ApiServices) -> web.Application:
     return app
 
 
-def _endpoint(operation: Operation, rooms: ApiServices) -> Endpoint:
+def _endpoint(operation: Operation, services: ApiServices) -> Endpoint:
     async def handle(request: web.Request) -> web.StreamResponse:
         began = perf_counter()
         caller: Token | None = None
         why: str | None = None
         try:
             if operation.roles is not None:
-                caller = await rooms.access.caller(request, basic=operation.basic)
+                caller = await services.access.caller(request, basic=operation.basic)
                 _check_role(operation, caller)
             _check_filter(operation, request)
-            response = await _handled(operation, RequestContext(request, rooms, caller, _trace(request)))
+            response = await _handled(operation, RequestContext(request, services, caller, _trace(request)))
         except Exception as error:  # noqa: BLE001  (whatever it is, the caller gets an answer in the API's shape)
             response = _failure(error, operation)
             # What a caller did wrong, it was told. What is wrong here, somebody must find.
@@ -74,7 +74,7 @@ def _endpoint(operation: Operation, rooms: ApiServices) -> Endpoint:
             why = str(error) if known and response.status >= 500 else None
         seconds = perf_counter() - began
         metrics.observe_request(operation.name, response.status, seconds)
-        _tell(request, operation, caller, response.status, seconds, why)
+        _log_request(request, operation, caller, response.status, seconds, why)
         return response
 
     return handle
@@ -82,7 +82,7 @@ def _endpoint(operation: Operation, rooms: ApiServices) -> Endpoint:
 
 async def _handled(operation: Operation, call: RequestContext) -> web.Response:
     """The answer of an operation, traced where this process traces. Raises what the operation raises."""
-    traces = call.rooms.traces
+    traces = call.services.traces
     # Probes come every few seconds, and nobody follows one.
     if traces is None or operation.roles is None:
         return _response(await operation.handler(call))
@@ -173,7 +173,7 @@ def _foreign(error: web.HTTPException) -> ApiError:
     return api_error(max(error.status, 400), error.reason)
 
 
-def _for_the_rest(rooms: ApiServices) -> Middleware:
+def _for_the_rest(services: ApiServices) -> Middleware:
     """For requests that no operation is for: a stranger learns nothing of paths and methods either."""
 
     @web.middleware
@@ -181,7 +181,7 @@ def _for_the_rest(rooms: ApiServices) -> Middleware:
         if request.match_info.http_exception is None:
             return await handler(request)
         try:
-            await rooms.access.caller(request)
+            await services.access.caller(request)
             return await handler(request)
         except Exception as error:  # noqa: BLE001  (as above)
             response = _failure(error)
@@ -191,12 +191,12 @@ def _for_the_rest(rooms: ApiServices) -> Middleware:
     return in_shape
 
 
-def _tell(
+def _log_request(
     request: web.Request, operation: Operation, caller: Token | None, status: int, seconds: float, why: str | None
 ) -> None:
     # Probes come every few seconds, and say nothing new.
-    tell = _log.debug if operation.roles is None and status < 400 else _log.info
-    tell(
+    log = _log.debug if operation.roles is None and status < 400 else _log.info
+    log(
         "request",
         method=request.method,
         path=request.path,

@@ -53,7 +53,7 @@ class RequestContext:
     """A request whose caller may make it."""
 
     request: web.Request
-    rooms: "ApiServices"
+    services: "ApiServices"
     #: None where nobody needs a token.
     caller: Token | None
     #: What belongs to the request is of this trace.
@@ -84,7 +84,7 @@ class RequestContext:
     def base(self) -> str:
         """The API's address as its clients see it."""
         request = self.request
-        if url := self.rooms.settings.api_url:
+        if url := self.services.settings.api_url:
             return url
         # The target may be in absolute form, which aiohttp takes the port out of; it names the same authority as Host.
         host = request.headers.get(hdrs.HOST)
@@ -100,7 +100,7 @@ class RequestContext:
 
     async def integration(self) -> Integration:
         """The integration that the path names. Raises ApiError (404) where there is none of the caller's scope."""
-        found = await self.rooms.ledger.registry.get([self.named("integration_id", "integration")])
+        found = await self.services.ledger.registry.get([self.named("integration_id", "integration")])
         if not found or found[0].scope != self.scope:
             raise not_found("integration with this id")
         return found[0]
@@ -117,7 +117,7 @@ class RequestContext:
 
         Raises ApiError (400, 408, 413, 415).
         """
-        limit = min(self.rooms.settings.api_body_limit, most or self.rooms.settings.api_body_limit)
+        limit = min(self.services.settings.api_body_limit, most or self.services.settings.api_body_limit)
         request = self.request
         given = request.headers.get(hdrs.CONTENT_TYPE)
         if given is not None and not _is_one_of(types, given, request):

@@ -1,4 +1,4 @@
-"""The process of the API: opens the rooms, listens, and on SIGTERM finishes what is under way."""
+"""The process of the API: opens the services, listens, and on SIGTERM finishes what is under way."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -47,31 +47,31 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
     ledger is another version's. A ledger that does not answer is waited for: meanwhile requests are answered with 503,
     and /readyz is red.
     """
-    async with rooms_of(settings) as rooms:
-        site = site_of(rooms, api_limits(settings, raise_descriptor_limit()))
+    async with services_of(settings) as services:
+        site = site_of(services, api_limits(settings, raise_descriptor_limit()))
         await site.open()
-        telemetry = Telemetry(rooms.ledger, settings)
+        telemetry = Telemetry(services.ledger, settings)
         try:
             await site.listen(settings.api_host, settings.api_port, shared_port=shared_port)
-            _log.info("api ready", url=f"http://{_shown(site.addresses[0])}", ledger=rooms.ledger.address)
+            _log.info("api ready", url=f"http://{_shown(site.addresses[0])}", ledger=services.ledger.address)
             await telemetry.open()
-            await _told(stopping, rooms.opening)
-            rooms.health.draining = True
+            await _wait_until_stopped(stopping, services.opening)
+            services.health.draining = True
         finally:
             await site.close()
             await telemetry.close()
         _log.info("api drained")
 
 
-def site_of(rooms: ApiServices, limits: HttpLimits) -> HttpSite:
+def site_of(services: ApiServices, limits: HttpLimits) -> HttpSite:
     """Return the API behind the limits of its clients; it does not listen yet."""
-    app = application(rooms)
-    seconds = rooms.settings.drain_seconds
+    app = application(services)
+    seconds = services.settings.drain_seconds
     return HttpSite("api", app, limits, refused, metrics.observe_http, shutdown_seconds=seconds)
 
 
 @asynccontextmanager
-async def rooms_of(settings: Settings) -> AsyncIterator[ApiServices]:
+async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
     """Everything that the handlers work with, open for as long as the block lasts. Raises NoStoreError."""
     endpoints = find_endpoints(settings)
     app = Celery("edw-api", set_as_current=False)
@@ -95,11 +95,13 @@ async def rooms_of(settings: Settings) -> AsyncIterator[ApiServices]:
         yield ApiServices(
             settings=settings,
             ledger=ledger,
-            registrar=IntegrationService(ledger.registry, types, catalogue, secrets, wakeups.events),
+            integration_service=IntegrationService(ledger.registry, types, catalogue, secrets, wakeups.events),
             rules=EventRules(catalogue, settings.event_max_bytes),
             intake=EventIntake(ledger.intake, settings, wakeups.events, traces),
-            redeliveries=RedeliveryService(ledger),
-            trials=SampleDelivery(IntegrationCache(ledger, types, deliverers, secrets), settings.webhook_timeout),
+            redelivery_service=RedeliveryService(ledger),
+            sample_delivery=SampleDelivery(
+                IntegrationCache(ledger, types, deliverers, secrets), settings.webhook_timeout
+            ),
             access=Access(ledger.tokens, proxies=settings.api_proxies),
             types=types,
             health=ApiHealth(ledger.status, broker),
@@ -109,16 +111,16 @@ async def rooms_of(settings: Settings) -> AsyncIterator[ApiServices]:
         )
 
 
-async def _told(stopping: asyncio.Event, opening: "asyncio.Task[bool]") -> None:
+async def _wait_until_stopped(stopping: asyncio.Event, opening: "asyncio.Task[bool]") -> None:
     """Waits until the process is told to stop. Raises what opening the ledger raises."""
-    told = asyncio.create_task(stopping.wait())
+    stopped = asyncio.create_task(stopping.wait())
     try:
-        await asyncio.wait([told, opening], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stopped, opening], return_when=asyncio.FIRST_COMPLETED)
         if opening.done():
             opening.result()
-            await told
+            await stopped
     finally:
-        await end([told])
+        await end([stopped])
 
 
 def _ping(app: Celery) -> None:

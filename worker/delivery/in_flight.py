@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from time import monotonic
 
-from worker.delivery.exhaustion import InFlightLimit
+from worker.delivery.in_flight_limit import InFlightLimit
 from worker.domain.claim import Claim
 
 

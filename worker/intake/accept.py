@@ -38,7 +38,7 @@ class EventObserver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedEvents:
     """The ledger's answers to events; None where it wrote nothing."""
 
     events: Sequence[Event]
@@ -63,14 +63,14 @@ class AcceptService:
         self._traces = traces
         self._announce = announce
 
-    async def accept(self, ingress: Ingress, events: Sequence[Event], write: Write) -> Accepted:
+    async def accept(self, ingress: Ingress, events: Sequence[Event], write: Write) -> AcceptedEvents:
         """Accept events. Raises what `write` raises."""
         with self._publishing(ingress, events) as span:
             answers = await write(span.events)
             span.answered(answers or ())
         return self._accepted(ingress, events, answers)
 
-    def accept_sync(self, ingress: Ingress, events: Sequence[Event], write: WriteSync) -> Accepted:
+    def accept_sync(self, ingress: Ingress, events: Sequence[Event], write: WriteSync) -> AcceptedEvents:
         """Accept events, in a process without an event loop. Raises what `write` raises."""
         with self._publishing(ingress, events) as span:
             answers = write(span.events)
@@ -92,8 +92,10 @@ class AcceptService:
                 self.refuse(ingress, len(events), RefusalReason.PRESSURE)
             raise
 
-    def _accepted(self, ingress: Ingress, events: Sequence[Event], answers: Sequence[Acceptance] | None) -> Accepted:
-        accepted = Accepted(events, answers)
+    def _accepted(
+        self, ingress: Ingress, events: Sequence[Event], answers: Sequence[Acceptance] | None
+    ) -> AcceptedEvents:
+        accepted = AcceptedEvents(events, answers)
         metrics.observe_accepted(ingress, (answer is Acceptance.NEW for answer in answers or ()))
         self._announce(accepted.new)
         return accepted

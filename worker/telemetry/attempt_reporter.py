@@ -31,7 +31,7 @@ class AttemptReporter:
         _count(attempt, result, delay)
         if self.integrations:
             metrics.observe_integration(attempt.claim.integration_id, attempt.outcome_class)
-        _tell(attempt, result, delay, payloads=self.payloads)
+        _log_line(attempt, result, delay, payloads=self.payloads)
 
     def _delay(self, attempt: Attempt) -> float | None:
         """Seconds from the event's acceptance, by the store's clock, to the attempt's start."""
@@ -59,7 +59,7 @@ def _count(attempt: Attempt, result: str, delay: float | None) -> None:
             metrics.observe_end(reason)
 
 
-def _tell(attempt: Attempt, result: str, delay: float | None, *, payloads: bool) -> None:
+def _log_line(attempt: Attempt, result: str, delay: float | None, *, payloads: bool) -> None:
     """The canonical line. A receiver's failure is never our error: it is a warning at most. Ours always is."""
     claim, event = attempt.claim, attempt.claim.event
     fields: dict[str, object] = {
@@ -95,5 +95,5 @@ def _tell(attempt: Attempt, result: str, delay: float | None, *, payloads: bool)
             fields["retry_in"] = round(delay, 3)
         case Fail(reason=reason):
             fields["job_failed"] = reason
-    tell = _log.error if attempt.ours else _log.warning
-    tell("attempt", reason=attempt.reason, **fields)
+    log = _log.error if attempt.ours else _log.warning
+    log("attempt", reason=attempt.reason, **fields)

@@ -25,7 +25,7 @@ from tests.integration.process.conftest import (  # noqa: F401  (fixtures are fo
     settings,
     start_worker,
 )
-from worker.api.server import rooms_of, site_of
+from worker.api.server import services_of, site_of
 from worker.api.services.api_services import ApiServices
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.domain.event import Scope
@@ -125,12 +125,12 @@ class Api:
     """A served API."""
 
     url: str
-    rooms: ApiServices
+    services: ApiServices
     session: aiohttp.ClientSession
 
     @property
     def ledger(self) -> Ledger:
-        return self.rooms.ledger
+        return self.services.ledger
 
     def client(self, token: str | None = None) -> Client:
         """Somebody with this token, or with none."""
@@ -178,14 +178,14 @@ async def serve(settings: Settings) -> AsyncIterator[Serve]:  # noqa: F811  (a f
 
         async def start(limits: HttpLimits | None = None, **changes: Any) -> Api:
             changed = settings.model_copy(update={"drain_seconds": 0.1} | changes)
-            rooms = await stack.enter_async_context(rooms_of(changed))
-            await rooms.ledger.open()
-            site = site_of(rooms, limits or HttpLimits(connections=100))
+            services = await stack.enter_async_context(services_of(changed))
+            await services.ledger.open()
+            site = site_of(services, limits or HttpLimits(connections=100))
             await site.open()
             stack.push_async_callback(site.close)
             await site.listen("127.0.0.1", 0)
             session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-            return Api(f"http://127.0.0.1:{site.addresses[0][1]}", rooms, session)
+            return Api(f"http://127.0.0.1:{site.addresses[0][1]}", services, session)
 
         yield start
 

@@ -239,7 +239,7 @@ async def test_nothing_is_asked_for_that_is_refused_anyway(line: Line, headers: 
 
 
 async def test_a_body_over_the_limit_is_refused_before_it_comes(api: Api, line: Line) -> None:
-    line.post(b"Content-Type: application/json\nContent-Length: %d\n" % (api.rooms.settings.api_body_limit + 1))
+    line.post(b"Content-Type: application/json\nContent-Length: %d\n" % (api.services.settings.api_body_limit + 1))
 
     answer = await line.answer()
 

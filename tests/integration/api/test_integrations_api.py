@@ -50,7 +50,7 @@ def masked(secret: str) -> str:
 async def kept(api: Api, integration_id: str) -> Integration:
     """An integration as the ledger has it, with its secrets opened."""
     (found,) = await api.ledger.registry.get([integration_id])
-    return opened(found, api.rooms.types, SecretsBox(api.rooms.settings.secrets_keys))
+    return opened(found, api.services.types, SecretsBox(api.services.settings.secrets_keys))
 
 
 # What a PUT changes
@@ -294,7 +294,7 @@ async def test_a_change_beside_a_rotation_of_keys_brings_no_old_seal_back(
     serve: Serve, api: Api, admin: Client, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], is_conditional: bool
 ) -> None:
     """Otherwise nothing opens the secret once the old key is gone, although the rotation reported it as renewed."""
-    old = api.rooms.settings.secrets_keys
+    old = api.services.settings.secrets_keys
     new = (SecretStr(Fernet.generate_key().decode()), *old)
     made = await admin.post(ALL, {"data": webhook(configuration={"url": "https://a.example", "secret_key": "s3cret"})})
     if "configuration" in change:
@@ -316,7 +316,7 @@ async def test_a_change_beside_a_rotation_of_keys_brings_no_old_seal_back(
     assert answer.status == 200, answer.raw
     (found,) = await api.ledger.registry.get([made.data["id"]])
     expected = "another" if "configuration" in change else "s3cret"
-    assert opened(found, api.rooms.types, SecretsBox(new[:1])).configuration["secret_key"] == expected
+    assert opened(found, api.services.types, SecretsBox(new[:1])).configuration["secret_key"] == expected
 
 
 async def test_a_short_secret_is_eight_stars_and_may_be_put_back(api: Api, admin: Client, reader: Client) -> None:
@@ -878,7 +878,7 @@ async def test_changes_are_told_to_whoever_observes_them_and_no_secret_is(
     }
 
     def shown(kind: str, configuration: dict[str, Any]) -> dict[str, Any]:
-        return mask_all(configuration, api.rooms.types.secret_fields(kind))
+        return mask_all(configuration, api.services.types.secret_fields(kind))
 
     ids = {}
     for kind, configuration in watched.items():

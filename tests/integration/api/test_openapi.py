@@ -91,7 +91,7 @@ class TestTheDescription:
     async def test_it_describes_every_route_and_nothing_else(self, api: Api, described: Document) -> None:
         routes = {
             (route.method, route.resource.canonical)
-            for route in application(api.rooms).router.routes()
+            for route in application(api.services).router.routes()
             if route.resource is not None
         }
         heads = {("HEAD", path) for method, path in routes if method == "GET"}

@@ -43,8 +43,8 @@ class ApiDocs:
         return Reply("".join(_page(self._document(call))).encode(), content_type="text/html; charset=utf-8")
 
     def _document(self, call: RequestContext) -> dict[str, Any]:
-        rooms = call.rooms
-        return openapi_document(self._operations(), rooms.types, rooms.rules.catalogue, _version(), call.base)
+        services = call.services
+        return openapi_document(self._operations(), services.types, services.rules.catalogue, _version(), call.base)
 
 
 def _page(document: Mapping[str, Any]) -> Iterator[str]:

@@ -65,7 +65,7 @@ class _Given:
 
 async def publish(call: RequestContext) -> Reply:
     """Accepts events: answered once the ledger has them. The good ones of a batch go, whatever is wrong with others."""
-    intake = call.rooms.intake
+    intake = call.services.intake
     await intake.check_pressure()
     given = await _given(call)
     parsed = [_parsed(call, each, given.convert) async for each in paced(given.items)]
@@ -93,11 +93,11 @@ async def history(call: RequestContext) -> Reply:
     event_id, paging = call.request.match_info["event_id"], call.paging
     found = None
     if 0 < len(event_id) <= ID_MAX_CHARS:
-        found = await call.rooms.ledger.events.show(event_ref(call.scope, event_id), paging.offset, paging.limit)
+        found = await call.services.ledger.events.show(event_ref(call.scope, event_id), paging.offset, paging.limit)
     if found is None:
         raise not_found("event with this id, or it is no longer kept")
     ids = list(dict.fromkeys(each.job.integration_id for each in found.jobs))
-    names = {each.id: each.name for each in await call.rooms.ledger.registry.get(ids)} if ids else {}
+    names = {each.id: each.name for each in await call.services.ledger.registry.get(ids)} if ids else {}
     page = paging.collection(list(found.jobs), found.total, _path(event_id))
     return Reply(EventHistoryDocument(_document(found, names), page.meta, page.results, page.links))
 
@@ -164,7 +164,7 @@ def _traced(event: Event, call: RequestContext) -> Event:
 
 
 def _parsed(call: RequestContext, given: bytes, convert: Callable[[bytes], bytes | Refusal]) -> Event | Refusal:
-    rules = call.rooms.rules
+    rules = call.services.rules
     if len(given) > rules.envelope_max_bytes:
         return rules.too_large(given)
     raw = convert(given)

@@ -6,10 +6,10 @@ from worker.telemetry.readiness import State
 
 async def healthz(call: RequestContext) -> Reply:
     """Whether the process answers."""
-    return Reply(call.rooms.health.alive())
+    return Reply(call.services.health.alive())
 
 
 async def readyz(call: RequestContext) -> Reply:
     """Whether requests should come here."""
-    readiness = await call.rooms.health.ready()
+    readiness = await call.services.health.ready()
     return Reply(readiness, 503 if readiness.status is State.RED else 200)

@@ -21,14 +21,14 @@ PATH = "/v2/integrations"
 async def listing(call: RequestContext) -> Reply:
     """A page of the caller's integrations, the newest first; one round trip to the store."""
     paging = call.paging
-    page = await call.rooms.ledger.registry.page(call.scope, paging.offset, paging.limit)
+    page = await call.services.ledger.registry.page(call.scope, paging.offset, paging.limit)
     return Reply(paging.collection([_document(call, each) for each in page.items], page.total, PATH))
 
 
 async def create(call: RequestContext) -> Reply:
     """Registers an integration."""
     attributes = await _attributes(call)
-    made = await call.rooms.registrar.create(attributes, call.scope)
+    made = await call.services.integration_service.create(attributes, call.scope)
     if isinstance(made, list):
         raise invalid(made)
     integration, warnings = made
@@ -50,7 +50,7 @@ async def update(call: RequestContext) -> Reply:
     current = await call.integration()
     expect = _expected(call, current)
     try:
-        changed = await call.rooms.registrar.update(current, attributes, expect)
+        changed = await call.services.integration_service.update(current, attributes, expect)
     except RevisionConflict as error:
         raise _conflict(call, error) from None
     if isinstance(changed, list):
@@ -62,7 +62,7 @@ async def delete(call: RequestContext) -> Reply:
     """Deletes an integration; what it is owed is cancelled."""
     current = await call.integration()
     try:
-        deleted = await call.rooms.registrar.delete(current, _expected(call, current))
+        deleted = await call.services.integration_service.delete(current, _expected(call, current))
     except RevisionConflict as error:
         raise _conflict(call, error) from None
     if not deleted:
@@ -81,7 +81,7 @@ async def _attributes(call: RequestContext) -> Mapping[str, Any]:
 
 
 def _document(call: RequestContext, integration: Integration, warnings: list[str] | None = None) -> IntegrationDocument:
-    shown = call.rooms.registrar.shown(integration, reveal=call.is_admin)
+    shown = call.services.integration_service.shown(integration, reveal=call.is_admin)
     return integration_document(shown, f"{call.base}{PATH}/{integration.id}", warnings)
 
 

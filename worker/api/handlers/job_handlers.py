@@ -43,7 +43,7 @@ async def listing(call: RequestContext) -> Reply:
     integration_id = call.named("integration_id", "integration")
 
     async def read(offset: int, limit: int) -> Page[Job]:
-        page = await call.rooms.ledger.jobs.of_integration(integration_id, offset, limit)
+        page = await call.services.ledger.jobs.of_integration(integration_id, offset, limit)
         call.must_own(page.scope_key, "integration")
         return page
 
@@ -64,7 +64,7 @@ async def redeliver_one(call: RequestContext) -> Reply:
     integration = await call.integration()
     job = await _job(call, integration)
     mark = _mark(integration, _key(call))
-    (word_,) = await call.rooms.ledger.redelivery.redeliver([job.id], mark)
+    (word_,) = await call.services.ledger.redelivery.redeliver([job.id], mark)
     if word_ == "gone":
         raise api_error(409, "retention has dropped the event of this job, so it cannot be delivered again")
     if word_ == "full":
@@ -73,7 +73,7 @@ async def redeliver_one(call: RequestContext) -> Reply:
             "as much waits for this integration as may (EDW_LANE_BACKLOG, EDW_LANE_BACKLOG_BYTES): to reopen this job, "
             "another would have to go; try again once some has been delivered",
         )
-    call.rooms.wakeups.lanes([integration.id])
+    call.services.wakeups.lanes([integration.id])
     return Reply(RedeliveredJob(job_document(await _job(call, integration)), RedeliveryMeta(word_)), 202)
 
 
@@ -82,7 +82,7 @@ async def redeliver_many(call: RequestContext) -> Reply:
     integration = await call.integration()
     attributes = await _attributes(call)
     selection, dry_run, place = _selection(attributes, _now())
-    horizon = _now() - call.rooms.ledger.policy.event_retention
+    horizon = _now() - call.services.ledger.policy.event_retention
     if "from" in attributes and selection.since < horizon and not attributes.get("partial", False):
         # A job goes some time after its end, and not after its opening: what is pending, or ended late, is kept.
         raise api_error(
@@ -91,16 +91,16 @@ async def redeliver_many(call: RequestContext) -> Reply:
             'with "partial": true for what is kept of the whole time',
         )
     key = _key(call)
-    tally = await call.rooms.redeliveries.run(
+    tally = await call.services.redelivery_service.run(
         integration, selection, _mark(integration, key), dry_run=dry_run, place=place
     )
     if not dry_run:
-        call.rooms.wakeups.lanes([integration.id])
+        call.services.wakeups.lanes([integration.id])
     return Reply(Single(_document(tally, key, dry_run=dry_run)), 200 if dry_run else 202)
 
 
 async def _job(call: RequestContext, integration: Integration) -> Job:
-    found = await call.rooms.ledger.jobs.get([call.named("job_id", "job")])
+    found = await call.services.ledger.jobs.get([call.named("job_id", "job")])
     if not found or found[0].integration_id != integration.id:
         raise not_found("job with this id, or it is no longer kept")
     return found[0]

@@ -43,7 +43,7 @@ Read = Callable[[int, int], Awaitable[Page[Record]]]
 
 async def of_store(call: RequestContext) -> Reply:
     """A store's logs. Failures have an index of their own."""
-    logs = call.rooms.ledger.logs
+    logs = call.services.ledger.logs
     conditions = _conditions(call)
     failures = [each for each in conditions if each.name == "succeeded" and each.value is False]
     read = partial(logs.failures if failures else logs.of_scope, call.scope)
@@ -54,7 +54,7 @@ async def of_store(call: RequestContext) -> Reply:
 async def of_integration(call: RequestContext) -> Reply:
     """One integration's logs."""
     integration_id = call.named("integration_id", "integration")
-    logs = call.rooms.ledger.logs
+    logs = call.services.ledger.logs
 
     async def read(offset: int, limit: int) -> Page[IntegrationLog]:
         page = await logs.of_integration(integration_id, offset, limit)
@@ -67,7 +67,7 @@ async def of_integration(call: RequestContext) -> Reply:
 async def of_job(call: RequestContext) -> Reply:
     """One job's logs."""
     integration_id, job_id = call.named("integration_id", "integration"), call.named("job_id", "job")
-    logs = call.rooms.ledger.logs
+    logs = call.services.ledger.logs
 
     async def read(offset: int, limit: int) -> Page[IntegrationLog]:
         page = await logs.of_job(job_id, offset, limit, integration_id)

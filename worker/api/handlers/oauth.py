@@ -33,7 +33,7 @@ class OAuthError(ApiError):
 
 async def access_token(call: RequestContext) -> Reply:
     """Exchanges a client's id and secret for a bearer of an hour."""
-    access = call.rooms.access
+    access = call.services.access
     given = await _credentials(call)
     if given.get("grant_type") != "client_credentials":
         raise OAuthError(400, "unsupported_grant_type", "grant_type: expected client_credentials")
@@ -44,7 +44,7 @@ async def access_token(call: RequestContext) -> Reply:
         access.check(call.request, client_id, client_secret)
     except ApiError as error:
         raise _slow_down(error) from None
-    tokens = call.rooms.ledger.tokens
+    tokens = call.services.ledger.tokens
     client = await tokens.get(client_id)
     secret = make_secret()
     if client is not None and client.kind is TokenKind.CLIENT and matches(client, client_secret):

@@ -19,17 +19,17 @@ from worker.domain.sample_event import sample_resource
 async def deliver_test(call: RequestContext) -> Reply:
     """Sends a sample event now; the answer is the log, whatever came of it."""
     integration = await call.integration()
-    most = call.rooms.rules.max_bytes + DOCUMENT_BYTES
+    most = call.services.rules.max_bytes + DOCUMENT_BYTES
     given = await call.options("the type and the data of a sample event", most)
     key = _or(given.get("type"), integration.observes[0])
     sample = {"type": key, "data": _or(given.get("data"), sample_resource(str(key)))}
     if given.get("included") is not None:
         sample["included"] = given["included"]
-    parsed = parse_event(msgspec.json.encode(sample), call.rooms.rules, scope=integration.scope)
+    parsed = parse_event(msgspec.json.encode(sample), call.services.rules, scope=integration.scope)
     if isinstance(parsed, Refusal):
         raise invalid([parsed])
     event = replace(parsed, trace=call.trace)
-    match await call.rooms.trials.run(integration, event):
+    match await call.services.sample_delivery.run(integration, event):
         case TooManySamples(reason=reason):
             raise retry_later(429, reason)
         case NotAttempted():

@@ -23,11 +23,11 @@ class ApiServices:
 
     settings: Settings
     ledger: Ledger
-    registrar: IntegrationService
+    integration_service: IntegrationService
     rules: EventRules
     intake: EventIntake
-    redeliveries: RedeliveryService
-    trials: SampleDelivery
+    redelivery_service: RedeliveryService
+    sample_delivery: SampleDelivery
     access: Access
     types: DelivererRegistry
     health: ApiHealth

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery.exhaustion import (
+from worker.delivery.in_flight_limit import (
     ATTEMPTS_FOR_ONE_MORE,
     FIRST_PAUSE_SECONDS,
     LOG_SECONDS,
