@@ -23,7 +23,6 @@ from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import job_id
 from worker.ledger import Claim, Ledger, LedgerPolicy, Settlement, StoredEvent, Verdict
 from worker.ledger.claims import Opening
-from worker.ledger.log_records import log_record
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 #: What a receiver typically answers, in bytes.
@@ -132,7 +131,7 @@ def _delivered(claim: Claim) -> Settlement:
         claim.scope_key,
         claim.attempt,
         Verdict.SUCCEEDED,
-        log_record(log),
+        log,
         healthy=True,
     )
 

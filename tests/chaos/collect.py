@@ -9,7 +9,7 @@ from tests.chaos.receiver import OBSERVES
 from tests.chaos.records import JobRow, Killed, LogRow, Records, read_offers, read_requests
 from tests.chaos.stage import Stage
 from tests.integration.ledger.audit import Books
-from worker.ledger.log_records import kept_log
+from worker.ledger.log_records import decoded_log
 
 #: Where kombu keeps what was taken over Redis and is not acknowledged (config.celery).
 UNACKED = "edw.unacked"
@@ -26,7 +26,9 @@ async def collect(stage: Stage, killed: list[Killed], accidents: list[str]) -> R
         )
         for id_, row in books.jobs.items()
     ]
-    logs = [kept_log(name.removeprefix("log:"), raw) for name, raw in books.strings.items() if name.startswith("log:")]
+    logs = [
+        decoded_log(name.removeprefix("log:"), raw) for name, raw in books.strings.items() if name.startswith("log:")
+    ]
     return Records(
         lossy=frozenset({"celery"} if stage.rabbit is None else ()),
         observers={type_: frozenset(n for n, all_ in OBSERVES.items() if type_ in all_) for type_ in _types()},

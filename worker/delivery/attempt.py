@@ -9,7 +9,6 @@ from worker.domain.integration_log import IntegrationLog
 from worker.domain.retry_policy import Decision, Fail, Retry, Succeed
 from worker.domain.trace_context import TraceContext
 from worker.ledger import Claim, Settlement, Verdict
-from worker.ledger.log_records import log_record
 from worker.telemetry import metrics
 from worker.telemetry.redis_clock import RedisClock
 
@@ -97,17 +96,14 @@ class Attempt:
 
     @property
     def verdict(self) -> Verdict:
-        """How the ledger is to settle it."""
-        match self.decision, self.outcome:
-            case Succeed(), _:
+        """What the attempt means for its job."""
+        match self.decision:
+            case Succeed():
                 return Verdict.SUCCEEDED
-            case Fail(), _:
+            case Fail():
                 return Verdict.FAILED
-            case _, LostAttempt():
-                return Verdict.LOST
-            case _, InterruptedAttempt():
-                return Verdict.INTERRUPTED
-        return Verdict.RETRY
+            case Retry():
+                return Verdict.RETRY
 
     def settlement(self) -> Settlement:
         """What the ledger writes."""
@@ -119,7 +115,7 @@ class Attempt:
             scope_key=claim.scope_key,
             attempt=claim.attempt,
             verdict=self.verdict,
-            log=log_record(self.log()),
+            log=self.log(),
             reason=decision.reason if isinstance(decision, Fail) else "",
             delay=retry.delay,
             rest=retry.rest,

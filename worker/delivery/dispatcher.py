@@ -113,7 +113,7 @@ class Dispatcher:
             for match in matches:
                 observed.matched(match.stored.ref, len(match.integration_ids))
                 if not match.integration_ids and match.stored.ref not in failed:
-                    metrics.observe_unmatched(match.stored.door)
+                    metrics.observe_unmatched(match.stored.ingress)
 
     async def _open_chunk(self, chunk: Chunk) -> set[str]:
         """Where a chunk fails as a whole, each of its events alone does; answers those that could not be opened."""

@@ -10,7 +10,7 @@ from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import Job
 from worker.ledger.inbox import OBSERVE_TRIES
 from worker.ledger.job_rows import JobRow
-from worker.ledger.log_records import kept_log
+from worker.ledger.log_records import decoded_log
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.ledger.redis_client import RedisClient
@@ -114,5 +114,5 @@ class EventReader:
 
 
 def _history(row: _Job) -> JobHistory:
-    logs = [kept_log(each.member, each.log) for each in row.logs]
+    logs = [decoded_log(each.member, each.log) for each in row.logs]
     return JobHistory(row.job(), logs[0] if logs else None)

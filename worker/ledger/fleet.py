@@ -68,7 +68,7 @@ class Fleet:
         rows = await self._store.hashes([f"job:{job}" for job in strays], "call")
         found = {job: int(row.get("call", 0)) for job, row in zip(strays, rows, strict=True)}
         return [
-            {"job": job, "call": call, "told": self._calls.was_answered(call)}
+            {"job": job, "call": call, "answered": self._calls.was_answered(call)}
             for job, call in found.items()
             if call < oldest
         ]

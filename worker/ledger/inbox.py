@@ -104,17 +104,17 @@ def _wire(event: Event) -> dict[str, Any]:
     return wire
 
 
-def acceptance(events: Iterable[Event], door: Ingress, policy: LedgerPolicy) -> dict[str, Any]:
+def acceptance(events: Iterable[Event], ingress: Ingress, policy: LedgerPolicy) -> dict[str, Any]:
     """What a script is told that accepts events."""
     horizon = policy.job_deadline + policy.event_retention
     wires = [_wire(event) for event in events]
-    return {"events": wires, "door": door.value, "grace": policy.announce, "horizon": horizon}
+    return {"events": wires, "ingress": ingress.value, "grace": policy.announce, "horizon": horizon}
 
 
-def _calls(events: Sequence[Event], door: Ingress, policy: LedgerPolicy) -> Iterator[dict[str, Any]]:
+def _calls(events: Sequence[Event], ingress: Ingress, policy: LedgerPolicy) -> Iterator[dict[str, Any]]:
     """The arguments of the calls that accept events."""
     for portion in portions(events, MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, lambda event: len(event.raw)):
-        yield acceptance(portion, door, policy)
+        yield acceptance(portion, ingress, policy)
 
 
 class Inbox:
@@ -124,7 +124,7 @@ class Inbox:
         self._store = store
         self._owner = owner
 
-    async def accept(self, events: Sequence[Event], door: Ingress = Ingress.PUBLISHER) -> list[Acceptance]:
+    async def accept(self, events: Sequence[Event], ingress: Ingress = Ingress.PUBLISHER) -> list[Acceptance]:
         """Puts events into the inbox, each once; answers only when the ledger has them.
 
         Raises LedgerFull above the memory's high-water mark, LedgerUnavailable where the store did not answer: then
@@ -132,7 +132,7 @@ class Inbox:
         """
         await self._store.refuse_over_water()
         answers: list[Acceptance] = []
-        for arguments in _calls(events, door, self._store.policy):
+        for arguments in _calls(events, ingress, self._store.policy):
             answers += map(Acceptance, await self._store.run_confirmed("accept", **arguments))
         return answers
 
@@ -224,10 +224,10 @@ class SyncInbox:
     def __init__(self, store: SyncRedisClient) -> None:
         self._store = store
 
-    def accept(self, events: Sequence[Event], door: Ingress = Ingress.PUBLISHER) -> list[Acceptance]:
+    def accept(self, events: Sequence[Event], ingress: Ingress = Ingress.PUBLISHER) -> list[Acceptance]:
         """As Intake.accept()."""
         self._store.refuse_over_water()
         answers: list[Acceptance] = []
-        for arguments in _calls(events, door, self._store.policy):
+        for arguments in _calls(events, ingress, self._store.policy):
             answers += map(Acceptance, self._store.run_confirmed("accept", **arguments))
         return answers

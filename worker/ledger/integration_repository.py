@@ -93,10 +93,8 @@ class IntegrationRepository:
             rate=integration.rate_limit or 0,
             renewed=int(renewed),
             reason=integration.disabled_reason,
-            # None of its own: the fleet's.
-            cap=0,
             expect=_expected(expect),
-            **self._told_by(events),
+            **self._with_events(events),
         )
         if kept is None:
             raise _conflict(integration.id)
@@ -134,16 +132,19 @@ class IntegrationRepository:
             id=integration_id,
             tombstones=TOMBSTONES,
             expect=_expected(expect),
-            **self._told_by(events),
+            **self._with_events(events),
         )
         if deleted < 0:
             raise _conflict(integration_id)
         return bool(deleted)
 
-    async def tell(self, integration_id: str, events: Sequence[Event]) -> bool:
-        """Accepts events that tell of an integration which the fleet has disabled; once, and while it is disabled."""
-        told = await self._store.run_confirmed("tell", id=integration_id, **self._told_by(events))
-        return bool(told)
+    async def announce_disabled(self, integration_id: str, events: Sequence[Event]) -> bool:
+        """Accept the events of an integration that the fleet has disabled; once, and only while it is disabled.
+
+        Returns whether they were accepted.
+        """
+        accepted = await self._store.run_confirmed("announce_disabled", id=integration_id, **self._with_events(events))
+        return bool(accepted)
 
     async def scan(self, cursor: int = 0) -> tuple[int, list[Integration]]:
         """Some integrations of any scope, and the cursor of the next ones; that is 0 at the end.
@@ -178,7 +179,7 @@ class IntegrationRepository:
         )
         return int(version or 0), int(floor or 0), [each.decode() for each in changes]
 
-    def _told_by(self, events: Sequence[Event]) -> dict[str, Any]:
+    def _with_events(self, events: Sequence[Event]) -> dict[str, Any]:
         return acceptance(events, Ingress.INTEGRATIONS, self._store.policy)
 
 

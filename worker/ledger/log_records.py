@@ -1,4 +1,4 @@
-"""IntegrationLogs, as they are kept and read; settle.lua writes them."""
+"""IntegrationLogs in the ledger: their one encoding, and reading them."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,8 @@ from worker.ledger.redis_client import RedisClient
 
 
 class _Record(msgspec.Struct):
+    """A log as the ledger keeps it. Its job and attempt are in its key."""
+
     integration_id: str
     succeeded: bool
     body: str
@@ -19,7 +21,8 @@ class _Record(msgspec.Struct):
     processing_time: float
     event_id: str
     event_type: str
-    created_at: int = 0
+    #: Milliseconds; attempt_logs.lua puts it in front of the record.
+    created_at: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Head(msgspec.Struct):
@@ -34,20 +37,19 @@ _records = msgspec.json.Decoder(_Record)
 _encode = msgspec.json.Encoder().encode
 
 
-def log_record(log: IntegrationLog) -> str:
-    """A log as settle() takes it: its job and attempt are its key, its time is the ledger's to say."""
-    return _encode(
-        {
-            "integration_id": log.integration_id,
-            "succeeded": log.succeeded,
-            "body": log.body,
-            "status_code": log.status_code,
-            "error_detail": log.error_detail,
-            "processing_time": round(log.processing_time, 6),
-            "event_id": log.event_id,
-            "event_type": log.event_type,
-        }
-    ).decode()
+def encoded_log(log: IntegrationLog) -> str:
+    """Return a log as settle.lua takes it: a JSON object without its time, which the ledger adds."""
+    record = _Record(
+        log.integration_id,
+        log.succeeded,
+        log.body,
+        log.status_code,
+        log.error_detail,
+        round(log.processing_time, 6),
+        log.event_id,
+        log.event_type,
+    )
+    return _encode(record).decode()
 
 
 class LogRecords:
@@ -87,12 +89,12 @@ class LogRecords:
 
 
 def _page(head: _Head, raws: Sequence[bytes]) -> Page[IntegrationLog]:
-    logs = [kept_log(member, raw) for member, raw in zip(head.members, raws, strict=True)]
+    logs = [decoded_log(member, raw) for member, raw in zip(head.members, raws, strict=True)]
     return Page(logs, head.total, head.scope, head.lane)
 
 
-def kept_log(member: str, raw: bytes | str) -> IntegrationLog:
-    """A log as settle.lua wrote it; `member` is its job and attempt."""
+def decoded_log(member: str, raw: bytes | str) -> IntegrationLog:
+    """Return a log of the ledger; `member` names its job and attempt."""
     job, attempt = member.rsplit(":", 1)
     record = _records.decode(raw)
     return IntegrationLog(
@@ -104,7 +106,7 @@ def kept_log(member: str, raw: bytes | str) -> IntegrationLog:
         status_code=record.status_code,
         error_detail=record.error_detail,
         processing_time=record.processing_time,
-        created_at=record.created_at,
+        created_at=record.created_at or 0,
         event_id=record.event_id,
         event_type=record.event_type,
     )

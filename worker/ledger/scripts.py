@@ -1,34 +1,45 @@
-"""The ledger's Lua scripts: loaded from `lua/`, each behind the shared `_lib.lua`, called by digest.
+"""The ledger's Lua scripts: put together from `lua/` and called by digest.
 
-Arguments and most answers are msgpack: one argument instead of a thousand, and names instead of positions.
+A script's first line names the parts of `lua/parts/` that it needs: `-- needs: counters, leases`. A part names its own
+in the same way. `keys.lua` comes first in every script. Arguments and most answers are msgpack: one argument instead of
+a thousand, and names instead of positions.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
-#: What is owed goes on at the store's memory limit; only taking on more is refused there.
+#: Pending jobs are delivered at Redis' memory limit too; only what adds to them is refused there.
 _NEEDS_MEMORY = frozenset(
     {
         "accept",
         "accept_taken",
         "admit",
+        "announce_disabled",
         "issue_bearer",
         "open",
         "open_missing",
         "put_integration",
         "put_token",
         "redeliver",
-        "tell",
         "writable",
     }
 )
+_NEEDS = "-- needs:"
+_COMMENT_LINES = re.compile(r"^[ \t]*--.*\n|^\n", re.MULTILINE)
+
+
+class ScriptError(Exception):
+    """A script cannot be put together from its parts: a bug, found when the script is first called."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script's whole source, and the digest by which the store knows it."""
+    """A script's whole source, and the digest by which Redis knows it."""
 
     name: str
     source: str
@@ -41,8 +52,55 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """The script in `lua/<name>.lua`."""
-    folder = files(__package__) / "lua"
-    flags = "" if name in _NEEDS_MEMORY else " flags=allow-oom"
-    parts = (f"#!lua{flags}", (folder / "_lib.lua").read_text(), (folder / f"{name}.lua").read_text())
-    return Script(name, "\n".join(parts))
+    """Return the script of `lua/<name>.lua` with its parts."""
+    return assembled(name, (_lua() / f"{name}.lua").read_text(), keeps_memory=name not in _NEEDS_MEMORY)
+
+
+def assembled(name: str, body: str, *, keeps_memory: bool = False) -> Script:
+    """Return a script of this body with the parts that it needs; Redis runs one that keeps memory at its limit too.
+
+    Raises ScriptError where a part is missing, or needs itself.
+    """
+    parts = [_part("keys"), *map(_part, needed_parts(body, _part))]
+    flags = " flags=allow-oom" if keeps_memory else ""
+    lua = _COMMENT_LINES.sub("", "\n".join([*parts, body]))
+    return Script(name, f"#!lua{flags}\n{lua}")
+
+
+def needed_parts(body: str, part: Callable[[str], str]) -> list[str]:
+    """Return the names of the parts that a script needs, each once and behind those that it needs itself.
+
+    `part` returns the source of a part. Raises ScriptError where parts need each other.
+    """
+    ordered: list[str] = []
+
+    def add(source: str, path: tuple[str, ...]) -> None:
+        for name in _needs(source):
+            if name in path:
+                raise ScriptError(f"parts of a Lua script need each other: {' -> '.join((*path, name))}")
+            if name not in ordered:
+                add(part(name), (*path, name))
+                ordered.append(name)
+
+    add(body, ())
+    return ordered
+
+
+def _needs(source: str) -> list[str]:
+    first, _, _ = source.partition("\n")
+    return [name.strip() for name in first.removeprefix(_NEEDS).split(",")] if first.startswith(_NEEDS) else []
+
+
+@cache
+def _part(name: str) -> str:
+    try:
+        return (_lua() / "parts" / f"{name}.lua").read_text()
+    except OSError:
+        raise ScriptError(
+            f"there is no part {name!r} for Lua scripts: lua/parts/{name}.lua was expected; "
+            f"check the lines that begin with {_NEEDS!r}"
+        ) from None
+
+
+def _lua() -> Traversable:
+    return files("worker.ledger") / "lua"

@@ -7,17 +7,19 @@ from typing import Any
 
 import msgspec
 
+from worker.domain.integration_log import IntegrationLog
+from worker.ledger.log_records import encoded_log
+
 
 class Verdict(StrEnum):
-    """How an attempt ends, for the ledger."""
+    """What an attempt means for its job."""
 
+    #: The job has succeeded.
     SUCCEEDED = "succeeded"
-    RETRY = "retry"
+    #: The job has failed.
     FAILED = "failed"
-    #: To be tried again: its worker died, and what came of it is unknown.
-    LOST = "lost"
-    #: To be tried again: its worker stopped before it was over.
-    INTERRUPTED = "interrupted"
+    #: The job is due again.
+    RETRY = "retry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,14 @@ class Settlement:
     scope_key: str
     attempt: int
     verdict: Verdict
-    #: JSON object of the log, without `created_at`, which the ledger adds.
-    log: str
+    #: Its time is the ledger's: what `created_at` says is not written.
+    log: IntegrationLog
     reason: str = ""
     delay: float = 0.0
     rest: float = 0.0
     #: The integration's revision that was tried.
     revision: int = 0
-    #: Its worker died, so that nobody knows what came of it (as LOST says; a job may also have FAILED by it).
+    #: Its worker died: what came of the attempt is unknown.
     lost: bool = False
     #: Why the integration is to be disabled; empty where it is not.
     disable: str = ""
@@ -101,15 +103,14 @@ def item_of(settlement: Settlement) -> dict[str, Any]:
         "attempt": settlement.attempt,
         "revision": settlement.revision,
         "verdict": settlement.verdict.value,
-        "lost": settlement.lost or settlement.verdict is Verdict.LOST,
+        "lost": settlement.lost,
         "disable": settlement.disable,
         "health": "" if settlement.healthy is None else "ok" if settlement.healthy else "failed",
         "why": settlement.why,
         "reason": settlement.reason,
         "delay": round(settlement.delay * 1000),
         "rest": round(settlement.rest * 1000),
-        "log": settlement.log.removeprefix("{"),
-        "failed": settlement.verdict is not Verdict.SUCCEEDED,
+        "log": encoded_log(settlement.log),
         "lane": settlement.integration_id,
         "scope": settlement.scope_key,
     }

@@ -16,8 +16,8 @@ class StoredEvent:
     ref: str
     event: Event
     accepted_at: int
-    #: The Door that it came by.
-    door: str = ""
+    #: The Ingress that it came by.
+    ingress: str = ""
 
     @property
     def time(self) -> str:
@@ -34,7 +34,7 @@ class WireEvent(msgspec.Struct):
     scope: str
     #: Of an event in the inbox: how many processes died that had it to observe.
     lost: int = 0
-    door: str = ""
+    ingress: str = ""
     trace: str = ""
 
     def stored(self, raw: bytes) -> StoredEvent | None:
@@ -42,6 +42,6 @@ class WireEvent(msgspec.Struct):
         try:
             trace = TraceContext.of_written(self.trace)
             event = stored_event(raw, self.id, Scope.of_key(self.scope), trace)
-            return StoredEvent(self.ref, event, self.accepted_at, self.door)
+            return StoredEvent(self.ref, event, self.accepted_at, self.ingress)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None

@@ -9,7 +9,7 @@ import msgspec
 
 from worker.ledger import Ledger
 
-#: A lane at its cap is looked at again within so long (ms; FULL_LANE_RECHECK of _lib.lua).
+#: A lane at its cap is looked at again within so long (ms; FULL_LANE_RECHECK of lane_index.lua).
 RECHECK = 5_000
 
 Token = tuple[str, int]
@@ -26,7 +26,7 @@ class Books:
     lists: dict[str, list[str]]
     strings: dict[str, bytes]
     ttls: dict[str, int]
-    #: The cap of a lane that has none of its own.
+    #: The cap of each lane (EDW_LANE_CAP).
     lane_cap: int
     jobs: dict[str, dict[str, str]] = field(init=False)
     counters: Counter[str] = field(init=False)
@@ -169,9 +169,8 @@ class Books:
 
     def _caps(self) -> Iterator[str]:
         for lane, members in self._leased():
-            cap = int(self.hashes.get(f"lane:{lane}", {}).get("cap", 0)) or self.lane_cap
-            if len(members) > cap:
-                yield f"lane {lane} has {len(members)} leased, and a cap of {cap}"
+            if len(members) > self.lane_cap:
+                yield f"lane {lane} has {len(members)} leased, and a cap of {self.lane_cap}"
 
     def _leased(self) -> Iterator[tuple[str, set[str]]]:
         return (
@@ -192,7 +191,7 @@ class Books:
             yield f"lane {lane} has nothing due and is indexed or held"
         for lane, first in with_due.items():
             policy = self.hashes.get(f"lane:{lane}", {})
-            on_hold = policy.get("hold", "") != "" or "cap" not in policy
+            on_hold = policy.get("hold", "") != "" or "scope" not in policy
             if on_hold != (lane in held) or on_hold == (lane in index):
                 yield f"lane {lane} is {'' if on_hold else 'not '}on hold; held {lane in held}, indexed {lane in index}"
             if lane in index:

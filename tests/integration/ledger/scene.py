@@ -22,7 +22,6 @@ from worker.domain.retry_policy import RetryPolicy
 from worker.domain.secrets_box import SecretsBox
 from worker.ledger import Claim, Ledger, LedgerUnavailable, Settlement, StoredEvent, Verdict
 from worker.ledger.claims import Opening
-from worker.ledger.log_records import log_record
 from worker.telemetry.redis_clock import RedisClock
 
 from .audit import Books, Token
@@ -61,6 +60,7 @@ def settlement(
     healthy: bool | None = None,
     why: str = "",
     disable: str = "",
+    lost: bool = False,
 ) -> Settlement:
     """What came of a claim's attempt; `detail` goes into its log."""
     succeeded = verdict is Verdict.SUCCEEDED
@@ -83,13 +83,14 @@ def settlement(
         attempt=claim.attempt,
         revision=claim.revision,
         verdict=verdict,
-        log=log_record(log),
+        log=log,
         reason="exhausted" if verdict is Verdict.FAILED else "",
         delay=delay,
         rest=rest,
         healthy=healthy,
         why=why,
         disable=disable,
+        lost=lost,
     )
 
 

@@ -51,7 +51,7 @@ async def reaped(scene: Scene, lane: str = LANE) -> None:
     """What was handed to the reaper is settled as lost, with its log, and is owed still."""
     await scene.die()
     for claim in await scene.ledger.fleet.seize():
-        await scene.settle(claim, Verdict.LOST)
+        await scene.settle(claim, Verdict.RETRY, lost=True)
         assert not (await scene.log(claim.job_id, claim.attempt)).succeeded
         assert (await scene.state(claim.job_id))[0] is JobState.PENDING
         assert claim.integration_id == lane

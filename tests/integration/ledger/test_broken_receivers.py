@@ -147,8 +147,8 @@ async def test_what_the_fleet_disabled_is_told_once_by_whoever_sweeps(fleet: Sce
         assert (await ledger.fleet.sweep()).untold == [LANE]
 
     told = an_event("told", type="integration.updated")
-    assert await fleet.ledger.registry.tell(LANE, [told])
-    assert not await other.registry.tell(LANE, [an_event("again")])
+    assert await fleet.ledger.registry.announce_disabled(LANE, [told])
+    assert not await other.registry.announce_disabled(LANE, [an_event("again")])
     assert (await fleet.ledger.fleet.sweep()).untold == []
     assert list((await fleet.books()).scores["inbox"]) == [told.ref]
 
@@ -158,7 +158,7 @@ async def test_a_person_who_changes_it_first_has_told_of_it(fleet: Scene, enable
     await fleet.give_up(LANE)
     await fleet.ledger.registry.put(an_integration(enabled=enabled))
     assert (await fleet.ledger.fleet.sweep()).untold == []
-    assert not await fleet.ledger.registry.tell(LANE, [an_event("late")])
+    assert not await fleet.ledger.registry.announce_disabled(LANE, [an_event("late")])
 
 
 async def test_a_deleted_one_is_not_told_of(fleet: Scene) -> None:

@@ -33,7 +33,7 @@ async def store_future_jobs(scene: Scene, lanes: int, jobs: int) -> None:
     for start in range(0, lanes, 500):
         pipe = client.pipeline(transaction=False)
         for lane in (f"later {n}" for n in range(start, min(lanes, start + 500))):
-            pipe.hset(key(f"lane:{lane}"), mapping={"scope": "s", "cap": 10, "revision": 1, "hold": ""})
+            pipe.hset(key(f"lane:{lane}"), mapping={"scope": "s", "revision": 1, "hold": ""})
             pipe.zadd(key("lanes"), {lane: due})
             names = [f"{lane} {n}" for n in range(jobs)]
             pipe.zadd(key(f"lane:{lane}:due"), dict.fromkeys(names, due))

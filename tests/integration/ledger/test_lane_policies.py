@@ -10,7 +10,7 @@ from worker.ledger.policy import MAX_JOBS_PER_CALL
 from .scene import HOUR, Scene, an_event, an_integration, settlement
 
 LANE = "i-1"
-#: A bucket holds a tenth of a second's worth (BUCKET in _lib.lua).
+#: A bucket holds a tenth of a second's worth (BUCKET in lane_policy.lua).
 TEN_AT_ONCE = 100.0
 
 
@@ -23,8 +23,8 @@ async def bucket_full(scene: Scene) -> None:
 
 
 async def test_a_rate_limit_lets_a_bucket_of_attempts_begin_and_the_rest_when_it_refills(scene: Scene) -> None:
+    scene.ledger = await scene.another(lane_cap=100)
     await scene.ledger.registry.put(an_integration(rate_limit=TEN_AT_ONCE))
-    await scene.key("HSET", "lane:i-1", "cap", 100)
     await scene.owe(LANE, *(f"e-{n}" for n in range(25)))
     await bucket_full(scene)
 
@@ -161,7 +161,7 @@ async def test_what_was_lost_keeps_to_its_schedule_whatever_has_changed(scene: S
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
     await scene.ledger.registry.put(an_integration())
-    assert await scene.settle(seized, Verdict.LOST, delay=HOUR) == "settled"
+    assert await scene.settle(seized, Verdict.RETRY, lost=True, delay=HOUR) == "settled"
     assert await scene.claim(LANE) == []
 
 

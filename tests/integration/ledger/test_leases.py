@@ -61,7 +61,7 @@ async def test_the_attempt_of_a_dead_process_passes_to_another_which_settles_it_
     assert [job.encode() for job in await scene.ledger.fleet.leases()] == [claim.job_id.encode()]
     assert (await scene.ledger.status.read()).processes == 1
 
-    assert await scene.settle(seized, Verdict.LOST, detail="lost with its worker") == "settled"
+    assert await scene.settle(seized, Verdict.RETRY, lost=True, detail="lost with its worker") == "settled"
     assert (await scene.log(claim.job_id, 1)).error_detail == "lost with its worker"
     (again,) = await scene.claim("i-1")
     assert (again.attempt, again.lost) == (2, 1)
@@ -143,7 +143,7 @@ async def test_a_late_outcome_overwrites_that_the_attempt_was_lost(scene: Scene,
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
-    await scene.settle(seized, Verdict.LOST, detail="lost")
+    await scene.settle(seized, Verdict.RETRY, lost=True, detail="lost")
 
     assert await scene.settle(claim, Verdict.RETRY, by=dead, detail="503 of the receiver") == "stale"
     assert (await scene.log(claim.job_id, 1)).error_detail == "503 of the receiver"
@@ -159,7 +159,7 @@ async def test_that_an_attempt_was_lost_does_not_overwrite_what_is_known_of_it(s
     (seized,) = await scene.ledger.fleet.seize()
     assert await scene.settle(claim, Verdict.RETRY, by=dead, detail="503 of the receiver") == "stale"
 
-    assert await scene.settle(seized, Verdict.LOST, detail="lost") == "settled"
+    assert await scene.settle(seized, Verdict.RETRY, lost=True, detail="lost") == "settled"
     assert (await scene.log(claim.job_id, 1)).error_detail == "503 of the receiver"
     (again,) = await scene.claim("i-1")
     assert again.attempt == 2
@@ -174,16 +174,16 @@ async def test_a_reaper_that_was_taken_for_dead_writes_nothing_of_what_another_r
     (seized,) = await reaper.fleet.seize()
     await scene.die(reaper)
     (again,) = await scene.ledger.fleet.seize()
-    assert await scene.settle(seized, Verdict.LOST, by=reaper) == "stale"
+    assert await scene.settle(seized, Verdict.RETRY, lost=True, by=reaper) == "stale"
     assert (await scene.ledger.logs.of_job(claim.job_id, 0, 1)).items == []
-    assert await scene.settle(again, Verdict.LOST) == "settled"
+    assert await scene.settle(again, Verdict.RETRY, lost=True) == "settled"
 
 
 async def test_a_late_success_ends_a_job_that_waits_for_its_next_attempt(scene: Scene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
-    await scene.settle(seized, Verdict.LOST)
+    await scene.settle(seized, Verdict.RETRY, lost=True)
 
     assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
     assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
@@ -200,7 +200,7 @@ async def test_a_late_success_takes_the_job_out_of_another_processs_lease(scene:
     assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
 
     assert await scene.ledger.fleet.leases() == []
-    assert await scene.settle(seized, Verdict.LOST) == "stale"
+    assert await scene.settle(seized, Verdict.RETRY, lost=True) == "stale"
     assert (await scene.log(claim.job_id, 1)).succeeded
     assert await scene.counter("succeeded") == 1
 
@@ -230,7 +230,7 @@ async def test_a_late_success_says_nothing_of_a_later_epoch(scene: Scene, dead: 
     if again == "a release":
         await scene.ledger.jobs.release([(third.job_id, third.integration_id, third.attempt)])
     else:
-        await scene.settle(third, Verdict.RETRY if again == "a retry" else Verdict.LOST)
+        await scene.settle(third, Verdict.RETRY, lost=again != "a retry")
     assert (await scene.state(claim.job_id))[0] is JobState.PENDING
     (fourth,) = await scene.claim("i-1")
     assert await scene.settle(fourth, Verdict.FAILED) == "settled"
@@ -242,7 +242,7 @@ async def overtaken(scene: Scene, dead: Ledger) -> tuple[Claim, Claim]:
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
-    await scene.settle(seized, Verdict.LOST)
+    await scene.settle(seized, Verdict.RETRY, lost=True)
     (again,) = await scene.claim("i-1")
     return claim, again
 
@@ -261,7 +261,7 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
     else:
         await scene.die(scene.ledger)
         for lost in await third.fleet.seize():
-            await scene.settle(lost, Verdict.LOST, by=third)
+            await scene.settle(lost, Verdict.RETRY, lost=True, by=third)
     assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
     attempts = (await scene.job(claim.job_id)).attempts
     assert [each.attempt for each in (await scene.ledger.logs.of_job(claim.job_id, 0, attempts)).items] == [
@@ -269,9 +269,10 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
     ]
 
 
-async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(scene: Scene, dead: Ledger) -> None:
+async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(scene: Scene) -> None:
+    dead = await scene.another(lane_cap=1)
+    scene = Scene(await scene.another(lane_cap=1), scene.another, scene.outstanding)
     claim, again = await overtaken(scene, dead)
-    await scene.key("HSET", "lane:i-1", "cap", 1)
     await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
     await scene.owe("i-1", "e-2")
     assert (await scene.ledger.fleet.sweep()).lanes == [], "it is full"
@@ -279,7 +280,7 @@ async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(
     assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == ["i-1"]
 
 
-@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAILED, Verdict.INTERRUPTED])
+@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAILED])
 async def test_a_late_failure_does_not_end_a_job_that_goes_on(scene: Scene, dead: Ledger, verdict: Verdict) -> None:
     claim, again = await overtaken(scene, dead)
     assert await scene.settle(claim, verdict, by=dead, rest=HOUR) == "stale"
@@ -292,7 +293,7 @@ async def test_the_first_owners_token_is_worthless_once_another_has_the_job(scen
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
     assert await dead.jobs.release([(claim.job_id, claim.integration_id, claim.attempt)]) == 0
-    assert await scene.settle(seized, Verdict.LOST) == "settled"
+    assert await scene.settle(seized, Verdict.RETRY, lost=True) == "settled"
 
 
 async def test_what_was_never_started_goes_back_and_its_number_is_un_issued(scene: Scene) -> None:
@@ -341,5 +342,5 @@ async def test_two_jobs_of_one_lane_that_died_with_their_worker_share_its_event_
     # They still take their places: nobody knows whether the receiver is still busy with them.
     assert await scene.claim("i-1") == []
     for claim in seized:
-        await scene.settle(claim, Verdict.LOST)
+        await scene.settle(claim, Verdict.RETRY, lost=True)
     assert len(await scene.claim("i-1")) == 10

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from worker.domain.event import Scope
+from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import JobState
 from worker.ledger import Claim, Verdict
 from worker.ledger.policy import JOBS_PER_CALL
@@ -22,24 +23,25 @@ async def claimed(scene: Scene, *event_ids: str) -> list[Claim]:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "state", "reason"),
+    ("verdict", "lost", "state", "reason"),
     [
-        (Verdict.SUCCEEDED, JobState.SUCCEEDED, ""),
-        (Verdict.FAILED, JobState.FAILED, "exhausted"),
-        (Verdict.RETRY, JobState.PENDING, ""),
-        (Verdict.LOST, JobState.PENDING, ""),
-        (Verdict.INTERRUPTED, JobState.PENDING, ""),
+        (Verdict.SUCCEEDED, False, JobState.SUCCEEDED, ""),
+        (Verdict.FAILED, False, JobState.FAILED, "exhausted"),
+        (Verdict.RETRY, False, JobState.PENDING, ""),
+        (Verdict.RETRY, True, JobState.PENDING, ""),
     ],
 )
-async def test_an_outcome_moves_its_job_on(scene: Scene, verdict: Verdict, state: JobState, reason: str) -> None:
+async def test_an_outcome_moves_its_job_on(
+    scene: Scene, verdict: Verdict, lost: bool, state: JobState, reason: str
+) -> None:
     (claim,) = await claimed(scene)
-    assert await scene.settle(claim, verdict, delay=HOUR) == "settled"
+    assert await scene.settle(claim, verdict, lost=lost, delay=HOUR) == "settled"
 
     job = await scene.job(claim.job_id)
     assert (job.state, job.reason, job.attempts) == (state, reason, 1)
     assert (job.due_at is not None) == (state is JobState.PENDING)
     assert (job.ended_at is not None) == (state is not JobState.PENDING)
-    assert job.lost == (verdict is Verdict.LOST)
+    assert job.lost == lost
     log = await scene.log(claim.job_id, 1)
     assert log.succeeded == (verdict is Verdict.SUCCEEDED)
     assert abs(log.created_at - await scene.ledger.store.now()) < MINUTE_MS
@@ -48,7 +50,7 @@ async def test_an_outcome_moves_its_job_on(scene: Scene, verdict: Verdict, state
 
 async def test_what_a_drain_interrupted_is_due_at_once(scene: Scene) -> None:
     (claim,) = await claimed(scene)
-    await scene.settle(claim, Verdict.INTERRUPTED)
+    await scene.settle(claim, Verdict.RETRY)
     (again,) = await scene.claim("i-1")
     assert (again.attempt, again.lost) == (2, 0)
 
@@ -252,7 +254,7 @@ async def test_a_pending_entry_without_a_job_goes(scene: Scene) -> None:
 
 async def test_redelivery_reopens_an_ended_job_in_a_new_epoch(scene: Scene) -> None:
     (claim,) = await claimed(scene)
-    await scene.settle(claim, Verdict.LOST)
+    await scene.settle(claim, Verdict.RETRY, lost=True)
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.FAILED)
 
@@ -381,3 +383,41 @@ async def test_a_lanes_cap_is_the_fleets_present_one(scene: Scene) -> None:
     await scene.owe("i-1", *(f"e-{n}" for n in range(12)))
     assert len(await scene.claim("i-1", by=narrow)) == 2
     assert len(await scene.claim("i-1")) == 8
+
+
+async def test_logs_that_an_older_version_wrote_are_read_beside_new_ones(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.settle(claim, Verdict.RETRY, detail="of this version")
+    old = (
+        '{"created_at":1700000000123,"integration_id":"i-1","succeeded":false,"body":"busy }","status_code":503,'
+        '"error_detail":"answered 503","processing_time":0.012,"event_id":"e-1","event_type":"order.paid"}'
+    )
+    # An attempt that is not settled again: the older version's log of it is all there is.
+    (second,) = await scene.claim("i-1")
+    await scene.settle(second, Verdict.RETRY)
+    await scene.key("SET", f"log:{claim.job_id}:2", old, "PX", 3_600_000)
+
+    assert await scene.log(claim.job_id, 2) == IntegrationLog(
+        claim.job_id, "i-1", 2, False, "busy }", 503, "answered 503", 0.012, 1700000000123, "e-1", "order.paid"
+    )
+    logs = (await scene.ledger.logs.of_integration("i-1", 0, 10)).items
+    assert sorted((log.attempt, log.error_detail) for log in logs) == [(1, "of this version"), (2, "answered 503")]
+
+
+async def test_a_new_log_is_kept_in_the_shape_that_an_older_version_reads(scene: Scene) -> None:
+    """While a fleet is updated, processes of both versions write and read logs."""
+    (claim,) = await claimed(scene)
+    await scene.settle(claim, Verdict.SUCCEEDED)
+    kept = msgspec.json.decode(await scene.key("GET", f"log:{claim.job_id}:1"))
+    created_at = kept.pop("created_at")
+    assert abs(created_at - await scene.ledger.store.now()) < MINUTE_MS
+    assert kept == {
+        "integration_id": "i-1",
+        "succeeded": True,
+        "body": "",
+        "status_code": 200,
+        "error_detail": "",
+        "processing_time": 0.01,
+        "event_id": "e",
+        "event_type": "order.paid",
+    }

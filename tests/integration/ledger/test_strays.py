@@ -59,7 +59,7 @@ async def test_what_a_process_was_told_of_and_let_go_is_settled_as_lost(owing: S
     """A bug of ours ended it: whether the receiver has it, nobody knows."""
     (claim,) = await owing.claim(LANE)
     assert await owing.ledger.fleet.seize([claim.job_id]) == [claim]
-    assert await owing.settle(claim, Verdict.LOST) == "settled"
+    assert await owing.settle(claim, Verdict.RETRY, lost=True) == "settled"
     # What is no stray of this process, or none any more, is left alone.
     dead = await owing.another()
     (again,) = await owing.claim(LANE, by=dead)

@@ -139,8 +139,8 @@ async def test_a_deliverer_that_raises_costs_an_attempt_and_not_the_worker(house
     house.deliveries.start([claim("a")])
     await house.until(lambda: house.lanes.settled)
     assert house.lanes.settled["a"].verdict is Verdict.RETRY
-    assert "RuntimeError" in house.lanes.settled["a"].log
-    assert "a bug of a plug-in" not in house.lanes.settled["a"].log
+    assert "RuntimeError" in house.lanes.settled["a"].log.error_detail
+    assert "a bug of a plug-in" not in house.lanes.settled["a"].log.error_detail
 
 
 @pytest.mark.parametrize("asked", ["120", float("nan")])
@@ -152,7 +152,7 @@ async def test_a_pause_that_is_no_number_costs_an_attempt_and_not_a_place(house:
     house.deliveries.start([claim("a")])
     await house.until(lambda: house.deliveries.in_flight == 0)
     assert house.lanes.settled["a"].verdict is Verdict.RETRY
-    assert "internal error" in house.lanes.settled["a"].log
+    assert "internal error" in house.lanes.settled["a"].log.error_detail
 
 
 async def test_an_attempt_that_meets_a_bug_of_ours_is_left_to_be_found_and_holds_no_place(house: House) -> None:
@@ -289,7 +289,7 @@ async def test_a_deliverer_that_keeps_no_deadline_is_cut_off(house: House, monke
     await asyncio.sleep(0)
     house.deliveries.cut_off_overdue()
     await house.until(lambda: house.lanes.settled)
-    assert "did not keep its deadline" in house.lanes.settled["a"].log
+    assert "did not keep its deadline" in house.lanes.settled["a"].log.error_detail
 
 
 async def test_a_drain_interrupts_what_has_begun_and_gives_back_what_has_not(house: House) -> None:

@@ -29,7 +29,7 @@ GATHERED_MOST = 200
 class EventInbox(Protocol):
     """What is asked of the ledger's inbox."""
 
-    async def accept(self, events: Sequence[Event], door: Ingress) -> list[Acceptance]: ...
+    async def accept(self, events: Sequence[Event], ingress: Ingress) -> list[Acceptance]: ...
     async def admit(self, scope: Scope, events: int, rate: int) -> float: ...
     async def pressure(self) -> Pressure: ...
 
@@ -41,7 +41,7 @@ class EventIntake:
         self._inbox = inbox
         self._settings = settings
         self._announce = announce
-        self._gathering = AcceptBatcher(partial(inbox.accept, door=Ingress.HTTP))
+        self._gathering = AcceptBatcher(partial(inbox.accept, ingress=Ingress.HTTP))
         self._sampled_at = -SAMPLE_SECONDS
         self._refusal = ""
         self._sampling = asyncio.Lock()

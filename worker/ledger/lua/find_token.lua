@@ -1,6 +1,6 @@
 -- find_token: a token, client or bearer.
 -- A: id
--- Answers its hash, names and values in turn; nothing where there is none, or where it is the bearer of no client.
+-- Returns its hash, names and values in turn; nothing where there is none, or where it is the bearer of no client.
 local key = P .. 'token:' .. A.id
 local parent = redis.call('HGET', key, 'parent')
 -- Revoking a client deletes its bearers; one that a restored store brought back is refused all the same.

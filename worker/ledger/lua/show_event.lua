@@ -1,6 +1,7 @@
+-- needs: job_records
 -- show_event: what became of an event: where it is, and a page of the jobs that it opened, each with its last log.
 -- A: ref, offset, limit
--- Answers {msgpack {accepted_at failures waiting = 1 in the inbox, total, jobs = [{id row event_id event_type due
+-- Returns {msgpack {accepted_at failures waiting = 1 in the inbox, total, jobs = [{id row event_id event_type due
 -- logs = [] or [{member log}]}]}, raw, id, scope}; nil where retention has dropped it, or there never was one.
 local event = redis.call('HMGET', P .. 'event:' .. A.ref, 'id', 'type', 'accepted_at', 'raw', 'scope', 'failures')
 if not event[4] then return nil end
