@@ -29,6 +29,7 @@ from worker.ledger.endpoints import find_endpoints
 from worker.ledger.inbox import SyncInbox
 from worker.ledger.sync_redis_client import SyncRedisClient
 from worker.telemetry import metrics
+from worker.telemetry.ledger_calls import LedgerCallMetrics
 from worker.telemetry.tracing import publishing, traces_of_process
 
 EventLike = bytes | Mapping[str, Any]
@@ -133,7 +134,7 @@ class Publisher:
         # Connections belong to their loop, and a program may run one after the other: asyncio.run(), again and again.
         loop = asyncio.get_running_loop()
         if self._ledger is None or self._loop is not loop:
-            ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard)
+            ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard, LedgerCallMetrics())
             await ledger.open()
             if self._ledger is not None and self._loop is loop:
                 # Another call of this loop was quicker.

@@ -37,6 +37,7 @@ from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.endpoints import find_endpoints
 from worker.ledger.startup import reach
 from worker.telemetry import metrics
+from worker.telemetry.ledger_calls import LedgerCallMetrics
 from worker.telemetry.process_telemetry import Telemetry
 from worker.telemetry.tracing import exporting
 
@@ -92,7 +93,7 @@ async def rooms_of(settings: Settings) -> AsyncIterator[ApiServices]:
     catalogue = load_catalogue(settings.observable_keys)
     async with AsyncExitStack() as stack:
         traces = stack.enter_context(exporting(settings, "edw-api"))
-        ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
+        ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard, LedgerCallMetrics())
         stack.push_async_callback(ledger.close)
         wakeups = Wakeups(WakeupSender(app, settings.shard))
         stack.callback(wakeups.close)

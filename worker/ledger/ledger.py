@@ -4,6 +4,7 @@ import os
 import socket
 from secrets import token_hex
 
+from worker.ledger.call_observer import NO_OBSERVER, CallObserver
 from worker.ledger.claim_calls import ClaimCalls
 from worker.ledger.event_history import EventReader
 from worker.ledger.fleet import Fleet
@@ -23,12 +24,18 @@ from worker.ledger.totals import TotalsReader
 class Ledger:
     """One process's view of the ledger of one shard."""
 
-    def __init__(self, url: str, policy: LedgerPolicy | None = None, shard: str = "0") -> None:
+    def __init__(
+        self,
+        url: str,
+        policy: LedgerPolicy | None = None,
+        shard: str = "0",
+        observer: CallObserver = NO_OBSERVER,
+    ) -> None:
         # A name that no other process has or had: its leases are known by it.
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
         self.shard = shard
         self.policy = policy or LedgerPolicy()
-        self.store = RedisClient(url, shard, self.policy)
+        self.store = RedisClient(url, shard, self.policy, observer)
         self.intake = Inbox(self.store, self.owner)
         self.events = EventReader(self.store)
         self.messages = IntakeList(self.store, self.owner, url, shard)

@@ -1,19 +1,18 @@
 """The connection to the store: calls of its scripts, and plain reads. sync_store.py has it without an event loop."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from time import monotonic, perf_counter
+from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 import msgspec
 from redis.exceptions import NoScriptError
 
+from worker.ledger.call_observer import NO_OBSERVER, CallObserver, observing
 from worker.ledger.ledger_errors import LedgerFormatError, LedgerFull, LedgerUnavailable, mapped
 from worker.ledger.policy import LedgerPolicy
 from worker.ledger.redis_connections import SOCKET_TIMEOUT, aclose, address_of, async_client
 from worker.ledger.scripts import script
-from worker.telemetry import metrics
 
 #: The ledger's format; a process refuses one that is newer.
 FORMAT = 1
@@ -39,19 +38,6 @@ def _text(value: str | bytes) -> str:
 def _escaped(prefix: str) -> str:
     """A key's beginning, as a pattern that matches itself alone."""
     return re.sub(r"([\\*?[\]^])", r"\\\1", prefix)
-
-
-@contextmanager
-def timed(script_name: str) -> Iterator[None]:
-    """Counts a script's round trip, and how long it took."""
-    began = perf_counter()
-    try:
-        yield
-    except Exception:
-        metrics.LEDGER_FAILURES.labels(script_name).inc()
-        raise
-    finally:
-        metrics.observe_call(script_name, perf_counter() - began)
 
 
 class RedisClientBase:
@@ -109,8 +95,9 @@ class RedisClientBase:
 class RedisClient(RedisClientBase):
     """The asynchronous connection of a worker, the API or the command line."""
 
-    def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
+    def __init__(self, url: str, shard: str, policy: LedgerPolicy, observer: CallObserver = NO_OBSERVER) -> None:
         super().__init__(url, shard, policy)
+        self._observer = observer
         self.client = async_client(url, MAX_CONNECTIONS, SOCKET_TIMEOUT)
         #: The server's own name for its present life.
         self._run_id = ""
@@ -138,7 +125,7 @@ class RedisClient(RedisClientBase):
         """Calls a script with its named arguments; answers what it answers, msgpack undecoded."""
         called = script(name)
         packed = self.packed(arguments)
-        with timed(name), mapped(self.address):
+        with observing(self._observer, name), mapped(self.address):
             try:
                 return await self.client.evalsha(called.digest, 1, self.prefix, packed)
             except NoScriptError:
@@ -211,7 +198,7 @@ class RedisClient(RedisClientBase):
         pipe = self.client.pipeline(transaction=False)
         pipe.eval(script(name).source, 1, self.prefix, self.packed(arguments))
         pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
-        with timed(name), mapped(self.address):
+        with observing(self._observer, name), mapped(self.address):
             answer, reached = await pipe.execute()
         self._check_replicas(reached)
         return answer

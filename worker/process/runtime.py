@@ -25,6 +25,7 @@ from worker.ledger.startup import reach
 from worker.process.stop_signals import stop_celery
 from worker.process.wiring import WorkerServices, wire
 from worker.telemetry import metrics
+from worker.telemetry.ledger_calls import LedgerCallMetrics
 from worker.telemetry.process_telemetry import Telemetry
 from worker.telemetry.readiness import State
 from worker.telemetry.tracing import Traces, exporting
@@ -146,7 +147,7 @@ class Runtime:
     async def _live(self, traces: Traces | None) -> None:
         settings = self._settings
         endpoints = find_endpoints(settings)
-        ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
+        ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard, LedgerCallMetrics())
         types = DelivererRegistry.load()
         options = deliverer_options(settings)
         deliverers = {

@@ -253,3 +253,30 @@ async def test_whatever_the_stores_client_raises_is_an_error_of_the_ledger(
             raise exceptions.ResponseError(text)
     with pytest.raises(exceptions.ResponseError), mapped("here"):
         raise exceptions.ResponseError("WRONGTYPE is a bug, and must not look like weather")
+
+
+async def test_every_call_of_a_script_is_reported_to_the_observer_and_a_failed_one_as_failed(
+    make_store: Callable[..., StoreServer],
+) -> None:
+    class Recorder:
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def observed(self, script: str, seconds: float) -> None:
+            self.calls.append(script)
+
+        def failed(self, script: str) -> None:
+            self.calls.append(f"failed {script}")
+
+    store, recorder = make_store(), Recorder()
+    ledger = Ledger(store.url, LedgerPolicy(wait_replicas=1), observer=recorder)
+    await ledger.open()
+    assert recorder.calls == [], "only scripts are reported"
+    await ledger.fleet.renew()
+    with pytest.raises(LedgerUnavailable, match="only 0 of 1 replicas"):
+        await ledger.intake.accept([an_event()])
+    store.kill()
+    with pytest.raises(LedgerUnavailable):
+        await ledger.fleet.renew()
+    assert recorder.calls == ["renew", "accept", "failed renew", "renew"]
+    await ledger.close()
