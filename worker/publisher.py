@@ -25,9 +25,9 @@ from worker.domain.event_parser import EventRules, parse_event
 from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerPolicy
-from worker.ledger.endpoints import find_endpoints
-from worker.ledger.inbox import SyncInbox
-from worker.ledger.sync_redis_client import SyncRedisClient
+from worker.ledger.connection.endpoints import find_endpoints
+from worker.ledger.connection.sync_redis_client import SyncRedisClient
+from worker.ledger.events.inbox import SyncInbox
 from worker.telemetry import metrics
 from worker.telemetry.ledger_calls import LedgerCallMetrics
 from worker.telemetry.tracing import publishing, traces_of_process

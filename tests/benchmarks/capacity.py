@@ -22,7 +22,7 @@ from worker.domain.integration import Integration
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import job_id
 from worker.ledger import Claim, Ledger, LedgerPolicy, Settlement, StoredEvent, Verdict
-from worker.ledger.claims import Opening
+from worker.ledger.lanes.claims import Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 #: What a receiver typically answers, in bytes.

@@ -10,7 +10,7 @@ from worker.domain.event import Event, Ingress
 from worker.domain.integration import Integration
 from worker.domain.job import job_id
 from worker.ledger import Ledger
-from worker.ledger.scripts import assembled
+from worker.ledger.connection.scripts import assembled
 
 #: What accepting, observing and opening do, by the functions that do it there: nobody else is served meanwhile.
 _LUA = """-- needs: counters, event_acceptance, job_opening

@@ -26,7 +26,7 @@ from worker.domain.job import job_id
 from worker.domain.secrets_box import SecretsBox
 from worker.integrations.integration_service import IntegrationService
 from worker.ledger import Ledger
-from worker.ledger.claims import Opening
+from worker.ledger.lanes.claims import Opening
 
 SIZES = (10, 1_000)
 #: Operations of each kind and size; the first few of each teach the store its scripts, and do not count.

@@ -9,7 +9,7 @@ from tests.chaos.receiver import OBSERVES
 from tests.chaos.records import JobRow, Killed, LogRow, Records, read_offers, read_requests
 from tests.chaos.stage import Stage
 from tests.integration.ledger.audit import Books
-from worker.ledger.log_records import decoded_log
+from worker.ledger.lanes.log_records import decoded_log
 
 #: Where kombu keeps what was taken over Redis and is not acknowledged (config.celery).
 UNACKED = "edw.unacked"

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import eventually
 from worker.ledger import Ledger
-from worker.ledger.redis_connections import SOCKET_TIMEOUT
+from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT
 from worker.telemetry.ledger_gauges import SAMPLES_HELD, GaugeCollector
 from worker.telemetry.redis_clock import RedisClock
 

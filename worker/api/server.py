@@ -34,8 +34,8 @@ from worker.intake.wakeups import Wakeups
 from worker.integrations.integration_service import IntegrationService
 from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger, LedgerPolicy
-from worker.ledger.endpoints import find_endpoints
-from worker.ledger.startup import reach
+from worker.ledger.connection.endpoints import find_endpoints
+from worker.ledger.connection.startup import reach
 from worker.telemetry import metrics
 from worker.telemetry.ledger_calls import LedgerCallMetrics
 from worker.telemetry.process_telemetry import Telemetry

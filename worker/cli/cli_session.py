@@ -16,8 +16,8 @@ from worker.cli.keys import secrets_keys
 from worker.domain.event import Scope
 from worker.domain.secrets_box import SecretsBox, SecretsError
 from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
-from worker.ledger.embedded_redis import EmbeddedRedisError
-from worker.ledger.endpoints import NoRedisError, find_endpoints
+from worker.ledger.connection.embedded_redis import EmbeddedRedisError
+from worker.ledger.connection.endpoints import NoRedisError, find_endpoints
 
 if TYPE_CHECKING:
     from deliverers.registry import DelivererRegistry

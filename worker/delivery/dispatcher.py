@@ -12,8 +12,8 @@ from worker.delivery.in_flight import InFlightPool
 from worker.delivery.integration_cache import IntegrationCache
 from worker.domain.job import job_id
 from worker.ledger import Ledger, LedgerError, LedgerFull, StoredEvent
-from worker.ledger.claims import Opening
-from worker.ledger.inbox import OBSERVE_TRIES, LoadedEvents
+from worker.ledger.events.inbox import OBSERVE_TRIES, LoadedEvents
+from worker.ledger.lanes.claims import Opening
 from worker.ledger.policy import JOBS_PER_CALL, by_message
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_filled

@@ -9,8 +9,8 @@ import structlog
 
 from worker.delivery.attempt import Attempt
 from worker.ledger import Claim, LedgerError, Settlement
+from worker.ledger.lanes.settlements import Settled
 from worker.ledger.policy import JOBS_PER_CALL
-from worker.ledger.settlements import Settled
 from worker.telemetry.lane_events import report_broken, report_circuit
 
 _log = structlog.get_logger("edw.settling")

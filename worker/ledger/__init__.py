@@ -31,13 +31,13 @@ Errors:
     └── LedgerFormatError    the store is too old, or its ledger was written by a newer version
 """
 
-from worker.ledger.claims import Claim
-from worker.ledger.inbox import Acceptance
+from worker.ledger.events.inbox import Acceptance
+from worker.ledger.events.stored_event import StoredEvent
+from worker.ledger.lanes.claims import Claim
+from worker.ledger.lanes.settlements import Settlement, Verdict
 from worker.ledger.ledger import Ledger
 from worker.ledger.ledger_errors import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable
 from worker.ledger.policy import LedgerPolicy
-from worker.ledger.settlements import Settlement, Verdict
-from worker.ledger.stored_event import StoredEvent
 
 __all__ = [
     "Acceptance",

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from worker.ledger.claim_calls import ClaimCalls
-from worker.ledger.claims import Claim, claims_of
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.lanes.claim_calls import ClaimCalls
+from worker.ledger.lanes.claims import Claim, claims_of
 from worker.ledger.policy import JOBS_PER_CALL, REPLY_BYTE_BUDGET
-from worker.ledger.redis_client import RedisClient
 
 
 class Overdue(msgspec.Struct, frozen=True):

@@ -10,11 +10,11 @@ import msgspec
 from worker.domain.event import Event, Ingress, Scope
 from worker.domain.integration import Integration
 from worker.domain.matching import Snapshot
-from worker.ledger.inbox import acceptance
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.events.inbox import acceptance
+from worker.ledger.lanes.settlements import CircuitChange
 from worker.ledger.pages import Page
 from worker.ledger.policy import by_message
-from worker.ledger.redis_client import RedisClient
-from worker.ledger.settlements import CircuitChange
 
 #: Deletions that a scope remembers for snapshots that have not heard of them.
 TOMBSTONES = 1_000

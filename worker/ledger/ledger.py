@@ -4,21 +4,21 @@ import os
 import socket
 from secrets import token_hex
 
-from worker.ledger.call_observer import NO_OBSERVER, CallObserver
-from worker.ledger.claim_calls import ClaimCalls
-from worker.ledger.event_history import EventReader
+from worker.ledger.connection.call_observer import NO_OBSERVER, CallObserver
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.events.inbox import Inbox
+from worker.ledger.events.intake_list import IntakeList
 from worker.ledger.fleet import Fleet
-from worker.ledger.inbox import Inbox
-from worker.ledger.intake_list import IntakeList
+from worker.ledger.inspection.event_history import EventReader
+from worker.ledger.inspection.ledger_status import StatusReader
+from worker.ledger.inspection.totals import TotalsReader
 from worker.ledger.integration_repository import IntegrationRepository
-from worker.ledger.job_lanes import JobLanes
-from worker.ledger.ledger_status import StatusReader
-from worker.ledger.log_records import LogRecords
+from worker.ledger.lanes.claim_calls import ClaimCalls
+from worker.ledger.lanes.job_lanes import JobLanes
+from worker.ledger.lanes.log_records import LogRecords
+from worker.ledger.lanes.reopening import Reopening
 from worker.ledger.policy import LedgerPolicy
-from worker.ledger.redis_client import RedisClient
-from worker.ledger.reopening import Reopening
 from worker.ledger.token_repository import TokenRepository
-from worker.ledger.totals import TotalsReader
 
 
 class Ledger:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from worker.domain.api_token import Role, Token, TokenKind, is_id
 from worker.domain.event import Scope
-from worker.ledger.redis_client import RedisClient
+from worker.ledger.connection.redis_client import RedisClient
 
 #: Live bearers of one client; with one more, the oldest goes.
 BEARERS_MAX = 1_000

@@ -20,8 +20,8 @@ from worker.intake.celery_messages import IntakeClosed
 from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
 from worker.ledger import Ledger, LedgerError, LedgerPolicy
-from worker.ledger.endpoints import find_endpoints
-from worker.ledger.startup import reach
+from worker.ledger.connection.endpoints import find_endpoints
+from worker.ledger.connection.startup import reach
 from worker.process.stop_signals import stop_celery
 from worker.process.wiring import WorkerServices, wire
 from worker.telemetry import metrics

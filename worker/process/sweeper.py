@@ -15,7 +15,7 @@ from worker.delivery.in_flight import InFlightPool
 from worker.intake.wakeups import Wakeups
 from worker.integrations.outbox_relay import OutboxRelay
 from worker.ledger import Ledger, LedgerError, LedgerFull
-from worker.ledger.intake_list import RETURNED_PER_CALL
+from worker.ledger.events.intake_list import RETURNED_PER_CALL
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.telemetry import metrics
 from worker.telemetry.readiness import Presence, State

@@ -21,7 +21,7 @@ from tests.integration.process.conftest import Receiver, StartWorker, eventually
 from worker.api.schemas import EVENTS_MOST
 from worker.domain.api_token import Role
 from worker.domain.event import Event, Scope, event_ref
-from worker.ledger import redis_client as store_module
+from worker.ledger.connection import redis_client as store_module
 
 EVENTS = "/v2/events"
 CLOUDEVENT = {"Content-Type": "application/cloudevents+json"}

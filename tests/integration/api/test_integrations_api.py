@@ -18,7 +18,7 @@ from worker.domain.integration import Integration
 from worker.domain.sealing import opened
 from worker.domain.secrets_box import SecretsBox
 from worker.ledger.integration_repository import IntegrationRepository, SavedIntegration
-from worker.ledger.job_lanes import JobLanes
+from worker.ledger.lanes.job_lanes import JobLanes
 
 ALL = "/v2/integrations"
 SQS = {

@@ -12,7 +12,7 @@ from tests.integration.ledger.scene import Scene
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.ledger import Verdict
-from worker.ledger.log_records import LogRecords
+from worker.ledger.lanes.log_records import LogRecords
 from worker.ledger.pages import Page
 
 ALL = "/v2/integrations"

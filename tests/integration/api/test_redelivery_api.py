@@ -15,7 +15,7 @@ from tests.integration.process.conftest import Receiver, StartWorker, eventually
 from worker.domain.event import rfc3339
 from worker.domain.job import JobState, job_id
 from worker.ledger import Claim, Verdict
-from worker.ledger.reopening import Reopening, SelectedJobs
+from worker.ledger.lanes.reopening import Reopening, SelectedJobs
 
 ALL = "/v2/integrations"
 COUNTS = ("reopened", "due", "in_flight", "opened", "gone")
@@ -541,8 +541,8 @@ async def test_a_call_does_its_share_and_the_cursor_goes_on_where_it_stopped(
     failed = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(9)))
     kept = await ended(scene, integration, Verdict.SUCCEEDED, "kept")
     missed = await observed(scene, *(f"m-{n}" for n in range(5)))
-    monkeypatch.setattr("worker.ledger.reopening.MAX_JOBS_PER_CALL", 2)
-    monkeypatch.setattr("worker.ledger.event_history.MAX_IDS_PER_MESSAGE", 2)
+    monkeypatch.setattr("worker.ledger.lanes.reopening.MAX_JOBS_PER_CALL", 2)
+    monkeypatch.setattr("worker.ledger.inspection.event_history.MAX_IDS_PER_MESSAGE", 2)
     monkeypatch.setattr("worker.integrations.redelivery.CHANGED_MOST", 1)
 
     dry = await to_the_end(missing=True, dry_run=True)
@@ -565,7 +565,7 @@ async def test_a_call_that_only_looks_stops_too_and_goes_on(
     """Among many that are of another state."""
     await ended(scene, integration, Verdict.SUCCEEDED, *(f"s-{n}" for n in range(6)))
     await ended(scene, integration, Verdict.FAILED, "failed")
-    monkeypatch.setattr("worker.ledger.reopening.MAX_JOBS_PER_CALL", 2)
+    monkeypatch.setattr("worker.ledger.lanes.reopening.MAX_JOBS_PER_CALL", 2)
     monkeypatch.setattr("worker.integrations.redelivery.LOOKED_AT_MOST", 3)
     found = await to_the_end()
     assert len(found) == 2
@@ -580,7 +580,7 @@ async def test_a_backlog_that_is_full_takes_the_rest_once_there_is_room(
     small = api.client(admin.token)
     await ended(scene, integration, Verdict.FAILED, "failed")
     missed = await observed(scene, *(f"m-{n}" for n in range(5)))
-    monkeypatch.setattr("worker.ledger.event_history.MAX_IDS_PER_MESSAGE", portion)
+    monkeypatch.setattr("worker.ledger.inspection.event_history.MAX_IDS_PER_MESSAGE", portion)
 
     dry = await redeliver(small, integration, missing=True, dry_run=True)
     done = await redeliver(small, integration, missing=True)
@@ -606,7 +606,7 @@ async def test_a_backlog_that_is_full_reopens_the_rest_once_there_is_room(
     api = await serve(lane_backlog=2)
     small = api.client(admin.token)
     failed = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(4)))
-    monkeypatch.setattr("worker.ledger.reopening.MAX_JOBS_PER_CALL", portion)
+    monkeypatch.setattr("worker.ledger.lanes.reopening.MAX_JOBS_PER_CALL", portion)
 
     dry = await redeliver(small, integration, dry_run=True)
     done = await redeliver(small, integration)

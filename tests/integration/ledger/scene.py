@@ -21,7 +21,7 @@ from worker.domain.job import Job, JobState, job_id
 from worker.domain.retry_policy import RetryPolicy
 from worker.domain.secrets_box import SecretsBox
 from worker.ledger import Claim, Ledger, LedgerUnavailable, Settlement, StoredEvent, Verdict
-from worker.ledger.claims import Opening
+from worker.ledger.lanes.claims import Opening
 from worker.telemetry.redis_clock import RedisClock
 
 from .audit import Books, Token

@@ -9,9 +9,9 @@ import pytest
 from tests.counterparts.store import StoreServer
 from worker.domain.event import Scope
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable, Verdict
-from worker.ledger import inbox as intake_module
-from worker.ledger.inbox import SyncInbox, rejection
-from worker.ledger.sync_redis_client import SyncRedisClient
+from worker.ledger.connection.sync_redis_client import SyncRedisClient
+from worker.ledger.events import inbox as intake_module
+from worker.ledger.events.inbox import SyncInbox, rejection
 
 from .scene import SCOPE, Scene, an_event, an_integration
 
@@ -115,7 +115,7 @@ async def test_large_events_go_and_come_in_portions_of_a_bounded_size(
 async def test_claims_stop_where_the_reply_has_grown_large_and_say_that_there_is_more(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.ledger import job_lanes as jobs_module
+    from worker.ledger.lanes import job_lanes as jobs_module
 
     monkeypatch.setattr(jobs_module, "REPLY_BYTE_BUDGET", 10)
     await scene.register("i-1", "i-2")
@@ -157,7 +157,7 @@ async def test_a_producer_without_a_loop_gets_the_same_answers(scene: Scene, sto
 async def test_above_the_high_water_mark_events_are_refused_and_below_it_taken_again(
     ledger: Ledger, store: StoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.ledger import redis_client as store_module
+    from worker.ledger.connection import redis_client as store_module
 
     monkeypatch.setattr(store_module, "MEMORY_SAMPLE_SECONDS", 0.0)
     sync = SyncRedisClient(store.url, "0", ledger.policy)

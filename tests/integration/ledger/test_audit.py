@@ -4,8 +4,8 @@ import pytest
 
 from worker.domain.job import JobState
 from worker.ledger import Verdict
-from worker.ledger import audit as audit_module
-from worker.ledger.audit import Audit, AuditReport
+from worker.ledger.inspection import audit as audit_module
+from worker.ledger.inspection.audit import Audit, AuditReport
 
 from .scene import HOUR, Scene, an_integration
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from worker.ledger import Claim, Verdict
+from worker.ledger.lanes.settlements import BrokenReceiver
 from worker.ledger.policy import BrokenPolicy
-from worker.ledger.settlements import BrokenReceiver
 
 from .scene import HOUR, Scene, an_event, an_integration, settlement
 

@@ -3,8 +3,8 @@
 import pytest
 
 from worker.ledger import Claim, Verdict
+from worker.ledger.lanes.settlements import CircuitChange
 from worker.ledger.policy import CircuitPolicy
-from worker.ledger.settlements import CircuitChange
 
 from .scene import HOUR, Scene, an_integration, settlement
 

@@ -9,7 +9,7 @@ import pytest
 
 from worker.domain.job import job_id
 from worker.ledger import Claim, Ledger, Verdict
-from worker.ledger.claims import Opening
+from worker.ledger.lanes.claims import Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 from .scene import HOUR, Scene, an_integration, settlement

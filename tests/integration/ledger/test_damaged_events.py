@@ -4,7 +4,7 @@ import pytest
 
 from worker.domain.job import job_id
 from worker.domain.matching import Snapshot
-from worker.ledger.inbox import OBSERVE_TRIES
+from worker.ledger.events.inbox import OBSERVE_TRIES
 from worker.ledger.policy import JOBS_PER_CALL
 
 from .scene import SCOPE, Scene, an_event, dispatch_of

@@ -4,7 +4,7 @@ import pytest
 
 from worker.domain.event import Event
 from worker.ledger import Ledger, LedgerFull
-from worker.ledger.inbox import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, LoadedEvents
+from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, LoadedEvents
 
 from .scene import Scene, an_event, dispatch_of
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.counterparts.store import StoreServer
 from worker.ledger import Ledger, Verdict
+from worker.ledger.inspection.totals import LANES_PER_CALL, LaneTotals, LedgerTotals
 from worker.ledger.policy import CircuitPolicy
-from worker.ledger.totals import LANES_PER_CALL, LaneTotals, LedgerTotals
 
 from .scene import HOUR, Scene, an_integration
 from .test_costs import commands, store_future_jobs

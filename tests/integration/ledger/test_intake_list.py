@@ -8,8 +8,8 @@ import pytest
 from tests.counterparts.store import StoreServer
 from worker.domain.event import Event
 from worker.ledger import Acceptance, Ledger, LedgerFull
-from worker.ledger.inbox import LOSSES_BEFORE_ALONE, rejection
-from worker.ledger.intake_list import (
+from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, rejection
+from worker.ledger.events.intake_list import (
     INTAKE_LIST,
     MESSAGE_TRIES,
     RETURNED_PER_CALL,
@@ -135,7 +135,7 @@ async def test_a_late_call_never_takes_another_batch_of_the_same_size_for_its_ow
 async def test_a_call_takes_so_many_messages_and_about_so_many_bytes(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.ledger.intake_list.REPLY_BYTE_BUDGET", 1_000)
+    monkeypatch.setattr("worker.ledger.events.intake_list.REPLY_BYTE_BUDGET", 1_000)
     await push(scene.ledger, *(f"{n}" for n in range(5)), *("x" * 600 for _ in range(4)))
     assert texts(await scene.ledger.messages.take(3)) == ["0", "1", "2"]
     assert [len(each) for each in (await scene.ledger.messages.take()).messages] == [1] * 5 + [600] * 2

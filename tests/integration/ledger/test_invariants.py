@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.counterparts.store import StoreServer
 from worker.domain.job import job_id
 from worker.ledger import Acceptance, Claim, Ledger, LedgerPolicy, LedgerUnavailable, Settlement, StoredEvent, Verdict
-from worker.ledger.claims import Opening
+from worker.ledger.lanes.claims import Opening
 
 from .audit import Books
 from .scene import HOUR, Scene, an_event, an_integration, settlement, unheard

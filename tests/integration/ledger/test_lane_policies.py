@@ -4,7 +4,7 @@ import pytest
 
 from worker.domain.job import JobState
 from worker.ledger import Verdict
-from worker.ledger.claims import FilledLane, Opening
+from worker.ledger.lanes.claims import FilledLane, Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 from .scene import HOUR, Scene, an_event, an_integration, settlement

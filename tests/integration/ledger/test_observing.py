@@ -7,7 +7,7 @@ from worker.domain.event import Event, Refusal
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.job import JobState, job_id
 from worker.ledger import Verdict
-from worker.ledger.inbox import OBSERVE_TRIES, rejection
+from worker.ledger.events.inbox import OBSERVE_TRIES, rejection
 
 from .scene import HOUR, SCOPE, Scene, an_event, an_integration
 

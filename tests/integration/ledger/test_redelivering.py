@@ -9,7 +9,7 @@ from tests.counterparts.store import StoreServer
 from worker.domain.event import Scope
 from worker.domain.job import JobState, job_id
 from worker.ledger import LedgerFull, Verdict
-from worker.ledger import reopening as redelivery_module
+from worker.ledger.lanes import reopening as redelivery_module
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL
 

@@ -10,9 +10,9 @@ import uvloop
 from tests.counterparts.proxy import TcpProxy
 from tests.counterparts.store import StoreServer, free_port
 from worker.ledger import Ledger, LedgerError, LedgerFormatError, LedgerPolicy, LedgerUnavailable
-from worker.ledger import redis_client as store_module
-from worker.ledger.inbox import Acceptance, SyncInbox
-from worker.ledger.sync_redis_client import SyncRedisClient
+from worker.ledger.connection import redis_client as store_module
+from worker.ledger.connection.sync_redis_client import SyncRedisClient
+from worker.ledger.events.inbox import Acceptance, SyncInbox
 
 from .scene import Scene, an_event, an_integration
 

@@ -11,7 +11,7 @@ from tests.counterparts.store import StoreServer
 from worker.domain.api_token import Role, Token, TokenKind, bearer_of, digest_of, make_secret, matches, new_id, written
 from worker.domain.event import Scope
 from worker.ledger import Ledger, LedgerFull, LedgerPolicy, LedgerUnavailable
-from worker.ledger import redis_client as store_module
+from worker.ledger.connection import redis_client as store_module
 from worker.ledger.token_repository import BEARERS_MAX, TokenRepository
 
 from .scene import SCOPE, Scene

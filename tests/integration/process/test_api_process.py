@@ -26,7 +26,7 @@ from tests.integration.process.conftest import (
 from worker.cli.supervision import FIRST_PAUSE
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.ledger import Ledger
-from worker.ledger.redis_connections import SOCKET_TIMEOUT
+from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT
 
 #: What a probe of a silent store may take, and a busy machine on top of it (seconds).
 BOUND = SOCKET_TIMEOUT + 15.0

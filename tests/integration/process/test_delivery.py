@@ -26,7 +26,7 @@ from tests.integration.process.conftest import (
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import JobState
 from worker.ledger import Ledger
-from worker.ledger.ledger_status import LedgerStatus
+from worker.ledger.inspection.ledger_status import LedgerStatus
 from worker.publisher import Publisher
 
 Found = TypeVar("Found")

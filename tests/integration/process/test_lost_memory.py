@@ -22,7 +22,7 @@ from tests.integration.process.conftest import (
 from tests.integration.process.outages import RESUMED_WITHIN, Watched
 from worker.domain.event import event_ref
 from worker.ledger import Ledger
-from worker.ledger.redis_client import FORMAT
+from worker.ledger.connection.redis_client import FORMAT
 from worker.publisher import Publisher
 
 

@@ -26,7 +26,7 @@ from tests.integration.process.conftest import (
     order_paid,
 )
 from worker.ledger import Ledger
-from worker.ledger.inbox import RejectedMessage
+from worker.ledger.events.inbox import RejectedMessage
 
 EXACT = '{"type":"order","id":"o-1","total":10.00,"n":123456789012345678901234567890}'
 CLOUDEVENT = {

@@ -24,7 +24,7 @@ from tests.integration.process.conftest import (
     order_paid,
 )
 from worker.ledger import Ledger
-from worker.ledger.intake_list import INTAKE_LIST, MESSAGE_TRIES
+from worker.ledger.events.intake_list import INTAKE_LIST, MESSAGE_TRIES
 
 
 def send(broker: str, settings: Settings, **event: Any) -> str:

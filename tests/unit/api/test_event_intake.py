@@ -11,7 +11,7 @@ from worker.api.services import event_intake as intake_module
 from worker.api.services.event_intake import GATHERED_MOST, AcceptBatcher, EventIntake
 from worker.domain.event import Event, Ingress, Scope
 from worker.ledger import Acceptance, LedgerFull, LedgerUnavailable
-from worker.ledger.inbox import Pressure
+from worker.ledger.events.inbox import Pressure
 
 SCOPE = Scope("org-1", "store-1")
 OTHER = Scope("org-1", "store-2")

@@ -17,8 +17,8 @@ from worker.delivery.integration_cache import DeliveryTarget, NoTarget
 from worker.domain.event import Event, Scope
 from worker.domain.retry_policy import Decision, RetryPolicy
 from worker.ledger import Claim, LedgerUnavailable, Settlement, StoredEvent, Verdict
-from worker.ledger.job_lanes import NO_LIMITS
-from worker.ledger.settlements import Settled
+from worker.ledger.lanes.job_lanes import NO_LIMITS
+from worker.ledger.lanes.settlements import Settled
 
 EVENT = StoredEvent("ref", Event("e-1", "order.paid", Scope("o", "s"), b"{}", b"{}", None, None, None), 0)
 

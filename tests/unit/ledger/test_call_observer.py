@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.ledger.call_observer import observing
+from worker.ledger.connection.call_observer import observing
 
 
 class Recorder:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from worker.domain.integration_log import IntegrationLog
-from worker.ledger.log_records import decoded_log, encoded_log
+from worker.ledger.lanes.log_records import decoded_log, encoded_log
 
 LOG = IntegrationLog(
     job_id="0b6c2f62-64a5-5d0b-9b16-4b1c4f0f7d11",

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from worker.ledger.scripts import ScriptError, assembled, needed_parts, script
+from worker.ledger.connection.scripts import ScriptError, assembled, needed_parts, script
 
 LUA = files("worker.ledger") / "lua"
 SCRIPTS = sorted(each.name.removesuffix(".lua") for each in LUA.iterdir() if each.name.endswith(".lua"))

@@ -31,7 +31,7 @@ from worker.domain.event import Event, ForeignEvent, Ingress, Refusal, event_ref
 from worker.domain.event_parser import ID_MAX_CHARS, parse_event
 from worker.domain.resources import Links, ResourceMeta, Timestamps, job_document, log_document
 from worker.ledger import Acceptance
-from worker.ledger.event_history import EventHistory, JobHistory
+from worker.ledger.inspection.event_history import EventHistory, JobHistory
 from worker.telemetry import metrics
 from worker.telemetry.tracing import publishing
 

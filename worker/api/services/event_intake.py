@@ -13,7 +13,7 @@ from config.settings import Settings
 from worker.api.api_errors import retry_later
 from worker.domain.event import Event, Ingress, Scope
 from worker.ledger import Acceptance, LedgerError, LedgerFull
-from worker.ledger.inbox import Pressure
+from worker.ledger.events.inbox import Pressure
 from worker.telemetry import metrics
 
 _log = structlog.get_logger("edw.api")

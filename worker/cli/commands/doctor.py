@@ -18,9 +18,9 @@ from worker.domain.format import counted
 from worker.domain.integration import Integration
 from worker.domain.sealing import opened
 from worker.domain.secrets_box import SecretsBox, SecretsError
-from worker.ledger.audit import Audit, AuditReport
-from worker.ledger.endpoints import NoRedisError, find_endpoints
-from worker.ledger.redis_condition import read_condition
+from worker.ledger.connection.endpoints import NoRedisError, find_endpoints
+from worker.ledger.connection.redis_condition import read_condition
+from worker.ledger.inspection.audit import Audit, AuditReport
 
 #: Receivers whose names are looked up.
 NAMES_LOOKED_UP = 20

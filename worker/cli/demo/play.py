@@ -18,7 +18,7 @@ from worker.domain.integration_input import register
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.sealing import sealed
 from worker.domain.secrets_box import SecretsBox
-from worker.ledger.ledger_status import LedgerStatus
+from worker.ledger.inspection.ledger_status import LedgerStatus
 from worker.publisher import EventRefused, Publisher
 
 #: How long each step may take (seconds): a busy machine is slow, and not wrong.

@@ -5,14 +5,14 @@ from dataclasses import asdict
 from types import MappingProxyType
 
 from worker.domain.job import Job
-from worker.ledger.claim_calls import ClaimCalls
-from worker.ledger.claims import Claim, Opened, Opening, claims_of, observed, opened_of
-from worker.ledger.job_rows import jobs_of
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.events.stored_event import StoredEvent
+from worker.ledger.lanes.claim_calls import ClaimCalls
+from worker.ledger.lanes.claims import Claim, Opened, Opening, claims_of, observed, opened_of
+from worker.ledger.lanes.job_rows import jobs_of
+from worker.ledger.lanes.settlements import Settled, Settlement, item_of, settled_of
 from worker.ledger.pages import Page
 from worker.ledger.policy import MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET, by_message, check_size
-from worker.ledger.redis_client import RedisClient
-from worker.ledger.settlements import Settled, Settlement, item_of, settled_of
-from worker.ledger.stored_event import StoredEvent
 
 #: Every lane up to its quota.
 NO_LIMITS: Mapping[str, int] = MappingProxyType({})

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from worker.domain.trace_context import TraceContext
-from worker.ledger.stored_event import StoredEvent, WireEvent
+from worker.ledger.events.stored_event import StoredEvent, WireEvent
 
 
 @dataclass(frozen=True, slots=True)

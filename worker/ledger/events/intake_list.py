@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import redis.asyncio
 
 from worker.domain.event import Event, Ingress
-from worker.ledger.inbox import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, Acceptance, acceptance
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.connection.redis_connections import aclose, async_client
+from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, Acceptance, acceptance
 from worker.ledger.ledger_errors import mapped
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
-from worker.ledger.redis_client import RedisClient
-from worker.ledger.redis_connections import aclose, async_client
 
 #: The plain queue of shard "0"; another shard's has its name behind it. On RabbitMQ it is called the same.
 INTAKE_LIST = "edw.intake"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from config.settings import Settings
-from worker.ledger import embedded_redis
+from worker.ledger.connection import embedded_redis
 
 
 class NoRedisError(Exception):

@@ -7,8 +7,8 @@ from time import perf_counter
 
 import msgspec
 
-from worker.ledger.inbox import PRESSURE_SAMPLE
-from worker.ledger.redis_client import RedisClient
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.events.inbox import PRESSURE_SAMPLE
 
 #: Lanes that one call adds up: 1-2 ms of the store's time.
 LANES_PER_CALL = 200

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from worker.ledger.redis_client import RedisClient
+from worker.ledger.connection.redis_client import RedisClient
 
 #: What writable() writes is gone after so long (ms).
 WRITABLE_TTL = 10_000

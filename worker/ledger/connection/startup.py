@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from worker.ledger import LedgerError, LedgerFull, LedgerUnavailable
+from worker.ledger.ledger_errors import LedgerError, LedgerFull, LedgerUnavailable
 
 _log = structlog.get_logger("edw.ledger")
 

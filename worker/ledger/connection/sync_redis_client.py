@@ -4,11 +4,11 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from worker.ledger.connection.redis_client import FORMAT, REPLICA_WAIT, RedisClientBase
+from worker.ledger.connection.redis_connections import close, sync_client
+from worker.ledger.connection.scripts import script
 from worker.ledger.ledger_errors import mapped
 from worker.ledger.policy import LedgerPolicy
-from worker.ledger.redis_client import FORMAT, REPLICA_WAIT, RedisClientBase
-from worker.ledger.redis_connections import close, sync_client
-from worker.ledger.scripts import script
 
 
 class SyncRedisClient(RedisClientBase):

@@ -8,13 +8,13 @@ import msgspec
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import Job
-from worker.ledger.inbox import OBSERVE_TRIES
-from worker.ledger.job_rows import JobRow
-from worker.ledger.log_records import decoded_log
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.events.inbox import OBSERVE_TRIES
+from worker.ledger.events.stored_event import StoredEvent, WireEvent
+from worker.ledger.lanes.job_rows import JobRow
+from worker.ledger.lanes.log_records import decoded_log
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
-from worker.ledger.redis_client import RedisClient
-from worker.ledger.stored_event import StoredEvent, WireEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from worker.domain.integration_log import IntegrationLog
-from worker.ledger.log_records import encoded_log
+from worker.ledger.lanes.log_records import encoded_log
 
 
 class Verdict(StrEnum):

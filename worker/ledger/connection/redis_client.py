@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 from redis.exceptions import NoScriptError
 
-from worker.ledger.call_observer import NO_OBSERVER, CallObserver, observing
+from worker.ledger.connection.call_observer import NO_OBSERVER, CallObserver, observing
+from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT, aclose, address_of, async_client
+from worker.ledger.connection.scripts import script
 from worker.ledger.ledger_errors import LedgerFormatError, LedgerFull, LedgerUnavailable, mapped
 from worker.ledger.policy import LedgerPolicy
-from worker.ledger.redis_connections import SOCKET_TIMEOUT, aclose, address_of, async_client
-from worker.ledger.scripts import script
 
 #: The ledger's format; a process refuses one that is newer.
 FORMAT = 1

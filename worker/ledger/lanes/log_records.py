@@ -6,8 +6,8 @@ import msgspec
 
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
+from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.pages import Page
-from worker.ledger.redis_client import RedisClient
 
 
 class _Record(msgspec.Struct):

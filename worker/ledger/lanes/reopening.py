@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import msgspec
 
 from worker.domain.job import JobState
+from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_JOBS_PER_CALL, check_size
-from worker.ledger.redis_client import RedisClient
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.policy import MAX_JOBS_PER_CALL
-from worker.ledger.redis_client import RedisClient
 
 #: Events that one call looks at; one that opened more jobs is not looked at: to count them takes too long.
 EVENTS_PER_CALL = 20

@@ -9,10 +9,10 @@ import msgspec
 
 from worker.domain.batches import portions
 from worker.domain.event import Event, Ingress, Scope
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.connection.sync_redis_client import SyncRedisClient
+from worker.ledger.events.stored_event import StoredEvent, WireEvent
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy
-from worker.ledger.redis_client import RedisClient
-from worker.ledger.stored_event import StoredEvent, WireEvent
-from worker.ledger.sync_redis_client import SyncRedisClient
 
 #: An event that cannot be observed, or whose observers are lost with it, is set aside after so many tries.
 OBSERVE_TRIES = 5
