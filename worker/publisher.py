@@ -97,7 +97,7 @@ class Publisher:
         good = [each for each in parsed if isinstance(each, Event)]
         ledger = await self._ledger_of_this_loop()
         with _refusals_counted(good), publishing(traces_of_process(), good, Ingress.PUBLISHER) as sending:
-            answers = await ledger.intake.accept(sending.events, Ingress.PUBLISHER) if good else []
+            answers = await ledger.inbox.accept(sending.events, Ingress.PUBLISHER) if good else []
             sending.answered(answers)
         return self._answers(parsed, good, answers)
 

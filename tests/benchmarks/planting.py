@@ -32,7 +32,7 @@ _LOOK_SECONDS = 0.1
 async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
     """Has `jobs` events accepted, of which each opened one job of the integration, due now."""
     planting = assembled("plant", _LUA)
-    store, policy = ledger.store, ledger.policy
+    store, policy = ledger.redis, ledger.policy
     await store.client.script_load(planting.source)
     events = _events(integration, jobs)
 
@@ -55,7 +55,7 @@ async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
 
 async def begin_file(ledger: Ledger) -> None:
     """Begins the store's append-only file, and waits until all that is in memory is in it."""
-    client = ledger.store.client
+    client = ledger.redis.client
     await client.config_set("appendonly", "yes")
     while await _writes_file(client):  # noqa: ASYNC110  (the store tells nobody when it is done)
         await asyncio.sleep(_LOOK_SECONDS)

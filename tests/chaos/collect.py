@@ -59,7 +59,7 @@ async def _held(stage: Stage) -> frozenset[str]:
     """Ids of events in raw messages that were taken over Redis by a worker that died before it acknowledged them."""
     if stage.rabbit is not None:
         return frozenset()
-    raws = await stage.ledger.store.client.execute_command("HVALS", UNACKED)
+    raws = await stage.ledger.redis.client.execute_command("HVALS", UNACKED)
     return frozenset(id_ for raw in raws for id_ in _events_of(msgspec.json.decode(raw)[0]))
 
 

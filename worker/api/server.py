@@ -109,9 +109,9 @@ async def rooms_of(settings: Settings) -> AsyncIterator[ApiServices]:
         yield ApiServices(
             settings=settings,
             ledger=ledger,
-            registrar=IntegrationService(ledger.registry, types, catalogue, secrets, wakeups.events),
+            registrar=IntegrationService(ledger.integrations, types, catalogue, secrets, wakeups.events),
             rules=EventRules(catalogue, settings.event_max_bytes),
-            intake=EventIntake(ledger.intake, settings, wakeups.events),
+            intake=EventIntake(ledger.inbox, settings, wakeups.events),
             redeliveries=RedeliveryService(ledger),
             trials=SampleDelivery(IntegrationCache(ledger, types, deliverers, secrets), settings.webhook_timeout),
             access=Access(ledger.tokens, proxies=settings.api_proxies),

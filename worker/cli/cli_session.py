@@ -78,7 +78,7 @@ class CliSession:
         from worker.integrations.integration_service import IntegrationService
 
         secrets = SecretsBox(secrets_keys(self.settings))
-        return IntegrationService(self.ledger.registry, self.types, self.catalogue, secrets)
+        return IntegrationService(self.ledger.integrations, self.types, self.catalogue, secrets)
 
 
 def read_settings(*, for_people: bool = True) -> Settings:

@@ -78,13 +78,13 @@ class Dispatcher:
 
     async def _observe_together(self, refs: Sequence[str], *, alone: bool = False) -> Sequence[str]:
         """Answers those that are to be observed alone."""
-        loaded = await self._ledger.intake.load(refs, alone=alone)
+        loaded = await self._ledger.inbox.load(refs, alone=alone)
         try:
             await self._open(loaded)
         except LedgerFull:
             # A store at its memory limit takes no jobs, maybe for as long as many a worker lives: that kills none.
             with suppress(LedgerError):
-                await self._ledger.intake.unload(refs)
+                await self._ledger.inbox.unload(refs)
             raise
         return loaded.alone
 
@@ -162,5 +162,5 @@ class Dispatcher:
             return None
 
     async def _set_aside(self, ref: str, raw: bytes, reason: str, tries: int = OBSERVE_TRIES) -> None:
-        if await self._ledger.intake.set_aside(ref, raw, reason, round(time() * 1000), tries):
+        if await self._ledger.inbox.set_aside(ref, raw, reason, round(time() * 1000), tries):
             _log.error("event set aside", ref=ref, why=reason)

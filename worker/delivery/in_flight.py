@@ -33,7 +33,7 @@ SETTLE_ON_STOP_SECONDS = 5.0
 class JobLedger(SettlementWriter, claim_loop.ClaimableLanes, Protocol):
     """What is asked of the ledger's jobs."""
 
-    async def release(self, claims: Sequence[tuple[str, str, int]]) -> int: ...
+    async def release(self, claims: Sequence[tuple[str, int]]) -> int: ...
 
 
 class InFlightPool:
@@ -200,7 +200,7 @@ class InFlightPool:
     async def _give_back(self, flight: InFlightAttempt) -> None:
         claim = flight.claim
         try:
-            await self._lanes.release([(claim.job_id, claim.integration_id, claim.attempt)])
+            await self._lanes.release([(claim.job_id, claim.attempt)])
         except LedgerError as error:
             _log.warning("not given back", job=claim.job_id, why=str(error))
         self._ended(claim, None)

@@ -62,7 +62,7 @@ class CeleryIntake:
         events, refusals = split(parsed)
         if events:
             with publishing(self._traces, events, door) as sending:
-                answers = await self._until_done(partial(self._ledger.intake.accept, sending.events, door))
+                answers = await self._until_done(partial(self._ledger.inbox.accept, sending.events, door))
                 sending.answered(answers)
             metrics.observe_accepted(door, (answer is Acceptance.NEW for answer in answers))
         metrics.observe_refused(door, metrics.RefusalReason.INVALID, len(refusals))
@@ -70,7 +70,7 @@ class CeleryIntake:
             tell(refusal, source)
         entries = [entry_of(refusal, each, source) for refusal, each in refusals]
         for start in range(0, len(entries), MAX_IDS_PER_MESSAGE):
-            await self._until_done(partial(self._ledger.intake.reject, entries[start : start + MAX_IDS_PER_MESSAGE]))
+            await self._until_done(partial(self._ledger.inbox.reject, entries[start : start + MAX_IDS_PER_MESSAGE]))
         return [event.ref for event in events]
 
     async def reject(self, refusal: Refusal, given: Any, source: str) -> None:
@@ -93,7 +93,7 @@ class CeleryIntake:
 
     async def _times_back(self, task_id: str) -> int:
         # Before anything looks at what is in it.
-        return await self._until_done(partial(self._ledger.intake.came_back, task_id))
+        return await self._until_done(partial(self._ledger.inbox.came_back, task_id))
 
     async def _until_done(self, step: Callable[[], Awaitable[_Answer]]) -> _Answer:
         while True:

@@ -13,7 +13,7 @@ The states of a job, and what moves it on (`lua/` has one script for each verb):
     leased      settle: the receiver answered 410               failed  (gone), and the integration is disabled
     leased      settle: interrupted by a drain                  due now
     leased      release: claimed, never started                 due now, the number un-issued
-    leased      seize: claimed, and its process was never told  due now, the number un-issued
+    leased      seize: claimed, and the reply was lost          due now, the number un-issued
     leased      seize: its process died                         leased by the process that settles it as lost
     pending     settle: a late success of an earlier attempt    succeeded
     due         expire: EDW_JOB_DEADLINE after opening          failed  (deadline)
@@ -27,8 +27,8 @@ Errors:
 
     LedgerError
     ├── LedgerUnavailable    no answer, or one that says "later"; the work may or may not have been done
-    ├── LedgerFull           the store is at its memory limit, or intake is above the high-water mark
-    └── LedgerFormatError    the store is too old, or its ledger was written by a newer version
+    ├── LedgerFull           Redis is at its memory limit, or intake is above the high-water mark
+    └── LedgerFormatError    Redis is too old, or its ledger was written by a newer version
 """
 
 from worker.ledger.events.inbox import Acceptance

@@ -16,7 +16,7 @@ from worker.ledger.lanes.settlements import CircuitChange
 from worker.ledger.pages import Page
 from worker.ledger.policy import by_message
 
-#: Deletions that a scope remembers for snapshots that have not heard of them.
+#: Deletions that a scope remembers for snapshots that do not know of them.
 TOMBSTONES = 1_000
 
 
@@ -66,8 +66,8 @@ class _Document(msgspec.Struct):
 class IntegrationRepository:
     """The integrations of the ledger."""
 
-    def __init__(self, store: RedisClient) -> None:
-        self._store = store
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
 
     async def put(
         self,
@@ -77,13 +77,13 @@ class IntegrationRepository:
         *,
         renewed: bool = True,
     ) -> SavedIntegration:
-        """Creates or updates; answers it as it is kept now. `events`, which tell of it, are accepted with the change.
+        """Creates or updates; answers it as it is kept now. `events` about the change are accepted with it.
 
         `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another.
         `renewed`: its receiver may be another now, or is to be tried again. Then its circuit closes, and what waits for
         a later attempt is due now.
         """
-        kept = await self._store.run_confirmed(
+        kept = await self._redis.run_confirmed(
             "put_integration",
             id=integration.id,
             scope=integration.scope.key,
@@ -112,13 +112,13 @@ class IntegrationRepository:
         """The integrations that exist, in the order given."""
         found: list[Integration] = []
         for ids in by_message(integration_ids):
-            reply = await self._store.run("show_integrations", ids=ids)
+            reply = await self._redis.run("show_integrations", ids=ids)
             found += [_integration(each.id, each.row) for each in _rows.decode(reply).records]
         return found
 
     async def page(self, scope: Scope, offset: int, limit: int) -> Page[Integration]:
         """A scope's integrations, the newest first."""
-        reply = await self._store.run("page_integrations", scope=scope.key, offset=offset, limit=limit)
+        reply = await self._redis.run("page_integrations", scope=scope.key, offset=offset, limit=limit)
         found = _rows.decode(reply)
         return Page([_integration(each.id, each.row) for each in found.records], found.total)
 
@@ -127,7 +127,7 @@ class IntegrationRepository:
 
         `expect` and `events` as in put().
         """
-        deleted = await self._store.run_confirmed(
+        deleted = await self._redis.run_confirmed(
             "delete_integration",
             id=integration_id,
             tombstones=TOMBSTONES,
@@ -143,7 +143,7 @@ class IntegrationRepository:
 
         Returns whether they were accepted.
         """
-        accepted = await self._store.run_confirmed("announce_disabled", id=integration_id, **self._with_events(events))
+        accepted = await self._redis.run_confirmed("announce_disabled", id=integration_id, **self._with_events(events))
         return bool(accepted)
 
     async def scan(self, cursor: int = 0) -> tuple[int, list[Integration]]:
@@ -151,19 +151,19 @@ class IntegrationRepository:
 
         One that is there all the while is among them at least once.
         """
-        following, ids = await self._store.scan("integration:*", cursor)
+        following, ids = await self._redis.scan("integration:*", cursor)
         return following, await self.get(ids)
 
     async def reseal(self, before: Integration, after: Integration) -> bool:
         """Keeps the same integration with secrets sealed by another key. False where it was changed meanwhile."""
-        done = await self._store.run_confirmed("reseal", id=before.id, revision=before.revision, doc=_document(after))
+        done = await self._redis.run_confirmed("reseal", id=before.id, revision=before.revision, doc=_document(after))
         return bool(done)
 
     async def refresh(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot at the registry's present version; only what changed since is read."""
         version, floor, ids = await self._changes(snapshot.scope, snapshot.version)
         if snapshot.version < floor or snapshot.version > version:
-            # Older than what deletions are remembered, or of a store that has lost its memory since.
+            # Older than what deletions are remembered, or of a Redis that has lost its memory since.
             snapshot = Snapshot(snapshot.scope)
             version, _, ids = await self._changes(snapshot.scope, 0)
         if snapshot.version == version:
@@ -174,13 +174,13 @@ class IntegrationRepository:
     async def _changes(self, scope: Scope, since: int) -> tuple[int, int, list[str]]:
         """A scope's version, how far back it remembers deletions, and what changed since, as of one moment."""
         key = f"scope:{scope.key}"
-        (version, floor), changes = await self._store.atomically(
+        (version, floor), changes = await self._redis.atomically(
             ("hmget", key, "version", "floor"), ("zrange", f"{key}:changes", f"({since}", "+inf", "BYSCORE")
         )
         return int(version or 0), int(floor or 0), [each.decode() for each in changes]
 
     def _with_events(self, events: Sequence[Event]) -> dict[str, Any]:
-        return acceptance(events, Ingress.INTEGRATIONS, self._store.policy)
+        return acceptance(events, Ingress.INTEGRATIONS, self._redis.policy)
 
 
 def _document(integration: Integration) -> str:

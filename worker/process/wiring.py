@@ -97,10 +97,10 @@ def wire(
         wakeups.lanes,
     )
     dispatch = Dispatcher(ledger, directory, deliveries, traces)
-    teller = OutboxRelay(ledger.registry, LifecycleEvents(types, catalogue, secrets), wakeups.events)
+    teller = OutboxRelay(ledger.integrations, LifecycleEvents(types, catalogue, secrets), wakeups.events)
     sweeper = Sweeper(ledger, dispatch, deliveries, wakeups, teller, settings.sweep_seconds, presence)
     door = CeleryIntake(ledger, dispatch, rules, traces)
-    readers: list[RedisListReader | RabbitMQReader] = [RedisListReader(ledger.messages, door.observe, rules, traces)]
+    readers: list[RedisListReader | RabbitMQReader] = [RedisListReader(ledger.intake_list, door.observe, rules, traces)]
     if is_rabbitmq(broker_url):
         readers.append(RabbitMQReader(broker_url, settings.shard, door, rules))
     return WorkerServices(door, dispatch, deliveries, sweeper, readers)

@@ -45,7 +45,7 @@ async def cancel(scene: Scene, job: str) -> None:
     row = (await scene.books()).jobs[job]
     await scene.key("ZREM", f"lane:{row['lane']}:due", job)
     await scene.key("HINCRBY", f"lane:{row['lane']}", "bytes", -int(row["size"]))
-    now = await scene.ledger.store.now()
+    now = await scene.ledger.redis.now()
     await scene.key("ZREM", "lanes", row["lane"])
     await scene.key("ZREM", "pending", job)
     await scene.key("HSET", f"job:{job}", "state", "cancelled", "reason", "lane_overflow", "ended_at", now)
@@ -312,7 +312,7 @@ async def test_only_what_was_opened_in_the_time_is_redelivered_both_ends_include
     admin: Client, scene: Scene, integration: str
 ) -> None:
     jobs = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(5)))
-    begin = await scene.ledger.store.now() - 3_600_000
+    begin = await scene.ledger.redis.now() - 3_600_000
     for n, job in enumerate(jobs):
         await scene.key("ZADD", f"jobs:{integration}", "XX", begin + n * 60_000, job)
 
@@ -484,7 +484,7 @@ async def test_missed_events_are_chosen_by_when_they_were_accepted(
     admin: Client, scene: Scene, integration: str
 ) -> None:
     refs = await observed(scene, "e-0", "e-1", "e-2")
-    begin = await scene.ledger.store.now() - 3_600_000
+    begin = await scene.ledger.redis.now() - 3_600_000
     for n, ref in enumerate(refs):
         await scene.key("ZADD", f"events:{SCOPE.key}", "XX", begin + n * 60_000, ref)
     times = {"from_": rfc3339(begin + 60_000), "to": rfc3339(begin + 60_000)}

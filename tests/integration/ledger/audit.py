@@ -39,7 +39,7 @@ class Books:
     @classmethod
     async def read(cls, ledger: Ledger) -> "Books":
         """Everything that the ledger has."""
-        client, prefix = ledger.store.client, ledger.store.prefix
+        client, prefix = ledger.redis.client, ledger.redis.prefix
         names = [name.decode() for name in await client.execute_command("KEYS", f"{prefix}*")]
         pipe = client.pipeline(transaction=False)
         for name in names:
@@ -60,7 +60,7 @@ class Books:
                 case _:
                     pipe.get(name)
         values = await pipe.execute() if names else []
-        found = cls(await ledger.store.now(), {}, {}, {}, {}, {}, {}, ledger.policy.lane_cap)
+        found = cls(await ledger.redis.now(), {}, {}, {}, {}, {}, {}, ledger.policy.lane_cap)
         for name, kind, ttl, value in zip(names, kinds, told[1::2], values, strict=True):
             found._put(name.removeprefix(prefix), kind, value)
             found.ttls[name.removeprefix(prefix)] = ttl

@@ -104,14 +104,14 @@ def dispatch_of(ledger: Ledger) -> Dispatcher:
 @contextmanager
 def unheard(ledger: Ledger) -> Iterator[None]:
     """The store does what this process asks of it, and its answers are lost on their way."""
-    run = ledger.store.run
+    run = ledger.redis.run
 
     async def lost(name: str, **arguments: Any) -> Any:
         await run(name, **arguments)
         raise LedgerUnavailable("connection reset")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ledger.store, "run", lost)
+        patched.setattr(ledger.redis, "run", lost)
         yield
 
 
@@ -129,12 +129,12 @@ class Scene:
     async def register(self, *ids: str, **changes: Any) -> None:
         """Enabled integrations."""
         for each in ids:
-            await self.ledger.registry.put(an_integration(each, **changes))
+            await self.ledger.integrations.put(an_integration(each, **changes))
 
     async def disable(self, lane: str) -> None:
         """A person disables an integration."""
-        (found,) = await self.ledger.registry.get([lane])
-        await self.ledger.registry.put(replace(found, enabled=False), renewed=False)
+        (found,) = await self.ledger.integrations.get([lane])
+        await self.ledger.integrations.put(replace(found, enabled=False), renewed=False)
 
     async def give_up(self, lane: str, reason: str = "answered 410") -> None:
         """The fleet disables an integration, because of what came of a job."""
@@ -150,8 +150,8 @@ class Scene:
     async def publish(self, *ids: str) -> list[StoredEvent]:
         """Events in the inbox."""
         events = [an_event(each) for each in ids]
-        await self.ledger.intake.accept(events)
-        return list((await self.ledger.intake.load([event.ref for event in events])).events)
+        await self.ledger.inbox.accept(events)
+        return list((await self.ledger.inbox.load([event.ref for event in events])).events)
 
     async def open(
         self, stored: Sequence[StoredEvent], *lanes: str, room: int = 0, last: bool = True, by: Ledger | None = None
@@ -205,7 +205,7 @@ class Scene:
 
     async def key(self, command: str, key: str, *arguments: Any) -> Any:
         """A plain command on one key, for what only time or an accident would do."""
-        return await self.ledger.store.client.execute_command(command, self.ledger.store.key(key), *arguments)
+        return await self.ledger.redis.client.execute_command(command, self.ledger.redis.key(key), *arguments)
 
     async def key_score(self, key: str, member: str) -> float:
         """A member's place in a sorted set."""
@@ -215,7 +215,7 @@ class Scene:
         """The processes' leases have run out, and everybody else has been sweeping."""
         for each in dead:
             await self.key("ZADD", "owners", "XX", 1, each.owner)
-        await self.key("SET", "swept", await self.ledger.store.now())
+        await self.key("SET", "swept", await self.ledger.redis.now())
 
     async def overdue(self, job: str) -> None:
         """The job's deadline has passed."""
@@ -224,4 +224,4 @@ class Scene:
 
     async def set_aside(self, stored: StoredEvent, reason: str = "r", by: Ledger | None = None) -> bool:
         """Counts a failure to observe."""
-        return await (by or self.ledger).intake.set_aside(stored.ref, stored.event.raw, reason, 5)
+        return await (by or self.ledger).inbox.set_aside(stored.ref, stored.event.raw, reason, 5)

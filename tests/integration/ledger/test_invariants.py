@@ -72,7 +72,7 @@ class Token:
 
 async def empty(ledger: Ledger) -> None:
     """No key is left."""
-    await ledger.store.client.flushall()
+    await ledger.redis.client.flushall()
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -112,7 +112,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, EVENTS - 1), data=st.sampled_from([b"{}", b"{}", b'{"other":1}']), by=owners)
     def publish(self, number: int, data: bytes, by: int) -> None:
         event = an_event(f"e-{number}", data=data)
-        (answer,) = self.do(self.ledgers[by].intake.accept([event]))
+        (answer,) = self.do(self.ledgers[by].inbox.accept([event]))
         first = self.published.setdefault(event.id, data)
         if event.ref not in self.refs:
             assert answer is Acceptance.NEW
@@ -123,7 +123,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(by=owners, lanes=some_lanes, room=st.integers(0, 4), last=st.booleans(), doubled=st.booleans())
     def observe(self, by: int, lanes: list[str], room: int, last: bool, doubled: bool) -> None:
         """With a match that may be out of date: some of the lanes are disabled or gone."""
-        stored = self.do(self.ledgers[by].intake.load(self.refs)).events
+        stored = self.do(self.ledgers[by].inbox.load(self.refs)).events
         opened = self.do(self._open(by, stored, lanes, room, last))
         assert len(opened) <= room
         assert {claim.attempt for claim in opened} <= {1}
@@ -142,7 +142,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def fail_to_observe(self, pick: int, by: int) -> None:
         inbox = sorted(self.books.scores.get("inbox", ()))
         if inbox:
-            (stored,) = self.do(self.ledgers[by].intake.load([inbox[pick % len(inbox)]])).events
+            (stored,) = self.do(self.ledgers[by].inbox.load([inbox[pick % len(inbox)]])).events
             self.do(self.scene.set_aside(stored, by=self.ledgers[by]))
 
     # --- deliveries
@@ -276,7 +276,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if started:
             token = started[pick % len(started)]
             claim = token.claim
-            given = [(claim.job_id, claim.integration_id, claim.attempt)]
+            given = [(claim.job_id, claim.attempt)]
             self.do(self.ledgers[token.owner].jobs.release(given))
             assert self.do(self.ledgers[token.owner].jobs.release(given)) == 0
             self.tokens.remove(token)
@@ -364,13 +364,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def change_integration(self, lane: str, enabled: bool, paused: bool, renewed: bool) -> None:
         if f"integration:{lane}" in self.books.hashes:
             changed = an_integration(lane, enabled=enabled, paused=paused)
-            self.do(self.ledgers[0].registry.put(changed, renewed=renewed))
+            self.do(self.ledgers[0].integrations.put(changed, renewed=renewed))
             self._owes_the_same()
 
     @rule(lane=lane_names, sure=st.integers(0, 3))
     def delete_integration(self, lane: str, sure: int) -> None:
         if not sure:
-            self.do(self.ledgers[0].registry.delete(lane))
+            self.do(self.ledgers[0].integrations.delete(lane))
             self._owes_the_same()
 
     def _owes_the_same(self) -> None:

@@ -29,7 +29,7 @@ async def test_a_process_is_known_from_its_first_heartbeat(scene: Scene) -> None
     assert await scene.ledger.fleet.renew()
     assert (await scene.ledger.status.read()).processes == 1
     lease_end = await scene.key_score("owners", scene.ledger.owner)
-    assert abs(lease_end - await scene.ledger.store.now() - scene.ledger.policy.lease) < 5_000
+    assert abs(lease_end - await scene.ledger.redis.now() - scene.ledger.policy.lease) < 5_000
 
 
 async def test_a_process_that_claims_before_its_first_heartbeat_is_known_as_well(scene: Scene) -> None:
@@ -121,7 +121,7 @@ async def test_a_process_does_not_seize_from_itself_because_its_own_heartbeat_wa
 async def test_after_the_stores_absence_every_lease_is_extended_once(scene: Scene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
-    now = await scene.ledger.store.now()
+    now = await scene.ledger.redis.now()
     await scene.key("SET", "swept", now - scene.ledger.policy.lease)
 
     assert await scene.ledger.fleet.seize() == []
@@ -135,7 +135,7 @@ async def test_after_the_stores_absence_every_lease_is_extended_once(scene: Scen
 async def test_half_a_lease_between_two_sweeps_is_no_absence(scene: Scene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
-    await scene.key("SET", "swept", await scene.ledger.store.now() - scene.ledger.policy.lease // 3)
+    await scene.key("SET", "swept", await scene.ledger.redis.now() - scene.ledger.policy.lease // 3)
     assert await scene.ledger.fleet.seize() == [claim]
 
 
@@ -228,7 +228,7 @@ async def test_a_late_success_says_nothing_of_a_later_epoch(scene: Scene, dead: 
     await scene.ledger.redelivery.redeliver([claim.job_id])
     (third,) = await scene.claim("i-1")
     if again == "a release":
-        await scene.ledger.jobs.release([(third.job_id, third.integration_id, third.attempt)])
+        await scene.ledger.jobs.release([(third.job_id, third.attempt)])
     else:
         await scene.settle(third, Verdict.RETRY, lost=again != "a retry")
     assert (await scene.state(claim.job_id))[0] is JobState.PENDING
@@ -257,7 +257,7 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
     assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
 
     if end == "given back":
-        await scene.ledger.jobs.release([(again.job_id, again.integration_id, again.attempt)])
+        await scene.ledger.jobs.release([(again.job_id, again.attempt)])
     else:
         await scene.die(scene.ledger)
         for lost in await third.fleet.seize():
@@ -276,7 +276,7 @@ async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(
     await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
     await scene.owe("i-1", "e-2")
     assert (await scene.ledger.fleet.sweep()).lanes == [], "it is full"
-    await scene.ledger.jobs.release([(again.job_id, again.integration_id, again.attempt)])
+    await scene.ledger.jobs.release([(again.job_id, again.attempt)])
     assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == ["i-1"]
 
 
@@ -292,20 +292,20 @@ async def test_the_first_owners_token_is_worthless_once_another_has_the_job(scen
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
-    assert await dead.jobs.release([(claim.job_id, claim.integration_id, claim.attempt)]) == 0
+    assert await dead.jobs.release([(claim.job_id, claim.attempt)]) == 0
     assert await scene.settle(seized, Verdict.RETRY, lost=True) == "settled"
 
 
 async def test_what_was_never_started_goes_back_and_its_number_is_un_issued(scene: Scene) -> None:
     claim = await claimed(scene, scene.ledger)
-    given = [(claim.job_id, claim.integration_id, claim.attempt)]
+    given = [(claim.job_id, claim.attempt)]
     assert await scene.ledger.jobs.release(given) == 1
     assert await scene.ledger.jobs.release(given) == 0
     assert ((await scene.job(claim.job_id)).attempts, await scene.counter("attempts")) == (0, 0)
 
     (again,) = await scene.claim("i-1")
     assert again.attempt == 1
-    assert await scene.ledger.jobs.release([(claim.job_id, claim.integration_id, 7)]) == 0
+    assert await scene.ledger.jobs.release([(claim.job_id, 7)]) == 0
     await scene.settle(again, Verdict.SUCCEEDED)
     assert await scene.ledger.jobs.release(given) == 0
 
@@ -323,7 +323,7 @@ async def test_a_claim_whose_event_is_gone_says_so(scene: Scene) -> None:
     await scene.register("i-1")
     (job,) = await scene.owe("i-1", "e-1")
     (ref,) = {row["event"] for row in (await scene.books()).jobs.values()}
-    saved = await scene.ledger.store.client.dump(scene.ledger.store.key(f"event:{ref}"))
+    saved = await scene.ledger.redis.client.dump(scene.ledger.redis.key(f"event:{ref}"))
     await scene.key("DEL", f"event:{ref}")
     (claim,) = await scene.claim("i-1")
     assert (claim.job_id, claim.event) == (job, None)

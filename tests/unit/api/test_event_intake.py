@@ -44,7 +44,7 @@ class Inbox:
     def hold(self) -> None:
         self.release = asyncio.Semaphore(0)
 
-    async def accept(self, given: Sequence[Event], door: Ingress = Ingress.HTTP) -> list[Acceptance]:
+    async def accept(self, given: Sequence[Event], ingress: Ingress = Ingress.HTTP) -> list[Acceptance]:
         self.calls.append([each.id for each in given])
         self.called.set()
         self.at_once += 1

@@ -61,8 +61,8 @@ class Lanes:
         self.settled |= {each.job_id: each for each in settlements}
         return Settled(["settled"] * len(settlements), [])
 
-    async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
-        self.released += [job for job, _, _ in claims]
+    async def release(self, claims: Sequence[tuple[str, int]]) -> int:
+        self.released += [job for job, _ in claims]
         return len(claims)
 
 

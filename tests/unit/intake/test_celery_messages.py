@@ -25,7 +25,7 @@ class Books:
     """A ledger's intake and a dispatcher, which may be away for a number of calls."""
 
     def __init__(self) -> None:
-        self.intake = self
+        self.inbox = self
         self.accepted: list[Event] = []
         self.rejected: list[dict[str, Any]] = []
         self.observed: list[str] = []
@@ -36,7 +36,7 @@ class Books:
         if self.failures:
             raise self.failures.pop(0)
 
-    async def accept(self, events: Sequence[Event], door: Ingress) -> list[Acceptance]:
+    async def accept(self, events: Sequence[Event], ingress: Ingress) -> list[Acceptance]:
         self._maybe_fail()
         self.accepted += events
         return [Acceptance.NEW] * len(events)

@@ -97,7 +97,7 @@ async def history(call: RequestContext) -> Reply:
     if found is None:
         raise not_found("event with this id, or it is no longer kept")
     ids = list(dict.fromkeys(each.job.integration_id for each in found.jobs))
-    names = {each.id: each.name for each in await call.rooms.ledger.registry.get(ids)} if ids else {}
+    names = {each.id: each.name for each in await call.rooms.ledger.integrations.get(ids)} if ids else {}
     page = paging.collection(list(found.jobs), found.total, _path(event_id))
     return Reply(EventHistoryDocument(_document(found, names), page.meta, page.results, page.links))
 

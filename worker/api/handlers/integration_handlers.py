@@ -23,7 +23,7 @@ _TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
 async def listing(call: RequestContext) -> Reply:
     """A page of the caller's integrations, the newest first; one round trip to the store."""
     paging = call.paging
-    page = await call.rooms.ledger.registry.page(call.scope, paging.offset, paging.limit)
+    page = await call.rooms.ledger.integrations.page(call.scope, paging.offset, paging.limit)
     return Reply(paging.collection([_document(call, each) for each in page.items], page.total, PATH))
 
 

@@ -65,7 +65,7 @@ async def _register(stage: Stage) -> Integration:
     made = register(document, Scope(ORG_ID, STORE_ID), types, load_catalogue(settings.observable_keys))
     if isinstance(made, list):
         raise DemoError("the integration was refused: " + "; ".join(map(str, made)))
-    await stage.ledger.registry.put(sealed(made, types, SecretsBox(settings.secrets_keys)), expect=0)
+    await stage.ledger.integrations.put(sealed(made, types, SecretsBox(settings.secrets_keys)), expect=0)
     return made
 
 

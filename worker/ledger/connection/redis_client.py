@@ -1,4 +1,4 @@
-"""The connection to the store: calls of its scripts, and plain reads. sync_store.py has it without an event loop."""
+"""The connection to Redis: calls of its scripts, and plain reads. sync_redis_client.py has it without an event loop."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ MAX_CONNECTIONS = 16
 SCAN_COUNT = 500
 #: How long an answer waits for replicas (ms).
 REPLICA_WAIT = 1000
-#: The store's memory is looked at once in so many seconds.
+#: Redis' memory is looked at once in so many seconds.
 MEMORY_SAMPLE_SECONDS = 1.0
 
 # Arguments hold text, never bytes: the cmsgpack of Redis 7 does not know msgpack's binary types.
@@ -68,7 +68,7 @@ class RedisClientBase:
         self._over_water = ""
         if share > self.policy.memory_high_water:
             self._over_water = (
-                f"the store at {self.address} uses {share:.0%} of its memory limit; events are accepted again "
+                f"Redis at {self.address} uses {share:.0%} of its memory limit; events are accepted again "
                 f"below {self.policy.memory_high_water:.0%}"
             )
 
@@ -84,7 +84,7 @@ class RedisClientBase:
     def _check_server(self, info: Mapping[str, Any], written: int) -> None:
         version = str(info.get("valkey_version") or info.get("redis_version"))
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
-            raise LedgerFormatError(f"the store at {self.address} is version {version}; 7.0 or later is needed")
+            raise LedgerFormatError(f"Redis at {self.address} is version {version}; 7.0 or later is needed")
         if written > FORMAT:
             raise LedgerFormatError(
                 f"the ledger at {self.address} has format {written}, and this version knows {FORMAT}: "
@@ -103,7 +103,7 @@ class RedisClient(RedisClientBase):
         self._run_id = ""
 
     async def open(self) -> None:
-        """Checks that the store answers and that its ledger is one this version understands."""
+        """Checks that Redis answers and that its ledger is one this version understands."""
         with mapped(self.address):
             info = await self.client.info("server")
             written = await self.client.hget(self.key("meta"), "format")
@@ -113,7 +113,7 @@ class RedisClient(RedisClientBase):
         self._run_id = str(info["run_id"])
 
     async def restarted(self) -> bool:
-        """True where this is not the server that was opened: it was started anew, or another took its place."""
+        """True where this is not the server that was opened: it was restarted, or another took its place."""
         with mapped(self.address):
             return str((await self.client.info("server"))["run_id"]) != self._run_id
 
@@ -132,7 +132,7 @@ class RedisClient(RedisClientBase):
                 return await self.client.eval(called.source, 1, self.prefix, packed)
 
     async def refuse_over_water(self) -> None:
-        """Raises LedgerFull where the store's memory is above the high-water mark."""
+        """Raises LedgerFull where Redis' memory is above the high-water mark."""
         if self._memory_is_due():
             with mapped(self.address):
                 self._note_memory(await self.client.info("memory"))
@@ -180,13 +180,13 @@ class RedisClient(RedisClientBase):
         return [member.decode() for member in found]
 
     async def now(self) -> int:
-        """The store's clock, in milliseconds."""
+        """Redis' clock, in milliseconds."""
         with mapped(self.address):
             seconds, micros = await self.client.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def memory(self) -> Mapping[str, Any]:
-        """The store's own account of its memory."""
+        """Redis' own account of its memory."""
         with mapped(self.address):
             return dict(await self.client.info("memory"))
 

@@ -1,4 +1,4 @@
-"""What the store says of itself as a server: what a deployment chose for it, and how it is."""
+"""What Redis reports about itself: how it is configured, and how it is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from worker.ledger.ledger_errors import mapped
 
 @dataclass(frozen=True, slots=True)
 class RedisCondition:
-    """The server at one moment. Sizes in bytes, durations in seconds; None is what it does not tell."""
+    """The server at one moment. Sizes in bytes, durations in seconds; None is what it does not report."""
 
     name: str
     version: str
@@ -27,19 +27,19 @@ class RedisCondition:
     #: `always`, `everysec` or `no`.
     fsync: str | None
     replicas: int
-    #: How far this machine's clock is ahead of the store's; by a round trip more.
+    #: How far this machine's clock is ahead of Redis'; by a round trip more.
     clock_ahead: float
     #: Of one call.
     round_trip: float
 
 
-async def read_condition(store: RedisClient) -> RedisCondition:
+async def read_condition(redis: RedisClient) -> RedisCondition:
     """Raises LedgerUnavailable where the server does not answer."""
-    with mapped(store.address):
+    with mapped(redis.address):
         began = time()
-        info: Mapping[str, Any] = await store.client.info("everything")
+        info: Mapping[str, Any] = await redis.client.info("everything")
         asked = time()
-        seconds, micros = await store.client.time()
+        seconds, micros = await redis.client.time()
         answered = time()
     return RedisCondition(
         name="Valkey" if "valkey_version" in info else "Redis",
@@ -50,18 +50,18 @@ async def read_condition(store: RedisClient) -> RedisCondition:
         eviction=str(info["maxmemory_policy"]),
         append_only=bool(info["aof_enabled"]),
         last_write_ok=info.get("aof_last_write_status", "ok") == "ok",
-        fsync=await _fsync(store),
+        fsync=await _fsync(redis),
         replicas=int(info.get("connected_slaves", 0)),
         clock_ahead=(asked + answered) / 2 - (int(seconds) + int(micros) / 1e6),
         round_trip=min(asked - began, answered - asked),
     )
 
 
-async def _fsync(store: RedisClient) -> str | None:
+async def _fsync(redis: RedisClient) -> str | None:
     """A managed Redis keeps CONFIG to itself."""
-    with mapped(store.address):
+    with mapped(redis.address):
         try:
-            found = await store.client.config_get("appendfsync")
+            found = await redis.client.config_get("appendfsync")
         except ResponseError:
             return None
     return str(found.get("appendfsync", "")) or None

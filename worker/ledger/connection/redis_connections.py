@@ -1,6 +1,6 @@
-"""Clients of the store, by its URL: of one server, or of whichever the Sentinels say is the master now.
+"""Clients of Redis, by its URL: of one server, or of whichever the Sentinels say is the master now.
 
-A call is never repeated here: a lost reply must be known to the caller, who alone can tell whether to ask again.
+A call is never repeated here: a lost reply must be known to the caller, who alone knows whether to ask again.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 from config.sentinel import SentinelUrl, is_sentinel
 
-#: A store that says nothing for so long is taken for unavailable (seconds).
+#: A server that says nothing for so long is taken for unavailable (seconds).
 SOCKET_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
 #: A Sentinel that says nothing for so long is passed over (seconds).
@@ -29,7 +29,7 @@ _DEMOTED = "it is a replica now"
 
 
 def address_of(url: str) -> str:
-    """Where a store is, without its password."""
+    """Where Redis is, without its password."""
     if is_sentinel(url):
         return SentinelUrl.parse(url).address
     parts = urlsplit(url)
@@ -100,7 +100,7 @@ class _MasterPool(async_sentinel.SentinelConnectionPool, redis.asyncio.BlockingC
 
 
 class _AsyncHealing:
-    """A connection that is known to be lost whenever it is of no use, and is dialled anew by the next call."""
+    """A connection that is known to be lost whenever it is of no use, and the next call dials a new one."""
 
     async def send_packed_command(self, *args: Any, **how: Any) -> None:
         try:
@@ -115,7 +115,7 @@ class _AsyncHealing:
         try:
             return await super().read_response(*args, **how)  # type: ignore[misc]  # a connection's
         except ReadOnlyError as error:
-            # Whoever its address leads to next may be the master.
+            # The next server behind its address may be the master.
             await self.disconnect()  # type: ignore[attr-defined]  # a connection's
             raise Disconnected(_DEMOTED) from error
 

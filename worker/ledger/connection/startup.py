@@ -35,7 +35,9 @@ async def reach(
     within: float = inf,
     missed: Callable[[LedgerError], None] = lambda _: None,
 ) -> bool:
-    """Opens the ledger as soon as it can be; False where `stopping` was set first. `missed` is told of each failure.
+    """Open the ledger as soon as it answers; return False where `stopping` was set first.
+
+    `missed` is called with each failure.
 
     Raises what was wrong at last where it took longer than `within` (seconds), and at once what no waiting mends.
     """

@@ -1,4 +1,4 @@
-"""The connection to the store for callers without an event loop: what a producer needs of it."""
+"""The connection to Redis for callers without an event loop: what a producer needs of it."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class SyncRedisClient(RedisClientBase):
         self.client = sync_client(url)
 
     def open(self) -> None:
-        """As Store.open()."""
+        """As RedisClient.open()."""
         with mapped(self.address):
             info = self.client.info("server")
             written = self.client.hget(self.key("meta"), "format")
@@ -32,7 +32,7 @@ class SyncRedisClient(RedisClientBase):
         close(self.client)
 
     def run(self, name: str, **arguments: object) -> Any:
-        """As Store.run()."""
+        """As RedisClient.run()."""
         called = script(name)
         packed = self.packed(arguments)
         with mapped(self.address):
@@ -42,14 +42,14 @@ class SyncRedisClient(RedisClientBase):
                 return self.client.eval(called.source, 1, self.prefix, packed)
 
     def refuse_over_water(self) -> None:
-        """As Store.refuse_over_water()."""
+        """As RedisClient.refuse_over_water()."""
         if self._memory_is_due():
             with mapped(self.address):
                 self._note_memory(self.client.info("memory"))
         self._refuse_over_water()
 
     def run_confirmed(self, name: str, **arguments: object) -> Any:
-        """As Store.run_confirmed()."""
+        """As RedisClient.run_confirmed()."""
         if not self.policy.wait_replicas:
             return self.run(name, **arguments)
         pipe = self.client.pipeline(transaction=False)

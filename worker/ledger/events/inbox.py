@@ -73,7 +73,7 @@ _loaded = msgspec.msgpack.Decoder(_Loaded)
 
 
 class RejectedMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that was refused where nobody could be told."""
+    """Something that was refused where no producer waits for an answer."""
 
     field: str
     reason: str
@@ -105,7 +105,7 @@ def _wire(event: Event) -> dict[str, Any]:
 
 
 def acceptance(events: Iterable[Event], ingress: Ingress, policy: LedgerPolicy) -> dict[str, Any]:
-    """What a script is told that accepts events."""
+    """Return the arguments of a script that accepts events."""
     horizon = policy.job_deadline + policy.event_retention
     wires = [_wire(event) for event in events]
     return {"events": wires, "ingress": ingress.value, "grace": policy.announce, "horizon": horizon}
@@ -120,30 +120,30 @@ def _calls(events: Sequence[Event], ingress: Ingress, policy: LedgerPolicy) -> I
 class Inbox:
     """The inbox, from the ledger's side."""
 
-    def __init__(self, store: RedisClient, owner: str) -> None:
-        self._store = store
+    def __init__(self, redis: RedisClient, owner: str) -> None:
+        self._redis = redis
         self._owner = owner
 
     async def accept(self, events: Sequence[Event], ingress: Ingress = Ingress.PUBLISHER) -> list[Acceptance]:
         """Puts events into the inbox, each once; answers only when the ledger has them.
 
-        Raises LedgerFull above the memory's high-water mark, LedgerUnavailable where the store did not answer: then
+        Raises LedgerFull above the memory's high-water mark, LedgerUnavailable where Redis did not answer: then
         some may have been accepted, and offering them again with the same ids is safe.
         """
-        await self._store.refuse_over_water()
+        await self._redis.refuse_over_water()
         answers: list[Acceptance] = []
-        for arguments in _calls(events, ingress, self._store.policy):
-            answers += map(Acceptance, await self._store.run_confirmed("accept", **arguments))
+        for arguments in _calls(events, ingress, self._redis.policy):
+            answers += map(Acceptance, await self._redis.run_confirmed("accept", **arguments))
         return answers
 
     async def admit(self, scope: Scope, events: int, rate: int) -> float:
         """Takes events off a scope's allowance of `rate` a second; answers 0, or in how many seconds they may come."""
-        return int(await self._store.run("admit", scope=scope.key, events=events, rate=rate)) / 1000
+        return int(await self._redis.run("admit", scope=scope.key, events=events, rate=rate)) / 1000
 
     async def pressure(self) -> Pressure:
-        """How full the inbox is. Raises LedgerFull where the store's memory is above its high-water mark."""
-        await self._store.refuse_over_water()
-        size, age = await self._store.run("pressure", sample=PRESSURE_SAMPLE)
+        """How full the inbox is. Raises LedgerFull where Redis' memory is above its high-water mark."""
+        await self._redis.refuse_over_water()
+        size, age = await self._redis.run("pressure", sample=PRESSURE_SAMPLE)
         return Pressure(int(size), int(age) / 1000)
 
     async def load(self, refs: Sequence[str], *, alone: bool = False) -> LoadedEvents:
@@ -172,12 +172,12 @@ class Inbox:
         return LoadedEvents(tuple(events), versions, tuple(unreadable), tuple(apart), tuple(deadly))
 
     async def _load(self, refs: Sequence[str], alone: bool) -> list[bytes]:
-        answer: list[bytes] = await self._store.run(
+        answer: list[bytes] = await self._redis.run(
             "load",
             refs=refs,
             owner=self._owner,
             alone=alone,
-            announce=self._store.policy.announce,
+            announce=self._redis.policy.announce,
             byte_budget=REPLY_BYTE_BUDGET,
             alone_after=LOSSES_BEFORE_ALONE,
             tries=OBSERVE_TRIES,
@@ -186,18 +186,18 @@ class Inbox:
 
     async def unload(self, refs: Sequence[str]) -> None:
         """Says that this process could not observe what it loaded, because of the ledger: it was not lost by it."""
-        await self._store.run("unload", refs=refs, owner=self._owner)
+        await self._redis.run("unload", refs=refs, owner=self._owner)
 
     async def came_back(self, message_id: str) -> int:
         """Counts that the broker delivered a message again; answers how often it did."""
         key = f"came-back:{message_id}"
-        times, _ = await self._store.atomically(("incr", key), ("pexpire", key, COME_BACK_KEPT))
+        times, _ = await self._redis.atomically(("incr", key), ("pexpire", key, COME_BACK_KEPT))
         return int(times)
 
     async def set_aside(self, ref: str, raw: bytes, reason: str, at: int, tries: int = OBSERVE_TRIES) -> bool:
         """Counts a failure to observe; True where it was the last one, and the event is now on the rejected list."""
-        policy = self._store.policy
-        done = await self._store.run(
+        policy = self._redis.policy
+        done = await self._redis.run(
             "set_aside",
             ref=ref,
             tries=tries,
@@ -209,25 +209,25 @@ class Inbox:
         return bool(done)
 
     async def reject(self, entries: Sequence[str]) -> None:
-        """Keeps what was refused and had nobody to be told; see rejection()."""
-        await self._store.run("reject", entries=entries, rejected_cap=self._store.policy.rejected_cap)
+        """Keep what was refused where no producer waits for an answer; see rejection()."""
+        await self._redis.run("reject", entries=entries, rejected_cap=self._redis.policy.rejected_cap)
 
     async def rejected(self, limit: int) -> list[RejectedMessage]:
         """The newest entries of the rejected list."""
-        entries = await self._store.call("lrange", "rejected", 0, limit - 1)
+        entries = await self._redis.call("lrange", "rejected", 0, limit - 1)
         return [msgspec.json.decode(entry, type=RejectedMessage) for entry in entries]
 
 
 class SyncInbox:
     """The inbox for producers without an event loop."""
 
-    def __init__(self, store: SyncRedisClient) -> None:
-        self._store = store
+    def __init__(self, redis: SyncRedisClient) -> None:
+        self._redis = redis
 
     def accept(self, events: Sequence[Event], ingress: Ingress = Ingress.PUBLISHER) -> list[Acceptance]:
-        """As Intake.accept()."""
-        self._store.refuse_over_water()
+        """As Inbox.accept()."""
+        self._redis.refuse_over_water()
         answers: list[Acceptance] = []
-        for arguments in _calls(events, ingress, self._store.policy):
-            answers += map(Acceptance, self._store.run_confirmed("accept", **arguments))
+        for arguments in _calls(events, ingress, self._redis.policy):
+            answers += map(Acceptance, self._redis.run_confirmed("accept", **arguments))
         return answers

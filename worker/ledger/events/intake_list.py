@@ -2,16 +2,16 @@
 
 A message is taken (moved onto a list of the process that took it), and then accepted: in one script its events enter
 the inbox, its refusals the rejected list, and the message is gone. What a dead process had taken goes back to the
-queue. So a message is never in two places, and never in none, whoever dies in between.
+queue. So a message is never in two places, and never in none, whichever process dies in between.
 
 A message may be what its readers die of. So it is counted how many died that had taken it: such a message is taken
-alone, so that it takes no others with it, and the caller is told, so that it is not read for ever.
+alone, so that it takes no others with it, and the caller learns how many died, so that it is not read for ever.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import redis.asyncio
+from redis.asyncio import Redis
 
 from worker.domain.event import Event, Ingress
 from worker.ledger.connection.redis_client import RedisClient
@@ -39,7 +39,7 @@ def intake_list(shard: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MessageBatch:
-    """Messages that this process has taken, the oldest first; `number` is what tells it from any other batch."""
+    """Messages that this process has taken, the oldest first; `number` distinguishes it from any other batch."""
 
     number: int
     messages: tuple[bytes, ...]
@@ -54,12 +54,12 @@ class MessageBatch:
 class IntakeList:
     """The plain queue, from this process's side."""
 
-    def __init__(self, store: RedisClient, owner: str, url: str, shard: str) -> None:
-        self._store = store
+    def __init__(self, redis: RedisClient, owner: str, url: str, shard: str) -> None:
+        self._redis = redis
         self._owner = owner
         self._url = url
         self._list = intake_list(shard)
-        self._waiting: redis.asyncio.Redis | None = None
+        self._waiting: Redis | None = None
 
     async def take(self, limit: int = MAX_IDS_PER_MESSAGE) -> MessageBatch:
         """Takes what is there, at most `limit` messages and about REPLY_BYTE_BUDGET bytes.
@@ -67,11 +67,11 @@ class IntakeList:
         First comes what this process has already: a call's reply was lost, or a batch was not accepted. Raises
         LedgerFull above the memory's high-water mark: then the queue keeps what it has.
         """
-        await self._store.refuse_over_water()
-        number, lost, *messages = await self._store.run(
+        await self._redis.refuse_over_water()
+        number, lost, *messages = await self._redis.run(
             "take_messages",
             owner=self._owner,
-            lease=self._store.policy.lease,
+            lease=self._redis.policy.lease,
             list=self._list,
             limit=limit,
             byte_budget=REPLY_BYTE_BUDGET,
@@ -85,11 +85,11 @@ class IntakeList:
         """The first `done` messages of a batch, as their events and their refusals (see rejection()).
 
         None where the batch is not this process's any more; nothing was done then. After LedgerUnavailable that is
-        not known: take() tells what is left. No replica is waited for (EDW_LEDGER_WAIT_REPLICAS): a message is in the
-        same store as the event that becomes of it, and is lost or kept together with it.
+        not known: take() returns what is left. No replica is waited for (EDW_LEDGER_WAIT_REPLICAS): a message is in the
+        same Redis as the event that becomes of it, and is lost or kept together with it.
         """
-        policy = self._store.policy
-        answers = await self._store.run(
+        policy = self._redis.policy
+        answers = await self._redis.run(
             "accept_taken",
             owner=self._owner,
             batch=batch.number,
@@ -112,7 +112,7 @@ class IntakeList:
     async def return_dead(self) -> int:
         """Gives back what dead processes had taken; answers how many messages, at most RETURNED_PER_CALL.
 
-        To be called after Fleet.seize(), which extends every lease where the store was away: those who lived on
+        To be called after Fleet.seize(), which extends every lease where Redis was away: those who lived on
         meanwhile are not dead. One that is taken for dead all the same accepts nothing of its batch any more.
         """
         return await self._return("")
@@ -123,8 +123,8 @@ class IntakeList:
         The call moves a message to where any process takes it from before all others: so one message wakes one
         process, and if that one dies just then, the next call of take() of any other finds it.
         """
-        with mapped(self._store.address):
-            await self._blocking().blmove(self._list, self._store.key("intake-next"), seconds, "RIGHT", "LEFT")
+        with mapped(self._redis.address):
+            await self._blocking().blmove(self._list, self._redis.key("intake-next"), seconds, "RIGHT", "LEFT")
 
     async def close(self) -> None:
         """Closes the connection that waits."""
@@ -133,13 +133,13 @@ class IntakeList:
             self._waiting = None
 
     async def _return(self, owner: str) -> int:
-        moved = await self._store.run(
+        moved = await self._redis.run(
             "return_taken", owner=owner, list=self._list, limit=RETURNED_PER_CALL, suspect_for=SUSPECT_FOR
         )
         return int(moved)
 
-    def _blocking(self) -> redis.asyncio.Redis:
-        # One of its own: among those of the store it would keep one busy for nothing.
+    def _blocking(self) -> Redis:
+        # One of its own: it would keep one of the ledger's connections busy for nothing.
         if self._waiting is None:
             self._waiting = async_client(self._url, 1)
         return self._waiting

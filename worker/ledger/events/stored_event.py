@@ -1,4 +1,4 @@
-"""An event as the ledger keeps it, and as scripts tell of one."""
+"""An event as the ledger keeps it, and its form in replies of scripts."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class StoredEvent:
 
 
 class WireEvent(msgspec.Struct):
-    """What scripts tell of an event, beside its raw bytes."""
+    """An event in a reply of a script; its raw bytes come beside it."""
 
     ref: str
     id: str

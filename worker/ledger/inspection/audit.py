@@ -31,10 +31,10 @@ PROBLEMS = {
     "not_listed": "jobs owed that are not on the list of what is: they are put on it",
     "not_indexed": "lanes with due jobs that no sweep finds: they are put into the index",
     "wrongly_indexed": "lanes in the index, or held, that ought not to be: they are put where they belong",
-    "wrong_size": "lanes that do not know of how many bytes their backlog is: counted anew",
+    "wrong_size": "lanes that do not know of how many bytes their backlog is: counted again",
     "lease_of_another": "leases of jobs that are another's or ended: they go",
     "owner_not_reaped": "processes with leases that nobody would reap: they are reaped",
-    "wrong_count": "events that do not know how many of their jobs are open: counted anew",
+    "wrong_count": "events that do not know how many of their jobs are open: counted again",
     "kept_too_short": "events that are owed and would expire: they are kept",
     "kept_for_ever": "events that are owed to nobody and would stay: they expire",
 }
@@ -73,10 +73,10 @@ class AuditReport:
 
 
 class Audit:
-    """Looks at everything that the ledger has. `progress` is told the report after each chunk."""
+    """Looks at everything that the ledger has. `progress` is called with the report after each chunk."""
 
-    def __init__(self, store: RedisClient, progress: Callable[[AuditReport], None] = lambda _: None) -> None:
-        self._store = store
+    def __init__(self, redis: RedisClient, progress: Callable[[AuditReport], None] = lambda _: None) -> None:
+        self._redis = redis
         self._progress = progress
 
     async def run(self, *, repair: bool = False) -> AuditReport:
@@ -96,7 +96,7 @@ class Audit:
         return report
 
     async def _look(self, report: AuditReport, script: str, **arguments: object) -> None:
-        report.note(_problems.decode(await self._store.run(script, **arguments)).problems)
+        report.note(_problems.decode(await self._redis.run(script, **arguments)).problems)
         self._progress(report)
 
     async def _audit_events(self, report: AuditReport, refs: list[str], repair: int) -> None:
@@ -108,7 +108,7 @@ class Audit:
                 "audit_events",
                 refs=some,
                 most=JOBS_PER_EVENT,
-                event_retention=self._store.policy.event_retention,
+                event_retention=self._redis.policy.event_retention,
                 repair=repair,
             )
 
@@ -154,7 +154,7 @@ class Audit:
     async def _scan(self, pattern: str) -> AsyncIterator[list[str]]:
         cursor = 0
         while True:
-            cursor, names = await self._store.scan(pattern, cursor)
+            cursor, names = await self._redis.scan(pattern, cursor)
             if names:
                 yield names
             if not cursor:
@@ -164,7 +164,7 @@ class Audit:
         """A set's members in chunks that one call may touch."""
         cursor = 0
         while True:
-            cursor, found = await self._store.call(command, key, cursor, count=MAX_JOBS_PER_CALL)
+            cursor, found = await self._redis.call(command, key, cursor, count=MAX_JOBS_PER_CALL)
             members = [(each[0] if isinstance(each, tuple | list) else each).decode() for each in found]
             for start in range(0, len(members), MAX_JOBS_PER_CALL):
                 yield members[start : start + MAX_JOBS_PER_CALL]

@@ -80,12 +80,12 @@ _selected = msgspec.msgpack.Decoder(_Selected)
 class EventReader:
     """The events of the ledger, for those who look back."""
 
-    def __init__(self, store: RedisClient) -> None:
-        self._store = store
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
 
     async def show(self, ref: str, offset: int, limit: int) -> EventHistory | None:
         """What became of an event; None where retention has dropped it, or there never was one."""
-        reply = await self._store.run("show_event", ref=ref, offset=offset, limit=limit)
+        reply = await self._redis.run("show_event", ref=ref, offset=offset, limit=limit)
         if reply is None:
             return None
         head, raw, event_id, scope = reply
@@ -100,7 +100,7 @@ class EventReader:
 
     async def select(self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]) -> SelectedEvents:
         """A portion of a scope's events of the types, accepted from the cursor on to `till` (ms), and observed."""
-        reply = await self._store.run(
+        reply = await self._redis.run(
             "select_events",
             scope=scope.key,
             since=cursor.since,

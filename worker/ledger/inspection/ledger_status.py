@@ -70,27 +70,27 @@ class LedgerStatus:
 class StatusReader:
     """Reads of the whole ledger; each costs what has work, not what is stored."""
 
-    def __init__(self, store: RedisClient) -> None:
-        self._store = store
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
 
     async def writable(self) -> None:
         """Raises LedgerError where the ledger takes no writes."""
-        await self._store.run("writable", ttl=WRITABLE_TTL)
+        await self._redis.run("writable", ttl=WRITABLE_TTL)
 
     async def workers(self) -> int:
-        """How many worker processes have been heard of within their lease."""
-        return int(await self._store.call("zcount", "owners", f"({await self._store.now()}", "+inf"))
+        """Return how many worker processes have renewed their lease in time."""
+        return int(await self._redis.call("zcount", "owners", f"({await self._redis.now()}", "+inf"))
 
     async def refuse_over_water(self) -> None:
-        """Raises LedgerFull where the store's memory is above its high-water mark."""
-        await self._store.refuse_over_water()
+        """Raises LedgerFull where Redis' memory is above its high-water mark."""
+        await self._redis.refuse_over_water()
 
     async def read(self, lanes: int = 50) -> LedgerStatus:
         """The ledger now, with at most so many lanes.
 
         First come those that have waited longest, then the held ones, then others that have attempts in flight.
         """
-        head = await self._store.atomically(
+        head = await self._redis.atomically(
             ("hgetall", "counters"),
             ("zcard", "inbox"),
             ("zrange", "inbox", 0, 0, "WITHSCORES"),
@@ -103,8 +103,8 @@ class StatusReader:
         )
         counters, inbox, first, pending, owners, indexed, held, rejected, total = head
         leased, busy = await self._in_flight([each.decode() for each in owners], lanes)
-        now = await self._store.now()
-        info = await self._store.memory()
+        now = await self._redis.now()
+        info = await self._redis.memory()
         waiting = [each.decode() for each in (*indexed, *held)]
         listed = list(dict.fromkeys([*waiting, *busy]))[:lanes]
         return LedgerStatus(
@@ -126,9 +126,9 @@ class StatusReader:
         if not owners:
             return 0, []
         leases = [f"owner:{owner}:leases" for owner in owners]
-        counts = await self._store.atomically(*(("scard", each) for each in leases))
-        samples = await self._store.atomically(*(("srandmember", each, most) for each in leases))
-        jobs = await self._store.hashes([f"job:{job.decode()}" for sample in samples for job in sample], "lane")
+        counts = await self._redis.atomically(*(("scard", each) for each in leases))
+        samples = await self._redis.atomically(*(("srandmember", each, most) for each in leases))
+        jobs = await self._redis.hashes([f"job:{job.decode()}" for sample in samples for job in sample], "lane")
         return sum(counts), [job["lane"] for job in jobs if job]
 
     async def _lanes(self, ids: list[str], held: set[str], now: int) -> tuple[LaneStatus, ...]:
@@ -144,7 +144,7 @@ class StatusReader:
                 ("hmget", f"lane:{each}", "circuit", "circuit_until", "hold", "bytes", "failing_since"),
             )
         ]
-        found = await self._store.atomically(*commands)
+        found = await self._redis.atomically(*commands)
         rows = zip(ids, found[0::4], found[1::4], found[2::4], found[3::4], strict=True)
         return tuple(
             LaneStatus(

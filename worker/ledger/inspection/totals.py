@@ -1,4 +1,4 @@
-"""What the ledger holds, as metrics tell it: read by one process of the fleet at a time."""
+"""What the ledger holds, for metrics: read by one process of the fleet at a time."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ import msgspec
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.events.inbox import PRESSURE_SAMPLE
 
-#: Lanes that one call adds up: 1-2 ms of the store's time.
+#: Lanes that one call adds up: 1-2 ms of Redis' time.
 LANES_PER_CALL = 200
-#: Between two calls others have the store for as long as this many of them took.
+#: Between two calls Redis is left to others for as long as this many of them took.
 BREATHERS = 4.0
 
 
@@ -74,7 +74,7 @@ class LedgerTotals:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The store's time (seconds since 1970), between two moments of `perf_counter()`; the gauges are the holder's."""
+    """Redis' time (seconds since 1970), between two moments of `perf_counter()`; the gauges are the holder's."""
 
     asked: float
     answered: float
@@ -85,14 +85,14 @@ class Sample:
 class TotalsReader:
     """Reads of the gauges for one process (`owner`), of which one at a time is answered."""
 
-    def __init__(self, store: RedisClient, owner: str) -> None:
-        self._store = store
+    def __init__(self, redis: RedisClient, owner: str) -> None:
+        self._redis = redis
         self._owner = owner
 
     async def sample(self, hold: float) -> Sample:
         """The gauges, where no other process has read them within the last `hold` seconds. Costs what has work."""
         asked = perf_counter()
-        reply = await self._store.run("gauges", owner=self._owner, hold=round(hold * 1000))
+        reply = await self._redis.run("gauges", owner=self._owner, hold=round(hold * 1000))
         answered = perf_counter()
         head = _head.decode(reply)
         gauges = await self._rest(head) if head.holder else None
@@ -100,12 +100,12 @@ class TotalsReader:
 
     async def release(self) -> None:
         """Lets another process read them at once; for the one that reads them."""
-        await self._store.call("delete", "gauges")
+        await self._redis.call("delete", "gauges")
 
     async def _rest(self, head: _Head) -> LedgerTotals:
-        _, age = await self._store.run("pressure", sample=PRESSURE_SAMPLE)
+        _, age = await self._redis.run("pressure", sample=PRESSURE_SAMPLE)
         totals = (await self._lanes("lanes")).plus(await self._lanes("held"))
-        memory = await self._store.memory()
+        memory = await self._redis.memory()
         return LedgerTotals(
             counters=dict(zip(head.counters[::2], map(int, head.counters[1::2]), strict=True)),
             inbox=head.inbox,
@@ -123,10 +123,10 @@ class TotalsReader:
         totals, cursor = LaneTotals(), "0"
         while True:
             began = perf_counter()
-            reply = await self._store.run("gauge_lanes", index=index, cursor=cursor, count=LANES_PER_CALL)
+            reply = await self._redis.run("gauge_lanes", index=index, cursor=cursor, count=LANES_PER_CALL)
             portion = _portion.decode(reply)
             totals, cursor = totals.plus(portion), portion.cursor
             if cursor == "0":
                 return totals
-            # However many lanes there are, this takes a fifth of the store at most while it reads.
+            # However many lanes there are, this takes a fifth of Redis' time at most while it reads.
             await asyncio.sleep(BREATHERS * (perf_counter() - began))

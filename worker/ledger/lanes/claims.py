@@ -1,4 +1,4 @@
-"""What is opened and claimed: jobs leased to this process, and how scripts tell of them."""
+"""What is opened and claimed: jobs leased to this process, and their form in calls of scripts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Claim:
     base: int = 0
     epoch: int = 0
     lost: int = 0
-    #: None where retention or an old copy of the store took the event away.
+    #: None where retention or an old copy of Redis took the event away.
     event: StoredEvent | None = None
 
     @property
@@ -111,16 +111,16 @@ _claims = msgspec.msgpack.Decoder(_Claims)
 
 
 def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[str, Any]:
-    """What open is told of an event; `last`: no more of its jobs follow."""
-    told: dict[str, Any] = {
+    """Return the argument of open.lua for an event; `last`: no more of its jobs follow."""
+    argument: dict[str, Any] = {
         "ref": stored.ref,
         "size": len(stored.event.raw),
         "last": last,
         "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
     }
     if stored.event.trace is not None:
-        told["trace"] = stored.event.trace.written
-    return told
+        argument["trace"] = stored.event.trace.written
+    return argument
 
 
 def opened_of(reply: bytes, stored: Iterable[StoredEvent]) -> Opened:

@@ -1,4 +1,4 @@
-"""Jobs and their lanes: opening, claiming, settling, giving back; and reading them. redelivery.py reopens them."""
+"""Jobs and their lanes: opening, claiming, settling, giving back; and reading them. reopening.py reopens them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -22,11 +22,11 @@ class JobLanes:
     """The jobs and lanes of the ledger, for one process (`owner`).
 
     A call that changes jobs takes at most MAX_JOBS_PER_CALL of them, and raises ValueError for more: no script may keep
-    the store from everybody else for long.
+    Redis from other calls for long.
     """
 
-    def __init__(self, store: RedisClient, owner: str, calls: ClaimCalls) -> None:
-        self._store = store
+    def __init__(self, redis: RedisClient, owner: str, calls: ClaimCalls) -> None:
+        self._redis = redis
         self.owner = owner
         self._calls = calls
 
@@ -43,9 +43,9 @@ class JobLanes:
         """
         given = list(openings)
         check_size([job for _, jobs, _ in given for job in jobs])
-        policy = self._store.policy
+        policy = self._redis.policy
         with self._calls.begun() as call:
-            reply = await self._store.run(
+            reply = await self._redis.run(
                 "open",
                 owner=self.owner,
                 call=call,
@@ -68,11 +68,11 @@ class JobLanes:
         Also answers the lanes with more.
         """
         with self._calls.begun() as call:
-            reply = await self._store.run(
+            reply = await self._redis.run(
                 "claim",
                 owner=self.owner,
                 call=call,
-                lease=self._store.policy.lease,
+                lease=self._redis.policy.lease,
                 room=min(room, MAX_JOBS_PER_CALL),
                 lanes=lanes,
                 limits=dict(limits),
@@ -82,14 +82,14 @@ class JobLanes:
 
     async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
         """Those of the lanes whose last attempt failed, whichever process had it."""
-        rows = await self._store.hashes([f"lane:{lane}" for lane in lanes], "failing_since")
+        rows = await self._redis.hashes([f"lane:{lane}" for lane in lanes], "failing_since")
         return frozenset(lane for lane, row in zip(lanes, rows, strict=True) if row)
 
     async def settle(self, settlements: Sequence[Settlement]) -> Settled:
         """Writes what came of attempts, with their logs. Repeating a call whose reply was lost is safe."""
         check_size(settlements)
-        policy = self._store.policy
-        reply = await self._store.run(
+        policy = self._redis.policy
+        reply = await self._redis.run(
             "settle",
             owner=self.owner,
             event_retention=policy.event_retention,
@@ -101,27 +101,27 @@ class JobLanes:
         )
         return settled_of(reply)
 
-    async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
-        """Gives back (job, integration, attempt) that were never started; their numbers are un-issued."""
+    async def release(self, claims: Sequence[tuple[str, int]]) -> int:
+        """Give back (job, attempt) that were never started; their numbers are un-issued."""
         check_size(claims)
-        jobs = [{"job": job, "attempt": attempt} for job, _, attempt in claims]
-        retention = self._store.policy.event_retention
-        return int(await self._store.run("release", owner=self.owner, event_retention=retention, jobs=jobs))
+        jobs = [{"job": job, "attempt": attempt} for job, attempt in claims]
+        retention = self._redis.policy.event_retention
+        return int(await self._redis.run("release", owner=self.owner, event_retention=retention, jobs=jobs))
 
     async def get(self, job_ids: Sequence[str]) -> list[Job]:
         """The jobs that retention has not dropped, in the order given."""
         found: list[Job] = []
         for ids in by_message(job_ids):
-            reply = await self._store.run("show_jobs", jobs=ids)
+            reply = await self._redis.run("show_jobs", jobs=ids)
             found += jobs_of(reply).items
         return found
 
     async def of_integration(self, integration_id: str, offset: int, limit: int) -> Page[Job]:
         """An integration's jobs, the newest first, and whose it is."""
-        reply = await self._store.run("page_jobs", integration=integration_id, offset=offset, limit=limit)
+        reply = await self._redis.run("page_jobs", integration=integration_id, offset=offset, limit=limit)
         return jobs_of(reply)
 
     async def pending(self, offset: int, limit: int) -> list[str]:
         """Ids of jobs that are still owed, the one nearest to its deadline first."""
-        found = await self._store.call("zrange", "pending", offset, offset + limit - 1)
+        found = await self._redis.call("zrange", "pending", offset, offset + limit - 1)
         return [job.decode() for job in found]

@@ -1,4 +1,4 @@
-"""Jobs as people see them, out of what scripts tell."""
+"""Jobs as the API shows them, decoded from replies of scripts."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from worker.ledger.pages import Page
 
 
 class JobRow(msgspec.Struct):
-    """A job as the scripts tell of it, with its event's id and type, and when it is due (-1 where it is not)."""
+    """A job in a reply of a script, with its event's id and type, and when it is due (-1 where it is not)."""
 
     id: str
     row: dict[str, str]

@@ -55,8 +55,8 @@ def encoded_log(log: IntegrationLog) -> str:
 class LogRecords:
     """The logs of the ledger, the newest first."""
 
-    def __init__(self, store: RedisClient) -> None:
-        self._store = store
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
 
     async def of_scope(self, scope: Scope, offset: int, limit: int) -> Page[IntegrationLog]:
         """A store's logs (or an organisation's own)."""
@@ -75,14 +75,14 @@ class LogRecords:
 
         Where retention has dropped the job, its logs are found by the integration to which it was owed.
         """
-        head, *raws = await self._store.run(
+        head, *raws = await self._redis.run(
             "page_job_logs", job=job_id, offset=offset, limit=limit, integration=integration_id
         )
         return _page(_heads.decode(head), raws)
 
     async def _page(self, index: str, offset: int, limit: int, integration: str = "") -> Page[IntegrationLog]:
-        retention = self._store.policy.log_retention
-        head, *raws = await self._store.run(
+        retention = self._redis.policy.log_retention
+        head, *raws = await self._redis.run(
             "page_logs", index=index, offset=offset, limit=limit, retention=retention, integration=integration
         )
         return _page(_heads.decode(head), raws)

@@ -1,4 +1,4 @@
-"""Owing anew: which jobs and missed events there are to be delivered again, and reopening them."""
+"""Redelivery: which jobs and missed events can be delivered again, and reopening them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,10 +43,13 @@ _missing = msgspec.msgpack.Decoder(_Missing)
 
 
 class Reopening:
-    """What may be owed anew. A call changes at most MAX_JOBS_PER_CALL jobs, and raises ValueError for more."""
+    """Jobs that may be delivered again.
 
-    def __init__(self, store: RedisClient) -> None:
-        self._store = store
+    A call changes at most MAX_JOBS_PER_CALL jobs, and raises ValueError for more.
+    """
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
 
     async def redeliver(self, job_ids: Sequence[str], mark: str = "", states: Iterable[JobState] = ()) -> list[str]:
         """Reopens ended jobs and makes waiting ones due; answers what came of each.
@@ -56,8 +59,8 @@ class Reopening:
         left alone, and answered as `other`.
         """
         check_size(job_ids)
-        policy = self._store.policy
-        answers = await self._store.run_confirmed(
+        policy = self._redis.policy
+        answers = await self._redis.run_confirmed(
             "redeliver",
             jobs=job_ids,
             deadline=policy.job_deadline,
@@ -76,7 +79,7 @@ class Reopening:
 
         Those that the redelivery `mark` had before are left out.
         """
-        reply = await self._store.run(
+        reply = await self._redis.run(
             "select_jobs",
             integration=integration_id,
             since=cursor.since,
@@ -99,8 +102,8 @@ class Reopening:
         answers how many there are, whatever the backlog has room for now.
         """
         check_size(jobs)
-        policy = self._store.policy
-        reply = await self._store.run_confirmed(
+        policy = self._redis.policy
+        reply = await self._redis.run_confirmed(
             "open_missing",
             lane=integration_id,
             jobs=[{"id": job, "ref": ref} for job, ref in jobs],

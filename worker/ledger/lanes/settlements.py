@@ -1,4 +1,4 @@
-"""How attempts end, for the ledger: what it is told, and what it makes of it."""
+"""How attempts end, for the ledger: settlements, and what came of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ def settled_of(reply: bytes) -> Settled:
 
 
 def item_of(settlement: Settlement) -> dict[str, Any]:
-    """What settle is told of one."""
+    """Return the argument of settle.lua for a settlement."""
     return {
         "job": settlement.job_id,
         "attempt": settlement.attempt,

@@ -4,7 +4,7 @@
 -- true}, empty for any
 -- Returns one word for each: reopened | due | in_flight | known (this redelivery had it before) |
 -- other (it is of none of the states: it was settled since it was selected) |
--- full (it has ended, and its lane's backlog has no room: nothing that is owed goes for what is asked for anew) |
+-- full (it has ended, and its lane's backlog has no room: no pending job is cancelled for a redelivery) |
 -- gone (retention dropped it, its event or its integration).
 local any = next(A.states) == nil
 local answers = {}

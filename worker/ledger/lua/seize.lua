@@ -37,7 +37,7 @@ end
 local swept = redis.call('GET', P .. 'swept')
 redis.call('SET', P .. 'swept', NOW)
 if swept and NOW - num(swept) > A.lease / 2 then
-  -- Nobody swept for half a lease: the store was away, and with it everybody's heartbeat.
+  -- No process swept for half a lease: Redis was away, so no heartbeat was written.
   for _, owner in ipairs(redis.call('ZRANGE', P .. 'owners', 0, -1)) do renew(owner) end
   meta.away = 1
 else

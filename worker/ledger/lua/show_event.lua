@@ -6,7 +6,7 @@
 local event = redis.call('HMGET', P .. 'event:' .. A.ref, 'id', 'type', 'accepted_at', 'raw', 'scope', 'failures')
 if not event[4] then return nil end
 local function last_logs(id, attempts)
-  -- The attempt in flight has none yet, and then it is the one before that tells most.
+  -- The attempt in flight has none yet, then the one before is the latest.
   for attempt = attempts, math.max(1, attempts - 1), -1 do
     local log = redis.call('GET', P .. 'log:' .. id .. ':' .. attempt)
     if log then return { { member = id .. ':' .. attempt, log = log } } end
