@@ -1,6 +1,14 @@
-"""The ledger: the Redis-resident record of everything owed and done. Nothing else in the project imports redis.
+"""The ledger: the record in Redis of what is to be delivered. Nothing else in the project imports redis.
 
-The states of a job, and what moves it on (`lua/` has one script for each verb):
+    ledger.py       one process's view of the ledger: everything below, wired
+    lua/            one script for each verb; lua/parts/ is what scripts share, and keys.lua lists every key
+    connection/     Redis: where it is, its clients, calls of scripts
+    events/         the inbox, and the plain queue
+    lanes/          jobs and their lanes: opened, claimed, settled with a log, reopened
+    inspection/     balance, totals for metrics, what became of an event, the audit
+    fleet.py        heartbeats, sweeps, leases of dead processes
+
+The states of a job, and what moves it on:
 
     from        by                                              to
     --------    --------------------------------------------    ------------------------------------------
