@@ -14,7 +14,7 @@ from celery.signals import setup_logging, worker_shutdown, worker_shutting_down
 from config.celery import celery_options
 from config.logging import configure_logging, warn_of_unknown_variables
 from config.settings import SettingsError, load_settings
-from worker.ledger.endpoints import NoRedisError, find_endpoints
+from worker.ledger.connection.endpoints import NoRedisError, find_endpoints
 from worker.process import runtime
 from worker.process.stop_signals import Stopping
 

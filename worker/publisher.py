@@ -25,10 +25,11 @@ from worker.intake.accept import AcceptService
 from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
 from worker.ledger import Acceptance, Ledger, LedgerPolicy
-from worker.ledger.endpoints import find_endpoints
-from worker.ledger.inbox import SyncInbox
-from worker.ledger.sync_redis_client import SyncRedisClient
+from worker.ledger.connection.endpoints import find_endpoints
+from worker.ledger.connection.sync_redis_client import SyncRedisClient
+from worker.ledger.events.inbox import SyncInbox
 from worker.pacing import paced
+from worker.telemetry.ledger_calls import LedgerCallMetrics
 from worker.telemetry.tracing import traces_of_process
 
 EventLike = bytes | Mapping[str, Any]
@@ -94,7 +95,7 @@ class Publisher:
         parsed = [parse_event(event, self._rules) async for event in paced(_several(events))]
         good = [each for each in parsed if isinstance(each, Event)]
         ledger = await self._ledger_of_this_loop()
-        answers = (await self._service.accept(Ingress.PUBLISHER, good, ledger.intake.accept)).answers if good else None
+        answers = (await self._service.accept(Ingress.PUBLISHER, good, ledger.inbox.accept)).answers if good else None
         return self._receipts(parsed, answers or ())
 
     def close(self) -> None:
@@ -130,7 +131,7 @@ class Publisher:
         # Connections belong to their loop, and a program may run one after the other: asyncio.run(), again and again.
         loop = asyncio.get_running_loop()
         if self._ledger is None or self._loop is not loop:
-            ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard)
+            ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard, LedgerCallMetrics())
             await ledger.open()
             if self._ledger is not None and self._loop is loop:
                 # Another call of this loop was quicker.

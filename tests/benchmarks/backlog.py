@@ -112,7 +112,7 @@ def compare(rounds: int = ROUNDS, seconds: float = WINDOW_SECONDS, jobs: int = J
         ours.run(plant(ours.ledger, back, jobs))
         ours.run(begin_file(ours.ledger))
         planted_in = monotonic() - began
-        memory = int(ours.run(ours.ledger.store.memory())["used_memory"])
+        memory = int(ours.run(ours.ledger.redis.memory())["used_memory"])
         ours.start_worker()
         stack.callback(ours.program.stop)
         ours.await_worker()
@@ -139,7 +139,7 @@ def compare(rounds: int = ROUNDS, seconds: float = WINDOW_SECONDS, jobs: int = J
 def _hold(ours: Installation, integration: Integration, *, paused: bool) -> Integration:
     """Pauses or resumes, and waits until that shows in what is under way."""
     changed = replace(integration, paused=paused)
-    kept = ours.run(ours.ledger.registry.put(changed, renewed=False)).integration
+    kept = ours.run(ours.ledger.integrations.put(changed, renewed=False)).integration
     end = monotonic() + _PATIENCE_SECONDS
     while paused == any(lane.leased for lane in ours.run(ours.ledger.status.read()).lanes if lane.due):
         if monotonic() > end:

@@ -24,8 +24,7 @@ from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import job_id
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger, LedgerPolicy, Settlement, Verdict
-from worker.ledger.claims import Opening
-from worker.ledger.log_records import log_record
+from worker.ledger.lanes.claims import Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 #: What a receiver typically answers, in bytes.
@@ -73,7 +72,7 @@ class Filling:
         return Share(name, (await self._used() - before) / self._count)
 
     async def _used(self) -> int:
-        return int((await self._ledger.store.memory())["used_memory"])
+        return int((await self._ledger.redis.memory())["used_memory"])
 
     async def _register_many(self) -> None:
         await self._register(self._count)
@@ -88,7 +87,7 @@ class Filling:
                 observes=(OBSERVABLE_KEY, "order.created", "order.fulfilled"),
                 configuration={"url": "https://erp.example.com/hooks/orders"},
             )
-            await self._ledger.registry.put(integration, expect=0)
+            await self._ledger.integrations.put(integration, expect=0)
             self._lanes.append(integration.id)
 
     async def _accept(self) -> None:
@@ -96,8 +95,8 @@ class Filling:
         for _ in range(0, self._count, MAX_JOBS_PER_CALL):
             parsed = [parse_event(orders.event(), rules) for _ in range(MAX_JOBS_PER_CALL)]
             events = [each for each in parsed if isinstance(each, Event)]
-            await self._ledger.intake.accept(events)
-            self._stored += (await self._ledger.intake.load([each.ref for each in events])).events
+            await self._ledger.inbox.accept(events)
+            self._stored += (await self._ledger.inbox.load([each.ref for each in events])).events
 
     async def _open(self) -> None:
         for lane, portion in zip(self._lanes, self._portions(), strict=False):
@@ -134,7 +133,7 @@ def _delivered(claim: Claim) -> Settlement:
         claim.scope_key,
         claim.attempt,
         Verdict.SUCCEEDED,
-        log_record(log),
+        log,
         healthy=True,
     )
 

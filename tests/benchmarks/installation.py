@@ -96,7 +96,7 @@ class Installation:
             configuration={"url": url},
             paused=paused,
         )
-        return self.run(self.ledger.registry.put(integration, expect=0)).integration
+        return self.run(self.ledger.integrations.put(integration, expect=0)).integration
 
     def owes_nothing(self) -> bool:
         """True where the ledger has no event and no job that is not over, and every one that ended was delivered."""

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from hashlib import sha1
-from importlib.resources import files
 from itertools import islice
 from typing import Any
 
@@ -12,17 +10,18 @@ from worker.domain.event import Event, Ingress
 from worker.domain.integration import Integration
 from worker.domain.job import job_id
 from worker.ledger import Ledger
+from worker.ledger.connection.scripts import assembled
 
 #: What accepting, observing and opening do, by the functions that do it there: nobody else is served meanwhile.
-_LUA = """
+_LUA = """-- needs: counters, event_acceptance, job_opening
 for _, e in ipairs(A.events) do
   accept_event(e)
   open_job(e.job, e.ref, A.lane, nil, #e.raw)
   redis.call('ZREM', P .. 'inbox', e.ref)
   count('matched')
 end
-reindex_touched()
-write_counts()
+write_lanes()
+write_counters()
 """
 #: Events of a call, and calls under way.
 _PORTION = 500
@@ -32,10 +31,9 @@ _LOOK_SECONDS = 0.1
 
 async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
     """Has `jobs` events accepted, of which each opened one job of the integration, due now."""
-    source = "\n".join(("#!lua", (files("worker.ledger") / "lua" / "_lib.lua").read_text(), _LUA))
-    store, policy = ledger.store, ledger.policy
-    await store.client.script_load(source)
-    digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+    planting = assembled("plant", _LUA)
+    store, policy = ledger.redis, ledger.policy
+    await store.client.script_load(planting.source)
     events = _events(integration, jobs)
 
     async def portions() -> None:
@@ -44,20 +42,20 @@ async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
                 {
                     "lane": integration.id,
                     "events": portion,
-                    "door": Ingress.PUBLISHER.value,
+                    "ingress": Ingress.PUBLISHER.value,
                     "grace": policy.announce,
                     "horizon": policy.job_deadline + policy.event_retention,
                     "deadline": policy.job_deadline,
                 }
             )
-            await store.client.evalsha(digest, 1, store.prefix, arguments)
+            await store.client.evalsha(planting.digest, 1, store.prefix, arguments)
 
     await asyncio.gather(*(portions() for _ in range(_AT_ONCE)))
 
 
 async def begin_file(ledger: Ledger) -> None:
     """Begins the store's append-only file, and waits until all that is in memory is in it."""
-    client = ledger.store.client
+    client = ledger.redis.client
     await client.config_set("appendonly", "yes")
     while await _writes_file(client):  # noqa: ASYNC110  (the store tells nobody when it is done)
         await asyncio.sleep(_LOOK_SECONDS)

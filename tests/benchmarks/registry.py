@@ -26,7 +26,7 @@ from worker.domain.job import job_id
 from worker.domain.secrets_box import SecretsBox
 from worker.integrations.integration_service import IntegrationService
 from worker.ledger import Ledger
-from worker.ledger.claims import Opening
+from worker.ledger.lanes.claims import Opening
 
 SIZES = (10, 1_000)
 #: Operations of each kind and size; the first few of each teach the store its scripts, and do not count.
@@ -59,7 +59,7 @@ async def _measure(store: PrivateStore, repetitions: int) -> tuple[Growth, ...]:
     try:
         types, catalogue = DelivererRegistry.load(), load_catalogue()
         secrets = SecretsBox([SecretStr(Fernet.generate_key().decode())])
-        registrar = IntegrationService(ledger.registry, types, catalogue, secrets)
+        registrar = IntegrationService(ledger.integrations, types, catalogue, secrets)
         directory = IntegrationCache(ledger, types, {}, secrets)
         scopes = {size: Scope(ORG_ID, f"growth-{size}") for size in SIZES}
         others = [key for key in catalogue.keys if "store" in catalogue.levels(key) and key != OBSERVABLE_KEY]
@@ -83,9 +83,9 @@ async def _measure(store: PrivateStore, repetitions: int) -> tuple[Growth, ...]:
         async def match(size: int) -> float:
             event = parse_event(orders[size].event(), rules)
             assert isinstance(event, ParsedEvent)
-            await ledger.intake.accept([event])
+            await ledger.inbox.accept([event])
             began = perf_counter()
-            loaded = await ledger.intake.load([event.ref])
+            loaded = await ledger.inbox.load([event.ref])
             (stored,) = loaded.events
             snapshot = await directory.snapshot(event.scope, loaded.versions[event.scope.key])
             matching = snapshot.matching(event.type)

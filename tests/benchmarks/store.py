@@ -5,7 +5,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
-from worker.ledger.embedded_redis import server_binary
+from worker.ledger.connection.embedded_redis import server_binary
 
 #: Between two looks whether a starting server answers (seconds): it has nothing that could be awaited.
 _LOOK_SECONDS = 0.01

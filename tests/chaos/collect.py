@@ -9,7 +9,7 @@ from tests.chaos.receiver import OBSERVES
 from tests.chaos.records import JobRow, Killed, LogRow, Records, read_offers, read_requests
 from tests.chaos.stage import Stage
 from tests.integration.ledger.audit import Books
-from worker.ledger.log_records import kept_log
+from worker.ledger.lanes.log_records import decoded_log
 
 #: Where kombu keeps what was taken over Redis and is not acknowledged (config.celery).
 UNACKED = "edw.unacked"
@@ -26,7 +26,9 @@ async def collect(stage: Stage, killed: list[Killed], accidents: list[str]) -> R
         )
         for id_, row in books.jobs.items()
     ]
-    logs = [kept_log(name.removeprefix("log:"), raw) for name, raw in books.strings.items() if name.startswith("log:")]
+    logs = [
+        decoded_log(name.removeprefix("log:"), raw) for name, raw in books.strings.items() if name.startswith("log:")
+    ]
     return Records(
         lossy=frozenset({"celery"} if stage.rabbit is None else ()),
         observers={type_: frozenset(n for n, all_ in OBSERVES.items() if type_ in all_) for type_ in _types()},
@@ -57,7 +59,7 @@ async def _held(stage: Stage) -> frozenset[str]:
     """Ids of events in raw messages that were taken over Redis by a worker that died before it acknowledged them."""
     if stage.rabbit is not None:
         return frozenset()
-    raws = await stage.ledger.store.client.execute_command("HVALS", UNACKED)
+    raws = await stage.ledger.redis.client.execute_command("HVALS", UNACKED)
     return frozenset(id_ for raw in raws for id_ in _events_of(msgspec.json.decode(raw)[0]))
 
 

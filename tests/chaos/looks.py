@@ -27,7 +27,7 @@ async def in_flight(stage: Stage, *workers: ProcessVictim) -> int:
     """Attempts that are leased to the present lives of the workers."""
     ready = [worker.said("worker ready") for worker in workers]
     owners = [said["owner"] for said in ready if said]
-    return sum([int(await _ask(stage, "SCARD", stage.ledger.store.key(f"owner:{each}:leases"))) for each in owners])
+    return sum([int(await _ask(stage, "SCARD", stage.ledger.redis.key(f"owner:{each}:leases"))) for each in owners])
 
 
 async def until_quiet(stage: Stage, tell: Callable[[], None]) -> int:
@@ -48,7 +48,7 @@ async def _queued(stage: Stage) -> int:
     if stage.rabbit is not None:
         return await asyncio.to_thread(_ready_messages, stage.rabbit.url())
     lists = [int(await _ask(stage, "LLEN", name)) for name in (EVENTS_QUEUE, INTAKE_QUEUE)]
-    return sum(lists) + int(await _ask(stage, "ZCARD", stage.ledger.store.key("takers")))
+    return sum(lists) + int(await _ask(stage, "ZCARD", stage.ledger.redis.key("takers")))
 
 
 def _ready_messages(url: str) -> int:
@@ -60,8 +60,8 @@ def _ready_messages(url: str) -> int:
 
 async def _ask(stage: Stage, *words: str) -> Any:
     async def answer() -> Any:
-        with mapped(stage.ledger.store.address):
-            return await stage.ledger.store.client.execute_command(*words)
+        with mapped(stage.ledger.redis.address):
+            return await stage.ledger.redis.client.execute_command(*words)
 
     return await _patiently(answer)
 

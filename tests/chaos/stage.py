@@ -162,7 +162,7 @@ async def _register(ledger: Ledger, receiver: str) -> dict[str, str]:
             observes=OBSERVES[name],
             configuration={"url": f"{receiver}/{name}"},
         )
-        await ledger.registry.put(integration, expect=0)
+        await ledger.integrations.put(integration, expect=0)
     return names
 
 

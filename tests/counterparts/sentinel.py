@@ -8,7 +8,7 @@ import redis
 
 from tests.counterparts.server import START_SECONDS, Server
 from tests.counterparts.store import ANSWER_SECONDS, StoreServer, free_port
-from worker.ledger.embedded_redis import server_binary
+from worker.ledger.connection.embedded_redis import server_binary
 
 SERVICE = "mymaster"
 SENTINELS = 3

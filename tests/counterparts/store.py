@@ -7,7 +7,7 @@ from pathlib import Path
 from random import randrange
 
 from tests.counterparts.server import Server
-from worker.ledger.embedded_redis import server_binary
+from worker.ledger.connection.embedded_redis import server_binary
 
 #: Below those that Linux, macOS and Windows take for outgoing connections.
 PORTS = (20_000, 32_000)

@@ -31,7 +31,7 @@ from tests.dashboard.panels import panels
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.ledger import Ledger
-from worker.ledger.intake_list import INTAKE_LIST
+from worker.ledger.events.intake_list import INTAKE_LIST
 from worker.publisher import Publisher
 
 SCOPE = Scope(None, "store-1")
@@ -162,7 +162,7 @@ async def register(store_url: str, receivers_url: str) -> None:
                 observes=(HANGING_KEY if kind == "hang" else KEY,),
                 configuration={"url": f"{receivers_url}/{kind}/{number}"},
             )
-            await ledger.registry.put(integration, expect=0)
+            await ledger.integrations.put(integration, expect=0)
     await ledger.close()
 
 
@@ -199,7 +199,7 @@ async def play(
 async def push(store_url: str, event: dict[str, Any]) -> None:
     """Through the plain queue."""
     ledger = Ledger(store_url)
-    await ledger.store.client.lpush(INTAKE_LIST, json.dumps(event))
+    await ledger.redis.client.lpush(INTAKE_LIST, json.dumps(event))
     await ledger.close()
 
 

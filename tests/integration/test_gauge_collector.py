@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import eventually
 from worker.ledger import Ledger
-from worker.ledger.redis_connections import SOCKET_TIMEOUT
+from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT
 from worker.telemetry.ledger_gauges import GaugeCollector
 from worker.telemetry.redis_clock import RedisClock
 
@@ -24,7 +24,7 @@ def told(collector: GaugeCollector) -> dict[str, float]:
 
 
 def collecting(ledger: Ledger, pause: float) -> GaugeCollector:
-    return GaugeCollector(ledger.gauges, RedisClock(), "0", pause)
+    return GaugeCollector(ledger.totals, RedisClock(), "0", pause)
 
 
 async def test_one_of_several_processes_tells_them_and_another_goes_on_at_once(
@@ -93,10 +93,10 @@ async def test_a_store_that_is_silent_keeps_no_process_from_its_start(ledger: Le
 
 async def test_the_clock_is_known_by_the_first_sample(ledger: Ledger) -> None:
     clock = RedisClock()
-    collector = GaugeCollector(ledger.gauges, clock, "0", 60.0)
+    collector = GaugeCollector(ledger.totals, clock, "0", 60.0)
     await collector.open()
     try:
-        now = await ledger.store.now() / 1000
+        now = await ledger.redis.now() / 1000
         assert clock.since(now) == pytest.approx(0, abs=0.25)
     finally:
         await collector.close()

@@ -15,7 +15,7 @@ from worker.domain.event import Event, Ingress
 from worker.domain.event_parser import EventRules, parse_event
 from worker.intake.celery_messages import CeleryIntake
 from worker.ledger import Ledger, LedgerFull
-from worker.ledger.intake_list import INTAKE_LIST
+from worker.ledger.events.intake_list import INTAKE_LIST
 from worker.publisher import Publisher
 from worker.telemetry.metrics import RefusalReason, observe_accepted
 
@@ -57,13 +57,13 @@ async def test_what_a_full_store_refuses_is_counted_as_refused(store: StoreServe
     counts = Counts(Ingress.PUBLISHER)
     settings = load_settings(redis_url=store.url, memory_high_water="1%")
     ledger = Ledger(store.url)
-    await ledger.store.client.config_set("maxmemory", "10mb")
+    await ledger.redis.client.config_set("maxmemory", "10mb")
     try:
         async with Publisher(settings) as publisher:
             with pytest.raises(LedgerFull):
                 await publisher.apublish_many([an_event("e-1"), an_event("e-2")])
     finally:
-        await ledger.store.client.config_set("maxmemory", "0")
+        await ledger.redis.client.config_set("maxmemory", "0")
         await ledger.close()
     assert counts.since == [0, 0, 0, 2]
 
@@ -85,12 +85,12 @@ async def by_publisher(ledger: Ledger, event: Event) -> None:
 
 
 async def by_http(ledger: Ledger, event: Event) -> None:
-    await EventIntake(ledger.intake, load_settings(), announce=lambda _: None).accept([event])
+    await EventIntake(ledger.inbox, load_settings(), announce=lambda _: None).accept([event])
 
 
 async def by_queue(ledger: Ledger, event: Event) -> None:
-    await ledger.store.client.execute_command("LPUSH", INTAKE_LIST, event.raw)
-    await ledger.messages.accept(await ledger.messages.take(), 1, [event], [])
+    await ledger.redis.client.execute_command("LPUSH", INTAKE_LIST, event.raw)
+    await ledger.intake_list.accept(await ledger.intake_list.take(), 1, [event], [])
 
 
 async def by_celery(ledger: Ledger, event: Event) -> None:
@@ -100,7 +100,7 @@ async def by_celery(ledger: Ledger, event: Event) -> None:
 
 
 async def by_a_change(ledger: Ledger, event: Event) -> None:
-    await ledger.registry.put(an_integration(enabled=False), events=[event])
+    await ledger.integrations.put(an_integration(enabled=False), events=[event])
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ async def test_what_nobody_observes_is_counted_by_the_door_it_came_by(
 async def test_what_somebody_observes_is_not_unmatched(ledger: Ledger) -> None:
     event = parse_event(an_event("e-1"), EventRules(load_catalogue()))
     assert isinstance(event, Event)
-    await ledger.registry.put(an_integration(scope=event.scope))
+    await ledger.integrations.put(an_integration(scope=event.scope))
     before = unmatched(Ingress.PUBLISHER)
-    await ledger.intake.accept([event])
+    await ledger.inbox.accept([event])
 
     await dispatch_of(ledger).observe([event.ref])
 

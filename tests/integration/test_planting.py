@@ -7,7 +7,7 @@ from worker.ledger import Ledger
 
 
 async def test_a_planted_backlog_is_owed_and_can_be_claimed(ledger: Ledger) -> None:
-    await ledger.registry.put(integration := an_integration())
+    await ledger.integrations.put(integration := an_integration())
     await plant(ledger, integration, 1_200)
 
     status = await ledger.status.read()

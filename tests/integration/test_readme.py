@@ -19,7 +19,7 @@ from celery import Celery
 from config.celery import broker_url_for
 from tests.counterparts.rabbitmq import MISSING, PASSWORD, USER, RabbitServer, is_installed
 from tests.counterparts.store import StoreServer, free_port
-from worker.ledger.embedded_redis import running
+from worker.ledger.connection.embedded_redis import running
 
 ROOT = Path(__file__).parents[2]
 #: Run by .ci/run or, as a target of its own, by hand.
@@ -234,7 +234,7 @@ def test_a_producer_of_any_language(
 
 
 def test_the_store_of_deploy_is_what_the_ledger_asks_for(environment: dict[str, str], tmp_path: Path) -> None:
-    from worker.ledger.embedded_redis import server_binary
+    from worker.ledger.connection.embedded_redis import server_binary
 
     words = [server_binary(), str(ROOT / "deploy" / "redis.conf"), "--port", str(free_port()), "--dir", str(tmp_path)]
     server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)

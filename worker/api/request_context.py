@@ -100,7 +100,7 @@ class RequestContext:
 
     async def integration(self) -> Integration:
         """The integration that the path names. Raises ApiError (404) where there is none of the caller's scope."""
-        found = await self.services.ledger.registry.get([self.named("integration_id", "integration")])
+        found = await self.services.ledger.integrations.get([self.named("integration_id", "integration")])
         if not found or found[0].scope != self.scope:
             raise not_found("integration with this id")
         return found[0]

@@ -31,9 +31,10 @@ from worker.intake.wakeups import Wakeups
 from worker.integrations.integration_service import IntegrationService
 from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger, LedgerPolicy
-from worker.ledger.endpoints import find_endpoints
-from worker.ledger.startup import reach
+from worker.ledger.connection.endpoints import find_endpoints
+from worker.ledger.connection.startup import reach
 from worker.telemetry import metrics
+from worker.telemetry.ledger_calls import LedgerCallMetrics
 from worker.telemetry.process_telemetry import Telemetry
 from worker.telemetry.tracing import exporting
 
@@ -81,7 +82,7 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
     catalogue = load_catalogue(settings.observable_keys)
     async with AsyncExitStack() as stack:
         traces = stack.enter_context(exporting(settings, "edw-api"))
-        ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
+        ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard, LedgerCallMetrics())
         stack.push_async_callback(ledger.close)
         wakeups = Wakeups(WakeupSender(app, settings.shard))
         stack.callback(wakeups.close)
@@ -95,9 +96,9 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
         yield ApiServices(
             settings=settings,
             ledger=ledger,
-            integration_service=IntegrationService(ledger.registry, types, catalogue, secrets, wakeups.events),
+            integration_service=IntegrationService(ledger.integrations, types, catalogue, secrets, wakeups.events),
             rules=EventRules(catalogue, settings.event_max_bytes),
-            intake=EventIntake(ledger.intake, settings, wakeups.events, traces),
+            intake=EventIntake(ledger.inbox, settings, wakeups.events, traces),
             redelivery_service=RedeliveryService(ledger),
             sample_delivery=SampleDelivery(
                 IntegrationCache(ledger, types, deliverers, secrets), settings.webhook_timeout

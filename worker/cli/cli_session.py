@@ -16,8 +16,8 @@ from worker.cli.keys import secrets_keys
 from worker.domain.event import Scope
 from worker.domain.secrets_box import SecretsBox, SecretsError
 from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
-from worker.ledger.embedded_redis import EmbeddedRedisError
-from worker.ledger.endpoints import NoRedisError, find_endpoints
+from worker.ledger.connection.embedded_redis import EmbeddedRedisError
+from worker.ledger.connection.endpoints import NoRedisError, find_endpoints
 
 if TYPE_CHECKING:
     from deliverers.registry import DelivererRegistry
@@ -78,7 +78,7 @@ class CliSession:
         from worker.integrations.integration_service import IntegrationService
 
         secrets = SecretsBox(secrets_keys(self.settings))
-        return IntegrationService(self.ledger.registry, self.types, self.catalogue, secrets)
+        return IntegrationService(self.ledger.integrations, self.types, self.catalogue, secrets)
 
 
 def read_settings(*, for_people: bool = True) -> Settings:

@@ -38,7 +38,7 @@ async def _scopes(ledger: Ledger) -> AsyncIterator[Scope]:
     seen = set[Scope]()
     cursor: int | None = None
     while cursor != 0:
-        cursor, integrations = await ledger.registry.scan(cursor or 0)
+        cursor, integrations = await ledger.integrations.scan(cursor or 0)
         for scope in dict.fromkeys(each.scope for each in integrations):
             if scope not in seen:
                 seen.add(scope)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from worker.domain.event import rfc3339
-from worker.ledger.inbox import RejectedMessage
-from worker.ledger.ledger_status import LedgerStatus
+from worker.ledger.events.inbox import RejectedMessage
+from worker.ledger.inspection.ledger_status import LedgerStatus
 
 Document = dict[str, Any]
 

@@ -17,7 +17,7 @@ async def find_integration(session: CliSession, named: str, scope: Scope) -> Int
 
     Raises Failure where there is none, or more than one. A whole id finds it in every scope, unless one is named.
     """
-    registry = session.ledger.registry
+    registry = session.ledger.integrations
     if _is_id(named):
         found = await registry.get([named])
         if found and (scope == Scope() or found[0].scope == scope):
@@ -40,7 +40,7 @@ async def find_integration(session: CliSession, named: str, scope: Scope) -> Int
 async def all_integrations(session: CliSession, scope: Scope) -> list[Integration]:
     """A scope's integrations, the newest first."""
     found: list[Integration] = []
-    while page := (await session.ledger.registry.page(scope, len(found), PAGE)).items:
+    while page := (await session.ledger.integrations.page(scope, len(found), PAGE)).items:
         found += page
         if len(page) < PAGE:
             break

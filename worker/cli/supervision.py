@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from config.settings import Settings, process_environment
 from deliverers.backoff import Backoff
-from worker.ledger.embedded_redis import EmbeddedRedis
+from worker.ledger.connection.embedded_redis import EmbeddedRedis
 
 #: A worker that was told to stop may take so much longer than its drain (seconds).
 STOP_GRACE_SECONDS = 15.0

@@ -7,7 +7,7 @@ from config.settings import Settings
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, matches, new_id, read, written
 from worker.domain.event import Scope
 from worker.ledger import Ledger, LedgerPolicy
-from worker.ledger.endpoints import find_endpoints
+from worker.ledger.connection.endpoints import find_endpoints
 
 #: In the data folder; whoever may read it is an admin of the embedded Redis' only store.
 TOKEN_FILE = "token"  # noqa: S105  (a file's name)

@@ -13,8 +13,8 @@ from worker.delivery.integration_cache import IntegrationCache
 from worker.domain.job import job_id
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger, LedgerError, LedgerFull
-from worker.ledger.claims import Opening
-from worker.ledger.inbox import OBSERVE_TRIES, LoadedEvents
+from worker.ledger.events.inbox import OBSERVE_TRIES, LoadedEvents
+from worker.ledger.lanes.claims import Opening
 from worker.ledger.policy import JOBS_PER_CALL, by_message
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_filled
@@ -80,13 +80,13 @@ class Dispatcher:
 
     async def _observe_together(self, refs: Sequence[str], *, alone: bool = False) -> Sequence[str]:
         """Answers those that are to be observed alone."""
-        loaded = await self._ledger.intake.load(refs, alone=alone)
+        loaded = await self._ledger.inbox.load(refs, alone=alone)
         try:
             await self._open(loaded)
         except LedgerFull:
             # A store at its memory limit takes no jobs, maybe for as long as many a worker lives: that kills none.
             with suppress(LedgerError):
-                await self._ledger.intake.unload(refs)
+                await self._ledger.inbox.unload(refs)
             raise
         return loaded.alone
 
@@ -115,7 +115,7 @@ class Dispatcher:
             for match in matches:
                 observed.matched(match.stored.ref, len(match.integration_ids))
                 if not match.integration_ids and match.stored.ref not in failed:
-                    metrics.observe_unmatched(match.stored.door)
+                    metrics.observe_unmatched(match.stored.ingress)
 
     async def _open_chunk(self, chunk: Chunk) -> set[str]:
         """Where a chunk fails as a whole, each of its events alone does; answers those that could not be opened."""
@@ -164,5 +164,5 @@ class Dispatcher:
             return None
 
     async def _set_aside(self, ref: str, raw: bytes, reason: str, tries: int = OBSERVE_TRIES) -> None:
-        if await self._ledger.intake.set_aside(ref, raw, reason, round(time() * 1000), tries):
+        if await self._ledger.inbox.set_aside(ref, raw, reason, round(time() * 1000), tries):
             _log.error("event set aside", ref=ref, why=reason)

@@ -36,7 +36,7 @@ class IntegrationCache:
         """The scope's integrations, not older than `version` of the registry."""
         known = self._snapshots.get(scope.key) or Snapshot(scope)
         if known.version != version:
-            known = await self._ledger.registry.refresh(known)
+            known = await self._ledger.integrations.refresh(known)
         self._snapshots[scope.key] = known
         self._snapshots.move_to_end(scope.key)
         if len(self._snapshots) > SNAPSHOTS_KEPT:
@@ -58,7 +58,7 @@ class IntegrationCache:
 
     async def load_target(self, claim: Claim) -> DeliveryTarget | NoTarget:
         """The target of a claim, read from the registry."""
-        found = await self._ledger.registry.get([claim.integration_id])
+        found = await self._ledger.integrations.get([claim.integration_id])
         if not found:
             return NoTarget("", "the integration was deleted")
         target = self.target(found[0])

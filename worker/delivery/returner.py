@@ -20,7 +20,7 @@ _log = structlog.get_logger("edw.delivery")
 class ReleasingLedger(Protocol):
     """The part of the ledger that takes claims back."""
 
-    async def release(self, claims: Sequence[tuple[str, str, int]]) -> int: ...
+    async def release(self, claims: Sequence[tuple[str, int]]) -> int: ...
 
 
 class Returner:
@@ -49,7 +49,7 @@ class Returner:
                 await self._added.wait()
             batch = [self._waiting[index] for index in range(min(JOBS_PER_CALL, len(self._waiting)))]
             try:
-                await self._ledger.release([(each.job_id, each.integration_id, each.attempt) for each in batch])
+                await self._ledger.release([(each.job_id, each.attempt) for each in batch])
             except LedgerError as error:
                 # Where files are lacking, the connection to the ledger may be what could not be opened.
                 _log.warning("cannot give back", jobs=len(self._waiting), why=str(error))

@@ -1,9 +1,8 @@
 """What the ledger is to write of an attempt that is over."""
 
-from worker.domain.attempt import Attempt, InterruptedAttempt, LostAttempt
+from worker.domain.attempt import Attempt, LostAttempt
 from worker.domain.retry_policy import Fail, Retry, Succeed
 from worker.ledger import Settlement, Verdict
-from worker.ledger.log_records import log_record
 
 
 def settlement_of(attempt: Attempt) -> Settlement:
@@ -17,7 +16,7 @@ def settlement_of(attempt: Attempt) -> Settlement:
         scope_key=claim.scope_key,
         attempt=claim.attempt,
         verdict=_verdict(attempt),
-        log=log_record(attempt.log()),
+        log=attempt.log(),
         reason=failure.reason if failure else "",
         delay=retry.delay,
         rest=retry.rest,
@@ -30,13 +29,9 @@ def settlement_of(attempt: Attempt) -> Settlement:
 
 
 def _verdict(attempt: Attempt) -> Verdict:
-    match attempt.decision, attempt.outcome:
-        case Succeed(), _:
+    match attempt.decision:
+        case Succeed():
             return Verdict.SUCCEEDED
-        case Fail(), _:
+        case Fail():
             return Verdict.FAILED
-        case _, LostAttempt():
-            return Verdict.LOST
-        case _, InterruptedAttempt():
-            return Verdict.INTERRUPTED
     return Verdict.RETRY

@@ -12,8 +12,8 @@ from worker.delivery.lane_queue import LaneQueue
 from worker.delivery.settlement import settlement_of
 from worker.domain.attempt import Attempt
 from worker.ledger import LedgerError, Settlement
+from worker.ledger.lanes.settlements import Settled
 from worker.ledger.policy import JOBS_PER_CALL
-from worker.ledger.settlements import Settled
 from worker.telemetry.lane_events import report_broken, report_circuit
 
 _log = structlog.get_logger("edw.settling")

@@ -13,7 +13,7 @@ class StoredEvent:
     event: Event
     accepted_at: int
     #: The Ingress by which it was accepted; empty where it is unknown.
-    door: str = ""
+    ingress: str = ""
 
     @property
     def time(self) -> str:

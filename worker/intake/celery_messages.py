@@ -71,7 +71,7 @@ class CeleryIntake:
             log_refusal(refusal, source)
         entries = [entry_of(refusal, each, source) for refusal, each in refusals]
         for start in range(0, len(entries), MAX_IDS_PER_MESSAGE):
-            await self._until_done(partial(self._ledger.intake.reject, entries[start : start + MAX_IDS_PER_MESSAGE]))
+            await self._until_done(partial(self._ledger.inbox.reject, entries[start : start + MAX_IDS_PER_MESSAGE]))
         return [event.ref for event in events]
 
     async def reject(self, refusal: Refusal, given: Any, source: str) -> None:
@@ -93,11 +93,11 @@ class CeleryIntake:
         self._closing.set()
 
     async def _accept(self, ingress: Ingress, events: Sequence[Event]) -> Sequence[Acceptance]:
-        return await self._until_done(partial(self._ledger.intake.accept, events, ingress))
+        return await self._until_done(partial(self._ledger.inbox.accept, events, ingress))
 
     async def _times_back(self, task_id: str) -> int:
         # Before anything looks at what is in it.
-        return await self._until_done(partial(self._ledger.intake.came_back, task_id))
+        return await self._until_done(partial(self._ledger.inbox.came_back, task_id))
 
     async def _until_done(self, step: Callable[[], Awaitable[_Answer]]) -> _Answer:
         while True:

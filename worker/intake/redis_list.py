@@ -13,9 +13,9 @@ from worker.domain.event_parser import EventRules
 from worker.intake.accept import AcceptService
 from worker.intake.message_parser import entry_of, is_batch, log_refusal, parse_message_paced, split
 from worker.ledger import Acceptance, LedgerError
-from worker.ledger.intake_list import INTAKE_LIST, MESSAGE_TRIES, MessageBatch
+from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT
+from worker.ledger.events.intake_list import INTAKE_LIST, MESSAGE_TRIES, MessageBatch
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
-from worker.ledger.redis_connections import SOCKET_TIMEOUT
 from worker.pacing import paced
 from worker.telemetry.tracing.traces import Traces
 
@@ -30,7 +30,7 @@ ParsedBatch = tuple[int, list[Event], list[tuple[Refusal, Any]]]
 
 
 class PlainQueue(Protocol):
-    """What is asked of the ledger (worker.ledger.intake_list)."""
+    """What is asked of the ledger (worker.ledger.events.intake_list)."""
 
     async def take(self) -> MessageBatch: ...
     async def accept(

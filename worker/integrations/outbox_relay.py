@@ -14,7 +14,7 @@ class OutboxRegistry(Protocol):
     """What is asked of the ledger's registry."""
 
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]: ...
-    async def tell(self, integration_id: str, events: Sequence[Event]) -> bool: ...
+    async def announce_disabled(self, integration_id: str, events: Sequence[Event]) -> bool: ...
 
 
 class OutboxRelay:
@@ -34,7 +34,7 @@ class OutboxRelay:
         """
         for integration in await self._registry.get(integration_ids):
             event = self._changes.event("updated", integration)
-            if await self._registry.tell(integration.id, [event]):
+            if await self._registry.announce_disabled(integration.id, [event]):
                 report_disabled(integration)
                 metrics.observe_accepted(Ingress.INTEGRATIONS, [True])
                 self._announce([event.ref])

@@ -1,6 +1,14 @@
-"""The ledger: the Redis-resident record of everything owed and done. Nothing else in the project imports redis.
+"""The ledger: the record in Redis of what is to be delivered. Nothing else in the project imports redis.
 
-The states of a job, and what moves it on (`lua/` has one script for each verb):
+    ledger.py       one process's view of the ledger: everything below, wired
+    lua/            one script for each verb; lua/parts/ is what scripts share, and keys.lua lists every key
+    connection/     Redis: where it is, its clients, calls of scripts
+    events/         the inbox, and the plain queue
+    lanes/          jobs and their lanes: opened, claimed, settled with a log, reopened
+    inspection/     balance, totals for metrics, what became of an event, the audit
+    fleet.py        heartbeats, sweeps, leases of dead processes
+
+The states of a job, and what moves it on:
 
     from        by                                              to
     --------    --------------------------------------------    ------------------------------------------
@@ -13,7 +21,7 @@ The states of a job, and what moves it on (`lua/` has one script for each verb):
     leased      settle: the receiver answered 410               failed  (gone), and the integration is disabled
     leased      settle: interrupted by a drain                  due now
     leased      release: claimed, never started                 due now, the number un-issued
-    leased      seize: claimed, and its process was never told  due now, the number un-issued
+    leased      seize: claimed, and the reply was lost          due now, the number un-issued
     leased      seize: its process died                         leased by the process that settles it as lost
     pending     settle: a late success of an earlier attempt    succeeded
     due         expire: EDW_JOB_DEADLINE after opening          failed  (deadline)
@@ -27,15 +35,15 @@ Errors:
 
     LedgerError
     ├── LedgerUnavailable    no answer, or one that says "later"; the work may or may not have been done
-    ├── LedgerFull           the store is at its memory limit, or intake is above the high-water mark
-    └── LedgerFormatError    the store is too old, or its ledger was written by a newer version
+    ├── LedgerFull           Redis is at its memory limit, or intake is above the high-water mark
+    └── LedgerFormatError    Redis is too old, or its ledger was written by a newer version
 """
 
-from worker.ledger.inbox import Acceptance
+from worker.ledger.events.inbox import Acceptance
+from worker.ledger.lanes.settlements import Settlement, Verdict
 from worker.ledger.ledger import Ledger
 from worker.ledger.ledger_errors import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable
 from worker.ledger.policy import LedgerPolicy
-from worker.ledger.settlements import Settlement, Verdict
 
 __all__ = [
     "Acceptance",

@@ -10,13 +10,13 @@ import msgspec
 from worker.domain.event import Event, Ingress, Scope
 from worker.domain.integration import Integration
 from worker.domain.matching import Snapshot
-from worker.ledger.inbox import acceptance
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.events.inbox import acceptance
+from worker.ledger.lanes.settlements import CircuitChange
 from worker.ledger.pages import Page
 from worker.ledger.policy import by_message
-from worker.ledger.redis_client import RedisClient
-from worker.ledger.settlements import CircuitChange
 
-#: Deletions that a scope remembers for snapshots that have not heard of them.
+#: Deletions that a scope remembers for snapshots that do not know of them.
 TOMBSTONES = 1_000
 
 
@@ -75,8 +75,8 @@ class _Document(msgspec.Struct):
 class IntegrationRepository:
     """The integrations of the ledger."""
 
-    def __init__(self, store: RedisClient) -> None:
-        self._store = store
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
 
     async def put(
         self,
@@ -86,14 +86,14 @@ class IntegrationRepository:
         *,
         renewed: bool = True,
     ) -> SavedIntegration:
-        """Creates or updates; answers it as it is kept now. `events`, which tell of it, are accepted with the change.
+        """Creates or updates; answers it as it is kept now. `events` about the change are accepted with it.
 
         `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another, or
         where its secrets were sealed anew since it was read; and TooManyIntegrations for a new one beyond the limit.
         `renewed`: its receiver may be another now, or is to be tried again. Then its circuit closes, and what waits for
         a later attempt is due now.
         """
-        kept = await self._store.run_confirmed(
+        kept = await self._redis.run_confirmed(
             "put_integration",
             id=integration.id,
             scope=integration.scope.key,
@@ -103,17 +103,15 @@ class IntegrationRepository:
             rate=integration.rate_limit or 0,
             renewed=int(renewed),
             reason=integration.disabled_reason,
-            # None of its own: the fleet's.
-            cap=0,
             expect=_expected(expect),
             resealed=integration.resealed,
-            most=self._store.policy.integrations,
-            **self._told_by(events),
+            most=self._redis.policy.integrations,
+            **self._with_events(events),
         )
         if kept is None:
             raise _conflict(integration.id)
         if len(kept) == 1:
-            raise TooManyIntegrations(int(kept[0]), self._store.policy.integrations)
+            raise TooManyIntegrations(int(kept[0]), self._redis.policy.integrations)
         revision, created_at, updated_at, closed = map(int, kept)
         now = replace(
             integration,
@@ -128,13 +126,13 @@ class IntegrationRepository:
         """The integrations that exist, in the order given."""
         found: list[Integration] = []
         for ids in by_message(integration_ids):
-            reply = await self._store.run("show_integrations", ids=ids)
+            reply = await self._redis.run("show_integrations", ids=ids)
             found += [_integration(each.id, each.row) for each in _rows.decode(reply).records]
         return found
 
     async def page(self, scope: Scope, offset: int, limit: int) -> Page[Integration]:
         """A scope's integrations, the newest first."""
-        reply = await self._store.run("page_integrations", scope=scope.key, offset=offset, limit=limit)
+        reply = await self._redis.run("page_integrations", scope=scope.key, offset=offset, limit=limit)
         found = _rows.decode(reply)
         return Page([_integration(each.id, each.row) for each in found.records], found.total)
 
@@ -143,40 +141,43 @@ class IntegrationRepository:
 
         `expect` and `events` as in put().
         """
-        deleted = await self._store.run_confirmed(
+        deleted = await self._redis.run_confirmed(
             "delete_integration",
             id=integration_id,
             tombstones=TOMBSTONES,
             expect=_expected(expect),
-            **self._told_by(events),
+            **self._with_events(events),
         )
         if deleted < 0:
             raise _conflict(integration_id)
         return bool(deleted)
 
-    async def tell(self, integration_id: str, events: Sequence[Event]) -> bool:
-        """Accepts events that tell of an integration which the fleet has disabled; once, and while it is disabled."""
-        told = await self._store.run_confirmed("tell", id=integration_id, **self._told_by(events))
-        return bool(told)
+    async def announce_disabled(self, integration_id: str, events: Sequence[Event]) -> bool:
+        """Accept the events of an integration that the fleet has disabled; once, and only while it is disabled.
+
+        Returns whether they were accepted.
+        """
+        accepted = await self._redis.run_confirmed("announce_disabled", id=integration_id, **self._with_events(events))
+        return bool(accepted)
 
     async def scan(self, cursor: int = 0) -> tuple[int, list[Integration]]:
         """Some integrations of any scope, and the cursor of the next ones; that is 0 at the end.
 
         One that is there all the while is among them at least once.
         """
-        following, ids = await self._store.scan("integration:*", cursor)
+        following, ids = await self._redis.scan("integration:*", cursor)
         return following, await self.get(ids)
 
     async def reseal(self, before: Integration, after: Integration) -> bool:
         """Keeps the same integration with secrets sealed by another key. False where it was changed meanwhile."""
-        done = await self._store.run_confirmed("reseal", id=before.id, revision=before.revision, doc=_document(after))
+        done = await self._redis.run_confirmed("reseal", id=before.id, revision=before.revision, doc=_document(after))
         return bool(done)
 
     async def refresh(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot at the registry's present version; only what changed since is read."""
         version, floor, ids = await self._changes(snapshot.scope, snapshot.version)
         if snapshot.version < floor or snapshot.version > version:
-            # Older than what deletions are remembered, or of a store that has lost its memory since.
+            # Older than what deletions are remembered, or of a Redis that has lost its memory since.
             snapshot = Snapshot(snapshot.scope)
             version, _, ids = await self._changes(snapshot.scope, 0)
         if snapshot.version == version:
@@ -187,13 +188,13 @@ class IntegrationRepository:
     async def _changes(self, scope: Scope, since: int) -> tuple[int, int, list[str]]:
         """A scope's version, how far back it remembers deletions, and what changed since, as of one moment."""
         key = f"scope:{scope.key}"
-        (version, floor), changes = await self._store.atomically(
+        (version, floor), changes = await self._redis.atomically(
             ("hmget", key, "version", "floor"), ("zrange", f"{key}:changes", f"({since}", "+inf", "BYSCORE")
         )
         return int(version or 0), int(floor or 0), [each.decode() for each in changes]
 
-    def _told_by(self, events: Sequence[Event]) -> dict[str, Any]:
-        return acceptance(events, Ingress.INTEGRATIONS, self._store.policy)
+    def _with_events(self, events: Sequence[Event]) -> dict[str, Any]:
+        return acceptance(events, Ingress.INTEGRATIONS, self._redis.policy)
 
 
 def _document(integration: Integration) -> str:

@@ -12,15 +12,15 @@ class LedgerError(Exception):
 
 
 class LedgerUnavailable(LedgerError):
-    """The store did not answer, or answered that it cannot now. The work may or may not have been done."""
+    """Redis did not answer, or answered that it cannot now. The work may or may not have been done."""
 
 
 class LedgerFull(LedgerError):
-    """The store is at its memory limit, or intake is above the high-water mark. Nothing was done."""
+    """Redis is at its memory limit, or intake is above the high-water mark. Nothing was done."""
 
 
 class LedgerFormatError(LedgerError):
-    """The store is too old, or its ledger was written by a newer version of this project."""
+    """Redis is too old, or its ledger was written by a newer version of this project."""
 
 
 _IN_PIPELINE = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)
@@ -39,18 +39,18 @@ _LATER = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "CLUSTERDOW
 
 @contextmanager
 def mapped(address: str) -> Iterator[None]:
-    """Raises redis-py's exceptions as ours; `address` is the store's, without its password."""
+    """Raises redis-py's exceptions as ours; `address` is Redis', without its password."""
     try:
         yield
     except foreign.OutOfMemoryError as error:
-        raise LedgerFull(f"the store at {address} is at its memory limit") from error
+        raise LedgerFull(f"Redis at {address} is at its memory limit") from error
     except (foreign.ConnectionError, foreign.TimeoutError, OSError) as error:
-        raise LedgerUnavailable(f"the store at {address} does not answer: {error}") from error
+        raise LedgerUnavailable(f"Redis at {address} does not answer: {error}") from error
     except foreign.ResponseError as error:
         # A script's error carries the cause's code in its text, and a pipeline puts the command in front of it.
         text = _IN_PIPELINE.sub("", str(error))
         if isinstance(error, _LATER_CLASSES) or text.startswith(_LATER):
-            raise LedgerUnavailable(f"the store at {address} cannot now: {text}") from error
+            raise LedgerUnavailable(f"Redis at {address} cannot now: {text}") from error
         if "OOM" in text[:40]:
-            raise LedgerFull(f"the store at {address} is at its memory limit") from error
+            raise LedgerFull(f"Redis at {address} is at its memory limit") from error
         raise

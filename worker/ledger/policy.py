@@ -1,4 +1,4 @@
-"""What the ledger is told by the settings."""
+"""The limits and durations of the ledger, as the settings say."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

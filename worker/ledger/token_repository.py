@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from worker.domain.api_token import Role, Token, TokenKind, is_id
 from worker.domain.event import Scope
-from worker.ledger.redis_client import RedisClient
+from worker.ledger.connection.redis_client import RedisClient
 
 #: Live bearers of one client; with one more, the oldest goes.
 BEARERS_MAX = 1_000
@@ -14,8 +14,8 @@ BEARERS_MAX = 1_000
 class TokenRepository:
     """The tokens of the ledger."""
 
-    def __init__(self, store: RedisClient) -> None:
-        self._store = store
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
 
     async def put(self, token: Token) -> Token:
         """Keeps a token or client; answers it with the ledger's time of creation. Repeating is safe.
@@ -24,29 +24,29 @@ class TokenRepository:
         """
         if token.kind is TokenKind.BEARER:
             raise ValueError("a bearer is issued to a client, and not put")
-        created_at = await self._store.run_confirmed("put_token", id=token.id, fields=_fields(token))
+        created_at = await self._redis.run_confirmed("put_token", id=token.id, fields=_fields(token))
         return replace(token, created_at=int(created_at), expires_at=None)
 
     async def get(self, token_id: str) -> Token | None:
         """The token, client or bearer of that id; None where there is none, or no more. One round trip."""
         if not is_id(token_id):
             return None
-        flat = [each.decode() for each in await self._store.run("find_token", id=token_id)]
+        flat = [each.decode() for each in await self._redis.run("find_token", id=token_id)]
         return _token(token_id, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
     async def listing(self, offset: int, limit: int) -> list[Token]:
         """Tokens and clients, the newest first; bearers are not among them."""
-        ids = await self._store.newest("tokens", offset, limit)
-        rows = await self._store.hashes([f"token:{each}" for each in ids])
+        ids = await self._redis.newest("tokens", offset, limit)
+        rows = await self._redis.hashes([f"token:{each}" for each in ids])
         return [_token(each, row) for each, row in zip(ids, rows, strict=True) if row]
 
     async def revoke(self, token_id: str) -> bool:
         """Revokes a token or bearer, or a client with all its bearers. False where there was none."""
-        return is_id(token_id) and bool(await self._store.run_confirmed("revoke_token", id=token_id))
+        return is_id(token_id) and bool(await self._redis.run_confirmed("revoke_token", id=token_id))
 
     async def issue_bearer(self, client: Token, bearer: Token, seconds: float) -> bool:
         """Keeps a bearer of a client for so long. False where the client was revoked meanwhile: then it is not kept."""
-        issued = await self._store.run(
+        issued = await self._redis.run(
             "issue_bearer",
             id=bearer.id,
             client=client.id,

@@ -22,11 +22,12 @@ from worker.intake.celery_messages import IntakeClosed
 from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
 from worker.ledger import Ledger, LedgerError, LedgerPolicy
-from worker.ledger.endpoints import find_endpoints
-from worker.ledger.startup import reach
+from worker.ledger.connection.endpoints import find_endpoints
+from worker.ledger.connection.startup import reach
 from worker.process.stop_signals import stop_celery
 from worker.process.wiring import WorkerServices, wire
 from worker.telemetry import metrics
+from worker.telemetry.ledger_calls import LedgerCallMetrics
 from worker.telemetry.process_telemetry import Telemetry
 from worker.telemetry.readiness import State
 from worker.telemetry.tracing import exporting
@@ -149,7 +150,7 @@ class Runtime:
     async def _live(self, traces: Traces | None) -> None:
         settings = self._settings
         endpoints = find_endpoints(settings)
-        ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard)
+        ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard, LedgerCallMetrics())
         types = DelivererRegistry.load()
         opened = AsyncExitStack()
         raise_descriptor_limit()

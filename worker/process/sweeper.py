@@ -15,7 +15,7 @@ from worker.delivery.dispatcher import Dispatcher
 from worker.intake.wakeups import Wakeups
 from worker.integrations.outbox_relay import OutboxRelay
 from worker.ledger import Ledger, LedgerError, LedgerFull
-from worker.ledger.intake_list import RETURNED_PER_CALL
+from worker.ledger.events.intake_list import RETURNED_PER_CALL
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.telemetry import metrics
 from worker.telemetry.readiness import Presence, State
@@ -113,7 +113,7 @@ class Sweeper:
 
     async def _renew(self) -> None:
         known = await self._ledger.fleet.renew()
-        if not known or await self._ledger.store.restarted():
+        if not known or await self._ledger.redis.restarted():
             # It may have lost its memory, or remember what was: nothing that was read of it before is to be relied on.
             await self._ledger.open()
             self._dispatch.forget()
@@ -138,8 +138,8 @@ class Sweeper:
         else:
             self._wakeups.events(events)
             self._wakeups.lanes(lanes)
-        if found.untold:
-            await self._outbox_relay.publish(found.untold)
+        if found.unannounced:
+            await self._outbox_relay.publish(found.unannounced)
         return found.wait / 1000 if found.wait >= 0 else None
 
     async def _reap(self) -> float | None:
@@ -154,7 +154,7 @@ class Sweeper:
             metrics.observe_end("expired", ended)
             _log.warning("jobs ended undelivered", jobs=ended, why="deadline, full backlog or deleted integration")
         # Last: seize() has extended the leases of those who only seemed dead because Redis was away.
-        returned = await self._ledger.messages.return_dead()
+        returned = await self._ledger.intake_list.return_dead()
         if returned:
             _log.warning("messages given back that a dead worker had taken", messages=returned)
         more = len(lost) >= JOBS_PER_CALL or ended >= JOBS_PER_CALL or returned >= RETURNED_PER_CALL

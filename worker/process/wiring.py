@@ -97,11 +97,11 @@ def wire(
         wakeups.lanes,
     )
     dispatch = Dispatcher(ledger, directory, deliveries, traces)
-    outbox_relay = OutboxRelay(ledger.registry, LifecycleEvents(types, catalogue, secrets), wakeups.events)
+    outbox_relay = OutboxRelay(ledger.integrations, LifecycleEvents(types, catalogue, secrets), wakeups.events)
     sweeper = Sweeper(ledger, dispatch, deliveries, wakeups, outbox_relay, settings.sweep_seconds, presence)
     celery_intake = CeleryIntake(ledger, dispatch, rules, traces)
     readers: list[RedisListReader | RabbitMQReader] = [
-        RedisListReader(ledger.messages, celery_intake.observe, rules, traces)
+        RedisListReader(ledger.intake_list, celery_intake.observe, rules, traces)
     ]
     if is_rabbitmq(broker_url):
         readers.append(RabbitMQReader(broker_url, settings.shard, celery_intake, rules))

@@ -4,8 +4,8 @@ import structlog
 
 from worker.domain.event import rfc3339
 from worker.domain.integration import Integration
-from worker.ledger.claims import FilledLane
-from worker.ledger.settlements import BrokenReceiver, CircuitChange
+from worker.ledger.lanes.claims import FilledLane
+from worker.ledger.lanes.settlements import BrokenReceiver, CircuitChange
 from worker.telemetry import metrics
 
 _log = structlog.get_logger("edw.telemetry")

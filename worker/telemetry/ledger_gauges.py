@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from worker.cancellation import end
 from worker.ledger import LedgerError
-from worker.ledger.totals import LedgerTotals, Sample
+from worker.ledger.inspection.totals import LedgerTotals, Sample
 from worker.telemetry.redis_clock import RedisClock
 
 _log = structlog.get_logger("edw.telemetry")

@@ -25,7 +25,7 @@ class Telemetry:
         self._settings = settings
         #: Known as soon as the ledger has answered for the first time.
         self.clock = RedisClock()
-        self._gauges = GaugeCollector(ledger.gauges, self.clock, settings.shard, settings.metrics_seconds)
+        self._gauges = GaugeCollector(ledger.totals, self.clock, settings.shard, settings.metrics_seconds)
         self._stack = AsyncExitStack()
 
     async def open(self, worker_health: WorkerHealth | None = None) -> None:

@@ -92,10 +92,10 @@ class TestLoggingIn:
 
         parts = read(str(somebody.token))
         assert parts
-        key = api.ledger.store.key(f"token:{parts[0]}")
-        left = await api.ledger.store.client.pttl(key)
+        key = api.ledger.redis.key(f"token:{parts[0]}")
+        left = await api.ledger.redis.client.pttl(key)
         assert LIFETIME - 60 < left / 1000 <= LIFETIME
-        stored = await api.ledger.store.client.hgetall(key)
+        stored = await api.ledger.redis.client.hgetall(key)
         assert parts[1] not in str(stored)
 
     async def test_a_bearer_whose_hour_is_over_is_none(self, api: Api) -> None:
@@ -104,7 +104,7 @@ class TestLoggingIn:
         parts = read(str(somebody.token))
         assert parts
 
-        await api.ledger.store.client.pexpire(api.ledger.store.key(f"token:{parts[0]}"), 1)
+        await api.ledger.redis.client.pexpire(api.ledger.redis.key(f"token:{parts[0]}"), 1)
 
         await eventually_refused(somebody)
 

@@ -21,7 +21,7 @@ from tests.integration.process.conftest import Receiver, StartWorker, eventually
 from worker.api.schemas import EVENTS_MOST
 from worker.domain.api_token import Role
 from worker.domain.event import Event, Scope, event_ref
-from worker.ledger import redis_client as store_module
+from worker.ledger.connection import redis_client as store_module
 
 EVENTS = "/v2/events"
 CLOUDEVENT = {"Content-Type": "application/cloudevents+json"}
@@ -68,8 +68,8 @@ def statuses(answer: Answer) -> list[int]:
 
 async def traces(api: Api, *event_ids: str) -> list[str | None]:
     """The trace contexts of events, as the ledger has them."""
-    keys = [api.ledger.store.key(f"event:{event_ref(SCOPE, each)}") for each in event_ids]
-    found = [await api.ledger.store.client.execute_command("HGET", key, "trace") for key in keys]
+    keys = [api.ledger.redis.key(f"event:{event_ref(SCOPE, each)}") for each in event_ids]
+    found = [await api.ledger.redis.client.execute_command("HGET", key, "trace") for key in keys]
     return [each.decode() if each else None for each in found]
 
 
@@ -565,20 +565,20 @@ Calls = Callable[[str], int]
 
 @pytest.fixture
 def calls(api: Api, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    run = api.ledger.store.run
+    run = api.ledger.redis.run
     names: list[str] = []
 
     async def counted(name: str, **arguments: object) -> Any:
         names.append(name)
         return await run(name, **arguments)
 
-    monkeypatch.setattr(api.ledger.store, "run", counted)
+    monkeypatch.setattr(api.ledger.redis, "run", counted)
     return names.count
 
 
 async def messages(api: Api) -> list[list[str]]:
     """The ids of each Celery message that waits on the broker."""
-    found = await api.ledger.store.client.execute_command("LRANGE", EVENTS_QUEUE, 0, -1)
+    found = await api.ledger.redis.client.execute_command("LRANGE", EVENTS_QUEUE, 0, -1)
     # Celery's protocol 2: the body is [arguments, named arguments, options], in Base64 in kombu's envelope.
     return [json.loads(b64decode(json.loads(each)["body"]))[1]["event_ids"] for each in found]
 
@@ -664,7 +664,7 @@ class TestBackPressure:
         api = await serve(redis_url=SecretStr(full.url))
         admin = await api.someone()
         while (await used(api)) < 0.88:
-            await api.ledger.store.client.rpush("filler", b"x" * 100_000)
+            await api.ledger.redis.client.rpush("filler", b"x" * 100_000)
 
         answer = await eventually_status(admin, 503)
 
@@ -675,13 +675,13 @@ class TestBackPressure:
             "degraded",
             "degraded",
         )
-        await api.ledger.store.client.delete("filler")
+        await api.ledger.redis.client.delete("filler")
         await eventually_status(admin, 202)
 
 
 async def used(api: Api) -> float:
     """The share of the store's memory limit that is in use."""
-    memory = await api.ledger.store.memory()
+    memory = await api.ledger.redis.memory()
     return float(memory["used_memory"]) / float(memory["maxmemory"])
 
 

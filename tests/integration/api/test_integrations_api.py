@@ -22,7 +22,7 @@ from worker.domain.masking import masked as mask_all
 from worker.domain.sealing import opened
 from worker.domain.secrets_box import SecretsBox
 from worker.ledger.integration_repository import IntegrationRepository, SavedIntegration
-from worker.ledger.job_lanes import JobLanes
+from worker.ledger.lanes.job_lanes import JobLanes
 
 ALL = "/v2/integrations"
 SQS = {
@@ -49,7 +49,7 @@ def masked(secret: str) -> str:
 
 async def kept(api: Api, integration_id: str) -> Integration:
     """An integration as the ledger has it, with its secrets opened."""
-    (found,) = await api.ledger.registry.get([integration_id])
+    (found,) = await api.ledger.integrations.get([integration_id])
     return opened(found, api.services.types, SecretsBox(api.services.settings.secrets_keys))
 
 
@@ -109,8 +109,8 @@ async def test_a_put_without_a_configuration_keeps_it_with_its_secrets(api: Api,
 async def test_an_update_moves_the_time_of_the_change_and_not_that_of_creation(api: Api, admin: Client) -> None:
     before = await admin.create()
     stamps = before["meta"]["timestamps"]
-    await api.ledger.store.client.hset(
-        api.ledger.store.key(f"integration:{before['id']}"), mapping={"created_at": 1000, "updated_at": 2000}
+    await api.ledger.redis.client.hset(
+        api.ledger.redis.key(f"integration:{before['id']}"), mapping={"created_at": 1000, "updated_at": 2000}
     )
     after = (await admin.put(at(before), {"data": {"name": "new"}})).data["meta"]["timestamps"]
     assert after["created_at"] == "1970-01-01T00:00:01.000Z"
@@ -198,7 +198,7 @@ async def test_a_secret_is_sealed_in_the_store_and_what_was_put_there_is_sent(
     shown = (await reader.get(at(created))).data["configuration"]
     await admin.put(at(created), {"data": {"configuration": shown}})
 
-    raw = await api.ledger.store.client.hget(api.ledger.store.key(f"integration:{created['id']}"), "doc")
+    raw = await api.ledger.redis.client.hget(api.ledger.redis.key(f"integration:{created['id']}"), "doc")
     assert raw is not None
     assert b"s3cret" not in raw
     assert (await admin.post(f"{at(created)}/test")).data["succeeded"]
@@ -303,9 +303,9 @@ async def test_a_change_beside_a_rotation_of_keys_brings_no_old_seal_back(
 
     async def late(self: IntegrationRepository, *given: Any, **how: Any) -> SavedIntegration:
         monkeypatch.undo()
-        (before,) = await api.ledger.registry.get([made.data["id"]])
+        (before,) = await api.ledger.integrations.get([made.data["id"]])
         renewed = SecretsBox(new).renewed(before.configuration, ["secret_key"])
-        assert await api.ledger.registry.reseal(before, replace(before, configuration=renewed))
+        assert await api.ledger.integrations.reseal(before, replace(before, configuration=renewed))
         return await put(self, *given, **how)
 
     other = (await serve(secrets_keys=new)).client(admin.token)
@@ -314,7 +314,7 @@ async def test_a_change_beside_a_rotation_of_keys_brings_no_old_seal_back(
     answer = await other.put(at(made.data), {"data": change}, condition)
 
     assert answer.status == 200, answer.raw
-    (found,) = await api.ledger.registry.get([made.data["id"]])
+    (found,) = await api.ledger.integrations.get([made.data["id"]])
     expected = "another" if "configuration" in change else "s3cret"
     assert opened(found, api.services.types, SecretsBox(new[:1])).configuration["secret_key"] == expected
 
@@ -934,9 +934,9 @@ async def test_a_change_and_its_event_are_one(api: Api, admin: Client) -> None:
     created = await admin.create()
     await admin.put(at(created), {"data": {"name": "new"}})
     await admin.delete(at(created))
-    store = api.ledger.store
+    store = api.ledger.redis
     refs = await store.newest("inbox", 0, 10)
-    loaded = await api.ledger.intake.load(refs)
+    loaded = await api.ledger.inbox.load(refs)
     assert sorted(each.event.type for each in loaded.events) == [
         "integration.created",
         "integration.deleted",
@@ -950,12 +950,12 @@ async def test_a_store_that_takes_no_more_refuses_the_change_with_its_event(
 ) -> None:
     created = await admin.create()
     assert (await reader.get(at(created))).status == 200
-    await api.ledger.store.client.config_set("maxmemory", "1")
+    await api.ledger.redis.client.config_set("maxmemory", "1")
     try:
         answer = await admin.put(at(created), {"data": {"name": "new"}})
         read = await reader.get(at(created))
     finally:
-        await api.ledger.store.client.config_set("maxmemory", "0")
+        await api.ledger.redis.client.config_set("maxmemory", "0")
     assert answer.status == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert read.data["name"] == "ERP"

@@ -12,7 +12,7 @@ from tests.integration.ledger.scene import Scene
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.ledger import Verdict
-from worker.ledger.log_records import LogRecords
+from worker.ledger.lanes.log_records import LogRecords
 from worker.ledger.pages import Page
 
 ALL = "/v2/integrations"
@@ -60,7 +60,7 @@ async def walk(client: Client, path: str, **query: Any) -> list[Answer]:
 async def test_following_next_finds_every_integration_once_the_newest_first(api: Api, admin: Client) -> None:
     created = [(await admin.create(name=f"number {n}"))["id"] for n in range(7)]
     for age, each in enumerate(created):
-        await api.ledger.store.client.zadd(api.ledger.store.key("scope:org-1/store-1:list"), {each: age + 1})
+        await api.ledger.redis.client.zadd(api.ledger.redis.key("scope:org-1/store-1:list"), {each: age + 1})
     pages = await walk(admin, ALL, limit=3)
     assert [len(page.data) for page in pages] == [3, 3, 1]
     assert [each for page in pages for each in ids(page)] == created[::-1]
@@ -150,7 +150,7 @@ async def test_links_lead_where_clients_see_the_api_and_keep_the_filter(
 
 async def test_an_integration_whose_record_is_gone_takes_no_place_and_leaves_the_index(api: Api, admin: Client) -> None:
     created = [(await admin.create())["id"] for _ in range(6)]
-    store = api.ledger.store
+    store = api.ledger.redis
     for each in created[::2]:
         await store.client.delete(store.key(f"integration:{each}"))
     # The page is as full as it can be, and one that reaches the end leaves nothing behind.
@@ -225,7 +225,7 @@ async def test_logs_are_read_by_their_job_for_as_long_as_they_are_kept(
 async def round_trips(api: Api) -> AsyncIterator[list[str]]:
     """What the store is asked for meanwhile of the ledger's keys, but for what its scripts ask themselves."""
     seen: list[str] = []
-    store = api.ledger.store
+    store = api.ledger.redis
     async with store.client.monitor() as monitor:
         yield seen
         await store.client.echo("over")
@@ -377,7 +377,7 @@ async def test_failures_of_a_store_come_from_their_index_and_nothing_else_is_sca
     monkeypatch.setattr("worker.api.handlers.log_handlers.CHUNK", 2)
     jobs = await tried(scene, integration, {"old": [FAILED], **{f"new-{n}": [SUCCEEDED] for n in range(9)}})
     await scene.key("ZADD", "logs:store:org-1/store-1", "XX", 1e12, f"{jobs['old']}:1")
-    await scene.key("ZADD", "logs:failures:org-1/store-1", "XX", await scene.ledger.store.now(), f"{jobs['old']}:1")
+    await scene.key("ZADD", "logs:failures:org-1/store-1", "XX", await scene.ledger.redis.now(), f"{jobs['old']}:1")
 
     async def scanned(*_: Any) -> None:
         raise AssertionError("the store's logs were read")

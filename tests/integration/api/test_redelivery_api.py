@@ -16,7 +16,7 @@ from worker.domain.claim import Claim
 from worker.domain.event import rfc3339
 from worker.domain.job import JobState, job_id
 from worker.ledger import Verdict
-from worker.ledger.reopening import Reopening, SelectedJobs
+from worker.ledger.lanes.reopening import Reopening, SelectedJobs
 
 ALL = "/v2/integrations"
 COUNTS = ("reopened", "due", "in_flight", "opened", "gone")
@@ -46,7 +46,7 @@ async def cancel(scene: Scene, job: str) -> None:
     row = (await scene.books()).jobs[job]
     await scene.key("ZREM", f"lane:{row['lane']}:due", job)
     await scene.key("HINCRBY", f"lane:{row['lane']}", "bytes", -int(row["size"]))
-    now = await scene.ledger.store.now()
+    now = await scene.ledger.redis.now()
     await scene.key("ZREM", "lanes", row["lane"])
     await scene.key("ZREM", "pending", job)
     await scene.key("HSET", f"job:{job}", "state", "cancelled", "reason", "lane_overflow", "ended_at", now)
@@ -313,7 +313,7 @@ async def test_only_what_was_opened_in_the_time_is_redelivered_both_ends_include
     admin: Client, scene: Scene, integration: str
 ) -> None:
     jobs = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(5)))
-    begin = await scene.ledger.store.now() - 3_600_000
+    begin = await scene.ledger.redis.now() - 3_600_000
     for n, job in enumerate(jobs):
         await scene.key("ZADD", f"jobs:{integration}", "XX", begin + n * 60_000, job)
 
@@ -485,7 +485,7 @@ async def test_missed_events_are_chosen_by_when_they_were_accepted(
     admin: Client, scene: Scene, integration: str
 ) -> None:
     refs = await observed(scene, "e-0", "e-1", "e-2")
-    begin = await scene.ledger.store.now() - 3_600_000
+    begin = await scene.ledger.redis.now() - 3_600_000
     for n, ref in enumerate(refs):
         await scene.key("ZADD", f"events:{SCOPE.key}", "XX", begin + n * 60_000, ref)
     times = {"from_": rfc3339(begin + 60_000), "to": rfc3339(begin + 60_000)}
@@ -542,8 +542,8 @@ async def test_a_call_does_its_share_and_the_cursor_goes_on_where_it_stopped(
     failed = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(9)))
     kept = await ended(scene, integration, Verdict.SUCCEEDED, "kept")
     missed = await observed(scene, *(f"m-{n}" for n in range(5)))
-    monkeypatch.setattr("worker.ledger.reopening.MAX_JOBS_PER_CALL", 2)
-    monkeypatch.setattr("worker.ledger.event_history.MAX_IDS_PER_MESSAGE", 2)
+    monkeypatch.setattr("worker.ledger.lanes.reopening.MAX_JOBS_PER_CALL", 2)
+    monkeypatch.setattr("worker.ledger.inspection.event_history.MAX_IDS_PER_MESSAGE", 2)
     monkeypatch.setattr("worker.integrations.redelivery.CHANGED_MOST", 1)
 
     dry = await to_the_end(missing=True, dry_run=True)
@@ -566,7 +566,7 @@ async def test_a_call_that_only_looks_stops_too_and_goes_on(
     """Among many that are of another state."""
     await ended(scene, integration, Verdict.SUCCEEDED, *(f"s-{n}" for n in range(6)))
     await ended(scene, integration, Verdict.FAILED, "failed")
-    monkeypatch.setattr("worker.ledger.reopening.MAX_JOBS_PER_CALL", 2)
+    monkeypatch.setattr("worker.ledger.lanes.reopening.MAX_JOBS_PER_CALL", 2)
     monkeypatch.setattr("worker.integrations.redelivery.LOOKED_AT_MOST", 3)
     found = await to_the_end()
     assert len(found) == 2
@@ -581,7 +581,7 @@ async def test_a_backlog_that_is_full_takes_the_rest_once_there_is_room(
     small = api.client(admin.token)
     await ended(scene, integration, Verdict.FAILED, "failed")
     missed = await observed(scene, *(f"m-{n}" for n in range(5)))
-    monkeypatch.setattr("worker.ledger.event_history.MAX_IDS_PER_MESSAGE", portion)
+    monkeypatch.setattr("worker.ledger.inspection.event_history.MAX_IDS_PER_MESSAGE", portion)
 
     dry = await redeliver(small, integration, missing=True, dry_run=True)
     done = await redeliver(small, integration, missing=True)
@@ -607,7 +607,7 @@ async def test_a_backlog_that_is_full_reopens_the_rest_once_there_is_room(
     api = await serve(lane_backlog=2)
     small = api.client(admin.token)
     failed = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(4)))
-    monkeypatch.setattr("worker.ledger.reopening.MAX_JOBS_PER_CALL", portion)
+    monkeypatch.setattr("worker.ledger.lanes.reopening.MAX_JOBS_PER_CALL", portion)
 
     dry = await redeliver(small, integration, dry_run=True)
     done = await redeliver(small, integration)

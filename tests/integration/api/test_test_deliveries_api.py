@@ -178,9 +178,9 @@ async def test_an_organisations_own_integration_is_tried_with_an_event_of_the_or
 
 async def test_a_type_that_nothing_here_delivers_is_told_so(api: Api, admin: Client, integration: str) -> None:
     """As another installation with more deliverers may have registered it."""
-    (found,) = await api.ledger.registry.get([integration])
+    (found,) = await api.ledger.integrations.get([integration])
     foreign = replace(found, id=str(uuid4()), integration_type="carrier_pigeon", configuration={"loft": "9"})
-    await api.ledger.registry.put(foreign)
+    await api.ledger.integrations.put(foreign)
     answer = await admin.post(f"{ALL}/{foreign.id}/test")
     assert answer.status == 200
     is_log(answer.data)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from worker.ledger.embedded_redis import EmbeddedRedis
+from worker.ledger.connection.embedded_redis import EmbeddedRedis
 
 #: A busy machine may take its time; nothing here is expected to need so long (seconds).
 PATIENCE = 60.0

@@ -22,8 +22,8 @@ def kept(url: str) -> Sequence[StoredEvent]:
         ledger = Ledger(url)
         await ledger.open()
         try:
-            refs = [ref.decode() for ref in await ledger.store.call("zrange", "inbox", 0, -1)]
-            return (await ledger.intake.load(refs)).events
+            refs = [ref.decode() for ref in await ledger.redis.call("zrange", "inbox", 0, -1)]
+            return (await ledger.inbox.load(refs)).events
         finally:
             await ledger.close()
 

@@ -30,7 +30,7 @@ def everything(store: str) -> bytes:
 
     async def dump() -> bytes:
         ledger = Ledger(store)
-        client, found = ledger.store.client, []
+        client, found = ledger.redis.client, []
         try:
             for name in await client.execute_command("KEYS", "*"):
                 kind = await client.execute_command("TYPE", name)

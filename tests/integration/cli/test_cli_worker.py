@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.integration.cli.conftest import Edw, Running, StartEdw, alive, eventually
-from worker.ledger.embedded_redis import running
+from worker.ledger.connection.embedded_redis import running
 
 QUICK = {
     "EDW_EGRESS_ALLOW": "127.0.0.0/8",

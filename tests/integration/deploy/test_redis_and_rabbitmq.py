@@ -19,7 +19,7 @@ from tests.counterparts.rabbitmq import MISSING, RabbitServer, is_installed
 from tests.counterparts.store import free_port
 from tests.integration.cli.conftest import PATIENCE, eventually
 from tests.integration.deploy.documents import DEPLOY, ROOT, compose
-from worker.ledger.embedded_redis import server_binary
+from worker.ledger.connection.embedded_redis import server_binary
 
 PASSWORD = "s3cret"
 

@@ -9,7 +9,7 @@ import msgspec
 
 from worker.ledger import Ledger
 
-#: A lane at its cap is looked at again within so long (ms; FULL_LANE_RECHECK of _lib.lua).
+#: A lane at its cap is looked at again within so long (ms; FULL_LANE_RECHECK of lane_index.lua).
 RECHECK = 5_000
 
 Token = tuple[str, int]
@@ -26,7 +26,7 @@ class Books:
     lists: dict[str, list[str]]
     strings: dict[str, bytes]
     ttls: dict[str, int]
-    #: The cap of a lane that has none of its own.
+    #: The cap of each lane (EDW_LANE_CAP).
     lane_cap: int
     jobs: dict[str, dict[str, str]] = field(init=False)
     counters: Counter[str] = field(init=False)
@@ -39,7 +39,7 @@ class Books:
     @classmethod
     async def read(cls, ledger: Ledger) -> "Books":
         """Everything that the ledger has."""
-        client, prefix = ledger.store.client, ledger.store.prefix
+        client, prefix = ledger.redis.client, ledger.redis.prefix
         names = [name.decode() for name in await client.execute_command("KEYS", f"{prefix}*")]
         pipe = client.pipeline(transaction=False)
         for name in names:
@@ -60,7 +60,7 @@ class Books:
                 case _:
                     pipe.get(name)
         values = await pipe.execute() if names else []
-        found = cls(await ledger.store.now(), {}, {}, {}, {}, {}, {}, ledger.policy.lane_cap)
+        found = cls(await ledger.redis.now(), {}, {}, {}, {}, {}, {}, ledger.policy.lane_cap)
         for name, kind, ttl, value in zip(names, kinds, told[1::2], values, strict=True):
             found._put(name.removeprefix(prefix), kind, value)
             found.ttls[name.removeprefix(prefix)] = ttl
@@ -169,9 +169,8 @@ class Books:
 
     def _caps(self) -> Iterator[str]:
         for lane, members in self._leased():
-            cap = int(self.hashes.get(f"lane:{lane}", {}).get("cap", 0)) or self.lane_cap
-            if len(members) > cap:
-                yield f"lane {lane} has {len(members)} leased, and a cap of {cap}"
+            if len(members) > self.lane_cap:
+                yield f"lane {lane} has {len(members)} leased, and a cap of {self.lane_cap}"
 
     def _leased(self) -> Iterator[tuple[str, set[str]]]:
         return (
@@ -192,7 +191,7 @@ class Books:
             yield f"lane {lane} has nothing due and is indexed or held"
         for lane, first in with_due.items():
             policy = self.hashes.get(f"lane:{lane}", {})
-            on_hold = policy.get("hold", "") != "" or "cap" not in policy
+            on_hold = policy.get("hold", "") != "" or "scope" not in policy
             if on_hold != (lane in held) or on_hold == (lane in index):
                 yield f"lane {lane} is {'' if on_hold else 'not '}on hold; held {lane in held}, indexed {lane in index}"
             if lane in index:

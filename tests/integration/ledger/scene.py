@@ -22,8 +22,7 @@ from worker.domain.retry_policy import RetryPolicy
 from worker.domain.secrets_box import SecretsBox
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger, LedgerUnavailable, Settlement, Verdict
-from worker.ledger.claims import Opening
-from worker.ledger.log_records import log_record
+from worker.ledger.lanes.claims import Opening
 from worker.telemetry.attempt_reporter import AttemptReporter
 from worker.telemetry.redis_clock import RedisClock
 
@@ -63,6 +62,7 @@ def settlement(
     healthy: bool | None = None,
     why: str = "",
     disable: str = "",
+    lost: bool = False,
 ) -> Settlement:
     """What came of a claim's attempt; `detail` goes into its log."""
     succeeded = verdict is Verdict.SUCCEEDED
@@ -85,13 +85,14 @@ def settlement(
         attempt=claim.attempt,
         revision=claim.revision,
         verdict=verdict,
-        log=log_record(log),
+        log=log,
         reason="exhausted" if verdict is Verdict.FAILED else "",
         delay=delay,
         rest=rest,
         healthy=healthy,
         why=why,
         disable=disable,
+        lost=lost,
     )
 
 
@@ -105,14 +106,14 @@ def dispatch_of(ledger: Ledger) -> Dispatcher:
 @contextmanager
 def unheard(ledger: Ledger) -> Iterator[None]:
     """The store does what this process asks of it, and its answers are lost on their way."""
-    run = ledger.store.run
+    run = ledger.redis.run
 
     async def lost(name: str, **arguments: Any) -> Any:
         await run(name, **arguments)
         raise LedgerUnavailable("connection reset")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ledger.store, "run", lost)
+        patched.setattr(ledger.redis, "run", lost)
         yield
 
 
@@ -130,12 +131,12 @@ class Scene:
     async def register(self, *ids: str, **changes: Any) -> None:
         """Enabled integrations."""
         for each in ids:
-            await self.ledger.registry.put(an_integration(each, **changes))
+            await self.ledger.integrations.put(an_integration(each, **changes))
 
     async def disable(self, lane: str) -> None:
         """A person disables an integration."""
-        (found,) = await self.ledger.registry.get([lane])
-        await self.ledger.registry.put(replace(found, enabled=False), renewed=False)
+        (found,) = await self.ledger.integrations.get([lane])
+        await self.ledger.integrations.put(replace(found, enabled=False), renewed=False)
 
     async def give_up(self, lane: str, reason: str = "answered 410") -> None:
         """The fleet disables an integration, because of what came of a job."""
@@ -151,8 +152,8 @@ class Scene:
     async def publish(self, *ids: str) -> list[StoredEvent]:
         """Events in the inbox."""
         events = [an_event(each) for each in ids]
-        await self.ledger.intake.accept(events)
-        return list((await self.ledger.intake.load([event.ref for event in events])).events)
+        await self.ledger.inbox.accept(events)
+        return list((await self.ledger.inbox.load([event.ref for event in events])).events)
 
     async def open(
         self, stored: Sequence[StoredEvent], *lanes: str, room: int = 0, last: bool = True, by: Ledger | None = None
@@ -206,7 +207,7 @@ class Scene:
 
     async def key(self, command: str, key: str, *arguments: Any) -> Any:
         """A plain command on one key, for what only time or an accident would do."""
-        return await self.ledger.store.client.execute_command(command, self.ledger.store.key(key), *arguments)
+        return await self.ledger.redis.client.execute_command(command, self.ledger.redis.key(key), *arguments)
 
     async def key_score(self, key: str, member: str) -> float:
         """A member's place in a sorted set."""
@@ -216,7 +217,7 @@ class Scene:
         """The processes' leases have run out, and everybody else has been sweeping."""
         for each in dead:
             await self.key("ZADD", "owners", "XX", 1, each.owner)
-        await self.key("SET", "swept", await self.ledger.store.now())
+        await self.key("SET", "swept", await self.ledger.redis.now())
 
     async def overdue(self, job: str) -> None:
         """The job's deadline has passed."""
@@ -225,4 +226,4 @@ class Scene:
 
     async def set_aside(self, stored: StoredEvent, reason: str = "r", by: Ledger | None = None) -> bool:
         """Counts a failure to observe."""
-        return await (by or self.ledger).intake.set_aside(stored.ref, stored.event.raw, reason, 5)
+        return await (by or self.ledger).inbox.set_aside(stored.ref, stored.event.raw, reason, 5)

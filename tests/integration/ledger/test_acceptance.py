@@ -9,9 +9,9 @@ import pytest
 from tests.counterparts.store import StoreServer
 from worker.domain.event import Scope
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable, Verdict
-from worker.ledger import inbox as intake_module
-from worker.ledger.inbox import SyncInbox, rejection
-from worker.ledger.sync_redis_client import SyncRedisClient
+from worker.ledger.connection.sync_redis_client import SyncRedisClient
+from worker.ledger.events import inbox as intake_module
+from worker.ledger.events.inbox import SyncInbox, rejection
 
 from .scene import SCOPE, Scene, an_event, an_integration
 
@@ -19,23 +19,23 @@ MIB = 1024 * 1024
 
 
 async def evalsha_calls(ledger: Ledger) -> int:
-    stats = await ledger.store.client.info("commandstats")
+    stats = await ledger.redis.client.info("commandstats")
     return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("eval", "evalsha"))
 
 
 async def test_an_event_is_in_the_inbox_once_it_is_accepted(scene: Scene) -> None:
-    assert await scene.ledger.intake.accept([an_event()]) == [Acceptance.NEW]
+    assert await scene.ledger.inbox.accept([an_event()]) == [Acceptance.NEW]
 
     status = await scene.ledger.status.read()
     assert (status.inbox, status.counter("accepted"), status.events_balance) == (1, 1, 0)
-    (stored,) = (await scene.ledger.intake.load([an_event().ref])).events
+    (stored,) = (await scene.ledger.inbox.load([an_event().ref])).events
     assert stored.event == an_event()
     assert stored.time.endswith("Z")
 
 
 async def test_the_same_event_again_is_a_duplicate_and_happens_once(scene: Scene) -> None:
-    assert await scene.ledger.intake.accept([an_event(), an_event()]) == [Acceptance.NEW, Acceptance.DUPLICATE]
-    assert await scene.ledger.intake.accept([an_event()]) == [Acceptance.DUPLICATE]
+    assert await scene.ledger.inbox.accept([an_event(), an_event()]) == [Acceptance.NEW, Acceptance.DUPLICATE]
+    assert await scene.ledger.inbox.accept([an_event()]) == [Acceptance.DUPLICATE]
 
     assert (await scene.ledger.status.read()).inbox == 1
     assert (await scene.counter("accepted"), await scene.counter("duplicates")) == (1, 2)
@@ -47,7 +47,7 @@ async def test_the_same_event_again_is_a_duplicate_after_it_was_observed_and_del
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.SUCCEEDED)
 
-    assert await scene.ledger.intake.accept([an_event("e-1")]) == [Acceptance.DUPLICATE]
+    assert await scene.ledger.inbox.accept([an_event("e-1")]) == [Acceptance.DUPLICATE]
     assert (await scene.ledger.status.read()).inbox == 0
 
 
@@ -59,10 +59,10 @@ async def test_the_same_event_again_is_a_duplicate_after_it_was_observed_and_del
 async def test_the_same_id_with_other_content_is_said_to_differ_and_the_first_one_stays(
     scene: Scene, change: dict[str, Any]
 ) -> None:
-    await scene.ledger.intake.accept([an_event()])
-    assert await scene.ledger.intake.accept([an_event(**change)]) == [Acceptance.DIFFERS]
+    await scene.ledger.inbox.accept([an_event()])
+    assert await scene.ledger.inbox.accept([an_event(**change)]) == [Acceptance.DIFFERS]
 
-    (stored,) = (await scene.ledger.intake.load([an_event().ref])).events
+    (stored,) = (await scene.ledger.inbox.load([an_event().ref])).events
     assert stored.event.raw == an_event().raw
 
 
@@ -81,15 +81,15 @@ async def test_nobody_sees_or_swallows_an_event_of_another_scope(scene: Scene) -
     ]
     events = [an_event("the same id", scope) for scope in scopes]
 
-    assert await scene.ledger.intake.accept(events) == [Acceptance.NEW] * len(scopes)
-    loaded = await scene.ledger.intake.load([event.ref for event in events])
+    assert await scene.ledger.inbox.accept(events) == [Acceptance.NEW] * len(scopes)
+    loaded = await scene.ledger.inbox.load([event.ref for event in events])
     assert [each.event.scope for each in loaded.events] == scopes
 
 
 async def test_raw_bytes_come_back_as_they_came(scene: Scene) -> None:
     data = '{"total":10.00,"n":123456789012345678901234567890,"name":"Zoë 🚲","b":1,"a":[]}'.encode()
-    await scene.ledger.intake.accept([an_event(data=data)])
-    (stored,) = (await scene.ledger.intake.load([an_event().ref])).events
+    await scene.ledger.inbox.accept([an_event(data=data)])
+    (stored,) = (await scene.ledger.inbox.load([an_event().ref])).events
     assert stored.event.data == data
 
 
@@ -100,9 +100,9 @@ async def test_large_events_go_and_come_in_portions_of_a_bounded_size(
     events = [an_event(f"e-{n}", data=b'{"x":"' + b"x" * MIB + b'"}') for n in range(6)]
 
     before = await evalsha_calls(scene.ledger)
-    assert await scene.ledger.intake.accept(events) == [Acceptance.NEW] * 6
+    assert await scene.ledger.inbox.accept(events) == [Acceptance.NEW] * 6
     accepted = await evalsha_calls(scene.ledger)
-    loaded = await scene.ledger.intake.load([event.ref for event in events])
+    loaded = await scene.ledger.inbox.load([event.ref for event in events])
     after = await evalsha_calls(scene.ledger)
 
     assert [each.event.id for each in loaded.events] == [event.id for event in events]
@@ -115,7 +115,7 @@ async def test_large_events_go_and_come_in_portions_of_a_bounded_size(
 async def test_claims_stop_where_the_reply_has_grown_large_and_say_that_there_is_more(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.ledger import job_lanes as jobs_module
+    from worker.ledger.lanes import job_lanes as jobs_module
 
     monkeypatch.setattr(jobs_module, "REPLY_BYTE_BUDGET", 10)
     await scene.register("i-1", "i-2")
@@ -125,7 +125,7 @@ async def test_claims_stop_where_the_reply_has_grown_large_and_say_that_there_is
     claims, more = await scene.ledger.jobs.claim(["i-1", "i-2"], 10)
     assert [claim.integration_id for claim in claims] == ["i-1"]
     assert more == ["i-1", "i-2"]
-    await scene.ledger.jobs.release([(claim.job_id, claim.integration_id, claim.attempt) for claim in claims])
+    await scene.ledger.jobs.release([(claim.job_id, claim.attempt) for claim in claims])
 
 
 async def test_an_event_that_several_claims_share_travels_once(scene: Scene) -> None:
@@ -142,11 +142,11 @@ async def test_a_producer_without_a_loop_gets_the_same_answers(scene: Scene, sto
     sync = SyncRedisClient(store.url, "0", scene.ledger.policy)
     sync.open()
     assert SyncInbox(sync).accept([an_event(), an_event(data=b"{}")]) == [Acceptance.NEW, Acceptance.DIFFERS]
-    assert await scene.ledger.intake.accept([an_event()]) == [Acceptance.DUPLICATE]
+    assert await scene.ledger.inbox.accept([an_event()]) == [Acceptance.DUPLICATE]
     sync.run("reject", entries=[rejection("f", "r", b"g", 1, "s")], rejected_cap=5)
     sync.client.script_flush()
     sync.run("reject", entries=[rejection("f", "r", b"g", 1, "s")], rejected_cap=5)
-    assert len(await scene.ledger.intake.rejected(10)) == 2
+    assert len(await scene.ledger.inbox.rejected(10)) == 2
     store.stop()
     with pytest.raises(LedgerUnavailable, match="does not answer"):
         SyncInbox(sync).accept([an_event()])
@@ -157,38 +157,38 @@ async def test_a_producer_without_a_loop_gets_the_same_answers(scene: Scene, sto
 async def test_above_the_high_water_mark_events_are_refused_and_below_it_taken_again(
     ledger: Ledger, store: StoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.ledger import redis_client as store_module
+    from worker.ledger.connection import redis_client as store_module
 
     monkeypatch.setattr(store_module, "MEMORY_SAMPLE_SECONDS", 0.0)
     sync = SyncRedisClient(store.url, "0", ledger.policy)
     # The store keeps scripts that it has seen, and they take memory.
-    await ledger.registry.put(an_integration())
-    used = int((await ledger.store.memory())["used_memory"])
+    await ledger.integrations.put(an_integration())
+    used = int((await ledger.redis.memory())["used_memory"])
     try:
-        await ledger.store.client.config_set("maxmemory", int(used / 0.9))
+        await ledger.redis.client.config_set("maxmemory", int(used / 0.9))
         with pytest.raises(LedgerFull, match="% of its memory limit; events are accepted again below 85%"):
-            await ledger.intake.accept([an_event()])
+            await ledger.inbox.accept([an_event()])
         with pytest.raises(LedgerFull, match="below 85%"):
             SyncInbox(sync).accept([an_event()])
         # The mark is not the limit: what is owed goes on, and so does the registry.
-        await ledger.registry.put(an_integration())
+        await ledger.integrations.put(an_integration())
 
-        await ledger.store.client.config_set("maxmemory", used * 2)
-        assert await ledger.intake.accept([an_event()]) == [Acceptance.NEW]
+        await ledger.redis.client.config_set("maxmemory", used * 2)
+        assert await ledger.inbox.accept([an_event()]) == [Acceptance.NEW]
         assert SyncInbox(sync).accept([an_event()]) == [Acceptance.DUPLICATE]
     finally:
-        await ledger.store.client.config_set("maxmemory", 0)
+        await ledger.redis.client.config_set("maxmemory", 0)
         sync.close()
 
 
 async def test_memory_is_sampled_once_a_second_and_not_for_every_event(ledger: Ledger) -> None:
     async def asked() -> int:
-        return int((await ledger.store.client.info("commandstats")).get("cmdstat_info", {}).get("calls", 0))
+        return int((await ledger.redis.client.info("commandstats")).get("cmdstat_info", {}).get("calls", 0))
 
-    await ledger.intake.accept([an_event("e-0")])
+    await ledger.inbox.accept([an_event("e-0")])
     before = await asked()
     for n in range(5):
-        await ledger.intake.accept([an_event(f"e-{n}")])
+        await ledger.inbox.accept([an_event(f"e-{n}")])
     assert await asked() - before == 1  # the question itself
 
 
@@ -205,35 +205,35 @@ async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken
     (aside, unopened) = await there.publish("aside", "unopened")
     (lost,) = await there.claim("i-1", room=1, by=dead)
     await full.fleet.renew()
-    used = int((await full.store.memory())["used_memory"])
-    await full.store.client.config_set("maxmemory", used - 64 * 1024)
+    used = int((await full.redis.memory())["used_memory"])
+    await full.redis.client.config_set("maxmemory", used - 64 * 1024)
 
     with pytest.raises(LedgerFull, match="at its memory limit"):
-        await full.intake.accept([an_event("new")])
+        await full.inbox.accept([an_event("new")])
     with pytest.raises(LedgerFull):
-        await full.registry.put(an_integration("i-3"))
+        await full.integrations.put(an_integration("i-3"))
     with pytest.raises(LedgerFull):
         await there.open([unopened], "i-1")
     with pytest.raises(LedgerFull):
         await full.redelivery.redeliver([lost.job_id])
 
-    await full.intake.load([unopened.ref])
-    await full.intake.reject([rejection("", "r", b"g", 1, "s")])
-    assert not await full.intake.set_aside(aside.ref, aside.event.raw, "r", 1)
+    await full.inbox.load([unopened.ref])
+    await full.inbox.reject([rejection("", "r", b"g", 1, "s")])
+    assert not await full.inbox.set_aside(aside.ref, aside.event.raw, "r", 1)
     first, second, third = await there.claim("i-1")
     assert await there.settle(first, Verdict.SUCCEEDED) == "settled"
     assert await there.settle(second, Verdict.RETRY, delay=3600) == "settled"
-    assert await full.jobs.release([(third.job_id, third.integration_id, third.attempt)]) == 1
+    assert await full.jobs.release([(third.job_id, third.attempt)]) == 1
     # die() would itself be refused by a full store.
-    await full.store.client.config_set("maxmemory", 0)
+    await full.redis.client.config_set("maxmemory", 0)
     await there.die(dead)
-    await full.store.client.config_set("maxmemory", used - 64 * 1024)
+    await full.redis.client.config_set("maxmemory", used - 64 * 1024)
     (seized,) = await full.fleet.seize()
     assert await there.settle(seized, Verdict.FAILED, disable="answered 410") == "settled"
-    assert not (await full.registry.get(["i-1"]))[0].enabled
+    assert not (await full.integrations.get(["i-1"]))[0].enabled
     assert await full.fleet.renew()
     await full.fleet.sweep()
-    assert await full.registry.delete("i-1")
+    assert await full.integrations.delete("i-1")
     assert await full.fleet.expire() == 2
     assert await full.fleet.retire() == 0
     assert (await there.books()).problems() == []
@@ -242,8 +242,8 @@ async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken
 async def test_other_stores_of_one_server_are_other_shards(scene: Scene, store: StoreServer) -> None:
     other = Ledger(store.url, scene.ledger.policy, shard="1")
     await other.open()
-    assert await scene.ledger.intake.accept([an_event()]) == [Acceptance.NEW]
-    assert await other.intake.accept([an_event()]) == [Acceptance.NEW]
+    assert await scene.ledger.inbox.accept([an_event()]) == [Acceptance.NEW]
+    assert await other.inbox.accept([an_event()]) == [Acceptance.NEW]
     assert (await other.status.read()).inbox == 1
-    assert (await other.registry.page(SCOPE, 0, 10)).items == []
+    assert (await other.integrations.page(SCOPE, 0, 10)).items == []
     await other.close()

@@ -4,8 +4,8 @@ import pytest
 
 from worker.domain.job import JobState
 from worker.ledger import Verdict
-from worker.ledger import audit as audit_module
-from worker.ledger.audit import Audit, AuditReport
+from worker.ledger.inspection import audit as audit_module
+from worker.ledger.inspection.audit import Audit, AuditReport
 
 from .scene import HOUR, Scene, an_integration
 
@@ -13,7 +13,7 @@ LANE = "i-1"
 
 
 async def audit(scene: Scene, *, repair: bool = False) -> AuditReport:
-    return await Audit(scene.ledger.store).run(repair=repair)
+    return await Audit(scene.ledger.redis).run(repair=repair)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def busy(scene: Scene) -> Scene:
     await scene.settle(second, Verdict.RETRY, delay=HOUR)
     (later,) = await scene.claim("i-2")
     await scene.settle(later, Verdict.RETRY, delay=HOUR)
-    await scene.ledger.registry.put(an_integration("i-3", paused=True))
+    await scene.ledger.integrations.put(an_integration("i-3", paused=True))
     await scene.publish("in the inbox")
     assert third.attempt == 1
     return scene
@@ -51,7 +51,7 @@ async def reaped(scene: Scene, lane: str = LANE) -> None:
     """What was handed to the reaper is settled as lost, with its log, and is owed still."""
     await scene.die()
     for claim in await scene.ledger.fleet.seize():
-        await scene.settle(claim, Verdict.LOST)
+        await scene.settle(claim, Verdict.RETRY, lost=True)
         assert not (await scene.log(claim.job_id, claim.attempt)).succeeded
         assert (await scene.state(claim.job_id))[0] is JobState.PENDING
         assert claim.integration_id == lane
@@ -123,7 +123,7 @@ async def test_a_living_process_whose_lease_is_mended_is_not_taken_for_dead(scen
     (claim,) = await scene.claim(LANE)
     await scene.key("SREM", f"lane:{LANE}:leased", claim.job_id)
     await mended(scene, "leased_to_nobody")
-    assert await scene.key_score("owners", scene.ledger.owner) > await scene.ledger.store.now()
+    assert await scene.key_score("owners", scene.ledger.owner) > await scene.ledger.redis.now()
     assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
 
 

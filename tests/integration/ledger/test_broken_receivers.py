@@ -6,8 +6,8 @@ import pytest
 
 from worker.domain.claim import Claim
 from worker.ledger import Verdict
+from worker.ledger.lanes.settlements import BrokenReceiver
 from worker.ledger.policy import BrokenPolicy
-from worker.ledger.settlements import BrokenReceiver
 
 from .scene import HOUR, Scene, an_event, an_integration, settlement
 
@@ -42,11 +42,11 @@ async def tried(scene: Scene, *healthy: bool | None) -> list[BrokenReceiver]:
 
 async def failing_for(scene: Scene, milliseconds: int) -> None:
     """The first of the failures was so long ago."""
-    await scene.key("HSET", f"lane:{LANE}", "failing_since", await scene.ledger.store.now() - milliseconds)
+    await scene.key("HSET", f"lane:{LANE}", "failing_since", await scene.ledger.redis.now() - milliseconds)
 
 
 async def shown(scene: Scene) -> tuple[bool, str]:
-    (found,) = await scene.ledger.registry.get([LANE])
+    (found,) = await scene.ledger.integrations.get([LANE])
     return found.enabled, found.disabled_reason
 
 
@@ -73,7 +73,7 @@ async def test_a_success_begins_the_time_anew(fleet: Scene) -> None:
     await tried(fleet, *[False] * 4)
     await failing_for(fleet, AFTER)
     await tried(fleet, True)
-    (found,) = await fleet.ledger.registry.get([LANE])
+    (found,) = await fleet.ledger.integrations.get([LANE])
     assert (found.failing_since, found.failing_attempts) == (0, 0)
     await tried(fleet, *[False] * 5)
     assert (await shown(fleet))[0]
@@ -91,7 +91,7 @@ async def test_any_process_can_ask_which_lanes_failed_last(fleet: Scene) -> None
 async def test_a_changed_configuration_begins_the_time_anew(fleet: Scene) -> None:
     await tried(fleet, *[False] * 4)
     await failing_for(fleet, AFTER)
-    await fleet.ledger.registry.put(an_integration())
+    await fleet.ledger.integrations.put(an_integration())
     await tried(fleet, False)
     assert (await shown(fleet))[0]
 
@@ -126,7 +126,7 @@ async def test_one_job_alone_disables_nothing_for_it_may_be_that_event(fleet: Sc
 
 async def test_attempts_that_say_nothing_of_the_receiver_neither_count_nor_clear(fleet: Scene) -> None:
     await tried(fleet, False, False, None, None)
-    (found,) = await fleet.ledger.registry.get([LANE])
+    (found,) = await fleet.ledger.integrations.get([LANE])
     assert found.failing_attempts == 2
 
 
@@ -145,33 +145,33 @@ async def test_what_the_fleet_disabled_is_told_once_by_whoever_sweeps(fleet: Sce
     other = await fleet.another()
     await fleet.give_up(LANE)
     for ledger in (fleet.ledger, other):
-        assert (await ledger.fleet.sweep()).untold == [LANE]
+        assert (await ledger.fleet.sweep()).unannounced == [LANE]
 
     told = an_event("told", type="integration.updated")
-    assert await fleet.ledger.registry.tell(LANE, [told])
-    assert not await other.registry.tell(LANE, [an_event("again")])
-    assert (await fleet.ledger.fleet.sweep()).untold == []
+    assert await fleet.ledger.integrations.announce_disabled(LANE, [told])
+    assert not await other.integrations.announce_disabled(LANE, [an_event("again")])
+    assert (await fleet.ledger.fleet.sweep()).unannounced == []
     assert list((await fleet.books()).scores["inbox"]) == [told.ref]
 
 
 @pytest.mark.parametrize("enabled", [True, False])
 async def test_a_person_who_changes_it_first_has_told_of_it(fleet: Scene, enabled: bool) -> None:
     await fleet.give_up(LANE)
-    await fleet.ledger.registry.put(an_integration(enabled=enabled))
-    assert (await fleet.ledger.fleet.sweep()).untold == []
-    assert not await fleet.ledger.registry.tell(LANE, [an_event("late")])
+    await fleet.ledger.integrations.put(an_integration(enabled=enabled))
+    assert (await fleet.ledger.fleet.sweep()).unannounced == []
+    assert not await fleet.ledger.integrations.announce_disabled(LANE, [an_event("late")])
 
 
 async def test_a_deleted_one_is_not_told_of(fleet: Scene) -> None:
     await fleet.give_up(LANE)
-    await fleet.ledger.registry.delete(LANE)
-    assert (await fleet.ledger.fleet.sweep()).untold == []
+    await fleet.ledger.integrations.delete(LANE)
+    assert (await fleet.ledger.fleet.sweep()).unannounced == []
 
 
-async def test_a_receiver_that_is_gone_is_untold_too(fleet: Scene) -> None:
+async def test_a_receiver_that_is_gone_is_to_be_announced_too(fleet: Scene) -> None:
     await fleet.owe(LANE, "e-1")
     (claim,) = await fleet.claim(LANE)
     gone = replace(settlement(claim, Verdict.FAILED), disable="answered 410")
     await fleet.ledger.jobs.settle([gone])
-    assert (await fleet.ledger.fleet.sweep()).untold == [LANE]
+    assert (await fleet.ledger.fleet.sweep()).unannounced == [LANE]
     assert await shown(fleet) == (False, "answered 410")

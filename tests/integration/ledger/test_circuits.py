@@ -4,8 +4,8 @@ import pytest
 
 from worker.domain.claim import Claim
 from worker.ledger import Verdict
+from worker.ledger.lanes.settlements import CircuitChange
 from worker.ledger.policy import CircuitPolicy
-from worker.ledger.settlements import CircuitChange
 
 from .scene import HOUR, Scene, an_integration, settlement
 
@@ -48,7 +48,7 @@ async def state(scene: Scene) -> str:
 
 
 async def test_failures_in_a_row_open_it_for_the_whole_fleet(fleet: Scene) -> None:
-    now = await fleet.ledger.store.now()
+    now = await fleet.ledger.redis.now()
     changes = await tried(fleet, False, False, False)
     assert [(change.integration_id, change.is_open) for change in changes] == [(LANE, True)]
     assert COOLS[0] - 5_000 < changes[0].until - now < COOLS[0] + 30_000
@@ -111,7 +111,7 @@ async def test_a_probe_that_fails_opens_it_for_longer_and_the_last_pause_is_repe
     await tried(fleet, False, False, False)
     for cool in (COOLS[1], COOLS[1]):
         await cooled(fleet)
-        now = await fleet.ledger.store.now()
+        now = await fleet.ledger.redis.now()
         (change,) = await tried(fleet, False)
         assert cool - 5_000 < change.until - now < cool + 30_000
 
@@ -120,7 +120,7 @@ async def test_after_it_has_closed_the_first_pause_is_the_first_again(fleet: Sce
     await tried(fleet, False, False, False)
     await cooled(fleet)
     await tried(fleet, True)
-    now = await fleet.ledger.store.now()
+    now = await fleet.ledger.redis.now()
     (change,) = await tried(fleet, False, False, False)
     assert change.until - now < COOLS[0] + 30_000
 
@@ -162,7 +162,7 @@ async def test_a_changed_configuration_closes_it_and_old_attempts_say_nothing_of
     await fleet.owe(LANE, "old")
     (old,) = await fleet.claim(LANE)
     await tried(fleet, False, False, False)
-    await fleet.ledger.registry.put(an_integration(LANE, name="mended"))
+    await fleet.ledger.integrations.put(an_integration(LANE, name="mended"))
     assert await state(fleet) == ""
     assert not {"trips", "circuit_until"} & set((await fleet.books()).hashes[f"lane:{LANE}"])
     await tried(fleet, False, False)

@@ -12,7 +12,7 @@ from tests.counterparts.store import StoreServer
 from worker.domain.claim import Claim
 from worker.domain.job import job_id
 from worker.ledger import Ledger, Verdict
-from worker.ledger.claims import Opening
+from worker.ledger.lanes.claims import Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 from .scene import HOUR, SCOPE, Scene, an_integration, settlement
@@ -23,20 +23,20 @@ MOST_MICROSECONDS = 10_000
 
 async def commands(ledger: Ledger, call: Callable[[], Awaitable[Any]]) -> int:
     """How many commands the store executes for a call, those inside scripts included."""
-    await ledger.store.client.config_resetstat()
+    await ledger.redis.client.config_resetstat()
     await call()
-    stats = await ledger.store.client.info("commandstats")
+    stats = await ledger.redis.client.info("commandstats")
     return sum(each["calls"] for name, each in stats.items() if name != "cmdstat_config|resetstat")
 
 
 async def store_future_jobs(scene: Scene, lanes: int, jobs: int) -> None:
     """Lanes with jobs that are all due later, written as the scripts would."""
-    client, key = scene.ledger.store.client, scene.ledger.store.key
-    due = await scene.ledger.store.now() + HOUR * 1000
+    client, key = scene.ledger.redis.client, scene.ledger.redis.key
+    due = await scene.ledger.redis.now() + HOUR * 1000
     for start in range(0, lanes, 500):
         pipe = client.pipeline(transaction=False)
         for lane in (f"later {n}" for n in range(start, min(lanes, start + 500))):
-            pipe.hset(key(f"lane:{lane}"), mapping={"scope": "s", "cap": 10, "revision": 1, "hold": ""})
+            pipe.hset(key(f"lane:{lane}"), mapping={"scope": "s", "revision": 1, "hold": ""})
             pipe.zadd(key("lanes"), {lane: due})
             names = [f"{lane} {n}" for n in range(jobs)]
             pipe.zadd(key(f"lane:{lane}:due"), dict.fromkeys(names, due))
@@ -67,9 +67,9 @@ async def test_a_claims_cost_does_not_grow_with_the_backlog(ledger: Ledger) -> N
     costs = []
     for _ in range(3):
         costs.append(await commands(ledger, lambda: ledger.jobs.claim(["busy"], 2)))
-        behind = await ledger.store.now() + HOUR * 1000 * len(costs) - HOUR * 1000
+        behind = await ledger.redis.now() + HOUR * 1000 * len(costs) - HOUR * 1000
         extra = {f"backlog {len(costs)} {n}": behind for n in range(5_000)}
-        await ledger.store.client.zadd(ledger.store.key("lane:busy:due"), extra)
+        await ledger.redis.client.zadd(ledger.redis.key("lane:busy:due"), extra)
     assert len(set(costs[1:])) == 1, costs
     assert len(await ledger.fleet.leases()) == 6
 
@@ -82,9 +82,9 @@ async def test_a_creations_cost_does_not_grow_with_the_integrations_that_are_the
     costs = []
     for turn, there in enumerate((1, 10, 5_000)):
         listed = {f"other {n}": n for n in range(there)}
-        await ledger.store.client.zadd(ledger.store.key(f"scope:{SCOPE.key}:list"), listed)
+        await ledger.redis.client.zadd(ledger.redis.key(f"scope:{SCOPE.key}:list"), listed)
         new = an_integration(f"new {turn}")
-        costs.append(await commands(ledger, lambda: limited.registry.put(new, expect=0)))  # noqa: B023  (called at once)
+        costs.append(await commands(ledger, lambda: limited.integrations.put(new, expect=0)))  # noqa: B023  (called at once)
     await limited.close()
     assert len(set(costs[1:])) == 1, costs
 
@@ -103,7 +103,7 @@ async def owed_on_many_lanes(scene: Scene, count: int) -> list[str]:
 def sizes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """How many jobs each call of a script was given."""
     seen: list[int] = []
-    run = ledger.store.run
+    run = ledger.redis.run
 
     async def counted(name: str, **arguments: Any) -> Any:
         given = [value for value in arguments.values() if isinstance(value, list | tuple)]
@@ -113,7 +113,7 @@ def sizes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]
         seen.append(max(jobs))
         return await run(name, **arguments)
 
-    monkeypatch.setattr(ledger.store, "run", counted)
+    monkeypatch.setattr(ledger.redis, "run", counted)
     yield seen
     monkeypatch.undo()
 
@@ -135,7 +135,7 @@ async def test_no_call_touches_more_than_200_jobs_however_many_are_asked_for(
         "claim": lambda: jobs.claim(lanes, 450),
         "open": lambda: jobs.open([(stored, openings, True)], 450),
         "settle": lambda: jobs.settle([settlement(claim, Verdict.SUCCEEDED) for claim in claims]),
-        "release": lambda: jobs.release([(claim.job_id, claim.integration_id, claim.attempt) for claim in claims]),
+        "release": lambda: jobs.release([(claim.job_id, claim.attempt) for claim in claims]),
         "redeliver": lambda: scene.ledger.redelivery.redeliver([opening.job_id for opening in openings]),
         "seize": lambda: scene.ledger.fleet.seize([opening.job_id for opening in openings]),
     }
@@ -154,7 +154,7 @@ async def test_ten_thousand_integrations_are_opened_in_chunks_and_none_blocks_th
 ) -> None:
     lanes = [f"i-{n}" for n in range(10_000)]
     for start in range(0, len(lanes), 500):
-        await asyncio.gather(*(ledger.registry.put(an_integration(lane)) for lane in lanes[start : start + 500]))
+        await asyncio.gather(*(ledger.integrations.put(an_integration(lane)) for lane in lanes[start : start + 500]))
     scene = Scene(ledger, lambda: ledger)
     # The store learns the scripts.
     await scene.open(await scene.publish("first"), lanes[0])
@@ -178,4 +178,4 @@ async def test_ten_thousand_integrations_are_opened_in_chunks_and_none_blocks_th
 
 async def microseconds(ledger: Ledger) -> int:
     """How long scripts have run in the store."""
-    return int((await ledger.store.client.info("commandstats"))["cmdstat_evalsha"]["usec"])
+    return int((await ledger.redis.client.info("commandstats"))["cmdstat_evalsha"]["usec"])

@@ -4,7 +4,7 @@ import pytest
 
 from worker.domain.job import job_id
 from worker.domain.matching import Snapshot
-from worker.ledger.inbox import OBSERVE_TRIES
+from worker.ledger.events.inbox import OBSERVE_TRIES
 from worker.ledger.policy import JOBS_PER_CALL
 
 from .scene import SCOPE, Scene, an_event, dispatch_of
@@ -19,7 +19,7 @@ async def damaged(scene: Scene, key: str) -> None:
 
 async def in_the_inbox(scene: Scene, *ids: str) -> list[str]:
     events = [an_event(each) for each in ids]
-    await scene.ledger.intake.accept(events)
+    await scene.ledger.inbox.accept(events)
     return [event.ref for event in events]
 
 
@@ -38,9 +38,9 @@ async def test_an_event_that_cannot_be_opened_is_rejected_after_five_tries_and_i
 
     for _ in range(OBSERVE_TRIES - 2):
         await dispatch.observe(refs)
-    assert await scene.ledger.intake.rejected(10) == []
+    assert await scene.ledger.inbox.rejected(10) == []
     await dispatch.observe(refs)
-    (rejected,) = await scene.ledger.intake.rejected(10)
+    (rejected,) = await scene.ledger.inbox.rejected(10)
     assert (rejected.reason.startswith("could not be opened: WRONGTYPE"), "bad" in rejected.given) == (True, True)
     status = await scene.ledger.status.read()
     assert (status.inbox, status.counter("set_aside"), status.events_balance, status.jobs_balance) == (0, 1, 0, 0)
@@ -54,23 +54,23 @@ async def test_what_fails_for_a_whole_chunk_is_the_trouble_of_one_event(scene: S
     dispatch = dispatch_of(scene.ledger)
     # The integrations are read.
     await dispatch.observe(await in_the_inbox(scene, "first"))
-    await scene.key("RENAME", "lane:i-2", scene.ledger.store.key("parked"))
+    await scene.key("RENAME", "lane:i-2", scene.ledger.redis.key("parked"))
     await damaged(scene, "lane:i-2")
 
-    await scene.ledger.intake.accept([good, bad, late])
+    await scene.ledger.inbox.accept([good, bad, late])
     for _ in range(OBSERVE_TRIES):
         await dispatch.observe([good.ref, bad.ref, late.ref])
-    (rejected,) = await scene.ledger.intake.rejected(10)
+    (rejected,) = await scene.ledger.inbox.rejected(10)
     assert (rejected.source, "WRONGTYPE" in rejected.reason) == (f"event {bad.ref}", True)
     assert {claim.event_ref for claim in await scene.claim(LANE)} >= {good.ref, late.ref}
     assert (await scene.ledger.status.read()).inbox == 0
-    await scene.ledger.store.client.rename(scene.ledger.store.key("parked"), scene.ledger.store.key("lane:i-2"))
+    await scene.ledger.redis.client.rename(scene.ledger.redis.key("parked"), scene.ledger.redis.key("lane:i-2"))
 
 
 async def test_a_damaged_lane_keeps_no_other_from_what_it_is_owed_first(scene: Scene) -> None:
     await scene.register(LANE, "i-2")
     (ref,) = await in_the_inbox(scene, "e-1")
-    (stored,) = (await scene.ledger.intake.load([ref])).events
+    (stored,) = (await scene.ledger.inbox.load([ref])).events
     await damaged(scene, "lane:i-2:due")
     claims, _ = await scene.open([stored], LANE, "i-2", room=1)
     assert [claim.integration_id for claim in claims] == [LANE]
@@ -87,7 +87,7 @@ async def test_an_event_of_many_chunks_stays_in_the_inbox_where_its_first_one_fa
     await scene.register(*lanes)
     (ref,) = await in_the_inbox(scene, "e-1")
     dispatch = dispatch_of(scene.ledger)
-    first = (await scene.ledger.registry.refresh(Snapshot(SCOPE))).matching("order.paid")[0]
+    first = (await scene.ledger.integrations.refresh(Snapshot(SCOPE))).matching("order.paid")[0]
     await damaged(scene, f"job:{job_id(ref, first)}")
     await dispatch.observe([ref])
     assert (await scene.ledger.status.read()).inbox == 1
@@ -102,7 +102,7 @@ async def test_an_event_of_many_chunks_stays_in_the_inbox_where_its_first_one_fa
 async def test_an_opening_that_fails_half_way_owes_nothing_yet(scene: Scene, key: str, room: int) -> None:
     await scene.register(LANE)
     (ref,) = await in_the_inbox(scene, "e-1")
-    (stored,) = (await scene.ledger.intake.load([ref])).events
+    (stored,) = (await scene.ledger.inbox.load([ref])).events
     name = key.format(ref=ref, lane=LANE)
     await damaged(scene, name)
     assert await scene.open([stored], LANE, room=room) == ([], [])

@@ -4,7 +4,7 @@ import pytest
 
 from worker.domain.event import Event
 from worker.ledger import Ledger, LedgerFull
-from worker.ledger.inbox import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, LoadedEvents
+from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, LoadedEvents
 
 from .scene import Scene, an_event, dispatch_of
 
@@ -12,7 +12,7 @@ from .scene import Scene, an_event, dispatch_of
 async def accepted(scene: Scene, *ids: str) -> list[str]:
     """Events in the inbox that nobody has looked at; answers their references."""
     events: list[Event] = [an_event(each) for each in ids]
-    await scene.ledger.intake.accept(events)
+    await scene.ledger.inbox.accept(events)
     return [event.ref for event in events]
 
 
@@ -20,7 +20,7 @@ async def dies_observing(scene: Scene, *refs: str, alone: bool = False) -> None:
     """Another process takes the events to observe them, and is no more."""
     dead: Ledger = await scene.another()
     await dead.fleet.renew()
-    await dead.intake.load(refs, alone=alone)
+    await dead.inbox.load(refs, alone=alone)
     await scene.die(dead)
 
 
@@ -32,12 +32,12 @@ async def test_an_event_that_lost_workers_is_observed_alone(scene: Scene) -> Non
     both = await accepted(scene, "e-1", "e-2")
     for _ in range(LOSSES_BEFORE_ALONE - 1):
         await dies_observing(scene, *both)
-    assert handed_out(await scene.ledger.intake.load(both)) == both, "once may be chance"
+    assert handed_out(await scene.ledger.inbox.load(both)) == both, "once may be chance"
 
     await dies_observing(scene, *both)
-    loaded = await scene.ledger.intake.load(both)
+    loaded = await scene.ledger.inbox.load(both)
     assert (handed_out(loaded), list(loaded.alone)) == ([], both)
-    assert handed_out(await scene.ledger.intake.load(both[1:], alone=True)) == both[1:]
+    assert handed_out(await scene.ledger.inbox.load(both[1:], alone=True)) == both[1:]
 
 
 async def test_a_process_that_was_told_of_an_event_twice_is_one_loss(scene: Scene) -> None:
@@ -45,9 +45,9 @@ async def test_a_process_that_was_told_of_an_event_twice_is_one_loss(scene: Scen
     dead: Ledger = await scene.another()
     await dead.fleet.renew()
     for _ in range(LOSSES_BEFORE_ALONE):
-        await dead.intake.load([ref])
+        await dead.inbox.load([ref])
     await scene.die(dead)
-    assert handed_out(await scene.ledger.intake.load([ref])) == [ref]
+    assert handed_out(await scene.ledger.inbox.load([ref])) == [ref]
 
 
 async def test_its_neighbours_lose_no_more_by_it_and_it_is_set_aside_in_the_end(scene: Scene) -> None:
@@ -59,14 +59,14 @@ async def test_its_neighbours_lose_no_more_by_it_and_it_is_set_aside_in_the_end(
         await dies_observing(scene, innocent, deadly)
         await dies_observing(scene, deadly, alone=True)
 
-    loaded = await scene.ledger.intake.load([deadly], alone=True)
+    loaded = await scene.ledger.inbox.load([deadly], alone=True)
     assert (handed_out(loaded), [ref for ref, _ in loaded.deadly]) == ([], [deadly])
     ((_, raw),) = loaded.deadly
-    assert await scene.ledger.intake.set_aside(deadly, raw, "workers were lost", 5, tries=1)
-    (stored,) = (await scene.ledger.intake.load([innocent], alone=True)).events
+    assert await scene.ledger.inbox.set_aside(deadly, raw, "workers were lost", 5, tries=1)
+    (stored,) = (await scene.ledger.inbox.load([innocent], alone=True)).events
     await scene.open([stored])
 
-    (rejected,) = await scene.ledger.intake.rejected(10)
+    (rejected,) = await scene.ledger.inbox.rejected(10)
     assert "deadly" in rejected.given
     status = await scene.ledger.status.read()
     assert (status.inbox, status.counter("set_aside"), status.counter("unmatched")) == (0, 1, 1)
@@ -79,8 +79,8 @@ async def test_one_whose_observers_live_is_not_blamed_for_a_ledger_that_takes_no
     for process in (scene.ledger, other):
         await process.fleet.renew()
     for _ in range(2 * OBSERVE_TRIES):
-        assert handed_out(await scene.ledger.intake.load([ref])) == [ref]
-        assert handed_out(await other.intake.load([ref])) == [ref]
+        assert handed_out(await scene.ledger.inbox.load([ref])) == [ref]
+        assert handed_out(await other.inbox.load([ref])) == [ref]
 
 
 async def test_a_worker_that_dies_late_is_counted_although_others_had_the_event_meanwhile(scene: Scene) -> None:
@@ -89,10 +89,10 @@ async def test_a_worker_that_dies_late_is_counted_although_others_had_the_event_
     for each in dead:
         # Its lease has not run out when the next one takes the event.
         await each.fleet.renew()
-        await each.intake.load([ref])
+        await each.inbox.load([ref])
     await scene.die(*dead)
-    assert (await scene.ledger.intake.load([ref])).alone == (ref,)
-    assert [each for each, _ in (await scene.ledger.intake.load([ref], alone=True)).deadly] == [ref]
+    assert (await scene.ledger.inbox.load([ref])).alone == (ref,)
+    assert [each for each, _ in (await scene.ledger.inbox.load([ref], alone=True)).deadly] == [ref]
 
 
 async def test_who_says_that_it_could_not_observe_an_event_was_not_lost_by_it(scene: Scene) -> None:
@@ -100,24 +100,24 @@ async def test_who_says_that_it_could_not_observe_an_event_was_not_lost_by_it(sc
     for _ in range(OBSERVE_TRIES - 1):
         process: Ledger = await scene.another()
         await process.fleet.renew()
-        (stored,) = (await process.intake.load([ref])).events
-        await process.intake.set_aside(ref, stored.event.raw, "ValueError", 5)
+        (stored,) = (await process.inbox.load([ref])).events
+        await process.inbox.set_aside(ref, stored.event.raw, "ValueError", 5)
         await scene.die(process)
-    assert handed_out(await scene.ledger.intake.load([ref])) == [ref]
+    assert handed_out(await scene.ledger.inbox.load([ref])) == [ref]
 
 
 async def test_a_worker_that_a_full_store_kept_from_observing_was_not_lost_by_it(scene: Scene) -> None:
     await scene.register("i-1")
     (ref,) = await accepted(scene, "e-1")
     processes: list[Ledger] = [await scene.another() for _ in range(OBSERVE_TRIES)]
-    await scene.ledger.store.client.config_set("maxmemory", 1)
+    await scene.ledger.redis.client.config_set("maxmemory", 1)
     try:
         for each in processes:
             await each.fleet.renew()
             with pytest.raises(LedgerFull):
                 await dispatch_of(each).observe([ref])
     finally:
-        await scene.ledger.store.client.config_set("maxmemory", 0)
+        await scene.ledger.redis.client.config_set("maxmemory", 0)
 
     await scene.die(*processes)
     await dispatch_of(scene.ledger).observe([ref])
@@ -135,7 +135,7 @@ async def test_a_worker_observes_the_innocent_and_sets_the_deadly_aside_with_the
 
     await dispatch_of(scene.ledger).observe([deadly, innocent])
 
-    (rejected,) = await scene.ledger.intake.rejected(10)
+    (rejected,) = await scene.ledger.inbox.rejected(10)
     assert (rejected.reason, "deadly" in rejected.given) == ("5 workers were lost while they observed it", True)
     status = await scene.ledger.status.read()
     assert (status.inbox, status.pending, status.counter("matched"), status.counter("set_aside")) == (0, 1, 1, 1)

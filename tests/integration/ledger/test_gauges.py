@@ -6,8 +6,8 @@ import pytest
 
 from tests.counterparts.store import StoreServer
 from worker.ledger import Ledger, Verdict
+from worker.ledger.inspection.totals import LANES_PER_CALL, LaneTotals, LedgerTotals
 from worker.ledger.policy import CircuitPolicy
-from worker.ledger.totals import LANES_PER_CALL, LaneTotals, LedgerTotals
 
 from .scene import HOUR, Scene, an_integration
 from .test_costs import commands, store_future_jobs
@@ -17,35 +17,35 @@ HOLD = 600.0
 
 
 async def gauges(scene: Scene) -> LedgerTotals:
-    found = (await scene.ledger.gauges.sample(HOLD)).gauges
+    found = (await scene.ledger.totals.sample(HOLD)).gauges
     assert found is not None
     return found
 
 
 async def test_one_process_at_a_time_reads_them(scene: Scene) -> None:
     other = await scene.another()
-    assert (await scene.ledger.gauges.sample(HOLD)).gauges is not None
-    assert (await other.gauges.sample(HOLD)).gauges is None
-    assert (await scene.ledger.gauges.sample(HOLD)).gauges is not None, "it goes on"
-    await scene.ledger.gauges.release()
-    assert (await other.gauges.sample(HOLD)).gauges is not None
-    assert (await scene.ledger.gauges.sample(HOLD)).gauges is None
+    assert (await scene.ledger.totals.sample(HOLD)).gauges is not None
+    assert (await other.totals.sample(HOLD)).gauges is None
+    assert (await scene.ledger.totals.sample(HOLD)).gauges is not None, "it goes on"
+    await scene.ledger.totals.release()
+    assert (await other.totals.sample(HOLD)).gauges is not None
+    assert (await scene.ledger.totals.sample(HOLD)).gauges is None
 
 
 async def test_another_takes_over_when_the_one_that_read_them_is_silent(scene: Scene) -> None:
     other = await scene.another()
-    assert (await scene.ledger.gauges.sample(0.001)).gauges is not None
-    while (await other.gauges.sample(HOLD)).gauges is None:
+    assert (await scene.ledger.totals.sample(0.001)).gauges is not None
+    while (await other.totals.sample(HOLD)).gauges is None:
         pass
-    assert (await scene.ledger.gauges.sample(HOLD)).gauges is None
+    assert (await scene.ledger.totals.sample(HOLD)).gauges is None
 
 
 async def test_whoever_asks_hears_the_stores_time(scene: Scene) -> None:
     other = await scene.another()
-    await scene.ledger.gauges.sample(HOLD)
-    before = await scene.ledger.store.now()
-    sample = await other.gauges.sample(HOLD)
-    after = await scene.ledger.store.now()
+    await scene.ledger.totals.sample(HOLD)
+    before = await scene.ledger.redis.now()
+    sample = await other.totals.sample(HOLD)
+    after = await scene.ledger.redis.now()
     assert before <= sample.store_time * 1000 < after + 1
     assert sample.asked <= sample.answered <= perf_counter()
 
@@ -64,7 +64,7 @@ async def test_each_pending_job_is_in_one_place(scene: Scene) -> None:
     for lane, how in (("open", {"healthy": False}), ("asked", {"rest": HOUR}), ("later", {})):
         (claim,) = await scene.claim(lane, room=1)
         await scene.settle(claim, Verdict.RETRY, delay=HOUR, **how)
-    await scene.ledger.registry.put(an_integration("held", enabled=False))
+    await scene.ledger.integrations.put(an_integration("held", enabled=False))
     await scene.publish("in the inbox")
 
     found = await gauges(scene)
@@ -114,7 +114,7 @@ async def test_a_process_that_is_not_asked_for_them_costs_next_to_nothing(ledger
     scene, other = Scene(ledger, lambda: ledger), Ledger(store.url)
     await store_future_jobs(scene, 300, 1)
     await gauges(scene)
-    assert await commands(other, lambda: other.gauges.sample(HOLD)) <= 3
+    assert await commands(other, lambda: other.totals.sample(HOLD)) <= 3
     await other.close()
 
 

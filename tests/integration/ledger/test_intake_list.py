@@ -8,8 +8,8 @@ import pytest
 from tests.counterparts.store import StoreServer
 from worker.domain.event import Event
 from worker.ledger import Acceptance, Ledger, LedgerFull
-from worker.ledger.inbox import LOSSES_BEFORE_ALONE, rejection
-from worker.ledger.intake_list import (
+from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, rejection
+from worker.ledger.events.intake_list import (
     INTAKE_LIST,
     MESSAGE_TRIES,
     RETURNED_PER_CALL,
@@ -30,12 +30,12 @@ async def other(scene: Scene) -> Ledger:
 
 async def push(ledger: Ledger, *messages: str) -> None:
     """As a producer does."""
-    await ledger.store.client.execute_command("LPUSH", INTAKE_LIST, *messages)
+    await ledger.redis.client.execute_command("LPUSH", INTAKE_LIST, *messages)
 
 
 async def waiting(ledger: Ledger) -> list[str]:
     """The queue, the next message first."""
-    found = await ledger.store.client.execute_command("LRANGE", INTAKE_LIST, 0, -1)
+    found = await ledger.redis.client.execute_command("LRANGE", INTAKE_LIST, 0, -1)
     return [each.decode() for each in reversed(found)]
 
 
@@ -50,7 +50,7 @@ def events_of(batch: MessageBatch) -> list[Event]:
 async def accept(ledger: Ledger, batch: MessageBatch, done: int | None = None) -> list[Acceptance] | None:
     """The first messages of a batch, or all, as an event each."""
     done = len(batch.messages) if done is None else done
-    return await ledger.messages.accept(batch, done, events_of(batch)[:done], [])
+    return await ledger.intake_list.accept(batch, done, events_of(batch)[:done], [])
 
 
 def test_a_shards_queue_is_named_after_it() -> None:
@@ -60,7 +60,7 @@ def test_a_shards_queue_is_named_after_it() -> None:
 async def test_what_was_pushed_first_is_taken_first_and_accepted_once(scene: Scene) -> None:
     await push(scene.ledger, "a", "b")
     await push(scene.ledger, "c")
-    batch = await scene.ledger.messages.take()
+    batch = await scene.ledger.intake_list.take()
     assert texts(batch) == ["a", "b", "c"]
     assert await waiting(scene.ledger) == []
 
@@ -73,18 +73,18 @@ async def test_what_was_pushed_first_is_taken_first_and_accepted_once(scene: Sce
 
 
 async def test_where_nothing_is_nothing_is_taken(scene: Scene) -> None:
-    assert await scene.ledger.messages.take() == MessageBatch(0, ())
-    assert await scene.ledger.messages.give_back() == 0
-    assert await scene.ledger.messages.return_dead() == 0
+    assert await scene.ledger.intake_list.take() == MessageBatch(0, ())
+    assert await scene.ledger.intake_list.give_back() == 0
+    assert await scene.ledger.intake_list.return_dead() == 0
     assert (await scene.books()).scores == {}
 
 
 async def test_events_and_refusals_of_a_batch_are_kept_together(scene: Scene) -> None:
     await push(scene.ledger, "a", "bad")
-    batch = await scene.ledger.messages.take()
+    batch = await scene.ledger.intake_list.take()
     entry = rejection("type", "is required", b"bad", 5, "test")
-    assert await scene.ledger.messages.accept(batch, 2, [an_event("a")], [entry]) == [Acceptance.NEW]
-    (kept,) = await scene.ledger.intake.rejected(5)
+    assert await scene.ledger.intake_list.accept(batch, 2, [an_event("a")], [entry]) == [Acceptance.NEW]
+    (kept,) = await scene.ledger.inbox.rejected(5)
     assert (kept.field, kept.given) == ("type", "bad")
     assert (await scene.counter("accepted"), await scene.counter("rejected")) == (1, 1)
 
@@ -92,16 +92,16 @@ async def test_events_and_refusals_of_a_batch_are_kept_together(scene: Scene) ->
 async def test_the_rejected_list_stays_bounded(scene: Scene) -> None:
     small = await scene.another(rejected_cap=2)
     await push(small, "bad")
-    batch = await small.messages.take()
+    batch = await small.intake_list.take()
     entries = [rejection("", "r", str(n).encode(), 5, "test") for n in range(5)]
-    assert await small.messages.accept(batch, 1, [], entries) == []
-    assert [each.given for each in await small.intake.rejected(5)] == ["4", "3"]
+    assert await small.intake_list.accept(batch, 1, [], entries) == []
+    assert [each.given for each in await small.inbox.rejected(5)] == ["4", "3"]
     assert await scene.counter("rejected") == 5
 
 
 async def test_a_batch_may_be_accepted_in_parts(scene: Scene) -> None:
     await push(scene.ledger, "a", "b", "c")
-    batch = await scene.ledger.messages.take()
+    batch = await scene.ledger.intake_list.take()
     assert await accept(scene.ledger, batch, 1) == [Acceptance.NEW]
     rest = batch.without(1)
     assert texts(rest) == ["b", "c"]
@@ -111,9 +111,9 @@ async def test_a_batch_may_be_accepted_in_parts(scene: Scene) -> None:
 
 async def test_a_lost_reply_loses_nothing_own_leftovers_come_first(scene: Scene) -> None:
     await push(scene.ledger, "a", "b")
-    lost = await scene.ledger.messages.take()
+    lost = await scene.ledger.intake_list.take()
     await push(scene.ledger, "c")
-    batch = await scene.ledger.messages.take()
+    batch = await scene.ledger.intake_list.take()
     assert texts(batch) == ["a", "b", "c"]
     # A call that was thought lost, and comes late, does nothing.
     assert await accept(scene.ledger, lost) is None
@@ -122,11 +122,11 @@ async def test_a_lost_reply_loses_nothing_own_leftovers_come_first(scene: Scene)
 
 async def test_a_late_call_never_takes_another_batch_of_the_same_size_for_its_own(scene: Scene) -> None:
     await push(scene.ledger, "a")
-    first = await scene.ledger.messages.take()
-    again = await scene.ledger.messages.take()
+    first = await scene.ledger.intake_list.take()
+    again = await scene.ledger.intake_list.take()
     assert await accept(scene.ledger, again) == [Acceptance.NEW]
     await push(scene.ledger, "b")
-    second = await scene.ledger.messages.take()
+    second = await scene.ledger.intake_list.take()
     assert await accept(scene.ledger, first) is None
     assert await accept(scene.ledger, again) is None
     assert await accept(scene.ledger, second) == [Acceptance.NEW]
@@ -135,32 +135,32 @@ async def test_a_late_call_never_takes_another_batch_of_the_same_size_for_its_ow
 async def test_a_call_takes_so_many_messages_and_about_so_many_bytes(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.ledger.intake_list.REPLY_BYTE_BUDGET", 1_000)
+    monkeypatch.setattr("worker.ledger.events.intake_list.REPLY_BYTE_BUDGET", 1_000)
     await push(scene.ledger, *(f"{n}" for n in range(5)), *("x" * 600 for _ in range(4)))
-    assert texts(await scene.ledger.messages.take(3)) == ["0", "1", "2"]
-    assert [len(each) for each in (await scene.ledger.messages.take()).messages] == [1] * 5 + [600] * 2
+    assert texts(await scene.ledger.intake_list.take(3)) == ["0", "1", "2"]
+    assert [len(each) for each in (await scene.ledger.intake_list.take()).messages] == [1] * 5 + [600] * 2
     # What is there already counts, and is over the budget.
-    assert len((await scene.ledger.messages.take()).messages) == 7
+    assert len((await scene.ledger.intake_list.take()).messages) == 7
 
 
 async def test_two_processes_share_the_queue_and_no_message(scene: Scene, other: Ledger) -> None:
     await push(scene.ledger, "a", "b", "c")
-    mine, theirs = await scene.ledger.messages.take(2), await other.messages.take(2)
+    mine, theirs = await scene.ledger.intake_list.take(2), await other.intake_list.take(2)
     assert (texts(mine), texts(theirs)) == (["a", "b"], ["c"])
-    assert await scene.ledger.messages.accept(theirs, 1, [], []) is None
+    assert await scene.ledger.intake_list.accept(theirs, 1, [], []) is None
     assert await accept(other, theirs) == [Acceptance.NEW]
     assert await accept(scene.ledger, mine) == [Acceptance.NEW] * 2
 
 
 async def test_what_a_dead_process_had_taken_goes_back_in_its_old_order(scene: Scene, other: Ledger) -> None:
     await push(scene.ledger, "a", "b", "c")
-    theirs = await other.messages.take(2)
-    assert await scene.ledger.messages.return_dead() == 0
+    theirs = await other.intake_list.take(2)
+    assert await scene.ledger.intake_list.return_dead() == 0
     await scene.die(other)
-    assert await scene.ledger.messages.return_dead() == 2
+    assert await scene.ledger.intake_list.return_dead() == 2
     assert await waiting(scene.ledger) == ["a", "b", "c"]
 
-    mine = await scene.ledger.messages.take()
+    mine = await scene.ledger.intake_list.take()
     assert await accept(scene.ledger, mine) == [Acceptance.NEW] * 3
     # It was frozen, and not dead.
     assert await accept(other, theirs) is None
@@ -169,26 +169,26 @@ async def test_what_a_dead_process_had_taken_goes_back_in_its_old_order(scene: S
 
 async def test_a_process_that_left_the_fleet_is_dead_as_well(scene: Scene, other: Ledger) -> None:
     await push(scene.ledger, "a")
-    await other.messages.take()
+    await other.intake_list.take()
     await other.fleet.retire()
-    assert await scene.ledger.messages.return_dead() == 1
+    assert await scene.ledger.intake_list.return_dead() == 1
     assert await waiting(scene.ledger) == ["a"]
 
 
 async def test_a_process_is_known_from_the_first_message_that_it_takes(scene: Scene, other: Ledger) -> None:
     await push(scene.ledger, "a")
-    batch = await other.messages.take()
-    assert await scene.ledger.messages.return_dead() == 0
+    batch = await other.intake_list.take()
+    assert await scene.ledger.intake_list.return_dead() == 0
     assert await accept(other, batch) == [Acceptance.NEW]
 
 
 async def test_after_an_absence_of_the_store_nobody_is_dead(scene: Scene, other: Ledger) -> None:
     await push(scene.ledger, "a")
-    batch = await other.messages.take()
+    batch = await other.intake_list.take()
     await scene.die(other)
     await scene.key("SET", "swept", 1)
     await scene.ledger.fleet.seize()
-    assert await scene.ledger.messages.return_dead() == 0
+    assert await scene.ledger.intake_list.return_dead() == 0
     assert await accept(other, batch) == [Acceptance.NEW]
 
 
@@ -197,40 +197,40 @@ async def test_a_large_batch_goes_back_in_several_calls_and_nothing_of_it_is_acc
 ) -> None:
     names = [f"m-{n:03}" for n in range(RETURNED_PER_CALL + 50)]
     await push(scene.ledger, *names)
-    theirs = await other.messages.take(len(names))
+    theirs = await other.intake_list.take(len(names))
     await scene.die(other)
-    assert await scene.ledger.messages.return_dead() == RETURNED_PER_CALL
-    assert await other.messages.accept(theirs, 1, [an_event("m-000")], []) is None
+    assert await scene.ledger.intake_list.return_dead() == RETURNED_PER_CALL
+    assert await other.intake_list.accept(theirs, 1, [an_event("m-000")], []) is None
     assert (
-        await other.messages.accept(MessageBatch(theirs.number, theirs.messages[:50]), 1, [an_event("m-000")], [])
+        await other.intake_list.accept(MessageBatch(theirs.number, theirs.messages[:50]), 1, [an_event("m-000")], [])
         is None
     )
-    assert await scene.ledger.messages.return_dead() == 50
+    assert await scene.ledger.intake_list.return_dead() == 50
     assert await waiting(scene.ledger) == names
 
 
 async def test_a_process_that_stops_gives_back_what_it_has(scene: Scene) -> None:
     names = [f"m-{n:03}" for n in range(RETURNED_PER_CALL * 2)]
     await push(scene.ledger, *names)
-    batch = await scene.ledger.messages.take(len(names))
-    assert await scene.ledger.messages.give_back() == len(names)
+    batch = await scene.ledger.intake_list.take(len(names))
+    assert await scene.ledger.intake_list.give_back() == len(names)
     assert await waiting(scene.ledger) == names
     assert await accept(scene.ledger, batch, 1) is None
 
 
 async def test_one_who_waits_is_woken_by_a_message_which_anybody_may_take(scene: Scene, other: Ledger) -> None:
-    waiter = asyncio.create_task(other.messages.wait())
+    waiter = asyncio.create_task(other.intake_list.wait())
     await _blocked(scene.ledger, 1)
     await push(scene.ledger, "a", "b")
     await waiter
     # The one who was woken dies here.
-    batch = await scene.ledger.messages.take()
+    batch = await scene.ledger.intake_list.take()
     assert texts(batch) == ["a", "b"]
     assert await accept(scene.ledger, batch) == [Acceptance.NEW] * 2
 
 
 async def test_one_who_waits_may_be_told_to_stop(scene: Scene) -> None:
-    waiter = asyncio.create_task(scene.ledger.messages.wait())
+    waiter = asyncio.create_task(scene.ledger.intake_list.wait())
     await _blocked(scene.ledger, 1)
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -238,15 +238,15 @@ async def test_one_who_waits_may_be_told_to_stop(scene: Scene) -> None:
     await _blocked(scene.ledger, 0)
     await push(scene.ledger, "a")
     # Its connection is fit for another wait, which answers what it was asked.
-    await scene.ledger.messages.wait()
-    assert texts(await scene.ledger.messages.take()) == ["a"]
+    await scene.ledger.intake_list.wait()
+    assert texts(await scene.ledger.intake_list.take()) == ["a"]
 
 
 async def die_of(scene: Scene, victim: Ledger, *messages: str) -> None:
     """The process takes these, the next of the queue, and is gone; another gives them back."""
-    assert texts(await victim.messages.take()) == [*messages]
+    assert texts(await victim.intake_list.take()) == [*messages]
     await scene.die(victim)
-    assert await scene.ledger.messages.return_dead() == len(messages)
+    assert await scene.ledger.intake_list.return_dead() == len(messages)
 
 
 async def test_messages_whose_takers_die_are_taken_alone_so_that_the_innocent_are_told_apart(
@@ -255,25 +255,25 @@ async def test_messages_whose_takers_die_are_taken_alone_so_that_the_innocent_ar
     await push(scene.ledger, "innocent", "deadly", "late")
     for _ in range(LOSSES_BEFORE_ALONE):
         await die_of(scene, other, "innocent", "deadly", "late")
-    alone = await scene.ledger.messages.take()
+    alone = await scene.ledger.intake_list.take()
     assert (texts(alone), alone.lost) == (["innocent"], LOSSES_BEFORE_ALONE)
     assert await accept(scene.ledger, alone) == [Acceptance.NEW]
     for lost in range(LOSSES_BEFORE_ALONE, MESSAGE_TRIES):
-        batch = await other.messages.take()
+        batch = await other.intake_list.take()
         assert (texts(batch), batch.lost) == (["deadly"], lost)
         await scene.die(other)
-        assert await scene.ledger.messages.return_dead() == 1
-    assert (await scene.ledger.messages.take()).lost == MESSAGE_TRIES
+        assert await scene.ledger.intake_list.return_dead() == 1
+    assert (await scene.ledger.intake_list.take()).lost == MESSAGE_TRIES
 
 
 async def test_a_suspect_message_waits_for_its_turn_behind_others(scene: Scene, other: Ledger) -> None:
     await push(scene.ledger, "suspect")
     for _ in range(LOSSES_BEFORE_ALONE):
         await die_of(scene, other, "suspect")
-    await scene.ledger.store.client.execute_command("RPUSH", INTAKE_LIST, "before")
+    await scene.ledger.redis.client.execute_command("RPUSH", INTAKE_LIST, "before")
     await push(scene.ledger, "behind")
     seen = []
-    while (batch := await scene.ledger.messages.take()).messages:
+    while (batch := await scene.ledger.intake_list.take()).messages:
         seen.append(texts(batch))
         await accept(scene.ledger, batch)
     assert seen == [["before"], ["suspect"], ["behind"]]
@@ -283,13 +283,13 @@ async def test_what_was_accepted_is_suspect_no_more(scene: Scene, other: Ledger)
     await push(scene.ledger, "a", "b")
     await die_of(scene, other, "a", "b")
     await push(scene.ledger, "new")
-    first = await scene.ledger.messages.take()
+    first = await scene.ledger.intake_list.take()
     assert first.lost == 1
     assert await accept(scene.ledger, first, 1) == [Acceptance.NEW]
     assert await scene.key("HLEN", "lost-messages") == 1
     assert await accept(scene.ledger, first.without(1)) == [Acceptance.NEW] * 2
     await push(scene.ledger, "a")
-    assert (await scene.ledger.messages.take()).lost == 0
+    assert (await scene.ledger.intake_list.take()).lost == 0
 
 
 async def test_messages_of_the_same_bytes_are_one_suspect_which_one_acceptance_acquits(
@@ -298,23 +298,23 @@ async def test_messages_of_the_same_bytes_are_one_suspect_which_one_acceptance_a
     same = ["same"] * (RETURNED_PER_CALL + 50)
     await push(scene.ledger, *same)
     for lost in range(1, LOSSES_BEFORE_ALONE + 1):
-        await other.messages.take(len(same))
+        await other.intake_list.take(len(same))
         await scene.die(other)
-        while await scene.ledger.messages.return_dead():
+        while await scene.ledger.intake_list.return_dead():
             pass
         assert await scene.key("HVALS", "lost-messages") == [str(lost).encode()]
-    alone = await scene.ledger.messages.take(len(same))
+    alone = await scene.ledger.intake_list.take(len(same))
     assert texts(alone) == ["same"]
     await accept(scene.ledger, alone)
-    assert len((await scene.ledger.messages.take(len(same))).messages) == len(same) - 1
+    assert len((await scene.ledger.intake_list.take(len(same))).messages) == len(same) - 1
 
 
 async def test_nobody_is_suspect_because_a_process_stops(scene: Scene, other: Ledger) -> None:
     await push(scene.ledger, "a")
     for _ in range(MESSAGE_TRIES):
-        await other.messages.take()
-        await other.messages.give_back()
-    assert (await scene.ledger.messages.take()).lost == 0
+        await other.intake_list.take()
+        await other.intake_list.give_back()
+    assert (await scene.ledger.intake_list.take()).lost == 0
 
 
 async def test_what_is_suspect_is_forgotten_after_a_day(scene: Scene, other: Ledger) -> None:
@@ -331,30 +331,30 @@ async def test_at_the_memory_limit_messages_can_be_taken_and_given_back_but_not_
     full: Ledger = await scene.another(server.url, memory_high_water=100.0)
     dead: Ledger = await scene.another(server.url, memory_high_water=100.0)
     await push(full, "a", "b", "c")
-    used = int((await full.store.memory())["used_memory"])
-    await full.store.client.config_set("maxmemory", used - 64 * 1024)
+    used = int((await full.redis.memory())["used_memory"])
+    await full.redis.client.config_set("maxmemory", used - 64 * 1024)
 
-    batch = await full.messages.take(1)
+    batch = await full.intake_list.take(1)
     with pytest.raises(LedgerFull, match="at its memory limit"):
         await accept(full, batch)
-    assert await full.messages.give_back() == 1
-    await dead.messages.take(2)
+    assert await full.intake_list.give_back() == 1
+    await dead.intake_list.take(2)
     await dead.fleet.retire()
-    assert await full.messages.return_dead() == 2
+    assert await full.intake_list.return_dead() == 2
     assert await waiting(full) == ["a", "b", "c"]
 
-    await full.store.client.config_set("maxmemory", 0)
-    assert await accept(full, await full.messages.take()) == [Acceptance.NEW] * 3
+    await full.redis.client.config_set("maxmemory", 0)
+    assert await accept(full, await full.intake_list.take()) == [Acceptance.NEW] * 3
 
 
 async def test_above_the_water_mark_the_queue_keeps_what_it_has(make_store: type[StoreServer], scene: Scene) -> None:
     server = make_store()
     ledger: Ledger = await scene.another(server.url)
     await push(ledger, "a")
-    used = int((await ledger.store.memory())["used_memory"])
-    await ledger.store.client.config_set("maxmemory", int(used / 0.9))
+    used = int((await ledger.redis.memory())["used_memory"])
+    await ledger.redis.client.config_set("maxmemory", int(used / 0.9))
     with pytest.raises(LedgerFull, match="% of its memory limit"):
-        await ledger.messages.take()
+        await ledger.intake_list.take()
     assert await waiting(ledger) == ["a"]
 
 
@@ -379,7 +379,7 @@ class Chance:
         self.pushed += count
 
     async def take(self, ledger: Ledger) -> None:
-        batch = await ledger.messages.take(self.random.randrange(1, 6))
+        batch = await ledger.intake_list.take(self.random.randrange(1, 6))
         if batch.messages:
             self.held.append((ledger, batch))
 
@@ -399,20 +399,20 @@ class Chance:
 
     async def die(self, ledger: Ledger) -> None:
         await self.scene.die(ledger)
-        await self.random.choice(self.ledgers).messages.return_dead()
+        await self.random.choice(self.ledgers).intake_list.return_dead()
 
     async def leave(self, ledger: Ledger) -> None:
-        await ledger.messages.give_back()
+        await ledger.intake_list.give_back()
 
     async def wait(self, ledger: Ledger) -> None:
         if await waiting(ledger):
-            await ledger.messages.wait()
+            await ledger.intake_list.wait()
 
     async def offer(self, ledger: Ledger, batch: MessageBatch, done: int) -> None:
         # Ids that are new each time, as those of events that came without one: they would show what is taken twice.
         names = texts(batch)[:done]
         events = [an_event(f"{name}/{len(self.accepted)}") for name in names]
-        if await ledger.messages.accept(batch, done, events, []) is not None:
+        if await ledger.intake_list.accept(batch, done, events, []) is not None:
             self.accepted += names
 
 
@@ -424,8 +424,8 @@ async def test_whatever_happens_in_whatever_order_each_message_is_accepted_exact
     for _ in range(150):
         await chance.step()
     for ledger in chance.ledgers:
-        await ledger.messages.give_back()
-    while (rest := await scene.ledger.messages.take(10_000)).messages:
+        await ledger.intake_list.give_back()
+    while (rest := await scene.ledger.intake_list.take(10_000)).messages:
         await chance.offer(scene.ledger, rest, len(rest.messages))
     assert sorted(chance.accepted) == sorted(f"m-{n}" for n in range(chance.pushed))
     assert await scene.counter("accepted") == chance.pushed
@@ -434,5 +434,5 @@ async def test_whatever_happens_in_whatever_order_each_message_is_accepted_exact
 async def _blocked(ledger: Ledger, count: int) -> None:
     """Until so many clients wait."""
     async with asyncio.timeout(30):
-        while (await ledger.store.client.info("clients"))["blocked_clients"] != count:  # noqa: ASYNC110  (it is the server's)
+        while (await ledger.redis.client.info("clients"))["blocked_clients"] != count:  # noqa: ASYNC110  (it is the server's)
             await asyncio.sleep(0.005)

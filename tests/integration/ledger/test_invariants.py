@@ -19,13 +19,34 @@ from tests.counterparts.store import StoreServer
 from worker.domain.claim import Claim
 from worker.domain.job import job_id
 from worker.domain.stored_event import StoredEvent
-from worker.ledger import Acceptance, Ledger, LedgerPolicy, LedgerUnavailable, Verdict
-from worker.ledger.claims import Opening
+from worker.ledger import Acceptance, Ledger, LedgerPolicy, LedgerUnavailable, Settlement, Verdict
+from worker.ledger.lanes.claims import Opening
 
 from .audit import Books
 from .scene import HOUR, Scene, an_event, an_integration, settlement, unheard
 
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class End:
+    """How an attempt ends: what that means for its job, and whether it was lost with its worker."""
+
+    verdict: Verdict
+    lost: bool = False
+
+
+SUCCEEDED, FAILED, RETRY, LOST = ENDS = (
+    End(Verdict.SUCCEEDED),
+    End(Verdict.FAILED),
+    End(Verdict.RETRY),
+    End(Verdict.RETRY, lost=True),
+)
+
+
+def settled_as(claim: Claim, end: End, **how: Any) -> Settlement:
+    return settlement(claim, end.verdict, lost=end.lost, **how)
+
 
 LANES = ("i-0", "i-1", "i-2")
 EVENTS = 12
@@ -39,7 +60,7 @@ lane_names = st.sampled_from(LANES)
 some_lanes = st.lists(lane_names, min_size=1, max_size=3, unique=True)
 delays = st.sampled_from([0.0, 0.0, HOUR])
 rests = st.sampled_from([0.0, 0.0, 0.0, HOUR])
-verdicts = st.sampled_from([*Verdict, Verdict.RETRY, Verdict.SUCCEEDED])
+verdicts = st.sampled_from([*ENDS, RETRY, RETRY, SUCCEEDED])
 
 
 @dataclass(frozen=True)
@@ -53,7 +74,7 @@ class Token:
 
 async def empty(ledger: Ledger) -> None:
     """No key is left."""
-    await ledger.store.client.flushall()
+    await ledger.redis.client.flushall()
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -93,7 +114,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, EVENTS - 1), data=st.sampled_from([b"{}", b"{}", b'{"other":1}']), by=owners)
     def publish(self, number: int, data: bytes, by: int) -> None:
         event = an_event(f"e-{number}", data=data)
-        (answer,) = self.do(self.ledgers[by].intake.accept([event]))
+        (answer,) = self.do(self.ledgers[by].inbox.accept([event]))
         first = self.published.setdefault(event.id, data)
         if event.ref not in self.refs:
             assert answer is Acceptance.NEW
@@ -104,7 +125,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(by=owners, lanes=some_lanes, room=st.integers(0, 4), last=st.booleans(), doubled=st.booleans())
     def observe(self, by: int, lanes: list[str], room: int, last: bool, doubled: bool) -> None:
         """With a match that may be out of date: some of the lanes are disabled or gone."""
-        stored = self.do(self.ledgers[by].intake.load(self.refs)).events
+        stored = self.do(self.ledgers[by].inbox.load(self.refs)).events
         opened = self.do(self._open(by, stored, lanes, room, last))
         assert len(opened) <= room
         assert {claim.attempt for claim in opened} <= {1}
@@ -123,7 +144,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def fail_to_observe(self, pick: int, by: int) -> None:
         inbox = sorted(self.books.scores.get("inbox", ()))
         if inbox:
-            (stored,) = self.do(self.ledgers[by].intake.load([inbox[pick % len(inbox)]])).events
+            (stored,) = self.do(self.ledgers[by].inbox.load([inbox[pick % len(inbox)]])).events
             self.do(self.scene.set_aside(stored, by=self.ledgers[by]))
 
     # --- deliveries
@@ -160,11 +181,11 @@ class LedgerMachine(RuleBasedStateMachine):
         ends=st.lists(verdicts | st.none(), min_size=6, max_size=6),
         delay=delays,
     )
-    def work(self, by: int, lanes: list[str], room: int, ends: list[Verdict | None], delay: float) -> None:
+    def work(self, by: int, lanes: list[str], room: int, ends: list[End | None], delay: float) -> None:
         """What a worker does all day: claims, and settles most of it."""
         self.claim(by, lanes, room)
         self.books = self.do(self.scene.books())
-        for verdict in Verdict:
+        for verdict in ENDS:
             claimed = self.tokens[-room:]
             done = [token for token, end in zip(claimed, ends, strict=False) if end is verdict and token.owner == by]
             if done:
@@ -173,7 +194,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 ends = [end for token, end in zip(claimed, ends, strict=False) if token not in done]
 
     @rule(chosen=several, verdict=verdicts, delay=delays, rest=rests, again=st.booleans())
-    def settle(self, chosen: list[int], verdict: Verdict, delay: float, rest: float, again: bool) -> None:
+    def settle(self, chosen: list[int], verdict: End, delay: float, rest: float, again: bool) -> None:
         """One process settles some of what it has; the reply may get lost, and it asks again."""
         if not self.tokens:
             return
@@ -182,12 +203,12 @@ class LedgerMachine(RuleBasedStateMachine):
         picked = list({mine[pick % len(mine)].claim.job_id: mine[pick % len(mine)] for pick in chosen}.values())
         self._settle(by, picked, verdict, delay, rest)
         if again:
-            given = [settlement(token.claim, self._verdict(token, verdict)) for token in picked]
+            given = [settled_as(token.claim, self._verdict(token, verdict)) for token in picked]
             assert set(self.do(self.ledgers[by].jobs.settle(given)).results) == {"stale"}
         self.tokens = [token for token in self.tokens if token not in picked]
 
     @rule(pick=picks, verdict=verdicts, delay=delays, rest=rests)
-    def report_late(self, pick: int, verdict: Verdict, delay: float, rest: float) -> None:
+    def report_late(self, pick: int, verdict: End, delay: float, rest: float) -> None:
         """A process that was taken for dead tells what came of an attempt."""
         if self.late:
             token = self.late.pop(pick % len(self.late))
@@ -199,14 +220,12 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.tokens:
             token = self.tokens.pop(pick % len(self.tokens))
             owed = self.books.pending - {token.claim.job_id}
-            self._settle(token.owner, [token], Verdict.FAILED, 0, 0, disable="410")
+            self._settle(token.owner, [token], FAILED, 0, 0, disable="410")
             assert self.books.pending >= owed
 
-    def _settle(
-        self, by: int, picked: list[Token], verdict: Verdict, delay: float, rest: float, disable: str = ""
-    ) -> None:
+    def _settle(self, by: int, picked: list[Token], verdict: End, delay: float, rest: float, disable: str = "") -> None:
         how: dict[str, Any] = {"delay": delay, "rest": rest, "detail": f"by {by}", "disable": disable}
-        given = [settlement(token.claim, self._verdict(token, verdict), **how) for token in picked]
+        given = [settled_as(token.claim, self._verdict(token, verdict), **how) for token in picked]
         results = self.do(self.ledgers[by].jobs.settle(given)).results
         assert results == [self._expected(by, token, self._verdict(token, verdict)) for token in picked]
         after = self.do(self.scene.books())
@@ -214,44 +233,44 @@ class LedgerMachine(RuleBasedStateMachine):
             self._judge(token.claim.job_id, result, verdict, after)
         self.books = after
 
-    def _judge(self, job: str, result: str, verdict: Verdict, after: Books) -> None:
+    def _judge(self, job: str, result: str, verdict: End, after: Books) -> None:
         """What must have become of a job."""
         before, now = self.books.jobs[job], after.jobs[job]
         epoch = (job, before["epoch"])
         if result == "stale":
             assert now == before
             return
-        if verdict is Verdict.SUCCEEDED:
+        if verdict is SUCCEEDED:
             self.succeeded.add(epoch)
         if result == "late":
             # Where a later attempt is under way, the job may end with that one.
             assert now["state"] == "succeeded" or int(now["attempts"]) > 1
         elif epoch in self.succeeded:
             assert now["state"] == "succeeded"
-        elif verdict is Verdict.FAILED and result != "renewed":
+        elif verdict is FAILED and result != "renewed":
             assert after.state(job) == ("failed", "exhausted")
         else:
             overdue = after.now + HOUR * 1000 > int(before["deadline"])
             assert now["state"] == "pending" or (overdue and after.state(job) == ("failed", "deadline"))
 
     @staticmethod
-    def _verdict(token: Token, verdict: Verdict) -> Verdict:
+    def _verdict(token: Token, verdict: End) -> End:
         # Only who seized an attempt calls it lost.
-        return Verdict.RETRY if verdict is Verdict.LOST and not token.seized else verdict
+        return RETRY if verdict is LOST and not token.seized else verdict
 
-    def _expected(self, by: int, token: Token, verdict: Verdict) -> str:
+    def _expected(self, by: int, token: Token, verdict: End) -> str:
         row = self.books.jobs[token.claim.job_id]
         if row["state"] != "pending":
             return "stale"
         if row["owner"] == self.ledgers[by].owner and int(row["attempts"]) == token.claim.attempt:
             return "renewed" if self._outdated(token, row, verdict) else "settled"
-        return "late" if verdict is Verdict.SUCCEEDED and token.claim.attempt > int(row["base"]) else "stale"
+        return "late" if verdict is SUCCEEDED and token.claim.attempt > int(row["base"]) else "stale"
 
-    def _outdated(self, token: Token, row: dict[str, str], verdict: Verdict) -> bool:
+    def _outdated(self, token: Token, row: dict[str, str], verdict: End) -> bool:
         """It failed with a configuration that another has followed, and goes on."""
         renewed = int(self.books.hashes[f"lane:{token.claim.integration_id}"].get("renewed", 0))
         over = "done" in row or int(row["deadline"]) < self.books.now
-        return token.claim.revision < renewed and not over and verdict not in (Verdict.SUCCEEDED, Verdict.LOST)
+        return token.claim.revision < renewed and not over and verdict not in (SUCCEEDED, LOST)
 
     @rule(pick=picks)
     def release(self, pick: int) -> None:
@@ -259,7 +278,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if started:
             token = started[pick % len(started)]
             claim = token.claim
-            given = [(claim.job_id, claim.integration_id, claim.attempt)]
+            given = [(claim.job_id, claim.attempt)]
             self.do(self.ledgers[token.owner].jobs.release(given))
             assert self.do(self.ledgers[token.owner].jobs.release(given)) == 0
             self.tokens.remove(token)
@@ -282,7 +301,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._take(reaper, sorted(claims, key=lambda claim: claim.job_id), seized=True)
 
     @rule(dead=owners, reaper=owners, verdict=verdicts, order=st.permutations(["lost", "again", "late"]), delay=delays)
-    def be_overtaken(self, dead: int, reaper: int, verdict: Verdict, order: list[str], delay: float) -> None:
+    def be_overtaken(self, dead: int, reaper: int, verdict: End, order: list[str], delay: float) -> None:
         """A process is taken for dead with something in its hands, and reports it before or after others go on."""
         self.claim(dead, list(LANES), 1)
         self.books = self.do(self.scene.books())
@@ -297,7 +316,7 @@ class LedgerMachine(RuleBasedStateMachine):
             elif step == "late":
                 self.report_late(len(self.late) - 1, verdict, delay, 0)
             elif seized:
-                self._settle(reaper, seized[-1:], Verdict.LOST, 0, 0)
+                self._settle(reaper, seized[-1:], LOST, 0, 0)
                 self.tokens.remove(seized[-1])
 
     @rule(owner=owners, pick=picks)
@@ -347,13 +366,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def change_integration(self, lane: str, enabled: bool, paused: bool, renewed: bool) -> None:
         if f"integration:{lane}" in self.books.hashes:
             changed = an_integration(lane, enabled=enabled, paused=paused)
-            self.do(self.ledgers[0].registry.put(changed, renewed=renewed))
+            self.do(self.ledgers[0].integrations.put(changed, renewed=renewed))
             self._owes_the_same()
 
     @rule(lane=lane_names, sure=st.integers(0, 3))
     def delete_integration(self, lane: str, sure: int) -> None:
         if not sure:
-            self.do(self.ledgers[0].registry.delete(lane))
+            self.do(self.ledgers[0].integrations.delete(lane))
             self._owes_the_same()
 
     def _owes_the_same(self) -> None:

@@ -4,13 +4,13 @@ import pytest
 
 from worker.domain.job import JobState
 from worker.ledger import Verdict
-from worker.ledger.claims import FilledLane, Opening
+from worker.ledger.lanes.claims import FilledLane, Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 from .scene import HOUR, Scene, an_event, an_integration, settlement
 
 LANE = "i-1"
-#: A bucket holds a tenth of a second's worth (BUCKET in _lib.lua).
+#: A bucket holds a tenth of a second's worth (BUCKET in lane_policy.lua).
 TEN_AT_ONCE = 100.0
 
 
@@ -23,8 +23,8 @@ async def bucket_full(scene: Scene) -> None:
 
 
 async def test_a_rate_limit_lets_a_bucket_of_attempts_begin_and_the_rest_when_it_refills(scene: Scene) -> None:
-    await scene.ledger.registry.put(an_integration(rate_limit=TEN_AT_ONCE))
-    await scene.key("HSET", "lane:i-1", "cap", 100)
+    scene.ledger = await scene.another(lane_cap=100)
+    await scene.ledger.integrations.put(an_integration(rate_limit=TEN_AT_ONCE))
     await scene.owe(LANE, *(f"e-{n}" for n in range(25)))
     await bucket_full(scene)
 
@@ -36,7 +36,7 @@ async def test_a_rate_limit_lets_a_bucket_of_attempts_begin_and_the_rest_when_it
 
 async def test_a_used_up_rate_is_the_whole_fleets_and_a_sweep_says_when_it_refills(scene: Scene) -> None:
     other = await scene.another()
-    await scene.ledger.registry.put(an_integration(rate_limit=0.01))
+    await scene.ledger.integrations.put(an_integration(rate_limit=0.01))
     await scene.owe(LANE, "e-1", "e-2")
     assert len(await scene.claim(LANE)) == 1
     assert await other.jobs.claim([LANE], 10) == ([], [])
@@ -48,7 +48,7 @@ async def test_a_used_up_rate_is_the_whole_fleets_and_a_sweep_says_when_it_refil
 
 
 async def test_what_is_opened_takes_its_attempt_from_the_same_bucket(scene: Scene) -> None:
-    await scene.ledger.registry.put(an_integration(rate_limit=0.01))
+    await scene.ledger.integrations.put(an_integration(rate_limit=0.01))
     stored = await scene.publish("e-1", "e-2", "e-3")
     claims, waiting = await scene.open(stored, LANE, room=10)
     assert (len(claims), waiting) == (1, [])
@@ -56,18 +56,18 @@ async def test_what_is_opened_takes_its_attempt_from_the_same_bucket(scene: Scen
 
 
 async def test_a_lane_without_a_rate_limit_has_none(scene: Scene) -> None:
-    await scene.ledger.registry.put(an_integration(rate_limit=0.01))
-    await scene.ledger.registry.put(an_integration(rate_limit=None))
+    await scene.ledger.integrations.put(an_integration(rate_limit=0.01))
+    await scene.ledger.integrations.put(an_integration(rate_limit=None))
     await scene.owe(LANE, *(f"e-{n}" for n in range(10)))
     assert len(await scene.claim(LANE)) == 10
 
 
 async def test_a_change_fills_the_bucket_and_ends_the_wait_for_a_wake_up(scene: Scene) -> None:
-    await scene.ledger.registry.put(an_integration(rate_limit=0.01))
+    await scene.ledger.integrations.put(an_integration(rate_limit=0.01))
     await scene.owe(LANE, "e-1", "e-2")
     await scene.claim(LANE)
-    await scene.key("HSET", f"lane:{LANE}", "announced_until", 2 * await scene.ledger.store.now())
-    await scene.ledger.registry.put(an_integration(rate_limit=0.02), renewed=False)
+    await scene.key("HSET", f"lane:{LANE}", "announced_until", 2 * await scene.ledger.redis.now())
+    await scene.ledger.integrations.put(an_integration(rate_limit=0.02), renewed=False)
     assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == [LANE]
     assert len(await scene.claim(LANE)) == 1
 
@@ -76,7 +76,7 @@ async def test_a_change_fills_the_bucket_and_ends_the_wait_for_a_wake_up(scene: 
 
 
 async def test_a_paused_integration_is_owed_what_it_observes_and_gets_it_later_the_oldest_first(scene: Scene) -> None:
-    await scene.ledger.registry.put(an_integration(paused=True))
+    await scene.ledger.integrations.put(an_integration(paused=True))
     jobs = [(await scene.owe(LANE, f"e-{n}"))[0] for n in range(3)]
     for age, job in enumerate(reversed(jobs)):
         await scene.key("ZADD", f"lane:{LANE}:due", age + 1, job)
@@ -87,12 +87,12 @@ async def test_a_paused_integration_is_owed_what_it_observes_and_gets_it_later_t
     assert (await scene.ledger.fleet.sweep()).lanes == []
     assert (await scene.ledger.status.read()).lanes[0].hold == "paused"
 
-    await scene.ledger.registry.put(an_integration(paused=False), renewed=False)
+    await scene.ledger.integrations.put(an_integration(paused=False), renewed=False)
     assert [claim.job_id for claim in await scene.claim(LANE)][:3] == jobs[::-1]
 
 
 async def test_a_disabled_integration_gets_no_new_jobs_though_it_is_paused_too(scene: Scene) -> None:
-    await scene.ledger.registry.put(an_integration(paused=True, enabled=False))
+    await scene.ledger.integrations.put(an_integration(paused=True, enabled=False))
     await scene.open(await scene.publish("e-1"), LANE)
     assert (await scene.ledger.status.read()).pending == 0
     assert await scene.counter("unmatched") == 1
@@ -108,7 +108,7 @@ async def test_a_changed_configuration_makes_what_waits_due_now_at_the_lanes_quo
         for claim in claims:
             await scene.settle(claim, Verdict.RETRY, delay=HOUR)
 
-    await scene.ledger.registry.put(an_integration(configuration={"url": "https://shop.example/mended"}))
+    await scene.ledger.integrations.put(an_integration(configuration={"url": "https://shop.example/mended"}))
     claims, more = await scene.ledger.jobs.claim([LANE], 100)
     assert (len(claims), more) == (10, [])
 
@@ -118,7 +118,7 @@ async def test_a_change_that_says_nothing_of_the_receiver_hastens_nothing(scene:
     await scene.owe(LANE, "e-1")
     (claim,) = await scene.claim(LANE)
     await scene.settle(claim, Verdict.RETRY, delay=HOUR)
-    await scene.ledger.registry.put(an_integration(name="another"), renewed=False)
+    await scene.ledger.integrations.put(an_integration(name="another"), renewed=False)
     assert await scene.claim(LANE) == []
 
 
@@ -130,7 +130,7 @@ async def test_what_was_in_flight_with_the_old_configuration_and_fails_is_due_no
     await scene.register(LANE)
     (job,) = await scene.owe(LANE, "e-1")
     (old,) = await scene.claim(LANE)
-    await scene.ledger.registry.put(an_integration(configuration={"url": "https://shop.example/mended"}))
+    await scene.ledger.integrations.put(an_integration(configuration={"url": "https://shop.example/mended"}))
 
     settled = await scene.ledger.jobs.settle([settlement(old, verdict, delay=HOUR, rest=HOUR)])
     assert (settled.results, settled.more) == (["renewed"], [LANE])
@@ -145,7 +145,7 @@ async def test_what_was_in_flight_while_something_else_changed_keeps_to_its_sche
     await scene.register(LANE)
     later, failed = await scene.owe(LANE, "e-1", "e-2")
     claims = {claim.job_id: claim for claim in await scene.claim(LANE)}
-    await scene.ledger.registry.put(an_integration(name="another"), renewed=False)
+    await scene.ledger.integrations.put(an_integration(name="another"), renewed=False)
     assert await scene.settle(claims[later], Verdict.RETRY, delay=HOUR) == "settled"
     assert await scene.settle(claims[failed], Verdict.FAILED) == "settled"
     assert await scene.claim(LANE) == []
@@ -160,8 +160,8 @@ async def test_what_was_lost_keeps_to_its_schedule_whatever_has_changed(scene: S
     await scene.claim(LANE, by=dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
-    await scene.ledger.registry.put(an_integration())
-    assert await scene.settle(seized, Verdict.LOST, delay=HOUR) == "settled"
+    await scene.ledger.integrations.put(an_integration())
+    assert await scene.settle(seized, Verdict.RETRY, lost=True, delay=HOUR) == "settled"
     assert await scene.claim(LANE) == []
 
 
@@ -169,7 +169,7 @@ async def test_a_success_or_a_deadline_ends_what_was_in_flight_with_the_old_conf
     await scene.register(LANE)
     delivered, overdue = await scene.owe(LANE, "e-1", "e-2")
     claims = {claim.job_id: claim for claim in await scene.claim(LANE)}
-    await scene.ledger.registry.put(an_integration())
+    await scene.ledger.integrations.put(an_integration())
     await scene.overdue(overdue)
     assert await scene.settle(claims[delivered], Verdict.SUCCEEDED) == "settled"
     assert await scene.settle(claims[overdue], Verdict.RETRY) == "settled"
@@ -182,13 +182,13 @@ async def test_more_than_a_call_may_touch_is_hastened_by_the_sweeps_that_follow(
     jobs: list[str] = []
     for start in range(0, 350, 50):
         jobs += await scene.owe(LANE, *(f"e-{n}" for n in range(start, start + 50)))
-    later = await scene.ledger.store.now() + 3_600_000
+    later = await scene.ledger.redis.now() + 3_600_000
     for n, job in enumerate(jobs):
         await scene.key("ZADD", f"lane:{LANE}:due", later + n, job)
     # The new configuration has failed this one already: it keeps its time.
     await scene.key("HSET", f"job:{jobs[300]}", "tried", 1_000)
 
-    await scene.ledger.registry.put(an_integration())
+    await scene.ledger.integrations.put(an_integration())
     assert 0 < await due_now(scene) <= MAX_JOBS_PER_CALL
     while (await scene.ledger.fleet.sweep()).wait == 0:
         pass
@@ -202,13 +202,13 @@ async def test_what_became_due_meanwhile_is_hastened_no_more_and_keeps_its_turn(
     jobs: list[str] = []
     for start in range(0, 350, 50):
         jobs += await scene.owe(LANE, *(f"e-{n}" for n in range(start, start + 50)))
-    later = await scene.ledger.store.now() + 3_600_000
+    later = await scene.ledger.redis.now() + 3_600_000
     for n, job in enumerate(jobs):
         await scene.key("ZADD", f"lane:{LANE}:due", later + n, job)
-    await scene.ledger.registry.put(an_integration(paused=True))
+    await scene.ledger.integrations.put(an_integration(paused=True))
 
     # Nobody swept for so long that the time of all has come.
-    past = await scene.ledger.store.now() - 1_000
+    past = await scene.ledger.redis.now() - 1_000
     for n, job in enumerate(jobs):
         await scene.key("ZADD", f"lane:{LANE}:due", past + n, job)
     await scene.key("HSET", f"lane:{LANE}", "hasten_from", past - 1)
@@ -219,7 +219,7 @@ async def test_what_became_due_meanwhile_is_hastened_no_more_and_keeps_its_turn(
 
 
 async def due_now(scene: Scene) -> int:
-    return int(await scene.key("ZCOUNT", f"lane:{LANE}:due", 0, await scene.ledger.store.now()))
+    return int(await scene.key("ZCOUNT", f"lane:{LANE}:due", 0, await scene.ledger.redis.now()))
 
 
 # --- backlogs
@@ -269,7 +269,7 @@ async def test_a_lane_that_overflows_gives_up_what_has_waited_and_not_what_waits
     small = await scene.another(lane_backlog=2)
     await scene.register(LANE)
     waited, later = await scene.owe(LANE, "e-1", "e-2")
-    await scene.key("ZADD", f"lane:{LANE}:due", 1, waited, await scene.ledger.store.now() + 3_600_000, later)
+    await scene.key("ZADD", f"lane:{LANE}:due", 1, waited, await scene.ledger.redis.now() + 3_600_000, later)
     await scene.open(await scene.publish("e-3"), LANE, by=small)
     assert await scene.state(waited) == (JobState.CANCELLED, "lane_overflow")
     assert (await scene.state(later))[0] is JobState.PENDING
@@ -325,7 +325,7 @@ async def test_a_backlogs_bytes_follow_every_way_that_a_job_can_go(scene: Scene)
     retried, released, succeeded, expired, _, _ = claims = await scene.claim(LANE)
     assert await owed_bytes(scene) == 0
     await scene.settle(retried, Verdict.RETRY, delay=HOUR)
-    await scene.ledger.jobs.release([(released.job_id, LANE, released.attempt)])
+    await scene.ledger.jobs.release([(released.job_id, released.attempt)])
     await scene.settle(succeeded, Verdict.SUCCEEDED)
     await scene.settle(expired, Verdict.RETRY, delay=HOUR)
     await scene.overdue(expired.job_id)

@@ -87,14 +87,14 @@ async def test_a_disabled_lane_is_held_and_drains_once_enabled(scene: Scene) -> 
     await scene.owe("i-1", "e-1", "e-2")
     owed = (await scene.books()).pending
 
-    await scene.ledger.registry.put(an_integration(enabled=False))
+    await scene.ledger.integrations.put(an_integration(enabled=False))
     assert await scene.ledger.jobs.claim(["i-1"], 10) == ([], [])
     assert await lane_status(scene, "i-1") == (2, 0, True)
     await scene.key("ZADD", "lanes", "XX", 1, "i-1")
     assert (await scene.ledger.fleet.sweep()).lanes == []
     assert (await scene.books()).pending == owed
 
-    await scene.ledger.registry.put(an_integration(enabled=True))
+    await scene.ledger.integrations.put(an_integration(enabled=True))
     assert await lane_status(scene, "i-1") == (2, 0, False)
     assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == ["i-1"]
     assert {claim.job_id for claim in await scene.claim("i-1")} == owed
@@ -142,7 +142,7 @@ async def test_a_shorter_rest_does_not_end_a_longer_one(scene: Scene) -> None:
     await scene.settle(first, Verdict.RETRY, rest=2 * HOUR)
     await scene.settle(second, Verdict.RETRY, rest=HOUR)
     until = int(await scene.key("HGET", "lane:i-1", "rest_until"))
-    assert abs(until - await scene.ledger.store.now() - 2 * HOUR * 1000) < 60_000
+    assert abs(until - await scene.ledger.redis.now() - 2 * HOUR * 1000) < 60_000
 
 
 async def test_a_changed_configuration_ends_a_rest(scene: Scene) -> None:
@@ -150,7 +150,7 @@ async def test_a_changed_configuration_ends_a_rest(scene: Scene) -> None:
     await scene.owe("i-1", "e-1")
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.RETRY, rest=HOUR)
-    await scene.ledger.registry.put(an_integration(name="mended"))
+    await scene.ledger.integrations.put(an_integration(name="mended"))
     (claim,) = await scene.claim("i-1")
     assert (claim.attempt, claim.revision) == (2, 2)
 
@@ -174,7 +174,7 @@ async def test_a_lane_that_was_announced_in_vain_is_announced_again_ever_less_of
         await scene.key("HDEL", "lane:i-1", "announced_until")
         await scene.key("ZADD", "lanes", 1, "i-1")
         assert [(each.id, each.tries) for each in (await scene.ledger.fleet.sweep()).lanes] == [("i-1", tries)]
-        pauses.append(round((await scene.key_score("lanes", "i-1") - await scene.ledger.store.now()) / 1000))
+        pauses.append(round((await scene.key_score("lanes", "i-1") - await scene.ledger.redis.now()) / 1000))
     assert pauses == [2, 4, 8, 8, 8]
 
     (claim,) = await scene.claim("i-1")
@@ -184,7 +184,7 @@ async def test_a_lane_that_was_announced_in_vain_is_announced_again_ever_less_of
 
 async def test_events_are_announced_like_lanes_once_their_grace_is_over(scene: Scene) -> None:
     stored = an_event()
-    await scene.ledger.intake.accept([stored])
+    await scene.ledger.inbox.accept([stored])
     # Its producer's own wake-up comes first.
     found = await scene.ledger.fleet.sweep()
     assert found.events == []
@@ -197,7 +197,7 @@ async def test_events_are_announced_like_lanes_once_their_grace_is_over(scene: S
 
 async def test_a_sweep_says_when_the_next_thing_is_due_event_or_lane(scene: Scene) -> None:
     patient = await scene.another(announce=100_000)
-    await patient.intake.accept([an_event("e-1")])
+    await patient.inbox.accept([an_event("e-1")])
     assert 10_000 < (await scene.ledger.fleet.sweep()).wait <= 100_000
     await scene.register("i-1")
     await scene.owe("i-1", "e-2")
@@ -248,7 +248,7 @@ async def test_a_lane_at_its_cap_is_looked_at_again_even_if_no_settlement_says_s
     await scene.register("i-1")
     await scene.owe("i-1", *(f"e-{n}" for n in range(11)))
     await scene.claim("i-1")
-    pause = await scene.key_score("lanes", "i-1") - await scene.ledger.store.now()
+    pause = await scene.key_score("lanes", "i-1") - await scene.ledger.redis.now()
     assert 3_000 < pause <= 5_000
 
 

@@ -30,7 +30,7 @@ async def test_a_process_is_known_from_its_first_heartbeat(scene: Scene) -> None
     assert await scene.ledger.fleet.renew()
     assert (await scene.ledger.status.read()).processes == 1
     lease_end = await scene.key_score("owners", scene.ledger.owner)
-    assert abs(lease_end - await scene.ledger.store.now() - scene.ledger.policy.lease) < 5_000
+    assert abs(lease_end - await scene.ledger.redis.now() - scene.ledger.policy.lease) < 5_000
 
 
 async def test_a_process_that_claims_before_its_first_heartbeat_is_known_as_well(scene: Scene) -> None:
@@ -62,7 +62,7 @@ async def test_the_attempt_of_a_dead_process_passes_to_another_which_settles_it_
     assert [job.encode() for job in await scene.ledger.fleet.leases()] == [claim.job_id.encode()]
     assert (await scene.ledger.status.read()).processes == 1
 
-    assert await scene.settle(seized, Verdict.LOST, detail="lost with its worker") == "settled"
+    assert await scene.settle(seized, Verdict.RETRY, lost=True, detail="lost with its worker") == "settled"
     assert (await scene.log(claim.job_id, 1)).error_detail == "lost with its worker"
     (again,) = await scene.claim("i-1")
     assert (again.attempt, again.lost) == (2, 1)
@@ -122,7 +122,7 @@ async def test_a_process_does_not_seize_from_itself_because_its_own_heartbeat_wa
 async def test_after_the_stores_absence_every_lease_is_extended_once(scene: Scene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
-    now = await scene.ledger.store.now()
+    now = await scene.ledger.redis.now()
     await scene.key("SET", "swept", now - scene.ledger.policy.lease)
 
     assert await scene.ledger.fleet.seize() == []
@@ -136,7 +136,7 @@ async def test_after_the_stores_absence_every_lease_is_extended_once(scene: Scen
 async def test_half_a_lease_between_two_sweeps_is_no_absence(scene: Scene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
-    await scene.key("SET", "swept", await scene.ledger.store.now() - scene.ledger.policy.lease // 3)
+    await scene.key("SET", "swept", await scene.ledger.redis.now() - scene.ledger.policy.lease // 3)
     assert await scene.ledger.fleet.seize() == [claim]
 
 
@@ -144,7 +144,7 @@ async def test_a_late_outcome_overwrites_that_the_attempt_was_lost(scene: Scene,
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
-    await scene.settle(seized, Verdict.LOST, detail="lost")
+    await scene.settle(seized, Verdict.RETRY, lost=True, detail="lost")
 
     assert await scene.settle(claim, Verdict.RETRY, by=dead, detail="503 of the receiver") == "stale"
     assert (await scene.log(claim.job_id, 1)).error_detail == "503 of the receiver"
@@ -160,7 +160,7 @@ async def test_that_an_attempt_was_lost_does_not_overwrite_what_is_known_of_it(s
     (seized,) = await scene.ledger.fleet.seize()
     assert await scene.settle(claim, Verdict.RETRY, by=dead, detail="503 of the receiver") == "stale"
 
-    assert await scene.settle(seized, Verdict.LOST, detail="lost") == "settled"
+    assert await scene.settle(seized, Verdict.RETRY, lost=True, detail="lost") == "settled"
     assert (await scene.log(claim.job_id, 1)).error_detail == "503 of the receiver"
     (again,) = await scene.claim("i-1")
     assert again.attempt == 2
@@ -175,16 +175,16 @@ async def test_a_reaper_that_was_taken_for_dead_writes_nothing_of_what_another_r
     (seized,) = await reaper.fleet.seize()
     await scene.die(reaper)
     (again,) = await scene.ledger.fleet.seize()
-    assert await scene.settle(seized, Verdict.LOST, by=reaper) == "stale"
+    assert await scene.settle(seized, Verdict.RETRY, lost=True, by=reaper) == "stale"
     assert (await scene.ledger.logs.of_job(claim.job_id, 0, 1)).items == []
-    assert await scene.settle(again, Verdict.LOST) == "settled"
+    assert await scene.settle(again, Verdict.RETRY, lost=True) == "settled"
 
 
 async def test_a_late_success_ends_a_job_that_waits_for_its_next_attempt(scene: Scene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
-    await scene.settle(seized, Verdict.LOST)
+    await scene.settle(seized, Verdict.RETRY, lost=True)
 
     assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
     assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
@@ -201,7 +201,7 @@ async def test_a_late_success_takes_the_job_out_of_another_processs_lease(scene:
     assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
 
     assert await scene.ledger.fleet.leases() == []
-    assert await scene.settle(seized, Verdict.LOST) == "stale"
+    assert await scene.settle(seized, Verdict.RETRY, lost=True) == "stale"
     assert (await scene.log(claim.job_id, 1)).succeeded
     assert await scene.counter("succeeded") == 1
 
@@ -229,9 +229,9 @@ async def test_a_late_success_says_nothing_of_a_later_epoch(scene: Scene, dead: 
     await scene.ledger.redelivery.redeliver([claim.job_id])
     (third,) = await scene.claim("i-1")
     if again == "a release":
-        await scene.ledger.jobs.release([(third.job_id, third.integration_id, third.attempt)])
+        await scene.ledger.jobs.release([(third.job_id, third.attempt)])
     else:
-        await scene.settle(third, Verdict.RETRY if again == "a retry" else Verdict.LOST)
+        await scene.settle(third, Verdict.RETRY, lost=again != "a retry")
     assert (await scene.state(claim.job_id))[0] is JobState.PENDING
     (fourth,) = await scene.claim("i-1")
     assert await scene.settle(fourth, Verdict.FAILED) == "settled"
@@ -243,7 +243,7 @@ async def overtaken(scene: Scene, dead: Ledger) -> tuple[Claim, Claim]:
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
-    await scene.settle(seized, Verdict.LOST)
+    await scene.settle(seized, Verdict.RETRY, lost=True)
     (again,) = await scene.claim("i-1")
     return claim, again
 
@@ -258,11 +258,11 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
     assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
 
     if end == "given back":
-        await scene.ledger.jobs.release([(again.job_id, again.integration_id, again.attempt)])
+        await scene.ledger.jobs.release([(again.job_id, again.attempt)])
     else:
         await scene.die(scene.ledger)
         for lost in await third.fleet.seize():
-            await scene.settle(lost, Verdict.LOST, by=third)
+            await scene.settle(lost, Verdict.RETRY, lost=True, by=third)
     assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
     attempts = (await scene.job(claim.job_id)).attempts
     assert [each.attempt for each in (await scene.ledger.logs.of_job(claim.job_id, 0, attempts)).items] == [
@@ -270,17 +270,18 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
     ]
 
 
-async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(scene: Scene, dead: Ledger) -> None:
+async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(scene: Scene) -> None:
+    dead = await scene.another(lane_cap=1)
+    scene = Scene(await scene.another(lane_cap=1), scene.another, scene.outstanding)
     claim, again = await overtaken(scene, dead)
-    await scene.key("HSET", "lane:i-1", "cap", 1)
     await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
     await scene.owe("i-1", "e-2")
     assert (await scene.ledger.fleet.sweep()).lanes == [], "it is full"
-    await scene.ledger.jobs.release([(again.job_id, again.integration_id, again.attempt)])
+    await scene.ledger.jobs.release([(again.job_id, again.attempt)])
     assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == ["i-1"]
 
 
-@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAILED, Verdict.INTERRUPTED])
+@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAILED])
 async def test_a_late_failure_does_not_end_a_job_that_goes_on(scene: Scene, dead: Ledger, verdict: Verdict) -> None:
     claim, again = await overtaken(scene, dead)
     assert await scene.settle(claim, verdict, by=dead, rest=HOUR) == "stale"
@@ -292,20 +293,20 @@ async def test_the_first_owners_token_is_worthless_once_another_has_the_job(scen
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
-    assert await dead.jobs.release([(claim.job_id, claim.integration_id, claim.attempt)]) == 0
-    assert await scene.settle(seized, Verdict.LOST) == "settled"
+    assert await dead.jobs.release([(claim.job_id, claim.attempt)]) == 0
+    assert await scene.settle(seized, Verdict.RETRY, lost=True) == "settled"
 
 
 async def test_what_was_never_started_goes_back_and_its_number_is_un_issued(scene: Scene) -> None:
     claim = await claimed(scene, scene.ledger)
-    given = [(claim.job_id, claim.integration_id, claim.attempt)]
+    given = [(claim.job_id, claim.attempt)]
     assert await scene.ledger.jobs.release(given) == 1
     assert await scene.ledger.jobs.release(given) == 0
     assert ((await scene.job(claim.job_id)).attempts, await scene.counter("attempts")) == (0, 0)
 
     (again,) = await scene.claim("i-1")
     assert again.attempt == 1
-    assert await scene.ledger.jobs.release([(claim.job_id, claim.integration_id, 7)]) == 0
+    assert await scene.ledger.jobs.release([(claim.job_id, 7)]) == 0
     await scene.settle(again, Verdict.SUCCEEDED)
     assert await scene.ledger.jobs.release(given) == 0
 
@@ -323,7 +324,7 @@ async def test_a_claim_whose_event_is_gone_says_so(scene: Scene) -> None:
     await scene.register("i-1")
     (job,) = await scene.owe("i-1", "e-1")
     (ref,) = {row["event"] for row in (await scene.books()).jobs.values()}
-    saved = await scene.ledger.store.client.dump(scene.ledger.store.key(f"event:{ref}"))
+    saved = await scene.ledger.redis.client.dump(scene.ledger.redis.key(f"event:{ref}"))
     await scene.key("DEL", f"event:{ref}")
     (claim,) = await scene.claim("i-1")
     assert (claim.job_id, claim.event) == (job, None)
@@ -342,5 +343,5 @@ async def test_two_jobs_of_one_lane_that_died_with_their_worker_share_its_event_
     # They still take their places: nobody knows whether the receiver is still busy with them.
     assert await scene.claim("i-1") == []
     for claim in seized:
-        await scene.settle(claim, Verdict.LOST)
+        await scene.settle(claim, Verdict.RETRY, lost=True)
     assert len(await scene.claim("i-1")) == 10

@@ -7,7 +7,7 @@ from worker.domain.event import Event, Refusal
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.job import JobState, job_id
 from worker.ledger import Verdict
-from worker.ledger.inbox import OBSERVE_TRIES, rejection
+from worker.ledger.events.inbox import OBSERVE_TRIES, rejection
 
 from .scene import HOUR, SCOPE, Scene, an_event, an_integration
 
@@ -104,7 +104,7 @@ async def test_an_event_leaves_the_inbox_with_its_last_chunk(scene: Scene) -> No
     await scene.open(stored, "i-2", last=True)
     status = await scene.ledger.status.read()
     assert (status.inbox, status.counter("matched"), status.pending) == (0, 1, 2)
-    assert (await scene.ledger.intake.load([stored[0].ref])).events == ()
+    assert (await scene.ledger.inbox.load([stored[0].ref])).events == ()
 
 
 async def test_a_job_that_ends_between_two_chunks_does_not_end_the_event(scene: Scene) -> None:
@@ -131,7 +131,7 @@ async def test_an_event_that_nobody_observes_is_unmatched_and_kept_for_a_while(s
 async def test_an_integration_that_was_disabled_since_the_match_gets_no_job(scene: Scene) -> None:
     await scene.register("by a person", "by the worker", "enabled")
     stored = await scene.publish("e-1")
-    await scene.ledger.registry.put(an_integration("by a person", enabled=False))
+    await scene.ledger.integrations.put(an_integration("by a person", enabled=False))
     await scene.give_up("by the worker")
     await scene.open(stored, "by a person", "by the worker", "enabled")
     assert await scene.jobs_of(stored[0].ref) == [job_id(stored[0].ref, "enabled")]
@@ -140,9 +140,9 @@ async def test_an_integration_that_was_disabled_since_the_match_gets_no_job(scen
 async def test_an_integration_that_was_deleted_since_the_match_gets_no_job(scene: Scene) -> None:
     await scene.register("deleted", "deleted and emptied")
     stored = await scene.publish("e-1")
-    await scene.ledger.registry.delete("deleted and emptied")
+    await scene.ledger.integrations.delete("deleted and emptied")
     await scene.ledger.fleet.expire()
-    await scene.ledger.registry.delete("deleted")
+    await scene.ledger.integrations.delete("deleted")
     await scene.open(stored, "deleted", "deleted and emptied", "that never was", room=10)
     assert await scene.jobs_of(stored[0].ref) == []
     assert await scene.counter("unmatched") == 1
@@ -152,7 +152,7 @@ async def test_only_events_still_in_the_inbox_are_loaded(scene: Scene) -> None:
     await scene.register("i-1")
     observed, waiting = await scene.publish("observed", "waiting")
     await scene.open([observed], "i-1")
-    loaded = await scene.ledger.intake.load([observed.ref, waiting.ref, "no-such-event", waiting.ref])
+    loaded = await scene.ledger.inbox.load([observed.ref, waiting.ref, "no-such-event", waiting.ref])
     assert [each.ref for each in loaded.events] == [waiting.ref]
     version = int(await scene.key("HGET", f"scope:{SCOPE.key}", "version"))
     assert loaded.versions == {SCOPE.key: version}
@@ -161,14 +161,14 @@ async def test_only_events_still_in_the_inbox_are_loaded(scene: Scene) -> None:
 async def test_loading_puts_off_the_next_announcement(scene: Scene) -> None:
     (stored,) = await scene.publish("e-1")
     await scene.key("ZADD", "inbox", 1, stored.ref)
-    await scene.ledger.intake.load([stored.ref])
+    await scene.ledger.inbox.load([stored.ref])
     assert (await scene.ledger.fleet.sweep()).events == []
 
 
 async def test_an_inbox_entry_whose_event_is_gone_is_set_aside(scene: Scene) -> None:
     (stored,) = await scene.publish("e-1")
     await scene.key("DEL", f"event:{stored.ref}")
-    assert (await scene.ledger.intake.load([stored.ref])).events == ()
+    assert (await scene.ledger.inbox.load([stored.ref])).events == ()
     status = await scene.ledger.status.read()
     assert (status.inbox, status.counter("set_aside"), status.events_balance) == (0, 1, 0)
 
@@ -178,14 +178,14 @@ async def test_an_event_is_set_aside_after_five_failures_and_kept_to_be_looked_a
     done = []
     pauses = []
     for _ in range(OBSERVE_TRIES):
-        pauses.append(round((await scene.key_score("inbox", stored.ref) - await scene.ledger.store.now()) / 1000))
+        pauses.append(round((await scene.key_score("inbox", stored.ref) - await scene.ledger.redis.now()) / 1000))
         done.append(await scene.set_aside(stored, "could not be observed: ValueError: no"))
         # Each try waits longer for its turn: a failure announces nothing.
         assert (await scene.ledger.fleet.sweep()).events == []
 
     assert done == [False] * (OBSERVE_TRIES - 1) + [True]
     assert pauses == [2, 2, 4, 6, 8]
-    (entry,) = await scene.ledger.intake.rejected(10)
+    (entry,) = await scene.ledger.inbox.rejected(10)
     assert (entry.reason, entry.at) == ("could not be observed: ValueError: no", 5)
     assert stored.ref in entry.source
     assert entry.given == stored.event.raw.decode()
@@ -212,8 +212,8 @@ async def test_an_event_that_is_set_aside_half_opened_lives_as_long_as_its_jobs(
 async def test_the_rejected_list_is_bounded_and_has_the_newest_first(scene: Scene) -> None:
     small = await scene.another(rejected_cap=3)
     for n in range(5):
-        await small.intake.reject([rejection("type", f"reason {n}", b"\xff given", n, "s")])
-    entries = await small.intake.rejected(100)
+        await small.inbox.reject([rejection("type", f"reason {n}", b"\xff given", n, "s")])
+    entries = await small.inbox.rejected(100)
     assert [each.reason for each in entries] == ["reason 4", "reason 3", "reason 2"]
     assert entries[0].given == "� given"
     assert await scene.counter("rejected") == 5
@@ -221,24 +221,24 @@ async def test_the_rejected_list_is_bounded_and_has_the_newest_first(scene: Scen
     (stored,) = await scene.publish("e-1")
     for _ in range(OBSERVE_TRIES):
         await scene.set_aside(stored, "set aside", by=small)
-    assert [each.reason for each in await small.intake.rejected(100)] == ["set aside", "reason 4", "reason 3"]
+    assert [each.reason for each in await small.inbox.rejected(100)] == ["set aside", "reason 4", "reason 3"]
 
 
 async def test_of_what_was_rejected_only_the_beginning_is_kept(scene: Scene) -> None:
-    await scene.ledger.intake.reject([rejection("", "too large", b"x" * 1_000_000, 1, "s")])
-    (entry,) = await scene.ledger.intake.rejected(1)
+    await scene.ledger.inbox.reject([rejection("", "too large", b"x" * 1_000_000, 1, "s")])
+    (entry,) = await scene.ledger.inbox.rejected(1)
     assert len(entry.given) == 16 * 1024
 
 
 async def test_what_was_accepted_can_be_loaded_by_a_worker_that_is_deeper_in_its_own_calls(scene: Scene) -> None:
     """Otherwise one such event would stop the observation of all that are loaded with it, again and again."""
     deep = deepest_accepted()
-    await scene.ledger.intake.accept([an_event("neighbour"), deep])
+    await scene.ledger.inbox.accept([an_event("neighbour"), deep])
 
     async def load(frames: int) -> list[str]:
         if frames:
             return await load(frames - 1)
-        loaded = await scene.ledger.intake.load([an_event("neighbour").ref, deep.ref])
+        loaded = await scene.ledger.inbox.load([an_event("neighbour").ref, deep.ref])
         return [each.ref for each in loaded.events]
 
     assert await load(100) == [an_event("neighbour").ref, deep.ref]
@@ -263,7 +263,7 @@ def deepest_accepted() -> Event:
 async def test_an_event_that_cannot_be_read_is_told_apart_from_its_neighbours(scene: Scene) -> None:
     good, bad = await scene.publish("good", "bad")
     await scene.key("HSET", f"event:{bad.ref}", "raw", "{broken")
-    loaded = await scene.ledger.intake.load([bad.ref, good.ref])
+    loaded = await scene.ledger.inbox.load([bad.ref, good.ref])
     assert loaded.events == (good,)
     assert loaded.unreadable == ((bad.ref, b"{broken"),)
 
@@ -338,6 +338,6 @@ async def _forget_event(scene: Scene, event_id: str) -> None:
     ref = an_event(event_id).ref
     await scene.key("DEL", f"event:{ref}")
     # A later one is of a later millisecond.
-    now = await scene.ledger.store.now()
-    while await scene.ledger.store.now() == now:
+    now = await scene.ledger.redis.now()
+    while await scene.ledger.redis.now() == now:
         pass

@@ -9,7 +9,7 @@ from tests.counterparts.store import StoreServer
 from worker.domain.event import Scope
 from worker.domain.job import JobState, job_id
 from worker.ledger import LedgerFull, Verdict
-from worker.ledger import reopening as redelivery_module
+from worker.ledger.lanes import reopening as redelivery_module
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL
 
@@ -226,8 +226,8 @@ async def test_events_of_the_types_are_chosen_of_the_scope_and_the_time(scene: S
     refs = await observed(scene, "e-1", "e-2", "e-3")
     other = an_event("other", type="order.created")
     foreign = an_event("foreign", Scope("org-1", "store-2"))
-    await scene.ledger.intake.accept([other, foreign])
-    await scene.open((await scene.ledger.intake.load([other.ref, foreign.ref])).events)
+    await scene.ledger.inbox.accept([other, foreign])
+    await scene.open((await scene.ledger.inbox.load([other.ref, foreign.ref])).events)
 
     assert set(await missed(scene)) == set(refs)
     assert await missed(scene, types=("order.created",)) == [other.ref]
@@ -331,14 +331,14 @@ async def test_a_job_whose_record_is_gone_while_another_holds_its_event_is_known
     (ref,) = await observed(scene, "e-1", by=("i-1", "i-2"))
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.SUCCEEDED)
-    parked = scene.ledger.store.key("parked")
+    parked = scene.ledger.redis.key("parked")
     await scene.key("RENAME", f"job:{claim.job_id}", parked)
 
     assert await scene.ledger.redelivery.open_missing("i-1", wanted([ref])) == (0, False)
     assert await scene.ledger.redelivery.open_missing("i-1", wanted([ref]), dry_run=True) == (0, False)
     assert await scene.claim("i-1") == []
 
-    await scene.ledger.store.client.rename(parked, scene.ledger.store.key(f"job:{claim.job_id}"))
+    await scene.ledger.redis.client.rename(parked, scene.ledger.redis.key(f"job:{claim.job_id}"))
 
 
 async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(scene: Scene) -> None:
@@ -408,7 +408,7 @@ async def test_a_disabled_lane_is_owed_what_was_missed_and_a_deleted_one_is_not(
     await scene.register("i-1", "i-2")
     refs = await observed(scene, "e-1")
     await scene.disable("i-1")
-    await scene.ledger.registry.delete("i-2")
+    await scene.ledger.integrations.delete("i-2")
     assert await scene.ledger.redelivery.open_missing("i-1", wanted(refs)) == (1, False)
     assert await scene.claim("i-1") == []
     assert await scene.ledger.redelivery.open_missing("i-2", wanted(refs, "i-2")) == (0, False)
@@ -434,7 +434,7 @@ async def test_at_the_memory_limit_nothing_is_owed_anew_and_everything_can_be_lo
     await played.register("i-1")
     (job,) = await ended(played, "i-1", Verdict.FAILED, "e-1")
     refs = await observed(played, "e-2")
-    await full.store.client.config_set("maxmemory", "1")
+    await full.redis.client.config_set("maxmemory", "1")
     with pytest.raises(LedgerFull):
         await full.redelivery.redeliver([job])
     with pytest.raises(LedgerFull):
@@ -443,5 +443,5 @@ async def test_at_the_memory_limit_nothing_is_owed_anew_and_everything_can_be_lo
     assert len(await missed(played)) == 2
     assert await full.events.show(refs[0], 0, 10) is not None
     assert len((await full.jobs.of_integration("i-1", 0, 10)).items) == 1
-    await full.store.client.config_set("maxmemory", "0")
+    await full.redis.client.config_set("maxmemory", "0")
     assert (await played.books()).problems() == []

@@ -10,9 +10,9 @@ import uvloop
 from tests.counterparts.proxy import TcpProxy
 from tests.counterparts.store import StoreServer, free_port
 from worker.ledger import Ledger, LedgerError, LedgerFormatError, LedgerPolicy, LedgerUnavailable
-from worker.ledger import redis_client as store_module
-from worker.ledger.inbox import Acceptance, SyncInbox
-from worker.ledger.sync_redis_client import SyncRedisClient
+from worker.ledger.connection import redis_client as store_module
+from worker.ledger.connection.sync_redis_client import SyncRedisClient
+from worker.ledger.events.inbox import Acceptance, SyncInbox
 
 from .scene import Scene, an_event, an_integration
 
@@ -42,15 +42,15 @@ async def test_a_store_that_is_too_old_is_refused(ledger: Ledger, monkeypatch: p
 
 
 async def test_scripts_that_the_store_forgot_are_sent_again(scene: Scene) -> None:
-    await scene.ledger.intake.accept([an_event("e-1")])
-    await scene.ledger.store.client.script_flush()
-    assert await scene.ledger.intake.accept([an_event("e-2")]) == [Acceptance.NEW]
+    await scene.ledger.inbox.accept([an_event("e-1")])
+    await scene.ledger.redis.client.script_flush()
+    assert await scene.ledger.inbox.accept([an_event("e-2")]) == [Acceptance.NEW]
 
 
 async def test_a_store_that_is_away_is_unavailable_and_its_password_stays_secret() -> None:
     port = free_port()
     away = Ledger(f"redis://:s3cr3t@127.0.0.1:{port}/0")
-    with pytest.raises(LedgerUnavailable, match=f"the store at 127.0.0.1:{port} does not answer") as raised:
+    with pytest.raises(LedgerUnavailable, match=f"Redis at 127.0.0.1:{port} does not answer") as raised:
         await away.open()
     assert "s3cr3t" not in str(raised.value)
     assert away.address == f"127.0.0.1:{port}"
@@ -78,7 +78,7 @@ async def test_a_store_that_was_killed_has_everything_when_it_is_back(scene: Sce
     before = await scene.books()
     store.kill()
     with pytest.raises(LedgerUnavailable):
-        await scene.ledger.intake.accept([an_event("e-3")])
+        await scene.ledger.inbox.accept([an_event("e-3")])
     store.start()
     after = await scene.books()
     assert (after.hashes, after.sets, after.scores) == (before.hashes, before.sets, before.scores)
@@ -94,22 +94,22 @@ async def test_an_answer_waits_for_the_replicas_that_the_settings_ask_for(
     await careful.open()
     sync = SyncRedisClient(primary.url, "0", careful.policy)
     # The replica joins in its own time.
-    await careful.store.client.execute_command("WAIT", 1, 20_000)
+    await careful.redis.client.execute_command("WAIT", 1, 20_000)
 
-    assert await careful.intake.accept([an_event("e-1")]) == [Acceptance.NEW]
-    assert (await careful.registry.put(an_integration())).integration.revision == 1
+    assert await careful.inbox.accept([an_event("e-1")]) == [Acceptance.NEW]
+    assert (await careful.integrations.put(an_integration())).integration.revision == 1
     assert SyncInbox(sync).accept([an_event("e-2")]) == [Acceptance.NEW]
     reader = Ledger(replica.tcp_url)
-    assert (await reader.store.call("zcard", "inbox")) == 2
+    assert (await reader.redis.call("zcard", "inbox")) == 2
     with pytest.raises(LedgerUnavailable, match="it is a replica now"):
         await reader.fleet.renew()
     await reader.close()
 
     replica.stop()
     with pytest.raises(LedgerUnavailable, match="only 0 of 1 replicas confirmed the write within"):
-        await careful.intake.accept([an_event("e-3")])
+        await careful.inbox.accept([an_event("e-3")])
     with pytest.raises(LedgerUnavailable, match="only 0 of 1"):
-        await careful.registry.put(an_integration("i-2"))
+        await careful.integrations.put(an_integration("i-2"))
     with pytest.raises(LedgerUnavailable, match="only 0 of 1"):
         SyncInbox(sync).accept([an_event("e-4")])
     sync.close()
@@ -176,7 +176,7 @@ async def test_an_event_that_the_replicas_had_no_time_for_may_be_offered_again(
     await careful.open()
     for _ in range(2):
         with pytest.raises(LedgerUnavailable, match="replicas"):
-            await careful.intake.accept([an_event()])
+            await careful.inbox.accept([an_event()])
     assert (await careful.status.read()).inbox == 1
     await careful.close()
 
@@ -191,7 +191,7 @@ async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: Scen
     await scene.claim("leased", room=1)
     await scene.publish("in the inbox")
     (late,) = await scene.publish("overdue")
-    await scene.key("ZADD", "inbox", await scene.ledger.store.now() - 5_000, late.ref)
+    await scene.key("ZADD", "inbox", await scene.ledger.redis.now() - 5_000, late.ref)
 
     status = await scene.ledger.status.read()
     assert {each.integration_id: (each.due, each.leased, each.held) for each in status.lanes} == {
@@ -253,3 +253,30 @@ async def test_whatever_the_stores_client_raises_is_an_error_of_the_ledger(
             raise exceptions.ResponseError(text)
     with pytest.raises(exceptions.ResponseError), mapped("here"):
         raise exceptions.ResponseError("WRONGTYPE is a bug, and must not look like weather")
+
+
+async def test_every_call_of_a_script_is_reported_to_the_observer_and_a_failed_one_as_failed(
+    make_store: Callable[..., StoreServer],
+) -> None:
+    class Recorder:
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def observed(self, script: str, seconds: float) -> None:
+            self.calls.append(script)
+
+        def failed(self, script: str) -> None:
+            self.calls.append(f"failed {script}")
+
+    store, recorder = make_store(), Recorder()
+    ledger = Ledger(store.url, LedgerPolicy(wait_replicas=1), observer=recorder)
+    await ledger.open()
+    assert recorder.calls == [], "only scripts are reported"
+    await ledger.fleet.renew()
+    with pytest.raises(LedgerUnavailable, match="only 0 of 1 replicas"):
+        await ledger.inbox.accept([an_event()])
+    store.kill()
+    with pytest.raises(LedgerUnavailable):
+        await ledger.fleet.renew()
+    assert recorder.calls == ["renew", "accept", "failed renew", "renew"]
+    await ledger.close()

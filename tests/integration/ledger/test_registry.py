@@ -20,7 +20,7 @@ from .scene import SCOPE, Scene, an_event, an_integration
 
 async def snapshot(ledger: Ledger) -> Snapshot:
     """What a process that knows nothing reads."""
-    return await ledger.registry.refresh(Snapshot(SCOPE))
+    return await ledger.integrations.refresh(Snapshot(SCOPE))
 
 
 def same(one: Snapshot, other: Snapshot) -> bool:
@@ -36,9 +36,9 @@ async def test_an_integration_comes_back_as_it_was_written(scene: Scene) -> None
         observes=("order.paid", "order.created"),
         configuration={"url": "https://shop.example", "secret_key": "sealed:x", "list": [1, {"a": None}]},
     )
-    kept = (await scene.ledger.registry.put(written, expect=0)).integration
-    (found,) = await scene.ledger.registry.get(["i-1", "no such"])
-    now = await scene.ledger.store.now()
+    kept = (await scene.ledger.integrations.put(written, expect=0)).integration
+    (found,) = await scene.ledger.integrations.get(["i-1", "no such"])
+    now = await scene.ledger.redis.now()
     assert abs(found.created_at - now) < 60_000
     assert found == kept == replace(written, revision=1, created_at=found.created_at, updated_at=found.created_at)
 
@@ -46,8 +46,8 @@ async def test_an_integration_comes_back_as_it_was_written(scene: Scene) -> None
 async def test_an_update_keeps_the_time_of_creation_and_grows_the_revision(scene: Scene) -> None:
     await scene.register("i-1")
     await scene.key("HSET", "integration:i-1", "created_at", 5)
-    kept = (await scene.ledger.registry.put(an_integration(name="new"), expect=1)).integration
-    (found,) = await scene.ledger.registry.get(["i-1"])
+    kept = (await scene.ledger.integrations.put(an_integration(name="new"), expect=1)).integration
+    (found,) = await scene.ledger.integrations.get(["i-1"])
     assert (found.name, found.created_at, found.revision) == ("new", 5, 2)
     assert found.updated_at > 5
     assert found == kept
@@ -57,21 +57,21 @@ async def test_an_update_keeps_the_time_of_creation_and_grows_the_revision(scene
 async def test_a_change_that_was_based_on_another_revision_is_refused(scene: Scene, expect: int) -> None:
     await scene.register("i-1")
     with pytest.raises(RevisionConflict, match="i-1"):
-        await scene.ledger.registry.put(an_integration(name="new"), expect=expect)
-    (found,) = await scene.ledger.registry.get(["i-1"])
+        await scene.ledger.integrations.put(an_integration(name="new"), expect=expect)
+    (found,) = await scene.ledger.integrations.get(["i-1"])
     assert (found.name, found.revision) == ("name of i-1", 1)
 
 
 async def test_an_update_of_what_was_deleted_meanwhile_is_refused(scene: Scene) -> None:
     await scene.register("i-1")
-    await scene.ledger.registry.delete("i-1")
+    await scene.ledger.integrations.delete("i-1")
     with pytest.raises(RevisionConflict):
-        await scene.ledger.registry.put(an_integration(), expect=1)
-    assert await scene.ledger.registry.get(["i-1"]) == []
+        await scene.ledger.integrations.put(an_integration(), expect=1)
+    assert await scene.ledger.integrations.get(["i-1"]) == []
 
 
 async def test_a_snapshot_learns_of_every_kind_of_change(scene: Scene) -> None:
-    registry = scene.ledger.registry
+    registry = scene.ledger.integrations
     await scene.register("kept", "changed", "disabled", "by the worker", "deleted")
     old = await snapshot(scene.ledger)
     assert set(old.matching("order.paid")) == {"kept", "changed", "disabled", "by the worker", "deleted"}
@@ -92,7 +92,7 @@ async def test_a_snapshot_learns_of_every_kind_of_change(scene: Scene) -> None:
 
 @pytest.mark.parametrize("change", ["put", "disabled by a person", "disabled by the worker", "deleted"])
 async def test_a_snapshot_learns_of_a_change_that_is_the_only_one(scene: Scene, change: str) -> None:
-    registry = scene.ledger.registry
+    registry = scene.ledger.integrations
     await scene.register("i-1")
     old = await snapshot(scene.ledger)
     match change:
@@ -111,18 +111,18 @@ async def test_a_snapshot_learns_of_a_change_that_is_the_only_one(scene: Scene, 
 
 async def test_events_carry_the_version_that_a_snapshot_must_have(scene: Scene) -> None:
     await scene.register("i-1")
-    await scene.ledger.intake.accept([an_event()])
-    loaded = await scene.ledger.intake.load([an_event().ref])
+    await scene.ledger.inbox.accept([an_event()])
+    loaded = await scene.ledger.inbox.load([an_event().ref])
     assert loaded.versions == {SCOPE.key: (await snapshot(scene.ledger)).version}
 
 
 async def test_a_change_in_one_scope_is_none_in_another(scene: Scene) -> None:
     await scene.register("i-1")
     known = await snapshot(scene.ledger)
-    await scene.ledger.registry.put(an_integration("i-2", scope=Scope("org-1", "store-2")))
-    await scene.ledger.registry.put(an_integration("i-3", scope=Scope("org-1", None)))
-    assert await scene.ledger.registry.refresh(known) is known
-    organisation = await scene.ledger.registry.refresh(Snapshot(Scope("org-1")))
+    await scene.ledger.integrations.put(an_integration("i-2", scope=Scope("org-1", "store-2")))
+    await scene.ledger.integrations.put(an_integration("i-3", scope=Scope("org-1", None)))
+    assert await scene.ledger.integrations.refresh(known) is known
+    organisation = await scene.ledger.integrations.refresh(Snapshot(Scope("org-1")))
     assert organisation.matching("order.paid") == ("i-3",)
 
 
@@ -133,9 +133,9 @@ async def test_a_snapshot_that_missed_more_deletions_than_are_remembered_is_read
     await scene.register(*(f"i-{n}" for n in range(6)))
     old = await snapshot(scene.ledger)
     for n in range(5):
-        await scene.ledger.registry.delete(f"i-{n}")
+        await scene.ledger.integrations.delete(f"i-{n}")
         recent = await snapshot(scene.ledger)
-    refreshed = await scene.ledger.registry.refresh(old)
+    refreshed = await scene.ledger.integrations.refresh(old)
     assert refreshed.matching("order.paid") == ("i-5",)
     assert same(refreshed, recent)
     assert await scene.key("ZCARD", f"scope:{SCOPE.key}:gone") == 2
@@ -145,21 +145,21 @@ async def test_a_snapshot_that_missed_more_deletions_than_are_remembered_is_read
 async def test_a_snapshot_from_before_the_store_lost_its_memory_is_read_whole(scene: Scene) -> None:
     await scene.register("i-1", "i-2")
     await scene.key("HSET", f"scope:{SCOPE.key}", "version", 2**50)
-    ahead = await scene.ledger.registry.refresh(Snapshot(SCOPE))
-    await scene.ledger.store.client.flushall()
+    ahead = await scene.ledger.integrations.refresh(Snapshot(SCOPE))
+    await scene.ledger.redis.client.flushall()
     await scene.ledger.open()
     await scene.register("i-3")
-    assert (await scene.ledger.registry.refresh(ahead)).matching("order.paid") == ("i-3",)
+    assert (await scene.ledger.integrations.refresh(ahead)).matching("order.paid") == ("i-3",)
 
 
 async def test_no_version_is_one_that_an_earlier_life_of_the_store_has_used(scene: Scene) -> None:
     """A snapshot must not take the new registry for the one that it knows."""
     await scene.register("i-1")
     before = await snapshot(scene.ledger)
-    await scene.ledger.store.client.flushall()
+    await scene.ledger.redis.client.flushall()
     await scene.ledger.open()
     await scene.register("i-2")
-    after = await scene.ledger.registry.refresh(before)
+    after = await scene.ledger.integrations.refresh(before)
     assert after.version > before.version
     assert "i-2" in after.by_id
 
@@ -169,7 +169,7 @@ async def test_two_changes_in_one_millisecond_have_two_versions_even_where_a_clo
     await scene.key("HSET", f"scope:{SCOPE.key}", "version", 2**50)
     first = await snapshot(scene.ledger)
     await scene.give_up("i-1")
-    second = await scene.ledger.registry.refresh(first)
+    second = await scene.ledger.integrations.refresh(first)
     assert second.version == 2**50 + 1
     assert second.matching("order.paid") == ()
 
@@ -180,13 +180,13 @@ async def test_a_disabling_by_the_worker_records_why_once(scene: Scene) -> None:
     dead = await scene.another()
     await scene.claim("i-1", by=dead)
     await scene.give_up("i-1", "the receiver answered 410 Gone")
-    first = await scene.ledger.registry.get(["i-1"])
+    first = await scene.ledger.integrations.get(["i-1"])
     version = (await snapshot(scene.ledger)).version
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
     await scene.settle(seized, Verdict.FAILED, disable="another reason")
 
-    assert await scene.ledger.registry.get(["i-1"]) == first
+    assert await scene.ledger.integrations.get(["i-1"]) == first
     assert (first[0].enabled, first[0].disabled_reason, first[0].revision) == (
         False,
         "the receiver answered 410 Gone",
@@ -199,27 +199,27 @@ async def test_what_a_deleted_integrations_receiver_answers_disables_nothing(sce
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
     (claim,) = await scene.claim("i-1")
-    await scene.ledger.registry.delete("i-1")
+    await scene.ledger.integrations.delete("i-1")
     assert await scene.settle(claim, Verdict.FAILED, disable="answered 410") == "settled"
-    assert await scene.ledger.registry.get(["i-1"]) == []
-    assert (await scene.ledger.fleet.sweep()).untold == []
+    assert await scene.ledger.integrations.get(["i-1"]) == []
+    assert (await scene.ledger.fleet.sweep()).unannounced == []
 
 
 async def test_a_claims_revision_is_that_of_the_configuration_it_needs(scene: Scene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1", "e-2", "e-3")
     revisions = [(await scene.claim("i-1", room=1))[0].revision]
-    await scene.ledger.registry.put(an_integration(name="new"))
+    await scene.ledger.integrations.put(an_integration(name="new"))
     revisions.append((await scene.claim("i-1", room=1))[0].revision)
     await scene.disable("i-1")
-    await scene.ledger.registry.put(an_integration(name="new"))
+    await scene.ledger.integrations.put(an_integration(name="new"))
     revisions.append((await scene.claim("i-1", room=1))[0].revision)
     assert revisions == [1, 2, 4]
 
 
 async def test_a_listing_has_a_scopes_integrations_the_newest_first(scene: Scene) -> None:
     await scene.register("i-1", "i-2", "i-3")
-    await scene.ledger.registry.put(an_integration("elsewhere", scope=Scope("org-1", "store-2")))
+    await scene.ledger.integrations.put(an_integration("elsewhere", scope=Scope("org-1", "store-2")))
     for age, each in enumerate(("i-1", "i-2", "i-3")):
         await scene.key("ZADD", f"scope:{SCOPE.key}:list", age + 1, each)
     # An update does not move it.
@@ -228,11 +228,11 @@ async def test_a_listing_has_a_scopes_integrations_the_newest_first(scene: Scene
     def ids(found: Sequence[Integration]) -> list[str]:
         return [each.id for each in found]
 
-    assert ids((await scene.ledger.registry.page(SCOPE, 0, 10)).items) == ["i-3", "i-2", "i-1"]
-    assert ids((await scene.ledger.registry.page(SCOPE, 1, 1)).items) == ["i-2"]
-    await scene.ledger.registry.delete("i-2")
+    assert ids((await scene.ledger.integrations.page(SCOPE, 0, 10)).items) == ["i-3", "i-2", "i-1"]
+    assert ids((await scene.ledger.integrations.page(SCOPE, 1, 1)).items) == ["i-2"]
+    await scene.ledger.integrations.delete("i-2")
     # What is gone takes no place on a page.
-    assert ids((await scene.ledger.registry.page(SCOPE, 0, 2)).items) == ["i-3", "i-1"]
+    assert ids((await scene.ledger.integrations.page(SCOPE, 0, 2)).items) == ["i-3", "i-1"]
 
 
 async def test_what_a_deleted_integration_owes_is_cancelled_chunk_by_chunk(scene: Scene) -> None:
@@ -241,8 +241,8 @@ async def test_what_a_deleted_integration_owes_is_cancelled_chunk_by_chunk(scene
         await scene.owe("i-1", *(f"e-{n}" for n in range(start, start + 50)))
     await scene.owe("i-2", "other")
     owed = (await scene.books()).pending
-    assert await scene.ledger.registry.delete("i-1")
-    assert not await scene.ledger.registry.delete("i-1")
+    assert await scene.ledger.integrations.delete("i-1")
+    assert not await scene.ledger.integrations.delete("i-1")
     assert (await scene.books()).pending == owed
 
     assert await scene.claim("i-1") == []
@@ -263,7 +263,7 @@ async def test_what_a_deleted_integration_has_in_flight_may_end_and_is_not_tried
     await scene.register("i-1")
     await scene.owe("i-1", "e-1", "e-2")
     first, second = await scene.claim("i-1")
-    await scene.ledger.registry.delete("i-1")
+    await scene.ledger.integrations.delete("i-1")
     assert await scene.ledger.fleet.expire() == 0
 
     assert await scene.settle(first, Verdict.SUCCEEDED) == "settled"
@@ -277,7 +277,7 @@ async def test_what_a_deleted_integration_has_in_flight_may_end_and_is_not_tried
 async def test_an_integration_that_is_created_again_remembers_its_new_jobs_for_good(scene: Scene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
-    await scene.ledger.registry.delete("i-1")
+    await scene.ledger.integrations.delete("i-1")
     assert await scene.ledger.fleet.expire() == 1
     assert await scene.key("PTTL", "jobs:i-1") > 0
     await scene.register("i-1")
@@ -289,8 +289,8 @@ async def test_an_integration_that_is_created_again_under_its_old_id_is_a_living
 ) -> None:
     monkeypatch.setattr(registry_module, "TOMBSTONES", 2)
     await scene.register("i-1", *(f"other {n}" for n in range(3)))
-    await scene.ledger.registry.delete("i-1")
-    await scene.ledger.registry.put(an_integration(), expect=0)
+    await scene.ledger.integrations.delete("i-1")
+    await scene.ledger.integrations.put(an_integration(), expect=0)
     (job,) = await scene.owe("i-1", "e-1")
 
     assert await scene.ledger.fleet.expire() == 0
@@ -301,7 +301,7 @@ async def test_an_integration_that_is_created_again_under_its_old_id_is_a_living
     assert (await scene.state(job))[0] is JobState.PENDING
     assert len(await scene.claim("i-1")) == 1
     for n in range(3):
-        await scene.ledger.registry.delete(f"other {n}")
+        await scene.ledger.integrations.delete(f"other {n}")
     assert (await snapshot(scene.ledger)).matching("order.paid") == ("i-1",)
 
 
@@ -312,7 +312,7 @@ async def test_a_scan_finds_the_integrations_of_every_scope_and_nothing_else(sce
     found: dict[str, Integration] = {}
     cursor = -1
     while cursor:
-        cursor, some = await scene.ledger.registry.scan(max(cursor, 0))
+        cursor, some = await scene.ledger.integrations.scan(max(cursor, 0))
         found |= {each.id: each for each in some}
     assert set(found) == {"other", *(f"i-{n}" for n in range(30))}
     assert found["other"].scope == Scope("org-2", "store-9")
@@ -320,29 +320,29 @@ async def test_a_scan_finds_the_integrations_of_every_scope_and_nothing_else(sce
 
 async def test_sealing_anew_is_no_change_that_anybody_sees(scene: Scene) -> None:
     await scene.register("i-1", configuration={"url": "u", "secret_key": "sealed:old"})
-    (before,) = await scene.ledger.registry.get(["i-1"])
+    (before,) = await scene.ledger.integrations.get(["i-1"])
     known = await snapshot(scene.ledger)
     after = replace(before, configuration={"url": "u", "secret_key": "sealed:new"})
-    assert await scene.ledger.registry.reseal(before, after)
-    assert await scene.ledger.registry.get(["i-1"]) == [after]
-    assert await scene.ledger.registry.refresh(known) is known
+    assert await scene.ledger.integrations.reseal(before, after)
+    assert await scene.ledger.integrations.get(["i-1"]) == [after]
+    assert await scene.ledger.integrations.refresh(known) is known
 
 
 async def test_sealing_anew_overwrites_no_change_made_meanwhile(scene: Scene) -> None:
     await scene.register("i-1", configuration={"url": "u", "secret_key": "sealed:old"})
-    (before,) = await scene.ledger.registry.get(["i-1"])
-    await scene.ledger.registry.put(replace(before, name="another"))
+    (before,) = await scene.ledger.integrations.get(["i-1"])
+    await scene.ledger.integrations.put(replace(before, name="another"))
     after = replace(before, configuration={"url": "u", "secret_key": "sealed:new"})
-    assert not await scene.ledger.registry.reseal(before, after)
-    (now,) = await scene.ledger.registry.get(["i-1"])
+    assert not await scene.ledger.integrations.reseal(before, after)
+    (now,) = await scene.ledger.integrations.get(["i-1"])
     assert (now.name, now.configuration) == ("another", before.configuration)
-    await scene.ledger.registry.delete("i-1")
-    assert not await scene.ledger.registry.reseal(now, after)
-    assert await scene.ledger.registry.get(["i-1"]) == []
+    await scene.ledger.integrations.delete("i-1")
+    assert not await scene.ledger.integrations.reseal(now, after)
+    assert await scene.ledger.integrations.get(["i-1"]) == []
 
 
 async def test_a_change_of_what_was_sealed_anew_meanwhile_is_refused(scene: Scene) -> None:
-    registry = scene.ledger.registry
+    registry = scene.ledger.integrations
     await scene.register("i-1", configuration={"url": "u", "secret_key": "sealed:old"})
     (before,) = await registry.get(["i-1"])
     assert await registry.reseal(before, replace(before, configuration={"url": "u", "secret_key": "sealed:new"}))
@@ -359,17 +359,17 @@ async def test_a_change_of_what_was_sealed_anew_meanwhile_is_refused(scene: Scen
 
 async def test_a_scope_has_no_more_integrations_than_it_may(scene: Scene) -> None:
     few = await scene.another(integrations=2)
-    await few.registry.put(an_integration("i-1"), expect=0)
-    await few.registry.put(an_integration("i-2"))
+    await few.integrations.put(an_integration("i-1"), expect=0)
+    await few.integrations.put(an_integration("i-2"))
     before = (await few.status.read()).counter("accepted")
 
     for expect in (0, None):
         with pytest.raises(TooManyIntegrations, match="there are 2 integrations, and at most 2 are allowed") as caught:
-            await few.registry.put(an_integration("i-3"), expect, [an_event(type="integration.created")])
+            await few.integrations.put(an_integration("i-3"), expect, [an_event(type="integration.created")])
         assert (caught.value.have, caught.value.most) == (2, 2)
 
-    assert [each.id for each in (await few.registry.page(SCOPE, 0, 10)).items] == ["i-2", "i-1"]
-    assert await few.registry.get(["i-3"]) == []
+    assert [each.id for each in (await few.integrations.page(SCOPE, 0, 10)).items] == ["i-2", "i-1"]
+    assert await few.integrations.get(["i-3"]) == []
     # Nothing of what was refused is told of, or has a lane.
     assert (await few.status.read()).counter("accepted") == before
     assert "lane:i-3" not in (await scene.books()).hashes
@@ -380,39 +380,40 @@ async def test_an_update_is_never_refused_and_a_deletion_makes_room(scene: Scene
     # The limit was higher, or there was none, when they were created.
     await scene.register("i-1", "i-2")
     for expect in (1, None):
-        await few.registry.put(an_integration("i-1", name=f"new {expect}"), expect=expect)
-    await few.registry.delete("i-1")
+        await few.integrations.put(an_integration("i-1", name=f"new {expect}"), expect=expect)
+    await few.integrations.delete("i-1")
     with pytest.raises(TooManyIntegrations):
-        await few.registry.put(an_integration("i-3"), expect=0)
-    await few.registry.delete("i-2")
-    await few.registry.put(an_integration("i-3"), expect=0)
+        await few.integrations.put(an_integration("i-3"), expect=0)
+    await few.integrations.delete("i-2")
+    await few.integrations.put(an_integration("i-3"), expect=0)
     with pytest.raises(TooManyIntegrations):
-        await few.registry.put(an_integration("i-1"), expect=0)
+        await few.integrations.put(an_integration("i-1"), expect=0)
 
 
 async def test_each_store_and_an_organisation_itself_count_by_themselves(scene: Scene) -> None:
     few = await scene.another(integrations=1)
     scopes = [SCOPE, Scope("org-1", "store-2"), Scope("org-1"), Scope("org-2"), Scope(None, "store-1"), Scope()]
     for n, scope in enumerate(scopes):
-        await few.registry.put(an_integration(f"i-{n}", scope=scope), expect=0)
+        await few.integrations.put(an_integration(f"i-{n}", scope=scope), expect=0)
     for n, scope in enumerate(scopes):
         with pytest.raises(TooManyIntegrations):
-            await few.registry.put(an_integration(f"j-{n}", scope=scope), expect=0)
+            await few.integrations.put(an_integration(f"j-{n}", scope=scope), expect=0)
 
 
 async def test_of_many_creators_at_once_only_as_many_win_as_there_is_room_for(scene: Scene) -> None:
     ledgers = [await scene.another(integrations=7) for _ in range(4)]
 
     results = await asyncio.gather(
-        *(ledgers[n % 4].registry.put(an_integration(f"i-{n}"), expect=0) for n in range(40)), return_exceptions=True
+        *(ledgers[n % 4].integrations.put(an_integration(f"i-{n}"), expect=0) for n in range(40)),
+        return_exceptions=True,
     )
 
     assert sum(isinstance(each, TooManyIntegrations) for each in results) == 33
-    assert (await scene.ledger.registry.page(SCOPE, 0, 1)).total == 7
+    assert (await scene.ledger.integrations.page(SCOPE, 0, 1)).total == 7
 
 
 async def test_without_a_limit_there_is_none(scene: Scene) -> None:
     unlimited = await scene.another(integrations=0)
     for n in range(12):
-        await unlimited.registry.put(an_integration(f"i-{n}"), expect=0)
-    assert (await unlimited.registry.page(SCOPE, 0, 1)).total == 12
+        await unlimited.integrations.put(an_integration(f"i-{n}"), expect=0)
+    assert (await unlimited.integrations.page(SCOPE, 0, 1)).total == 12

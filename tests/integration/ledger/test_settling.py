@@ -7,6 +7,7 @@ import pytest
 
 from worker.domain.claim import Claim
 from worker.domain.event import Scope
+from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import JobState
 from worker.ledger import Verdict
 from worker.ledger.policy import JOBS_PER_CALL
@@ -23,33 +24,34 @@ async def claimed(scene: Scene, *event_ids: str) -> list[Claim]:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "state", "reason"),
+    ("verdict", "lost", "state", "reason"),
     [
-        (Verdict.SUCCEEDED, JobState.SUCCEEDED, ""),
-        (Verdict.FAILED, JobState.FAILED, "exhausted"),
-        (Verdict.RETRY, JobState.PENDING, ""),
-        (Verdict.LOST, JobState.PENDING, ""),
-        (Verdict.INTERRUPTED, JobState.PENDING, ""),
+        (Verdict.SUCCEEDED, False, JobState.SUCCEEDED, ""),
+        (Verdict.FAILED, False, JobState.FAILED, "exhausted"),
+        (Verdict.RETRY, False, JobState.PENDING, ""),
+        (Verdict.RETRY, True, JobState.PENDING, ""),
     ],
 )
-async def test_an_outcome_moves_its_job_on(scene: Scene, verdict: Verdict, state: JobState, reason: str) -> None:
+async def test_an_outcome_moves_its_job_on(
+    scene: Scene, verdict: Verdict, lost: bool, state: JobState, reason: str
+) -> None:
     (claim,) = await claimed(scene)
-    assert await scene.settle(claim, verdict, delay=HOUR) == "settled"
+    assert await scene.settle(claim, verdict, lost=lost, delay=HOUR) == "settled"
 
     job = await scene.job(claim.job_id)
     assert (job.state, job.reason, job.attempts) == (state, reason, 1)
     assert (job.due_at is not None) == (state is JobState.PENDING)
     assert (job.ended_at is not None) == (state is not JobState.PENDING)
-    assert job.lost == (verdict is Verdict.LOST)
+    assert job.lost == lost
     log = await scene.log(claim.job_id, 1)
     assert log.succeeded == (verdict is Verdict.SUCCEEDED)
-    assert abs(log.created_at - await scene.ledger.store.now()) < MINUTE_MS
+    assert abs(log.created_at - await scene.ledger.redis.now()) < MINUTE_MS
     assert await scene.ledger.fleet.leases() == []
 
 
 async def test_what_a_drain_interrupted_is_due_at_once(scene: Scene) -> None:
     (claim,) = await claimed(scene)
-    await scene.settle(claim, Verdict.INTERRUPTED)
+    await scene.settle(claim, Verdict.RETRY)
     (again,) = await scene.claim("i-1")
     assert (again.attempt, again.lost) == (2, 0)
 
@@ -121,12 +123,12 @@ async def test_logs_beyond_the_cap_go_the_oldest_first(scene: Scene) -> None:
     few = await scene.another(log_cap=3)
     claims = await claimed(scene, *(f"e-{n}" for n in range(6)))
     indexes = (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}")
-    now = await scene.ledger.store.now()
+    now = await scene.ledger.redis.now()
     for age, claim in enumerate(claims[:5]):
         await scene.settle(claim, Verdict.FAILED)
         for index in indexes:
             await scene.key("ZADD", index, now - 5_000 + age, f"{claim.job_id}:1")
-    await scene.ledger.jobs.release([(claims[5].job_id, "i-1", 1)])
+    await scene.ledger.jobs.release([(claims[5].job_id, 1)])
     (last,) = await scene.claim("i-1", by=few)
     await scene.settle(last, Verdict.FAILED, by=few)
 
@@ -195,7 +197,7 @@ async def test_a_job_past_its_deadline_fails_whatever_held_it(scene: Scene) -> N
     (job,) = await scene.owe("i-1", "e-1")
     await scene.disable("i-1")
     deadline = await scene.key_score("pending", job)
-    assert abs(deadline - await scene.ledger.store.now() - scene.ledger.policy.job_deadline) < MINUTE_MS
+    assert abs(deadline - await scene.ledger.redis.now() - scene.ledger.policy.job_deadline) < MINUTE_MS
     assert await scene.ledger.fleet.expire() == 0
 
     await scene.overdue(job)
@@ -253,7 +255,7 @@ async def test_a_pending_entry_without_a_job_goes(scene: Scene) -> None:
 
 async def test_redelivery_reopens_an_ended_job_in_a_new_epoch(scene: Scene) -> None:
     (claim,) = await claimed(scene)
-    await scene.settle(claim, Verdict.LOST)
+    await scene.settle(claim, Verdict.RETRY, lost=True)
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.FAILED)
 
@@ -284,7 +286,7 @@ async def test_redelivery_gives_a_job_its_whole_deadline_again(scene: Scene) -> 
     assert await scene.ledger.redelivery.redeliver([job]) == ["reopened"]
     assert await scene.ledger.fleet.expire() == 0
     deadline = await scene.key_score("pending", job)
-    assert abs(deadline - await scene.ledger.store.now() - scene.ledger.policy.job_deadline) < MINUTE_MS
+    assert abs(deadline - await scene.ledger.redis.now() - scene.ledger.policy.job_deadline) < MINUTE_MS
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.RETRY)
     assert (await scene.state(job))[0] is JobState.PENDING
@@ -315,13 +317,13 @@ async def test_what_retention_or_a_person_removed_is_not_redelivered(scene: Scen
     no_event, no_integration = await claimed(scene, "e-1", "e-2")
     await scene.settle(no_event, Verdict.FAILED)
     assert no_event.event is not None
-    saved = await scene.ledger.store.client.dump(scene.ledger.store.key(f"event:{no_event.event_ref}"))
+    saved = await scene.ledger.redis.client.dump(scene.ledger.redis.key(f"event:{no_event.event_ref}"))
     await scene.key("DEL", f"event:{no_event.event_ref}")
     assert await scene.ledger.redelivery.redeliver([no_event.job_id, "no-such-job"]) == ["gone", "gone"]
     await scene.key("RESTORE", f"event:{no_event.event_ref}", 60_000, saved)
 
     await scene.settle(no_integration, Verdict.FAILED)
-    await scene.ledger.registry.delete("i-1")
+    await scene.ledger.integrations.delete("i-1")
     assert await scene.ledger.redelivery.redeliver([no_integration.job_id]) == ["gone"]
 
 
@@ -331,20 +333,20 @@ async def test_redelivery_to_a_disabled_integration_waits_until_it_is_enabled(sc
     await scene.disable("i-1")
     assert await scene.ledger.redelivery.redeliver([claim.job_id]) == ["reopened"]
     assert await scene.claim("i-1") == []
-    await scene.ledger.registry.put(an_integration())
+    await scene.ledger.integrations.put(an_integration())
     assert len(await scene.claim("i-1")) == 1
 
 
 async def test_what_an_old_configurations_receiver_asked_for_does_not_touch_the_new_one(scene: Scene) -> None:
     integration = an_integration("i-1")
-    await scene.ledger.registry.put(integration)
+    await scene.ledger.integrations.put(integration)
     await scene.owe("i-1", "e-1", "e-2")
     (claim,) = await scene.claim("i-1", room=1)
-    await scene.ledger.registry.put(replace(integration, name="mended"))
+    await scene.ledger.integrations.put(replace(integration, name="mended"))
     gone = replace(settlement(claim, Verdict.FAILED, rest=HOUR), disable="answered 410")
     await scene.ledger.jobs.settle([gone])
 
-    (found,) = await scene.ledger.registry.get(["i-1"])
+    (found,) = await scene.ledger.integrations.get(["i-1"])
     assert (found.enabled, found.disabled_reason) == (True, "")
     # Neither does the lane rest, nor is the one that the old one refused for good over: the new one was not asked.
     assert len(await scene.claim("i-1")) == 2
@@ -356,7 +358,7 @@ async def test_a_receiver_that_is_gone_has_its_integration_disabled_with_the_set
     (claim,) = await scene.claim("i-1", room=1)
     await scene.ledger.jobs.settle([replace(settlement(claim, Verdict.FAILED), disable="answered 410")])
 
-    (found,) = await scene.ledger.registry.get(["i-1"])
+    (found,) = await scene.ledger.integrations.get(["i-1"])
     assert (found.enabled, found.disabled_reason) == (False, "answered 410")
     assert await scene.claim("i-1") == []
     assert (await scene.ledger.status.read()).pending == 1
@@ -382,3 +384,41 @@ async def test_a_lanes_cap_is_the_fleets_present_one(scene: Scene) -> None:
     await scene.owe("i-1", *(f"e-{n}" for n in range(12)))
     assert len(await scene.claim("i-1", by=narrow)) == 2
     assert len(await scene.claim("i-1")) == 8
+
+
+async def test_logs_that_an_older_version_wrote_are_read_beside_new_ones(scene: Scene) -> None:
+    (claim,) = await claimed(scene)
+    await scene.settle(claim, Verdict.RETRY, detail="of this version")
+    old = (
+        '{"created_at":1700000000123,"integration_id":"i-1","succeeded":false,"body":"busy }","status_code":503,'
+        '"error_detail":"answered 503","processing_time":0.012,"event_id":"e-1","event_type":"order.paid"}'
+    )
+    # An attempt that is not settled again: the older version's log of it is all there is.
+    (second,) = await scene.claim("i-1")
+    await scene.settle(second, Verdict.RETRY)
+    await scene.key("SET", f"log:{claim.job_id}:2", old, "PX", 3_600_000)
+
+    assert await scene.log(claim.job_id, 2) == IntegrationLog(
+        claim.job_id, "i-1", 2, False, "busy }", 503, "answered 503", 0.012, 1700000000123, "e-1", "order.paid"
+    )
+    logs = (await scene.ledger.logs.of_integration("i-1", 0, 10)).items
+    assert sorted((log.attempt, log.error_detail) for log in logs) == [(1, "of this version"), (2, "answered 503")]
+
+
+async def test_a_new_log_is_kept_in_the_shape_that_an_older_version_reads(scene: Scene) -> None:
+    """While a fleet is updated, processes of both versions write and read logs."""
+    (claim,) = await claimed(scene)
+    await scene.settle(claim, Verdict.SUCCEEDED)
+    kept = msgspec.json.decode(await scene.key("GET", f"log:{claim.job_id}:1"))
+    created_at = kept.pop("created_at")
+    assert abs(created_at - await scene.ledger.redis.now()) < MINUTE_MS
+    assert kept == {
+        "integration_id": "i-1",
+        "succeeded": True,
+        "body": "",
+        "status_code": 200,
+        "error_detail": "",
+        "processing_time": 0.01,
+        "event_id": "e",
+        "event_type": "order.paid",
+    }

@@ -60,7 +60,7 @@ async def test_what_a_process_was_told_of_and_let_go_is_settled_as_lost(owing: S
     """A bug of ours ended it: whether the receiver has it, nobody knows."""
     (claim,) = await owing.claim(LANE)
     assert await owing.ledger.fleet.seize([claim.job_id]) == [claim]
-    assert await owing.settle(claim, Verdict.LOST) == "settled"
+    assert await owing.settle(claim, Verdict.RETRY, lost=True) == "settled"
     # What is no stray of this process, or none any more, is left alone.
     dead = await owing.another()
     (again,) = await owing.claim(LANE, by=dead)
@@ -87,7 +87,7 @@ async def test_what_the_dead_had_is_settled_as_lost_though_the_reply_that_told_o
 
 
 async def test_what_a_call_under_way_may_bring_is_left_alone(owing: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, done, answer = owing.ledger.store.run, asyncio.Event(), asyncio.Event()
+    run, done, answer = owing.ledger.redis.run, asyncio.Event(), asyncio.Event()
 
     async def late(name: str, **arguments: Any) -> Any:
         reply = await run(name, **arguments)
@@ -96,7 +96,7 @@ async def test_what_a_call_under_way_may_bring_is_left_alone(owing: Scene, monke
         return reply
 
     with monkeypatch.context() as patched:
-        patched.setattr(owing.ledger.store, "run", late)
+        patched.setattr(owing.ledger.redis, "run", late)
         claiming = asyncio.create_task(owing.claim(LANE))
         await done.wait()
     job = await stray(owing)
@@ -110,7 +110,7 @@ async def test_what_a_call_under_way_may_bring_is_left_alone(owing: Scene, monke
 async def test_a_call_that_nobody_waits_for_any_more_was_not_answered(
     owing: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, done = owing.ledger.store.run, asyncio.Event()
+    run, done = owing.ledger.redis.run, asyncio.Event()
 
     async def never(name: str, **arguments: Any) -> Any:
         await run(name, **arguments)
@@ -118,7 +118,7 @@ async def test_a_call_that_nobody_waits_for_any_more_was_not_answered(
         await asyncio.Event().wait()
 
     with monkeypatch.context() as patched:
-        patched.setattr(owing.ledger.store, "run", never)
+        patched.setattr(owing.ledger.redis, "run", never)
         claiming = asyncio.create_task(owing.claim(LANE))
         await done.wait()
         claiming.cancel()
@@ -134,7 +134,7 @@ async def test_a_stray_that_was_leased_anew_while_it_was_looked_at_is_left_alone
     with unheard(owing.ledger), pytest.raises(LedgerUnavailable):
         await owing.claim(LANE)
     job = await stray(owing)
-    hashes, new = owing.ledger.store.hashes, list[Claim]()
+    hashes, new = owing.ledger.redis.hashes, list[Claim]()
 
     async def overtaken(*given: Any) -> Any:
         found = await hashes(*given)
@@ -143,7 +143,7 @@ async def test_a_stray_that_was_leased_anew_while_it_was_looked_at_is_left_alone
         new.extend(await owing.claim(LANE))
         return found
 
-    monkeypatch.setattr(owing.ledger.store, "hashes", overtaken)
+    monkeypatch.setattr(owing.ledger.redis, "hashes", overtaken)
     assert await owing.ledger.fleet.seize([job]) == []
     (claim,) = new
     assert await owing.settle(claim, Verdict.SUCCEEDED) == "settled"

@@ -11,7 +11,7 @@ from tests.counterparts.store import StoreServer
 from worker.domain.api_token import Role, Token, TokenKind, bearer_of, digest_of, make_secret, matches, new_id, written
 from worker.domain.event import Scope
 from worker.ledger import Ledger, LedgerFull, LedgerPolicy, LedgerUnavailable
-from worker.ledger import redis_client as store_module
+from worker.ledger.connection import redis_client as store_module
 from worker.ledger.token_repository import BEARERS_MAX, TokenRepository
 
 from .scene import SCOPE, Scene
@@ -43,7 +43,7 @@ async def a_bearer(tokens: TokenRepository, client: Token, seconds: float = HOUR
 
 async def requests(ledger: Ledger) -> int:
     """How many times the store was sent something so far."""
-    return int((await ledger.store.client.info("stats"))["total_reads_processed"])
+    return int((await ledger.redis.client.info("stats"))["total_reads_processed"])
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ async def test_a_token_comes_back_as_it_was_put_with_the_ledgers_time(scene: Sce
 
     kept = await scene.ledger.tokens.put(put)
 
-    assert abs(kept.created_at - await scene.ledger.store.now()) < 60_000
+    assert abs(kept.created_at - await scene.ledger.redis.now()) < 60_000
     assert kept == replace(put, created_at=kept.created_at)
     assert await scene.ledger.tokens.get(put.id) == kept
     assert await scene.ledger.tokens.listing(0, 10) == [kept]
@@ -243,9 +243,9 @@ async def test_with_one_bearer_more_than_a_thousand_the_oldest_goes(scene: Scene
     tokens = scene.ledger.tokens
     client = await a_client(tokens)
     oldest = await a_bearer(tokens, client)
-    issued = await scene.ledger.store.now()
+    issued = await scene.ledger.redis.now()
     async with asyncio.timeout(30):
-        while await scene.ledger.store.now() <= issued:
+        while await scene.ledger.redis.now() <= issued:
             pass
     for start in range(1, BEARERS_MAX, 111):
         await asyncio.gather(*(a_bearer(tokens, client) for _ in range(start, min(start + 111, BEARERS_MAX))))
@@ -297,7 +297,7 @@ async def test_at_the_stores_memory_limit_tokens_are_found_and_revoked_and_none_
     ledger = Ledger(make_store().url)
     await ledger.open()
     client, token = await a_client(ledger.tokens), await ledger.tokens.put(a_token())
-    await ledger.store.client.config_set("maxmemory", "1")
+    await ledger.redis.client.config_set("maxmemory", "1")
 
     with pytest.raises(LedgerFull):
         await ledger.tokens.put(a_token())

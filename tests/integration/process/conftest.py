@@ -383,7 +383,7 @@ def register(books: Ledger, receiver: Receiver) -> Register:
             "configuration": {"url": receiver.url},
         }
         integration = Integration(**(values | changes))
-        await books.registry.put(integration, expect=0)
+        await books.integrations.put(integration, expect=0)
         return integration
 
     return put
@@ -417,7 +417,7 @@ class Scene:
 
     async def put_in_intake(self, *events: dict[str, Any]) -> None:
         """Events for the plain queue of Redis."""
-        await self.books.store.client.execute_command("LPUSH", INTAKE_QUEUE, *(json.dumps(each) for each in events))
+        await self.books.redis.client.execute_command("LPUSH", INTAKE_QUEUE, *(json.dumps(each) for each in events))
 
     async def holds_one(self, worker: WorkerProcess) -> Integration:
         """Has the receiver keep attempt 1 of an event unanswered, which is the worker's."""

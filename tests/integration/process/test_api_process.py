@@ -26,7 +26,7 @@ from tests.integration.process.conftest import (
 from worker.cli.supervision import RESTART_BACKOFF
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.ledger import Ledger
-from worker.ledger.redis_connections import SOCKET_TIMEOUT
+from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT
 
 #: What a probe of a silent store may take, and a busy machine on top of it (seconds).
 BOUND = SOCKET_TIMEOUT + 15.0
@@ -212,7 +212,7 @@ class TestStarting:
         assert 'Start "edw dev"' in api.said
 
     async def test_another_versions_ledger_is_not_touched(self, start_api: StartApi, books: Ledger) -> None:
-        await books.store.client.hset(books.store.key("meta"), "format", "99")
+        await books.redis.client.hset(books.redis.key("meta"), "format", "99")
 
         api = start_api()
 
@@ -313,12 +313,12 @@ class TestReadiness:
         api = await start_api(EDW_REDIS_URL=full.url).ready()
         await caller.becomes(api, "degraded")
 
-        await books.store.client.config_set("maxmemory", "1mb")
+        await books.redis.client.config_set("maxmemory", "1mb")
 
         found = await caller.becomes(api, "red")
         assert "memory" in found["checks"]["ledger"]["why"]
         assert (await publish(caller, api)).status == 503
-        await books.store.client.config_set("maxmemory", 0)
+        await books.redis.client.config_set("maxmemory", 0)
         await caller.becomes(api, "degraded")
 
         async def taken() -> bool:

@@ -35,7 +35,7 @@ async def test_a_circuit_opens_spends_nothing_and_closes_when_the_receiver_is_ba
         for number in range(EVENTS):
             publisher.publish(order_paid(id=f"e-{number}"))
     await eventually(lambda: worker.said("circuit opened"), "the circuit opens")
-    (shown,) = await books.registry.get([integration.id])
+    (shown,) = await books.integrations.get([integration.id])
     assert shown.circuit in ("open", "half")
     status = subprocess.run(  # noqa: ASYNC221  (what a person sees, while the circuit is open)
         [sys.executable, "-m", "worker.cli", "status"], env=environment, capture_output=True, text=True, check=True

@@ -97,15 +97,15 @@ async def test_a_worker_stops_although_a_message_waits_for_a_ledger_that_is_full
     await register()
     broker = make_store()
     worker = await start_worker(EDW_BROKER_URL=broker.tcp_url, EDW_DRAIN_SECONDS="1s").ready()
-    used = int((await books.store.memory())["used_memory"])
+    used = int((await books.redis.memory())["used_memory"])
     # Well below: what the connections' buffers need comes and goes.
-    await books.store.client.config_set("maxmemory", used // 2)
+    await books.redis.client.config_set("maxmemory", used // 2)
     producer = Celery("producer", broker=broker.tcp_url, set_as_current=False)
     producer.send_task("worker.tasks.observe", kwargs={"events": [order_paid(id="waits")]}, queue="edw.events")
     await eventually(lambda: worker.said("waiting for the ledger"), "the message waits")
     assert await worker.stop() == 0
 
-    await books.store.client.config_set("maxmemory", 0)
+    await books.redis.client.config_set("maxmemory", 0)
     await start_worker(EDW_BROKER_URL=broker.tcp_url).ready()
     await eventually(receiver.got(1), "another worker takes the message")
     producer.close()

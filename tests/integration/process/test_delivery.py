@@ -26,7 +26,7 @@ from tests.integration.process.conftest import (
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import JobState
 from worker.ledger import Ledger
-from worker.ledger.ledger_status import LedgerStatus
+from worker.ledger.inspection.ledger_status import LedgerStatus
 from worker.publisher import Publisher
 
 Found = TypeVar("Found")
@@ -89,7 +89,7 @@ async def test_a_producer_that_only_speaks_celery_is_understood_and_its_bad_even
     producer.send(args=[{"nonsense": True}])
 
     await eventually(receiver.got(2), "the good events arrive")
-    rejected = await eventually(lambda: _when(books.intake.rejected(10), 4), "the bad ones are kept")
+    rejected = await eventually(lambda: _when(books.inbox.rejected(10), 4), "the bad ones are kept")
 
     ids = {each.body["id"] for each in receiver.received}
     assert ids == {"mine", str(uuid5(UUID(task_id), "0"))}
@@ -107,7 +107,7 @@ async def test_a_message_that_is_no_task_of_ours_is_kept_and_not_read_in_circles
     worker = await start_worker().ready()
     producer.send("somebody.elses", kwargs={"order": 7})
     producer.send(kwargs={"events": []}, serializer="pickle")
-    rejected = await eventually(lambda: _when(books.intake.rejected(10), 2), "both are kept")
+    rejected = await eventually(lambda: _when(books.inbox.rejected(10), 2), "both are kept")
     assert all(each.field == "message" for each in rejected)
     assert not worker.said("unpickl")
 
@@ -121,7 +121,7 @@ async def test_one_bad_event_takes_none_of_its_neighbours_with_it(
     events = [order_paid(id="before"), half_a_pair, order_paid(id="after")]
     producer.send(kwargs={"events": events})
     await eventually(receiver.got(2), "the good ones arrive")
-    (rejected,) = await eventually(lambda: _when(books.intake.rejected(10), 1), "the bad one is kept")
+    (rejected,) = await eventually(lambda: _when(books.inbox.rejected(10), 1), "the bad one is kept")
     assert "half" in rejected.given
 
 
@@ -137,7 +137,7 @@ async def test_messages_that_celery_would_choke_on_or_drop_are_kept_or_taken(
         raw.publish(body, routing_key="edw.events", headers={"task": "worker.tasks.observe"}, serializer="json")
     producer.send(kwargs={"events": [order_paid(id="late")]}, expires=0.000001)
     await eventually(receiver.got(1), "an event that is late is still an event")
-    (rejected,) = await eventually(lambda: _when(books.intake.rejected(10), 1), "the one without an id is kept")
+    (rejected,) = await eventually(lambda: _when(books.inbox.rejected(10), 1), "the one without an id is kept")
     assert "id" in rejected.reason
     assert not worker.said("Connection to broker lost")
 
@@ -164,7 +164,7 @@ async def test_410_ends_the_job_and_disables_the_integration_with_the_reason(
     async with Publisher(settings) as publisher:
         await publisher.apublish(order_paid())
     await eventually(lambda: _settled(books, 1, "failed"), "the job ends")
-    found = (await books.registry.get([integration.id]))[0]
+    found = (await books.integrations.get([integration.id]))[0]
     assert not found.enabled
     assert "410" in found.disabled_reason
     (job,) = (await books.jobs.of_integration(integration.id, 0, 5)).items
@@ -192,18 +192,18 @@ async def test_ten_thousand_integrations_of_one_event_are_opened_in_chunks_and_a
 ) -> None:
     for _ in range(20):
         await asyncio.gather(*(register() for _ in range(500)))
-    await books.store.client.config_set("slowlog-log-slower-than", 10_000)
-    await books.store.client.slowlog_reset()
-    await books.store.client.config_resetstat()
+    await books.redis.client.config_set("slowlog-log-slower-than", 10_000)
+    await books.redis.client.slowlog_reset()
+    await books.redis.client.config_resetstat()
     await start_worker().ready()
     async with Publisher(settings) as publisher:
         await publisher.apublish(order_paid())
     await eventually(lambda: _settled(books, 10_000), "all are delivered", 600)
-    slow = [entry for entry in await books.store.client.slowlog_get(100) if b"EVALSHA" in entry["command"][:10]]
+    slow = [entry for entry in await books.redis.client.slowlog_get(100) if b"EVALSHA" in entry["command"][:10]]
     assert len({each.headers["webhook-id"] for each in receiver.received}) == 10_000
     # A busy machine takes the processor from the store in the middle of some calls. That none of them needs so long
     # is tested in ledger/test_costs.py, by the best of several runs.
-    calls = (await books.store.client.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    calls = (await books.redis.client.info("commandstats"))["cmdstat_evalsha"]["calls"]
     assert len(slow) <= calls / 50, [(entry["duration"], entry["command"][:60]) for entry in slow]
     await balanced(books)
 

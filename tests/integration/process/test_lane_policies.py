@@ -52,7 +52,7 @@ async def test_what_the_fleet_disables_is_an_event_that_others_observe(
     await eventually(told, "an event tells that it is disabled")
     (data,) = told()
     assert (data["id"], data["enabled"]) == (broken.id, False)
-    (kept,) = await books.registry.get([broken.id])
+    (kept,) = await books.integrations.get([broken.id])
     assert why in kept.disabled_reason
     assert data["disabled_reason"] == kept.disabled_reason
     assert worker.said("integration disabled")

@@ -22,7 +22,7 @@ from tests.integration.process.conftest import (
 from tests.integration.process.outages import RESUMED_WITHIN, Watched
 from worker.domain.event import event_ref
 from worker.ledger import Ledger
-from worker.ledger.redis_client import FORMAT
+from worker.ledger.connection.redis_client import FORMAT
 from worker.publisher import Publisher
 
 
@@ -49,7 +49,7 @@ class TestAStoreThatLostItsMemory:
             store.clear()
             receiver.holds["in flight"].set()
             await eventually(lambda: worker.log.read_text().count('"joined the fleet"') == 2, "it is noticed")
-            assert await books.store.client.hget(books.store.key("meta"), "format") == str(FORMAT).encode()
+            assert await books.redis.client.hget(books.redis.key("meta"), "format") == str(FORMAT).encode()
 
             with Celery("producer", broker=broker_url_for(store.url), set_as_current=False) as producer:
                 gone = {"v": 1, "shard": "0", "event_ids": [ref, "no such event"]}
@@ -58,8 +58,8 @@ class TestAStoreThatLostItsMemory:
                 producer.send_task("worker.tasks.deliver", kwargs=gone, queue="edw.deliveries")
             # The same id and the same revision, and somewhere else.
             await register(id=known.id, configuration={"url": f"{receiver.url}/new"})
-            assert (await books.registry.get([known.id]))[0].revision == 1
-            await books.store.client.script_flush()
+            assert (await books.integrations.get([known.id]))[0].revision == 1
+            await books.redis.client.script_flush()
             await publisher.apublish_many([order_paid(id="before"), order_paid(id="after")])
             await eventually(receiver.got(4), "new events are delivered", RESUMED_WITHIN)
 
@@ -93,7 +93,7 @@ class TestAStoreThatLostItsMemory:
             await eventually(lambda: _failed(books), "its first attempt failed")
             store.copy(tmp_path / "copy")
             mended = replace(first, configuration={"url": f"{receiver.url}/second"})
-            second = (await books.registry.put(mended)).integration
+            second = (await books.integrations.put(mended)).integration
             await publisher.apublish(order_paid(id="forgotten"))
             await eventually(lambda: _succeeded(books, 2), "both are delivered")
             # What was delivered since the copy, it does not know.
@@ -105,7 +105,7 @@ class TestAStoreThatLostItsMemory:
             assert [(each.body["id"], each.body["attempt"]) for each in receiver.received[received:]] == [("owed", 2)]
             # The copy's first revision becomes another second one, and that is the one to deliver to.
             mended = replace(first, configuration={"url": f"{receiver.url}/third"})
-            again = (await books.registry.put(mended)).integration
+            again = (await books.integrations.put(mended)).integration
             assert again.revision == second.revision
             await publisher.apublish_many([order_paid(id="forgotten"), order_paid(id="new")])
             await eventually(receiver.got(received + 3), "new events are delivered", RESUMED_WITHIN)

@@ -38,7 +38,7 @@ class TestAStoreAtItsMemoryLimit:
     ) -> None:
         url = f"redis://{full.address}/0"
         settings = settings.model_copy(update={"redis_url": SecretStr(url)})
-        await full.registry.put(Integration("i-1", SCOPE, "ERP", "webhook", ("order.paid",), {"url": receiver.url}))
+        await full.integrations.put(Integration("i-1", SCOPE, "ERP", "webhook", ("order.paid",), {"url": receiver.url}))
         receiver.answers = [503] * OWED
         worker = await start_worker(EDW_REDIS_URL=url, EDW_RETRY_SCHEDULE="2s").ready()
         watched = Watched("a worker", worker.pid, worker.probe)
@@ -51,8 +51,8 @@ class TestAStoreAtItsMemoryLimit:
                 for _ in range(5):
                     wakeup = {"v": 1, "shard": "0", "lane_ids": ["i-1"]}
                     producer.send_task("worker.tasks.deliver", kwargs=wakeup, queue="edw.deliveries")
-            used = int((await full.store.memory())["used_memory"])
-            await full.store.client.config_set("maxmemory", round(used * 0.8))
+            used = int((await full.redis.memory())["used_memory"])
+            await full.redis.client.config_set("maxmemory", round(used * 0.8))
             thaw(worker.pid)
             watched.begin()
             began = monotonic()
@@ -67,7 +67,7 @@ class TestAStoreAtItsMemoryLimit:
             watched.check()
             assert await watched.lives()
 
-            await full.store.client.config_set("maxmemory", 0)
+            await full.redis.client.config_set("maxmemory", 0)
             back = monotonic()
             receipt = await eventually(lambda: _published(publisher), "events are taken again")
             assert receipt

@@ -206,7 +206,7 @@ class TestAFailover:
             settings = settings.model_copy(update={"redis_url": SecretStr(trio.url), "ledger_wait_replicas": 1})
             books = Ledger(trio.url, LedgerPolicy.of(settings))
             await books.open()
-            await books.registry.put(an_integration(receiver))
+            await books.integrations.put(an_integration(receiver))
             here = {"EDW_REDIS_URL": trio.url, "EDW_LEDGER_WAIT_REPLICAS": "1"}
             worker = start_worker(**here)
             api = await start_api(**here).ready()

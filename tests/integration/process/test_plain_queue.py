@@ -25,7 +25,7 @@ from tests.integration.process.conftest import (
     order_paid,
 )
 from worker.ledger import Ledger
-from worker.ledger.inbox import RejectedMessage
+from worker.ledger.events.inbox import RejectedMessage
 
 EXACT = '{"type":"order","id":"o-1","total":10.00,"n":123456789012345678901234567890}'
 CLOUDEVENT = {
@@ -60,13 +60,13 @@ class OnRedis:
     changes: dict[str, str]
 
     async def push(self, *messages: str | bytes) -> None:
-        await self.books.store.client.execute_command("LPUSH", INTAKE_QUEUE, *messages)
+        await self.books.redis.client.execute_command("LPUSH", INTAKE_QUEUE, *messages)
 
     async def left(self) -> int:
         """Messages that are on the queue, or in somebody's hands."""
-        names = await self.books.store.client.execute_command("KEYS", self.books.store.key("intake-*"))
+        names = await self.books.redis.client.execute_command("KEYS", self.books.redis.key("intake-*"))
         lists = [INTAKE_QUEUE, *names]
-        return sum([int(await self.books.store.client.execute_command("LLEN", name)) for name in lists])
+        return sum([int(await self.books.redis.client.execute_command("LLEN", name)) for name in lists])
 
 
 @dataclass
@@ -133,8 +133,8 @@ async def full(books: Ledger) -> AsyncIterator[Callable[[bool], Awaitable[None]]
     """Has the store at its memory limit, or not."""
 
     async def put(is_full: bool) -> None:
-        used = int((await books.store.memory())["used_memory"])
-        await books.store.client.config_set("maxmemory", used if is_full else 0)
+        used = int((await books.redis.memory())["used_memory"])
+        await books.redis.client.config_set("maxmemory", used if is_full else 0)
 
     yield put
     await put(False)
@@ -145,7 +145,7 @@ async def accepting(books: Ledger) -> AsyncIterator[Callable[[bool], Awaitable[N
     """Lets messages be taken and not accepted, or both."""
 
     async def put(may: bool) -> None:
-        await books.store.client.execute_command("ACL", "SETUSER", "default", "+hset" if may else "-hset")
+        await books.redis.client.execute_command("ACL", "SETUSER", "default", "+hset" if may else "-hset")
 
     yield put
     await put(True)
@@ -155,7 +155,7 @@ async def rejected(books: Ledger, count: int) -> Sequence[RejectedMessage]:
     """The refusals, once there are so many."""
 
     async def found() -> Sequence[RejectedMessage] | None:
-        entries = await books.intake.rejected(1_000)
+        entries = await books.inbox.rejected(1_000)
         return entries if len(entries) >= count else None
 
     entries: Sequence[RejectedMessage] = await eventually(found, f"{count} are rejected")
@@ -254,7 +254,7 @@ async def test_kill_9_of_a_worker_that_has_taken_messages_loses_and_doubles_noth
     await accepting(False)
     for _ in range(2):
         worker = start_worker()
-        await eventually(lambda: books.store.call("zcard", "takers"), "it has taken messages")
+        await eventually(lambda: books.redis.call("zcard", "takers"), "it has taken messages")
         worker.kill()
         assert await on_redis.left() == 500
     await accepting(True)
@@ -271,7 +271,7 @@ async def test_one_that_was_frozen_for_longer_than_its_lease_takes_nothing_twice
     await on_redis.push(*[WITHOUT_ID] * 500)
     await accepting(False)
     frozen = start_worker()
-    await eventually(lambda: books.store.call("zcard", "takers"), "it has taken messages")
+    await eventually(lambda: books.redis.call("zcard", "takers"), "it has taken messages")
     freeze(frozen.pid)
     await accepting(True)
     other = await start_worker().ready()
@@ -291,9 +291,9 @@ async def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_taken(
     await on_redis.push(*[WITHOUT_ID] * 500)
     await accepting(False)
     worker = start_worker()
-    await eventually(lambda: books.store.call("zcard", "takers"), "it has taken messages")
+    await eventually(lambda: books.redis.call("zcard", "takers"), "it has taken messages")
     assert await worker.stop() == 0
-    assert int(await books.store.client.execute_command("LLEN", INTAKE_QUEUE)) == 500
+    assert int(await books.redis.client.execute_command("LLEN", INTAKE_QUEUE)) == 500
     assert (await books.status.read()).processes == 0
 
 
@@ -389,7 +389,7 @@ async def test_sigterm_while_messages_are_taken_finishes_or_gives_back(
     await accepted(books, 1)
     assert await worker.stop() == 0
     status = await books.status.read()
-    waiting = int(await books.store.client.execute_command("LLEN", INTAKE_QUEUE))
+    waiting = int(await books.redis.client.execute_command("LLEN", INTAKE_QUEUE))
     assert status.counter("accepted") + waiting == BACKLOG
     assert status.processes == 0
     assert await on_redis.left() == waiting

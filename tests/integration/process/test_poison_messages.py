@@ -24,7 +24,7 @@ from tests.integration.process.conftest import (
     order_paid,
 )
 from worker.ledger import Ledger
-from worker.ledger.intake_list import INTAKE_LIST, MESSAGE_TRIES
+from worker.ledger.events.intake_list import INTAKE_LIST, MESSAGE_TRIES
 
 
 def send(broker: str, settings: Settings, **event: Any) -> str:
@@ -37,7 +37,7 @@ def send(broker: str, settings: Settings, **event: Any) -> str:
 
 async def push(books: Ledger, message: str) -> None:
     """As a producer that speaks Redis does."""
-    await books.store.client.execute_command("LPUSH", INTAKE_LIST, message)
+    await books.redis.client.execute_command("LPUSH", INTAKE_LIST, message)
 
 
 async def returned_once(broker: str) -> None:
@@ -63,20 +63,20 @@ async def test_a_message_that_came_back_too_often_is_kept_and_read_no_more(
     deadly = send(broker, settings, id="deadly")
     await returned_once(broker)
     for _ in range(DELIVERY_LIMIT):
-        await books.intake.came_back(deadly)
+        await books.inbox.came_back(deadly)
     # A message that came back once is not worse than others.
     innocent = send(broker, settings, id="innocent")
-    await books.intake.came_back(innocent)
+    await books.inbox.came_back(innocent)
 
     await start_worker().ready()
 
     await eventually(receiver.got(1), "the innocent one is delivered")
 
     async def kept() -> bool:
-        return len(await books.intake.rejected(10)) == 1
+        return len(await books.inbox.rejected(10)) == 1
 
     await eventually(kept, "the deadly one is kept")
-    (rejected,) = await books.intake.rejected(10)
+    (rejected,) = await books.inbox.rejected(10)
     assert "came back" in rejected.reason
     assert "deadly" in rejected.given
     assert [each.body["id"] for each in receiver.received] == ["innocent"]
@@ -90,15 +90,15 @@ async def test_of_the_plain_queue_one_that_lost_five_workers_is_kept_and_read_no
     deadly, innocent = (json.dumps(order_paid(id=name)) for name in ("deadly", "innocent"))
     await push(books, deadly)
     for _ in range(MESSAGE_TRIES):
-        assert len((await books.messages.take()).messages) == 1
+        assert len((await books.intake_list.take()).messages) == 1
         await books.fleet.retire()
-        await books.messages.return_dead()
+        await books.intake_list.return_dead()
     await push(books, innocent)
 
     await start_worker().ready()
 
     await eventually(receiver.got(1), "the innocent one is delivered")
-    (rejected,) = await books.intake.rejected(10)
+    (rejected,) = await books.inbox.rejected(10)
     assert (rejected.given, rejected.reason) == (deadly, "5 workers were lost that had taken it")
     assert [each.body["id"] for each in receiver.received] == ["innocent"]
     await balanced(books)

@@ -43,9 +43,9 @@ def start_prometheus() -> Iterator[PrometheusOf]:
 @pytest.fixture
 async def limited(books: Ledger) -> AsyncIterator[None]:
     """The store has a memory limit, as a store must."""
-    await books.store.client.config_set("maxmemory", "1gb")
+    await books.redis.client.config_set("maxmemory", "1gb")
     yield
-    await books.store.client.config_set("maxmemory", "0")
+    await books.redis.client.config_set("maxmemory", "0")
 
 
 def metrics_of(log: str) -> str:

@@ -34,14 +34,14 @@ async def test_shards_on_one_store_and_broker_do_not_see_each_others_events(
         there = Integration(
             "other", SCOPE, "ERP", "webhook", ("order.paid",), configuration={"url": f"{receiver.url}/second"}
         )
-        await other.registry.put(there, expect=0)
+        await other.integrations.put(there, expect=0)
         first = await start_worker().ready()
         second = await start_worker(EDW_SHARD="eu-1").ready()
         with Publisher(settings) as one, Publisher(settings.model_copy(update={"shard": "eu-1"})) as two:
             for n in range(EVENTS):
                 one.publish(order_paid(id=f"first-{n}"))
                 two.publish(order_paid(id=f"second-{n}"))
-        await other.store.client.lpush("edw.intake.eu-1", json.dumps(order_paid(id="second-plain")))
+        await other.redis.client.lpush("edw.intake.eu-1", json.dumps(order_paid(id="second-plain")))
         await eventually(receiver.got(2 * EVENTS + 1), "both get theirs")
 
         got = {(each.path.rpartition("/")[2], each.body["id"].partition("-")[0]) for each in receiver.received}

@@ -11,7 +11,7 @@ from worker.api.services import event_intake as intake_module
 from worker.api.services.event_intake import GATHERED_MOST, AcceptBatcher, EventIntake
 from worker.domain.event import Event, Ingress, Scope
 from worker.ledger import Acceptance, LedgerFull, LedgerUnavailable
-from worker.ledger.inbox import Pressure
+from worker.ledger.events.inbox import Pressure
 
 SCOPE = Scope("org-1", "store-1")
 OTHER = Scope("org-1", "store-2")
@@ -44,7 +44,7 @@ class Inbox:
     def hold(self) -> None:
         self.release = asyncio.Semaphore(0)
 
-    async def accept(self, given: Sequence[Event], door: Ingress = Ingress.HTTP) -> list[Acceptance]:
+    async def accept(self, given: Sequence[Event], ingress: Ingress = Ingress.HTTP) -> list[Acceptance]:
         self.calls.append([each.id for each in given])
         self.called.set()
         self.at_once += 1

@@ -21,7 +21,7 @@ class Ledger:
     def __init__(self, **times: Sequence[int]) -> None:
         self._logs = {Scope(None, store): [_log(store, each) for each in given] for store, given in times.items()}
         self.pages = 0
-        self.registry = self.logs = self
+        self.integrations = self.logs = self
 
     async def scan(self, cursor: int) -> tuple[int, list[Any]]:
         # Each store has two integrations, which a scan may find one after the other, and one of them twice.

@@ -12,7 +12,7 @@ from worker.cli.demo.receiver import FIRST_ANSWER, LATER_ANSWER, ReceivedRequest
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.domain.integration_log import IntegrationLog
-from worker.ledger.ledger_status import LedgerStatus
+from worker.ledger.inspection.ledger_status import LedgerStatus
 
 URL = "http://127.0.0.1:1/hooks/orders"
 JOB = "00000000-0000-4000-8000-000000000001"

@@ -22,8 +22,8 @@ from worker.domain.event import Event, Scope
 from worker.domain.retry_policy import Decision, RetryPolicy
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import LedgerUnavailable, Settlement, Verdict
-from worker.ledger.job_lanes import NO_LIMITS
-from worker.ledger.settlements import Settled
+from worker.ledger.lanes.job_lanes import NO_LIMITS
+from worker.ledger.lanes.settlements import Settled
 
 EVENT = StoredEvent("ref", Event("e-1", "order.paid", Scope("o", "s"), b"{}", b"{}", None, None, None), 0)
 
@@ -68,10 +68,10 @@ class Lanes:
         self.settled |= {each.job_id: each for each in settlements}
         return Settled(["settled"] * len(settlements), [])
 
-    async def release(self, claims: Sequence[tuple[str, str, int]]) -> int:
+    async def release(self, claims: Sequence[tuple[str, int]]) -> int:
         if self.faults:
             raise self.faults.pop()
-        self.released += [job for job, _, _ in claims]
+        self.released += [job for job, _ in claims]
         return len(claims)
 
 
@@ -148,8 +148,8 @@ async def test_a_deliverer_that_raises_costs_an_attempt_and_not_the_worker(house
     house.deliveries.start([claim("a")])
     await house.until(lambda: house.lanes.settled)
     assert house.lanes.settled["a"].verdict is Verdict.RETRY
-    assert "RuntimeError" in house.lanes.settled["a"].log
-    assert "a bug of a plug-in" not in house.lanes.settled["a"].log
+    assert "RuntimeError" in house.lanes.settled["a"].log.error_detail
+    assert "a bug of a plug-in" not in house.lanes.settled["a"].log.error_detail
 
 
 async def test_a_deliverers_bug_is_logged_without_the_secrets_that_it_was_given(house: House) -> None:
@@ -165,7 +165,7 @@ async def test_a_deliverers_bug_is_logged_without_the_secrets_that_it_was_given(
     (failed,) = [each for each in said if each["event"] == "deliverer failed"]
     assert "KeyError: 'no such header: ********'" in failed["exception"]
     assert "in indiscreet" in failed["exception"]
-    assert "planted" not in str(said) + house.lanes.settled["a"].log
+    assert "planted" not in f"{said} {house.lanes.settled['a'].log}"
 
 
 @pytest.mark.parametrize("asked", ["120", float("nan")])
@@ -177,7 +177,7 @@ async def test_a_pause_that_is_no_number_costs_an_attempt_and_not_a_place(house:
     house.deliveries.start([claim("a")])
     await house.until(lambda: house.deliveries.in_flight == 0)
     assert house.lanes.settled["a"].verdict is Verdict.RETRY
-    assert "internal error" in house.lanes.settled["a"].log
+    assert "internal error" in house.lanes.settled["a"].log.error_detail
 
 
 async def test_an_attempt_that_meets_a_bug_of_ours_is_left_to_be_found_and_holds_no_place(house: House) -> None:
@@ -314,7 +314,7 @@ async def test_a_deliverer_that_keeps_no_deadline_is_cut_off(house: House, monke
     await asyncio.sleep(0)
     house.deliveries.cut_off_overdue()
     await house.until(lambda: house.lanes.settled)
-    assert "did not keep its deadline" in house.lanes.settled["a"].log
+    assert "did not keep its deadline" in house.lanes.settled["a"].log.error_detail
 
 
 async def test_a_drain_interrupts_what_has_begun_and_gives_back_what_has_not(house: House) -> None:

@@ -25,7 +25,7 @@ class Inbox:
     """A ledger's intake and a dispatcher, which may be away for a number of calls."""
 
     def __init__(self) -> None:
-        self.intake = self
+        self.inbox = self
         self.accepted: list[Event] = []
         self.rejected: list[dict[str, Any]] = []
         self.observed: list[str] = []

@@ -15,7 +15,7 @@ from worker.domain.event_parser import EventRules
 from worker.intake import redis_list
 from worker.intake.redis_list import RedisListReader
 from worker.ledger import Acceptance, LedgerFull, LedgerUnavailable
-from worker.ledger.intake_list import MESSAGE_TRIES, MessageBatch
+from worker.ledger.events.intake_list import MESSAGE_TRIES, MessageBatch
 
 
 def plain(event_id: str) -> bytes:

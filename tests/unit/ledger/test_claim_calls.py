@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker.ledger import claim_calls as calls_module
-from worker.ledger.claim_calls import ClaimCalls
+from worker.ledger.lanes import claim_calls as calls_module
+from worker.ledger.lanes.claim_calls import ClaimCalls
 
 
 def lost(calls: ClaimCalls) -> int:

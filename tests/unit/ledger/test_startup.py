@@ -6,8 +6,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from deliverers.backoff import Backoff
-from worker.ledger import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable, startup
-from worker.ledger.startup import reach
+from worker.ledger import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable
+from worker.ledger.connection import startup
+from worker.ledger.connection.startup import reach
 
 
 class Ledger:

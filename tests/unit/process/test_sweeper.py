@@ -18,7 +18,7 @@ class Ledger:
 
     def __init__(self, lease: int = 15_000) -> None:
         self.policy = LedgerPolicy(lease=lease)
-        self.fleet = self.store = self.messages = self
+        self.fleet = self.redis = self.intake_list = self
         self.owner = "me"
         self.sweeps = asyncio.Event()
         self.sweeps.set()
@@ -34,7 +34,7 @@ class Ledger:
 
     async def sweep(self) -> Any:
         await self.sweeps.wait()
-        return SimpleNamespace(events=[], lanes=[], untold=[], wait=-1)
+        return SimpleNamespace(events=[], lanes=[], unannounced=[], wait=-1)
 
     async def seize(self, strays: list[str]) -> list[Any]:
         return []

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import REGISTRY, Collector
 
-from worker.ledger.totals import LaneTotals, LedgerTotals
+from worker.ledger.inspection.totals import LaneTotals, LedgerTotals
 from worker.telemetry import metrics
 from worker.telemetry.ledger_gauges import families
 

@@ -32,7 +32,7 @@ from worker.domain.event import Event, ForeignEvent, Ingress, Refusal, event_ref
 from worker.domain.event_parser import ID_MAX_CHARS, parse_event
 from worker.domain.resources import Links, ResourceMeta, Timestamps, job_document, log_document
 from worker.ledger import Acceptance
-from worker.ledger.event_history import EventHistory, JobHistory
+from worker.ledger.inspection.event_history import EventHistory, JobHistory
 from worker.pacing import breathe, paced
 from worker.telemetry import metrics
 
@@ -97,7 +97,7 @@ async def history(call: RequestContext) -> Reply:
     if found is None:
         raise not_found("event with this id, or it is no longer kept")
     ids = list(dict.fromkeys(each.job.integration_id for each in found.jobs))
-    names = {each.id: each.name for each in await call.services.ledger.registry.get(ids)} if ids else {}
+    names = {each.id: each.name for each in await call.services.ledger.integrations.get(ids)} if ids else {}
     page = paging.collection(list(found.jobs), found.total, _path(event_id))
     return Reply(EventHistoryDocument(_document(found, names), page.meta, page.results, page.links))
 

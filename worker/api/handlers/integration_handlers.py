@@ -21,7 +21,7 @@ PATH = "/v2/integrations"
 async def listing(call: RequestContext) -> Reply:
     """A page of the caller's integrations, the newest first; one round trip to the store."""
     paging = call.paging
-    page = await call.services.ledger.registry.page(call.scope, paging.offset, paging.limit)
+    page = await call.services.ledger.integrations.page(call.scope, paging.offset, paging.limit)
     return Reply(paging.collection([_document(call, each) for each in page.items], page.total, PATH))
 
 

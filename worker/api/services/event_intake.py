@@ -14,7 +14,7 @@ from worker.api.api_errors import retry_later
 from worker.domain.event import Event, Ingress, Scope
 from worker.intake.accept import AcceptService, Announce
 from worker.ledger import Acceptance, LedgerError
-from worker.ledger.inbox import Pressure
+from worker.ledger.events.inbox import Pressure
 from worker.telemetry import metrics
 from worker.telemetry.tracing.traces import Traces
 
@@ -31,7 +31,7 @@ GATHERED_MOST = 200
 class EventInbox(Protocol):
     """What is asked of the ledger's inbox."""
 
-    async def accept(self, events: Sequence[Event], door: Ingress) -> list[Acceptance]: ...
+    async def accept(self, events: Sequence[Event], ingress: Ingress) -> list[Acceptance]: ...
     async def admit(self, scope: Scope, events: int, rate: int) -> float: ...
     async def pressure(self) -> Pressure: ...
 
@@ -43,7 +43,7 @@ class EventIntake:
         self._inbox = inbox
         self._settings = settings
         self._service = AcceptService(lambda: traces, announce)
-        self._gathering = AcceptBatcher(partial(inbox.accept, door=Ingress.HTTP))
+        self._gathering = AcceptBatcher(partial(inbox.accept, ingress=Ingress.HTTP))
         self._sampled_at = -SAMPLE_SECONDS
         self._refusal = ""
         self._sampling = asyncio.Lock()

@@ -13,7 +13,7 @@ from worker.cli.cli_session import EXIT_FAILED, CommandFailure, read_settings, r
 from worker.cli.keys import with_made_keys
 from worker.cli.lifeline import hold
 from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
-from worker.ledger.endpoints import find_endpoints
+from worker.ledger.connection.endpoints import find_endpoints
 
 _log = structlog.get_logger("edw.cli")
 

@@ -12,7 +12,7 @@ from worker.cli.cli_session import EXIT_FAILED, read_settings, reported_errors, 
 from worker.cli.keys import KEY_FILE, make_key
 from worker.cli.supervision import Child, Signals, died, first_of, process_changes, process_starter, redis_running
 from worker.cli.token_file import TOKEN_FILE, make_token
-from worker.ledger.embedded_redis import EmbeddedRedis
+from worker.ledger.connection.embedded_redis import EmbeddedRedis
 
 #: Where the receivers of somebody who tries things out are.
 LOOPBACK = "127.0.0.0/8 ::1/128"

@@ -18,9 +18,9 @@ from worker.domain.format import counted
 from worker.domain.integration import Integration
 from worker.domain.sealing import opened
 from worker.domain.secrets_box import SecretsBox, SecretsError
-from worker.ledger.audit import Audit, AuditReport
-from worker.ledger.endpoints import NoRedisError, find_endpoints
-from worker.ledger.redis_condition import read_condition
+from worker.ledger.connection.endpoints import NoRedisError, find_endpoints
+from worker.ledger.connection.redis_condition import read_condition
+from worker.ledger.inspection.audit import Audit, AuditReport
 
 #: Receivers whose names are looked up.
 NAMES_LOOKED_UP = 20
@@ -72,7 +72,7 @@ async def _examine(*, repair: bool, quick: bool) -> tuple[list[Finding], int]:
 
 async def _of_the_ledger(*, repair: bool, quick: bool) -> list[Finding]:
     async with session() as at:
-        condition = await read_condition(at.ledger.store)
+        condition = await read_condition(at.ledger.redis)
         findings = [ok("redis", f"{at.ledger.address} answers")]
         findings += redis_checks.judge(
             condition, wait_replicas=at.settings.ledger_wait_replicas, high_water=at.settings.memory_high_water
@@ -102,7 +102,7 @@ async def _audit(at: CliSession, *, repair: bool) -> AuditReport:
         def progress(report: AuditReport) -> None:
             line.update(f"audited {report.events:,} events, {report.jobs:,} jobs, {report.lanes:,} lanes")
 
-        return await Audit(at.ledger.store, progress).run(repair=repair)
+        return await Audit(at.ledger.redis, progress).run(repair=repair)
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class _Registered:
 async def _registered(at: CliSession) -> _Registered:
     secrets, found, seen, cursor = SecretsBox(secrets_keys(at.settings)), _Registered(), set[str](), 0
     while True:
-        cursor, some = await at.ledger.registry.scan(cursor)
+        cursor, some = await at.ledger.integrations.scan(cursor)
         for each in some:
             if each.id not in seen:
                 seen.add(each.id)

@@ -22,7 +22,7 @@ def list_(limit: int, as_json: bool) -> None:
 
     async def work() -> None:
         async with session() as at:
-            found = await at.ledger.intake.rejected(limit)
+            found = await at.ledger.inbox.rejected(limit)
         if as_json:
             print_json({"data": [rejected_document(each) for each in found]})
             return

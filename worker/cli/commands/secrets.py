@@ -65,7 +65,7 @@ async def _rotate(at: CliSession, secrets: SecretsBox, *, dry_run: bool) -> Rota
     err = console(stderr=True)
     with err.status("looking for secrets") as status:
         while True:
-            cursor, found = await at.ledger.registry.scan(cursor)
+            cursor, found = await at.ledger.integrations.scan(cursor)
             for integration in found:
                 if integration.id not in seen:
                     seen.add(integration.id)
@@ -95,11 +95,11 @@ async def _renew(
         if renewed == integration:
             tally.already += 1
             return
-        if dry_run or await at.ledger.registry.reseal(integration, renewed):
+        if dry_run or await at.ledger.integrations.reseal(integration, renewed):
             tally.renewed += 1
             return
         # Somebody has just changed it.
-        found = await at.ledger.registry.get([integration.id])
+        found = await at.ledger.integrations.get([integration.id])
         if not found:
             return
         integration = found[0]

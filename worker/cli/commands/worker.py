@@ -18,8 +18,8 @@ from worker.cli.keys import with_made_keys
 from worker.cli.lifeline import hold
 from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
 from worker.ledger import Ledger, LedgerPolicy
-from worker.ledger.endpoints import find_endpoints
-from worker.ledger.startup import reach
+from worker.ledger.connection.endpoints import find_endpoints
+from worker.ledger.connection.startup import reach
 
 _log = structlog.get_logger("edw.cli")
 

@@ -18,7 +18,7 @@ from worker.domain.integration_input import register
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.sealing import sealed
 from worker.domain.secrets_box import SecretsBox
-from worker.ledger.ledger_status import LedgerStatus
+from worker.ledger.inspection.ledger_status import LedgerStatus
 from worker.publisher import EventRefused, Publisher
 
 #: How long each step may take (seconds): a busy machine is slow, and not wrong.
@@ -65,7 +65,7 @@ async def _register(stage: Stage) -> Integration:
     made = register(document, Scope(ORG_ID, STORE_ID), types, load_catalogue(settings.observable_keys))
     if isinstance(made, list):
         raise DemoError("the integration was refused: " + "; ".join(map(str, made)))
-    await stage.ledger.registry.put(sealed(made, types, SecretsBox(settings.secrets_keys)), expect=0)
+    await stage.ledger.integrations.put(sealed(made, types, SecretsBox(settings.secrets_keys)), expect=0)
     return made
 
 

@@ -10,7 +10,7 @@ from worker.cli.demo.order import EVENT_ID, EXACT_TEXTS, INCLUDED, ORDER, ORG_ID
 from worker.cli.demo.receiver import FIRST_ANSWER, LATER_ANSWER, ReceivedRequest
 from worker.domain.integration import Integration
 from worker.domain.integration_log import IntegrationLog
-from worker.ledger.ledger_status import LedgerStatus
+from worker.ledger.inspection.ledger_status import LedgerStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from worker.cli.cli_session import read_settings
 from worker.cli.demo.receiver import Receiver, receiving
 from worker.cli.supervision import STOP_GRACE_SECONDS, Child, redis_running, start_child
 from worker.ledger import Ledger, LedgerPolicy
-from worker.ledger.embedded_redis import EmbeddedRedis
-from worker.ledger.endpoints import find_endpoints
+from worker.ledger.connection.embedded_redis import EmbeddedRedis
+from worker.ledger.connection.endpoints import find_endpoints
 
 #: The schedule: attempt 2 is due so long (seconds, give or take a fifth) after attempt 1 was refused.
 BACKOFF_SECONDS = 1.0

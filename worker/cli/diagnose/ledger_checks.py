@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from worker.cli.diagnose import Finding, failed, ok, warning
 from worker.domain.format import counted, duration
-from worker.ledger.audit import PROBLEMS, AuditReport
-from worker.ledger.ledger_status import LedgerStatus
+from worker.ledger.inspection.audit import PROBLEMS, AuditReport
+from worker.ledger.inspection.ledger_status import LedgerStatus
 
 #: An inbox whose head is overdue for longer is not served (ms).
 INBOX_PATIENCE = 30_000

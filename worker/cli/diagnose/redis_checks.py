@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from worker.cli.diagnose import Finding, failed, ok, warning
 from worker.domain.format import size
-from worker.ledger.redis_client import OLDEST_SERVER
-from worker.ledger.redis_condition import RedisCondition
+from worker.ledger.connection.redis_client import OLDEST_SERVER
+from worker.ledger.connection.redis_condition import RedisCondition
 
 #: A clock that is further off makes the times of events and the Retry-After dates of receivers wrong (seconds).
 CLOCK_TOLERANCE = 2.0

@@ -1,6 +1,6 @@
 -- admit: a store's allowance of events, a token bucket (GCRA) that holds one second's worth.
 -- A: scope, events, rate = events a second
--- Answers 0 where they may come, or in how many ms they may. A request that is larger than what is left is let in
+-- Returns 0 where they may come, or in how many ms they may. A request that is larger than what is left is let in
 -- whole, and the next ones wait for what it has overdrawn: else one larger than the bucket could never come.
 local key = P .. 'intake:' .. A.scope
 local used_until = math.max(num(redis.call('GET', key)), NOW)

@@ -1,7 +1,9 @@
--- audit_events: whether events know how many of their jobs are open, and are kept exactly as long as one is; and whether
--- those are listed as pending.
--- A: refs, most (events that opened more jobs are left out: to count them takes too long), event_retention, repair = 0 | 1
--- Answers msgpack {problems = [{kind, event or job}]}; with repair each is mended.
+-- needs: event_retention
+-- audit_events: whether events know how many of their jobs are open, and are kept exactly as long as one is; and
+-- whether those are listed as pending.
+-- A: refs, most (events that opened more jobs are left out: to count them takes too long), event_retention, repair = 0
+-- | 1
+-- Returns msgpack {problems = [{kind, event or job}]}; with repair each is mended.
 local problems = {}
 local function open_jobs(ref)
   local open = 0
@@ -19,17 +21,17 @@ local function open_jobs(ref)
 end
 for _, ref in ipairs(A.refs) do
   local key = P .. 'event:' .. ref
-  local told = redis.call('HMGET', key, 'raw', 'open')
-  if told[1] and redis.call('LLEN', key .. ':jobs') <= A.most then
+  local event = redis.call('HMGET', key, 'raw', 'open')
+  if event[1] and redis.call('LLEN', key .. ':jobs') <= A.most then
     local open = open_jobs(ref)
     local kept = open > 0 or redis.call('ZSCORE', P .. 'inbox', ref)
-    if num(told[2]) ~= open or (redis.call('PTTL', key) == -1) ~= (kept and true or false) then
-      problems[#problems + 1] = { num(told[2]) ~= open and 'wrong_count' or kept and 'kept_too_short' or 'kept_for_ever', ref }
+    if num(event[2]) ~= open or (redis.call('PTTL', key) == -1) ~= (kept and true or false) then
+      local kind = num(event[2]) ~= open and 'wrong_count' or kept and 'kept_too_short' or 'kept_for_ever'
+      problems[#problems + 1] = { kind, ref }
       if A.repair == 1 then
         redis.call('HSET', key, 'open', open)
         if kept then
-          redis.call('PERSIST', key)
-          redis.call('PERSIST', key .. ':jobs')
+          keep_event(ref)
         else
           retain_event(ref)
         end

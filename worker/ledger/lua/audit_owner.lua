@@ -1,6 +1,6 @@
 -- audit_owner: whether leases of a process are of jobs that name it, and whether it is among those that are reaped.
 -- A: owner, jobs = [members of its leases], repair = 0 | 1
--- Answers msgpack {problems = [{kind, job or owner}]}; with repair each is mended.
+-- Returns msgpack {problems = [{kind, job or owner}]}; with repair each is mended.
 local problems = {}
 local leases = P .. 'owner:' .. A.owner .. ':leases'
 for _, job in ipairs(A.jobs) do

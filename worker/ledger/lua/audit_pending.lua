@@ -1,7 +1,10 @@
--- audit_pending: whether pending jobs are each in exactly one of due and leased (invariant 6), and who has the leased ones.
+-- needs: due_jobs, leases
+-- audit_pending: whether pending jobs are each in exactly one of due and leased (invariant 6), and which process has
+-- the leased ones.
 -- A: jobs, repair = 0 | 1
--- Answers msgpack {problems = [{kind, job}]}; with repair each is mended. An attempt that nobody has is handed to the
--- reaper: under its owner's name, or the doctor's, which is taken for dead, so that it is settled as lost and has its log.
+-- Returns msgpack {problems = [{kind, job}]}; with repair each is mended. An attempt that nobody has is handed to the
+-- reaper: under its owner's name, or the doctor's, which is taken for dead, so that it is settled as lost and has its
+-- log.
 local DOCTOR = 'doctor'
 local problems = {}
 
@@ -48,6 +51,5 @@ for _, job in ipairs(A.jobs) do
     if A.repair == 1 then mend() end
   end
 end
-reindex_touched()
-write_counts()
+write_lanes()
 return cmsgpack.pack({ problems = problems })

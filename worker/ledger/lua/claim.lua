@@ -1,7 +1,8 @@
+-- needs: counters, due_jobs, event_replies, lane_quota, leases
 -- claim: due jobs of the named lanes, each lane up to its quota, in the order given.
 -- A: owner, call (its number), lease, room, lanes, limits = {lane = how many at most}, byte_budget
--- Answers {meta, raw, raw ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost}],
--- events = [{ref id accepted_at scope door trace}] (one for each raw), more = [lanes that have ready jobs left]}.
+-- Returns {meta, raw, raw ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost}],
+-- events = [{ref id accepted_at scope ingress trace}] (one for each raw), more = [lanes that have ready jobs left]}.
 local room, bytes = A.room, 0
 local meta = { jobs = {}, events = {} }
 local reply = { '' }
@@ -33,7 +34,7 @@ for _, id in ipairs(A.lanes) do
         bytes = bytes + (send_event(meta, reply, ref) or 0)
       end
     end
-    if begun > 0 then use(lane, begun) end
+    if begun > 0 then use_quota(lane, begun) end
     -- The circuit has cooled: what was claimed now is the probe.
     if lane.circuit == 'open' and #due > 0 then redis.call('HSET', P .. 'lane:' .. id, 'circuit', 'half') end
   end
@@ -42,7 +43,7 @@ if #meta.jobs > 0 then
   renew(A.owner)
   count('attempts', #meta.jobs)
 end
-meta.more = reindex_touched()
-write_counts()
+meta.more = write_lanes()
+write_counters()
 reply[1] = cmsgpack.pack(meta)
 return reply

@@ -1,7 +1,8 @@
+-- needs: event_acceptance, lane_index, scope_versions
 -- delete_integration: answers at once; expire cancels what its lane still owes, chunk by chunk.
 -- A: id, tombstones, expect (the revision it must have; -1 for any)
---    events = [{ref id type scope raw digest}] that tell of the change, door, grace, horizon
--- Answers 1, 0 where there was no such integration, or -1 where it had another revision than expected.
+--    events = [{ref id type scope raw digest}] about the change, ingress, grace, horizon
+-- Returns 1, 0 where there was no such integration, or -1 where it had another revision than expected.
 local key = P .. 'integration:' .. A.id
 local found = redis.call('HMGET', key, 'scope', 'revision')
 local name = found[1]
@@ -23,6 +24,6 @@ redis.call('HSET', P .. 'lane:' .. A.id, 'hold', 'closing')
 redis.call('SADD', P .. 'closing', A.id)
 redis.call('SREM', P .. 'untold', A.id)
 reindex(A.id)
-for _, e in ipairs(A.events) do accept_event(e) end
-write_counts()
+accept_events()
+write_counters()
 return 1

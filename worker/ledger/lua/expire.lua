@@ -1,7 +1,8 @@
--- expire: ends jobs whose deadline has passed, what a lane has due beyond its backlog, and what deleted integrations were
--- owed; a chunk a call.
+-- needs: backlog
+-- expire: ends jobs whose deadline has passed, what a lane has due beyond its backlog, and what deleted integrations
+-- were owed; a chunk a call.
 -- A: limit, event_retention, backlog, backlog_bytes
--- Answers how many jobs it ended.
+-- Returns how many jobs it ended.
 -- A job in flight is left to its settlement, which looks at its deadline; it is looked at here again later (ms).
 local RECHECK = 60000
 local ended = 0
@@ -20,7 +21,7 @@ end
 -- Bytes are not known one by one here, so that much is assumed of each; the next call looks again.
 local function excess_of(id)
   local jobs = redis.call('ZCARD', P .. 'lane:' .. id .. ':due')
-  local bytes = num(redis.call('HGET', P .. 'lane:' .. id, 'bytes')) + (swollen[id] or 0)
+  local bytes = backlog_bytes(id, redis.call('HGET', P .. 'lane:' .. id, 'bytes'))
   local too_many = jobs - A.backlog
   if A.backlog_bytes <= 0 or bytes <= A.backlog_bytes or jobs == 0 then return too_many end
   return math.max(too_many, math.ceil((bytes - A.backlog_bytes) / (bytes / jobs)))
@@ -30,19 +31,20 @@ for _, id in ipairs(redis.call('SRANDMEMBER', P .. 'overflowing', 10)) do
   if excess <= 0 then
     redis.call('SREM', P .. 'overflowing', id)
   elseif ended < A.limit then
-    ended = ended + overflow(id, math.min(excess, A.limit - ended))
+    ended = ended + cancel_oldest(id, math.min(excess, A.limit - ended))
   end
 end
 for _, id in ipairs(redis.call('SRANDMEMBER', P .. 'closing', 10)) do
   local left = A.limit - ended
   if left <= 0 then break end
   ended = ended + cancel_due(id, 'ZPOPMIN', left, 'integration_deleted')
-  if redis.call('ZCARD', P .. 'lane:' .. id .. ':due') == 0 and redis.call('SCARD', P .. 'lane:' .. id .. ':leased') == 0 then
+  local key = P .. 'lane:' .. id
+  if redis.call('ZCARD', key .. ':due') == 0 and redis.call('SCARD', key .. ':leased') == 0 then
     redis.call('SREM', P .. 'closing', id)
-    redis.call('DEL', P .. 'lane:' .. id)
+    redis.call('DEL', key)
     redis.call('PEXPIRE', P .. 'jobs:' .. id, A.event_retention)
   end
 end
-reindex_touched()
-write_counts()
+write_lanes()
+write_counters()
 return ended

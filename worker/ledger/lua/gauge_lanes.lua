@@ -1,13 +1,15 @@
+-- needs: lane_index
 -- gauge_lanes: some of the lanes that have due jobs, added up for metrics.
 -- A: index (lanes, or held for those on hold), cursor ('0' at first), count
--- Answers msgpack {cursor ('0' where there are no more), due, capped, resting, held, scheduled, oldest_due (ms; -1 none),
--- closed, open, half}. A lane that moves meanwhile may be met twice or not at all: the next sample has it right.
+-- Returns msgpack {cursor ('0' where there are no more), due, capped, resting, held, scheduled, oldest_due (ms; -1
+-- none), closed, open, half}. A lane that moves meanwhile may be met twice or not at all: the next sample has it right.
 --   due        may be tried now, and waits for a worker
 --   capped     may be tried, and its lane has as many in flight as it may, or its rate is used up
 --   resting    its lane rests: an open or half-open circuit, or a receiver that asked for a pause
 --   held       its lane is on hold
 --   scheduled  due only later
-local sum = { due = 0, capped = 0, resting = 0, held = 0, scheduled = 0, oldest_due = -1, closed = 0, open = 0, half = 0 }
+local sum = { due = 0, capped = 0, resting = 0, held = 0, scheduled = 0, oldest_due = -1,
+              closed = 0, open = 0, half = 0 }
 
 local function add(id)
   local due = P .. 'lane:' .. id .. ':due'

@@ -1,7 +1,7 @@
 -- gauges: what the ledger holds, for the metrics of one process at a time.
 -- A: owner, hold (ms for which no other process gets an answer)
--- Answers msgpack {now (ms, with fractions), holder = 0 | 1}, and to the holder also {counters = [name, value, …], inbox, pending, leased,
--- rejected, workers = those heard of within their lease}: of one moment, so that they balance.
+-- Returns msgpack {now (ms, with fractions), holder = 0 | 1}, and to the holder also {counters = [name, value, …],
+-- inbox, pending, leased, rejected, workers = those that renewed their lease in time}: of one moment, so that they balance.
 local key = P .. 'gauges'
 local reply = { now = CLOCK[1] * 1000 + CLOCK[2] / 1000, holder = 0 }
 local holder = redis.call('GET', key)

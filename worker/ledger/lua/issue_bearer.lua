@@ -1,6 +1,6 @@
 -- issue_bearer: keeps a bearer of a client for as long as it lasts; of too many, the oldest go.
 -- A: id, client, fields = {kind role org store platform name digest}, lifetime, most
--- Answers 1, or 0 where the client is not there any more.
+-- Returns 1, or 0 where the client is not there any more.
 if redis.call('HGET', P .. 'token:' .. A.client, 'kind') ~= 'client' then return 0 end
 local bearers = P .. 'client:' .. A.client .. ':bearers'
 redis.call('ZREMRANGEBYSCORE', bearers, '-inf', NOW)

@@ -1,11 +1,12 @@
+-- needs: counters, event_replies
 -- load: events that are still in the inbox, to be observed. Puts off their next announcement.
 -- A: refs, owner, alone (nothing is observed beside them), announce, byte_budget, alone_after, tries
--- Who has an event to observe stands in its record until it has left the inbox. One of them that is not among the living
--- any more died of it, or beside it: an event that lost `alone_after` observers is handed out where it is alone, and one that
--- lost `tries` only to be set aside.
--- Answers {meta, raw, raw ...}; meta = {events = [{ref id accepted_at scope door trace? lost}], versions = [{scope version}],
--- alone = [refs that are to be asked for so], read = how many of the refs were looked at before the budget was
--- spent}.
+-- The record of an event names its observers until it has left the inbox. An observer that is dead may have died of the
+-- event, or of another one beside it: an event that lost `alone_after` observers is loaded alone, and one that lost
+-- `tries` only to be set aside.
+-- Returns {meta, raw, raw ...}; meta = {events = [{ref id accepted_at scope ingress trace? lost}], versions = [{scope
+-- version}], alone = [refs that are to be asked for so], read = how many of the refs were looked at before the budget
+-- was spent}.
 local meta = { events = {}, versions = {}, alone = {}, read = 0 }
 local reply = { '' }
 local bytes = 0
@@ -63,6 +64,6 @@ for i, ref in ipairs(A.refs) do
     end
   end
 end
-write_counts()
+write_counters()
 reply[1] = cmsgpack.pack(meta)
 return reply

@@ -1,10 +1,13 @@
+-- needs: backlog, job_opening, lane_quota
 -- open: the jobs of observed events, at most 200 a call, claimed at once where lane and process have room.
--- A: owner, call (its number), lease, room, limits = {lane = how many may be claimed at most}, deadline, event_retention,
+-- A: owner, call (its number), lease, room, limits = {lane = how many may be claimed at most}, deadline,
+-- event_retention,
 --    backlog, backlog_bytes (what may be due in one lane; 0 bytes are no limit),
 --    events = [{ref, size, last, trace?, jobs = [{id, lane}]}]   (last: no further chunk of this event follows; trace:
 --    the context that it is to belong to, where it has none)
--- Answers msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that found no room],
--- filled = [{lane, % of its backlog that it has passed, jobs, bytes}], failed = [{ref, why}] of events that stay in the inbox}.
+-- Returns msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that found no
+-- room], filled = [{lane, % of its backlog that it has passed, jobs, bytes}], failed = [{ref, why}] of events that stay
+-- in the inbox}.
 
 local room = A.room
 local claimed, waiting, opened, filled, failed = {}, {}, {}, {}, {}
@@ -30,9 +33,10 @@ local function open_jobs_of(e)
         opened[j.lane] = (opened[j.lane] or 0) + 1
         if now then
           room = room - 1
-          use(lane, 1)
+          use_quota(lane, 1)
           if A.limits[j.lane] then A.limits[j.lane] = A.limits[j.lane] - 1 end
-          claimed[#claimed + 1] = { job = j.id, lane = j.lane, revision = lane.revision, scope = lane.scope, ref = e.ref, attempt = 1 }
+          claimed[#claimed + 1] = { job = j.id, lane = j.lane, revision = lane.revision, scope = lane.scope,
+                                    ref = e.ref, attempt = 1 }
         else
           lane.ready = true
           waits[j.lane] = lane
@@ -54,7 +58,7 @@ for _, e in ipairs(A.events) do
 end
 for id, lane in pairs(waits) do
   if lane.hold == '' and lane.from <= NOW and lane.tokens > 0 then waiting[#waiting + 1] = id end
-  local percent, jobs, bytes = fill(id, opened[id])
+  local percent, jobs, bytes = check_backlog(id, opened[id])
   if percent then filled[#filled + 1] = { id, percent, jobs, bytes } end
 end
 -- Retention dropped the records; here go their index entries, twice as fast as new ones come.
@@ -70,6 +74,6 @@ if #claimed > 0 then
   renew(A.owner)
   count('attempts', #claimed)
 end
-reindex_touched()
-write_counts()
+write_lanes()
+write_counters()
 return cmsgpack.pack({ claimed = claimed, waiting = waiting, filled = filled, failed = failed })

@@ -1,9 +1,10 @@
+-- needs: backlog, job_opening, lane_policy
 -- open_missing: jobs of events that were observed when the integration was not there, or was disabled; due now.
 -- A: lane, jobs = [{id ref}], deadline, backlog, backlog_bytes, event_retention,
 --    dry = 1 only counts: all of them, since the backlog may have room by then
--- Answers msgpack {opened, full = 1 where the lane's backlog is full and some were left}.
+-- Returns msgpack {opened, full = 1 where the lane's backlog is full and some were left}.
 local reply = { opened = 0, full = 0 }
-local lane = lane_state(A.lane)
+local lane = policy_of(A.lane)
 if lane.exists and lane.hold ~= 'closing' then
   for _, j in ipairs(A.jobs) do
     local event = P .. 'event:' .. j.ref
@@ -17,9 +18,8 @@ if lane.exists and lane.hold ~= 'closing' then
       end
       reply.opened = reply.opened + 1
       if A.dry == 0 then
-        redis.call('PERSIST', event)
+        keep_event(j.ref)
         open_job(j.id, j.ref, A.lane, nil, size)
-        redis.call('PERSIST', event .. ':jobs')
       end
     end
   end
@@ -27,6 +27,6 @@ if lane.exists and lane.hold ~= 'closing' then
     redis.call('PEXPIRE', P .. 'jobs:' .. A.lane, A.deadline + A.event_retention)
   end
 end
-reindex_touched()
-write_counts()
+write_lanes()
+write_counters()
 return cmsgpack.pack(reply)

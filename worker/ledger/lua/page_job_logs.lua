@@ -1,6 +1,9 @@
--- page_job_logs: a page of one job's logs, the last attempt first. Their ids follow from the job's, so there is no index.
+-- needs: integration_records
+-- page_job_logs: a page of one job's logs, the last attempt first. Their ids follow from the job's, so there is no
+-- index.
 -- A: job, offset, limit, integration = the one whose job it was, where the job's record may be gone, or ''
--- Answers {meta, JSON, JSON ...}; meta = msgpack {members, total, lane, scope}; lane and scope are '' where there is none.
+-- Returns {meta, JSON, JSON ...}; meta = msgpack {members, total, lane, scope}; lane and scope are '' where there is
+-- none.
 local job = redis.call('HMGET', P .. 'job:' .. A.job, 'attempts', 'lane')
 -- Logs may be kept for less long than the job, and the attempt in flight has none yet: what there is counts.
 local LOOKED_AT_MOST = 1000
@@ -24,6 +27,6 @@ for attempt = attempts, math.max(1, attempts - LOOKED_AT_MOST + 1), -1 do
     end
   end
 end
-local scope = job[2] and redis.call('HGET', P .. 'integration:' .. job[2], 'scope') or ''
+local scope = job[2] and scope_of(job[2]) or ''
 reply[1] = cmsgpack.pack({ members = members, total = total, lane = job[2] or '', scope = scope })
 return reply

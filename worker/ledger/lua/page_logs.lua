@@ -1,9 +1,10 @@
+-- needs: integration_records, pages
 -- page_logs: a page of logs, the newest first.
 -- A: index = a name behind `logs:`, offset, limit, retention, integration = '' or whose logs these are
--- Answers {meta, JSON, JSON ...}; meta = msgpack {members, total, scope = whose the integration is, or ''}.
+-- Returns {meta, JSON, JSON ...}; meta = msgpack {members, total, scope = whose the integration is, or ''}.
 local index = P .. 'logs:' .. A.index
 -- The records of these have expired.
-local old = redis.call('ZRANGE', index, '-inf', NOW - A.retention, 'BYSCORE', 'LIMIT', 0, PAGE_MENDS)
+local old = redis.call('ZRANGE', index, '-inf', NOW - A.retention, 'BYSCORE', 'LIMIT', 0, PAGE_REMOVALS)
 if #old > 0 then redis.call('ZREMRANGEBYRANK', index, 0, #old - 1) end
 local members = {}
 local reply, total = page_of(index, A.offset, A.limit, function(member)
@@ -11,6 +12,6 @@ local reply, total = page_of(index, A.offset, A.limit, function(member)
   if log then members[#members + 1] = member end
   return log or nil
 end)
-local scope = A.integration ~= '' and redis.call('HGET', P .. 'integration:' .. A.integration, 'scope') or ''
+local scope = A.integration ~= '' and scope_of(A.integration) or ''
 table.insert(reply, 1, cmsgpack.pack({ members = members, total = total, scope = scope }))
 return reply

@@ -1,6 +1,6 @@
 -- pressure: how full the inbox is, and how long it takes.
 -- A: sample
--- Answers {events in it, age in ms of the youngest of those that are next in line}. The youngest, because a single
+-- Returns {events in it, age in ms of the youngest of those that are next in line}. The youngest, because a single
 -- event that cannot be observed must not look like a fleet that cannot keep up.
 local head = redis.call('ZRANGE', P .. 'inbox', 0, A.sample - 1)
 local youngest = -1

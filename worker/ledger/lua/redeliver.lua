@@ -1,8 +1,10 @@
+-- needs: backlog
 -- redeliver: reopens ended jobs, a new epoch each; a pending one that waits is due now.
--- A: jobs, deadline, event_retention, backlog, backlog_bytes, mark = the redelivery's own id, or '', states = {state = true}, empty for any
--- Answers one word for each: reopened | due | in_flight | known (this redelivery had it before) |
+-- A: jobs, deadline, event_retention, backlog, backlog_bytes, mark = the redelivery's own id, or '', states = {state =
+-- true}, empty for any
+-- Returns one word for each: reopened | due | in_flight | known (this redelivery had it before) |
 -- other (it is of none of the states: it was settled since it was selected) |
--- full (it has ended, and its lane's backlog has no room: nothing that is owed goes for what is asked for anew) |
+-- full (it has ended, and its lane's backlog has no room: no pending job is cancelled for a redelivery) |
 -- gone (retention dropped it, its event or its integration).
 local any = next(A.states) == nil
 local answers = {}
@@ -25,8 +27,7 @@ for i, job in ipairs(A.jobs) do
     redis.call('HDEL', key, 'ended_at', 'done')
     redis.call('PERSIST', key)
     redis.call('HINCRBY', event, 'open', 1)
-    redis.call('PERSIST', event)
-    redis.call('PERSIST', event .. ':jobs')
+    keep_event(j[3])
     redis.call('ZADD', P .. 'pending', NOW + A.deadline, job)
     -- It may live for as long again, and is to be listed.
     redis.call('PEXPIRE', P .. 'jobs:' .. j[2], A.deadline + A.event_retention)
@@ -41,6 +42,6 @@ for i, job in ipairs(A.jobs) do
     answers[i] = 'due'
   end
 end
-reindex_touched()
-write_counts()
+write_lanes()
+write_counters()
 return answers

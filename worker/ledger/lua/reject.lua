@@ -1,5 +1,6 @@
--- reject: what was refused, and had nobody to be told.
+-- needs: rejected_list
+-- reject: keeps what was refused where no producer waits for an answer.
 -- A: entries = [JSON], rejected_cap
-keep_rejected(A.entries)
-write_counts()
-return #A.entries
+-- Returns nothing.
+reject(A.entries)
+write_counters()

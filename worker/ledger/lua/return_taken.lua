@@ -1,7 +1,7 @@
 -- return_taken: messages that processes have taken and not accepted go back to the plain queue, in their old order:
 -- those of the named process, else those of all that are dead.
 -- A: owner, or '' for the dead, who may have died of their messages; list, limit, suspect_for
--- Answers how many went back, at most A.limit.
+-- Returns how many went back, at most A.limit.
 local takers = A.owner ~= '' and { A.owner } or redis.call('ZRANGE', P .. 'takers', 0, -1)
 local moved = 0
 

@@ -1,7 +1,10 @@
--- seize: takes over attempts that nobody carries out, so that they can be settled as lost: those of dead processes, and this
--- process's own strays (leases of which nothing is in flight). Those of which it was never told are given back instead.
--- A: owner, lease, limit, byte_budget, event_retention, strays = [{job, call = the one that it was leased by, told}]
--- Answers {meta, raw, raw ...} as claim does, without `more`; meta.away = 1 where every lease was extended instead.
+-- needs: event_replies, lane_quota, lease_returns
+-- seize: takes over attempts that no process carries out, so that they can be settled as lost: those of dead processes,
+-- and this process's own strays (leases without an attempt in flight). A stray whose claim had no reply is given back
+-- instead: its attempt never began.
+-- A: owner, lease, limit, byte_budget, event_retention, strays = [{job, call = the one that it was leased by,
+-- answered}]
+-- Returns {meta, raw, raw ...} as claim does, without `more`; meta.away = 1 where every lease was extended instead.
 local meta = { jobs = {}, events = {}, away = 0 }
 local reply = { '' }
 
@@ -24,7 +27,7 @@ local function end_stray(stray)
   local j = redis.call('HMGET', P .. 'job:' .. stray.job, 'call', 'attempts')
   -- By another one by now, it is no stray.
   if num(j[1]) ~= stray.call then return end
-  if stray.told then
+  if stray.answered then
     take(stray.job, A.owner)
   else
     give_back(stray.job, A.owner, num(j[2]))
@@ -34,7 +37,7 @@ end
 local swept = redis.call('GET', P .. 'swept')
 redis.call('SET', P .. 'swept', NOW)
 if swept and NOW - num(swept) > A.lease / 2 then
-  -- Nobody swept for half a lease: the store was away, and with it everybody's heartbeat.
+  -- No process swept for half a lease: Redis was away, so no heartbeat was written.
   for _, owner in ipairs(redis.call('ZRANGE', P .. 'owners', 0, -1)) do renew(owner) end
   meta.away = 1
 else
@@ -54,7 +57,7 @@ else
   end
 end
 if #meta.jobs > 0 then renew(A.owner) end
-reindex_touched()
-write_counts()
+write_lanes()
+write_counters()
 reply[1] = cmsgpack.pack(meta)
 return reply

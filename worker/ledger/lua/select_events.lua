@@ -1,9 +1,10 @@
--- select_events: retained events of a scope by when they were accepted, the oldest first; a portion a call.
--- A: scope, since, after, till, limit, types = {type = true}      (a portion: see portion_of)
--- Answers msgpack {refs = [those of the types, and observed already], looked_at, since, after, done = 0 | 1}.
+-- needs: time_cursor
+-- select_events: retained events of a scope by when they were accepted, the oldest first; a chunk a call.
+-- A: scope, since, after, till, limit, types = {type = true}      (the cursor and its chunk: see time_cursor.lua)
+-- Returns msgpack {refs = [those of the types, and observed already], looked_at, since, after, done = 0 | 1}.
 local index = P .. 'events:' .. A.scope
-local found = portion_of(index)
-local reply = place_after(found)
+local found = read_chunk(index)
+local reply = cursor_after(found)
 reply.refs = {}
 for i = 1, #found, 2 do
   local ref = found[i]

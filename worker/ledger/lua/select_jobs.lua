@@ -1,11 +1,12 @@
--- select_jobs: jobs of an integration to be redelivered, by when they were opened, the oldest first; a portion a call.
+-- needs: time_cursor
+-- select_jobs: jobs of an integration to be redelivered, by when they were opened, the oldest first; a chunk a call.
 -- A: integration, since, after, till, limit, states = {state = true}, mark
---    (a portion: see portion_of)
--- Answers msgpack {jobs = [{id, what redeliver would answer}], gone = how many more there would be, had retention kept
+--    (the cursor and its chunk: see time_cursor.lua)
+-- Returns msgpack {jobs = [{id, what redeliver would answer}], gone = how many more there would be, had retention kept
 -- their event, looked_at, since, after, done = 0 | 1}.
 local index = P .. 'jobs:' .. A.integration
-local found = portion_of(index)
-local reply = place_after(found)
+local found = read_chunk(index)
+local reply = cursor_after(found)
 reply.jobs, reply.gone = {}, 0
 for i = 1, #found, 2 do
   local job = found[i]

@@ -1,6 +1,7 @@
+-- needs: integration_records
 -- show_integrations: integrations, those that there are, in the order given.
 -- A: ids
--- Answers msgpack {records = [{id row}]}.
+-- Returns msgpack {records = [{id row}]}.
 local records = {}
 for _, id in ipairs(A.ids) do records[#records + 1] = integration_record(id) end
 return cmsgpack.pack({ records = records })

@@ -1,6 +1,7 @@
+-- needs: job_records
 -- show_jobs: jobs as people see them, those that there are, in the order given.
 -- A: jobs
--- Answers msgpack {records = [{id row event_id event_type due}]}.
+-- Returns msgpack {records = [{id row event_id event_type due}]}.
 local records = {}
 for _, id in ipairs(A.jobs) do records[#records + 1] = job_record(id) end
 return cmsgpack.pack({ records = records })

@@ -1,13 +1,14 @@
+-- needs: early_retries
 -- sweep: what is overdue, to be announced; costs what is due, not what is stored.
 -- A: announce, limit
 -- Announcing moves the score forward, so that at most one wake-up for each is under way.
--- Answers msgpack {events = [{id tries}], lanes = [{id tries}], wait = ms until the next is due, or -1,
--- untold = [integrations that the fleet has disabled, of which no event tells yet]}.
+-- Returns msgpack {events = [{id tries}], lanes = [{id tries}], wait = ms until the next is due, or -1,
+-- unannounced = [integrations that the fleet has disabled and has not announced]}.
 local function put_off(tries)
   return NOW + A.announce * math.min(2 ^ (tries - 1), 4)
 end
-local reply = { events = {}, lanes = {}, wait = -1, untold = redis.call('SRANDMEMBER', P .. 'untold', 10) }
-for _, id in ipairs(redis.call('SRANDMEMBER', P .. 'hastening', 2)) do hasten(id) end
+local reply = { events = {}, lanes = {}, wait = -1, unannounced = redis.call('SRANDMEMBER', P .. 'untold', 10) }
+for _, id in ipairs(redis.call('SRANDMEMBER', P .. 'hastening', 2)) do retry_early(id) end
 reindex_touched()
 for _, ref in ipairs(redis.call('ZRANGE', P .. 'inbox', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, A.limit)) do
   local tries = 1

@@ -1,8 +1,10 @@
+-- needs: leases
 -- take_messages: messages of the plain queue, moved onto this process's own list; what is on it already comes first.
 -- A: owner, lease, list, limit, byte_budget, alone_after
--- Answers {batch, lost, message, message ...}, the oldest first; every batch has a number of its own, which accepting it
--- needs. `lost` is how many processes died that had taken the message which most of them had. One that lost `alone_after`
--- is taken with none beside it. Without messages it is {0, 0}.
+-- Returns {batch, lost, message, message ...}, the oldest first; every batch has a number of its own, which accepting
+-- it
+-- needs. `lost` is how many processes died that had taken the message which most of them had. One that lost
+-- `alone_after` is taken with none beside it. Without messages it is {0, 0}.
 local taken = P .. 'intake-taken:' .. A.owner
 local some_are_suspect = redis.call('EXISTS', P .. 'lost-messages') == 1
 local found, bytes, most_lost = {}, 0, 0

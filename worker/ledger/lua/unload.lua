@@ -1,6 +1,7 @@
--- unload: events that a process has loaded and could not observe, because the ledger takes nothing: it was not lost by them.
+-- unload: events that a process has loaded and could not observe, because the ledger takes nothing: it was not lost by
+-- them.
 -- A: refs, owner
--- Answers of how many of them it is no observer any more.
+-- Returns of how many of them it is no observer any more.
 local left = 0
 for _, ref in ipairs(A.refs) do
   local key = P .. 'event:' .. ref

@@ -1,4 +1,4 @@
--- writable: writes something, as any change does; fails where the store takes none.
+-- writable: writes something, as any change does; fails where Redis takes none.
 -- A: ttl
 redis.call('SET', P .. 'writable', NOW, 'PX', A.ttl)
 return NOW

@@ -4,8 +4,8 @@ from collections import Counter
 
 from worker.cli.diagnose import Finding, Grade
 from worker.cli.diagnose.ledger_checks import judge, judge_audit
-from worker.ledger.audit import PROBLEMS, AuditReport
-from worker.ledger.ledger_status import LedgerStatus
+from worker.ledger.inspection.audit import PROBLEMS, AuditReport
+from worker.ledger.inspection.ledger_status import LedgerStatus
 
 
 def status(**changes: object) -> LedgerStatus:

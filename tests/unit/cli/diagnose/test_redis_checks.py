@@ -6,7 +6,7 @@ import pytest
 
 from worker.cli.diagnose import Grade
 from worker.cli.diagnose.redis_checks import judge
-from worker.ledger.redis_condition import RedisCondition
+from worker.ledger.connection.redis_condition import RedisCondition
 
 WELL = RedisCondition(
     name="Redis",

@@ -1,0 +1,115 @@
+"""The ledger's Lua scripts: put together from `lua/` and called by digest.
+
+A script's first line names the parts of `lua/parts/` that it needs: `-- needs: counters, leases`. A part names its own
+in the same way. `keys.lua` comes first in every script. Arguments and most answers are msgpack: one argument instead of
+a thousand, and names instead of positions.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+#: Pending jobs are delivered at Redis' memory limit too; only what adds to them is refused there.
+_NEEDS_MEMORY = frozenset(
+    {
+        "accept",
+        "accept_taken",
+        "admit",
+        "announce_disabled",
+        "issue_bearer",
+        "open",
+        "open_missing",
+        "put_integration",
+        "put_token",
+        "redeliver",
+        "writable",
+    }
+)
+_NEEDS = "-- needs:"
+_COMMENT_LINES = re.compile(r"^[ \t]*--.*\n|^\n", re.MULTILINE)
+
+
+class ScriptError(Exception):
+    """A script cannot be put together from its parts: a bug, found when the script is first called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script's whole source, and the digest by which Redis knows it."""
+
+    name: str
+    source: str
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # SHA-1 is how Redis names scripts; it protects nothing here.
+        object.__setattr__(self, "digest", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
+
+
+def script(name: str) -> Script:
+    """Return the script of `lua/<name>.lua` with its parts."""
+    return _scripts()[name]
+
+
+@cache
+def _scripts() -> Mapping[str, Script]:
+    """Read all scripts at once.
+
+    A process that reads one when it first needs it may have no file descriptor left by then, and could settle nothing.
+    """
+    bodies = {each.name.removesuffix(".lua"): each.read_text() for each in _lua().iterdir() if each.is_file()}
+    return {name: assembled(name, body, keeps_memory=name not in _NEEDS_MEMORY) for name, body in bodies.items()}
+
+
+def assembled(name: str, body: str, *, keeps_memory: bool = False) -> Script:
+    """Return a script of this body with the parts that it needs; Redis runs one that keeps memory at its limit too.
+
+    Raises ScriptError where a part is missing, or needs itself.
+    """
+    parts = [_part("keys"), *map(_part, needed_parts(body, _part))]
+    flags = " flags=allow-oom" if keeps_memory else ""
+    lua = _COMMENT_LINES.sub("", "\n".join([*parts, body]))
+    return Script(name, f"#!lua{flags}\n{lua}")
+
+
+def needed_parts(body: str, part: Callable[[str], str]) -> list[str]:
+    """Return the names of the parts that a script needs, each once and behind those that it needs itself.
+
+    `part` returns the source of a part. Raises ScriptError where parts need each other.
+    """
+    ordered: list[str] = []
+
+    def add(source: str, path: tuple[str, ...]) -> None:
+        for name in _needs(source):
+            if name in path:
+                raise ScriptError(f"parts of a Lua script need each other: {' -> '.join((*path, name))}")
+            if name not in ordered:
+                add(part(name), (*path, name))
+                ordered.append(name)
+
+    add(body, ())
+    return ordered
+
+
+def _needs(source: str) -> list[str]:
+    first, _, _ = source.partition("\n")
+    return [name.strip() for name in first.removeprefix(_NEEDS).split(",")] if first.startswith(_NEEDS) else []
+
+
+@cache
+def _part(name: str) -> str:
+    try:
+        return (_lua() / "parts" / f"{name}.lua").read_text()
+    except OSError:
+        raise ScriptError(
+            f"there is no part {name!r} for Lua scripts: lua/parts/{name}.lua was expected; "
+            f"check the lines that begin with {_NEEDS!r}"
+        ) from None
+
+
+def _lua() -> Traversable:
+    return files("worker.ledger") / "lua"

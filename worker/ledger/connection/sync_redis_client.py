@@ -1,0 +1,61 @@
+"""The connection to Redis for callers without an event loop: what a producer needs of it."""
+
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from worker.ledger.connection.redis_client import FORMAT, REPLICA_WAIT, RedisClientBase
+from worker.ledger.connection.redis_connections import close, sync_client
+from worker.ledger.connection.scripts import script
+from worker.ledger.ledger_errors import mapped
+from worker.ledger.policy import LedgerPolicy
+
+
+class SyncRedisClient(RedisClientBase):
+    """The same for callers without an event loop."""
+
+    def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
+        super().__init__(url, shard, policy)
+        self.client = sync_client(url)
+
+    def open(self) -> None:
+        """As RedisClient.open()."""
+        with mapped(self.address):
+            info = self.client.info("server")
+            written = self.client.hget(self.key("meta"), "format")
+            if written is None:
+                self.client.hset(self.key("meta"), "format", str(FORMAT))
+        self._check_server(info, int(written or FORMAT))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        close(self.client)
+
+    def run(self, name: str, **arguments: object) -> Any:
+        """As RedisClient.run()."""
+        called = script(name)
+        packed = self.packed(arguments)
+        with mapped(self.address):
+            try:
+                return self.client.evalsha(called.digest, 1, self.prefix, packed)
+            except NoScriptError:
+                return self.client.eval(called.source, 1, self.prefix, packed)
+
+    def refuse_over_water(self) -> None:
+        """As RedisClient.refuse_over_water()."""
+        if self._memory_is_due():
+            with mapped(self.address):
+                self._note_memory(self.client.info("memory"))
+        self._refuse_over_water()
+
+    def run_confirmed(self, name: str, **arguments: object) -> Any:
+        """As RedisClient.run_confirmed()."""
+        if not self.policy.wait_replicas:
+            return self.run(name, **arguments)
+        pipe = self.client.pipeline(transaction=False)
+        pipe.eval(script(name).source, 1, self.prefix, self.packed(arguments))
+        pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
+        with mapped(self.address):
+            answer, reached = pipe.execute()
+        self._check_replicas(reached)
+        return answer

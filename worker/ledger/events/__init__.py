@@ -1,0 +1,1 @@
+"""Events: accepted into the inbox, loaded from it to be observed, taken from the plain queue."""

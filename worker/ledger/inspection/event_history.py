@@ -1,0 +1,119 @@
+"""Events that the ledger keeps, and what became of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from worker.domain.event import Scope
+from worker.domain.integration_log import IntegrationLog
+from worker.domain.job import Job
+from worker.domain.stored_event import StoredEvent
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.events.inbox import OBSERVE_TRIES
+from worker.ledger.events.wire_event import WireEvent
+from worker.ledger.lanes.job_rows import JobRow
+from worker.ledger.lanes.log_records import decoded_log
+from worker.ledger.pages import Cursor
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedEvents:
+    """A portion of what an integration may have missed."""
+
+    refs: Sequence[str]
+    looked_at: int
+    #: Where the next portion begins; None where there is none.
+    next: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobHistory:
+    """A job of an event, and the log of its last attempt that is over; None where there is none yet, or no more."""
+
+    job: Job
+    last_log: IntegrationLog | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventHistory:
+    """An event, and a page of the jobs that it opened."""
+
+    stored: StoredEvent
+    #: True where it is still in the inbox.
+    waiting: bool
+    #: True where it could not be observed, and is on the rejected list.
+    set_aside: bool
+    jobs: Sequence[JobHistory]
+    total: int
+
+
+class _Log(msgspec.Struct):
+    member: str
+    log: str
+
+
+class _Job(JobRow):
+    logs: list[_Log]
+
+
+class _Shown(msgspec.Struct):
+    accepted_at: int
+    failures: int
+    waiting: int
+    jobs: list[_Job]
+    total: int
+
+
+class _Selected(msgspec.Struct):
+    refs: list[str]
+    looked_at: int
+    since: int
+    after: str
+    done: int
+
+
+_shown = msgspec.msgpack.Decoder(_Shown)
+_selected = msgspec.msgpack.Decoder(_Selected)
+
+
+class EventReader:
+    """The events of the ledger, for those who look back."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+
+    async def show(self, ref: str, offset: int, limit: int) -> EventHistory | None:
+        """What became of an event; None where retention has dropped it, or there never was one."""
+        reply = await self._redis.run("show_event", ref=ref, offset=offset, limit=limit)
+        if reply is None:
+            return None
+        head, raw, event_id, scope = reply
+        found = _shown.decode(head)
+        stored = WireEvent(ref, event_id.decode(), found.accepted_at, scope.decode()).stored(raw)
+        if stored is None:
+            return None
+        jobs = [_history(job) for job in found.jobs]
+        # The last failure takes it out of the inbox, and observing it succeeds no more.
+        set_aside = not found.waiting and found.failures >= OBSERVE_TRIES
+        return EventHistory(stored, bool(found.waiting), set_aside, jobs, found.total)
+
+    async def select(self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]) -> SelectedEvents:
+        """A portion of a scope's events of the types, accepted from the cursor on to `till` (ms), and observed."""
+        reply = await self._redis.run(
+            "select_events",
+            scope=scope.key,
+            since=cursor.since,
+            after=cursor.after,
+            till=till,
+            limit=MAX_IDS_PER_MESSAGE,
+            types=dict.fromkeys(types, True),
+        )
+        found = _selected.decode(reply)
+        return SelectedEvents(found.refs, found.looked_at, None if found.done else Cursor(found.since, found.after))
+
+
+def _history(row: _Job) -> JobHistory:
+    logs = [decoded_log(each.member, each.log) for each in row.logs]
+    return JobHistory(row.job(), logs[0] if logs else None)

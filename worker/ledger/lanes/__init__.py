@@ -1,0 +1,1 @@
+"""Jobs and their lanes: opened, claimed, settled with a log, and reopened."""

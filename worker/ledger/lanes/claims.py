@@ -1,0 +1,115 @@
+"""What is opened and claimed: jobs leased to this process, and their form in calls of scripts."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from worker.domain.claim import Claim
+from worker.domain.stored_event import StoredEvent
+from worker.ledger.events.wire_event import WireEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A job to be opened."""
+
+    job_id: str
+    integration_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilledLane:
+    """A lane whose due jobs have passed `percent` (50, 90) of what it may have: beyond 100, the oldest go."""
+
+    integration_id: str
+    percent: int
+    jobs: int
+    #: Of the events that they are of.
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What came of opening jobs."""
+
+    #: Those that this process has at once.
+    claims: Sequence[Claim]
+    #: Lanes with due jobs for which there was no room.
+    waiting: Sequence[str]
+    filled: Sequence[FilledLane] = ()
+    #: (reference, why) of events that could not be opened, and stay in the inbox.
+    failed: Sequence[tuple[str, str]] = ()
+
+
+class _Claimed(msgspec.Struct):
+    job: str
+    lane: str
+    revision: int
+    scope: str
+    ref: str
+    attempt: int
+    base: int = 0
+    epoch: int = 0
+    lost: int = 0
+
+    def claim(self, event: StoredEvent | None) -> Claim:
+        return Claim(
+            self.job,
+            self.lane,
+            self.revision,
+            self.scope,
+            self.ref,
+            self.attempt,
+            self.base,
+            self.epoch,
+            self.lost,
+            event,
+        )
+
+
+class _Opened(msgspec.Struct):
+    claimed: list[_Claimed]
+    waiting: list[str]
+    filled: list[tuple[str, int, int, int]]
+    failed: list[tuple[str, str]]
+
+
+class _Claims(msgspec.Struct):
+    jobs: list[_Claimed]
+    events: list[WireEvent]
+    more: list[str] = []
+
+
+_opened = msgspec.msgpack.Decoder(_Opened)
+_claims = msgspec.msgpack.Decoder(_Claims)
+
+
+def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[str, Any]:
+    """Return the argument of open.lua for an event; `last`: no more of its jobs follow."""
+    argument: dict[str, Any] = {
+        "ref": stored.ref,
+        "size": len(stored.event.raw),
+        "last": last,
+        "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
+    }
+    if stored.event.trace is not None:
+        argument["trace"] = stored.event.trace.written
+    return argument
+
+
+def opened_of(reply: bytes, stored: Iterable[StoredEvent]) -> Opened:
+    """What came of opening jobs of these events."""
+    opened = _opened.decode(reply)
+    events = {each.ref: each for each in stored}
+    claims = [each.claim(events[each.ref]) for each in opened.claimed]
+    return Opened(claims, opened.waiting, [FilledLane(*each) for each in opened.filled], opened.failed)
+
+
+def claims_of(reply: Sequence[bytes]) -> tuple[list[Claim], list[str]]:
+    """The claims of a script's reply, and the lanes that have more."""
+    head, *raws = reply
+    claims = _claims.decode(head)
+    events = {wire.ref: wire.stored(raw) for wire, raw in zip(claims.events, raws, strict=True)}
+    return [each.claim(events.get(each.ref)) for each in claims.jobs], claims.more

@@ -1,0 +1,128 @@
+"""Jobs and their lanes: opening, claiming, settling, giving back; and reading them. reopening.py reopens them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from types import MappingProxyType
+
+from worker.domain.claim import Claim
+from worker.domain.job import Job
+from worker.domain.stored_event import StoredEvent
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.lanes.claim_calls import ClaimCalls
+from worker.ledger.lanes.claims import Opened, Opening, claims_of, observed, opened_of
+from worker.ledger.lanes.job_rows import jobs_of
+from worker.ledger.lanes.settlements import Settled, Settlement, item_of, settled_of
+from worker.ledger.pages import Page
+from worker.ledger.policy import MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET, by_message, check_size
+
+#: Every lane up to its quota.
+NO_LIMITS: Mapping[str, int] = MappingProxyType({})
+
+
+class JobLanes:
+    """The jobs and lanes of the ledger, for one process (`owner`).
+
+    A call that changes jobs takes at most MAX_JOBS_PER_CALL of them, and raises ValueError for more: no script may keep
+    Redis from other calls for long.
+    """
+
+    def __init__(self, redis: RedisClient, owner: str, calls: ClaimCalls) -> None:
+        self._redis = redis
+        self.owner = owner
+        self._calls = calls
+
+    async def open(
+        self,
+        openings: Iterable[tuple[StoredEvent, Sequence[Opening], bool]],
+        room: int,
+        limits: Mapping[str, int] = NO_LIMITS,
+    ) -> Opened:
+        """Opens jobs of events: (event, its jobs, whether no more of this event follow), at most 200 jobs in all.
+
+        Up to `room` of them are claimed at once, where their lane has room too, and of some lanes no more than `limits`
+        says.
+        """
+        given = list(openings)
+        check_size([job for _, jobs, _ in given for job in jobs])
+        policy = self._redis.policy
+        with self._calls.begun() as call:
+            reply = await self._redis.run(
+                "open",
+                owner=self.owner,
+                call=call,
+                lease=policy.lease,
+                room=min(room, MAX_JOBS_PER_CALL),
+                limits=dict(limits),
+                deadline=policy.job_deadline,
+                backlog=policy.lane_backlog,
+                backlog_bytes=policy.lane_backlog_bytes,
+                event_retention=policy.event_retention,
+                events=[observed(stored, jobs, last) for stored, jobs, last in given],
+            )
+            return opened_of(reply, [stored for stored, _, _ in given])
+
+    async def claim(
+        self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS
+    ) -> tuple[list[Claim], list[str]]:
+        """Leases up to `room` due jobs of the lanes, each lane up to its quota, and of some no more than `limits` says.
+
+        Also answers the lanes with more.
+        """
+        with self._calls.begun() as call:
+            reply = await self._redis.run(
+                "claim",
+                owner=self.owner,
+                call=call,
+                lease=self._redis.policy.lease,
+                room=min(room, MAX_JOBS_PER_CALL),
+                lanes=lanes,
+                limits=dict(limits),
+                byte_budget=REPLY_BYTE_BUDGET,
+            )
+            return claims_of(reply)
+
+    async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
+        """Those of the lanes whose last attempt failed, whichever process had it."""
+        rows = await self._redis.hashes([f"lane:{lane}" for lane in lanes], "failing_since")
+        return frozenset(lane for lane, row in zip(lanes, rows, strict=True) if row)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Settled:
+        """Writes what came of attempts, with their logs. Repeating a call whose reply was lost is safe."""
+        check_size(settlements)
+        policy = self._redis.policy
+        reply = await self._redis.run(
+            "settle",
+            owner=self.owner,
+            event_retention=policy.event_retention,
+            log_retention=policy.log_retention,
+            log_cap=policy.log_cap,
+            circuit=asdict(policy.circuit),
+            broken=asdict(policy.broken),
+            items=[item_of(each) for each in settlements],
+        )
+        return settled_of(reply)
+
+    async def release(self, claims: Sequence[tuple[str, int]]) -> int:
+        """Give back (job, attempt) that were never started; their numbers are un-issued."""
+        check_size(claims)
+        jobs = [{"job": job, "attempt": attempt} for job, attempt in claims]
+        retention = self._redis.policy.event_retention
+        return int(await self._redis.run("release", owner=self.owner, event_retention=retention, jobs=jobs))
+
+    async def get(self, job_ids: Sequence[str]) -> list[Job]:
+        """The jobs that retention has not dropped, in the order given."""
+        found: list[Job] = []
+        for ids in by_message(job_ids):
+            reply = await self._redis.run("show_jobs", jobs=ids)
+            found += jobs_of(reply).items
+        return found
+
+    async def of_integration(self, integration_id: str, offset: int, limit: int) -> Page[Job]:
+        """An integration's jobs, the newest first, and whose it is."""
+        reply = await self._redis.run("page_jobs", integration=integration_id, offset=offset, limit=limit)
+        return jobs_of(reply)
+
+    async def pending(self, offset: int, limit: int) -> list[str]:
+        """Ids of jobs that are still owed, the one nearest to its deadline first."""
+        found = await self._redis.call("zrange", "pending", offset, offset + limit - 1)
+        return [job.decode() for job in found]

@@ -1,0 +1,54 @@
+"""Jobs as the API shows them, decoded from replies of scripts."""
+
+import msgspec
+
+from worker.domain.job import Job, JobState
+from worker.ledger.pages import Page
+
+
+class JobRow(msgspec.Struct):
+    """A job in a reply of a script, with its event's id and type, and when it is due (-1 where it is not)."""
+
+    id: str
+    row: dict[str, str]
+    event_id: str
+    event_type: str
+    due: float
+
+    def job(self) -> Job:
+        """The value."""
+        event = {"id": self.event_id, "type": self.event_type}
+        return _job(self.id, self.row, event, self.due if self.due >= 0 else None)
+
+
+class _Rows(msgspec.Struct):
+    records: list[JobRow]
+    total: int = 0
+    scope: str = ""
+
+
+_rows = msgspec.msgpack.Decoder(_Rows)
+
+
+def jobs_of(reply: bytes) -> Page[Job]:
+    """The jobs of a reply, how many there are in all, and whose they are."""
+    found = _rows.decode(reply)
+    return Page([each.job() for each in found.records], found.total, found.scope)
+
+
+def _job(job: str, row: dict[str, str], event: dict[str, str], due: float | None) -> Job:
+    return Job(
+        id=job,
+        event_ref=row["event"],
+        integration_id=row["lane"],
+        state=JobState(row["state"]),
+        reason=row.get("reason", ""),
+        attempts=int(row["attempts"]),
+        epoch=int(row["epoch"]),
+        lost=int(row["lost"]),
+        opened_at=int(row["opened_at"]),
+        ended_at=int(row["ended_at"]) if "ended_at" in row else None,
+        due_at=int(due) if due is not None else None,
+        event_id=event.get("id", ""),
+        event_type=event.get("type", ""),
+    )

@@ -1,0 +1,10 @@
+-- needs: event_acceptance
+-- announce_disabled: accepts the events that say that the fleet has disabled an integration; once, and only while it is
+-- disabled.
+-- A: id, events = [{ref id type scope raw digest}], ingress, grace, horizon
+-- Returns 1 where they were accepted.
+if redis.call('SREM', P .. 'untold', A.id) == 0 then return 0 end
+if redis.call('HGET', P .. 'integration:' .. A.id, 'enabled') ~= '0' then return 0 end
+accept_events()
+write_counters()
+return 1

@@ -1,0 +1,58 @@
+-- needs: due_jobs, job_ends
+-- The backlog of a lane: how many due jobs it may have (A.backlog), and of how many bytes (A.backlog_bytes; 0 is no
+-- limit).
+
+-- Cancels the oldest due jobs of a lane, or the newest (`pop` is ZPOPMIN or ZPOPMAX). Returns how many.
+local function cancel_due(lane, pop, n, reason)
+  local popped = redis.call(pop, P .. 'lane:' .. lane .. ':due', n)
+  for i = 1, #popped, 2 do
+    local j = redis.call('HMGET', P .. 'job:' .. popped[i], 'event', 'size')
+    change_backlog_bytes(lane, -num(j[2]))
+    end_job(popped[i], j[1], 'cancelled', reason)
+  end
+  touch(lane)
+  return #popped / 2
+end
+
+-- Cancels the oldest jobs of a lane that has too many. A job that was due before now is older than those opened now. So
+-- is a retry that is due later; the one that is due last has been tried most often.
+local function cancel_oldest(lane, n)
+  local due = P .. 'lane:' .. lane .. ':due'
+  local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+  local last = redis.call('ZRANGE', due, -1, -1, 'WITHSCORES')
+  local from_the_end = #first > 0 and tonumber(first[2]) >= NOW and tonumber(last[2]) > NOW
+  return cancel_due(lane, from_the_end and 'ZPOPMAX' or 'ZPOPMIN', n, 'lane_overflow')
+end
+
+-- Checks a lane's backlog after `opened` jobs were added. Of what is too much, as many jobs are cancelled here as were
+-- opened; expire cancels the rest. Returns the % of the backlog that the lane has passed since the last warning, with
+-- its jobs and bytes; nothing where it passed none. The field `filled` is that %.
+local BACKLOG_WARNINGS = { 90, 50 }
+local function check_backlog(id, opened)
+  local key = P .. 'lane:' .. id
+  local h = redis.call('HMGET', key, 'bytes', 'filled')
+  local jobs, bytes, warned = redis.call('ZCARD', key .. ':due'), backlog_bytes(id, h[1]), num(h[2])
+  local share = math.max(jobs / A.backlog, A.backlog_bytes > 0 and bytes / A.backlog_bytes or 0) * 100
+  if jobs > A.backlog then cancel_oldest(id, math.min(jobs - A.backlog, opened)) end
+  if share > 100 then redis.call('SADD', P .. 'overflowing', id) end
+  local passed = 0
+  for _, percent in ipairs(BACKLOG_WARNINGS) do
+    if passed == 0 and share >= percent then passed = percent end
+  end
+  if passed > warned then
+    redis.call('HSET', key, 'filled', passed)
+    return passed, jobs, bytes
+  end
+  -- The next warning follows once the backlog has been clearly below.
+  if warned > 0 and share < warned - 10 then redis.call('HSET', key, 'filled', passed) end
+end
+
+-- Returns whether a lane's backlog has room for a job of an event of `size` bytes. An empty one has room for any: one
+-- that is larger than the whole backlog could never be redelivered otherwise.
+local function has_room(id, size)
+  local key = P .. 'lane:' .. id
+  local jobs = redis.call('ZCARD', key .. ':due')
+  if jobs == 0 or A.backlog_bytes <= 0 then return jobs < A.backlog end
+  local bytes = backlog_bytes(id, redis.call('HGET', key, 'bytes'))
+  return jobs < A.backlog and bytes + size <= A.backlog_bytes
+end

@@ -1,0 +1,30 @@
+-- needs: counters, due_jobs, leases
+-- The opening of jobs.
+
+-- Returns whether the event has that job; and whether one is left of an earlier event of the same id. Each record has
+-- its own retention, so a job may outlive its event.
+local function has_job(id, ref)
+  local j = redis.call('HMGET', P .. 'job:' .. id, 'state', 'opened_at')
+  if not j[1] then return false, false end
+  local had = j[1] == 'pending' or num(j[2]) >= num(redis.call('HGET', P .. 'event:' .. ref, 'accepted_at'))
+  return had, not had
+end
+
+-- Opens a job of an event of `size` bytes. With an owner it is leased (by A.call) as its first attempt, else it is due
+-- now. Where an earlier job is left (then there is no owner), its attempts go on being numbered, as after a redelivery:
+-- its logs may still be there.
+local function open_job(id, ref, lane, owner, size)
+  local left = owner and {} or redis.call('HMGET', P .. 'job:' .. id, 'attempts', 'epoch')
+  local base = num(left[1])
+  if left[2] then redis.call('DEL', P .. 'job:' .. id) end
+  -- The indexes first: where one of them is damaged nothing is owed yet, and the event is tried again.
+  redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)
+  redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
+  redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'size', size, 'state', 'pending',
+    'attempts', owner and 1 or base, 'base', base, 'epoch', left[2] and num(left[2]) + 1 or 0, 'lost', 0,
+    'owner', owner or '', 'call', owner and A.call or 0, 'opened_at', NOW, 'deadline', NOW + A.deadline)
+  redis.call('ZADD', P .. 'pending', NOW + A.deadline, id)
+  redis.call('HINCRBY', P .. 'event:' .. ref, 'open', 1)
+  count('opened')
+  if owner then lease(id, lane, owner) else make_due(id, lane, NOW, size) end
+end

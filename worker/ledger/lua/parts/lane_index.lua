@@ -1,0 +1,49 @@
+-- needs: lane_policy
+-- The index of lanes: when each lane that has due jobs wants service.
+
+-- A lane at its cap is looked at again after this long, even if no settlement reports room (ms).
+local FULL_LANE_RECHECK = 5000
+
+local function first_due(id)
+  local head = redis.call('ZRANGE', P .. 'lane:' .. id .. ':due', 0, 0, 'WITHSCORES')
+  return head[1] and tonumber(head[2])
+end
+
+-- Invariant 6: a lane is in the index exactly while it has due jobs and is not held. Returns whether a claim on it
+-- would find work now.
+local function reindex(id)
+  local due = first_due(id)
+  if not due then
+    redis.call('ZREM', P .. 'lanes', id)
+    redis.call('SREM', P .. 'held', id)
+    return false
+  end
+  local lane = policy_of(id)
+  if not lane.exists or lane.hold ~= '' then
+    redis.call('ZREM', P .. 'lanes', id)
+    redis.call('SADD', P .. 'held', id)
+    return false
+  end
+  local ready = math.max(due, lane.from)
+  local full = redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= lane.cap
+  local at = math.max(ready, lane.announced_until, full and NOW + FULL_LANE_RECHECK or 0)
+  redis.call('ZADD', P .. 'lanes', at, id)
+  return not full and ready <= NOW
+end
+
+-- Notes a lane whose place in the index may have changed.
+local touched, is_touched = {}, {}
+local function touch(id)
+  if is_touched[id] then return end
+  is_touched[id] = true
+  touched[#touched + 1] = id
+end
+
+-- Returns the touched lanes that have ready jobs and room.
+local function reindex_touched()
+  local ready = {}
+  for _, id in ipairs(touched) do
+    if reindex(id) then ready[#ready + 1] = id end
+  end
+  return ready
+end

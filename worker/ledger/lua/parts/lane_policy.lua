@@ -1,0 +1,36 @@
+-- The policy of a lane: when it may be served, and how many attempts may begin.
+
+-- A rate limit's bucket (GCRA) holds this many ms' worth of attempts, and one at least.
+local BUCKET = 100
+
+-- Returns how many attempts may begin now; where none may, also when the next one may.
+local function bucket_of(rate, used_until)
+  local gap = 1000 / rate
+  local from = math.max(used_until, NOW) + gap - math.max(gap, BUCKET)
+  if from > NOW then return 0, math.ceil(from) end
+  return math.floor((NOW - from) / gap) + 1, 0
+end
+
+-- Returns a lane's policy as it is now:
+--   cap     attempts in flight at once, across the fleet (A.lane_cap)
+--   from    when the lane may be served next
+--   tokens  attempts that its rate limit leaves
+-- An open circuit rests the lane. Until a circuit that was open has closed, one attempt at a time shows whether the
+-- receiver is back.
+local function policy_of(id)
+  local h = redis.call('HMGET', P .. 'lane:' .. id, 'scope', 'hold', 'rest_until', 'revision', 'circuit',
+    'circuit_until', 'announced_until', 'rate', 'used_until')
+  local lane = { id = id, exists = h[1] and true or false, scope = h[1], hold = h[2] or '', cap = A.lane_cap,
+                 from = num(h[3]), revision = num(h[4]), circuit = h[5] or '', announced_until = num(h[7]),
+                 rate = num(h[8]), used_until = num(h[9]), tokens = math.huge }
+  if lane.circuit ~= '' then
+    lane.cap = 1
+    if lane.circuit == 'open' then lane.from = math.max(lane.from, num(h[6])) end
+  end
+  if lane.rate > 0 then
+    local refilled
+    lane.tokens, refilled = bucket_of(lane.rate, lane.used_until)
+    lane.from = math.max(lane.from, refilled)
+  end
+  return lane
+end
