@@ -31,7 +31,7 @@ _SUFFIX = re.compile(r"_(?:total|bucket|count|sum|info)$")
 
 
 LABELS = {"ingress", "reason", "integration_type", "outcome", "integration", "state", "script", "operation", "status"}
-LABELS |= {"shard", "circuit", "version", "python"}
+LABELS |= {"shard", "circuit", "version", "python", "resource", "server", "limit"}
 #: Labels that Prometheus adds.
 SCRAPED = {"le", "job", "instance"}
 
