@@ -27,6 +27,7 @@ from worker.intake.wakeups import Wakeups
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerPolicy
 from worker.ledger.endpoints import find_endpoints
 from worker.ledger.inbox import SyncInbox
+from worker.ledger.permissions import PUBLISHER
 from worker.ledger.sync_redis_client import SyncRedisClient
 from worker.telemetry import metrics
 from worker.telemetry.tracing import publishing, traces_of_process
@@ -56,8 +57,9 @@ class Receipt:
 class Publisher:
     """Publishes events; one for a process, from any thread (the asynchronous calls from one loop).
 
-    Every call raises LedgerFull where the store is above its memory's high-water mark, and LedgerUnavailable where it
-    does not answer: then offering the same events with the same ids again is safe, and nothing happens twice.
+    Every call raises a LedgerError where the events were not accepted: LedgerFull above the memory's high-water mark,
+    LedgerUnavailable where the store does not answer, LedgerForbidden where it refuses this user or a command. Then
+    offering the same events with the same ids again is safe, and nothing happens twice.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -134,7 +136,7 @@ class Publisher:
         loop = asyncio.get_running_loop()
         if self._ledger is None or self._loop is not loop:
             ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard)
-            await ledger.open()
+            await ledger.open(PUBLISHER)
             if self._ledger is not None and self._loop is loop:
                 # Another call of this loop was quicker.
                 await ledger.close()

@@ -11,7 +11,8 @@ from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules
 from worker.intake.message_parser import entry_of, is_batch, parse_message, split, tell
 from worker.ledger import Acceptance, LedgerError
-from worker.ledger.intake_list import INTAKE_LIST, MESSAGE_TRIES, MessageBatch
+from worker.ledger.intake_list import MESSAGE_TRIES, MessageBatch
+from worker.ledger.keys import INTAKE_LIST
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.ledger.redis_connections import SOCKET_TIMEOUT
 from worker.telemetry import metrics

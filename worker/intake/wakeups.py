@@ -121,7 +121,8 @@ class Wakeups:
             self._send(kind, ids)
         except Exception as error:  # noqa: BLE001  (whatever a broker's client raises: the sweeps announce it again)
             why = f"{type(error).__name__}: {error}"
-            if self._broker.away(why, State.DEGRADED):
+            # Anybody may ask for /readyz, so the address is only in the log.
+            if self._broker.away("it does not take wake-ups", State.DEGRADED):
                 _log.warning("broker away", why=why)
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, BROKER_PAUSE_SECONDS)

@@ -28,13 +28,22 @@ Errors:
     LedgerError
     ├── LedgerUnavailable    no answer, or one that says "later"; the work may or may not have been done
     ├── LedgerFull           the store is at its memory limit, or intake is above the high-water mark
-    └── LedgerFormatError    the store is too old, or its ledger was written by a newer version
+    ├── LedgerFormatError    the store is too old or of another kind, or a newer version wrote its ledger
+    └── LedgerForbidden      the store refuses the login, or a command of this user, until somebody mends its ACL
+    LedgerFault              a bug, or a key that another program wrote; no LedgerError, because waiting mends nothing
 """
 
 from worker.ledger.claims import Claim
 from worker.ledger.inbox import Acceptance
 from worker.ledger.ledger import Ledger
-from worker.ledger.ledger_errors import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable
+from worker.ledger.ledger_errors import (
+    LedgerError,
+    LedgerFault,
+    LedgerForbidden,
+    LedgerFormatError,
+    LedgerFull,
+    LedgerUnavailable,
+)
 from worker.ledger.policy import LedgerPolicy
 from worker.ledger.settlements import Settlement, Verdict
 from worker.ledger.stored_event import StoredEvent
@@ -44,6 +53,8 @@ __all__ = [
     "Claim",
     "Ledger",
     "LedgerError",
+    "LedgerFault",
+    "LedgerForbidden",
     "LedgerFormatError",
     "LedgerFull",
     "LedgerPolicy",

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Collection
 from secrets import token_hex
 
 from worker.ledger.claim_calls import ClaimCalls
@@ -13,6 +14,7 @@ from worker.ledger.integration_repository import IntegrationRepository
 from worker.ledger.job_lanes import JobLanes
 from worker.ledger.ledger_status import StatusReader
 from worker.ledger.log_records import LogRecords
+from worker.ledger.permissions import EVERYTHING
 from worker.ledger.policy import LedgerPolicy
 from worker.ledger.redis_client import RedisClient
 from worker.ledger.reopening import Reopening
@@ -31,7 +33,7 @@ class Ledger:
         self.store = RedisClient(url, shard, self.policy)
         self.intake = Inbox(self.store, self.owner)
         self.events = EventReader(self.store)
-        self.messages = IntakeList(self.store, self.owner, url, shard)
+        self.messages = IntakeList(self.store, self.owner, url)
         calls = ClaimCalls()
         self.jobs = JobLanes(self.store, self.owner, calls)
         self.redelivery = Reopening(self.store)
@@ -47,9 +49,13 @@ class Ledger:
         """Where the store is, without its password."""
         return self.store.address
 
-    async def open(self) -> None:
-        """Raises LedgerUnavailable where the store does not answer, LedgerFormatError where it will not do."""
-        await self.store.open()
+    async def open(self, needed: Collection[str] = EVERYTHING) -> None:
+        """Check the store, and that this user may run the commands `needed` (see permissions.py).
+
+        Raises LedgerUnavailable where it does not answer, LedgerForbidden where a command is refused, and
+        LedgerFormatError where it will not do.
+        """
+        await self.store.open(needed)
 
     async def close(self) -> None:
         """Closes the connections; what is leased stays leased until its lease runs out."""

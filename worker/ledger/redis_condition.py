@@ -35,7 +35,7 @@ class RedisCondition:
 
 async def read_condition(store: RedisClient) -> RedisCondition:
     """Raises LedgerUnavailable where the server does not answer."""
-    with mapped(store.address):
+    with mapped(store.server, "info"):
         began = time()
         info: Mapping[str, Any] = await store.client.info("everything")
         asked = time()
@@ -59,7 +59,7 @@ async def read_condition(store: RedisClient) -> RedisCondition:
 
 async def _fsync(store: RedisClient) -> str | None:
     """A managed Redis keeps CONFIG to itself."""
-    with mapped(store.address):
+    with mapped(store.server, "config get"):
         try:
             found = await store.client.config_get("appendfsync")
         except ResponseError:

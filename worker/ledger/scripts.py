@@ -24,6 +24,8 @@ _NEEDS_MEMORY = frozenset(
         "writable",
     }
 )
+#: What reads alone is answered by a replica too.
+_READS = frozenset({"permitted"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,6 @@ class Script:
 def script(name: str) -> Script:
     """The script in `lua/<name>.lua`."""
     folder = files(__package__) / "lua"
-    flags = "" if name in _NEEDS_MEMORY else " flags=allow-oom"
+    flags = "" if name in _NEEDS_MEMORY else " flags=allow-oom,no-writes" if name in _READS else " flags=allow-oom"
     parts = (f"#!lua{flags}", (folder / "_lib.lua").read_text(), (folder / f"{name}.lua").read_text())
     return Script(name, "\n".join(parts))

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from worker.ledger import LedgerError, LedgerFull, LedgerUnavailable
+from worker.ledger import LedgerError, LedgerForbidden, LedgerFull, LedgerUnavailable
 
 _log = structlog.get_logger("edw.ledger")
 
@@ -35,7 +35,9 @@ async def reach(
     within: float = inf,
     missed: Callable[[LedgerError], None] = lambda _: None,
 ) -> bool:
-    """Opens the ledger as soon as it can be; False where `stopping` was set first. `missed` is told of each failure.
+    """Open the ledger as soon as it can be; False where `stopping` was set first. `missed` gets each failure.
+
+    A store that refuses this user is waited for as well: its operator mends the ACL while the process runs.
 
     Raises what was wrong at last where it took longer than `within` (seconds), and at once what no waiting mends.
     """
@@ -43,7 +45,7 @@ async def reach(
     while not stopping.is_set():
         try:
             await ledger.open()
-        except (LedgerUnavailable, LedgerFull) as error:
+        except (LedgerUnavailable, LedgerFull, LedgerForbidden) as error:
             missed(error)
             left = end - monotonic()
             if left <= 0:

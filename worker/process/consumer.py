@@ -50,7 +50,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """The broker cannot be reached, or refuses what a consumer begins with."""
-        runtime.heard_of_broker(f"{type(exc).__name__}: {exc}")
+        # Celery logs why. What is said here, anybody may read at /readyz.
+        runtime.heard_of_broker("it does not answer")
         super().on_connection_error_before_connected(exc)
         self._pause_where_refused(exc)
 
@@ -61,7 +62,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         a connection that the first time has forgotten: its AttributeError would end the worker. What is not given back
         comes again after the visibility timeout.
         """
-        runtime.heard_of_broker(f"{type(exc).__name__}: {exc}")
+        runtime.heard_of_broker("the connection was lost")
         try:
             super().on_connection_error_after_connected(exc)
         except Exception as error:  # noqa: BLE001  (there is nothing left to close)

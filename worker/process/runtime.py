@@ -194,7 +194,7 @@ class Runtime:
             await ledger.close()
 
     def _missed(self, error: LedgerError) -> None:
-        self.vitals.ledger.away(str(error), State.RED)
+        self.vitals.ledger.away(error.public, State.RED)
 
 
 def _relax_collector() -> None:

@@ -255,7 +255,7 @@ def test_a_traceback_commands_no_terminal(edw: Edw, environment: dict[str, str])
 
 
 def test_an_argument_that_is_no_text_is_wrong_usage(environment: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "worker.cli", "jobs", "show", b"\xff\x1b"]
+    command: list[str | bytes] = [sys.executable, "-m", "worker.cli", "jobs", "show", b"\xff\x1b"]
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"argument 3 is not UTF-8" in done.stderr
