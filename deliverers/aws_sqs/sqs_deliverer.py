@@ -20,7 +20,10 @@ from deliverers.aws_sqs.sqs_messages import Message, TooLarge, message_of
 from deliverers.aws_sqs.transport import Exchange, Transport
 from deliverers.contract import DelivererOptions, Delivery, Outcome, Refused, Unreachable
 from deliverers.http import USER_AGENT
-from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason
+from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, detail, reason
+
+#: Where a deployment names an endpoint, its address is none that a queue's owner should read.
+OUR_ENDPOINT = "the SQS endpoint of this deployment"
 
 
 class AwsSqsDeliverer:
@@ -93,10 +96,12 @@ class AwsSqsDeliverer:
             async with self._clients.of(configuration.access(target)) as client:
                 await client.send_message_batch(QueueUrl=configuration.url, Entries=entries)
         except UnusableAccess as error:
-            words = f"the queue's endpoint or region cannot be used: {printable(str(error))}"
-            return [Unreachable(words)] * len(messages)
+            words = "the queue's endpoint or region cannot be used"
+            if self._endpoint is None:
+                words += f": {printable(str(error))}"
+            return [Unreachable(words, printable(str(error)))] * len(messages)
         except RECEIVER_FAULTS as error:
-            return [Unreachable(self._reason(error, target, exchange.phase))] * len(messages)
+            return [Unreachable(self._reason(error, target, exchange.phase), detail(error))] * len(messages)
         return self._judged(configuration, target, exchange, len(messages))
 
     def _judged(
@@ -115,4 +120,7 @@ class AwsSqsDeliverer:
         return Unreachable(words) if exchange.status is None else broken_off(exchange.status, words)
 
     def _reason(self, error: BaseException, target: URL, phase: Phase) -> str:
-        return reason(error, AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase))
+        alias = OUR_ENDPOINT if self._endpoint else ""
+        return reason(
+            error, AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase, alias)
+        )

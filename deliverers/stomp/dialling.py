@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from ipaddress import ip_address
 from aiohttp.abc import AbstractResolver
 
 from deliverers.egress import AddressNotAllowed, EgressPolicy, socket_factory
-from deliverers.reasons import undialled, unresolved
+from deliverers.reasons import refused, undialled, unresolved
 from deliverers.stomp.connection import StompConnection
 from deliverers.stomp.frames import Frame
 from deliverers.stomp.stomp_answers import ConnectionLost, Declined
@@ -26,6 +27,8 @@ class DialFailure:
 
     words: str
     frame: Frame | None = None
+    #: The addresses that were dialled, for the operator's log.
+    detail: str = ""
 
 
 class Dialler:
@@ -117,8 +120,9 @@ class Dialler:
         except OSError as error:
             return DialFailure(unresolved(error, address.host))
         loop = asyncio.get_running_loop()
-        forbidden, silent = [], []
-        failed: list[tuple[int | None, str]] = []
+        tried = attempted(address)
+        forbidden, silent, detail = [], [], []
+        failed: list[int | None] = []
         for turn, (family, ip) in enumerate(found):
             # The last one has what is left, and the deadline around all of this says so.
             left = len(found) - turn
@@ -126,17 +130,20 @@ class Dialler:
             try:
                 return await self._dialled(family, (ip, address.port), share)
             except AddressNotAllowed as error:
-                forbidden.append(str(error))
+                forbidden.append(refused(str(error), tried))
+                detail.append(str(error))
             except OSError as error:
                 if share is not None and isinstance(error, TimeoutError) and error.errno is None:
-                    silent.append(no_answer(share, f"connecting to {address.peer} at {ip}"))
+                    silent.append(no_answer(share, f"connecting to {address.peer}"))
                 else:
-                    failed.append((error.errno, ip))
+                    failed.append(error.errno)
+                detail.append(f"{ip}: {os.strerror(error.errno) if error.errno else 'no answer'}")
         # What was refused here comes first: no receiver can mend that.
         said_of_all = dict.fromkeys((*forbidden, *silent))
         if failed:
-            said_of_all[undialled(failed, attempted(address))] = None
-        return DialFailure("; ".join(said_of_all) or f"host name {address.host} does not resolve")
+            said_of_all[undialled(failed, tried)] = None
+        words = "; ".join(said_of_all) or f"host name {address.host} does not resolve"
+        return DialFailure(words, detail="; ".join(detail))
 
     async def _dialled(self, family: int, target: tuple[str, int], seconds: float | None) -> socket.socket:
         sock = self._make_socket((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target))

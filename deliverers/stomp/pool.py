@@ -105,6 +105,7 @@ class Endpoint:
             self._doing = "waiting to connect again"
             await asyncio.sleep(pause)
         self._failed = []
+        details = []
         frame, deadline = None, loop.time() + self._timeout
         for turn in range(len(addresses)):
             index = (self.first + turn) % len(addresses)
@@ -114,9 +115,10 @@ class Endpoint:
                 self.first, self.connection = index, found
                 return found
             self._failed.append(found.words if len(addresses) == 1 else f"{addresses[index].peer}: {found.words}")
+            details += [found.detail] if found.detail else []
             frame = frame or found.frame
         self._back_off()
-        return DialFailure("; ".join(self._failed), frame)
+        return DialFailure("; ".join(self._failed), frame, "; ".join(details))
 
     def _over(self, connection: StompConnection) -> None:
         if connection is not self.connection:

@@ -75,7 +75,7 @@ class StompDeliverer:
                 return Unreachable(endpoint.waited(options.timeout))
             if not isinstance(found, StompConnection):
                 return (
-                    Unreachable(found.words)
+                    Unreachable(found.words, found.detail)
                     if found.frame is None
                     else self._refused(found.words, found.frame, account)
                 )

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from deliverers.contract import Delivered, Gone, Outcome, Refused
+from deliverers.contract import Delivered, Gone, Outcome, Refused, Unreachable
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.retry_policy import Decision, Fail, Retry, Succeed
 from worker.domain.trace_context import TraceContext
@@ -74,6 +74,11 @@ class Attempt:
     def reason(self) -> str:
         """What went wrong, in words; empty where nothing did."""
         return "" if isinstance(self.outcome, Delivered) else self.outcome.reason
+
+    @property
+    def detail(self) -> str:
+        """What only our own log says of a failure, such as the addresses that were dialled."""
+        return self.outcome.detail if isinstance(self.outcome, Unreachable) else ""
 
     @property
     def status(self) -> int | None:
@@ -206,14 +211,7 @@ def _tell(attempt: Attempt, result: str, delay: float | None, *, payloads: bool)
         "status": attempt.status,
         "duration": round(attempt.elapsed, 6),
     }
-    if delay is not None:
-        fields["delay"] = round(delay, 6)
-    if claim.epoch:
-        fields["epoch"] = claim.epoch
-    if attempt.task:
-        fields["task"] = attempt.task
-    if attempt.trace:
-        fields |= {"trace_id": attempt.trace.trace_id, "span_id": attempt.trace.span_id}
+    fields |= _where_there_is_one(attempt, delay)
     if payloads:
         fields["payload"] = event.event.data.decode() if event else None
         fields["answer"] = attempt.body
@@ -229,3 +227,19 @@ def _tell(attempt: Attempt, result: str, delay: float | None, *, payloads: bool)
             fields["job_failed"] = reason
     tell = _log.error if attempt.ours else _log.warning
     tell("attempt", reason=attempt.reason, **fields)
+
+
+def _where_there_is_one(attempt: Attempt, delay: float | None) -> dict[str, object]:
+    """Fields that many lines have no use for."""
+    fields: dict[str, object] = {}
+    if delay is not None:
+        fields["delay"] = round(delay, 6)
+    if attempt.claim.epoch:
+        fields["epoch"] = attempt.claim.epoch
+    if attempt.task:
+        fields["task"] = attempt.task
+    if attempt.detail:
+        fields["detail"] = attempt.detail
+    if attempt.trace:
+        fields |= {"trace_id": attempt.trace.trace_id, "span_id": attempt.trace.span_id}
+    return fields

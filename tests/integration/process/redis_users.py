@@ -36,7 +36,7 @@ class Acl:
 
     def refused(self) -> list[tuple[str, str]]:
         """What was denied, and to whom."""
-        found: list[dict[str, Any]] = self._client.acl_log()  # type: ignore[assignment]  # it may be a coroutine's
+        found: list[dict[str, Any]] = self._client.acl_log()
         return [(str(each["username"]), str(each["object"])) for each in found]
 
     def forget(self) -> None:

@@ -87,13 +87,14 @@ class SampleDelivery:
             outcome=type(outcome).__name__.lower(),
             status=attempt.status,
             reason=attempt.reason or None,
+            detail=attempt.detail or None,
             duration=round(attempt.elapsed, 6),
         )
         return attempt.log(created_at=now)
 
     async def _outcome(self, claim: Claim, target: DeliveryTarget | NoTarget) -> Outcome:
         if isinstance(target, NoTarget):
-            return Unreachable(target.reason)
+            return Unreachable(target.reason, target.detail)
         try:
             async with asyncio.timeout(self._timeout + DEADLINE_GRACE_SECONDS):
                 return checked(await target.deliverer.deliver(delivery_of(claim, target, claim.trace)))
