@@ -65,7 +65,7 @@ class BrokerWatch:
                 await asyncio.to_thread(self._ping)
                 news = self._presence.there()
             except Exception as error:  # noqa: BLE001  (whatever a broker's client raises)
-                news = self._presence.away("it does not answer", State.DEGRADED)
+                news = self._presence.away("it is away", State.DEGRADED)
                 # Anybody may ask for /readyz, so the address is only here.
                 detail = f"{type(error).__name__}: {error}"
             self._asked_at = None
