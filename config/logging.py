@@ -1,7 +1,7 @@
 """What the logs are made of: one JSON object a line, or lines for people.
 
 Our own records go through structlog straight to the stream; those of libraries that use `logging` (Celery, kombu,
-aiohttp) end up in the same form.
+aiohttp) end up in the same form. Both renderers write out what a reader cannot see (see `config/visible.py`).
 """
 
 import logging
@@ -9,13 +9,15 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, BinaryIO
+from io import StringIO
+from typing import Any, BinaryIO, TextIO
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from config.settings import Settings, unknown_variables
+from config.visible import visible, visible_line
 
 #: Celery writes two lines at `info` for every wake-up, which carries nothing but ids: shown from `debug` on.
 _CHATTY = ("celery.worker.strategy", "celery.app.trace")
@@ -69,10 +71,12 @@ def _iso(moment: datetime) -> str:
 
 def _json_line(_: WrappedLogger, __: str, event: EventDict) -> bytes:
     try:
-        return _encoder.encode(event)
+        line = _encoder.encode(event)
     except (TypeError, ValueError):
         # Such as a key that is no string, or half a surrogate pair. A log line never fails its caller.
-        return _encoder.encode({_clean(key): _clean(value) for key, value in event.items()})
+        line = _encoder.encode({_clean(key): _clean(value) for key, value in event.items()})
+    # JSON writes out C0 by itself, and most lines are ASCII.
+    return line if line.isascii() and b"\x7f" not in line else visible_line(line.decode()).encode()
 
 
 def _clean(value: Any) -> str:
@@ -80,13 +84,32 @@ def _clean(value: Any) -> str:
 
 
 def _console_line(*, colors: bool) -> Callable[[WrappedLogger, str, EventDict], bytes]:
-    # The plain traceback: structlog's own shows the values of local variables, and so secrets.
-    renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+    renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_visible_traceback)
 
     def line(logger: WrappedLogger, method: str, event: EventDict) -> bytes:
-        return renderer(logger, method, event).encode(errors="backslashreplace")
+        # Before it is rendered: the colours are made of control characters, too.
+        shown = {visible_line(str(key)): _shown(key, value) for key, value in event.items()}
+        return renderer(logger, method, shown).encode(errors="backslashreplace")
 
     return line
+
+
+def _shown(key: object, value: Any) -> Any:
+    if value is None or isinstance(value, int | float) or key == "exc_info":
+        return value
+    if isinstance(value, str):
+        # These two have lines of their own. A line break anywhere else would look like another record.
+        return visible(value) if key in ("exception", "stack") else visible_line(value.rstrip("\n"))
+    plain = repr(value)
+    safe = visible_line(plain)
+    return value if safe == plain else safe
+
+
+def _visible_traceback(output: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    # The plain traceback: structlog's own shows the values of local variables, and so secrets.
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    output.write(visible(text.getvalue()))
 
 
 class _Handler(logging.Handler):

@@ -81,9 +81,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """No answer was had: a name, an address, a handshake or a deadline failed."""
+    """No answer was had: a name, an address, a handshake or a deadline failed.
+
+    `detail` is for the operator's log alone, such as the addresses of a name. An integration's owner reads
+    `reason`, which names an address only where the configuration has it as a literal.
+    """
 
     reason: str
+    detail: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +204,10 @@ class Deliverer(Protocol):
 
     `deliver` returns expected failures as outcomes; whatever it raises (other than a cancellation) is a bug of the
     deliverer. One exception: an error whose causes show that this process lacks a resource, such as EMFILE, is taken
-    for `NotAttempted`. Reasons and bodies never hold a secret of the configuration.
+    for `NotAttempted`.
+
+    Reasons and bodies never hold a secret of the configuration, nor what is inside our network: word an exception by
+    `deliverers.reasons.reason`, and never by its own text, which has the addresses that were dialled.
     """
 
     #: The word of the specification, in its emitted spelling: `aws_sqs`, not `aws-sqs`.

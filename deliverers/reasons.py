@@ -2,6 +2,9 @@
 
 Exceptions of aiohttp, ssl, DNS and the sockets end here: nothing of theirs is shown, because their texts hold URLs
 (whose query may be a secret) and `repr`s. A test fails when aiohttp gains an exception that is not in `WORDS`.
+
+The owner of an integration reads these words. What a name resolves to, and where a proxy is, is inside our network: an
+address is shown only where it was written as a literal. `detail` has the addresses, for the operator's log.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ import errno
 import os
 import re
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
+from ipaddress import ip_address
 from typing import Any
 
 import aiodns.error
@@ -48,10 +52,28 @@ class AttemptedConnection:
     port: int
     timeout: float
     phase: Phase
+    #: What it is called where its host is ours, and nothing that an integration names.
+    alias: str = ""
+
+    @property
+    def name(self) -> str:
+        """The host as people may read it."""
+        return self.alias or self.host
+
+    @property
+    def is_literal(self) -> bool:
+        """True where an address was written, and no name."""
+        try:
+            ip_address(self.host.partition("%")[0])
+        except ValueError:
+            return False
+        return not self.alias
 
     @property
     def peer(self) -> str:
         """`shop.example:443`, `[2001:db8::1]:443`."""
+        if self.alias:
+            return self.alias
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -65,7 +87,31 @@ def reason(error: BaseException, attempted: AttemptedConnection) -> str:
 
 def unreached(error: BaseException, attempted: AttemptedConnection) -> Unreachable | NotAttempted:
     """Return the outcome of an attempt that got no answer: the receiver's failure, or a lack of ours."""
-    return exhausted(error) or Unreachable(reason(error, attempted))
+    return exhausted(error) or Unreachable(reason(error, attempted), detail(error))
+
+
+def detail(error: BaseException) -> str:
+    """Return the addresses that were dialled or refused, for the operator's log; empty where the error has none."""
+    found: list[str] = []
+    # aiohttp's own text repeats this one.
+    cause: BaseException | None = getattr(error, "os_error", None) or error
+    while cause is not None:
+        text = str(cause) if isinstance(cause, OSError) else ""
+        found += [each.group() for each in _NOT_ALLOWED.finditer(text)]
+        for number, address in _DIALLED.findall(text):
+            why = os.strerror(int(number)) if number else "connecting failed"
+            found.append(f"{address}: {why}")
+        cause = cause.__cause__
+    return "; ".join(dict.fromkeys(found))
+
+
+def refused(text: str, attempted: AttemptedConnection) -> str:
+    """Return the egress policy's refusal; of a name it says why, and not which address the name has."""
+    found = _NOT_ALLOWED.search(text)
+    if found is None or attempted.is_literal:
+        return found.group() if found else text
+    # An address inside of an address stands before the reason.
+    return f"address not allowed: {attempted.name} ({found[1].rpartition(', ')[2]})"
 
 
 def _deadline(error: BaseException, attempted: AttemptedConnection) -> str:
@@ -91,7 +137,7 @@ _DNS_WORDS = {
 
 
 def _name(error: foreign.ClientConnectorDNSError, attempted: AttemptedConnection) -> str:
-    return unresolved(error.os_error, attempted.host)
+    return unresolved(error.os_error, attempted.name)
 
 
 def unresolved(error: OSError, host: str) -> str:
@@ -102,7 +148,7 @@ def unresolved(error: OSError, host: str) -> str:
 
 
 _DIALLED = re.compile(r"(?:\[Errno (\d+)\] )?Connect call failed \('([^']+)'")
-_NOT_ALLOWED = re.compile(r"address not allowed: \S+ \([^)]*\)")
+_NOT_ALLOWED = re.compile(r"address not allowed: \S+ \(([^)]*)\)")
 _TEMPLATES = {
     errno.ECONNREFUSED: "connection refused by {peer}",
     errno.ECONNRESET: "connection reset by {peer} while {phase}",
@@ -118,7 +164,8 @@ _TEMPLATES = {
 }
 
 
-def _template(number: int | None, attempted: AttemptedConnection, peer: str) -> str:
+def _template(number: int | None, attempted: AttemptedConnection) -> str:
+    peer = attempted.peer
     if number is None:
         return f"connection to {peer} failed while {attempted.phase.value}"
     words = _TEMPLATES.get(number, f"connection to {{peer}} failed while {{phase}} ({os.strerror(number)})")
@@ -127,37 +174,34 @@ def _template(number: int | None, attempted: AttemptedConnection, peer: str) -> 
 
 def _socket(error: OSError, attempted: AttemptedConnection) -> str:
     if isinstance(error.__cause__, NotAllowed):
-        return str(error.__cause__)
-    return _template(error.errno, attempted, attempted.peer)
+        return refused(str(error.__cause__), attempted)
+    if isinstance(error, NotAllowed):
+        return refused(str(error), attempted)
+    return _template(error.errno, attempted)
 
 
 def _dial(error: foreign.ClientConnectorError, attempted: AttemptedConnection) -> str:
     # aiohttp joins the failures of several addresses into one text: whatever was refused by the egress policy comes
     # first, since no receiver can mend that.
-    connecting = AttemptedConnection(attempted.host, attempted.port, attempted.timeout, Phase.CONNECTING)
+    connecting = replace(attempted, phase=Phase.CONNECTING)
     failure = error.os_error
     text = str(failure)
-    if refused := _NOT_ALLOWED.search(text):
-        return refused.group()
-    dialled = [(int(number) if number else failure.errno, address) for number, address in _DIALLED.findall(text)]
-    return dial_reason(dialled, connecting) if dialled else _template(failure.errno, connecting, attempted.peer)
+    if _NOT_ALLOWED.search(text):
+        return refused(text, attempted)
+    numbers = [int(number) if number else failure.errno for number, _ in _DIALLED.findall(text)]
+    return dial_reason(numbers, connecting) if numbers else _template(failure.errno, connecting)
 
 
-def dial_reason(dialled: list[tuple[int | None, str]], attempted: AttemptedConnection) -> str:
+def dial_reason(numbers: Iterable[int | None], attempted: AttemptedConnection) -> str:
     """Say why none of a host's addresses could be dialled, given the error number of each."""
-    said = []
-    for number in dict.fromkeys(number for number, _ in dialled):
-        addresses = ", ".join(dict.fromkeys(address for each, address in dialled if each == number))
-        peer = attempted.peer if addresses == attempted.host else f"{attempted.peer} ({addresses})"
-        said.append(_template(number, attempted, peer))
-    return "; ".join(said)
+    return "; ".join(_template(number, attempted) for number in dict.fromkeys(numbers))
 
 
 def _certificate(error: foreign.ClientConnectorCertificateError, attempted: AttemptedConnection) -> str:
     cause = error.certificate_error
     if not isinstance(cause, ssl.SSLCertVerificationError):
         return "certificate is not valid"
-    return certificate_reason(cause, attempted.host, datetime.now(UTC))
+    return certificate_reason(cause, attempted.name, datetime.now(UTC))
 
 
 #: OpenSSL's words for what is no TLS record.
@@ -207,11 +251,11 @@ def _not_http(error: Any, _attempted: AttemptedConnection) -> str:
 
 
 def _url(_error: BaseException, attempted: AttemptedConnection) -> str:
-    return f"the URL cannot be called (its host is {printable(attempted.host)})"
+    return f"the URL cannot be called (its host is {printable(attempted.name)})"
 
 
-def _proxy(error: foreign.ClientConnectorError, attempted: AttemptedConnection) -> str:
-    return f"the egress proxy cannot be reached ({_dial(error, attempted)})"
+def _proxy(_error: BaseException, _attempted: AttemptedConnection) -> str:
+    return "the egress proxy cannot be reached"
 
 
 def _proxy_answer(error: foreign.ClientResponseError, attempted: AttemptedConnection) -> str:

@@ -26,6 +26,7 @@ from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
 from worker.ledger import Acceptance, Ledger, LedgerPolicy
 from worker.ledger.connection.endpoints import find_endpoints
+from worker.ledger.connection.permissions import PUBLISHER
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.inbox import SyncInbox
 from worker.pacing import paced
@@ -57,8 +58,9 @@ class Receipt:
 class Publisher:
     """Publishes events; one for a process, from any thread (the asynchronous calls from one loop).
 
-    Every call raises LedgerFull where Redis is above its memory's high-water mark, and LedgerUnavailable where it
-    does not answer: then offering the same events with the same ids again is safe, and nothing happens twice.
+    Every call raises a LedgerError where the events were not accepted: LedgerFull above the memory's high-water mark,
+    LedgerUnavailable where Redis does not answer, LedgerForbidden where it refuses this user or a command. Then
+    offering the same events with the same ids again is safe, and nothing happens twice.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -132,7 +134,7 @@ class Publisher:
         loop = asyncio.get_running_loop()
         if self._ledger is None or self._loop is not loop:
             ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard, LedgerCallMetrics())
-            await ledger.open()
+            await ledger.open(PUBLISHER)
             if self._ledger is not None and self._loop is loop:
                 # Another call of this loop was quicker.
                 await ledger.close()

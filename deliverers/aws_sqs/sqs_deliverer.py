@@ -22,6 +22,9 @@ from deliverers.contract import DelivererOptions, Delivery, Outcome, Refused, Un
 from deliverers.http import USER_AGENT
 from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason, unreached
 
+#: Where a deployment names an endpoint, its address is none that a queue's owner should read.
+OUR_ENDPOINT = "the SQS endpoint of this deployment"
+
 
 class AwsSqsDeliverer:
     """Sends deliveries in batches, queue by queue. The deadline counts from `deliver`, whatever is waited for."""
@@ -93,8 +96,10 @@ class AwsSqsDeliverer:
             async with self._clients.of(configuration.access(target)) as client:
                 await client.send_message_batch(QueueUrl=configuration.url, Entries=entries)
         except UnusableAccess as error:
-            words = f"the queue's endpoint or region cannot be used: {printable(str(error))}"
-            return [Unreachable(words)] * len(messages)
+            words = "the queue's endpoint or region cannot be used"
+            if self._endpoint is None:
+                words += f": {printable(str(error))}"
+            return [Unreachable(words, printable(str(error)))] * len(messages)
         except RECEIVER_FAULTS as error:
             return [unreached(error, self._attempted(target, exchange.phase))] * len(messages)
         return self._judged(configuration, target, exchange, len(messages))
@@ -116,4 +121,5 @@ class AwsSqsDeliverer:
         return Unreachable(words) if exchange.status is None else broken_off(exchange.status, words)
 
     def _attempted(self, target: URL, phase: Phase) -> AttemptedConnection:
-        return AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase)
+        alias = OUR_ENDPOINT if self._endpoint else ""
+        return AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase, alias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from aiohttp.abc import AbstractResolver
 from deliverers.contract import Resource
 from deliverers.egress import AddressNotAllowed, EgressPolicy, socket_factory
 from deliverers.exhaustion import exhausted
-from deliverers.reasons import dial_reason, unresolved
+from deliverers.reasons import dial_reason, refused, unresolved
 from deliverers.stomp.connection import StompConnection
 from deliverers.stomp.frames import Frame
 from deliverers.stomp.stomp_answers import ConnectionLost, Declined
@@ -32,6 +33,8 @@ class DialFailure:
     words: str
     frame: Frame | None = None
     lack: Resource | None = None
+    #: The addresses that were dialled, for the operator's log.
+    detail: str = ""
 
 
 class Dialler:
@@ -123,8 +126,9 @@ class Dialler:
         except OSError as error:
             return DialFailure(unresolved(error, address.host), lack=_lack(error))
         loop = asyncio.get_running_loop()
-        forbidden, silent = [], []
-        failed: list[tuple[int | None, str]] = []
+        tried = attempted(address)
+        forbidden, silent, detail = [], [], []
+        failed: list[int | None] = []
         lack: Resource | None = None
         for turn, (family, ip) in enumerate(found):
             # The last one has what is left, and the deadline around all of this says so.
@@ -133,18 +137,21 @@ class Dialler:
             try:
                 return await self._dialled(family, (ip, address.port), share)
             except AddressNotAllowed as error:
-                forbidden.append(str(error))
+                forbidden.append(refused(str(error), tried))
+                detail.append(str(error))
             except OSError as error:
                 if share is not None and isinstance(error, TimeoutError) and error.errno is None:
-                    silent.append(no_answer(share, f"connecting to {address.peer} at {ip}"))
+                    silent.append(no_answer(share, f"connecting to {address.peer}"))
                 else:
-                    failed.append((error.errno, ip))
+                    failed.append(error.errno)
                     lack = lack or _lack(error)
+                detail.append(f"{ip}: {os.strerror(error.errno) if error.errno else 'no answer'}")
         # What was refused here comes first: no receiver can mend that.
         reasons = dict.fromkeys((*forbidden, *silent))
         if failed:
-            reasons[dial_reason(failed, attempted(address))] = None
-        return DialFailure("; ".join(reasons) or f"host name {address.host} does not resolve", lack=lack)
+            reasons[dial_reason(failed, tried)] = None
+        words = "; ".join(reasons) or f"host name {address.host} does not resolve"
+        return DialFailure(words, lack=lack, detail="; ".join(detail))
 
     async def _dialled(self, family: int, target: tuple[str, int], seconds: float | None) -> socket.socket:
         sock = self._make_socket((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target))

@@ -106,6 +106,7 @@ class Endpoint:
             self._doing = "waiting to connect again"
             await asyncio.sleep(pause)
         self._failed = []
+        details = []
         frame, lack, deadline = None, None, loop.time() + self._timeout
         for turn in range(len(addresses)):
             index = (self.first + turn) % len(addresses)
@@ -115,11 +116,12 @@ class Endpoint:
                 self.first, self.connection = index, found
                 return found
             self._failed.append(found.words if len(addresses) == 1 else f"{addresses[index].peer}: {found.words}")
+            details += [found.detail] if found.detail else []
             frame, lack = frame or found.frame, lack or found.lack
         if lack is None:
             # Where a resource of ours was lacking, the process pauses as a whole.
             self._back_off()
-        return DialFailure("; ".join(self._failed), frame, lack)
+        return DialFailure("; ".join(self._failed), frame, lack, "; ".join(details))
 
     def _over(self, connection: StompConnection) -> None:
         if connection is not self.connection:

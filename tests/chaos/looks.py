@@ -60,7 +60,7 @@ def _ready_messages(url: str) -> int:
 
 async def _ask(stage: Stage, *words: str) -> Any:
     async def answer() -> Any:
-        with mapped(stage.ledger.redis.address):
+        with mapped(stage.ledger.redis.server):
             return await stage.ledger.redis.client.execute_command(*words)
 
     return await _patiently(answer)

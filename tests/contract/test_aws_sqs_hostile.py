@@ -28,6 +28,7 @@ from deliverers.egress import EgressPolicy
 from deliverers.testing import LATENESS, LOOPBACK, SHORT_TIMEOUT, a_delivery
 from tests.contract.receivers import Script, answering, raw_receiver, repeating, resetting, silent
 from tests.counterparts.proxy import HttpProxy
+from tests.counterparts.store import free_port
 
 KEYS = ("AKIAQYLPMN5HHHFPHOST", "h0stile/secret+key/bPxRfiCYEXAMPLEKEY000")
 JSON = "application/x-amz-json-1.0"
@@ -535,3 +536,13 @@ async def test_a_bug_in_sending_is_every_waiting_deliverys_and_leaves_nothing_be
 async def test_a_deliverer_that_is_not_open_says_so() -> None:
     with pytest.raises(RuntimeError, match="open"):
         await AwsSqsDeliverer(DelivererOptions()).deliver(delivery_to("http://127.0.0.1:1"))
+
+
+async def test_the_address_of_a_deployments_own_endpoint_is_for_the_operator_alone() -> None:
+    port = free_port()
+    for endpoint in (f"http://127.0.0.1:{port}", "http://sqs-emulator.invalid"):
+        async with opened(sqs_endpoint=endpoint) as deliverer:
+            outcome = await deliverer.deliver(delivery_to("https://sqs.eu-west-1.amazonaws.com"))
+        assert isinstance(outcome, Unreachable)
+        assert "the SQS endpoint of this deployment" in outcome.reason
+        assert not [part for part in ("127.0.0.1", str(port), "sqs-emulator") if part in outcome.reason]

@@ -312,9 +312,10 @@ async def test_every_address_that_failed_is_named() -> None:
     assert outcome.reason.startswith(
         f"127.0.0.1:{dead}: connection refused by 127.0.0.1:{dead}; "
         "10.1.2.3:61613: address not allowed: 10.1.2.3 (private network); "
-        f"localhost:{other}: connection refused by localhost:{other} ("
+        f"localhost:{other}: connection refused by localhost:{other}; "
     )
-    assert "; shop.invalid:61614: host name shop.invalid does not resolve" in outcome.reason
+    assert "127.0.0.1: Connection refused" in outcome.detail
+    assert "shop.invalid:61614: host name shop.invalid does not resolve" in outcome.reason
 
 
 async def test_a_certificate_of_an_unknown_authority_is_refused(active_tls: ActiveCounterpart) -> None:

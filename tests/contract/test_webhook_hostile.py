@@ -291,7 +291,8 @@ async def test_nobody_listening_names_the_address() -> None:
             named = await deliverer.deliver(a_delivery(WebhookDeliverer, {"url": f"http://localhost:{port}/?t=1"}))
     assert outcome == Unreachable(f"connection refused by 127.0.0.1:{port}")
     assert isinstance(named, Unreachable)
-    assert named.reason.startswith(f"connection refused by localhost:{port} (")
+    assert named.reason == f"connection refused by localhost:{port}"
+    assert "127.0.0.1: Connection refused" in named.detail
 
 
 @pytest.mark.parametrize(
@@ -323,7 +324,22 @@ async def test_a_name_that_changes_its_address_gains_nothing() -> None:
             ):
                 url = f"http://rebinding.example:{port}/"
                 outcomes.append(await deliverer.deliver(a_delivery(WebhookDeliverer, {"url": url})))
-    assert outcomes == [Delivered(200, "ok"), Unreachable("address not allowed: 127.0.0.2 (loopback)")]
+    assert outcomes == [Delivered(200, "ok"), Unreachable("address not allowed: rebinding.example (loopback)")]
+    assert isinstance(outcomes[1], Unreachable)
+    assert outcomes[1].detail == "address not allowed: 127.0.0.2 (loopback)", "the operator sees which"
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "169.254.169.254", "192.168.7.9"])
+async def test_what_a_private_name_resolves_to_is_for_the_operator_alone(address: str) -> None:
+    async with (
+        raw_name_server(address=address) as names,
+        opened_with_name_server(names, egress=DelivererOptions().egress) as deliverer,
+    ):
+        outcome = await deliverer.deliver(a_delivery(WebhookDeliverer, {"url": "http://private.test/"}))
+    assert isinstance(outcome, Unreachable)
+    assert outcome.reason.startswith("address not allowed: private.test (")
+    assert address not in outcome.reason
+    assert address in outcome.detail
 
 
 async def test_a_name_server_that_hangs_ends_within_the_deadline_and_delays_nobody() -> None:

@@ -108,12 +108,13 @@ async def test_a_proxy_is_not_asked_for_what_can_be_judged_here(receiver: WebRec
     assert proxy.asked == []
 
 
-async def test_a_proxy_that_is_away_is_named_without_its_password(receiver: WebReceiver) -> None:
+async def test_a_proxy_that_is_away_is_said_without_its_address(receiver: WebReceiver) -> None:
     async with HttpProxy(password="s3cret") as proxy:
         url = proxy.url
     outcome = await deliver(receiver.configuration, proxy=url)
     assert isinstance(outcome, Unreachable)
-    assert outcome.reason.startswith("the egress proxy cannot be reached (connection refused by ")
+    assert outcome.reason == "the egress proxy cannot be reached"
+    assert outcome.detail == "127.0.0.1: Connection refused", "the operator sees where"
     assert "s3cret" not in str(outcome)
 
 

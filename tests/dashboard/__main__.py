@@ -31,7 +31,7 @@ from tests.dashboard.panels import panels
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.ledger import Ledger
-from worker.ledger.events.intake_list import INTAKE_LIST
+from worker.ledger.key_names import INTAKE_LIST
 from worker.publisher import Publisher
 
 SCOPE = Scope(None, "store-1")

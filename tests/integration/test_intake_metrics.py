@@ -15,7 +15,7 @@ from worker.domain.event import Event, Ingress
 from worker.domain.event_parser import EventRules, parse_event
 from worker.intake.celery_messages import CeleryIntake
 from worker.ledger import Ledger, LedgerFull
-from worker.ledger.events.intake_list import INTAKE_LIST
+from worker.ledger.key_names import INTAKE_LIST
 from worker.publisher import Publisher
 from worker.telemetry.metrics import RefusalReason, observe_accepted
 

@@ -30,6 +30,8 @@ _log = structlog.get_logger("edw.api")
 
 #: A ledger that does not answer is tried again after so many seconds.
 LEDGER_RETRY_SECONDS = 2.0
+#: What a caller reads where this process has no key that opens a secret, or none to seal one with.
+SECRETS_AWAY = "secrets cannot be read or stored now"
 
 _IN_PATH = re.compile(r"{(\w+)}")
 _encode = msgspec.json.Encoder().encode
@@ -71,7 +73,7 @@ def _endpoint(operation: Operation, services: ApiServices) -> Endpoint:
             response = _failure(error, operation)
             # What a caller did wrong, it was told. What is wrong here, somebody must find.
             known = isinstance(error, ApiError | LedgerError | SecretsError)
-            why = str(error) if known and response.status >= 500 else None
+            why = _detail(error) if known and response.status >= 500 else None
         seconds = perf_counter() - began
         metrics.observe_request(operation.name, response.status, seconds)
         _log_request(request, operation, caller, response.status, seconds, why)
@@ -138,12 +140,13 @@ def _failure(error: Exception, operation: Operation | None = None) -> web.Respon
     match error:
         case ApiError():
             refusal = error
+        # What these two say names our own addresses and settings: it is in the line of the request.
         case LedgerError():
             # What was sent may or may not have been done; nothing here is done twice under one id.
-            refusal = retry_later(503, str(error), LEDGER_RETRY_SECONDS)
+            refusal = retry_later(503, error.public, LEDGER_RETRY_SECONDS)
         case SecretsError():
             # Of no use to try again, until somebody has given this process its keys.
-            refusal = api_error(503, str(error))
+            refusal = api_error(503, SECRETS_AWAY)
         case web.HTTPException():
             refusal = _foreign(error)
         case _:
@@ -158,6 +161,11 @@ def _failure(error: Exception, operation: Operation | None = None) -> web.Respon
 def refused(status: int, detail: str) -> web.Response:
     """Return the answer to a request that no operation sees: HTTP itself forbids it."""
     return _failure(api_error(status, detail))
+
+
+def _detail(error: Exception) -> str:
+    """What our own log says of an error. A refusal that has a cause was worded for its caller."""
+    return str(error.__cause__ if isinstance(error, ApiError) and error.__cause__ else error)
 
 
 def _foreign(error: web.HTTPException) -> ApiError:

@@ -3,10 +3,13 @@
 Exit codes: 0 done; 1 something was refused or failed; 2 wrong usage; 3 no Redis was found, or it does not answer.
 """
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 
 import click
+
+from worker.cli.streams import make_visible, undecodable
 
 #: Command → (its module, what it does in a line).
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -69,4 +72,8 @@ def edw() -> None:
 
 def main() -> None:
     """The entry point of `edw`."""
+    make_visible()
+    if number := undecodable(sys.argv[1:]):
+        click.echo(f"Usage: edw [OPTIONS] COMMAND [ARGS]...\n\nError: argument {number} is not UTF-8", err=True)
+        raise SystemExit(2)
     edw.main(prog_name="edw")

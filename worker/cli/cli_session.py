@@ -15,7 +15,7 @@ from config.settings import Settings, SettingsError, load_settings, unknown_vari
 from worker.cli.keys import secrets_keys
 from worker.domain.event import Scope
 from worker.domain.secrets_box import SecretsBox, SecretsError
-from worker.ledger import Ledger, LedgerError, LedgerPolicy, LedgerUnavailable
+from worker.ledger import Ledger, LedgerError, LedgerFault, LedgerPolicy, LedgerUnavailable
 from worker.ledger.connection.embedded_redis import EmbeddedRedisError
 from worker.ledger.connection.endpoints import NoRedisError, find_endpoints
 
@@ -45,7 +45,7 @@ def reported_errors() -> Iterator[None]:
         yield
     except (NoRedisError, LedgerUnavailable) as error:
         raise CommandFailure(str(error), EXIT_NO_REDIS) from error
-    except (SettingsError, LedgerError, EmbeddedRedisError, SecretsError) as error:
+    except (SettingsError, LedgerError, LedgerFault, EmbeddedRedisError, SecretsError) as error:
         raise CommandFailure(str(error)) from error
 
 

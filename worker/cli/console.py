@@ -1,17 +1,19 @@
 """What commands print: tables and text for people, JSON for scripts."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 import msgspec
 from rich import box
-from rich.console import Console, JustifyMethod
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from worker.domain.format import plain
+from config.visible import visible
+from worker.cli.streams import styled
 
 #: Characters a line, where no terminal says otherwise.
 WIDTH = 100
@@ -19,10 +21,20 @@ WIDTH = 100
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
+class VisibleConsole(Console):
+    """A console that writes out what a reader cannot see, in whatever it renders; its own colours stay."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Render as rich does."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text), style, control)
+
+
 def console(*, stderr: bool = False) -> Console:
     """Where to print: colours in a terminal, plain text elsewhere."""
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else WIDTH, highlight=False, markup=False, emoji=False)
+    stream = styled(sys.stderr if stderr else sys.stdout)
+    width = None if stream.isatty() else WIDTH
+    return VisibleConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
@@ -36,7 +48,8 @@ def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -
 
 def cells(*values: object) -> Iterable[Text]:
     """Values as a table's cells; nothing in them is taken for markup. None is a dash."""
-    return (Text("-" if value is None or value == "" else plain(str(value))) for value in values)
+    # Here already: a column is as wide as what is shown in it.
+    return (Text("-" if value is None or value == "" else visible(str(value))) for value in values)
 
 
 def verdict(good: bool, yes: str, no: str) -> Text:

@@ -80,7 +80,7 @@ class AttemptRunner:
             began = perf_counter()
             if isinstance(target, NoTarget):
                 # Of an integration that was deleted meanwhile, nobody knows the type, and nobody is to blame.
-                outcome, ours = Unreachable(target.reason), bool(target.integration_type)
+                outcome, ours = Unreachable(target.reason, target.detail), bool(target.integration_type)
             elif claim.event is None:
                 outcome = Unreachable("the event is no longer in the ledger")
             else:
@@ -154,7 +154,7 @@ def _checked(outcome: object) -> Outcome:
 
 def _broken(error: Exception) -> Unreachable:
     """What comes of an attempt in which a deliverer raised; what it said may hold a secret, and is not repeated."""
-    return Unreachable(f"internal error of the deliverer: {type(error).__name__}")
+    return Unreachable("internal error of the deliverer", type(error).__name__)
 
 
 def _traceback_of(error: Exception, target: DeliveryTarget | NoTarget | None) -> str:

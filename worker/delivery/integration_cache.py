@@ -76,7 +76,9 @@ class IntegrationCache:
         try:
             opened = self._secrets.open(integration.configuration, self._types.secret_fields(kind))
             configuration = self._types.parse_configuration(kind, opened)
-        except (SecretsError, ConfigurationError, UnknownIntegrationType) as error:
+        except SecretsError as error:
+            return NoTarget(kind, "the integration's secrets cannot be opened now", str(error))
+        except (ConfigurationError, UnknownIntegrationType) as error:
             return NoTarget(kind, f"the integration's configuration cannot be used: {error}")
         ref = IntegrationRef(integration.id, kind, integration.name, integration.description)
         return DeliveryTarget(ref, deliverer, configuration)

@@ -102,6 +102,7 @@ class SampleDelivery:
             outcome=made.outcome_name,
             status=made.status,
             reason=made.reason or None,
+            detail=made.detail or None,
             duration=round(made.elapsed, 6),
         )
         return made.log(created_at=now)

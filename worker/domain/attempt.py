@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deliverers.contract import Counted, Delivered, Gone, Refused
+from deliverers.contract import Counted, Delivered, Gone, Refused, Unreachable
 from worker.domain.claim import Claim
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.retry_policy import Decision
@@ -78,6 +78,11 @@ class Attempt:
     def reason(self) -> str:
         """What went wrong, in words; empty where nothing did."""
         return "" if isinstance(self.outcome, Delivered) else self.outcome.reason
+
+    @property
+    def detail(self) -> str:
+        """What only our own log says of a failure, such as the addresses that were dialled."""
+        return self.outcome.detail if isinstance(self.outcome, Unreachable) else ""
 
     @property
     def status(self) -> int | None:

@@ -26,4 +26,7 @@ class NoTarget:
     """Why nothing can be delivered to an integration now."""
 
     integration_type: str
+    #: The integration's owner reads it.
     reason: str
+    #: For the operator's log alone.
+    detail: str = ""

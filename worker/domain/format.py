@@ -1,9 +1,6 @@
 """Durations, sizes and foreign text in the words that people read."""
 
-import re
-
-# What a receiver or a producer wrote must not command the terminal that shows it. Line breaks and tabs stay.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+from config.visible import visible
 
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 _SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -41,12 +38,7 @@ def counted(count: int, one: str) -> str:
     return f"{count:,} {one if count == 1 else one + 's'}"
 
 
-def plain(text: str) -> str:
-    """Foreign text without the characters that control a terminal or turn the direction of writing."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 def one_line(text: str, limit: int) -> str:
     """Foreign text on one line, of at most `limit` characters."""
-    line = " ".join(plain(text).split())
+    line = visible(" ".join(text.split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -14,7 +14,8 @@ from worker.intake.accept import AcceptService
 from worker.intake.message_parser import entry_of, is_batch, log_refusal, parse_message_paced, split
 from worker.ledger import Acceptance, LedgerError
 from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT
-from worker.ledger.events.intake_list import INTAKE_LIST, MESSAGE_TRIES, MessageBatch
+from worker.ledger.events.intake_list import MESSAGE_TRIES, MessageBatch
+from worker.ledger.key_names import INTAKE_LIST
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.pacing import paced
 from worker.telemetry.tracing.traces import Traces

@@ -36,19 +36,30 @@ Errors:
     LedgerError
     ├── LedgerUnavailable    no answer, or one that says "later"; the work may or may not have been done
     ├── LedgerFull           Redis is at its memory limit, or intake is above the high-water mark
-    └── LedgerFormatError    Redis is too old, or its ledger was written by a newer version
+    ├── LedgerFormatError    Redis is too old or of another kind, or a newer version wrote its ledger
+    └── LedgerForbidden      Redis refuses the login, or a command of this user, until somebody mends its ACL
+    LedgerFault              a bug, or a key that another program wrote; no LedgerError, because waiting mends nothing
 """
 
 from worker.ledger.events.inbox import Acceptance
 from worker.ledger.lanes.settlements import Settlement, Verdict
 from worker.ledger.ledger import Ledger
-from worker.ledger.ledger_errors import LedgerError, LedgerFormatError, LedgerFull, LedgerUnavailable
+from worker.ledger.ledger_errors import (
+    LedgerError,
+    LedgerFault,
+    LedgerForbidden,
+    LedgerFormatError,
+    LedgerFull,
+    LedgerUnavailable,
+)
 from worker.ledger.policy import LedgerPolicy
 
 __all__ = [
     "Acceptance",
     "Ledger",
     "LedgerError",
+    "LedgerFault",
+    "LedgerForbidden",
     "LedgerFormatError",
     "LedgerFull",
     "LedgerPolicy",

@@ -2,9 +2,11 @@
 
 import os
 import socket
+from collections.abc import Collection
 from secrets import token_hex
 
 from worker.ledger.connection.call_observer import NO_OBSERVER, CallObserver
+from worker.ledger.connection.permissions import EVERYTHING
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.events.inbox import Inbox
 from worker.ledger.events.intake_list import IntakeList
@@ -38,7 +40,7 @@ class Ledger:
         self.redis = RedisClient(url, shard, self.policy, observer)
         self.inbox = Inbox(self.redis, self.owner)
         self.events = EventReader(self.redis)
-        self.intake_list = IntakeList(self.redis, self.owner, url, shard)
+        self.intake_list = IntakeList(self.redis, self.owner, url)
         calls = ClaimCalls()
         self.jobs = JobLanes(self.redis, self.owner, calls)
         self.redelivery = Reopening(self.redis)
@@ -54,9 +56,13 @@ class Ledger:
         """Where Redis is, without its password."""
         return self.redis.address
 
-    async def open(self) -> None:
-        """Raises LedgerUnavailable where Redis does not answer, LedgerFormatError where it cannot be used."""
-        await self.redis.open()
+    async def open(self, needed: Collection[str] = EVERYTHING) -> None:
+        """Check Redis, and that this user may run the commands `needed` (see permissions.py).
+
+        Raises LedgerUnavailable where it does not answer, LedgerForbidden where a command is refused, and
+        LedgerFormatError where it will not do.
+        """
+        await self.redis.open(needed)
 
     async def close(self) -> None:
         """Closes the connections; what is leased stays leased until its lease runs out."""

@@ -1,56 +1,207 @@
 """What can go wrong with the ledger, and how redis-py's exceptions are named here. The tree is drawn in __init__.py."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import ClassVar
 
 from redis import exceptions as foreign
 
 
 class LedgerError(Exception):
-    """Something about the ledger as a whole; never about one event or job."""
+    """Something about the ledger as a whole; never about one event or job.
+
+    Its text names the store's address, and is for our own log and the command line. `public` is for everybody else.
+    """
+
+    public: ClassVar[str] = "the ledger cannot be used now"
 
 
 class LedgerUnavailable(LedgerError):
     """Redis did not answer, or answered that it cannot now. The work may or may not have been done."""
 
+    public = "the ledger does not answer"
+
 
 class LedgerFull(LedgerError):
     """Redis is at its memory limit, or intake is above the high-water mark. Nothing was done."""
 
+    public = "the ledger's memory is nearly full: it takes nothing new for now"
+
 
 class LedgerFormatError(LedgerError):
-    """Redis is too old, or its ledger was written by a newer version of this project."""
+    """Redis is too old or of another kind, or a newer version of this project wrote its ledger."""
 
 
-_IN_PIPELINE = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)
-#: Of these, redis-py keeps the class and drops the code.
-_LATER_CLASSES = (
-    foreign.ReadOnlyError,
-    foreign.ClusterDownError,
-    foreign.TryAgainError,
-    foreign.MasterDownError,
-    foreign.MovedError,
-    foreign.AskError,
+class LedgerForbidden(LedgerError):
+    """The store refuses the login, or a command of this user. Nothing more is done until somebody mends that."""
+
+
+class LedgerFault(Exception):
+    """The store could not carry a call out: a bug of ours, or a key that another program wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the store is, without its password, and who this process is there."""
+
+    address: str
+    user: str = "default"
+
+
+class Meaning(Enum):
+    """What an exception of redis-py says of the ledger."""
+
+    #: It does not answer.
+    AWAY = auto()
+    #: It answers that it cannot now.
+    LATER = auto()
+    FULL = auto()
+    #: The login was refused.
+    LOGIN = auto()
+    #: A command or a key was refused.
+    FORBIDDEN = auto()
+    #: This server is nothing for a ledger.
+    UNFIT = auto()
+    FAULT = auto()
+    #: Its text says it.
+    TEXT = auto()
+
+
+#: Every exception of redis-py; a test fails when it gains one. One that is not here means what its base class does.
+MEANINGS: Mapping[type[BaseException], Meaning] = {
+    foreign.RedisError: Meaning.FAULT,
+    foreign.ConnectionError: Meaning.AWAY,
+    foreign.TimeoutError: Meaning.AWAY,
+    foreign.BusyLoadingError: Meaning.AWAY,
+    foreign.MaxConnectionsError: Meaning.AWAY,
+    foreign.ExternalAuthProviderError: Meaning.AWAY,
+    foreign.InvalidResponse: Meaning.AWAY,
+    foreign.AuthenticationError: Meaning.LOGIN,
+    foreign.AuthorizationError: Meaning.LOGIN,
+    foreign.AuthenticationWrongNumberOfArgsError: Meaning.LOGIN,
+    foreign.NoPermissionError: Meaning.FORBIDDEN,
+    foreign.OutOfMemoryError: Meaning.FULL,
+    foreign.ReadOnlyError: Meaning.LATER,
+    foreign.ClusterError: Meaning.LATER,
+    foreign.ClusterDownError: Meaning.LATER,
+    foreign.MasterDownError: Meaning.LATER,
+    foreign.TryAgainError: Meaning.LATER,
+    foreign.MovedError: Meaning.LATER,
+    foreign.AskError: Meaning.LATER,
+    # A script is sent again whole; forgotten again just then, it is sent by the next try.
+    foreign.NoScriptError: Meaning.LATER,
+    foreign.ClusterCrossSlotError: Meaning.UNFIT,
+    foreign.ResponseError: Meaning.TEXT,
+    foreign.ExecAbortError: Meaning.TEXT,
+    # Of what this project does not use, or has used in a wrong way.
+    foreign.DataError: Meaning.FAULT,
+    foreign.PubSubError: Meaning.FAULT,
+    foreign.WatchError: Meaning.FAULT,
+    foreign.LockError: Meaning.FAULT,
+    foreign.LockNotOwnedError: Meaning.FAULT,
+    foreign.ModuleError: Meaning.FAULT,
+    foreign.NoSuchFieldsetError: Meaning.FAULT,
+    foreign.ChildDeadlockedError: Meaning.FAULT,
+    foreign.IncorrectPolicyType: Meaning.FAULT,
+    foreign.RedisClusterException: Meaning.FAULT,
+    foreign.SlotNotCoveredError: Meaning.FAULT,
+    foreign.CrossSlotTransactionError: Meaning.FAULT,
+    foreign.InvalidPipelineStack: Meaning.FAULT,
+    OSError: Meaning.AWAY,
+}
+
+#: Whose subclasses are caught. Some of redis-py's have no base class of its own.
+_FOREIGN = (
+    foreign.RedisError,
+    foreign.RedisClusterException,
+    foreign.ChildDeadlockedError,
+    foreign.IncorrectPolicyType,
+    OSError,
 )
+
+# A pipeline puts the command in front of the answer, and a transaction puts its own failure.
+_IN_PIPELINE = re.compile(
+    r"^(?:Command # \d+ \(.*?\) of pipeline caused error: (?:\(['\"])?"
+    r"|(?:EXECABORT )?Transaction discarded because of: )",
+    re.DOTALL,
+)
+_OF_USER = re.compile(r"\bUser (\S+) has no permissions to run the '([^']{1,64})' command")
+_COMMAND = re.compile(r"no permissions to run the '([^']{1,64})' command")
+_DENIED = re.compile(r"NOPERM|[Nn]o permissions? to |ACL failure in script|user executing the script can't")
+_KEYS = re.compile(r"access (?:a|the|one of the|at least one of the) keys?")
+_UNKNOWN = re.compile(r"\b[Uu]nknown (?:Redis |Valkey )?(?:sub)?command(?: '([^']{1,64})')?")
+_NO_MULTI = "EXEC without MULTI"
 #: redis-py has no class for these answers of a server that will be able to later.
 _LATER = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF")
+_LOGIN = ("NOAUTH", "WRONGPASS")
+_UNFIT = ("DB index is out of range", "SELECT is not allowed in cluster mode", "CROSSSLOT", "cluster support disabled")
+
+_MENDING = "deploy/redis-users.acl has what a user needs"
 
 
 @contextmanager
-def mapped(address: str) -> Iterator[None]:
-    """Raises redis-py's exceptions as ours; `address` is Redis', without its password."""
+def mapped(server: Server, command: str = "") -> Iterator[None]:
+    """Raise redis-py's exceptions as ours.
+
+    `command` is what was asked for, such as `script accept`; it is named where Redis does not say.
+    """
     try:
         yield
-    except foreign.OutOfMemoryError as error:
-        raise LedgerFull(f"Redis at {address} is at its memory limit") from error
-    except (foreign.ConnectionError, foreign.TimeoutError, OSError) as error:
-        raise LedgerUnavailable(f"Redis at {address} does not answer: {error}") from error
-    except foreign.ResponseError as error:
-        # A script's error carries the cause's code in its text, and a pipeline puts the command in front of it.
-        text = _IN_PIPELINE.sub("", str(error))
-        if isinstance(error, _LATER_CLASSES) or text.startswith(_LATER):
-            raise LedgerUnavailable(f"Redis at {address} cannot now: {text}") from error
-        if "OOM" in text[:40]:
-            raise LedgerFull(f"Redis at {address} is at its memory limit") from error
-        raise
+    except _FOREIGN as error:
+        raise named(error, server, command) from error
+
+
+def named(error: BaseException, server: Server, command: str = "") -> LedgerError | LedgerFault:
+    """Return what an exception of redis-py is called here."""
+    text = _IN_PIPELINE.sub("", str(error))
+    where = f"Redis at {server.address}"
+    match meaning_of(error, text):
+        case Meaning.AWAY:
+            return LedgerUnavailable(f"{where} does not answer: {text}")
+        case Meaning.LATER:
+            return LedgerUnavailable(f"{where} cannot now: {text}")
+        case Meaning.FULL:
+            return LedgerFull(f"{where} is at its memory limit")
+        case Meaning.LOGIN:
+            return LedgerForbidden(f"{where} refuses the login of the user {server.user}: {text}")
+        case Meaning.FORBIDDEN:
+            return LedgerForbidden(f"{where} {_refusal(text, server, command)}; {_MENDING}")
+        case Meaning.UNFIT:
+            return LedgerFormatError(f"{where} cannot hold a ledger: {text}")
+    return LedgerFault(f"{where} could not carry out {command or 'a command'}: {text}")
+
+
+def meaning_of(error: BaseException, text: str) -> Meaning:
+    """Return what an exception of this text means."""
+    meaning = next((MEANINGS[kind] for kind in type(error).__mro__ if kind in MEANINGS), Meaning.FAULT)
+    return _by_text(text) if meaning is Meaning.TEXT else meaning
+
+
+def _by_text(text: str) -> Meaning:
+    if _DENIED.search(text) or _UNKNOWN.search(text) or text == _NO_MULTI:
+        return Meaning.FORBIDDEN
+    if text.startswith(_LOGIN):
+        return Meaning.LOGIN
+    if text.startswith(_LATER):
+        return Meaning.LATER
+    # A script's error carries the cause's code in its text.
+    if "OOM" in text[:40]:
+        return Meaning.FULL
+    return Meaning.UNFIT if any(words in text for words in _UNFIT) else Meaning.FAULT
+
+
+def _refusal(text: str, server: Server, command: str) -> str:
+    asked = f" (in {command})" if command else ""
+    if (unknown := _UNKNOWN.search(text)) and not _DENIED.search(text):
+        return f"does not know the command {(unknown[1] or '').lower() or command}{asked}: it may have been renamed"
+    if found := _OF_USER.search(text):
+        return f"does not let the user {found[1]} run the command {found[2]}{asked}"
+    if found := _COMMAND.search(text):
+        return f"does not let the user {server.user} run the command {found[1]}{asked}"
+    if text == _NO_MULTI:
+        return f"does not let the user {server.user} run the command multi{asked}"
+    what = "use a key of" if _KEYS.search(text) else "run"
+    return f"does not let the user {server.user} {what} {command or 'a command'}"

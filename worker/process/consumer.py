@@ -53,7 +53,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """The broker cannot be reached, or refuses what a consumer begins with."""
-        runtime.note_broker_state(f"{type(exc).__name__}: {exc}")
+        runtime.note_broker_state(_in_words(exc, "it is away"))
         super().on_connection_error_before_connected(exc)
         self._pause_where_refused(exc)
 
@@ -64,7 +64,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         a connection that the first time has forgotten: its AttributeError would end the worker. What is not given back
         comes again after the visibility timeout.
         """
-        runtime.note_broker_state(f"{type(exc).__name__}: {exc}")
+        runtime.note_broker_state(_in_words(exc, "the connection was lost"))
         try:
             super().on_connection_error_after_connected(exc)
         except Exception as error:  # noqa: BLE001  (there is nothing left to close)
@@ -155,6 +155,11 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         """A task message that is malformed, or of a content type that is not taken (pickle is never read)."""
         if _keep(message, f"is not a valid task message: {exc}"):
             super().on_invalid_task(body, message, exc)
+
+
+def _in_words(exc: Exception, otherwise: str) -> str:
+    """Say what ails the broker, without its address: anybody may read this at /readyz, and Celery logs the error."""
+    return "it is at its memory limit (maxmemory)" if "maxmemory" in str(exc) else otherwise
 
 
 def _problem(message: Any) -> Exception | None:

@@ -194,7 +194,7 @@ class Runtime:
             await ledger.close()
 
     def _missed(self, error: LedgerError) -> None:
-        self.health.ledger.away(str(error), State.RED)
+        self.health.ledger.away(error.public, State.RED)
 
 
 def _relax_collector() -> None:

@@ -58,6 +58,8 @@ class Sweeper:
         #: When it last answered any of the timers: a sweep may be long over what it found.
         self.answered_at = self.swept_at
         self._presence = presence
+        #: What was last logged of an absence.
+        self._failure: type[LedgerError] = LedgerError
         #: The timers whose last step the ledger did not answer, or refused.
         self._failing: set[str] = set()
 
@@ -102,8 +104,10 @@ class Sweeper:
 
     def _note_failure(self, step: str, error: LedgerError) -> None:
         self._failing.add(step)
-        if self._presence.away(str(error), State.DEGRADED if isinstance(error, LedgerFull) else State.RED):
+        news = self._presence.away(error.public, State.DEGRADED if isinstance(error, LedgerFull) else State.RED)
+        if news or type(error) is not self._failure:
             _log.warning("ledger away", why=str(error))
+        self._failure = type(error)
 
     def _note_answer(self, step: str) -> None:
         self.answered_at = monotonic()

@@ -74,14 +74,7 @@ def _log_line(attempt: Attempt, result: str, delay: float | None, *, payloads: b
         "status": attempt.status,
         "duration": round(attempt.elapsed, 6),
     }
-    if delay is not None:
-        fields["delay"] = round(delay, 6)
-    if claim.epoch:
-        fields["epoch"] = claim.epoch
-    if attempt.task:
-        fields["task"] = attempt.task
-    if attempt.trace:
-        fields |= {"trace_id": attempt.trace.trace_id, "span_id": attempt.trace.span_id}
+    fields |= _optional_fields(attempt, delay)
     if payloads:
         fields["payload"] = event.event.data.decode() if event else None
         fields["answer"] = attempt.body
@@ -97,3 +90,19 @@ def _log_line(attempt: Attempt, result: str, delay: float | None, *, payloads: b
             fields["job_failed"] = reason
     log = _log.error if attempt.ours else _log.warning
     log("attempt", reason=attempt.reason, **fields)
+
+
+def _optional_fields(attempt: Attempt, delay: float | None) -> dict[str, object]:
+    """Return the fields that many lines do not have."""
+    fields: dict[str, object] = {}
+    if delay is not None:
+        fields["delay"] = round(delay, 6)
+    if attempt.claim.epoch:
+        fields["epoch"] = attempt.claim.epoch
+    if attempt.task:
+        fields["task"] = attempt.task
+    if attempt.detail:
+        fields["detail"] = attempt.detail
+    if attempt.trace:
+        fields |= {"trace_id": attempt.trace.trace_id, "span_id": attempt.trace.span_id}
+    return fields

@@ -345,8 +345,8 @@ async def test_without_a_key_no_secret_is_taken_and_the_rest_works(serve: Serve)
     admin = await api.someone()
     refused = await admin.post(ALL, {"data": webhook(configuration={"url": "https://a.example", "secret_key": "s3"})})
     assert refused.status == 503
-    assert "EDW_SECRETS_KEYS" in refused.errors[0]["detail"]
-    assert b"s3" not in refused.raw.replace(b"EDW_SECRETS", b"")
+    assert refused.errors[0]["detail"] == "secrets cannot be read or stored now"
+    assert b"s3" not in refused.raw
     assert (await admin.get(ALL)).data == []
     assert (await admin.create())["name"] == "ERP"
 

@@ -195,7 +195,7 @@ async def test_a_secret_that_no_key_opens_is_told_so(
     answer = await keyless.post(f"{ALL}/{integration}/test")
     assert answer.status == 200
     assert answer.data["succeeded"] is False
-    assert "EDW_SECRETS_KEYS" in answer.data["error_detail"]
+    assert answer.data["error_detail"] == "the integration's secrets cannot be opened now"
     assert receiver.received == []
 
 
@@ -305,7 +305,7 @@ async def test_a_deliverer_that_answers_what_is_no_outcome_has_delivered_nothing
     answer = await admin.post(f"{ALL}/{integration}/test")
     assert answer.status == 200
     assert answer.data["succeeded"] is False
-    assert answer.data["error_detail"] == "internal error of the deliverer: TypeError"
+    assert answer.data["error_detail"] == "internal error of the deliverer"
 
 
 async def test_a_deliverers_bug_is_logged_without_the_secrets_that_it_was_given(
@@ -346,6 +346,6 @@ async def test_a_deliverer_that_fails_is_a_failed_attempt_and_no_traceback(
     monkeypatch.setattr(attempt_runner, "_delivery_of", broken)
     answer = await admin.post(f"{ALL}/{integration}/test")
     assert answer.status == 200
-    assert answer.data["error_detail"] == "internal error of the deliverer: RuntimeError"
+    assert answer.data["error_detail"] == "internal error of the deliverer"
     monkeypatch.undo()
     assert (await admin.post(f"{ALL}/{integration}/test")).data["succeeded"] is True

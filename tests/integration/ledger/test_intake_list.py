@@ -9,14 +9,8 @@ from tests.counterparts.store import StoreServer
 from worker.domain.event import Event
 from worker.ledger import Acceptance, Ledger, LedgerFull
 from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, rejection
-from worker.ledger.events.intake_list import (
-    INTAKE_LIST,
-    MESSAGE_TRIES,
-    RETURNED_PER_CALL,
-    SUSPECT_FOR,
-    MessageBatch,
-    intake_list,
-)
+from worker.ledger.events.intake_list import MESSAGE_TRIES, RETURNED_PER_CALL, SUSPECT_FOR, MessageBatch
+from worker.ledger.key_names import INTAKE_LIST, intake_list
 
 from .scene import Scene, an_event
 

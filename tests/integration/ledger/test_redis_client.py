@@ -9,7 +9,7 @@ import uvloop
 
 from tests.counterparts.proxy import TcpProxy
 from tests.counterparts.store import StoreServer, free_port
-from worker.ledger import Ledger, LedgerError, LedgerFormatError, LedgerPolicy, LedgerUnavailable
+from worker.ledger import Ledger, LedgerError, LedgerFault, LedgerFormatError, LedgerPolicy, LedgerUnavailable
 from worker.ledger.connection import redis_client as store_module
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.inbox import Acceptance, SyncInbox
@@ -237,7 +237,9 @@ async def test_whatever_the_stores_client_raises_is_an_error_of_the_ledger(
     """A new exception of redis-py that is not mapped at the edge would end a loop that waits for a LedgerError."""
     from redis import exceptions
 
-    from worker.ledger.ledger_errors import mapped
+    from worker.ledger.ledger_errors import Server, mapped
+
+    here = Server("here")
 
     infrastructure = [
         kind
@@ -246,12 +248,12 @@ async def test_whatever_the_stores_client_raises_is_an_error_of_the_ledger(
     ]
     assert len(infrastructure) > 5
     for kind in infrastructure:
-        with pytest.raises(LedgerError), mapped("here"):
+        with pytest.raises(LedgerError), mapped(here):
             raise kind.__new__(kind)
     for text in ("LOADING x", "MASTERDOWN x", "MISCONF x", "NOREPLICAS x", "UNBLOCKED x", "BUSY x", "CLUSTERDOWN x"):
-        with pytest.raises(LedgerUnavailable), mapped("here"):
+        with pytest.raises(LedgerUnavailable), mapped(here):
             raise exceptions.ResponseError(text)
-    with pytest.raises(exceptions.ResponseError), mapped("here"):
+    with pytest.raises(LedgerFault), mapped(here):
         raise exceptions.ResponseError("WRONGTYPE is a bug, and must not look like weather")
 
 

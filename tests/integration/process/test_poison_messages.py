@@ -24,7 +24,8 @@ from tests.integration.process.conftest import (
     order_paid,
 )
 from worker.ledger import Ledger
-from worker.ledger.events.intake_list import INTAKE_LIST, MESSAGE_TRIES
+from worker.ledger.events.intake_list import MESSAGE_TRIES
+from worker.ledger.key_names import INTAKE_LIST
 
 
 def send(broker: str, settings: Settings, **event: Any) -> str:

@@ -9,7 +9,7 @@ from kombu.transport.redis import Channel, SentinelChannel
 
 from config.celery import DELIVERY_LIMIT, INTAKE_QUEUE, broker_url_for, celery_options, intake_queues, is_rabbitmq
 from config.settings import load_settings
-from worker.ledger.events.intake_list import intake_list
+from worker.ledger.key_names import intake_list
 
 REDIS = "redis://localhost:6379/0"
 RABBITMQ = "amqp://localhost//"

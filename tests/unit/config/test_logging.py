@@ -148,3 +148,70 @@ def test_configuring_again_writes_each_record_once(configure: Configure) -> None
     stream = configure()
     logging.getLogger("test").info("once")
     assert len(lines(stream)) == 1
+
+
+#: ESC, C1, DEL, writing direction, separators, zero width, tags, half a pair, and a second record.
+HOSTILE = "\x1b[2J\x9b31m\x7f\u202egpj\u2066\u200f\u061c\u2028\u200b\U000e0041\ud800\nforged=1"
+
+
+class Named:
+    """An object that calls itself something."""
+
+    def __repr__(self) -> str:
+        return HOSTILE
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_foreign_text_commands_no_terminal_and_forges_no_line(configure: Configure, form: str) -> None:
+    stream = configure(log_format=form)
+    logger().warning(HOSTILE, detail=HOSTILE, deep={"a": [HOSTILE]}, own=Named(), **{HOSTILE: 1})
+    logging.getLogger(f"theirs.{HOSTILE}").warning("lost %s", HOSTILE)
+
+    said = stream.getvalue().decode()
+    assert said.count("\n") == 2, "a record is a line"
+    assert {c for c in said if not c.isprintable()} == {"\n"}
+    assert said.count("u202e") >= 6
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_commands_no_terminal(configure: Configure, form: str) -> None:
+    stream = configure(log_format=form)
+    for log in (logger(), logging.getLogger("test")):
+        try:
+            raise ValueError(HOSTILE)
+        except ValueError:
+            log.exception("failed", stack_info=True)
+    said = stream.getvalue().decode()
+    assert said.count("ValueError: ") == 2
+    assert {c for c in said if not c.isprintable()} == {"\n"}
+
+
+def test_an_escaped_line_has_the_same_value(configure: Configure) -> None:
+    stream = configure()
+    whole = HOSTILE.replace("\ud800", "")
+    logger().warning("odd", detail=whole, arabic="مرحبا")
+    (line,) = lines(stream)
+    assert (line["detail"], line["arabic"]) == (whole, "مرحبا")
+    assert "مرحبا" in stream.getvalue().decode()
+
+
+def test_a_colourful_console_shows_no_colour_that_was_logged() -> None:
+    class Terminal(io.BytesIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        configure_logging(load_settings(log_format="console"), terminal)
+        logger().warning("x", detail="\x1b[8mhidden", own=Named())
+    finally:
+        logging.captureWarnings(capture=False)
+        root.handlers = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
+    said = terminal.getvalue().decode()
+    assert "\x1b[" in said, "it is in colour"
+    assert "\x1b[8m" not in said
+    assert "\x1b[2J" not in said

@@ -148,7 +148,7 @@ async def test_a_deliverer_that_raises_costs_an_attempt_and_not_the_worker(house
     house.deliveries.start([claim("a")])
     await house.until(lambda: house.lanes.settled)
     assert house.lanes.settled["a"].verdict is Verdict.RETRY
-    assert "RuntimeError" in house.lanes.settled["a"].log.error_detail
+    assert house.lanes.settled["a"].log.error_detail == "internal error of the deliverer"
     assert "a bug of a plug-in" not in house.lanes.settled["a"].log.error_detail
 
 

@@ -82,7 +82,7 @@ def test_a_broker_that_was_away_is_tried_although_nothing_waits_for_it(
     wakeups = Wakeups(broker, presence)
     wakeups.events(["lost"])
     broker.await_(lambda: broker.tries > 2)
-    assert (presence.check.status, presence.check.why) == (State.DEGRADED, "no broker")
+    assert (presence.check.status, presence.check.why) == (State.DEGRADED, "it does not take wake-ups")
     broker.away = False
     broker.await_(lambda: broker.sent == [(EVENTS, [])])
     wakeups.events(["e-1"])

@@ -4,11 +4,14 @@ import asyncio
 from time import monotonic
 from typing import Protocol
 
+import structlog
 from msgspec import Struct
 
 from worker.api.services.broker_watch import BrokerWatch
 from worker.ledger import LedgerError
 from worker.telemetry.readiness import Check, Presence, Readiness, State, readiness
+
+_log = structlog.get_logger("edw.api")
 
 #: The ledger is looked at once in so many seconds.
 LOOK_SECONDS = 1.0
@@ -78,7 +81,9 @@ class ApiHealth:
                 await self._store.refuse_over_water()
             self._ledger.there()
         except LedgerError as error:
-            self._ledger.away(str(error), status)
+            if self._ledger.away(error.public, status):
+                # Anybody may ask for /readyz, so only the log has the address.
+                _log.warning("ledger away", why=str(error))
         except TimeoutError:
             self._ledger.away(f"no answer within {SILENT_SECONDS:g} s", State.RED)
         return self._ledger.check

@@ -60,16 +60,18 @@ class BrokerWatch:
 
     async def _watch_for_ever(self) -> None:
         while True:
-            self._asked_at = monotonic()
+            self._asked_at, detail = monotonic(), ""
             try:
                 await asyncio.to_thread(self._ping)
                 news = self._presence.there()
             except Exception as error:  # noqa: BLE001  (whatever a broker's client raises)
-                news = self._presence.away(f"away ({type(error).__name__}: {error})", State.DEGRADED)
+                news = self._presence.away("it is away", State.DEGRADED)
+                # Anybody may ask for /readyz, so the address is only here.
+                detail = f"{type(error).__name__}: {error}"
             self._asked_at = None
             self._looked.set()
             if news:
-                _log.warning("broker", **to_builtins(self._presence.check))
+                _log.warning("broker", **to_builtins(self._presence.check), **({"detail": detail} if detail else {}))
             await asyncio.sleep(BROKER_SECONDS)
 
 

@@ -86,7 +86,9 @@ class EventIntake:
             pressure = await self._inbox.pressure()
         except LedgerError as error:
             # Of one that does not answer too: else each of those who wait here would wait as long again, in turn.
-            return str(error)
+            if not self._refusal:
+                _log.warning("ledger away", why=str(error))
+            return error.public
         if pressure.inbox > settings.inbox_limit:
             return f"{pressure.inbox:,} events wait to be observed, and at most {settings.inbox_limit:,} may"
         if pressure.age > settings.inbox_max_age:

@@ -19,6 +19,7 @@ from worker.domain.integration import Integration
 from worker.domain.sealing import opened
 from worker.domain.secrets_box import SecretsBox, SecretsError
 from worker.ledger.connection.endpoints import NoRedisError, find_endpoints
+from worker.ledger.connection.permissions import EVERYTHING
 from worker.ledger.connection.redis_condition import read_condition
 from worker.ledger.inspection.audit import Audit, AuditReport
 
@@ -26,6 +27,8 @@ from worker.ledger.inspection.audit import Audit, AuditReport
 NAMES_LOOKED_UP = 20
 
 _REDIS_ADVICE = "nothing is accepted or delivered until it answers; look at its log, and at EDW_REDIS_URL"
+
+_REFUSED_ADVICE = "nothing is accepted or delivered until this is mended; see what deploy/RUNBOOK.md says of its user"
 
 _STYLES = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "bold red"}
 
@@ -60,10 +63,9 @@ async def _examine(*, repair: bool, quick: bool) -> tuple[list[Finding], int]:
     try:
         findings += await _of_the_ledger(repair=repair, quick=quick)
     except CommandFailure as failure:
-        if failure.exit_code != EXIT_NO_REDIS:
-            raise
-        findings.append(failed("redis", failure.message, _REDIS_ADVICE))
-        code = EXIT_NO_REDIS
+        advice = _REDIS_ADVICE if failure.exit_code == EXIT_NO_REDIS else _REFUSED_ADVICE
+        findings.append(failed("redis", failure.message, advice))
+        code = failure.exit_code
     findings += await asyncio.to_thread(lambda: list(_of_the_broker(settings)))
     if code == 0 and _worst(findings) is Grade.FAILED:
         code = EXIT_FAILED
@@ -73,7 +75,7 @@ async def _examine(*, repair: bool, quick: bool) -> tuple[list[Finding], int]:
 async def _of_the_ledger(*, repair: bool, quick: bool) -> list[Finding]:
     async with session() as at:
         condition = await read_condition(at.ledger.redis)
-        findings = [ok("redis", f"{at.ledger.address} answers")]
+        findings = [ok("redis", f"{at.ledger.address} answers"), ok("redis user", _user(at))]
         findings += redis_checks.judge(
             condition, wait_replicas=at.settings.ledger_wait_replicas, high_water=at.settings.memory_high_water
         )
@@ -85,6 +87,11 @@ async def _of_the_ledger(*, repair: bool, quick: bool) -> list[Finding]:
         findings.append(host_checks.secrets(keys, registered.unreadable, registered.total))
         findings += await host_checks.egress(at.settings, registered.hosts)
         return findings
+
+
+def _user(at: CliSession) -> str:
+    # A ledger that is open has asked.
+    return f"{at.ledger.redis.server.user} may run all {len(EVERYTHING)} commands that the ledger needs"
 
 
 def _of_the_broker(settings: Settings) -> Iterator[Finding]:

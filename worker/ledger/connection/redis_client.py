@@ -1,7 +1,7 @@
 """The connection to Redis: calls of its scripts, and plain reads. sync_redis_client.py has it without an event loop."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -9,9 +9,18 @@ import msgspec
 from redis.exceptions import NoScriptError
 
 from worker.ledger.connection.call_observer import NO_OBSERVER, CallObserver, observing
-from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT, aclose, address_of, async_client
+from worker.ledger.connection.permissions import EVERYTHING, missing, probes
+from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT, aclose, address_of, async_client, user_of
 from worker.ledger.connection.scripts import script
-from worker.ledger.ledger_errors import LedgerFormatError, LedgerFull, LedgerUnavailable, mapped
+from worker.ledger.key_names import intake_list
+from worker.ledger.ledger_errors import (
+    LedgerForbidden,
+    LedgerFormatError,
+    LedgerFull,
+    LedgerUnavailable,
+    Server,
+    mapped,
+)
 from worker.ledger.policy import LedgerPolicy
 
 #: The ledger's format; a process refuses one that is newer.
@@ -44,11 +53,17 @@ class RedisClientBase:
     """What both kinds of connection know: names, the water mark, what they demand of the server."""
 
     def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
-        self.address = address_of(url)
+        self.server = Server(address_of(url), user_of(url))
         self.prefix = f"edw:{{{shard}}}:"
+        self.intake = intake_list(shard)
         self.policy = policy
         self._sampled_at = -MEMORY_SAMPLE_SECONDS
         self._over_water = ""
+
+    @property
+    def address(self) -> str:
+        """Where the store is, without its password."""
+        return self.server.address
 
     def key(self, name: str) -> str:
         """A key's full name."""
@@ -81,10 +96,24 @@ class RedisClientBase:
         if reached < wanted:
             raise LedgerUnavailable(f"only {reached} of {wanted} replicas confirmed the write within {REPLICA_WAIT} ms")
 
-    def _check_server(self, info: Mapping[str, Any], written: int) -> None:
+    def _probes(self, needed: Collection[str]) -> dict[str, Any]:
+        """The arguments of the script that asks what this user may run."""
+        return {"commands": probes(needed, self.prefix, self.intake, wait=bool(self.policy.wait_replicas))}
+
+    def _check_permitted(self, denied: Sequence[bytes]) -> None:
+        if denied:
+            raise LedgerForbidden(
+                f"the store at {self.address} does not let the user {self.server.user} run the commands "
+                f"{missing(denied)} on the keys {self.prefix}* and {self.intake}; deploy/redis-users.acl has what a "
+                "user needs"
+            )
+
+    def _check_version(self, info: Mapping[str, Any]) -> None:
         version = str(info.get("valkey_version") or info.get("redis_version"))
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
             raise LedgerFormatError(f"Redis at {self.address} is version {version}; 7.0 or later is needed")
+
+    def _check_format(self, written: int) -> None:
         if written > FORMAT:
             raise LedgerFormatError(
                 f"the ledger at {self.address} has format {written}, and this version knows {FORMAT}: "
@@ -102,19 +131,28 @@ class RedisClient(RedisClientBase):
         #: The server's own name for its present life.
         self._run_id = ""
 
-    async def open(self) -> None:
-        """Checks that Redis answers and that its ledger is one this version understands."""
-        with mapped(self.address):
+    async def open(self, needed: Collection[str] = EVERYTHING) -> None:
+        """Check that Redis answers, that this user may run what is needed, and that the ledger is of this version.
+
+        Raises LedgerUnavailable, LedgerForbidden and LedgerFormatError.
+        """
+        with mapped(self.server):
             info = await self.client.info("server")
+            self._check_version(info)
+            await self.check_permitted(needed)
             written = await self.client.hget(self.key("meta"), "format")
             if written is None:
                 await self.client.hset(self.key("meta"), "format", str(FORMAT))
-        self._check_server(info, int(written or FORMAT))
+        self._check_format(int(written or FORMAT))
         self._run_id = str(info["run_id"])
+
+    async def check_permitted(self, needed: Collection[str] = EVERYTHING) -> None:
+        """Raises LedgerForbidden where this user may not run what is needed."""
+        self._check_permitted(await self.run("permitted", **self._probes(needed)))
 
     async def restarted(self) -> bool:
         """True where this is not the server that was opened: it was restarted, or another took its place."""
-        with mapped(self.address):
+        with mapped(self.server):
             return str((await self.client.info("server"))["run_id"]) != self._run_id
 
     async def close(self) -> None:
@@ -125,7 +163,7 @@ class RedisClient(RedisClientBase):
         """Calls a script with its named arguments; answers what it answers, msgpack undecoded."""
         called = script(name)
         packed = self.packed(arguments)
-        with observing(self._observer, name), mapped(self.address):
+        with observing(self._observer, name), mapped(self.server, f"script {name}"):
             try:
                 return await self.client.evalsha(called.digest, 1, self.prefix, packed)
             except NoScriptError:
@@ -134,13 +172,13 @@ class RedisClient(RedisClientBase):
     async def refuse_over_water(self) -> None:
         """Raises LedgerFull where Redis' memory is above the high-water mark."""
         if self._memory_is_due():
-            with mapped(self.address):
+            with mapped(self.server):
                 self._note_memory(await self.client.info("memory"))
         self._refuse_over_water()
 
     async def call(self, command: str, key: str, *arguments: object, **options: object) -> Any:
         """One plain command on one of the ledger's keys."""
-        with mapped(self.address):
+        with mapped(self.server, command):
             return await getattr(self.client, command)(self.key(key), *arguments, **options)
 
     async def atomically(self, *commands: tuple[Any, ...]) -> list[Any]:
@@ -148,7 +186,7 @@ class RedisClient(RedisClientBase):
         pipe = self.client.pipeline(transaction=True)
         for name, key, *arguments in commands:
             pipe.execute_command(name.upper(), self.key(key), *arguments)
-        with mapped(self.address):
+        with mapped(self.server):
             return list(await pipe.execute())
 
     async def hashes(self, keys: Sequence[str], *fields: str) -> list[dict[str, str]]:
@@ -161,7 +199,7 @@ class RedisClient(RedisClientBase):
                 pipe.hmget(self.key(key), list(fields))
             else:
                 pipe.hgetall(self.key(key))
-        with mapped(self.address):
+        with mapped(self.server):
             found = await pipe.execute()
         if fields:
             found = [{f: v for f, v in zip(fields, row, strict=True) if v is not None} for row in found]
@@ -169,7 +207,7 @@ class RedisClient(RedisClientBase):
 
     async def scan(self, pattern: str, cursor: int) -> tuple[int, list[str]]:
         """Some of the ledger's keys of a pattern, without what is before its star, and the next cursor (0: none)."""
-        with mapped(self.address):
+        with mapped(self.server):
             following, keys = await self.client.scan(cursor, match=_escaped(self.prefix) + pattern, count=SCAN_COUNT)
         skip = len(self.key(pattern.partition("*")[0]))
         return int(following), [_text(key)[skip:] for key in keys]
@@ -181,13 +219,13 @@ class RedisClient(RedisClientBase):
 
     async def now(self) -> int:
         """Redis' clock, in milliseconds."""
-        with mapped(self.address):
+        with mapped(self.server):
             seconds, micros = await self.client.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def memory(self) -> Mapping[str, Any]:
         """Redis' own account of its memory."""
-        with mapped(self.address):
+        with mapped(self.server):
             return dict(await self.client.info("memory"))
 
     async def run_confirmed(self, name: str, **arguments: object) -> Any:
@@ -198,7 +236,7 @@ class RedisClient(RedisClientBase):
         pipe = self.client.pipeline(transaction=False)
         pipe.eval(script(name).source, 1, self.prefix, self.packed(arguments))
         pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
-        with observing(self._observer, name), mapped(self.address):
+        with observing(self._observer, name), mapped(self.server, f"script {name}"):
             answer, reached = await pipe.execute()
         self._check_replicas(reached)
         return answer

@@ -35,7 +35,7 @@ class RedisCondition:
 
 async def read_condition(redis: RedisClient) -> RedisCondition:
     """Raises LedgerUnavailable where the server does not answer."""
-    with mapped(redis.address):
+    with mapped(redis.server, "info"):
         began = time()
         info: Mapping[str, Any] = await redis.client.info("everything")
         asked = time()
@@ -59,7 +59,7 @@ async def read_condition(redis: RedisClient) -> RedisCondition:
 
 async def _fsync(redis: RedisClient) -> str | None:
     """A managed Redis keeps CONFIG to itself."""
-    with mapped(redis.address):
+    with mapped(redis.server, "config get"):
         try:
             found = await redis.client.config_get("appendfsync")
         except ResponseError:

@@ -4,7 +4,7 @@ A call is never repeated here: a lost reply must be known to the caller, who alo
 """
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis
 import redis.asyncio
@@ -34,6 +34,12 @@ def address_of(url: str) -> str:
         return SentinelUrl.parse(url).address
     parts = urlsplit(url)
     return parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+
+
+def user_of(url: str) -> str:
+    """The user that a store's URL names."""
+    named = SentinelUrl.parse(url).username if is_sentinel(url) else unquote(urlsplit(url).username or "")
+    return named or "default"
 
 
 def async_client(url: str, connections: int, timeout: float = SOCKET_TIMEOUT) -> redis.asyncio.Redis:

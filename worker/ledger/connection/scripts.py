@@ -29,6 +29,8 @@ _NEEDS_MEMORY = frozenset(
         "writable",
     }
 )
+#: A replica runs these too: they only read.
+_READS = frozenset({"permitted"})
 _NEEDS = "-- needs:"
 _COMMENT_LINES = re.compile(r"^[ \t]*--.*\n|^\n", re.MULTILINE)
 
@@ -72,6 +74,8 @@ def assembled(name: str, body: str, *, keeps_memory: bool = False) -> Script:
     """
     parts = [_part("keys"), *map(_part, needed_parts(body, _part))]
     flags = " flags=allow-oom" if keeps_memory else ""
+    if name in _READS:
+        flags += ",no-writes"
     lua = _COMMENT_LINES.sub("", "\n".join([*parts, body]))
     return Script(name, f"#!lua{flags}\n{lua}")
 

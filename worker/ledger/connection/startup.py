@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from deliverers.backoff import Backoff
-from worker.ledger.ledger_errors import LedgerError, LedgerFull, LedgerUnavailable
+from worker.ledger.ledger_errors import LedgerError, LedgerForbidden, LedgerFull, LedgerUnavailable
 
 _log = structlog.get_logger("edw.ledger")
 
@@ -38,7 +38,8 @@ async def reach(
 ) -> bool:
     """Open the ledger as soon as it answers; return False where `stopping` was set first.
 
-    `missed` is called with each failure.
+    `missed` is called with each failure. A Redis that refuses this user is waited for as well: its operator mends the
+    ACL while the process runs.
 
     Raises what was wrong at last where it took longer than `within` (seconds), and at once what no waiting mends.
     """
@@ -46,7 +47,7 @@ async def reach(
     while not stopping.is_set():
         try:
             await ledger.open()
-        except (LedgerUnavailable, LedgerFull) as error:
+        except (LedgerUnavailable, LedgerFull, LedgerForbidden) as error:
             missed(error)
             failures += 1
             left = end - monotonic()

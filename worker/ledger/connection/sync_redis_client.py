@@ -1,9 +1,11 @@
 """The connection to Redis for callers without an event loop: what a producer needs of it."""
 
+from collections.abc import Collection
 from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from worker.ledger.connection.permissions import PUBLISHER
 from worker.ledger.connection.redis_client import FORMAT, REPLICA_WAIT, RedisClientBase
 from worker.ledger.connection.redis_connections import close, sync_client
 from worker.ledger.connection.scripts import script
@@ -18,14 +20,16 @@ class SyncRedisClient(RedisClientBase):
         super().__init__(url, shard, policy)
         self.client = sync_client(url)
 
-    def open(self) -> None:
-        """As RedisClient.open()."""
-        with mapped(self.address):
+    def open(self, needed: Collection[str] = PUBLISHER) -> None:
+        """As RedisClient.open(), of what a producer needs."""
+        with mapped(self.server):
             info = self.client.info("server")
+            self._check_version(info)
+            self._check_permitted(self.run("permitted", **self._probes(needed)))
             written = self.client.hget(self.key("meta"), "format")
             if written is None:
                 self.client.hset(self.key("meta"), "format", str(FORMAT))
-        self._check_server(info, int(written or FORMAT))
+        self._check_format(int(written or FORMAT))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -35,7 +39,7 @@ class SyncRedisClient(RedisClientBase):
         """As RedisClient.run()."""
         called = script(name)
         packed = self.packed(arguments)
-        with mapped(self.address):
+        with mapped(self.server, f"script {name}"):
             try:
                 return self.client.evalsha(called.digest, 1, self.prefix, packed)
             except NoScriptError:
@@ -44,7 +48,7 @@ class SyncRedisClient(RedisClientBase):
     def refuse_over_water(self) -> None:
         """As RedisClient.refuse_over_water()."""
         if self._memory_is_due():
-            with mapped(self.address):
+            with mapped(self.server):
                 self._note_memory(self.client.info("memory"))
         self._refuse_over_water()
 
@@ -55,7 +59,7 @@ class SyncRedisClient(RedisClientBase):
         pipe = self.client.pipeline(transaction=False)
         pipe.eval(script(name).source, 1, self.prefix, self.packed(arguments))
         pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
-        with mapped(self.address):
+        with mapped(self.server, f"script {name}"):
             answer, reached = pipe.execute()
         self._check_replicas(reached)
         return answer

@@ -20,8 +20,6 @@ from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, Accep
 from worker.ledger.ledger_errors import mapped
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
 
-#: The plain queue of shard "0"; another shard's has its name behind it. On RabbitMQ it is called the same.
-INTAKE_LIST = "edw.intake"
 #: A call that waits for messages answers after so long at most (seconds), well within SOCKET_TIMEOUT.
 WAIT_SECONDS = 2
 #: Messages that one call gives back.
@@ -30,11 +28,6 @@ RETURNED_PER_CALL = 200
 MESSAGE_TRIES = OBSERVE_TRIES
 #: That some died of a message is known for so long after the last one did (ms).
 SUSPECT_FOR = 86_400_000
-
-
-def intake_list(shard: str) -> str:
-    """The key of a shard's plain queue. It is the one key without the ledger's prefix: producers type it."""
-    return INTAKE_LIST if shard == "0" else f"{INTAKE_LIST}.{shard}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +47,11 @@ class MessageBatch:
 class IntakeList:
     """The plain queue, from this process's side."""
 
-    def __init__(self, redis: RedisClient, owner: str, url: str, shard: str) -> None:
+    def __init__(self, redis: RedisClient, owner: str, url: str) -> None:
         self._redis = redis
         self._owner = owner
         self._url = url
-        self._list = intake_list(shard)
+        self._list = redis.intake
         self._waiting: Redis | None = None
 
     async def take(self, limit: int = MAX_IDS_PER_MESSAGE) -> MessageBatch:
@@ -123,7 +116,7 @@ class IntakeList:
         The call moves a message to where any process takes it from before all others: so one message wakes one
         process, and if that one dies just then, the next call of take() of any other finds it.
         """
-        with mapped(self._redis.address):
+        with mapped(self._redis.server, "blmove"):
             await self._blocking().blmove(self._list, self._redis.key("intake-next"), seconds, "RIGHT", "LEFT")
 
     async def close(self) -> None:

@@ -74,7 +74,8 @@ class StatusReader:
         self._redis = redis
 
     async def writable(self) -> None:
-        """Raises LedgerError where the ledger takes no writes."""
+        """Raises LedgerError where the ledger takes no writes, or this user may not do all that is needed."""
+        await self._redis.check_permitted()
         await self._redis.run("writable", ttl=WRITABLE_TTL)
 
     async def workers(self) -> int:

@@ -1,0 +1,44 @@
+"""The commands that the ledger needs of its store, and whether this user may run them.
+
+A script that is refused in its middle has written half of what it should. So a ledger that is opened asks first, by
+`redis.acl_check_cmd`, which any user with EVAL may call. deploy/redis-users.acl lists the same commands for operators.
+"""
+
+from collections.abc import Iterable, Sequence
+
+#: Of every connection: the check itself, its server's version and the ledger's format.
+_ALWAYS = frozenset({"eval", "evalsha", "hget", "hset", "info", "time"})
+#: Of the script `accept`.
+PUBLISHER = _ALWAYS | {"del", "exists", "hexists", "hincrby", "pexpire", "zadd", "zrandmember", "zrem"}
+#: Of workers, the API and the command line.
+EVERYTHING = PUBLISHER | {
+    *("blmove", "exec", "get", "hdel", "hgetall", "hmget", "hsetnx", "hstrlen", "incr", "llen", "lmove", "lpos"),
+    *("lpush", "lrange", "ltrim", "multi", "persist", "pexpireat", "pttl", "rpush", "sadd", "scan", "scard", "set"),
+    *("sismember", "smembers", "srandmember", "srem", "sscan", "zcard", "zcount", "zmscore", "zpopmax", "zpopmin"),
+    *("zrange", "zrank", "zremrangebyrank", "zremrangebyscore", "zrevrange", "zscan", "zscore"),
+}
+
+_NO_KEY = frozenset({"exec", "info", "multi", "scan", "time", "wait"})
+
+
+def probes(commands: Iterable[str], prefix: str, intake: str, *, wait: bool) -> list[list[str]]:
+    """Return each command with the keys that it is used on, to be checked. `wait`: replicas are waited for."""
+    # One that a producer may use as well.
+    key = f"{prefix}inbox"
+    asked = [_probe(name, prefix, key) for name in sorted(commands)]
+    # The plain queue is read by these.
+    asked += [[name, intake, key] for name in ("blmove", "lmove") if name in commands]
+    return asked + ([["wait", "0", "0"]] if wait else [])
+
+
+def missing(denied: Sequence[bytes]) -> str:
+    """Return the names of what was denied, each once."""
+    return ", ".join(dict.fromkeys(each.decode() for each in denied))
+
+
+def _probe(name: str, prefix: str, key: str) -> list[str]:
+    if name in _NO_KEY:
+        return [name, "0"] if name == "scan" else [name]
+    if name in ("eval", "evalsha"):
+        return [name, "0", "1", prefix]
+    return [name, key, key] if name in ("blmove", "lmove") else [name, key]
