@@ -106,7 +106,7 @@ class StompDeliverer:
             return not_attempted(failure.lack)
         if failure.frame is not None:
             return self._refused(failure.words, failure.frame, account)
-        return Unreachable(failure.words)
+        return Unreachable(failure.words, failure.detail)
 
     def _refused(self, reason: str, frame: Frame, account: Account) -> Refused:
         secrets = tuple(secret.encode() for secret in account.secrets)

@@ -127,7 +127,7 @@ def test_what_an_acl_refuses_is_named_with_its_user(raised: Exception, said: str
     with pytest.raises(LedgerForbidden) as found, asking():
         raise raised
     assert said in str(found.value)
-    assert str(found.value).startswith("the store at here ")
+    assert str(found.value).startswith("Redis at here ")
 
 
 @pytest.mark.parametrize("text", ["DB index is out of range", "SELECT is not allowed in cluster mode", "CROSSSLOT x"])
