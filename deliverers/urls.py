@@ -32,7 +32,9 @@ def checked_url(text: str, schemes: tuple[str, ...]) -> URL:
     try:
         url = URL(text)
         host, port = url.raw_host, url.port
-    except (ValueError, UnicodeError):
+        # Decoding its name raises for an `xn--` that stands for nothing.
+        _ = url.host
+    except (ValueError, IndexError):  # yarl raises the latter for `http://[::1]@/`
         raise ValueError("is not a valid URL (look at its host and port)") from None
     if "@" in re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]:
         raise ValueError("must not contain a user name or a password: what is in a URL is shown and logged")
