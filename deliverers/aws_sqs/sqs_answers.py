@@ -69,6 +69,8 @@ class _Batch(msgspec.Struct):
 
 
 _PLAIN_ID = re.compile(r"[0-9a-f-]{0,36}", re.ASCII)
+_CODE = re.compile(rb"<Code>([^<]{1,4096})</Code>")
+_MESSAGE = re.compile(rb"<Message>([^<]{1,4096})</Message>")
 _batch = msgspec.json.Decoder(_Batch)
 
 
@@ -101,7 +103,7 @@ def error_of(answer: SqsAnswer) -> AwsError:
     kind = _first(members, "__type", "code", "Code")
     message = _first(members, "message", "Message")
     if not members:
-        kind, message = _xml(answer.body, b"Code"), _xml(answer.body, b"Message")
+        kind, message = _xml(answer.body, _CODE), _xml(answer.body, _MESSAGE)
     return AwsError(tuple(code for code in (kind, told, legacy) if code), message)
 
 
@@ -159,6 +161,6 @@ def _first(members: Mapping[str, Any], *names: str) -> str:
     return next((value for name in names if isinstance(value := members.get(name), str) and value), "")
 
 
-def _xml(body: bytes, tag: bytes) -> str:
-    found = re.search(rb"<%s>([^<]{1,4096})</%s>" % (tag, tag), body)
+def _xml(body: bytes, element: re.Pattern[bytes]) -> str:
+    found = element.search(body)
     return unescape(found.group(1).decode("utf-8", "replace")).strip() if found else ""
