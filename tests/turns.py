@@ -2,9 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import ModuleType
 from typing import Any
+
+import pytest
 
 
 class Turns:
@@ -14,14 +17,15 @@ class Turns:
         self._turn = 0
         self.calls: Counter[int] = Counter()
 
-    def counting(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, whose calls are counted."""
+    def count(self, patch: pytest.MonkeyPatch, module: ModuleType, name: str) -> None:
+        """Have the calls of a module's function counted."""
+        function = getattr(module, name)
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             self.calls[self._turn] += 1
             return function(*args, **kwargs)
 
-        return counted
+        patch.setattr(module, name, counted)
 
     @property
     def most(self) -> int:

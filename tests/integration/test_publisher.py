@@ -55,7 +55,7 @@ async def test_an_event_without_an_end_is_refused_at_once(settings: Settings) ->
 
 async def test_many_events_are_parsed_in_steps(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Publisher(settings) as publisher, counted_turns() as turns:
-        monkeypatch.setattr(publisher_module, "parse_event", turns.counting(publisher_module.parse_event))
+        turns.count(monkeypatch, publisher_module, "parse_event")
         receipts = await publisher.apublish_many({**EVENT, "id": str(number)} for number in range(500))
     assert receipts == [Receipt(str(number)) for number in range(500)]
     assert turns.most <= STEP_PARTS

@@ -155,7 +155,7 @@ async def test_many_events_of_a_message_are_parsed_in_steps(
     door: CeleryIntake, books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with counted_turns() as turns:
-        monkeypatch.setattr(door_module, "parse_event", turns.counting(door_module.parse_event))
+        turns.count(monkeypatch, door_module, "parse_event")
         await door.take([event(id=str(number)) for number in range(500)], TASK)
     assert [each.id for each in books.accepted] == [str(number) for number in range(500)]
     assert turns.most <= STEP_PARTS

@@ -126,7 +126,7 @@ def test_a_message_that_meets_a_bug_of_ours_is_refused_and_does_not_come_again(m
 async def test_the_events_of_a_message_are_parsed_in_steps(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
     message = first + b"[" + b",".join([b'{"type":"order.paid","data":{}}'] * BATCH_MAX_EVENTS) + b"]"
     async with counted_turns() as turns:
-        monkeypatch.setattr(message_parser, "parse_event", turns.counting(message_parser.parse_event))
+        turns.count(monkeypatch, messages, "parse_event")
         found = await parse_message_paced(message, RULES)
     assert len(found) == BATCH_MAX_EVENTS
     assert turns.most <= STEP_PARTS
