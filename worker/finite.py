@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
+_PLACE_PARTS = 8
+_NAME_CHARS = 80
 #: Types of values with nothing in them, and no float.
 _SIMPLE = frozenset({str, int, bool, type(None)})
 
@@ -32,7 +34,10 @@ def _has_non_number(given: Mapping[str, Any]) -> bool:
 
 
 def place_of_non_number(given: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Find the first infinite float, or one that is no number; None where there is none."""
+    """Find an infinite float, or one that is no number; None where there is none.
+
+    Of the place, the first _PLACE_PARTS names are returned, and _NAME_CHARS characters of each: they are foreign.
+    """
     if not _has_non_number(given):
         return None
     waiting: list[tuple[tuple[str, ...], Any]] = [((), given)]
@@ -40,7 +45,7 @@ def place_of_non_number(given: Mapping[str, Any]) -> tuple[str, ...] | None:
         place, value = waiting.pop()
         match value:
             case float() if not isfinite(value):
-                return place
+                return tuple(part[:_NAME_CHARS] for part in place[:_PLACE_PARTS])
             case Mapping():
                 waiting += [((*place, str(name)), each) for name, each in value.items()]
             case list() | tuple():
