@@ -45,7 +45,7 @@ case "$$missing" in *rabbitmq-server*) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test servers emulators check rehearse bench chaos outages dashboard fmt clean lock
+.PHONY: help install demo run test fuzz servers emulators check rehearse bench chaos outages dashboard fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -58,6 +58,8 @@ run: $(RUNTIME) ## runs the embedded Redis and a worker, until Ctrl-C
 # They mostly wait for servers and processes, so two run at once, a file at a time.
 test: $(DEV) servers emulators ## runs all tests, two at a time; ARGS="-k webhook -n 0" chooses, and runs one at a time
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+fuzz: $(DEV) ## gives every parser 10,000 inputs that it does not expect; ARGS="--inputs 10000000 --seed 2 --target event" chooses
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
 	@$(INSTALL_SERVERS)
 emulators: $(EMULATORS) ## installs the emulators of SQS that tests start

@@ -25,7 +25,7 @@ _NEAREST = 3
 _COMPARED = 8
 #: Two keys less alike than this have nothing to do with each other.
 _ALIKE = 0.4
-_KEY = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)+")
+_KEY = re.compile(r"[a-z0-9][a-z0-9_-]*+(?:\.[a-z0-9_-]++)++")
 
 
 @dataclass(frozen=True, slots=True)

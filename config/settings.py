@@ -130,7 +130,9 @@ class Settings(BaseSettings):
         examples=["https://integrations.example.com"],
     )
     api_body_limit: Annotated[Bytes, AfterValidator(between(1 << 10, 1 << 30, "bytes"))] = Field(
-        default=_written("8MiB"), description="A larger body of a request to the API is refused.", examples=["8MiB"]
+        default=_written("8MiB"),
+        description="A larger body of a request to the API is refused. Each MiB may keep the API busy for 5 ms.",
+        examples=["8MiB"],
     )
     api_connections: Annotated[Count, AfterValidator(between(8, 100_000))] = Field(
         default=500,

@@ -120,7 +120,9 @@ def _network(word: Any) -> Network:
     try:
         return ip_network(word)
     except ValueError as error:
-        raise ValueError(f"expected networks such as 10.0.0.0/8: {error}") from None
+        # The library's text repeats the value, of any length.
+        why = ": it has host bits set" if str(error).endswith("has host bits set") else ""
+        raise ValueError(f"expected networks such as 10.0.0.0/8{why}") from None
 
 
 def _is_number(value: Any) -> bool:

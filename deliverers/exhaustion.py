@@ -34,7 +34,7 @@ _WORDS = {
 }
 _NO_THREAD = "can't start new thread"
 #: aiohttp joins the errors of several addresses into one text.
-_NUMBERS = re.compile(r"\[Errno (\d+)\]")
+_NUMBERS = re.compile(r"\[Errno (\d{1,5})\]")
 #: The mark of a certificate that was refused while none of the trusted ones could be read.
 _UNREAD = "edw_unread_authorities"
 #: Exceptions of one chain that are looked at; a chain may be a circle.

@@ -13,6 +13,7 @@ LONGEST_URL = 2048
 _LONGEST_HOST = 253
 _LONGEST_LABEL = 63
 
+_AFTER_HOST = re.compile(r"[/?#]")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 _LAST_LABEL_IS_A_NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z", re.IGNORECASE | re.ASCII)
 
@@ -32,9 +33,11 @@ def checked_url(text: str, schemes: tuple[str, ...]) -> URL:
     try:
         url = URL(text)
         host, port = url.raw_host, url.port
-    except (ValueError, UnicodeError):
+        # Decoding its name raises for an `xn--` that stands for nothing.
+        _ = url.host
+    except (ValueError, IndexError):  # yarl raises the latter for `http://[::1]@/`
         raise ValueError("is not a valid URL (look at its host and port)") from None
-    if "@" in re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]:
+    if "@" in _AFTER_HOST.split(text.partition("://")[2], maxsplit=1)[0]:
         raise ValueError("must not contain a user name or a password: what is in a URL is shown and logged")
     if not host:
         raise ValueError("must name a host")

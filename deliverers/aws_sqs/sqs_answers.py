@@ -69,6 +69,8 @@ class _Batch(msgspec.Struct):
 
 
 _PLAIN_ID = re.compile(r"[0-9a-f-]{0,36}", re.ASCII)
+_CODE = re.compile(rb"<Code>([^<]{1,4096})</Code>")
+_MESSAGE = re.compile(rb"<Message>([^<]{1,4096})</Message>")
 _batch = msgspec.json.Decoder(_Batch)
 
 
@@ -78,7 +80,7 @@ def outcomes(answer: SqsAnswer, count: int, log: Log, now: datetime) -> list[Out
         error = error_of(answer)
         words = error_words(_redacted(error, log), answer.status)
         pause = parse_retry_after(answer.headers.get("retry-after"), now)
-        body = _shown(error, log, answer.headers.get("x-amzn-requestid")) if error.codes else log.text(answer.body)
+        body = _shown(error, log, _header(answer, "x-amzn-requestid")) if error.codes else log.text(answer.body)
         return [Refused(answer.status, body, words, pause)] * count
     batch = _decoded(answer.body)
     if batch is None:
@@ -95,14 +97,19 @@ def broken_off(status: int, why: str) -> Refused:
 
 def error_of(answer: SqsAnswer) -> AwsError:
     """The error that an answer holds, of either protocol; without codes where it is somebody else's."""
-    legacy = answer.headers.get("x-amzn-query-error", "").partition(";")[0]
-    error_type = answer.headers.get("x-amzn-errortype", "")
+    legacy = _header(answer, "x-amzn-query-error").partition(";")[0]
+    error_type = _header(answer, "x-amzn-errortype")
     members = _object(answer.body)
     kind = _first(members, "__type", "code", "Code")
     message = _first(members, "message", "Message")
     if not members:
-        kind, message = _xml(answer.body, b"Code"), _xml(answer.body, b"Message")
+        kind, message = _xml(answer.body, _CODE), _xml(answer.body, _MESSAGE)
     return AwsError(tuple(code for code in (kind, error_type, legacy) if code), message)
+
+
+def _header(answer: SqsAnswer, name: str) -> str:
+    """Return a header, or nothing. What was no UTF-8 came as half surrogate pairs, of which no log can be made."""
+    return answer.headers.get(name, "").encode("utf-8", "replace").decode()
 
 
 def _outcome(sent: _Sent | None, failed: _Failed | None, status: int, log: Log) -> Outcome:
@@ -125,11 +132,11 @@ def _redacted(error: AwsError, log: Log) -> AwsError:
     return AwsError(tuple(codes), log.redacted(error.message))
 
 
-def _shown(error: AwsError, log: Log, request_id: str | None = None) -> str:
+def _shown(error: AwsError, log: Log, request_id: str = "") -> str:
     # Written anew: whoever echoes a secret may have escaped it in a way that a search of the original would miss.
     safe = _redacted(error, log)
     shown = {"Code": next(iter(safe.codes), ""), "Message": safe.message}
-    if request_id is not None:
+    if request_id:
         shown["RequestId"] = log.redacted(request_id)  # AWS's support asks for it
     return log.text(msgspec.json.encode(shown))
 
@@ -154,6 +161,6 @@ def _first(members: Mapping[str, Any], *names: str) -> str:
     return next((value for name in names if isinstance(value := members.get(name), str) and value), "")
 
 
-def _xml(body: bytes, tag: bytes) -> str:
-    found = re.search(rb"<%s>([^<]{1,4096})</%s>" % (tag, tag), body)
+def _xml(body: bytes, element: re.Pattern[bytes]) -> str:
+    found = element.search(body)
     return unescape(found.group(1).decode("utf-8", "replace")).strip() if found else ""

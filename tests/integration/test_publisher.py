@@ -11,7 +11,10 @@ import redis
 
 from config.settings import Settings, load_settings
 from tests.counterparts.store import StoreServer
+from tests.turns import counted_turns
+from worker import publisher as publisher_module
 from worker.ledger import Ledger, LedgerUnavailable
+from worker.pacing import STEP_PARTS
 from worker.publisher import EventRefused, Publisher, Receipt
 
 EVENT = {"type": "order.paid", "data": {"type": "order", "id": "o-1"}}
@@ -39,6 +42,23 @@ def test_a_bad_event_alone_raises_and_names_its_field(settings: Settings) -> Non
 def test_one_event_where_several_are_expected_is_a_mistake_that_is_told(settings: Settings, given: object) -> None:
     with Publisher(settings) as publisher, pytest.raises(TypeError):
         publisher.publish_many(given)  # type: ignore[arg-type]
+
+
+async def test_an_event_without_an_end_is_refused_at_once(settings: Settings) -> None:
+    endless = b'{"type":"order.paid","data":{"a":' + b"[" * 101 + b'"' + b'\\"' * 250_000
+    async with Publisher(settings) as publisher:
+        bad, good = await publisher.apublish_many([endless, {**EVENT, "id": "a"}])
+        assert publisher.publish_many([endless]) == [bad]
+    assert "nested too deeply" in str(bad)
+    assert good == Receipt("a")
+
+
+async def test_many_events_are_parsed_in_steps(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Publisher(settings) as publisher, counted_turns() as turns:
+        turns.count(monkeypatch, publisher_module, "parse_event")
+        receipts = await publisher.apublish_many({**EVENT, "id": str(number)} for number in range(500))
+    assert receipts == [Receipt(str(number)) for number in range(500)]
+    assert turns.most <= STEP_PARTS
 
 
 # The first loop was closed with its connections open, as asyncio.run() does.

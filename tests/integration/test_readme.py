@@ -23,7 +23,7 @@ from worker.ledger.connection.embedded_redis import running
 
 ROOT = Path(__file__).parents[2]
 #: Run by .ci/run or, as a target of its own, by hand.
-MAKE = {"make demo", "make test", "make check", "make bench", "make chaos"}
+MAKE = {"make demo", "make test", "make check", "make bench", "make fuzz", "make chaos"}
 PATIENCE = 60.0
 
 

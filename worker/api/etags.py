@@ -2,8 +2,9 @@
 
 import re
 
-# Possessive, and matched where the last one ended: a header that is no list costs its length once.
-_ELEMENT = re.compile(r'[ \t]*+(?:(?:W/)?"([^"]*+)")?[ \t]*+(?:,|$)')
+# Possessive, and matched where the last one ended: a header that is no list costs its length once. Before the end, an
+# element takes at least one character: `$` would match before a line break, and take none.
+_ELEMENT = re.compile(r'[ \t]*+(?:(?:W/)?"([^"]*+)")?[ \t]*+(?:,|\Z)')
 _ANY = "*"
 
 

@@ -18,6 +18,7 @@ MOST_CONDITIONS = 10
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {"eq": eq, "gt": gt, "ge": ge, "lt": lt, "le": le}
 _CONDITION = re.compile(r"(?P<operator>[a-z]+)\((?P<field>[a-z_]+),(?P<value>[^()]*)\)")
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 _EXAMPLE = "such as eq(succeeded,false) or gt(attempt,1):lt(attempt,5)"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -135,6 +136,6 @@ def _flag(value: str) -> bool:
 
 
 def _number(value: str) -> float:
-    if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", value, re.ASCII):
+    if not _NUMBER.fullmatch(value):
         raise ValueError(value)
     return float(value)

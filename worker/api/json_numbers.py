@@ -7,6 +7,7 @@ LARGEST_NUMBER = "1.7e308"
 #: How deep the place of a number is looked for: as deep as a body of ours has fields with names.
 _DEPTH = 4
 _CHILDREN = 1_000
+_NAME_CHARS = 80
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
@@ -16,7 +17,7 @@ def pointer_of_number(raw: bytes) -> str:
     """Return the JSON pointer (RFC 6901) of the first value that cannot be decoded because of a number in it.
 
     Each level is decoded once more, so that this costs a few times what decoding does. The place ends at a list or an
-    object of more than _CHILDREN members.
+    object of more than _CHILDREN members, and before a name that is too long to be repeated.
     """
     pointer = ""
     for _ in range(_DEPTH):
@@ -24,6 +25,8 @@ def pointer_of_number(raw: bytes) -> str:
         if found is None:
             break
         name, raw = found
+        if len(name) > _NAME_CHARS:
+            break
         pointer += "/" + name.replace("~", "~0").replace("/", "~1")
     return pointer
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +15,7 @@ import msgspec
 
 from config.observable_events import Catalogue
 from worker.domain.event import Event, ForeignEvent, Refusal, Scope
+from worker.domain.finite import place_of_non_number
 from worker.domain.nesting import nesting
 from worker.domain.trace_context import TraceContext
 
@@ -150,24 +150,9 @@ def _encode(given: Mapping[str, Any]) -> bytes | Refusal:
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Refusal("", f"cannot be written as JSON: {error}")
     # The encoder writes null for a number that JSON does not have: another value than the one that was given.
-    if b"null" in raw and (place := _place_of_non_number(given)) is not None:
+    if b"null" in raw and (place := place_of_non_number(given)) is not None:
         return Refusal(".".join(place), "expected a finite number, got infinity or not-a-number", place)
     return raw
-
-
-def _place_of_non_number(given: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Find an infinite float, or one that is no number. Without recursion: the mapping may be of any depth."""
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), given)]
-    while waiting:
-        place, value = waiting.pop()
-        match value:
-            case float() if not isfinite(value):
-                return place
-            case Mapping():
-                waiting += [((*place, str(name)), each) for name, each in value.items()]
-            case list() | tuple():
-                waiting += [((*place, str(index)), each) for index, each in enumerate(value)]
-    return None
 
 
 def _decode(raw: bytes) -> _Wire | Refusal:

@@ -214,12 +214,30 @@ async def test_events_cloudevents_and_batches_arrive_and_what_is_bad_is_kept_onc
         "order.paid",
         "4,096",
         "id: expected a string",
-        "1,001",
+        "more than 1,000 events",
         "type: is req",
     ):
         assert words in reasons
     assert {each.source for each in entries} == {INTAKE_QUEUE}
     await balanced(books)
+
+
+async def test_a_message_without_an_end_holds_up_no_worker(
+    producer: Producer, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+) -> None:
+    """Each of these took a worker's loop for a minute, and then the next worker's."""
+    await register()
+    worker = await start_worker(**producer.changes).ready()
+    begins = b'{"type":"order.paid","data":{"a":' + b"[" * 101
+    endless = b'"' + b'\\"' * 250_000
+    attacks = [begins + endless, begins + b"\\" * 500_000, b'[{"a":' + b"[" * 90 + endless]
+    await producer.push(*attacks, plain("behind"))
+
+    await eventually(receiver.got(1), "the event behind them arrives")
+    entries = await rejected(books, len(attacks))
+    assert await worker.stop() == 0
+    assert ids(receiver) == ["behind"]
+    assert len(entries) == len(attacks)
 
 
 async def test_messages_that_came_while_no_worker_ran_are_taken_when_one_starts(

@@ -249,7 +249,9 @@ class TestBearers:
     async def test_a_browser_is_asked_for_a_password(self, access: Access) -> None:
         assert "Basic realm=" in (await refused(access, request(None), basic=True)).headers["WWW-Authenticate"]
 
-    @pytest.mark.parametrize("pair", ["", "%", b64encode(b"no colon").decode(), b64encode(b"\xff:\xfe").decode()])
+    @pytest.mark.parametrize(
+        "pair", ["", "%", "é", "\udcff", b64encode(b"no colon").decode(), b64encode(b"\xff:\xfe").decode()]
+    )
     async def test_a_pair_that_is_none_is_a_bad_attempt(self, access: Access, pair: str) -> None:
         assert basic_pair(pair) is None
         assert (await refused(access, request(pair, scheme="Basic"), basic=True)).status == 401

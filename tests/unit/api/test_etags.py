@@ -15,7 +15,26 @@ def test_a_header_names_a_revision(header: str) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    [None, "", '"8"', "7", '"7', '7"', '"77"', '" 7"', '"7"x', 'w/"7"', "'7'", '"a" "7"', "**", '"*"', '"٧"', '"7\n"'],
+    [
+        None,
+        "",
+        '"8"',
+        "7",
+        '"7',
+        '7"',
+        '"77"',
+        '" 7"',
+        '"7"x',
+        'w/"7"',
+        "'7'",
+        '"a" "7"',
+        "**",
+        '"*"',
+        '"٧"',
+        '"7\n"',
+        "\n",
+        '"6",\n',
+    ],
 )
 def test_a_header_names_no_such_revision(header: str | None) -> None:
     assert not names(header, 7)

@@ -44,6 +44,12 @@ def test_the_place_ends_where_a_list_is_long() -> None:
     assert refused.value.document.errors[0].detail.startswith("/data: ")
 
 
+def test_a_name_that_is_too_long_is_not_repeated() -> None:
+    with pytest.raises(ApiError) as refused:
+        decoded(b'{"data":{"' + b"a" * 10_000 + b'":1e999}}')
+    assert refused.value.document.errors[0].detail.startswith("/data: ")
+
+
 @given(st.lists(st.sampled_from([*'{}[]",:\\', "1e999", "9" * 4301, '"a"', "null", "\xff", "1", " "])).map("".join))
 def test_a_body_is_decoded_or_refused_and_nothing_else(text: str) -> None:
     with suppress(ApiError):

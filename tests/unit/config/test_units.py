@@ -101,7 +101,7 @@ def test_networks_are_cidr_or_single_addresses() -> None:
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "localhost", "10.0.0.0/33"])
 def test_what_is_no_network_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^expected networks such as 10\.0\.0\.0/8: "):
+    with pytest.raises(ValueError, match=r"^expected networks such as 10\.0\.0\.0/8"):
         networks(text)
 
 
@@ -118,3 +118,11 @@ def test_a_list_has_a_number_of_entries() -> None:
     assert check((1,)) == (1,)
     with pytest.raises(ValueError, match="^must have 1 to 2 entries, and has 3$"):
         check((1, 2, 3))
+
+
+@pytest.mark.parametrize("text", ["secret", "fd00::/8" + "9" * 2_000, "²" + "0" * 2_000, "10.0.0.1/8"])
+def test_a_network_that_is_none_is_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match="expected networks such as") as refused:
+        networks(text)
+    assert text not in str(refused.value)
+    assert ("host bits" in str(refused.value)) == (text == "10.0.0.1/8")

@@ -360,3 +360,12 @@ def test_a_digest_tells_content_apart_and_nothing_else() -> None:
 def test_times_of_the_ledger_are_written_as_rfc_3339() -> None:
     assert rfc3339(0) == "1970-01-01T00:00:00.000Z"
     assert rfc3339(1_795_466_460_123) == "2026-11-23T20:41:00.123Z"
+
+
+def test_a_number_that_json_does_not_have_is_named_by_a_short_place() -> None:
+    deep: dict[str, Any] = {"n": float("inf")}
+    for _ in range(200):
+        deep = {"name" * 100: deep}
+    refusal = refused({"type": "order.paid", "data": deep})
+    assert "finite" in refusal.reason
+    assert len(str(refusal)) < 1_000

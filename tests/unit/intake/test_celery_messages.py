@@ -10,6 +10,7 @@ import pytest
 
 from config.celery import DELIVERY_LIMIT
 from config.observable_events import load_catalogue
+from tests.turns import counted_turns
 from worker.delivery.dispatcher import Dispatcher
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules
@@ -17,6 +18,7 @@ from worker.intake import celery_messages
 from worker.intake.celery_messages import CeleryIntake
 from worker.intake.message_parser import event_id
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable
+from worker.pacing import STEP_PARTS
 
 TASK = str(uuid4())
 
@@ -147,3 +149,25 @@ async def test_whatever_was_rejected_can_be_kept(intake: CeleryIntake, inbox: In
     await intake.reject(Refusal("f", "r"), {"object": object()}, "s")
     await intake.reject(Refusal("f", "r"), {"set": {1}, "x": float("nan")}, "s")
     assert [entry["given"][:4] for entry in inbox.rejected] == ["� by", '{"ob', '{"se']
+
+
+async def test_many_events_of_a_message_are_parsed_in_steps(
+    intake: CeleryIntake, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with counted_turns() as turns:
+        turns.count(monkeypatch, celery_messages, "parse_event")
+        await intake.take([event(id=str(number)) for number in range(500)], TASK)
+    assert [each.id for each in inbox.accepted] == [str(number) for number in range(500)]
+    assert turns.most <= STEP_PARTS
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+async def test_a_number_that_json_does_not_have_is_refused_and_not_changed(
+    intake: CeleryIntake, inbox: Inbox, number: float
+) -> None:
+    # What Celery makes of 1e999 and NaN in a message.
+    await intake.take([event(data={"lines": [{"total": number, "note": None}]}), event(data={"note": None})], TASK)
+    (entry,) = inbox.rejected
+    assert entry["field"] == "data.lines.0.total"
+    assert "finite" in entry["reason"]
+    assert len(inbox.accepted) == 1

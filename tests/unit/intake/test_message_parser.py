@@ -7,10 +7,20 @@ from uuid import UUID, uuid5
 import pytest
 
 from config.observable_events import load_catalogue
+from tests.turns import counted_turns
 from worker.domain.event import Event, Refusal, Scope
 from worker.domain.event_parser import EventRules
 from worker.intake import message_parser
-from worker.intake.message_parser import BATCH_MAX_EVENTS, MESSAGE_MAX_BYTES, event_id, is_batch, parse_message, split
+from worker.intake.message_parser import (
+    BATCH_MAX_EVENTS,
+    MESSAGE_MAX_BYTES,
+    event_id,
+    is_batch,
+    parse_message,
+    parse_message_paced,
+    split,
+)
+from worker.pacing import STEP_PARTS
 
 RULES = EventRules(load_catalogue())
 
@@ -110,3 +120,30 @@ def test_a_message_that_meets_a_bug_of_ours_is_refused_and_does_not_come_again(m
 
     monkeypatch.setattr(message_parser, "parse_event", broken)
     assert refused(plain()).reason == "internal error: ZeroDivisionError"
+
+
+@pytest.mark.parametrize("first", [b"", b" " * 10])
+async def test_the_events_of_a_message_are_parsed_in_steps(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
+    message = first + b"[" + b",".join([b'{"type":"order.paid","data":{}}'] * BATCH_MAX_EVENTS) + b"]"
+    async with counted_turns() as turns:
+        turns.count(monkeypatch, message_parser, "parse_event")
+        found = await parse_message_paced(message, RULES)
+    assert len(found) == BATCH_MAX_EVENTS
+    assert turns.most <= STEP_PARTS
+
+
+@pytest.mark.parametrize("message", [b"", b"{", b"[1,2]", b"[]", b'{"type":"order.paid","data":{}}', b"[" * 5_000])
+async def test_in_steps_a_message_is_what_it_is_in_one(message: bytes) -> None:
+    found, in_steps = parse_message(message, RULES), await parse_message_paced(message, RULES)
+    kinds = [[type(each).__name__ for each, _ in parsed] for parsed in (found, in_steps)]
+    assert kinds[0] == kinds[1]
+    assert [given for _, given in found] == [given for _, given in in_steps]
+
+
+def test_an_envelope_that_is_far_larger_than_an_event_is_not_opened() -> None:
+    raw = b'{"specversion":"1.0","id":"1","source":"/","type":"order.paid","x":"%b","data":{}}'
+    rules = EventRules(load_catalogue(), max_bytes=1_000)
+    assert isinstance(parse_message(raw % (b"x" * 1_500), rules)[0][0], Event)
+    ((refusal, _),) = parse_message(raw % (b"x" * 2_000), rules)
+    assert isinstance(refusal, Refusal)
+    assert "at most 1,000" in refusal.reason

@@ -1,7 +1,6 @@
 """Who calls: bearer tokens, looked up in the ledger, and a limit for those who try with bad ones."""
 
 import base64
-import binascii
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -218,6 +217,7 @@ def basic_pair(encoded: str) -> tuple[str, str] | None:
     """User and password of Basic authentication (RFC 7617); None where it is none."""
     try:
         user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
+        # What is no Base64, or no ASCII, or no UTF-8 within.
         return None
     return (user, password) if colon else None
