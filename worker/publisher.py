@@ -21,6 +21,7 @@ from config.observable_events import load_catalogue
 from config.settings import Settings, load_settings
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules, parse_event
+from worker.event_loop.pacing import paced
 from worker.intake.accept import AcceptService
 from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
@@ -29,7 +30,6 @@ from worker.ledger.connection.endpoints import find_endpoints
 from worker.ledger.connection.permissions import PUBLISHER
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.inbox import SyncInbox
-from worker.pacing import paced
 from worker.telemetry.ledger_calls import LedgerCallMetrics
 from worker.telemetry.tracing import traces_of_process
 

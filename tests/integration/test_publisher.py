@@ -13,8 +13,8 @@ from config.settings import Settings, load_settings
 from tests.counterparts.store import StoreServer
 from tests.turns import counted_turns
 from worker import publisher as publisher_module
+from worker.event_loop.pacing import STEP_PARTS
 from worker.ledger import Ledger, LedgerUnavailable
-from worker.pacing import STEP_PARTS
 from worker.publisher import EventRefused, Publisher, Receipt
 
 EVENT = {"type": "order.paid", "data": {"type": "order", "id": "o-1"}}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from worker import pacing
-from worker.pacing import STEP_BYTES, STEP_PARTS, paced
+from worker.event_loop import pacing
+from worker.event_loop.pacing import STEP_BYTES, STEP_PARTS, paced
 
 
 async def steps_of(parts: Sequence[Any]) -> list[list[Any]]:

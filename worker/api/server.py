@@ -18,12 +18,12 @@ from worker.api.services.api_health import ApiHealth
 from worker.api.services.api_services import ApiServices
 from worker.api.services.broker_watch import BrokerWatch
 from worker.api.services.event_intake import EventIntake
-from worker.cancellation import end
 from worker.delivery.integration_cache import IntegrationCache
 from worker.delivery.opened_deliverers import opened_deliverers
 from worker.delivery.sample_delivery import SampleDelivery
 from worker.domain.event_parser import EventRules
 from worker.domain.secrets_box import SecretsBox
+from worker.event_loop.cancellation import end
 from worker.http_server.limits import HttpLimits, api_limits, raise_descriptor_limit
 from worker.http_server.site import HttpSite
 from worker.intake.wakeup_sender import WakeupSender

@@ -8,7 +8,6 @@ from time import monotonic, perf_counter
 import structlog
 
 from deliverers.contract import NotAttempted
-from worker.cancellation import end
 from worker.delivery.attempt_runner import AttemptRunner
 from worker.delivery.concurrency_limiter import ConcurrencyLimiter
 from worker.delivery.in_flight import InFlightAttempt, InFlightPool
@@ -16,6 +15,7 @@ from worker.delivery.lane_queue import LaneQueue
 from worker.delivery.returner import Returner
 from worker.delivery.settler import Settler
 from worker.domain.claim import Claim
+from worker.event_loop.cancellation import end
 from worker.telemetry import metrics
 
 _log = structlog.get_logger("edw.delivery")

@@ -14,7 +14,6 @@ from typing import Protocol
 
 import structlog
 
-from worker.cancellation import end
 from worker.delivery.attempt_runner import AttemptRunner, TargetLookup
 from worker.delivery.attempt_tasks import AttemptTasks
 from worker.delivery.claim_loop import ClaimingLedger, ClaimLoop
@@ -27,6 +26,7 @@ from worker.delivery.settler import Settler, SettlingLedger
 from worker.domain.attempt import Attempt
 from worker.domain.claim import Claim
 from worker.domain.retry_policy import RetryPolicy
+from worker.event_loop.cancellation import end
 from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.delivery")

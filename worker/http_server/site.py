@@ -11,7 +11,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
-from worker.cancellation import end
+from worker.event_loop.cancellation import end
 from worker.http_server.connections import Connections, Limit
 from worker.http_server.hosts import host_problem
 from worker.http_server.limits import BACKLOG, HttpLimits

@@ -11,11 +11,11 @@ from config.celery import DELIVERY_LIMIT
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.trace_context import TraceContext
+from worker.event_loop.pacing import paced
 from worker.intake.accept import AcceptService, EventObserver
 from worker.intake.message_parser import Parsed, entry_of, event_id, log_refusal, split, traced
 from worker.ledger import Acceptance, Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
-from worker.pacing import paced
 from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.intake")

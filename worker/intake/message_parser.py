@@ -13,9 +13,9 @@ from worker.domain.cloudevents import event_of_structured, is_cloudevent, split_
 from worker.domain.event import Event, Refusal
 from worker.domain.event_parser import ID_MAX_CHARS, EventRules, parse_event
 from worker.domain.trace_context import TraceContext
+from worker.event_loop.pacing import breathe, paced
 from worker.ledger.events.inbox import REJECTED_KEEP_BYTES, rejection
 from worker.ledger.policy import REPLY_BYTE_BUDGET
-from worker.pacing import breathe, paced
 
 _log = structlog.get_logger("edw.intake")
 

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from worker.cancellation import end
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules
+from worker.event_loop.cancellation import end
+from worker.event_loop.pacing import paced
 from worker.intake.accept import AcceptService
 from worker.intake.message_parser import entry_of, is_batch, log_refusal, parse_message_paced, split
 from worker.ledger import Acceptance, LedgerError
@@ -17,7 +18,6 @@ from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT
 from worker.ledger.events.intake_list import MESSAGE_TRIES, MessageBatch
 from worker.ledger.key_names import INTAKE_LIST
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
-from worker.pacing import paced
 from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.intake")

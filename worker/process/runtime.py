@@ -15,8 +15,8 @@ from celery.platforms import EX_FAILURE, EX_OK
 
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
-from worker.cancellation import end
 from worker.delivery.opened_deliverers import opened_deliverers
+from worker.event_loop.cancellation import end
 from worker.http_server.limits import raise_descriptor_limit
 from worker.intake.celery_messages import IntakeClosed
 from worker.intake.wakeup_sender import WakeupSender

@@ -9,9 +9,9 @@ from time import monotonic
 
 import structlog
 
-from worker.cancellation import end
 from worker.delivery.delivery_service import DeliveryService
 from worker.delivery.dispatcher import Dispatcher
+from worker.event_loop.cancellation import end
 from worker.intake.wakeups import Wakeups
 from worker.integrations.outbox_relay import OutboxRelay
 from worker.ledger import Ledger, LedgerError, LedgerFull

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from worker.cancellation import end
+from worker.event_loop.cancellation import end
 from worker.ledger import LedgerError
 from worker.ledger.inspection.totals import LedgerTotals, Sample
 from worker.telemetry.redis_clock import RedisClock

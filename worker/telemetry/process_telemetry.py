@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from time import perf_counter
 
 from config.settings import Settings
-from worker.cancellation import end
+from worker.event_loop.cancellation import end
 from worker.http_server.limits import descriptor_limit, metrics_limits
 from worker.ledger import Ledger
 from worker.telemetry import metrics

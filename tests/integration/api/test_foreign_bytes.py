@@ -15,7 +15,7 @@ from worker.api.schemas import EVENTS_MOST
 from worker.api.services.access import HOPS_MOST
 from worker.domain.api_token import Role
 from worker.domain.integration_input import ATTRIBUTES_MAX, OBSERVES_PROBLEMS_MAX
-from worker.pacing import STEP_PARTS
+from worker.event_loop.pacing import STEP_PARTS
 
 EVENTS = "/v2/events"
 DIGITS = "9" * 200_000

@@ -14,11 +14,11 @@ from tests.turns import counted_turns
 from worker.delivery.dispatcher import Dispatcher
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules
+from worker.event_loop.pacing import STEP_PARTS
 from worker.intake import celery_messages
 from worker.intake.celery_messages import CeleryIntake
 from worker.intake.message_parser import event_id
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable
-from worker.pacing import STEP_PARTS
 
 TASK = str(uuid4())
 

@@ -10,6 +10,7 @@ from config.observable_events import load_catalogue
 from tests.turns import counted_turns
 from worker.domain.event import Event, Refusal, Scope
 from worker.domain.event_parser import EventRules
+from worker.event_loop.pacing import STEP_PARTS
 from worker.intake import message_parser
 from worker.intake.message_parser import (
     BATCH_MAX_EVENTS,
@@ -20,7 +21,6 @@ from worker.intake.message_parser import (
     parse_message_paced,
     split,
 )
-from worker.pacing import STEP_PARTS
 
 RULES = EventRules(load_catalogue())
 

@@ -31,9 +31,9 @@ from worker.domain.cloudevents import (
 from worker.domain.event import Event, ForeignEvent, Ingress, Refusal, event_ref, rfc3339
 from worker.domain.event_parser import ID_MAX_CHARS, parse_event
 from worker.domain.resources import Links, ResourceMeta, Timestamps, job_document, log_document
+from worker.event_loop.pacing import breathe, paced
 from worker.ledger import Acceptance
 from worker.ledger.inspection.event_history import EventHistory, JobHistory
-from worker.pacing import breathe, paced
 from worker.telemetry import metrics
 
 PATH = "/v2/events"

@@ -8,7 +8,7 @@ from time import monotonic
 import structlog
 from msgspec import to_builtins
 
-from worker.cancellation import end
+from worker.event_loop.cancellation import end
 from worker.telemetry.readiness import Check, Presence, State
 
 _log = structlog.get_logger("edw.api")

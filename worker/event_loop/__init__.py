@@ -1,0 +1,1 @@
+"""Small tools for asyncio: end tasks for certain, and work in steps."""
