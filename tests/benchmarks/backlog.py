@@ -23,8 +23,8 @@ from tests.benchmarks.measure import DeliveriesLost
 from tests.benchmarks.open_loop import OpenLoop, Stream
 from tests.benchmarks.order import ORG_ID, OrderPaid
 from tests.benchmarks.planting import begin_file, plant
+from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.receivers import Receivers
-from tests.benchmarks.store import PrivateStore
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 
@@ -99,10 +99,12 @@ def compare(rounds: int = ROUNDS, seconds: float = WINDOW_SECONDS, jobs: int = J
         stack.callback(receivers.program.stop)
         receivers.start()
         # The append-only file is begun once all is planted, and not rewritten in the midst of a window.
-        store = PrivateStore(folder / "s", "everysec", **{"appendonly": "no", "auto-aof-rewrite-percentage": "0"})
-        stack.callback(store.program.stop)
-        store.start()
-        ours = Installation(store, folder / "ours.log", {"EDW_DRAIN_SECONDS": "0"})
+        redis_server = PrivateRedis(
+            folder / "s", "everysec", **{"appendonly": "no", "auto-aof-rewrite-percentage": "0"}
+        )
+        stack.callback(redis_server.program.stop)
+        redis_server.start()
+        ours = Installation(redis_server, folder / "ours.log", {"EDW_DRAIN_SECONDS": "0"})
         stack.enter_context(closing(ours))
         ours.connect()
         back = ours.register(receivers.url("/takes/"), Scope(ORG_ID, "back"), paused=True)

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from config.observable_events import load_catalogue
 from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID, OrderPaid
-from tests.benchmarks.store import PrivateStore
+from tests.benchmarks.private_redis import PrivateRedis
 from worker.domain.event import Event, Scope
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.integration import Integration
@@ -137,9 +137,9 @@ def _delivered(claim: Claim) -> Settlement:
     )
 
 
-async def measure(store: PrivateStore, count: int) -> tuple[float, list[Share]]:
+async def measure(redis_server: PrivateRedis, count: int) -> tuple[float, list[Share]]:
     """Weighs `count` of everything."""
-    ledger = Ledger(store.url, LedgerPolicy(log_cap=10 * count))
+    ledger = Ledger(redis_server.url, LedgerPolicy(log_cap=10 * count))
     await ledger.open()
     try:
         return await Filling(ledger, count).weigh()
@@ -153,12 +153,12 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20_000, help="of everything")
     count = max(1, parser.parse_args().count // MAX_JOBS_PER_CALL) * MAX_JOBS_PER_CALL
     with TemporaryDirectory(prefix="edw-bench-", ignore_cleanup_errors=True) as folder:
-        store = PrivateStore(Path(folder) / "c", "everysec")
+        redis_server = PrivateRedis(Path(folder) / "c", "everysec")
         try:
-            store.start()
-            raw, shares = asyncio.run(measure(store, count))
+            redis_server.start()
+            raw, shares = asyncio.run(measure(redis_server, count))
         finally:
-            store.program.stop()
+            redis_server.program.stop()
     print(f"{count:,} of each; an event is {raw:,.0f} bytes of JSON, an answer {ANSWER_BYTES}")
     for share in shares:
         print(f"{share.name:<42} {share.size:>8,.0f} bytes {share.per_gib:>12,.0f} in a GiB")

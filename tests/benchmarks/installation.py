@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from config.settings import Settings
 from tests.benchmarks.order import OBSERVABLE_KEY
+from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
-from tests.benchmarks.store import PrivateStore
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerPolicy
@@ -30,10 +30,15 @@ class Installation:
     #: Known once started.
     program: Program
 
-    def __init__(self, store: PrivateStore, log: Path, changes: Mapping[str, str]) -> None:
-        self.store = store
+    def __init__(self, redis_server: PrivateRedis, log: Path, changes: Mapping[str, str]) -> None:
+        self.redis_server = redis_server
         self._log = log
-        self._own = {"EDW_REDIS_URL": store.url, "EDW_EGRESS_ALLOW": "127.0.0.0/8", "EDW_METRICS_PORT": "0", **changes}
+        self._own = {
+            "EDW_REDIS_URL": redis_server.url,
+            "EDW_EGRESS_ALLOW": "127.0.0.0/8",
+            "EDW_METRICS_PORT": "0",
+            **changes,
+        }
         self.settings = _settings(self._own)
         self._runner = asyncio.Runner()
         self._publisher: Publisher | None = None
@@ -41,7 +46,7 @@ class Installation:
 
     def connect(self) -> None:
         """Connects the producer, and whoever looks into the ledger; the store must be running."""
-        self._ledger = Ledger(self.store.url, LedgerPolicy.of(self.settings), self.settings.shard)
+        self._ledger = Ledger(self.redis_server.url, LedgerPolicy.of(self.settings), self.settings.shard)
         self.run(self._ledger.open())
         self._publisher = Publisher(self.settings)
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from config.observable_events import load_catalogue
 from deliverers.registry import DelivererRegistry
 from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID, OrderPaid
-from tests.benchmarks.store import PrivateStore
+from tests.benchmarks.private_redis import PrivateRedis
 from worker.delivery.integration_cache import IntegrationCache
 from worker.domain.event import Event as ParsedEvent
 from worker.domain.event import Scope
@@ -48,13 +48,13 @@ class Growth:
         return many / few
 
 
-def measure_growth(store: PrivateStore, repetitions: int = REPETITIONS) -> tuple[Growth, ...]:
+def measure_growth(redis_server: PrivateRedis, repetitions: int = REPETITIONS) -> tuple[Growth, ...]:
     """Registers the integrations, and measures; the store must be running."""
-    return asyncio.run(_measure(store, repetitions))
+    return asyncio.run(_measure(redis_server, repetitions))
 
 
-async def _measure(store: PrivateStore, repetitions: int) -> tuple[Growth, ...]:
-    ledger = Ledger(store.url)
+async def _measure(redis_server: PrivateRedis, repetitions: int) -> tuple[Growth, ...]:
+    ledger = Ledger(redis_server.url)
     await ledger.open()
     try:
         types, catalogue = DelivererRegistry.load(), load_catalogue()

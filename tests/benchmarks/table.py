@@ -155,7 +155,7 @@ def _cells(row: Row, report: Report) -> Sequence[str | Text]:
         f"{own.per_cpu_second:,.0f}",
         f"{own.per_cpu_second / floor.per_cpu_second:.2f}",
         f"{own.per_cpu_second / textbook.per_cpu_second:.1f}",
-        "-" if own.store_micros is None else f"{own.store_micros:.0f}",
+        "-" if own.redis_micros is None else f"{own.redis_micros:.0f}",
         f"{own.spread:.0%}",
         _verdict(own, report) if row.is_target else "",
     )

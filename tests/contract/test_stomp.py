@@ -22,8 +22,8 @@ from deliverers.stomp import StompDeliverer
 from deliverers.testing import TRACE, DelivererContract, a_delivery, shows_no_secret
 from tests.counterparts import activemq, rabbitmq
 from tests.counterparts.activemq import ActiveServer
+from tests.counterparts.ports import free_port
 from tests.counterparts.stomp import VHOST, Line, StompRabbit, read_all
-from tests.counterparts.store import free_port
 
 from .receivers import raw_receiver, silent
 from .stomp_brokers import ActiveCounterpart, BrokerCounterpart, RabbitCounterpart, delivery_to, opened

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.counterparts.certificates import KEYSTORE_PASSWORD, ServerFiles
-from tests.counterparts.rabbitmq import listens
+from tests.counterparts.ports import free_port, listens
 from tests.counterparts.server import Server
-from tests.counterparts.store import free_port
 
 #: Of Debian's package.
 HOME = Path("/usr/share/activemq")

@@ -16,8 +16,8 @@ from urllib.request import Request, urlopen
 
 from botocore.session import get_session
 
+from tests.counterparts.ports import free_port
 from tests.counterparts.server import Server
-from tests.counterparts.store import free_port
 
 #: Where `make emulators` puts them.
 HOME = Path(__file__).parents[2] / ".venv-counterparts"

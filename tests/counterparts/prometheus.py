@@ -15,8 +15,8 @@ from urllib.request import urlopen
 
 import yaml
 
+from tests.counterparts.ports import free_port
 from tests.counterparts.server import Server
-from tests.counterparts.store import free_port
 
 MISSING = 'Prometheus is not installed: run "make servers", or apt install prometheus'
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"

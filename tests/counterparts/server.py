@@ -15,6 +15,8 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import ClassVar, Self
 
+from tests.counterparts.freezing import await_group_ended, freeze_group
+
 #: A busy machine may take its time; usually it takes less than 8 (seconds).
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -68,9 +70,16 @@ class Server(ABC):
         """Ends it as a power cut would."""
         self._end(signal.SIGKILL)
 
+    def restart(self) -> None:
+        """End it as a power cut would, and start it with what it has on disk."""
+        self.kill()
+        self.start()
+
     def freeze(self) -> None:
-        """It goes on listening, and says nothing more."""
-        self._signal(signal.SIGSTOP)
+        """Stop its processes: it goes on listening, and says nothing more from the return of this call on."""
+        for process in self._processes:
+            with suppress(ProcessLookupError):
+                freeze_group(process.pid)
 
     def thaw(self) -> None:
         """Lets a frozen one go on."""
@@ -112,12 +121,12 @@ class Server(ABC):
         # One that is frozen could not be told.
         self.thaw()
         for process in reversed(self._processes):
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
+            if not await_group_ended(process.pid, STOP_SECONDS):
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            process.wait()
         if self._processes:
             self._processes = []
             self._ended()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from tests.counterparts.rabbitmq import MISSING, RabbitServer, is_installed
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from worker.ledger import Ledger, LedgerPolicy
 
 #: As the settings have it, but for what a test must be able to reach.
@@ -15,29 +15,29 @@ VHOSTS = [f"of-test-{number}" for number in range(64)]
 
 
 @pytest.fixture(scope="session")
-def store_server() -> Iterator[StoreServer]:
+def redis_of_session() -> Iterator[RedisServer]:
     """One server for the whole run; a test asks for `store`."""
-    with StoreServer() as server:
+    with RedisServer() as server:
         yield server
 
 
 @pytest.fixture
-def store(store_server: StoreServer) -> StoreServer:
+def redis_server(redis_of_session: RedisServer) -> RedisServer:
     """An empty store, whatever the last test did to it."""
-    store_server.thaw()
-    if not store_server.running:
-        store_server.start()
-    store_server.clear()
-    return store_server
+    redis_of_session.thaw()
+    if not redis_of_session.running:
+        redis_of_session.start()
+    redis_of_session.clear()
+    return redis_of_session
 
 
 @pytest.fixture
-def make_store() -> Iterator[Callable[..., StoreServer]]:
-    """Starts servers of a test's own: `make_store(maxmemory="8mb")`."""
-    made: list[StoreServer] = []
+def make_redis() -> Iterator[Callable[..., RedisServer]]:
+    """Starts servers of a test's own: `make_redis(maxmemory="8mb")`."""
+    made: list[RedisServer] = []
 
-    def make(**options: str | int) -> StoreServer:
-        server = StoreServer(**options)
+    def make(**options: str | int) -> RedisServer:
+        server = RedisServer(**options)
         made.append(server)
         return server.start()
 
@@ -47,9 +47,9 @@ def make_store() -> Iterator[Callable[..., StoreServer]]:
 
 
 @pytest.fixture
-async def ledger(store: StoreServer) -> AsyncIterator[Ledger]:
+async def ledger(redis_server: RedisServer) -> AsyncIterator[Ledger]:
     """An opened ledger on the empty store."""
-    opened = Ledger(store.url, POLICY)
+    opened = Ledger(redis_server.url, POLICY)
     await opened.open()
     yield opened
     await opened.close()

@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from config.observable_events import load_catalogue
 from config.settings import load_settings
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.ledger.scene import an_integration, dispatch_of
 from worker.api.services.event_intake import EventIntake
 from worker.domain.event import Event, Ingress
@@ -44,19 +44,19 @@ def an_event(event_id: str, kind: str = "order.paid") -> dict[str, Any]:
     return {"type": kind, "id": event_id, "store_id": "store-1", "data": {}}
 
 
-async def test_a_publisher_counts_in_its_own_process(store: StoreServer) -> None:
+async def test_a_publisher_counts_in_its_own_process(redis_server: RedisServer) -> None:
     counts = Counts(Ingress.PUBLISHER)
-    async with Publisher(load_settings(redis_url=store.url)) as publisher:
+    async with Publisher(load_settings(redis_url=redis_server.url)) as publisher:
         await publisher.apublish_many([an_event("e-1"), an_event("e-1"), an_event("e-2", "no.such.type")])
-    with Publisher(load_settings(redis_url=store.url)) as publisher:
+    with Publisher(load_settings(redis_url=redis_server.url)) as publisher:
         publisher.publish(an_event("e-3"))
     assert counts.since == [2, 1, 1, 0]
 
 
-async def test_what_a_full_store_refuses_is_counted_as_refused(store: StoreServer) -> None:
+async def test_what_a_full_redis_refuses_is_counted_as_refused(redis_server: RedisServer) -> None:
     counts = Counts(Ingress.PUBLISHER)
-    settings = load_settings(redis_url=store.url, memory_high_water="1%")
-    ledger = Ledger(store.url)
+    settings = load_settings(redis_url=redis_server.url, memory_high_water="1%")
+    ledger = Ledger(redis_server.url)
     await ledger.store.client.config_set("maxmemory", "10mb")
     try:
         async with Publisher(settings) as publisher:

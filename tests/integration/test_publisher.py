@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from config.settings import Settings, load_settings
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from worker.ledger import Ledger, LedgerUnavailable
 from worker.publisher import EventRefused, Publisher, Receipt
 
@@ -18,8 +18,8 @@ EVENT = {"type": "order.paid", "data": {"type": "order", "id": "o-1"}}
 
 
 @pytest.fixture
-def settings(store: StoreServer) -> Settings:
-    return load_settings(redis_url=store.url)
+def settings(redis_server: RedisServer) -> Settings:
+    return load_settings(redis_url=redis_server.url)
 
 
 def test_it_answers_for_each_event_in_its_order(settings: Settings) -> None:
@@ -58,9 +58,9 @@ async def test_concurrent_calls_share_a_connection_pool(settings: Settings, ledg
     assert (await ledger.status.read()).counter("accepted") == 50
 
 
-def test_a_forked_child_announces_what_it_publishes(settings: Settings, store: StoreServer) -> None:
+def test_a_forked_child_announces_what_it_publishes(settings: Settings, redis_server: RedisServer) -> None:
     """As a prefork server does that made its publisher before it forked: threads do not come along."""
-    with Publisher(settings) as publisher, redis.Redis.from_url(store.url) as broker:
+    with Publisher(settings) as publisher, redis.Redis.from_url(redis_server.url) as broker:
         publisher.publish({**EVENT, "id": "parent"})
         _until(lambda: broker.llen("edw.events") == 1)
         child = multiprocessing.get_context("fork").Process(target=_publish_and_close, args=(publisher,))
@@ -82,9 +82,9 @@ def _until(condition: Callable[[], object]) -> None:
         sleep(0.01)
 
 
-def test_a_store_that_is_away_is_said_with_its_address(make_store: type[StoreServer]) -> None:
-    store = make_store()
-    settings = load_settings(redis_url=store.tcp_url)
-    store.kill()
-    with Publisher(settings) as publisher, pytest.raises(LedgerUnavailable, match=f"127.0.0.1:{store.port}"):
+def test_a_redis_server_that_is_away_is_said_with_its_address(make_redis: type[RedisServer]) -> None:
+    redis_server = make_redis()
+    settings = load_settings(redis_url=redis_server.tcp_url)
+    redis_server.kill()
+    with Publisher(settings) as publisher, pytest.raises(LedgerUnavailable, match=f"127.0.0.1:{redis_server.port}"):
         publisher.publish(EVENT)

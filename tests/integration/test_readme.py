@@ -17,8 +17,9 @@ import pytest
 from celery import Celery
 
 from config.celery import broker_url_for
+from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import MISSING, PASSWORD, USER, RabbitServer, is_installed
-from tests.counterparts.store import StoreServer, free_port
+from tests.counterparts.redis_server import RedisServer
 from worker.ledger.embedded_redis import running
 
 ROOT = Path(__file__).parents[2]
@@ -162,13 +163,13 @@ def test_the_session_with_curl(dev: "subprocess.Popen[bytes]", environment: dict
     assert dev.poll() is None
 
 
-def test_a_fleet_on_a_redis_of_its_own(store: StoreServer, environment: dict[str, str]) -> None:
+def test_a_fleet_on_a_redis_of_its_own(redis_server: RedisServer, environment: dict[str, str]) -> None:
     redis_url, keys, worker, api = (
         command(start)
         for start in ("export EDW_REDIS_URL", "export EDW_SECRETS_KEYS", ".venv/bin/edw worker", ".venv/bin/edw api")
     )
     both = f"{worker} & worker=$!\n{api} & api=$!\ntrap 'kill $worker $api' TERM\nwait; wait $worker && wait $api"
-    script = "\n".join([redis_url.split("=")[0] + f"={store.url}", keys, both])
+    script = "\n".join([redis_url.split("=")[0] + f"={redis_server.url}", keys, both])
     script = script.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     process = subprocess.Popen(["bash", "-c", script], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -184,13 +185,13 @@ def test_a_fleet_on_a_redis_of_its_own(store: StoreServer, environment: dict[str
 
 
 def test_the_snippets_for_producers_run(
-    store: StoreServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    redis_server: RedisServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The plug-in is run by tests/integration/process/test_plugin.py.
     publisher, foreign = (block for block in blocks("python") if "class PutDeliverer" not in block)
-    monkeypatch.setenv("EDW_REDIS_URL", store.url)
+    monkeypatch.setenv("EDW_REDIS_URL", redis_server.url)
     exec(compile(textwrap.dedent(publisher), "README.md", "exec"), {})
-    app = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
+    app = Celery("producer", broker=broker_url_for(redis_server.url), set_as_current=False)
     exec(compile(textwrap.dedent(foreign), "README.md", "exec"), {"app": app})
     app.close()
 
@@ -207,14 +208,14 @@ def rabbit_with_admin() -> Iterator[tuple[RabbitServer, str]]:
 
 
 def test_a_producer_of_any_language(
-    store: StoreServer, environment: dict[str, str], rabbit_with_admin: tuple[RabbitServer, str], tmp_path: Path
+    redis_server: RedisServer, environment: dict[str, str], rabbit_with_admin: tuple[RabbitServer, str], tmp_path: Path
 ) -> None:
     if shutil.which("redis-cli") is None:
         pytest.skip('redis-cli is not installed: run "make servers", or apt install redis-tools')
     rabbit, admin = rabbit_with_admin
     by_redis = command("redis-cli")
     by_rabbitmq = command("rabbitmqadmin").replace("rabbitmqadmin", admin)
-    environment |= {"EDW_REDIS_URL": store.tcp_url, "EDW_BROKER_URL": rabbit.url()}
+    environment |= {"EDW_REDIS_URL": redis_server.tcp_url, "EDW_BROKER_URL": rabbit.url()}
     words = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
     with (tmp_path / "worker.log").open("wb") as output:
         worker = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
@@ -233,7 +234,7 @@ def test_a_producer_of_any_language(
         assert worker.wait(PATIENCE) == 0
 
 
-def test_the_store_of_deploy_is_what_the_ledger_asks_for(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_redis_of_deploy_is_what_the_ledger_asks_for(environment: dict[str, str], tmp_path: Path) -> None:
     from worker.ledger.embedded_redis import server_binary
 
     words = [server_binary(), str(ROOT / "deploy" / "redis.conf"), "--port", str(free_port()), "--dir", str(tmp_path)]

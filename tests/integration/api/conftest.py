@@ -13,7 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from config.settings import Settings
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.ledger.audit import Books
 from tests.integration.ledger.scene import SCOPE, Scene
 from tests.integration.process.conftest import (  # noqa: F401  (fixtures are found by their names here)
@@ -208,12 +208,12 @@ async def reader(api: Api) -> Client:
 
 
 @pytest.fixture
-async def scene(api: Api, store: StoreServer) -> AsyncIterator[Scene]:
+async def scene(api: Api, redis_server: RedisServer) -> AsyncIterator[Scene]:
     """What a worker would do to the ledger of the API, in short verbs; its books must balance in the end."""
     async with AsyncExitStack() as others:
 
         async def another(url: str = "", **policy: Any) -> Ledger:
-            opened = Ledger(url or store.url, replace(api.ledger.policy, **policy))
+            opened = Ledger(url or redis_server.url, replace(api.ledger.policy, **policy))
             others.push_async_callback(opened.close)
             await opened.open()
             return opened

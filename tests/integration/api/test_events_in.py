@@ -14,14 +14,14 @@ from pydantic import SecretStr
 
 from config.celery import EVENTS_QUEUE
 from config.settings import Settings
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client, Serve
 from tests.integration.ledger.scene import SCOPE, Scene
 from tests.integration.process.conftest import Receiver, StartWorker, eventually
 from worker.api.schemas import EVENTS_MOST
 from worker.domain.api_token import Role
 from worker.domain.event import Event, Scope, event_ref
-from worker.ledger import redis_client as store_module
+from worker.ledger import redis_client as redis_client_module
 
 EVENTS = "/v2/events"
 CLOUDEVENT = {"Content-Type": "application/cloudevents+json"}
@@ -495,32 +495,32 @@ class TestThePlatform:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ledger does not wait as long for its store as it would."""
-    monkeypatch.setattr(store_module, "SOCKET_TIMEOUT", SILENCE)
+    monkeypatch.setattr(redis_client_module, "SOCKET_TIMEOUT", SILENCE)
 
 
 @pytest.mark.usefixtures("impatient")
 class TestAnsweredOnceTheLedgerHasIt:
-    async def test_while_the_store_is_silent_there_is_no_answer(self, admin: Client, store: StoreServer) -> None:
+    async def test_while_redis_is_silent_there_is_no_answer(self, admin: Client, redis_server: RedisServer) -> None:
         await admin.post(EVENTS, {"data": order("before")})
-        store.freeze()
+        redis_server.freeze()
         asking = asyncio.create_task(admin.post(EVENTS, {"data": order()}))
 
         answered, _ = await asyncio.wait([asking], timeout=SILENCE / 2)
         assert not answered
-        store.thaw()
+        redis_server.thaw()
 
         assert (await asking).status == 202
 
     async def test_then_it_is_503_and_offering_it_again_is_safe(
-        self, api: Api, admin: Client, store: StoreServer
+        self, api: Api, admin: Client, redis_server: RedisServer
     ) -> None:
         await admin.post(EVENTS, {"data": order("before")})
-        store.freeze()
+        redis_server.freeze()
 
         unanswered = await admin.post(EVENTS, {"data": order()})
         assert unanswered.status == 503
         assert int(unanswered.headers["Retry-After"]) >= 1
-        store.thaw()
+        redis_server.thaw()
 
         async def taken() -> Answer | None:
             answer = await admin.post(EVENTS, {"data": order()})
@@ -529,9 +529,9 @@ class TestAnsweredOnceTheLedgerHasIt:
         await eventually(taken, "the store is back")
         assert await accepted(api) == 2
 
-    async def test_many_that_wait_are_all_told_soon(self, admin: Client, store: StoreServer) -> None:
+    async def test_many_that_wait_are_all_told_soon(self, admin: Client, redis_server: RedisServer) -> None:
         await admin.post(EVENTS, {"data": order("before")})
-        store.freeze()
+        redis_server.freeze()
         # The first to ask once the second is over finds a ledger that does not answer, and so does everybody after it.
         await asyncio.sleep(1.0)
 
@@ -540,11 +540,11 @@ class TestAnsweredOnceTheLedgerHasIt:
 
         assert {answer.status for answer in answers} == {503}
 
-    async def test_a_store_that_is_gone_is_503_too_and_the_log_line_says_why(
-        self, admin: Client, store: StoreServer, capfd: pytest.CaptureFixture[str]
+    async def test_a_redis_server_that_is_gone_is_503_too_and_the_log_line_says_why(
+        self, admin: Client, redis_server: RedisServer, capfd: pytest.CaptureFixture[str]
     ) -> None:
         await admin.post(EVENTS, {"data": order("before")})
-        store.stop()
+        redis_server.stop()
 
         assert (await admin.post(EVENTS, {"data": order()})).status == 503
         (line,) = [each for each in "".join(capfd.readouterr()).splitlines() if "status=503" in each]
@@ -649,10 +649,10 @@ class TestBackPressure:
 
         assert (await admin.post(EVENTS, {"data": order()})).status == 202
 
-    async def test_the_stores_memory_above_its_high_water_mark_refuses(
-        self, serve: Serve, make_store: Callable[..., StoreServer], settings: Settings
+    async def test_the_redis_servers_memory_above_its_high_water_mark_refuses(
+        self, serve: Serve, make_redis: Callable[..., RedisServer], settings: Settings
     ) -> None:
-        full = make_store(maxmemory="16mb")
+        full = make_redis(maxmemory="16mb")
         api = await serve(redis_url=SecretStr(full.url))
         admin = await api.someone()
         while (await used(api)) < 0.88:

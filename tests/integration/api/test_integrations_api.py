@@ -174,7 +174,7 @@ async def test_what_a_reader_was_shown_may_be_put_back_and_no_secret_changes(
     assert (await kept(api, created["id"])).configuration == configuration
 
 
-async def test_a_secret_is_sealed_in_the_store_and_what_was_put_there_is_sent(
+async def test_a_secret_is_sealed_in_redis_and_what_was_put_there_is_sent(
     api: Api, admin: Client, reader: Client, receiver: Receiver
 ) -> None:
     created = await admin.create(configuration={"url": receiver.url, "secret_key": "top-s3cret-9876"})
@@ -763,7 +763,7 @@ async def test_a_change_and_its_event_are_one(api: Api, admin: Client) -> None:
     assert {each.event.scope for each in loaded.events} == {SCOPE}
 
 
-async def test_a_store_that_takes_no_more_refuses_the_change_with_its_event(
+async def test_a_redis_server_that_takes_no_more_refuses_the_change_with_its_event(
     api: Api, admin: Client, reader: Client
 ) -> None:
     created = await admin.create()

@@ -259,17 +259,17 @@ class TestRealAnswers:
             if Role.READ not in operation.roles:
                 assert held(operation.name, await reader.ask(operation.method, where)).status == 403
 
-    async def test_a_refusal_for_want_of_a_store_is_as_described(
-        self, api: Api, admin: Client, described: Document, store: Any
+    async def test_a_refusal_for_want_of_a_redis_server_is_as_described(
+        self, api: Api, admin: Client, described: Document, redis_server: Any
     ) -> None:
         held = Held(described)
         await admin.get("/v2/integrations")
-        store.stop()
+        redis_server.stop()
 
         assert held("listIntegrations", await admin.get("/v2/integrations")).status == 503
         assert held("readyz", await api.client().get("/readyz")).status == 503
         assert held("healthz", await api.client().get("/healthz")).status == 200
-        store.start()
+        redis_server.start()
 
     async def _jobs(self, scene: Scene, lane: str) -> tuple[str, str]:
         failed, succeeded = await scene.owe(lane, "e-1", "e-2")

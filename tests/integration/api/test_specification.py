@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # its stubs are another package
 
-from tests.counterparts.store import free_port
+from tests.counterparts.ports import free_port
 from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client, Serve, webhook
 from tests.integration.ledger.scene import SCOPE, Scene
 from tests.integration.process.conftest import Receiver, StartWorker, eventually

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from deliverers.webhook import WebhookDeliverer
-from tests.counterparts.store import free_port
+from tests.counterparts.ports import free_port
 from tests.integration.api.conftest import Api, Client, Serve
 from tests.integration.api.test_specification import is_log, is_refusal
 from tests.integration.ledger.audit import Books

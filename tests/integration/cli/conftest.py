@@ -163,7 +163,7 @@ def start_edw(environment: dict[str, str], tmp_path: Path) -> Iterator[StartEdw]
 
 
 @pytest.fixture
-def store(environment: dict[str, str]) -> Iterator[str]:
+def redis_url(environment: dict[str, str]) -> Iterator[str]:
     """The embedded store of the data folder, running, with a key for secrets in the environment."""
     embedded = EmbeddedRedis(Path(environment["EDW_DATA_DIR"]))
     environment["EDW_SECRETS_KEYS"] = Fernet.generate_key().decode()

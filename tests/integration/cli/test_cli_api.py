@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.counterparts.store import free_port
+from tests.counterparts.ports import free_port
 from tests.integration.cli.conftest import Edw, Running, StartEdw, alive, eventually
 
 #: Seconds that a request may take on a busy machine.
@@ -74,7 +74,7 @@ def test_dev_serves_the_api_and_its_token_works_the_next_time_too(
     assert ask("GET", f"{address(third)}/v2/integrations", shown_token(third)).status_code == 200
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("redis_url")
 def test_health_tells_the_apis_metrics_from_a_worker(edw: Edw, start_edw: StartEdw) -> None:
     beside = {"EDW_METRICS_PORT": str(free_port()), "EDW_API_PORT": str(free_port())}
     start_edw("api", **beside).says("api ready")

@@ -96,7 +96,7 @@ def started(running: Running, edw: Edw, count: int = 1) -> Running:
     return running
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("redis_url")
 class TestWorker:
     def test_it_delivers_and_drains_when_it_is_told_to_stop(
         self, edw: Edw, start_edw: StartEdw, receiver: Receiver
@@ -230,7 +230,7 @@ class TestWorker:
             assert follower.ends() == 0, follower.said
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("redis_url")
 def test_status_writes_the_balance_out(edw: Edw) -> None:
     edw("emit", "order.paid")
 
@@ -285,7 +285,7 @@ class TestDev:
         assert "in use" in second.err
         assert processes(edw) == 1
 
-    def test_after_its_kill_the_next_one_takes_the_store_over_and_stops_it_in_the_end(
+    def test_after_its_kill_the_next_one_takes_redis_over_and_stops_it_in_the_end(
         self, edw: Edw, start_edw: StartEdw, receiver: Receiver, environment: dict[str, str]
     ) -> None:
         first = started_dev(start_edw, edw)
@@ -312,7 +312,7 @@ class TestDev:
         assert dev.ends() == 0, dev.said
         assert not alive(environment)
 
-    def test_it_says_so_when_its_worker_dies_and_stops_the_store(
+    def test_it_says_so_when_its_worker_dies_and_stops_redis(
         self, edw: Edw, start_edw: StartEdw, environment: dict[str, str]
     ) -> None:
         dev = started_dev(start_edw, edw)
@@ -323,24 +323,24 @@ class TestDev:
         assert "the worker was killed by SIGKILL" in dev.said
         assert not alive(environment)
 
-    def test_it_says_so_when_its_store_dies_and_stops_the_worker(
+    def test_it_says_so_when_its_redis_server_dies_and_stops_the_worker(
         self, edw: Edw, start_edw: StartEdw, environment: dict[str, str]
     ) -> None:
         dev = started_dev(start_edw, edw, EDW_DRAIN_SECONDS="1s")
-        (store,) = [pid for pid in alive(environment) if b"unixsocket" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        (redis_pid,) = [pid for pid in alive(environment) if b"unixsocket" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
-        os.kill(store, signal.SIGKILL)
+        os.kill(redis_pid, signal.SIGKILL)
 
         assert dev.ends() == 1
         assert "the store ended by itself" in dev.said
         assert not alive(environment)
 
-    def test_with_a_store_of_ones_own_it_starts_none(
-        self, edw: Edw, start_edw: StartEdw, store: str, environment: dict[str, str], tmp_path: Path
+    def test_with_a_redis_server_of_ones_own_it_starts_none(
+        self, edw: Edw, start_edw: StartEdw, redis_url: str, environment: dict[str, str], tmp_path: Path
     ) -> None:
         del environment["EDW_SECRETS_KEYS"]
         elsewhere = str(tmp_path / "elsewhere")
-        dev = start_edw("dev", EDW_REDIS_URL=store, EDW_DATA_DIR=elsewhere)
+        dev = start_edw("dev", EDW_REDIS_URL=redis_url, EDW_DATA_DIR=elsewhere)
         started(dev, edw)
 
         assert "EDW_SECRETS_KEYS=" in dev.said

@@ -18,7 +18,8 @@ from pathlib import Path
 import psutil
 from cryptography.fernet import Fernet
 
-from tests.counterparts.store import StoreServer, free_port
+from tests.counterparts.ports import free_port
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.cli.conftest import eventually
 from tests.integration.deploy.documents import ROOT, units
 from tests.integration.deploy.rehearsal import SYSTEM_PYTHON
@@ -129,10 +130,10 @@ def healthy(process: str, ports: Mapping[str, str]) -> bool:
 def main() -> None:
     """Boots, looks, stops."""
     # The folder is closed to the services' users, as /etc/edw is.
-    with StoreServer() as store, tempfile.TemporaryDirectory(prefix="edw-systemd-") as name:
+    with RedisServer() as redis_server, tempfile.TemporaryDirectory(prefix="edw-systemd-") as name:
         folder, port = Path(name), str(free_port())
         # The port of the metrics is the instance's all the same.
-        given = {"EDW_REDIS_URL": store.tcp_url, "EDW_SECRETS_KEYS": Fernet.generate_key().decode()}
+        given = {"EDW_REDIS_URL": redis_server.tcp_url, "EDW_SECRETS_KEYS": Fernet.generate_key().decode()}
         lay_out(folder, given | {"EDW_API_PORT": port, "EDW_METRICS_PORT": "1"})
         with booted(folder) as systemd:
             ports = {"EDW_API_PORT": port, "EDW_METRICS_PORT": "9464"}

@@ -14,7 +14,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from config.settings import load_settings
-from tests.counterparts.store import StoreServer, free_port
+from tests.counterparts.ports import free_port
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.cli.conftest import PATIENCE, eventually
 from tests.integration.deploy.rehearsal import DOCKERFILE, ROOT, Image, built, ignored, instructions
 
@@ -43,16 +44,16 @@ def image() -> Iterator[Image]:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[StoreServer]:
-    with StoreServer() as server:
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
         yield server
 
 
 @pytest.fixture
-def environment(image: Image, store: StoreServer) -> dict[str, str]:
+def environment(image: Image, redis_server: RedisServer) -> dict[str, str]:
     """The image's, with what a deployment adds; on loopback, where the image listens everywhere."""
     return image.environment() | {
-        "EDW_REDIS_URL": store.tcp_url,
+        "EDW_REDIS_URL": redis_server.tcp_url,
         "EDW_SECRETS_KEYS": Fernet.generate_key().decode(),
         "EDW_API_HOST": "127.0.0.1",
         "EDW_API_PORT": str(free_port()),

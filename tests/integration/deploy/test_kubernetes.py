@@ -186,7 +186,7 @@ def test_receivers_may_be_on_the_internet(address: str) -> None:
     assert _reached(address)
 
 
-def test_names_the_store_and_the_broker_are_let_through() -> None:
+def test_names_redis_and_the_broker_are_let_through() -> None:
     production, trial = (of_kind(name, "NetworkPolicy") for name in OVERLAYS)
 
     dns = production["edw-dns"]["spec"]["egress"][0]["ports"]
@@ -195,7 +195,7 @@ def test_names_the_store_and_the_broker_are_let_through() -> None:
     assert trial["edw-to-store"]["spec"]["egress"][0]["ports"] == [{"protocol": "TCP", "port": "redis"}]
 
 
-def test_the_store_inside_a_cluster_has_what_redis_conf_says() -> None:
+def test_the_redis_inside_a_cluster_has_what_redis_conf_says() -> None:
     (container,) = workloads("trial")["edw-store"]["containers"]
     words = container["args"]
     given = {words[i].removeprefix("--"): words[i + 1] for i in range(0, len(words), 2)}

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from worker.ledger import Ledger
 
 from .scene import Scene
 
 
 @pytest.fixture
-async def scene(ledger: Ledger, store: StoreServer) -> AsyncIterator[Scene]:
+async def scene(ledger: Ledger, redis_server: RedisServer) -> AsyncIterator[Scene]:
     """Whatever a scenario does, the books must balance in the end."""
     async with AsyncExitStack() as others:
 
         async def another(url: str = "", **policy: Any) -> Ledger:
-            opened = Ledger(url or store.url, replace(ledger.policy, **policy))
+            opened = Ledger(url or redis_server.url, replace(ledger.policy, **policy))
             others.push_async_callback(opened.close)
             await opened.open()
             return opened

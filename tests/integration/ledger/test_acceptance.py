@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from worker.domain.event import Scope
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable, Verdict
 from worker.ledger import inbox as intake_module
@@ -138,8 +138,8 @@ async def test_an_event_that_several_claims_share_travels_once(scene: Scene) -> 
         await scene.settle(claim, Verdict.SUCCEEDED)
 
 
-async def test_a_producer_without_a_loop_gets_the_same_answers(scene: Scene, store: StoreServer) -> None:
-    sync = SyncRedisClient(store.url, "0", scene.ledger.policy)
+async def test_a_producer_without_a_loop_gets_the_same_answers(scene: Scene, redis_server: RedisServer) -> None:
+    sync = SyncRedisClient(redis_server.url, "0", scene.ledger.policy)
     sync.open()
     assert SyncInbox(sync).accept([an_event(), an_event(data=b"{}")]) == [Acceptance.NEW, Acceptance.DIFFERS]
     assert await scene.ledger.intake.accept([an_event()]) == [Acceptance.DUPLICATE]
@@ -147,20 +147,20 @@ async def test_a_producer_without_a_loop_gets_the_same_answers(scene: Scene, sto
     sync.client.script_flush()
     sync.run("reject", entries=[rejection("f", "r", b"g", 1, "s")], rejected_cap=5)
     assert len(await scene.ledger.intake.rejected(10)) == 2
-    store.stop()
+    redis_server.stop()
     with pytest.raises(LedgerUnavailable, match="does not answer"):
         SyncInbox(sync).accept([an_event()])
-    store.start()
+    redis_server.start()
     sync.close()
 
 
 async def test_above_the_high_water_mark_events_are_refused_and_below_it_taken_again(
-    ledger: Ledger, store: StoreServer, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.ledger import redis_client as store_module
+    from worker.ledger import redis_client as redis_client_module
 
-    monkeypatch.setattr(store_module, "MEMORY_SAMPLE_SECONDS", 0.0)
-    sync = SyncRedisClient(store.url, "0", ledger.policy)
+    monkeypatch.setattr(redis_client_module, "MEMORY_SAMPLE_SECONDS", 0.0)
+    sync = SyncRedisClient(redis_server.url, "0", ledger.policy)
     # The store keeps scripts that it has seen, and they take memory.
     await ledger.registry.put(an_integration())
     used = int((await ledger.store.memory())["used_memory"])
@@ -193,9 +193,9 @@ async def test_memory_is_sampled_once_a_second_and_not_for_every_event(ledger: L
 
 
 async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken(
-    scene: Scene, make_store: Callable[..., StoreServer]
+    scene: Scene, make_redis: Callable[..., RedisServer]
 ) -> None:
-    server = make_store()
+    server = make_redis()
     # Far above the limit, so that only the store itself refuses.
     full: Ledger = await scene.another(server.url, memory_high_water=100.0)
     dead: Ledger = await scene.another(server.url, memory_high_water=100.0)
@@ -239,8 +239,8 @@ async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken
     assert (await there.books()).problems() == []
 
 
-async def test_other_stores_of_one_server_are_other_shards(scene: Scene, store: StoreServer) -> None:
-    other = Ledger(store.url, scene.ledger.policy, shard="1")
+async def test_other_stores_of_one_server_are_other_shards(scene: Scene, redis_server: RedisServer) -> None:
+    other = Ledger(redis_server.url, scene.ledger.policy, shard="1")
     await other.open()
     assert await scene.ledger.intake.accept([an_event()]) == [Acceptance.NEW]
     assert await other.intake.accept([an_event()]) == [Acceptance.NEW]

@@ -26,7 +26,7 @@ async def commands(ledger: Ledger, call: Callable[[], Awaitable[Any]]) -> int:
     return sum(each["calls"] for name, each in stats.items() if name != "cmdstat_config|resetstat")
 
 
-async def store_future_jobs(scene: Scene, lanes: int, jobs: int) -> None:
+async def plant_future_jobs(scene: Scene, lanes: int, jobs: int) -> None:
     """Lanes with jobs that are all due later, written as the scripts would."""
     client, key = scene.ledger.store.client, scene.ledger.store.key
     due = await scene.ledger.store.now() + HOUR * 1000
@@ -47,7 +47,7 @@ async def test_a_timers_cost_does_not_grow_with_what_is_not_due(ledger: Ledger, 
     costs = []
     # The first round has the store learn the scripts.
     for turn, (lanes, each) in enumerate(((1, 1), (1, 10), (5_000, 1), (1, 5_000))):
-        await store_future_jobs(scene, lanes, each)
+        await plant_future_jobs(scene, lanes, each)
         await scene.register(lane := f"due {turn}")
         (job,) = await scene.owe(lane, f"e-{turn}")
         if work == "expire":
@@ -131,7 +131,7 @@ async def test_no_call_touches_more_than_200_jobs_however_many_are_asked_for(
         assert len(leased) <= MAX_JOBS_PER_CALL
 
 
-async def test_ten_thousand_integrations_are_opened_in_chunks_and_none_blocks_the_store_for_10_ms(
+async def test_ten_thousand_integrations_are_opened_in_chunks_and_none_blocks_redis_for_10_ms(
     ledger: Ledger,
 ) -> None:
     lanes = [f"i-{n}" for n in range(10_000)]

@@ -106,7 +106,7 @@ async def test_who_says_that_it_could_not_observe_an_event_was_not_lost_by_it(sc
     assert handed_out(await scene.ledger.intake.load([ref])) == [ref]
 
 
-async def test_a_worker_that_a_full_store_kept_from_observing_was_not_lost_by_it(scene: Scene) -> None:
+async def test_a_worker_that_a_full_redis_kept_from_observing_was_not_lost_by_it(scene: Scene) -> None:
     await scene.register("i-1")
     (ref,) = await accepted(scene, "e-1")
     processes: list[Ledger] = [await scene.another() for _ in range(OBSERVE_TRIES)]

@@ -4,13 +4,13 @@ from time import perf_counter
 
 import pytest
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from worker.ledger import Ledger, Verdict
 from worker.ledger.policy import CircuitPolicy
 from worker.ledger.totals import LANES_PER_CALL, LaneTotals, LedgerTotals
 
 from .scene import HOUR, Scene, an_integration
-from .test_costs import commands, store_future_jobs
+from .test_costs import commands, plant_future_jobs
 
 #: Longer than any test (seconds).
 HOLD = 600.0
@@ -40,7 +40,7 @@ async def test_another_takes_over_when_the_one_that_read_them_is_silent(scene: S
     assert (await scene.ledger.gauges.sample(HOLD)).gauges is None
 
 
-async def test_whoever_asks_hears_the_stores_time(scene: Scene) -> None:
+async def test_whoever_asks_hears_the_redis_servers_time(scene: Scene) -> None:
     other = await scene.another()
     await scene.ledger.gauges.sample(HOLD)
     before = await scene.ledger.store.now()
@@ -103,16 +103,18 @@ async def test_an_empty_ledger_has_gauges_too(scene: Scene) -> None:
 async def test_they_cost_what_has_work_and_no_call_looks_at_more_than_some_lanes(ledger: Ledger, jobs: int) -> None:
     scene = Scene(ledger, lambda: ledger)
     lanes = 3 * LANES_PER_CALL
-    await store_future_jobs(scene, lanes, jobs)
+    await plant_future_jobs(scene, lanes, jobs)
     await gauges(scene)
     assert (await gauges(scene)).lanes.scheduled == lanes * jobs
     # A lane costs three commands, however many jobs it has; the rest is for the ledger as a whole.
     assert 3 * lanes < await commands(scene.ledger, lambda: gauges(scene)) < 3 * lanes + 60
 
 
-async def test_a_process_that_is_not_asked_for_them_costs_next_to_nothing(ledger: Ledger, store: StoreServer) -> None:
-    scene, other = Scene(ledger, lambda: ledger), Ledger(store.url)
-    await store_future_jobs(scene, 300, 1)
+async def test_a_process_that_is_not_asked_for_them_costs_next_to_nothing(
+    ledger: Ledger, redis_server: RedisServer
+) -> None:
+    scene, other = Scene(ledger, lambda: ledger), Ledger(redis_server.url)
+    await plant_future_jobs(scene, 300, 1)
     await gauges(scene)
     assert await commands(other, lambda: other.gauges.sample(HOLD)) <= 3
     await other.close()

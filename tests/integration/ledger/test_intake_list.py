@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from worker.domain.event import Event
 from worker.ledger import Acceptance, Ledger, LedgerFull
 from worker.ledger.inbox import LOSSES_BEFORE_ALONE, rejection
@@ -182,7 +182,7 @@ async def test_a_process_is_known_from_the_first_message_that_it_takes(scene: Sc
     assert await accept(other, batch) == [Acceptance.NEW]
 
 
-async def test_after_an_absence_of_the_store_nobody_is_dead(scene: Scene, other: Ledger) -> None:
+async def test_after_an_absence_of_redis_nobody_is_dead(scene: Scene, other: Ledger) -> None:
     await push(scene.ledger, "a")
     batch = await other.messages.take()
     await scene.die(other)
@@ -324,9 +324,9 @@ async def test_what_is_suspect_is_forgotten_after_a_day(scene: Scene, other: Led
 
 
 async def test_at_the_memory_limit_messages_can_be_taken_and_given_back_but_not_accepted(
-    make_store: type[StoreServer], scene: Scene
+    make_redis: type[RedisServer], scene: Scene
 ) -> None:
-    server = make_store()
+    server = make_redis()
     # Above every water mark, so that the limit itself is met.
     full: Ledger = await scene.another(server.url, memory_high_water=100.0)
     dead: Ledger = await scene.another(server.url, memory_high_water=100.0)
@@ -347,8 +347,8 @@ async def test_at_the_memory_limit_messages_can_be_taken_and_given_back_but_not_
     assert await accept(full, await full.messages.take()) == [Acceptance.NEW] * 3
 
 
-async def test_above_the_water_mark_the_queue_keeps_what_it_has(make_store: type[StoreServer], scene: Scene) -> None:
-    server = make_store()
+async def test_above_the_water_mark_the_queue_keeps_what_it_has(make_redis: type[RedisServer], scene: Scene) -> None:
+    server = make_redis()
     ledger: Ledger = await scene.another(server.url)
     await push(ledger, "a")
     used = int((await ledger.store.memory())["used_memory"])

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from worker.domain.job import job_id
 from worker.ledger import Acceptance, Claim, Ledger, LedgerPolicy, LedgerUnavailable, StoredEvent, Verdict
 from worker.ledger.claims import Opening
@@ -329,7 +329,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert set(self.do(self.ledgers[by].fleet.leases())) == before
 
     @rule(dead=owners, by=owners)
-    def the_store_was_away(self, dead: int, by: int) -> None:
+    def redis_was_away(self, dead: int, by: int) -> None:
         self.do(self.scene.die(self.ledgers[dead]))
         self.do(self.scene.key("SET", "swept", 1))
         assert self.do(self.ledgers[by].fleet.seize()) == []
@@ -410,11 +410,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def ledgers(make_store: Callable[..., StoreServer]) -> Iterator[tuple[asyncio.Runner, list[Ledger]]]:
+def ledgers(make_redis: Callable[..., RedisServer]) -> Iterator[tuple[asyncio.Runner, list[Ledger]]]:
     """Three processes' ledgers, on a store without a disk: here it is never killed."""
-    store = make_store(appendonly="no")
+    redis_server = make_redis(appendonly="no")
     with asyncio.Runner() as loop:
-        opened = [Ledger(store.url, POLICY) for _ in range(3)]
+        opened = [Ledger(redis_server.url, POLICY) for _ in range(3)]
         for ledger in opened:
             loop.run(ledger.open())
         yield loop, opened

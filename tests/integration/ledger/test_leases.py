@@ -118,7 +118,7 @@ async def test_a_process_does_not_seize_from_itself_because_its_own_heartbeat_wa
     assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
 
 
-async def test_after_the_stores_absence_every_lease_is_extended_once(scene: Scene, dead: Ledger) -> None:
+async def test_after_the_redis_servers_absence_every_lease_is_extended_once(scene: Scene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
     now = await scene.ledger.store.now()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from worker.domain.event import Scope
 from worker.domain.job import JobState, job_id
 from worker.ledger import LedgerFull, Verdict
@@ -426,9 +426,9 @@ async def test_no_call_touches_more_than_it_may(scene: Scene) -> None:
 
 
 async def test_at_the_memory_limit_nothing_is_owed_anew_and_everything_can_be_looked_at(
-    make_store: type[StoreServer], scene: Scene
+    make_redis: type[RedisServer], scene: Scene
 ) -> None:
-    server = make_store()
+    server = make_redis()
     full = await scene.another(server.url)
     played = Scene(full, scene.another)
     await played.register("i-1")

@@ -141,7 +141,7 @@ async def test_a_snapshot_that_missed_more_deletions_than_are_remembered_is_read
     assert await scene.key("ZCARD", f"scope:{SCOPE.key}:changes") == 3
 
 
-async def test_a_snapshot_from_before_the_store_lost_its_memory_is_read_whole(scene: Scene) -> None:
+async def test_a_snapshot_from_before_redis_lost_its_memory_is_read_whole(scene: Scene) -> None:
     await scene.register("i-1", "i-2")
     await scene.key("HSET", f"scope:{SCOPE.key}", "version", 2**50)
     ahead = await scene.ledger.registry.refresh(Snapshot(SCOPE))
@@ -151,7 +151,7 @@ async def test_a_snapshot_from_before_the_store_lost_its_memory_is_read_whole(sc
     assert (await scene.ledger.registry.refresh(ahead)).matching("order.paid") == ("i-3",)
 
 
-async def test_no_version_is_one_that_an_earlier_life_of_the_store_has_used(scene: Scene) -> None:
+async def test_no_version_is_one_that_an_earlier_life_of_redis_has_used(scene: Scene) -> None:
     """A snapshot must not take the new registry for the one that it knows."""
     await scene.register("i-1")
     before = await snapshot(scene.ledger)

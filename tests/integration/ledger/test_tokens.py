@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from worker.domain.api_token import Role, Token, TokenKind, bearer_of, digest_of, make_secret, matches, new_id, written
 from worker.domain.event import Scope
 from worker.ledger import Ledger, LedgerFull, LedgerPolicy, LedgerUnavailable
-from worker.ledger import redis_client as store_module
+from worker.ledger import redis_client as redis_client_module
 from worker.ledger.token_repository import BEARERS_MAX, TokenRepository
 
 from .scene import SCOPE, Scene
@@ -279,10 +279,10 @@ async def test_a_written_token_is_found_by_its_id_and_proved_by_its_secret(scene
 
 
 async def test_putting_and_revoking_wait_for_the_replicas_that_the_settings_ask_for(
-    make_store: Callable[..., StoreServer], monkeypatch: pytest.MonkeyPatch
+    make_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "REPLICA_WAIT", 50)
-    careful = Ledger(make_store().url, LedgerPolicy(wait_replicas=1))
+    monkeypatch.setattr(redis_client_module, "REPLICA_WAIT", 50)
+    careful = Ledger(make_redis().url, LedgerPolicy(wait_replicas=1))
     await careful.open()
     with pytest.raises(LedgerUnavailable, match="only 0 of 1 replicas"):
         await careful.tokens.put(a_token(id="0" * 16))
@@ -291,10 +291,10 @@ async def test_putting_and_revoking_wait_for_the_replicas_that_the_settings_ask_
     await careful.close()
 
 
-async def test_at_the_stores_memory_limit_tokens_are_found_and_revoked_and_none_is_made(
-    make_store: Callable[..., StoreServer],
+async def test_at_the_redis_servers_memory_limit_tokens_are_found_and_revoked_and_none_is_made(
+    make_redis: Callable[..., RedisServer],
 ) -> None:
-    ledger = Ledger(make_store().url)
+    ledger = Ledger(make_redis().url)
     await ledger.open()
     client, token = await a_client(ledger.tokens), await ledger.tokens.put(a_token())
     await ledger.store.client.config_set("maxmemory", "1")

@@ -22,7 +22,7 @@ from cryptography.fernet import Fernet
 
 from config.celery import EVENTS_QUEUE, INTAKE_QUEUE, OBSERVE_TASK, broker_url_for, is_rabbitmq
 from config.settings import Settings, load_settings
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.domain.integration_log import IntegrationLog
@@ -269,7 +269,7 @@ def broker_url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-def environment(store: StoreServer, broker_url: str | None) -> dict[str, str]:
+def environment(redis_server: RedisServer, broker_url: str | None) -> dict[str, str]:
     """What the processes under test see: quick, and allowed to reach loopback."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EDW_")}
     broker = {} if broker_url is None else {"EDW_BROKER_URL": broker_url}
@@ -277,7 +277,7 @@ def environment(store: StoreServer, broker_url: str | None) -> dict[str, str]:
         kept
         | broker
         | {
-            "EDW_REDIS_URL": store.url,
+            "EDW_REDIS_URL": redis_server.url,
             "EDW_EGRESS_ALLOW": "127.0.0.0/8",
             "EDW_RETRY_SCHEDULE": "200ms 200ms 200ms",
             "EDW_LEASE_SECONDS": "2",
@@ -308,9 +308,9 @@ class ForeignProducer:
 
 
 @pytest.fixture
-def producer(store: StoreServer, broker_url: str | None) -> Iterator[ForeignProducer]:
+def producer(redis_server: RedisServer, broker_url: str | None) -> Iterator[ForeignProducer]:
     """On the broker of the test."""
-    made = ForeignProducer(broker_url or store.url)
+    made = ForeignProducer(broker_url or redis_server.url)
     yield made
     made.app.close()
 
@@ -355,9 +355,9 @@ def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Se
 
 
 @pytest.fixture
-async def books(settings: Settings, store: StoreServer) -> AsyncIterator[Ledger]:
+async def books(settings: Settings, redis_server: RedisServer) -> AsyncIterator[Ledger]:
     """The ledger, to look into and to register with."""
-    ledger = Ledger(store.url, LedgerPolicy.of(settings))
+    ledger = Ledger(redis_server.url, LedgerPolicy.of(settings))
     await ledger.open()
     yield ledger
     await ledger.close()

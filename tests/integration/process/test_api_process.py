@@ -12,7 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.counterparts.store import StoreServer, free_port
+from tests.counterparts.ports import free_port
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.process.conftest import (
     SCOPE,
     ApiProcess,
@@ -173,9 +174,9 @@ class TestEnding:
             await asking
 
     async def test_a_broker_that_says_nothing_keeps_nobody(
-        self, start_api: StartApi, make_store: Callable[..., StoreServer]
+        self, start_api: StartApi, make_redis: Callable[..., RedisServer]
     ) -> None:
-        broker = make_store()
+        broker = make_redis()
         broker.freeze()
         api = await start_api(EDW_BROKER_URL=broker.tcp_url).ready()
 
@@ -202,7 +203,7 @@ class TestStarting:
         assert "Traceback" not in api.said
 
     @pytest.mark.parametrize("processes", ["1", "2"])
-    async def test_without_a_store_it_says_what_to_start(
+    async def test_without_a_redis_server_it_says_what_to_start(
         self, start_api: StartApi, tmp_path: Path, processes: str
     ) -> None:
         nowhere = {"EDW_REDIS_URL": "", "EDW_DATA_DIR": str(tmp_path / "nothing"), "EDW_API_PORT": str(free_port())}
@@ -220,10 +221,10 @@ class TestStarting:
         assert "format 99" in api.said
         assert "Traceback" not in api.said
 
-    async def test_a_store_that_is_away_is_waited_for(
-        self, start_api: StartApi, caller: Caller, store: StoreServer
+    async def test_a_redis_server_that_is_away_is_waited_for(
+        self, start_api: StartApi, caller: Caller, redis_server: RedisServer
     ) -> None:
-        store.stop()
+        redis_server.stop()
         api = await start_api().ready()
 
         assert (await caller.get(f"{api.url}/healthz")).document["status"] == "ok"
@@ -233,7 +234,7 @@ class TestStarting:
         unanswered = await publish(caller, api)
         assert (unanswered.status, int(unanswered.headers["Retry-After"]) >= 1) == (503, True)
 
-        store.start()
+        redis_server.start()
         await caller.becomes(api, "degraded")
         assert (await publish(caller, api)).status == 202
         assert await api.stop() == 0
@@ -284,12 +285,12 @@ class TestReadiness:
         await eventually(receiver.got(1), "it is delivered")
         assert await api.stop() == 0
 
-    async def test_a_silent_store_is_red_within_a_bound_and_heals(
-        self, start_api: StartApi, caller: Caller, store: StoreServer
+    async def test_a_silent_redis_is_red_within_a_bound_and_heals(
+        self, start_api: StartApi, caller: Caller, redis_server: RedisServer
     ) -> None:
         api = await start_api().ready()
         await caller.becomes(api, "degraded")
-        store.freeze()
+        redis_server.freeze()
 
         began = monotonic()
         # What was seen within the last second is what is said.
@@ -300,13 +301,13 @@ class TestReadiness:
         assert found["checks"]["broker"]["why"] == "unknown: it is the ledger's store"
         assert monotonic() - began < BOUND
         assert (await caller.get(f"{api.url}/healthz")).status == 200
-        store.thaw()
+        redis_server.thaw()
         await caller.becomes(api, "degraded")
 
-    async def test_a_store_at_its_memory_limit_is_red(
-        self, start_api: StartApi, make_store: Callable[..., StoreServer], session: aiohttp.ClientSession
+    async def test_a_redis_server_at_its_memory_limit_is_red(
+        self, start_api: StartApi, make_redis: Callable[..., RedisServer], session: aiohttp.ClientSession
     ) -> None:
-        full = make_store()
+        full = make_redis()
         books = Ledger(full.url)
         await books.open()
         caller = await caller_of(session, books)

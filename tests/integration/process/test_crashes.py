@@ -12,7 +12,7 @@ from celery import Celery
 
 from config.celery import BROKER_TIMEOUT
 from config.settings import Settings
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.process.conftest import (
     Receiver,
     Register,
@@ -62,11 +62,11 @@ async def test_without_a_broker_publishing_answers_and_due_jobs_are_delivered(
     books: Ledger,
     environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
-    make_store: type[StoreServer],
+    make_redis: type[RedisServer],
 ) -> None:
     from config.settings import load_settings
 
-    broker = make_store()
+    broker = make_redis()
     for name, value in {**environment, "EDW_BROKER_URL": broker.tcp_url}.items():
         if name.startswith("EDW_"):
             monkeypatch.setenv(name, value)
@@ -92,10 +92,10 @@ async def test_without_a_broker_publishing_answers_and_due_jobs_are_delivered(
 
 
 async def test_a_worker_stops_although_a_message_waits_for_a_ledger_that_is_full(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, make_store: type[StoreServer]
+    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, make_redis: type[RedisServer]
 ) -> None:
     await register()
-    broker = make_store()
+    broker = make_redis()
     worker = await start_worker(EDW_BROKER_URL=broker.tcp_url, EDW_DRAIN_SECONDS="1s").ready()
     used = int((await books.store.memory())["used_memory"])
     await books.store.client.config_set("maxmemory", used)
@@ -111,12 +111,16 @@ async def test_a_worker_stops_although_a_message_waits_for_a_ledger_that_is_full
 
 
 async def test_a_worker_outlives_a_broker_that_dies_while_a_message_is_unacknowledged(
-    start_worker: StartWorker, receiver: Receiver, register: Register, store: StoreServer, make_store: type[StoreServer]
+    start_worker: StartWorker,
+    receiver: Receiver,
+    register: Register,
+    redis_server: RedisServer,
+    make_redis: type[RedisServer],
 ) -> None:
     await register()
-    broker = make_store()
+    broker = make_redis()
     worker = await start_worker(EDW_BROKER_URL=broker.tcp_url).ready()
-    store.kill()
+    redis_server.kill()
     with Celery("producer", broker=broker.tcp_url, set_as_current=False) as producer:
         for name in ("in hand", "after"):
             event = order_paid(id=name)
@@ -126,19 +130,19 @@ async def test_a_worker_outlives_a_broker_that_dies_while_a_message_is_unacknowl
                 broker.kill()
                 await eventually(lambda: worker.said("Connection to broker lost"), "the worker notices")
                 broker.start()
-                store.start()
+                redis_server.start()
     await eventually(receiver.got(2), "the worker has carried on, and takes messages again")
     assert await worker.stop() == 0
 
 
-async def test_a_worker_waits_for_a_store_that_comes_later(
-    receiver: Receiver, register: Register, start_worker: StartWorker, store: StoreServer, settings: Settings
+async def test_a_worker_waits_for_a_redis_server_that_comes_later(
+    receiver: Receiver, register: Register, start_worker: StartWorker, redis_server: RedisServer, settings: Settings
 ) -> None:
     await register()
-    store.stop()
+    redis_server.stop()
     worker = start_worker()
     await eventually(lambda: worker.said("waiting for the ledger"), "it says that it waits")
-    store.start()
+    redis_server.start()
     await worker.ready()
     async with Publisher(settings) as publisher:
         await publisher.apublish(order_paid())
@@ -146,11 +150,11 @@ async def test_a_worker_waits_for_a_store_that_comes_later(
     assert worker.log.read_text().count("waiting for the ledger") == 1
 
 
-async def test_a_store_that_freezes_for_a_while_loses_nothing(
+async def test_a_redis_server_that_freezes_for_a_while_loses_nothing(
     receiver: Receiver,
     register: Register,
     start_worker: StartWorker,
-    store: StoreServer,
+    redis_server: RedisServer,
     books: Ledger,
     settings: Settings,
 ) -> None:
@@ -160,12 +164,12 @@ async def test_a_store_that_freezes_for_a_while_loses_nothing(
     async with Publisher(settings) as publisher:
         await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(20)])
         await eventually(receiver.got(20), "all are in flight")
-        store.freeze()
+        redis_server.freeze()
         # The outcomes arrive while nobody can write them down.
         receiver.hold.set()
         with pytest.raises(LedgerUnavailable):
             await publisher.apublish(order_paid(id="later"))
-        store.thaw()
+        redis_server.thaw()
         await publisher.apublish(order_paid(id="later"))
     await eventually(lambda: _succeeded(books, 21), "everything is settled")
     assert sorted(each.body["id"] for each in receiver.received) == sorted([*(f"e-{n}" for n in range(20)), "later"])

@@ -8,7 +8,7 @@ from celery import Celery
 
 from config.celery import broker_url_for
 from config.settings import Settings
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.process.conftest import (
     SCOPE,
     Receiver,
@@ -26,7 +26,7 @@ from worker.ledger.redis_client import FORMAT
 from worker.publisher import Publisher
 
 
-class TestAStoreThatLostItsMemory:
+class TestARedisServerThatLostItsMemory:
     async def test_flushed_with_its_scripts_under_workers_and_the_api_it_is_a_new_ledger_and_old_wakeups_mean_nothing(
         self,
         start_worker: StartWorker,
@@ -35,7 +35,7 @@ class TestAStoreThatLostItsMemory:
         register: Register,
         books: Ledger,
         settings: Settings,
-        store: StoreServer,
+        redis_server: RedisServer,
     ) -> None:
         known = await register(configuration={"url": f"{receiver.url}/old"})
         worker, api = start_worker(), start_api()
@@ -46,12 +46,12 @@ class TestAStoreThatLostItsMemory:
             await publisher.apublish_many([order_paid(id="before"), order_paid(id="in flight")])
             await eventually(receiver.got(2), "one is delivered, and one in flight")
             ref = event_ref(SCOPE, "before")
-            store.clear()
+            redis_server.clear()
             receiver.holds["in flight"].set()
             await eventually(lambda: worker.log.read_text().count('"joined the fleet"') == 2, "it is noticed")
             assert await books.store.client.hget(books.store.key("meta"), "format") == str(FORMAT).encode()
 
-            with Celery("producer", broker=broker_url_for(store.url), set_as_current=False) as producer:
+            with Celery("producer", broker=broker_url_for(redis_server.url), set_as_current=False) as producer:
                 gone = {"v": 1, "shard": "0", "event_ids": [ref, "no such event"]}
                 producer.send_task("worker.tasks.observe", kwargs=gone, queue="edw.events")
                 gone = {"v": 1, "shard": "0", "lane_ids": [known.id, "no such lane"]}
@@ -81,7 +81,7 @@ class TestAStoreThatLostItsMemory:
         register: Register,
         books: Ledger,
         settings: Settings,
-        store: StoreServer,
+        redis_server: RedisServer,
         tmp_path: Path,
     ) -> None:
         first = await register(configuration={"url": f"{receiver.url}/first"})
@@ -91,7 +91,7 @@ class TestAStoreThatLostItsMemory:
         async with Publisher(settings) as publisher:
             await publisher.apublish(order_paid(id="owed", type="order.created"))
             await eventually(lambda: _failed(books), "its first attempt failed")
-            store.copy(tmp_path / "copy")
+            redis_server.copy(tmp_path / "copy")
             mended = replace(first, configuration={"url": f"{receiver.url}/second"})
             second = (await books.registry.put(mended)).integration
             await publisher.apublish(order_paid(id="forgotten"))
@@ -99,7 +99,7 @@ class TestAStoreThatLostItsMemory:
             # What was delivered since the copy, it does not know.
             received = len(receiver.received)
 
-            await asyncio.to_thread(store.restore, tmp_path / "copy")
+            await asyncio.to_thread(redis_server.restore, tmp_path / "copy")
             await eventually(lambda: worker.said('"store anew"'), "it is noticed")
             await eventually(receiver.got(received + 1), "what it still knows goes on", RESUMED_WITHIN)
             assert [(each.body["id"], each.body["attempt"]) for each in receiver.received[received:]] == [("owed", 2)]

@@ -11,7 +11,7 @@ from celery import Celery
 from pydantic import SecretStr
 
 from config.settings import Settings
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.process.conftest import SCOPE, Receiver, StartWorker, balanced, eventually, order_paid
 from tests.integration.process.outages import RESUMED_WITHIN, Watched
 from worker.domain.integration import Integration
@@ -24,16 +24,16 @@ FULL_SECONDS = 3.0
 
 
 @pytest.fixture
-async def full(make_store: Callable[..., StoreServer], settings: Settings) -> AsyncIterator[Ledger]:
+async def full(make_redis: Callable[..., RedisServer], settings: Settings) -> AsyncIterator[Ledger]:
     """A ledger on a store of its own, whose limit may be set."""
-    server = make_store()
+    server = make_redis()
     ledger = Ledger(server.tcp_url, LedgerPolicy.of(settings))
     await ledger.open()
     yield ledger
     await ledger.close()
 
 
-class TestAStoreAtItsMemoryLimit:
+class TestARedisServerAtItsMemoryLimit:
     async def test_refuses_new_events_and_goes_on_delivering_what_is_owed(
         self, full: Ledger, start_worker: StartWorker, receiver: Receiver, settings: Settings
     ) -> None:

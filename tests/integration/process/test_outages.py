@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from config.celery import INTAKE_QUEUE, is_rabbitmq
 from config.settings import Settings
 from tests.counterparts.rabbitmq import RabbitServer
+from tests.counterparts.redis_server import RedisServer
 from tests.counterparts.sentinel import PASSWORD, SentinelTrio
-from tests.counterparts.store import StoreServer
 from tests.integration.process.conftest import (
     PATIENCE,
     SCOPE,
@@ -64,15 +64,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def broker(request: pytest.FixtureRequest, make_store: Callable[..., StoreServer]) -> StoreServer | RabbitServer:
+def broker(request: pytest.FixtureRequest, make_redis: Callable[..., RedisServer]) -> RedisServer | RabbitServer:
     """A broker that is not the store."""
     if request.param == "redis":
-        return make_store()
+        return make_redis()
     rabbit: RabbitServer = request.getfixturevalue("rabbit")
     return rabbit
 
 
-class TestTheStore:
+class TestRedis:
     @pytest.mark.parametrize("way", WAYS)
     async def test_away_for_a_while_repeats_nothing_loses_nothing_and_needs_no_restart(
         self,
@@ -80,14 +80,14 @@ class TestTheStore:
         outage_seconds: float,
         scene: Scene,
         start_api: StartApi,
-        store: StoreServer,
+        redis_server: RedisServer,
         resuming: Resuming,
     ) -> None:
         receiver, books = scene.receiver, scene.books
         integration = await scene.register()
         await scene.register(observes=("order.created",))
         receiver.holds["long"] = asyncio.Event()
-        async with Publisher(scene.settings) as publisher, outage_of(way, store) as outage:
+        async with Publisher(scene.settings) as publisher, outage_of(way, redis_server) as outage:
             # An outage takes longer than a lease: the workers must not take each other for dead when it is over.
             here = {
                 "EDW_REDIS_URL": outage.url,
@@ -152,12 +152,12 @@ class TestTheStore:
 
 class TestTheBroker:
     @pytest.mark.parametrize("way", WAYS)
-    async def test_away_for_a_while_costs_latency_and_the_store_alone_delivers(
+    async def test_away_for_a_while_costs_latency_and_redis_alone_delivers(
         self,
         way: str,
         outage_seconds: float,
         scene: Scene,
-        broker: StoreServer | RabbitServer,
+        broker: RedisServer | RabbitServer,
         resuming: Resuming,
     ) -> None:
         receiver, books = scene.receiver, scene.books
@@ -221,7 +221,7 @@ class TestAFailover:
 
                 # The machine of the master and of the Sentinel that everybody asks first is gone.
                 trio.kill_first_sentinel()
-                trio.stores[0].kill()
+                trio.servers[0].kill()
                 for each in watched:
                     assert (await each.becomes("red", "ledger"))["why"]
                     assert await each.lives()

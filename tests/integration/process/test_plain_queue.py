@@ -14,7 +14,7 @@ from kombu.connection import Connection
 
 from config.celery import DELIVERY_LIMIT, INTAKE_QUEUE, intake_queues
 from tests.counterparts.rabbitmq import RabbitServer
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.process.conftest import (
     SCOPE,
     Receiver,
@@ -365,16 +365,16 @@ async def test_sigterm_with_a_ledger_that_says_nothing_keeps_messages_on_rabbitm
     receiver: Receiver,
     register: Register,
     books: Ledger,
-    store: StoreServer,
+    redis_server: RedisServer,
 ) -> None:
     await register()
     worker = await start_worker(**on_rabbit.changes, EDW_DRAIN_SECONDS="1s").ready()
-    store.freeze()
+    redis_server.freeze()
     await on_rabbit.push(*(plain(f"e-{n}") for n in range(300)))
     await eventually(lambda: _is_read(on_rabbit), "the worker has some of them")
     assert await worker.stop() == 0
     assert await left(on_rabbit) == 300
-    store.thaw()
+    redis_server.thaw()
     worker = await start_worker(**on_rabbit.changes).ready()
     await eventually(lambda: len(set(ids(receiver))) == 300, "another worker takes them")
     assert await worker.stop() == 0

@@ -12,7 +12,7 @@ from kombu.connection import Connection
 
 from config.celery import DELIVERY_LIMIT, EVENTS_QUEUE, broker_url_for, celery_options, dead_queue
 from config.settings import Settings
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.process.conftest import (
     Receiver,
     Register,
@@ -56,10 +56,10 @@ async def test_a_message_that_came_back_too_often_is_kept_and_read_no_more(
     register: Register,
     books: Ledger,
     settings: Settings,
-    store: StoreServer,
+    redis_server: RedisServer,
 ) -> None:
     await register()
-    broker = broker_url or store.url
+    broker = broker_url or redis_server.url
     deadly = send(broker, settings, id="deadly")
     await returned_once(broker)
     for _ in range(DELIVERY_LIMIT):

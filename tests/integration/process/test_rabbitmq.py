@@ -8,8 +8,8 @@ import pytest
 
 from config.settings import Settings, load_settings
 from tests.counterparts.certificates import ServerFiles
+from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import PASSWORD, USER, RabbitServer, tls_options
-from tests.counterparts.store import free_port
 from tests.integration.process.conftest import Receiver, Register, StartWorker, balanced, eventually, order_paid
 from worker.ledger import Ledger
 from worker.publisher import Publisher

@@ -24,7 +24,7 @@ EVENTS = 20
 
 
 @on_both_brokers
-async def test_shards_on_one_store_and_broker_do_not_see_each_others_events(
+async def test_shards_on_one_redis_server_and_broker_do_not_see_each_others_events(
     start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
 ) -> None:
     other = Ledger(settings.redis_url.get_secret_value() if settings.redis_url else "", books.policy, "eu-1")

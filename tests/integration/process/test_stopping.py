@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 
 from tests.counterparts.rabbitmq import RabbitServer
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.process.conftest import (
     COMMANDS,
     Scene,
@@ -119,18 +119,18 @@ async def test_who_is_in_a_hurry_waits_for_no_drain_and_everything_is_settled(
     await balanced(scene.books)
 
 
-async def test_sigterm_beside_a_silent_store_ends_in_time_and_its_exit_code_tells(
-    scene: Scene, store: StoreServer
+async def test_sigterm_beside_a_silent_redis_ends_in_time_and_its_exit_code_tells(
+    scene: Scene, redis_server: RedisServer
 ) -> None:
     worker = scene.start_worker("edw worker --processes 2", EDW_DRAIN_SECONDS="0.2")
     integration = await scene.holds_one(worker)
-    store.freeze()
+    redis_server.freeze()
     began = monotonic()
 
     assert await worker.stop() == 1, "its attempt could not be settled"
 
     assert monotonic() - began < BOUND
-    store.thaw()
+    redis_server.thaw()
     await delivered_by_the_next(scene, integration.id)
 
 
@@ -154,10 +154,10 @@ async def test_sigterm_beside_a_silent_rabbitmq_finishes_what_is_in_flight_in_ti
 
 
 @by_each_command
-async def test_sigterm_before_the_store_has_answered_is_an_end_in_good_order(
-    command: str, start_worker: StartWorker, store: StoreServer
+async def test_sigterm_before_redis_has_answered_is_an_end_in_good_order(
+    command: str, start_worker: StartWorker, redis_server: RedisServer
 ) -> None:
-    store.stop()
+    redis_server.stop()
     worker = start_worker(command)
     await eventually(lambda: worker.said("waiting for the "), "it says that it waits")
 

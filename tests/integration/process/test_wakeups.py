@@ -13,7 +13,7 @@ from kombu.connection import Connection
 from config.celery import DELIVERIES_QUEUE, EVENTS_QUEUE, celery_options
 from config.settings import Settings
 from tests.counterparts.rabbitmq import RabbitServer
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.process.conftest import (
     PATIENCE,
     Receiver,
@@ -36,10 +36,10 @@ QUEUES = {EVENTS: EVENTS_QUEUE, LANES: DELIVERIES_QUEUE}
 
 
 @pytest.fixture
-def app(settings: Settings, store: StoreServer, broker_url: str | None) -> Iterator[Celery]:
+def app(settings: Settings, redis_server: RedisServer, broker_url: str | None) -> Iterator[Celery]:
     """As our own producers have it, on the broker of the test."""
     with Celery("test", set_as_current=False) as made:
-        made.conf.update(celery_options(settings, broker_url or store.url))
+        made.conf.update(celery_options(settings, broker_url or redis_server.url))
         yield made
 
 

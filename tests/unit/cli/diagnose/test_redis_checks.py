@@ -24,7 +24,7 @@ WELL = RedisCondition(
 )
 
 
-def test_a_store_that_is_as_it_should_be_has_nothing_to_mend() -> None:
+def test_a_redis_server_that_is_as_it_should_be_has_nothing_to_mend() -> None:
     found = list(judge(WELL, wait_replicas=0, high_water=0.85))
     assert {each.grade for each in found} == {Grade.OK}
     assert not any(each.advice for each in found)

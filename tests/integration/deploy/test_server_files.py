@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import MISSING, RabbitServer, is_installed
-from tests.counterparts.store import free_port
 from tests.integration.cli.conftest import PATIENCE, eventually
 from tests.integration.deploy.documents import DEPLOY, ROOT, compose
 from worker.ledger.embedded_redis import server_binary
@@ -73,7 +73,7 @@ def test_the_ledger_keeps_what_it_has_and_takes_no_more_than_it_can(ledger: Redi
     assert ledger.config_get("maxmemory") == {"maxmemory": str(2 << 30)}
 
 
-def test_the_doctor_finds_nothing_to_say_about_the_store(ledger: Redis) -> None:
+def test_the_doctor_finds_nothing_to_say_about_redis(ledger: Redis) -> None:
     port = ledger.connection_pool.connection_kwargs["port"]
     done = subprocess.run(
         [sys.executable, "-m", "worker.cli", "doctor", "--json"],
@@ -85,9 +85,9 @@ def test_the_doctor_finds_nothing_to_say_about_the_store(ledger: Redis) -> None:
     )
 
     found = {each["subject"]: each for each in json.loads(done.stdout)["findings"]}
-    store = {subject: each for subject, each in found.items() if subject.startswith("store")}
-    assert {"store persistence", "store eviction", "store memory"} <= set(store)
-    assert [each for each in store.values() if each["grade"] != "ok"] == []
+    about_redis = {subject: each for subject, each in found.items() if subject.startswith("store")}
+    assert {"store persistence", "store eviction", "store memory"} <= set(about_redis)
+    assert [each for each in about_redis.values() if each["grade"] != "ok"] == []
 
 
 def test_the_ledger_asks_for_the_password_and_shows_it_in_no_argument(ledger: Redis) -> None:
@@ -97,7 +97,7 @@ def test_the_ledger_asks_for_the_password_and_shows_it_in_no_argument(ledger: Re
     assert PASSWORD not in Path(f"/proc/{process}/cmdline").read_text()
 
 
-def test_the_store_of_compose_is_the_one_that_the_tests_run_on(ledger: Redis) -> None:
+def test_the_redis_of_compose_is_the_one_that_the_tests_run_on(ledger: Redis) -> None:
     version = ledger.info("server")["valkey_version"]
 
     assert compose()["services"]["redis"]["image"] == f"valkey/valkey:{'.'.join(version.split('.')[:2])}"
