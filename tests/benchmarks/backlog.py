@@ -22,9 +22,10 @@ from tests.benchmarks.latency import Taken, spread, take
 from tests.benchmarks.measure import DeliveriesLost
 from tests.benchmarks.open_loop import OpenLoop, Stream
 from tests.benchmarks.order import ORG_ID, OrderPaid
-from tests.benchmarks.planting import begin_file, plant
 from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.receivers import Receivers
+from tests.ledger import inspection
+from tests.ledger.planting import begin_file, plant
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 
@@ -114,7 +115,7 @@ def compare(rounds: int = ROUNDS, seconds: float = WINDOW_SECONDS, jobs: int = J
         ours.run(plant(ours.ledger, back, jobs))
         ours.run(begin_file(ours.ledger))
         planted_in = monotonic() - began
-        memory = int(ours.run(ours.ledger.store.memory())["used_memory"])
+        memory = ours.run(inspection.used_memory(ours.ledger))
         ours.start_worker()
         stack.callback(ours.program.stop)
         ours.await_worker()

@@ -16,6 +16,7 @@ from uuid import uuid4
 from config.observable_events import load_catalogue
 from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID, OrderPaid
 from tests.benchmarks.private_redis import PrivateRedis
+from tests.ledger import inspection
 from worker.domain.event import Event, Scope
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.integration import Integration
@@ -71,7 +72,7 @@ class Filling:
         return Share(name, (await self._used() - before) / self._count)
 
     async def _used(self) -> int:
-        return int((await self._ledger.store.memory())["used_memory"])
+        return await inspection.used_memory(self._ledger)
 
     async def _register_many(self) -> None:
         await self._register(self._count)

@@ -11,8 +11,8 @@ from time import monotonic
 
 import pytest
 
+from tests.fleet.outages import RESUMED_AFTER, RESUMED_WITHIN
 from tests.integration.process import test_outages
-from tests.integration.process.outages import RESUMED_AFTER, RESUMED_WITHIN
 
 #: How long they are away, the long ones first, since these take longest (seconds).
 AWAY = "120,30"

@@ -19,8 +19,8 @@ from tests.chaos.victims import Mortal, ProcessVictim, ServerVictim
 from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
-from tests.integration.process.conftest import SCOPE, eventually
-from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
+from tests.samples import SCOPE, issue_token
+from tests.waiting import eventually
 from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerPolicy
 
@@ -98,7 +98,7 @@ async def staged(folder: Path, *, rabbitmq: bool) -> AsyncIterator[Stage]:
         stack.push_async_callback(ledger.close)
         await ledger.open()
         names = await _register(ledger, receiver)
-        workers, api, producers = _cast(folder, own, await _token(ledger))
+        workers, api, producers = _cast(folder, own, await issue_token(ledger))
         for each in (*workers, api, *producers.values()):
             stack.callback(each.remove)
         for each in (*workers, api):
@@ -165,9 +165,3 @@ async def _register(ledger: Ledger, receiver: str) -> dict[str, str]:
         )
         await ledger.registry.put(integration, expect=0)
     return names
-
-
-async def _token(ledger: Ledger) -> str:
-    token_id, secret = new_id(), make_secret()
-    await ledger.tokens.put(Token(token_id, TokenKind.TOKEN, Role.ADMIN, SCOPE, digest=digest_of(secret)))
-    return written(token_id, secret)

@@ -6,14 +6,15 @@ Queues are made and removed with botocore's plain client, which is not what is t
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+import pytest
 from botocore.session import get_session
 
 from tests.counterparts.ports import free_port
@@ -25,8 +26,19 @@ REGION = "eu-west-1"
 ANSWER_SECONDS = 30.0
 
 
+Kind = TypeVar("Kind", bound="Emulator")
+
+
 # It reads its models from files, which takes longer than most tests.
 _session = cache(get_session)
+
+
+def started(kind: type[Kind]) -> Iterator[Kind]:
+    """Start an emulator for a fixture, and remove it in the end; skip the tests where it is not installed."""
+    if why := kind.missing():
+        pytest.skip(why)
+    with kind() as emulator:
+        yield emulator
 
 
 class Emulator(Server):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from tests.counterparts.freezing import await_group_ended, freeze_group
+from tests.sessions import kill_group, signal_group, spawn
 
 #: A busy machine may take its time; usually it takes less than 8 (seconds).
 START_SECONDS = 60.0
@@ -99,22 +99,11 @@ class Server(ABC):
         self.remove()
 
     def _spawn(self, *words: str, env: Mapping[str, str] | None = None) -> None:
-        with (self._folder / "out.log").open("ab") as output:
-            process = subprocess.Popen(
-                words,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # A session of its own: signals go to the whole group, and what matters may be a grandchild.
-                start_new_session=True,
-            )
-        self._processes.append(process)
+        self._processes.append(spawn(words, self._folder / "out.log", env))
 
     def _signal(self, number: int) -> None:
         for process in self._processes:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
+            signal_group(process, number)
 
     def _end(self, number: int) -> None:
         self._signal(number)
@@ -124,8 +113,7 @@ class Server(ABC):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
             if not await_group_ended(process.pid, STOP_SECONDS):
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                kill_group(process)
             process.wait()
         if self._processes:
             self._processes = []

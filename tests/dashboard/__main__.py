@@ -29,10 +29,10 @@ from tests.counterparts.ports import free_port
 from tests.counterparts.prometheus import PrometheusServer
 from tests.counterparts.redis_server import RedisServer
 from tests.dashboard.panels import panels
+from tests.fleet.producers import push_to_list
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.ledger import Ledger
-from worker.ledger.intake_list import INTAKE_LIST
 from worker.publisher import Publisher
 
 SCOPE = Scope(None, "store-1")
@@ -193,15 +193,9 @@ async def play(
         if random() < TICK_SECONDS / 2:
             # One in two seconds each, by other doors; a few of them nobody observes, or they are no events at all.
             await publisher.apublish(an_event(HANGING_KEY if random() < 0.8 else UNOBSERVED_KEY))
-            await push(deployment.redis_server.url, an_event(KEY) if random() < 0.8 else {"type": "nonsense"})
+            other = an_event(KEY) if random() < 0.8 else {"type": "nonsense"}
+            push_to_list(deployment.redis_server.url, json.dumps(other))
         await asyncio.sleep(TICK_SECONDS)
-
-
-async def push(redis_url: str, event: dict[str, Any]) -> None:
-    """Through the plain queue."""
-    ledger = Ledger(redis_url)
-    await ledger.store.client.lpush(INTAKE_LIST, json.dumps(event))
-    await ledger.close()
 
 
 def an_event(key: str) -> dict[str, Any]:

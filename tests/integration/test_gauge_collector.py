@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.counterparts.redis_server import RedisServer
-from tests.integration.process.conftest import eventually
+from tests.ledger import inspection
+from tests.waiting import eventually
 from worker.ledger import Ledger
 from worker.ledger.redis_connections import SOCKET_TIMEOUT
 from worker.telemetry.ledger_gauges import SAMPLES_HELD, GaugeCollector
@@ -100,7 +101,7 @@ async def test_the_clock_is_known_by_the_first_sample(ledger: Ledger) -> None:
     collector = GaugeCollector(ledger.gauges, clock, "0", 60.0)
     await collector.open()
     try:
-        now = await ledger.store.now() / 1000
+        now = await inspection.redis_time(ledger) / 1000
         assert clock.since(now) == pytest.approx(0, abs=0.25)
     finally:
         await collector.close()

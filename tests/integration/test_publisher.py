@@ -3,14 +3,13 @@
 import asyncio
 import gc
 import multiprocessing
-from collections.abc import Callable
-from time import monotonic, sleep
 
 import pytest
 import redis
 
 from config.settings import Settings, load_settings
 from tests.counterparts.redis_server import RedisServer
+from tests.waiting import wait_until
 from worker.ledger import Ledger, LedgerUnavailable
 from worker.publisher import EventRefused, Publisher, Receipt
 
@@ -62,7 +61,7 @@ def test_a_forked_child_announces_what_it_publishes(settings: Settings, redis_se
     """As a prefork server does that made its publisher before it forked: threads do not come along."""
     with Publisher(settings) as publisher, redis.Redis.from_url(redis_server.url) as broker:
         publisher.publish({**EVENT, "id": "parent"})
-        _until(lambda: broker.llen("edw.events") == 1)
+        wait_until(lambda: broker.llen("edw.events") == 1, "the parent announces its event")
         child = multiprocessing.get_context("fork").Process(target=_publish_and_close, args=(publisher,))
         child.start()
         child.join(30)
@@ -73,13 +72,6 @@ def test_a_forked_child_announces_what_it_publishes(settings: Settings, redis_se
 def _publish_and_close(publisher: Publisher) -> None:
     assert publisher.publish({**EVENT, "id": "child"}) == Receipt("child")
     publisher.close()
-
-
-def _until(condition: Callable[[], object]) -> None:
-    end = monotonic() + 30
-    while not condition():
-        assert monotonic() < end
-        sleep(0.01)
 
 
 def test_a_redis_server_that_is_away_is_said_with_its_address(make_redis: type[RedisServer]) -> None:

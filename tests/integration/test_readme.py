@@ -10,7 +10,6 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -20,12 +19,12 @@ from config.celery import broker_url_for
 from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import MISSING, PASSWORD, USER, RabbitServer, is_installed
 from tests.counterparts.redis_server import RedisServer
+from tests.waiting import PATIENCE, wait_until
 from worker.ledger.embedded_redis import running
 
 ROOT = Path(__file__).parents[2]
 #: Run by .ci/run or, as a target of its own, by hand.
 MAKE = {"make demo", "make test", "make check", "make bench", "make chaos"}
-PATIENCE = 60.0
 
 
 def blocks(language: str) -> list[str]:
@@ -53,13 +52,6 @@ def shell(line: str, environment: dict[str, str]) -> "subprocess.CompletedProces
     )
 
 
-def until(condition: object, what: str) -> None:
-    end = monotonic() + PATIENCE
-    while not condition():  # type: ignore[operator]
-        assert monotonic() < end, what
-        sleep(0.05)
-
-
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     return {
@@ -77,7 +69,7 @@ def dev(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Pop
     with (tmp_path / "dev.log").open("wb") as output:
         process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
-        until(lambda: running(Path(environment["EDW_DATA_DIR"])), "the store of edw dev starts")
+        wait_until(lambda: running(Path(environment["EDW_DATA_DIR"])), "the store of edw dev starts")
         yield process
     finally:
         process.send_signal(signal.SIGINT)
@@ -95,7 +87,9 @@ def test_a_newcomers_first_session(dev: "subprocess.Popen[bytes]", environment: 
     created = shell(command(".venv/bin/edw integrations create"), environment)
     emitted = shell(command(".venv/bin/edw emit"), environment)
     assert (created.returncode, emitted.returncode) == (0, 0), created.stderr + emitted.stderr
-    until(lambda: "refused" in shell(command(".venv/bin/edw logs"), environment).stdout, "the refusal is in the logs")
+    wait_until(
+        lambda: "refused" in shell(command(".venv/bin/edw logs"), environment).stdout, "the refusal is in the logs"
+    )
     status = shell(command(".venv/bin/edw status"), environment)
     assert status.returncode == 0
     assert "ok" in status.stdout
@@ -141,7 +135,9 @@ def test_the_session_with_curl(dev: "subprocess.Popen[bytes]", environment: dict
     shell = Shell(environment, tmp_path)
     for line in (token, api, base.replace("8080", environment["EDW_API_PORT"])):
         shell.run(line)
-    until(lambda: "ok" in shell.run(f"curl -s http://127.0.0.1:{environment['EDW_API_PORT']}/readyz"), "the API is up")
+    wait_until(
+        lambda: "ok" in shell.run(f"curl -s http://127.0.0.1:{environment['EDW_API_PORT']}/readyz"), "the API is up"
+    )
     created = json.loads(shell.run(create))["data"]
     shell.run(identity)
     assert json.loads(shell.run(emit))["data"]["duplicate"] is False
@@ -150,7 +146,7 @@ def test_the_session_with_curl(dev: "subprocess.Popen[bytes]", environment: dict
         jobs = json.loads(shell.run(event))["data"]["jobs"]
         return jobs[0] if jobs else {}
 
-    until(lambda: "last_log" in job(), "the first attempt is over")
+    wait_until(lambda: "last_log" in job(), "the first attempt is over")
     refused = "connection refused by 127.0.0.1:9000"
     assert (job()["integration_name"], job()["last_log"]["error_detail"]) == ("Shop", refused)
     assert json.loads(shell.run(logs))["data"][0]["error_detail"] == refused
@@ -222,13 +218,13 @@ def test_a_producer_of_any_language(
     try:
         assert shell(by_redis, environment).stdout.strip() == "1"
         # Until a worker has made the queue, it is not there.
-        until(lambda: shell(by_rabbitmq, environment).stdout == "Message published\n", "RabbitMQ takes it")
+        wait_until(lambda: shell(by_rabbitmq, environment).stdout == "Message published\n", "RabbitMQ takes it")
 
         def accepted() -> int:
             counters = json.loads(shell(".venv/bin/edw status --json", environment).stdout)["counters"]
             return int(counters.get("accepted", 0))
 
-        until(lambda: accepted() == 2, "both events are accepted")
+        wait_until(lambda: accepted() == 2, "both events are accepted")
     finally:
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(PATIENCE) == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.api.conftest import Api, Client, Serve, webhook
+from tests.api_client import Api, Client, Serve, webhook
 from worker.api.handlers.oauth import CREDENTIALS_BYTES
 from worker.api.request_context import DOCUMENT_BYTES
 

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -14,10 +14,15 @@ from pydantic import SecretStr
 
 from config.celery import EVENTS_QUEUE
 from config.settings import Settings
+from tests.api_client import Answer, Api, Client, Serve, accepted
 from tests.counterparts.redis_server import RedisServer
-from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client, Serve
-from tests.integration.ledger.scene import SCOPE, Scene
-from tests.integration.process.conftest import Receiver, StartWorker, eventually
+from tests.fleet.processes import StartWorker
+from tests.fleet.producers import messages_on_list
+from tests.fleet.webhook_receiver import Receiver
+from tests.ledger import inspection, surgery
+from tests.ledger.scene import LedgerScene
+from tests.samples import ELSEWHERE, SCOPE
+from tests.waiting import eventually
 from worker.api.schemas import EVENTS_MOST
 from worker.domain.api_token import Role
 from worker.domain.event import Event, Scope, event_ref
@@ -58,19 +63,13 @@ async def kept(api: Api, event_id: str = "e-1", scope: Scope = SCOPE) -> Event:
     return found.stored.event
 
 
-async def accepted(api: Api) -> int:
-    return (await api.ledger.status.read()).counter("accepted")
-
-
 def statuses(answer: Answer) -> list[int]:
     return [each["status"] for each in answer.data]
 
 
 async def traces(api: Api, *event_ids: str) -> list[str | None]:
     """The trace contexts of events, as the ledger has them."""
-    keys = [api.ledger.store.key(f"event:{event_ref(SCOPE, each)}") for each in event_ids]
-    found = [await api.ledger.store.client.execute_command("HGET", key, "trace") for key in keys]
-    return [each.decode() if each else None for each in found]
+    return await inspection.trace_contexts(api.ledger, [event_ref(SCOPE, each) for each in event_ids])
 
 
 class TestTraces:
@@ -556,28 +555,21 @@ Calls = Callable[[str], int]
 
 
 @pytest.fixture
-def calls(api: Api, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    run = api.ledger.store.run
-    names: list[str] = []
-
-    async def counted(name: str, **arguments: object) -> Any:
-        names.append(name)
-        return await run(name, **arguments)
-
-    monkeypatch.setattr(api.ledger.store, "run", counted)
-    return names.count
+def calls(api: Api) -> Iterator[Calls]:
+    with inspection.script_calls(api.ledger) as names:
+        yield names.count
 
 
-async def messages(api: Api) -> list[list[str]]:
+def messages(redis_server: RedisServer) -> list[list[str]]:
     """The ids of each Celery message that waits on the broker."""
-    found = await api.ledger.store.client.execute_command("LRANGE", EVENTS_QUEUE, 0, -1)
+    found = messages_on_list(redis_server.url, EVENTS_QUEUE)
     # Celery's protocol 2: the body is [arguments, named arguments, options], in Base64 in kombu's envelope.
     return [json.loads(b64decode(json.loads(each)["body"]))[1]["event_ids"] for each in found]
 
 
 class TestManyAtOnce:
     async def test_concurrent_requests_share_calls_of_the_ledger_and_celery_messages(
-        self, api: Api, admin: Client, calls: Calls
+        self, redis_server: RedisServer, admin: Client, calls: Calls
     ) -> None:
         count = 400
 
@@ -586,28 +578,22 @@ class TestManyAtOnce:
         assert {answer.status for answer in answers} == {202}
         assert calls("accept") <= count / 4
 
-        async def all_announced() -> bool:
-            return sum(map(len, await messages(api))) >= count
-
-        await eventually(all_announced, "every event is announced")
-        sent = await messages(api)
+        await eventually(lambda: sum(map(len, messages(redis_server))) >= count, "every event is announced")
+        sent = messages(redis_server)
         assert len({each for ids in sent for each in ids}) == count
         assert len(sent) <= count / 4
 
-    async def test_a_duplicate_is_announced_no_more(self, api: Api, admin: Client) -> None:
+    async def test_a_duplicate_is_announced_no_more(self, redis_server: RedisServer, admin: Client) -> None:
         for name in ("e-1", "e-1", "e-2"):
             await admin.post(EVENTS, {"data": order(name)})
 
-        async def both() -> bool:
-            return sum(map(len, await messages(api))) >= 2
-
-        await eventually(both, "both are announced")
+        await eventually(lambda: sum(map(len, messages(redis_server))) >= 2, "both are announced")
         refs = {event_ref(SCOPE, name) for name in ("e-1", "e-2")}
-        assert sorted(each for ids in await messages(api) for each in ids) == sorted(refs)
+        assert sorted(each for ids in messages(redis_server) for each in ids) == sorted(refs)
 
 
 class TestBackPressure:
-    async def test_a_full_inbox_refuses_until_it_is_observed(self, serve: Serve, scene: Scene) -> None:
+    async def test_a_full_inbox_refuses_until_it_is_observed(self, serve: Serve, scene: LedgerScene) -> None:
         admin = await (await serve(inbox_limit=1)).someone()
         stored = await scene.publish("a", "b")
 
@@ -623,23 +609,23 @@ class TestBackPressure:
 
         await eventually(taken, "events are taken again")
 
-    async def test_an_old_inbox_refuses(self, serve: Serve, scene: Scene) -> None:
+    async def test_an_old_inbox_refuses(self, serve: Serve, scene: LedgerScene) -> None:
         admin = await (await serve(inbox_max_age=30.0)).someone()
         (stored,) = await scene.publish("a")
-        await scene.key("HINCRBY", f"event:{stored.ref}", "accepted_at", -31_000)
+        await surgery.age_event(scene.ledger, stored.ref, 31_000)
 
         answer = await admin.post(EVENTS, {"data": order()})
 
         assert (answer.status, "worker running" in answer.errors[0]["detail"]) == (503, True)
 
-    async def test_one_event_that_cannot_be_observed_refuses_nothing(self, serve: Serve, scene: Scene) -> None:
+    async def test_one_event_that_cannot_be_observed_refuses_nothing(self, serve: Serve, scene: LedgerScene) -> None:
         admin = await (await serve(inbox_max_age=30.0)).someone()
         stuck, _ = await scene.publish("stuck", "fresh")
-        await scene.key("HINCRBY", f"event:{stuck.ref}", "accepted_at", -3_600_000)
+        await surgery.age_event(scene.ledger, stuck.ref, 3_600_000)
 
         assert (await admin.post(EVENTS, {"data": order()})).status == 202
 
-    async def test_due_jobs_refuse_nothing(self, serve: Serve, scene: Scene) -> None:
+    async def test_due_jobs_refuse_nothing(self, serve: Serve, scene: LedgerScene) -> None:
         admin = await (await serve(inbox_limit=10, inbox_max_age=1.0)).someone()
         lanes = [f"i-{n}" for n in range(10)]
         await scene.register(*lanes)
@@ -655,8 +641,9 @@ class TestBackPressure:
         full = make_redis(maxmemory="16mb")
         api = await serve(redis_url=SecretStr(full.url))
         admin = await api.someone()
-        while (await used(api)) < 0.88:
-            await api.ledger.store.client.rpush("filler", b"x" * 100_000)
+        with full.client() as filling:
+            while (await inspection.memory_share(api.ledger)) < 0.88:
+                filling.rpush("filler", b"x" * 100_000)
 
         answer = await eventually_status(admin, 503)
 
@@ -667,14 +654,9 @@ class TestBackPressure:
             "degraded",
             "degraded",
         )
-        await api.ledger.store.client.delete("filler")
+        with full.client() as emptying:
+            emptying.delete("filler")
         await eventually_status(admin, 202)
-
-
-async def used(api: Api) -> float:
-    """The share of the store's memory limit that is in use."""
-    memory = await api.ledger.store.memory()
-    return float(memory["used_memory"]) / float(memory["maxmemory"])
 
 
 async def eventually_status(somebody: Client, status: int) -> Answer:

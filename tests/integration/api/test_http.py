@@ -12,8 +12,8 @@ import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 from yarl import URL
 
-from tests.integration.api.conftest import Api
-from tests.integration.process.conftest import PATIENCE
+from tests.api_client import Api, accepted
+from tests.waiting import PATIENCE
 from worker.api import request_context
 from worker.api.server import _ServerLog
 
@@ -69,10 +69,6 @@ async def line(api: Api) -> AsyncIterator[Line]:
     yield Line(reader, writer, await api.token())
     writer.close()
     await writer.wait_closed()
-
-
-async def accepted(api: Api) -> int:
-    return (await api.ledger.status.read()).counter("accepted")
 
 
 def sized(body: bytes, headers: bytes = b"Content-Type: application/json\n") -> bytes:

@@ -11,10 +11,13 @@ from contextlib import suppress
 import pytest
 from cryptography.fernet import Fernet
 
+from tests.api_client import Answer, Api, Client
 from tests.counterparts.ports import free_port
 from tests.counterparts.redis_server import RedisServer
-from tests.integration.api.conftest import Answer, Api, Client
-from tests.integration.process.conftest import Receiver, StartWorker, eventually, order_paid
+from tests.fleet.processes import StartWorker
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.domain.api_token import Role
 
 SECRET_KEY = "planted-secret-of-the-webhook"

@@ -23,8 +23,8 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from config.settings import Settings
-from tests.integration.api.conftest import Answer, Api, Client, Serve, webhook
-from tests.integration.ledger.scene import Scene
+from tests.api_client import Answer, Api, Client, Serve, webhook
+from tests.ledger.scene import LedgerScene
 from worker.api.application import application
 from worker.api.routes import OPERATIONS
 from worker.domain.api_token import Role, TokenKind, read
@@ -91,7 +91,7 @@ class TestTheDescription:
     async def test_it_describes_every_route_and_nothing_else(self, api: Api, described: Document) -> None:
         routes = {
             (route.method, route.resource.canonical)
-            for route in application(api.rooms).router.routes()
+            for route in application(api.services).router.routes()
             if route.resource is not None
         }
         heads = {("HEAD", path) for method, path in routes if method == "GET"}
@@ -189,7 +189,7 @@ NOBODY = "2da46671-b4c2-44ac-b133-d1221aafc77b"
 
 class TestRealAnswers:
     async def test_what_each_operation_answers_is_what_is_described(
-        self, api: Api, admin: Client, described: Document, scene: Scene
+        self, api: Api, admin: Client, described: Document, scene: LedgerScene
     ) -> None:
         held = Held(described)
         path = "/v2/integrations"
@@ -271,7 +271,7 @@ class TestRealAnswers:
         assert held("healthz", await api.client().get("/healthz")).status == 200
         redis_server.start()
 
-    async def _jobs(self, scene: Scene, lane: str) -> tuple[str, str]:
+    async def _jobs(self, scene: LedgerScene, lane: str) -> tuple[str, str]:
         failed, succeeded = await scene.owe(lane, "e-1", "e-2")
         verdicts = {failed: Verdict.FAILED, succeeded: Verdict.SUCCEEDED}
         for claim in await scene.claim(lane):

@@ -7,8 +7,9 @@ import pytest
 
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
-from tests.integration.cli.conftest import Edw, Result
-from tests.integration.ledger.scene import Scene
+from tests.fleet.edw_command import Edw, Result
+from tests.ledger import surgery
+from tests.ledger.scene import LedgerScene
 from worker.cli.keys import make_key
 from worker.ledger import Ledger
 
@@ -20,7 +21,7 @@ def grades(found: Result) -> dict[str, str]:
 
 
 @pytest.fixture
-async def books(redis_url: str) -> AsyncIterator[Ledger]:
+async def ledger(redis_url: str) -> AsyncIterator[Ledger]:
     """The ledger on the embedded store."""
     opened = Ledger(redis_url)
     await opened.open()
@@ -28,11 +29,11 @@ async def books(redis_url: str) -> AsyncIterator[Ledger]:
     await opened.close()
 
 
-async def test_a_job_that_no_sweep_would_find_is_found_and_mended(edw: Edw, books: Ledger) -> None:
-    scene = Scene(books, lambda: books)
+async def test_a_job_that_no_sweep_would_find_is_found_and_mended(edw: Edw, ledger: Ledger) -> None:
+    scene = LedgerScene(ledger, lambda: ledger)
     await scene.register("i-1")
     (job,) = await scene.owe("i-1", "e-1")
-    await scene.key("ZREM", "lane:i-1:due", job)
+    await surgery.lose_due_job(ledger, "i-1", job)
 
     found = edw("doctor")
     assert found.code == 1

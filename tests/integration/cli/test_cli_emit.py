@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from tests.counterparts.redis_server import RedisServer
-from tests.integration.cli.conftest import Edw
+from tests.fleet.edw_command import Edw
+from tests.ledger import inspection
 from worker.ledger import Ledger, StoredEvent
 
 pytestmark = pytest.mark.usefixtures("redis_url")
@@ -21,8 +22,7 @@ def kept(url: str) -> Sequence[StoredEvent]:
         ledger = Ledger(url)
         await ledger.open()
         try:
-            refs = [ref.decode() for ref in await ledger.store.call("zrange", "inbox", 0, -1)]
-            return (await ledger.intake.load(refs)).events
+            return (await ledger.intake.load(await inspection.inbox(ledger))).events
         finally:
             await ledger.close()
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.counterparts.ports import free_port
-from tests.integration.cli.conftest import Edw, StartEdw
+from tests.fleet.edw_command import Edw, StartEdw
 
 #: Each command that needs the ledger.
 COMMANDS = (
@@ -60,14 +60,14 @@ def test_a_worker_logs_as_it_was_told_from_its_first_line(start_edw: StartEdw, c
     for each in (worker, console):
         each.says("waiting for the ledger")
         each.signal()
-        assert each.ends() == 0
+        assert each.wait_ended() == 0
 
-    lines = [json.loads(line) for line in worker.said.splitlines()]
+    lines = [json.loads(line) for line in worker.output.splitlines()]
     assert [(line["event"], line["level"]) for line in lines] == [
         ("unknown variable", "warning"),
         ("waiting for the ledger", "warning"),
     ]
-    assert not console.said.startswith("{")
+    assert not console.output.startswith("{")
 
 
 @pytest.mark.parametrize("command", [("worker",), ("worker", "--processes", "2")], ids=" ".join)
@@ -77,7 +77,7 @@ def test_a_worker_that_waits_for_its_redis_server_can_be_stopped(start_edw: Star
 
     worker.signal()
 
-    assert worker.ends() == 0
+    assert worker.wait_ended() == 0
 
 
 @pytest.mark.parametrize("command", [("status",), ("worker",), ("dev",)], ids=" ".join)

@@ -2,7 +2,7 @@
 
 from cryptography.fernet import Fernet
 
-from tests.integration.cli.conftest import Edw
+from tests.fleet.edw_command import Edw
 
 KEY = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli.conftest import Edw
+from tests.fleet.edw_command import Edw
+from tests.ledger import inspection
 from worker.domain.api_token import Role, Token, TokenKind, bearer_of, digest_of, matches, new_id, read
 from worker.domain.event import Scope
 from worker.ledger import Ledger
@@ -30,15 +31,10 @@ def everything(redis_url: str) -> bytes:
 
     async def dump() -> bytes:
         ledger = Ledger(redis_url)
-        client, found = ledger.store.client, []
         try:
-            for name in await client.execute_command("KEYS", "*"):
-                kind = await client.execute_command("TYPE", name)
-                read_it = {b"hash": ("HGETALL", name), b"zset": ("ZRANGE", name, 0, -1), b"string": ("GET", name)}
-                found.append(repr((name, await client.execute_command(*read_it[kind]))))
+            return await inspection.everything(ledger)
         finally:
             await ledger.close()
-        return "\n".join(found).encode()
 
     return asyncio.run(dump())
 

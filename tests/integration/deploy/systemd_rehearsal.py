@@ -20,9 +20,9 @@ from cryptography.fernet import Fernet
 
 from tests.counterparts.ports import free_port
 from tests.counterparts.redis_server import RedisServer
-from tests.integration.cli.conftest import eventually
 from tests.integration.deploy.documents import ROOT, units
 from tests.integration.deploy.rehearsal import SYSTEM_PYTHON
+from tests.waiting import wait_until
 
 INSTANCE = "edw-worker@9464.service"
 SERVICES = (INSTANCE, "edw-api.service")
@@ -91,7 +91,7 @@ def booted(folder: Path) -> Iterator[psutil.Process]:
         return None
 
     try:
-        eventually(found, "systemd starts")
+        wait_until(found, "systemd starts")
         systemd = found()
         assert systemd is not None
         yield systemd
@@ -102,7 +102,7 @@ def booted(folder: Path) -> Iterator[psutil.Process]:
         outer.kill()
         outer.wait()
         # A process that was killed is in its group until somebody has waited for it.
-        eventually(partial(cleaned, folder), "the control groups are empty")
+        wait_until(partial(cleaned, folder), "the control groups are empty")
 
 
 def cleaned(folder: Path) -> bool:
@@ -138,7 +138,7 @@ def main() -> None:
         with booted(folder) as systemd:
             ports = {"EDW_API_PORT": port, "EDW_METRICS_PORT": "9464"}
             for process in ("worker", "api"):
-                eventually(partial(healthy, process, ports), f"the {process} is well")
+                wait_until(partial(healthy, process, ports), f"the {process} is well")
             for each in systemd.children(recursive=True):
                 kept = confinement(each)
                 print(each.cmdline()[1:4], kept)

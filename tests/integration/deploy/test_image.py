@@ -16,8 +16,8 @@ from cryptography.fernet import Fernet
 from config.settings import load_settings
 from tests.counterparts.ports import free_port
 from tests.counterparts.redis_server import RedisServer
-from tests.integration.cli.conftest import PATIENCE, eventually
 from tests.integration.deploy.rehearsal import DOCKERFILE, ROOT, Image, built, ignored, instructions
+from tests.waiting import PATIENCE, wait_until
 
 #: Seconds. The first of them waits for the image: 10 s of an idle machine, and minutes of a busy disk.
 pytestmark = pytest.mark.timeout(300)
@@ -95,7 +95,7 @@ def wait_for(process: "subprocess.Popen[bytes]", well: Callable[[], bool], log: 
         assert process.poll() is None, log.read_text()
         return well()
 
-    eventually(over_or_well, log.read_text)
+    wait_until(over_or_well, log.read_text)
 
 
 def may_confine() -> bool:

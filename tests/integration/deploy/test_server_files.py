@@ -17,8 +17,8 @@ from redis import Redis
 
 from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import MISSING, RabbitServer, is_installed
-from tests.integration.cli.conftest import PATIENCE, eventually
 from tests.integration.deploy.documents import DEPLOY, ROOT, compose
+from tests.waiting import PATIENCE, wait_until
 from worker.ledger.embedded_redis import server_binary
 
 PASSWORD = "s3cret"
@@ -58,7 +58,7 @@ def ledger(tmp_path: Path) -> Iterator[Redis]:
             return True
         return False
 
-    eventually(answers, "the store answers")
+    wait_until(answers, "the store answers")
     yield client
     client.close()
     process.send_signal(signal.SIGTERM)

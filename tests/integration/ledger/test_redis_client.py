@@ -10,15 +10,16 @@ import uvloop
 from tests.counterparts.ports import free_port
 from tests.counterparts.proxy import TcpProxy
 from tests.counterparts.redis_server import RedisServer
+from tests.ledger import raw
+from tests.ledger.scene import LedgerScene
+from tests.samples import an_event, an_integration
 from worker.ledger import Ledger, LedgerError, LedgerFormatError, LedgerPolicy, LedgerUnavailable
 from worker.ledger import redis_client as redis_client_module
 from worker.ledger.inbox import Acceptance, SyncInbox
 from worker.ledger.sync_redis_client import SyncRedisClient
 
-from .scene import Scene, an_event, an_integration
 
-
-async def test_a_ledger_that_a_newer_version_wrote_is_refused(scene: Scene, redis_server: RedisServer) -> None:
+async def test_a_ledger_that_a_newer_version_wrote_is_refused(scene: LedgerScene, redis_server: RedisServer) -> None:
     await scene.key("HSET", "meta", "format", 2)
     with pytest.raises(LedgerFormatError, match="has format 2, and this version knows 1: update this process"):
         await scene.another()
@@ -27,7 +28,7 @@ async def test_a_ledger_that_a_newer_version_wrote_is_refused(scene: Scene, redi
     await scene.key("HSET", "meta", "format", 1)
 
 
-async def test_a_new_ledger_is_marked_with_its_format(scene: Scene, redis_server: RedisServer) -> None:
+async def test_a_new_ledger_is_marked_with_its_format(scene: LedgerScene, redis_server: RedisServer) -> None:
     assert await scene.key("HGET", "meta", "format") == b"1"
     redis_server.clear()
     sync = SyncRedisClient(redis_server.url, "0", LedgerPolicy())
@@ -42,9 +43,9 @@ async def test_a_redis_server_that_is_too_old_is_refused(ledger: Ledger, monkeyp
         await ledger.open()
 
 
-async def test_scripts_that_redis_forgot_are_sent_again(scene: Scene) -> None:
+async def test_scripts_that_redis_forgot_are_sent_again(scene: LedgerScene) -> None:
     await scene.ledger.intake.accept([an_event("e-1")])
-    await scene.ledger.store.client.script_flush()
+    await raw.client(scene.ledger).script_flush()
     assert await scene.ledger.intake.accept([an_event("e-2")]) == [Acceptance.NEW]
 
 
@@ -59,7 +60,7 @@ async def test_a_redis_server_that_is_away_is_unavailable_and_its_password_stays
 
 
 async def test_a_redis_server_that_is_frozen_is_unavailable_within_its_deadline(
-    scene: Scene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_client_module, "SOCKET_TIMEOUT", 0.2)
     impatient = await scene.another()
@@ -73,17 +74,17 @@ async def test_a_redis_server_that_is_frozen_is_unavailable_within_its_deadline(
 
 
 async def test_a_redis_server_that_was_killed_has_everything_when_it_is_back(
-    scene: Scene, redis_server: RedisServer
+    scene: LedgerScene, redis_server: RedisServer
 ) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1", "e-2")
     await scene.claim("i-1", room=1)
-    before = await scene.books()
+    before = await scene.contents()
     redis_server.kill()
     with pytest.raises(LedgerUnavailable):
         await scene.ledger.intake.accept([an_event("e-3")])
     redis_server.start()
-    after = await scene.books()
+    after = await scene.contents()
     assert (after.hashes, after.sets, after.scores) == (before.hashes, before.sets, before.scores)
 
 
@@ -97,13 +98,13 @@ async def test_an_answer_waits_for_the_replicas_that_the_settings_ask_for(
     await careful.open()
     sync = SyncRedisClient(primary.url, "0", careful.policy)
     # The replica joins in its own time.
-    await careful.store.client.execute_command("WAIT", 1, 20_000)
+    await raw.client(careful).execute_command("WAIT", 1, 20_000)
 
     assert await careful.intake.accept([an_event("e-1")]) == [Acceptance.NEW]
     assert (await careful.registry.put(an_integration())).integration.revision == 1
     assert SyncInbox(sync).accept([an_event("e-2")]) == [Acceptance.NEW]
     reader = Ledger(replica.tcp_url)
-    assert (await reader.store.call("zcard", "inbox")) == 2
+    assert (await raw.connection(reader).call("zcard", "inbox")) == 2
     with pytest.raises(LedgerUnavailable, match="it is a replica now"):
         await reader.fleet.renew()
     await reader.close()
@@ -186,7 +187,7 @@ async def test_an_event_that_the_replicas_had_no_time_for_may_be_offered_again(
     await careful.close()
 
 
-async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: Scene) -> None:
+async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: LedgerScene) -> None:
     assert (await scene.ledger.status.read()).lanes == ()
     await scene.register("due", "held", "leased", "idle")
     await scene.owe("due", "e-1", "e-2")
@@ -196,7 +197,7 @@ async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: Scen
     await scene.claim("leased", room=1)
     await scene.publish("in the inbox")
     (late,) = await scene.publish("overdue")
-    await scene.key("ZADD", "inbox", await scene.ledger.store.now() - 5_000, late.ref)
+    await scene.key("ZADD", "inbox", await raw.now(scene.ledger) - 5_000, late.ref)
 
     status = await scene.ledger.status.read()
     assert {each.integration_id: (each.due, each.leased, each.held) for each in status.lanes} == {
@@ -213,7 +214,7 @@ async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: Scen
     assert len((await scene.ledger.status.read(lanes=1)).lanes) == 1
 
 
-async def test_status_shows_a_lane_of_which_all_is_in_flight(scene: Scene) -> None:
+async def test_status_shows_a_lane_of_which_all_is_in_flight(scene: LedgerScene) -> None:
     other = await scene.another()
     await scene.register("busy", "due")
     await scene.owe("busy", "e-1", "e-2", "e-3")
@@ -225,7 +226,7 @@ async def test_status_shows_a_lane_of_which_all_is_in_flight(scene: Scene) -> No
     assert (status.pending, status.leased, status.lanes_total) == (4, 3, 2)
 
 
-async def test_a_balance_that_does_not_add_up_shows(scene: Scene) -> None:
+async def test_a_balance_that_does_not_add_up_shows(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
     await scene.key("HINCRBY", "counters", "accepted", 2)
@@ -237,7 +238,7 @@ async def test_a_balance_that_does_not_add_up_shows(scene: Scene) -> None:
 
 
 async def test_whatever_the_redis_servers_client_raises_is_an_error_of_the_ledger(
-    scene: Scene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new exception of redis-py that is not mapped at the edge would end a loop that waits for a LedgerError."""
     from redis import exceptions

@@ -13,15 +13,13 @@ from celery import Celery
 from config.celery import BROKER_TIMEOUT
 from config.settings import Settings
 from tests.counterparts.redis_server import RedisServer
-from tests.integration.process.conftest import (
-    Receiver,
-    Register,
-    StartWorker,
-    balanced,
-    eventually,
-    on_both_brokers,
-    order_paid,
-)
+from tests.fleet.ledger_state import balanced, succeeded
+from tests.fleet.processes import StartWorker
+from tests.fleet.scene import Register
+from tests.fleet.variants import on_both_brokers
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.domain.job import JobState
 from worker.ledger import Ledger, LedgerUnavailable
 from worker.publisher import Publisher
@@ -29,7 +27,7 @@ from worker.publisher import Publisher
 
 @on_both_brokers
 async def test_kill_9_during_attempt_1_means_attempt_2_by_another_worker_and_two_logs(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+    start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, settings: Settings
 ) -> None:
     integration = await register()
     receiver.hold = asyncio.Event()
@@ -43,14 +41,14 @@ async def test_kill_9_during_attempt_1_means_attempt_2_by_another_worker_and_two
 
     await start_worker().ready()
     await eventually(receiver.got(2), "another worker delivers")
-    logs = await eventually(lambda: _two_logs(books, integration.id), "both attempts are logged")
+    logs = await eventually(lambda: _two_logs(ledger, integration.id), "both attempts are logged")
 
     assert [each.body["attempt"] for each in receiver.received] == [1, 2]
     assert [(log.attempt, log.succeeded) for log in logs] == [(2, True), (1, False)]
     assert "worker was lost" in logs[1].error_detail
-    job = (await books.jobs.get([logs[0].job_id]))[0]
+    job = (await ledger.jobs.get([logs[0].job_id]))[0]
     assert (job.state, job.attempts, job.lost) == (JobState.SUCCEEDED, 2, 1)
-    await balanced(books)
+    await balanced(ledger)
 
 
 @pytest.mark.parametrize("way", ["frozen", "gone"])
@@ -59,7 +57,7 @@ async def test_without_a_broker_publishing_answers_and_due_jobs_are_delivered(
     start_worker: StartWorker,
     receiver: Receiver,
     register: Register,
-    books: Ledger,
+    ledger: Ledger,
     environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     make_redis: type[RedisServer],
@@ -92,19 +90,22 @@ async def test_without_a_broker_publishing_answers_and_due_jobs_are_delivered(
 
 
 async def test_a_worker_stops_although_a_message_waits_for_a_ledger_that_is_full(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, make_redis: type[RedisServer]
+    start_worker: StartWorker,
+    receiver: Receiver,
+    register: Register,
+    redis_server: RedisServer,
+    make_redis: type[RedisServer],
 ) -> None:
     await register()
     broker = make_redis()
     worker = await start_worker(EDW_BROKER_URL=broker.tcp_url, EDW_DRAIN_SECONDS="1s").ready()
-    used = int((await books.store.memory())["used_memory"])
-    await books.store.client.config_set("maxmemory", used)
+    redis_server.limit_memory(redis_server.used_memory())
     producer = Celery("producer", broker=broker.tcp_url, set_as_current=False)
     producer.send_task("worker.tasks.observe", kwargs={"events": [order_paid(id="waits")]}, queue="edw.events")
     await eventually(lambda: worker.said("waiting for the ledger"), "the message waits")
     assert await worker.stop() == 0
 
-    await books.store.client.config_set("maxmemory", 0)
+    redis_server.limit_memory(0)
     await start_worker(EDW_BROKER_URL=broker.tcp_url).ready()
     await eventually(receiver.got(1), "another worker takes the message")
     producer.close()
@@ -155,7 +156,7 @@ async def test_a_redis_server_that_freezes_for_a_while_loses_nothing(
     register: Register,
     start_worker: StartWorker,
     redis_server: RedisServer,
-    books: Ledger,
+    ledger: Ledger,
     settings: Settings,
 ) -> None:
     await register()
@@ -171,14 +172,14 @@ async def test_a_redis_server_that_freezes_for_a_while_loses_nothing(
             await publisher.apublish(order_paid(id="later"))
         redis_server.thaw()
         await publisher.apublish(order_paid(id="later"))
-    await eventually(lambda: _succeeded(books, 21), "everything is settled")
+    await eventually(lambda: succeeded(ledger, 21), "everything is settled")
     assert sorted(each.body["id"] for each in receiver.received) == sorted([*(f"e-{n}" for n in range(20)), "later"])
     assert {each.body["attempt"] for each in receiver.received} == {1}
-    await balanced(books)
+    await balanced(ledger)
 
 
 async def test_two_workers_share_the_load_and_neither_repeats_the_others_work(
-    receiver: Receiver, register: Register, start_worker: StartWorker, books: Ledger, settings: Settings
+    receiver: Receiver, register: Register, start_worker: StartWorker, ledger: Ledger, settings: Settings
 ) -> None:
     for _ in range(5):
         await register()
@@ -189,20 +190,16 @@ async def test_two_workers_share_the_load_and_neither_repeats_the_others_work(
     async with Publisher(settings) as publisher:
         for start in range(0, 400, 50):
             await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(start, start + 50)])
-    await eventually(lambda: _succeeded(books, 2000), "all are delivered")
+    await eventually(lambda: succeeded(ledger, 2000), "all are delivered")
     seen = [(each.body["id"], each.headers["webhook-id"]) for each in receiver.received]
     assert len(seen) == len(set(seen)) == 2000
     assert [await worker.stop() for worker in workers] == [0, 0]
-    await balanced(books)
+    await balanced(ledger)
 
 
 PATIENCE_WITHOUT_BROKER = 30.0
 
 
-async def _two_logs(books: Ledger, integration_id: str) -> list[object] | None:
-    logs = (await books.logs.of_integration(integration_id, 0, 5)).items
+async def _two_logs(ledger: Ledger, integration_id: str) -> list[object] | None:
+    logs = (await ledger.logs.of_integration(integration_id, 0, 5)).items
     return list(logs) if len(logs) >= 2 and logs[0].succeeded else None
-
-
-async def _succeeded(books: Ledger, count: int) -> bool:
-    return (await books.status.read()).counter("succeeded") >= count

@@ -20,21 +20,14 @@ from config.settings import Settings
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
 from tests.counterparts.sentinel import PASSWORD, SentinelTrio
-from tests.integration.process.conftest import (
-    PATIENCE,
-    SCOPE,
-    ForeignProducer,
-    Receiver,
-    Scene,
-    StartApi,
-    StartWorker,
-    WorkerProcess,
-    balanced,
-    eventually,
-    logs_of,
-    order_paid,
-)
-from tests.integration.process.outages import WAYS, Watched, lasts, outage_of, resumed
+from tests.fleet.ledger_state import balanced, logs_of, succeeded
+from tests.fleet.outages import WAYS, Watched, lasts, outage_of, resumed
+from tests.fleet.processes import StartApi, StartWorker, WorkerProcess
+from tests.fleet.producers import ForeignProducer
+from tests.fleet.scene import FleetScene
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import SCOPE, order_paid
+from tests.waiting import PATIENCE, eventually
 from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
 from worker.publisher import Publisher
@@ -78,12 +71,12 @@ class TestRedis:
         self,
         way: str,
         outage_seconds: float,
-        scene: Scene,
+        scene: FleetScene,
         start_api: StartApi,
         redis_server: RedisServer,
         resuming: Resuming,
     ) -> None:
-        receiver, books = scene.receiver, scene.books
+        receiver, ledger = scene.receiver, scene.ledger
         integration = await scene.register()
         await scene.register(observes=("order.created",))
         receiver.holds["long"] = asyncio.Event()
@@ -136,7 +129,7 @@ class TestRedis:
                 all_of_it = {f"e-{n}" for n in range(EVENTS)} | {"after"}
                 await eventually(lambda: _ids(receiver) >= all_of_it, "work goes on")
             receiver.holds["long"].set()
-            await eventually(lambda: _succeeded(books, warm + EVENTS + 2), "all is settled")
+            await eventually(lambda: succeeded(ledger, warm + EVENTS + 2), "all is settled")
             for each in watched:
                 await each.becomes("ok")
 
@@ -144,10 +137,10 @@ class TestRedis:
         assert max(attempts.values()) == 1, "a delivery was repeated"
         # What the receiver said while the store was away is what the log says.
         # Of a claim whose reply the outage swallowed nothing was sent, and no attempt is logged.
-        logs = await logs_of(books, integration.id)
+        logs = await logs_of(ledger, integration.id)
         assert Counter(log.status_code for log in logs) == {200: warm + EVENTS + 1, 503: 1}
         assert {(log.event_id, log.attempt) for log in logs} == set(attempts) - {("long", 1)}
-        await balanced(books)
+        await balanced(ledger)
 
 
 class TestTheBroker:
@@ -156,11 +149,11 @@ class TestTheBroker:
         self,
         way: str,
         outage_seconds: float,
-        scene: Scene,
+        scene: FleetScene,
         broker: RedisServer | RabbitServer,
         resuming: Resuming,
     ) -> None:
-        receiver, books = scene.receiver, scene.books
+        receiver, ledger = scene.receiver, scene.ledger
         await scene.register()
         async with outage_of(way, broker) as outage:
             worker = await scene.start_worker(EDW_BROKER_URL=outage.url, EDW_ANNOUNCE_SECONDS="300ms").ready()
@@ -187,9 +180,9 @@ class TestTheBroker:
                 await watched.becomes("ok")
                 doors = await _offered_until_taken(outage.url, receiver)
         ids = [*(f"e-{n}" for n in range(5)), *doors]
-        await eventually(lambda: _succeeded(books, len(ids)), "all is settled")
+        await eventually(lambda: succeeded(ledger, len(ids)), "all is settled")
         assert Counter(each.body["id"] for each in receiver.received) == Counter(ids)
-        await balanced(books)
+        await balanced(ledger)
 
 
 class TestAFailover:
@@ -204,9 +197,9 @@ class TestAFailover:
     ) -> None:
         with SentinelTrio(down_after=outage_seconds - ELECTION_SECONDS) as trio:
             settings = settings.model_copy(update={"redis_url": SecretStr(trio.url), "ledger_wait_replicas": 1})
-            books = Ledger(trio.url, LedgerPolicy.of(settings))
-            await books.open()
-            await books.registry.put(an_integration(receiver))
+            ledger = Ledger(trio.url, LedgerPolicy.of(settings))
+            await ledger.open()
+            await ledger.registry.put(an_integration(receiver))
             here = {"EDW_REDIS_URL": trio.url, "EDW_LEDGER_WAIT_REPLICAS": "1"}
             worker = start_worker(**here)
             api = await start_api(**here).ready()
@@ -242,8 +235,8 @@ class TestAFailover:
             await eventually(lambda: _ids(receiver) >= set(accepted), "everything that was accepted is delivered")
             for each in watched:
                 await each.becomes("ok")
-            await books.close()
-        assert PASSWORD not in api.said
+            await ledger.close()
+        assert PASSWORD not in api.output
         assert not worker.said(PASSWORD)
 
 
@@ -306,7 +299,3 @@ async def _are_busy(workers: list[Watched]) -> bool:
 
 def _ids(receiver: Receiver) -> set[str]:
     return {each.body["id"] for each in receiver.received}
-
-
-async def _succeeded(books: Ledger, count: int) -> bool:
-    return (await books.status.read()).counter("succeeded") >= count

@@ -14,18 +14,13 @@ from config.celery import DELIVERIES_QUEUE, EVENTS_QUEUE, celery_options
 from config.settings import Settings
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
-from tests.integration.process.conftest import (
-    PATIENCE,
-    Receiver,
-    Register,
-    StartWorker,
-    WorkerProcess,
-    balanced,
-    eventually,
-    on_both_brokers,
-    on_rabbitmq,
-    order_paid,
-)
+from tests.fleet.ledger_state import balanced
+from tests.fleet.processes import StartWorker, WorkerProcess
+from tests.fleet.scene import Register
+from tests.fleet.variants import on_both_brokers, on_rabbitmq
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import order_paid
+from tests.waiting import PATIENCE, eventually
 from worker.intake import wakeup_sender
 from worker.intake.wakeup_sender import WAITING_LIMIT, WakeupSender
 from worker.intake.wakeups import EVENTS, LANES
@@ -99,7 +94,7 @@ async def test_a_frozen_broker_is_not_waited_for_without_end(
 
 @on_both_brokers
 async def test_wakeups_that_no_worker_gets_round_to_are_not_added_to_and_nothing_is_lost(
-    app: Celery, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+    app: Celery, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, settings: Settings
 ) -> None:
     await register()
     receiver.holds["e-0"] = asyncio.Event()
@@ -127,7 +122,7 @@ async def test_wakeups_that_no_worker_gets_round_to_are_not_added_to_and_nothing
     receiver.holds["e-0"].set()
     await eventually(receiver.got(30), "everything is delivered, without a wake-up")
     assert len({each.body["id"] for each in receiver.received}) == len(receiver.received) == 30
-    await balanced(books)
+    await balanced(ledger)
 
 
 async def pile_up(app: Celery) -> None:

@@ -14,7 +14,7 @@ import psutil
 from tests.counterparts.proxy import TcpProxy
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
-from tests.integration.process.conftest import PATIENCE, eventually
+from tests.waiting import PATIENCE, eventually
 
 #: Work is to go on so soon after the return (seconds).
 RESUMED_WITHIN = 5.0
