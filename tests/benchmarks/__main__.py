@@ -185,7 +185,7 @@ def _arguments() -> argparse.Namespace:
         "--appendfsync",
         choices=("everysec", "always"),
         default="everysec",
-        help="of the stores",
+        help="of the Redis servers",
     )
     parser.add_argument(
         "--set",

@@ -59,7 +59,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What was found; how long planting took (seconds), and the store's memory then (bytes)."""
+    """What was found; how long planting took (seconds), and the memory of Redis then (bytes)."""
 
     jobs: int
     planted_in: float
@@ -80,7 +80,7 @@ class Backlog:
             return f"  {name:<36} " + " ".join(f"{each:<24}" for each in figures)
 
         return [
-            f"backlog: {self.jobs:,} due jobs in one lane (planted in {self.planted_in:.0f} s; the store uses "
+            f"backlog: {self.jobs:,} due jobs in one lane (planted in {self.planted_in:.0f} s; Redis uses "
             f"{self.memory / 1e9:.1f} GB), and {RATE:g} events/s for another integration, one worker process",
             f"  {'':<36} {'held back':<24} {'worked off':<24} difference",
             row("scheduled to delivered, median (ms)", "p50")

@@ -1,4 +1,4 @@
-"""What fits into how much of the store's memory: what an event, a job, a log and an integration take.
+"""What fits into how much of the memory of Redis: what an event, a job, a log and an integration take.
 
 python -m tests.benchmarks.capacity [--count N]
 """
@@ -56,7 +56,7 @@ class Filling:
         self._lanes: list[str] = []
 
     async def weigh(self) -> tuple[float, list[Share]]:
-        """Bytes of an event's own JSON, and what each thing takes of the store's memory."""
+        """Bytes of an event's own JSON, and what each thing takes of the memory of Redis."""
         await self._register(1)
         shares = [
             await self._step("an integration", self._register_many),

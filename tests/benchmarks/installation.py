@@ -1,4 +1,4 @@
-"""A whole installation to measure: a private store, one worker process as anybody would type it, and a producer."""
+"""A whole installation to measure: a private Redis, one worker process as anybody would type it, and a producer."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ _LOOK_SECONDS = 0.02
 
 
 class Installation:
-    """One worker process with its store, and a producer in this process. All is as shipped but for `changes`."""
+    """One worker process with its Redis server, and a producer in this process. All is as shipped but for `changes`."""
 
     #: Known once started.
     program: Program
@@ -45,7 +45,7 @@ class Installation:
         self._ledger: Ledger | None = None
 
     def connect(self) -> None:
-        """Connects the producer, and whoever looks into the ledger; the store must be running."""
+        """Connects the producer, and whoever looks into the ledger; Redis must be running."""
         self._ledger = Ledger(self.redis_server.url, LedgerPolicy.of(self.settings), self.settings.shard)
         self.run(self._ledger.open())
         self._publisher = Publisher(self.settings)

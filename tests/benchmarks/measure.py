@@ -84,7 +84,7 @@ class Window:
 
     @property
     def redis_micros(self) -> float:
-        """The store's CPU for a delivery, in microseconds."""
+        """The CPU of Redis for a delivery, in microseconds."""
         return self.redis_cpu / self.deliveries * 1e6
 
     @property

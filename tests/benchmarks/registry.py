@@ -1,6 +1,6 @@
 """What a store's number of integrations costs: creating one, and matching an event, among 10 and among 1,000.
 
-In this process and its own private store, interleaved: whatever else the machine does, it does to both.
+In this process and its own private Redis server, interleaved: whatever else the machine does, it does to both.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from worker.ledger import Ledger
 from worker.ledger.claims import Opening
 
 SIZES = (10, 1_000)
-#: Operations of each kind and size; the first few of each teach the store its scripts, and do not count.
+#: Operations of each kind and size; the first few of each teach Redis its scripts, and do not count.
 REPETITIONS = 300
 WARM_UP = 20
 
@@ -49,7 +49,7 @@ class Growth:
 
 
 def measure_growth(redis_server: PrivateRedis, repetitions: int = REPETITIONS) -> tuple[Growth, ...]:
-    """Registers the integrations, and measures; the store must be running."""
+    """Registers the integrations, and measures; Redis must be running."""
     return asyncio.run(_measure(redis_server, repetitions))
 
 

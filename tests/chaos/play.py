@@ -109,7 +109,7 @@ class _Run:
         if kill.victim is Victim.REDIS:
             leased = await in_flight(self.stage, *self.stage.workers)
         self._accident(victim.kill)
-        # Of a worker that is killed while the store is away, they were counted when that was killed.
+        # Of a worker that is killed while Redis is away, they were counted when that was killed.
         if kill.victim is Victim.WORKER and not self._is_away(Victim.REDIS):
             leased = await in_flight(self.stage, self.stage.workers[kill.number])
         self.killed.append(Killed(kill.victim, leased))

@@ -111,7 +111,7 @@ async def staged(folder: Path, *, rabbitmq: bool) -> AsyncIterator[Stage]:
 async def _servers(
     stack: AsyncExitStack, folder: Path, *, rabbitmq: bool
 ) -> tuple[RedisServer, RabbitServer | None, str]:
-    """Starts the store, the broker and the receiver; the last is its URL."""
+    """Starts Redis, the broker and the receiver; the last is its URL."""
     redis_server, rabbit = RedisServer(), RabbitServer() if rabbitmq else None
     servers: list[RedisServer | RabbitServer] = [redis_server] if rabbit is None else [redis_server, rabbit]
     for each in servers:

@@ -82,7 +82,7 @@ class ProcessVictim:
 
 
 class ServerVictim:
-    """The store, or the broker."""
+    """Redis, or the broker."""
 
     def __init__(self, server: RedisServer | RabbitServer) -> None:
         self._server = server

@@ -23,7 +23,7 @@ FAILOVER_TIMEOUT = 2_000
 
 
 class SentinelTrio(Server):
-    """Stores under watch: a replica takes over from a master that was killed or frozen, after `down_after` seconds."""
+    """Redis servers under watch: a replica takes over from a killed or frozen master after `down_after` seconds."""
 
     name = "sentinel"
 

@@ -2,7 +2,7 @@
 
     python -m tests.dashboard RECORD.json [--minutes 4]
 
-Two workers and the API, a store with a memory limit, eleven integrations. One receiver breaks, comes back, and breaks
+Two workers and the API, Redis with a memory limit, eleven integrations. One receiver breaks, comes back, and breaks
 again; another hangs; a worker is killed; a batch comes all at once. `tests.dashboard.draw` makes a picture of it.
 """
 

@@ -56,7 +56,7 @@ async def test_what_is_old_is_not_told(ledger: Ledger, redis_server: RedisServer
         assert told(collector)
         redis_server.freeze()
         await asyncio.sleep(SAMPLES_HELD * 0.1 + 0.05)
-        assert told(collector) == {}, "the store has been away for longer than they are true"
+        assert told(collector) == {}, "Redis has been away for longer than they are true"
         redis_server.thaw()
         await eventually(lambda: told(collector), "they are told again")
     finally:

@@ -108,6 +108,11 @@ async def commands(ledger: Ledger, call: Callable[[], Awaitable[Any]]) -> int:
     return sum(each["calls"] for name, each in stats.items() if name != "cmdstat_config|resetstat")
 
 
+async def script_microseconds(ledger: Ledger) -> int:
+    """Return how long scripts have run in Redis so far (microseconds)."""
+    return int((await raw.client(ledger).info("commandstats")).get("cmdstat_evalsha", {}).get("usec", 0))
+
+
 @contextmanager
 def script_calls(ledger: Ledger) -> Iterator[list[str]]:
     """Note the name of each script that this process calls meanwhile."""

@@ -31,7 +31,7 @@ from worker.ledger import redis_client as redis_client_module
 EVENTS = "/v2/events"
 CLOUDEVENT = {"Content-Type": "application/cloudevents+json"}
 CLOUDEVENTS = {"Content-Type": "application/cloudevents-batch+json"}
-#: How long a ledger of these tests waits for a store that says nothing (seconds).
+#: How long a ledger of these tests waits for a Redis that says nothing (seconds).
 SILENCE = 0.5
 #: Numbers and spaces that no decoder may touch.
 EXACT = b'{ "type":"order", "id":"o-1", "total":10.00, "n": 123456789012345678901234567890 }'
@@ -493,7 +493,7 @@ class TestThePlatform:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger does not wait as long for its store as it would."""
+    """A ledger does not wait as long for Redis as it would."""
     monkeypatch.setattr(redis_client_module, "SOCKET_TIMEOUT", SILENCE)
 
 
@@ -525,7 +525,7 @@ class TestAnsweredOnceTheLedgerHasIt:
             answer = await admin.post(EVENTS, {"data": order()})
             return answer if answer.status == 202 else None
 
-        await eventually(taken, "the store is back")
+        await eventually(taken, "Redis is back")
         assert await accepted(api) == 2
 
     async def test_many_that_wait_are_all_told_soon(self, admin: Client, redis_server: RedisServer) -> None:

@@ -1,4 +1,4 @@
-"""`edw doctor`, on real stores and brokers, well and unwell."""
+"""`edw doctor`, on real Redis servers and brokers, well and unwell."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ def grades(found: Result) -> dict[str, str]:
 
 @pytest.fixture
 async def ledger(redis_url: str) -> AsyncIterator[Ledger]:
-    """The ledger on the embedded store."""
+    """The ledger on the embedded Redis server."""
     opened = Ledger(redis_url)
     await opened.open()
     yield opened

@@ -1,4 +1,4 @@
-"""What `edw` says, and how it ends, where there is no store, or a setting is wrong."""
+"""What `edw` says, and how it ends, where there is no Redis server, or a setting is wrong."""
 
 import json
 

@@ -27,7 +27,7 @@ def kept(redis_url: str, token_id: str) -> Token | None:
 
 
 def everything(redis_url: str) -> bytes:
-    """All that the store has in memory, as its scripts would read it."""
+    """All that Redis has in memory."""
 
     async def dump() -> bytes:
         ledger = Ledger(redis_url)

@@ -293,7 +293,7 @@ class TestDev:
         observe(edw, receiver)
         first.signal(signal.SIGKILL)
         first.wait_ended()
-        # Its worker drains by itself; the store stays.
+        # Its worker drains by itself; Redis stays.
         wait_until(lambda: not workers(environment), lambda: first.output)
         assert edw("integrations", "list").code == 0
 

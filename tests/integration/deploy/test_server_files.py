@@ -1,4 +1,4 @@
-"""The stores' own files, read by real servers."""
+"""The files of Redis and RabbitMQ in deploy/, read by real servers."""
 
 import json
 import os
@@ -26,7 +26,7 @@ PASSWORD = "s3cret"
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Redis]:
-    """The store as compose.yaml starts it: its own script, with the places of this test."""
+    """Redis as compose.yaml starts it: its own script, with the places of this test."""
     service = compose()["services"]["redis"]
     (script,) = service["command"]
     port, temporary = free_port(), tmp_path / "tmp"
@@ -58,7 +58,7 @@ def ledger(tmp_path: Path) -> Iterator[Redis]:
             return True
         return False
 
-    wait_until(answers, "the store answers")
+    wait_until(answers, "Redis answers")
     yield client
     client.close()
     process.send_signal(signal.SIGTERM)

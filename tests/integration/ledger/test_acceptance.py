@@ -162,7 +162,7 @@ async def test_above_the_high_water_mark_events_are_refused_and_below_it_taken_a
 
     monkeypatch.setattr(redis_client_module, "MEMORY_SAMPLE_SECONDS", 0.0)
     sync = SyncRedisClient(redis_server.url, "0", ledger.policy)
-    # The store keeps scripts that it has seen, and they take memory.
+    # Redis keeps scripts that it has seen, and they take memory.
     await ledger.registry.put(an_integration())
     used = int((await raw.memory(ledger))["used_memory"])
     try:
@@ -197,7 +197,7 @@ async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken
     scene: LedgerScene, make_redis: Callable[..., RedisServer]
 ) -> None:
     server = make_redis()
-    # Far above the limit, so that only the store itself refuses.
+    # Far above the limit, so that only Redis itself refuses.
     full: Ledger = await scene.another(server.url, memory_high_water=100.0)
     dead: Ledger = await scene.another(server.url, memory_high_water=100.0)
     there = replace(scene, ledger=full)
@@ -225,7 +225,7 @@ async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken
     assert await there.settle(first, Verdict.SUCCEEDED) == "settled"
     assert await there.settle(second, Verdict.RETRY, delay=3600) == "settled"
     assert await full.jobs.release([(third.job_id, third.integration_id, third.attempt)]) == 1
-    # die() would itself be refused by a full store.
+    # die() would itself be refused by a full Redis.
     await raw.client(full).config_set("maxmemory", 0)
     await there.die(dead)
     await raw.client(full).config_set("maxmemory", used - 64 * 1024)

@@ -145,7 +145,7 @@ async def test_jobs_whose_record_is_gone_leave_the_books(scene: LedgerScene) -> 
     assert {"no_record", "due_not_owed", "wrong_count"} <= set(report.counts)
     assert (await audit(scene, repair=True)).counts.keys() <= {"wrong_size", "wrongly_indexed"}
     assert (await audit(scene)).is_clean
-    # The store lost it, and the balance says so.
+    # Redis lost it, and the balance says so.
     assert (await scene.ledger.status.read()).jobs_balance == 1
     await scene.key("HINCRBY", "counters", "opened", -1)
     await scene.key("DEL", f"event:{stored.ref}:jobs")

@@ -27,7 +27,7 @@ MOST_COMMANDS_PER_JOB = 20
 async def test_a_timers_cost_does_not_grow_with_what_is_not_due(ledger: Ledger, work: str) -> None:
     scene = LedgerScene(ledger, lambda: ledger)
     costs = []
-    # The first round has the store learn the scripts.
+    # The first round has Redis learn the scripts.
     for turn, (lanes, each) in enumerate(((1, 1), (1, 10), (5_000, 1), (1, 5_000))):
         await plant_future_jobs(ledger, lanes, each)
         await scene.register(lane := f"due {turn}")

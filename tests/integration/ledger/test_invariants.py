@@ -416,7 +416,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 @pytest.fixture
 def ledgers(make_redis: Callable[..., RedisServer]) -> Iterator[tuple[asyncio.Runner, list[Ledger]]]:
-    """Three processes' ledgers, on a store without a disk: here it is never killed."""
+    """Three processes' ledgers, on a Redis server without a disk: here it is never killed."""
     redis_server = make_redis(appendonly="no")
     with asyncio.Runner() as loop:
         opened = [Ledger(redis_server.url, POLICY) for _ in range(3)]

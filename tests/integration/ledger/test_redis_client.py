@@ -1,4 +1,4 @@
-"""The connection: formats, lost scripts, absent stores, replicas, and what is said of them."""
+"""The connection: formats, lost scripts, absent servers, replicas, and what is said of them."""
 
 import asyncio
 from collections.abc import Callable

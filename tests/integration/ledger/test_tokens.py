@@ -43,7 +43,7 @@ async def a_bearer(tokens: TokenRepository, client: Token, seconds: float = HOUR
 
 
 async def requests(ledger: Ledger) -> int:
-    """How many times the store was sent something so far."""
+    """How many times Redis was sent something so far."""
     return int((await raw.client(ledger).info("stats"))["total_reads_processed"])
 
 
@@ -92,7 +92,7 @@ async def test_a_get_costs_one_round_trip(scene: LedgerScene) -> None:
     tokens = scene.ledger.tokens
     client = await a_client(tokens)
     bearer = await a_bearer(tokens, client)
-    # The store learns the script.
+    # Redis learns the script.
     await tokens.get(client.id)
 
     for each in (client.id, bearer.id, new_id()):

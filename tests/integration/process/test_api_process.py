@@ -24,7 +24,7 @@ from worker.cli.supervision import FIRST_PAUSE
 from worker.ledger import Ledger
 from worker.ledger.redis_connections import SOCKET_TIMEOUT
 
-#: What a probe of a silent store may take, and a busy machine on top of it (seconds).
+#: What a probe of a silent Redis may take, and a busy machine on top of it (seconds).
 BOUND = SOCKET_TIMEOUT + 15.0
 #: For so long an API waits for a receiver that does not answer, where nothing else ends that (seconds).
 LONG = 2 * BOUND

@@ -147,7 +147,7 @@ async def test_a_worker_waits_for_a_redis_server_that_comes_later(
     await worker.ready()
     async with Publisher(settings) as publisher:
         await publisher.apublish(order_paid())
-    await eventually(receiver.got(1), "it works when the store comes")
+    await eventually(receiver.got(1), "it works when Redis comes")
     assert worker.log.read_text().count("waiting for the ledger") == 1
 
 

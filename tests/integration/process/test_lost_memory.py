@@ -1,4 +1,4 @@
-"""A store that lost its memory, flushed or restored from an old copy: what it knows goes on, and so does new work."""
+"""A Redis that lost its memory, flushed or restored from an old copy: what it knows goes on, and so does new work."""
 
 import asyncio
 from dataclasses import replace

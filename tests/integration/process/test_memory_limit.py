@@ -1,4 +1,4 @@
-"""A store at its memory limit, which is the broker too: nothing new is taken, and what is owed goes on."""
+"""Redis at its memory limit, which is the broker too: nothing new is taken, and what is owed goes on."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

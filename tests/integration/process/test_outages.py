@@ -1,4 +1,4 @@
-"""Outages heal by themselves: a store or a broker that is away for a while costs time, and nothing else.
+"""Outages heal by themselves: Redis or a broker that is away for a while costs time, and nothing else.
 
 `--outage-seconds` says for how long: about a second in `make test`, 30 and 120 in `make outages`.
 """
@@ -58,7 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def broker(request: pytest.FixtureRequest, make_redis: Callable[..., RedisServer]) -> RedisServer | RabbitServer:
-    """A broker that is not the store."""
+    """A broker that is not the ledger's Redis."""
     if request.param == "redis":
         return make_redis()
     rabbit: RabbitServer = request.getfixturevalue("rabbit")
@@ -135,7 +135,7 @@ class TestRedis:
 
         attempts = Counter((each.body["id"], each.body["attempt"]) for each in receiver.received)
         assert max(attempts.values()) == 1, "a delivery was repeated"
-        # What the receiver said while the store was away is what the log says.
+        # What the receiver said while Redis was away is what the log says.
         # Of a claim whose reply the outage swallowed nothing was sent, and no attempt is logged.
         logs = await logs_of(ledger, integration.id)
         assert Counter(log.status_code for log in logs) == {200: warm + EVENTS + 1, 503: 1}
@@ -167,7 +167,7 @@ class TestTheBroker:
             async with Publisher(there) as publisher:
                 receipts = [await publisher.apublish(order_paid(id=f"e-{n}")) for n in range(5)]
                 assert len(receipts) == 5
-                await eventually(receiver.got(5), "the store alone delivers")
+                await eventually(receiver.got(5), "Redis alone delivers")
             found = await watched.becomes("degraded", "broker")
             assert found["why"]
             assert found["since"]

@@ -1,4 +1,4 @@
-"""Two ledgers on one store and one broker: each shard's events, wake-ups and plain queue are its own workers' alone."""
+"""Two ledgers on one Redis and one broker: each shard's events, wake-ups and plain queue are its own workers' alone."""
 
 import json
 from functools import partial

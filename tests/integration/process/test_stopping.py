@@ -1,7 +1,7 @@
 """Signals: `celery worker`, `edw worker` and `edw worker --processes 2` stop alike, and lose nothing by it.
 
 The broker matters only where Celery lets go of it. A silent RabbitMQ is tried; a silent Redis is in the test of a
-silent store, which is both. The rest is between a process and its ledger.
+silent Redis, which is both. The rest is between a process and its ledger.
 """
 
 import signal
@@ -20,7 +20,7 @@ from tests.waiting import eventually
 
 #: The drain of a test that shows that nobody waits for it (seconds).
 LONG = 60
-#: An end that waits for no drain, but for time-outs: of the store, of the broker, and of settling (seconds).
+#: An end that waits for no drain, but for time-outs: of Redis, of the broker, and of settling (seconds).
 BOUND = 20
 
 

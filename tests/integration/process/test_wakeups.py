@@ -126,7 +126,7 @@ async def test_wakeups_that_no_worker_gets_round_to_are_not_added_to_and_nothing
 
 
 async def pile_up(app: Celery) -> None:
-    """As many messages as may wait, by several at once: a store writes each to its disk.
+    """As many messages as may wait, by several at once: Redis writes each to its disk.
 
     And some that a consumer which was cancelled just now still gets of RabbitMQ.
     """

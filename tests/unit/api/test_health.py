@@ -16,7 +16,7 @@ from worker.telemetry.readiness import Check, State
 
 
 class FakeRedis:
-    """A store that can be away, full, or without workers."""
+    """A Redis server that can be away, full, or without workers."""
 
     def __init__(self) -> None:
         self.writes = 0
@@ -143,7 +143,7 @@ PROMISE = "away (refused); events are delivered all the same, up to seconds late
         pytest.param(AWAY, RED, OK, False, "away (refused)", id="no ledger, no delivery"),
         pytest.param(AWAY, OK, NONE, False, "away (refused)", id="no workers, no delivery"),
         pytest.param(OK, RED, NONE, True, "unknown: it is the ledger's store", id="it was well when it last answered"),
-        pytest.param(AWAY, RED, NONE, True, "unknown: it is the ledger's store", id="one store that is away is one"),
+        pytest.param(AWAY, RED, NONE, True, "unknown: it is the ledger's store", id="one Redis that is away is one"),
         pytest.param(OK, RED, OK, False, UNSET, id="another server is another server"),
         pytest.param(OK, OK, OK, True, UNSET, id="all is well"),
     ],

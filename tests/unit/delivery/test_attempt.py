@@ -110,7 +110,7 @@ def counting(name: str, expected: float, **labels: str) -> Iterator[None]:
 
 @pytest.fixture
 def clock() -> RedisClock:
-    """A store whose clock is ten minutes ahead of this process's."""
+    """A Redis server whose clock is ten minutes ahead of this process's."""
     found = RedisClock()
     found.note(1000.0, 1000.0, 1600.0)
     return found
@@ -208,7 +208,7 @@ def test_retries_and_ends_are_counted_once_the_ledger_has_taken_them() -> None:
 
 
 def test_delays_are_told_by_the_redis_servers_clock(clock: RedisClock) -> None:
-    # Accepted at 1700 by the store's clock, which this process's calls 1100; begun half a second later.
+    # Accepted at 1700 by the clock of Redis, which this process's calls 1100; begun half a second later.
     event = StoredEvent("ref", EVENT, 1_700_000)
     first = replace(an_attempt(Delivered(200, ""), Succeed(), attempt=1, event=event), began=1100.5)
     with (

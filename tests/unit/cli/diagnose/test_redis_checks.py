@@ -1,4 +1,4 @@
-"""What the doctor says of a store, from what the store says of itself."""
+"""What the doctor says of a Redis server, from what the server says of itself."""
 
 from dataclasses import replace
 
