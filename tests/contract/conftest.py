@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.counterparts.emulator import started
 from tests.counterparts.ministack import Ministack
 from tests.counterparts.moto import Moto
+from tests.counterparts.server import started
 
 
 @pytest.fixture(scope="session")

@@ -6,19 +6,16 @@ Queues are made and removed with botocore's plain client, which is not what is t
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
-from urllib.error import URLError
+from typing import Any, ClassVar
 from urllib.request import Request, urlopen
 
-import pytest
 from botocore.session import get_session
 
 from tests.counterparts.ports import free_port
-from tests.counterparts.server import Server
+from tests.counterparts.server import Server, answers_ok
 
 #: Where `make emulators` puts them.
 HOME = Path(__file__).parents[2] / ".venv-counterparts"
@@ -26,19 +23,8 @@ REGION = "eu-west-1"
 ANSWER_SECONDS = 30.0
 
 
-Kind = TypeVar("Kind", bound="Emulator")
-
-
 # It reads its models from files, which takes longer than most tests.
 _session = cache(get_session)
-
-
-def started(kind: type[Kind]) -> Iterator[Kind]:
-    """Start an emulator for a fixture, and remove it in the end; skip the tests where it is not installed."""
-    if why := kind.missing():
-        pytest.skip(why)
-    with kind() as emulator:
-        yield emulator
 
 
 class Emulator(Server):
@@ -58,7 +44,6 @@ class Emulator(Server):
 
     @classmethod
     def missing(cls) -> str | None:
-        """Why it cannot be started, for a test that is skipped; None where it can."""
         return None if cls.program().exists() else f'{cls.name} is not installed: run "make emulators"'
 
     @classmethod
@@ -123,6 +108,4 @@ class Emulator(Server):
         self.client("sqs").delete_queue(QueueUrl=url)
 
     def _answers(self) -> bool:
-        with suppress(URLError, OSError), urlopen(self.url + self.health_path, timeout=2) as answer:
-            return bool(answer.status == 200)
-        return False
+        return answers_ok(self.url + self.health_path)

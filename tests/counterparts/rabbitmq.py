@@ -23,15 +23,10 @@ from tests.counterparts.server import Server
 
 #: The script of Debian's package that does not insist on root.
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-MISSING = 'RabbitMQ is not installed: run "make servers", or apt install rabbitmq-server'
+_MISSING = 'RabbitMQ is not installed: run "make servers", or apt install rabbitmq-server'
 USER, PASSWORD = "tester", "s3cret"
 #: `rabbitmqctl` starts a virtual machine of Erlang's, which may take so long (seconds).
 CONTROL_SECONDS = 100.0
-
-
-def is_installed() -> bool:
-    """True where there is something to start."""
-    return PROGRAM.exists() and shutil.which("epmd") is not None
 
 
 def tls_options(files: ServerFiles) -> dict[str, str]:
@@ -49,6 +44,10 @@ class RabbitServer(Server):
     """One broker and its epmd; `vhosts` are those that it has beside "/"."""
 
     name = "rabbit"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if PROGRAM.exists() and shutil.which("epmd") is not None else _MISSING
 
     def __init__(
         self, plugins: Sequence[str] = (), config: Mapping[str, str] | None = None, vhosts: Sequence[str] = ()

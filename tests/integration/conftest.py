@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings, load_settings
-from tests.counterparts.rabbitmq import MISSING, RabbitServer, is_installed
+from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
+from tests.counterparts.server import require
 from tests.fleet.environment import quick_environment
 from tests.fleet.processes import StartWorker, WorkerProcess
 from tests.fleet.webhook_receiver import Receiver, receiving
@@ -63,8 +64,7 @@ async def ledger(redis_server: RedisServer) -> AsyncIterator[Ledger]:
 @pytest.fixture(scope="session")
 def rabbit_server() -> Iterator[RabbitServer]:
     """One broker for the whole run; a test asks for `rabbit`, or for a `vhost`."""
-    if not is_installed():
-        pytest.skip(MISSING)
+    require(RabbitServer)
     with RabbitServer(vhosts=VHOSTS) as server:
         yield server
 

@@ -17,8 +17,9 @@ from celery import Celery
 
 from config.celery import broker_url_for
 from tests.counterparts.ports import free_port
-from tests.counterparts.rabbitmq import MISSING, PASSWORD, USER, RabbitServer, is_installed
+from tests.counterparts.rabbitmq import PASSWORD, USER, RabbitServer
 from tests.counterparts.redis_server import RedisServer
+from tests.counterparts.server import require
 from tests.waiting import PATIENCE, wait_until
 from worker.ledger.embedded_redis import running
 
@@ -195,8 +196,9 @@ def test_the_snippets_for_producers_run(
 @pytest.fixture
 def rabbit_with_admin() -> Iterator[tuple[RabbitServer, str]]:
     """A broker with the plug-in that `rabbitmqadmin` speaks to, and the words that name it on the command line."""
-    if not is_installed() or shutil.which("rabbitmqadmin") is None:
-        pytest.skip(MISSING)
+    require(RabbitServer)
+    if shutil.which("rabbitmqadmin") is None:
+        pytest.skip("rabbitmqadmin is not installed: it is part of RabbitMQ")
     port = free_port()
     config = {"management.tcp.ip": "127.0.0.1", "management.tcp.port": str(port)}
     with RabbitServer(["rabbitmq_management"], config) as server:

@@ -16,7 +16,8 @@ import pytest
 from redis import Redis
 
 from tests.counterparts.ports import free_port
-from tests.counterparts.rabbitmq import MISSING, RabbitServer, is_installed
+from tests.counterparts.rabbitmq import RabbitServer
+from tests.counterparts.server import require
 from tests.integration.deploy.documents import DEPLOY, ROOT, compose
 from tests.waiting import PATIENCE, wait_until
 from worker.ledger.embedded_redis import server_binary
@@ -104,8 +105,7 @@ def test_the_redis_of_compose_is_the_one_that_the_tests_run_on(ledger: Redis) ->
 
 
 def test_rabbitmq_reads_its_file() -> None:
-    if not is_installed():
-        pytest.skip(MISSING)
+    require(RabbitServer)
     lines = (DEPLOY / "rabbitmq/rabbitmq.conf").read_text().splitlines()
     config = dict(line.split(" = ", 1) for line in lines if line and not line.startswith("#"))
 

@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 
 from config.settings import Settings
-from tests.counterparts.prometheus import MISSING, PrometheusServer, is_installed
+from tests.counterparts.prometheus import PrometheusServer
 from tests.counterparts.redis_server import RedisServer
+from tests.counterparts.server import require
 from tests.dashboard.panels import panels
 from tests.fleet.processes import StartApi, StartWorker
 from tests.fleet.scene import Register
@@ -31,8 +32,7 @@ PrometheusOf = Callable[..., PrometheusServer]
 
 @pytest.fixture
 def start_prometheus() -> Iterator[PrometheusOf]:
-    if not is_installed():
-        pytest.skip(MISSING)
+    require(PrometheusServer)
     started: list[PrometheusServer] = []
 
     def start(**targets: list[str]) -> PrometheusServer:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from tests.counterparts.emulator import REGION, started
+from tests.counterparts.emulator import REGION
 from tests.counterparts.ministack import Ministack
+from tests.counterparts.server import started
 from tests.fleet.ledger_state import balanced, logged, logs_of
 from tests.fleet.processes import StartWorker
 from tests.fleet.scene import Register

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from config.settings import Settings
-from tests.counterparts.activemq import MISSING, ActiveServer, is_installed
+from tests.counterparts.activemq import ActiveServer
+from tests.counterparts.server import require
 from tests.counterparts.stomp import read_all
 from tests.fleet.ledger_state import balanced, logged, logs_of
 from tests.fleet.processes import StartWorker
@@ -22,8 +23,7 @@ from worker.publisher import Publisher
 @pytest.fixture
 def active() -> Iterator[ActiveServer]:
     """A broker with an address, not started yet."""
-    if not is_installed():
-        pytest.skip(MISSING)
+    require(ActiveServer)
     server = ActiveServer()
     yield server
     server.remove()
