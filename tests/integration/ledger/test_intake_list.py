@@ -62,9 +62,9 @@ async def test_what_was_pushed_first_is_taken_first_and_accepted_once(scene: Led
     assert await accept(scene.ledger, batch) == [Acceptance.NEW] * 3
     assert await accept(scene.ledger, batch) is None
     assert await scene.counter("accepted") == 3
-    books = await scene.contents()
-    assert {"takers"} & set(books.scores) == set()
-    assert [name for name in books.lists if name.startswith("intake")] == []
+    contents = await scene.contents()
+    assert {"takers"} & set(contents.scores) == set()
+    assert [name for name in contents.lists if name.startswith("intake")] == []
 
 
 async def test_where_nothing_is_nothing_is_taken(scene: LedgerScene) -> None:

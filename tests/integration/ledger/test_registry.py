@@ -254,12 +254,12 @@ async def test_what_a_deleted_integration_owes_is_cancelled_chunk_by_chunk(scene
     assert await scene.ledger.fleet.expire() == 0
     status = await scene.ledger.status.read()
     assert (status.counter("cancelled"), status.pending, status.jobs_balance) == (250, 1, 0)
-    books = await scene.contents()
-    assert {row["reason"] for row in books.jobs.values() if row["state"] == "cancelled"} == {"integration_deleted"}
-    assert books.sets.get("closing") is None
-    assert "lane:i-1" not in books.hashes
-    assert books.ttls["jobs:i-1"] > 0
-    assert books.ttls["jobs:i-2"] > scene.ledger.policy.job_deadline
+    contents = await scene.contents()
+    assert {row["reason"] for row in contents.jobs.values() if row["state"] == "cancelled"} == {"integration_deleted"}
+    assert contents.sets.get("closing") is None
+    assert "lane:i-1" not in contents.hashes
+    assert contents.ttls["jobs:i-1"] > 0
+    assert contents.ttls["jobs:i-2"] > scene.ledger.policy.job_deadline
 
 
 async def test_what_a_deleted_integration_has_in_flight_may_end_and_is_not_tried_again(scene: LedgerScene) -> None:

@@ -137,9 +137,9 @@ async def test_logs_beyond_the_cap_go_the_oldest_first(scene: LedgerScene) -> No
     assert [log.job_id for log in (await scene.ledger.logs.of_scope(SCOPE, 0, 10)).items] == kept
     assert [log.job_id for log in (await scene.ledger.logs.of_integration("i-1", 0, 10)).items] == kept
     assert [log.job_id for log in (await scene.ledger.logs.failures(SCOPE, 0, 10)).items] == kept
-    books = await scene.contents()
-    assert {name.split(":")[1] for name in books.strings if name.startswith("log:")} == set(kept)
-    assert [len(books.scores[index]) for index in indexes] == [3, 3, 3]
+    contents = await scene.contents()
+    assert {name.split(":")[1] for name in contents.strings if name.startswith("log:")} == set(kept)
+    assert [len(contents.scores[index]) for index in indexes] == [3, 3, 3]
     # What is beyond the cap is gone, and the audit is not to miss it.
     scene.outstanding |= {(claim.job_id, 1) for claim in claims[:3]}
 
@@ -151,11 +151,11 @@ async def test_index_entries_older_than_the_retention_go_with_the_logs(scene: Le
         await scene.key("ZADD", index, 1, f"{first.job_id}:1")
     await scene.settle(second, Verdict.RETRY, delay=HOUR)
 
-    books = await scene.contents()
+    contents = await scene.contents()
     for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}"):
-        assert set(books.scores[index]) == {f"{second.job_id}:1"}
-        assert 0 <= scene.ledger.policy.log_retention - books.ttls[index] < MINUTE_MS
-    assert 0 <= scene.ledger.policy.log_retention - books.ttls[f"log:{first.job_id}:1"] < MINUTE_MS
+        assert set(contents.scores[index]) == {f"{second.job_id}:1"}
+        assert 0 <= scene.ledger.policy.log_retention - contents.ttls[index] < MINUTE_MS
+    assert 0 <= scene.ledger.policy.log_retention - contents.ttls[f"log:{first.job_id}:1"] < MINUTE_MS
     await scene.key("DEL", f"log:{first.job_id}:1")
     scene.outstanding.add((first.job_id, 1))
 

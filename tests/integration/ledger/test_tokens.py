@@ -120,8 +120,10 @@ async def test_the_secret_is_nowhere_in_the_ledger(scene: LedgerScene) -> None:
     client = await a_client(tokens, digest=digest_of(two))
     bearer = await a_bearer(tokens, client, secret=three)
 
-    books = await scene.contents()
-    written_down = repr((books.hashes, books.sets, books.scores, books.lists, books.strings, books.ttls))
+    contents = await scene.contents()
+    written_down = repr(
+        (contents.hashes, contents.sets, contents.scores, contents.lists, contents.strings, contents.ttls)
+    )
 
     assert all(secret not in written_down for secret in (one, two, three))
     assert all(each.digest in written_down for each in (token, client, bearer))
@@ -192,9 +194,9 @@ async def test_revoking_a_client_revokes_its_bearers_and_nobody_elses(scene: Led
 
     assert [await tokens.get(each.id) for each in bearers] == [None] * 3
     assert await tokens.get(stays.id) is not None
-    books = await scene.contents()
-    assert set(books.hashes) & {f"token:{each.id}" for each in (revoked, *bearers)} == set()
-    assert f"client:{revoked.id}:bearers" not in books.scores
+    contents = await scene.contents()
+    assert set(contents.hashes) & {f"token:{each.id}" for each in (revoked, *bearers)} == set()
+    assert f"client:{revoked.id}:bearers" not in contents.scores
 
 
 async def test_revoking_a_bearer_leaves_its_client(scene: LedgerScene) -> None:
@@ -226,8 +228,8 @@ async def test_a_client_that_was_revoked_meanwhile_gets_no_bearer(scene: LedgerS
     assert await tokens.issue_bearer(client, bearer, HOUR) is False
 
     assert await tokens.get(bearer.id) is None
-    books = await scene.contents()
-    assert [key for key in (*books.hashes, *books.scores) if "token" in key or "client" in key] == []
+    contents = await scene.contents()
+    assert [key for key in (*contents.hashes, *contents.scores) if "token" in key or "client" in key] == []
 
 
 async def test_a_token_that_is_no_client_gets_no_bearer(scene: LedgerScene) -> None:
@@ -261,11 +263,11 @@ async def test_with_one_bearer_more_than_a_thousand_the_oldest_goes(scene: Ledge
     assert BEARERS_MAX == 1_000
     assert await tokens.get(oldest.id) is None
     assert await tokens.get(newest.id) is not None
-    books = await scene.contents()
-    named = set(books.scores[f"client:{client.id}:bearers"])
+    contents = await scene.contents()
+    named = set(contents.scores[f"client:{client.id}:bearers"])
     assert len(named) == BEARERS_MAX
     assert {f"token:{each}" for each in named} | {f"token:{client.id}"} == {
-        key for key in books.hashes if key.startswith("token:")
+        key for key in contents.hashes if key.startswith("token:")
     }
     # All of them go with their client, in one call.
     await tokens.revoke(client.id)

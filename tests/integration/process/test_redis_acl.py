@@ -85,7 +85,7 @@ def test_the_file_lists_what_the_code_needs() -> None:
 
 def test_every_command_of_a_script_is_one_that_is_asked_for() -> None:
     called = re.compile(r"redis\.p?call\('([A-Z]+)'|'(Z[A-Z]+)' or '(Z[A-Z]+)'")
-    found = {name.lower() for file in LUA.glob("*.lua") for each in called.findall(file.read_text()) for name in each}
+    found = {name.lower() for file in LUA.rglob("*.lua") for each in called.findall(file.read_text()) for name in each}
     assert found - {""} <= EVERYTHING
 
 
@@ -217,8 +217,8 @@ async def test_the_command_line_and_the_api_say_what_is_refused_and_to_whom(
     for command in (("emit", "order.paid", *SCOPE_OPTIONS), ("status",), ("worker", "--wait", "0")):
         assert "does not let the user edw run the command" in edw(*command, code=1).stderr
     findings = {each["subject"]: each for each in json.loads(edw("doctor", "--json", code=1).stdout)["findings"]}
-    assert findings["store"]["grade"] == "failed"
-    assert "user edw" in findings["store"]["seen"]
+    assert findings["redis"]["grade"] == "failed"
+    assert "user edw" in findings["redis"]["seen"]
 
     async with aiohttp.ClientSession(api.url, headers={"Authorization": f"Bearer {token}"}) as session:
         for method, path in (("POST", "/v2/events"), ("GET", "/readyz")):
