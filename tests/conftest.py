@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_durations,
         default=[1.0],
         metavar="SECONDS[,SECONDS…]",
-        help="how long stores and brokers stay away in the tests of outages (make outages: 120,30)",
+        help="how long Redis and brokers stay away in the tests of outages (make outages: 120,30)",
     )
 
 

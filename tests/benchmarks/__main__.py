@@ -33,10 +33,10 @@ from tests.benchmarks.measure import (
     size_of_window,
 )
 from tests.benchmarks.ours import Ours, Scenario
+from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.processes import ProcessEnded
 from tests.benchmarks.registry import measure_growth
 from tests.benchmarks.sink import Sink
-from tests.benchmarks.store import PrivateStore
 from tests.benchmarks.table import Report, Row, document, show
 from tests.benchmarks.textbook import PATH as TEXTBOOK_PATH
 from tests.benchmarks.textbook import Textbook
@@ -79,17 +79,17 @@ class Bench:
         self.sink = Sink(folder / "sink.log")
         stack.callback(self.sink.program.stop)
         self.sink.start()
-        stores = []
+        redis_servers = []
         for name in ("t", "o"):
-            store = PrivateStore(folder / name, appendfsync)
-            stack.callback(store.program.stop)
-            store.start()
-            stores.append(store)
+            redis_server = PrivateRedis(folder / name, appendfsync)
+            stack.callback(redis_server.program.stop)
+            redis_server.start()
+            redis_servers.append(redis_server)
         self.floor = Floor(self.sink.url(FLOOR_PATH), folder / "floor.log")
         stack.callback(self.floor.program.stop)
-        self.textbook = Textbook(self.sink.url(TEXTBOOK_PATH), stores[0], folder / "textbook.log")
+        self.textbook = Textbook(self.sink.url(TEXTBOOK_PATH), redis_servers[0], folder / "textbook.log")
         stack.callback(self.textbook.program.stop)
-        ours = Ours(stores[1], self.sink, folder / "ours.log", changes)
+        ours = Ours(redis_servers[1], self.sink, folder / "ours.log", changes)
         stack.callback(ours.program.stop)
         stack.enter_context(closing(ours))
         ours.start()
@@ -151,10 +151,10 @@ def run(length: Length, appendfsync: str, changes: Mapping[str, str]) -> Report:
             windows = bench.play(length)
             rows = tuple(_row(each, windows[each.name]) for each in bench.contestants)
             say("measuring what the number of integrations costs")
-            store = PrivateStore(folder / "g", appendfsync)
-            stack.callback(store.program.stop)
-            store.start()
-            growth = measure_growth(store)
+            redis_server = PrivateRedis(folder / "g", appendfsync)
+            stack.callback(redis_server.program.stop)
+            redis_server.start()
+            growth = measure_growth(redis_server)
         finally:
             # A second Ctrl-C must not leave processes behind.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -165,7 +165,7 @@ def run(length: Length, appendfsync: str, changes: Mapping[str, str]) -> Report:
 
 
 def _row(contestant: Contestant, windows: Sequence[Window]) -> Row:
-    medians = Medians.of(windows, has_store=contestant.store is not None)
+    medians = Medians.of(windows, has_redis=contestant.redis_server is not None)
     is_target = isinstance(contestant, Scenario) and contestant.is_target
     return Row(contestant.name, medians, tuple(windows), is_target)
 
@@ -185,7 +185,7 @@ def _arguments() -> argparse.Namespace:
         "--appendfsync",
         choices=("everysec", "always"),
         default="everysec",
-        help="of the stores",
+        help="of the Redis servers",
     )
     parser.add_argument(
         "--set",

@@ -22,9 +22,10 @@ from tests.benchmarks.latency import Taken, spread, take
 from tests.benchmarks.measure import DeliveriesLost
 from tests.benchmarks.open_loop import OpenLoop, Stream
 from tests.benchmarks.order import ORG_ID, OrderPaid
-from tests.benchmarks.planting import begin_file, plant
+from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.receivers import Receivers
-from tests.benchmarks.store import PrivateStore
+from tests.ledger import inspection
+from tests.ledger.planting import begin_file, plant
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 
@@ -58,7 +59,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What was found; how long planting took (seconds), and the store's memory then (bytes)."""
+    """What was found; how long planting took (seconds), and the memory of Redis then (bytes)."""
 
     jobs: int
     planted_in: float
@@ -79,7 +80,7 @@ class Backlog:
             return f"  {name:<36} " + " ".join(f"{each:<24}" for each in figures)
 
         return [
-            f"backlog: {self.jobs:,} due jobs in one lane (planted in {self.planted_in:.0f} s; the store uses "
+            f"backlog: {self.jobs:,} due jobs in one lane (planted in {self.planted_in:.0f} s; Redis uses "
             f"{self.memory / 1e9:.1f} GB), and {RATE:g} events/s for another integration, one worker process",
             f"  {'':<36} {'held back':<24} {'worked off':<24} difference",
             row("scheduled to delivered, median (ms)", "p50")
@@ -99,10 +100,12 @@ def compare(rounds: int = ROUNDS, seconds: float = WINDOW_SECONDS, jobs: int = J
         stack.callback(receivers.program.stop)
         receivers.start()
         # The append-only file is begun once all is planted, and not rewritten in the midst of a window.
-        store = PrivateStore(folder / "s", "everysec", **{"appendonly": "no", "auto-aof-rewrite-percentage": "0"})
-        stack.callback(store.program.stop)
-        store.start()
-        ours = Installation(store, folder / "ours.log", {"EDW_DRAIN_SECONDS": "0"})
+        redis_server = PrivateRedis(
+            folder / "s", "everysec", **{"appendonly": "no", "auto-aof-rewrite-percentage": "0"}
+        )
+        stack.callback(redis_server.program.stop)
+        redis_server.start()
+        ours = Installation(redis_server, folder / "ours.log", {"EDW_DRAIN_SECONDS": "0"})
         stack.enter_context(closing(ours))
         ours.connect()
         back = ours.register(receivers.url("/takes/"), Scope(ORG_ID, "back"), paused=True)
@@ -112,7 +115,7 @@ def compare(rounds: int = ROUNDS, seconds: float = WINDOW_SECONDS, jobs: int = J
         ours.run(plant(ours.ledger, back, jobs))
         ours.run(begin_file(ours.ledger))
         planted_in = monotonic() - began
-        memory = int(ours.run(ours.ledger.redis.memory())["used_memory"])
+        memory = ours.run(inspection.used_memory(ours.ledger))
         ours.start_worker()
         stack.callback(ours.program.stop)
         ours.await_worker()

@@ -1,4 +1,4 @@
-"""What fits into how much of the store's memory: what an event, a job, a log and an integration take.
+"""What fits into how much of the memory of Redis: what an event, a job, a log and an integration take.
 
 python -m tests.benchmarks.capacity [--count N]
 """
@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from config.observable_events import load_catalogue
 from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID, OrderPaid
-from tests.benchmarks.store import PrivateStore
+from tests.benchmarks.private_redis import PrivateRedis
+from tests.ledger import inspection
 from worker.domain.claim import Claim
 from worker.domain.event import Event, Scope
 from worker.domain.event_parser import EventRules, parse_event
@@ -56,7 +57,7 @@ class Filling:
         self._lanes: list[str] = []
 
     async def weigh(self) -> tuple[float, list[Share]]:
-        """Bytes of an event's own JSON, and what each thing takes of the store's memory."""
+        """Bytes of an event's own JSON, and what each thing takes of the memory of Redis."""
         await self._register(1)
         shares = [
             await self._step("an integration", self._register_many),
@@ -72,7 +73,7 @@ class Filling:
         return Share(name, (await self._used() - before) / self._count)
 
     async def _used(self) -> int:
-        return int((await self._ledger.redis.memory())["used_memory"])
+        return await inspection.used_memory(self._ledger)
 
     async def _register_many(self) -> None:
         await self._register(self._count)
@@ -138,9 +139,9 @@ def _delivered(claim: Claim) -> Settlement:
     )
 
 
-async def measure(store: PrivateStore, count: int) -> tuple[float, list[Share]]:
+async def measure(redis_server: PrivateRedis, count: int) -> tuple[float, list[Share]]:
     """Weighs `count` of everything."""
-    ledger = Ledger(store.url, LedgerPolicy(log_cap=10 * count))
+    ledger = Ledger(redis_server.url, LedgerPolicy(log_cap=10 * count))
     await ledger.open()
     try:
         return await Filling(ledger, count).weigh()
@@ -154,12 +155,12 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20_000, help="of everything")
     count = max(1, parser.parse_args().count // MAX_JOBS_PER_CALL) * MAX_JOBS_PER_CALL
     with TemporaryDirectory(prefix="edw-bench-", ignore_cleanup_errors=True) as folder:
-        store = PrivateStore(Path(folder) / "c", "everysec")
+        redis_server = PrivateRedis(Path(folder) / "c", "everysec")
         try:
-            store.start()
-            raw, shares = asyncio.run(measure(store, count))
+            redis_server.start()
+            raw, shares = asyncio.run(measure(redis_server, count))
         finally:
-            store.program.stop()
+            redis_server.program.stop()
     print(f"{count:,} of each; an event is {raw:,.0f} bytes of JSON, an answer {ANSWER_BYTES}")
     for share in shares:
         print(f"{share.name:<42} {share.size:>8,.0f} bytes {share.per_gib:>12,.0f} in a GiB")

@@ -23,7 +23,7 @@ class Floor:
 
     name = "floor: aiohttp"
     path = PATH
-    store: Program | None = None
+    redis_server: Program | None = None
     rehearsal = 2000
     step = 1
     fan_out = 1

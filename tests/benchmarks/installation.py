@@ -1,4 +1,4 @@
-"""A whole installation to measure: a private store, one worker process as anybody would type it, and a producer."""
+"""A whole installation to measure: a private Redis, one worker process as anybody would type it, and a producer."""
 
 import asyncio
 import os
@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from config.settings import Settings
 from tests.benchmarks.order import OBSERVABLE_KEY
+from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
-from tests.benchmarks.store import PrivateStore
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerPolicy
@@ -25,23 +25,28 @@ _LOOK_SECONDS = 0.02
 
 
 class Installation:
-    """One worker process with its store, and a producer in this process. All is as shipped but for `changes`."""
+    """One worker process with its Redis server, and a producer in this process. All is as shipped but for `changes`."""
 
     #: Known once started.
     program: Program
 
-    def __init__(self, store: PrivateStore, log: Path, changes: Mapping[str, str]) -> None:
-        self.store = store
+    def __init__(self, redis_server: PrivateRedis, log: Path, changes: Mapping[str, str]) -> None:
+        self.redis_server = redis_server
         self._log = log
-        self._own = {"EDW_REDIS_URL": store.url, "EDW_EGRESS_ALLOW": "127.0.0.0/8", "EDW_METRICS_PORT": "0", **changes}
+        self._own = {
+            "EDW_REDIS_URL": redis_server.url,
+            "EDW_EGRESS_ALLOW": "127.0.0.0/8",
+            "EDW_METRICS_PORT": "0",
+            **changes,
+        }
         self.settings = _settings(self._own)
         self._runner = asyncio.Runner()
         self._publisher: Publisher | None = None
         self._ledger: Ledger | None = None
 
     def connect(self) -> None:
-        """Connects the producer, and whoever looks into the ledger; the store must be running."""
-        self._ledger = Ledger(self.store.url, LedgerPolicy.of(self.settings), self.settings.shard)
+        """Connects the producer, and whoever looks into the ledger; Redis must be running."""
+        self._ledger = Ledger(self.redis_server.url, LedgerPolicy.of(self.settings), self.settings.shard)
         self.run(self._ledger.open())
         self._publisher = Publisher(self.settings)
 

@@ -27,8 +27,8 @@ from tests.benchmarks.latency import take
 from tests.benchmarks.measure import DeliveriesLost
 from tests.benchmarks.open_loop import Fed, OpenLoop, Stream, event_id, publish
 from tests.benchmarks.order import ORG_ID, OrderPaid
+from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.receivers import Receivers
-from tests.benchmarks.store import PrivateStore
 from worker.domain.event import Scope
 
 HEALTHY = 20
@@ -54,11 +54,11 @@ class Installed:
     """An installation with its healthy integrations, without a worker yet."""
 
     def __init__(self, stack: ExitStack, folder: Path, name: str, receivers: Receivers) -> None:
-        store = PrivateStore(folder / name, "everysec")
-        stack.callback(store.program.stop)
-        store.start()
+        redis_server = PrivateRedis(folder / name, "everysec")
+        stack.callback(redis_server.program.stop)
+        redis_server.start()
         # What hangs when a round is over need not be waited for.
-        self.ours = Installation(store, folder / f"{name}.log", {"EDW_DRAIN_SECONDS": "0"})
+        self.ours = Installation(redis_server, folder / f"{name}.log", {"EDW_DRAIN_SECONDS": "0"})
         stack.enter_context(closing(self.ours))
         self.ours.connect()
         self._name = name

@@ -38,7 +38,7 @@ class Contestant(Protocol):
         ...
 
     @property
-    def store(self) -> Program | None: ...
+    def redis_server(self) -> Program | None: ...
     @property
     def rehearsal(self) -> int:
         """Deliveries that open its connections and tell its rate."""
@@ -65,7 +65,7 @@ class Window:
     deliveries: int
     wall: float
     cpu: float
-    store_cpu: float
+    redis_cpu: float
     sink_cpu: float
     #: From the first to the last work handed over; part of `wall`.
     offering: float
@@ -83,9 +83,9 @@ class Window:
         return self.deliveries / self.cpu
 
     @property
-    def store_micros(self) -> float:
-        """The store's CPU for a delivery, in microseconds."""
-        return self.store_cpu / self.deliveries * 1e6
+    def redis_micros(self) -> float:
+        """The CPU of Redis for a delivery, in microseconds."""
+        return self.redis_cpu / self.deliveries * 1e6
 
     @property
     def sink_micros(self) -> float:
@@ -104,7 +104,7 @@ class Medians:
 
     per_wall_second: float
     per_cpu_second: float
-    store_micros: float | None
+    redis_micros: float | None
     sink_micros: float
     #: The largest.
     sink_busy: float
@@ -114,13 +114,13 @@ class Medians:
     spread: float
 
     @classmethod
-    def of(cls, windows: Sequence[Window], has_store: bool) -> "Medians":
+    def of(cls, windows: Sequence[Window], has_redis: bool) -> "Medians":
         """Of at least one window."""
         rates = [each.per_cpu_second for each in windows]
         return cls(
             median(each.per_wall_second for each in windows),
             median(rates),
-            median(each.store_micros for each in windows) if has_store else None,
+            median(each.redis_micros for each in windows) if has_redis else None,
             median(each.sink_micros for each in windows),
             max(each.sink_busy for each in windows),
             median(each.offering / each.wall for each in windows) > _PRODUCER_BOUND,
@@ -130,10 +130,10 @@ class Medians:
 
 def measure(contestant: Contestant, sink: Sink, count: int) -> Window:
     """Has a contestant deliver `count` times. Raises DeliveriesLost, and ProcessEnded where it dies."""
-    store = contestant.store
+    redis_server = contestant.redis_server
     before = sink.count(contestant.path)
     cpu, sink_cpu = contestant.program.cpu_seconds(), sink.program.cpu_seconds()
-    store_cpu = store.cpu_seconds() if store else 0.0
+    redis_cpu = redis_server.cpu_seconds() if redis_server else 0.0
     began = perf_counter()
     sink.expect(contestant.path, before + count)
     contestant.offer(count)
@@ -145,7 +145,7 @@ def measure(contestant: Contestant, sink: Sink, count: int) -> Window:
         count,
         ended - began,
         contestant.program.cpu_seconds() - cpu,
-        store.cpu_seconds() - store_cpu if store else 0.0,
+        redis_server.cpu_seconds() - redis_cpu if redis_server else 0.0,
         sink.program.cpu_seconds() - sink_cpu,
         offered - began,
         sink.count(contestant.path) - before - count,

@@ -2,7 +2,7 @@
 
 A producer that waited for anything would offer less to a system that stalls, and so hide that it does. Here every
 event's id begins with the time for which it was scheduled, and its latency counts from there: a publish that came late
-because the store was slow counts as late.
+because Redis was slow counts as late.
 """
 
 from collections.abc import Iterator, Sequence

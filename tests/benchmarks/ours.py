@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tests.benchmarks.installation import Installation
 from tests.benchmarks.order import ORG_ID, OrderPaid
+from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.processes import Program
 from tests.benchmarks.sink import Sink
-from tests.benchmarks.store import PrivateStore
 from worker.domain.event import Scope
 from worker.publisher import Receipt
 
@@ -17,10 +17,10 @@ FAN_OUTS = (1, 5)
 
 
 class Ours(Installation):
-    """One worker process with its store, and a producer in this process. Every scenario is a contestant."""
+    """One worker process with its Redis server, and a producer in this process. Every scenario is a contestant."""
 
-    def __init__(self, store: PrivateStore, sink: Sink, log: Path, changes: Mapping[str, str]) -> None:
-        super().__init__(store, log, changes)
+    def __init__(self, redis_server: PrivateRedis, sink: Sink, log: Path, changes: Mapping[str, str]) -> None:
+        super().__init__(redis_server, log, changes)
         self._sink = sink
         self.start_worker()
 
@@ -45,7 +45,7 @@ class Scenario:
         self.name = f"ours: {'batches' if batch > 1 else 'single events'}, fan-out {fan_out}"
         self.path = _path(fan_out)
         self.program = ours.program
-        self.store: Program | None = ours.store.program
+        self.redis_server: Program | None = ours.redis_server.program
         self.step = batch * fan_out
         self.rehearsal = max(1500 // self.step, 1) * self.step
         self.fan_out = fan_out

@@ -5,7 +5,6 @@ Each one is ended by its own process group, which nothing else is in, so that an
 
 import os
 import selectors
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,8 @@ from pathlib import Path
 from time import monotonic
 
 import psutil
+
+from tests.sessions import kill_group, spawn
 
 #: How long a process may take to end by itself, before its group is killed (seconds).
 STOP_SECONDS = 8.0
@@ -40,16 +41,7 @@ class Program:
     ) -> None:
         self.name = name
         self._log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                env=dict(environment) if environment is not None else None,
-                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if talks else output,
-                stderr=output,
-                bufsize=0,
-                start_new_session=True,
-            )
+        self._process = spawn(command, log, environment, talks=talks)
 
     @property
     def pid(self) -> int:
@@ -87,9 +79,7 @@ class Program:
 
     def kill(self) -> None:
         """Ends its whole group, as a power cut would. Repeating is safe."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
+        kill_group(self._process)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()

@@ -1,6 +1,6 @@
 """What a store's number of integrations costs: creating one, and matching an event, among 10 and among 1,000.
 
-In this process and its own private store, interleaved: whatever else the machine does, it does to both.
+In this process and its own private Redis server, interleaved: whatever else the machine does, it does to both.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from config.observable_events import load_catalogue
 from deliverers.registry import DelivererRegistry
 from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID, OrderPaid
-from tests.benchmarks.store import PrivateStore
+from tests.benchmarks.private_redis import PrivateRedis
 from worker.delivery.integration_cache import IntegrationCache
 from worker.domain.event import Event as ParsedEvent
 from worker.domain.event import Scope
@@ -29,7 +29,7 @@ from worker.ledger import Ledger
 from worker.ledger.lanes.claims import Opening
 
 SIZES = (10, 1_000)
-#: Operations of each kind and size; the first few of each teach the store its scripts, and do not count.
+#: Operations of each kind and size; the first few of each teach Redis its scripts, and do not count.
 REPETITIONS = 300
 WARM_UP = 20
 
@@ -48,13 +48,13 @@ class Growth:
         return many / few
 
 
-def measure_growth(store: PrivateStore, repetitions: int = REPETITIONS) -> tuple[Growth, ...]:
-    """Registers the integrations, and measures; the store must be running."""
-    return asyncio.run(_measure(store, repetitions))
+def measure_growth(redis_server: PrivateRedis, repetitions: int = REPETITIONS) -> tuple[Growth, ...]:
+    """Registers the integrations, and measures; Redis must be running."""
+    return asyncio.run(_measure(redis_server, repetitions))
 
 
-async def _measure(store: PrivateStore, repetitions: int) -> tuple[Growth, ...]:
-    ledger = Ledger(store.url)
+async def _measure(redis_server: PrivateRedis, repetitions: int) -> tuple[Growth, ...]:
+    ledger = Ledger(redis_server.url)
     await ledger.open()
     try:
         types, catalogue = DelivererRegistry.load(), load_catalogue()

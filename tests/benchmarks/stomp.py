@@ -156,8 +156,8 @@ def compare(rounds: int = ROUNDS, seconds: float = SECONDS) -> Comparison:
 
 def report(rounds: int = ROUNDS, seconds: float = SECONDS) -> Sequence[str]:
     """The comparison's lines, or why there is none."""
-    if not rabbitmq.is_installed():
-        return [f"STOMP was not measured: {rabbitmq.MISSING}"]
+    if why := StompRabbit.missing():
+        return [f"STOMP was not measured: {why}"]
     return compare(rounds, seconds).lines()
 
 
@@ -227,5 +227,4 @@ def _deliver(deliverer: StompDeliverer, delivery: Delivery) -> Send:
 
 
 if __name__ == "__main__":
-    missing = None if rabbitmq.is_installed() else rabbitmq.MISSING
-    sys.exit(run_alone("stomp", missing, compare, ROUNDS, SECONDS))
+    sys.exit(run_alone("stomp", StompRabbit.missing(), compare, ROUNDS, SECONDS))

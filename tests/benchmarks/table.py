@@ -125,7 +125,7 @@ def _table(report: Report) -> Table:
         "per CPU\nsecond",
         "of floor",
         "of text-\nbook",
-        "store CPU\neach (µs)",
+        "Redis CPU\neach (µs)",
         "spread",
     ):
         made.add_column(title, justify="right")
@@ -155,7 +155,7 @@ def _cells(row: Row, report: Report) -> Sequence[str | Text]:
         f"{own.per_cpu_second:,.0f}",
         f"{own.per_cpu_second / floor.per_cpu_second:.2f}",
         f"{own.per_cpu_second / textbook.per_cpu_second:.1f}",
-        "-" if own.store_micros is None else f"{own.store_micros:.0f}",
+        "-" if own.redis_micros is None else f"{own.redis_micros:.0f}",
         f"{own.spread:.0%}",
         _verdict(own, report) if row.is_target else "",
     )
@@ -176,11 +176,11 @@ def _footnotes(report: Report) -> Sequence[str]:
     machine = ", ".join(f"{name} {value}" for name, value in report.machine.items())
     text = f"""
 Medians of {rounds} interleaved rounds; a window lasts until everything is delivered and recorded. Spread is (largest -
-smallest) / median of the rate per CPU second. CPU is of a contestant's own processes with their children; the store's
+smallest) / median of the rate per CPU second. CPU is of a contestant's own processes with their children; that of Redis
 is beside it, and neither the producer's nor the sink's is in it. The floor has the best of its rates per CPU second, by
 requests under way ({tried}).
 * the producer was at work for most of the window: the rate per wall second may be the producer's.
 The sink took {sink.sink_micros:.0f} µs of CPU for a request of the floor, and was busy for {busiest:.0%} of a window at
-most. Stores: appendfsync {report.appendfsync}.
+most. Redis: appendfsync {report.appendfsync}.
 {machine}; {report.seconds:.0f} s."""
     return text.splitlines()

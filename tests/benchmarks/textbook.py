@@ -7,8 +7,8 @@ from pathlib import Path
 import redis
 
 from tests.benchmarks.order import CONTENT_TYPE, order_body
+from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.processes import Program
-from tests.benchmarks.store import PrivateStore
 from tests.benchmarks.textbook_app import LOG_KEY, app, deliver
 
 PATH = "/textbook"
@@ -22,16 +22,16 @@ class Textbook:
     step = 1
     fan_out = 1
 
-    def __init__(self, url: str, store: PrivateStore, log: Path) -> None:
+    def __init__(self, url: str, redis_server: PrivateRedis, log: Path) -> None:
         processes = os.cpu_count() or 2
         self.name = f"textbook: prefork -c {processes}, requests"
-        self.store: Program | None = store.program
+        self.redis_server: Program | None = redis_server.program
         self._url = url
         self._body = order_body(url).decode()
         self._headers = {"Content-Type": CONTENT_TYPE}
-        self._log = redis.Redis(unix_socket_path=str(store.path))
+        self._log = redis.Redis(unix_socket_path=str(redis_server.path))
         self._expected = 0
-        app.conf.broker_url = store.broker_url
+        app.conf.broker_url = redis_server.broker_url
         self.program = Program(
             "the textbook's worker",
             [
@@ -42,7 +42,7 @@ class Textbook:
                     "-A",
                     "tests.benchmarks.textbook_app",
                     "-b",
-                    store.broker_url,
+                    redis_server.broker_url,
                 ),
                 *(
                     "worker",

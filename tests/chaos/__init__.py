@@ -12,5 +12,5 @@ records      what was noted, as values
 checker      what must hold of them
 table        what is printed
 
-python -m tests.chaos.outages has stores and brokers away for long: tests/integration/process/test_outages.py.
+python -m tests.chaos.outages has Redis or a broker away for long: tests/integration/process/test_outages.py.
 """

@@ -17,7 +17,7 @@ from time import monotonic
 
 from tests.chaos.play import Outcome, Plan, Progress, play
 from tests.chaos.table import lines
-from tests.counterparts.rabbitmq import MISSING, is_installed
+from tests.counterparts.rabbitmq import RabbitServer
 
 #: In all, by default.
 KILLS = 50
@@ -111,8 +111,8 @@ async def _play(plan: Plan) -> Outcome:
 def main() -> int:
     """Answers the exit code."""
     arguments = _arguments()
-    if arguments.broker != "redis" and not is_installed():
-        print(f"error: {MISSING}", file=sys.stderr)
+    if arguments.broker != "redis" and (why := RabbitServer.missing()):
+        print(f"error: {why}", file=sys.stderr)
         return 1
     began = monotonic()
     print(f"seed {arguments.seed}; to repeat: {_command(arguments)}", flush=True)

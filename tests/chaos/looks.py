@@ -3,17 +3,19 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import redis
 from kombu.connection import Connection
 
 from config.celery import EVENTS_QUEUE, INTAKE_QUEUE
 from tests.chaos.stage import Stage
 from tests.chaos.victims import ProcessVictim
+from tests.fleet.producers import count_on_list
+from tests.ledger import inspection
 from worker.ledger import LedgerUnavailable
-from worker.ledger.ledger_errors import mapped
 
-#: The store may have been killed just now, or read its data; what is owed is delivered in the end, on a busy machine
+#: Redis may have been killed just now, or read its data; what is owed is delivered in the end, on a busy machine
 #: too (seconds).
 PATIENCE = 120.0
 #: Nothing may have moved for so many looks in a row, so far apart (seconds).
@@ -27,7 +29,7 @@ async def in_flight(stage: Stage, *workers: ProcessVictim) -> int:
     """Attempts that are leased to the present lives of the workers."""
     ready = [worker.said("worker ready") for worker in workers]
     owners = [said["owner"] for said in ready if said]
-    return sum([int(await _ask(stage, "SCARD", stage.ledger.redis.key(f"owner:{each}:leases"))) for each in owners])
+    return await _patiently(lambda: inspection.lease_count(stage.ledger, *owners))
 
 
 async def until_quiet(stage: Stage, tell: Callable[[], None]) -> int:
@@ -47,8 +49,8 @@ async def _queued(stage: Stage) -> int:
     """Messages on the queues of events: what is in a worker's hands is soon in the inbox."""
     if stage.rabbit is not None:
         return await asyncio.to_thread(_ready_messages, stage.rabbit.url())
-    lists = [int(await _ask(stage, "LLEN", name)) for name in (EVENTS_QUEUE, INTAKE_QUEUE)]
-    return sum(lists) + int(await _ask(stage, "ZCARD", stage.ledger.redis.key("takers")))
+    readers = await _patiently(lambda: inspection.list_readers(stage.ledger))
+    return readers + await _patiently(lambda: _waiting_in_lists(stage))
 
 
 def _ready_messages(url: str) -> int:
@@ -58,21 +60,18 @@ def _ready_messages(url: str) -> int:
         return sum(channel.queue_declare(name, passive=True).message_count for name in queues)
 
 
-async def _ask(stage: Stage, *words: str) -> Any:
-    async def answer() -> Any:
-        with mapped(stage.ledger.redis.server):
-            return await stage.ledger.redis.client.execute_command(*words)
-
-    return await _patiently(answer)
+async def _waiting_in_lists(stage: Stage) -> int:
+    """Messages of Redis that nobody has taken."""
+    return sum(count_on_list(stage.redis_server.url, name) for name in (EVENTS_QUEUE, INTAKE_QUEUE))
 
 
 async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
-    """Reads the store, to which connections may be those of an earlier life."""
+    """Reads Redis, to which connections may be those of an earlier life."""
     end = monotonic() + PATIENCE
     while True:
         try:
             return await read()
-        except LedgerUnavailable:
+        except (LedgerUnavailable, redis.ConnectionError, redis.TimeoutError):
             if monotonic() > end:
                 raise
             await asyncio.sleep(LOOK_SECONDS / 10)

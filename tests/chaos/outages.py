@@ -7,13 +7,15 @@ Exit codes are those of pytest: 0 all is well, 1 something is not so, 2 interrup
 
 import sys
 import threading
+from pathlib import Path
 from time import monotonic
 
 import pytest
 
-from tests.integration.process import test_outages
-from tests.integration.process.outages import RESUMED_AFTER, RESUMED_WITHIN
+from tests.fleet.outages import RESUMED_AFTER, RESUMED_WITHIN
 
+#: The module of tests that has the cases.
+CASES = Path(__file__).parents[1] / "integration" / "process" / "test_outages.py"
 #: How long they are away, the long ones first, since these take longest (seconds).
 AWAY = "120,30"
 #: Cases under way at a time: half of them. Each starts a server, workers and an API, which then mostly wait.
@@ -71,7 +73,7 @@ def _case(nodeid: str) -> str:
 
 def main() -> int:
     """Answers the exit code."""
-    how = ["--quiet", "--numprocesses", str(AT_ONCE), "--outage-seconds", AWAY, str(test_outages.__file__)]
+    how = ["--quiet", "--numprocesses", str(AT_ONCE), "--outage-seconds", AWAY, str(CASES)]
     return pytest.main([*how, *sys.argv[1:]], [Teller()])
 
 

@@ -106,11 +106,11 @@ class _Run:
         if which in self.returning:
             await self.returning[which]
         victim, leased = self.stage.victim(*which), 0
-        if kill.victim is Victim.STORE:
+        if kill.victim is Victim.REDIS:
             leased = await in_flight(self.stage, *self.stage.workers)
         self._accident(victim.kill)
-        # Of a worker that is killed while the store is away, they were counted when that was killed.
-        if kill.victim is Victim.WORKER and not self._is_away(Victim.STORE):
+        # Of a worker that is killed while Redis is away, they were counted when that was killed.
+        if kill.victim is Victim.WORKER and not self._is_away(Victim.REDIS):
             leased = await in_flight(self.stage, self.stage.workers[kill.number])
         self.killed.append(Killed(kill.victim, leased))
         self.returning[which] = asyncio.create_task(self._return(kill, victim))

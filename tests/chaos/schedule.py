@@ -12,14 +12,14 @@ class Victim(StrEnum):
     WORKER = "worker"
     API = "api"
     PUBLISHER = "publisher"
-    STORE = "store"
+    REDIS = "redis"
     BROKER = "broker"
 
 
 #: How often each is chosen, beside the others: workers hold what is in flight.
-WEIGHTS = {Victim.WORKER: 4, Victim.API: 2, Victim.PUBLISHER: 2, Victim.STORE: 2, Victim.BROKER: 1}
-#: Where the store is the broker too.
-OVER_REDIS = (Victim.WORKER, Victim.API, Victim.PUBLISHER, Victim.STORE)
+WEIGHTS = {Victim.WORKER: 4, Victim.API: 2, Victim.PUBLISHER: 2, Victim.REDIS: 2, Victim.BROKER: 1}
+#: Where Redis is the broker too.
+OVER_REDIS = (Victim.WORKER, Victim.API, Victim.PUBLISHER, Victim.REDIS)
 OVER_RABBITMQ = (*OVER_REDIS, Victim.BROKER)
 #: A victim is started again after so long at most (seconds): at once, or so late that others take over.
 LONGEST_DOWN = 3.0

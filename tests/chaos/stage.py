@@ -16,10 +16,11 @@ from tests.chaos.doors import DOORS
 from tests.chaos.receiver import OBSERVES
 from tests.chaos.schedule import Victim
 from tests.chaos.victims import Mortal, ProcessVictim, ServerVictim
+from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import RabbitServer
-from tests.counterparts.store import StoreServer, free_port
-from tests.integration.process.conftest import SCOPE, eventually
-from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
+from tests.counterparts.redis_server import RedisServer
+from tests.samples import SCOPE, issue_token
+from tests.waiting import eventually
 from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerPolicy
 
@@ -47,7 +48,7 @@ class Stage:
     """Everything, started."""
 
     folder: Path
-    store: StoreServer
+    redis_server: RedisServer
     rabbit: RabbitServer | None
     ledger: Ledger
     workers: list[ProcessVictim]
@@ -65,8 +66,8 @@ class Stage:
                 return self.api
             case Victim.PUBLISHER:
                 return self.producers["publisher"]
-            case Victim.STORE:
-                return ServerVictim(self.store)
+            case Victim.REDIS:
+                return ServerVictim(self.redis_server)
         assert self.rabbit is not None
         return ServerVictim(self.rabbit)
 
@@ -89,36 +90,36 @@ def offers_of(door: str) -> str:
 async def staged(folder: Path, *, rabbitmq: bool) -> AsyncIterator[Stage]:
     """Starts everybody but the producers, and ends everybody in any case."""
     async with AsyncExitStack() as stack:
-        store, rabbit, receiver = await _servers(stack, folder, rabbitmq=rabbitmq)
-        own = SETTINGS | {"EDW_REDIS_URL": store.url, "EDW_API_PORT": str(free_port())}
+        redis_server, rabbit, receiver = await _servers(stack, folder, rabbitmq=rabbitmq)
+        own = SETTINGS | {"EDW_REDIS_URL": redis_server.url, "EDW_API_PORT": str(free_port())}
         if rabbit is not None:
             own["EDW_BROKER_URL"] = rabbit.url()
-        ledger = Ledger(store.url, LedgerPolicy.of(_settings(own)))
+        ledger = Ledger(redis_server.url, LedgerPolicy.of(_settings(own)))
         stack.push_async_callback(ledger.close)
         await ledger.open()
         names = await _register(ledger, receiver)
-        workers, api, producers = _cast(folder, own, await _token(ledger))
+        workers, api, producers = _cast(folder, own, await issue_token(ledger))
         for each in (*workers, api, *producers.values()):
             stack.callback(each.remove)
         for each in (*workers, api):
             each.start()
-        stage = Stage(folder, store, rabbit, ledger, workers, api, producers, names)
+        stage = Stage(folder, redis_server, rabbit, ledger, workers, api, producers, names)
         await eventually(lambda: _ready(stage), "everybody is ready")
         yield stage
 
 
 async def _servers(
     stack: AsyncExitStack, folder: Path, *, rabbitmq: bool
-) -> tuple[StoreServer, RabbitServer | None, str]:
-    """Starts the store, the broker and the receiver; the last is its URL."""
-    store, rabbit = StoreServer(), RabbitServer() if rabbitmq else None
-    servers: list[StoreServer | RabbitServer] = [store] if rabbit is None else [store, rabbit]
+) -> tuple[RedisServer, RabbitServer | None, str]:
+    """Starts Redis, the broker and the receiver; the last is its URL."""
+    redis_server, rabbit = RedisServer(), RabbitServer() if rabbitmq else None
+    servers: list[RedisServer | RabbitServer] = [redis_server] if rabbit is None else [redis_server, rabbit]
     for each in servers:
         stack.callback(each.remove)
     receiver = Servant("the receiver", "tests.chaos.receiver", folder / "receiver.log", [str(folder / REQUESTS)])
     stack.callback(receiver.stop)
     await asyncio.gather(*(asyncio.to_thread(each.start) for each in servers))
-    return store, rabbit, f"http://127.0.0.1:{await asyncio.to_thread(receiver.expect)}"
+    return redis_server, rabbit, f"http://127.0.0.1:{await asyncio.to_thread(receiver.expect)}"
 
 
 def _cast(
@@ -164,9 +165,3 @@ async def _register(ledger: Ledger, receiver: str) -> dict[str, str]:
         )
         await ledger.integrations.put(integration, expect=0)
     return names
-
-
-async def _token(ledger: Ledger) -> str:
-    token_id, secret = new_id(), make_secret()
-    await ledger.tokens.put(Token(token_id, TokenKind.TOKEN, Role.ADMIN, SCOPE, digest=digest_of(secret)))
-    return written(token_id, secret)

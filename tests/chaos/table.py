@@ -10,7 +10,7 @@ from tests.chaos.play import Outcome
 def lines(outcome: Outcome) -> Iterator[str]:
     """The counts of a run."""
     records, check = outcome.records, Check(outcome.records)
-    yield f"broker: {'RabbitMQ' if outcome.plan.rabbitmq else 'the store of the ledger'}"
+    yield f"broker: {'RabbitMQ' if outcome.plan.rabbitmq else 'the Redis of the ledger'}"
     kinds = Counter(each.victim for each in records.killed)
     rows: list[tuple[str, int, str]] = [
         ("kills", len(records.killed), ", ".join(f"{kind} {kinds[kind]}" for kind in sorted(kinds))),

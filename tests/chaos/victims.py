@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tests.benchmarks.processes import ProcessEnded, Program
 from tests.counterparts.rabbitmq import RabbitServer
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 
 
 class Mortal(Protocol):
@@ -82,9 +82,9 @@ class ProcessVictim:
 
 
 class ServerVictim:
-    """The store, or the broker."""
+    """Redis, or the broker."""
 
-    def __init__(self, server: StoreServer | RabbitServer) -> None:
+    def __init__(self, server: RedisServer | RabbitServer) -> None:
         self._server = server
 
     def start(self) -> None:

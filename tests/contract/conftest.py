@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
 
 import pytest
 
-from tests.counterparts.emulator import Emulator
 from tests.counterparts.ministack import Ministack
 from tests.counterparts.moto import Moto
-
-Kind = TypeVar("Kind", bound=Emulator)
-
-
-def started(kind: type[Kind]) -> Iterator[Kind]:
-    if why := kind.missing():
-        pytest.skip(why)
-    with kind() as emulator:
-        yield emulator
+from tests.counterparts.server import started
 
 
 @pytest.fixture(scope="session")

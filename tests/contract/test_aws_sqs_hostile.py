@@ -27,8 +27,8 @@ from deliverers.contract import Delivered, DelivererOptions, Delivery, Outcome, 
 from deliverers.egress import EgressPolicy
 from deliverers.testing import LATENESS, LOOPBACK, SHORT_TIMEOUT, a_delivery
 from tests.contract.receivers import Script, answering, raw_receiver, repeating, resetting, silent
+from tests.counterparts.ports import free_port
 from tests.counterparts.proxy import HttpProxy
-from tests.counterparts.store import free_port
 
 KEYS = ("AKIAQYLPMN5HHHFPHOST", "h0stile/secret+key/bPxRfiCYEXAMPLEKEY000")
 JSON = "application/x-amz-json-1.0"

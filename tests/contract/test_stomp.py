@@ -20,10 +20,10 @@ import trustme
 from deliverers.contract import Delivered, Delivery, Refused, Unreachable
 from deliverers.stomp import StompDeliverer
 from deliverers.testing import TRACE, DelivererContract, a_delivery, shows_no_secret
-from tests.counterparts import activemq, rabbitmq
 from tests.counterparts.activemq import ActiveServer
+from tests.counterparts.ports import free_port
+from tests.counterparts.server import require
 from tests.counterparts.stomp import VHOST, Line, StompRabbit, read_all
-from tests.counterparts.store import free_port
 
 from .receivers import raw_receiver, silent
 from .stomp_brokers import ActiveCounterpart, BrokerCounterpart, RabbitCounterpart, delivery_to, opened
@@ -38,9 +38,9 @@ def starting(
     with ExitStack() as stack:
         executor = stack.enter_context(ThreadPoolExecutor())
         servers: dict[str, ActiveServer | StompRabbit] = {}
-        if "active_server" in wanted and activemq.is_installed():
+        if "active_server" in wanted and not ActiveServer.missing():
             servers["active"] = ActiveServer()
-        if "rabbit_server" in wanted and rabbitmq.is_installed():
+        if "rabbit_server" in wanted and not StompRabbit.missing():
             servers["rabbit"] = StompRabbit(tmp_path_factory.mktemp("tls"))
         for server in servers.values():
             stack.callback(server.remove)
@@ -49,16 +49,14 @@ def starting(
 
 @pytest.fixture(scope="session")
 def active_server(starting: dict[str, Future[Any]]) -> ActiveServer:
-    if "active" not in starting:
-        pytest.skip(activemq.MISSING)
+    require(ActiveServer)
     server: ActiveServer = starting["active"].result()
     return server
 
 
 @pytest.fixture(scope="session")
 def rabbit_server(starting: dict[str, Future[Any]]) -> StompRabbit:
-    if "rabbit" not in starting:
-        pytest.skip(rabbitmq.MISSING)
+    require(StompRabbit)
     server: StompRabbit = starting["rabbit"].result()
     return server
 

@@ -23,6 +23,7 @@ from deliverers.stomp import stomp_deliverer as deliverers_room
 from deliverers.testing import LATENESS, SHORT_TIMEOUT
 from tests.counterparts import activemq
 from tests.counterparts.activemq import ActiveServer
+from tests.counterparts.server import require
 from tests.counterparts.stomp import read_all
 
 from .receivers import Script, raw_receiver, silent
@@ -48,8 +49,7 @@ DELIVERED = Delivered(None, "")
 @pytest.fixture
 def broker() -> Iterator[ActiveServer]:
     """A broker of a test's own, to be frozen and killed."""
-    if not activemq.is_installed():
-        pytest.skip(activemq.MISSING)
+    require(activemq.ActiveServer)
     with ActiveServer() as server:
         yield server
 

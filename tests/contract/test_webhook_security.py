@@ -17,7 +17,7 @@ from deliverers.contract import Delivered, DelivererOptions, Outcome, Refused, U
 from deliverers.egress import EgressPolicy
 from deliverers.testing import LOOPBACK, a_delivery
 from deliverers.webhook import WebhookDeliverer
-from tests.contract.test_webhook import WebReceiver
+from tests.contract.web_receiver import WebReceiver
 from tests.counterparts.proxy import HttpProxy
 
 OLD = "whsec_" + b64encode(bytes(range(24))).decode()

@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.counterparts.certificates import KEYSTORE_PASSWORD, ServerFiles
-from tests.counterparts.rabbitmq import listens
+from tests.counterparts.ports import free_port, listens
 from tests.counterparts.server import Server
-from tests.counterparts.store import free_port
 
 #: Of Debian's package.
 HOME = Path("/usr/share/activemq")
-MISSING = 'ActiveMQ is not installed: run "make servers", or apt install activemq'
+_MISSING = 'ActiveMQ is not installed: run "make servers", or apt install activemq'
 #: They may write and read what begins with `test.`.
 USERS: Mapping[str, str] = {"tester": "s3cret"}
 
@@ -65,15 +64,14 @@ log4j.appender.console.layout.ConversionPattern=%d %p %c - %m%n
 """
 
 
-def is_installed() -> bool:
-    """True where there is something to start."""
-    return (HOME / "bin" / "activemq.jar").exists() and shutil.which("java") is not None
-
-
 class ActiveServer(Server):
     """One broker, in the clear and over TLS."""
 
     name = "activemq"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if (HOME / "bin" / "activemq.jar").exists() and shutil.which("java") is not None else _MISSING
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from botocore.session import get_session
 
-from tests.counterparts.server import Server
-from tests.counterparts.store import free_port
+from tests.counterparts.ports import free_port
+from tests.counterparts.server import Server, answers_ok
 
 #: Where `make emulators` puts them.
 HOME = Path(__file__).parents[2] / ".venv-counterparts"
@@ -46,7 +44,6 @@ class Emulator(Server):
 
     @classmethod
     def missing(cls) -> str | None:
-        """Why it cannot be started, for a test that is skipped; None where it can."""
         return None if cls.program().exists() else f'{cls.name} is not installed: run "make emulators"'
 
     @classmethod
@@ -111,6 +108,4 @@ class Emulator(Server):
         self.client("sqs").delete_queue(QueueUrl=url)
 
     def _answers(self) -> bool:
-        with suppress(URLError, OSError), urlopen(self.url + self.health_path, timeout=2) as answer:
-            return bool(answer.status == 200)
-        return False
+        return answers_ok(self.url + self.health_path)

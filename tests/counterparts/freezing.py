@@ -83,6 +83,13 @@ def _members(pgid: int) -> list[int]:
     found = []
     for pid in psutil.pids():
         with suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
-            if os.getpgid(pid) == pgid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            if os.getpgid(pid) == pgid and not _has_ended(pid):
                 found.append(pid)
     return found
+
+
+def _has_ended(pid: int) -> bool:
+    """Return whether every thread has ended. A zombie's other threads may live on for a moment, and hold its ports."""
+    if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        return False
+    return all(state in "ZX" for state in _thread_states(Path(f"/proc/{pid}/task")))

@@ -15,10 +15,10 @@ from urllib.request import urlopen
 
 import yaml
 
-from tests.counterparts.server import Server
-from tests.counterparts.store import free_port
+from tests.counterparts.ports import free_port
+from tests.counterparts.server import Server, answers_ok
 
-MISSING = 'Prometheus is not installed: run "make servers", or apt install prometheus'
+_MISSING = 'Prometheus is not installed: run "make servers", or apt install prometheus'
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
 #: A query is answered by then (seconds).
 ANSWER_SECONDS = 10.0
@@ -30,11 +30,6 @@ _FOR = re.compile(r"^(\s*for: )\w+$", re.MULTILINE)
 Series = tuple[dict[str, str], float]
 
 
-def is_installed() -> bool:
-    """True where there is something to start."""
-    return shutil.which("prometheus") is not None
-
-
 def quickened(rules: str, window: str, hold: str) -> str:
     """Rules that look back for `window`, and whose alerts wait for `hold`: both as `5s`."""
     return _FOR.sub(rf"\g<1>{hold}", _WINDOW.sub(f"[{window}]", rules))
@@ -44,6 +39,10 @@ class PrometheusServer(Server):
     """Scrapes `targets` (host:port by job) and evaluates our rules, both every `interval`, looking back `window`."""
 
     name = "prometheus"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if shutil.which("prometheus") is not None else _MISSING
 
     def __init__(self, targets: Mapping[str, Sequence[str]], interval: str, window: str, hold: str) -> None:
         super().__init__()
@@ -88,11 +87,7 @@ class PrometheusServer(Server):
         )
 
     def _answers(self) -> bool:
-        try:
-            with urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return answers_ok(f"http://127.0.0.1:{self._port}/-/ready")
 
     def _get(self, path: str, **arguments: Any) -> dict[str, Any]:
         url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{urlencode(arguments)}"

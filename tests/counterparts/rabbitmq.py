@@ -8,10 +8,8 @@ import base64
 import hashlib
 import json
 import shutil
-import socket
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -20,20 +18,15 @@ from urllib.parse import quote
 from kombu.connection import Connection
 
 from tests.counterparts.certificates import ServerFiles
+from tests.counterparts.ports import free_port, listens
 from tests.counterparts.server import Server
-from tests.counterparts.store import free_port
 
 #: The script of Debian's package that does not insist on root.
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-MISSING = 'RabbitMQ is not installed: run "make servers", or apt install rabbitmq-server'
+_MISSING = 'RabbitMQ is not installed: run "make servers", or apt install rabbitmq-server'
 USER, PASSWORD = "tester", "s3cret"
 #: `rabbitmqctl` starts a virtual machine of Erlang's, which may take so long (seconds).
 CONTROL_SECONDS = 100.0
-
-
-def is_installed() -> bool:
-    """True where there is something to start."""
-    return PROGRAM.exists() and shutil.which("epmd") is not None
 
 
 def tls_options(files: ServerFiles) -> dict[str, str]:
@@ -51,6 +44,10 @@ class RabbitServer(Server):
     """One broker and its epmd; `vhosts` are those that it has beside "/"."""
 
     name = "rabbit"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if PROGRAM.exists() and shutil.which("epmd") is not None else _MISSING
 
     def __init__(
         self, plugins: Sequence[str] = (), config: Mapping[str, str] | None = None, vhosts: Sequence[str] = ()
@@ -74,11 +71,6 @@ class RabbitServer(Server):
     def url_at(port: int, vhost: str = "/") -> str:
         """The broker by a port that leads to it."""
         return f"amqp://{USER}:{PASSWORD}@127.0.0.1:{port}/{quote(vhost, safe='')}"
-
-    def restart(self) -> None:
-        """Ends it as a power cut would, and starts it with what it has on disk."""
-        self.kill()
-        self.start()
 
     def control(self, *words: str) -> str:
         """`rabbitmqctl`, which answers within a second or two, but for a busy machine."""
@@ -152,10 +144,3 @@ def _definitions(vhosts: Sequence[str]) -> dict[str, Any]:
         "vhosts": [{"name": name} for name in vhosts],
         "permissions": [everything | {"vhost": name} for name in vhosts],
     }
-
-
-def listens(port: int) -> bool:
-    """True where somebody accepts connections at a port of loopback."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
-        return True
-    return False

@@ -1,20 +1,20 @@
 """A master, its replicas and three Sentinels that watch them: real ones, quick to fail over."""
 
-from collections.abc import Callable
-from time import monotonic, sleep
 from typing import Any
 
 import redis
 
-from tests.counterparts.server import START_SECONDS, Server
-from tests.counterparts.store import ANSWER_SECONDS, StoreServer, free_port
+from tests.counterparts.ports import free_port
+from tests.counterparts.redis_server import ANSWER_SECONDS, RedisServer
+from tests.counterparts.server import Server
+from tests.waiting import wait_until
 from worker.ledger.connection.embedded_redis import server_binary
 
 SERVICE = "mymaster"
 SENTINELS = 3
 QUORUM = 2
-#: What the stores ask for. The Sentinels have a password of their own.
-PASSWORD = "planted-secret-of-the-store"
+#: What the Redis servers ask for. The Sentinels have a password of their own.
+PASSWORD = "planted-secret-of-redis"
 SENTINEL_PASSWORD = "planted-secret-of-the-sentinels"
 #: A master that says nothing for so long is held to be down (seconds).
 DOWN_AFTER = 0.3
@@ -23,7 +23,7 @@ FAILOVER_TIMEOUT = 2_000
 
 
 class SentinelTrio(Server):
-    """Stores under watch: a replica takes over from a master that was killed or frozen, after `down_after` seconds."""
+    """Redis servers under watch: a replica takes over from a killed or frozen master after `down_after` seconds."""
 
     name = "sentinel"
 
@@ -31,10 +31,10 @@ class SentinelTrio(Server):
         super().__init__()
         self._down_after = round(1000 * down_after)
         login: dict[str, str | int] = {"requirepass": PASSWORD, "masterauth": PASSWORD}
-        first = StoreServer(**login)
-        following = [StoreServer(**login, replicaof=f"127.0.0.1 {first.port}") for _ in range(replicas)]
+        first = RedisServer(**login)
+        following = [RedisServer(**login, replicaof=f"127.0.0.1 {first.port}") for _ in range(replicas)]
         #: The master comes first, until another takes its place.
-        self.stores = [first, *following]
+        self.servers = [first, *following]
         self._ports = [free_port() for _ in range(SENTINELS)]
 
     @property
@@ -51,7 +51,7 @@ class SentinelTrio(Server):
     def has_failed_over(self) -> bool:
         """True once the Sentinels name another master, and a replica follows it."""
         port = self._state(self._ports[-1])["port"]
-        if port == self.stores[0].port:
+        if port == self.servers[0].port:
             return False
         with redis.Redis(port=port, password=PASSWORD, socket_timeout=ANSWER_SECONDS) as master:
             info = master.info("replication")
@@ -60,15 +60,18 @@ class SentinelTrio(Server):
     def remove(self) -> None:
         """Ends all, and removes what they wrote."""
         super().remove()
-        for store in self.stores:
-            store.remove()
+        for redis_server in self.servers:
+            redis_server.remove()
 
     def _launch(self) -> None:
-        for store in self.stores:
-            store.start()
-        with redis.Redis(port=self.stores[0].port, password=PASSWORD, socket_timeout=ANSWER_SECONDS) as first:
+        for redis_server in self.servers:
+            redis_server.start()
+        with redis.Redis(port=self.servers[0].port, password=PASSWORD, socket_timeout=ANSWER_SECONDS) as first:
             # A Sentinel asks a master for its replicas only now and then.
-            _await(lambda: first.info("replication")["connected_slaves"] == len(self.stores) - 1, "replicas")
+            wait_until(
+                lambda: first.info("replication")["connected_slaves"] == len(self.servers) - 1,
+                "the replicas follow",
+            )
         for port in self._ports:
             self._watch(port)
 
@@ -88,11 +91,11 @@ class SentinelTrio(Server):
             f"logfile {folder / 'log'}",
             f"requirepass {SENTINEL_PASSWORD}",
             f"sentinel sentinel-pass {SENTINEL_PASSWORD}",
-            f"sentinel monitor {SERVICE} 127.0.0.1 {self.stores[0].port} {QUORUM}",
+            f"sentinel monitor {SERVICE} 127.0.0.1 {self.servers[0].port} {QUORUM}",
             f"sentinel auth-pass {SERVICE} {PASSWORD}",
             f"sentinel down-after-milliseconds {SERVICE} {self._down_after}",
             f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT}",
-            f"sentinel parallel-syncs {SERVICE} {len(self.stores)}",
+            f"sentinel parallel-syncs {SERVICE} {len(self.servers)}",
         )
         file.write_text("\n".join(lines) + "\n")
         self._spawn(server_binary(), str(file), "--sentinel")
@@ -103,16 +106,8 @@ class SentinelTrio(Server):
         except redis.ConnectionError:
             return False
         known = (state["num-slaves"], state["num-other-sentinels"])
-        return known == (len(self.stores) - 1, SENTINELS - 1) and bool(state["is_master"])
+        return known == (len(self.servers) - 1, SENTINELS - 1) and bool(state["is_master"])
 
     def _state(self, port: int) -> dict[str, Any]:
         with redis.Redis(port=port, password=SENTINEL_PASSWORD, socket_timeout=ANSWER_SECONDS) as sentinel:
             return dict(sentinel.sentinel_master(SERVICE))
-
-
-def _await(condition: Callable[[], bool], what: str) -> None:
-    end = monotonic() + START_SECONDS
-    while not condition():
-        if monotonic() > end:
-            raise RuntimeError(f"the {what} did not come")
-        sleep(0.02)

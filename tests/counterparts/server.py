@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
+from urllib.request import urlopen
+
+import pytest
 
 from tests.counterparts.freezing import await_group_ended, freeze_group
+from tests.sessions import kill_group, signal_group, spawn
 
 #: A busy machine may take its time; usually it takes less than 8 (seconds).
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 #: How often one that starts is asked whether it is there (seconds).
 LOOK_SECONDS = 0.01
+#: One that is asked whether it is there answers within this time (seconds).
+ANSWER_SECONDS = 2.0
+Kind = TypeVar("Kind", bound="Server")
 
 
 class Server(ABC):
@@ -33,6 +39,11 @@ class Server(ABC):
         # A socket's path has 107 bytes at most, which pytest's folders may exceed.
         self._folder = Path(tempfile.mkdtemp(prefix=f"edw-{self.name}-"))
         self._processes: list[subprocess.Popen[bytes]] = []
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Return why the server cannot be started on this machine, and what to do; None where it can."""
+        return None
 
     @abstractmethod
     def _launch(self) -> None:
@@ -70,6 +81,11 @@ class Server(ABC):
         """Ends it as a power cut would."""
         self._end(signal.SIGKILL)
 
+    def restart(self) -> None:
+        """End it as a power cut would, and start it with what it has on disk."""
+        self.kill()
+        self.start()
+
     def freeze(self) -> None:
         """Stop its processes: it goes on listening, and says nothing more from the return of this call on."""
         for process in self._processes:
@@ -94,22 +110,11 @@ class Server(ABC):
         self.remove()
 
     def _spawn(self, *words: str, env: Mapping[str, str] | None = None) -> None:
-        with (self._folder / "out.log").open("ab") as output:
-            process = subprocess.Popen(
-                words,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # A session of its own: signals go to the whole group, and what matters may be a grandchild.
-                start_new_session=True,
-            )
-        self._processes.append(process)
+        self._processes.append(spawn(words, self._folder / "out.log", env))
 
     def _signal(self, number: int) -> None:
         for process in self._processes:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
+            signal_group(process, number)
 
     def _end(self, number: int) -> None:
         self._signal(number)
@@ -119,8 +124,7 @@ class Server(ABC):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
             if not await_group_ended(process.pid, STOP_SECONDS):
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                kill_group(process)
             process.wait()
         if self._processes:
             self._processes = []
@@ -130,3 +134,23 @@ class Server(ABC):
         with suppress(OSError):
             return (self._folder / "out.log").read_text(errors="replace")[-2000:]
         return "(no log)"
+
+
+def require(kind: type[Server]) -> None:
+    """Skip the test, or the tests of a fixture, where a server is not installed."""
+    if why := kind.missing():
+        pytest.skip(why)
+
+
+def started(kind: type[Kind]) -> Iterator[Kind]:
+    """Start a server for a fixture, and remove it in the end."""
+    require(kind)
+    with kind() as server:
+        yield server
+
+
+def answers_ok(url: str) -> bool:
+    """Return whether a GET is answered by 200."""
+    with suppress(OSError), urlopen(url, timeout=ANSWER_SECONDS) as answer:
+        return bool(answer.status == 200)
+    return False

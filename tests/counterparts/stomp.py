@@ -14,8 +14,8 @@ from uuid import uuid4
 import stomp
 
 from tests.counterparts.certificates import ServerFiles
-from tests.counterparts.rabbitmq import RabbitServer, listens, tls_options
-from tests.counterparts.store import free_port
+from tests.counterparts.ports import free_port, listens
+from tests.counterparts.rabbitmq import RabbitServer, tls_options
 
 #: A busy broker may take its time (seconds).
 PATIENCE = 30.0

@@ -2,7 +2,7 @@
 
     python -m tests.dashboard RECORD.json [--minutes 4]
 
-Two workers and the API, a store with a memory limit, eleven integrations. One receiver breaks, comes back, and breaks
+Two workers and the API, Redis with a memory limit, eleven integrations. One receiver breaks, comes back, and breaks
 again; another hangs; a worker is killed; a batch comes all at once. `tests.dashboard.draw` makes a picture of it.
 """
 
@@ -25,13 +25,14 @@ from uuid import uuid4
 from aiohttp import web
 
 from config.settings import Settings
+from tests.counterparts.ports import free_port
 from tests.counterparts.prometheus import PrometheusServer
-from tests.counterparts.store import StoreServer, free_port
+from tests.counterparts.redis_server import RedisServer
 from tests.dashboard.panels import panels
+from tests.fleet.producers import push_to_list
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.ledger import Ledger
-from worker.ledger.key_names import INTAKE_LIST
 from worker.publisher import Publisher
 
 SCOPE = Scope(None, "store-1")
@@ -84,9 +85,9 @@ class Deployment:
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._stack = stack
         self._folder = folder
-        self.store = stack.enter_context(StoreServer(maxmemory="256mb"))
+        self.redis_server = stack.enter_context(RedisServer(maxmemory="256mb"))
         self.environment = {
-            "EDW_REDIS_URL": self.store.url,
+            "EDW_REDIS_URL": self.redis_server.url,
             "EDW_EGRESS_ALLOW": "127.0.0.0/8",
             "EDW_METRICS_SECONDS": "1s",
             "EDW_RETRY_SCHEDULE": "2s 5s 10s 20s 30s",
@@ -130,7 +131,7 @@ async def record(deployment: Deployment, seconds: float) -> dict[str, Any]:
     """Plays the day, and answers what the dashboard shows of it."""
     receivers = Receivers()
     await receivers.open()
-    await register(deployment.store.url, receivers.url)
+    await register(deployment.redis_server.url, receivers.url)
     workers = [deployment.start("worker"), deployment.start("worker")]
     deployment.start("api")
     prometheus = PrometheusServer(deployment.metrics, interval="1s", window=WINDOW, hold="5s")
@@ -148,9 +149,9 @@ async def record(deployment: Deployment, seconds: float) -> dict[str, Any]:
         await receivers.close()
 
 
-async def register(store_url: str, receivers_url: str) -> None:
+async def register(redis_url: str, receivers_url: str) -> None:
     """One integration for each receiver; the one that hangs observes something of its own."""
-    ledger = Ledger(store_url)
+    ledger = Ledger(redis_url)
     await ledger.open()
     for kind, (_, count) in RECEIVERS.items():
         for number in range(count):
@@ -192,15 +193,9 @@ async def play(
         if random() < TICK_SECONDS / 2:
             # One in two seconds each, by other doors; a few of them nobody observes, or they are no events at all.
             await publisher.apublish(an_event(HANGING_KEY if random() < 0.8 else UNOBSERVED_KEY))
-            await push(deployment.store.url, an_event(KEY) if random() < 0.8 else {"type": "nonsense"})
+            other = an_event(KEY) if random() < 0.8 else {"type": "nonsense"}
+            push_to_list(deployment.redis_server.url, json.dumps(other))
         await asyncio.sleep(TICK_SECONDS)
-
-
-async def push(store_url: str, event: dict[str, Any]) -> None:
-    """Through the plain queue."""
-    ledger = Ledger(store_url)
-    await ledger.redis.client.lpush(INTAKE_LIST, json.dumps(event))
-    await ledger.close()
 
 
 def an_event(key: str) -> dict[str, Any]:

@@ -1,11 +1,17 @@
-"""A real store and a real broker for every test that wants one, and a ledger on the store."""
+"""A real Redis server and a real broker for every test that wants one, a ledger, and workers to start."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.counterparts.rabbitmq import MISSING, RabbitServer, is_installed
-from tests.counterparts.store import StoreServer
+from config.settings import Settings, load_settings
+from tests.counterparts.rabbitmq import RabbitServer
+from tests.counterparts.redis_server import RedisServer
+from tests.counterparts.server import require
+from tests.fleet.environment import quick_environment
+from tests.fleet.processes import StartWorker, WorkerProcess
+from tests.fleet.webhook_receiver import Receiver, receiving
 from worker.ledger import Ledger, LedgerPolicy
 
 #: As the settings have it, but for what a test must be able to reach.
@@ -15,29 +21,29 @@ VHOSTS = [f"of-test-{number}" for number in range(64)]
 
 
 @pytest.fixture(scope="session")
-def store_server() -> Iterator[StoreServer]:
-    """One server for the whole run; a test asks for `store`."""
-    with StoreServer() as server:
+def redis_of_session() -> Iterator[RedisServer]:
+    """One server for the whole run; a test asks for `redis_server`."""
+    with RedisServer() as server:
         yield server
 
 
 @pytest.fixture
-def store(store_server: StoreServer) -> StoreServer:
-    """An empty store, whatever the last test did to it."""
-    store_server.thaw()
-    if not store_server.running:
-        store_server.start()
-    store_server.clear()
-    return store_server
+def redis_server(redis_of_session: RedisServer) -> RedisServer:
+    """An empty server, whatever the last test did to it."""
+    redis_of_session.thaw()
+    if not redis_of_session.running:
+        redis_of_session.start()
+    redis_of_session.clear()
+    return redis_of_session
 
 
 @pytest.fixture
-def make_store() -> Iterator[Callable[..., StoreServer]]:
-    """Starts servers of a test's own: `make_store(maxmemory="8mb")`."""
-    made: list[StoreServer] = []
+def make_redis() -> Iterator[Callable[..., RedisServer]]:
+    """Starts servers of a test's own: `make_redis(maxmemory="8mb")`."""
+    made: list[RedisServer] = []
 
-    def make(**options: str | int) -> StoreServer:
-        server = StoreServer(**options)
+    def make(**options: str | int) -> RedisServer:
+        server = RedisServer(**options)
         made.append(server)
         return server.start()
 
@@ -47,9 +53,9 @@ def make_store() -> Iterator[Callable[..., StoreServer]]:
 
 
 @pytest.fixture
-async def ledger(store: StoreServer) -> AsyncIterator[Ledger]:
-    """An opened ledger on the empty store."""
-    opened = Ledger(store.url, POLICY)
+async def ledger(redis_server: RedisServer) -> AsyncIterator[Ledger]:
+    """An opened ledger on the empty server."""
+    opened = Ledger(redis_server.url, POLICY)
     await opened.open()
     yield opened
     await opened.close()
@@ -58,8 +64,7 @@ async def ledger(store: StoreServer) -> AsyncIterator[Ledger]:
 @pytest.fixture(scope="session")
 def rabbit_server() -> Iterator[RabbitServer]:
     """One broker for the whole run; a test asks for `rabbit`, or for a `vhost`."""
-    if not is_installed():
-        pytest.skip(MISSING)
+    require(RabbitServer)
     with RabbitServer(vhosts=VHOSTS) as server:
         yield server
 
@@ -84,3 +89,49 @@ def rabbit(rabbit_server: RabbitServer) -> RabbitServer:
 def vhost(rabbit: RabbitServer, unused_vhosts: Iterator[str]) -> str:
     """A virtual host of RabbitMQ without queues."""
     return next(unused_vhosts)
+
+
+@pytest.fixture
+def broker_url(request: pytest.FixtureRequest) -> str | None:
+    """The broker, where it is not Redis: see tests.fleet.variants.on_both_brokers."""
+    if getattr(request, "param", "redis") == "redis":
+        return None
+    rabbit = request.getfixturevalue("rabbit")
+    return str(rabbit.url(request.getfixturevalue("vhost")))
+
+
+@pytest.fixture
+def environment(redis_server: RedisServer, broker_url: str | None) -> dict[str, str]:
+    """What the processes under test see."""
+    return quick_environment(redis_server.url, broker_url)
+
+
+@pytest.fixture
+def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same settings, for what runs in the test's own process."""
+    for name, value in environment.items():
+        if name.startswith("EDW_"):
+            monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A webhook receiver on loopback."""
+    async with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts workers: `start_worker("edw worker", EDW_…="…")`."""
+    started: list[WorkerProcess] = []
+
+    def start(command: str = "celery worker", files: int | None = None, **changes: str) -> WorkerProcess:
+        worker = WorkerProcess(command, environment | changes, tmp_path / f"worker-{len(started)}.log", files)
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        worker.end()

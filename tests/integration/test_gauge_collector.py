@@ -6,8 +6,9 @@ from time import perf_counter
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import eventually
+from tests.counterparts.redis_server import RedisServer
+from tests.ledger import inspection
+from tests.waiting import eventually
 from worker.ledger import Ledger
 from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT
 from worker.telemetry.ledger_gauges import GaugeCollector
@@ -28,9 +29,9 @@ def collecting(ledger: Ledger, pause: float) -> GaugeCollector:
 
 
 async def test_one_of_several_processes_tells_them_and_another_goes_on_at_once(
-    ledger: Ledger, store: StoreServer
+    ledger: Ledger, redis_server: RedisServer
 ) -> None:
-    other = Ledger(store.url, ledger.policy)
+    other = Ledger(redis_server.url, ledger.policy)
     first, second = collecting(ledger, 0.05), collecting(other, 0.05)
     await first.open()
     await second.open()
@@ -47,22 +48,22 @@ async def test_one_of_several_processes_tells_them_and_another_goes_on_at_once(
     assert REGISTRY.get_sample_value("edw_jobs_pending", {"shard": "0"}) is None
 
 
-async def test_what_is_old_is_not_told(ledger: Ledger, store: StoreServer) -> None:
+async def test_what_is_old_is_not_told(ledger: Ledger, redis_server: RedisServer) -> None:
     collector = collecting(ledger, 0.1)
     await collector.open()
     try:
         await eventually(lambda: told(collector), "they are told")
-        store.freeze()
-        await eventually(lambda: told(collector) == {}, "the store has been away for longer than they are true")
-        store.thaw()
+        redis_server.freeze()
+        await eventually(lambda: told(collector) == {}, "Redis has been away for longer than they are true")
+        redis_server.thaw()
         await eventually(lambda: told(collector), "they are told again")
     finally:
-        store.thaw()
+        redis_server.thaw()
         await collector.close()
 
 
-async def test_a_ledger_that_does_not_answer_is_no_error(make_store: Callable[..., StoreServer]) -> None:
-    server = make_store()
+async def test_a_ledger_that_does_not_answer_is_no_error(make_redis: Callable[..., RedisServer]) -> None:
+    server = make_redis()
     ledger = Ledger(server.url)
     server.kill()
     collector = collecting(ledger, 0.05)
@@ -77,17 +78,19 @@ async def test_a_ledger_that_does_not_answer_is_no_error(make_store: Callable[..
         await ledger.close()
 
 
-async def test_a_store_that_is_silent_keeps_no_process_from_its_start(ledger: Ledger, store: StoreServer) -> None:
+async def test_a_redis_server_that_is_silent_keeps_no_process_from_its_start(
+    ledger: Ledger, redis_server: RedisServer
+) -> None:
     collector = collecting(ledger, 60.0)
-    store.freeze()
+    redis_server.freeze()
     began = perf_counter()
     await collector.open()
     try:
         assert perf_counter() - began < SOCKET_TIMEOUT
-        store.thaw()
+        redis_server.thaw()
         await eventually(lambda: told(collector), "the sample that was begun is told")
     finally:
-        store.thaw()
+        redis_server.thaw()
         await collector.close()
 
 
@@ -96,7 +99,7 @@ async def test_the_clock_is_known_by_the_first_sample(ledger: Ledger) -> None:
     collector = GaugeCollector(ledger.totals, clock, "0", 60.0)
     await collector.open()
     try:
-        now = await ledger.redis.now() / 1000
+        now = await inspection.redis_time(ledger) / 1000
         assert clock.since(now) == pytest.approx(0, abs=0.25)
     finally:
         await collector.close()

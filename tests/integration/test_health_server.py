@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from structlog.testing import capture_logs
 
-from tests.counterparts.store import free_port
+from tests.counterparts.ports import free_port
 from worker.telemetry.health_server import Exposition, serving
 from worker.telemetry.metrics import build_info
 from worker.telemetry.worker_health import STALE_TURN_SECONDS, WorkerHealth

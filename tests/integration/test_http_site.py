@@ -6,14 +6,12 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from tests.integration.process.conftest import eventually
+from tests.waiting import PATIENCE, eventually
 from worker.http_server.limits import HttpLimits
 from worker.http_server.site import HttpSite
 
 HOST = "127.0.0.1"
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-#: A busy machine may take its time (seconds).
-PATIENCE = 45.0
 
 
 @asynccontextmanager

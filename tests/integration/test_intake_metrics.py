@@ -8,14 +8,15 @@ from prometheus_client import REGISTRY
 
 from config.observable_events import load_catalogue
 from config.settings import load_settings
-from tests.counterparts.store import StoreServer
-from tests.integration.ledger.scene import an_integration, dispatch_of
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.producers import push_to_list
+from tests.ledger.scene import dispatch_of
+from tests.samples import an_integration
 from worker.api.services.event_intake import EventIntake
 from worker.domain.event import Event, Ingress
 from worker.domain.event_parser import EventRules, parse_event
 from worker.intake.celery_messages import CeleryIntake
 from worker.ledger import Ledger, LedgerFull
-from worker.ledger.key_names import INTAKE_LIST
 from worker.publisher import Publisher
 from worker.telemetry.metrics import RefusalReason, observe_accepted
 
@@ -44,27 +45,25 @@ def an_event(event_id: str, kind: str = "order.paid") -> dict[str, Any]:
     return {"type": kind, "id": event_id, "store_id": "store-1", "data": {}}
 
 
-async def test_a_publisher_counts_in_its_own_process(store: StoreServer) -> None:
+async def test_a_publisher_counts_in_its_own_process(redis_server: RedisServer) -> None:
     counts = Counts(Ingress.PUBLISHER)
-    async with Publisher(load_settings(redis_url=store.url)) as publisher:
+    async with Publisher(load_settings(redis_url=redis_server.url)) as publisher:
         await publisher.apublish_many([an_event("e-1"), an_event("e-1"), an_event("e-2", "no.such.type")])
-    with Publisher(load_settings(redis_url=store.url)) as publisher:
+    with Publisher(load_settings(redis_url=redis_server.url)) as publisher:
         publisher.publish(an_event("e-3"))
     assert counts.since == [2, 1, 1, 0]
 
 
-async def test_what_a_full_store_refuses_is_counted_as_refused(store: StoreServer) -> None:
+async def test_what_a_full_redis_refuses_is_counted_as_refused(redis_server: RedisServer) -> None:
     counts = Counts(Ingress.PUBLISHER)
-    settings = load_settings(redis_url=store.url, memory_high_water="1%")
-    ledger = Ledger(store.url)
-    await ledger.redis.client.config_set("maxmemory", "10mb")
+    settings = load_settings(redis_url=redis_server.url, memory_high_water="1%")
+    redis_server.limit_memory("10mb")
     try:
         async with Publisher(settings) as publisher:
             with pytest.raises(LedgerFull):
                 await publisher.apublish_many([an_event("e-1"), an_event("e-2")])
     finally:
-        await ledger.redis.client.config_set("maxmemory", "0")
-        await ledger.close()
+        redis_server.limit_memory(0)
     assert counts.since == [0, 0, 0, 2]
 
 
@@ -89,7 +88,7 @@ async def by_http(ledger: Ledger, event: Event) -> None:
 
 
 async def by_queue(ledger: Ledger, event: Event) -> None:
-    await ledger.redis.client.execute_command("LPUSH", INTAKE_LIST, event.raw)
+    push_to_list(f"unix://{ledger.address}", event.raw)
     await ledger.intake_list.accept(await ledger.intake_list.take(), 1, [event], [])
 
 

@@ -1,8 +1,8 @@
 """The backlog of a benchmark is one that the ledger itself could have written."""
 
-from tests.benchmarks.planting import plant
-from tests.integration.ledger.audit import Books
-from tests.integration.ledger.scene import an_integration
+from tests.ledger.audit import LedgerContents
+from tests.ledger.planting import plant
+from tests.samples import an_integration
 from worker.ledger import Ledger
 
 
@@ -12,6 +12,6 @@ async def test_a_planted_backlog_is_owed_and_can_be_claimed(ledger: Ledger) -> N
 
     status = await ledger.status.read()
     assert (status.counter("accepted"), status.pending, status.lanes[0].due) == (1_200, 1_200, 1_200)
-    assert (await Books.read(ledger)).problems() == []
+    assert (await LedgerContents.read(ledger)).problems() == []
     claims, _ = await ledger.jobs.claim([integration.id], 5)
     assert len({claim.event.event.id for claim in claims if claim.event}) == 5

@@ -3,15 +3,14 @@
 import asyncio
 import gc
 import multiprocessing
-from collections.abc import Callable
-from time import monotonic, sleep
 
 import pytest
 import redis
 
 from config.settings import Settings, load_settings
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 from tests.turns import counted_turns
+from tests.waiting import wait_until
 from worker import publisher as publisher_module
 from worker.event_loop.pacing import STEP_PARTS
 from worker.ledger import Ledger, LedgerUnavailable
@@ -21,8 +20,8 @@ EVENT = {"type": "order.paid", "data": {"type": "order", "id": "o-1"}}
 
 
 @pytest.fixture
-def settings(store: StoreServer) -> Settings:
-    return load_settings(redis_url=store.url)
+def settings(redis_server: RedisServer) -> Settings:
+    return load_settings(redis_url=redis_server.url)
 
 
 def test_it_answers_for_each_event_in_its_order(settings: Settings) -> None:
@@ -78,11 +77,11 @@ async def test_concurrent_calls_share_a_connection_pool(settings: Settings, ledg
     assert (await ledger.status.read()).counter("accepted") == 50
 
 
-def test_a_forked_child_announces_what_it_publishes(settings: Settings, store: StoreServer) -> None:
+def test_a_forked_child_announces_what_it_publishes(settings: Settings, redis_server: RedisServer) -> None:
     """As a prefork server does that made its publisher before it forked: threads do not come along."""
-    with Publisher(settings) as publisher, redis.Redis.from_url(store.url) as broker:
+    with Publisher(settings) as publisher, redis.Redis.from_url(redis_server.url) as broker:
         publisher.publish({**EVENT, "id": "parent"})
-        _until(lambda: broker.llen("edw.events") == 1)
+        wait_until(lambda: broker.llen("edw.events") == 1, "the parent announces its event")
         child = multiprocessing.get_context("fork").Process(target=_publish_and_close, args=(publisher,))
         child.start()
         child.join(30)
@@ -95,16 +94,9 @@ def _publish_and_close(publisher: Publisher) -> None:
     publisher.close()
 
 
-def _until(condition: Callable[[], object]) -> None:
-    end = monotonic() + 30
-    while not condition():
-        assert monotonic() < end
-        sleep(0.01)
-
-
-def test_a_store_that_is_away_is_said_with_its_address(make_store: type[StoreServer]) -> None:
-    store = make_store()
-    settings = load_settings(redis_url=store.tcp_url)
-    store.kill()
-    with Publisher(settings) as publisher, pytest.raises(LedgerUnavailable, match=f"127.0.0.1:{store.port}"):
+def test_a_redis_server_that_is_away_is_said_with_its_address(make_redis: type[RedisServer]) -> None:
+    redis_server = make_redis()
+    settings = load_settings(redis_url=redis_server.tcp_url)
+    redis_server.kill()
+    with Publisher(settings) as publisher, pytest.raises(LedgerUnavailable, match=f"127.0.0.1:{redis_server.port}"):
         publisher.publish(EVENT)

@@ -10,21 +10,22 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
 from celery import Celery
 
 from config.celery import broker_url_for
-from tests.counterparts.rabbitmq import MISSING, PASSWORD, USER, RabbitServer, is_installed
-from tests.counterparts.store import StoreServer, free_port
+from tests.counterparts.ports import free_port
+from tests.counterparts.rabbitmq import PASSWORD, USER, RabbitServer
+from tests.counterparts.redis_server import RedisServer
+from tests.counterparts.server import require
+from tests.waiting import PATIENCE, wait_until
 from worker.ledger.connection.embedded_redis import running
 
 ROOT = Path(__file__).parents[2]
 #: Run by .ci/run or, as a target of its own, by hand.
 MAKE = {"make demo", "make test", "make check", "make bench", "make fuzz", "make chaos"}
-PATIENCE = 60.0
 
 
 def blocks(language: str) -> list[str]:
@@ -52,13 +53,6 @@ def shell(line: str, environment: dict[str, str]) -> "subprocess.CompletedProces
     )
 
 
-def until(condition: object, what: str) -> None:
-    end = monotonic() + PATIENCE
-    while not condition():  # type: ignore[operator]
-        assert monotonic() < end, what
-        sleep(0.05)
-
-
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     return {
@@ -76,7 +70,7 @@ def dev(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Pop
     with (tmp_path / "dev.log").open("wb") as output:
         process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
-        until(lambda: running(Path(environment["EDW_DATA_DIR"])), "the store of edw dev starts")
+        wait_until(lambda: running(Path(environment["EDW_DATA_DIR"])), "the Redis server of edw dev starts")
         yield process
     finally:
         process.send_signal(signal.SIGINT)
@@ -94,7 +88,9 @@ def test_a_newcomers_first_session(dev: "subprocess.Popen[bytes]", environment: 
     created = shell(command(".venv/bin/edw integrations create"), environment)
     emitted = shell(command(".venv/bin/edw emit"), environment)
     assert (created.returncode, emitted.returncode) == (0, 0), created.stderr + emitted.stderr
-    until(lambda: "refused" in shell(command(".venv/bin/edw logs"), environment).stdout, "the refusal is in the logs")
+    wait_until(
+        lambda: "refused" in shell(command(".venv/bin/edw logs"), environment).stdout, "the refusal is in the logs"
+    )
     status = shell(command(".venv/bin/edw status"), environment)
     assert status.returncode == 0
     assert "ok" in status.stdout
@@ -140,7 +136,9 @@ def test_the_session_with_curl(dev: "subprocess.Popen[bytes]", environment: dict
     shell = Shell(environment, tmp_path)
     for line in (token, api, base.replace("8080", environment["EDW_API_PORT"])):
         shell.run(line)
-    until(lambda: "ok" in shell.run(f"curl -s http://127.0.0.1:{environment['EDW_API_PORT']}/readyz"), "the API is up")
+    wait_until(
+        lambda: "ok" in shell.run(f"curl -s http://127.0.0.1:{environment['EDW_API_PORT']}/readyz"), "the API is up"
+    )
     created = json.loads(shell.run(create))["data"]
     shell.run(identity)
     assert json.loads(shell.run(emit))["data"]["duplicate"] is False
@@ -149,7 +147,7 @@ def test_the_session_with_curl(dev: "subprocess.Popen[bytes]", environment: dict
         jobs = json.loads(shell.run(event))["data"]["jobs"]
         return jobs[0] if jobs else {}
 
-    until(lambda: "last_log" in job(), "the first attempt is over")
+    wait_until(lambda: "last_log" in job(), "the first attempt is over")
     refused = "connection refused by 127.0.0.1:9000"
     assert (job()["integration_name"], job()["last_log"]["error_detail"]) == ("Shop", refused)
     assert json.loads(shell.run(logs))["data"][0]["error_detail"] == refused
@@ -162,13 +160,13 @@ def test_the_session_with_curl(dev: "subprocess.Popen[bytes]", environment: dict
     assert dev.poll() is None
 
 
-def test_a_fleet_on_a_redis_of_its_own(store: StoreServer, environment: dict[str, str]) -> None:
+def test_a_fleet_on_a_redis_of_its_own(redis_server: RedisServer, environment: dict[str, str]) -> None:
     redis_url, keys, worker, api = (
         command(start)
         for start in ("export EDW_REDIS_URL", "export EDW_SECRETS_KEYS", ".venv/bin/edw worker", ".venv/bin/edw api")
     )
     both = f"{worker} & worker=$!\n{api} & api=$!\ntrap 'kill $worker $api' TERM\nwait; wait $worker && wait $api"
-    script = "\n".join([redis_url.split("=")[0] + f"={store.url}", keys, both])
+    script = "\n".join([redis_url.split("=")[0] + f"={redis_server.url}", keys, both])
     script = script.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     process = subprocess.Popen(["bash", "-c", script], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -184,13 +182,13 @@ def test_a_fleet_on_a_redis_of_its_own(store: StoreServer, environment: dict[str
 
 
 def test_the_snippets_for_producers_run(
-    store: StoreServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    redis_server: RedisServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The plug-in is run by tests/integration/process/test_plugin.py.
     publisher, foreign = (block for block in blocks("python") if "class PutDeliverer" not in block)
-    monkeypatch.setenv("EDW_REDIS_URL", store.url)
+    monkeypatch.setenv("EDW_REDIS_URL", redis_server.url)
     exec(compile(textwrap.dedent(publisher), "README.md", "exec"), {})
-    app = Celery("producer", broker=broker_url_for(store.url), set_as_current=False)
+    app = Celery("producer", broker=broker_url_for(redis_server.url), set_as_current=False)
     exec(compile(textwrap.dedent(foreign), "README.md", "exec"), {"app": app})
     app.close()
 
@@ -198,8 +196,9 @@ def test_the_snippets_for_producers_run(
 @pytest.fixture
 def rabbit_with_admin() -> Iterator[tuple[RabbitServer, str]]:
     """A broker with the plug-in that `rabbitmqadmin` speaks to, and the words that name it on the command line."""
-    if not is_installed() or shutil.which("rabbitmqadmin") is None:
-        pytest.skip(MISSING)
+    require(RabbitServer)
+    if shutil.which("rabbitmqadmin") is None:
+        pytest.skip("rabbitmqadmin is not installed: it is part of RabbitMQ")
     port = free_port()
     config = {"management.tcp.ip": "127.0.0.1", "management.tcp.port": str(port)}
     with RabbitServer(["rabbitmq_management"], config) as server:
@@ -207,33 +206,33 @@ def rabbit_with_admin() -> Iterator[tuple[RabbitServer, str]]:
 
 
 def test_a_producer_of_any_language(
-    store: StoreServer, environment: dict[str, str], rabbit_with_admin: tuple[RabbitServer, str], tmp_path: Path
+    redis_server: RedisServer, environment: dict[str, str], rabbit_with_admin: tuple[RabbitServer, str], tmp_path: Path
 ) -> None:
     if shutil.which("redis-cli") is None:
         pytest.skip('redis-cli is not installed: run "make servers", or apt install redis-tools')
     rabbit, admin = rabbit_with_admin
     by_redis = command("redis-cli")
     by_rabbitmq = command("rabbitmqadmin").replace("rabbitmqadmin", admin)
-    environment |= {"EDW_REDIS_URL": store.tcp_url, "EDW_BROKER_URL": rabbit.url()}
+    environment |= {"EDW_REDIS_URL": redis_server.tcp_url, "EDW_BROKER_URL": rabbit.url()}
     words = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
     with (tmp_path / "worker.log").open("wb") as output:
         worker = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
         assert shell(by_redis, environment).stdout.strip() == "1"
         # Until a worker has made the queue, it is not there.
-        until(lambda: shell(by_rabbitmq, environment).stdout == "Message published\n", "RabbitMQ takes it")
+        wait_until(lambda: shell(by_rabbitmq, environment).stdout == "Message published\n", "RabbitMQ takes it")
 
         def accepted() -> int:
             counters = json.loads(shell(".venv/bin/edw status --json", environment).stdout)["counters"]
             return int(counters.get("accepted", 0))
 
-        until(lambda: accepted() == 2, "both events are accepted")
+        wait_until(lambda: accepted() == 2, "both events are accepted")
     finally:
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(PATIENCE) == 0
 
 
-def test_the_store_of_deploy_is_what_the_ledger_asks_for(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_redis_of_deploy_is_what_the_ledger_asks_for(environment: dict[str, str], tmp_path: Path) -> None:
     from worker.ledger.connection.embedded_redis import server_binary
 
     words = [server_binary(), str(ROOT / "deploy" / "redis.conf"), "--port", str(free_port()), "--dir", str(tmp_path)]

@@ -12,9 +12,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client, Serve, webhook
-from tests.integration.ledger.scene import SCOPE
-from tests.integration.process.conftest import eventually
+from tests.api_client import Answer, Api, Client, Serve, webhook
+from tests.ledger import inspection, surgery
+from tests.samples import ELSEWHERE, SCOPE
+from tests.waiting import eventually
 from worker.api.handlers.oauth import FORM, LIFETIME
 from worker.api.operations import Operation
 from worker.api.routes import OPERATIONS
@@ -92,11 +93,9 @@ class TestLoggingIn:
 
         parts = read(str(somebody.token))
         assert parts
-        key = api.ledger.redis.key(f"token:{parts[0]}")
-        left = await api.ledger.redis.client.pttl(key)
+        stored, left = await inspection.stored_token(api.ledger, parts[0])
         assert LIFETIME - 60 < left / 1000 <= LIFETIME
-        stored = await api.ledger.redis.client.hgetall(key)
-        assert parts[1] not in str(stored)
+        assert parts[1] not in stored
 
     async def test_a_bearer_whose_hour_is_over_is_none(self, api: Api) -> None:
         somebody = await logged_in(api, await a_client(api))
@@ -104,7 +103,7 @@ class TestLoggingIn:
         parts = read(str(somebody.token))
         assert parts
 
-        await api.ledger.redis.client.pexpire(api.ledger.redis.key(f"token:{parts[0]}"), 1)
+        await surgery.expire_token(api.ledger, parts[0])
 
         await eventually_refused(somebody)
 

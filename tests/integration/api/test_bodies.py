@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.api.conftest import Api, Client, Serve, webhook
+from tests.api_client import Api, Client, Serve, webhook
 from worker.api import request_context
 from worker.api.handlers.oauth import CREDENTIALS_BYTES
 from worker.api.inflating import PIECE_BYTES, Inflater

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -14,19 +14,24 @@ from pydantic import SecretStr
 
 from config.celery import EVENTS_QUEUE
 from config.settings import Settings
-from tests.counterparts.store import StoreServer
-from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client, Serve
-from tests.integration.ledger.scene import SCOPE, Scene
-from tests.integration.process.conftest import Receiver, StartWorker, eventually
+from tests.api_client import Answer, Api, Client, Serve, accepted
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.processes import StartWorker
+from tests.fleet.producers import messages_on_list
+from tests.fleet.webhook_receiver import Receiver
+from tests.ledger import inspection, surgery
+from tests.ledger.scene import LedgerScene
+from tests.samples import ELSEWHERE, SCOPE
+from tests.waiting import eventually
 from worker.api.schemas import EVENTS_MOST
 from worker.domain.api_token import Role
 from worker.domain.event import Event, Scope, event_ref
-from worker.ledger.connection import redis_client as store_module
+from worker.ledger.connection import redis_client as redis_client_module
 
 EVENTS = "/v2/events"
 CLOUDEVENT = {"Content-Type": "application/cloudevents+json"}
 CLOUDEVENTS = {"Content-Type": "application/cloudevents-batch+json"}
-#: How long a ledger of these tests waits for a store that says nothing (seconds).
+#: How long a ledger of these tests waits for a Redis that says nothing (seconds).
 SILENCE = 0.5
 #: Numbers and spaces that no decoder may touch.
 EXACT = b'{ "type":"order", "id":"o-1", "total":10.00, "n": 123456789012345678901234567890 }'
@@ -58,19 +63,13 @@ async def kept(api: Api, event_id: str = "e-1", scope: Scope = SCOPE) -> Event:
     return found.stored.event
 
 
-async def accepted(api: Api) -> int:
-    return (await api.ledger.status.read()).counter("accepted")
-
-
 def statuses(answer: Answer) -> list[int]:
     return [each["status"] for each in answer.data]
 
 
 async def traces(api: Api, *event_ids: str) -> list[str | None]:
     """The trace contexts of events, as the ledger has them."""
-    keys = [api.ledger.redis.key(f"event:{event_ref(SCOPE, each)}") for each in event_ids]
-    found = [await api.ledger.redis.client.execute_command("HGET", key, "trace") for key in keys]
-    return [each.decode() if each else None for each in found]
+    return await inspection.trace_contexts(api.ledger, [event_ref(SCOPE, each) for each in event_ids])
 
 
 class TestTraces:
@@ -494,25 +493,25 @@ class TestThePlatform:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger does not wait as long for its store as it would."""
-    monkeypatch.setattr(store_module, "SOCKET_TIMEOUT", SILENCE)
+    """A ledger does not wait as long for Redis as it would."""
+    monkeypatch.setattr(redis_client_module, "SOCKET_TIMEOUT", SILENCE)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger does not give its store up before a test lets it go on, however slow the machine is."""
-    monkeypatch.setattr(store_module, "SOCKET_TIMEOUT", 60.0)
+    """A ledger does not give Redis up before a test lets it go on, however slow the machine is."""
+    monkeypatch.setattr(redis_client_module, "SOCKET_TIMEOUT", 60.0)
 
 
 @pytest.mark.usefixtures("patient")
-async def test_while_the_store_is_silent_there_is_no_answer(admin: Client, store: StoreServer) -> None:
+async def test_while_redis_is_silent_there_is_no_answer(admin: Client, redis_server: RedisServer) -> None:
     await admin.post(EVENTS, {"data": order("before")})
-    store.freeze()
+    redis_server.freeze()
     asking = asyncio.create_task(admin.post(EVENTS, {"data": order()}))
 
     answered, _ = await asyncio.wait([asking], timeout=SILENCE / 2)
     assert not answered
-    store.thaw()
+    redis_server.thaw()
 
     assert (await asking).status == 202
 
@@ -520,26 +519,26 @@ async def test_while_the_store_is_silent_there_is_no_answer(admin: Client, store
 @pytest.mark.usefixtures("impatient")
 class TestAnsweredOnceTheLedgerHasIt:
     async def test_then_it_is_503_and_offering_it_again_is_safe(
-        self, api: Api, admin: Client, store: StoreServer
+        self, api: Api, admin: Client, redis_server: RedisServer
     ) -> None:
         await admin.post(EVENTS, {"data": order("before")})
-        store.freeze()
+        redis_server.freeze()
 
         unanswered = await admin.post(EVENTS, {"data": order()})
         assert unanswered.status == 503
         assert int(unanswered.headers["Retry-After"]) >= 1
-        store.thaw()
+        redis_server.thaw()
 
         async def taken() -> Answer | None:
             answer = await admin.post(EVENTS, {"data": order()})
             return answer if answer.status == 202 else None
 
-        await eventually(taken, "the store is back")
+        await eventually(taken, "Redis is back")
         assert await accepted(api) == 2
 
-    async def test_many_that_wait_are_all_told_soon(self, admin: Client, store: StoreServer) -> None:
+    async def test_many_that_wait_are_all_told_soon(self, admin: Client, redis_server: RedisServer) -> None:
         await admin.post(EVENTS, {"data": order("before")})
-        store.freeze()
+        redis_server.freeze()
         # The first to ask once the second is over finds a ledger that does not answer, and so does everybody after it.
         await asyncio.sleep(1.0)
 
@@ -548,11 +547,11 @@ class TestAnsweredOnceTheLedgerHasIt:
 
         assert {answer.status for answer in answers} == {503}
 
-    async def test_a_store_that_is_gone_is_503_too_and_the_log_line_says_why(
-        self, admin: Client, store: StoreServer, capfd: pytest.CaptureFixture[str]
+    async def test_a_redis_server_that_is_gone_is_503_too_and_the_log_line_says_why(
+        self, admin: Client, redis_server: RedisServer, capfd: pytest.CaptureFixture[str]
     ) -> None:
         await admin.post(EVENTS, {"data": order("before")})
-        store.stop()
+        redis_server.stop()
 
         assert (await admin.post(EVENTS, {"data": order()})).status == 503
         (line,) = [each for each in "".join(capfd.readouterr()).splitlines() if "status=503" in each]
@@ -564,28 +563,21 @@ Calls = Callable[[str], int]
 
 
 @pytest.fixture
-def calls(api: Api, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    run = api.ledger.redis.run
-    names: list[str] = []
-
-    async def counted(name: str, **arguments: object) -> Any:
-        names.append(name)
-        return await run(name, **arguments)
-
-    monkeypatch.setattr(api.ledger.redis, "run", counted)
-    return names.count
+def calls(api: Api) -> Iterator[Calls]:
+    with inspection.script_calls(api.ledger) as names:
+        yield names.count
 
 
-async def messages(api: Api) -> list[list[str]]:
+def messages(redis_server: RedisServer) -> list[list[str]]:
     """The ids of each Celery message that waits on the broker."""
-    found = await api.ledger.redis.client.execute_command("LRANGE", EVENTS_QUEUE, 0, -1)
+    found = messages_on_list(redis_server.url, EVENTS_QUEUE)
     # Celery's protocol 2: the body is [arguments, named arguments, options], in Base64 in kombu's envelope.
     return [json.loads(b64decode(json.loads(each)["body"]))[1]["event_ids"] for each in found]
 
 
 class TestManyAtOnce:
     async def test_concurrent_requests_share_calls_of_the_ledger_and_celery_messages(
-        self, api: Api, admin: Client, calls: Calls
+        self, redis_server: RedisServer, admin: Client, calls: Calls
     ) -> None:
         count = 400
 
@@ -594,28 +586,22 @@ class TestManyAtOnce:
         assert {answer.status for answer in answers} == {202}
         assert calls("accept") <= count / 4
 
-        async def all_announced() -> bool:
-            return sum(map(len, await messages(api))) >= count
-
-        await eventually(all_announced, "every event is announced")
-        sent = await messages(api)
+        await eventually(lambda: sum(map(len, messages(redis_server))) >= count, "every event is announced")
+        sent = messages(redis_server)
         assert len({each for ids in sent for each in ids}) == count
         assert len(sent) <= count / 4
 
-    async def test_a_duplicate_is_announced_no_more(self, api: Api, admin: Client) -> None:
+    async def test_a_duplicate_is_announced_no_more(self, redis_server: RedisServer, admin: Client) -> None:
         for name in ("e-1", "e-1", "e-2"):
             await admin.post(EVENTS, {"data": order(name)})
 
-        async def both() -> bool:
-            return sum(map(len, await messages(api))) >= 2
-
-        await eventually(both, "both are announced")
+        await eventually(lambda: sum(map(len, messages(redis_server))) >= 2, "both are announced")
         refs = {event_ref(SCOPE, name) for name in ("e-1", "e-2")}
-        assert sorted(each for ids in await messages(api) for each in ids) == sorted(refs)
+        assert sorted(each for ids in messages(redis_server) for each in ids) == sorted(refs)
 
 
 class TestBackPressure:
-    async def test_a_full_inbox_refuses_until_it_is_observed(self, serve: Serve, scene: Scene) -> None:
+    async def test_a_full_inbox_refuses_until_it_is_observed(self, serve: Serve, scene: LedgerScene) -> None:
         admin = await (await serve(inbox_limit=1)).someone()
         stored = await scene.publish("a", "b")
 
@@ -631,23 +617,23 @@ class TestBackPressure:
 
         await eventually(taken, "events are taken again")
 
-    async def test_an_old_inbox_refuses(self, serve: Serve, scene: Scene) -> None:
+    async def test_an_old_inbox_refuses(self, serve: Serve, scene: LedgerScene) -> None:
         admin = await (await serve(inbox_max_age=30.0)).someone()
         (stored,) = await scene.publish("a")
-        await scene.key("HINCRBY", f"event:{stored.ref}", "accepted_at", -31_000)
+        await surgery.age_event(scene.ledger, stored.ref, 31_000)
 
         answer = await admin.post(EVENTS, {"data": order()})
 
         assert (answer.status, "worker running" in answer.errors[0]["detail"]) == (503, True)
 
-    async def test_one_event_that_cannot_be_observed_refuses_nothing(self, serve: Serve, scene: Scene) -> None:
+    async def test_one_event_that_cannot_be_observed_refuses_nothing(self, serve: Serve, scene: LedgerScene) -> None:
         admin = await (await serve(inbox_max_age=30.0)).someone()
         stuck, _ = await scene.publish("stuck", "fresh")
-        await scene.key("HINCRBY", f"event:{stuck.ref}", "accepted_at", -3_600_000)
+        await surgery.age_event(scene.ledger, stuck.ref, 3_600_000)
 
         assert (await admin.post(EVENTS, {"data": order()})).status == 202
 
-    async def test_due_jobs_refuse_nothing(self, serve: Serve, scene: Scene) -> None:
+    async def test_due_jobs_refuse_nothing(self, serve: Serve, scene: LedgerScene) -> None:
         admin = await (await serve(inbox_limit=10, inbox_max_age=1.0)).someone()
         lanes = [f"i-{n}" for n in range(10)]
         await scene.register(*lanes)
@@ -657,14 +643,15 @@ class TestBackPressure:
 
         assert (await admin.post(EVENTS, {"data": order()})).status == 202
 
-    async def test_the_stores_memory_above_its_high_water_mark_refuses(
-        self, serve: Serve, make_store: Callable[..., StoreServer], settings: Settings
+    async def test_the_redis_servers_memory_above_its_high_water_mark_refuses(
+        self, serve: Serve, make_redis: Callable[..., RedisServer], settings: Settings
     ) -> None:
-        full = make_store(maxmemory="16mb")
+        full = make_redis(maxmemory="16mb")
         api = await serve(redis_url=SecretStr(full.url))
         admin = await api.someone()
-        while (await used(api)) < 0.88:
-            await api.ledger.redis.client.rpush("filler", b"x" * 100_000)
+        with full.client() as filling:
+            while (await inspection.memory_share(api.ledger)) < 0.88:
+                filling.rpush("filler", b"x" * 100_000)
 
         answer = await eventually_status(admin, 503)
 
@@ -675,14 +662,9 @@ class TestBackPressure:
             "degraded",
             "degraded",
         )
-        await api.ledger.redis.client.delete("filler")
+        with full.client() as emptying:
+            emptying.delete("filler")
         await eventually_status(admin, 202)
-
-
-async def used(api: Api) -> float:
-    """The share of the store's memory limit that is in use."""
-    memory = await api.ledger.redis.memory()
-    return float(memory["used_memory"]) / float(memory["maxmemory"])
 
 
 async def eventually_status(somebody: Client, status: int) -> Answer:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.api.conftest import Api, Client, webhook
-from tests.integration.ledger.scene import SCOPE
+from tests.api_client import Api, Client, webhook
+from tests.samples import SCOPE
 from tests.turns import counted_turns
 from worker.api.api_errors import ERRORS_MOST
 from worker.api.handlers import event_handlers as events_module

@@ -13,8 +13,8 @@ import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 from yarl import URL
 
-from tests.integration.api.conftest import Api
-from tests.integration.process.conftest import PATIENCE
+from tests.api_client import Api, accepted
+from tests.waiting import PATIENCE
 from worker.api import request_context
 from worker.http_server.site import _ServerLog
 
@@ -81,10 +81,6 @@ async def line(api: Api) -> AsyncIterator[Line]:
     writer.close()
     with suppress(ConnectionError):
         await writer.wait_closed()
-
-
-async def accepted(api: Api) -> int:
-    return (await api.ledger.status.read()).counter("accepted")
 
 
 def sized(body: bytes, headers: bytes = b"Content-Type: application/json\n") -> bytes:

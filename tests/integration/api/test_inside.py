@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.counterparts.store import StoreServer, free_port
-from tests.integration.api.conftest import Serve, webhook
-from tests.integration.process.conftest import order_paid
+from tests.api_client import Serve, webhook
+from tests.counterparts.ports import free_port
+from tests.counterparts.redis_server import RedisServer
+from tests.samples import order_paid
 
 #: Addresses, sockets, Python's and redis-py's words, and our settings.
 INSIDE = re.compile(rb"127\.0\.0\.1|/tmp|[Rr]edis|[a-z]Error\b|Errno|refused|EDW_|Traceback")
@@ -27,12 +28,12 @@ CALLS: tuple[tuple[str, str, Any], ...] = (
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS, ids=lambda each: each if isinstance(each, str) else "")
 async def test_while_the_ledger_is_away_no_answer_says_where_it_is(
-    serve: Serve, store: StoreServer, method: str, path: str, body: Any
+    serve: Serve, redis_server: RedisServer, method: str, path: str, body: Any
 ) -> None:
     api = await serve()
     admin = await api.someone()
     assert (await admin.get("/v2/integrations")).status == 200
-    store.stop()
+    redis_server.stop()
     with capture_logs() as logged:
         answers = [await asking.ask(method, path, body) for asking in (admin, api.client(), stranger(api))]
     for answer in answers:
@@ -41,7 +42,7 @@ async def test_while_the_ledger_is_away_no_answer_says_where_it_is(
     if path == "/v2/integrations":
         assert answers[0].status == 503
         assert [line for line in logged if "does not answer: " in str(line.get("why"))], "our own log has the detail"
-    store.start()
+    redis_server.start()
 
 
 def stranger(api: Any) -> Any:

@@ -13,9 +13,14 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from tests.integration.api.conftest import Answer, Api, Client, Serve, balanced, webhook
-from tests.integration.ledger.scene import SCOPE, Scene
-from tests.integration.process.conftest import Receiver, StartWorker, eventually
+from tests.api_client import Answer, Api, Client, Serve, consistent, webhook
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.processes import StartWorker
+from tests.fleet.webhook_receiver import Receiver
+from tests.ledger import inspection, surgery
+from tests.ledger.scene import LedgerScene
+from tests.samples import SCOPE
+from tests.waiting import eventually
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.domain.masking import masked as mask_all
@@ -109,9 +114,7 @@ async def test_a_put_without_a_configuration_keeps_it_with_its_secrets(api: Api,
 async def test_an_update_moves_the_time_of_the_change_and_not_that_of_creation(api: Api, admin: Client) -> None:
     before = await admin.create()
     stamps = before["meta"]["timestamps"]
-    await api.ledger.redis.client.hset(
-        api.ledger.redis.key(f"integration:{before['id']}"), mapping={"created_at": 1000, "updated_at": 2000}
-    )
+    await surgery.date_integration(api.ledger, before["id"], created_at=1000, updated_at=2000)
     after = (await admin.put(at(before), {"data": {"name": "new"}})).data["meta"]["timestamps"]
     assert after["created_at"] == "1970-01-01T00:00:01.000Z"
     assert after["updated_at"] >= stamps["updated_at"]
@@ -191,16 +194,14 @@ async def test_what_a_reader_was_shown_may_be_put_back_and_no_secret_changes(
     assert (await kept(api, created["id"])).configuration == configuration
 
 
-async def test_a_secret_is_sealed_in_the_store_and_what_was_put_there_is_sent(
+async def test_a_secret_is_sealed_in_redis_and_what_was_put_there_is_sent(
     api: Api, admin: Client, reader: Client, receiver: Receiver
 ) -> None:
     created = await admin.create(configuration={"url": receiver.url, "secret_key": "top-s3cret-9876"})
     shown = (await reader.get(at(created))).data["configuration"]
     await admin.put(at(created), {"data": {"configuration": shown}})
 
-    raw = await api.ledger.redis.client.hget(api.ledger.redis.key(f"integration:{created['id']}"), "doc")
-    assert raw is not None
-    assert b"s3cret" not in raw
+    assert b"s3cret" not in await inspection.stored_integration(api.ledger, created["id"])
     assert (await admin.post(f"{at(created)}/test")).data["succeeded"]
     assert receiver.received[0].headers["X-MOLTIN-SECRET-KEY"] == "top-s3cret-9876"
 
@@ -384,7 +385,7 @@ async def test_one_more_integration_than_a_store_may_have_is_refused(serve: Serv
     assert (await elsewhere.post(ALL, {"data": webhook()})).status == 201
     assert (await admin.delete(at(first))).status == 204
     assert (await admin.post(ALL, {"data": webhook()})).status == 201
-    await balanced(api.ledger)
+    await consistent(api.ledger)
 
 
 async def test_of_many_creations_at_once_no_more_succeed_than_there_is_room_for(serve: Serve) -> None:
@@ -502,7 +503,7 @@ async def test_fifty_puts_at_once_of_one_integration_are_all_carried_out(api: Ap
     # Each attribute has a value that one of its own writers gave it, and not that of before.
     for position in range(7):
         assert any(_holds(_stomp_changes(n)[position], found) for n in range(8)), position
-    await balanced(api.ledger)
+    await consistent(api.ledger)
 
 
 async def test_of_many_at_once_with_the_same_etag_exactly_one_wins(api: Api, admin: Client) -> None:
@@ -927,16 +928,14 @@ async def test_what_changed_nothing_is_told_to_nobody(api: Api, admin: Client) -
     ):
         assert answer.status in (200, 412, 422)
     assert (await api.ledger.status.read()).counter("accepted") == accepted
-    await balanced(api.ledger)
+    await consistent(api.ledger)
 
 
 async def test_a_change_and_its_event_are_one(api: Api, admin: Client) -> None:
     created = await admin.create()
     await admin.put(at(created), {"data": {"name": "new"}})
     await admin.delete(at(created))
-    store = api.ledger.redis
-    refs = await store.newest("inbox", 0, 10)
-    loaded = await api.ledger.inbox.load(refs)
+    loaded = await api.ledger.inbox.load(await inspection.inbox(api.ledger))
     assert sorted(each.event.type for each in loaded.events) == [
         "integration.created",
         "integration.deleted",
@@ -945,33 +944,32 @@ async def test_a_change_and_its_event_are_one(api: Api, admin: Client) -> None:
     assert {each.event.scope for each in loaded.events} == {SCOPE}
 
 
-async def test_a_store_that_takes_no_more_refuses_the_change_with_its_event(
-    api: Api, admin: Client, reader: Client
+async def test_a_redis_server_that_takes_no_more_refuses_the_change_with_its_event(
+    redis_server: RedisServer, admin: Client, reader: Client
 ) -> None:
     created = await admin.create()
     assert (await reader.get(at(created))).status == 200
-    await api.ledger.redis.client.config_set("maxmemory", "1")
+    redis_server.limit_memory(1)
     try:
         answer = await admin.put(at(created), {"data": {"name": "new"}})
         read = await reader.get(at(created))
     finally:
-        await api.ledger.redis.client.config_set("maxmemory", "0")
+        redis_server.limit_memory(0)
     assert answer.status == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert read.data["name"] == "ERP"
 
 
-async def test_an_open_circuit_is_shown_with_when_it_is_tried_again(admin: Client, scene: Scene) -> None:
+async def test_an_open_circuit_is_shown_with_when_it_is_tried_again(admin: Client, scene: LedgerScene) -> None:
     integration = (await admin.create())["id"]
     path = f"/v2/integrations/{integration}"
     assert "circuit" not in (await admin.get(path)).data["meta"]
-    lane = f"lane:{integration}"
-    await scene.key("HSET", lane, "circuit", "open", "circuit_until", 1_900_000_000_000)
+    await surgery.put_circuit(scene.ledger, integration, "open", until=1_900_000_000_000)
     expected = {"state": "open", "until": "2030-03-17T17:46:40.000Z"}
     assert (await admin.get(path)).data["meta"]["circuit"] == expected
     (listed,) = (await admin.get("/v2/integrations")).data
     assert listed["meta"]["circuit"] == expected
-    await scene.key("HSET", lane, "circuit", "half")
+    await surgery.put_circuit(scene.ledger, integration, "half")
     assert (await admin.get(path)).data["meta"]["circuit"] == {"state": "half"}
     await admin.put(path, {"data": {"description": "to be mended"}})
     assert (await admin.get(path)).data["meta"]["circuit"] == {"state": "half"}
@@ -982,7 +980,7 @@ async def test_an_open_circuit_is_shown_with_when_it_is_tried_again(admin: Clien
 
 @pytest.mark.parametrize("circuit", ["open", "half"])
 async def test_a_circuit_that_a_change_closes_is_logged_and_counted_once(
-    admin: Client, scene: Scene, circuit: str
+    admin: Client, scene: LedgerScene, circuit: str
 ) -> None:
     integration = (await admin.create())["id"]
     path = f"/v2/integrations/{integration}"
@@ -992,7 +990,7 @@ async def test_a_circuit_that_a_change_closes_is_logged_and_counted_once(
         return REGISTRY.get_sample_value("edw_circuit_changes_total", {"state": "closed"}) or 0
 
     before = counted()
-    await scene.key("HSET", f"lane:{integration}", "circuit", circuit, "circuit_until", 1_900_000_000_000)
+    await surgery.put_circuit(scene.ledger, integration, circuit, until=1_900_000_000_000)
     with capture_logs() as lines:
         # Neither what is none of the receiver's, nor a second time.
         await admin.put(path, {"data": {"name": "another"}})
@@ -1004,9 +1002,9 @@ async def test_a_circuit_that_a_change_closes_is_logged_and_counted_once(
     assert (counted() - before, await scene.counter("circuits_closed")) == (1, 1)
 
 
-async def test_enabling_closes_a_circuit_and_tells_of_it(admin: Client, scene: Scene) -> None:
+async def test_enabling_closes_a_circuit_and_tells_of_it(admin: Client, scene: LedgerScene) -> None:
     integration = (await admin.create(enabled=False))["id"]
-    await scene.key("HSET", f"lane:{integration}", "circuit", "open", "circuit_until", 1_900_000_000_000)
+    await surgery.put_circuit(scene.ledger, integration, "open", until=1_900_000_000_000)
     with capture_logs() as lines:
         await admin.put(f"/v2/integrations/{integration}", {"data": {"enabled": True}})
     assert [line["integration"] for line in lines if line["event"] == "circuit closed"] == [integration]
@@ -1021,10 +1019,8 @@ async def test_a_rate_limit_is_removed_by_null_and_a_wrong_one_is_refused_by_nam
     assert "rate_limit" not in (await admin.put(at(made), {"data": {"rate_limit": None}})).data
 
 
-async def test_a_receiver_that_only_fails_is_shown_with_since_when(admin: Client, scene: Scene) -> None:
+async def test_a_receiver_that_only_fails_is_shown_with_since_when(admin: Client, scene: LedgerScene) -> None:
     made = await admin.create()
     assert "failing" not in made["meta"]
-    since = {"failing_since": 1_900_000_000_000, "failing_attempts": 7}
-    for name, value in since.items():
-        await scene.key("HSET", f"lane:{made['id']}", name, value)
+    await surgery.put_failing(scene.ledger, made["id"], since=1_900_000_000_000, attempts=7)
     assert (await admin.get(at(made))).data["meta"]["failing"] == {"since": "2030-03-17T17:46:40.000Z", "attempts": 7}

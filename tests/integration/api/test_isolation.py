@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client, webhook
-from tests.integration.ledger.audit import Books
-from tests.integration.ledger.scene import SCOPE, Scene
+from tests.api_client import Answer, Api, Client, webhook
+from tests.ledger.audit import LedgerContents
+from tests.ledger.scene import LedgerScene
+from tests.samples import ELSEWHERE, SCOPE
 from worker.api.operations import Operation
 from worker.api.routes import OPERATIONS
 from worker.domain.api_token import Role
@@ -109,7 +110,7 @@ def test_what_needs_no_token_tells_nothing_of_anybody() -> None:
 
 
 @pytest.fixture
-async def victim(admin: Client, scene: Scene) -> Victim:
+async def victim(admin: Client, scene: LedgerScene) -> Victim:
     """An integration of SCOPE with a job that was tried twice and succeeded, the event, and both logs."""
     created = await admin.create(
         name=MARK, configuration={"url": f"https://{MARK}.example", "secret_key": f"secret {MARK}"}
@@ -128,14 +129,7 @@ async def visit(client: Client, operation: Operation, victim: Victim) -> Answer:
 
 async def belongings(api: Api) -> Any:
     """Everything that the ledger has of the victim, in one value."""
-    books = await Books.read(api.ledger)
-    scope = SCOPE.key
-    return (
-        {name: row for name, row in books.hashes.items() if name.startswith(("integration:", "job:", "event:"))},
-        {name: row for name, row in books.scores.items() if name.endswith(scope) or f"{scope}:" in name},
-        books.strings,
-        books.scores.get("inbox"),
-    )
+    return (await LedgerContents.read(api.ledger)).of_scope(SCOPE)
 
 
 async def test_the_walk_reaches_everything_where_the_caller_is_the_right_one(
@@ -240,7 +234,7 @@ async def test_the_same_event_id_in_two_stores_is_two_events(api: Api, victim: V
     assert (mine["store_id"], len(mine["jobs"])) == (SCOPE.store_id, 1)
 
 
-async def test_a_redelivery_of_what_was_missed_takes_no_other_stores_events(api: Api, scene: Scene) -> None:
+async def test_a_redelivery_of_what_was_missed_takes_no_other_stores_events(api: Api, scene: LedgerScene) -> None:
     await scene.open(await scene.publish("e-1", "e-2"))
     stranger = await api.someone(scope=ELSEWHERE)
     created = await stranger.create()

@@ -11,9 +11,13 @@ from contextlib import suppress
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.counterparts.store import StoreServer, free_port
-from tests.integration.api.conftest import Answer, Api, Client
-from tests.integration.process.conftest import Receiver, StartWorker, eventually, order_paid
+from tests.api_client import Answer, Api, Client
+from tests.counterparts.ports import free_port
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.processes import StartWorker
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.domain.api_token import Role
 
 SECRET_KEY = "planted-secret-of-the-webhook"
@@ -21,8 +25,8 @@ SIGNING_KEY = "whsec_" + b64encode(b"planted-secret that signs: 32 bytes.").deco
 ACCESS_KEY_ID = "AKIAplanted-secret-id"
 SECRET_ACCESS_KEY = "planted/secret+access/key"
 PASSWORD = "planted-secret-of-the-broker"
-STORE_PASSWORD = "planted-secret-of-the-store"
-PLANTED = (SECRET_KEY, SIGNING_KEY, ACCESS_KEY_ID, SECRET_ACCESS_KEY, PASSWORD, STORE_PASSWORD)
+REDIS_PASSWORD = "planted-secret-of-redis"
+PLANTED = (SECRET_KEY, SIGNING_KEY, ACCESS_KEY_ID, SECRET_ACCESS_KEY, PASSWORD, REDIS_PASSWORD)
 
 
 def forms(secret: str) -> set[str]:
@@ -176,8 +180,8 @@ async def test_no_secret_is_ever_printed(
 
 
 @pytest.mark.parametrize("command", [["status"], ["worker", "--wait", "0"], ["emit", "order.paid"], ["tokens", "list"]])
-def test_a_stores_password_is_in_no_message(environment: dict[str, str], command: list[str]) -> None:
-    url = f"redis://:{STORE_PASSWORD}@127.0.0.1:{free_port()}/0"
+def test_a_redis_servers_password_is_in_no_message(environment: dict[str, str], command: list[str]) -> None:
+    url = f"redis://:{REDIS_PASSWORD}@127.0.0.1:{free_port()}/0"
     done = subprocess.run(
         [sys.executable, "-m", "worker.cli", *command],
         env=environment | {"EDW_REDIS_URL": url, "EDW_BROKER_URL": url},
@@ -187,16 +191,16 @@ def test_a_stores_password_is_in_no_message(environment: dict[str, str], command
         check=False,
     )
     assert done.returncode == 3
-    assert STORE_PASSWORD not in done.stdout + done.stderr
+    assert REDIS_PASSWORD not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("variable", ["EDW_REDIS_URL", "EDW_BROKER_URL", "EDW_SECRETS_KEYS", "EDW_EGRESS_PROXY"])
 def test_a_bad_setting_is_refused_without_its_secret(
-    environment: dict[str, str], variable: str, store: StoreServer
+    environment: dict[str, str], variable: str, redis_server: RedisServer
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "worker.cli", "status"],
-        env=environment | {variable: f"ftp://:{STORE_PASSWORD}@host:99999/{Fernet.generate_key().decode()}"},
+        env=environment | {variable: f"ftp://:{REDIS_PASSWORD}@host:99999/{Fernet.generate_key().decode()}"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -204,4 +208,4 @@ def test_a_bad_setting_is_refused_without_its_secret(
     )
     assert done.returncode == 1
     assert variable in done.stderr
-    assert STORE_PASSWORD not in done.stdout + done.stderr
+    assert REDIS_PASSWORD not in done.stdout + done.stderr

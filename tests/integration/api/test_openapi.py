@@ -23,8 +23,8 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from config.settings import Settings
-from tests.integration.api.conftest import Answer, Api, Client, Serve, webhook
-from tests.integration.ledger.scene import Scene
+from tests.api_client import Answer, Api, Client, Serve, webhook
+from tests.ledger.scene import LedgerScene
 from worker.api.application import application
 from worker.api.routes import OPERATIONS
 from worker.domain.api_token import Role, TokenKind, read
@@ -189,7 +189,7 @@ NOBODY = "2da46671-b4c2-44ac-b133-d1221aafc77b"
 
 class TestRealAnswers:
     async def test_what_each_operation_answers_is_what_is_described(
-        self, api: Api, admin: Client, described: Document, scene: Scene
+        self, api: Api, admin: Client, described: Document, scene: LedgerScene
     ) -> None:
         held = Held(described)
         path = "/v2/integrations"
@@ -259,19 +259,19 @@ class TestRealAnswers:
             if Role.READ not in operation.roles:
                 assert held(operation.name, await reader.ask(operation.method, where)).status == 403
 
-    async def test_a_refusal_for_want_of_a_store_is_as_described(
-        self, api: Api, admin: Client, described: Document, store: Any
+    async def test_a_refusal_for_want_of_a_redis_server_is_as_described(
+        self, api: Api, admin: Client, described: Document, redis_server: Any
     ) -> None:
         held = Held(described)
         await admin.get("/v2/integrations")
-        store.stop()
+        redis_server.stop()
 
         assert held("listIntegrations", await admin.get("/v2/integrations")).status == 503
         assert held("readyz", await api.client().get("/readyz")).status == 503
         assert held("healthz", await api.client().get("/healthz")).status == 200
-        store.start()
+        redis_server.start()
 
-    async def _jobs(self, scene: Scene, lane: str) -> tuple[str, str]:
+    async def _jobs(self, scene: LedgerScene, lane: str) -> tuple[str, str]:
         failed, succeeded = await scene.owe(lane, "e-1", "e-2")
         verdicts = {failed: Verdict.FAILED, succeeded: Verdict.SUCCEEDED}
         for claim in await scene.claim(lane):

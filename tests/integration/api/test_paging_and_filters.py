@@ -1,14 +1,14 @@
 """Pages and filters of what the ledger lists: complete, one round trip each, and honest about what was left out."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client
-from tests.integration.ledger.scene import Scene
+from tests.api_client import Answer, Api, Client
+from tests.ledger import inspection, surgery
+from tests.ledger.scene import LedgerScene
+from tests.samples import ELSEWHERE, SCOPE
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.ledger import Verdict
@@ -25,7 +25,7 @@ async def integration(admin: Client) -> str:
     return str((await admin.create())["id"])
 
 
-async def tried(scene: Scene, integration: str, verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, str]:
+async def tried(scene: LedgerScene, integration: str, verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, str]:
     """A job for each event, tried with these verdicts in turn; answers event → job."""
     jobs = {event: (await scene.owe(integration, event))[0] for event in verdicts}
     left = {jobs[event]: list(each) for event, each in verdicts.items()}
@@ -59,8 +59,7 @@ async def walk(client: Client, path: str, **query: Any) -> list[Answer]:
 
 async def test_following_next_finds_every_integration_once_the_newest_first(api: Api, admin: Client) -> None:
     created = [(await admin.create(name=f"number {n}"))["id"] for n in range(7)]
-    for age, each in enumerate(created):
-        await api.ledger.redis.client.zadd(api.ledger.redis.key("scope:org-1/store-1:list"), {each: age + 1})
+    await surgery.list_integrations_in_order(api.ledger, SCOPE, created)
     pages = await walk(admin, ALL, limit=3)
     assert [len(page.data) for page in pages] == [3, 3, 1]
     assert [each for page in pages for each in ids(page)] == created[::-1]
@@ -74,7 +73,9 @@ async def test_following_next_finds_every_integration_once_the_newest_first(api:
     assert ids(await admin.get(middle["last"])) == ids(pages[2])
 
 
-async def test_following_next_finds_every_log_and_every_job_once(admin: Client, scene: Scene, integration: str) -> None:
+async def test_following_next_finds_every_log_and_every_job_once(
+    admin: Client, scene: LedgerScene, integration: str
+) -> None:
     jobs = await tried(scene, integration, {f"e-{n}": [RETRY, SUCCEEDED] for n in range(5)})
     own = f"{ALL}/{integration}"
     for path in (f"{ALL}/logs", f"{own}/logs"):
@@ -104,7 +105,7 @@ async def test_an_empty_listing_is_a_page_without_links(admin: Client, integrati
 
 
 async def test_a_page_has_25_records_unless_asked_otherwise_and_100_at_most(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     for start in range(0, 120, 40):
         await scene.owe(integration, *(f"e-{n}" for n in range(start, start + 40)))
@@ -135,7 +136,7 @@ async def test_a_limit_or_offset_that_is_none_is_refused_by_its_name(
 
 
 async def test_links_lead_where_clients_see_the_api_and_keep_the_filter(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     await tried(scene, integration, {f"e-{n}": [FAILED] for n in range(3)})
     given = "eq(succeeded,false):ge(created_at,2020-01-01T00:00:00Z)"
@@ -150,41 +151,32 @@ async def test_links_lead_where_clients_see_the_api_and_keep_the_filter(
 
 async def test_an_integration_whose_record_is_gone_takes_no_place_and_leaves_the_index(api: Api, admin: Client) -> None:
     created = [(await admin.create())["id"] for _ in range(6)]
-    store = api.ledger.redis
     for each in created[::2]:
-        await store.client.delete(store.key(f"integration:{each}"))
+        await surgery.forget_integration(api.ledger, each)
     # The page is as full as it can be, and one that reaches the end leaves nothing behind.
     assert set(ids(await admin.get(ALL, limit=3))) == set(created[1::2])
     page = await admin.get(ALL)
     assert (page.document["results"]["total"], page.document["links"]) == (3, {})
-    assert await store.client.zcard(store.key("scope:org-1/store-1:list")) == 3
+    assert await inspection.indexed_integrations(api.ledger, SCOPE) == 3
 
 
 async def test_jobs_and_logs_that_retention_has_dropped_take_no_place(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     jobs = await tried(scene, integration, {f"e-{n}": [FAILED] for n in range(6)})
     dropped = list(jobs.values())[::2]
     for job in dropped:
-        await scene.key("DEL", f"log:{job}:1")
-    for path, index in (
-        (f"{ALL}/logs", "logs:store:org-1/store-1"),
-        (f"{ALL}/{integration}/logs", f"logs:integration:{integration}"),
-    ):
+        await surgery.forget_log(scene.ledger, job, 1)
+    for path in (f"{ALL}/logs", f"{ALL}/{integration}/logs"):
         assert len((await admin.get(path, limit=3)).data) == 3
         page = await admin.get(path)
         assert (page.document["results"]["total"], page.document["links"]) == (3, {})
-        assert await scene.key("ZCARD", index) == 3
+    assert await inspection.indexed_logs(scene.ledger, SCOPE, integration) == (3, 3)
     failures = await admin.get(f"{ALL}/logs", filtered="eq(succeeded,false)")
     assert (len(failures.data), failures.document["results"]["total"]) == (3, 3)
     # The jobs' records go too, and with them everything that names them.
     for job in dropped:
-        event = (await scene.job(job)).event_ref
-        await scene.key("DEL", f"job:{job}")
-        await scene.key("LREM", f"event:{event}:jobs", 0, job)
-        await scene.key("HINCRBY", "counters", "failed", -1)
-        await scene.key("HINCRBY", "counters", "opened", -1)
-        await scene.key("HINCRBY", "counters", "attempts", -1)
+        await surgery.forget_job(scene.ledger, job)
     path = f"{ALL}/{integration}/jobs"
     assert sorted(ids(await admin.get(path, limit=3))) == sorted(list(jobs.values())[1::2])
     page = await admin.get(path)
@@ -192,7 +184,7 @@ async def test_jobs_and_logs_that_retention_has_dropped_take_no_place(
 
 
 async def test_logs_are_read_by_their_job_for_as_long_as_they_are_kept(
-    api: Api, admin: Client, scene: Scene, integration: str
+    api: Api, admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     """By default a job's record goes a day after its end, and its logs after three."""
     other = str((await admin.create())["id"])
@@ -201,41 +193,22 @@ async def test_logs_are_read_by_their_job_for_as_long_as_they_are_kept(
     before = await admin.get(path)
     assert [each["attempt"] for each in before.data] == [3, 2, 1]
     event = (await scene.job(jobs["e-1"])).event_ref
-    for key in (f"job:{jobs['e-1']}", f"event:{event}", f"event:{event}:jobs"):
-        await scene.key("DEL", key)
+    await surgery.forget_job(scene.ledger, jobs["e-1"])
+    await surgery.forget_event(scene.ledger, event)
     assert (await admin.get(path)).document == before.document
     assert [each["attempt"] for each in (await admin.get(path, limit=1, offset=1)).data] == [2]
-    await scene.key("DEL", f"log:{jobs['e-1']}:3")
+    await surgery.forget_log(scene.ledger, jobs["e-1"], 3)
     assert [each["attempt"] for each in (await admin.get(path)).data] == [2, 1]
     # They are no other integration's, and nobody else's.
     assert (await admin.get(path.replace(integration, other))).status == 404
     assert (await (await api.someone(scope=ELSEWHERE)).get(path)).status == 404
     assert (await admin.get(path.replace(jobs["e-1"], NOBODY))).status == 404
-    # The books are kept of jobs that there are.
-    for counter, count in (("failed", 1), ("opened", 1), ("attempts", 3), ("matched", 1), ("accepted", 1)):
-        await scene.key("HINCRBY", "counters", counter, -count)
+    # A ledger has no logs of jobs that it never had.
     for attempt in (1, 2):
-        await scene.key("DEL", f"log:{jobs['e-1']}:{attempt}")
+        await surgery.forget_log(scene.ledger, jobs["e-1"], attempt)
 
 
 # Round trips
-
-
-@asynccontextmanager
-async def round_trips(api: Api) -> AsyncIterator[list[str]]:
-    """What the store is asked for meanwhile of the ledger's keys, but for what its scripts ask themselves."""
-    seen: list[str] = []
-    store = api.ledger.redis
-    async with store.client.monitor() as monitor:
-        yield seen
-        await store.client.echo("over")
-        async with asyncio.timeout(30):
-            while True:
-                found = await monitor.next_command()
-                if found["command"] == "ECHO over":
-                    return
-                if found["client_type"] != "lua" and store.prefix in found["command"]:
-                    seen.append(found["command"].split(" ", 1)[0])
 
 
 @pytest.mark.parametrize(
@@ -252,7 +225,7 @@ async def round_trips(api: Api) -> AsyncIterator[list[str]]:
     ],
 )
 async def test_a_listing_page_is_one_round_trip(
-    api: Api, admin: Client, scene: Scene, integration: str, path: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, admin: Client, scene: LedgerScene, integration: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However long this test takes, the token was looked up by then.
     monkeypatch.setattr("worker.api.services.access.FRESH_SECONDS", 3600)
@@ -260,7 +233,7 @@ async def test_a_listing_page_is_one_round_trip(
     written = path.format(all=ALL, integration=integration, job=jobs["e-0"])
     # The store knows the script from now on, and the API the token.
     before = await admin.get(written)
-    async with round_trips(api) as commands:
+    async with inspection.round_trips(api.ledger) as commands:
         after = await admin.get(written)
     assert commands == ["EVALSHA"]
     assert after.raw == before.raw
@@ -268,19 +241,19 @@ async def test_a_listing_page_is_one_round_trip(
 
 async def test_a_token_that_is_not_known_yet_costs_one_more(api: Api, reader: Client) -> None:
     await (await api.someone()).get(ALL)
-    async with round_trips(api) as commands:
+    async with inspection.round_trips(api.ledger) as commands:
         await reader.get(ALL)
     assert commands == ["EVALSHA", "EVALSHA"]
 
 
 async def test_a_page_of_an_events_jobs_is_two_round_trips_however_many_they_are(
-    api: Api, admin: Client, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    api: Api, admin: Client, scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.api.services.access.FRESH_SECONDS", 3600)
     lanes = [(await admin.create())["id"] for _ in range(20)]
     await scene.open(await scene.publish("e-1"), *lanes)
     await admin.get("/v2/events/e-1")
-    async with round_trips(api) as commands:
+    async with inspection.round_trips(api.ledger) as commands:
         assert len((await admin.get("/v2/events/e-1", limit=20)).data["jobs"]) == 20
     # The names of the integrations are read together.
     assert commands == ["EVALSHA", "EVALSHA"]
@@ -290,7 +263,7 @@ async def test_a_page_of_an_events_jobs_is_two_round_trips_however_many_they_are
 
 
 @pytest.fixture
-async def variety(admin: Client, scene: Scene) -> dict[str, Any]:
+async def variety(admin: Client, scene: LedgerScene) -> dict[str, Any]:
     """Two integrations, and jobs that fared differently."""
     first, second = str((await admin.create())["id"]), str((await admin.create())["id"])
     of_first = await tried(
@@ -370,14 +343,14 @@ async def test_a_filter_of_jobs_finds_exactly_what_fulfils_it(
 
 
 async def test_failures_of_a_store_come_from_their_index_and_nothing_else_is_scanned(
-    api: Api, reader: Client, scene: Scene, integration: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, reader: Client, scene: LedgerScene, integration: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However small the window is: what has an index needs none, and its total is that of all."""
     monkeypatch.setattr("worker.api.handlers.log_handlers.WINDOW", 2)
     monkeypatch.setattr("worker.api.handlers.log_handlers.CHUNK", 2)
     jobs = await tried(scene, integration, {"old": [FAILED], **{f"new-{n}": [SUCCEEDED] for n in range(9)}})
-    await scene.key("ZADD", "logs:store:org-1/store-1", "XX", 1e12, f"{jobs['old']}:1")
-    await scene.key("ZADD", "logs:failures:org-1/store-1", "XX", await scene.ledger.redis.now(), f"{jobs['old']}:1")
+    now = await inspection.redis_time(scene.ledger)
+    await surgery.date_failure(scene.ledger, SCOPE, jobs["old"], 1, among_all=1e12, among_failures=now)
 
     async def scanned(*_: Any) -> None:
         raise AssertionError("the store's logs were read")
@@ -390,7 +363,7 @@ async def test_failures_of_a_store_come_from_their_index_and_nothing_else_is_sca
 
 
 async def test_a_filter_without_an_index_says_how_much_it_looked_at_and_that_there_was_more(
-    reader: Client, scene: Scene, integration: str, monkeypatch: pytest.MonkeyPatch
+    reader: Client, scene: LedgerScene, integration: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.api.handlers.log_handlers.WINDOW", 6)
     monkeypatch.setattr("worker.api.handlers.log_handlers.CHUNK", 3)
@@ -409,7 +382,7 @@ async def test_a_filter_without_an_index_says_how_much_it_looked_at_and_that_the
 
 @pytest.mark.parametrize("count", [0, 2, 3, 5, 6])
 async def test_a_window_that_holds_all_is_not_cut(
-    reader: Client, scene: Scene, integration: str, monkeypatch: pytest.MonkeyPatch, count: int
+    reader: Client, scene: LedgerScene, integration: str, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     monkeypatch.setattr("worker.api.handlers.log_handlers.WINDOW", 6)
     monkeypatch.setattr("worker.api.handlers.log_handlers.CHUNK", 3)
@@ -420,7 +393,7 @@ async def test_a_window_that_holds_all_is_not_cut(
 
 
 async def test_what_comes_while_a_filter_looks_lists_nothing_twice(
-    reader: Client, scene: Scene, integration: str, monkeypatch: pytest.MonkeyPatch
+    reader: Client, scene: LedgerScene, integration: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.api.handlers.log_handlers.CHUNK", 2)
     await tried(scene, integration, {f"e-{n}": [SUCCEEDED] for n in range(6)})
@@ -438,7 +411,7 @@ async def test_what_comes_while_a_filter_looks_lists_nothing_twice(
 
 
 async def test_failures_with_another_condition_are_scanned_among_the_failures_alone(
-    reader: Client, scene: Scene, integration: str
+    reader: Client, scene: LedgerScene, integration: str
 ) -> None:
     await tried(scene, integration, {"bad": [FAILED], **{f"good-{n}": [SUCCEEDED] for n in range(5)}})
     answer = await reader.get(f"{ALL}/logs", filtered="eq(succeeded,false):eq(attempt,1)")
@@ -484,7 +457,9 @@ async def test_a_filter_that_is_none_is_refused_with_what_is_wrong(
         assert words in error["detail"]
 
 
-async def test_a_filter_that_is_no_text_is_answered_in_shape(admin: Client, scene: Scene, integration: str) -> None:
+async def test_a_filter_that_is_no_text_is_answered_in_shape(
+    admin: Client, scene: LedgerScene, integration: str
+) -> None:
     await tried(scene, integration, {f"e-{n}": [FAILED] for n in range(2)})
     for raw in ("%FF", "eq(job_id,%FF)", "eq(job_id,%00)", "eq(job_id,%ED%A0%80)"):
         answer = await admin.get(f"{ALL}/logs?filter={raw}")

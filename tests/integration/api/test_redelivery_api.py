@@ -8,10 +8,13 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.api.conftest import Answer, Api, Client, Serve, balanced
-from tests.integration.ledger.audit import Books
-from tests.integration.ledger.scene import HOUR, SCOPE, Scene
-from tests.integration.process.conftest import Receiver, StartWorker, eventually
+from tests.api_client import Answer, Api, Client, Serve, consistent
+from tests.fleet.processes import StartWorker
+from tests.fleet.webhook_receiver import Receiver
+from tests.ledger import inspection, surgery
+from tests.ledger.scene import HOUR, LedgerScene
+from tests.samples import SCOPE
+from tests.waiting import eventually
 from worker.domain.claim import Claim
 from worker.domain.event import rfc3339
 from worker.domain.job import JobState, job_id
@@ -27,33 +30,18 @@ async def integration(admin: Client) -> str:
     return str((await admin.create())["id"])
 
 
-async def ended(scene: Scene, lane: str, verdict: Verdict, *events: str) -> list[str]:
+async def ended(scene: LedgerScene, lane: str, verdict: Verdict, *events: str) -> list[str]:
     """Jobs that were tried once, and ended."""
     jobs = await scene.owe(lane, *events)
     await settle_all(scene, lane, verdict)
     return jobs
 
 
-async def settle_all(scene: Scene, lane: str, verdict: Verdict, delay: float = 0) -> list[Claim]:
+async def settle_all(scene: LedgerScene, lane: str, verdict: Verdict, delay: float = 0) -> list[Claim]:
     claims = await scene.claim(lane)
     for claim in claims:
         await scene.settle(claim, verdict, delay=delay)
     return claims
-
-
-async def cancel(scene: Scene, job: str) -> None:
-    """As a lane does that overflows."""
-    row = (await scene.books()).jobs[job]
-    await scene.key("ZREM", f"lane:{row['lane']}:due", job)
-    await scene.key("HINCRBY", f"lane:{row['lane']}", "bytes", -int(row["size"]))
-    now = await scene.ledger.redis.now()
-    await scene.key("ZREM", "lanes", row["lane"])
-    await scene.key("ZREM", "pending", job)
-    await scene.key("HSET", f"job:{job}", "state", "cancelled", "reason", "lane_overflow", "ended_at", now)
-    await scene.key("HINCRBY", f"event:{row['event']}", "open", -1)
-    for key in (f"job:{job}", f"event:{row['event']}", f"event:{row['event']}:jobs"):
-        await scene.key("PEXPIRE", key, scene.ledger.policy.event_retention)
-    await scene.key("HINCRBY", "counters", "cancelled", 1)
 
 
 async def redeliver(client: Client, integration: str, key: str | None = None, **attributes: Any) -> dict[str, Any]:
@@ -71,18 +59,16 @@ def counts(found: dict[str, Any]) -> dict[str, int]:
     return {name: found[name] for name in COUNTS if found[name]}
 
 
-async def forget_event(scene: Scene, job: str) -> None:
+async def forget_event(scene: LedgerScene, job: str) -> None:
     """Retention drops a job's event."""
-    ref = (await scene.job(job)).event_ref
-    await scene.key("DEL", f"event:{ref}")
-    await scene.key("DEL", f"event:{ref}:jobs")
+    await surgery.forget_event(scene.ledger, (await scene.job(job)).event_ref)
 
 
 # One job
 
 
 async def test_a_job_that_failed_is_owed_anew_and_its_attempts_count_on(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     (job,) = await ended(scene, integration, Verdict.FAILED, "e-1")
     path = f"{ALL}/{integration}/jobs/{job}"
@@ -104,13 +90,13 @@ async def test_a_job_that_failed_is_owed_anew_and_its_attempts_count_on(
 
 @pytest.mark.parametrize("state", ["succeeded", "cancelled"])
 async def test_a_job_that_ended_otherwise_may_be_owed_anew_too(
-    admin: Client, scene: Scene, integration: str, state: str
+    admin: Client, scene: LedgerScene, integration: str, state: str
 ) -> None:
     if state == "succeeded":
         (job,) = await ended(scene, integration, Verdict.SUCCEEDED, "e-1")
     else:
         (job,) = await scene.owe(integration, "e-1")
-        await cancel(scene, job)
+        await surgery.cancel_for_overflow(scene.ledger, job)
     path = f"{ALL}/{integration}/jobs/{job}"
     assert (await admin.get(path)).data["state"] == state
     answer = await admin.post(f"{path}/redeliver")
@@ -118,7 +104,7 @@ async def test_a_job_that_ended_otherwise_may_be_owed_anew_too(
     assert [claim.job_id for claim in await settle_all(scene, integration, Verdict.SUCCEEDED)] == [job]
 
 
-async def test_a_job_that_waits_is_due_now(admin: Client, scene: Scene, integration: str) -> None:
+async def test_a_job_that_waits_is_due_now(admin: Client, scene: LedgerScene, integration: str) -> None:
     (job,) = await scene.owe(integration, "e-1")
     await settle_all(scene, integration, Verdict.RETRY, HOUR)
     path = f"{ALL}/{integration}/jobs/{job}"
@@ -134,19 +120,19 @@ async def test_a_job_that_waits_is_due_now(admin: Client, scene: Scene, integrat
     assert (claim.job_id, claim.attempt) == (job, 2)
 
 
-async def test_an_attempt_under_way_is_left_alone(admin: Client, scene: Scene, integration: str) -> None:
+async def test_an_attempt_under_way_is_left_alone(admin: Client, scene: LedgerScene, integration: str) -> None:
     (job,) = await scene.owe(integration, "e-1")
     (claim,) = await scene.claim(integration)
-    before = (await scene.books()).jobs[job]
+    before = (await scene.contents()).jobs[job]
     answer = await admin.post(f"{ALL}/{integration}/jobs/{job}/redeliver")
     assert (answer.status, answer.document["meta"]["redelivery"]) == (202, "in_flight")
     assert "next_attempt_at" not in answer.data
-    assert (await scene.books()).jobs[job] == before
+    assert (await scene.contents()).jobs[job] == before
     assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
 
 
 async def test_what_is_delivered_while_its_lane_is_made_due_is_not_delivered_again(
-    admin: Client, scene: Scene, integration: str, monkeypatch: pytest.MonkeyPatch
+    admin: Client, scene: LedgerScene, integration: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between choosing the pending ones and making them due, those in flight go on."""
     under_way = await scene.owe(integration, "e-1", "e-2")
@@ -170,7 +156,7 @@ async def test_what_is_delivered_while_its_lane_is_made_due_is_not_delivered_aga
 
 @pytest.mark.parametrize("verdict", [Verdict.SUCCEEDED, Verdict.FAILED])
 async def test_under_one_key_a_job_is_reopened_once_and_under_another_again(
-    admin: Client, scene: Scene, integration: str, verdict: Verdict
+    admin: Client, scene: LedgerScene, integration: str, verdict: Verdict
 ) -> None:
     """A job that succeeds again would else be delivered once more by every repetition."""
     (job,) = await ended(scene, integration, verdict, "e-1")
@@ -192,7 +178,7 @@ async def test_under_one_key_a_job_is_reopened_once_and_under_another_again(
     assert [await ask(None), await ask(None)] == ["reopened", "due"]
 
 
-async def test_a_key_is_the_integrations_own(admin: Client, scene: Scene, integration: str) -> None:
+async def test_a_key_is_the_integrations_own(admin: Client, scene: LedgerScene, integration: str) -> None:
     other = (await admin.create())["id"]
     (mine,) = await ended(scene, integration, Verdict.FAILED, "e-1")
     (theirs,) = await ended(scene, other, Verdict.FAILED, "e-2")
@@ -202,7 +188,7 @@ async def test_a_key_is_the_integrations_own(admin: Client, scene: Scene, integr
 
 
 async def test_a_job_whose_event_is_gone_cannot_be_redelivered_and_the_answer_says_why(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     (job,) = await ended(scene, integration, Verdict.FAILED, "e-1")
     await forget_event(scene, job)
@@ -212,7 +198,7 @@ async def test_a_job_whose_event_is_gone_cannot_be_redelivered_and_the_answer_sa
     assert await scene.state(job) == (JobState.FAILED, "exhausted")
 
 
-async def test_a_job_that_there_is_not_is_not_found(admin: Client, scene: Scene, integration: str) -> None:
+async def test_a_job_that_there_is_not_is_not_found(admin: Client, scene: LedgerScene, integration: str) -> None:
     (job,) = await ended(scene, integration, Verdict.FAILED, "e-1")
     other = (await admin.create())["id"]
     for path in (
@@ -228,7 +214,7 @@ async def test_a_job_that_there_is_not_is_not_found(admin: Client, scene: Scene,
 
 
 async def test_the_job_says_its_state_its_attempts_and_the_next_one(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     (job,) = await scene.owe(integration, "e-1")
     path = f"{ALL}/{integration}/jobs/{job}"
@@ -253,12 +239,12 @@ async def test_the_job_says_its_state_its_attempts_and_the_next_one(
 
 
 @pytest.fixture
-async def variety(scene: Scene, integration: str) -> dict[str, str]:
+async def variety(scene: LedgerScene, integration: str) -> dict[str, str]:
     """A job of each kind; answers kind → job."""
     (failed,) = await ended(scene, integration, Verdict.FAILED, "failed")
     (succeeded,) = await ended(scene, integration, Verdict.SUCCEEDED, "succeeded")
     (cancelled,) = await scene.owe(integration, "cancelled")
-    await cancel(scene, cancelled)
+    await surgery.cancel_for_overflow(scene.ledger, cancelled)
     (waits,) = await scene.owe(integration, "waits")
     await settle_all(scene, integration, Verdict.RETRY, HOUR)
     (flies,) = await scene.owe(integration, "flies")
@@ -278,17 +264,17 @@ async def variety(scene: Scene, integration: str) -> dict[str, str]:
 )
 async def test_what_is_redelivered_is_of_the_state_and_a_dry_run_said_so(
     admin: Client,
-    scene: Scene,
+    scene: LedgerScene,
     integration: str,
     variety: dict[str, str],
     attributes: dict[str, str],
     expected: dict[str, int],
     moved: list[str],
 ) -> None:
-    before = await scene.books()
+    before = await scene.contents()
     dry = await redeliver(admin, integration, dry_run=True, **attributes)
     assert (counts(dry), dry["dry_run"], dry["complete"]) == (expected, True, True)
-    assert _moving(await scene.books()) == _moving(before)
+    assert (await scene.contents()).tables == before.tables
 
     done = await redeliver(admin, integration, **attributes)
 
@@ -299,7 +285,7 @@ async def test_what_is_redelivered_is_of_the_state_and_a_dry_run_said_so(
 
 
 async def test_without_a_body_the_failed_ones_are_meant_and_the_query_may_say_otherwise(
-    admin: Client, scene: Scene, integration: str, variety: dict[str, str]
+    admin: Client, scene: LedgerScene, integration: str, variety: dict[str, str]
 ) -> None:
     path = f"{ALL}/{integration}/redeliver"
     dry = await admin.ask("POST", path, query={"dry_run": "true", "state": "succeeded"})
@@ -310,12 +296,11 @@ async def test_without_a_body_the_failed_ones_are_meant_and_the_query_may_say_ot
 
 
 async def test_only_what_was_opened_in_the_time_is_redelivered_both_ends_included(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     jobs = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(5)))
-    begin = await scene.ledger.redis.now() - 3_600_000
-    for n, job in enumerate(jobs):
-        await scene.key("ZADD", f"jobs:{integration}", "XX", begin + n * 60_000, job)
+    begin = await inspection.redis_time(scene.ledger) - 3_600_000
+    await surgery.date_jobs(scene.ledger, integration, {job: begin + n * 60_000 for n, job in enumerate(jobs)})
 
     def at(n: int, more: int = 0) -> str:
         return rfc3339(begin + n * 60_000 + more)
@@ -337,7 +322,7 @@ async def test_only_what_was_opened_in_the_time_is_redelivered_both_ends_include
 
 @pytest.mark.parametrize("verdict", [Verdict.SUCCEEDED, Verdict.FAILED])
 async def test_repeated_under_its_key_a_redelivery_of_many_redelivers_nothing_twice(
-    admin: Client, scene: Scene, integration: str, verdict: Verdict
+    admin: Client, scene: LedgerScene, integration: str, verdict: Verdict
 ) -> None:
     await ended(scene, integration, verdict, *(f"e-{n}" for n in range(5)))
     state = verdict.value
@@ -355,7 +340,9 @@ async def test_repeated_under_its_key_a_redelivery_of_many_redelivers_nothing_tw
     assert counts(await redeliver(admin, integration, second["id"], state=state)) == {}
 
 
-async def test_many_at_once_under_one_key_reopen_each_job_once(admin: Client, scene: Scene, integration: str) -> None:
+async def test_many_at_once_under_one_key_reopen_each_job_once(
+    admin: Client, scene: LedgerScene, integration: str
+) -> None:
     await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(10)))
     found = await asyncio.gather(*(redeliver(admin, integration, "k-1") for _ in range(10)))
     assert sum(each["reopened"] for each in found) == 10
@@ -363,14 +350,18 @@ async def test_many_at_once_under_one_key_reopen_each_job_once(admin: Client, sc
     assert await scene.counter("reopened") == 10
 
 
-async def test_many_at_once_under_many_keys_owe_each_job_once(admin: Client, scene: Scene, integration: str) -> None:
+async def test_many_at_once_under_many_keys_owe_each_job_once(
+    admin: Client, scene: LedgerScene, integration: str
+) -> None:
     jobs = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(10)))
     found = await asyncio.gather(*(redeliver(admin, integration) for _ in range(10)))
     assert sum(each["reopened"] for each in found) == 10
     assert {claim.job_id for claim in await scene.claim(integration)} == set(jobs)
 
 
-async def test_jobs_whose_event_is_gone_are_counted_and_left(admin: Client, scene: Scene, integration: str) -> None:
+async def test_jobs_whose_event_is_gone_are_counted_and_left(
+    admin: Client, scene: LedgerScene, integration: str
+) -> None:
     first, second, third = await ended(scene, integration, Verdict.FAILED, "e-1", "e-2", "e-3")
     await forget_event(scene, first)
     await forget_event(scene, third)
@@ -380,7 +371,7 @@ async def test_jobs_whose_event_is_gone_are_counted_and_left(admin: Client, scen
 
 
 async def test_a_time_that_retention_has_dropped_is_refused_and_the_answer_says_since_when(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     await ended(scene, integration, Verdict.FAILED, "e-1")
     now = datetime.now(UTC)
@@ -398,18 +389,20 @@ async def test_a_time_that_retention_has_dropped_is_refused_and_the_answer_says_
 
 
 async def test_what_a_disabled_integration_is_owed_anew_waits_until_it_is_enabled(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     jobs = await ended(scene, integration, Verdict.FAILED, "e-1", "e-2")
     await admin.put(f"{ALL}/{integration}", {"data": {"enabled": False}})
     assert counts(await redeliver(admin, integration)) == {"reopened": 2}
     assert await scene.claim(integration) == []
-    await balanced(scene.ledger)
+    await consistent(scene.ledger)
     await admin.put(f"{ALL}/{integration}", {"data": {"enabled": True}})
     assert {claim.job_id for claim in await scene.claim(integration)} == set(jobs)
 
 
-async def test_what_is_redelivered_is_paced_by_the_lanes_cap(admin: Client, scene: Scene, integration: str) -> None:
+async def test_what_is_redelivered_is_paced_by_the_lanes_cap(
+    admin: Client, scene: LedgerScene, integration: str
+) -> None:
     jobs = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(30)))
     await redeliver(admin, integration)
     paced = await scene.another(lane_cap=4)
@@ -421,7 +414,7 @@ async def test_what_is_redelivered_is_paced_by_the_lanes_cap(admin: Client, scen
 # What was missed
 
 
-async def observed(scene: Scene, *events: str, by: tuple[str, ...] = ()) -> list[str]:
+async def observed(scene: LedgerScene, *events: str, by: tuple[str, ...] = ()) -> list[str]:
     """Events that were observed, by some integrations or by nobody; answers their references."""
     stored = await scene.publish(*events)
     await scene.open(stored, *by)
@@ -429,7 +422,7 @@ async def observed(scene: Scene, *events: str, by: tuple[str, ...] = ()) -> list
 
 
 async def test_what_came_while_it_was_disabled_is_owed_once_it_is_asked_for(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     had = await observed(scene, "before", by=(integration,))
     await settle_all(scene, integration, Verdict.SUCCEEDED)
@@ -455,7 +448,7 @@ async def test_what_came_while_it_was_disabled_is_owed_once_it_is_asked_for(
 
 
 async def test_a_new_integration_is_owed_what_came_before_it_and_only_what_it_observes(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     await observed(scene, "e-1", "e-2", by=(integration,))
     newcomer = (await admin.create())["id"]
@@ -470,7 +463,7 @@ async def test_a_new_integration_is_owed_what_came_before_it_and_only_what_it_ob
 
 
 async def test_what_is_still_in_the_inbox_is_left_to_its_observation(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     waiting = await scene.publish("waits")
     await observed(scene, "missed")
@@ -482,19 +475,18 @@ async def test_what_is_still_in_the_inbox_is_left_to_its_observation(
 
 
 async def test_missed_events_are_chosen_by_when_they_were_accepted(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     refs = await observed(scene, "e-0", "e-1", "e-2")
-    begin = await scene.ledger.redis.now() - 3_600_000
-    for n, ref in enumerate(refs):
-        await scene.key("ZADD", f"events:{SCOPE.key}", "XX", begin + n * 60_000, ref)
+    begin = await inspection.redis_time(scene.ledger) - 3_600_000
+    await surgery.date_events(scene.ledger, SCOPE, {ref: begin + n * 60_000 for n, ref in enumerate(refs)})
     times = {"from_": rfc3339(begin + 60_000), "to": rfc3339(begin + 60_000)}
     assert counts(await redeliver(admin, integration, missing=True, **times)) == {"opened": 1}
     assert [claim.event_ref for claim in await scene.claim(integration)] == [refs[1]]
 
 
 async def test_failed_jobs_and_missed_events_may_be_asked_for_together(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     await ended(scene, integration, Verdict.FAILED, "failed")
     await observed(scene, "missed")
@@ -503,13 +495,13 @@ async def test_failed_jobs_and_missed_events_may_be_asked_for_together(
 
 
 async def test_what_was_missed_waits_where_the_integration_is_disabled_still(
-    admin: Client, scene: Scene, integration: str
+    admin: Client, scene: LedgerScene, integration: str
 ) -> None:
     await admin.put(f"{ALL}/{integration}", {"data": {"enabled": False}})
     await observed(scene, "missed")
     assert counts(await redeliver(admin, integration, missing=True)) == {"opened": 1}
     assert await scene.claim(integration) == []
-    await balanced(scene.ledger)
+    await consistent(scene.ledger)
     await admin.put(f"{ALL}/{integration}", {"data": {"enabled": True}})
     assert len(await scene.claim(integration)) == 1
 
@@ -536,7 +528,7 @@ def to_the_end(admin: Client, integration: str) -> Go:
 
 
 async def test_a_call_does_its_share_and_the_cursor_goes_on_where_it_stopped(
-    scene: Scene, integration: str, to_the_end: Go, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, integration: str, to_the_end: Go, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Most of these were opened in the same millisecond, which the cursor must tell apart."""
     failed = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(9)))
@@ -561,7 +553,7 @@ async def test_a_call_does_its_share_and_the_cursor_goes_on_where_it_stopped(
 
 
 async def test_a_call_that_only_looks_stops_too_and_goes_on(
-    scene: Scene, integration: str, to_the_end: Go, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, integration: str, to_the_end: Go, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Among many that are of another state."""
     await ended(scene, integration, Verdict.SUCCEEDED, *(f"s-{n}" for n in range(6)))
@@ -575,7 +567,7 @@ async def test_a_call_that_only_looks_stops_too_and_goes_on(
 
 @pytest.mark.parametrize("portion", [1, 100])
 async def test_a_backlog_that_is_full_takes_the_rest_once_there_is_room(
-    serve: Serve, scene: Scene, admin: Client, integration: str, portion: int, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, scene: LedgerScene, admin: Client, integration: str, portion: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = await serve(lane_backlog=4)
     small = api.client(admin.token)
@@ -602,7 +594,7 @@ async def test_a_backlog_that_is_full_takes_the_rest_once_there_is_room(
 
 @pytest.mark.parametrize("portion", [2, 200])
 async def test_a_backlog_that_is_full_reopens_the_rest_once_there_is_room(
-    serve: Serve, scene: Scene, admin: Client, integration: str, portion: int, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, scene: LedgerScene, admin: Client, integration: str, portion: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = await serve(lane_backlog=2)
     small = api.client(admin.token)
@@ -650,7 +642,7 @@ async def test_a_backlog_that_is_full_reopens_the_rest_once_there_is_room(
     ],
 )
 async def test_what_is_wrong_with_a_redelivery_is_named_and_nothing_is_done(
-    admin: Client, scene: Scene, integration: str, attributes: dict[str, Any], pointer: str, words: str
+    admin: Client, scene: LedgerScene, integration: str, attributes: dict[str, Any], pointer: str, words: str
 ) -> None:
     await ended(scene, integration, Verdict.FAILED, "e-1")
     answer = await admin.post(f"{ALL}/{integration}/redeliver", {"data": attributes})
@@ -662,7 +654,7 @@ async def test_what_is_wrong_with_a_redelivery_is_named_and_nothing_is_done(
 
 @pytest.mark.parametrize("query", ["dryrun=true", "dry-run=true", "state=failed&dry_Run=true", "from_=2026-01-01"])
 async def test_a_parameter_that_is_none_is_refused_and_nothing_is_done(
-    admin: Client, scene: Scene, integration: str, query: str
+    admin: Client, scene: LedgerScene, integration: str, query: str
 ) -> None:
     await ended(scene, integration, Verdict.FAILED, "e-1")
     answer = await admin.post(f"{ALL}/{integration}/redeliver?{query}")
@@ -693,7 +685,7 @@ async def test_a_redelivery_that_is_no_json_is_refused(admin: Client, integratio
 
 @pytest.mark.parametrize("where", ["redeliver", "jobs/{job}/redeliver"])
 async def test_a_key_may_be_any_text_of_255_characters(
-    admin: Client, scene: Scene, integration: str, where: str
+    admin: Client, scene: LedgerScene, integration: str, where: str
 ) -> None:
     (job,) = await ended(scene, integration, Verdict.FAILED, "e-1")
     path = f"{ALL}/{integration}/{where.format(job=job)}"
@@ -708,7 +700,7 @@ async def test_a_key_may_be_any_text_of_255_characters(
 
 @pytest.mark.parametrize("where", ["redeliver", "jobs/{job}/redeliver"])
 async def test_a_key_that_is_no_text_is_answered_in_shape(
-    api: Api, admin: Client, scene: Scene, integration: str, where: str
+    api: Api, admin: Client, scene: LedgerScene, integration: str, where: str
 ) -> None:
     (job,) = await ended(scene, integration, Verdict.FAILED, "e-1")
     host, port = api.url.removeprefix("http://").split(":")
@@ -766,9 +758,4 @@ async def test_what_failed_and_what_was_missed_reaches_the_receiver_and_the_book
     last = {each.body["id"]: each.body["attempt"] for each in receiver.received}
     assert last == {"failed": 3, "missed": 1}
     assert await worker.stop() == 0
-    await balanced(api.ledger)
-
-
-def _moving(books: Books) -> Any:
-    """Everything that a redelivery could have moved."""
-    return books.hashes, books.scores, books.sets, books.lists
+    await consistent(api.ledger)

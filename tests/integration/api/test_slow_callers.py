@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 from yarl import URL
 
-from tests.integration.api.conftest import Api, Serve
-from tests.integration.process.conftest import PATIENCE
+from tests.api_client import Api, Serve
+from tests.waiting import PATIENCE
 from worker.http_server.limits import HEAD_BYTES, HttpLimits
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -1,121 +1,37 @@
 """The user's own specification, held against what the API really answers and really takes."""
 
 import json
-from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # its stubs are another package
 
-from tests.counterparts.store import free_port
-from tests.integration.api.conftest import ELSEWHERE, Answer, Api, Client, Serve, webhook
-from tests.integration.ledger.scene import SCOPE, Scene
-from tests.integration.process.conftest import Receiver, StartWorker, eventually
+from tests.api_client import Answer, Api, Client, Serve, webhook
+from tests.counterparts.ports import free_port
+from tests.fleet.processes import StartWorker
+from tests.fleet.webhook_receiver import Receiver
+from tests.integration.api.specification import (
+    CONFIGURATIONS,
+    SCHEMA,
+    SPECIFICATION,
+    conforms,
+    examples,
+    is_integration,
+    is_log,
+    is_page,
+    is_refusal,
+    violations,
+)
+from tests.ledger import surgery
+from tests.ledger.scene import LedgerScene
+from tests.samples import ELSEWHERE, SCOPE
+from tests.waiting import eventually
 from worker.domain.api_token import Role
 from worker.domain.event import Scope
 from worker.ledger import Verdict
 
-SPECIFICATION = Path(__file__).parents[2] / "contract" / "integrations.schema.json"
-
-CONFIGURATIONS = {
-    "webhook": "WebhookConfigurationObject",
-    "aws_sqs": "AWSSQSConfigurationObject",
-    "stomp": "STOMPConfigurationObject",
-}
 NO_INTEGRATION = "/v2/integrations/2da46671-b4c2-44ac-b133-d1221aafc77b"
-
-
-def amended() -> dict[str, Any]:
-    """The specification, less what of it nothing could fulfil. These are all the differences."""
-    # It was cut out of an OpenAPI document, where the $defs were components: the references point nowhere.
-    schema: dict[str, Any] = json.loads(SPECIFICATION.read_text().replace("#/components/schemas/", "#/$defs/"))
-    defs = schema["$defs"]
-    for name in ("IntegrationCreate", "IntegrationUpdate", "Integration"):
-        # Of these, a webhook's asks for a `url` alone, which that of SQS has too: both match, and oneOf forbids that.
-        configuration = defs[name]["properties"]["configuration"]
-        configuration["anyOf"] = configuration.pop("oneOf")
-    # A `url` is required and described nowhere; what is described are `addresses`. Either will do, with a destination.
-    stomp = defs["STOMPConfigurationObject"]
-    assert stomp["required"] == ["url"]
-    stomp["required"] = ["destination"]
-    stomp["anyOf"] = [{"required": ["addresses"]}, {"required": ["url"]}]
-    # `observers` is required, and the property is called `observes`.
-    required = defs["IntegrationCreate"]["required"]
-    required[required.index("observers")] = "observes"
-    return schema
-
-
-SCHEMA = amended()
-
-
-@cache
-def validator(name: str) -> Draft202012Validator:
-    reference = {"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]}
-    return Draft202012Validator(reference, format_checker=Draft202012Validator.FORMAT_CHECKER)
-
-
-def conforms(document: Any, *names: str) -> None:
-    """The document is what each of the named $defs says."""
-    problems = [f"{name}: {error.json_path}: {error.message}" for name in names for error in _errors(name, document)]
-    assert problems == [], document
-
-
-def _errors(name: str, document: Any) -> Iterator[Any]:
-    yield from validator(name).iter_errors(document)
-
-
-def is_integration(document: Mapping[str, Any]) -> None:
-    """An Integration with everything that the specification gives it, and its `configuration` of its own type."""
-    conforms(document, "Integration", "Meta", "Links")
-    described = set(SCHEMA["$defs"]["Integration"]["properties"])
-    assert described <= set(document)
-    conforms(document["configuration"], CONFIGURATIONS[document["integration_type"]])
-    assert set(document["meta"]["timestamps"]) == {"created_at", "updated_at"}
-    assert document["links"]["self"].endswith(f"/v2/integrations/{document['id']}")
-
-
-def is_log(document: Mapping[str, Any]) -> None:
-    """An IntegrationLog; the one thing that it may lack is the status code, where the receiver gave none."""
-    conforms(document, "IntegrationLog", "Meta")
-    described = set(SCHEMA["$defs"]["IntegrationLog"]["properties"]) - {"status_code"}
-    assert described <= set(document)
-    assert document["relationships"]["integration"]["data"]["type"] == "integration"
-    assert document["relationships"]["job"]["data"]["type"] == "integration-job"
-    assert set(document["meta"]["timestamps"]) == {"created_at"}
-    assert isinstance(document["processing_time"], float)
-
-
-def is_page(answer: Answer, links: str, present: set[str]) -> list[Any]:
-    """A page whose links are as `links` describes them, and these; answers its records."""
-    assert answer.status == 200, answer.raw
-    document = answer.document
-    conforms(document["results"], "Results")
-    conforms(document["links"], links)
-    assert set(document["links"]) == present
-    assert set(document["links"]) <= set(SCHEMA["$defs"][links]["properties"])
-    assert {"limit", "offset", "current", "total"} <= set(document["meta"])
-    records: list[Any] = document["data"]
-    return records
-
-
-def is_refusal(answer: Answer, status: int) -> None:
-    """An ErrorResponse."""
-    assert answer.status == status, answer.raw
-    assert answer.headers["Content-Type"] == "application/json"
-    conforms(answer.document, "ErrorResponse")
-    assert answer.errors
-    for error in answer.errors:
-        assert error["status"] == status
-        assert error["title"]
-        assert error["detail"]
-
-
-def examples(name: str) -> dict[str, Any]:
-    """The example of each property that has one."""
-    properties = SCHEMA["$defs"][name]["properties"]
-    return {field: described["example"] for field, described in properties.items() if "example" in described}
 
 
 def from_the_examples(integration_type: str) -> dict[str, Any]:
@@ -133,8 +49,8 @@ def test_the_specification_cannot_be_fulfilled_as_it_is_and_can_as_amended() -> 
     assert "components" not in given
     assert "#/components/schemas/" in SPECIFICATION.read_text()
     sqs = examples("AWSSQSConfigurationObject")
-    assert not list(_errors("WebhookConfigurationObject", sqs))
-    assert not list(_errors("AWSSQSConfigurationObject", sqs))
+    assert not list(violations("WebhookConfigurationObject", sqs))
+    assert not list(violations("AWSSQSConfigurationObject", sqs))
     assert "url" not in given["$defs"]["STOMPConfigurationObject"]["properties"]
     assert "observers" not in given["$defs"]["IntegrationCreate"]["properties"]
 
@@ -150,11 +66,11 @@ def test_the_validator_would_tell() -> None:
         {"integration_type": "aws-sqs"},
         {"configuration": {"secret_key": "s"}},
     ):
-        assert list(_errors("Integration", good | change)), change
-    assert list(_errors("Timestamps", {"created_at": "yesterday"}))
-    assert list(_errors("LinkURI", "no uri"))
-    assert list(_errors("IntegrationLog", {"status_code": None}))
-    assert list(_errors("ErrorResponse", {"errors": [{"status": 404}]}))
+        assert list(violations("Integration", good | change)), change
+    assert list(violations("Timestamps", {"created_at": "yesterday"}))
+    assert list(violations("LinkURI", "no uri"))
+    assert list(violations("IntegrationLog", {"status_code": None}))
+    assert list(violations("ErrorResponse", {"errors": [{"status": 404}]}))
 
 
 @pytest.mark.parametrize("integration_type", CONFIGURATIONS)
@@ -288,7 +204,7 @@ async def test_an_organisations_own_integration_is_one_too(api: Api) -> None:
 
 
 async def test_the_links_of_integrations_and_jobs_are_there_exactly_where_the_specification_says(
-    admin: Client, scene: Scene
+    admin: Client, scene: LedgerScene
 ) -> None:
     ids = [(await admin.create())["id"] for _ in range(5)]
     jobs = await scene.owe(ids[0], *(f"e-{n}" for n in range(5)))
@@ -312,7 +228,7 @@ async def test_the_links_of_integrations_and_jobs_are_there_exactly_where_the_sp
             is_page(answer, "PaginationLinks", set(answer.document["links"]))
 
 
-async def test_the_links_of_logs_have_no_last(admin: Client, scene: Scene) -> None:
+async def test_the_links_of_logs_have_no_last(admin: Client, scene: LedgerScene) -> None:
     integration_id = (await admin.create())["id"]
     (job,) = await scene.owe(integration_id, "e-1")
     for attempt in range(5):
@@ -375,7 +291,9 @@ async def test_logs_and_jobs_of_attempts_with_and_without_a_status_code_are_what
         assert "connection refused" in unreached["error_detail"]
 
 
-async def test_every_refusal_is_an_error_response(serve: Serve, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_refusal_is_an_error_response(
+    serve: Serve, scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     api = await serve(api_body_limit=2048)
     admin, reader, stranger = await api.someone(), await api.someone(Role.READ), await api.someone(scope=ELSEWHERE)
     integration = await admin.create()
@@ -399,7 +317,5 @@ async def test_every_refusal_is_an_error_response(serve: Serve, scene: Scene, mo
     is_refusal(await admin.post("/v2/integrations", b'{"data":"' + b"x" * 4096 + b'"}'), 413)
     is_refusal(await admin.post("/v2/integrations", b"<data/>", xml), 415)
     is_refusal(await admin.post("/v2/integrations", {"data": {}}), 422)
-    event = f"event:{claim.event_ref}"
-    await scene.key("DEL", event)
-    await scene.key("DEL", f"{event}:jobs")
+    await surgery.forget_event(scene.ledger, claim.event_ref)
     is_refusal(await admin.post(f"{path}/jobs/{job}/redeliver"), 409)

@@ -10,12 +10,13 @@ from structlog.testing import capture_logs
 
 from deliverers.contract import Delivery
 from deliverers.webhook import WebhookConfiguration, WebhookDeliverer
-from tests.counterparts.store import free_port
-from tests.integration.api.conftest import Api, Client, Serve
-from tests.integration.api.test_specification import is_log, is_refusal
-from tests.integration.ledger.audit import Books
-from tests.integration.ledger.scene import SCOPE
-from tests.integration.process.conftest import Receiver, eventually
+from tests.api_client import Api, Client, Serve
+from tests.counterparts.ports import free_port
+from tests.fleet.webhook_receiver import Receiver
+from tests.integration.api.specification import is_log, is_refusal
+from tests.ledger.audit import LedgerContents
+from tests.samples import SCOPE
+from tests.waiting import eventually
 from worker.delivery import attempt_runner, sample_delivery
 from worker.domain.event import Scope
 
@@ -32,8 +33,7 @@ async def integration(admin: Client, receiver: Receiver) -> str:
 
 async def kept(api: Api) -> Any:
     """Everything that a delivery may leave in the ledger. (A token's look-up leaves nothing.)"""
-    books = await Books.read(api.ledger)
-    return books.hashes, books.scores, books.sets, books.lists, books.strings
+    return (await LedgerContents.read(api.ledger)).tables
 
 
 async def test_a_sample_event_is_really_delivered_and_its_log_is_the_answer(

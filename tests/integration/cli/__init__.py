@@ -1,1 +1,1 @@
-"""The real `edw`, against a real store."""
+"""The real `edw`, against a real Redis server."""

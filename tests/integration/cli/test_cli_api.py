@@ -10,25 +10,26 @@ from typing import Any
 import pytest
 import requests
 
-from tests.counterparts.store import free_port
-from tests.integration.cli.conftest import Edw, Running, StartEdw, alive, eventually
+from tests.counterparts.ports import free_port
+from tests.fleet.edw_command import Edw, EdwProcess, StartEdw, alive
+from tests.waiting import wait_until
 
 #: Seconds that a request may take on a busy machine.
 PATIENCE = 30.0
 
 
-def address(running: Running) -> str:
+def address(running: EdwProcess) -> str:
     """Where the API listens, as it says."""
     running.says("api ready")
-    found = re.search(r"api ready.*url=(\S+)", running.said)
-    assert found, running.said
+    found = re.search(r"api ready.*url=(\S+)", running.output)
+    assert found, running.output
     return found[1]
 
 
-def shown_token(running: Running) -> str:
+def shown_token(running: EdwProcess) -> str:
     running.says("token ")
-    found = re.search(r"^token\s+(edw_\S+)", running.said, re.MULTILINE)
-    assert found, running.said
+    found = re.search(r"^token\s+(edw_\S+)", running.output, re.MULTILINE)
+    assert found, running.output
     return found[1]
 
 
@@ -50,13 +51,13 @@ def test_dev_serves_the_api_and_its_token_works_the_next_time_too(
     created = ask("POST", f"{url}/v2/integrations", token, {"data": attributes})
     assert created.status_code == 201, created.text
     assert ask("POST", f"{url}/v2/events", token, {"data": {"type": "order.paid", "data": {}}}).status_code == 202
-    eventually(lambda: ask("GET", f"{url}/readyz", "").json()["status"] == "ok", "all is well")
+    wait_until(lambda: ask("GET", f"{url}/readyz", "").json()["status"] == "ok", "all is well")
     # What was made over HTTP and what the command line shows are one.
     assert created.json()["data"]["id"] in edw("integrations", "list", "--json").out
-    eventually(lambda: ask("GET", f"{url}/v2/integrations/logs", token).json()["data"], "the attempt has a log")
+    wait_until(lambda: ask("GET", f"{url}/v2/integrations/logs", token).json()["data"], "the attempt has a log")
 
     dev.signal(signal.SIGINT)
-    assert dev.ends() == 0, dev.said
+    assert dev.wait_ended() == 0, dev.output
     assert alive(environment) == []
 
     again = start_edw("dev")
@@ -68,13 +69,13 @@ def test_dev_serves_the_api_and_its_token_works_the_next_time_too(
     # One that was revoked is not taken for good because it is in the file.
     assert edw("tokens", "revoke", token).code == 0
     again.signal(signal.SIGINT)
-    assert again.ends() == 0
+    assert again.wait_ended() == 0
     third = start_edw("dev")
     assert shown_token(third) != token
     assert ask("GET", f"{address(third)}/v2/integrations", shown_token(third)).status_code == 200
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("redis_url")
 def test_health_tells_the_apis_metrics_from_a_worker(edw: Edw, start_edw: StartEdw) -> None:
     beside = {"EDW_METRICS_PORT": str(free_port()), "EDW_API_PORT": str(free_port())}
     start_edw("api", **beside).says("api ready")
@@ -102,6 +103,6 @@ def test_what_the_command_line_makes_and_revokes_the_api_takes_and_refuses(edw: 
     assert edw("tokens", "revoke", client["id"], token).code == 0
 
     for method, path, secret in (("POST", "/v2/events", bearer), ("GET", "/v2/integrations", token)):
-        eventually(lambda: ask(method, url + path, secret, {}).status_code == 401, "it is refused")  # noqa: B023
-    assert token.split("_")[2] not in dev.said
-    assert json.dumps(client["client_secret"])[1:-1] not in dev.said
+        wait_until(lambda: ask(method, url + path, secret, {}).status_code == 401, "it is refused")  # noqa: B023
+    assert token.split("_")[2] not in dev.output
+    assert json.dumps(client["client_secret"])[1:-1] not in dev.output

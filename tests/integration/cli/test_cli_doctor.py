@@ -1,4 +1,4 @@
-"""`edw doctor`, on real stores and brokers, well and unwell."""
+"""`edw doctor`, on real Redis servers and brokers, well and unwell."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.counterparts.rabbitmq import RabbitServer
-from tests.counterparts.store import StoreServer
-from tests.integration.cli.conftest import Edw, Result
-from tests.integration.ledger.scene import Scene
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.edw_command import Edw, Result
+from tests.ledger import surgery
+from tests.ledger.scene import LedgerScene
 from worker.cli.keys import make_key
 from worker.ledger import Ledger
 
@@ -20,19 +21,19 @@ def grades(found: Result) -> dict[str, str]:
 
 
 @pytest.fixture
-async def books(store: str) -> AsyncIterator[Ledger]:
-    """The ledger on the embedded Redis."""
-    opened = Ledger(store)
+async def ledger(redis_url: str) -> AsyncIterator[Ledger]:
+    """The ledger on the embedded Redis server."""
+    opened = Ledger(redis_url)
     await opened.open()
     yield opened
     await opened.close()
 
 
-async def test_a_job_that_no_sweep_would_find_is_found_and_mended(edw: Edw, books: Ledger) -> None:
-    scene = Scene(books, lambda: books)
+async def test_a_job_that_no_sweep_would_find_is_found_and_mended(edw: Edw, ledger: Ledger) -> None:
+    scene = LedgerScene(ledger, lambda: ledger)
     await scene.register("i-1")
     (job,) = await scene.owe("i-1", "e-1")
-    await scene.key("ZREM", "lane:i-1:due", job)
+    await surgery.lose_due_job(ledger, "i-1", job)
 
     found = edw("doctor")
     assert found.code == 1
@@ -44,7 +45,7 @@ async def test_a_job_that_no_sweep_would_find_is_found_and_mended(edw: Edw, book
     assert [claim.job_id for claim in await scene.claim("i-1")] == [job]
 
 
-def test_every_part_of_an_installation_is_looked_at(edw: Edw, store: str) -> None:
+def test_every_part_of_an_installation_is_looked_at(edw: Edw, redis_url: str) -> None:
     found = grades(edw("doctor", "--json"))
     expected = {"settings", "open files", "redis", "redis persistence", "redis eviction", "redis memory", "clock"}
     expected |= {"balance", "workers", "inbox", "audit", "secrets", "egress", "broker", "queue edw.events"}
@@ -52,17 +53,17 @@ def test_every_part_of_an_installation_is_looked_at(edw: Edw, store: str) -> Non
     assert {name for name, grade in found.items() if grade == "failed"} == {"workers"}
 
 
-def test_the_key_that_edw_dev_made_is_a_key(edw: Edw, store: str, environment: dict[str, str]) -> None:
+def test_the_key_that_edw_dev_made_is_a_key(edw: Edw, redis_url: str, environment: dict[str, str]) -> None:
     del environment["EDW_SECRETS_KEYS"]
     assert grades(edw("doctor", "--quick", "--json"))["secrets"] == "warning"
     make_key(Path(environment["EDW_DATA_DIR"]))
     assert grades(edw("doctor", "--quick", "--json"))["secrets"] == "ok"
 
 
-def test_a_store_that_evicts_and_keeps_nothing_on_disk_is_a_failure_with_what_to_do(
-    edw: Edw, make_store: Callable[..., StoreServer]
+def test_a_redis_server_that_evicts_and_keeps_nothing_on_disk_is_a_failure_with_what_to_do(
+    edw: Edw, make_redis: Callable[..., RedisServer]
 ) -> None:
-    server = make_store(appendonly="no", **{"maxmemory-policy": "allkeys-lru"})
+    server = make_redis(appendonly="no", **{"maxmemory-policy": "allkeys-lru"})
     found = edw("doctor", "--quick", EDW_REDIS_URL=server.url)
     assert found.code == 1
     assert "set `appendonly yes`" in found.text
@@ -70,19 +71,21 @@ def test_a_store_that_evicts_and_keeps_nothing_on_disk_is_a_failure_with_what_to
     assert "audit" not in found.text
 
 
-def test_without_a_store_the_rest_is_looked_at_all_the_same(edw: Edw) -> None:
+def test_without_a_redis_server_the_rest_is_looked_at_all_the_same(edw: Edw) -> None:
     found = edw("doctor", "--json", EDW_REDIS_URL=NOWHERE)
     assert found.code == 3
     told = grades(found)
     assert (told["settings"], told["redis"], told["broker"]) == ("ok", "failed", "failed")
 
 
-def test_queues_of_rabbitmq_are_looked_at_one_by_one(edw: Edw, store: str, rabbit: RabbitServer, vhost: str) -> None:
+def test_queues_of_rabbitmq_are_looked_at_one_by_one(
+    edw: Edw, redis_url: str, rabbit: RabbitServer, vhost: str
+) -> None:
     found = grades(edw("doctor", "--json", EDW_BROKER_URL=rabbit.url(vhost)))
     assert (found["broker"], found["queue edw.events"], found["queue edw.intake.dead"]) == ("ok", "warning", "warning")
 
 
-def test_a_secret_that_no_key_opens_is_told_with_its_integration(edw: Edw, store: str) -> None:
+def test_a_secret_that_no_key_opens_is_told_with_its_integration(edw: Edw, redis_url: str) -> None:
     created = edw(
         *("integrations", "create", "--name", "x", "--observes", "order.paid", "--url", "https://127.0.0.1/"),
         *("--secret-key", "s3cret", "--json"),
@@ -92,7 +95,7 @@ def test_a_secret_that_no_key_opens_is_told_with_its_integration(edw: Edw, store
     assert f"no key opens: {created.json['data']['id']}" in found.text
 
 
-def test_strict_fails_for_a_warning(edw: Edw, store: str, start_edw: Callable[..., object]) -> None:
+def test_strict_fails_for_a_warning(edw: Edw, redis_url: str, start_edw: Callable[..., object]) -> None:
     assert "warning" in grades(edw("doctor", "--json")).values()
     running = start_edw("worker")
     running.says("worker ready")  # type: ignore[attr-defined]

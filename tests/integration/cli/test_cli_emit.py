@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.counterparts.store import StoreServer
-from tests.integration.cli.conftest import Edw
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.edw_command import Edw
+from tests.ledger import inspection
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("redis_url")
 
 
 def kept(url: str) -> Sequence[StoredEvent]:
@@ -22,24 +23,23 @@ def kept(url: str) -> Sequence[StoredEvent]:
         ledger = Ledger(url)
         await ledger.open()
         try:
-            refs = [ref.decode() for ref in await ledger.redis.call("zrange", "inbox", 0, -1)]
-            return (await ledger.inbox.load(refs)).events
+            return (await ledger.inbox.load(await inspection.inbox(ledger))).events
         finally:
             await ledger.close()
 
     return asyncio.run(read())
 
 
-def test_an_event_is_accepted_with_a_sample_where_no_data_is_given(edw: Edw, store: str) -> None:
+def test_an_event_is_accepted_with_a_sample_where_no_data_is_given(edw: Edw, redis_url: str) -> None:
     result = edw("emit", "order.paid", "--json")
 
-    (stored,) = kept(store)
+    (stored,) = kept(redis_url)
     assert result.code == 0, result.text
     assert result.json == {"id": stored.event.id, "duplicate": False, "differs": False}
     assert msgspec.json.decode(stored.event.data)["type"] == "order"
 
 
-def test_data_and_included_are_kept_byte_for_byte(edw: Edw, store: str, tmp_path: Path) -> None:
+def test_data_and_included_are_kept_byte_for_byte(edw: Edw, redis_url: str, tmp_path: Path) -> None:
     data = '{"type":"order","total": 10.00,"n":123456789012345678901234567890,"name":"Zoë"}'
     included = '{"items":[{"price":149.90}]}'
     (tmp_path / "included.json").write_text(included)
@@ -51,7 +51,7 @@ def test_data_and_included_are_kept_byte_for_byte(edw: Edw, store: str, tmp_path
     )
 
     assert result.code == 0, result.text
-    (stored,) = kept(store)
+    (stored,) = kept(redis_url)
     event = stored.event
     assert (event.data, event.included) == (data.encode(), included.encode())
     assert (event.id, event.scope.store_id, event.scope.org_id, event.source) == (
@@ -101,7 +101,7 @@ def test_a_bad_event_is_refused_with_field_and_reason(
     assert "Traceback" not in result.err
 
 
-def test_a_file_is_published_and_each_bad_line_is_told_by_number(edw: Edw, store: str, tmp_path: Path) -> None:
+def test_a_file_is_published_and_each_bad_line_is_told_by_number(edw: Edw, redis_url: str, tmp_path: Path) -> None:
     lines = [
         b'{"type":"order.paid","id":"1","data":{"total":10.00}}',
         b"not json",
@@ -124,10 +124,10 @@ def test_a_file_is_published_and_each_bad_line_is_told_by_number(edw: Edw, store
     assert "order.paid" in errors[1]
     assert "data: " in errors[2]
     assert "accepted 2, duplicates 1, refused 4" in result.out
-    assert {stored.event.id for stored in kept(store)} == {"1", "3"}
+    assert {stored.event.id for stored in kept(redis_url)} == {"1", "3"}
 
 
-def test_a_file_of_thousands_goes_in_batches_and_the_tally_is_json_for_scripts(edw: Edw, store: str) -> None:
+def test_a_file_of_thousands_goes_in_batches_and_the_tally_is_json_for_scripts(edw: Edw, redis_url: str) -> None:
     lines = b"\n".join(b'{"type":"order.paid","id":"%d","data":{}}' % number for number in range(2_500))
 
     result = edw("emit", "--file", "-", "--json", stdin=lines + b"\n{}")
@@ -144,9 +144,9 @@ def test_a_file_without_a_bad_line_ends_with_0(edw: Edw) -> None:
     assert edw("emit", "--file", "-", stdin=b"").code == 0
 
 
-def test_a_full_store_says_up_to_which_line_it_went(edw: Edw) -> None:
+def test_a_full_redis_says_up_to_which_line_it_went(edw: Edw) -> None:
     line = b'{"type":"order.paid","data":{"x":"%s"}}\n' % (b"x" * 20_000)
-    with StoreServer(maxmemory="12mb") as full:
+    with RedisServer(maxmemory="12mb") as full:
         result = edw("emit", "--file", "-", stdin=line * 1_000, EDW_REDIS_URL=full.url)
 
     assert result.code == 1

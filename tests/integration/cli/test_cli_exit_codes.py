@@ -1,11 +1,11 @@
-"""What `edw` says, and how it ends, where there is no store, or a setting is wrong."""
+"""What `edw` says, and how it ends, where there is no Redis server, or a setting is wrong."""
 
 import json
 
 import pytest
 
-from tests.counterparts.store import free_port
-from tests.integration.cli.conftest import Edw, StartEdw
+from tests.counterparts.ports import free_port
+from tests.fleet.edw_command import Edw, StartEdw
 
 #: Each command that needs the ledger.
 COMMANDS = (
@@ -24,7 +24,7 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_without_a_store_it_ends_with_3_and_says_what_to_start(edw: Edw, command: tuple[str, ...]) -> None:
+def test_without_a_redis_server_it_ends_with_3_and_says_what_to_start(edw: Edw, command: tuple[str, ...]) -> None:
     result = edw(*command)
 
     assert result.code == 3
@@ -34,7 +34,7 @@ def test_without_a_store_it_ends_with_3_and_says_what_to_start(edw: Edw, command
 
 
 @pytest.mark.parametrize("command", [("emit", "order.paid"), ("status",), ("worker", "--wait", "0")], ids=" ".join)
-def test_a_store_that_does_not_answer_ends_it_with_3_and_its_address(edw: Edw, command: tuple[str, ...]) -> None:
+def test_a_redis_server_that_does_not_answer_ends_it_with_3_and_its_address(edw: Edw, command: tuple[str, ...]) -> None:
     port = free_port()
 
     result = edw(*command, EDW_REDIS_URL=f"redis://user:hunter2@127.0.0.1:{port}/0")
@@ -55,29 +55,29 @@ def test_a_worker_waits_so_long_as_it_was_told_and_says_so_once(edw: Edw) -> Non
 
 @pytest.mark.parametrize("command", [("worker",), ("worker", "--processes", "2")], ids=" ".join)
 def test_a_worker_logs_as_it_was_told_from_its_first_line(start_edw: StartEdw, command: tuple[str, ...]) -> None:
-    store = {"EDW_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "EDW_REDIS_ULR": "misspelt"}
-    worker, console = start_edw(*command, **store), start_edw(*command, EDW_LOG_FORMAT="console", **store)
+    nowhere = {"EDW_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "EDW_REDIS_ULR": "misspelt"}
+    worker, console = start_edw(*command, **nowhere), start_edw(*command, EDW_LOG_FORMAT="console", **nowhere)
     for each in (worker, console):
         each.says("waiting for the ledger")
         each.signal()
-        assert each.ends() == 0
+        assert each.wait_ended() == 0
 
-    lines = [json.loads(line) for line in worker.said.splitlines()]
+    lines = [json.loads(line) for line in worker.output.splitlines()]
     assert [(line["event"], line["level"]) for line in lines] == [
         ("unknown variable", "warning"),
         ("waiting for the ledger", "warning"),
     ]
-    assert not console.said.startswith("{")
+    assert not console.output.startswith("{")
 
 
 @pytest.mark.parametrize("command", [("worker",), ("worker", "--processes", "2")], ids=" ".join)
-def test_a_worker_that_waits_for_its_store_can_be_stopped(start_edw: StartEdw, command: tuple[str, ...]) -> None:
+def test_a_worker_that_waits_for_its_redis_server_can_be_stopped(start_edw: StartEdw, command: tuple[str, ...]) -> None:
     worker = start_edw(*command, EDW_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     worker.says("waiting for the ledger")
 
     worker.signal()
 
-    assert worker.ends() == 0
+    assert worker.wait_ended() == 0
 
 
 @pytest.mark.parametrize("command", [("status",), ("worker",), ("dev",)], ids=" ".join)

@@ -12,8 +12,9 @@ from http.client import HTTPConnection
 import click
 import pytest
 
-from tests.integration.cli.conftest import Edw, Result, StartEdw
-from tests.integration.ledger.scene import Scene, an_event, an_integration
+from tests.fleet.edw_command import Edw, Result, StartEdw
+from tests.ledger.scene import LedgerScene
+from tests.samples import an_event, an_integration
 from worker.cli import edw as root
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id
 from worker.domain.job import job_id
@@ -116,11 +117,11 @@ def test_every_command_is_called_here() -> None:
 
 
 @pytest.fixture
-async def hostile(store: str) -> AsyncIterator[Scene]:
+async def hostile(redis_url: str) -> AsyncIterator[LedgerScene]:
     """A ledger whose every foreign text is hostile."""
-    ledger = Ledger(store)
+    ledger = Ledger(redis_url)
     await ledger.open()
-    scene = Scene(ledger, lambda: ledger)
+    scene = LedgerScene(ledger, lambda: ledger)
     configuration = {"url": "https://127.0.0.1/"}
     for each in (OWNER, OTHER):
         integration = an_integration(each, name=HOSTILE, description=HOSTILE, configuration=configuration)
@@ -179,7 +180,7 @@ def run_all(environment: dict[str, str], calls: list[tuple[str, ...]], given: st
     return [Result(*each) for each in json.loads(done.stdout)]
 
 
-async def test_what_any_command_prints_commands_no_terminal(environment: dict[str, str], hostile: Scene) -> None:
+async def test_what_any_command_prints_commands_no_terminal(environment: dict[str, str], hostile: LedgerScene) -> None:
     calls = []
     for leaf in LEAVES:
         for call in CALLS[leaf.name]:
@@ -196,7 +197,7 @@ async def test_what_any_command_prints_commands_no_terminal(environment: dict[st
     assert {result.code for result in results} == {0, 1, 2}
 
 
-async def test_json_has_the_very_text(edw: Edw, hostile: Scene) -> None:
+async def test_json_has_the_very_text(edw: Edw, hostile: LedgerScene) -> None:
     assert edw("integrations", "show", OWNER, "--json").json["data"]["name"] == HOSTILE
     (log, _) = edw("logs", "--integration", OWNER, "--json").json["data"]
     assert log["error_detail"] == HOSTILE
@@ -204,7 +205,7 @@ async def test_json_has_the_very_text(edw: Edw, hostile: Scene) -> None:
     assert (entry["given"], entry["source"], entry["field"]) == (HOSTILE, HOSTILE, HOSTILE)
 
 
-async def test_people_see_what_is_there_and_no_markup_is_followed(edw: Edw, hostile: Scene) -> None:
+async def test_people_see_what_is_there_and_no_markup_is_followed(edw: Edw, hostile: LedgerScene) -> None:
     listed = edw("rejected", "list").out
     for part in ("\\u001b[2J", "\\u202e", "[red]", ":smile:"):
         assert part in "".join(listed.split()), listed
@@ -212,12 +213,12 @@ async def test_people_see_what_is_there_and_no_markup_is_followed(edw: Edw, host
 
 @pytest.mark.parametrize("form", ["json", "console"])
 async def test_what_a_worker_and_an_api_log_commands_no_terminal(
-    start_edw: StartEdw, hostile: Scene, form: str
+    start_edw: StartEdw, hostile: LedgerScene, form: str
 ) -> None:
     worker, api = start_edw("worker", EDW_LOG_FORMAT=form), start_edw("api", EDW_LOG_FORMAT=form)
     worker.says("address not allowed")
     api.says("api ready")
-    found = re.search(r"url\W+http://127\.0\.0\.1:(\d+)", api.said)
+    found = re.search(r"url\W+http://127\.0\.0\.1:(\d+)", api.output)
     assert found
     connection = HTTPConnection("127.0.0.1", int(found[1]))
     connection.request("GET", "/v2/%C2%9B31m%E2%80%AE", headers={"traceparent": "\x9b"})
@@ -226,18 +227,18 @@ async def test_what_a_worker_and_an_api_log_commands_no_terminal(
     api.says("31m")
     for each in (worker, api):
         each.signal(signal.SIGTERM)
-        assert each.ends() == 0
-        assert_harmless(each.said)
-    assert "\\u202e" in worker.said, "the event's id is in the line of its attempt"
+        assert each.wait_ended() == 0
+        assert_harmless(each.output)
+    assert "\\u202e" in worker.output, "the event's id is in the line of its attempt"
 
 
 async def test_what_edw_dev_explains_commands_no_terminal(start_edw: StartEdw, environment: dict[str, str]) -> None:
     dev = start_edw("dev", EDW_DATA_DIR=f"{environment['TMPDIR']}/\u202e\x9b")
     dev.says("Ctrl-C stops")
     dev.signal(signal.SIGINT)
-    dev.ends()
-    assert_harmless(dev.said)
-    assert "\\u202e" in dev.said
+    dev.wait_ended()
+    assert_harmless(dev.output)
+    assert "\\u202e" in dev.output
 
 
 def test_a_traceback_commands_no_terminal(edw: Edw, environment: dict[str, str]) -> None:

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.cli.conftest import Edw, Result
-from tests.integration.ledger.scene import Scene
+from tests.fleet.edw_command import Edw, Result
+from tests.ledger import surgery
 from worker.ledger import Ledger
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("redis_url")
 SCOPE = ("--store", "s", "--org", "o")
 SECRET = "correct-horse-battery"
 
@@ -221,12 +221,12 @@ def test_it_is_disabled_and_enabled(edw: Edw) -> None:
     assert data(edw("integrations", "disable", made["id"], "--json"))["enabled"] is False
 
 
-async def test_an_open_circuit_is_shown_with_the_time_of_the_next_attempt(edw: Edw, store: str) -> None:
+async def test_an_open_circuit_is_shown_with_the_time_of_the_next_attempt(edw: Edw, redis_url: str) -> None:
     made = data(create(edw))
     assert "circuit" not in edw("integrations", "show", made["id"]).out
-    ledger = Ledger(store)
+    ledger = Ledger(redis_url)
     await ledger.open()
-    await Scene(ledger, lambda: ledger).key("HSET", f"lane:{made['id']}", "circuit", "open", "circuit_until", 1_000)
+    await surgery.put_circuit(ledger, made["id"], "open", until=1_000)
     await ledger.close()
     assert "circuit open: one attempt at 1970-01-01T00:00:01.000Z" in edw("integrations", "show", made["id"]).text
 

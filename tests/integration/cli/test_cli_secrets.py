@@ -2,7 +2,7 @@
 
 from cryptography.fernet import Fernet
 
-from tests.integration.cli.conftest import Edw
+from tests.fleet.edw_command import Edw
 
 KEY = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 
@@ -18,7 +18,7 @@ def create(edw: Edw, secret: str) -> str:
 
 
 def test_secrets_are_sealed_with_a_new_key_and_the_old_one_can_go(
-    store: str, edw: Edw, environment: dict[str, str]
+    redis_url: str, edw: Edw, environment: dict[str, str]
 ) -> None:
     old, new = environment["EDW_SECRETS_KEYS"], Fernet.generate_key().decode()
     ids = [create(edw, f"the-secret-of-{n}") for n in range(3)]
@@ -39,7 +39,7 @@ def test_secrets_are_sealed_with_a_new_key_and_the_old_one_can_go(
     assert edw("secrets", "rotate", EDW_SECRETS_KEYS=new).code == 0
 
 
-def test_secrets_that_no_key_opens_are_named_and_left(store: str, edw: Edw) -> None:
+def test_secrets_that_no_key_opens_are_named_and_left(redis_url: str, edw: Edw) -> None:
     identity = create(edw, "secret")
     other = Fernet.generate_key().decode()
     failed = edw("secrets", "rotate", EDW_SECRETS_KEYS=other)
@@ -48,7 +48,7 @@ def test_secrets_that_no_key_opens_are_named_and_left(store: str, edw: Edw) -> N
     assert "secret_key" in edw("integrations", "show", identity).out
 
 
-def test_without_a_key_nothing_can_be_sealed(store: str, edw: Edw) -> None:
+def test_without_a_key_nothing_can_be_sealed(redis_url: str, edw: Edw) -> None:
     failed = edw("secrets", "rotate", EDW_SECRETS_KEYS="")
     assert failed.code == 1
     assert "EDW_SECRETS_KEYS" in failed.err

@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli.conftest import Edw
+from tests.fleet.edw_command import Edw
+from tests.ledger import inspection
 from worker.domain.api_token import Role, Token, TokenKind, bearer_of, digest_of, matches, new_id, read
 from worker.domain.event import Scope
 from worker.ledger import Ledger
 
 
-def kept(store: str, token_id: str) -> Token | None:
+def kept(redis_url: str, token_id: str) -> Token | None:
     """What the ledger has under an id."""
 
     async def get() -> Token | None:
-        ledger = Ledger(store)
+        ledger = Ledger(redis_url)
         try:
             return await ledger.tokens.get(token_id)
         finally:
@@ -25,20 +26,15 @@ def kept(store: str, token_id: str) -> Token | None:
     return asyncio.run(get())
 
 
-def everything(store: str) -> bytes:
-    """All that the store has in memory, as its scripts would read it."""
+def everything(redis_url: str) -> bytes:
+    """All that Redis has in memory."""
 
     async def dump() -> bytes:
-        ledger = Ledger(store)
-        client, found = ledger.redis.client, []
+        ledger = Ledger(redis_url)
         try:
-            for name in await client.execute_command("KEYS", "*"):
-                kind = await client.execute_command("TYPE", name)
-                read_it = {b"hash": ("HGETALL", name), b"zset": ("ZRANGE", name, 0, -1), b"string": ("GET", name)}
-                found.append(repr((name, await client.execute_command(*read_it[kind]))))
+            return await inspection.everything(ledger)
         finally:
             await ledger.close()
-        return "\n".join(found).encode()
 
     return asyncio.run(dump())
 
@@ -50,7 +46,7 @@ def listed(edw: Edw) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_token_alone_is_on_standard_output_and_what_it_is_on_standard_error(edw: Edw, store: str) -> None:
+def test_the_token_alone_is_on_standard_output_and_what_it_is_on_standard_error(edw: Edw, redis_url: str) -> None:
     result = edw("tokens", "create", "--store", "s", "--org", "o", "--role", "admin")
 
     assert result.code == 0, result.text
@@ -58,27 +54,27 @@ def test_the_token_alone_is_on_standard_output_and_what_it_is_on_standard_error(
     assert parts is not None
     token_id, secret = parts
     assert result.err == f"id {token_id}, acts for organisation o, store s, role admin; it is shown this once\n"
-    token = kept(store, token_id)
+    token = kept(redis_url, token_id)
     assert token is not None
     assert matches(token, secret)
     assert (token.kind, token.role, token.scope) == (TokenKind.TOKEN, Role.ADMIN, Scope("o", "s"))
     assert token.platform is False
 
 
-def test_json_has_the_token_and_its_id(edw: Edw, store: str) -> None:
+def test_json_has_the_token_and_its_id(edw: Edw, redis_url: str) -> None:
     made = edw("tokens", "create", "--org", "o", "--role", "read", "--json").json
 
     assert made.keys() == {"token", "id"}
     parts = read(made["token"])
     assert parts is not None
-    token = kept(store, made["id"])
+    token = kept(redis_url, made["id"])
     assert token is not None
     assert parts[0] == token.id
     assert matches(token, parts[1])
     assert (token.role, token.scope) == (Role.READ, Scope("o"))
 
 
-def test_a_client_has_an_id_and_a_secret(edw: Edw, store: str) -> None:
+def test_a_client_has_an_id_and_a_secret(edw: Edw, redis_url: str) -> None:
     told = edw("tokens", "create", "--store", "s", "--role", "publish", "--client")
     made = edw("tokens", "create", "--store", "s", "--role", "publish", "--client", "--json").json
 
@@ -89,26 +85,26 @@ def test_a_client_has_an_id_and_a_secret(edw: Edw, store: str) -> None:
     assert made.keys() == {"client_id", "client_secret", "id"}
     assert made["client_id"] == made["id"]
     for client_id, secret in (lines.values(), (made["client_id"], made["client_secret"])):
-        client = kept(store, client_id)
+        client = kept(redis_url, client_id)
         assert client is not None
         assert matches(client, secret)
         assert client.kind is TokenKind.CLIENT
 
 
-def test_without_a_store_it_acts_for_the_one_store_of_the_deployment(edw: Edw, store: str) -> None:
+def test_without_a_store_it_acts_for_the_one_store_of_the_deployment(edw: Edw, redis_url: str) -> None:
     result = edw("tokens", "create", "--role", "publish")
 
-    token = kept(store, (read(result.out.strip()) or ("", ""))[0])
+    token = kept(redis_url, (read(result.out.strip()) or ("", ""))[0])
     assert token is not None
     assert (token.scope, token.platform) == (Scope(), False)
     assert "acts for the only store, role publish" in result.err
 
 
 @pytest.mark.parametrize("more", [(), ("--role", "publish"), ("--client",)], ids=" ".join)
-def test_a_platforms_token_publishes(edw: Edw, store: str, more: tuple[str, ...]) -> None:
+def test_a_platforms_token_publishes(edw: Edw, redis_url: str, more: tuple[str, ...]) -> None:
     result = edw("tokens", "create", "--platform", *more, "--json")
 
-    token = kept(store, result.json["id"])
+    token = kept(redis_url, result.json["id"])
     assert token is not None
     assert (token.platform, token.role, token.scope) == (True, Role.PUBLISH, Scope())
     assert (token.kind is TokenKind.CLIENT) == ("--client" in more)
@@ -133,7 +129,7 @@ def test_a_platforms_token_publishes(edw: Edw, store: str, more: tuple[str, ...]
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage_and_makes_no_token(
-    edw: Edw, store: str, arguments: tuple[str, ...], part: str
+    edw: Edw, redis_url: str, arguments: tuple[str, ...], part: str
 ) -> None:
     result = edw("tokens", "create", *arguments)
 
@@ -143,7 +139,7 @@ def test_what_makes_no_sense_is_wrong_usage_and_makes_no_token(
     assert listed(edw) == []
 
 
-def test_the_list_has_what_was_made_and_never_a_secret(edw: Edw, store: str, environment: dict[str, str]) -> None:
+def test_the_list_has_what_was_made_and_never_a_secret(edw: Edw, redis_url: str, environment: dict[str, str]) -> None:
     token = edw("tokens", "create", "--store", "s", "--org", "o", "--role", "admin", "--name", "Back office").out
     client = edw("tokens", "create", "--platform", "--client", "--json").json
     (token_id, secret) = read(token.strip()) or ("", "")
@@ -164,7 +160,7 @@ def test_the_list_has_what_was_made_and_never_a_secret(edw: Edw, store: str, env
     assert (found[client["id"]]["kind"], found[client["id"]]["platform"]) == ("client", True)
     assert all(part in table.text for part in (token_id, "Back office", "organisation o,", "the platform"))
     on_disk = b"".join(path.read_bytes() for path in Path(environment["EDW_DATA_DIR"]).rglob("*") if path.is_file())
-    in_memory = everything(store)
+    in_memory = everything(redis_url)
     assert digest_of(secret).encode() in on_disk
     assert digest_of(secret).encode() in in_memory
     for hidden in (secret, client["client_secret"]):
@@ -173,12 +169,12 @@ def test_the_list_has_what_was_made_and_never_a_secret(edw: Edw, store: str, env
         assert hidden.encode() not in on_disk + in_memory
 
 
-def test_an_empty_list_says_so(edw: Edw, store: str) -> None:
+def test_an_empty_list_says_so(edw: Edw, redis_url: str) -> None:
     assert edw("tokens", "list").out == "no tokens\n"
     assert listed(edw) == []
 
 
-def test_tables_fit_a_hundred_columns_and_foreign_text_commands_no_terminal(edw: Edw, store: str) -> None:
+def test_tables_fit_a_hundred_columns_and_foreign_text_commands_no_terminal(edw: Edw, redis_url: str) -> None:
     edw("tokens", "create", "--role", "read", "--store", "s" * 128, "--name", "[red]x[/red]" + "y" * 200)
 
     listing = edw("tokens", "list")
@@ -188,7 +184,7 @@ def test_tables_fit_a_hundred_columns_and_foreign_text_commands_no_terminal(edw:
     assert all(len(line) <= 100 for line in listing.out.splitlines())
 
 
-def test_a_token_is_revoked_by_its_id_or_by_itself(edw: Edw, store: str) -> None:
+def test_a_token_is_revoked_by_its_id_or_by_itself(edw: Edw, redis_url: str) -> None:
     one, two, three = (edw("tokens", "create", "--role", "read", "--json").json for _ in range(3))
 
     result = edw("tokens", "revoke", one["id"], two["token"])
@@ -200,11 +196,11 @@ def test_a_token_is_revoked_by_its_id_or_by_itself(edw: Edw, store: str) -> None
     assert [each["id"] for each in listed(edw)] == [three["id"]]
 
 
-def test_with_a_client_its_bearers_are_revoked(edw: Edw, store: str) -> None:
+def test_with_a_client_its_bearers_are_revoked(edw: Edw, redis_url: str) -> None:
     client_id = edw("tokens", "create", "--role", "read", "--client", "--json").json["client_id"]
 
     async def issue() -> str:
-        ledger = Ledger(store)
+        ledger = Ledger(redis_url)
         client = await ledger.tokens.get(client_id)
         assert client is not None
         bearer = bearer_of(client, new_id(), "s")
@@ -213,15 +209,15 @@ def test_with_a_client_its_bearers_are_revoked(edw: Edw, store: str) -> None:
         return bearer.id
 
     bearer_id = asyncio.run(issue())
-    assert kept(store, bearer_id) is not None
+    assert kept(redis_url, bearer_id) is not None
 
     assert edw("tokens", "revoke", client_id).code == 0
 
-    assert kept(store, client_id) is None
-    assert kept(store, bearer_id) is None
+    assert kept(redis_url, client_id) is None
+    assert kept(redis_url, bearer_id) is None
 
 
-def test_what_is_not_there_is_said_and_the_rest_is_revoked_all_the_same(edw: Edw, store: str) -> None:
+def test_what_is_not_there_is_said_and_the_rest_is_revoked_all_the_same(edw: Edw, redis_url: str) -> None:
     made = edw("tokens", "create", "--role", "read", "--json").json
 
     result = edw("tokens", "revoke", "0" * 16, made["id"])
@@ -232,7 +228,7 @@ def test_what_is_not_there_is_said_and_the_rest_is_revoked_all_the_same(edw: Edw
     assert edw("tokens", "revoke", made["token"]).err == f"there is no token {made['id']}\n"
 
 
-def test_what_is_no_id_is_refused_without_showing_it(edw: Edw, store: str) -> None:
+def test_what_is_no_id_is_refused_without_showing_it(edw: Edw, redis_url: str) -> None:
     made = edw("tokens", "create", "--role", "read", "--json").json
 
     result = edw("tokens", "revoke", made["token"] + "x")
@@ -244,7 +240,7 @@ def test_what_is_no_id_is_refused_without_showing_it(edw: Edw, store: str) -> No
 
 
 @pytest.mark.parametrize("command", [("create", "--role", "read"), ("list",), ("revoke", "0" * 16)], ids=" ".join)
-def test_without_a_store_it_ends_with_3_and_says_what_to_start(edw: Edw, command: tuple[str, ...]) -> None:
+def test_without_a_redis_server_it_ends_with_3_and_says_what_to_start(edw: Edw, command: tuple[str, ...]) -> None:
     result = edw("tokens", *command)
 
     assert result.code == 3

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli.conftest import Edw, Running, StartEdw, alive, eventually
+from tests.fleet.edw_command import Edw, EdwProcess, StartEdw, alive
+from tests.waiting import wait_until
 from worker.ledger.connection.embedded_redis import running
 
 QUICK = {
@@ -86,17 +87,17 @@ def deliver(edw: Edw, receiver: Receiver, count: int) -> None:
     before = len(receiver.bodies)
     for _ in range(count):
         assert edw("emit", "order.paid").code == 0
-    eventually(lambda: len(receiver.bodies) >= before + count, "the events arrive")
-    eventually(lambda: edw("status", "--json").json["jobs"]["pending"] == 0, "nothing is owed any more")
+    wait_until(lambda: len(receiver.bodies) >= before + count, "the events arrive")
+    wait_until(lambda: edw("status", "--json").json["jobs"]["pending"] == 0, "nothing is owed any more")
 
 
-def started(running: Running, edw: Edw, count: int = 1) -> Running:
-    eventually(lambda: running.process.poll() is not None or processes(edw) >= count, lambda: running.said)
-    assert running.process.poll() is None, running.said
+def started(running: EdwProcess, edw: Edw, count: int = 1) -> EdwProcess:
+    wait_until(lambda: running.process.poll() is not None or processes(edw) >= count, lambda: running.output)
+    assert running.process.poll() is None, running.output
     return running
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("redis_url")
 class TestWorker:
     def test_it_delivers_and_drains_when_it_is_told_to_stop(
         self, edw: Edw, start_edw: StartEdw, receiver: Receiver
@@ -107,7 +108,7 @@ class TestWorker:
 
         worker.signal(signal.SIGTERM)
 
-        assert worker.ends() == 0, worker.said
+        assert worker.wait_ended() == 0, worker.output
         assert processes(edw) == 0
 
     def test_status_shows_a_receiver_that_keeps_everything_waiting(
@@ -118,7 +119,7 @@ class TestWorker:
         assert edw("status").text.endswith("No lane has work.")
         receiver.may.clear()
         edw("emit", "order.paid")
-        eventually(lambda: receiver.bodies, "it has the event")
+        wait_until(lambda: receiver.bodies, "it has the event")
 
         status = edw("status")
 
@@ -143,7 +144,7 @@ class TestWorker:
 
         supervisor.signal(signal.SIGINT)
 
-        assert supervisor.ends() == 0, supervisor.said
+        assert supervisor.wait_ended() == 0, supervisor.output
         assert not workers(environment)
 
     def test_one_that_died_is_started_again(
@@ -155,9 +156,9 @@ class TestWorker:
         os.kill(min(before), signal.SIGKILL)
 
         supervisor.says("was killed by SIGKILL; it starts again in 0.5 s")
-        eventually(lambda: len(set(workers(environment)) - before) == 1, "another one starts")
+        wait_until(lambda: len(set(workers(environment)) - before) == 1, "another one starts")
         supervisor.signal()
-        assert supervisor.ends() == 0, supervisor.said
+        assert supervisor.wait_ended() == 0, supervisor.output
 
     def test_workers_whose_supervisor_was_killed_drain_by_themselves(
         self, edw: Edw, start_edw: StartEdw, environment: dict[str, str]
@@ -166,8 +167,8 @@ class TestWorker:
 
         supervisor.signal(signal.SIGKILL)
 
-        supervisor.ends()
-        eventually(lambda: not workers(environment), "the workers end")
+        supervisor.wait_ended()
+        wait_until(lambda: not workers(environment), "the workers end")
         assert processes(edw) == 0
 
     def test_what_happened_can_be_looked_at(self, edw: Edw, start_edw: StartEdw, receiver: Receiver) -> None:
@@ -175,8 +176,8 @@ class TestWorker:
         receiver.answers = [503]
         integration = observe(edw, receiver)
         edw("emit", "order.paid", "--id", "event-1")
-        eventually(lambda: len(receiver.bodies) == 2, "two attempts")
-        eventually(lambda: edw("status", "--json").json["jobs"]["succeeded"] == 1, "the job ends")
+        wait_until(lambda: len(receiver.bodies) == 2, "two attempts")
+        wait_until(lambda: edw("status", "--json").json["jobs"]["succeeded"] == 1, "the job ends")
 
         (job,) = edw("jobs", "list", "--integration", integration, "--json").json["data"]
         shown = edw("jobs", "show", job["id"], "--json").json["data"]
@@ -201,12 +202,12 @@ class TestWorker:
 
         observe(edw, receiver, "--store", "other")
         edw("emit", "order.paid", "--store", "other")
-        eventually(lambda: len(receiver.bodies) == 3, "another store's event is delivered")
+        wait_until(lambda: len(receiver.bodies) == 3, "another store's event is delivered")
 
         def everything() -> list[dict[str, Any]]:
             return list(edw("logs", "--all-stores", "--json").json["data"])
 
-        eventually(lambda: len(everything()) == 3, "its attempt has a log")
+        wait_until(lambda: len(everything()) == 3, "its attempt has a log")
         assert [(log["store_id"], log["attempt"]) for log in everything()] == [("other", 1), (None, 2), (None, 1)]
         assert "store other" in edw("logs", "--all-stores", "--limit", "1").text
 
@@ -222,15 +223,15 @@ class TestWorker:
 
         deliver(edw, receiver, 1)
 
-        eventually(lambda: people.said.count("delivered") == 2, lambda: people.said)
-        eventually(lambda: len(script.said.splitlines()) == 2, lambda: script.said)
-        assert all(json.loads(line)["succeeded"] for line in script.said.splitlines())
+        wait_until(lambda: people.output.count("delivered") == 2, lambda: people.output)
+        wait_until(lambda: len(script.output.splitlines()) == 2, lambda: script.output)
+        assert all(json.loads(line)["succeeded"] for line in script.output.splitlines())
         for follower in (people, script):
             follower.signal(signal.SIGINT)
-            assert follower.ends() == 0, follower.said
+            assert follower.wait_ended() == 0, follower.output
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("redis_url")
 def test_status_writes_the_balance_out(edw: Edw) -> None:
     edw("emit", "order.paid")
 
@@ -257,11 +258,11 @@ class TestDev:
 
         dev.signal(signal.SIGINT)
 
-        assert dev.ends() == 0, dev.said
+        assert dev.wait_ended() == 0, dev.output
         assert receiver.headers[0]["X-MOLTIN-SECRET-KEY"] == SECRET
         assert S_IMODE((folder / "secrets.key").stat().st_mode) == 0o600
-        assert (folder / "secrets.key").read_text().strip() not in dev.said
-        assert SECRET not in dev.said
+        assert (folder / "secrets.key").read_text().strip() not in dev.output
+        assert SECRET not in dev.output
         assert not alive(environment)
         assert edw("status").code == 3
 
@@ -269,7 +270,7 @@ class TestDev:
         first = started_dev(start_edw, edw)
         observe(edw, receiver, "--secret-key", SECRET)
         first.signal()
-        assert first.ends() == 0, first.said
+        assert first.wait_ended() == 0, first.output
 
         started_dev(start_edw, edw)
         deliver(edw, receiver, 1)
@@ -285,22 +286,22 @@ class TestDev:
         assert "in use" in second.err
         assert processes(edw) == 1
 
-    def test_after_its_kill_the_next_one_takes_the_store_over_and_stops_it_in_the_end(
+    def test_after_its_kill_the_next_one_takes_redis_over_and_stops_it_in_the_end(
         self, edw: Edw, start_edw: StartEdw, receiver: Receiver, environment: dict[str, str]
     ) -> None:
         first = started_dev(start_edw, edw)
         observe(edw, receiver)
         first.signal(signal.SIGKILL)
-        first.ends()
-        # Its worker drains by itself; the store stays.
-        eventually(lambda: not workers(environment), lambda: first.said)
+        first.wait_ended()
+        # Its worker drains by itself; Redis stays.
+        wait_until(lambda: not workers(environment), lambda: first.output)
         assert edw("integrations", "list").code == 0
 
         second = started_dev(start_edw, edw)
         deliver(edw, receiver, 1)
         second.signal()
 
-        assert second.ends() == 0, second.said
+        assert second.wait_ended() == 0, second.output
         assert not alive(environment)
         assert edw("status").code == 3
 
@@ -309,48 +310,48 @@ class TestDev:
     ) -> None:
         dev = started_dev(start_edw, edw)
         dev.signal(signal.SIGHUP)
-        assert dev.ends() == 0, dev.said
+        assert dev.wait_ended() == 0, dev.output
         assert not alive(environment)
 
-    def test_it_says_so_when_its_worker_dies_and_stops_the_store(
+    def test_it_says_so_when_its_worker_dies_and_stops_redis(
         self, edw: Edw, start_edw: StartEdw, environment: dict[str, str]
     ) -> None:
         dev = started_dev(start_edw, edw)
 
         os.kill(workers(environment)[0], signal.SIGKILL)
 
-        assert dev.ends() == 1
-        assert "the worker was killed by SIGKILL" in dev.said
+        assert dev.wait_ended() == 1
+        assert "the worker was killed by SIGKILL" in dev.output
         assert not alive(environment)
 
-    def test_it_says_so_when_its_store_dies_and_stops_the_worker(
+    def test_it_says_so_when_its_redis_server_dies_and_stops_the_worker(
         self, edw: Edw, start_edw: StartEdw, environment: dict[str, str]
     ) -> None:
         dev = started_dev(start_edw, edw, EDW_DRAIN_SECONDS="1s")
-        (store,) = [pid for pid in alive(environment) if b"unixsocket" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        (redis_pid,) = [pid for pid in alive(environment) if b"unixsocket" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
-        os.kill(store, signal.SIGKILL)
+        os.kill(redis_pid, signal.SIGKILL)
 
-        assert dev.ends() == 1
-        assert "redis ended by itself" in dev.said
+        assert dev.wait_ended() == 1
+        assert "redis ended by itself" in dev.output
         assert not alive(environment)
 
-    def test_with_a_store_of_ones_own_it_starts_none(
-        self, edw: Edw, start_edw: StartEdw, store: str, environment: dict[str, str], tmp_path: Path
+    def test_with_a_redis_server_of_ones_own_it_starts_none(
+        self, edw: Edw, start_edw: StartEdw, redis_url: str, environment: dict[str, str], tmp_path: Path
     ) -> None:
         del environment["EDW_SECRETS_KEYS"]
         elsewhere = str(tmp_path / "elsewhere")
-        dev = start_edw("dev", EDW_REDIS_URL=store, EDW_DATA_DIR=elsewhere)
+        dev = start_edw("dev", EDW_REDIS_URL=redis_url, EDW_DATA_DIR=elsewhere)
         started(dev, edw)
 
-        assert "EDW_SECRETS_KEYS=" in dev.said
+        assert "EDW_SECRETS_KEYS=" in dev.output
         assert running(Path(elsewhere)) is None
         dev.signal()
-        assert dev.ends() == 0, dev.said
+        assert dev.wait_ended() == 0, dev.output
         assert edw("status").code == 0
 
 
-def started_dev(start_edw: StartEdw, edw: Edw, **changes: str) -> Running:
+def started_dev(start_edw: StartEdw, edw: Edw, **changes: str) -> EdwProcess:
     dev = start_edw("dev", **changes)
     dev.says("Ctrl-C stops")
     return started(dev, edw)

@@ -3,7 +3,8 @@
 import signal
 from pathlib import Path
 
-from tests.integration.cli.conftest import Edw, StartEdw, alive, eventually
+from tests.fleet.edw_command import Edw, StartEdw, alive
+from tests.waiting import wait_until
 
 
 def test_the_demo_keeps_its_promises_and_leaves_nothing_behind(edw: Edw, environment: dict[str, str]) -> None:
@@ -45,6 +46,6 @@ def test_a_demo_that_is_interrupted_puts_everything_away(start_edw: StartEdw, en
 
     demo.signal(signal.SIGINT)
 
-    assert demo.ends() == 1
-    eventually(lambda: not alive(environment), "no process is left")
+    assert demo.wait_ended() == 1
+    wait_until(lambda: not alive(environment), "no process is left")
     assert not list(Path(environment["TMPDIR"]).iterdir())

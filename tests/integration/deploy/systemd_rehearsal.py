@@ -18,10 +18,11 @@ from pathlib import Path
 import psutil
 from cryptography.fernet import Fernet
 
-from tests.counterparts.store import StoreServer, free_port
-from tests.integration.cli.conftest import eventually
+from tests.counterparts.ports import free_port
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.deploy.documents import ROOT, units
 from tests.integration.deploy.rehearsal import SYSTEM_PYTHON
+from tests.waiting import wait_until
 
 INSTANCE = "edw-worker@9464.service"
 SERVICES = (INSTANCE, "edw-api.service")
@@ -90,7 +91,7 @@ def booted(folder: Path) -> Iterator[psutil.Process]:
         return None
 
     try:
-        eventually(found, "systemd starts")
+        wait_until(found, "systemd starts")
         systemd = found()
         assert systemd is not None
         yield systemd
@@ -101,7 +102,7 @@ def booted(folder: Path) -> Iterator[psutil.Process]:
         outer.kill()
         outer.wait()
         # A process that was killed is in its group until somebody has waited for it.
-        eventually(partial(cleaned, folder), "the control groups are empty")
+        wait_until(partial(cleaned, folder), "the control groups are empty")
 
 
 def cleaned(folder: Path) -> bool:
@@ -129,15 +130,15 @@ def healthy(process: str, ports: Mapping[str, str]) -> bool:
 def main() -> None:
     """Boots, looks, stops."""
     # The folder is closed to the services' users, as /etc/edw is.
-    with StoreServer() as store, tempfile.TemporaryDirectory(prefix="edw-systemd-") as name:
+    with RedisServer() as redis_server, tempfile.TemporaryDirectory(prefix="edw-systemd-") as name:
         folder, port = Path(name), str(free_port())
         # The port of the metrics is the instance's all the same.
-        given = {"EDW_REDIS_URL": store.tcp_url, "EDW_SECRETS_KEYS": Fernet.generate_key().decode()}
+        given = {"EDW_REDIS_URL": redis_server.tcp_url, "EDW_SECRETS_KEYS": Fernet.generate_key().decode()}
         lay_out(folder, given | {"EDW_API_PORT": port, "EDW_METRICS_PORT": "1"})
         with booted(folder) as systemd:
             ports = {"EDW_API_PORT": port, "EDW_METRICS_PORT": "9464"}
             for process in ("worker", "api"):
-                eventually(partial(healthy, process, ports), f"the {process} is well")
+                wait_until(partial(healthy, process, ports), f"the {process} is well")
             for each in systemd.children(recursive=True):
                 kept = confinement(each)
                 print(each.cmdline()[1:4], kept)

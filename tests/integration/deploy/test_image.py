@@ -14,9 +14,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from config.settings import load_settings
-from tests.counterparts.store import StoreServer, free_port
-from tests.integration.cli.conftest import PATIENCE, eventually
+from tests.counterparts.ports import free_port
+from tests.counterparts.redis_server import RedisServer
 from tests.integration.deploy.rehearsal import DOCKERFILE, ROOT, Image, built, ignored, instructions
+from tests.waiting import PATIENCE, wait_until
 
 #: Seconds. The first of them waits for the image: 10 s of an idle machine, and minutes of a busy disk.
 pytestmark = pytest.mark.timeout(300)
@@ -43,16 +44,16 @@ def image() -> Iterator[Image]:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[StoreServer]:
-    with StoreServer() as server:
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
         yield server
 
 
 @pytest.fixture
-def environment(image: Image, store: StoreServer) -> dict[str, str]:
+def environment(image: Image, redis_server: RedisServer) -> dict[str, str]:
     """The image's, with what a deployment adds; on loopback, where the image listens everywhere."""
     return image.environment() | {
-        "EDW_REDIS_URL": store.tcp_url,
+        "EDW_REDIS_URL": redis_server.tcp_url,
         "EDW_SECRETS_KEYS": Fernet.generate_key().decode(),
         "EDW_API_HOST": "127.0.0.1",
         "EDW_API_PORT": str(free_port()),
@@ -94,7 +95,7 @@ def wait_for(process: "subprocess.Popen[bytes]", well: Callable[[], bool], log: 
         assert process.poll() is None, log.read_text()
         return well()
 
-    eventually(over_or_well, log.read_text)
+    wait_until(over_or_well, log.read_text)
 
 
 def may_confine() -> bool:

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.counterparts.rabbitmq import MISSING, RabbitServer, is_installed
-from tests.counterparts.store import free_port
-from tests.integration.cli.conftest import PATIENCE, eventually
+from tests.counterparts.ports import free_port
+from tests.counterparts.rabbitmq import RabbitServer
+from tests.counterparts.server import require
 from tests.integration.deploy.documents import DEPLOY, ROOT, compose
+from tests.waiting import PATIENCE, wait_until
 from worker.ledger.connection.embedded_redis import server_binary
 
 PASSWORD = "s3cret"
@@ -58,7 +59,7 @@ def ledger(tmp_path: Path) -> Iterator[Redis]:
             return True
         return False
 
-    eventually(answers, "Redis answers")
+    wait_until(answers, "Redis answers")
     yield client
     client.close()
     process.send_signal(signal.SIGTERM)
@@ -85,9 +86,9 @@ def test_the_doctor_finds_nothing_to_say_about_redis(ledger: Redis) -> None:
     )
 
     found = {each["subject"]: each for each in json.loads(done.stdout)["findings"]}
-    redis = {subject: each for subject, each in found.items() if subject.startswith("redis")}
-    assert {"redis persistence", "redis eviction", "redis memory"} <= set(redis)
-    assert [each for each in redis.values() if each["grade"] != "ok"] == []
+    about_redis = {subject: each for subject, each in found.items() if subject.startswith("redis")}
+    assert {"redis persistence", "redis eviction", "redis memory"} <= set(about_redis)
+    assert [each for each in about_redis.values() if each["grade"] != "ok"] == []
 
 
 def test_the_ledger_asks_for_the_password_and_shows_it_in_no_argument(ledger: Redis) -> None:
@@ -104,8 +105,7 @@ def test_the_redis_of_compose_is_the_one_that_the_tests_run_on(ledger: Redis) ->
 
 
 def test_rabbitmq_reads_its_file() -> None:
-    if not is_installed():
-        pytest.skip(MISSING)
+    require(RabbitServer)
     lines = (DEPLOY / "rabbitmq/rabbitmq.conf").read_text().splitlines()
     config = dict(line.split(" = ", 1) for line in lines if line and not line.startswith("#"))
 

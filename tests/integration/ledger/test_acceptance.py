@@ -6,24 +6,25 @@ from typing import Any
 
 import pytest
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
+from tests.ledger import raw
+from tests.ledger.scene import LedgerScene
+from tests.samples import SCOPE, an_event, an_integration
 from worker.domain.event import Scope
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable, Verdict
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events import inbox as intake_module
 from worker.ledger.events.inbox import SyncInbox, rejection
 
-from .scene import SCOPE, Scene, an_event, an_integration
-
 MIB = 1024 * 1024
 
 
 async def evalsha_calls(ledger: Ledger) -> int:
-    stats = await ledger.redis.client.info("commandstats")
+    stats = await raw.client(ledger).info("commandstats")
     return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("eval", "evalsha"))
 
 
-async def test_an_event_is_in_the_inbox_once_it_is_accepted(scene: Scene) -> None:
+async def test_an_event_is_in_the_inbox_once_it_is_accepted(scene: LedgerScene) -> None:
     assert await scene.ledger.inbox.accept([an_event()]) == [Acceptance.NEW]
 
     status = await scene.ledger.status.read()
@@ -33,7 +34,7 @@ async def test_an_event_is_in_the_inbox_once_it_is_accepted(scene: Scene) -> Non
     assert stored.time.endswith("Z")
 
 
-async def test_the_same_event_again_is_a_duplicate_and_happens_once(scene: Scene) -> None:
+async def test_the_same_event_again_is_a_duplicate_and_happens_once(scene: LedgerScene) -> None:
     assert await scene.ledger.inbox.accept([an_event(), an_event()]) == [Acceptance.NEW, Acceptance.DUPLICATE]
     assert await scene.ledger.inbox.accept([an_event()]) == [Acceptance.DUPLICATE]
 
@@ -41,7 +42,7 @@ async def test_the_same_event_again_is_a_duplicate_and_happens_once(scene: Scene
     assert (await scene.counter("accepted"), await scene.counter("duplicates")) == (1, 2)
 
 
-async def test_the_same_event_again_is_a_duplicate_after_it_was_observed_and_delivered(scene: Scene) -> None:
+async def test_the_same_event_again_is_a_duplicate_after_it_was_observed_and_delivered(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
     (claim,) = await scene.claim("i-1")
@@ -57,7 +58,7 @@ async def test_the_same_event_again_is_a_duplicate_after_it_was_observed_and_del
     ids=["data", "included", "type"],
 )
 async def test_the_same_id_with_other_content_is_said_to_differ_and_the_first_one_stays(
-    scene: Scene, change: dict[str, Any]
+    scene: LedgerScene, change: dict[str, Any]
 ) -> None:
     await scene.ledger.inbox.accept([an_event()])
     assert await scene.ledger.inbox.accept([an_event(**change)]) == [Acceptance.DIFFERS]
@@ -66,7 +67,7 @@ async def test_the_same_id_with_other_content_is_said_to_differ_and_the_first_on
     assert stored.event.raw == an_event().raw
 
 
-async def test_nobody_sees_or_swallows_an_event_of_another_scope(scene: Scene) -> None:
+async def test_nobody_sees_or_swallows_an_event_of_another_scope(scene: LedgerScene) -> None:
     scopes = [
         Scope("org-1", "store-1"),
         Scope("org-1", "store-2"),
@@ -86,7 +87,7 @@ async def test_nobody_sees_or_swallows_an_event_of_another_scope(scene: Scene) -
     assert [each.event.scope for each in loaded.events] == scopes
 
 
-async def test_raw_bytes_come_back_as_they_came(scene: Scene) -> None:
+async def test_raw_bytes_come_back_as_they_came(scene: LedgerScene) -> None:
     data = '{"total":10.00,"n":123456789012345678901234567890,"name":"Zoë 🚲","b":1,"a":[]}'.encode()
     await scene.ledger.inbox.accept([an_event(data=data)])
     (stored,) = (await scene.ledger.inbox.load([an_event().ref])).events
@@ -94,7 +95,7 @@ async def test_raw_bytes_come_back_as_they_came(scene: Scene) -> None:
 
 
 async def test_large_events_go_and_come_in_portions_of_a_bounded_size(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake_module, "REPLY_BYTE_BUDGET", 2 * MIB)
     events = [an_event(f"e-{n}", data=b'{"x":"' + b"x" * MIB + b'"}') for n in range(6)]
@@ -113,7 +114,7 @@ async def test_large_events_go_and_come_in_portions_of_a_bounded_size(
 
 
 async def test_claims_stop_where_the_reply_has_grown_large_and_say_that_there_is_more(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from worker.ledger.lanes import job_lanes as jobs_module
 
@@ -128,7 +129,7 @@ async def test_claims_stop_where_the_reply_has_grown_large_and_say_that_there_is
     await scene.ledger.jobs.release([(claim.job_id, claim.attempt) for claim in claims])
 
 
-async def test_an_event_that_several_claims_share_travels_once(scene: Scene) -> None:
+async def test_an_event_that_several_claims_share_travels_once(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     (stored,) = await scene.publish("e-1")
     await scene.open([stored], "i-1", "i-2")
@@ -138,8 +139,8 @@ async def test_an_event_that_several_claims_share_travels_once(scene: Scene) -> 
         await scene.settle(claim, Verdict.SUCCEEDED)
 
 
-async def test_a_producer_without_a_loop_gets_the_same_answers(scene: Scene, store: StoreServer) -> None:
-    sync = SyncRedisClient(store.url, "0", scene.ledger.policy)
+async def test_a_producer_without_a_loop_gets_the_same_answers(scene: LedgerScene, redis_server: RedisServer) -> None:
+    sync = SyncRedisClient(redis_server.url, "0", scene.ledger.policy)
     sync.open()
     assert SyncInbox(sync).accept([an_event(), an_event(data=b"{}")]) == [Acceptance.NEW, Acceptance.DIFFERS]
     assert await scene.ledger.inbox.accept([an_event()]) == [Acceptance.DUPLICATE]
@@ -147,25 +148,25 @@ async def test_a_producer_without_a_loop_gets_the_same_answers(scene: Scene, sto
     sync.client.script_flush()
     sync.run("reject", entries=[rejection("f", "r", b"g", 1, "s")], rejected_cap=5)
     assert len(await scene.ledger.inbox.rejected(10)) == 2
-    store.stop()
+    redis_server.stop()
     with pytest.raises(LedgerUnavailable, match="does not answer"):
         SyncInbox(sync).accept([an_event()])
-    store.start()
+    redis_server.start()
     sync.close()
 
 
 async def test_above_the_high_water_mark_events_are_refused_and_below_it_taken_again(
-    ledger: Ledger, store: StoreServer, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.ledger.connection import redis_client as store_module
+    from worker.ledger.connection import redis_client as redis_client_module
 
-    monkeypatch.setattr(store_module, "MEMORY_SAMPLE_SECONDS", 0.0)
-    sync = SyncRedisClient(store.url, "0", ledger.policy)
-    # The store keeps scripts that it has seen, and they take memory.
+    monkeypatch.setattr(redis_client_module, "MEMORY_SAMPLE_SECONDS", 0.0)
+    sync = SyncRedisClient(redis_server.url, "0", ledger.policy)
+    # Redis keeps scripts that it has seen, and they take memory.
     await ledger.integrations.put(an_integration())
-    used = int((await ledger.redis.memory())["used_memory"])
+    used = int((await raw.memory(ledger))["used_memory"])
     try:
-        await ledger.redis.client.config_set("maxmemory", int(used / 0.9))
+        await raw.client(ledger).config_set("maxmemory", int(used / 0.9))
         with pytest.raises(LedgerFull, match="% of its memory limit; events are accepted again below 85%"):
             await ledger.inbox.accept([an_event()])
         with pytest.raises(LedgerFull, match="below 85%"):
@@ -173,17 +174,17 @@ async def test_above_the_high_water_mark_events_are_refused_and_below_it_taken_a
         # The mark is not the limit: what is owed goes on, and so does the registry.
         await ledger.integrations.put(an_integration())
 
-        await ledger.redis.client.config_set("maxmemory", used * 2)
+        await raw.client(ledger).config_set("maxmemory", used * 2)
         assert await ledger.inbox.accept([an_event()]) == [Acceptance.NEW]
         assert SyncInbox(sync).accept([an_event()]) == [Acceptance.DUPLICATE]
     finally:
-        await ledger.redis.client.config_set("maxmemory", 0)
+        await raw.client(ledger).config_set("maxmemory", 0)
         sync.close()
 
 
 async def test_memory_is_sampled_once_a_second_and_not_for_every_event(ledger: Ledger) -> None:
     async def asked() -> int:
-        return int((await ledger.redis.client.info("commandstats")).get("cmdstat_info", {}).get("calls", 0))
+        return int((await raw.client(ledger).info("commandstats")).get("cmdstat_info", {}).get("calls", 0))
 
     await ledger.inbox.accept([an_event("e-0")])
     before = await asked()
@@ -193,10 +194,10 @@ async def test_memory_is_sampled_once_a_second_and_not_for_every_event(ledger: L
 
 
 async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken(
-    scene: Scene, make_store: Callable[..., StoreServer]
+    scene: LedgerScene, make_redis: Callable[..., RedisServer]
 ) -> None:
-    server = make_store()
-    # Far above the limit, so that only the store itself refuses.
+    server = make_redis()
+    # Far above the limit, so that only Redis itself refuses.
     full: Ledger = await scene.another(server.url, memory_high_water=100.0)
     dead: Ledger = await scene.another(server.url, memory_high_water=100.0)
     there = replace(scene, ledger=full)
@@ -205,8 +206,8 @@ async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken
     (aside, unopened) = await there.publish("aside", "unopened")
     (lost,) = await there.claim("i-1", room=1, by=dead)
     await full.fleet.renew()
-    used = int((await full.redis.memory())["used_memory"])
-    await full.redis.client.config_set("maxmemory", used - 64 * 1024)
+    used = int((await raw.memory(full))["used_memory"])
+    await raw.client(full).config_set("maxmemory", used - 64 * 1024)
 
     with pytest.raises(LedgerFull, match="at its memory limit"):
         await full.inbox.accept([an_event("new")])
@@ -224,10 +225,10 @@ async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken
     assert await there.settle(first, Verdict.SUCCEEDED) == "settled"
     assert await there.settle(second, Verdict.RETRY, delay=3600) == "settled"
     assert await full.jobs.release([(third.job_id, third.attempt)]) == 1
-    # die() would itself be refused by a full store.
-    await full.redis.client.config_set("maxmemory", 0)
+    # die() would itself be refused by a full Redis.
+    await raw.client(full).config_set("maxmemory", 0)
     await there.die(dead)
-    await full.redis.client.config_set("maxmemory", used - 64 * 1024)
+    await raw.client(full).config_set("maxmemory", used - 64 * 1024)
     (seized,) = await full.fleet.seize()
     assert await there.settle(seized, Verdict.FAILED, disable="answered 410") == "settled"
     assert not (await full.integrations.get(["i-1"]))[0].enabled
@@ -236,11 +237,11 @@ async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken
     assert await full.integrations.delete("i-1")
     assert await full.fleet.expire() == 2
     assert await full.fleet.retire() == 0
-    assert (await there.books()).problems() == []
+    assert (await there.contents()).problems() == []
 
 
-async def test_other_stores_of_one_server_are_other_shards(scene: Scene, store: StoreServer) -> None:
-    other = Ledger(store.url, scene.ledger.policy, shard="1")
+async def test_other_stores_of_one_server_are_other_shards(scene: LedgerScene, redis_server: RedisServer) -> None:
+    other = Ledger(redis_server.url, scene.ledger.policy, shard="1")
     await other.open()
     assert await scene.ledger.inbox.accept([an_event()]) == [Acceptance.NEW]
     assert await other.inbox.accept([an_event()]) == [Acceptance.NEW]

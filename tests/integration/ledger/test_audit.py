@@ -2,22 +2,23 @@
 
 import pytest
 
+from tests.ledger import raw
+from tests.ledger.scene import HOUR, LedgerScene
+from tests.samples import an_integration
 from worker.domain.job import JobState
 from worker.ledger import Verdict
 from worker.ledger.inspection import audit as audit_module
 from worker.ledger.inspection.audit import Audit, AuditReport
 
-from .scene import HOUR, Scene, an_integration
-
 LANE = "i-1"
 
 
-async def audit(scene: Scene, *, repair: bool = False) -> AuditReport:
-    return await Audit(scene.ledger.redis).run(repair=repair)
+async def audit(scene: LedgerScene, *, repair: bool = False) -> AuditReport:
+    return await Audit(raw.connection(scene.ledger)).run(repair=repair)
 
 
 @pytest.fixture
-async def busy(scene: Scene) -> Scene:
+async def busy(scene: LedgerScene) -> LedgerScene:
     """A bit of everything: due now and later, in flight, ended, held, an event in the inbox."""
     await scene.register(LANE, "i-2", "i-3")
     await scene.owe(LANE, *(f"e-{n}" for n in range(4)))
@@ -34,20 +35,20 @@ async def busy(scene: Scene) -> Scene:
     return scene
 
 
-async def test_a_ledger_that_is_well_has_no_problems(busy: Scene) -> None:
+async def test_a_ledger_that_is_well_has_no_problems(busy: LedgerScene) -> None:
     report = await audit(busy)
     assert report.is_clean, report
     assert (report.jobs, report.lanes, report.events) == (5, 3, 7)
 
 
-async def mended(scene: Scene, *kinds: str) -> None:
+async def mended(scene: LedgerScene, *kinds: str) -> None:
     """The audit finds something, mends just these kinds, and finds nothing more."""
     assert not (await audit(scene)).is_clean
     assert set((await audit(scene, repair=True)).counts) == set(kinds)
     assert (await audit(scene)).is_clean
 
 
-async def reaped(scene: Scene, lane: str = LANE) -> None:
+async def reaped(scene: LedgerScene, lane: str = LANE) -> None:
     """What was handed to the reaper is settled as lost, with its log, and is owed still."""
     await scene.die()
     for claim in await scene.ledger.fleet.seize():
@@ -57,7 +58,7 @@ async def reaped(scene: Scene, lane: str = LANE) -> None:
         assert claim.integration_id == lane
 
 
-async def test_a_job_that_is_nowhere_is_due_again(scene: Scene) -> None:
+async def test_a_job_that_is_nowhere_is_due_again(scene: LedgerScene) -> None:
     await scene.register(LANE)
     (job,) = await scene.owe(LANE, "e-1")
     await scene.key("ZREM", f"lane:{LANE}:due", job)
@@ -68,7 +69,7 @@ async def test_a_job_that_is_nowhere_is_due_again(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("accident", ["lane forgot it", "owner forgot it", "nobody named", "owner is not known"])
-async def test_a_lease_that_nobody_would_reap_is_reaped_and_leaves_its_log(scene: Scene, accident: str) -> None:
+async def test_a_lease_that_nobody_would_reap_is_reaped_and_leaves_its_log(scene: LedgerScene, accident: str) -> None:
     other = await scene.another()
     await scene.register(LANE)
     await scene.owe(LANE, "e-1")
@@ -93,7 +94,7 @@ async def test_a_lease_that_nobody_would_reap_is_reaped_and_leaves_its_log(scene
     assert [again.attempt for again in await scene.claim(LANE)] == [2]
 
 
-async def test_a_job_both_due_and_in_flight_is_tried_once_more_and_no_attempt_lacks_its_log(scene: Scene) -> None:
+async def test_a_job_both_due_and_in_flight_is_tried_once_more_and_no_attempt_lacks_its_log(scene: LedgerScene) -> None:
     other = await scene.another()
     await scene.register(LANE)
     await scene.owe(LANE, "e-1")
@@ -107,7 +108,7 @@ async def test_a_job_both_due_and_in_flight_is_tried_once_more_and_no_attempt_la
     await reaped(scene)
 
 
-async def test_a_lease_that_another_process_has_too_is_its_owners_alone(scene: Scene) -> None:
+async def test_a_lease_that_another_process_has_too_is_its_owners_alone(scene: LedgerScene) -> None:
     await scene.register(LANE)
     await scene.owe(LANE, "e-1")
     (claim,) = await scene.claim(LANE)
@@ -117,24 +118,24 @@ async def test_a_lease_that_another_process_has_too_is_its_owners_alone(scene: S
     assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
 
 
-async def test_a_living_process_whose_lease_is_mended_is_not_taken_for_dead(scene: Scene) -> None:
+async def test_a_living_process_whose_lease_is_mended_is_not_taken_for_dead(scene: LedgerScene) -> None:
     await scene.register(LANE)
     await scene.owe(LANE, "e-1")
     (claim,) = await scene.claim(LANE)
     await scene.key("SREM", f"lane:{LANE}:leased", claim.job_id)
     await mended(scene, "leased_to_nobody")
-    assert await scene.key_score("owners", scene.ledger.owner) > await scene.ledger.redis.now()
+    assert await scene.key_score("owners", scene.ledger.owner) > await raw.now(scene.ledger)
     assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
 
 
-async def test_a_due_job_that_names_a_process_no_longer_does(scene: Scene) -> None:
+async def test_a_due_job_that_names_a_process_no_longer_does(scene: LedgerScene) -> None:
     await scene.register(LANE)
     (job,) = await scene.owe(LANE, "e-1")
     await scene.key("HSET", f"job:{job}", "owner", "somebody")
     await mended(scene, "due_and_owned")
 
 
-async def test_jobs_whose_record_is_gone_leave_the_books(scene: Scene) -> None:
+async def test_jobs_whose_record_is_gone_leave_the_books(scene: LedgerScene) -> None:
     await scene.register(LANE)
     (stored,) = await scene.publish("e-1")
     await scene.open([stored], LANE)
@@ -144,13 +145,13 @@ async def test_jobs_whose_record_is_gone_leave_the_books(scene: Scene) -> None:
     assert {"no_record", "due_not_owed", "wrong_count"} <= set(report.counts)
     assert (await audit(scene, repair=True)).counts.keys() <= {"wrong_size", "wrongly_indexed"}
     assert (await audit(scene)).is_clean
-    # The store lost it, and the balance says so.
+    # Redis lost it, and the balance says so.
     assert (await scene.ledger.status.read()).jobs_balance == 1
     await scene.key("HINCRBY", "counters", "opened", -1)
     await scene.key("DEL", f"event:{stored.ref}:jobs")
 
 
-async def test_an_ended_job_is_neither_listed_nor_due_nor_leased(scene: Scene) -> None:
+async def test_an_ended_job_is_neither_listed_nor_due_nor_leased(scene: LedgerScene) -> None:
     await scene.register(LANE)
     await scene.owe(LANE, "e-1")
     (claim,) = await scene.claim(LANE)
@@ -165,21 +166,21 @@ async def test_an_ended_job_is_neither_listed_nor_due_nor_leased(scene: Scene) -
     assert (await audit(scene)).is_clean
 
 
-async def test_an_owed_job_that_is_not_listed_is_listed_again(scene: Scene) -> None:
+async def test_an_owed_job_that_is_not_listed_is_listed_again(scene: LedgerScene) -> None:
     await scene.register(LANE, "i-2")
     (job,) = await scene.owe(LANE, "e-1")
     (other,) = await scene.owe("i-2", "e-2")
-    deadline = float((await scene.books()).jobs[job]["deadline"])
+    deadline = float((await scene.contents()).jobs[job]["deadline"])
     await scene.key("ZREM", "pending", job, other)
     # One is in no lane either: its event knows of it.
     await scene.key("ZREM", "lane:i-2:due", other)
     await scene.key("HDEL", "lane:i-2", "bytes")
     await scene.key("ZREM", "lanes", "i-2")
     await mended(scene, "not_listed", "nowhere")
-    assert (await scene.books()).scores["pending"][job] == deadline
+    assert (await scene.contents()).scores["pending"][job] == deadline
 
 
-async def test_lanes_are_put_where_they_belong(scene: Scene) -> None:
+async def test_lanes_are_put_where_they_belong(scene: LedgerScene) -> None:
     await scene.register(LANE, "i-2", "i-3")
     await scene.owe(LANE, "e-1")
     await scene.owe("i-2", "e-2")
@@ -190,7 +191,7 @@ async def test_lanes_are_put_where_they_belong(scene: Scene) -> None:
     assert {each.id for each in (await scene.ledger.fleet.sweep()).lanes} == {LANE, "i-2"}
 
 
-async def test_a_backlogs_size_is_counted_anew(scene: Scene) -> None:
+async def test_a_backlogs_size_is_counted_anew(scene: LedgerScene) -> None:
     await scene.register(LANE)
     await scene.owe(LANE, "e-1", "e-2")
     await scene.key("HINCRBY", f"lane:{LANE}", "bytes", 1_000)
@@ -202,7 +203,7 @@ async def test_a_backlogs_size_is_counted_anew(scene: Scene) -> None:
     [("count", "wrong_count"), ("expires", "kept_too_short"), ("stays", "kept_for_ever")],
 )
 async def test_an_event_is_kept_as_long_as_a_job_of_it_is_owed_and_no_longer(
-    scene: Scene, accident: str, kind: str
+    scene: LedgerScene, accident: str, kind: str
 ) -> None:
     await scene.register(LANE)
     (stored,) = await scene.publish("e-1")
@@ -220,10 +221,10 @@ async def test_an_event_is_kept_as_long_as_a_job_of_it_is_owed_and_no_longer(
             await scene.key("PERSIST", event)
             await scene.key("PERSIST", f"{event}:jobs")
     await mended(scene, kind)
-    assert (await scene.books()).problems() == []
+    assert (await scene.contents()).problems() == []
 
 
-async def test_an_audit_goes_through_more_than_one_call_may_touch(scene: Scene) -> None:
+async def test_an_audit_goes_through_more_than_one_call_may_touch(scene: LedgerScene) -> None:
     await scene.register(LANE)
     for start in range(0, 450, 50):
         await scene.owe(LANE, *(f"e-{n}" for n in range(start, start + 50)))
@@ -233,7 +234,7 @@ async def test_an_audit_goes_through_more_than_one_call_may_touch(scene: Scene) 
 
 
 async def test_an_event_with_more_jobs_than_a_call_may_count_is_left_out(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await scene.register(LANE, "i-2")
     (stored,) = await scene.publish("e-1")

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from tests.ledger import raw
+from tests.ledger.scene import HOUR, LedgerScene, settlement
+from tests.samples import an_event, an_integration
 from worker.domain.claim import Claim
 from worker.ledger import Verdict
 from worker.ledger.lanes.settlements import BrokenReceiver
 from worker.ledger.policy import BrokenPolicy
-
-from .scene import HOUR, Scene, an_event, an_integration, settlement
 
 LANE = "i-1"
 AFTER = 1_000_000
@@ -17,20 +18,20 @@ POLICY = BrokenPolicy(after=AFTER, attempts=4, words="5 d")
 
 
 @pytest.fixture
-async def fleet(scene: Scene) -> Scene:
+async def fleet(scene: LedgerScene) -> LedgerScene:
     """Ledgers that give a receiver up after 1000 s of nothing but failures, 4 at least."""
     strict = await scene.another(broken=POLICY)
     await scene.register(LANE)
-    return Scene(strict, scene.another, scene.outstanding)
+    return LedgerScene(strict, scene.another, scene.outstanding)
 
 
-async def ends(scene: Scene, claim: Claim, healthy: bool | None, delay: float = HOUR) -> list[BrokenReceiver]:
+async def ends(scene: LedgerScene, claim: Claim, healthy: bool | None, delay: float = HOUR) -> list[BrokenReceiver]:
     verdict = Verdict.SUCCEEDED if healthy else Verdict.RETRY
     given = settlement(claim, verdict, delay=delay, healthy=healthy, why="answered 500")
     return list((await scene.ledger.jobs.settle([given])).broken)
 
 
-async def tried(scene: Scene, *healthy: bool | None) -> list[BrokenReceiver]:
+async def tried(scene: LedgerScene, *healthy: bool | None) -> list[BrokenReceiver]:
     """Attempts one after the other, each on a job of its own; answers what was warned of."""
     found: list[BrokenReceiver] = []
     for each in healthy:
@@ -40,17 +41,17 @@ async def tried(scene: Scene, *healthy: bool | None) -> list[BrokenReceiver]:
     return found
 
 
-async def failing_for(scene: Scene, milliseconds: int) -> None:
+async def failing_for(scene: LedgerScene, milliseconds: int) -> None:
     """The first of the failures was so long ago."""
-    await scene.key("HSET", f"lane:{LANE}", "failing_since", await scene.ledger.redis.now() - milliseconds)
+    await scene.key("HSET", f"lane:{LANE}", "failing_since", await raw.now(scene.ledger) - milliseconds)
 
 
-async def shown(scene: Scene) -> tuple[bool, str]:
+async def shown(scene: LedgerScene) -> tuple[bool, str]:
     (found,) = await scene.ledger.integrations.get([LANE])
     return found.enabled, found.disabled_reason
 
 
-async def test_nothing_but_failures_for_the_whole_time_disable_the_integration_and_say_why(fleet: Scene) -> None:
+async def test_nothing_but_failures_for_the_whole_time_disable_the_integration_and_say_why(fleet: LedgerScene) -> None:
     await tried(fleet, *[False] * 4)
     await failing_for(fleet, AFTER)
     await tried(fleet, False)
@@ -60,7 +61,7 @@ async def test_nothing_but_failures_for_the_whole_time_disable_the_integration_a
     assert (status.pending, status.lanes[0].hold) == (5, "disabled")
 
 
-async def test_warnings_come_at_half_and_at_nine_tenths_of_the_time_once_each(fleet: Scene) -> None:
+async def test_warnings_come_at_half_and_at_nine_tenths_of_the_time_once_each(fleet: LedgerScene) -> None:
     await tried(fleet, *[False] * 4)
     warned = []
     for part in (0.4, 0.51, 0.6, 0.91, 0.95):
@@ -69,7 +70,7 @@ async def test_warnings_come_at_half_and_at_nine_tenths_of_the_time_once_each(fl
     assert [(each.integration_id, each.percent, each.attempts) for each in warned] == [(LANE, 50, 6), (LANE, 90, 8)]
 
 
-async def test_a_success_begins_the_time_anew(fleet: Scene) -> None:
+async def test_a_success_begins_the_time_anew(fleet: LedgerScene) -> None:
     await tried(fleet, *[False] * 4)
     await failing_for(fleet, AFTER)
     await tried(fleet, True)
@@ -79,7 +80,7 @@ async def test_a_success_begins_the_time_anew(fleet: Scene) -> None:
     assert (await shown(fleet))[0]
 
 
-async def test_any_process_can_ask_which_lanes_failed_last(fleet: Scene) -> None:
+async def test_any_process_can_ask_which_lanes_failed_last(fleet: LedgerScene) -> None:
     another = await fleet.another()
     await fleet.owe(LANE, "e-1")
     for healthy in (None, False, True):
@@ -88,7 +89,7 @@ async def test_any_process_can_ask_which_lanes_failed_last(fleet: Scene) -> None
         assert await another.jobs.failing([LANE, "unheard-of"]) == ({LANE} if healthy is False else frozenset())
 
 
-async def test_a_changed_configuration_begins_the_time_anew(fleet: Scene) -> None:
+async def test_a_changed_configuration_begins_the_time_anew(fleet: LedgerScene) -> None:
     await tried(fleet, *[False] * 4)
     await failing_for(fleet, AFTER)
     await fleet.ledger.integrations.put(an_integration())
@@ -96,14 +97,14 @@ async def test_a_changed_configuration_begins_the_time_anew(fleet: Scene) -> Non
     assert (await shown(fleet))[0]
 
 
-async def test_too_few_failures_disable_nothing_however_old(fleet: Scene) -> None:
+async def test_too_few_failures_disable_nothing_however_old(fleet: LedgerScene) -> None:
     await tried(fleet, False, False)
     await failing_for(fleet, 10 * AFTER)
     assert await tried(fleet, False) == []
     assert (await shown(fleet))[0]
 
 
-async def test_several_jobs_are_several_whichever_fails_last(fleet: Scene) -> None:
+async def test_several_jobs_are_several_whichever_fails_last(fleet: LedgerScene) -> None:
     await fleet.owe(LANE, "first")
     (first,) = await fleet.claim(LANE)
     await ends(fleet, first, False)
@@ -115,7 +116,7 @@ async def test_several_jobs_are_several_whichever_fails_last(fleet: Scene) -> No
     assert not (await shown(fleet))[0]
 
 
-async def test_one_job_alone_disables_nothing_for_it_may_be_that_event(fleet: Scene) -> None:
+async def test_one_job_alone_disables_nothing_for_it_may_be_that_event(fleet: LedgerScene) -> None:
     await fleet.owe(LANE, "poison")
     for _ in range(6):
         (claim,) = await fleet.claim(LANE)
@@ -124,13 +125,13 @@ async def test_one_job_alone_disables_nothing_for_it_may_be_that_event(fleet: Sc
     assert (await shown(fleet))[0]
 
 
-async def test_attempts_that_say_nothing_of_the_receiver_neither_count_nor_clear(fleet: Scene) -> None:
+async def test_attempts_that_say_nothing_of_the_receiver_neither_count_nor_clear(fleet: LedgerScene) -> None:
     await tried(fleet, False, False, None, None)
     (found,) = await fleet.ledger.integrations.get([LANE])
     assert found.failing_attempts == 2
 
 
-async def test_without_a_time_nothing_is_disabled(scene: Scene) -> None:
+async def test_without_a_time_nothing_is_disabled(scene: LedgerScene) -> None:
     await scene.register(LANE)
     await tried(scene, *[False] * 4)
     await failing_for(scene, 1_000 * AFTER)
@@ -141,7 +142,7 @@ async def test_without_a_time_nothing_is_disabled(scene: Scene) -> None:
 # --- the event that tells of it
 
 
-async def test_what_the_fleet_disabled_is_told_once_by_whoever_sweeps(fleet: Scene) -> None:
+async def test_what_the_fleet_disabled_is_told_once_by_whoever_sweeps(fleet: LedgerScene) -> None:
     other = await fleet.another()
     await fleet.give_up(LANE)
     for ledger in (fleet.ledger, other):
@@ -151,24 +152,24 @@ async def test_what_the_fleet_disabled_is_told_once_by_whoever_sweeps(fleet: Sce
     assert await fleet.ledger.integrations.announce_disabled(LANE, [told])
     assert not await other.integrations.announce_disabled(LANE, [an_event("again")])
     assert (await fleet.ledger.fleet.sweep()).unannounced == []
-    assert list((await fleet.books()).scores["inbox"]) == [told.ref]
+    assert list((await fleet.contents()).scores["inbox"]) == [told.ref]
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-async def test_a_person_who_changes_it_first_has_told_of_it(fleet: Scene, enabled: bool) -> None:
+async def test_a_person_who_changes_it_first_has_told_of_it(fleet: LedgerScene, enabled: bool) -> None:
     await fleet.give_up(LANE)
     await fleet.ledger.integrations.put(an_integration(enabled=enabled))
     assert (await fleet.ledger.fleet.sweep()).unannounced == []
     assert not await fleet.ledger.integrations.announce_disabled(LANE, [an_event("late")])
 
 
-async def test_a_deleted_one_is_not_told_of(fleet: Scene) -> None:
+async def test_a_deleted_one_is_not_told_of(fleet: LedgerScene) -> None:
     await fleet.give_up(LANE)
     await fleet.ledger.integrations.delete(LANE)
     assert (await fleet.ledger.fleet.sweep()).unannounced == []
 
 
-async def test_a_receiver_that_is_gone_is_to_be_announced_too(fleet: Scene) -> None:
+async def test_a_receiver_that_is_gone_is_to_be_announced_too(fleet: LedgerScene) -> None:
     await fleet.owe(LANE, "e-1")
     (claim,) = await fleet.claim(LANE)
     gone = replace(settlement(claim, Verdict.FAILED), disable="answered 410")

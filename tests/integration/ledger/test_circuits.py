@@ -2,27 +2,28 @@
 
 import pytest
 
+from tests.ledger import raw
+from tests.ledger.scene import HOUR, LedgerScene, settlement
+from tests.samples import an_integration
 from worker.domain.claim import Claim
 from worker.ledger import Verdict
 from worker.ledger.lanes.settlements import CircuitChange
 from worker.ledger.policy import CircuitPolicy
-
-from .scene import HOUR, Scene, an_integration, settlement
 
 COOLS = (60_000, 120_000)
 LANE = "i-1"
 
 
 @pytest.fixture
-async def fleet(scene: Scene) -> Scene:
+async def fleet(scene: LedgerScene) -> LedgerScene:
     """Ledgers whose circuits open after 3 failures in a row, or half of 10 in a minute."""
     policy = CircuitPolicy(failures=3, share=0.5, least=10, window=60_000, cools=COOLS)
     strict = await scene.another(circuit=policy, lane_cap=50)
     await scene.register(LANE)
-    return Scene(strict, scene.another, scene.outstanding)
+    return LedgerScene(strict, scene.another, scene.outstanding)
 
 
-async def tried(scene: Scene, *healthy: bool | None) -> list[CircuitChange]:
+async def tried(scene: LedgerScene, *healthy: bool | None) -> list[CircuitChange]:
     """Attempts one after the other, each on a job of its own; answers how the circuit changed."""
     changes: list[CircuitChange] = []
     for number, each in enumerate(healthy):
@@ -32,23 +33,23 @@ async def tried(scene: Scene, *healthy: bool | None) -> list[CircuitChange]:
     return changes
 
 
-async def ends(scene: Scene, claim: Claim, healthy: bool | None) -> list[CircuitChange]:
+async def ends(scene: LedgerScene, claim: Claim, healthy: bool | None) -> list[CircuitChange]:
     verdict = Verdict.SUCCEEDED if healthy else Verdict.RETRY
     given = settlement(claim, verdict, delay=2 * HOUR, healthy=healthy)
     return list((await scene.ledger.jobs.settle([given])).circuits)
 
 
-async def cooled(scene: Scene) -> None:
+async def cooled(scene: LedgerScene) -> None:
     """The open circuit's pause is over."""
     await scene.key("HSET", f"lane:{LANE}", "circuit_until", 1)
 
 
-async def state(scene: Scene) -> str:
-    return str((await scene.books()).hashes[f"lane:{LANE}"].get("circuit", ""))
+async def state(scene: LedgerScene) -> str:
+    return str((await scene.contents()).hashes[f"lane:{LANE}"].get("circuit", ""))
 
 
-async def test_failures_in_a_row_open_it_for_the_whole_fleet(fleet: Scene) -> None:
-    now = await fleet.ledger.redis.now()
+async def test_failures_in_a_row_open_it_for_the_whole_fleet(fleet: LedgerScene) -> None:
+    now = await raw.now(fleet.ledger)
     changes = await tried(fleet, False, False, False)
     assert [(change.integration_id, change.is_open) for change in changes] == [(LANE, True)]
     assert COOLS[0] - 5_000 < changes[0].until - now < COOLS[0] + 30_000
@@ -65,34 +66,34 @@ async def test_failures_in_a_row_open_it_for_the_whole_fleet(fleet: Scene) -> No
     assert await fleet.counter("attempts") == before
 
 
-async def test_a_success_in_between_begins_the_count_anew(fleet: Scene) -> None:
+async def test_a_success_in_between_begins_the_count_anew(fleet: LedgerScene) -> None:
     assert await tried(fleet, False, False, True, False, False) == []
     assert await tried(fleet, False) != []
 
 
-async def test_a_share_of_failures_opens_it_where_none_are_in_a_row(fleet: Scene) -> None:
+async def test_a_share_of_failures_opens_it_where_none_are_in_a_row(fleet: LedgerScene) -> None:
     """Half of ten: a window begins with a failure."""
     assert await tried(fleet, *[False, True] * 4, False) == []
     assert [change.is_open for change in await tried(fleet, False)] == [True]
 
 
-async def test_what_failed_before_the_window_does_not_count(fleet: Scene) -> None:
+async def test_what_failed_before_the_window_does_not_count(fleet: LedgerScene) -> None:
     await tried(fleet, *[False, True] * 4)
     await fleet.key("HSET", f"lane:{LANE}", "window_from", 1)
     assert await tried(fleet, False, True, False, True) == []
 
 
-async def test_an_attempt_that_says_nothing_of_the_receiver_changes_nothing(fleet: Scene) -> None:
+async def test_an_attempt_that_says_nothing_of_the_receiver_changes_nothing(fleet: LedgerScene) -> None:
     assert await tried(fleet, False, False, None, None, None) == []
     assert await tried(fleet, False) != []
 
 
-async def test_a_lane_that_does_well_is_only_read(fleet: Scene) -> None:
+async def test_a_lane_that_does_well_is_only_read(fleet: LedgerScene) -> None:
     await tried(fleet, True, True)
-    assert not {"failures", "window_from", "circuit"} & set((await fleet.books()).hashes[f"lane:{LANE}"])
+    assert not {"failures", "window_from", "circuit"} & set((await fleet.contents()).hashes[f"lane:{LANE}"])
 
 
-async def test_when_it_has_cooled_one_attempt_is_let_through(fleet: Scene) -> None:
+async def test_when_it_has_cooled_one_attempt_is_let_through(fleet: LedgerScene) -> None:
     await tried(fleet, False, False, False)
     await fleet.owe(LANE, "a", "b", "c")
     await cooled(fleet)
@@ -107,25 +108,25 @@ async def test_when_it_has_cooled_one_attempt_is_let_through(fleet: Scene) -> No
     assert len(await fleet.claim(LANE)) == 2
 
 
-async def test_a_probe_that_fails_opens_it_for_longer_and_the_last_pause_is_repeated(fleet: Scene) -> None:
+async def test_a_probe_that_fails_opens_it_for_longer_and_the_last_pause_is_repeated(fleet: LedgerScene) -> None:
     await tried(fleet, False, False, False)
     for cool in (COOLS[1], COOLS[1]):
         await cooled(fleet)
-        now = await fleet.ledger.redis.now()
+        now = await raw.now(fleet.ledger)
         (change,) = await tried(fleet, False)
         assert cool - 5_000 < change.until - now < cool + 30_000
 
 
-async def test_after_it_has_closed_the_first_pause_is_the_first_again(fleet: Scene) -> None:
+async def test_after_it_has_closed_the_first_pause_is_the_first_again(fleet: LedgerScene) -> None:
     await tried(fleet, False, False, False)
     await cooled(fleet)
     await tried(fleet, True)
-    now = await fleet.ledger.redis.now()
+    now = await raw.now(fleet.ledger)
     (change,) = await tried(fleet, False, False, False)
     assert change.until - now < COOLS[0] + 30_000
 
 
-async def test_a_probe_that_is_lost_with_its_worker_leaves_room_for_another(fleet: Scene) -> None:
+async def test_a_probe_that_is_lost_with_its_worker_leaves_room_for_another(fleet: LedgerScene) -> None:
     await tried(fleet, False, False, False)
     await fleet.owe(LANE, "a", "b")
     await cooled(fleet)
@@ -135,7 +136,7 @@ async def test_a_probe_that_is_lost_with_its_worker_leaves_room_for_another(flee
     assert len(await fleet.claim(LANE)) == 1
 
 
-async def test_a_late_success_of_what_was_in_flight_closes_it(fleet: Scene) -> None:
+async def test_a_late_success_of_what_was_in_flight_closes_it(fleet: LedgerScene) -> None:
     await fleet.owe(LANE, "slow")
     (slow,) = await fleet.claim(LANE)
     await tried(fleet, False, False, False)
@@ -143,7 +144,7 @@ async def test_a_late_success_of_what_was_in_flight_closes_it(fleet: Scene) -> N
     assert await state(fleet) == ""
 
 
-async def test_a_failure_while_it_is_open_does_not_open_it_again(fleet: Scene) -> None:
+async def test_a_failure_while_it_is_open_does_not_open_it_again(fleet: LedgerScene) -> None:
     await fleet.owe(LANE, "slow")
     (slow,) = await fleet.claim(LANE)
     await tried(fleet, False, False, False)
@@ -151,31 +152,33 @@ async def test_a_failure_while_it_is_open_does_not_open_it_again(fleet: Scene) -
     assert await fleet.counter("circuits_opened") == 1
 
 
-async def test_new_events_of_an_open_circuit_wait_and_take_no_place(fleet: Scene) -> None:
+async def test_new_events_of_an_open_circuit_wait_and_take_no_place(fleet: LedgerScene) -> None:
     await tried(fleet, False, False, False)
     claims, waiting = await fleet.open(await fleet.publish("new"), LANE, room=5)
     assert (claims, waiting) == ([], [])
     assert (await fleet.ledger.status.read()).pending == 4
 
 
-async def test_a_changed_configuration_closes_it_and_old_attempts_say_nothing_of_the_new_one(fleet: Scene) -> None:
+async def test_a_changed_configuration_closes_it_and_old_attempts_say_nothing_of_the_new_one(
+    fleet: LedgerScene,
+) -> None:
     await fleet.owe(LANE, "old")
     (old,) = await fleet.claim(LANE)
     await tried(fleet, False, False, False)
     await fleet.ledger.integrations.put(an_integration(LANE, name="mended"))
     assert await state(fleet) == ""
-    assert not {"trips", "circuit_until"} & set((await fleet.books()).hashes[f"lane:{LANE}"])
+    assert not {"trips", "circuit_until"} & set((await fleet.contents()).hashes[f"lane:{LANE}"])
     await tried(fleet, False, False)
     assert await ends(fleet, old, False) == []
 
 
-async def test_status_says_which_circuits_are_open(fleet: Scene) -> None:
+async def test_status_says_which_circuits_are_open(fleet: LedgerScene) -> None:
     await tried(fleet, False, False, False)
     (lane,) = (await fleet.ledger.status.read()).lanes
     assert lane.circuit == "open"
     assert COOLS[0] - 30_000 < lane.circuit_wait <= COOLS[0]
 
 
-async def test_without_a_policy_no_circuit_opens(scene: Scene) -> None:
+async def test_without_a_policy_no_circuit_opens(scene: LedgerScene) -> None:
     await scene.register(LANE)
     assert await tried(scene, *[False] * 30) == []

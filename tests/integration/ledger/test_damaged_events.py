@@ -2,29 +2,30 @@
 
 import pytest
 
+from tests.ledger import raw
+from tests.ledger.scene import LedgerScene, dispatch_of
+from tests.samples import SCOPE, an_event
 from worker.domain.job import job_id
 from worker.domain.matching import Snapshot
 from worker.ledger.events.inbox import OBSERVE_TRIES
 from worker.ledger.policy import JOBS_PER_CALL
 
-from .scene import SCOPE, Scene, an_event, dispatch_of
-
 LANE = "i-1"
 
 
-async def damaged(scene: Scene, key: str) -> None:
+async def damaged(scene: LedgerScene, key: str) -> None:
     """What is there is none of ours: every command on it fails."""
     await scene.key("SET", key, "damaged")
 
 
-async def in_the_inbox(scene: Scene, *ids: str) -> list[str]:
+async def in_the_inbox(scene: LedgerScene, *ids: str) -> list[str]:
     events = [an_event(each) for each in ids]
     await scene.ledger.inbox.accept(events)
     return [event.ref for event in events]
 
 
 async def test_an_event_that_cannot_be_opened_is_rejected_after_five_tries_and_its_neighbours_are_opened_at_once(
-    scene: Scene,
+    scene: LedgerScene,
 ) -> None:
     await scene.register(LANE)
     before, bad, after = refs = await in_the_inbox(scene, "before", "bad", "after")
@@ -46,7 +47,7 @@ async def test_an_event_that_cannot_be_opened_is_rejected_after_five_tries_and_i
     assert (status.inbox, status.counter("set_aside"), status.events_balance, status.jobs_balance) == (0, 1, 0, 0)
 
 
-async def test_what_fails_for_a_whole_chunk_is_the_trouble_of_one_event(scene: Scene) -> None:
+async def test_what_fails_for_a_whole_chunk_is_the_trouble_of_one_event(scene: LedgerScene) -> None:
     """Of a damaged lane, it cannot even be asked whether it fails."""
     await scene.register(LANE)
     await scene.register("i-2", observes=("order.created",))
@@ -54,7 +55,7 @@ async def test_what_fails_for_a_whole_chunk_is_the_trouble_of_one_event(scene: S
     dispatch = dispatch_of(scene.ledger)
     # The integrations are read.
     await dispatch.observe(await in_the_inbox(scene, "first"))
-    await scene.key("RENAME", "lane:i-2", scene.ledger.redis.key("parked"))
+    await scene.key("RENAME", "lane:i-2", raw.key(scene.ledger, "parked"))
     await damaged(scene, "lane:i-2")
 
     await scene.ledger.inbox.accept([good, bad, late])
@@ -64,10 +65,10 @@ async def test_what_fails_for_a_whole_chunk_is_the_trouble_of_one_event(scene: S
     assert (rejected.source, "WRONGTYPE" in rejected.reason) == (f"event {bad.ref}", True)
     assert {claim.event_ref for claim in await scene.claim(LANE)} >= {good.ref, late.ref}
     assert (await scene.ledger.status.read()).inbox == 0
-    await scene.ledger.redis.client.rename(scene.ledger.redis.key("parked"), scene.ledger.redis.key("lane:i-2"))
+    await raw.client(scene.ledger).rename(raw.key(scene.ledger, "parked"), raw.key(scene.ledger, "lane:i-2"))
 
 
-async def test_a_damaged_lane_keeps_no_other_from_what_it_is_owed_first(scene: Scene) -> None:
+async def test_a_damaged_lane_keeps_no_other_from_what_it_is_owed_first(scene: LedgerScene) -> None:
     await scene.register(LANE, "i-2")
     (ref,) = await in_the_inbox(scene, "e-1")
     (stored,) = (await scene.ledger.inbox.load([ref])).events
@@ -81,7 +82,7 @@ async def test_a_damaged_lane_keeps_no_other_from_what_it_is_owed_first(scene: S
     assert [claim.integration_id for claim in await scene.claim(LANE, "i-2")] == ["i-2"]
 
 
-async def test_an_event_of_many_chunks_stays_in_the_inbox_where_its_first_one_fails(scene: Scene) -> None:
+async def test_an_event_of_many_chunks_stays_in_the_inbox_where_its_first_one_fails(scene: LedgerScene) -> None:
     """Its last one would take it out, and what the first one owes would be owed to nobody."""
     lanes = [f"i-{n}" for n in range(JOBS_PER_CALL + 2)]
     await scene.register(*lanes)
@@ -99,7 +100,7 @@ async def test_an_event_of_many_chunks_stays_in_the_inbox_where_its_first_one_fa
 
 @pytest.mark.parametrize("key", ["event:{ref}:jobs", "jobs:{lane}"])
 @pytest.mark.parametrize("room", [0, 1])
-async def test_an_opening_that_fails_half_way_owes_nothing_yet(scene: Scene, key: str, room: int) -> None:
+async def test_an_opening_that_fails_half_way_owes_nothing_yet(scene: LedgerScene, key: str, room: int) -> None:
     await scene.register(LANE)
     (ref,) = await in_the_inbox(scene, "e-1")
     (stored,) = (await scene.ledger.inbox.load([ref])).events

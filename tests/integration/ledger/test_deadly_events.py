@@ -2,21 +2,22 @@
 
 import pytest
 
+from tests.ledger import raw
+from tests.ledger.scene import LedgerScene, dispatch_of
+from tests.samples import an_event
 from worker.domain.event import Event
 from worker.ledger import Ledger, LedgerFull
 from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, LoadedEvents
 
-from .scene import Scene, an_event, dispatch_of
 
-
-async def accepted(scene: Scene, *ids: str) -> list[str]:
+async def accepted(scene: LedgerScene, *ids: str) -> list[str]:
     """Events in the inbox that nobody has looked at; answers their references."""
     events: list[Event] = [an_event(each) for each in ids]
     await scene.ledger.inbox.accept(events)
     return [event.ref for event in events]
 
 
-async def dies_observing(scene: Scene, *refs: str, alone: bool = False) -> None:
+async def dies_observing(scene: LedgerScene, *refs: str, alone: bool = False) -> None:
     """Another process takes the events to observe them, and is no more."""
     dead: Ledger = await scene.another()
     await dead.fleet.renew()
@@ -28,7 +29,7 @@ def handed_out(loaded: LoadedEvents) -> list[str]:
     return [stored.ref for stored in loaded.events]
 
 
-async def test_an_event_that_lost_workers_is_observed_alone(scene: Scene) -> None:
+async def test_an_event_that_lost_workers_is_observed_alone(scene: LedgerScene) -> None:
     both = await accepted(scene, "e-1", "e-2")
     for _ in range(LOSSES_BEFORE_ALONE - 1):
         await dies_observing(scene, *both)
@@ -40,7 +41,7 @@ async def test_an_event_that_lost_workers_is_observed_alone(scene: Scene) -> Non
     assert handed_out(await scene.ledger.inbox.load(both[1:], alone=True)) == both[1:]
 
 
-async def test_a_process_that_was_told_of_an_event_twice_is_one_loss(scene: Scene) -> None:
+async def test_a_process_that_was_told_of_an_event_twice_is_one_loss(scene: LedgerScene) -> None:
     (ref,) = await accepted(scene, "e-1")
     dead: Ledger = await scene.another()
     await dead.fleet.renew()
@@ -50,7 +51,7 @@ async def test_a_process_that_was_told_of_an_event_twice_is_one_loss(scene: Scen
     assert handed_out(await scene.ledger.inbox.load([ref])) == [ref]
 
 
-async def test_its_neighbours_lose_no_more_by_it_and_it_is_set_aside_in_the_end(scene: Scene) -> None:
+async def test_its_neighbours_lose_no_more_by_it_and_it_is_set_aside_in_the_end(scene: LedgerScene) -> None:
     innocent, deadly = await accepted(scene, "innocent", "deadly")
     for _ in range(LOSSES_BEFORE_ALONE):
         await dies_observing(scene, innocent, deadly)
@@ -73,7 +74,7 @@ async def test_its_neighbours_lose_no_more_by_it_and_it_is_set_aside_in_the_end(
     assert status.events_balance == 0
 
 
-async def test_one_whose_observers_live_is_not_blamed_for_a_ledger_that_takes_nothing(scene: Scene) -> None:
+async def test_one_whose_observers_live_is_not_blamed_for_a_ledger_that_takes_nothing(scene: LedgerScene) -> None:
     (ref,) = await accepted(scene, "e-1")
     other: Ledger = await scene.another()
     for process in (scene.ledger, other):
@@ -83,7 +84,7 @@ async def test_one_whose_observers_live_is_not_blamed_for_a_ledger_that_takes_no
         assert handed_out(await other.inbox.load([ref])) == [ref]
 
 
-async def test_a_worker_that_dies_late_is_counted_although_others_had_the_event_meanwhile(scene: Scene) -> None:
+async def test_a_worker_that_dies_late_is_counted_although_others_had_the_event_meanwhile(scene: LedgerScene) -> None:
     (ref,) = await accepted(scene, "e-1")
     dead: list[Ledger] = [await scene.another() for _ in range(OBSERVE_TRIES)]
     for each in dead:
@@ -95,7 +96,7 @@ async def test_a_worker_that_dies_late_is_counted_although_others_had_the_event_
     assert [each for each, _ in (await scene.ledger.inbox.load([ref], alone=True)).deadly] == [ref]
 
 
-async def test_who_says_that_it_could_not_observe_an_event_was_not_lost_by_it(scene: Scene) -> None:
+async def test_who_says_that_it_could_not_observe_an_event_was_not_lost_by_it(scene: LedgerScene) -> None:
     (ref,) = await accepted(scene, "e-1")
     for _ in range(OBSERVE_TRIES - 1):
         process: Ledger = await scene.another()
@@ -106,18 +107,18 @@ async def test_who_says_that_it_could_not_observe_an_event_was_not_lost_by_it(sc
     assert handed_out(await scene.ledger.inbox.load([ref])) == [ref]
 
 
-async def test_a_worker_that_a_full_store_kept_from_observing_was_not_lost_by_it(scene: Scene) -> None:
+async def test_a_worker_that_a_full_redis_kept_from_observing_was_not_lost_by_it(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (ref,) = await accepted(scene, "e-1")
     processes: list[Ledger] = [await scene.another() for _ in range(OBSERVE_TRIES)]
-    await scene.ledger.redis.client.config_set("maxmemory", 1)
+    await raw.client(scene.ledger).config_set("maxmemory", 1)
     try:
         for each in processes:
             await each.fleet.renew()
             with pytest.raises(LedgerFull):
                 await dispatch_of(each).observe([ref])
     finally:
-        await scene.ledger.redis.client.config_set("maxmemory", 0)
+        await raw.client(scene.ledger).config_set("maxmemory", 0)
 
     await scene.die(*processes)
     await dispatch_of(scene.ledger).observe([ref])
@@ -125,7 +126,7 @@ async def test_a_worker_that_a_full_store_kept_from_observing_was_not_lost_by_it
     assert (status.inbox, status.pending, status.counter("set_aside")) == (0, 1, 0)
 
 
-async def test_a_worker_observes_the_innocent_and_sets_the_deadly_aside_with_the_reason(scene: Scene) -> None:
+async def test_a_worker_observes_the_innocent_and_sets_the_deadly_aside_with_the_reason(scene: LedgerScene) -> None:
     await scene.register("i-1")
     innocent, deadly = await accepted(scene, "innocent", "deadly")
     for _ in range(LOSSES_BEFORE_ALONE):

@@ -4,25 +4,27 @@ from time import perf_counter
 
 import pytest
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
+from tests.ledger import raw
+from tests.ledger.inspection import commands
+from tests.ledger.planting import plant_future_jobs
+from tests.ledger.scene import HOUR, LedgerScene
+from tests.samples import an_integration
 from worker.ledger import Ledger, Verdict
 from worker.ledger.inspection.totals import LANES_PER_CALL, LaneTotals, LedgerTotals
 from worker.ledger.policy import CircuitPolicy
-
-from .scene import HOUR, Scene, an_integration
-from .test_costs import commands, store_future_jobs
 
 #: Longer than any test (seconds).
 HOLD = 600.0
 
 
-async def gauges(scene: Scene) -> LedgerTotals:
+async def gauges(scene: LedgerScene) -> LedgerTotals:
     found = (await scene.ledger.totals.sample(HOLD)).gauges
     assert found is not None
     return found
 
 
-async def test_one_process_at_a_time_reads_them(scene: Scene) -> None:
+async def test_one_process_at_a_time_reads_them(scene: LedgerScene) -> None:
     other = await scene.another()
     assert (await scene.ledger.totals.sample(HOLD)).gauges is not None
     assert (await other.totals.sample(HOLD)).gauges is None
@@ -32,7 +34,7 @@ async def test_one_process_at_a_time_reads_them(scene: Scene) -> None:
     assert (await scene.ledger.totals.sample(HOLD)).gauges is None
 
 
-async def test_another_takes_over_when_the_one_that_read_them_is_silent(scene: Scene) -> None:
+async def test_another_takes_over_when_the_one_that_read_them_is_silent(scene: LedgerScene) -> None:
     other = await scene.another()
     assert (await scene.ledger.totals.sample(0.001)).gauges is not None
     while (await other.totals.sample(HOLD)).gauges is None:
@@ -40,21 +42,21 @@ async def test_another_takes_over_when_the_one_that_read_them_is_silent(scene: S
     assert (await scene.ledger.totals.sample(HOLD)).gauges is None
 
 
-async def test_whoever_asks_hears_the_stores_time(scene: Scene) -> None:
+async def test_whoever_asks_hears_the_redis_servers_time(scene: LedgerScene) -> None:
     other = await scene.another()
     await scene.ledger.totals.sample(HOLD)
-    before = await scene.ledger.redis.now()
+    before = await raw.now(scene.ledger)
     sample = await other.totals.sample(HOLD)
-    after = await scene.ledger.redis.now()
+    after = await raw.now(scene.ledger)
     assert before <= sample.store_time * 1000 < after + 1
     assert sample.asked <= sample.answered <= perf_counter()
 
 
-async def test_each_pending_job_is_in_one_place(scene: Scene) -> None:
+async def test_each_pending_job_is_in_one_place(scene: LedgerScene) -> None:
     """The place says what the job waits for; and invariant 1 holds in every sample."""
     policy = CircuitPolicy(failures=1, cools=(int(HOUR * 1000),))
     ledger = await scene.another(circuit=policy, lane_cap=2)
-    scene = Scene(ledger, scene.another, scene.outstanding)
+    scene = LedgerScene(ledger, scene.another, scene.outstanding)
     await scene.register("due", "full", "open", "asked", "later", "held")
     await scene.register("limited", rate_limit=0.001)
     for lane in ("due", "full", "open", "asked", "later", "held", "limited"):
@@ -80,7 +82,7 @@ async def test_each_pending_job_is_in_one_place(scene: Scene) -> None:
     assert found.memory_used > 0
 
 
-async def test_the_oldest_due_job_is_one_that_may_be_tried(scene: Scene) -> None:
+async def test_the_oldest_due_job_is_one_that_may_be_tried(scene: LedgerScene) -> None:
     await scene.register("resting", "ready")
     await scene.owe("resting", "e-1")
     (claim,) = await scene.claim("resting")
@@ -93,7 +95,7 @@ async def test_the_oldest_due_job_is_one_that_may_be_tried(scene: Scene) -> None
     assert found.oldest_due >= 0
 
 
-async def test_an_empty_ledger_has_gauges_too(scene: Scene) -> None:
+async def test_an_empty_ledger_has_gauges_too(scene: LedgerScene) -> None:
     found = await gauges(scene)
     assert (found.inbox, found.inbox_age, found.pending, found.leased, found.workers) == (0, 0, 0, 0, 0)
     assert found.lanes.oldest_due == -1
@@ -101,18 +103,20 @@ async def test_an_empty_ledger_has_gauges_too(scene: Scene) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 20])
 async def test_they_cost_what_has_work_and_no_call_looks_at_more_than_some_lanes(ledger: Ledger, jobs: int) -> None:
-    scene = Scene(ledger, lambda: ledger)
+    scene = LedgerScene(ledger, lambda: ledger)
     lanes = 3 * LANES_PER_CALL
-    await store_future_jobs(scene, lanes, jobs)
+    await plant_future_jobs(scene.ledger, lanes, jobs)
     await gauges(scene)
     assert (await gauges(scene)).lanes.scheduled == lanes * jobs
     # A lane costs three commands, however many jobs it has; the rest is for the ledger as a whole.
     assert 3 * lanes < await commands(scene.ledger, lambda: gauges(scene)) < 3 * lanes + 60
 
 
-async def test_a_process_that_is_not_asked_for_them_costs_next_to_nothing(ledger: Ledger, store: StoreServer) -> None:
-    scene, other = Scene(ledger, lambda: ledger), Ledger(store.url)
-    await store_future_jobs(scene, 300, 1)
+async def test_a_process_that_is_not_asked_for_them_costs_next_to_nothing(
+    ledger: Ledger, redis_server: RedisServer
+) -> None:
+    scene, other = LedgerScene(ledger, lambda: ledger), Ledger(redis_server.url)
+    await plant_future_jobs(ledger, 300, 1)
     await gauges(scene)
     assert await commands(other, lambda: other.totals.sample(HOLD)) <= 3
     await other.close()

@@ -5,18 +5,19 @@ from random import Random
 
 import pytest
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
+from tests.ledger import raw
+from tests.ledger.scene import LedgerScene
+from tests.samples import an_event
 from worker.domain.event import Event
 from worker.ledger import Acceptance, Ledger, LedgerFull
 from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, rejection
 from worker.ledger.events.intake_list import MESSAGE_TRIES, RETURNED_PER_CALL, SUSPECT_FOR, MessageBatch
 from worker.ledger.key_names import INTAKE_LIST, intake_list
 
-from .scene import Scene, an_event
-
 
 @pytest.fixture
-async def other(scene: Scene) -> Ledger:
+async def other(scene: LedgerScene) -> Ledger:
     """Another process."""
     found: Ledger = await scene.another()
     return found
@@ -24,12 +25,12 @@ async def other(scene: Scene) -> Ledger:
 
 async def push(ledger: Ledger, *messages: str) -> None:
     """As a producer does."""
-    await ledger.redis.client.execute_command("LPUSH", INTAKE_LIST, *messages)
+    await raw.client(ledger).execute_command("LPUSH", INTAKE_LIST, *messages)
 
 
 async def waiting(ledger: Ledger) -> list[str]:
     """The queue, the next message first."""
-    found = await ledger.redis.client.execute_command("LRANGE", INTAKE_LIST, 0, -1)
+    found = await raw.client(ledger).execute_command("LRANGE", INTAKE_LIST, 0, -1)
     return [each.decode() for each in reversed(found)]
 
 
@@ -51,7 +52,7 @@ def test_a_shards_queue_is_named_after_it() -> None:
     assert (intake_list("0"), intake_list("eu-1")) == ("edw.intake", "edw.intake.eu-1")
 
 
-async def test_what_was_pushed_first_is_taken_first_and_accepted_once(scene: Scene) -> None:
+async def test_what_was_pushed_first_is_taken_first_and_accepted_once(scene: LedgerScene) -> None:
     await push(scene.ledger, "a", "b")
     await push(scene.ledger, "c")
     batch = await scene.ledger.intake_list.take()
@@ -61,19 +62,19 @@ async def test_what_was_pushed_first_is_taken_first_and_accepted_once(scene: Sce
     assert await accept(scene.ledger, batch) == [Acceptance.NEW] * 3
     assert await accept(scene.ledger, batch) is None
     assert await scene.counter("accepted") == 3
-    books = await scene.books()
-    assert {"takers"} & set(books.scores) == set()
-    assert [name for name in books.lists if name.startswith("intake")] == []
+    contents = await scene.contents()
+    assert {"takers"} & set(contents.scores) == set()
+    assert [name for name in contents.lists if name.startswith("intake")] == []
 
 
-async def test_where_nothing_is_nothing_is_taken(scene: Scene) -> None:
+async def test_where_nothing_is_nothing_is_taken(scene: LedgerScene) -> None:
     assert await scene.ledger.intake_list.take() == MessageBatch(0, ())
     assert await scene.ledger.intake_list.give_back() == 0
     assert await scene.ledger.intake_list.return_dead() == 0
-    assert (await scene.books()).scores == {}
+    assert (await scene.contents()).scores == {}
 
 
-async def test_events_and_refusals_of_a_batch_are_kept_together(scene: Scene) -> None:
+async def test_events_and_refusals_of_a_batch_are_kept_together(scene: LedgerScene) -> None:
     await push(scene.ledger, "a", "bad")
     batch = await scene.ledger.intake_list.take()
     entry = rejection("type", "is required", b"bad", 5, "test")
@@ -83,7 +84,7 @@ async def test_events_and_refusals_of_a_batch_are_kept_together(scene: Scene) ->
     assert (await scene.counter("accepted"), await scene.counter("rejected")) == (1, 1)
 
 
-async def test_the_rejected_list_stays_bounded(scene: Scene) -> None:
+async def test_the_rejected_list_stays_bounded(scene: LedgerScene) -> None:
     small = await scene.another(rejected_cap=2)
     await push(small, "bad")
     batch = await small.intake_list.take()
@@ -93,7 +94,7 @@ async def test_the_rejected_list_stays_bounded(scene: Scene) -> None:
     assert await scene.counter("rejected") == 5
 
 
-async def test_a_batch_may_be_accepted_in_parts(scene: Scene) -> None:
+async def test_a_batch_may_be_accepted_in_parts(scene: LedgerScene) -> None:
     await push(scene.ledger, "a", "b", "c")
     batch = await scene.ledger.intake_list.take()
     assert await accept(scene.ledger, batch, 1) == [Acceptance.NEW]
@@ -103,7 +104,7 @@ async def test_a_batch_may_be_accepted_in_parts(scene: Scene) -> None:
     assert await accept(scene.ledger, rest) == [Acceptance.NEW] * 2
 
 
-async def test_a_lost_reply_loses_nothing_own_leftovers_come_first(scene: Scene) -> None:
+async def test_a_lost_reply_loses_nothing_own_leftovers_come_first(scene: LedgerScene) -> None:
     await push(scene.ledger, "a", "b")
     lost = await scene.ledger.intake_list.take()
     await push(scene.ledger, "c")
@@ -114,7 +115,7 @@ async def test_a_lost_reply_loses_nothing_own_leftovers_come_first(scene: Scene)
     assert await accept(scene.ledger, batch) == [Acceptance.NEW] * 3
 
 
-async def test_a_late_call_never_takes_another_batch_of_the_same_size_for_its_own(scene: Scene) -> None:
+async def test_a_late_call_never_takes_another_batch_of_the_same_size_for_its_own(scene: LedgerScene) -> None:
     await push(scene.ledger, "a")
     first = await scene.ledger.intake_list.take()
     again = await scene.ledger.intake_list.take()
@@ -127,7 +128,7 @@ async def test_a_late_call_never_takes_another_batch_of_the_same_size_for_its_ow
 
 
 async def test_a_call_takes_so_many_messages_and_about_so_many_bytes(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.ledger.events.intake_list.REPLY_BYTE_BUDGET", 1_000)
     await push(scene.ledger, *(f"{n}" for n in range(5)), *("x" * 600 for _ in range(4)))
@@ -137,7 +138,7 @@ async def test_a_call_takes_so_many_messages_and_about_so_many_bytes(
     assert len((await scene.ledger.intake_list.take()).messages) == 7
 
 
-async def test_two_processes_share_the_queue_and_no_message(scene: Scene, other: Ledger) -> None:
+async def test_two_processes_share_the_queue_and_no_message(scene: LedgerScene, other: Ledger) -> None:
     await push(scene.ledger, "a", "b", "c")
     mine, theirs = await scene.ledger.intake_list.take(2), await other.intake_list.take(2)
     assert (texts(mine), texts(theirs)) == (["a", "b"], ["c"])
@@ -146,7 +147,7 @@ async def test_two_processes_share_the_queue_and_no_message(scene: Scene, other:
     assert await accept(scene.ledger, mine) == [Acceptance.NEW] * 2
 
 
-async def test_what_a_dead_process_had_taken_goes_back_in_its_old_order(scene: Scene, other: Ledger) -> None:
+async def test_what_a_dead_process_had_taken_goes_back_in_its_old_order(scene: LedgerScene, other: Ledger) -> None:
     await push(scene.ledger, "a", "b", "c")
     theirs = await other.intake_list.take(2)
     assert await scene.ledger.intake_list.return_dead() == 0
@@ -161,7 +162,7 @@ async def test_what_a_dead_process_had_taken_goes_back_in_its_old_order(scene: S
     assert await scene.counter("accepted") == 3
 
 
-async def test_a_process_that_left_the_fleet_is_dead_as_well(scene: Scene, other: Ledger) -> None:
+async def test_a_process_that_left_the_fleet_is_dead_as_well(scene: LedgerScene, other: Ledger) -> None:
     await push(scene.ledger, "a")
     await other.intake_list.take()
     await other.fleet.retire()
@@ -169,14 +170,14 @@ async def test_a_process_that_left_the_fleet_is_dead_as_well(scene: Scene, other
     assert await waiting(scene.ledger) == ["a"]
 
 
-async def test_a_process_is_known_from_the_first_message_that_it_takes(scene: Scene, other: Ledger) -> None:
+async def test_a_process_is_known_from_the_first_message_that_it_takes(scene: LedgerScene, other: Ledger) -> None:
     await push(scene.ledger, "a")
     batch = await other.intake_list.take()
     assert await scene.ledger.intake_list.return_dead() == 0
     assert await accept(other, batch) == [Acceptance.NEW]
 
 
-async def test_after_an_absence_of_the_store_nobody_is_dead(scene: Scene, other: Ledger) -> None:
+async def test_after_an_absence_of_redis_nobody_is_dead(scene: LedgerScene, other: Ledger) -> None:
     await push(scene.ledger, "a")
     batch = await other.intake_list.take()
     await scene.die(other)
@@ -187,7 +188,7 @@ async def test_after_an_absence_of_the_store_nobody_is_dead(scene: Scene, other:
 
 
 async def test_a_large_batch_goes_back_in_several_calls_and_nothing_of_it_is_accepted_meanwhile(
-    scene: Scene, other: Ledger
+    scene: LedgerScene, other: Ledger
 ) -> None:
     names = [f"m-{n:03}" for n in range(RETURNED_PER_CALL + 50)]
     await push(scene.ledger, *names)
@@ -203,7 +204,7 @@ async def test_a_large_batch_goes_back_in_several_calls_and_nothing_of_it_is_acc
     assert await waiting(scene.ledger) == names
 
 
-async def test_a_process_that_stops_gives_back_what_it_has(scene: Scene) -> None:
+async def test_a_process_that_stops_gives_back_what_it_has(scene: LedgerScene) -> None:
     names = [f"m-{n:03}" for n in range(RETURNED_PER_CALL * 2)]
     await push(scene.ledger, *names)
     batch = await scene.ledger.intake_list.take(len(names))
@@ -212,7 +213,7 @@ async def test_a_process_that_stops_gives_back_what_it_has(scene: Scene) -> None
     assert await accept(scene.ledger, batch, 1) is None
 
 
-async def test_one_who_waits_is_woken_by_a_message_which_anybody_may_take(scene: Scene, other: Ledger) -> None:
+async def test_one_who_waits_is_woken_by_a_message_which_anybody_may_take(scene: LedgerScene, other: Ledger) -> None:
     waiter = asyncio.create_task(other.intake_list.wait())
     await _blocked(scene.ledger, 1)
     await push(scene.ledger, "a", "b")
@@ -223,7 +224,7 @@ async def test_one_who_waits_is_woken_by_a_message_which_anybody_may_take(scene:
     assert await accept(scene.ledger, batch) == [Acceptance.NEW] * 2
 
 
-async def test_one_who_waits_may_be_told_to_stop(scene: Scene) -> None:
+async def test_one_who_waits_may_be_told_to_stop(scene: LedgerScene) -> None:
     waiter = asyncio.create_task(scene.ledger.intake_list.wait())
     await _blocked(scene.ledger, 1)
     waiter.cancel()
@@ -236,7 +237,7 @@ async def test_one_who_waits_may_be_told_to_stop(scene: Scene) -> None:
     assert texts(await scene.ledger.intake_list.take()) == ["a"]
 
 
-async def die_of(scene: Scene, victim: Ledger, *messages: str) -> None:
+async def die_of(scene: LedgerScene, victim: Ledger, *messages: str) -> None:
     """The process takes these, the next of the queue, and is gone; another gives them back."""
     assert texts(await victim.intake_list.take()) == [*messages]
     await scene.die(victim)
@@ -244,7 +245,7 @@ async def die_of(scene: Scene, victim: Ledger, *messages: str) -> None:
 
 
 async def test_messages_whose_takers_die_are_taken_alone_so_that_the_innocent_are_told_apart(
-    scene: Scene, other: Ledger
+    scene: LedgerScene, other: Ledger
 ) -> None:
     await push(scene.ledger, "innocent", "deadly", "late")
     for _ in range(LOSSES_BEFORE_ALONE):
@@ -260,11 +261,11 @@ async def test_messages_whose_takers_die_are_taken_alone_so_that_the_innocent_ar
     assert (await scene.ledger.intake_list.take()).lost == MESSAGE_TRIES
 
 
-async def test_a_suspect_message_waits_for_its_turn_behind_others(scene: Scene, other: Ledger) -> None:
+async def test_a_suspect_message_waits_for_its_turn_behind_others(scene: LedgerScene, other: Ledger) -> None:
     await push(scene.ledger, "suspect")
     for _ in range(LOSSES_BEFORE_ALONE):
         await die_of(scene, other, "suspect")
-    await scene.ledger.redis.client.execute_command("RPUSH", INTAKE_LIST, "before")
+    await raw.client(scene.ledger).execute_command("RPUSH", INTAKE_LIST, "before")
     await push(scene.ledger, "behind")
     seen = []
     while (batch := await scene.ledger.intake_list.take()).messages:
@@ -273,7 +274,7 @@ async def test_a_suspect_message_waits_for_its_turn_behind_others(scene: Scene, 
     assert seen == [["before"], ["suspect"], ["behind"]]
 
 
-async def test_what_was_accepted_is_suspect_no_more(scene: Scene, other: Ledger) -> None:
+async def test_what_was_accepted_is_suspect_no_more(scene: LedgerScene, other: Ledger) -> None:
     await push(scene.ledger, "a", "b")
     await die_of(scene, other, "a", "b")
     await push(scene.ledger, "new")
@@ -287,7 +288,7 @@ async def test_what_was_accepted_is_suspect_no_more(scene: Scene, other: Ledger)
 
 
 async def test_messages_of_the_same_bytes_are_one_suspect_which_one_acceptance_acquits(
-    scene: Scene, other: Ledger
+    scene: LedgerScene, other: Ledger
 ) -> None:
     same = ["same"] * (RETURNED_PER_CALL + 50)
     await push(scene.ledger, *same)
@@ -303,7 +304,7 @@ async def test_messages_of_the_same_bytes_are_one_suspect_which_one_acceptance_a
     assert len((await scene.ledger.intake_list.take(len(same))).messages) == len(same) - 1
 
 
-async def test_nobody_is_suspect_because_a_process_stops(scene: Scene, other: Ledger) -> None:
+async def test_nobody_is_suspect_because_a_process_stops(scene: LedgerScene, other: Ledger) -> None:
     await push(scene.ledger, "a")
     for _ in range(MESSAGE_TRIES):
         await other.intake_list.take()
@@ -311,22 +312,22 @@ async def test_nobody_is_suspect_because_a_process_stops(scene: Scene, other: Le
     assert (await scene.ledger.intake_list.take()).lost == 0
 
 
-async def test_what_is_suspect_is_forgotten_after_a_day(scene: Scene, other: Ledger) -> None:
+async def test_what_is_suspect_is_forgotten_after_a_day(scene: LedgerScene, other: Ledger) -> None:
     await push(scene.ledger, "a")
     await die_of(scene, other, "a")
     assert 0 < await scene.key("PTTL", "lost-messages") <= SUSPECT_FOR
 
 
 async def test_at_the_memory_limit_messages_can_be_taken_and_given_back_but_not_accepted(
-    make_store: type[StoreServer], scene: Scene
+    make_redis: type[RedisServer], scene: LedgerScene
 ) -> None:
-    server = make_store()
+    server = make_redis()
     # Above every water mark, so that the limit itself is met.
     full: Ledger = await scene.another(server.url, memory_high_water=100.0)
     dead: Ledger = await scene.another(server.url, memory_high_water=100.0)
     await push(full, "a", "b", "c")
-    used = int((await full.redis.memory())["used_memory"])
-    await full.redis.client.config_set("maxmemory", used - 64 * 1024)
+    used = int((await raw.memory(full))["used_memory"])
+    await raw.client(full).config_set("maxmemory", used - 64 * 1024)
 
     batch = await full.intake_list.take(1)
     with pytest.raises(LedgerFull, match="at its memory limit"):
@@ -337,16 +338,18 @@ async def test_at_the_memory_limit_messages_can_be_taken_and_given_back_but_not_
     assert await full.intake_list.return_dead() == 2
     assert await waiting(full) == ["a", "b", "c"]
 
-    await full.redis.client.config_set("maxmemory", 0)
+    await raw.client(full).config_set("maxmemory", 0)
     assert await accept(full, await full.intake_list.take()) == [Acceptance.NEW] * 3
 
 
-async def test_above_the_water_mark_the_queue_keeps_what_it_has(make_store: type[StoreServer], scene: Scene) -> None:
-    server = make_store()
+async def test_above_the_water_mark_the_queue_keeps_what_it_has(
+    make_redis: type[RedisServer], scene: LedgerScene
+) -> None:
+    server = make_redis()
     ledger: Ledger = await scene.another(server.url)
     await push(ledger, "a")
-    used = int((await ledger.redis.memory())["used_memory"])
-    await ledger.redis.client.config_set("maxmemory", int(used / 0.9))
+    used = int((await raw.memory(ledger))["used_memory"])
+    await raw.client(ledger).config_set("maxmemory", int(used / 0.9))
     with pytest.raises(LedgerFull, match="% of its memory limit"):
         await ledger.intake_list.take()
     assert await waiting(ledger) == ["a"]
@@ -355,7 +358,7 @@ async def test_above_the_water_mark_the_queue_keeps_what_it_has(make_store: type
 class Chance:
     """Three processes take, accept in parts or late, die, freeze and come back; producers go on pushing."""
 
-    def __init__(self, scene: Scene, ledgers: list[Ledger], random: Random) -> None:
+    def __init__(self, scene: LedgerScene, ledgers: list[Ledger], random: Random) -> None:
         self.scene = scene
         self.ledgers = ledgers
         self.random = random
@@ -412,7 +415,7 @@ class Chance:
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_whatever_happens_in_whatever_order_each_message_is_accepted_exactly_once(
-    seed: int, scene: Scene
+    seed: int, scene: LedgerScene
 ) -> None:
     chance = Chance(scene, [scene.ledger, await scene.another(), await scene.another()], Random(seed))
     for _ in range(150):
@@ -428,5 +431,5 @@ async def test_whatever_happens_in_whatever_order_each_message_is_accepted_exact
 async def _blocked(ledger: Ledger, count: int) -> None:
     """Until so many clients wait."""
     async with asyncio.timeout(30):
-        while (await ledger.redis.client.info("clients"))["blocked_clients"] != count:  # noqa: ASYNC110  (it is the server's)
+        while (await raw.client(ledger).info("clients"))["blocked_clients"] != count:  # noqa: ASYNC110  (it is the server's)
             await asyncio.sleep(0.005)

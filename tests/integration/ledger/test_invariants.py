@@ -15,15 +15,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
+from tests.ledger import raw
+from tests.ledger.audit import LedgerContents
+from tests.ledger.scene import HOUR, LedgerScene, replies_lost, settlement
+from tests.samples import an_event, an_integration
 from worker.domain.claim import Claim
 from worker.domain.job import job_id
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import Acceptance, Ledger, LedgerPolicy, LedgerUnavailable, Settlement, Verdict
 from worker.ledger.lanes.claims import Opening
-
-from .audit import Books
-from .scene import HOUR, Scene, an_event, an_integration, settlement, unheard
 
 Answer = TypeVar("Answer")
 
@@ -74,7 +75,7 @@ class Token:
 
 async def empty(ledger: Ledger) -> None:
     """No key is left."""
-    await ledger.redis.client.flushall()
+    await raw.client(ledger).flushall()
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -84,7 +85,7 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = loop
         self.ledgers = ledgers
-        self.scene = Scene(ledgers[0], lambda: ledgers[0])
+        self.scene = LedgerScene(ledgers[0], lambda: ledgers[0])
         self.published: dict[str, bytes] = {}
         self.refs: list[str] = []
         #: In the hands of processes that are alive.
@@ -94,7 +95,7 @@ class LedgerMachine(RuleBasedStateMachine):
         #: (job, epoch) of which a success was reported.
         self.succeeded: set[tuple[str, str]] = set()
         self.do(empty(ledgers[0]))
-        self.books = self.do(self.scene.books())
+        self.contents = self.do(self.scene.contents())
         for lane in LANES:
             self.do(self.scene.register(lane))
 
@@ -108,7 +109,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Without something to do, most orders of steps would say nothing."""
         for number in range(events):
             self.publish(number, b"{}", number % 3)
-        self.books = self.do(self.scene.books())
+        self.contents = self.do(self.scene.contents())
         self.observe(0, list(LANES), room, last=True, doubled=False)
 
     @rule(number=st.integers(0, EVENTS - 1), data=st.sampled_from([b"{}", b"{}", b'{"other":1}']), by=owners)
@@ -129,7 +130,7 @@ class LedgerMachine(RuleBasedStateMachine):
         opened = self.do(self._open(by, stored, lanes, room, last))
         assert len(opened) <= room
         assert {claim.attempt for claim in opened} <= {1}
-        assert not {claim.job_id for claim in opened} & set(self.books.jobs)
+        assert not {claim.job_id for claim in opened} & set(self.contents.jobs)
         self._take(by, opened)
         if doubled:
             assert self.do(self._open(by, stored, lanes, room, last)) == []
@@ -142,7 +143,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(pick=picks, by=owners)
     def fail_to_observe(self, pick: int, by: int) -> None:
-        inbox = sorted(self.books.scores.get("inbox", ()))
+        inbox = sorted(self.contents.scores.get("inbox", ()))
         if inbox:
             (stored,) = self.do(self.ledgers[by].inbox.load([inbox[pick % len(inbox)]])).events
             self.do(self.scene.set_aside(stored, by=self.ledgers[by]))
@@ -154,7 +155,7 @@ class LedgerMachine(RuleBasedStateMachine):
         claims = self.do(self.scene.claim(*lanes, room=room, by=self.ledgers[by]))
         assert [claim.integration_id for claim in claims] == self._claimable(lanes, room)
         for claim in claims:
-            before = self.books.jobs[claim.job_id]
+            before = self.contents.jobs[claim.job_id]
             # Invariant 2: nobody else had it.
             assert before["owner"] == ""
             assert claim.attempt == int(before["attempts"]) + 1
@@ -163,11 +164,15 @@ class LedgerMachine(RuleBasedStateMachine):
     def _claimable(self, lanes: list[str], room: int) -> list[str]:
         found: list[str] = []
         for lane in lanes:
-            policy = self.books.hashes.get(f"lane:{lane}", {"hold": "gone"})
-            due = [score for score in self.books.scores.get(f"lane:{lane}:due", {}).values() if score <= self.books.now]
-            if policy["hold"] or int(policy.get("rest_until", 0)) > self.books.now:
+            policy = self.contents.hashes.get(f"lane:{lane}", {"hold": "gone"})
+            due = [
+                score
+                for score in self.contents.scores.get(f"lane:{lane}:due", {}).values()
+                if score <= self.contents.now
+            ]
+            if policy["hold"] or int(policy.get("rest_until", 0)) > self.contents.now:
                 continue
-            free = POLICY.lane_cap - len(self.books.sets.get(f"lane:{lane}:leased", ()))
+            free = POLICY.lane_cap - len(self.contents.sets.get(f"lane:{lane}:leased", ()))
             found += [lane] * max(0, min(room - len(found), free, len(due)))
         return found
 
@@ -184,7 +189,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def work(self, by: int, lanes: list[str], room: int, ends: list[End | None], delay: float) -> None:
         """What a worker does all day: claims, and settles most of it."""
         self.claim(by, lanes, room)
-        self.books = self.do(self.scene.books())
+        self.contents = self.do(self.scene.contents())
         for verdict in ENDS:
             claimed = self.tokens[-room:]
             done = [token for token, end in zip(claimed, ends, strict=False) if end is verdict and token.owner == by]
@@ -219,23 +224,23 @@ class LedgerMachine(RuleBasedStateMachine):
         """A receiver is gone: its integration is disabled, and what else it is owed stays owed."""
         if self.tokens:
             token = self.tokens.pop(pick % len(self.tokens))
-            owed = self.books.pending - {token.claim.job_id}
+            owed = self.contents.pending - {token.claim.job_id}
             self._settle(token.owner, [token], FAILED, 0, 0, disable="410")
-            assert self.books.pending >= owed
+            assert self.contents.pending >= owed
 
     def _settle(self, by: int, picked: list[Token], verdict: End, delay: float, rest: float, disable: str = "") -> None:
         how: dict[str, Any] = {"delay": delay, "rest": rest, "detail": f"by {by}", "disable": disable}
         given = [settled_as(token.claim, self._verdict(token, verdict), **how) for token in picked]
         results = self.do(self.ledgers[by].jobs.settle(given)).results
         assert results == [self._expected(by, token, self._verdict(token, verdict)) for token in picked]
-        after = self.do(self.scene.books())
+        after = self.do(self.scene.contents())
         for token, result in zip(picked, results, strict=True):
             self._judge(token.claim.job_id, result, verdict, after)
-        self.books = after
+        self.contents = after
 
-    def _judge(self, job: str, result: str, verdict: End, after: Books) -> None:
+    def _judge(self, job: str, result: str, verdict: End, after: LedgerContents) -> None:
         """What must have become of a job."""
-        before, now = self.books.jobs[job], after.jobs[job]
+        before, now = self.contents.jobs[job], after.jobs[job]
         epoch = (job, before["epoch"])
         if result == "stale":
             assert now == before
@@ -259,7 +264,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return RETRY if verdict is LOST and not token.seized else verdict
 
     def _expected(self, by: int, token: Token, verdict: End) -> str:
-        row = self.books.jobs[token.claim.job_id]
+        row = self.contents.jobs[token.claim.job_id]
         if row["state"] != "pending":
             return "stale"
         if row["owner"] == self.ledgers[by].owner and int(row["attempts"]) == token.claim.attempt:
@@ -268,8 +273,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _outdated(self, token: Token, row: dict[str, str], verdict: End) -> bool:
         """It failed with a configuration that another has followed, and goes on."""
-        renewed = int(self.books.hashes[f"lane:{token.claim.integration_id}"].get("renewed", 0))
-        over = "done" in row or int(row["deadline"]) < self.books.now
+        renewed = int(self.contents.hashes[f"lane:{token.claim.integration_id}"].get("renewed", 0))
+        over = "done" in row or int(row["deadline"]) < self.contents.now
         return token.claim.revision < renewed and not over and verdict not in (SUCCEEDED, LOST)
 
     @rule(pick=picks)
@@ -289,12 +294,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def die(self, dead: int, reaper: int, really: bool) -> None:
         if dead == reaper:
             return
-        had = {job for job, row in self.books.jobs.items() if row["owner"] == self.ledgers[dead].owner}
+        had = {job for job, row in self.contents.jobs.items() if row["owner"] == self.ledgers[dead].owner}
         self.do(self.scene.die(self.ledgers[dead]))
         claims = self.do(self.ledgers[reaper].fleet.seize())
         assert {claim.job_id for claim in claims} == had
         for claim in claims:
-            assert claim.attempt == int(self.books.jobs[claim.job_id]["attempts"])
+            assert claim.attempt == int(self.contents.jobs[claim.job_id]["attempts"])
         if not really:
             self.late += [token for token in self.tokens if token.owner == dead]
         self.tokens = [token for token in self.tokens if token.owner != dead]
@@ -304,12 +309,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def be_overtaken(self, dead: int, reaper: int, verdict: End, order: list[str], delay: float) -> None:
         """A process is taken for dead with something in its hands, and reports it before or after others go on."""
         self.claim(dead, list(LANES), 1)
-        self.books = self.do(self.scene.books())
+        self.contents = self.do(self.scene.contents())
         if dead == reaper or not any(token.owner == dead for token in self.tokens):
             return
         self.die(dead, reaper, really=False)
         for step in order:
-            self.books = self.do(self.scene.books())
+            self.contents = self.do(self.scene.contents())
             seized = [token for token in self.tokens if token.owner == reaper and token.seized]
             if step == "again":
                 self.claim(reaper, list(LANES), 2)
@@ -326,7 +331,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if not mine:
             return
         stray = mine[pick % len(mine)]
-        held = self.books.jobs[stray.claim.job_id]["owner"] == self.ledgers[owner].owner
+        held = self.contents.jobs[stray.claim.job_id]["owner"] == self.ledgers[owner].owner
         self.do(self.scene.die())
         claims = self.do(self.ledgers[owner].fleet.seize([stray.claim.job_id]))
         assert [claim.job_id for claim in claims] == ([stray.claim.job_id] if held else [])
@@ -338,33 +343,33 @@ class LedgerMachine(RuleBasedStateMachine):
     def lose_a_reply(self, by: int, lanes: list[str], room: int) -> None:
         """A claim of which the process is never told wastes no attempt."""
         before = set(self.do(self.ledgers[by].fleet.leases()))
-        with unheard(self.ledgers[by]), pytest.raises(LedgerUnavailable):
+        with replies_lost(self.ledgers[by]), pytest.raises(LedgerUnavailable):
             self.do(self.ledgers[by].jobs.claim(lanes, room))
         strays = set(self.do(self.ledgers[by].fleet.leases())) - before
         self.do(self.scene.die())
         assert self.do(self.ledgers[by].fleet.seize(sorted(strays))) == []
-        after = self.do(self.scene.books())
+        after = self.do(self.scene.contents())
         assert {job: after.jobs[job]["attempts"] for job in strays} == {
-            job: self.books.jobs[job]["attempts"] for job in strays
+            job: self.contents.jobs[job]["attempts"] for job in strays
         }
         assert set(self.do(self.ledgers[by].fleet.leases())) == before
 
     @rule(dead=owners, by=owners)
-    def the_store_was_away(self, dead: int, by: int) -> None:
+    def redis_was_away(self, dead: int, by: int) -> None:
         self.do(self.scene.die(self.ledgers[dead]))
         self.do(self.scene.key("SET", "swept", 1))
         assert self.do(self.ledgers[by].fleet.seize()) == []
 
     @rule(owner=owners)
     def retire_and_come_back(self, owner: int) -> None:
-        left = len(self.books.sets.get(f"owner:{self.ledgers[owner].owner}:leases", ()))
+        left = len(self.contents.sets.get(f"owner:{self.ledgers[owner].owner}:leases", ()))
         assert self.do(self.ledgers[owner].fleet.retire()) == left
 
     # --- people
 
     @rule(lane=lane_names, enabled=st.booleans(), paused=st.booleans(), renewed=st.booleans())
     def change_integration(self, lane: str, enabled: bool, paused: bool, renewed: bool) -> None:
-        if f"integration:{lane}" in self.books.hashes:
+        if f"integration:{lane}" in self.contents.hashes:
             changed = an_integration(lane, enabled=enabled, paused=paused)
             self.do(self.ledgers[0].integrations.put(changed, renewed=renewed))
             self._owes_the_same()
@@ -377,19 +382,19 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _owes_the_same(self) -> None:
         """Invariant 4: a policy changes when, never what."""
-        assert self.do(self.scene.books()).pending == self.books.pending
+        assert self.do(self.scene.contents()).pending == self.contents.pending
 
     @rule(chosen=st.lists(picks, min_size=1, max_size=3))
     def redeliver(self, chosen: list[int]) -> None:
-        jobs = sorted(self.books.jobs)
+        jobs = sorted(self.contents.jobs)
         if not jobs:
             return
         picked = list(dict.fromkeys(jobs[pick % len(jobs)] for pick in chosen))
         answers = self.do(self.ledgers[0].redelivery.redeliver(picked))
-        due = Counter({lane: len(self.books.scores.get(f"lane:{lane}:due", ())) for lane in LANES})
+        due = Counter({lane: len(self.contents.scores.get(f"lane:{lane}:due", ())) for lane in LANES})
         for job, answer in zip(picked, answers, strict=True):
-            row = self.books.jobs[job]
-            if f"integration:{row['lane']}" not in self.books.hashes:
+            row = self.contents.jobs[job]
+            if f"integration:{row['lane']}" not in self.contents.hashes:
                 assert answer == "gone"
             elif row["state"] != "pending":
                 assert answer == ("reopened" if due[row["lane"]] < POLICY.lane_backlog else "full")
@@ -401,14 +406,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(pick=picks, overdue=st.booleans())
     def expire(self, pick: int, overdue: bool) -> None:
-        if overdue and (jobs := sorted(self.books.pending)):
+        if overdue and (jobs := sorted(self.contents.pending)):
             self.do(self.scene.overdue(jobs[pick % len(jobs)]))
         self.do(self.ledgers[0].fleet.expire())
 
     @rule()
     def sweep(self) -> None:
         announced = self.do(self.ledgers[0].fleet.sweep())
-        ready = {lane for lane, at in self.books.scores.get("lanes", {}).items() if at <= self.books.now}
+        ready = {lane for lane, at in self.contents.scores.get("lanes", {}).items() if at <= self.contents.now}
         assert {each.id for each in announced.lanes} >= ready
         # At most one wake-up for each is under way.
         again = self.do(self.ledgers[1].fleet.sweep())
@@ -418,24 +423,24 @@ class LedgerMachine(RuleBasedStateMachine):
     def an_hour_passes(self) -> None:
         """What was due later is due, and no lane rests any more."""
         for lane in LANES:
-            for job in self.books.scores.get(f"lane:{lane}:due", ()):
+            for job in self.contents.scores.get(f"lane:{lane}:due", ()):
                 self.do(self.scene.key("ZADD", f"lane:{lane}:due", 1, job))
             self.do(self.scene.key("HDEL", f"lane:{lane}", "rest_until", "announced_until"))
             self.do(self.scene.key("ZADD", "lanes", "XX", 1, lane))
 
     @invariant()
     def the_books_add_up(self) -> None:
-        self.books = self.do(self.scene.books())
+        self.contents = self.do(self.scene.contents())
         carried = {(token.claim.job_id, token.claim.attempt) for token in (*self.tokens, *self.late)}
-        assert self.books.problems(carried) == []
+        assert self.contents.problems(carried) == []
 
 
 @pytest.fixture
-def ledgers(make_store: Callable[..., StoreServer]) -> Iterator[tuple[asyncio.Runner, list[Ledger]]]:
-    """Three processes' ledgers, on a store without a disk: here it is never killed."""
-    store = make_store(appendonly="no")
+def ledgers(make_redis: Callable[..., RedisServer]) -> Iterator[tuple[asyncio.Runner, list[Ledger]]]:
+    """Three processes' ledgers, on a Redis server without a disk: here it is never killed."""
+    redis_server = make_redis(appendonly="no")
     with asyncio.Runner() as loop:
-        opened = [Ledger(store.url, POLICY) for _ in range(3)]
+        opened = [Ledger(redis_server.url, POLICY) for _ in range(3)]
         for ledger in opened:
             loop.run(ledger.open())
         yield loop, opened
@@ -464,4 +469,4 @@ def test_the_books_add_up_whatever_happens_in_whatever_order(ledgers: tuple[asyn
 def test_books_read_empty(ledgers: tuple[asyncio.Runner, list[Ledger]]) -> None:
     loop, (ledger, *_) = ledgers
     loop.run(empty(ledger))
-    assert loop.run(Books.read(ledger)).problems() == []
+    assert loop.run(LedgerContents.read(ledger)).problems() == []

@@ -2,19 +2,20 @@
 
 import pytest
 
+from tests.ledger import raw
+from tests.ledger.scene import HOUR, LedgerScene, settlement
+from tests.samples import an_event, an_integration
 from worker.domain.job import JobState
 from worker.ledger import Verdict
 from worker.ledger.lanes.claims import FilledLane, Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
-
-from .scene import HOUR, Scene, an_event, an_integration, settlement
 
 LANE = "i-1"
 #: A bucket holds a tenth of a second's worth (BUCKET in lane_policy.lua).
 TEN_AT_ONCE = 100.0
 
 
-async def bucket_full(scene: Scene) -> None:
+async def bucket_full(scene: LedgerScene) -> None:
     """Time has passed, and the rate's bucket is full again."""
     await scene.key("HSET", f"lane:{LANE}", "used_until", 1)
 
@@ -22,7 +23,7 @@ async def bucket_full(scene: Scene) -> None:
 # --- rate_limit
 
 
-async def test_a_rate_limit_lets_a_bucket_of_attempts_begin_and_the_rest_when_it_refills(scene: Scene) -> None:
+async def test_a_rate_limit_lets_a_bucket_of_attempts_begin_and_the_rest_when_it_refills(scene: LedgerScene) -> None:
     scene.ledger = await scene.another(lane_cap=100)
     await scene.ledger.integrations.put(an_integration(rate_limit=TEN_AT_ONCE))
     await scene.owe(LANE, *(f"e-{n}" for n in range(25)))
@@ -34,7 +35,7 @@ async def test_a_rate_limit_lets_a_bucket_of_attempts_begin_and_the_rest_when_it
     assert len(await scene.claim(LANE)) == 10
 
 
-async def test_a_used_up_rate_is_the_whole_fleets_and_a_sweep_says_when_it_refills(scene: Scene) -> None:
+async def test_a_used_up_rate_is_the_whole_fleets_and_a_sweep_says_when_it_refills(scene: LedgerScene) -> None:
     other = await scene.another()
     await scene.ledger.integrations.put(an_integration(rate_limit=0.01))
     await scene.owe(LANE, "e-1", "e-2")
@@ -47,7 +48,7 @@ async def test_a_used_up_rate_is_the_whole_fleets_and_a_sweep_says_when_it_refil
     assert 60_000 < found.wait <= 100_000
 
 
-async def test_what_is_opened_takes_its_attempt_from_the_same_bucket(scene: Scene) -> None:
+async def test_what_is_opened_takes_its_attempt_from_the_same_bucket(scene: LedgerScene) -> None:
     await scene.ledger.integrations.put(an_integration(rate_limit=0.01))
     stored = await scene.publish("e-1", "e-2", "e-3")
     claims, waiting = await scene.open(stored, LANE, room=10)
@@ -55,18 +56,18 @@ async def test_what_is_opened_takes_its_attempt_from_the_same_bucket(scene: Scen
     assert await scene.claim(LANE) == []
 
 
-async def test_a_lane_without_a_rate_limit_has_none(scene: Scene) -> None:
+async def test_a_lane_without_a_rate_limit_has_none(scene: LedgerScene) -> None:
     await scene.ledger.integrations.put(an_integration(rate_limit=0.01))
     await scene.ledger.integrations.put(an_integration(rate_limit=None))
     await scene.owe(LANE, *(f"e-{n}" for n in range(10)))
     assert len(await scene.claim(LANE)) == 10
 
 
-async def test_a_change_fills_the_bucket_and_ends_the_wait_for_a_wake_up(scene: Scene) -> None:
+async def test_a_change_fills_the_bucket_and_ends_the_wait_for_a_wake_up(scene: LedgerScene) -> None:
     await scene.ledger.integrations.put(an_integration(rate_limit=0.01))
     await scene.owe(LANE, "e-1", "e-2")
     await scene.claim(LANE)
-    await scene.key("HSET", f"lane:{LANE}", "announced_until", 2 * await scene.ledger.redis.now())
+    await scene.key("HSET", f"lane:{LANE}", "announced_until", 2 * await raw.now(scene.ledger))
     await scene.ledger.integrations.put(an_integration(rate_limit=0.02), renewed=False)
     assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == [LANE]
     assert len(await scene.claim(LANE)) == 1
@@ -75,7 +76,9 @@ async def test_a_change_fills_the_bucket_and_ends_the_wait_for_a_wake_up(scene: 
 # --- paused
 
 
-async def test_a_paused_integration_is_owed_what_it_observes_and_gets_it_later_the_oldest_first(scene: Scene) -> None:
+async def test_a_paused_integration_is_owed_what_it_observes_and_gets_it_later_the_oldest_first(
+    scene: LedgerScene,
+) -> None:
     await scene.ledger.integrations.put(an_integration(paused=True))
     jobs = [(await scene.owe(LANE, f"e-{n}"))[0] for n in range(3)]
     for age, job in enumerate(reversed(jobs)):
@@ -91,7 +94,7 @@ async def test_a_paused_integration_is_owed_what_it_observes_and_gets_it_later_t
     assert [claim.job_id for claim in await scene.claim(LANE)][:3] == jobs[::-1]
 
 
-async def test_a_disabled_integration_gets_no_new_jobs_though_it_is_paused_too(scene: Scene) -> None:
+async def test_a_disabled_integration_gets_no_new_jobs_though_it_is_paused_too(scene: LedgerScene) -> None:
     await scene.ledger.integrations.put(an_integration(paused=True, enabled=False))
     await scene.open(await scene.publish("e-1"), LANE)
     assert (await scene.ledger.status.read()).pending == 0
@@ -101,7 +104,7 @@ async def test_a_disabled_integration_gets_no_new_jobs_though_it_is_paused_too(s
 # --- a changed configuration
 
 
-async def test_a_changed_configuration_makes_what_waits_due_now_at_the_lanes_quota(scene: Scene) -> None:
+async def test_a_changed_configuration_makes_what_waits_due_now_at_the_lanes_quota(scene: LedgerScene) -> None:
     await scene.register(LANE)
     await scene.owe(LANE, *(f"e-{n}" for n in range(30)))
     while claims := await scene.claim(LANE):
@@ -113,7 +116,7 @@ async def test_a_changed_configuration_makes_what_waits_due_now_at_the_lanes_quo
     assert (len(claims), more) == (10, [])
 
 
-async def test_a_change_that_says_nothing_of_the_receiver_hastens_nothing(scene: Scene) -> None:
+async def test_a_change_that_says_nothing_of_the_receiver_hastens_nothing(scene: LedgerScene) -> None:
     await scene.register(LANE)
     await scene.owe(LANE, "e-1")
     (claim,) = await scene.claim(LANE)
@@ -124,7 +127,7 @@ async def test_a_change_that_says_nothing_of_the_receiver_hastens_nothing(scene:
 
 @pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAILED])
 async def test_what_was_in_flight_with_the_old_configuration_and_fails_is_due_now(
-    scene: Scene, verdict: Verdict
+    scene: LedgerScene, verdict: Verdict
 ) -> None:
     """Whether it was the last attempt of the old one's schedule, or not."""
     await scene.register(LANE)
@@ -141,7 +144,7 @@ async def test_what_was_in_flight_with_the_old_configuration_and_fails_is_due_no
     assert await scene.claim(LANE) == []
 
 
-async def test_what_was_in_flight_while_something_else_changed_keeps_to_its_schedule(scene: Scene) -> None:
+async def test_what_was_in_flight_while_something_else_changed_keeps_to_its_schedule(scene: LedgerScene) -> None:
     await scene.register(LANE)
     later, failed = await scene.owe(LANE, "e-1", "e-2")
     claims = {claim.job_id: claim for claim in await scene.claim(LANE)}
@@ -152,7 +155,7 @@ async def test_what_was_in_flight_while_something_else_changed_keeps_to_its_sche
     assert await scene.state(failed) == (JobState.FAILED, "exhausted")
 
 
-async def test_what_was_lost_keeps_to_its_schedule_whatever_has_changed(scene: Scene) -> None:
+async def test_what_was_lost_keeps_to_its_schedule_whatever_has_changed(scene: LedgerScene) -> None:
     """It may be what kills workers."""
     await scene.register(LANE)
     await scene.owe(LANE, "e-1")
@@ -165,7 +168,7 @@ async def test_what_was_lost_keeps_to_its_schedule_whatever_has_changed(scene: S
     assert await scene.claim(LANE) == []
 
 
-async def test_a_success_or_a_deadline_ends_what_was_in_flight_with_the_old_configuration(scene: Scene) -> None:
+async def test_a_success_or_a_deadline_ends_what_was_in_flight_with_the_old_configuration(scene: LedgerScene) -> None:
     await scene.register(LANE)
     delivered, overdue = await scene.owe(LANE, "e-1", "e-2")
     claims = {claim.job_id: claim for claim in await scene.claim(LANE)}
@@ -177,12 +180,12 @@ async def test_a_success_or_a_deadline_ends_what_was_in_flight_with_the_old_conf
     assert await scene.state(overdue) == (JobState.FAILED, "deadline")
 
 
-async def test_more_than_a_call_may_touch_is_hastened_by_the_sweeps_that_follow(scene: Scene) -> None:
+async def test_more_than_a_call_may_touch_is_hastened_by_the_sweeps_that_follow(scene: LedgerScene) -> None:
     await scene.register(LANE)
     jobs: list[str] = []
     for start in range(0, 350, 50):
         jobs += await scene.owe(LANE, *(f"e-{n}" for n in range(start, start + 50)))
-    later = await scene.ledger.redis.now() + 3_600_000
+    later = await raw.now(scene.ledger) + 3_600_000
     for n, job in enumerate(jobs):
         await scene.key("ZADD", f"lane:{LANE}:due", later + n, job)
     # The new configuration has failed this one already: it keeps its time.
@@ -193,40 +196,42 @@ async def test_more_than_a_call_may_touch_is_hastened_by_the_sweeps_that_follow(
     while (await scene.ledger.fleet.sweep()).wait == 0:
         pass
     assert await due_now(scene) == len(jobs) - 1
-    assert "hastening" not in (await scene.books()).sets
-    assert (await scene.books()).scores[f"lane:{LANE}:due"][jobs[300]] == later + 300
+    assert "hastening" not in (await scene.contents()).sets
+    assert (await scene.contents()).scores[f"lane:{LANE}:due"][jobs[300]] == later + 300
 
 
-async def test_what_became_due_meanwhile_is_hastened_no_more_and_keeps_its_turn(scene: Scene) -> None:
+async def test_what_became_due_meanwhile_is_hastened_no_more_and_keeps_its_turn(scene: LedgerScene) -> None:
     await scene.register(LANE)
     jobs: list[str] = []
     for start in range(0, 350, 50):
         jobs += await scene.owe(LANE, *(f"e-{n}" for n in range(start, start + 50)))
-    later = await scene.ledger.redis.now() + 3_600_000
+    later = await raw.now(scene.ledger) + 3_600_000
     for n, job in enumerate(jobs):
         await scene.key("ZADD", f"lane:{LANE}:due", later + n, job)
     await scene.ledger.integrations.put(an_integration(paused=True))
 
     # Nobody swept for so long that the time of all has come.
-    past = await scene.ledger.redis.now() - 1_000
+    past = await raw.now(scene.ledger) - 1_000
     for n, job in enumerate(jobs):
         await scene.key("ZADD", f"lane:{LANE}:due", past + n, job)
     await scene.key("HSET", f"lane:{LANE}", "hasten_from", past - 1)
 
     assert (await scene.ledger.fleet.sweep()).wait == -1
     assert await scene.key_score(f"lane:{LANE}:due", jobs[0]) == past
-    assert "hastening" not in (await scene.books()).sets
+    assert "hastening" not in (await scene.contents()).sets
 
 
-async def due_now(scene: Scene) -> int:
-    return int(await scene.key("ZCOUNT", f"lane:{LANE}:due", 0, await scene.ledger.redis.now()))
+async def due_now(scene: LedgerScene) -> int:
+    return int(await scene.key("ZCOUNT", f"lane:{LANE}:due", 0, await raw.now(scene.ledger)))
 
 
 # --- backlogs
 
 
 @pytest.mark.parametrize("by_bytes", [False, True], ids=["jobs", "bytes"])
-async def test_a_backlog_that_fills_is_warned_of_at_50_and_90_per_cent_once_each(scene: Scene, by_bytes: bool) -> None:
+async def test_a_backlog_that_fills_is_warned_of_at_50_and_90_per_cent_once_each(
+    scene: LedgerScene, by_bytes: bool
+) -> None:
     size = len(an_event("e-0").raw)
     small = await scene.another(**{"lane_backlog_bytes": 10 * size} if by_bytes else {"lane_backlog": 10})
     await scene.register(LANE)
@@ -238,7 +243,7 @@ async def test_a_backlog_that_fills_is_warned_of_at_50_and_90_per_cent_once_each
     assert warned == [FilledLane(LANE, 50, 5, 5 * size), FilledLane(LANE, 90, 9, 9 * size)]
 
 
-async def test_a_backlog_is_warned_of_again_once_it_has_been_clearly_below_and_not_before(scene: Scene) -> None:
+async def test_a_backlog_is_warned_of_again_once_it_has_been_clearly_below_and_not_before(scene: LedgerScene) -> None:
     small = await scene.another(lane_backlog=10)
     await scene.register(LANE)
 
@@ -264,18 +269,18 @@ async def test_a_backlog_is_warned_of_again_once_it_has_been_clearly_below_and_n
 
 
 async def test_a_lane_that_overflows_gives_up_what_has_waited_and_not_what_waits_for_a_later_attempt(
-    scene: Scene,
+    scene: LedgerScene,
 ) -> None:
     small = await scene.another(lane_backlog=2)
     await scene.register(LANE)
     waited, later = await scene.owe(LANE, "e-1", "e-2")
-    await scene.key("ZADD", f"lane:{LANE}:due", 1, waited, await scene.ledger.redis.now() + 3_600_000, later)
+    await scene.key("ZADD", f"lane:{LANE}:due", 1, waited, await raw.now(scene.ledger) + 3_600_000, later)
     await scene.open(await scene.publish("e-3"), LANE, by=small)
     assert await scene.state(waited) == (JobState.CANCELLED, "lane_overflow")
     assert (await scene.state(later))[0] is JobState.PENDING
 
 
-async def test_a_lane_whose_events_are_too_many_bytes_gives_up_the_oldest_until_they_fit(scene: Scene) -> None:
+async def test_a_lane_whose_events_are_too_many_bytes_gives_up_the_oldest_until_they_fit(scene: LedgerScene) -> None:
     size = len(an_event("e-00").raw)
     small = await scene.another(lane_backlog_bytes=5 * size)
     await scene.register(LANE)
@@ -283,7 +288,7 @@ async def test_a_lane_whose_events_are_too_many_bytes_gives_up_the_oldest_until_
     for n in range(9):
         jobs += await scene.owe(LANE, f"e-{n:02}")
         await scene.key("ZADD", f"lane:{LANE}:due", n + 1, jobs[-1])
-    assert "overflowing" not in (await scene.books()).sets
+    assert "overflowing" not in (await scene.contents()).sets
     (stored,) = await scene.publish("e-99")
     await small.jobs.open([(stored, [Opening("job-new", LANE)], True)], 0)
 
@@ -291,10 +296,10 @@ async def test_a_lane_whose_events_are_too_many_bytes_gives_up_the_oldest_until_
     assert await small.fleet.expire() == 0
     assert [await scene.state(job) for job in jobs[:5]] == [(JobState.CANCELLED, "lane_overflow")] * 5
     assert {(await scene.state(job))[0] for job in jobs[5:]} == {JobState.PENDING}
-    assert "overflowing" not in (await scene.books()).sets
+    assert "overflowing" not in (await scene.contents()).sets
 
 
-async def test_what_one_call_leaves_of_too_many_jobs_goes_with_the_sweeps(scene: Scene) -> None:
+async def test_what_one_call_leaves_of_too_many_jobs_goes_with_the_sweeps(scene: LedgerScene) -> None:
     small = await scene.another(lane_backlog=5)
     await scene.register(LANE)
     for start in range(0, 100, 50):
@@ -305,7 +310,7 @@ async def test_what_one_call_leaves_of_too_many_jobs_goes_with_the_sweeps(scene:
     assert (await scene.ledger.status.read()).pending == 5
 
 
-async def test_a_call_ends_no_more_of_overfull_backlogs_than_it_opens(scene: Scene) -> None:
+async def test_a_call_ends_no_more_of_overfull_backlogs_than_it_opens(scene: LedgerScene) -> None:
     small = await scene.another(lane_backlog=1)
     lanes = [f"i-{n}" for n in range(20)]
     await scene.register(*lanes)
@@ -319,7 +324,7 @@ async def test_a_call_ends_no_more_of_overfull_backlogs_than_it_opens(scene: Sce
     assert (await scene.ledger.status.read()).pending == len(lanes)
 
 
-async def test_a_backlogs_bytes_follow_every_way_that_a_job_can_go(scene: Scene) -> None:
+async def test_a_backlogs_bytes_follow_every_way_that_a_job_can_go(scene: LedgerScene) -> None:
     await scene.register(LANE)
     jobs = await scene.owe(LANE, *(f"e-{n}" for n in range(6)))
     retried, released, succeeded, expired, _, _ = claims = await scene.claim(LANE)
@@ -336,5 +341,5 @@ async def test_a_backlogs_bytes_follow_every_way_that_a_job_can_go(scene: Scene)
     assert await owed_bytes(scene) == 3 * len(an_event("e-0").raw)
 
 
-async def owed_bytes(scene: Scene) -> int:
-    return int((await scene.books()).hashes[f"lane:{LANE}"].get("bytes", 0))
+async def owed_bytes(scene: LedgerScene) -> int:
+    return int((await scene.contents()).hashes[f"lane:{LANE}"].get("bytes", 0))

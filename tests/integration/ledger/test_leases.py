@@ -2,22 +2,22 @@
 
 import pytest
 
+from tests.ledger import raw
+from tests.ledger.scene import HOUR, LedgerScene
 from worker.domain.claim import Claim
 from worker.domain.job import JobState
 from worker.ledger import Ledger, Verdict
 from worker.ledger.policy import JOBS_PER_CALL
 
-from .scene import HOUR, Scene
-
 
 @pytest.fixture
-async def dead(scene: Scene) -> Ledger:
+async def dead(scene: LedgerScene) -> Ledger:
     """The process that will be taken for dead."""
     found: Ledger = await scene.another()
     return found
 
 
-async def claimed(scene: Scene, by: Ledger) -> Claim:
+async def claimed(scene: LedgerScene, by: Ledger) -> Claim:
     """The one job there is, in flight with a process."""
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
@@ -25,27 +25,27 @@ async def claimed(scene: Scene, by: Ledger) -> Claim:
     return claim
 
 
-async def test_a_process_is_known_from_its_first_heartbeat(scene: Scene) -> None:
+async def test_a_process_is_known_from_its_first_heartbeat(scene: LedgerScene) -> None:
     assert not await scene.ledger.fleet.renew()
     assert await scene.ledger.fleet.renew()
     assert (await scene.ledger.status.read()).processes == 1
     lease_end = await scene.key_score("owners", scene.ledger.owner)
-    assert abs(lease_end - await scene.ledger.redis.now() - scene.ledger.policy.lease) < 5_000
+    assert abs(lease_end - await raw.now(scene.ledger) - scene.ledger.policy.lease) < 5_000
 
 
-async def test_a_process_that_claims_before_its_first_heartbeat_is_known_as_well(scene: Scene) -> None:
+async def test_a_process_that_claims_before_its_first_heartbeat_is_known_as_well(scene: LedgerScene) -> None:
     await claimed(scene, scene.ledger)
     assert await scene.ledger.fleet.renew()
 
 
-async def test_a_heartbeat_with_a_shorter_lease_does_not_shorten_one(scene: Scene) -> None:
+async def test_a_heartbeat_with_a_shorter_lease_does_not_shorten_one(scene: LedgerScene) -> None:
     await scene.ledger.fleet.renew()
     await scene.key("ZADD", "owners", "XX", 2**50, scene.ledger.owner)
     await scene.ledger.fleet.renew()
     assert await scene.key_score("owners", scene.ledger.owner) == 2**50
 
 
-async def test_the_leases_of_the_living_are_left_alone(scene: Scene, dead: Ledger) -> None:
+async def test_the_leases_of_the_living_are_left_alone(scene: LedgerScene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die()
     assert await scene.ledger.fleet.seize() == []
@@ -53,7 +53,7 @@ async def test_the_leases_of_the_living_are_left_alone(scene: Scene, dead: Ledge
 
 
 async def test_the_attempt_of_a_dead_process_passes_to_another_which_settles_it_as_lost(
-    scene: Scene, dead: Ledger
+    scene: LedgerScene, dead: Ledger
 ) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
@@ -69,7 +69,7 @@ async def test_the_attempt_of_a_dead_process_passes_to_another_which_settles_it_
     assert await scene.counter("lost") == 1
 
 
-async def test_what_is_seized_has_the_revision_that_its_integration_has_now(scene: Scene, dead: Ledger) -> None:
+async def test_what_is_seized_has_the_revision_that_its_integration_has_now(scene: LedgerScene, dead: Ledger) -> None:
     await claimed(scene, dead)
     await scene.disable("i-1")
     await scene.die(dead)
@@ -77,7 +77,7 @@ async def test_what_is_seized_has_the_revision_that_its_integration_has_now(scen
     assert seized.revision == 2
 
 
-async def test_only_one_process_gets_what_the_dead_one_left(scene: Scene, dead: Ledger) -> None:
+async def test_only_one_process_gets_what_the_dead_one_left(scene: LedgerScene, dead: Ledger) -> None:
     third = await scene.another()
     await scene.register("i-1")
     await scene.owe("i-1", "e-1", "e-2", "e-3")
@@ -87,7 +87,7 @@ async def test_only_one_process_gets_what_the_dead_one_left(scene: Scene, dead: 
     assert await third.fleet.seize() == []
 
 
-async def test_a_process_that_died_while_it_reaped_is_reaped(scene: Scene, dead: Ledger) -> None:
+async def test_a_process_that_died_while_it_reaped_is_reaped(scene: LedgerScene, dead: Ledger) -> None:
     reaper = await scene.another()
     claim = await claimed(scene, dead)
     await scene.die(dead)
@@ -96,7 +96,7 @@ async def test_a_process_that_died_while_it_reaped_is_reaped(scene: Scene, dead:
     assert await scene.ledger.fleet.seize() == [claim]
 
 
-async def test_a_dead_processs_many_leases_are_taken_a_call_full_at_a_time(scene: Scene, dead: Ledger) -> None:
+async def test_a_dead_processs_many_leases_are_taken_a_call_full_at_a_time(scene: LedgerScene, dead: Ledger) -> None:
     lanes = [f"i-{n}" for n in range(15)]
     await scene.register(*lanes)
     for lane in lanes:
@@ -112,17 +112,17 @@ async def test_a_dead_processs_many_leases_are_taken_a_call_full_at_a_time(scene
     assert max(counts) == JOBS_PER_CALL
 
 
-async def test_a_process_does_not_seize_from_itself_because_its_own_heartbeat_was_late(scene: Scene) -> None:
+async def test_a_process_does_not_seize_from_itself_because_its_own_heartbeat_was_late(scene: LedgerScene) -> None:
     claim = await claimed(scene, scene.ledger)
     await scene.die(scene.ledger)
     assert await scene.ledger.fleet.seize() == []
     assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
 
 
-async def test_after_the_stores_absence_every_lease_is_extended_once(scene: Scene, dead: Ledger) -> None:
+async def test_after_the_redis_servers_absence_every_lease_is_extended_once(scene: LedgerScene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
-    now = await scene.ledger.redis.now()
+    now = await raw.now(scene.ledger)
     await scene.key("SET", "swept", now - scene.ledger.policy.lease)
 
     assert await scene.ledger.fleet.seize() == []
@@ -133,14 +133,14 @@ async def test_after_the_stores_absence_every_lease_is_extended_once(scene: Scen
     assert await scene.ledger.fleet.seize() == [claim]
 
 
-async def test_half_a_lease_between_two_sweeps_is_no_absence(scene: Scene, dead: Ledger) -> None:
+async def test_half_a_lease_between_two_sweeps_is_no_absence(scene: LedgerScene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
-    await scene.key("SET", "swept", await scene.ledger.redis.now() - scene.ledger.policy.lease // 3)
+    await scene.key("SET", "swept", await raw.now(scene.ledger) - scene.ledger.policy.lease // 3)
     assert await scene.ledger.fleet.seize() == [claim]
 
 
-async def test_a_late_outcome_overwrites_that_the_attempt_was_lost(scene: Scene, dead: Ledger) -> None:
+async def test_a_late_outcome_overwrites_that_the_attempt_was_lost(scene: LedgerScene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
@@ -153,7 +153,9 @@ async def test_a_late_outcome_overwrites_that_the_attempt_was_lost(scene: Scene,
     assert again.attempt == 2
 
 
-async def test_that_an_attempt_was_lost_does_not_overwrite_what_is_known_of_it(scene: Scene, dead: Ledger) -> None:
+async def test_that_an_attempt_was_lost_does_not_overwrite_what_is_known_of_it(
+    scene: LedgerScene, dead: Ledger
+) -> None:
     """The late outcome may come between the seizing and its settlement."""
     claim = await claimed(scene, dead)
     await scene.die(dead)
@@ -167,7 +169,7 @@ async def test_that_an_attempt_was_lost_does_not_overwrite_what_is_known_of_it(s
 
 
 async def test_a_reaper_that_was_taken_for_dead_writes_nothing_of_what_another_reaps(
-    scene: Scene, dead: Ledger
+    scene: LedgerScene, dead: Ledger
 ) -> None:
     reaper = await scene.another()
     claim = await claimed(scene, dead)
@@ -180,7 +182,7 @@ async def test_a_reaper_that_was_taken_for_dead_writes_nothing_of_what_another_r
     assert await scene.settle(again, Verdict.RETRY, lost=True) == "settled"
 
 
-async def test_a_late_success_ends_a_job_that_waits_for_its_next_attempt(scene: Scene, dead: Ledger) -> None:
+async def test_a_late_success_ends_a_job_that_waits_for_its_next_attempt(scene: LedgerScene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
@@ -188,13 +190,13 @@ async def test_a_late_success_ends_a_job_that_waits_for_its_next_attempt(scene: 
 
     assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
     assert await scene.state(claim.job_id) == (JobState.SUCCEEDED, "")
-    assert (await scene.books()).problems() == []
+    assert (await scene.contents()).problems() == []
     assert await scene.claim("i-1") == []
     assert (await scene.log(claim.job_id, 1)).succeeded
     assert (await scene.ledger.logs.failures(scene.scope, 0, 10)).items == []
 
 
-async def test_a_late_success_takes_the_job_out_of_another_processs_lease(scene: Scene, dead: Ledger) -> None:
+async def test_a_late_success_takes_the_job_out_of_another_processs_lease(scene: LedgerScene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
@@ -208,7 +210,7 @@ async def test_a_late_success_takes_the_job_out_of_another_processs_lease(scene:
 
 @pytest.mark.parametrize("verdict", list(Verdict))
 async def test_a_job_that_succeeded_late_has_succeeded_whatever_comes_of_the_attempt_under_way(
-    scene: Scene, dead: Ledger, verdict: Verdict
+    scene: LedgerScene, dead: Ledger, verdict: Verdict
 ) -> None:
     claim, again = await overtaken(scene, dead)
     assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
@@ -222,7 +224,7 @@ async def test_a_job_that_succeeded_late_has_succeeded_whatever_comes_of_the_att
 
 
 @pytest.mark.parametrize("again", ["a retry", "a loss", "a release"])
-async def test_a_late_success_says_nothing_of_a_later_epoch(scene: Scene, dead: Ledger, again: str) -> None:
+async def test_a_late_success_says_nothing_of_a_later_epoch(scene: LedgerScene, dead: Ledger, again: str) -> None:
     claim, second = await overtaken(scene, dead)
     await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
     await scene.settle(second, Verdict.RETRY)
@@ -238,7 +240,7 @@ async def test_a_late_success_says_nothing_of_a_later_epoch(scene: Scene, dead: 
     assert await scene.state(claim.job_id) == (JobState.FAILED, "exhausted")
 
 
-async def overtaken(scene: Scene, dead: Ledger) -> tuple[Claim, Claim]:
+async def overtaken(scene: LedgerScene, dead: Ledger) -> tuple[Claim, Claim]:
     """An attempt whose process was taken for dead, and the one that followed it."""
     claim = await claimed(scene, dead)
     await scene.die(dead)
@@ -250,7 +252,7 @@ async def overtaken(scene: Scene, dead: Ledger) -> tuple[Claim, Claim]:
 
 @pytest.mark.parametrize("end", ["given back", "lost with its worker"])
 async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the_logs(
-    scene: Scene, dead: Ledger, end: str
+    scene: LedgerScene, dead: Ledger, end: str
 ) -> None:
     """Attempt 2 was issued when attempt 1 turned out to have succeeded; then nobody reports attempt 2."""
     third = await scene.another()
@@ -270,9 +272,9 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
     ]
 
 
-async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(scene: Scene) -> None:
+async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(scene: LedgerScene) -> None:
     dead = await scene.another(lane_cap=1)
-    scene = Scene(await scene.another(lane_cap=1), scene.another, scene.outstanding)
+    scene = LedgerScene(await scene.another(lane_cap=1), scene.another, scene.outstanding)
     claim, again = await overtaken(scene, dead)
     await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
     await scene.owe("i-1", "e-2")
@@ -282,14 +284,16 @@ async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(
 
 
 @pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAILED])
-async def test_a_late_failure_does_not_end_a_job_that_goes_on(scene: Scene, dead: Ledger, verdict: Verdict) -> None:
+async def test_a_late_failure_does_not_end_a_job_that_goes_on(
+    scene: LedgerScene, dead: Ledger, verdict: Verdict
+) -> None:
     claim, again = await overtaken(scene, dead)
     assert await scene.settle(claim, verdict, by=dead, rest=HOUR) == "stale"
     assert (await scene.state(claim.job_id))[0] is JobState.PENDING
     assert await scene.settle(again, Verdict.SUCCEEDED) == "settled"
 
 
-async def test_the_first_owners_token_is_worthless_once_another_has_the_job(scene: Scene, dead: Ledger) -> None:
+async def test_the_first_owners_token_is_worthless_once_another_has_the_job(scene: LedgerScene, dead: Ledger) -> None:
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
@@ -297,7 +301,7 @@ async def test_the_first_owners_token_is_worthless_once_another_has_the_job(scen
     assert await scene.settle(seized, Verdict.RETRY, lost=True) == "settled"
 
 
-async def test_what_was_never_started_goes_back_and_its_number_is_un_issued(scene: Scene) -> None:
+async def test_what_was_never_started_goes_back_and_its_number_is_un_issued(scene: LedgerScene) -> None:
     claim = await claimed(scene, scene.ledger)
     given = [(claim.job_id, claim.attempt)]
     assert await scene.ledger.jobs.release(given) == 1
@@ -311,7 +315,7 @@ async def test_what_was_never_started_goes_back_and_its_number_is_un_issued(scen
     assert await scene.ledger.jobs.release(given) == 0
 
 
-async def test_a_process_leaves_the_fleet_only_without_leases(scene: Scene) -> None:
+async def test_a_process_leaves_the_fleet_only_without_leases(scene: LedgerScene) -> None:
     claim = await claimed(scene, scene.ledger)
     assert await scene.ledger.fleet.retire() == 1
     assert (await scene.ledger.status.read()).processes == 1
@@ -320,11 +324,11 @@ async def test_a_process_leaves_the_fleet_only_without_leases(scene: Scene) -> N
     assert (await scene.ledger.status.read()).processes == 0
 
 
-async def test_a_claim_whose_event_is_gone_says_so(scene: Scene) -> None:
+async def test_a_claim_whose_event_is_gone_says_so(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (job,) = await scene.owe("i-1", "e-1")
-    (ref,) = {row["event"] for row in (await scene.books()).jobs.values()}
-    saved = await scene.ledger.redis.client.dump(scene.ledger.redis.key(f"event:{ref}"))
+    (ref,) = {row["event"] for row in (await scene.contents()).jobs.values()}
+    saved = await raw.client(scene.ledger).dump(raw.key(scene.ledger, f"event:{ref}"))
     await scene.key("DEL", f"event:{ref}")
     (claim,) = await scene.claim("i-1")
     assert (claim.job_id, claim.event) == (job, None)
@@ -332,7 +336,7 @@ async def test_a_claim_whose_event_is_gone_says_so(scene: Scene) -> None:
 
 
 async def test_two_jobs_of_one_lane_that_died_with_their_worker_share_its_event_and_cap(
-    scene: Scene, dead: Ledger
+    scene: LedgerScene, dead: Ledger
 ) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", *(f"e-{n}" for n in range(12)))

@@ -3,16 +3,17 @@
 import pytest
 
 from config.observable_events import load_catalogue
+from tests.ledger import raw
+from tests.ledger.scene import HOUR, LedgerScene
+from tests.samples import SCOPE, an_event, an_integration
 from worker.domain.event import Event, Refusal
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.job import JobState, job_id
 from worker.ledger import Verdict
 from worker.ledger.events.inbox import OBSERVE_TRIES, rejection
 
-from .scene import HOUR, SCOPE, Scene, an_event, an_integration
 
-
-async def test_a_match_opens_one_job_which_is_due_at_once(scene: Scene) -> None:
+async def test_a_match_opens_one_job_which_is_due_at_once(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (stored,) = await scene.publish("e-1")
     claims, waiting = await scene.open([stored], "i-1")
@@ -27,7 +28,7 @@ async def test_a_match_opens_one_job_which_is_due_at_once(scene: Scene) -> None:
     assert await scene.ledger.jobs.pending(0, 10) == [job.id]
 
 
-async def test_where_there_is_room_a_job_is_claimed_as_it_is_opened(scene: Scene) -> None:
+async def test_where_there_is_room_a_job_is_claimed_as_it_is_opened(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     (stored,) = await scene.publish("e-1")
     (claim,), waiting = await scene.open([stored], "i-1", "i-2", room=1)
@@ -39,14 +40,14 @@ async def test_where_there_is_room_a_job_is_claimed_as_it_is_opened(scene: Scene
     await scene.settle(claim, Verdict.SUCCEEDED)
 
 
-async def test_a_job_waits_behind_those_that_are_due_already(scene: Scene) -> None:
+async def test_a_job_waits_behind_those_that_are_due_already(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "first")
     stored = await scene.publish("second")
     assert await scene.open(stored, "i-1", room=10) == ([], ["i-1"])
 
 
-async def test_a_job_overtakes_those_that_are_due_only_later(scene: Scene) -> None:
+async def test_a_job_overtakes_those_that_are_due_only_later(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "first")
     (claim,) = await scene.claim("i-1")
@@ -55,14 +56,14 @@ async def test_a_job_overtakes_those_that_are_due_only_later(scene: Scene) -> No
     await scene.settle(claim, Verdict.SUCCEEDED)
 
 
-async def test_opening_stops_at_the_lanes_cap_and_the_rest_waits(scene: Scene) -> None:
+async def test_opening_stops_at_the_lanes_cap_and_the_rest_waits(scene: LedgerScene) -> None:
     await scene.register("i-1")
     stored = await scene.publish(*(f"e-{n}" for n in range(15)))
     claims, waiting = await scene.open(stored, "i-1", room=100)
     assert (len(claims), waiting) == (10, ["i-1"])
 
 
-async def test_opening_does_not_start_on_a_lane_that_rests(scene: Scene) -> None:
+async def test_opening_does_not_start_on_a_lane_that_rests(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
     (claim,) = await scene.claim("i-1")
@@ -71,19 +72,19 @@ async def test_opening_does_not_start_on_a_lane_that_rests(scene: Scene) -> None
     assert claims == []
 
 
-async def test_a_late_or_doubled_open_does_nothing(scene: Scene) -> None:
+async def test_a_late_or_doubled_open_does_nothing(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     stored = await scene.publish("e-1")
     await scene.open(stored, "i-1")
-    before = await scene.books()
+    before = await scene.contents()
 
     assert await scene.open(stored, "i-1", room=10) == ([], [])
     assert await scene.open(stored, "i-2", room=10) == ([], [])
-    after = await scene.books()
+    after = await scene.contents()
     assert (after.jobs, after.counters) == (before.jobs, before.counters)
 
 
-async def test_a_chunk_that_is_repeated_opens_nothing_twice(scene: Scene) -> None:
+async def test_a_chunk_that_is_repeated_opens_nothing_twice(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     stored = await scene.publish("e-1")
     (claim,), _ = await scene.open(stored, "i-1", room=1, last=False)
@@ -94,7 +95,7 @@ async def test_a_chunk_that_is_repeated_opens_nothing_twice(scene: Scene) -> Non
     assert (await scene.state(claim.job_id))[0] is JobState.SUCCEEDED
 
 
-async def test_an_event_leaves_the_inbox_with_its_last_chunk(scene: Scene) -> None:
+async def test_an_event_leaves_the_inbox_with_its_last_chunk(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     stored = await scene.publish("e-1")
     await scene.open(stored, "i-1", last=False)
@@ -107,7 +108,7 @@ async def test_an_event_leaves_the_inbox_with_its_last_chunk(scene: Scene) -> No
     assert (await scene.ledger.inbox.load([stored[0].ref])).events == ()
 
 
-async def test_a_job_that_ends_between_two_chunks_does_not_end_the_event(scene: Scene) -> None:
+async def test_a_job_that_ends_between_two_chunks_does_not_end_the_event(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     stored = await scene.publish("e-1")
     (claim,), _ = await scene.open(stored, "i-1", room=1, last=False)
@@ -119,7 +120,7 @@ async def test_a_job_that_ends_between_two_chunks_does_not_end_the_event(scene: 
     assert await scene.counter("matched") == 1
 
 
-async def test_an_event_that_nobody_observes_is_unmatched_and_kept_for_a_while(scene: Scene) -> None:
+async def test_an_event_that_nobody_observes_is_unmatched_and_kept_for_a_while(scene: LedgerScene) -> None:
     stored = await scene.publish("e-1")
     await scene.open(stored)
     status = await scene.ledger.status.read()
@@ -128,7 +129,7 @@ async def test_an_event_that_nobody_observes_is_unmatched_and_kept_for_a_while(s
     assert 0 <= scene.ledger.policy.event_retention - ttl < 60_000
 
 
-async def test_an_integration_that_was_disabled_since_the_match_gets_no_job(scene: Scene) -> None:
+async def test_an_integration_that_was_disabled_since_the_match_gets_no_job(scene: LedgerScene) -> None:
     await scene.register("by a person", "by the worker", "enabled")
     stored = await scene.publish("e-1")
     await scene.ledger.integrations.put(an_integration("by a person", enabled=False))
@@ -137,7 +138,7 @@ async def test_an_integration_that_was_disabled_since_the_match_gets_no_job(scen
     assert await scene.jobs_of(stored[0].ref) == [job_id(stored[0].ref, "enabled")]
 
 
-async def test_an_integration_that_was_deleted_since_the_match_gets_no_job(scene: Scene) -> None:
+async def test_an_integration_that_was_deleted_since_the_match_gets_no_job(scene: LedgerScene) -> None:
     await scene.register("deleted", "deleted and emptied")
     stored = await scene.publish("e-1")
     await scene.ledger.integrations.delete("deleted and emptied")
@@ -148,7 +149,7 @@ async def test_an_integration_that_was_deleted_since_the_match_gets_no_job(scene
     assert await scene.counter("unmatched") == 1
 
 
-async def test_only_events_still_in_the_inbox_are_loaded(scene: Scene) -> None:
+async def test_only_events_still_in_the_inbox_are_loaded(scene: LedgerScene) -> None:
     await scene.register("i-1")
     observed, waiting = await scene.publish("observed", "waiting")
     await scene.open([observed], "i-1")
@@ -158,14 +159,14 @@ async def test_only_events_still_in_the_inbox_are_loaded(scene: Scene) -> None:
     assert loaded.versions == {SCOPE.key: version}
 
 
-async def test_loading_puts_off_the_next_announcement(scene: Scene) -> None:
+async def test_loading_puts_off_the_next_announcement(scene: LedgerScene) -> None:
     (stored,) = await scene.publish("e-1")
     await scene.key("ZADD", "inbox", 1, stored.ref)
     await scene.ledger.inbox.load([stored.ref])
     assert (await scene.ledger.fleet.sweep()).events == []
 
 
-async def test_an_inbox_entry_whose_event_is_gone_is_set_aside(scene: Scene) -> None:
+async def test_an_inbox_entry_whose_event_is_gone_is_set_aside(scene: LedgerScene) -> None:
     (stored,) = await scene.publish("e-1")
     await scene.key("DEL", f"event:{stored.ref}")
     assert (await scene.ledger.inbox.load([stored.ref])).events == ()
@@ -173,12 +174,12 @@ async def test_an_inbox_entry_whose_event_is_gone_is_set_aside(scene: Scene) -> 
     assert (status.inbox, status.counter("set_aside"), status.events_balance) == (0, 1, 0)
 
 
-async def test_an_event_is_set_aside_after_five_failures_and_kept_to_be_looked_at(scene: Scene) -> None:
+async def test_an_event_is_set_aside_after_five_failures_and_kept_to_be_looked_at(scene: LedgerScene) -> None:
     (stored,) = await scene.publish("e-1")
     done = []
     pauses = []
     for _ in range(OBSERVE_TRIES):
-        pauses.append(round((await scene.key_score("inbox", stored.ref) - await scene.ledger.redis.now()) / 1000))
+        pauses.append(round((await scene.key_score("inbox", stored.ref) - await raw.now(scene.ledger)) / 1000))
         done.append(await scene.set_aside(stored, "could not be observed: ValueError: no"))
         # Each try waits longer for its turn: a failure announces nothing.
         assert (await scene.ledger.fleet.sweep()).events == []
@@ -197,7 +198,7 @@ async def test_an_event_is_set_aside_after_five_failures_and_kept_to_be_looked_a
     assert await scene.counter("set_aside") == 1
 
 
-async def test_an_event_that_is_set_aside_half_opened_lives_as_long_as_its_jobs(scene: Scene) -> None:
+async def test_an_event_that_is_set_aside_half_opened_lives_as_long_as_its_jobs(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (stored,) = await scene.publish("e-1")
     await scene.open([stored], "i-1", last=False)
@@ -209,7 +210,7 @@ async def test_an_event_that_is_set_aside_half_opened_lives_as_long_as_its_jobs(
     assert await scene.key("PTTL", f"event:{stored.ref}") > 0
 
 
-async def test_the_rejected_list_is_bounded_and_has_the_newest_first(scene: Scene) -> None:
+async def test_the_rejected_list_is_bounded_and_has_the_newest_first(scene: LedgerScene) -> None:
     small = await scene.another(rejected_cap=3)
     for n in range(5):
         await small.inbox.reject([rejection("type", f"reason {n}", b"\xff given", n, "s")])
@@ -224,13 +225,13 @@ async def test_the_rejected_list_is_bounded_and_has_the_newest_first(scene: Scen
     assert [each.reason for each in await small.inbox.rejected(100)] == ["set aside", "reason 4", "reason 3"]
 
 
-async def test_of_what_was_rejected_only_the_beginning_is_kept(scene: Scene) -> None:
+async def test_of_what_was_rejected_only_the_beginning_is_kept(scene: LedgerScene) -> None:
     await scene.ledger.inbox.reject([rejection("", "too large", b"x" * 1_000_000, 1, "s")])
     (entry,) = await scene.ledger.inbox.rejected(1)
     assert len(entry.given) == 16 * 1024
 
 
-async def test_what_was_accepted_can_be_loaded_by_a_worker_that_is_deeper_in_its_own_calls(scene: Scene) -> None:
+async def test_what_was_accepted_can_be_loaded_by_a_worker_that_is_deeper_in_its_own_calls(scene: LedgerScene) -> None:
     """Otherwise one such event would stop the observation of all that are loaded with it, again and again."""
     deep = deepest_accepted()
     await scene.ledger.inbox.accept([an_event("neighbour"), deep])
@@ -260,7 +261,7 @@ def deepest_accepted() -> Event:
     return found
 
 
-async def test_an_event_that_cannot_be_read_is_told_apart_from_its_neighbours(scene: Scene) -> None:
+async def test_an_event_that_cannot_be_read_is_told_apart_from_its_neighbours(scene: LedgerScene) -> None:
     good, bad = await scene.publish("good", "bad")
     await scene.key("HSET", f"event:{bad.ref}", "raw", "{broken")
     loaded = await scene.ledger.inbox.load([bad.ref, good.ref])
@@ -269,7 +270,7 @@ async def test_an_event_that_cannot_be_read_is_told_apart_from_its_neighbours(sc
 
 
 @pytest.mark.parametrize("room", [0, 5])
-async def test_one_call_opens_for_several_events(scene: Scene, room: int) -> None:
+async def test_one_call_opens_for_several_events(scene: LedgerScene, room: int) -> None:
     await scene.register("i-1", "i-2")
     stored = await scene.publish("e-1", "e-2", "e-3")
     claims, _ = await scene.open(stored, "i-1", "i-2", room=room)
@@ -282,7 +283,7 @@ class TestAnIdThatComesAgain:
     """A job's record and its event's have each their own retention, which a shortened setting makes unequal."""
 
     async def test_after_its_event_was_forgotten_is_owed_anew_although_the_old_job_is_remembered(
-        self, scene: Scene
+        self, scene: LedgerScene
     ) -> None:
         await scene.register("i-1")
         (job,) = await scene.owe("i-1", "e-1")
@@ -305,7 +306,7 @@ class TestAnIdThatComesAgain:
         assert [await scene.counter(name) for name in ("opened", "failed", "succeeded")] == [2, 1, 1]
 
     @pytest.mark.parametrize("verdict", [Verdict.SUCCEEDED, Verdict.RETRY])
-    async def test_within_its_events_time_opens_nothing_twice(self, scene: Scene, verdict: Verdict) -> None:
+    async def test_within_its_events_time_opens_nothing_twice(self, scene: LedgerScene, verdict: Verdict) -> None:
         await scene.register("i-1", "i-2")
         (stored,) = await scene.publish("e-1")
         (claim,), _ = await scene.open([stored], "i-1", room=1, last=False)
@@ -314,7 +315,7 @@ class TestAnIdThatComesAgain:
         assert await scene.open([stored], "i-1", "i-2") == ([], ["i-2"])
         assert await scene.counter("opened") == 2
 
-    async def test_opens_what_was_missed_of_the_new_event_too(self, scene: Scene) -> None:
+    async def test_opens_what_was_missed_of_the_new_event_too(self, scene: LedgerScene) -> None:
         await scene.register("i-1")
         (job,) = await scene.owe("i-1", "e-1")
         (claim,) = await scene.claim("i-1")
@@ -333,11 +334,11 @@ class TestAnIdThatComesAgain:
         assert await scene.ledger.redelivery.open_missing("i-1", missed) == (0, False)
 
 
-async def _forget_event(scene: Scene, event_id: str) -> None:
+async def _forget_event(scene: LedgerScene, event_id: str) -> None:
     """Retention drops the event, and not its job."""
     ref = an_event(event_id).ref
     await scene.key("DEL", f"event:{ref}")
     # A later one is of a later millisecond.
-    now = await scene.ledger.redis.now()
-    while await scene.ledger.redis.now() == now:
+    now = await raw.now(scene.ledger)
+    while await raw.now(scene.ledger) == now:
         pass

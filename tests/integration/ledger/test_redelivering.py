@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
+from tests.ledger import raw
+from tests.ledger.scene import HOUR, LedgerScene
+from tests.samples import SCOPE, an_event
 from worker.domain.event import Scope
 from worker.domain.job import JobState, job_id
 from worker.ledger import LedgerFull, Verdict
@@ -13,14 +16,12 @@ from worker.ledger.lanes import reopening as redelivery_module
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL
 
-from .scene import HOUR, SCOPE, Scene, an_event
-
 FAILED = (JobState.FAILED,)
 ORDERS = ("order.paid",)
 EVER = 2**50
 
 
-async def ended(scene: Scene, lane: str, verdict: Verdict, *events: str) -> list[str]:
+async def ended(scene: LedgerScene, lane: str, verdict: Verdict, *events: str) -> list[str]:
     """Jobs that were tried once, and ended."""
     jobs = await scene.owe(lane, *events)
     while claims := await scene.claim(lane):
@@ -29,7 +30,7 @@ async def ended(scene: Scene, lane: str, verdict: Verdict, *events: str) -> list
     return jobs
 
 
-async def chosen(scene: Scene, lane: str, states: Sequence[JobState] = FAILED, mark: str = "") -> dict[str, str]:
+async def chosen(scene: LedgerScene, lane: str, states: Sequence[JobState] = FAILED, mark: str = "") -> dict[str, str]:
     """All that may be redelivered, and what would come of each."""
     found: dict[str, str] = {}
     cursor: Cursor | None = Cursor(0)
@@ -41,7 +42,7 @@ async def chosen(scene: Scene, lane: str, states: Sequence[JobState] = FAILED, m
     return found
 
 
-async def missed(scene: Scene, scope: Scope = SCOPE, types: Sequence[str] = ORDERS) -> list[str]:
+async def missed(scene: LedgerScene, scope: Scope = SCOPE, types: Sequence[str] = ORDERS) -> list[str]:
     """All events that select() finds."""
     found: list[str] = []
     cursor: Cursor | None = Cursor(0)
@@ -52,7 +53,7 @@ async def missed(scene: Scene, scope: Scope = SCOPE, types: Sequence[str] = ORDE
     return found
 
 
-async def observed(scene: Scene, *events: str, by: Sequence[str] = ()) -> list[str]:
+async def observed(scene: LedgerScene, *events: str, by: Sequence[str] = ()) -> list[str]:
     """Events that were observed, by some lanes or by nobody; answers their references."""
     stored = await scene.publish(*events)
     await scene.open(stored, *by)
@@ -66,7 +67,7 @@ def wanted(refs: Sequence[str], lane: str = "i-1") -> list[tuple[str, str]]:
 # Which jobs
 
 
-async def test_jobs_are_chosen_by_their_state_with_what_would_come_of_each(scene: Scene) -> None:
+async def test_jobs_are_chosen_by_their_state_with_what_would_come_of_each(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     failed = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2")
     succeeded = await ended(scene, "i-1", Verdict.SUCCEEDED, "e-3")
@@ -84,7 +85,7 @@ async def test_jobs_are_chosen_by_their_state_with_what_would_come_of_each(scene
     assert await chosen(scene, "no-such") == {}
 
 
-async def test_what_select_says_is_what_redeliver_does(scene: Scene) -> None:
+async def test_what_select_says_is_what_redeliver_does(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await ended(scene, "i-1", Verdict.FAILED, "e-1")
     await scene.owe("i-1", "e-2", "e-3")
@@ -95,7 +96,9 @@ async def test_what_select_says_is_what_redeliver_does(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 199, 200, 201, 450])
-async def test_portions_of_one_millisecond_leave_nothing_out_and_bring_nothing_twice(scene: Scene, count: int) -> None:
+async def test_portions_of_one_millisecond_leave_nothing_out_and_bring_nothing_twice(
+    scene: LedgerScene, count: int
+) -> None:
     await scene.register("i-1")
     jobs: list[str] = []
     for start in range(0, count, 50):
@@ -108,7 +111,7 @@ async def test_portions_of_one_millisecond_leave_nothing_out_and_bring_nothing_t
     assert (first.next is None) == (count < MAX_JOBS_PER_CALL)
 
 
-async def test_both_ends_of_the_time_are_included(scene: Scene) -> None:
+async def test_both_ends_of_the_time_are_included(scene: LedgerScene) -> None:
     await scene.register("i-1")
     jobs = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2", "e-3")
     for age, job in enumerate(jobs):
@@ -129,7 +132,7 @@ async def test_both_ends_of_the_time_are_included(scene: Scene) -> None:
 
 
 async def test_nothing_is_passed_over_where_the_index_shrinks_between_two_portions(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Retention takes entries out all the time; of one and the same millisecond, too."""
     await scene.register("i-1")
@@ -150,7 +153,7 @@ async def test_nothing_is_passed_over_where_the_index_shrinks_between_two_portio
         await scene.key("ZADD", "jobs:i-1", 1_000, job)
 
 
-async def test_jobs_whose_event_is_gone_are_counted_and_those_of_another_state_are_not(scene: Scene) -> None:
+async def test_jobs_whose_event_is_gone_are_counted_and_those_of_another_state_are_not(scene: LedgerScene) -> None:
     await scene.register("i-1")
     first, second = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2")
     (third,) = await ended(scene, "i-1", Verdict.SUCCEEDED, "e-3")
@@ -162,7 +165,7 @@ async def test_jobs_whose_event_is_gone_are_counted_and_those_of_another_state_a
     assert (found.jobs, found.gone, found.looked_at) == ({second: "reopened"}, 1, 3)
 
 
-async def test_an_entry_whose_job_is_gone_is_passed_over(scene: Scene) -> None:
+async def test_an_entry_whose_job_is_gone_is_passed_over(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (job,) = await ended(scene, "i-1", Verdict.FAILED, "e-1")
     await scene.key("ZADD", "jobs:i-1", 1, "no-such-job")
@@ -172,7 +175,7 @@ async def test_an_entry_whose_job_is_gone_is_passed_over(scene: Scene) -> None:
 # Marks
 
 
-async def test_what_a_redelivery_had_is_neither_chosen_nor_reopened_by_it_again(scene: Scene) -> None:
+async def test_what_a_redelivery_had_is_neither_chosen_nor_reopened_by_it_again(scene: LedgerScene) -> None:
     await scene.register("i-1")
     first, second = await ended(scene, "i-1", Verdict.SUCCEEDED, "e-1", "e-2")
     done = (JobState.SUCCEEDED,)
@@ -188,7 +191,7 @@ async def test_what_a_redelivery_had_is_neither_chosen_nor_reopened_by_it_again(
     assert await scene.counter("reopened") == 2
 
 
-async def test_a_waiting_job_is_marked_too_and_one_in_flight_is_not(scene: Scene) -> None:
+async def test_a_waiting_job_is_marked_too_and_one_in_flight_is_not(scene: LedgerScene) -> None:
     await scene.register("i-1")
     flies, waits = await scene.owe("i-1", "e-1", "e-2")
     (claim,) = await scene.claim("i-1", room=1)
@@ -201,7 +204,7 @@ async def test_a_waiting_job_is_marked_too_and_one_in_flight_is_not(scene: Scene
     assert await redeliver([flies], "m-1") == ["reopened"]
 
 
-async def test_without_a_mark_every_call_redelivers_anew(scene: Scene) -> None:
+async def test_without_a_mark_every_call_redelivers_anew(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (job,) = await ended(scene, "i-1", Verdict.FAILED, "e-1")
     assert await scene.ledger.redelivery.redeliver([job]) == ["reopened"]
@@ -210,7 +213,7 @@ async def test_without_a_mark_every_call_redelivers_anew(scene: Scene) -> None:
     assert await scene.ledger.redelivery.redeliver([job]) == ["reopened"]
 
 
-async def test_a_job_that_is_owed_anew_is_listed_for_as_long_as_it_may_live(scene: Scene) -> None:
+async def test_a_job_that_is_owed_anew_is_listed_for_as_long_as_it_may_live(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (job,) = await ended(scene, "i-1", Verdict.FAILED, "e-1")
     await scene.key("PEXPIRE", "jobs:i-1", 1_000)
@@ -222,7 +225,7 @@ async def test_a_job_that_is_owed_anew_is_listed_for_as_long_as_it_may_live(scen
 # Which events
 
 
-async def test_events_of_the_types_are_chosen_of_the_scope_and_the_time(scene: Scene) -> None:
+async def test_events_of_the_types_are_chosen_of_the_scope_and_the_time(scene: LedgerScene) -> None:
     refs = await observed(scene, "e-1", "e-2", "e-3")
     other = an_event("other", type="order.created")
     foreign = an_event("foreign", Scope("org-1", "store-2"))
@@ -241,7 +244,7 @@ async def test_events_of_the_types_are_chosen_of_the_scope_and_the_time(scene: S
     assert (found.refs, found.next) == ([refs[1]], None)
 
 
-async def test_what_waits_in_the_inbox_is_not_chosen_and_not_opened(scene: Scene) -> None:
+async def test_what_waits_in_the_inbox_is_not_chosen_and_not_opened(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (stored,) = await scene.publish("waits")
     assert await missed(scene) == []
@@ -252,7 +255,7 @@ async def test_what_waits_in_the_inbox_is_not_chosen_and_not_opened(scene: Scene
 
 
 @pytest.mark.parametrize("count", [199, 200, 401])
-async def test_portions_of_events_of_one_millisecond_leave_nothing_out(scene: Scene, count: int) -> None:
+async def test_portions_of_events_of_one_millisecond_leave_nothing_out(scene: LedgerScene, count: int) -> None:
     refs: list[str] = []
     for start in range(0, count, 200):
         refs += await observed(scene, *(f"e-{n}" for n in range(start, min(count, start + 200))))
@@ -264,7 +267,7 @@ async def test_portions_of_events_of_one_millisecond_leave_nothing_out(scene: Sc
     assert first.looked_at == min(count, MAX_IDS_PER_MESSAGE)
 
 
-async def test_an_event_that_retention_dropped_is_neither_chosen_nor_opened(scene: Scene) -> None:
+async def test_an_event_that_retention_dropped_is_neither_chosen_nor_opened(scene: LedgerScene) -> None:
     await scene.register("i-1")
     first, second = await observed(scene, "e-1", "e-2")
     await scene.key("DEL", f"event:{first}")
@@ -276,7 +279,7 @@ async def test_an_event_that_retention_dropped_is_neither_chosen_nor_opened(scen
     await scene.key("DEL", f"event:{first}")
 
 
-async def test_the_index_of_events_forgets_what_is_gone_as_new_ones_come(scene: Scene) -> None:
+async def test_the_index_of_events_forgets_what_is_gone_as_new_ones_come(scene: LedgerScene) -> None:
     refs = await observed(scene, *(f"old-{n}" for n in range(50)))
     for ref in refs:
         await scene.key("DEL", f"event:{ref}")
@@ -289,7 +292,7 @@ async def test_the_index_of_events_forgets_what_is_gone_as_new_ones_come(scene: 
 # What was missed
 
 
-async def test_a_missed_event_has_a_job_that_is_due_now_and_is_kept_until_that_ends(scene: Scene) -> None:
+async def test_a_missed_event_has_a_job_that_is_due_now_and_is_kept_until_that_ends(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (ref,) = await observed(scene, "e-1")
     assert await scene.key("PTTL", f"event:{ref}") > 0
@@ -306,7 +309,7 @@ async def test_a_missed_event_has_a_job_that_is_due_now_and_is_kept_until_that_e
     assert await scene.counter("opened") == 1
 
 
-async def test_an_event_that_was_over_for_others_is_kept_again_with_all_its_jobs(scene: Scene) -> None:
+async def test_an_event_that_was_over_for_others_is_kept_again_with_all_its_jobs(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     (ref,) = await observed(scene, "e-1", by=("i-2",))
     (claim,) = await scene.claim("i-2")
@@ -317,7 +320,7 @@ async def test_an_event_that_was_over_for_others_is_kept_again_with_all_its_jobs
     assert await scene.jobs_of(ref) == [claim.job_id, job_id(ref, "i-1")]
 
 
-async def test_a_missed_event_is_opened_once_however_many_ask(scene: Scene) -> None:
+async def test_a_missed_event_is_opened_once_however_many_ask(scene: LedgerScene) -> None:
     await scene.register("i-1")
     refs = await observed(scene, *(f"e-{n}" for n in range(20)))
     answers = await asyncio.gather(*(scene.ledger.redelivery.open_missing("i-1", wanted(refs)) for _ in range(8)))
@@ -325,23 +328,23 @@ async def test_a_missed_event_is_opened_once_however_many_ask(scene: Scene) -> N
     assert await scene.ledger.redelivery.open_missing("i-1", wanted([refs[0], refs[0]])) == (0, False)
 
 
-async def test_a_job_whose_record_is_gone_while_another_holds_its_event_is_known_still(scene: Scene) -> None:
+async def test_a_job_whose_record_is_gone_while_another_holds_its_event_is_known_still(scene: LedgerScene) -> None:
     """It was delivered long ago; the event is kept for a receiver that has been failing ever since."""
     await scene.register("i-1", "i-2")
     (ref,) = await observed(scene, "e-1", by=("i-1", "i-2"))
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.SUCCEEDED)
-    parked = scene.ledger.redis.key("parked")
+    parked = raw.key(scene.ledger, "parked")
     await scene.key("RENAME", f"job:{claim.job_id}", parked)
 
     assert await scene.ledger.redelivery.open_missing("i-1", wanted([ref])) == (0, False)
     assert await scene.ledger.redelivery.open_missing("i-1", wanted([ref]), dry_run=True) == (0, False)
     assert await scene.claim("i-1") == []
 
-    await scene.ledger.redis.client.rename(parked, scene.ledger.redis.key(f"job:{claim.job_id}"))
+    await raw.client(scene.ledger).rename(parked, raw.key(scene.ledger, f"job:{claim.job_id}"))
 
 
-async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(scene: Scene) -> None:
+async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(scene: LedgerScene) -> None:
     await scene.register("i-1")
     small = await scene.another(lane_backlog=5)
     await scene.owe("i-1", "old-1", "old-2")
@@ -361,7 +364,7 @@ async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(sce
 
 @pytest.mark.parametrize(("jobs", "events"), [(3, 0), (3, 99), (99, 3)], ids=["jobs", "jobs first", "bytes first"])
 async def test_what_has_ended_is_reopened_only_where_the_backlog_has_room_and_nothing_goes_for_it(
-    scene: Scene, jobs: int, events: int
+    scene: LedgerScene, jobs: int, events: int
 ) -> None:
     small = await scene.another(lane_backlog=jobs, lane_backlog_bytes=events * len(an_event("e-1").raw))
     await scene.register("i-1", "i-2")
@@ -382,7 +385,7 @@ async def test_what_has_ended_is_reopened_only_where_the_backlog_has_room_and_no
     assert await small.redelivery.redeliver(failed, "m") == ["known"] * 3
 
 
-async def test_an_empty_backlog_takes_an_event_that_is_larger_than_the_whole(scene: Scene) -> None:
+async def test_an_empty_backlog_takes_an_event_that_is_larger_than_the_whole(scene: LedgerScene) -> None:
     """Or whoever repeats a redelivery until it is complete would do so for ever."""
     small = await scene.another(lane_backlog_bytes=10)
     await scene.register("i-1")
@@ -395,16 +398,16 @@ async def test_an_empty_backlog_takes_an_event_that_is_larger_than_the_whole(sce
     assert await small.redelivery.open_missing("i-1", wanted(refs)) == (1, False)
 
 
-async def test_a_dry_run_opens_nothing(scene: Scene) -> None:
+async def test_a_dry_run_opens_nothing(scene: LedgerScene) -> None:
     await scene.register("i-1")
     refs = await observed(scene, "e-1", "e-2")
-    before = await scene.books()
+    before = await scene.contents()
     assert await scene.ledger.redelivery.open_missing("i-1", wanted(refs), dry_run=True) == (2, False)
-    after = await scene.books()
+    after = await scene.contents()
     assert (after.hashes, after.scores, after.lists) == (before.hashes, before.scores, before.lists)
 
 
-async def test_a_disabled_lane_is_owed_what_was_missed_and_a_deleted_one_is_not(scene: Scene) -> None:
+async def test_a_disabled_lane_is_owed_what_was_missed_and_a_deleted_one_is_not(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     refs = await observed(scene, "e-1")
     await scene.disable("i-1")
@@ -417,7 +420,7 @@ async def test_a_disabled_lane_is_owed_what_was_missed_and_a_deleted_one_is_not(
     assert await scene.ledger.redelivery.open_missing("i-2", wanted(refs, "i-2")) == (0, False)
 
 
-async def test_no_call_touches_more_than_it_may(scene: Scene) -> None:
+async def test_no_call_touches_more_than_it_may(scene: LedgerScene) -> None:
     too_many = [("j", "r")] * (MAX_JOBS_PER_CALL + 1)
     with pytest.raises(ValueError, match="at most 200"):
         await scene.ledger.redelivery.open_missing("i-1", too_many)
@@ -426,15 +429,15 @@ async def test_no_call_touches_more_than_it_may(scene: Scene) -> None:
 
 
 async def test_at_the_memory_limit_nothing_is_owed_anew_and_everything_can_be_looked_at(
-    make_store: type[StoreServer], scene: Scene
+    make_redis: type[RedisServer], scene: LedgerScene
 ) -> None:
-    server = make_store()
+    server = make_redis()
     full = await scene.another(server.url)
-    played = Scene(full, scene.another)
+    played = LedgerScene(full, scene.another)
     await played.register("i-1")
     (job,) = await ended(played, "i-1", Verdict.FAILED, "e-1")
     refs = await observed(played, "e-2")
-    await full.redis.client.config_set("maxmemory", "1")
+    await raw.client(full).config_set("maxmemory", "1")
     with pytest.raises(LedgerFull):
         await full.redelivery.redeliver([job])
     with pytest.raises(LedgerFull):
@@ -443,5 +446,5 @@ async def test_at_the_memory_limit_nothing_is_owed_anew_and_everything_can_be_lo
     assert len(await missed(played)) == 2
     assert await full.events.show(refs[0], 0, 10) is not None
     assert len((await full.jobs.of_integration("i-1", 0, 10)).items) == 1
-    await full.redis.client.config_set("maxmemory", "0")
-    assert (await played.books()).problems() == []
+    await raw.client(full).config_set("maxmemory", "0")
+    assert (await played.contents()).problems() == []

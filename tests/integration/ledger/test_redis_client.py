@@ -1,4 +1,4 @@
-"""The connection: formats, lost scripts, absent stores, replicas, and what is said of them."""
+"""The connection: formats, lost scripts, absent servers, replicas, and what is said of them."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,47 +7,49 @@ import pytest
 import redis.asyncio
 import uvloop
 
+from tests.counterparts.ports import free_port
 from tests.counterparts.proxy import TcpProxy
-from tests.counterparts.store import StoreServer, free_port
+from tests.counterparts.redis_server import RedisServer
+from tests.ledger import raw
+from tests.ledger.scene import LedgerScene
+from tests.samples import an_event, an_integration
 from worker.ledger import Ledger, LedgerError, LedgerFault, LedgerFormatError, LedgerPolicy, LedgerUnavailable
-from worker.ledger.connection import redis_client as store_module
+from worker.ledger.connection import redis_client as redis_client_module
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.inbox import Acceptance, SyncInbox
 
-from .scene import Scene, an_event, an_integration
 
-
-async def test_a_ledger_that_a_newer_version_wrote_is_refused(scene: Scene, store: StoreServer) -> None:
+async def test_a_ledger_that_a_newer_version_wrote_is_refused(scene: LedgerScene, redis_server: RedisServer) -> None:
     await scene.key("HSET", "meta", "format", 2)
     with pytest.raises(LedgerFormatError, match="has format 2, and this version knows 1: update this process"):
         await scene.another()
     with pytest.raises(LedgerFormatError, match="format 2"):
-        SyncRedisClient(store.url, "0", LedgerPolicy()).open()
+        SyncRedisClient(redis_server.url, "0", LedgerPolicy()).open()
     await scene.key("HSET", "meta", "format", 1)
 
 
-async def test_a_new_ledger_is_marked_with_its_format(scene: Scene, store: StoreServer) -> None:
+async def test_a_new_ledger_is_marked_with_its_format(scene: LedgerScene, redis_server: RedisServer) -> None:
     assert await scene.key("HGET", "meta", "format") == b"1"
-    store.clear()
-    sync = SyncRedisClient(store.url, "0", LedgerPolicy())
+    redis_server.clear()
+    sync = SyncRedisClient(redis_server.url, "0", LedgerPolicy())
     sync.open()
     sync.close()
     assert await scene.key("HGET", "meta", "format") == b"1"
 
 
-async def test_a_store_that_is_too_old_is_refused(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "OLDEST_SERVER", (99, 0))
+async def test_a_redis_server_that_is_too_old_is_refused(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_client_module, "OLDEST_SERVER", (99, 0))
     with pytest.raises(LedgerFormatError, match=r"is version \d+\.\d+\.\d+; 7.0 or later is needed"):
         await ledger.open()
 
 
-async def test_scripts_that_the_store_forgot_are_sent_again(scene: Scene) -> None:
+async def test_scripts_that_redis_forgot_are_sent_again(scene: LedgerScene) -> None:
     await scene.ledger.inbox.accept([an_event("e-1")])
-    await scene.ledger.redis.client.script_flush()
+    await raw.client(scene.ledger).script_flush()
     assert await scene.ledger.inbox.accept([an_event("e-2")]) == [Acceptance.NEW]
 
 
-async def test_a_store_that_is_away_is_unavailable_and_its_password_stays_secret() -> None:
+async def test_a_redis_server_that_is_away_is_unavailable_and_its_password_stays_secret() -> None:
     port = free_port()
     away = Ledger(f"redis://:s3cr3t@127.0.0.1:{port}/0")
     with pytest.raises(LedgerUnavailable, match=f"Redis at 127.0.0.1:{port} does not answer") as raised:
@@ -57,50 +59,52 @@ async def test_a_store_that_is_away_is_unavailable_and_its_password_stays_secret
     await away.close()
 
 
-async def test_a_store_that_is_frozen_is_unavailable_within_its_deadline(
-    scene: Scene, store: StoreServer, monkeypatch: pytest.MonkeyPatch
+async def test_a_redis_server_that_is_frozen_is_unavailable_within_its_deadline(
+    scene: LedgerScene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "SOCKET_TIMEOUT", 0.2)
+    monkeypatch.setattr(redis_client_module, "SOCKET_TIMEOUT", 0.2)
     impatient = await scene.another()
-    store.freeze()
+    redis_server.freeze()
     try:
         with pytest.raises(LedgerUnavailable, match="does not answer"):
             await impatient.fleet.renew()
     finally:
-        store.thaw()
+        redis_server.thaw()
     assert isinstance(await impatient.fleet.renew(), bool)
 
 
-async def test_a_store_that_was_killed_has_everything_when_it_is_back(scene: Scene, store: StoreServer) -> None:
+async def test_a_redis_server_that_was_killed_has_everything_when_it_is_back(
+    scene: LedgerScene, redis_server: RedisServer
+) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1", "e-2")
     await scene.claim("i-1", room=1)
-    before = await scene.books()
-    store.kill()
+    before = await scene.contents()
+    redis_server.kill()
     with pytest.raises(LedgerUnavailable):
         await scene.ledger.inbox.accept([an_event("e-3")])
-    store.start()
-    after = await scene.books()
+    redis_server.start()
+    after = await scene.contents()
     assert (after.hashes, after.sets, after.scores) == (before.hashes, before.sets, before.scores)
 
 
 async def test_an_answer_waits_for_the_replicas_that_the_settings_ask_for(
-    make_store: Callable[..., StoreServer], monkeypatch: pytest.MonkeyPatch
+    make_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "REPLICA_WAIT", 500)
-    primary = make_store()
-    replica = make_store(replicaof=f"127.0.0.1 {primary.port}")
+    monkeypatch.setattr(redis_client_module, "REPLICA_WAIT", 500)
+    primary = make_redis()
+    replica = make_redis(replicaof=f"127.0.0.1 {primary.port}")
     careful = Ledger(primary.tcp_url, LedgerPolicy(wait_replicas=1))
     await careful.open()
     sync = SyncRedisClient(primary.url, "0", careful.policy)
     # The replica joins in its own time.
-    await careful.redis.client.execute_command("WAIT", 1, 20_000)
+    await raw.client(careful).execute_command("WAIT", 1, 20_000)
 
     assert await careful.inbox.accept([an_event("e-1")]) == [Acceptance.NEW]
     assert (await careful.integrations.put(an_integration())).integration.revision == 1
     assert SyncInbox(sync).accept([an_event("e-2")]) == [Acceptance.NEW]
     reader = Ledger(replica.tcp_url)
-    assert (await reader.redis.call("zcard", "inbox")) == 2
+    assert (await raw.connection(reader).call("zcard", "inbox")) == 2
     with pytest.raises(LedgerUnavailable, match="it is a replica now"):
         await reader.fleet.renew()
     await reader.close()
@@ -117,9 +121,9 @@ async def test_an_answer_waits_for_the_replicas_that_the_settings_ask_for(
 
 
 async def test_a_master_that_was_demoted_is_left_for_whoever_its_address_leads_to_now(
-    make_store: Callable[..., StoreServer],
+    make_redis: Callable[..., RedisServer],
 ) -> None:
-    old, new = make_store(), make_store()
+    old, new = make_redis(), make_redis()
     async with TcpProxy(old.port) as proxy:
         ledger = Ledger(f"redis://127.0.0.1:{proxy.port}/0")
         sync = SyncRedisClient(f"redis://127.0.0.1:{proxy.port}/0", "0", LedgerPolicy())
@@ -139,7 +143,9 @@ async def test_a_master_that_was_demoted_is_left_for_whoever_its_address_leads_t
         sync.close()
 
 
-async def test_connections_that_are_reset_are_unavailable_on_the_loop_that_workers_have(store: StoreServer) -> None:
+async def test_connections_that_are_reset_are_unavailable_on_the_loop_that_workers_have(
+    redis_server: RedisServer,
+) -> None:
     """uvloop raises a RuntimeError for a connection that was closed a moment ago: no loop of ours waits for that."""
 
     async def call(url: str) -> list[BaseException | bool]:
@@ -150,7 +156,7 @@ async def test_connections_that_are_reset_are_unavailable_on_the_loop_that_worke
         await ledger.close()
         return answers
 
-    async with TcpProxy(store.port) as proxy:
+    async with TcpProxy(redis_server.port) as proxy:
         calls = asyncio.create_task(asyncio.to_thread(uvloop.run, call(f"redis://127.0.0.1:{proxy.port}/0")))
         while not calls.done():
             proxy.reset()
@@ -161,17 +167,17 @@ async def test_connections_that_are_reset_are_unavailable_on_the_loop_that_worke
     assert {type(each) for each in raised} == {LedgerUnavailable}
 
 
-async def _demote(old: StoreServer, new: StoreServer) -> None:
+async def _demote(old: RedisServer, new: RedisServer) -> None:
     client = redis.asyncio.Redis.from_url(old.tcp_url)
     await client.replicaof("127.0.0.1", new.port)
     await client.aclose()
 
 
 async def test_an_event_that_the_replicas_had_no_time_for_may_be_offered_again(
-    make_store: Callable[..., StoreServer], monkeypatch: pytest.MonkeyPatch
+    make_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "REPLICA_WAIT", 50)
-    primary = make_store()
+    monkeypatch.setattr(redis_client_module, "REPLICA_WAIT", 50)
+    primary = make_redis()
     careful = Ledger(primary.url, LedgerPolicy(wait_replicas=1))
     await careful.open()
     for _ in range(2):
@@ -181,7 +187,7 @@ async def test_an_event_that_the_replicas_had_no_time_for_may_be_offered_again(
     await careful.close()
 
 
-async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: Scene) -> None:
+async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: LedgerScene) -> None:
     assert (await scene.ledger.status.read()).lanes == ()
     await scene.register("due", "held", "leased", "idle")
     await scene.owe("due", "e-1", "e-2")
@@ -191,7 +197,7 @@ async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: Scen
     await scene.claim("leased", room=1)
     await scene.publish("in the inbox")
     (late,) = await scene.publish("overdue")
-    await scene.key("ZADD", "inbox", await scene.ledger.redis.now() - 5_000, late.ref)
+    await scene.key("ZADD", "inbox", await raw.now(scene.ledger) - 5_000, late.ref)
 
     status = await scene.ledger.status.read()
     assert {each.integration_id: (each.due, each.leased, each.held) for each in status.lanes} == {
@@ -208,7 +214,7 @@ async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: Scen
     assert len((await scene.ledger.status.read(lanes=1)).lanes) == 1
 
 
-async def test_status_shows_a_lane_of_which_all_is_in_flight(scene: Scene) -> None:
+async def test_status_shows_a_lane_of_which_all_is_in_flight(scene: LedgerScene) -> None:
     other = await scene.another()
     await scene.register("busy", "due")
     await scene.owe("busy", "e-1", "e-2", "e-3")
@@ -220,7 +226,7 @@ async def test_status_shows_a_lane_of_which_all_is_in_flight(scene: Scene) -> No
     assert (status.pending, status.leased, status.lanes_total) == (4, 3, 2)
 
 
-async def test_a_balance_that_does_not_add_up_shows(scene: Scene) -> None:
+async def test_a_balance_that_does_not_add_up_shows(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
     await scene.key("HINCRBY", "counters", "accepted", 2)
@@ -231,8 +237,8 @@ async def test_a_balance_that_does_not_add_up_shows(scene: Scene) -> None:
     await scene.key("HINCRBY", "counters", "succeeded", -3)
 
 
-async def test_whatever_the_stores_client_raises_is_an_error_of_the_ledger(
-    scene: Scene, store: StoreServer, monkeypatch: pytest.MonkeyPatch
+async def test_whatever_the_redis_servers_client_raises_is_an_error_of_the_ledger(
+    scene: LedgerScene, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new exception of redis-py that is not mapped at the edge would end a loop that waits for a LedgerError."""
     from redis import exceptions
@@ -258,7 +264,7 @@ async def test_whatever_the_stores_client_raises_is_an_error_of_the_ledger(
 
 
 async def test_every_call_of_a_script_is_reported_to_the_observer_and_a_failed_one_as_failed(
-    make_store: Callable[..., StoreServer],
+    make_redis: Callable[..., RedisServer],
 ) -> None:
     class Recorder:
         def __init__(self) -> None:
@@ -270,14 +276,14 @@ async def test_every_call_of_a_script_is_reported_to_the_observer_and_a_failed_o
         def failed(self, script: str) -> None:
             self.calls.append(f"failed {script}")
 
-    store, recorder = make_store(), Recorder()
-    ledger = Ledger(store.url, LedgerPolicy(wait_replicas=1), observer=recorder)
+    server, recorder = make_redis(), Recorder()
+    ledger = Ledger(server.url, LedgerPolicy(wait_replicas=1), observer=recorder)
     await ledger.open()
     assert recorder.calls == ["permitted"], "only scripts are reported"
     await ledger.fleet.renew()
     with pytest.raises(LedgerUnavailable, match="only 0 of 1 replicas"):
         await ledger.inbox.accept([an_event()])
-    store.kill()
+    server.kill()
     with pytest.raises(LedgerUnavailable):
         await ledger.fleet.renew()
     assert recorder.calls[1:] == ["renew", "accept", "failed renew", "renew"]

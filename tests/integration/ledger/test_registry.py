@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.ledger import raw
+from tests.ledger.scene import LedgerScene
+from tests.samples import SCOPE, an_event, an_integration
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.domain.job import JobState
@@ -14,8 +17,6 @@ from worker.ledger import Ledger, Verdict
 from worker.ledger import integration_repository as registry_module
 from worker.ledger.integration_repository import RevisionConflict, TooManyIntegrations
 from worker.ledger.policy import JOBS_PER_CALL
-
-from .scene import SCOPE, Scene, an_event, an_integration
 
 
 async def snapshot(ledger: Ledger) -> Snapshot:
@@ -30,7 +31,7 @@ def same(one: Snapshot, other: Snapshot) -> bool:
     return (one.version, one.by_id, by_key(one)) == (other.version, other.by_id, by_key(other))
 
 
-async def test_an_integration_comes_back_as_it_was_written(scene: Scene) -> None:
+async def test_an_integration_comes_back_as_it_was_written(scene: LedgerScene) -> None:
     written = an_integration(
         description="Zoë's ERP",
         observes=("order.paid", "order.created"),
@@ -38,12 +39,12 @@ async def test_an_integration_comes_back_as_it_was_written(scene: Scene) -> None
     )
     kept = (await scene.ledger.integrations.put(written, expect=0)).integration
     (found,) = await scene.ledger.integrations.get(["i-1", "no such"])
-    now = await scene.ledger.redis.now()
+    now = await raw.now(scene.ledger)
     assert abs(found.created_at - now) < 60_000
     assert found == kept == replace(written, revision=1, created_at=found.created_at, updated_at=found.created_at)
 
 
-async def test_an_update_keeps_the_time_of_creation_and_grows_the_revision(scene: Scene) -> None:
+async def test_an_update_keeps_the_time_of_creation_and_grows_the_revision(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.key("HSET", "integration:i-1", "created_at", 5)
     kept = (await scene.ledger.integrations.put(an_integration(name="new"), expect=1)).integration
@@ -54,7 +55,7 @@ async def test_an_update_keeps_the_time_of_creation_and_grows_the_revision(scene
 
 
 @pytest.mark.parametrize("expect", [0, 2, 7])
-async def test_a_change_that_was_based_on_another_revision_is_refused(scene: Scene, expect: int) -> None:
+async def test_a_change_that_was_based_on_another_revision_is_refused(scene: LedgerScene, expect: int) -> None:
     await scene.register("i-1")
     with pytest.raises(RevisionConflict, match="i-1"):
         await scene.ledger.integrations.put(an_integration(name="new"), expect=expect)
@@ -62,7 +63,7 @@ async def test_a_change_that_was_based_on_another_revision_is_refused(scene: Sce
     assert (found.name, found.revision) == ("name of i-1", 1)
 
 
-async def test_an_update_of_what_was_deleted_meanwhile_is_refused(scene: Scene) -> None:
+async def test_an_update_of_what_was_deleted_meanwhile_is_refused(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.ledger.integrations.delete("i-1")
     with pytest.raises(RevisionConflict):
@@ -70,7 +71,7 @@ async def test_an_update_of_what_was_deleted_meanwhile_is_refused(scene: Scene) 
     assert await scene.ledger.integrations.get(["i-1"]) == []
 
 
-async def test_a_snapshot_learns_of_every_kind_of_change(scene: Scene) -> None:
+async def test_a_snapshot_learns_of_every_kind_of_change(scene: LedgerScene) -> None:
     registry = scene.ledger.integrations
     await scene.register("kept", "changed", "disabled", "by the worker", "deleted")
     old = await snapshot(scene.ledger)
@@ -91,7 +92,7 @@ async def test_a_snapshot_learns_of_every_kind_of_change(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("change", ["put", "disabled by a person", "disabled by the worker", "deleted"])
-async def test_a_snapshot_learns_of_a_change_that_is_the_only_one(scene: Scene, change: str) -> None:
+async def test_a_snapshot_learns_of_a_change_that_is_the_only_one(scene: LedgerScene, change: str) -> None:
     registry = scene.ledger.integrations
     await scene.register("i-1")
     old = await snapshot(scene.ledger)
@@ -109,14 +110,14 @@ async def test_a_snapshot_learns_of_a_change_that_is_the_only_one(scene: Scene, 
     assert refreshed.matching("order.paid") == ()
 
 
-async def test_events_carry_the_version_that_a_snapshot_must_have(scene: Scene) -> None:
+async def test_events_carry_the_version_that_a_snapshot_must_have(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.ledger.inbox.accept([an_event()])
     loaded = await scene.ledger.inbox.load([an_event().ref])
     assert loaded.versions == {SCOPE.key: (await snapshot(scene.ledger)).version}
 
 
-async def test_a_change_in_one_scope_is_none_in_another(scene: Scene) -> None:
+async def test_a_change_in_one_scope_is_none_in_another(scene: LedgerScene) -> None:
     await scene.register("i-1")
     known = await snapshot(scene.ledger)
     await scene.ledger.integrations.put(an_integration("i-2", scope=Scope("org-1", "store-2")))
@@ -127,7 +128,7 @@ async def test_a_change_in_one_scope_is_none_in_another(scene: Scene) -> None:
 
 
 async def test_a_snapshot_that_missed_more_deletions_than_are_remembered_is_read_whole(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry_module, "TOMBSTONES", 2)
     await scene.register(*(f"i-{n}" for n in range(6)))
@@ -142,21 +143,21 @@ async def test_a_snapshot_that_missed_more_deletions_than_are_remembered_is_read
     assert await scene.key("ZCARD", f"scope:{SCOPE.key}:changes") == 3
 
 
-async def test_a_snapshot_from_before_the_store_lost_its_memory_is_read_whole(scene: Scene) -> None:
+async def test_a_snapshot_from_before_redis_lost_its_memory_is_read_whole(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     await scene.key("HSET", f"scope:{SCOPE.key}", "version", 2**50)
     ahead = await scene.ledger.integrations.refresh(Snapshot(SCOPE))
-    await scene.ledger.redis.client.flushall()
+    await raw.client(scene.ledger).flushall()
     await scene.ledger.open()
     await scene.register("i-3")
     assert (await scene.ledger.integrations.refresh(ahead)).matching("order.paid") == ("i-3",)
 
 
-async def test_no_version_is_one_that_an_earlier_life_of_the_store_has_used(scene: Scene) -> None:
+async def test_no_version_is_one_that_an_earlier_life_of_redis_has_used(scene: LedgerScene) -> None:
     """A snapshot must not take the new registry for the one that it knows."""
     await scene.register("i-1")
     before = await snapshot(scene.ledger)
-    await scene.ledger.redis.client.flushall()
+    await raw.client(scene.ledger).flushall()
     await scene.ledger.open()
     await scene.register("i-2")
     after = await scene.ledger.integrations.refresh(before)
@@ -164,7 +165,9 @@ async def test_no_version_is_one_that_an_earlier_life_of_the_store_has_used(scen
     assert "i-2" in after.by_id
 
 
-async def test_two_changes_in_one_millisecond_have_two_versions_even_where_a_clock_went_back(scene: Scene) -> None:
+async def test_two_changes_in_one_millisecond_have_two_versions_even_where_a_clock_went_back(
+    scene: LedgerScene,
+) -> None:
     await scene.register("i-1")
     await scene.key("HSET", f"scope:{SCOPE.key}", "version", 2**50)
     first = await snapshot(scene.ledger)
@@ -174,7 +177,7 @@ async def test_two_changes_in_one_millisecond_have_two_versions_even_where_a_clo
     assert second.matching("order.paid") == ()
 
 
-async def test_a_disabling_by_the_worker_records_why_once(scene: Scene) -> None:
+async def test_a_disabling_by_the_worker_records_why_once(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
     dead = await scene.another()
@@ -195,7 +198,7 @@ async def test_a_disabling_by_the_worker_records_why_once(scene: Scene) -> None:
     assert (await snapshot(scene.ledger)).version == version
 
 
-async def test_what_a_deleted_integrations_receiver_answers_disables_nothing(scene: Scene) -> None:
+async def test_what_a_deleted_integrations_receiver_answers_disables_nothing(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
     (claim,) = await scene.claim("i-1")
@@ -205,7 +208,7 @@ async def test_what_a_deleted_integrations_receiver_answers_disables_nothing(sce
     assert (await scene.ledger.fleet.sweep()).unannounced == []
 
 
-async def test_a_claims_revision_is_that_of_the_configuration_it_needs(scene: Scene) -> None:
+async def test_a_claims_revision_is_that_of_the_configuration_it_needs(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1", "e-2", "e-3")
     revisions = [(await scene.claim("i-1", room=1))[0].revision]
@@ -217,7 +220,7 @@ async def test_a_claims_revision_is_that_of_the_configuration_it_needs(scene: Sc
     assert revisions == [1, 2, 4]
 
 
-async def test_a_listing_has_a_scopes_integrations_the_newest_first(scene: Scene) -> None:
+async def test_a_listing_has_a_scopes_integrations_the_newest_first(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2", "i-3")
     await scene.ledger.integrations.put(an_integration("elsewhere", scope=Scope("org-1", "store-2")))
     for age, each in enumerate(("i-1", "i-2", "i-3")):
@@ -235,15 +238,15 @@ async def test_a_listing_has_a_scopes_integrations_the_newest_first(scene: Scene
     assert ids((await scene.ledger.integrations.page(SCOPE, 0, 2)).items) == ["i-3", "i-1"]
 
 
-async def test_what_a_deleted_integration_owes_is_cancelled_chunk_by_chunk(scene: Scene) -> None:
+async def test_what_a_deleted_integration_owes_is_cancelled_chunk_by_chunk(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     for start in range(0, 250, 50):
         await scene.owe("i-1", *(f"e-{n}" for n in range(start, start + 50)))
     await scene.owe("i-2", "other")
-    owed = (await scene.books()).pending
+    owed = (await scene.contents()).pending
     assert await scene.ledger.integrations.delete("i-1")
     assert not await scene.ledger.integrations.delete("i-1")
-    assert (await scene.books()).pending == owed
+    assert (await scene.contents()).pending == owed
 
     assert await scene.claim("i-1") == []
     ended = [await scene.ledger.fleet.expire() for _ in range(250 // JOBS_PER_CALL + 1)]
@@ -251,15 +254,15 @@ async def test_what_a_deleted_integration_owes_is_cancelled_chunk_by_chunk(scene
     assert await scene.ledger.fleet.expire() == 0
     status = await scene.ledger.status.read()
     assert (status.counter("cancelled"), status.pending, status.jobs_balance) == (250, 1, 0)
-    books = await scene.books()
-    assert {row["reason"] for row in books.jobs.values() if row["state"] == "cancelled"} == {"integration_deleted"}
-    assert books.sets.get("closing") is None
-    assert "lane:i-1" not in books.hashes
-    assert books.ttls["jobs:i-1"] > 0
-    assert books.ttls["jobs:i-2"] > scene.ledger.policy.job_deadline
+    contents = await scene.contents()
+    assert {row["reason"] for row in contents.jobs.values() if row["state"] == "cancelled"} == {"integration_deleted"}
+    assert contents.sets.get("closing") is None
+    assert "lane:i-1" not in contents.hashes
+    assert contents.ttls["jobs:i-1"] > 0
+    assert contents.ttls["jobs:i-2"] > scene.ledger.policy.job_deadline
 
 
-async def test_what_a_deleted_integration_has_in_flight_may_end_and_is_not_tried_again(scene: Scene) -> None:
+async def test_what_a_deleted_integration_has_in_flight_may_end_and_is_not_tried_again(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1", "e-2")
     first, second = await scene.claim("i-1")
@@ -271,10 +274,10 @@ async def test_what_a_deleted_integration_has_in_flight_may_end_and_is_not_tried
     assert await scene.ledger.fleet.expire() == 1
     assert await scene.state(first.job_id) == (JobState.SUCCEEDED, "")
     assert await scene.state(second.job_id) == (JobState.CANCELLED, "integration_deleted")
-    assert "lane:i-1" not in (await scene.books()).hashes
+    assert "lane:i-1" not in (await scene.contents()).hashes
 
 
-async def test_an_integration_that_is_created_again_remembers_its_new_jobs_for_good(scene: Scene) -> None:
+async def test_an_integration_that_is_created_again_remembers_its_new_jobs_for_good(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
     await scene.ledger.integrations.delete("i-1")
@@ -285,7 +288,7 @@ async def test_an_integration_that_is_created_again_remembers_its_new_jobs_for_g
 
 
 async def test_an_integration_that_is_created_again_under_its_old_id_is_a_living_one(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry_module, "TOMBSTONES", 2)
     await scene.register("i-1", *(f"other {n}" for n in range(3)))
@@ -305,7 +308,7 @@ async def test_an_integration_that_is_created_again_under_its_old_id_is_a_living
     assert (await snapshot(scene.ledger)).matching("order.paid") == ("i-1",)
 
 
-async def test_a_scan_finds_the_integrations_of_every_scope_and_nothing_else(scene: Scene) -> None:
+async def test_a_scan_finds_the_integrations_of_every_scope_and_nothing_else(scene: LedgerScene) -> None:
     await scene.register(*(f"i-{n}" for n in range(30)))
     await scene.register("other", scope=Scope("org-2", "store-9"))
     await scene.owe("i-1", "e-1")
@@ -318,7 +321,7 @@ async def test_a_scan_finds_the_integrations_of_every_scope_and_nothing_else(sce
     assert found["other"].scope == Scope("org-2", "store-9")
 
 
-async def test_sealing_anew_is_no_change_that_anybody_sees(scene: Scene) -> None:
+async def test_sealing_anew_is_no_change_that_anybody_sees(scene: LedgerScene) -> None:
     await scene.register("i-1", configuration={"url": "u", "secret_key": "sealed:old"})
     (before,) = await scene.ledger.integrations.get(["i-1"])
     known = await snapshot(scene.ledger)
@@ -328,7 +331,7 @@ async def test_sealing_anew_is_no_change_that_anybody_sees(scene: Scene) -> None
     assert await scene.ledger.integrations.refresh(known) is known
 
 
-async def test_sealing_anew_overwrites_no_change_made_meanwhile(scene: Scene) -> None:
+async def test_sealing_anew_overwrites_no_change_made_meanwhile(scene: LedgerScene) -> None:
     await scene.register("i-1", configuration={"url": "u", "secret_key": "sealed:old"})
     (before,) = await scene.ledger.integrations.get(["i-1"])
     await scene.ledger.integrations.put(replace(before, name="another"))
@@ -341,7 +344,7 @@ async def test_sealing_anew_overwrites_no_change_made_meanwhile(scene: Scene) ->
     assert await scene.ledger.integrations.get(["i-1"]) == []
 
 
-async def test_a_change_of_what_was_sealed_anew_meanwhile_is_refused(scene: Scene) -> None:
+async def test_a_change_of_what_was_sealed_anew_meanwhile_is_refused(scene: LedgerScene) -> None:
     registry = scene.ledger.integrations
     await scene.register("i-1", configuration={"url": "u", "secret_key": "sealed:old"})
     (before,) = await registry.get(["i-1"])
@@ -357,7 +360,7 @@ async def test_a_change_of_what_was_sealed_anew_meanwhile_is_refused(scene: Scen
     assert (kept.name, kept.configuration) == ("another", now.configuration)
 
 
-async def test_a_scope_has_no_more_integrations_than_it_may(scene: Scene) -> None:
+async def test_a_scope_has_no_more_integrations_than_it_may(scene: LedgerScene) -> None:
     few = await scene.another(integrations=2)
     await few.integrations.put(an_integration("i-1"), expect=0)
     await few.integrations.put(an_integration("i-2"))
@@ -372,10 +375,10 @@ async def test_a_scope_has_no_more_integrations_than_it_may(scene: Scene) -> Non
     assert await few.integrations.get(["i-3"]) == []
     # Nothing of what was refused is told of, or has a lane.
     assert (await few.status.read()).counter("accepted") == before
-    assert "lane:i-3" not in (await scene.books()).hashes
+    assert "lane:i-3" not in (await scene.contents()).hashes
 
 
-async def test_an_update_is_never_refused_and_a_deletion_makes_room(scene: Scene) -> None:
+async def test_an_update_is_never_refused_and_a_deletion_makes_room(scene: LedgerScene) -> None:
     few = await scene.another(integrations=1)
     # The limit was higher, or there was none, when they were created.
     await scene.register("i-1", "i-2")
@@ -390,7 +393,7 @@ async def test_an_update_is_never_refused_and_a_deletion_makes_room(scene: Scene
         await few.integrations.put(an_integration("i-1"), expect=0)
 
 
-async def test_each_store_and_an_organisation_itself_count_by_themselves(scene: Scene) -> None:
+async def test_each_store_and_an_organisation_itself_count_by_themselves(scene: LedgerScene) -> None:
     few = await scene.another(integrations=1)
     scopes = [SCOPE, Scope("org-1", "store-2"), Scope("org-1"), Scope("org-2"), Scope(None, "store-1"), Scope()]
     for n, scope in enumerate(scopes):
@@ -400,7 +403,7 @@ async def test_each_store_and_an_organisation_itself_count_by_themselves(scene: 
             await few.integrations.put(an_integration(f"j-{n}", scope=scope), expect=0)
 
 
-async def test_of_many_creators_at_once_only_as_many_win_as_there_is_room_for(scene: Scene) -> None:
+async def test_of_many_creators_at_once_only_as_many_win_as_there_is_room_for(scene: LedgerScene) -> None:
     ledgers = [await scene.another(integrations=7) for _ in range(4)]
 
     results = await asyncio.gather(
@@ -412,7 +415,7 @@ async def test_of_many_creators_at_once_only_as_many_win_as_there_is_room_for(sc
     assert (await scene.ledger.integrations.page(SCOPE, 0, 1)).total == 7
 
 
-async def test_without_a_limit_there_is_none(scene: Scene) -> None:
+async def test_without_a_limit_there_is_none(scene: LedgerScene) -> None:
     unlimited = await scene.another(integrations=0)
     for n in range(12):
         await unlimited.integrations.put(an_integration(f"i-{n}"), expect=0)

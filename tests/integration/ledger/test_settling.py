@@ -5,6 +5,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from tests.ledger import raw
+from tests.ledger.scene import HOUR, LedgerScene, settlement
+from tests.samples import SCOPE, an_integration
 from worker.domain.claim import Claim
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
@@ -12,12 +15,10 @@ from worker.domain.job import JobState
 from worker.ledger import Verdict
 from worker.ledger.policy import JOBS_PER_CALL
 
-from .scene import HOUR, SCOPE, Scene, an_integration, settlement
-
 MINUTE_MS = 60_000
 
 
-async def claimed(scene: Scene, *event_ids: str) -> list[Claim]:
+async def claimed(scene: LedgerScene, *event_ids: str) -> list[Claim]:
     await scene.register("i-1")
     await scene.owe("i-1", *(event_ids or ("e-1",)))
     return await scene.claim("i-1")
@@ -33,7 +34,7 @@ async def claimed(scene: Scene, *event_ids: str) -> list[Claim]:
     ],
 )
 async def test_an_outcome_moves_its_job_on(
-    scene: Scene, verdict: Verdict, lost: bool, state: JobState, reason: str
+    scene: LedgerScene, verdict: Verdict, lost: bool, state: JobState, reason: str
 ) -> None:
     (claim,) = await claimed(scene)
     assert await scene.settle(claim, verdict, lost=lost, delay=HOUR) == "settled"
@@ -45,18 +46,18 @@ async def test_an_outcome_moves_its_job_on(
     assert job.lost == lost
     log = await scene.log(claim.job_id, 1)
     assert log.succeeded == (verdict is Verdict.SUCCEEDED)
-    assert abs(log.created_at - await scene.ledger.redis.now()) < MINUTE_MS
+    assert abs(log.created_at - await raw.now(scene.ledger)) < MINUTE_MS
     assert await scene.ledger.fleet.leases() == []
 
 
-async def test_what_a_drain_interrupted_is_due_at_once(scene: Scene) -> None:
+async def test_what_a_drain_interrupted_is_due_at_once(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.RETRY)
     (again,) = await scene.claim("i-1")
     assert (again.attempt, again.lost) == (2, 0)
 
 
-async def test_repeating_a_settlement_whose_reply_was_lost_is_safe(scene: Scene) -> None:
+async def test_repeating_a_settlement_whose_reply_was_lost_is_safe(scene: LedgerScene) -> None:
     first, second, third = await claimed(scene, "e-1", "e-2", "e-3")
     given = [
         settlement(first, Verdict.SUCCEEDED),
@@ -65,20 +66,20 @@ async def test_repeating_a_settlement_whose_reply_was_lost_is_safe(scene: Scene)
     ]
     settled = await scene.ledger.jobs.settle(given)
     assert (settled.results, settled.more) == (["settled"] * 3, [])
-    before = await scene.books()
+    before = await scene.contents()
     assert (await scene.ledger.jobs.settle(given)).results == ["stale"] * 3
-    after = await scene.books()
+    after = await scene.contents()
     assert (after.jobs, after.counters, after.pending) == (before.jobs, before.counters, before.pending)
 
 
-async def test_an_outcome_that_is_in_one_call_twice_counts_once(scene: Scene) -> None:
+async def test_an_outcome_that_is_in_one_call_twice_counts_once(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     twice = [settlement(claim, Verdict.SUCCEEDED)] * 2
     assert (await scene.ledger.jobs.settle(twice)).results == ["settled", "stale"]
     assert await scene.counter("succeeded") == 1
 
 
-async def test_repeating_an_old_settlement_does_not_settle_the_next_attempt(scene: Scene) -> None:
+async def test_repeating_an_old_settlement_does_not_settle_the_next_attempt(scene: LedgerScene) -> None:
     (first,) = await claimed(scene)
     await scene.settle(first, Verdict.RETRY)
     (second,) = await scene.claim("i-1")
@@ -88,7 +89,7 @@ async def test_repeating_an_old_settlement_does_not_settle_the_next_attempt(scen
     assert await scene.settle(second, Verdict.SUCCEEDED) == "settled"
 
 
-async def test_each_attempt_has_one_log_in_every_list_that_it_belongs_to(scene: Scene) -> None:
+async def test_each_attempt_has_one_log_in_every_list_that_it_belongs_to(scene: LedgerScene) -> None:
     (first,) = await claimed(scene)
     await scene.settle(first, Verdict.RETRY, detail="503")
     await scene.settle(first, Verdict.RETRY, detail="503 again")
@@ -108,7 +109,7 @@ async def test_each_attempt_has_one_log_in_every_list_that_it_belongs_to(scene: 
     assert (await logs.of_scope(Scope("org-1", "store-2"), 0, 10)).items == []
 
 
-async def test_a_log_comes_back_as_it_was_written(scene: Scene) -> None:
+async def test_a_log_comes_back_as_it_was_written(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.RETRY, detail='"quotes", {braces}\n\x00 and Zoë 🚲')
     log = await scene.log(claim.job_id, 1)
@@ -119,11 +120,11 @@ async def test_a_log_comes_back_as_it_was_written(scene: Scene) -> None:
     assert msgspec.json.decode(raw)["created_at"] == log.created_at
 
 
-async def test_logs_beyond_the_cap_go_the_oldest_first(scene: Scene) -> None:
+async def test_logs_beyond_the_cap_go_the_oldest_first(scene: LedgerScene) -> None:
     few = await scene.another(log_cap=3)
     claims = await claimed(scene, *(f"e-{n}" for n in range(6)))
     indexes = (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}")
-    now = await scene.ledger.redis.now()
+    now = await raw.now(scene.ledger)
     for age, claim in enumerate(claims[:5]):
         await scene.settle(claim, Verdict.FAILED)
         for index in indexes:
@@ -136,30 +137,30 @@ async def test_logs_beyond_the_cap_go_the_oldest_first(scene: Scene) -> None:
     assert [log.job_id for log in (await scene.ledger.logs.of_scope(SCOPE, 0, 10)).items] == kept
     assert [log.job_id for log in (await scene.ledger.logs.of_integration("i-1", 0, 10)).items] == kept
     assert [log.job_id for log in (await scene.ledger.logs.failures(SCOPE, 0, 10)).items] == kept
-    books = await scene.books()
-    assert {name.split(":")[1] for name in books.strings if name.startswith("log:")} == set(kept)
-    assert [len(books.scores[index]) for index in indexes] == [3, 3, 3]
+    contents = await scene.contents()
+    assert {name.split(":")[1] for name in contents.strings if name.startswith("log:")} == set(kept)
+    assert [len(contents.scores[index]) for index in indexes] == [3, 3, 3]
     # What is beyond the cap is gone, and the audit is not to miss it.
     scene.outstanding |= {(claim.job_id, 1) for claim in claims[:3]}
 
 
-async def test_index_entries_older_than_the_retention_go_with_the_logs(scene: Scene) -> None:
+async def test_index_entries_older_than_the_retention_go_with_the_logs(scene: LedgerScene) -> None:
     first, second = await claimed(scene, "e-1", "e-2")
     await scene.settle(first, Verdict.RETRY, delay=HOUR)
     for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}"):
         await scene.key("ZADD", index, 1, f"{first.job_id}:1")
     await scene.settle(second, Verdict.RETRY, delay=HOUR)
 
-    books = await scene.books()
+    contents = await scene.contents()
     for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}"):
-        assert set(books.scores[index]) == {f"{second.job_id}:1"}
-        assert 0 <= scene.ledger.policy.log_retention - books.ttls[index] < MINUTE_MS
-    assert 0 <= scene.ledger.policy.log_retention - books.ttls[f"log:{first.job_id}:1"] < MINUTE_MS
+        assert set(contents.scores[index]) == {f"{second.job_id}:1"}
+        assert 0 <= scene.ledger.policy.log_retention - contents.ttls[index] < MINUTE_MS
+    assert 0 <= scene.ledger.policy.log_retention - contents.ttls[f"log:{first.job_id}:1"] < MINUTE_MS
     await scene.key("DEL", f"log:{first.job_id}:1")
     scene.outstanding.add((first.job_id, 1))
 
 
-async def test_an_event_expires_when_its_last_job_has_ended_and_not_before(scene: Scene) -> None:
+async def test_an_event_expires_when_its_last_job_has_ended_and_not_before(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     (stored,) = await scene.publish("e-1")
     claims, _ = await scene.open([stored], "i-1", "i-2", room=2)
@@ -173,11 +174,11 @@ async def test_an_event_expires_when_its_last_job_has_ended_and_not_before(scene
         assert 0 <= retention - await scene.key("PTTL", key) < MINUTE_MS
 
 
-async def test_index_entries_of_jobs_that_retention_dropped_go_as_new_ones_come(scene: Scene) -> None:
+async def test_index_entries_of_jobs_that_retention_dropped_go_as_new_ones_come(scene: LedgerScene) -> None:
     claims = await claimed(scene, "e-1", "e-2", "e-3")
     for claim in claims:
         await scene.settle(claim, Verdict.SUCCEEDED)
-        event = (await scene.books()).jobs[claim.job_id]["event"]
+        event = (await scene.contents()).jobs[claim.job_id]["event"]
         for key in (f"job:{claim.job_id}", f"event:{event}", f"event:{event}:jobs", f"log:{claim.job_id}:1"):
             await scene.key("DEL", key)
         for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1"):
@@ -192,12 +193,12 @@ async def test_index_entries_of_jobs_that_retention_dropped_go_as_new_ones_come(
     assert {each.decode() for each in await scene.key("ZRANGE", "jobs:i-1", 0, -1)} == {job, other}
 
 
-async def test_a_job_past_its_deadline_fails_whatever_held_it(scene: Scene) -> None:
+async def test_a_job_past_its_deadline_fails_whatever_held_it(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (job,) = await scene.owe("i-1", "e-1")
     await scene.disable("i-1")
     deadline = await scene.key_score("pending", job)
-    assert abs(deadline - await scene.ledger.redis.now() - scene.ledger.policy.job_deadline) < MINUTE_MS
+    assert abs(deadline - await raw.now(scene.ledger) - scene.ledger.policy.job_deadline) < MINUTE_MS
     assert await scene.ledger.fleet.expire() == 0
 
     await scene.overdue(job)
@@ -206,7 +207,7 @@ async def test_a_job_past_its_deadline_fails_whatever_held_it(scene: Scene) -> N
     assert await scene.ledger.fleet.expire() == 0
 
 
-async def test_jobs_past_their_deadline_end_a_call_full_at_a_time(scene: Scene) -> None:
+async def test_jobs_past_their_deadline_end_a_call_full_at_a_time(scene: LedgerScene) -> None:
     await scene.register("i-1")
     count = JOBS_PER_CALL * 2 + 5
     for job in await scene.owe("i-1", *(f"e-{n}" for n in range(count))):
@@ -215,7 +216,7 @@ async def test_jobs_past_their_deadline_end_a_call_full_at_a_time(scene: Scene) 
     assert ended == [JOBS_PER_CALL, JOBS_PER_CALL, 5, 0]
 
 
-async def test_a_job_in_flight_at_its_deadline_may_still_succeed(scene: Scene) -> None:
+async def test_a_job_in_flight_at_its_deadline_may_still_succeed(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     await scene.overdue(claim.job_id)
     assert await scene.ledger.fleet.expire() == 0
@@ -223,14 +224,14 @@ async def test_a_job_in_flight_at_its_deadline_may_still_succeed(scene: Scene) -
     assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
 
 
-async def test_a_job_in_flight_at_its_deadline_is_not_tried_again(scene: Scene) -> None:
+async def test_a_job_in_flight_at_its_deadline_is_not_tried_again(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     await scene.overdue(claim.job_id)
     assert await scene.settle(claim, Verdict.RETRY) == "settled"
     assert await scene.state(claim.job_id) == (JobState.FAILED, "deadline")
 
 
-async def test_that_a_sweep_found_a_job_in_flight_does_not_put_its_deadline_off(scene: Scene) -> None:
+async def test_that_a_sweep_found_a_job_in_flight_does_not_put_its_deadline_off(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     await scene.overdue(claim.job_id)
     await scene.ledger.fleet.expire()
@@ -238,7 +239,7 @@ async def test_that_a_sweep_found_a_job_in_flight_does_not_put_its_deadline_off(
     assert await scene.state(claim.job_id) == (JobState.FAILED, "deadline")
 
 
-async def test_a_job_whose_next_attempt_would_come_after_its_deadline_fails_at_once(scene: Scene) -> None:
+async def test_a_job_whose_next_attempt_would_come_after_its_deadline_fails_at_once(scene: LedgerScene) -> None:
     first, second = await claimed(scene, "e-1", "e-2")
     left = scene.ledger.policy.job_deadline / 1000
     await scene.settle(first, Verdict.RETRY, delay=left + 60)
@@ -247,13 +248,13 @@ async def test_a_job_whose_next_attempt_would_come_after_its_deadline_fails_at_o
     assert (await scene.state(second.job_id))[0] is JobState.PENDING
 
 
-async def test_a_pending_entry_without_a_job_goes(scene: Scene) -> None:
+async def test_a_pending_entry_without_a_job_goes(scene: LedgerScene) -> None:
     await scene.key("ZADD", "pending", 1, "no-such-job")
     assert await scene.ledger.fleet.expire() == 0
     assert (await scene.ledger.status.read()).pending == 0
 
 
-async def test_redelivery_reopens_an_ended_job_in_a_new_epoch(scene: Scene) -> None:
+async def test_redelivery_reopens_an_ended_job_in_a_new_epoch(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.RETRY, lost=True)
     (claim,) = await scene.claim("i-1")
@@ -269,7 +270,7 @@ async def test_redelivery_reopens_an_ended_job_in_a_new_epoch(scene: Scene) -> N
     assert [await scene.counter(name) for name in ("reopened", "succeeded", "failed")] == [1, 1, 1]
 
 
-async def test_a_success_of_an_earlier_epoch_does_not_end_a_reopened_job(scene: Scene) -> None:
+async def test_a_success_of_an_earlier_epoch_does_not_end_a_reopened_job(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.FAILED)
     await scene.ledger.redelivery.redeliver([claim.job_id])
@@ -278,7 +279,7 @@ async def test_a_success_of_an_earlier_epoch_does_not_end_a_reopened_job(scene: 
     assert await scene.settle(again, Verdict.SUCCEEDED) == "settled"
 
 
-async def test_redelivery_gives_a_job_its_whole_deadline_again(scene: Scene) -> None:
+async def test_redelivery_gives_a_job_its_whole_deadline_again(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (job,) = await scene.owe("i-1", "e-1")
     await scene.overdue(job)
@@ -286,13 +287,13 @@ async def test_redelivery_gives_a_job_its_whole_deadline_again(scene: Scene) -> 
     assert await scene.ledger.redelivery.redeliver([job]) == ["reopened"]
     assert await scene.ledger.fleet.expire() == 0
     deadline = await scene.key_score("pending", job)
-    assert abs(deadline - await scene.ledger.redis.now() - scene.ledger.policy.job_deadline) < MINUTE_MS
+    assert abs(deadline - await raw.now(scene.ledger) - scene.ledger.policy.job_deadline) < MINUTE_MS
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.RETRY)
     assert (await scene.state(job))[0] is JobState.PENDING
 
 
-async def test_redelivery_of_a_job_that_waits_makes_it_due_now(scene: Scene) -> None:
+async def test_redelivery_of_a_job_that_waits_makes_it_due_now(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.RETRY, delay=HOUR)
     assert await scene.ledger.redelivery.redeliver([claim.job_id]) == ["due"]
@@ -301,23 +302,23 @@ async def test_redelivery_of_a_job_that_waits_makes_it_due_now(scene: Scene) -> 
     assert await scene.counter("reopened") == 0
 
 
-async def test_redelivery_leaves_a_job_in_flight_alone(scene: Scene) -> None:
+async def test_redelivery_leaves_a_job_in_flight_alone(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     assert await scene.ledger.redelivery.redeliver([claim.job_id]) == ["in_flight"]
     assert await scene.claim("i-1") == []
 
 
-async def test_redelivery_of_one_job_twice_in_a_call_reopens_it_once(scene: Scene) -> None:
+async def test_redelivery_of_one_job_twice_in_a_call_reopens_it_once(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.SUCCEEDED)
     assert await scene.ledger.redelivery.redeliver([claim.job_id, claim.job_id]) == ["reopened", "due"]
 
 
-async def test_what_retention_or_a_person_removed_is_not_redelivered(scene: Scene) -> None:
+async def test_what_retention_or_a_person_removed_is_not_redelivered(scene: LedgerScene) -> None:
     no_event, no_integration = await claimed(scene, "e-1", "e-2")
     await scene.settle(no_event, Verdict.FAILED)
     assert no_event.event is not None
-    saved = await scene.ledger.redis.client.dump(scene.ledger.redis.key(f"event:{no_event.event_ref}"))
+    saved = await raw.client(scene.ledger).dump(raw.key(scene.ledger, f"event:{no_event.event_ref}"))
     await scene.key("DEL", f"event:{no_event.event_ref}")
     assert await scene.ledger.redelivery.redeliver([no_event.job_id, "no-such-job"]) == ["gone", "gone"]
     await scene.key("RESTORE", f"event:{no_event.event_ref}", 60_000, saved)
@@ -327,7 +328,7 @@ async def test_what_retention_or_a_person_removed_is_not_redelivered(scene: Scen
     assert await scene.ledger.redelivery.redeliver([no_integration.job_id]) == ["gone"]
 
 
-async def test_redelivery_to_a_disabled_integration_waits_until_it_is_enabled(scene: Scene) -> None:
+async def test_redelivery_to_a_disabled_integration_waits_until_it_is_enabled(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.FAILED)
     await scene.disable("i-1")
@@ -337,7 +338,7 @@ async def test_redelivery_to_a_disabled_integration_waits_until_it_is_enabled(sc
     assert len(await scene.claim("i-1")) == 1
 
 
-async def test_what_an_old_configurations_receiver_asked_for_does_not_touch_the_new_one(scene: Scene) -> None:
+async def test_what_an_old_configurations_receiver_asked_for_does_not_touch_the_new_one(scene: LedgerScene) -> None:
     integration = an_integration("i-1")
     await scene.ledger.integrations.put(integration)
     await scene.owe("i-1", "e-1", "e-2")
@@ -352,7 +353,7 @@ async def test_what_an_old_configurations_receiver_asked_for_does_not_touch_the_
     assert len(await scene.claim("i-1")) == 2
 
 
-async def test_a_receiver_that_is_gone_has_its_integration_disabled_with_the_settlement(scene: Scene) -> None:
+async def test_a_receiver_that_is_gone_has_its_integration_disabled_with_the_settlement(scene: LedgerScene) -> None:
     await scene.register("i-1")
     await scene.owe("i-1", "e-1", "e-2")
     (claim,) = await scene.claim("i-1", room=1)
@@ -364,7 +365,7 @@ async def test_a_receiver_that_is_gone_has_its_integration_disabled_with_the_set
     assert (await scene.ledger.status.read()).pending == 1
 
 
-async def test_a_loss_that_ends_the_job_overwrites_no_known_outcome_either(scene: Scene) -> None:
+async def test_a_loss_that_ends_the_job_overwrites_no_known_outcome_either(scene: LedgerScene) -> None:
     other = await scene.another()
     await scene.register("i-1")
     await scene.owe("i-1", "e-1")
@@ -378,7 +379,7 @@ async def test_a_loss_that_ends_the_job_overwrites_no_known_outcome_either(scene
     assert await scene.counter("lost") == 1
 
 
-async def test_a_lanes_cap_is_the_fleets_present_one(scene: Scene) -> None:
+async def test_a_lanes_cap_is_the_fleets_present_one(scene: LedgerScene) -> None:
     narrow = await scene.another(lane_cap=2)
     await scene.register("i-1")
     await scene.owe("i-1", *(f"e-{n}" for n in range(12)))
@@ -386,7 +387,7 @@ async def test_a_lanes_cap_is_the_fleets_present_one(scene: Scene) -> None:
     assert len(await scene.claim("i-1")) == 8
 
 
-async def test_logs_that_an_older_version_wrote_are_read_beside_new_ones(scene: Scene) -> None:
+async def test_logs_that_an_older_version_wrote_are_read_beside_new_ones(scene: LedgerScene) -> None:
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.RETRY, detail="of this version")
     old = (
@@ -405,13 +406,13 @@ async def test_logs_that_an_older_version_wrote_are_read_beside_new_ones(scene: 
     assert sorted((log.attempt, log.error_detail) for log in logs) == [(1, "of this version"), (2, "answered 503")]
 
 
-async def test_a_new_log_is_kept_in_the_shape_that_an_older_version_reads(scene: Scene) -> None:
+async def test_a_new_log_is_kept_in_the_shape_that_an_older_version_reads(scene: LedgerScene) -> None:
     """While a fleet is updated, processes of both versions write and read logs."""
     (claim,) = await claimed(scene)
     await scene.settle(claim, Verdict.SUCCEEDED)
     kept = msgspec.json.decode(await scene.key("GET", f"log:{claim.job_id}:1"))
     created_at = kept.pop("created_at")
-    assert abs(created_at - await scene.ledger.redis.now()) < MINUTE_MS
+    assert abs(created_at - await raw.now(scene.ledger)) < MINUTE_MS
     assert kept == {
         "integration_id": "i-1",
         "succeeded": True,

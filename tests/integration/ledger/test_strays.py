@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
+from tests.ledger import raw
+from tests.ledger.scene import LedgerScene, replies_lost
 from worker.domain.claim import Claim
 from worker.ledger import LedgerUnavailable, Verdict
-
-from .scene import Scene, unheard
 
 LANE = "i-1"
 
 
 @pytest.fixture
-async def owing(scene: Scene) -> Scene:
+async def owing(scene: LedgerScene) -> LedgerScene:
     """One due job; and sweeps that have gone on all the while."""
     await scene.register(LANE)
     await scene.owe(LANE, "e-1")
@@ -22,27 +22,29 @@ async def owing(scene: Scene) -> Scene:
     return scene
 
 
-async def stray(scene: Scene) -> str:
+async def stray(scene: LedgerScene) -> str:
     """The one job that the ledger holds to be in flight here."""
     (job,) = await scene.ledger.fleet.leases()
     return job
 
 
-async def told(scene: Scene, job: str) -> tuple[int, int, int]:
+async def told(scene: LedgerScene, job: str) -> tuple[int, int, int]:
     """Its attempts, how often it was lost, and the attempts that the ledger has counted."""
     found = await scene.job(job)
     return found.attempts, found.lost, await scene.counter("attempts")
 
 
 @pytest.mark.parametrize("call", ["claim", "open"])
-async def test_what_a_process_was_never_told_of_is_given_back_and_wastes_no_attempt(scene: Scene, call: str) -> None:
+async def test_what_a_process_was_never_told_of_is_given_back_and_wastes_no_attempt(
+    scene: LedgerScene, call: str
+) -> None:
     await scene.register(LANE)
     stored = await scene.publish("e-1")
     if call == "claim":
         await scene.open(stored, LANE)
     # Oftener than a job may be lost before it is taken for what kills workers.
     for _ in range(4):
-        with unheard(scene.ledger), pytest.raises(LedgerUnavailable):
+        with replies_lost(scene.ledger), pytest.raises(LedgerUnavailable):
             await (scene.open(stored, LANE, room=1) if call == "open" else scene.claim(LANE))
         call = "claim"
         job = await stray(scene)
@@ -56,7 +58,7 @@ async def test_what_a_process_was_never_told_of_is_given_back_and_wastes_no_atte
     assert (claim.attempt, claim.lost) == (1, 0)
 
 
-async def test_what_a_process_was_told_of_and_let_go_is_settled_as_lost(owing: Scene) -> None:
+async def test_what_a_process_was_told_of_and_let_go_is_settled_as_lost(owing: LedgerScene) -> None:
     """A bug of ours ended it: whether the receiver has it, nobody knows."""
     (claim,) = await owing.claim(LANE)
     assert await owing.ledger.fleet.seize([claim.job_id]) == [claim]
@@ -70,24 +72,26 @@ async def test_what_a_process_was_told_of_and_let_go_is_settled_as_lost(owing: S
 
 
 async def test_what_the_dead_had_is_settled_as_lost_though_the_reply_that_told_of_it_was_lost(
-    owing: Scene,
+    owing: LedgerScene,
 ) -> None:
     """Also where the dead one's call had the number of one of this process whose reply was lost."""
     dead = await owing.another()
-    with unheard(owing.ledger), pytest.raises(LedgerUnavailable):
+    with replies_lost(owing.ledger), pytest.raises(LedgerUnavailable):
         await owing.claim("no lane")
     # Opening was this process's first call.
     await owing.claim("no lane", by=dead)
     await owing.claim(LANE, by=dead)
     await owing.die(dead)
-    with unheard(owing.ledger), pytest.raises(LedgerUnavailable):
+    with replies_lost(owing.ledger), pytest.raises(LedgerUnavailable):
         await owing.ledger.fleet.seize()
     job = await stray(owing)
     assert [claim.job_id for claim in await owing.ledger.fleet.seize([job])] == [job]
 
 
-async def test_what_a_call_under_way_may_bring_is_left_alone(owing: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, done, answer = owing.ledger.redis.run, asyncio.Event(), asyncio.Event()
+async def test_what_a_call_under_way_may_bring_is_left_alone(
+    owing: LedgerScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, done, answer = raw.connection(owing.ledger).run, asyncio.Event(), asyncio.Event()
 
     async def late(name: str, **arguments: Any) -> Any:
         reply = await run(name, **arguments)
@@ -96,7 +100,7 @@ async def test_what_a_call_under_way_may_bring_is_left_alone(owing: Scene, monke
         return reply
 
     with monkeypatch.context() as patched:
-        patched.setattr(owing.ledger.redis, "run", late)
+        patched.setattr(raw.connection(owing.ledger), "run", late)
         claiming = asyncio.create_task(owing.claim(LANE))
         await done.wait()
     job = await stray(owing)
@@ -108,9 +112,9 @@ async def test_what_a_call_under_way_may_bring_is_left_alone(owing: Scene, monke
 
 
 async def test_a_call_that_nobody_waits_for_any_more_was_not_answered(
-    owing: Scene, monkeypatch: pytest.MonkeyPatch
+    owing: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, done = owing.ledger.redis.run, asyncio.Event()
+    run, done = raw.connection(owing.ledger).run, asyncio.Event()
 
     async def never(name: str, **arguments: Any) -> Any:
         await run(name, **arguments)
@@ -118,7 +122,7 @@ async def test_a_call_that_nobody_waits_for_any_more_was_not_answered(
         await asyncio.Event().wait()
 
     with monkeypatch.context() as patched:
-        patched.setattr(owing.ledger.redis, "run", never)
+        patched.setattr(raw.connection(owing.ledger), "run", never)
         claiming = asyncio.create_task(owing.claim(LANE))
         await done.wait()
         claiming.cancel()
@@ -129,12 +133,12 @@ async def test_a_call_that_nobody_waits_for_any_more_was_not_answered(
 
 
 async def test_a_stray_that_was_leased_anew_while_it_was_looked_at_is_left_alone(
-    owing: Scene, monkeypatch: pytest.MonkeyPatch
+    owing: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with unheard(owing.ledger), pytest.raises(LedgerUnavailable):
+    with replies_lost(owing.ledger), pytest.raises(LedgerUnavailable):
         await owing.claim(LANE)
     job = await stray(owing)
-    hashes, new = owing.ledger.redis.hashes, list[Claim]()
+    hashes, new = raw.connection(owing.ledger).hashes, list[Claim]()
 
     async def overtaken(*given: Any) -> Any:
         found = await hashes(*given)
@@ -143,7 +147,7 @@ async def test_a_stray_that_was_leased_anew_while_it_was_looked_at_is_left_alone
         new.extend(await owing.claim(LANE))
         return found
 
-    monkeypatch.setattr(owing.ledger.redis, "hashes", overtaken)
+    monkeypatch.setattr(raw.connection(owing.ledger), "hashes", overtaken)
     assert await owing.ledger.fleet.seize([job]) == []
     (claim,) = new
     assert await owing.settle(claim, Verdict.SUCCEEDED) == "settled"

@@ -1,11 +1,11 @@
-"""The users of deploy/redis-users.acl, on a store of a test."""
+"""The users of deploy/redis-users.acl, on a Redis server of a test."""
 
 from pathlib import Path
 from typing import Any
 
 import redis
 
-from tests.counterparts.store import StoreServer
+from tests.counterparts.redis_server import RedisServer
 
 FILE = Path(__file__).parents[3] / "deploy" / "redis-users.acl"
 PASSWORD = "change-me"
@@ -17,15 +17,15 @@ def users() -> dict[str, list[str]]:
     return {name: rules for _, name, *rules in lines}
 
 
-def url_of(store: StoreServer, user: str) -> str:
-    return f"redis://{user}:{PASSWORD}@127.0.0.1:{store.port}/0"
+def url_of(redis_server: RedisServer, user: str) -> str:
+    return f"redis://{user}:{PASSWORD}@127.0.0.1:{redis_server.port}/0"
 
 
 class Acl:
-    """The users of a store; the test itself is the default user, who may do anything."""
+    """The users of a Redis server; the test itself is the default user, who may do anything."""
 
-    def __init__(self, store: StoreServer) -> None:
-        self._client = redis.Redis.from_url(store.url)
+    def __init__(self, redis_server: RedisServer) -> None:
+        self._client = redis.Redis.from_url(redis_server.url)
 
     def load(self) -> None:
         for name, rules in users().items():

@@ -4,7 +4,6 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,33 +11,23 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.counterparts.store import StoreServer, free_port
-from tests.integration.process.conftest import (
-    SCOPE,
-    ApiProcess,
-    Receiver,
-    StartApi,
-    StartWorker,
-    balanced,
-    eventually,
-    order_paid,
-)
+from tests.counterparts.ports import free_port
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.api_caller import ApiAnswer, Caller, caller_of
+from tests.fleet.ledger_state import balanced
+from tests.fleet.processes import ApiProcess, StartApi, StartWorker
+from tests.fleet.webhook_receiver import Receiver
+from tests.ledger import surgery
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.cli.supervision import RESTART_BACKOFF
-from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.ledger import Ledger
 from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT
 
-#: What a probe of a silent store may take, and a busy machine on top of it (seconds).
+#: What a probe of a silent Redis may take, and a busy machine on top of it (seconds).
 BOUND = SOCKET_TIMEOUT + 15.0
 #: For so long an API waits for a receiver that does not answer, where nothing else ends that (seconds).
 LONG = 2 * BOUND
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    document: Any
 
 
 @pytest.fixture
@@ -48,45 +37,9 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-class Caller:
-    """Asks the API, with an admin's token."""
-
-    def __init__(self, session: aiohttp.ClientSession, token: str) -> None:
-        self._session = session
-        self._headers = {"Authorization": f"Bearer {token}"}
-
-    async def get(self, url: str) -> Answer:
-        async with self._session.get(url, headers=self._headers) as answer:
-            return Answer(answer.status, dict(answer.headers), await answer.json(content_type=None))
-
-    async def post(self, url: str, body: Any = None) -> Answer:
-        async with self._session.post(url, json=body, headers=self._headers) as answer:
-            return Answer(answer.status, dict(answer.headers), await answer.json(content_type=None))
-
-    async def readiness(self, api: ApiProcess) -> dict[str, Any]:
-        """What /readyz says; its status fits."""
-        answer = await self.get(f"{api.url}/readyz")
-        assert answer.status == (503 if answer.document["status"] == "red" else 200)
-        return dict(answer.document)
-
-    async def becomes(self, api: ApiProcess, status: str) -> dict[str, Any]:
-        async def is_so() -> dict[str, Any] | None:
-            found = await self.readiness(api)
-            return found if found["status"] == status else None
-
-        found: dict[str, Any] = await eventually(is_so, f"it becomes {status}")
-        return found
-
-
-async def caller_of(session: aiohttp.ClientSession, books: Ledger) -> Caller:
-    token_id, secret = new_id(), make_secret()
-    await books.tokens.put(Token(token_id, TokenKind.TOKEN, Role.ADMIN, SCOPE, digest=digest_of(secret)))
-    return Caller(session, written(token_id, secret))
-
-
 @pytest.fixture
-async def caller(session: aiohttp.ClientSession, books: Ledger) -> Caller:
-    return await caller_of(session, books)
+async def caller(session: aiohttp.ClientSession, ledger: Ledger) -> Caller:
+    return await caller_of(session, ledger)
 
 
 async def integration(caller: Caller, api: ApiProcess, receiver: Receiver) -> str:
@@ -97,7 +50,7 @@ async def integration(caller: Caller, api: ApiProcess, receiver: Receiver) -> st
     return str(made.document["data"]["links"]["self"])
 
 
-async def publish(caller: Caller, api: ApiProcess, **changes: Any) -> Answer:
+async def publish(caller: Caller, api: ApiProcess, **changes: Any) -> ApiAnswer:
     return await caller.post(f"{api.url}/v2/events", {"data": order_paid(**changes)})
 
 
@@ -134,7 +87,7 @@ class TestEnding:
         answer = await asking
         assert (answer.status, answer.document["data"]["succeeded"]) == (200, True)
         assert await api.ends() == 0
-        assert '"api drained"' in api.said
+        assert '"api drained"' in api.output
 
     async def test_a_second_signal_hurries_it(self, start_api: StartApi, caller: Caller, receiver: Receiver) -> None:
         api = await start_api(EDW_WEBHOOK_TIMEOUT=f"{LONG}s", EDW_DRAIN_SECONDS=f"{LONG}s").ready()
@@ -154,7 +107,7 @@ class TestEnding:
 
         await api.ends()
         assert monotonic() - began < BOUND
-        assert "Traceback" not in api.said
+        assert "Traceback" not in api.output
         # Whatever it was told, the caller is not left waiting.
         await asyncio.gather(asking, return_exceptions=True)
 
@@ -173,9 +126,9 @@ class TestEnding:
             await asking
 
     async def test_a_broker_that_says_nothing_keeps_nobody(
-        self, start_api: StartApi, make_store: Callable[..., StoreServer]
+        self, start_api: StartApi, make_redis: Callable[..., RedisServer]
     ) -> None:
-        broker = make_store()
+        broker = make_redis()
         broker.freeze()
         api = await start_api(EDW_BROKER_URL=broker.tcp_url).ready()
 
@@ -197,33 +150,33 @@ class TestStarting:
 
             assert await api.ends() == 1
 
-        assert f"EDW_API_PORT={port}" in api.said
-        assert "in use" in api.said
-        assert "Traceback" not in api.said
+        assert f"EDW_API_PORT={port}" in api.output
+        assert "in use" in api.output
+        assert "Traceback" not in api.output
 
     @pytest.mark.parametrize("processes", ["1", "2"])
-    async def test_without_a_store_it_says_what_to_start(
+    async def test_without_a_redis_server_it_says_what_to_start(
         self, start_api: StartApi, tmp_path: Path, processes: str
     ) -> None:
         nowhere = {"EDW_REDIS_URL": "", "EDW_DATA_DIR": str(tmp_path / "nothing"), "EDW_API_PORT": str(free_port())}
         api = start_api("--processes", processes, **nowhere)
 
         assert await api.ends() == 3
-        assert 'Start "edw dev"' in api.said
+        assert 'Start "edw dev"' in api.output
 
-    async def test_another_versions_ledger_is_not_touched(self, start_api: StartApi, books: Ledger) -> None:
-        await books.redis.client.hset(books.redis.key("meta"), "format", "99")
+    async def test_another_versions_ledger_is_not_touched(self, start_api: StartApi, ledger: Ledger) -> None:
+        await surgery.put_format(ledger, 99)
 
         api = start_api()
 
         assert await api.ends() == 1
-        assert "format 99" in api.said
-        assert "Traceback" not in api.said
+        assert "format 99" in api.output
+        assert "Traceback" not in api.output
 
-    async def test_a_store_that_is_away_is_waited_for(
-        self, start_api: StartApi, caller: Caller, store: StoreServer
+    async def test_a_redis_server_that_is_away_is_waited_for(
+        self, start_api: StartApi, caller: Caller, redis_server: RedisServer
     ) -> None:
-        store.stop()
+        redis_server.stop()
         api = await start_api().ready()
 
         assert (await caller.get(f"{api.url}/healthz")).document["status"] == "ok"
@@ -233,7 +186,7 @@ class TestStarting:
         unanswered = await publish(caller, api)
         assert (unanswered.status, int(unanswered.headers["Retry-After"]) >= 1) == (503, True)
 
-        store.start()
+        redis_server.start()
         await caller.becomes(api, "degraded")
         assert (await publish(caller, api)).status == 202
         assert await api.stop() == 0
@@ -241,7 +194,7 @@ class TestStarting:
 
 class TestReadiness:
     async def test_without_a_worker_it_is_degraded_and_with_one_it_is_well(
-        self, start_api: StartApi, start_worker: StartWorker, caller: Caller, receiver: Receiver, books: Ledger
+        self, start_api: StartApi, start_worker: StartWorker, caller: Caller, receiver: Receiver, ledger: Ledger
     ) -> None:
         api = await start_api().ready()
         await integration(caller, api, receiver)
@@ -260,10 +213,10 @@ class TestReadiness:
         await eventually(receiver.got(1), "what was accepted before is delivered")
 
         async def settled() -> bool:
-            return not (await books.status.read()).pending
+            return not (await ledger.status.read()).pending
 
         await eventually(settled, "it is settled")
-        await balanced(books)
+        await balanced(ledger)
 
     async def test_without_its_broker_it_is_degraded_and_events_are_delivered_all_the_same(
         self, start_api: StartApi, start_worker: StartWorker, caller: Caller, receiver: Receiver
@@ -284,12 +237,12 @@ class TestReadiness:
         await eventually(receiver.got(1), "it is delivered")
         assert await api.stop() == 0
 
-    async def test_a_silent_store_is_red_within_a_bound_and_heals(
-        self, start_api: StartApi, caller: Caller, store: StoreServer
+    async def test_a_silent_redis_is_red_within_a_bound_and_heals(
+        self, start_api: StartApi, caller: Caller, redis_server: RedisServer
     ) -> None:
         api = await start_api().ready()
         await caller.becomes(api, "degraded")
-        store.freeze()
+        redis_server.freeze()
 
         began = monotonic()
         # What was seen within the last second is what is said.
@@ -300,32 +253,32 @@ class TestReadiness:
         assert found["checks"]["broker"]["why"] == "unknown: it is the ledger's store"
         assert monotonic() - began < BOUND
         assert (await caller.get(f"{api.url}/healthz")).status == 200
-        store.thaw()
+        redis_server.thaw()
         await caller.becomes(api, "degraded")
 
-    async def test_a_store_at_its_memory_limit_is_red(
-        self, start_api: StartApi, make_store: Callable[..., StoreServer], session: aiohttp.ClientSession
+    async def test_a_redis_server_at_its_memory_limit_is_red(
+        self, start_api: StartApi, make_redis: Callable[..., RedisServer], session: aiohttp.ClientSession
     ) -> None:
-        full = make_store()
-        books = Ledger(full.url)
-        await books.open()
-        caller = await caller_of(session, books)
+        full = make_redis()
+        ledger = Ledger(full.url)
+        await ledger.open()
+        caller = await caller_of(session, ledger)
         api = await start_api(EDW_REDIS_URL=full.url).ready()
         await caller.becomes(api, "degraded")
 
-        await books.redis.client.config_set("maxmemory", "1mb")
+        full.limit_memory("1mb")
 
         found = await caller.becomes(api, "red")
         assert "memory" in found["checks"]["ledger"]["why"]
         assert (await publish(caller, api)).status == 503
-        await books.redis.client.config_set("maxmemory", 0)
+        full.limit_memory(0)
         await caller.becomes(api, "degraded")
 
         async def taken() -> bool:
             return (await publish(caller, api)).status == 202
 
         await eventually(taken, "events are taken again")
-        await books.close()
+        await ledger.close()
 
 
 class TestSeveralProcesses:
@@ -333,15 +286,15 @@ class TestSeveralProcesses:
         self, start_api: StartApi, caller: Caller
     ) -> None:
         api = await start_api("--processes", "2", EDW_API_PORT=str(free_port())).ready()
-        await eventually(lambda: api.said.count('"api ready"') >= 2, "both listen")
+        await eventually(lambda: api.output.count('"api ready"') >= 2, "both listen")
         first, second = api.children()
 
         first.kill()
 
-        await eventually(lambda: "was killed by SIGKILL; it starts again" in api.said, "it is noticed")
-        assert f"in {RESTART_BACKOFF.first:g} s" in api.said
+        await eventually(lambda: "was killed by SIGKILL; it starts again" in api.output, "it is noticed")
+        assert f"in {RESTART_BACKOFF.first:g} s" in api.output
         assert (await publish(caller, api)).status == 202
-        await eventually(lambda: api.said.count('"api ready"') >= 3, "it is back")
+        await eventually(lambda: api.output.count('"api ready"') >= 3, "it is back")
         assert second.pid in {each.pid for each in api.children()}
         assert len(api.children()) == 2
         left = api.children()
@@ -354,4 +307,4 @@ class TestSeveralProcesses:
         api = start_api("--processes", "2")
 
         assert await api.ends() == 2
-        assert "EDW_API_PORT" in api.said
+        assert "EDW_API_PORT" in api.output

@@ -4,14 +4,12 @@ import subprocess
 import sys
 
 from config.settings import Settings
-from tests.integration.process.conftest import (
-    Receiver,
-    Register,
-    StartWorker,
-    balanced,
-    eventually,
-    order_paid,
-)
+from tests.fleet.ledger_state import balanced
+from tests.fleet.processes import StartWorker
+from tests.fleet.scene import Register
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.ledger import Ledger
 from worker.publisher import Publisher
 
@@ -22,7 +20,7 @@ async def test_a_circuit_opens_spends_nothing_and_closes_when_the_receiver_is_ba
     start_worker: StartWorker,
     receiver: Receiver,
     register: Register,
-    books: Ledger,
+    ledger: Ledger,
     settings: Settings,
     environment: dict[str, str],
 ) -> None:
@@ -35,27 +33,27 @@ async def test_a_circuit_opens_spends_nothing_and_closes_when_the_receiver_is_ba
         for number in range(EVENTS):
             publisher.publish(order_paid(id=f"e-{number}"))
     await eventually(lambda: worker.said("circuit opened"), "the circuit opens")
-    (shown,) = await books.integrations.get([integration.id])
+    (shown,) = await ledger.integrations.get([integration.id])
     assert shown.circuit in ("open", "half")
     status = subprocess.run(  # noqa: ASYNC221  (what a person sees, while the circuit is open)
         [sys.executable, "-m", "worker.cli", "status"], env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert "circuit" in status
-    spent = (await books.status.read()).counter("attempts")
+    spent = (await ledger.status.read()).counter("attempts")
     # A few probes later.
     await eventually(lambda: worker.log.read_text().count("circuit opened") >= 3, "probes fail, and it stays open")
-    assert (await books.status.read()).counter("attempts") - spent <= 4
-    assert (await books.status.read()).pending == EVENTS
+    assert (await ledger.status.read()).counter("attempts") - spent <= 4
+    assert (await ledger.status.read()).pending == EVENTS
 
     receiver.answers = []
-    await books.redelivery.redeliver(
-        [job.id for job in (await books.jobs.of_integration(integration.id, 0, EVENTS)).items]
+    await ledger.redelivery.redeliver(
+        [job.id for job in (await ledger.jobs.of_integration(integration.id, 0, EVENTS)).items]
     )
     await eventually(lambda: worker.said("circuit closed"), "the receiver is back")
-    await eventually(lambda: _delivered(books), "everything arrives")
+    await eventually(lambda: _delivered(ledger), "everything arrives")
     assert {each.body["id"] for each in receiver.received} == {f"e-{number}" for number in range(EVENTS)}
-    await balanced(books)
+    await balanced(ledger)
 
 
-async def _delivered(books: Ledger) -> bool:
-    return (await books.status.read()).counter("succeeded") == EVENTS
+async def _delivered(ledger: Ledger) -> bool:
+    return (await ledger.status.read()).counter("succeeded") == EVENTS

@@ -12,16 +12,14 @@ from celery import Celery
 
 from config.celery import BROKER_TIMEOUT
 from config.settings import Settings
-from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import (
-    Receiver,
-    Register,
-    StartWorker,
-    balanced,
-    eventually,
-    on_both_brokers,
-    order_paid,
-)
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.ledger_state import balanced, succeeded
+from tests.fleet.processes import StartWorker
+from tests.fleet.scene import Register
+from tests.fleet.variants import on_both_brokers
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.domain.job import JobState
 from worker.ledger import Ledger, LedgerUnavailable
 from worker.publisher import Publisher
@@ -29,7 +27,7 @@ from worker.publisher import Publisher
 
 @on_both_brokers
 async def test_kill_9_during_attempt_1_means_attempt_2_by_another_worker_and_two_logs(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+    start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, settings: Settings
 ) -> None:
     integration = await register()
     receiver.hold = asyncio.Event()
@@ -43,14 +41,14 @@ async def test_kill_9_during_attempt_1_means_attempt_2_by_another_worker_and_two
 
     await start_worker().ready()
     await eventually(receiver.got(2), "another worker delivers")
-    logs = await eventually(lambda: _two_logs(books, integration.id), "both attempts are logged")
+    logs = await eventually(lambda: _two_logs(ledger, integration.id), "both attempts are logged")
 
     assert [each.body["attempt"] for each in receiver.received] == [1, 2]
     assert [(log.attempt, log.succeeded) for log in logs] == [(2, True), (1, False)]
     assert "worker was lost" in logs[1].error_detail
-    job = (await books.jobs.get([logs[0].job_id]))[0]
+    job = (await ledger.jobs.get([logs[0].job_id]))[0]
     assert (job.state, job.attempts, job.lost) == (JobState.SUCCEEDED, 2, 1)
-    await balanced(books)
+    await balanced(ledger)
 
 
 @pytest.mark.parametrize("way", ["frozen", "gone"])
@@ -59,14 +57,14 @@ async def test_without_a_broker_publishing_answers_and_due_jobs_are_delivered(
     start_worker: StartWorker,
     receiver: Receiver,
     register: Register,
-    books: Ledger,
+    ledger: Ledger,
     environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
-    make_store: type[StoreServer],
+    make_redis: type[RedisServer],
 ) -> None:
     from config.settings import load_settings
 
-    broker = make_store()
+    broker = make_redis()
     for name, value in {**environment, "EDW_BROKER_URL": broker.tcp_url}.items():
         if name.startswith("EDW_"):
             monkeypatch.setenv(name, value)
@@ -92,32 +90,39 @@ async def test_without_a_broker_publishing_answers_and_due_jobs_are_delivered(
 
 
 async def test_a_worker_stops_although_a_message_waits_for_a_ledger_that_is_full(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, make_store: type[StoreServer]
+    start_worker: StartWorker,
+    receiver: Receiver,
+    register: Register,
+    redis_server: RedisServer,
+    make_redis: type[RedisServer],
 ) -> None:
     await register()
-    broker = make_store()
+    broker = make_redis()
     worker = await start_worker(EDW_BROKER_URL=broker.tcp_url, EDW_DRAIN_SECONDS="1s").ready()
-    used = int((await books.redis.memory())["used_memory"])
     # Well below: what the connections' buffers need comes and goes.
-    await books.redis.client.config_set("maxmemory", used // 2)
+    redis_server.limit_memory(redis_server.used_memory() // 2)
     producer = Celery("producer", broker=broker.tcp_url, set_as_current=False)
     producer.send_task("worker.tasks.observe", kwargs={"events": [order_paid(id="waits")]}, queue="edw.events")
     await eventually(lambda: worker.said("waiting for the ledger"), "the message waits")
     assert await worker.stop() == 0
 
-    await books.redis.client.config_set("maxmemory", 0)
+    redis_server.limit_memory(0)
     await start_worker(EDW_BROKER_URL=broker.tcp_url).ready()
     await eventually(receiver.got(1), "another worker takes the message")
     producer.close()
 
 
 async def test_a_worker_outlives_a_broker_that_dies_while_a_message_is_unacknowledged(
-    start_worker: StartWorker, receiver: Receiver, register: Register, store: StoreServer, make_store: type[StoreServer]
+    start_worker: StartWorker,
+    receiver: Receiver,
+    register: Register,
+    redis_server: RedisServer,
+    make_redis: type[RedisServer],
 ) -> None:
     await register()
-    broker = make_store()
+    broker = make_redis()
     worker = await start_worker(EDW_BROKER_URL=broker.tcp_url).ready()
-    store.kill()
+    redis_server.kill()
     with Celery("producer", broker=broker.tcp_url, set_as_current=False) as producer:
         for name in ("in hand", "after"):
             event = order_paid(id=name)
@@ -127,32 +132,32 @@ async def test_a_worker_outlives_a_broker_that_dies_while_a_message_is_unacknowl
                 broker.kill()
                 await eventually(lambda: worker.said("Connection to broker lost"), "the worker notices")
                 broker.start()
-                store.start()
+                redis_server.start()
     await eventually(receiver.got(2), "the worker has carried on, and takes messages again")
     assert await worker.stop() == 0
 
 
-async def test_a_worker_waits_for_a_store_that_comes_later(
-    receiver: Receiver, register: Register, start_worker: StartWorker, store: StoreServer, settings: Settings
+async def test_a_worker_waits_for_a_redis_server_that_comes_later(
+    receiver: Receiver, register: Register, start_worker: StartWorker, redis_server: RedisServer, settings: Settings
 ) -> None:
     await register()
-    store.stop()
+    redis_server.stop()
     worker = start_worker()
     await eventually(lambda: worker.said("waiting for the ledger"), "it says that it waits")
-    store.start()
+    redis_server.start()
     await worker.ready()
     async with Publisher(settings) as publisher:
         await publisher.apublish(order_paid())
-    await eventually(receiver.got(1), "it works when the store comes")
+    await eventually(receiver.got(1), "it works when Redis comes")
     assert worker.log.read_text().count("waiting for the ledger") == 1
 
 
-async def test_a_store_that_freezes_for_a_while_loses_nothing(
+async def test_a_redis_server_that_freezes_for_a_while_loses_nothing(
     receiver: Receiver,
     register: Register,
     start_worker: StartWorker,
-    store: StoreServer,
-    books: Ledger,
+    redis_server: RedisServer,
+    ledger: Ledger,
     settings: Settings,
 ) -> None:
     await register()
@@ -161,21 +166,21 @@ async def test_a_store_that_freezes_for_a_while_loses_nothing(
     async with Publisher(settings) as publisher:
         await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(20)])
         await eventually(receiver.got(20), "all are in flight")
-        store.freeze()
+        redis_server.freeze()
         # The outcomes arrive while nobody can write them down.
         receiver.hold.set()
         with pytest.raises(LedgerUnavailable):
             await publisher.apublish(order_paid(id="later"))
-        store.thaw()
+        redis_server.thaw()
         await publisher.apublish(order_paid(id="later"))
-    await eventually(lambda: _succeeded(books, 21), "everything is settled")
+    await eventually(lambda: succeeded(ledger, 21), "everything is settled")
     assert sorted(each.body["id"] for each in receiver.received) == sorted([*(f"e-{n}" for n in range(20)), "later"])
     assert {each.body["attempt"] for each in receiver.received} == {1}
-    await balanced(books)
+    await balanced(ledger)
 
 
 async def test_two_workers_share_the_load_and_neither_repeats_the_others_work(
-    receiver: Receiver, register: Register, start_worker: StartWorker, books: Ledger, settings: Settings
+    receiver: Receiver, register: Register, start_worker: StartWorker, ledger: Ledger, settings: Settings
 ) -> None:
     for _ in range(5):
         await register()
@@ -186,20 +191,16 @@ async def test_two_workers_share_the_load_and_neither_repeats_the_others_work(
     async with Publisher(settings) as publisher:
         for start in range(0, 400, 50):
             await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(start, start + 50)])
-    await eventually(lambda: _succeeded(books, 2000), "all are delivered")
+    await eventually(lambda: succeeded(ledger, 2000), "all are delivered")
     seen = [(each.body["id"], each.headers["webhook-id"]) for each in receiver.received]
     assert len(seen) == len(set(seen)) == 2000
     assert [await worker.stop() for worker in workers] == [0, 0]
-    await balanced(books)
+    await balanced(ledger)
 
 
 PATIENCE_WITHOUT_BROKER = 30.0
 
 
-async def _two_logs(books: Ledger, integration_id: str) -> list[object] | None:
-    logs = (await books.logs.of_integration(integration_id, 0, 5)).items
+async def _two_logs(ledger: Ledger, integration_id: str) -> list[object] | None:
+    logs = (await ledger.logs.of_integration(integration_id, 0, 5)).items
     return list(logs) if len(logs) >= 2 and logs[0].succeeded else None
-
-
-async def _succeeded(books: Ledger, count: int) -> bool:
-    return (await books.status.read()).counter("succeeded") >= count

@@ -11,18 +11,13 @@ import aiohttp
 import psutil
 import pytest
 
-from tests.integration.process.conftest import (
-    PATIENCE,
-    SCOPE,
-    Receiver,
-    Register,
-    StartApi,
-    StartWorker,
-    eventually,
-    logs_of,
-    order_paid,
-)
-from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
+from tests.fleet.ledger_state import logs_of
+from tests.fleet.processes import StartApi, StartWorker
+from tests.fleet.scene import Register
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import issue_token, order_paid
+from tests.waiting import PATIENCE, eventually
+from worker.domain.api_token import Role
 from worker.http_server.limits import raise_descriptor_limit
 from worker.ledger import Ledger
 
@@ -110,17 +105,11 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-async def delivered(books: Ledger, integration_id: str, count: int) -> bool:
+async def delivered(ledger: Ledger, integration_id: str, count: int) -> bool:
     """Whether so many attempts have ended, every one of them well."""
-    logs = await logs_of(books, integration_id)
+    logs = await logs_of(ledger, integration_id)
     assert all(log.succeeded for log in logs), [log.error_detail for log in logs if not log.succeeded]
     return len(logs) >= count
-
-
-async def token_of(books: Ledger) -> str:
-    token_id, secret = new_id(), make_secret()
-    await books.tokens.put(Token(token_id, TokenKind.TOKEN, Role.PUBLISH, SCOPE, digest=digest_of(secret)))
-    return written(token_id, secret)
 
 
 @pytest.mark.parametrize("kind", ["idle", "half sent", "one byte at a time", "pipelining, and reading nothing"])
@@ -128,14 +117,14 @@ async def test_a_crowd_at_the_metrics_port_takes_nothing_from_deliveries(
     start_worker: StartWorker,
     start_api: StartApi,
     register: Register,
-    books: Ledger,
+    ledger: Ledger,
     session: aiohttp.ClientSession,
     kind: str,
 ) -> None:
     integration = await register()
     worker = await start_worker("edw worker", files=FILES).ready()
     api = await start_api().ready()
-    headers = {"Authorization": f"Bearer {await token_of(books)}"}
+    headers = {"Authorization": f"Bearer {await issue_token(ledger, Role.PUBLISH)}"}
     process = psutil.Process(worker.pid)
     before = process.memory_info().rss
 
@@ -146,7 +135,7 @@ async def test_a_crowd_at_the_metrics_port_takes_nothing_from_deliveries(
                 assert answer.status == 202
 
         async def all_delivered() -> bool:
-            return await delivered(books, integration.id, EVENTS)
+            return await delivered(ledger, integration.id, EVENTS)
 
         await eventually(all_delivered, "everything is delivered at the first attempt")
         assert process.num_fds() < FILES / 2
@@ -165,14 +154,14 @@ async def test_a_crowd_at_the_api_takes_nothing_from_other_callers(
     start_api: StartApi,
     register: Register,
     receiver: Receiver,
-    books: Ledger,
+    ledger: Ledger,
     session: aiohttp.ClientSession,
     kind: str,
 ) -> None:
     integration = await register()
     await start_worker("edw worker").ready()
     api = await start_api(files=FILES).ready()
-    headers = {"Authorization": f"Bearer {await token_of(books)}"}
+    headers = {"Authorization": f"Bearer {await issue_token(ledger, Role.PUBLISH)}"}
     process = psutil.Process(api.process.pid)
     before = process.memory_info().rss
 
@@ -181,13 +170,13 @@ async def test_a_crowd_at_the_api_takes_nothing_from_other_callers(
             assert await published(session, f"{api.url}/v2/events", headers, f"e-{number}")
 
         async def all_delivered() -> bool:
-            return await delivered(books, integration.id, EVENTS)
+            return await delivered(ledger, integration.id, EVENTS)
 
         await eventually(all_delivered, "everything is delivered at the first attempt")
         assert process.num_fds() < FILES
     assert process.memory_info().rss - before < GROWTH
-    assert "Too many open files" not in api.said
-    assert "Traceback" not in api.said
+    assert "Too many open files" not in api.output
+    assert "Traceback" not in api.output
 
 
 async def published(session: aiohttp.ClientSession, url: str, headers: dict[str, str], event_id: str) -> bool:

@@ -7,7 +7,11 @@ import psutil
 
 from config.settings import Settings
 from tests.contract.receivers import Script, answering, raw_receiver, repeating, resetting, silent
-from tests.integration.process.conftest import Receiver, Register, StartWorker, eventually, order_paid
+from tests.fleet.processes import StartWorker
+from tests.fleet.scene import Register
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.ledger import Ledger
 from worker.publisher import Publisher
 
@@ -47,7 +51,7 @@ HOSTILE: dict[str, tuple[Script, str]] = {
 
 
 async def test_hostile_receivers_leave_their_logs_and_harm_nobody(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+    start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, settings: Settings
 ) -> None:
     async with AsyncExitStack() as stack:
         integrations = {}
@@ -66,10 +70,10 @@ async def test_hostile_receivers_leave_their_logs_and_harm_nobody(
         for name, (_, words) in HOSTILE.items():
 
             async def logged(integration: str = integrations[name]) -> bool:
-                return (await books.logs.of_integration(integration, 0, 1)).total == EVENTS
+                return (await ledger.logs.of_integration(integration, 0, 1)).total == EVENTS
 
             await eventually(logged, f"every attempt at the one that does {name!r} is logged")
-            logs = (await books.logs.of_integration(integrations[name], 0, EVENTS)).items
+            logs = (await ledger.logs.of_integration(integrations[name], 0, EVENTS)).items
             assert {log.succeeded for log in logs} == {False}
             details = [log.error_detail for log in logs]
             # On a busy machine one or the other of them may come too late to do its worst.

@@ -6,7 +6,11 @@ from contextlib import AsyncExitStack
 
 from config.settings import Settings
 from tests.contract.receivers import raw_receiver, silent
-from tests.integration.process.conftest import Receiver, Register, StartWorker, eventually, order_paid
+from tests.fleet.processes import StartWorker
+from tests.fleet.scene import Register
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.ledger import Ledger
 from worker.publisher import Publisher
 
@@ -67,7 +71,7 @@ async def test_receivers_that_never_answer_starve_nobody(
 
 
 async def test_after_a_restart_those_that_hang_keep_no_slot_from_one_with_nothing_overdue(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+    start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, settings: Settings
 ) -> None:
     """The new worker knows nothing of anybody, and those that hang are there first, with what they are owed."""
     async with AsyncExitStack() as stack:
@@ -79,7 +83,7 @@ async def test_after_a_restart_those_that_hang_keep_no_slot_from_one_with_nothin
                 publisher.publish(order_paid(id=f"hangs-{number}", type="order.created"))
 
             async def owed() -> bool:
-                return (await books.status.read()).counter("opened") == 2 * HANGING
+                return (await ledger.status.read()).counter("opened") == 2 * HANGING
 
             await eventually(owed, "those that hang have jobs")
             worker.kill()

@@ -7,15 +7,12 @@ from time import monotonic
 import pytest
 
 from config.settings import Settings
-from tests.integration.process.conftest import (
-    SCOPE,
-    Receiver,
-    Register,
-    StartWorker,
-    balanced,
-    eventually,
-    order_paid,
-)
+from tests.fleet.ledger_state import balanced
+from tests.fleet.processes import StartWorker
+from tests.fleet.scene import Register
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import SCOPE, order_paid
+from tests.waiting import eventually
 from worker.domain.integration import Integration
 from worker.ledger import Ledger
 from worker.publisher import Publisher
@@ -32,7 +29,7 @@ async def test_what_the_fleet_disables_is_an_event_that_others_observe(
     start_worker: StartWorker,
     receiver: Receiver,
     register: Register,
-    books: Ledger,
+    ledger: Ledger,
     settings: Settings,
     answer: int,
     why: str,
@@ -52,18 +49,18 @@ async def test_what_the_fleet_disables_is_an_event_that_others_observe(
     await eventually(told, "an event tells that it is disabled")
     (data,) = told()
     assert (data["id"], data["enabled"]) == (broken.id, False)
-    (kept,) = await books.integrations.get([broken.id])
+    (kept,) = await ledger.integrations.get([broken.id])
     assert why in kept.disabled_reason
     assert data["disabled_reason"] == kept.disabled_reason
     assert worker.said("integration disabled")
-    await balanced(books)
+    await balanced(ledger)
 
 
 async def test_a_paused_integration_gets_all_that_it_observed_when_it_is_resumed_at_its_rate(
     start_worker: StartWorker,
     receiver: Receiver,
     register: Register,
-    books: Ledger,
+    ledger: Ledger,
     settings: Settings,
     environment: dict[str, str],
 ) -> None:
@@ -72,16 +69,16 @@ async def test_a_paused_integration_gets_all_that_it_observed_when_it_is_resumed
     with Publisher(settings) as publisher:
         for n in range(RATE + 1):
             publisher.publish(order_paid(id=f"e-{n}"))
-    await eventually(lambda: _pending(books, RATE + 1), "its events are matched")
+    await eventually(lambda: _pending(ledger, RATE + 1), "its events are matched")
     assert receiver.received == []
 
     began = monotonic()
     _edw(environment, "resume", paused)
     await eventually(receiver.got(RATE + 1), "it gets them")
     assert monotonic() - began > 0.9
-    await eventually(lambda: _pending(books, 0), "the books close")
+    await eventually(lambda: _pending(ledger, 0), "the books close")
     assert {each.body["id"] for each in receiver.received} == {f"e-{n}" for n in range(RATE + 1)}
-    await balanced(books)
+    await balanced(ledger)
 
 
 def _edw(environment: dict[str, str], verb: str, integration: Integration) -> None:
@@ -90,6 +87,6 @@ def _edw(environment: dict[str, str], verb: str, integration: Integration) -> No
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
-async def _pending(books: Ledger, count: int) -> bool:
-    status = await books.status.read()
+async def _pending(ledger: Ledger, count: int) -> bool:
+    status = await ledger.status.read()
     return (status.inbox, status.pending) == (0, count)

@@ -1,4 +1,4 @@
-"""A store that lost its memory, flushed or restored from an old copy: what it knows goes on, and so does new work."""
+"""A Redis that lost its memory, flushed or restored from an old copy: what it knows goes on, and so does new work."""
 
 import asyncio
 from dataclasses import replace
@@ -8,34 +8,31 @@ from celery import Celery
 
 from config.celery import broker_url_for
 from config.settings import Settings
-from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import (
-    SCOPE,
-    Receiver,
-    Register,
-    StartApi,
-    StartWorker,
-    balanced,
-    eventually,
-    order_paid,
-)
-from tests.integration.process.outages import RESUMED_WITHIN, Watched
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.ledger_state import balanced, succeeded
+from tests.fleet.outages import RESUMED_WITHIN, Watched
+from tests.fleet.processes import StartApi, StartWorker
+from tests.fleet.scene import Register
+from tests.fleet.webhook_receiver import Receiver
+from tests.ledger import inspection
+from tests.samples import SCOPE, order_paid
+from tests.waiting import eventually
 from worker.domain.event import event_ref
 from worker.ledger import Ledger
 from worker.ledger.connection.redis_client import FORMAT
 from worker.publisher import Publisher
 
 
-class TestAStoreThatLostItsMemory:
+class TestARedisServerThatLostItsMemory:
     async def test_flushed_with_its_scripts_under_workers_and_the_api_it_is_a_new_ledger_and_old_wakeups_mean_nothing(
         self,
         start_worker: StartWorker,
         start_api: StartApi,
         receiver: Receiver,
         register: Register,
-        books: Ledger,
+        ledger: Ledger,
         settings: Settings,
-        store: StoreServer,
+        redis_server: RedisServer,
     ) -> None:
         known = await register(configuration={"url": f"{receiver.url}/old"})
         worker, api = start_worker(), start_api()
@@ -46,20 +43,20 @@ class TestAStoreThatLostItsMemory:
             await publisher.apublish_many([order_paid(id="before"), order_paid(id="in flight")])
             await eventually(receiver.got(2), "one is delivered, and one in flight")
             ref = event_ref(SCOPE, "before")
-            store.clear()
+            redis_server.clear()
             receiver.holds["in flight"].set()
             await eventually(lambda: worker.log.read_text().count('"joined the fleet"') == 2, "it is noticed")
-            assert await books.redis.client.hget(books.redis.key("meta"), "format") == str(FORMAT).encode()
+            assert await inspection.format_of(ledger) == FORMAT
 
-            with Celery("producer", broker=broker_url_for(store.url), set_as_current=False) as producer:
+            with Celery("producer", broker=broker_url_for(redis_server.url), set_as_current=False) as producer:
                 gone = {"v": 1, "shard": "0", "event_ids": [ref, "no such event"]}
                 producer.send_task("worker.tasks.observe", kwargs=gone, queue="edw.events")
                 gone = {"v": 1, "shard": "0", "lane_ids": [known.id, "no such lane"]}
                 producer.send_task("worker.tasks.deliver", kwargs=gone, queue="edw.deliveries")
             # The same id and the same revision, and somewhere else.
             await register(id=known.id, configuration={"url": f"{receiver.url}/new"})
-            assert (await books.integrations.get([known.id]))[0].revision == 1
-            await books.redis.client.script_flush()
+            assert (await ledger.integrations.get([known.id]))[0].revision == 1
+            redis_server.forget_scripts()
             await publisher.apublish_many([order_paid(id="before"), order_paid(id="after")])
             await eventually(receiver.got(4), "new events are delivered", RESUMED_WITHIN)
 
@@ -67,21 +64,21 @@ class TestAStoreThatLostItsMemory:
             ("before", "/hook/new"),
             ("after", "/hook/new"),
         }
-        await eventually(lambda: _succeeded(books, 2), "both are settled")
+        await eventually(lambda: succeeded(ledger, 2), "both are settled")
         for each in (Watched("a worker", worker.pid, worker.probe), Watched("the API", api.process.pid, api.url)):
             await each.becomes("ok")
         assert not worker.said("Traceback")
-        assert "Traceback" not in api.said
-        await balanced(books)
+        assert "Traceback" not in api.output
+        await balanced(ledger)
 
     async def test_restored_from_an_older_copy_it_goes_on_from_there(
         self,
         start_worker: StartWorker,
         receiver: Receiver,
         register: Register,
-        books: Ledger,
+        ledger: Ledger,
         settings: Settings,
-        store: StoreServer,
+        redis_server: RedisServer,
         tmp_path: Path,
     ) -> None:
         first = await register(configuration={"url": f"{receiver.url}/first"})
@@ -90,34 +87,30 @@ class TestAStoreThatLostItsMemory:
         receiver.answers = [503]
         async with Publisher(settings) as publisher:
             await publisher.apublish(order_paid(id="owed", type="order.created"))
-            await eventually(lambda: _failed(books), "its first attempt failed")
-            store.copy(tmp_path / "copy")
+            await eventually(lambda: _failed(ledger), "its first attempt failed")
+            redis_server.copy(tmp_path / "copy")
             mended = replace(first, configuration={"url": f"{receiver.url}/second"})
-            second = (await books.integrations.put(mended)).integration
+            second = (await ledger.integrations.put(mended)).integration
             await publisher.apublish(order_paid(id="forgotten"))
-            await eventually(lambda: _succeeded(books, 2), "both are delivered")
+            await eventually(lambda: succeeded(ledger, 2), "both are delivered")
             # What was delivered since the copy, it does not know.
             received = len(receiver.received)
 
-            await asyncio.to_thread(store.restore, tmp_path / "copy")
+            await asyncio.to_thread(redis_server.restore, tmp_path / "copy")
             await eventually(lambda: worker.said('"redis restarted"'), "it is noticed")
             await eventually(receiver.got(received + 1), "what it still knows goes on", RESUMED_WITHIN)
             assert [(each.body["id"], each.body["attempt"]) for each in receiver.received[received:]] == [("owed", 2)]
             # The copy's first revision becomes another second one, and that is the one to deliver to.
             mended = replace(first, configuration={"url": f"{receiver.url}/third"})
-            again = (await books.integrations.put(mended)).integration
+            again = (await ledger.integrations.put(mended)).integration
             assert again.revision == second.revision
             await publisher.apublish_many([order_paid(id="forgotten"), order_paid(id="new")])
             await eventually(receiver.got(received + 3), "new events are delivered", RESUMED_WITHIN)
         assert {each.path for each in receiver.received[received + 1 :]} == {"/hook/third"}
-        await eventually(lambda: _succeeded(books, 3), "all are settled")
+        await eventually(lambda: succeeded(ledger, 3), "all are settled")
         assert not worker.said("Traceback")
-        await balanced(books)
+        await balanced(ledger)
 
 
-async def _succeeded(books: Ledger, count: int) -> bool:
-    return (await books.status.read()).counter("succeeded") >= count
-
-
-async def _failed(books: Ledger) -> bool:
-    return bool((await books.logs.failures(SCOPE, 0, 1)).items)
+async def _failed(ledger: Ledger) -> bool:
+    return bool((await ledger.logs.failures(SCOPE, 0, 1)).items)

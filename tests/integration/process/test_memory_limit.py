@@ -1,4 +1,4 @@
-"""A store at its memory limit, which is the broker too: nothing new is taken, and what is owed goes on."""
+"""Redis at its memory limit, which is the broker too: nothing new is taken, and what is owed goes on."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,9 +10,13 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from tests.counterparts.freezing import freeze, thaw
-from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import SCOPE, Receiver, StartWorker, balanced, eventually, order_paid
-from tests.integration.process.outages import RESUMED_WITHIN, Watched
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.ledger_state import balanced, succeeded
+from tests.fleet.outages import RESUMED_WITHIN, Watched
+from tests.fleet.processes import StartWorker
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import SCOPE, order_paid
+from tests.waiting import eventually
 from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerFull, LedgerPolicy
 from worker.publisher import Publisher
@@ -23,18 +27,28 @@ FULL_SECONDS = 3.0
 
 
 @pytest.fixture
-async def full(make_store: Callable[..., StoreServer], settings: Settings) -> AsyncIterator[Ledger]:
-    """A ledger on a store of its own, whose limit may be set."""
-    server = make_store()
-    ledger = Ledger(server.tcp_url, LedgerPolicy.of(settings))
+def own_redis(make_redis: Callable[..., RedisServer]) -> RedisServer:
+    """A server of this test alone, whose limit may be set."""
+    return make_redis()
+
+
+@pytest.fixture
+async def full(own_redis: RedisServer, settings: Settings) -> AsyncIterator[Ledger]:
+    """A ledger on it."""
+    ledger = Ledger(own_redis.tcp_url, LedgerPolicy.of(settings))
     await ledger.open()
     yield ledger
     await ledger.close()
 
 
-class TestAStoreAtItsMemoryLimit:
+class TestARedisServerAtItsMemoryLimit:
     async def test_refuses_new_events_and_goes_on_delivering_what_is_owed(
-        self, full: Ledger, start_worker: StartWorker, receiver: Receiver, settings: Settings
+        self,
+        own_redis: RedisServer,
+        full: Ledger,
+        start_worker: StartWorker,
+        receiver: Receiver,
+        settings: Settings,
     ) -> None:
         url = f"redis://{full.address}/0"
         settings = settings.model_copy(update={"redis_url": SecretStr(url)})
@@ -51,8 +65,7 @@ class TestAStoreAtItsMemoryLimit:
                 for _ in range(5):
                     wakeup = {"v": 1, "shard": "0", "lane_ids": ["i-1"]}
                     producer.send_task("worker.tasks.deliver", kwargs=wakeup, queue="edw.deliveries")
-            used = int((await full.redis.memory())["used_memory"])
-            await full.redis.client.config_set("maxmemory", round(used * 0.8))
+            own_redis.limit_memory(round(own_redis.used_memory() * 0.8))
             thaw(worker.pid)
             watched.begin()
             began = monotonic()
@@ -61,20 +74,20 @@ class TestAStoreAtItsMemoryLimit:
                 await publisher.apublish(order_paid(id="too many"))
             assert "maxmemory" in (await watched.becomes("degraded", "broker"))["why"]
             await eventually(receiver.got(2 * OWED), "what is owed is delivered")
-            await eventually(lambda: _succeeded(full, OWED), "and settled")
+            await eventually(lambda: succeeded(full, OWED), "and settled")
             await asyncio.sleep(max(0.0, began + FULL_SECONDS - monotonic()))
             full_for = monotonic() - began
             watched.check()
             assert await watched.lives()
 
-            await full.redis.client.config_set("maxmemory", 0)
+            own_redis.limit_memory(0)
             back = monotonic()
             receipt = await eventually(lambda: _published(publisher), "events are taken again")
             assert receipt
             await eventually(receiver.got(2 * OWED + 1), "and delivered")
             assert monotonic() - back < RESUMED_WITHIN
         await watched.becomes("ok")
-        await eventually(lambda: _succeeded(full, OWED + 1), "all is settled")
+        await eventually(lambda: succeeded(full, OWED + 1), "all is settled")
         # Celery met the limit, and waited, for a second at least each time.
         assert worker.said("OutOfMemoryError")
         assert worker.log.read_text().count("Cannot connect to") <= full_for
@@ -87,7 +100,3 @@ async def _published(publisher: Publisher) -> bool:
         return bool(await publisher.apublish(order_paid(id="after")))
     except LedgerFull:
         return False
-
-
-async def _succeeded(books: Ledger, count: int) -> bool:
-    return (await books.status.read()).counter("succeeded") >= count

@@ -1,4 +1,4 @@
-"""Outages heal by themselves: a store or a broker that is away for a while costs time, and nothing else.
+"""Outages heal by themselves: Redis or a broker that is away for a while costs time, and nothing else.
 
 `--outage-seconds` says for how long: about a second in `make test`, 30 and 120 in `make outages`.
 """
@@ -18,23 +18,16 @@ from pydantic import SecretStr
 from config.celery import INTAKE_QUEUE, is_rabbitmq
 from config.settings import Settings
 from tests.counterparts.rabbitmq import RabbitServer
+from tests.counterparts.redis_server import RedisServer
 from tests.counterparts.sentinel import PASSWORD, SentinelTrio
-from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import (
-    PATIENCE,
-    SCOPE,
-    ForeignProducer,
-    Receiver,
-    Scene,
-    StartApi,
-    StartWorker,
-    WorkerProcess,
-    balanced,
-    eventually,
-    logs_of,
-    order_paid,
-)
-from tests.integration.process.outages import WAYS, Watched, lasts, outage_of, resumed
+from tests.fleet.ledger_state import balanced, logs_of, succeeded
+from tests.fleet.outages import WAYS, Watched, lasts, outage_of, resumed
+from tests.fleet.processes import StartApi, StartWorker, WorkerProcess
+from tests.fleet.producers import ForeignProducer
+from tests.fleet.scene import FleetScene
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import SCOPE, order_paid
+from tests.waiting import PATIENCE, eventually
 from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerPolicy, LedgerUnavailable
 from worker.publisher import Publisher
@@ -64,30 +57,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def broker(request: pytest.FixtureRequest, make_store: Callable[..., StoreServer]) -> StoreServer | RabbitServer:
-    """A broker that is not the store."""
+def broker(request: pytest.FixtureRequest, make_redis: Callable[..., RedisServer]) -> RedisServer | RabbitServer:
+    """A broker that is not the ledger's Redis."""
     if request.param == "redis":
-        return make_store()
+        return make_redis()
     rabbit: RabbitServer = request.getfixturevalue("rabbit")
     return rabbit
 
 
-class TestTheStore:
+class TestRedis:
     @pytest.mark.parametrize("way", WAYS)
     async def test_away_for_a_while_repeats_nothing_loses_nothing_and_needs_no_restart(
         self,
         way: str,
         outage_seconds: float,
-        scene: Scene,
+        scene: FleetScene,
         start_api: StartApi,
-        store: StoreServer,
+        redis_server: RedisServer,
         resuming: Resuming,
     ) -> None:
-        receiver, books = scene.receiver, scene.books
+        receiver, ledger = scene.receiver, scene.ledger
         integration = await scene.register()
         await scene.register(observes=("order.created",))
         receiver.holds["long"] = asyncio.Event()
-        async with Publisher(scene.settings) as publisher, outage_of(way, store) as outage:
+        async with Publisher(scene.settings) as publisher, outage_of(way, redis_server) as outage:
             # An outage takes longer than a lease: the workers must not take each other for dead when it is over.
             here = {
                 "EDW_REDIS_URL": outage.url,
@@ -136,31 +129,31 @@ class TestTheStore:
                 all_of_it = {f"e-{n}" for n in range(EVENTS)} | {"after"}
                 await eventually(lambda: _ids(receiver) >= all_of_it, "work goes on")
             receiver.holds["long"].set()
-            await eventually(lambda: _succeeded(books, warm + EVENTS + 2), "all is settled")
+            await eventually(lambda: succeeded(ledger, warm + EVENTS + 2), "all is settled")
             for each in watched:
                 await each.becomes("ok")
 
         attempts = Counter((each.body["id"], each.body["attempt"]) for each in receiver.received)
         assert max(attempts.values()) == 1, "a delivery was repeated"
-        # What the receiver said while the store was away is what the log says.
+        # What the receiver said while Redis was away is what the log says.
         # Of a claim whose reply the outage swallowed nothing was sent, and no attempt is logged.
-        logs = await logs_of(books, integration.id)
+        logs = await logs_of(ledger, integration.id)
         assert Counter(log.status_code for log in logs) == {200: warm + EVENTS + 1, 503: 1}
         assert {(log.event_id, log.attempt) for log in logs} == set(attempts) - {("long", 1)}
-        await balanced(books)
+        await balanced(ledger)
 
 
 class TestTheBroker:
     @pytest.mark.parametrize("way", WAYS)
-    async def test_away_for_a_while_costs_latency_and_the_store_alone_delivers(
+    async def test_away_for_a_while_costs_latency_and_redis_alone_delivers(
         self,
         way: str,
         outage_seconds: float,
-        scene: Scene,
-        broker: StoreServer | RabbitServer,
+        scene: FleetScene,
+        broker: RedisServer | RabbitServer,
         resuming: Resuming,
     ) -> None:
-        receiver, books = scene.receiver, scene.books
+        receiver, ledger = scene.receiver, scene.ledger
         await scene.register()
         async with outage_of(way, broker) as outage:
             worker = await scene.start_worker(EDW_BROKER_URL=outage.url, EDW_ANNOUNCE_SECONDS="300ms").ready()
@@ -174,7 +167,7 @@ class TestTheBroker:
             async with Publisher(there) as publisher:
                 receipts = [await publisher.apublish(order_paid(id=f"e-{n}")) for n in range(5)]
                 assert len(receipts) == 5
-                await eventually(receiver.got(5), "the store alone delivers")
+                await eventually(receiver.got(5), "Redis alone delivers")
             found = await watched.becomes("degraded", "broker")
             assert found["why"]
             assert found["since"]
@@ -187,9 +180,9 @@ class TestTheBroker:
                 await watched.becomes("ok")
                 doors = await _offered_until_taken(outage.url, receiver)
         ids = [*(f"e-{n}" for n in range(5)), *doors]
-        await eventually(lambda: _succeeded(books, len(ids)), "all is settled")
+        await eventually(lambda: succeeded(ledger, len(ids)), "all is settled")
         assert Counter(each.body["id"] for each in receiver.received) == Counter(ids)
-        await balanced(books)
+        await balanced(ledger)
 
 
 class TestAFailover:
@@ -204,9 +197,9 @@ class TestAFailover:
     ) -> None:
         with SentinelTrio(down_after=outage_seconds - ELECTION_SECONDS) as trio:
             settings = settings.model_copy(update={"redis_url": SecretStr(trio.url), "ledger_wait_replicas": 1})
-            books = Ledger(trio.url, LedgerPolicy.of(settings))
-            await books.open()
-            await books.integrations.put(an_integration(receiver))
+            ledger = Ledger(trio.url, LedgerPolicy.of(settings))
+            await ledger.open()
+            await ledger.integrations.put(an_integration(receiver))
             here = {"EDW_REDIS_URL": trio.url, "EDW_LEDGER_WAIT_REPLICAS": "1"}
             worker = start_worker(**here)
             api = await start_api(**here).ready()
@@ -221,7 +214,7 @@ class TestAFailover:
 
                 # The machine of the master and of the Sentinel that everybody asks first is gone.
                 trio.kill_first_sentinel()
-                trio.stores[0].kill()
+                trio.servers[0].kill()
                 for each in watched:
                     assert (await each.becomes("red", "ledger"))["why"]
                     assert await each.lives()
@@ -242,8 +235,8 @@ class TestAFailover:
             await eventually(lambda: _ids(receiver) >= set(accepted), "everything that was accepted is delivered")
             for each in watched:
                 await each.becomes("ok")
-            await books.close()
-        assert PASSWORD not in api.said
+            await ledger.close()
+        assert PASSWORD not in api.output
         assert not worker.said(PASSWORD)
 
 
@@ -306,7 +299,3 @@ async def _are_busy(workers: list[Watched]) -> bool:
 
 def _ids(receiver: Receiver) -> set[str]:
     return {each.body["id"] for each in receiver.received}
-
-
-async def _succeeded(books: Ledger, count: int) -> bool:
-    return (await books.status.read()).counter("succeeded") >= count

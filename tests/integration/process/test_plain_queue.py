@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +13,15 @@ from kombu.connection import Connection
 from config.celery import DELIVERY_LIMIT, INTAKE_QUEUE, intake_queues
 from tests.counterparts.freezing import freeze, thaw
 from tests.counterparts.rabbitmq import RabbitServer
-from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import (
-    SCOPE,
-    Receiver,
-    Register,
-    StartWorker,
-    WorkerProcess,
-    balanced,
-    eventually,
-    order_paid,
-)
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.ledger_state import balanced, counted
+from tests.fleet.processes import StartWorker, WorkerProcess
+from tests.fleet.producers import count_on_list, push_to_list
+from tests.fleet.scene import Register
+from tests.fleet.webhook_receiver import Receiver
+from tests.ledger import inspection
+from tests.samples import SCOPE, order_paid
+from tests.waiting import eventually
 from worker.ledger import Ledger
 from worker.ledger.events.inbox import RejectedMessage
 
@@ -56,17 +54,16 @@ def cloudevent(event_id: str) -> str:
 class OnRedis:
     """A producer that speaks Redis."""
 
-    books: Ledger
+    server: RedisServer
+    ledger: Ledger
     changes: dict[str, str]
 
     async def push(self, *messages: str | bytes) -> None:
-        await self.books.redis.client.execute_command("LPUSH", INTAKE_QUEUE, *messages)
+        push_to_list(self.server.url, *messages)
 
     async def left(self) -> int:
         """Messages that are on the queue, or in somebody's hands."""
-        names = await self.books.redis.client.execute_command("KEYS", self.books.redis.key("intake-*"))
-        lists = [INTAKE_QUEUE, *names]
-        return sum([int(await self.books.redis.client.execute_command("LLEN", name)) for name in lists])
+        return count_on_list(self.server.url) + await inspection.messages_in_hand(self.ledger)
 
 
 @dataclass
@@ -113,8 +110,8 @@ Producer = OnRedis | OnRabbit
 
 
 @pytest.fixture
-def on_redis(books: Ledger) -> OnRedis:
-    return OnRedis(books, {})
+def on_redis(redis_server: RedisServer, ledger: Ledger) -> OnRedis:
+    return OnRedis(redis_server, ledger, {})
 
 
 @pytest.fixture
@@ -129,44 +126,40 @@ def producer(request: pytest.FixtureRequest) -> Producer:
 
 
 @pytest.fixture
-async def full(books: Ledger) -> AsyncIterator[Callable[[bool], Awaitable[None]]]:
-    """Has the store at its memory limit, or not."""
+def full(redis_server: RedisServer) -> Iterator[Callable[[bool], None]]:
+    """Has Redis at its memory limit, or not."""
 
-    async def put(is_full: bool) -> None:
-        used = int((await books.redis.memory())["used_memory"])
-        await books.redis.client.config_set("maxmemory", used if is_full else 0)
+    def put(is_full: bool) -> None:
+        redis_server.limit_memory(redis_server.used_memory() if is_full else 0)
 
     yield put
-    await put(False)
+    put(False)
 
 
 @pytest.fixture
-async def accepting(books: Ledger) -> AsyncIterator[Callable[[bool], Awaitable[None]]]:
+def accepting(redis_server: RedisServer) -> Iterator[Callable[[bool], None]]:
     """Lets messages be taken and not accepted, or both."""
 
-    async def put(may: bool) -> None:
-        await books.redis.client.execute_command("ACL", "SETUSER", "default", "+hset" if may else "-hset")
+    def put(may: bool) -> None:
+        redis_server.permit("hset", may)
 
     yield put
-    await put(True)
+    put(True)
 
 
-async def rejected(books: Ledger, count: int) -> Sequence[RejectedMessage]:
+async def rejected(ledger: Ledger, count: int) -> Sequence[RejectedMessage]:
     """The refusals, once there are so many."""
 
     async def found() -> Sequence[RejectedMessage] | None:
-        entries = await books.inbox.rejected(1_000)
+        entries = await ledger.inbox.rejected(1_000)
         return entries if len(entries) >= count else None
 
     entries: Sequence[RejectedMessage] = await eventually(found, f"{count} are rejected")
     return entries
 
 
-async def accepted(books: Ledger, count: int) -> None:
-    async def found() -> bool:
-        return (await books.status.read()).counter("accepted") >= count
-
-    await eventually(found, f"{count} events are accepted")
+async def accepted(ledger: Ledger, count: int) -> None:
+    await eventually(lambda: counted(ledger, "accepted", count), f"{count} events are accepted")
 
 
 async def left(producer: Producer) -> int:
@@ -181,7 +174,7 @@ def ids(receiver: Receiver) -> list[str]:
 
 
 async def test_events_cloudevents_and_batches_arrive_and_what_is_bad_is_kept_once(
-    producer: Producer, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+    producer: Producer, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
     worker = await start_worker(**producer.changes, EDW_EVENT_MAX_BYTES="4KiB").ready()
@@ -200,13 +193,13 @@ async def test_events_cloudevents_and_batches_arrive_and_what_is_bad_is_kept_onc
     await producer.push(*bad)
 
     await eventually(receiver.got(5), "the good ones arrive")
-    entries = await rejected(books, len(bad))
+    entries = await rejected(ledger, len(bad))
     assert await worker.stop() == 0
     assert await left(producer) == 0
     assert ids(receiver) == ["cloud", "first", "neighbour", "plain", "second"]
     raws = {each.body["id"]: each.raw for each in receiver.received}
     assert all(EXACT.encode() in raws[each] for each in ("cloud", "second"))
-    assert len(entries) == len(bad) == (await books.status.read()).counter("rejected")
+    assert len(entries) == len(bad) == (await ledger.status.read()).counter("rejected")
     reasons = " | ".join(sorted(f"{each.field}: {each.reason}" for each in entries))
     for words in (
         "is not JSON",
@@ -219,11 +212,11 @@ async def test_events_cloudevents_and_batches_arrive_and_what_is_bad_is_kept_onc
     ):
         assert words in reasons
     assert {each.source for each in entries} == {INTAKE_QUEUE}
-    await balanced(books)
+    await balanced(ledger)
 
 
 async def test_a_message_without_an_end_holds_up_no_worker(
-    producer: Producer, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+    producer: Producer, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     """Each of these took a worker's loop for a minute, and then the next worker's."""
     await register()
@@ -234,14 +227,14 @@ async def test_a_message_without_an_end_holds_up_no_worker(
     await producer.push(*attacks, plain("behind"))
 
     await eventually(receiver.got(1), "the event behind them arrives")
-    entries = await rejected(books, len(attacks))
+    entries = await rejected(ledger, len(attacks))
     assert await worker.stop() == 0
     assert ids(receiver) == ["behind"]
     assert len(entries) == len(attacks)
 
 
 async def test_messages_that_came_while_no_worker_ran_are_taken_when_one_starts(
-    producer: Producer, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+    producer: Producer, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
     if isinstance(producer, OnRabbit):
@@ -252,11 +245,11 @@ async def test_messages_that_came_while_no_worker_ran_are_taken_when_one_starts(
     assert len(set(ids(receiver))) == 500
     assert await worker.stop() == 0
     assert await left(producer) == 0
-    await balanced(books)
+    await balanced(ledger)
 
 
 async def test_a_worker_that_has_nothing_to_read_is_woken_at_once(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, producer: Producer
+    start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, producer: Producer
 ) -> None:
     await register()
     await start_worker(**producer.changes).ready()
@@ -266,86 +259,86 @@ async def test_a_worker_that_has_nothing_to_read_is_woken_at_once(
 
 
 async def test_kill_9_of_a_worker_that_has_taken_messages_loses_and_doubles_nothing(
-    start_worker: StartWorker, books: Ledger, on_redis: OnRedis, accepting: Callable[[bool], Awaitable[None]]
+    start_worker: StartWorker, ledger: Ledger, on_redis: OnRedis, accepting: Callable[[bool], None]
 ) -> None:
     await on_redis.push(*[WITHOUT_ID] * 500)
-    await accepting(False)
+    accepting(False)
     for _ in range(2):
         worker = start_worker()
-        await eventually(lambda: books.redis.call("zcard", "takers"), "it has taken messages")
+        await eventually(lambda: inspection.list_readers(ledger), "it has taken messages")
         worker.kill()
         assert await on_redis.left() == 500
-    await accepting(True)
+    accepting(True)
     await start_worker().ready()
-    await eventually(lambda: _observed(books, 500), "all are observed")
+    await eventually(lambda: counted(ledger, "unmatched", 500), "all are observed")
     assert await on_redis.left() == 0
-    assert (await books.status.read()).counter("accepted") == 500
-    await balanced(books)
+    assert (await ledger.status.read()).counter("accepted") == 500
+    await balanced(ledger)
 
 
 async def test_one_that_was_frozen_for_longer_than_its_lease_takes_nothing_twice(
-    start_worker: StartWorker, books: Ledger, on_redis: OnRedis, accepting: Callable[[bool], Awaitable[None]]
+    start_worker: StartWorker, ledger: Ledger, on_redis: OnRedis, accepting: Callable[[bool], None]
 ) -> None:
     await on_redis.push(*[WITHOUT_ID] * 500)
-    await accepting(False)
+    accepting(False)
     frozen = start_worker()
-    await eventually(lambda: books.redis.call("zcard", "takers"), "it has taken messages")
+    await eventually(lambda: inspection.list_readers(ledger), "it has taken messages")
     freeze(frozen.pid)
-    await accepting(True)
+    accepting(True)
     other = await start_worker().ready()
     await eventually(lambda: other.said("messages given back that a dead worker had taken"), "it is taken for dead")
-    await accepted(books, 500)
+    await accepted(ledger, 500)
     thaw(frozen.pid)
     await on_redis.push(WITHOUT_ID)
-    await accepted(books, 501)
+    await accepted(ledger, 501)
     assert await frozen.stop() == 0
     assert await on_redis.left() == 0
-    assert (await books.status.read()).counter("accepted") == 501
+    assert (await ledger.status.read()).counter("accepted") == 501
 
 
 async def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_taken(
-    start_worker: StartWorker, books: Ledger, on_redis: OnRedis, accepting: Callable[[bool], Awaitable[None]]
+    start_worker: StartWorker, ledger: Ledger, on_redis: OnRedis, accepting: Callable[[bool], None]
 ) -> None:
     await on_redis.push(*[WITHOUT_ID] * 500)
-    await accepting(False)
+    accepting(False)
     worker = start_worker()
-    await eventually(lambda: books.redis.call("zcard", "takers"), "it has taken messages")
+    await eventually(lambda: inspection.list_readers(ledger), "it has taken messages")
     assert await worker.stop() == 0
-    assert int(await books.redis.client.execute_command("LLEN", INTAKE_QUEUE)) == 500
-    assert (await books.status.read()).processes == 0
+    assert count_on_list(on_redis.server.url) == 500
+    assert (await ledger.status.read()).processes == 0
 
 
 async def test_workers_killed_at_any_moment_double_nothing_of_a_list(
-    start_worker: StartWorker, books: Ledger, on_redis: OnRedis
+    start_worker: StartWorker, ledger: Ledger, on_redis: OnRedis
 ) -> None:
     await on_redis.push(*[WITHOUT_ID] * BACKLOG)
     for target in (1, 1_000, 2_500):
         worker = start_worker()
-        await accepted(books, target)
+        await accepted(ledger, target)
         worker.kill()
     await start_worker().ready()
-    await eventually(lambda: _observed(books, BACKLOG), "all are observed")
+    await eventually(lambda: counted(ledger, "unmatched", BACKLOG), "all are observed")
     assert await on_redis.left() == 0
-    assert (await books.status.read()).counter("accepted") == BACKLOG
+    assert (await ledger.status.read()).counter("accepted") == BACKLOG
 
 
 async def test_workers_killed_at_any_moment_lose_nothing_of_a_rabbitmq(
-    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
     on_rabbit.declare()
     await on_rabbit.push(*(plain(f"e-{n}") for n in range(1_500)))
     for target in (1, 500):
         worker = await start_worker(**on_rabbit.changes).ready()
-        await accepted(books, target)
+        await accepted(ledger, target)
         worker.kill()
     last = await start_worker(**on_rabbit.changes).ready()
-    await accepted(books, 1_500)
+    await accepted(ledger, 1_500)
     # With ids, those that were not acknowledged in time were duplicates.
     await eventually(lambda: len(set(ids(receiver))) == 1_500, "all arrive")
     assert await last.stop() == 0
     assert await left(on_rabbit) == 0
-    assert (await books.status.read()).counter("accepted") == 1_500
+    assert (await ledger.status.read()).counter("accepted") == 1_500
 
 
 async def test_a_worker_stops_although_the_ledger_is_full_and_the_queue_keeps_what_it_has(
@@ -353,14 +346,14 @@ async def test_a_worker_stops_although_the_ledger_is_full_and_the_queue_keeps_wh
     start_worker: StartWorker,
     receiver: Receiver,
     register: Register,
-    books: Ledger,
-    full: Callable[[bool], Awaitable[None]],
+    ledger: Ledger,
+    full: Callable[[bool], None],
 ) -> None:
     await register()
     if isinstance(producer, OnRabbit):
         producer.declare()
     await producer.push(*(plain(f"e-{n}") for n in range(300)))
-    await full(True)
+    full(True)
     worker = start_worker(**producer.changes, EDW_DRAIN_SECONDS="1s")
     # The list, by its reader; messages of RabbitMQ, by the door that has them.
     words = "waits for the ledger" if isinstance(producer, OnRedis) else "waiting for the ledger"
@@ -368,12 +361,12 @@ async def test_a_worker_stops_although_the_ledger_is_full_and_the_queue_keeps_wh
     assert await worker.stop() == 0
     assert await left(producer) == 300
 
-    await full(False)
+    full(False)
     worker = await start_worker(**producer.changes).ready()
     await eventually(receiver.got(300), "another worker takes them")
     assert await worker.stop() == 0
     assert await left(producer) == 0
-    assert (await books.status.read()).counter("accepted") == 300
+    assert (await ledger.status.read()).counter("accepted") == 300
 
 
 async def test_sigterm_with_a_ledger_that_says_nothing_keeps_messages_on_rabbitmq(
@@ -381,40 +374,40 @@ async def test_sigterm_with_a_ledger_that_says_nothing_keeps_messages_on_rabbitm
     start_worker: StartWorker,
     receiver: Receiver,
     register: Register,
-    books: Ledger,
-    store: StoreServer,
+    ledger: Ledger,
+    redis_server: RedisServer,
 ) -> None:
     await register()
     worker = await start_worker(**on_rabbit.changes, EDW_DRAIN_SECONDS="1s").ready()
-    store.freeze()
+    redis_server.freeze()
     await on_rabbit.push(*(plain(f"e-{n}") for n in range(300)))
     await eventually(lambda: _is_read(on_rabbit), "the worker has some of them")
     assert await worker.stop() == 0
     assert await left(on_rabbit) == 300
-    store.thaw()
+    redis_server.thaw()
     worker = await start_worker(**on_rabbit.changes).ready()
     await eventually(lambda: len(set(ids(receiver))) == 300, "another worker takes them")
     assert await worker.stop() == 0
     assert await left(on_rabbit) == 0
-    assert (await books.status.read()).counter("accepted") == 300
+    assert (await ledger.status.read()).counter("accepted") == 300
 
 
 async def test_sigterm_while_messages_are_taken_finishes_or_gives_back(
-    start_worker: StartWorker, books: Ledger, on_redis: OnRedis
+    start_worker: StartWorker, ledger: Ledger, on_redis: OnRedis
 ) -> None:
     await on_redis.push(*[WITHOUT_ID] * BACKLOG)
     worker = start_worker()
-    await accepted(books, 1)
+    await accepted(ledger, 1)
     assert await worker.stop() == 0
-    status = await books.status.read()
-    waiting = int(await books.redis.client.execute_command("LLEN", INTAKE_QUEUE))
+    status = await ledger.status.read()
+    waiting = count_on_list(on_redis.server.url)
     assert status.counter("accepted") + waiting == BACKLOG
     assert status.processes == 0
     assert await on_redis.left() == waiting
 
 
 async def test_a_rabbitmq_that_comes_later_is_read_and_one_that_goes_is_read_again(
-    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+    on_rabbit: OnRabbit, on_redis: OnRedis, start_worker: StartWorker, receiver: Receiver, register: Register
 ) -> None:
     await register()
     on_rabbit.declare()
@@ -422,7 +415,7 @@ async def test_a_rabbitmq_that_comes_later_is_read_and_one_that_goes_is_read_aga
     worker = start_worker(**on_rabbit.changes)
     await eventually(lambda: worker.said("the plain queue's broker is away"), "it says that it waits")
     # Meanwhile the other queue is read.
-    await OnRedis(books, {}).push(plain("by redis"))
+    await on_redis.push(plain("by redis"))
     await eventually(receiver.got(1), "by Redis")
     on_rabbit.server.start()
     await on_rabbit.push(plain("later"))
@@ -438,19 +431,19 @@ async def test_a_rabbitmq_that_comes_later_is_read_and_one_that_goes_is_read_aga
 
 
 async def test_a_worker_starts_and_stops_beside_a_rabbitmq_that_says_nothing(
-    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+    on_rabbit: OnRabbit, on_redis: OnRedis, start_worker: StartWorker, receiver: Receiver, register: Register
 ) -> None:
     await register()
     on_rabbit.server.freeze()
     worker = start_worker(**on_rabbit.changes, EDW_DRAIN_SECONDS="1s")
     await eventually(lambda: worker.said("the plain queue's broker is away"), "it says that it waits")
-    await OnRedis(books, {}).push(plain("by redis"))
+    await on_redis.push(plain("by redis"))
     await eventually(receiver.got(1), "by Redis")
     assert await worker.stop() == 0
 
 
 async def test_a_cloudevent_in_binary_mode_has_its_attributes_in_the_properties(
-    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
     await start_worker(**on_rabbit.changes).ready()
@@ -460,12 +453,12 @@ async def test_a_cloudevent_in_binary_mode_has_its_attributes_in_the_properties(
     await on_rabbit.push(cloudevent("structured"), content_type="application/cloudevents+json", headers=headers)
     await eventually(receiver.got(2), "both arrive")
     assert ids(receiver) == ["binary", "structured"]
-    (entry,) = await rejected(books, 1)
+    (entry,) = await rejected(ledger, 1)
     assert entry.field == "datacontenttype"
 
 
 async def test_an_event_without_an_id_has_its_messages(
-    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
     await start_worker(**on_rabbit.changes).ready()
@@ -475,7 +468,7 @@ async def test_an_event_without_an_id_has_its_messages(
         await on_rabbit.push(f"[{event}, {event}]", message_id="m-2")
     await on_rabbit.push(event)
     await eventually(receiver.got(4), "four events of five messages")
-    await eventually(lambda: _counted(books, "duplicates", 3), "those that came again are duplicates")
+    await eventually(lambda: counted(ledger, "duplicates", 3), "those that came again are duplicates")
     assert "m-1" in ids(receiver)
 
 
@@ -504,7 +497,7 @@ async def test_a_message_whose_readers_die_again_and_again_is_set_aside_and_not_
 
 
 async def test_a_message_with_a_foreign_encoding_or_compression_is_kept(
-    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+    on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
     await start_worker(**on_rabbit.changes).ready()
@@ -512,19 +505,11 @@ async def test_a_message_with_a_foreign_encoding_or_compression_is_kept(
     await on_rabbit.push(plain("ignored").encode("utf-16"), content_encoding="utf-16")
     await on_rabbit.push(b"\x1f\x8b\x08", content_encoding="gzip", headers={"compression": "application/x-gzip"})
     await eventually(receiver.got(1), "the text arrives")
-    assert len(await rejected(books, 2)) == 2
+    assert len(await rejected(ledger, 2)) == 2
 
 
 async def _is_read(producer: OnRabbit) -> bool:
     return await producer.left() < 300
-
-
-async def _counted(books: Ledger, name: str, count: int) -> bool:
-    return (await books.status.read()).counter(name) >= count
-
-
-async def _observed(books: Ledger, count: int) -> bool:
-    return await _counted(books, "unmatched", count)
 
 
 def _times(worker: WorkerProcess, text: str) -> int:

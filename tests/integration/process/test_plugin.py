@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.integration.process.conftest import StartWorker, eventually, order_paid
+from tests.fleet.processes import StartWorker
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.ledger import Ledger
 from worker.publisher import Publisher
 
@@ -160,7 +162,7 @@ def test_it_keeps_every_promise_of_a_deliverer(environment: dict[str, str], tmp_
 
 
 async def test_a_worker_delivers_by_it_what_the_command_registered(
-    environment: dict[str, str], start_worker: StartWorker, shelf: Shelf, books: Ledger, settings: Any
+    environment: dict[str, str], start_worker: StartWorker, shelf: Shelf, ledger: Ledger, settings: Any
 ) -> None:
     def edw(*arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "worker.cli", *arguments]

@@ -12,20 +12,17 @@ from kombu.connection import Connection
 
 from config.celery import DELIVERY_LIMIT, EVENTS_QUEUE, broker_url_for, celery_options, dead_queue
 from config.settings import Settings
-from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import (
-    Receiver,
-    Register,
-    StartWorker,
-    balanced,
-    eventually,
-    on_both_brokers,
-    on_rabbitmq,
-    order_paid,
-)
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.ledger_state import balanced
+from tests.fleet.processes import StartWorker
+from tests.fleet.producers import push_to_list
+from tests.fleet.scene import Register
+from tests.fleet.variants import on_both_brokers, on_rabbitmq
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.ledger import Ledger
 from worker.ledger.events.intake_list import MESSAGE_TRIES
-from worker.ledger.key_names import INTAKE_LIST
 
 
 def send(broker: str, settings: Settings, **event: Any) -> str:
@@ -34,11 +31,6 @@ def send(broker: str, settings: Settings, **event: Any) -> str:
         producer.conf.update(celery_options(settings, broker))
         sent = producer.send_task("worker.tasks.observe", kwargs={"events": [order_paid(**event)]})
         return str(sent.id)
-
-
-async def push(books: Ledger, message: str) -> None:
-    """As a producer that speaks Redis does."""
-    await books.redis.client.execute_command("LPUSH", INTAKE_LIST, message)
 
 
 async def returned_once(broker: str) -> None:
@@ -55,59 +47,59 @@ async def test_a_message_that_came_back_too_often_is_kept_and_read_no_more(
     start_worker: StartWorker,
     receiver: Receiver,
     register: Register,
-    books: Ledger,
+    ledger: Ledger,
     settings: Settings,
-    store: StoreServer,
+    redis_server: RedisServer,
 ) -> None:
     await register()
-    broker = broker_url or store.url
+    broker = broker_url or redis_server.url
     deadly = send(broker, settings, id="deadly")
     await returned_once(broker)
     for _ in range(DELIVERY_LIMIT):
-        await books.inbox.came_back(deadly)
+        await ledger.inbox.came_back(deadly)
     # A message that came back once is not worse than others.
     innocent = send(broker, settings, id="innocent")
-    await books.inbox.came_back(innocent)
+    await ledger.inbox.came_back(innocent)
 
     await start_worker().ready()
 
     await eventually(receiver.got(1), "the innocent one is delivered")
 
     async def kept() -> bool:
-        return len(await books.inbox.rejected(10)) == 1
+        return len(await ledger.inbox.rejected(10)) == 1
 
     await eventually(kept, "the deadly one is kept")
-    (rejected,) = await books.inbox.rejected(10)
+    (rejected,) = await ledger.inbox.rejected(10)
     assert "came back" in rejected.reason
     assert "deadly" in rejected.given
     assert [each.body["id"] for each in receiver.received] == ["innocent"]
-    await balanced(books)
+    await balanced(ledger)
 
 
 async def test_of_the_plain_queue_one_that_lost_five_workers_is_kept_and_read_no_more(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger
+    start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, redis_server: RedisServer
 ) -> None:
     await register()
     deadly, innocent = (json.dumps(order_paid(id=name)) for name in ("deadly", "innocent"))
-    await push(books, deadly)
+    push_to_list(redis_server.url, deadly)
     for _ in range(MESSAGE_TRIES):
-        assert len((await books.intake_list.take()).messages) == 1
-        await books.fleet.retire()
-        await books.intake_list.return_dead()
-    await push(books, innocent)
+        assert len((await ledger.intake_list.take()).messages) == 1
+        await ledger.fleet.retire()
+        await ledger.intake_list.return_dead()
+    push_to_list(redis_server.url, innocent)
 
     await start_worker().ready()
 
     await eventually(receiver.got(1), "the innocent one is delivered")
-    (rejected,) = await books.inbox.rejected(10)
+    (rejected,) = await ledger.inbox.rejected(10)
     assert (rejected.given, rejected.reason) == (deadly, "5 workers were lost that had taken it")
     assert [each.body["id"] for each in receiver.received] == ["innocent"]
-    await balanced(books)
+    await balanced(ledger)
 
 
 @on_rabbitmq
 async def test_rabbitmq_moves_a_message_aside_that_kills_before_anybody_can_count(
-    broker_url: str, start_worker: StartWorker, books: Ledger, settings: Settings
+    broker_url: str, start_worker: StartWorker, ledger: Ledger, settings: Settings
 ) -> None:
     # It makes the queues.
     assert await (await start_worker().ready()).stop() == 0

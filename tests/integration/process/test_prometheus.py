@@ -2,17 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import aiohttp
 import pytest
 
 from config.settings import Settings
-from tests.counterparts.prometheus import MISSING, PrometheusServer, is_installed
+from tests.counterparts.prometheus import PrometheusServer
+from tests.counterparts.redis_server import RedisServer
+from tests.counterparts.server import require
 from tests.dashboard.panels import panels
-from tests.integration.process.conftest import SCOPE, Receiver, Register, StartApi, StartWorker, eventually, order_paid
-from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
+from tests.fleet.processes import StartApi, StartWorker
+from tests.fleet.scene import Register
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import issue_token, order_paid
+from tests.waiting import eventually
+from worker.domain.api_token import Role
 from worker.domain.event import Scope
 from worker.ledger import Ledger
 from worker.publisher import Publisher
@@ -26,8 +32,7 @@ PrometheusOf = Callable[..., PrometheusServer]
 
 @pytest.fixture
 def start_prometheus() -> Iterator[PrometheusOf]:
-    if not is_installed():
-        pytest.skip(MISSING)
+    require(PrometheusServer)
     started: list[PrometheusServer] = []
 
     def start(**targets: list[str]) -> PrometheusServer:
@@ -41,24 +46,17 @@ def start_prometheus() -> Iterator[PrometheusOf]:
 
 
 @pytest.fixture
-async def limited(books: Ledger) -> AsyncIterator[None]:
-    """The store has a memory limit, as a store must."""
-    await books.redis.client.config_set("maxmemory", "1gb")
+def limited(redis_server: RedisServer) -> Iterator[None]:
+    """Redis has a memory limit, as it must."""
+    redis_server.limit_memory("1gb")
     yield
-    await books.redis.client.config_set("maxmemory", "0")
+    redis_server.limit_memory(0)
 
 
 def metrics_of(log: str) -> str:
     """host:port of the metrics, as a process's log says."""
     (line,) = [json.loads(line) for line in log.splitlines() if '"event":"probe"' in line]
     return str(line["metrics"]).removeprefix("http://").removesuffix("/metrics")
-
-
-async def token_for(books: Ledger, scope: Scope) -> str:
-    secret = make_secret()
-    token = Token(new_id(), TokenKind.TOKEN, Role.PUBLISH, scope, digest=digest_of(secret))
-    await books.tokens.put(token)
-    return written(token.id, secret)
 
 
 async def until(ask: Callable[[], object], what: str) -> object:
@@ -76,7 +74,7 @@ async def test_queries_alerts_and_dashboard_say_what_really_happens(
     start_prometheus: PrometheusOf,
     receiver: Receiver,
     register: Register,
-    books: Ledger,
+    ledger: Ledger,
     settings: Settings,
     limited: None,
 ) -> None:
@@ -86,13 +84,13 @@ async def test_queries_alerts_and_dashboard_say_what_really_happens(
     worker, api = start_worker(**quick), start_api(**quick)
     await asyncio.gather(worker.ready(), api.ready())
     # It takes requests a moment before it has a place for its metrics.
-    await eventually(lambda: '"event":"probe"' in api.said, "the API says where its metrics are")
+    await eventually(lambda: '"event":"probe"' in api.output, "the API says where its metrics are")
     prometheus = await asyncio.to_thread(
-        start_prometheus, edw_worker=[metrics_of(worker.log.read_text())], edw_api=[metrics_of(api.said)]
+        start_prometheus, edw_worker=[metrics_of(worker.log.read_text())], edw_api=[metrics_of(api.output)]
     )
     receiver.always["/hook/broken"] = 503
     enough = asyncio.Event()
-    load = asyncio.create_task(loaded(settings, api.url, await token_for(books, SCOPE), enough))
+    load = asyncio.create_task(loaded(settings, api.url, await issue_token(ledger, Role.PUBLISH), enough))
 
     # One alert fires: a receiver's.
     await until(lambda: "ReceiverFailing" in prometheus.firing(), "ReceiverFailing fires")

@@ -8,9 +8,14 @@ import pytest
 
 from config.settings import Settings, load_settings
 from tests.counterparts.certificates import ServerFiles
+from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import PASSWORD, USER, RabbitServer, tls_options
-from tests.counterparts.store import free_port
-from tests.integration.process.conftest import Receiver, Register, StartWorker, balanced, eventually, order_paid
+from tests.fleet.ledger_state import balanced
+from tests.fleet.processes import StartWorker
+from tests.fleet.scene import Register
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.ledger import Ledger
 from worker.publisher import Publisher
 
@@ -38,7 +43,7 @@ async def test_over_tls_it_may_be_restarted_under_load_and_everything_arrives_on
     start_worker: StartWorker,
     receiver: Receiver,
     register: Register,
-    books: Ledger,
+    ledger: Ledger,
     environment: dict[str, str],
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
@@ -63,4 +68,4 @@ async def test_over_tls_it_may_be_restarted_under_load_and_everything_arrives_on
         await publisher.apublish(order_paid(id="after"))
     await eventually(receiver.got(201), "everything arrives")
     assert len({each.body["id"] for each in receiver.received}) == len(receiver.received) == 201
-    await balanced(books)
+    await balanced(ledger)

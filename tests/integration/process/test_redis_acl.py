@@ -1,4 +1,4 @@
-"""A store whose users may do what deploy/redis-users.acl says, and one thing less."""
+"""A Redis server whose users may do what deploy/redis-users.acl says, and one thing less."""
 
 import json
 import re
@@ -10,20 +10,16 @@ from typing import Any
 
 import aiohttp
 import pytest
-import redis
 
 from config.settings import Settings, load_settings
-from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import (
-    SCOPE,
-    ForeignProducer,
-    Receiver,
-    StartApi,
-    StartWorker,
-    eventually,
-    order_paid,
-)
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.processes import StartApi, StartWorker
+from tests.fleet.producers import ForeignProducer, push_to_list
+from tests.fleet.webhook_receiver import Receiver
 from tests.integration.process.redis_users import Acl, url_of, users
+from tests.ledger import inspection
+from tests.samples import SCOPE, order_paid
+from tests.waiting import eventually
 from worker.ledger import Ledger, LedgerForbidden, LedgerPolicy
 from worker.ledger.connection.permissions import EVERYTHING, PUBLISHER
 from worker.publisher import Publisher
@@ -33,21 +29,21 @@ SCOPE_OPTIONS = ("--store", str(SCOPE.store_id), "--org", str(SCOPE.org_id))
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[StoreServer]:
-    """A store of this module's own: an ACL outlives a FLUSHALL."""
-    with StoreServer() as server:
+def guarded() -> Iterator[RedisServer]:
+    """A server of this module's own: an ACL outlives a FLUSHALL."""
+    with RedisServer() as server:
         yield server
 
 
 @pytest.fixture
-def store(guarded: StoreServer) -> StoreServer:
+def redis_server(guarded: RedisServer) -> RedisServer:
     guarded.clear()
     return guarded
 
 
 @pytest.fixture
-def acl(store: StoreServer) -> Iterator[Acl]:
-    made = Acl(store)
+def acl(redis_server: RedisServer) -> Iterator[Acl]:
+    made = Acl(redis_server)
     made.load()
     made.forget()
     yield made
@@ -55,9 +51,9 @@ def acl(store: StoreServer) -> Iterator[Acl]:
 
 
 @pytest.fixture
-def environment(store: StoreServer, acl: Acl, environment: dict[str, str]) -> dict[str, str]:
+def environment(redis_server: RedisServer, acl: Acl, environment: dict[str, str]) -> dict[str, str]:
     """What processes see: they are the user `edw`."""
-    return environment | {"EDW_REDIS_URL": url_of(store, "edw"), "EDW_API_PORT": "0"}
+    return environment | {"EDW_REDIS_URL": url_of(redis_server, "edw"), "EDW_API_PORT": "0"}
 
 
 @pytest.fixture
@@ -89,14 +85,14 @@ def test_the_file_lists_what_the_code_needs() -> None:
 
 def test_every_command_of_a_script_is_one_that_is_asked_for() -> None:
     called = re.compile(r"redis\.p?call\('([A-Z]+)'|'(Z[A-Z]+)' or '(Z[A-Z]+)'")
-    found = {name.lower() for file in LUA.glob("*.lua") for each in called.findall(file.read_text()) for name in each}
+    found = {name.lower() for file in LUA.rglob("*.lua") for each in called.findall(file.read_text()) for name in each}
     assert found - {""} <= EVERYTHING
 
 
 async def test_an_event_goes_all_the_way_and_nothing_is_refused(
     acl: Acl,
     edw: Edw,
-    store: StoreServer,
+    redis_server: RedisServer,
     environment: dict[str, str],
     receiver: Receiver,
     start_worker: StartWorker,
@@ -112,13 +108,12 @@ async def test_an_event_goes_all_the_way_and_nothing_is_refused(
     receiver.answers = [503]
     edw("emit", "order.paid", "--id", "e-1", *SCOPE_OPTIONS)
     await eventually(receiver.got(2), "the event by edw emit, at the second attempt")
-    publisher = url_of(store, "edw-publisher")
+    publisher = url_of(redis_server, "edw-publisher")
     edw("emit", "order.paid", "--id", "e-2", *SCOPE_OPTIONS, user=publisher)
     await eventually(receiver.got(3), "the event of a user who may only publish")
-    with redis.Redis.from_url(publisher) as producer:
-        producer.lpush("edw.intake", json.dumps(order_paid(id="e-3")))
+    push_to_list(publisher, json.dumps(order_paid(id="e-3")))
     await eventually(receiver.got(4), "the event of the plain queue")
-    celery = ForeignProducer(url_of(store, "edw"))
+    celery = ForeignProducer(url_of(redis_server, "edw"))
     celery.send(kwargs={"events": [order_paid(id="e-4")]})
     celery.app.close()
     await eventually(receiver.got(5), "the event of a Celery message")
@@ -163,12 +158,12 @@ async def test_an_event_goes_all_the_way_and_nothing_is_refused(
 
 
 async def test_whatever_single_command_is_taken_away_is_named_before_anything_is_done(
-    acl: Acl, store: StoreServer
+    acl: Acl, redis_server: RedisServer
 ) -> None:
     for user, needed in (("edw-ledger", EVERYTHING), ("edw-publisher", PUBLISHER)):
         for command in sorted(needed):
             acl.set(user, f"-{command}")
-            ledger = Ledger(url_of(store, user))
+            ledger = Ledger(url_of(redis_server, user))
             with pytest.raises(LedgerForbidden, match=rf"the user {user} .*\b{command}\b"):
                 await ledger.open(needed)
             await ledger.close()
@@ -183,9 +178,9 @@ GROUPS = (
 
 @pytest.mark.parametrize("group", GROUPS)
 async def test_a_group_that_is_taken_away_from_a_ledger_at_work_is_a_clean_error(
-    acl: Acl, store: StoreServer, group: str
+    acl: Acl, redis_server: RedisServer, group: str
 ) -> None:
-    ledger = Ledger(url_of(store, "edw-ledger"), LedgerPolicy())
+    ledger = Ledger(url_of(redis_server, "edw-ledger"), LedgerPolicy())
     await ledger.open()
     acl.set("edw-ledger", f"-@{group}")
     refused = 0
@@ -194,7 +189,7 @@ async def test_a_group_that_is_taken_away_from_a_ledger_at_work_is_a_clean_error
         ledger.status.writable,
         ledger.fleet.renew,
         ledger.fleet.sweep,
-        ledger.redis.memory,
+        lambda: inspection.used_memory(ledger),
         lambda: ledger.intake_list.wait(1),
         lambda: ledger.inbox.came_back("m"),
         lambda: ledger.integrations.scan(0),
@@ -222,8 +217,8 @@ async def test_the_command_line_and_the_api_say_what_is_refused_and_to_whom(
     for command in (("emit", "order.paid", *SCOPE_OPTIONS), ("status",), ("worker", "--wait", "0")):
         assert "does not let the user edw run the command" in edw(*command, code=1).stderr
     findings = {each["subject"]: each for each in json.loads(edw("doctor", "--json", code=1).stdout)["findings"]}
-    assert findings["store"]["grade"] == "failed"
-    assert "user edw" in findings["store"]["seen"]
+    assert findings["redis"]["grade"] == "failed"
+    assert "user edw" in findings["redis"]["seen"]
 
     async with aiohttp.ClientSession(api.url, headers={"Authorization": f"Bearer {token}"}) as session:
         for method, path in (("POST", "/v2/events"), ("GET", "/readyz")):
@@ -238,8 +233,8 @@ async def test_the_command_line_and_the_api_say_what_is_refused_and_to_whom(
     assert "accepted" in edw("emit", "order.paid", *SCOPE_OPTIONS).stdout
 
 
-async def test_a_wrong_password_is_a_refused_login(store: StoreServer, acl: Acl, edw: Edw) -> None:
-    wrong = url_of(store, "edw").replace("change-me", "hunter2")
+async def test_a_wrong_password_is_a_refused_login(redis_server: RedisServer, acl: Acl, edw: Edw) -> None:
+    wrong = url_of(redis_server, "edw").replace("change-me", "hunter2")
     for command in (("status",), ("emit", "order.paid", *SCOPE_OPTIONS)):
         said = edw(*command, user=wrong, code=1).stderr
         assert "refuses the login of the user edw" in said
@@ -248,7 +243,7 @@ async def test_a_wrong_password_is_a_refused_login(store: StoreServer, acl: Acl,
 
 async def test_a_worker_goes_on_by_itself_once_its_rights_are_mended(
     acl: Acl,
-    store: StoreServer,
+    redis_server: RedisServer,
     environment: dict[str, str],
     receiver: Receiver,
     start_worker: StartWorker,
@@ -267,7 +262,7 @@ async def test_a_worker_goes_on_by_itself_once_its_rights_are_mended(
     acl.set("edw", "-@scripting")
     await eventually(lambda: worker.said('"ledger away"'), "it says that the ledger refuses it")
     assert worker.said("does not let the user edw run the command evalsha")
-    with Publisher(load_with(store)) as publisher:
+    with Publisher(load_with(redis_server)) as publisher:
         publisher.publish(order_paid(id="meanwhile"))
     acl.load()
     await eventually(receiver.got(2), "what was accepted meanwhile")
@@ -277,6 +272,6 @@ async def test_a_worker_goes_on_by_itself_once_its_rights_are_mended(
     assert not [line for line in ours if "Traceback" in line]
 
 
-def load_with(store: StoreServer) -> Settings:
+def load_with(redis_server: RedisServer) -> Settings:
     """The settings of another program, which may publish."""
-    return load_settings(redis_url=url_of(store, "edw-publisher"))
+    return load_settings(redis_url=url_of(redis_server, "edw-publisher"))

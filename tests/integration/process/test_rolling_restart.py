@@ -8,7 +8,11 @@ from collections import Counter
 from time import monotonic
 
 from config.settings import Settings
-from tests.integration.process.conftest import Scene, balanced, eventually, on_both_brokers, order_paid
+from tests.fleet.ledger_state import balanced
+from tests.fleet.scene import FleetScene
+from tests.fleet.variants import on_both_brokers
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.publisher import Publisher, Receipt
 
 #: Events in one call, and the calls a second: 150 events a second.
@@ -33,9 +37,9 @@ async def publish_until(over: asyncio.Event, settings: Settings) -> list[str]:
 
 @on_both_brokers
 async def test_a_rolling_restart_under_load_has_no_duplicate_no_refusal_and_no_attempt_that_failed(
-    broker_url: str | None, scene: Scene
+    broker_url: str | None, scene: FleetScene
 ) -> None:
-    receiver, books = scene.receiver, scene.books
+    receiver, ledger = scene.receiver, scene.ledger
     integrations = [(await scene.register()).id for _ in range(2)]
     # Some attempts are always in flight.
     receiver.pause = 0.05
@@ -58,14 +62,14 @@ async def test_a_rolling_restart_under_load_has_no_duplicate_no_refusal_and_no_a
     assert codes == [0, 0]
 
     async def settled() -> bool:
-        status = await books.status.read()
+        status = await ledger.status.read()
         return status.inbox == 0 and status.pending == 0
 
     await eventually(settled, "everything is delivered")
     seen = Counter((each.body["id"], each.headers["webhook-id"]) for each in receiver.received)
     assert Counter(event for event, _ in seen) == Counter({event: len(integrations) for event in ids})
     assert set(seen.values()) == {1}, "a duplicate"
-    status = await books.status.read()
+    status = await ledger.status.read()
     assert status.counter("attempts") == status.counter("succeeded") == len(ids) * len(integrations)
     assert status.counter("lost") == 0
-    await balanced(books)
+    await balanced(ledger)

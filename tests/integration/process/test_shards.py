@@ -1,4 +1,4 @@
-"""Two ledgers on one store and one broker: each shard's events, wake-ups and plain queue are its own workers' alone."""
+"""Two ledgers on one Redis and one broker: each shard's events, wake-ups and plain queue are its own workers' alone."""
 
 import json
 from functools import partial
@@ -6,16 +6,15 @@ from functools import partial
 import msgspec
 
 from config.settings import Settings
-from tests.integration.process.conftest import (
-    SCOPE,
-    Receiver,
-    Register,
-    StartWorker,
-    balanced,
-    eventually,
-    on_both_brokers,
-    order_paid,
-)
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.ledger_state import balanced
+from tests.fleet.processes import StartWorker
+from tests.fleet.producers import push_to_list
+from tests.fleet.scene import Register
+from tests.fleet.variants import on_both_brokers
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import SCOPE, order_paid
+from tests.waiting import eventually
 from worker.domain.integration import Integration
 from worker.ledger import Ledger
 from worker.publisher import Publisher
@@ -24,10 +23,15 @@ EVENTS = 20
 
 
 @on_both_brokers
-async def test_shards_on_one_store_and_broker_do_not_see_each_others_events(
-    start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+async def test_shards_on_one_redis_server_and_broker_do_not_see_each_others_events(
+    start_worker: StartWorker,
+    receiver: Receiver,
+    register: Register,
+    ledger: Ledger,
+    redis_server: RedisServer,
+    settings: Settings,
 ) -> None:
-    other = Ledger(settings.redis_url.get_secret_value() if settings.redis_url else "", books.policy, "eu-1")
+    other = Ledger(settings.redis_url.get_secret_value() if settings.redis_url else "", ledger.policy, "eu-1")
     await other.open()
     try:
         await register(configuration={"url": f"{receiver.url}/first"})
@@ -41,7 +45,7 @@ async def test_shards_on_one_store_and_broker_do_not_see_each_others_events(
             for n in range(EVENTS):
                 one.publish(order_paid(id=f"first-{n}"))
                 two.publish(order_paid(id=f"second-{n}"))
-        await other.redis.client.lpush("edw.intake.eu-1", json.dumps(order_paid(id="second-plain")))
+        push_to_list(redis_server.url, json.dumps(order_paid(id="second-plain")), queue="edw.intake.eu-1")
         await eventually(receiver.got(2 * EVENTS + 1), "both get theirs")
 
         got = {(each.path.rpartition("/")[2], each.body["id"].partition("-")[0]) for each in receiver.received}
@@ -50,9 +54,9 @@ async def test_shards_on_one_store_and_broker_do_not_see_each_others_events(
         for worker, name in ((first, "first"), (second, "second")):
             lines = [msgspec.json.decode(line) for line in worker.log.read_text().splitlines() if '"attempt"' in line]
             assert {str(line["event_id"]).partition("-")[0] for line in lines} == {name}
-        for ledger in (books, other):
-            await eventually(partial(_is_quiet, ledger), "the books close")
-            await balanced(ledger)
+        for each in (ledger, other):
+            await eventually(partial(_is_quiet, each), "the books close")
+            await balanced(each)
     finally:
         await other.close()
 

@@ -10,15 +10,12 @@ import pytest
 from config.settings import Settings
 from tests.counterparts.emulator import REGION
 from tests.counterparts.ministack import Ministack
-from tests.integration.process.conftest import (
-    Register,
-    StartWorker,
-    balanced,
-    eventually,
-    logged,
-    logs_of,
-    order_paid,
-)
+from tests.counterparts.server import started
+from tests.fleet.ledger_state import balanced, logged, logs_of
+from tests.fleet.processes import StartWorker
+from tests.fleet.scene import Register
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.domain.secrets_box import SecretsBox
 from worker.ledger import Ledger
 from worker.publisher import Publisher
@@ -28,14 +25,11 @@ SECRETS = ("aws_access_key_id", "aws_secret_access_key")
 
 @pytest.fixture
 def ministack() -> Iterator[Ministack]:
-    if why := Ministack.missing():
-        pytest.skip(why)
-    with Ministack() as emulator:
-        yield emulator
+    yield from started(Ministack)
 
 
 async def test_an_event_becomes_a_message_once_its_queue_is_there(
-    start_worker: StartWorker, ministack: Ministack, register: Register, books: Ledger, settings: Settings
+    start_worker: StartWorker, ministack: Ministack, register: Register, ledger: Ledger, settings: Settings
 ) -> None:
     keys = ministack.create_user("sqs:SendMessage", "sqs:SendMessageBatch")
     configuration = {
@@ -60,11 +54,11 @@ async def test_an_event_becomes_a_message_once_its_queue_is_there(
         await publisher.apublish_many(
             [order_paid(id=f"e-{n}", data={"type": "order", "id": f"o-{n}"}, included={"n": n}) for n in range(15)]
         )
-    await eventually(lambda: logged(books, integration.id, 15), "every first attempt is logged")
+    await eventually(lambda: logged(ledger, integration.id, 15), "every first attempt is logged")
     queue = await asyncio.to_thread(ministack.create_queue, "orders")
-    logs = await eventually(lambda: logged(books, integration.id, 15, succeeded=True), "every event is delivered")
+    logs = await eventually(lambda: logged(ledger, integration.id, 15, succeeded=True), "every event is delivered")
 
-    failures = [log for log in await logs_of(books, integration.id) if not log.succeeded]
+    failures = [log for log in await logs_of(ledger, integration.id) if not log.succeeded]
     assert {(log.attempt, log.status_code, log.error_detail) for log in failures if log.attempt == 1} == {
         (1, 400, "queue does not exist")
     }
@@ -77,7 +71,7 @@ async def test_an_event_becomes_a_message_once_its_queue_is_there(
         json.dumps({"MessageId": each}, separators=(",", ":")) for each in _ids(messages)
     }
     assert not any(worker.said(secret) for secret in (*keys, "nobody-may-see"))
-    await balanced(books)
+    await balanced(ledger)
 
 
 def _received(ministack: Ministack, queue: str, count: int) -> list[dict[str, Any]]:

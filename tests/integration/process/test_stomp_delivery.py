@@ -7,9 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from config.settings import Settings
-from tests.counterparts.activemq import MISSING, ActiveServer, is_installed
+from tests.counterparts.activemq import ActiveServer
+from tests.counterparts.server import require
 from tests.counterparts.stomp import read_all
-from tests.integration.process.conftest import Register, StartWorker, balanced, eventually, logged, logs_of, order_paid
+from tests.fleet.ledger_state import balanced, logged, logs_of
+from tests.fleet.processes import StartWorker
+from tests.fleet.scene import Register
+from tests.samples import order_paid
+from tests.waiting import eventually
 from worker.domain.secrets_box import SecretsBox
 from worker.ledger import Ledger
 from worker.publisher import Publisher
@@ -18,15 +23,14 @@ from worker.publisher import Publisher
 @pytest.fixture
 def active() -> Iterator[ActiveServer]:
     """A broker with an address, not started yet."""
-    if not is_installed():
-        pytest.skip(MISSING)
+    require(ActiveServer)
     server = ActiveServer()
     yield server
     server.remove()
 
 
 async def test_an_event_becomes_a_message_once_its_broker_is_there(
-    start_worker: StartWorker, active: ActiveServer, register: Register, books: Ledger, settings: Settings
+    start_worker: StartWorker, active: ActiveServer, register: Register, ledger: Ledger, settings: Settings
 ) -> None:
     configuration = {
         "username": "tester",
@@ -45,11 +49,11 @@ async def test_an_event_becomes_a_message_once_its_broker_is_there(
 
     async with Publisher(settings) as publisher:
         await publisher.apublish_many([order_paid(id=f"e-{n}", included={"n": n}) for n in range(15)])
-    await eventually(lambda: logged(books, integration.id, 15), "every first attempt is logged")
+    await eventually(lambda: logged(ledger, integration.id, 15), "every first attempt is logged")
     await asyncio.to_thread(active.start)
-    logs = await eventually(lambda: logged(books, integration.id, 15, succeeded=True), "every event is delivered")
+    logs = await eventually(lambda: logged(ledger, integration.id, 15, succeeded=True), "every event is delivered")
 
-    failures = [log for log in await logs_of(books, integration.id) if not log.succeeded]
+    failures = [log for log in await logs_of(ledger, integration.id) if not log.succeeded]
     assert {log.error_detail.partition(" (")[0] for log in failures if log.attempt == 1} == {
         f"connection refused by localhost:{active.tls}"
     }
@@ -59,4 +63,4 @@ async def test_an_event_becomes_a_message_once_its_broker_is_there(
     assert {body["id"]: body["data"]["included"] for body in bodies} == {f"e-{n}": {"n": n} for n in range(15)}
     assert {message.headers["job_id"] for message in messages} == {log.job_id for log in logs}
     assert not worker.said("s3cret")
-    await balanced(books)
+    await balanced(ledger)

@@ -1,7 +1,7 @@
 """Signals: `celery worker`, `edw worker` and `edw worker --processes 2` stop alike, and lose nothing by it.
 
 The broker matters only where Celery lets go of it. A silent RabbitMQ is tried; a silent Redis is in the test of a
-silent store, which is both. The rest is between a process and its ledger.
+silent Redis, which is both. The rest is between a process and its ledger.
 """
 
 import signal
@@ -11,29 +11,25 @@ from time import monotonic
 import pytest
 
 from tests.counterparts.rabbitmq import RabbitServer
-from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import (
-    COMMANDS,
-    Scene,
-    StartWorker,
-    balanced,
-    by_each_command,
-    eventually,
-    on_rabbitmq,
-)
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.ledger_state import balanced
+from tests.fleet.processes import StartWorker
+from tests.fleet.scene import FleetScene
+from tests.fleet.variants import COMMANDS, by_each_command, on_rabbitmq
+from tests.waiting import eventually
 
 #: The drain of a test that shows that nobody waits for it (seconds).
 LONG = 60
-#: An end that waits for no drain, but for time-outs: of the store, of the broker, and of settling (seconds).
+#: An end that waits for no drain, but for time-outs: of Redis, of the broker, and of settling (seconds).
 BOUND = 20
 
 
-async def attempts(scene: Scene, integration_id: str) -> list[tuple[int, bool, str]]:
-    logs = (await scene.books.logs.of_integration(integration_id, 0, 5)).items
+async def attempts(scene: FleetScene, integration_id: str) -> list[tuple[int, bool, str]]:
+    logs = (await scene.ledger.logs.of_integration(integration_id, 0, 5)).items
     return [(log.attempt, log.succeeded, log.error_detail) for log in logs]
 
 
-async def delivered_by_the_next(scene: Scene, integration_id: str) -> str:
+async def delivered_by_the_next(scene: FleetScene, integration_id: str) -> str:
     """Another worker delivers by attempt 2; answers why the first one failed."""
     scene.answer()
     await scene.start_worker().ready()
@@ -44,28 +40,28 @@ async def delivered_by_the_next(scene: Scene, integration_id: str) -> str:
     await eventually(both, "the next worker delivers")
     (second, delivered, _), (first, failed, why) = await attempts(scene, integration_id)
     assert (second, delivered, first, failed) == (2, True, 1, False)
-    await balanced(scene.books)
+    await balanced(scene.ledger)
     return why
 
 
 @by_each_command
 async def test_sigterm_lets_what_is_in_flight_finish_and_a_second_one_changes_nothing(
-    command: str, scene: Scene
+    command: str, scene: FleetScene
 ) -> None:
     worker = scene.start_worker(command)
     integration = await scene.holds_one(worker)
 
-    worker.tell(signal.SIGTERM)
+    worker.signal(signal.SIGTERM)
     await eventually(lambda: worker.said('"worker stops"', COMMANDS[command][1]), "every process begins to stop")
-    worker.tell(signal.SIGTERM)
+    worker.signal(signal.SIGTERM)
     await scene.publish(id="for the next worker")
     scene.answer()
 
     assert await worker.ends() == 0
     assert await attempts(scene, integration.id) == [(1, True, "")]
     assert [each.body["id"] for each in scene.receiver.received] == ["held"]
-    assert (await scene.books.status.read()).processes == 0
-    await balanced(scene.books)
+    assert (await scene.ledger.status.read()).processes == 0
+    await balanced(scene.ledger)
 
 
 @pytest.mark.parametrize(
@@ -77,15 +73,15 @@ async def test_sigterm_lets_what_is_in_flight_finish_and_a_second_one_changes_no
     ],
 )
 async def test_what_outlives_the_drain_is_interrupted_due_at_once_and_delivered_by_the_next(
-    command: str, stop: signal.Signals, scene: Scene
+    command: str, stop: signal.Signals, scene: FleetScene
 ) -> None:
     worker = scene.start_worker(command, EDW_DRAIN_SECONDS="0.2")
     integration = await scene.holds_one(worker)
 
     assert await worker.stop(stop) == 0
 
-    (job,) = (await scene.books.jobs.of_integration(integration.id, 0, 5)).items
-    (log,) = (await scene.books.logs.of_integration(integration.id, 0, 5)).items
+    (job,) = (await scene.ledger.jobs.of_integration(integration.id, 0, 5)).items
+    (log,) = (await scene.ledger.logs.of_integration(integration.id, 0, 5)).items
     assert job.due_at is not None
     assert job.due_at <= log.created_at, "due at once, and not by the schedule"
     assert "stopped before this attempt was over" in await delivered_by_the_next(scene, integration.id)
@@ -100,14 +96,14 @@ async def test_what_outlives_the_drain_is_interrupted_due_at_once_and_delivered_
     ],
 )
 async def test_who_is_in_a_hurry_waits_for_no_drain_and_everything_is_settled(
-    command: str, numbers: Sequence[signal.Signals], scene: Scene
+    command: str, numbers: Sequence[signal.Signals], scene: FleetScene
 ) -> None:
     worker = scene.start_worker(command, EDW_DRAIN_SECONDS=str(LONG))
     integration = await scene.holds_one(worker)
     began = monotonic()
 
     for number in numbers:
-        worker.tell(number)
+        worker.signal(number)
         await eventually(lambda: worker.said('"worker stops"'), "it begins to stop")
 
     assert await worker.ends() == 0
@@ -115,49 +111,49 @@ async def test_who_is_in_a_hurry_waits_for_no_drain_and_everything_is_settled(
     ((attempt, succeeded, why),) = await attempts(scene, integration.id)
     assert (attempt, succeeded) == (1, False)
     assert "stopped before this attempt was over" in why
-    assert (await scene.books.status.read()).processes == 0
-    await balanced(scene.books)
+    assert (await scene.ledger.status.read()).processes == 0
+    await balanced(scene.ledger)
 
 
-async def test_sigterm_beside_a_silent_store_ends_in_time_and_its_exit_code_tells(
-    scene: Scene, store: StoreServer
+async def test_sigterm_beside_a_silent_redis_ends_in_time_and_its_exit_code_tells(
+    scene: FleetScene, redis_server: RedisServer
 ) -> None:
     worker = scene.start_worker("edw worker --processes 2", EDW_DRAIN_SECONDS="0.2")
     integration = await scene.holds_one(worker)
-    store.freeze()
+    redis_server.freeze()
     began = monotonic()
 
     assert await worker.stop() == 1, "its attempt could not be settled"
 
     assert monotonic() - began < BOUND
-    store.thaw()
+    redis_server.thaw()
     await delivered_by_the_next(scene, integration.id)
 
 
 @on_rabbitmq
 async def test_sigterm_beside_a_silent_rabbitmq_finishes_what_is_in_flight_in_time(
-    broker_url: str, rabbit: RabbitServer, scene: Scene
+    broker_url: str, rabbit: RabbitServer, scene: FleetScene
 ) -> None:
     worker = scene.start_worker()
     integration = await scene.holds_one(worker)
     rabbit.freeze()
     began = monotonic()
 
-    worker.tell(signal.SIGTERM)
+    worker.signal(signal.SIGTERM)
     scene.answer()
 
     assert await worker.ends() == 0
     assert monotonic() - began < BOUND
     assert await attempts(scene, integration.id) == [(1, True, "")]
     rabbit.thaw()
-    await balanced(scene.books)
+    await balanced(scene.ledger)
 
 
 @by_each_command
-async def test_sigterm_before_the_store_has_answered_is_an_end_in_good_order(
-    command: str, start_worker: StartWorker, store: StoreServer
+async def test_sigterm_before_redis_has_answered_is_an_end_in_good_order(
+    command: str, start_worker: StartWorker, redis_server: RedisServer
 ) -> None:
-    store.stop()
+    redis_server.stop()
     worker = start_worker(command)
     await eventually(lambda: worker.said("waiting for the "), "it says that it waits")
 

@@ -8,18 +8,15 @@ import pytest
 from kombu.connection import Connection
 
 from tests.counterparts.collector import Collector, Seen, collecting
-from tests.integration.process.conftest import (
-    SCOPE,
-    ForeignProducer,
-    Receiver,
-    Scene,
-    StartApi,
-    balanced,
-    eventually,
-    on_rabbitmq,
-    order_paid,
-)
-from tests.integration.process.test_api_process import caller_of
+from tests.fleet.api_caller import caller_of
+from tests.fleet.ledger_state import balanced
+from tests.fleet.processes import StartApi
+from tests.fleet.producers import ForeignProducer
+from tests.fleet.scene import FleetScene
+from tests.fleet.variants import on_rabbitmq
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import SCOPE, order_paid
+from tests.waiting import eventually
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -42,7 +39,7 @@ class TestTraced:
         }
 
     async def test_a_publish_over_http_and_all_attempts_are_one_trace_of_which_each_receiver_is_told(
-        self, scene: Scene, start_api: StartApi, collector: Collector
+        self, scene: FleetScene, start_api: StartApi, collector: Collector
     ) -> None:
         integration = await scene.register(configuration={"url": f"{scene.receiver.url}?token=planted"})
         scene.receiver.answers = [503]
@@ -51,7 +48,7 @@ class TestTraced:
         headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "shop=t61rcWkgMzE"}
 
         async with aiohttp.ClientSession(headers=headers) as session:
-            caller = await caller_of(session, scene.books)
+            caller = await caller_of(session, scene.ledger)
             answer = await caller.post(
                 f"{api.url}/v2/events", {"data": order_paid(id="e-1", data={"id": "o-1", "card": "4111"})}
             )
@@ -86,10 +83,10 @@ class TestTraced:
         assert not [span for span in collector.spans if any(word in str(span) for word in ("planted", "4111"))]
         assert f'"trace_id":"{TRACE}","span_id":"{second.span_id}"' in worker.log.read_text()
         assert (await worker.stop(), await api.stop()) == (0, 0)
-        await balanced(scene.books)
+        await balanced(scene.ledger)
 
     async def test_an_attempt_that_died_with_its_worker_has_its_span_and_the_next_one_is_linked_to_it(
-        self, scene: Scene, collector: Collector
+        self, scene: FleetScene, collector: Collector
     ) -> None:
         await scene.register()
         scene.receiver.hold = asyncio.Event()
@@ -114,7 +111,7 @@ class TestTraced:
         assert await other.stop() == 0
 
     async def test_a_collector_that_hangs_delays_no_delivery_and_not_the_end(
-        self, scene: Scene, collector: Collector
+        self, scene: FleetScene, collector: Collector
     ) -> None:
         await scene.register()
         collector.hold = asyncio.Event()
@@ -128,7 +125,7 @@ class TestTraced:
 
         assert worker.said("traces not sent")
         assert collector.spans == []
-        await balanced(scene.books)
+        await balanced(scene.ledger)
 
 
 def _describes(span: Seen, integration_id: str, receiver: Receiver) -> None:
@@ -147,7 +144,7 @@ def _describes(span: Seen, integration_id: str, receiver: Receiver) -> None:
 
 @on_rabbitmq
 async def test_where_nothing_is_traced_the_producers_context_is_handed_on_by_every_door(
-    broker_url: str, scene: Scene, producer: ForeignProducer
+    broker_url: str, scene: FleetScene, producer: ForeignProducer
 ) -> None:
     await scene.register()
     await scene.start_worker().ready()

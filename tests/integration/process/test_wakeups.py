@@ -13,18 +13,14 @@ import config.celery
 from config.celery import DELIVERIES_QUEUE, EVENTS_QUEUE, celery_options
 from config.settings import Settings
 from tests.counterparts.rabbitmq import RabbitServer
-from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import (
-    PATIENCE,
-    Receiver,
-    Register,
-    StartWorker,
-    WorkerProcess,
-    balanced,
-    eventually,
-    on_both_brokers,
-    order_paid,
-)
+from tests.counterparts.redis_server import RedisServer
+from tests.fleet.ledger_state import balanced
+from tests.fleet.processes import StartWorker, WorkerProcess
+from tests.fleet.scene import Register
+from tests.fleet.variants import on_both_brokers
+from tests.fleet.webhook_receiver import Receiver
+from tests.samples import order_paid
+from tests.waiting import PATIENCE, eventually
 from worker.intake import wakeup_sender
 from worker.intake.wakeup_sender import WAITING_LIMIT, WakeupSender
 from worker.intake.wakeups import EVENTS, LANES, BrokerUnavailable
@@ -37,10 +33,10 @@ QUEUES = {EVENTS: EVENTS_QUEUE, LANES: DELIVERIES_QUEUE}
 
 
 @pytest.fixture
-def app(settings: Settings, store: StoreServer, broker_url: str | None) -> Iterator[Celery]:
+def app(settings: Settings, redis_server: RedisServer, broker_url: str | None) -> Iterator[Celery]:
     """As our own producers have it, on the broker of the test."""
     with Celery("test", set_as_current=False) as made:
-        made.conf.update(celery_options(settings, broker_url or store.url))
+        made.conf.update(celery_options(settings, broker_url or redis_server.url))
         yield made
 
 
@@ -91,9 +87,9 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("step", ["look", "publish"])
 @pytest.mark.usefixtures("hurried")
 async def test_a_frozen_broker_is_not_waited_for_without_end(
-    step: str, app: Celery, request: pytest.FixtureRequest, store: StoreServer, monkeypatch: pytest.MonkeyPatch
+    step: str, app: Celery, request: pytest.FixtureRequest, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = request.getfixturevalue("rabbit") if app.conf.broker_url.startswith("amqp") else store
+    server = request.getfixturevalue("rabbit") if app.conf.broker_url.startswith("amqp") else redis_server
     send = WakeupSender(app, "0")
     send(LANES, ["before"])
     # Either every message is preceded by a look at its queue, or none is any more.
@@ -113,7 +109,7 @@ async def test_a_broker_that_is_gone_is_unavailable_and_used_again_once_it_is_ba
     step: str, broker_url: str | None, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wakeup_sender, "LOOK_SECONDS", 0.0 if step == "look" else 3600.0)
-    with RabbitServer() if broker_url else StoreServer() as server, Celery("test", set_as_current=False) as app:
+    with RabbitServer() if broker_url else RedisServer() as server, Celery("test", set_as_current=False) as app:
         url = server.url() if isinstance(server, RabbitServer) else server.tcp_url
         app.conf.update(celery_options(settings, url))
         send = WakeupSender(app, "0")
@@ -139,7 +135,7 @@ def sent(send: WakeupSender, ids: list[str]) -> bool:
 
 @on_both_brokers
 async def test_wakeups_that_no_worker_gets_round_to_are_not_added_to_and_nothing_is_lost(
-    app: Celery, start_worker: StartWorker, receiver: Receiver, register: Register, books: Ledger, settings: Settings
+    app: Celery, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, settings: Settings
 ) -> None:
     await register()
     receiver.holds["e-0"] = asyncio.Event()
@@ -167,11 +163,11 @@ async def test_wakeups_that_no_worker_gets_round_to_are_not_added_to_and_nothing
     receiver.holds["e-0"].set()
     await eventually(receiver.got(30), "everything is delivered, without a wake-up")
     assert len({each.body["id"] for each in receiver.received}) == len(receiver.received) == 30
-    await balanced(books)
+    await balanced(ledger)
 
 
 async def pile_up(app: Celery) -> None:
-    """As many messages as may wait, by several at once: a store writes each to its disk.
+    """As many messages as may wait, by several at once: Redis writes each to its disk.
 
     And some that a consumer which was cancelled just now still gets of RabbitMQ.
     """

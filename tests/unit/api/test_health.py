@@ -15,8 +15,8 @@ from worker.ledger import LedgerFull, LedgerUnavailable
 from worker.telemetry.readiness import Check, State
 
 
-class Store:
-    """A store that can be away, full, or without workers."""
+class FakeRedis:
+    """A Redis server that can be away, full, or without workers."""
 
     def __init__(self) -> None:
         self.writes = 0
@@ -40,13 +40,13 @@ class Store:
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store()
+def fake_redis() -> FakeRedis:
+    return FakeRedis()
 
 
 @pytest.fixture
-def health(store: Store) -> ApiHealth:
-    return ApiHealth(store, BrokerWatch(lambda: None))
+def health(fake_redis: FakeRedis) -> ApiHealth:
+    return ApiHealth(fake_redis, BrokerWatch(lambda: None))
 
 
 @pytest.mark.parametrize(
@@ -60,22 +60,22 @@ def health(store: Store) -> ApiHealth:
     ],
 )
 async def test_only_a_ledger_that_takes_no_writes_is_red(
-    store: Store, health: ApiHealth, change: dict[str, Any], status: State, check: str
+    fake_redis: FakeRedis, health: ApiHealth, change: dict[str, Any], status: State, check: str
 ) -> None:
     for name, value in change.items():
-        setattr(store, name, value)
+        setattr(fake_redis, name, value)
     ready = await health.ready()
     assert (ready.status, ready.checks[check].status) == (status, status)
     assert (status is State.OK) != bool(ready.checks[check].why)
 
 
 async def test_however_many_ask_the_ledger_is_asked_once_a_second(
-    store: Store, health: ApiHealth, monkeypatch: pytest.MonkeyPatch
+    fake_redis: FakeRedis, health: ApiHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await asyncio.gather(*(health.ready() for _ in range(100)))
-    assert store.writes == 1
+    assert fake_redis.writes == 1
     monkeypatch.setattr(health_module, "LOOK_SECONDS", 0.0)
-    store.away = True
+    fake_redis.away = True
     assert (await health.ready()).status is State.RED
 
 
@@ -85,7 +85,7 @@ async def test_a_process_that_was_told_to_stop_is_red_at_once(health: ApiHealth)
     assert (await health.ready()).status is State.RED
 
 
-async def test_a_broker_that_is_away_degrades_and_heals(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_is_away_degrades_and_heals(fake_redis: FakeRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_module, "BROKER_SECONDS", 0.01)
     monkeypatch.setattr(health_module, "LOOK_SECONDS", 0.0)
     away = True
@@ -95,7 +95,7 @@ async def test_a_broker_that_is_away_degrades_and_heals(store: Store, monkeypatc
             raise ConnectionRefusedError("nobody listens")
 
     broker = BrokerWatch(ping)
-    health = ApiHealth(store, broker)
+    health = ApiHealth(fake_redis, broker)
     broker.open()
     try:
         ready = await health.ready()
@@ -143,7 +143,7 @@ PROMISE = "away (refused); events are delivered all the same, up to seconds late
         pytest.param(AWAY, RED, OK, False, "away (refused)", id="no ledger, no delivery"),
         pytest.param(AWAY, OK, NONE, False, "away (refused)", id="no workers, no delivery"),
         pytest.param(OK, RED, NONE, True, "unknown: it is the ledger's store", id="it was well when it last answered"),
-        pytest.param(AWAY, RED, NONE, True, "unknown: it is the ledger's store", id="one store that is away is one"),
+        pytest.param(AWAY, RED, NONE, True, "unknown: it is the ledger's store", id="one Redis that is away is one"),
         pytest.param(OK, RED, OK, False, UNSET, id="another server is another server"),
         pytest.param(OK, OK, OK, True, UNSET, id="all is well"),
     ],

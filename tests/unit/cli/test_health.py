@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from config.settings import load_settings
-from tests.counterparts.store import free_port
+from tests.counterparts.ports import free_port
 from worker.cli import edw
 from worker.cli.commands.health import own_address
 

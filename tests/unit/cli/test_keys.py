@@ -21,7 +21,7 @@ def test_a_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> No
     Fernet(key.get_secret_value())
 
 
-def test_the_key_that_was_made_is_for_the_embedded_store_alone(tmp_path: Path) -> None:
+def test_the_key_that_was_made_is_for_the_embedded_redis_alone(tmp_path: Path) -> None:
     key = make_key(tmp_path)
 
     assert list(secrets_keys(Settings(data_dir=tmp_path))) == [key]

@@ -6,7 +6,7 @@ from config.settings import SettingsError, load_settings
 PLANTED = "planted-secret"
 
 
-def test_one_url_names_the_sentinels_the_master_and_the_stores_login() -> None:
+def test_one_url_names_the_sentinels_the_master_and_the_redis_servers_login() -> None:
     url = "sentinel://me:p%40ss@a:26380,b,[::1]:26381/2?service=mymaster&sentinel_username=s&sentinel_password=w"
     found = SentinelUrl.parse(url)
     assert found.sentinels == (("a", 26380), ("b", 26379), ("::1", 26381))

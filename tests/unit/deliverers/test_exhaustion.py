@@ -18,7 +18,7 @@ from deliverers.exhaustion import exhausted, not_attempted, note_unread_authorit
 from deliverers.sockets import DiallingSocket
 from deliverers.testing import LOOPBACK, a_delivery, no_descriptors
 from deliverers.webhook import WebhookDeliverer
-from tests.counterparts.store import free_port
+from tests.counterparts.ports import free_port
 
 KEY = ConnectionKey("shop.example", 443, True, True, None, None, None)
 LACKS = {

@@ -112,7 +112,7 @@ def counting(name: str, expected: float, **labels: str) -> Iterator[None]:
 
 @pytest.fixture
 def clock() -> RedisClock:
-    """A store whose clock is ten minutes ahead of this process's."""
+    """A Redis server whose clock is ten minutes ahead of this process's."""
     found = RedisClock()
     found.note(1000.0, 1000.0, 1600.0)
     return found
@@ -209,8 +209,8 @@ def test_retries_and_ends_are_counted_once_the_ledger_has_taken_them() -> None:
         reported(Delivered(200, ""), Succeed(), "stale")
 
 
-def test_delays_are_told_by_the_stores_clock(clock: RedisClock) -> None:
-    # Accepted at 1700 by the store's clock, which this process's calls 1100; begun half a second later.
+def test_delays_are_told_by_the_redis_servers_clock(clock: RedisClock) -> None:
+    # Accepted at 1700 by the clock of Redis, which this process's calls 1100; begun half a second later.
     event = StoredEvent("ref", EVENT, 1_700_000)
     first = replace(an_attempt(Delivered(200, ""), Succeed(), attempt=1, event=event), began=1100.5)
     with (
@@ -238,7 +238,7 @@ def test_integrations_are_counted_only_where_a_setting_says_so() -> None:
         told(an_attempt(Delivered(200, ""), Succeed()), integrations=True)
 
 
-def test_a_clock_that_never_heard_of_the_store_knows_nothing_and_a_delay_is_never_negative(clock: RedisClock) -> None:
+def test_a_clock_that_never_heard_of_redis_knows_nothing_and_a_delay_is_never_negative(clock: RedisClock) -> None:
     assert RedisClock().since(0.0) is None
     assert clock.since(1700.0, 1099.0) == 0.0
     clock.note(2000.0, 2000.2, 2600.0)

@@ -29,7 +29,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "BACKOFF", Backoff(first=0.001, longest=0.001))
 
 
-async def test_a_store_that_is_away_or_full_is_waited_for_and_that_is_said_once() -> None:
+async def test_a_redis_server_that_is_away_or_full_is_waited_for_and_that_is_said_once() -> None:
     ledger = Ledger(LedgerUnavailable("nobody listens"), LedgerFull("at its memory limit"), LedgerUnavailable("again"))
     missed: list[LedgerError] = []
     with capture_logs() as lines:

@@ -13,8 +13,8 @@ import psutil
 
 from tests.counterparts.proxy import TcpProxy
 from tests.counterparts.rabbitmq import RabbitServer
-from tests.counterparts.store import StoreServer
-from tests.integration.process.conftest import PATIENCE, eventually
+from tests.counterparts.redis_server import RedisServer
+from tests.waiting import PATIENCE, eventually
 
 #: Work is to go on so soon after the return (seconds).
 RESUMED_WITHIN = 5.0
@@ -38,7 +38,7 @@ class Outage:
 
 
 @asynccontextmanager
-async def outage_of(way: str, server: StoreServer | RabbitServer) -> AsyncIterator[Outage]:
+async def outage_of(way: str, server: RedisServer | RabbitServer) -> AsyncIterator[Outage]:
     """One of WAYS."""
     match way:
         case "refused":

@@ -1,11 +1,11 @@
-"""A backlog, made quickly: events and due jobs as the ledger's own scripts write them, many in a call."""
+"""Backlogs, made quickly: what the ledger's own scripts would write, many in a call."""
 
 import asyncio
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from tests.benchmarks.order import OBSERVABLE_KEY
+from tests.ledger import raw
 from worker.domain.event import Event, Ingress
 from worker.domain.integration import Integration
 from worker.domain.job import job_id
@@ -23,6 +23,7 @@ end
 write_lanes()
 write_counters()
 """
+_OBSERVABLE_KEY = "order.paid"
 #: Events of a call, and calls under way.
 _PORTION = 500
 _AT_ONCE = 8
@@ -32,13 +33,13 @@ _LOOK_SECONDS = 0.1
 async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
     """Has `jobs` events accepted, of which each opened one job of the integration, due now."""
     planting = assembled("plant", _LUA)
-    store, policy = ledger.redis, ledger.policy
-    await store.client.script_load(planting.source)
+    connection, policy = raw.connection(ledger), ledger.policy
+    await connection.client.script_load(planting.source)
     events = _events(integration, jobs)
 
     async def portions() -> None:
         while portion := list(islice(events, _PORTION)):
-            arguments = store.packed(
+            arguments = connection.packed(
                 {
                     "lane": integration.id,
                     "events": portion,
@@ -48,16 +49,32 @@ async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
                     "deadline": policy.job_deadline,
                 }
             )
-            await store.client.evalsha(planting.digest, 1, store.prefix, arguments)
+            await connection.client.evalsha(planting.digest, 1, connection.prefix, arguments)
 
     await asyncio.gather(*(portions() for _ in range(_AT_ONCE)))
 
 
+async def plant_future_jobs(ledger: Ledger, lanes: int, jobs: int) -> None:
+    """Plant lanes with jobs that are all due in an hour, as the scripts would write them."""
+    client = raw.client(ledger)
+    due = await raw.now(ledger) + 3_600_000
+    for start in range(0, lanes, _PORTION):
+        pipe = client.pipeline(transaction=False)
+        for lane in (f"later {n}" for n in range(start, min(lanes, start + _PORTION))):
+            values = {"scope": "s", "revision": 1, "hold": ""}
+            pipe.hset(raw.key(ledger, f"lane:{lane}"), mapping=values)
+            pipe.zadd(raw.key(ledger, "lanes"), {lane: due})
+            names = [f"{lane} {n}" for n in range(jobs)]
+            pipe.zadd(raw.key(ledger, f"lane:{lane}:due"), dict.fromkeys(names, due))
+            pipe.zadd(raw.key(ledger, "pending"), dict.fromkeys(names, due * 2))
+        await pipe.execute()
+
+
 async def begin_file(ledger: Ledger) -> None:
-    """Begins the store's append-only file, and waits until all that is in memory is in it."""
-    client = ledger.redis.client
+    """Begins the append-only file of Redis, and waits until all that is in memory is in it."""
+    client = raw.client(ledger)
     await client.config_set("appendonly", "yes")
-    while await _writes_file(client):  # noqa: ASYNC110  (the store tells nobody when it is done)
+    while await _writes_file(client):  # noqa: ASYNC110  (Redis tells nobody when it is done)
         await asyncio.sleep(_LOOK_SECONDS)
 
 
@@ -68,16 +85,16 @@ async def _writes_file(client: Any) -> bool:
 
 def _events(integration: Integration, count: int) -> Iterator[dict[str, Any]]:
     scope, data = integration.scope, b'{"type":"order","id":"o-1"}'
-    head = f'{{"type":"{OBSERVABLE_KEY}","org_id":"{scope.org_id}","store_id":"{scope.store_id}"'.encode()
-    digest = Event("", OBSERVABLE_KEY, scope, b"", data, None, None, None).digest
+    head = f'{{"type":"{_OBSERVABLE_KEY}","org_id":"{scope.org_id}","store_id":"{scope.store_id}"'.encode()
+    digest = Event("", _OBSERVABLE_KEY, scope, b"", data, None, None, None).digest
     for number in range(count):
         name = f"backlog-{number}"
         raw = head + b',"id":"%b","data":%b}' % (name.encode(), data)
-        ref = Event(name, OBSERVABLE_KEY, scope, raw, data, None, None, None).ref
+        ref = Event(name, _OBSERVABLE_KEY, scope, raw, data, None, None, None).ref
         yield {
             "ref": ref,
             "id": name,
-            "type": OBSERVABLE_KEY,
+            "type": _OBSERVABLE_KEY,
             "scope": scope.key,
             "raw": raw.decode(),
             "digest": digest,

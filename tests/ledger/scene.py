@@ -1,21 +1,19 @@
-"""One ledger under test, with short verbs: what a scenario is told in."""
+"""One ledger under test, with short verbs: the words of a scenario."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgspec
-import pytest
-
 from deliverers.registry import DelivererRegistry
+from tests.ledger import raw
+from tests.ledger.audit import LedgerContents, Token
+from tests.samples import SCOPE, an_event, an_integration
 from worker.delivery.delivery_service import DeliveryService
 from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.integration_cache import IntegrationCache
 from worker.domain.claim import Claim
-from worker.domain.event import Event, Scope
-from worker.domain.event_parser import stored_event
-from worker.domain.integration import Integration
+from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import Job, JobState, job_id
 from worker.domain.retry_policy import RetryPolicy
@@ -26,30 +24,7 @@ from worker.ledger.lanes.claims import Opening
 from worker.telemetry.attempt_reporter import AttemptReporter
 from worker.telemetry.redis_clock import RedisClock
 
-from .audit import Books, Token
-
-SCOPE = Scope("org-1", "store-1")
 HOUR = 3600.0
-
-
-def an_event(event_id: str = "e-1", scope: Scope = SCOPE, data: bytes = b'{"n":1}', **more: Any) -> Event:
-    """An event as its producer sends it."""
-    event = {"id": event_id, "type": "order.paid", "org_id": scope.org_id, "store_id": scope.store_id}
-    raw = msgspec.json.encode(event | {"data": msgspec.Raw(data)} | more)
-    return stored_event(raw, event_id, scope)
-
-
-def an_integration(integration_id: str = "i-1", **changes: Any) -> Integration:
-    """An enabled webhook."""
-    values: dict[str, Any] = {
-        "id": integration_id,
-        "scope": SCOPE,
-        "name": f"name of {integration_id}",
-        "integration_type": "webhook",
-        "observes": ("order.paid",),
-        "configuration": {"url": "https://shop.example/hook"},
-    }
-    return Integration(**(values | changes))
 
 
 def settlement(
@@ -104,25 +79,26 @@ def dispatch_of(ledger: Ledger) -> Dispatcher:
 
 
 @contextmanager
-def unheard(ledger: Ledger) -> Iterator[None]:
-    """The store does what this process asks of it, and its answers are lost on their way."""
-    run = ledger.redis.run
+def replies_lost(ledger: Ledger) -> Iterator[None]:
+    """Redis does what this process asks of it, and its replies are lost on their way."""
 
-    async def lost(name: str, **arguments: Any) -> Any:
-        await run(name, **arguments)
-        raise LedgerUnavailable("connection reset")
+    def losing(run: raw.Run) -> raw.Run:
+        async def lost(name: str, **arguments: Any) -> Any:
+            await run(name, **arguments)
+            raise LedgerUnavailable("connection reset")
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ledger.redis, "run", lost)
+        return lost
+
+    with raw.intercepted(ledger, losing):
         yield
 
 
 @dataclass
-class Scene:
-    """A ledger, and whoever else works on the same store."""
+class LedgerScene:
+    """A ledger, and other processes that work on the same one."""
 
     ledger: Ledger
-    #: Opens another process's ledger on the same store.
+    #: Opens another process's ledger on the same server.
     another: Callable[..., Any]
     #: Attempts that a process carries on with although their job is over.
     outstanding: set[Token] = field(default_factory=set)
@@ -201,13 +177,13 @@ class Scene:
         """One of the ledger's counters."""
         return (await self.ledger.status.read()).counter(name)
 
-    async def books(self) -> Books:
+    async def contents(self) -> LedgerContents:
         """Every key."""
-        return await Books.read(self.ledger)
+        return await LedgerContents.read(self.ledger)
 
     async def key(self, command: str, key: str, *arguments: Any) -> Any:
         """A plain command on one key, for what only time or an accident would do."""
-        return await self.ledger.redis.client.execute_command(command, self.ledger.redis.key(key), *arguments)
+        return await raw.command(self.ledger, command, key, *arguments)
 
     async def key_score(self, key: str, member: str) -> float:
         """A member's place in a sorted set."""
@@ -217,7 +193,7 @@ class Scene:
         """The processes' leases have run out, and everybody else has been sweeping."""
         for each in dead:
             await self.key("ZADD", "owners", "XX", 1, each.owner)
-        await self.key("SET", "swept", await self.ledger.redis.now())
+        await self.key("SET", "swept", await raw.now(self.ledger))
 
     async def overdue(self, job: str) -> None:
         """The job's deadline has passed."""
@@ -227,3 +203,17 @@ class Scene:
     async def set_aside(self, stored: StoredEvent, reason: str = "r", by: Ledger | None = None) -> bool:
         """Counts a failure to observe."""
         return await (by or self.ledger).inbox.set_aside(stored.ref, stored.event.raw, reason, 5)
+
+
+@asynccontextmanager
+async def playing_on(ledger: Ledger, redis_url: str) -> AsyncIterator[LedgerScene]:
+    """A scene on a ledger, whose other processes' ledgers are closed in the end."""
+    async with AsyncExitStack() as others:
+
+        async def another(url: str = "", **policy: Any) -> Ledger:
+            opened = Ledger(url or redis_url, replace(ledger.policy, **policy))
+            others.push_async_callback(opened.close)
+            await opened.open()
+            return opened
+
+        yield LedgerScene(ledger, another)

@@ -1,17 +1,18 @@
-"""A private store for a contestant: the embedded store's binary on a unix socket, with its append-only file."""
+"""A private Redis server for a contestant: the embedded binary on a unix socket, with its append-only file."""
 
-import socket
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
 from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
+from tests.counterparts.redis_server import ask
 from worker.ledger.connection.embedded_redis import server_binary
 
 #: Between two looks whether a starting server answers (seconds): it has nothing that could be awaited.
 _LOOK_SECONDS = 0.01
 
 
-class PrivateStore:
+class PrivateRedis:
     """One server, with `more` options of its own.
 
     `folder` must be new, and short: the path of a socket has 107 bytes at most.
@@ -33,7 +34,7 @@ class PrivateStore:
             **more,
         }
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        self.program = Program(f"the store in {folder}", [server_binary(), *words], folder / "log")
+        self.program = Program(f"Redis in {folder}", [server_binary(), *words], folder / "log")
 
     @property
     def url(self) -> str:
@@ -55,11 +56,6 @@ class PrivateStore:
             sleep(_LOOK_SECONDS)
 
     def _answers(self) -> bool:
-        try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(1)
-                connection.connect(str(self.path))
-                connection.sendall(b"PING\r\n")
-                return connection.recv(64).startswith(b"+PONG")
-        except OSError:
-            return False
+        with suppress(OSError):
+            return ask(str(self.path), "PING").startswith(b"+PONG")
+        return False

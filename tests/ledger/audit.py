@@ -7,7 +7,11 @@ from typing import Any
 
 import msgspec
 
+from tests.ledger import raw
+from worker.domain.event import Scope
+from worker.domain.integration_log import IntegrationLog
 from worker.ledger import Ledger
+from worker.ledger.lanes.log_records import decoded_log
 
 #: A lane at its cap is looked at again within so long (ms; FULL_LANE_RECHECK of lane_index.lua).
 RECHECK = 5_000
@@ -16,7 +20,7 @@ Token = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Books:
+class LedgerContents:
     """A ledger's keys, without their prefix, at one moment. TTLs are milliseconds, -1 for none."""
 
     now: int
@@ -37,9 +41,9 @@ class Books:
         object.__setattr__(self, "counters", Counter({name: int(value) for name, value in counts.items()}))
 
     @classmethod
-    async def read(cls, ledger: Ledger) -> "Books":
+    async def read(cls, ledger: Ledger) -> "LedgerContents":
         """Everything that the ledger has."""
-        client, prefix = ledger.redis.client, ledger.redis.prefix
+        client, prefix = raw.client(ledger), raw.prefix(ledger)
         names = [name.decode() for name in await client.execute_command("KEYS", f"{prefix}*")]
         pipe = client.pipeline(transaction=False)
         for name in names:
@@ -60,7 +64,7 @@ class Books:
                 case _:
                     pipe.get(name)
         values = await pipe.execute() if names else []
-        found = cls(await ledger.redis.now(), {}, {}, {}, {}, {}, {}, ledger.policy.lane_cap)
+        found = cls(await raw.now(ledger), {}, {}, {}, {}, {}, {}, ledger.policy.lane_cap)
         for name, kind, ttl, value in zip(names, kinds, told[1::2], values, strict=True):
             found._put(name.removeprefix(prefix), kind, value)
             found.ttls[name.removeprefix(prefix)] = ttl
@@ -88,6 +92,32 @@ class Books:
     def pending(self) -> set[str]:
         """The jobs that are owed."""
         return set(self.scores.get("pending", {}))
+
+    @property
+    def tables(self) -> tuple[object, ...]:
+        """All that does not pass with time, to be compared."""
+        return self.hashes, self.scores, self.sets, self.lists, self.strings
+
+    @property
+    def event_ids(self) -> dict[str, str]:
+        """The id that its producer gave to each event, by the ledger's name for it."""
+        rows = self._named("event:", self.hashes)
+        return {ref: row["id"] for ref, row in rows if not ref.endswith(":jobs")}
+
+    @property
+    def logs(self) -> list[IntegrationLog]:
+        """Every log that is kept."""
+        return [decoded_log(member, record) for member, record in self._named("log:", self.strings)]
+
+    def of_scope(self, scope: Scope) -> tuple[object, ...]:
+        """What a store may call its own: every record, the indexes of the store, and the inbox."""
+        records = ("integration:", "job:", "event:")
+        return (
+            {name: row for name, row in self.hashes.items() if name.startswith(records)},
+            {name: row for name, row in self.scores.items() if name.endswith(scope.key) or f"{scope.key}:" in name},
+            self.strings,
+            self.scores.get("inbox"),
+        )
 
     def state(self, job: str) -> tuple[str, str]:
         """A job's state, and the reason for it."""
@@ -252,8 +282,8 @@ class Books:
                 known.add(member)
                 if (member in logs) == in_flight and (job, attempt) not in outstanding:
                     yield f"attempt {attempt} of {issued} of job {job} has {'a' if member in logs else 'no'} log"
-        for member, raw in logs.items():
-            record = msgspec.json.decode(raw)
+        for member, stored in logs.items():
+            record = msgspec.json.decode(stored)
             if member not in known:
                 yield f"{member} is logged and was never issued"
             if self.ttls[f"log:{member}"] < 0:

@@ -4,35 +4,26 @@ import shutil
 import socket
 from contextlib import suppress
 from pathlib import Path
-from random import randrange
 
+import redis
+
+from tests.counterparts.ports import free_port
 from tests.counterparts.server import Server
 from worker.ledger.connection.embedded_redis import server_binary
 
-#: Below those that Linux, macOS and Windows take for outgoing connections.
-PORTS = (20_000, 32_000)
 #: A server that was killed in the middle of a reply may leave a half-open line for so long (seconds).
 ANSWER_SECONDS = 5.0
 #: Where the server keeps its append-only files, as it calls it by itself.
 _APPEND_ONLY = "appendonlydir"
 
 
-def free_port() -> int:
-    """A TCP port of loopback that nobody uses now, and that no system gives away by itself for a connection."""
-    while True:
-        port = randrange(*PORTS)
-        with socket.socket() as taken, suppress(OSError):
-            taken.bind(("127.0.0.1", port))
-            return port
+class RedisServer(Server):
+    """One server, with an append-only file of what was written to it.
 
-
-class StoreServer(Server):
-    """One store, with a file of what was written to it.
-
-    Options are the server's own, with underscores: `StoreServer(maxmemory="8mb")`.
+    Options are the server's own, with underscores: `RedisServer(maxmemory="8mb")`.
     """
 
-    name = "store"
+    name = "redis"
 
     def __init__(self, **options: str | int) -> None:
         super().__init__()
@@ -68,15 +59,34 @@ class StoreServer(Server):
         """The server by a port that leads to it."""
         return f"redis://127.0.0.1:{port}/0"
 
-    def restart(self) -> None:
-        """Stops and starts it, with what it has on disk."""
-        self.stop()
-        self.start()
-
     def clear(self) -> None:
         """Empties the server."""
         if not self._ask("FLUSHALL").startswith(b"+OK"):
-            raise RuntimeError("the store could not be emptied")
+            raise RuntimeError("Redis could not be emptied")
+
+    def client(self) -> redis.Redis:
+        """A plain client of the server, to be closed."""
+        return redis.Redis.from_url(self.url, password=self._options.get("requirepass"), socket_timeout=ANSWER_SECONDS)
+
+    def limit_memory(self, limit: int | str) -> None:
+        """From now on the server takes no more than so much (bytes, or a text such as `8mb`); 0 removes the limit."""
+        with self.client() as client:
+            client.config_set("maxmemory", limit)
+
+    def used_memory(self) -> int:
+        """Return what is in use (bytes)."""
+        with self.client() as client:
+            return int(client.info("memory")["used_memory"])
+
+    def permit(self, command: str, may: bool) -> None:
+        """Let everybody call a command, or nobody."""
+        with self.client() as client:
+            client.execute_command("ACL", "SETUSER", "default", f"{'+' if may else '-'}{command}")
+
+    def forget_scripts(self) -> None:
+        """Forget every script that was loaded."""
+        with self.client() as client:
+            client.script_flush()
 
     def copy(self, to: Path) -> None:
         """Copies what is on disk now, as a backup does."""
@@ -102,11 +112,16 @@ class StoreServer(Server):
         return False
 
     def _ask(self, command: str) -> bytes:
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(ANSWER_SECONDS)
-            line.connect(self._socket)
-            if password := self._options.get("requirepass"):
-                line.sendall(f"AUTH {password}\r\n".encode())
-                line.recv(64)
-            line.sendall(f"{command}\r\n".encode())
-            return line.recv(64)
+        return ask(self._socket, command, str(self._options.get("requirepass", "")))
+
+
+def ask(path: str, command: str, password: str = "") -> bytes:
+    """Send one command to the server at a unix socket, and return the start of its reply. Raise `OSError`."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(ANSWER_SECONDS)
+        line.connect(path)
+        if password:
+            line.sendall(f"AUTH {password}\r\n".encode())
+            line.recv(64)
+        line.sendall(f"{command}\r\n".encode())
+        return line.recv(64)

@@ -1,0 +1,142 @@
+"""Reads what the ledger has stored, where the ledger itself has no method for it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from tests.ledger import raw
+from worker.domain.event import Scope
+from worker.ledger import Ledger
+
+#: The command that ends the monitoring of Redis, and how long it may take to be seen (seconds).
+_END, _END_SECONDS = "over", 60.0
+
+
+async def redis_time(ledger: Ledger) -> int:
+    """Return the clock of Redis (ms since 1970)."""
+    return await raw.now(ledger)
+
+
+async def used_memory(ledger: Ledger) -> int:
+    """Return what Redis uses (bytes)."""
+    return int((await raw.memory(ledger))["used_memory"])
+
+
+async def memory_share(ledger: Ledger) -> float:
+    """Return the share of its memory limit that Redis uses."""
+    memory = await raw.memory(ledger)
+    return float(memory["used_memory"]) / float(memory["maxmemory"])
+
+
+async def format_of(ledger: Ledger) -> int:
+    """Return the format that the ledger was written in; 0 where it was emptied."""
+    return int(await raw.command(ledger, "HGET", "meta", "format") or 0)
+
+
+async def inbox(ledger: Ledger) -> list[str]:
+    """Return the events that wait to be observed."""
+    return [ref.decode() for ref in await raw.command(ledger, "ZRANGE", "inbox", 0, -1)]
+
+
+async def trace_contexts(ledger: Ledger, event_refs: Sequence[str]) -> list[str | None]:
+    """Return the trace contexts of events."""
+    found = [await raw.command(ledger, "HGET", f"event:{ref}", "trace") for ref in event_refs]
+    return [each.decode() if each else None for each in found]
+
+
+async def stored_integration(ledger: Ledger, integration_id: str) -> bytes:
+    """Return an integration's document as it is stored, with its secrets sealed."""
+    return bytes(await raw.command(ledger, "HGET", f"integration:{integration_id}", "doc"))
+
+
+async def stored_token(ledger: Ledger, token_id: str) -> tuple[str, int]:
+    """Return all that is stored of a token, as text, and how long it is kept (ms)."""
+    left = await raw.command(ledger, "PTTL", f"token:{token_id}")
+    return str(await raw.client(ledger).hgetall(raw.key(ledger, f"token:{token_id}"))), int(left)
+
+
+async def indexed_integrations(ledger: Ledger, scope: Scope) -> int:
+    """Return how many integrations the index of a store names."""
+    return int(await raw.command(ledger, "ZCARD", f"scope:{scope.key}:list"))
+
+
+async def indexed_logs(ledger: Ledger, scope: Scope, integration_id: str) -> tuple[int, int]:
+    """Return how many logs the index of a store names, and that of an integration."""
+    names = (f"logs:store:{scope.key}", f"logs:integration:{integration_id}")
+    of_store, of_integration = [int(await raw.command(ledger, "ZCARD", name)) for name in names]
+    return of_store, of_integration
+
+
+async def lease_count(ledger: Ledger, *owners: str) -> int:
+    """Return how many attempts are leased to these processes."""
+    return sum([int(await raw.command(ledger, "SCARD", f"owner:{each}:leases")) for each in owners])
+
+
+async def list_readers(ledger: Ledger) -> int:
+    """Return how many processes hold messages of the plain queue."""
+    return int(await raw.command(ledger, "ZCARD", "takers"))
+
+
+async def messages_in_hand(ledger: Ledger) -> int:
+    """Return how many messages of the plain queue processes have taken and not yet settled."""
+    names = await raw.client(ledger).keys(raw.key(ledger, "intake-*"))
+    return sum([int(await raw.client(ledger).llen(name)) for name in names])
+
+
+async def everything(ledger: Ledger) -> bytes:
+    """Return all that Redis has in memory, other programs' keys included."""
+    client, found = raw.client(ledger), []
+    for name in await client.keys("*"):
+        kind = await client.type(name)
+        read = {
+            b"hash": ("HGETALL", name),
+            b"zset": ("ZRANGE", name, 0, -1),
+            b"string": ("GET", name),
+            b"list": ("LRANGE", name, 0, -1),
+            b"set": ("SMEMBERS", name),
+        }
+        found.append(repr((name, await client.execute_command(*read[kind]))))
+    return "\n".join(found).encode()
+
+
+async def commands(ledger: Ledger, call: Callable[[], Awaitable[Any]]) -> int:
+    """Return how many commands Redis executes for a call, those inside scripts included."""
+    await raw.client(ledger).config_resetstat()
+    await call()
+    stats = await raw.client(ledger).info("commandstats")
+    return sum(each["calls"] for name, each in stats.items() if name != "cmdstat_config|resetstat")
+
+
+async def script_microseconds(ledger: Ledger) -> int:
+    """Return how long scripts have run in Redis so far (microseconds)."""
+    return int((await raw.client(ledger).info("commandstats")).get("cmdstat_evalsha", {}).get("usec", 0))
+
+
+@contextmanager
+def script_calls(ledger: Ledger) -> Iterator[list[str]]:
+    """Note the name of each script that this process calls meanwhile."""
+    names: list[str] = []
+
+    def noting(run: raw.Run) -> raw.Run:
+        async def noted(name: str, **arguments: object) -> Any:
+            names.append(name)
+            return await run(name, **arguments)
+
+        return noted
+
+    with raw.intercepted(ledger, noting):
+        yield names
+
+
+@asynccontextmanager
+async def round_trips(ledger: Ledger) -> AsyncIterator[list[str]]:
+    """Note each command on keys of the ledger meanwhile, but for those that scripts call."""
+    seen: list[str] = []
+    async with raw.client(ledger).monitor() as monitor:
+        yield seen
+        await raw.client(ledger).echo(_END)
+        async with asyncio.timeout(_END_SECONDS):
+            while (found := await monitor.next_command())["command"] != f"ECHO {_END}":
+                if found["client_type"] != "lua" and raw.prefix(ledger) in found["command"]:
+                    seen.append(found["command"].split(" ", 1)[0])

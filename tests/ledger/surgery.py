@@ -1,0 +1,143 @@
+"""Changes what the ledger has stored, as time, retention or an accident would. Each function says what happens."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from tests.ledger import raw
+from worker.domain.event import Scope
+from worker.ledger import Ledger
+
+# Retention
+
+
+async def forget_integration(ledger: Ledger, integration_id: str) -> None:
+    """Drop an integration's record; the indexes still name it."""
+    await raw.command(ledger, "DEL", f"integration:{integration_id}")
+
+
+async def forget_event(ledger: Ledger, event_ref: str) -> None:
+    """Drop an event, as retention does."""
+    await raw.command(ledger, "DEL", f"event:{event_ref}")
+    await raw.command(ledger, "DEL", f"event:{event_ref}:jobs")
+
+
+async def forget_job(ledger: Ledger, job_id: str) -> None:
+    """Drop an ended job, with what the counters and its event know of it; its logs and the indexes stay."""
+    row = await raw.client(ledger).hgetall(raw.key(ledger, f"job:{job_id}"))
+    state, attempts, event = row[b"state"].decode(), int(row[b"attempts"]), row[b"event"].decode()
+    assert state != "pending", f"job {job_id} is pending, and no retention would drop it"
+    await raw.command(ledger, "DEL", f"job:{job_id}")
+    await raw.command(ledger, "LREM", f"event:{event}:jobs", 0, job_id)
+    for counter, count in ((state, 1), ("opened", 1), ("attempts", attempts)):
+        await raw.command(ledger, "HINCRBY", "counters", counter, -count)
+
+
+async def forget_log(ledger: Ledger, job_id: str, attempt: int) -> None:
+    """Drop the log of an attempt; the indexes still name it."""
+    await raw.command(ledger, "DEL", f"log:{job_id}:{attempt}")
+
+
+@asynccontextmanager
+async def without_log(ledger: Ledger, job_id: str, attempt: int) -> AsyncIterator[None]:
+    """Drop the log of an attempt, and put it back in the end."""
+    kept = await raw.command(ledger, "GETDEL", f"log:{job_id}:{attempt}")
+    assert kept is not None, f"attempt {attempt} of job {job_id} has no log"
+    yield
+    await raw.command(ledger, "SET", f"log:{job_id}:{attempt}", kept, "PX", ledger.policy.log_retention)
+
+
+async def expire_token(ledger: Ledger, token_id: str) -> None:
+    """Have a token's lifetime end now."""
+    await raw.command(ledger, "PEXPIRE", f"token:{token_id}", 1)
+
+
+# Times
+
+
+async def date_integration(ledger: Ledger, integration_id: str, created_at: int, updated_at: int) -> None:
+    """Move the times of an integration (ms since 1970)."""
+    await raw.command(
+        ledger, "HSET", f"integration:{integration_id}", "created_at", created_at, "updated_at", updated_at
+    )
+
+
+async def list_integrations_in_order(ledger: Ledger, scope: Scope, oldest_first: Sequence[str]) -> None:
+    """Have a store's integrations listed as if each was created a moment after the one before it."""
+    for age, each in enumerate(oldest_first, 1):
+        await raw.command(ledger, "ZADD", f"scope:{scope.key}:list", age, each)
+
+
+async def date_events(ledger: Ledger, scope: Scope, accepted_at: Mapping[str, int]) -> None:
+    """Move when events were accepted (ms since 1970, by event), for those who look for them by time."""
+    for event_ref, moment in accepted_at.items():
+        await raw.command(ledger, "ZADD", f"events:{scope.key}", "XX", moment, event_ref)
+
+
+async def age_event(ledger: Ledger, event_ref: str, milliseconds: int) -> None:
+    """Have an event of the inbox wait for longer."""
+    await raw.command(ledger, "HINCRBY", f"event:{event_ref}", "accepted_at", -milliseconds)
+
+
+async def date_jobs(ledger: Ledger, integration_id: str, opened_at: Mapping[str, int]) -> None:
+    """Move when jobs of an integration were opened (ms since 1970, by job)."""
+    for job_id, moment in opened_at.items():
+        await raw.command(ledger, "ZADD", f"jobs:{integration_id}", "XX", moment, job_id)
+
+
+async def date_failure(
+    ledger: Ledger, scope: Scope, job_id: str, attempt: int, *, among_all: float, among_failures: float
+) -> None:
+    """Move a failure in the two indexes of its store's logs (ms since 1970), which then disagree."""
+    member = f"{job_id}:{attempt}"
+    await raw.command(ledger, "ZADD", f"logs:store:{scope.key}", "XX", among_all, member)
+    await raw.command(ledger, "ZADD", f"logs:failures:{scope.key}", "XX", among_failures, member)
+
+
+# Lanes and jobs
+
+
+async def put_circuit(ledger: Ledger, integration_id: str, state: str, until: int | None = None) -> None:
+    """Put an integration's circuit into a state: `open` until a moment (ms since 1970), or `half`."""
+    await raw.command(ledger, "HSET", f"lane:{integration_id}", "circuit", state)
+    if until is not None:
+        await raw.command(ledger, "HSET", f"lane:{integration_id}", "circuit_until", until)
+
+
+async def put_failing(ledger: Ledger, integration_id: str, since: int, attempts: int) -> None:
+    """Have a receiver only fail since a moment (ms since 1970), so many times."""
+    await raw.command(ledger, "HSET", f"lane:{integration_id}", "failing_since", since, "failing_attempts", attempts)
+
+
+async def lose_due_job(ledger: Ledger, integration_id: str, job_id: str) -> None:
+    """Take a pending job out of its lane, so that no sweep finds it."""
+    await raw.command(ledger, "ZREM", f"lane:{integration_id}:due", job_id)
+
+
+async def cancel_for_overflow(ledger: Ledger, job_id: str) -> None:
+    """Cancel the only due job of a lane, as a lane does that overflows."""
+    row = {name.decode(): value.decode() for name, value in (await _job(ledger, job_id)).items()}
+    lane, event = row["lane"], row["event"]
+    await raw.command(ledger, "ZREM", f"lane:{lane}:due", job_id)
+    await raw.command(ledger, "HINCRBY", f"lane:{lane}", "bytes", -int(row["size"]))
+    await raw.command(ledger, "ZREM", "lanes", lane)
+    await raw.command(ledger, "ZREM", "pending", job_id)
+    ended = ("state", "cancelled", "reason", "lane_overflow", "ended_at", await raw.now(ledger))
+    await raw.command(ledger, "HSET", f"job:{job_id}", *ended)
+    await raw.command(ledger, "HINCRBY", f"event:{event}", "open", -1)
+    for name in (f"job:{job_id}", f"event:{event}", f"event:{event}:jobs"):
+        await raw.command(ledger, "PEXPIRE", name, ledger.policy.event_retention)
+    await raw.command(ledger, "HINCRBY", "counters", "cancelled", 1)
+
+
+async def _job(ledger: Ledger, job_id: str) -> Mapping[bytes, bytes]:
+    found: Mapping[bytes, bytes] = await raw.client(ledger).hgetall(raw.key(ledger, f"job:{job_id}"))
+    assert found, f"there is no job {job_id}"
+    return found
+
+
+# The ledger as a whole
+
+
+async def put_format(ledger: Ledger, number: int) -> None:
+    """Have the ledger written by the version that has this format."""
+    await raw.command(ledger, "HSET", "meta", "format", number)
