@@ -655,7 +655,7 @@ class TestBackPressure:
 
         answer = await eventually_status(admin, 503)
 
-        assert "memory limit" in answer.errors[0]["detail"]
+        assert "memory is nearly full" in answer.errors[0]["detail"]
         ready = await api.client().get("/readyz")
         assert (ready.status, ready.document["status"], ready.document["checks"]["ledger"]["status"]) == (
             200,

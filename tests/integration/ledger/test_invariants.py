@@ -235,11 +235,12 @@ class LedgerMachine(RuleBasedStateMachine):
         assert results == [self._expected(by, token, self._verdict(token, verdict)) for token in picked]
         after = self.do(self.scene.contents())
         for token, result in zip(picked, results, strict=True):
-            self._judge(token.claim.job_id, result, verdict, after)
+            self._judge(token, result, verdict, after)
         self.contents = after
 
-    def _judge(self, job: str, result: str, verdict: End, after: LedgerContents) -> None:
+    def _judge(self, token: Token, result: str, verdict: End, after: LedgerContents) -> None:
         """What must have become of a job."""
+        job = token.claim.job_id
         before, now = self.contents.jobs[job], after.jobs[job]
         epoch = (job, before["epoch"])
         if result == "stale":
@@ -253,7 +254,8 @@ class LedgerMachine(RuleBasedStateMachine):
         elif epoch in self.succeeded:
             assert now["state"] == "succeeded"
         elif verdict is FAILED and result != "renewed":
-            assert after.state(job) == ("failed", "exhausted")
+            # With the configuration that followed it would have gone on, but for its deadline.
+            assert after.state(job) == ("failed", "deadline" if self._was_renewed(token) else "exhausted")
         else:
             overdue = after.now + HOUR * 1000 > int(before["deadline"])
             assert now["state"] == "pending" or (overdue and after.state(job) == ("failed", "deadline"))
@@ -273,9 +275,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _outdated(self, token: Token, row: dict[str, str], verdict: End) -> bool:
         """It failed with a configuration that another has followed, and goes on."""
-        renewed = int(self.contents.hashes[f"lane:{token.claim.integration_id}"].get("renewed", 0))
         over = "done" in row or int(row["deadline"]) < self.contents.now
-        return token.claim.revision < renewed and not over and verdict not in (SUCCEEDED, LOST)
+        return self._was_renewed(token) and not over and verdict not in (SUCCEEDED, LOST)
+
+    def _was_renewed(self, token: Token) -> bool:
+        """Another configuration has followed the one that the attempt had."""
+        lane = self.contents.hashes[f"lane:{token.claim.integration_id}"]
+        return token.claim.revision < int(lane.get("renewed", 0))
 
     @rule(pick=picks)
     def release(self, pick: int) -> None:
