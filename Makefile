@@ -45,7 +45,7 @@ case "$$missing" in *rabbitmq-server*) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test fuzz servers emulators check rehearse bench chaos outages dashboard fmt clean lock
+.PHONY: help install demo run test fuzz servers emulators check rehearse bench attacks chaos outages dashboard fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -75,6 +75,8 @@ rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, a
 	@$(BIN)/python -m tests.integration.deploy.systemd_rehearsal
 bench: $(DEV) emulators ## measures us against the floor and the textbook, and what broken receivers cost others
 	@$(BIN)/python -m tests.benchmarks
+attacks: $(DEV) ## attacks one API and one worker, and measures what others notice; ARGS="--attack 'bad tokens' --seconds 10" chooses
+	@$(BIN)/python -m tests.benchmarks.attacks $(ARGS)
 dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad day, and draws the dashboard of it
 	@record=$$(mktemp) && trap 'rm -f "$$record"' EXIT && $(BIN)/python -m tests.dashboard "$$record" && \
 	    $(COUNTERPARTS)/matplotlib/bin/python -m tests.dashboard.draw "$$record" deploy/grafana/dashboard.png

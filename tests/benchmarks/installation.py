@@ -52,9 +52,8 @@ class Installation:
 
     def start_worker(self) -> None:
         """Starts the worker process; it goes its own way."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("EDW_")}
         command = ["-m", "celery", "-A", "worker.app", "worker", "--hostname", "ours@bench"]
-        self.program = Program("our worker", [sys.executable, *command], self._log, kept | self._own)
+        self.program = Program("our worker", [sys.executable, *command], self._log, self.environment)
 
     def await_worker(self) -> None:
         """Waits until the fleet has a worker. Raises ProcessEnded."""
@@ -73,6 +72,11 @@ class Installation:
             self.run(self._ledger.close())
         self._publisher = self._ledger = None
         self._runner.close()
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment of its processes; no setting of this process is among them."""
+        return {name: value for name, value in os.environ.items() if not name.startswith("EDW_")} | self._own
 
     @property
     def publisher(self) -> Publisher:

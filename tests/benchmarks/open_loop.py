@@ -9,14 +9,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, cycle
 from time import monotonic_ns, sleep
+from typing import Protocol
 
 from tests.benchmarks.order import OrderPaid
-from worker.publisher import Publisher, Receipt
+from worker.domain.event import Refusal
+from worker.publisher import Receipt
 
 #: Events are due in steps of this (nanoseconds).
 TICK = 10_000_000
 
 _numbers = count()
+
+
+class Producer(Protocol):
+    """What publishes: a Publisher, or a client of the API."""
+
+    def publish_many(self, events: Sequence[bytes], /) -> Sequence[Receipt | Refusal]:
+        """Answer for each event, in order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ class Fed:
 class OpenLoop:
     """Feeds streams from now on."""
 
-    def __init__(self, publisher: Publisher, streams: Sequence[Stream]) -> None:
+    def __init__(self, publisher: Producer, streams: Sequence[Stream]) -> None:
         self._publisher = publisher
         self._streams = [(stream.rate * TICK / 1e9, iter(stream)) for stream in streams]
         self._began = monotonic_ns()
@@ -80,7 +90,7 @@ def event_id(scheduled: int) -> str:
     return f"{scheduled}-{next(_numbers)}"
 
 
-def publish(publisher: Publisher, events: Sequence[bytes]) -> None:
+def publish(publisher: Producer, events: Sequence[bytes]) -> None:
     """Publishes; raises RuntimeError where one is refused."""
     answers = publisher.publish_many(events) if events else []
     refused = [str(each) for each in answers if not isinstance(each, Receipt)]

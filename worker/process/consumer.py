@@ -175,8 +175,21 @@ def _problem(message: Any) -> Exception | None:
             case [list(), dict(), _]:
                 return None
     except Exception as error:  # noqa: BLE001  (whatever a decoder raises: it is what is wrong)
-        return error
+        return _detached(error)
     return ValueError("expected [args, kwargs, embed], the body of a Celery task message")
+
+
+def _detached(error: Exception) -> Exception:
+    """Return an error of the same words that holds nothing.
+
+    The tracebacks of what kombu raises hold the message, and frames that hold the error: cycles as large as the message
+    that wait for the garbage collector.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
+    return ValueError(str(error))
 
 
 def _keep(message: Any, why: str) -> bool:

@@ -1,7 +1,6 @@
 """One asyncio loop in a thread of its own for a worker's whole life; its services open and close there."""
 
 import asyncio
-import gc
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
@@ -24,6 +23,7 @@ from worker.intake.wakeups import Wakeups
 from worker.ledger import Ledger, LedgerError, LedgerPolicy
 from worker.ledger.connection.endpoints import find_endpoints
 from worker.ledger.connection.startup import reach
+from worker.process import collector
 from worker.process.stop_signals import stop_celery
 from worker.process.wiring import WorkerServices, wire
 from worker.telemetry import metrics
@@ -35,9 +35,6 @@ from worker.telemetry.tracing.traces import Traces
 from worker.telemetry.worker_health import WorkerHealth
 
 _log = structlog.get_logger("edw.process")
-
-#: Allocations before the cyclic collector looks at the youngest objects, and how often older ones are looked at.
-COLLECTOR_THRESHOLDS = (50_000, 20, 100)
 
 
 class RuntimeStopped(Exception):
@@ -177,10 +174,12 @@ class Runtime:
             metrics.track_in_flight(lambda: services.deliveries.in_flight, lambda: services.deliveries.limit)
             services.open()
             self.health.begin(services.sweeper, services.deliveries)
-            _relax_collector()
+            collector.relax()
+            collecting = asyncio.create_task(collector.collect_regularly())
             self._services.set_result(services)
             _log.info("worker ready", ledger=ledger.address, owner=ledger.owner, types=types.types)
             await self._stopping.wait()
+            collecting.cancel()
             self._unsettled = await services.drain(self._drained_by, self._hurry)
             _log.info("worker drained", unsettled=self._unsettled)
         finally:
@@ -195,18 +194,6 @@ class Runtime:
 
     def _missed(self, error: LedgerError) -> None:
         self.health.ledger.away(error.public, State.RED)
-
-
-def _relax_collector() -> None:
-    """Makes the cyclic collector look less often.
-
-    Hundreds of attempts in flight are tens of thousands of young objects, which live for milliseconds and hardly ever
-    form a cycle. With its defaults the collector walks them, and everything that is imported, again and again: a fifth
-    of the processor time of a delivery.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 _runtime: Runtime | None = None

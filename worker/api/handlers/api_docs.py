@@ -1,12 +1,15 @@
 """`/openapi.json`, and a page of it that people can read: no script, nothing from elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
 
+from config.observable_events import Catalogue
+from deliverers.registry import DelivererRegistry
 from worker.api.openapi import openapi_document
 from worker.api.operations import Operation
 from worker.api.request_context import Reply, RequestContext
@@ -33,18 +36,37 @@ class ApiDocs:
 
     def __init__(self, operations: Callable[[], Sequence[Operation]]) -> None:
         self._operations = operations
+        self._made: _Description | None = None
 
     async def openapi(self, call: RequestContext) -> Reply:
         """Answer the description of this API, OpenAPI 3.1."""
-        return Reply(self._document(call))
+        return Reply({**self._description(call).document, "servers": [{"url": call.base}]})
 
     async def page(self, call: RequestContext) -> Reply:
         """Answer the same description as a page for people."""
-        return Reply("".join(_page(self._document(call))).encode(), content_type="text/html; charset=utf-8")
+        return Reply(self._description(call).page, content_type="text/html; charset=utf-8")
 
-    def _document(self, call: RequestContext) -> dict[str, Any]:
-        services = call.services
-        return openapi_document(self._operations(), services.types, services.rules.catalogue, _version(), call.base)
+    def _description(self, call: RequestContext) -> "_Description":
+        """Return the description for the deliverers and the catalogue of this process, made at the first request.
+
+        Making it takes many milliseconds of the event loop, and any token may ask for it again and again.
+        """
+        types, catalogue = call.services.types, call.services.rules.catalogue
+        made = self._made
+        if made is None or made.types is not types or made.catalogue is not catalogue:
+            document = openapi_document(self._operations(), types, catalogue, _version(), "")
+            made = self._made = _Description(types, catalogue, document, "".join(_page(document)).encode())
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Description:
+    """What was made, and of what. The document lacks the address of its server: each request has its own."""
+
+    types: DelivererRegistry
+    catalogue: Catalogue
+    document: Mapping[str, Any]
+    page: bytes
 
 
 def _page(document: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,43 @@
+"""A customer's receiver whose answers are made to hurt: characters that command terminals, and bombs."""
+
+import asyncio
+import gzip
+from itertools import cycle
+
+from tests.benchmarks.attacks.target import HOST
+
+_CONTROLS = "".join(map(chr, (*range(1, 32), 0x7F, *range(0x80, 0xA0), 0x202E, 0x2066, 0x200B))).encode()
+
+
+def _answer(status: bytes, body: bytes, *headers: bytes) -> bytes:
+    lines = [b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *headers]
+    return b"\r\n".join([*lines, b"", body])
+
+
+#: Most are successes, so that no circuit opens for long.
+ANSWERS = (
+    _answer(b"200 OK", _CONTROLS * 1_000, b"Content-Type: text/plain; charset=utf-8"),
+    _answer(b"200 \xc2\x9b2J\xe2\x80\xae", b"\x1b]0;owned\x07" * 6_000),
+    _answer(b"200 OK", gzip.compress(bytes(1 << 26)), b"Content-Encoding: gzip"),
+    _answer(b"200 OK", b"\xff\xfe\x1b[2J" * 10_000, b"Content-Type: text/plain; charset=utf-16"),
+    _answer(b"500 \x1b[31mred", _CONTROLS * 1_000, b"Retry-After: Sun, " + b"(" * 7_000),
+)
+
+
+async def serve() -> int:
+    """Listen for as long as the loop runs; answer the port."""
+    answers = cycle(ANSWERS)
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                await reader.readexactly(int(lengths[0].partition(b":")[2]) if lengths else 0)
+                writer.write(next(answers))
+        except (OSError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(handle, HOST, 0)
+    return int(server.sockets[0].getsockname()[1])

@@ -1,0 +1,144 @@
+"""Everybody of a run: Redis, one worker, one API, the victim with its receivers, and the attacker."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic, sleep
+
+import psutil
+from yarl import URL
+
+from tests.benchmarks.attacks.attacker import Attacker
+from tests.benchmarks.attacks.target import HOST, Target
+from tests.benchmarks.attacks.victim import BY_HTTP, DIRECT, ApiProducer, Victim
+from tests.benchmarks.installation import Installation
+from tests.benchmarks.measure import DeliveriesLost
+from tests.benchmarks.order import ORG_ID
+from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
+from tests.benchmarks.receivers import Receivers
+from tests.benchmarks.store import PrivateStore
+from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
+from worker.domain.event import Scope
+
+#: As shipped, but for addresses. Whoever calls from the attacker's address is a proxy, so that it may have many.
+_CHANGES = {"EDW_DRAIN_SECONDS": "0", "EDW_API_PORT": "0", "EDW_API_PROXIES": "127.0.0.1/32"}
+_ATTACKER, _CROWD = Scope(None, "attacker"), Scope(None, "crowd")
+_LOOK_SECONDS = 0.05
+_PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a run needs."""
+
+    victim: Victim
+    attacker: Attacker
+    processes: Mapping[str, Program]
+    ours: Installation
+
+    def check(self) -> None:
+        """Raises ProcessEnded where a process has ended by itself."""
+        for each in self.processes.values():
+            each.check()
+
+    def settle(self) -> None:
+        """Wait until nothing of an attack is under way. Raises DeliveriesLost."""
+        end = monotonic() + _PATIENCE_SECONDS
+        while not self.ours.run(_is_idle(self.ours)):
+            if monotonic() > end:
+                raise DeliveriesLost(f"an attack's messages were not worked off in {_PATIENCE_SECONDS:g} s")
+            sleep(_LOOK_SECONDS)
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Stage]:
+    """Start everybody, and end everybody in any case. Raises ProcessEnded."""
+    with ExitStack() as stack:
+        receivers, attacker = Receivers(folder / "receivers.log"), Attacker(folder / "attacker.log")
+        for program in (receivers.program, attacker.program):
+            stack.callback(program.stop)
+        receivers.start()
+        hostile = attacker.start()
+        store = PrivateStore(folder / "s", "everysec")
+        stack.callback(store.program.stop)
+        store.start()
+        ours = Installation(store, folder / "worker.log", {**_CHANGES, "EDW_DATA_DIR": str(folder / "data")})
+        stack.enter_context(closing(ours))
+        ours.connect()
+        for way in (DIRECT, BY_HTTP):
+            ours.register(receivers.url(f"/notes/{way}"), Scope(ORG_ID, way))
+        broken = ours.register(f"http://{HOST}:{hostile}/", _ATTACKER)
+        ours.start_worker()
+        stack.callback(ours.program.stop)
+        api = Program("the API", [sys.executable, "-m", "worker.cli", "api"], folder / "api.log", ours.environment)
+        stack.callback(api.stop)
+        ours.await_worker()
+        api_port = _port_of(api, folder / "api.log", "api ready", "url")
+        target = Target(
+            api_port=api_port,
+            metrics_port=_port_of(ours.program, folder / "worker.log", "probe", "metrics"),
+            redis_socket=str(store.path),
+            store_id=_ATTACKER.store_id or "",
+            integration_id=broken.id,
+            admin=_token(ours, _ATTACKER, Role.ADMIN),
+            publish=_token(ours, _ATTACKER, Role.PUBLISH),
+            read=_token(ours, _ATTACKER, Role.READ),
+            crowd=_token(ours, _CROWD, Role.ADMIN),
+        )
+        attacker.aim(target)
+        by_http = ApiProducer(api_port, _token(ours, Scope(ORG_ID, BY_HTTP), Role.PUBLISH))
+        stack.enter_context(closing(by_http))
+        victim = Victim({DIRECT: ours.publisher, BY_HTTP: by_http}, receivers)
+        yield Stage(victim, attacker, {"API": api, "worker": ours.program}, ours)
+
+
+@contextmanager
+def watched(processes: Mapping[str, Program]) -> Iterator[dict[str, tuple[int, int]]]:
+    """Look at the memory of processes for as long as the block lasts: bytes before, and the most of all looks."""
+    known = {name: psutil.Process(program.pid) for name, program in processes.items()}
+    before = {name: process.memory_info().rss for name, process in known.items()}
+    seen, over = {name: (size, size) for name, size in before.items()}, Event()
+
+    def look() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            for name, process in known.items():
+                with_this = max(seen[name][1], process.memory_info().rss)
+                seen[name] = (before[name], with_this)
+
+    thread = Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+async def _is_idle(ours: Installation) -> bool:
+    client = ours.ledger.redis.client
+    waiting = await client.llen("edw.intake") + await client.llen("edw.events")
+    return not waiting and not (await ours.ledger.status.read()).inbox
+
+
+def _token(ours: Installation, scope: Scope, role: Role) -> str:
+    token_id, secret = new_id(), make_secret()
+    token = Token(token_id, TokenKind.TOKEN, role, scope, digest=digest_of(secret))
+    ours.run(ours.ledger.tokens.put(token))
+    return written(token_id, secret)
+
+
+def _port_of(program: Program, log: Path, event: str, field: str) -> int:
+    """The port of a URL that a process logs. Raises ProcessEnded."""
+    end, mark = monotonic() + START_SECONDS, json.dumps(event)
+    while True:
+        for line in log.read_text(errors="replace").splitlines():
+            if mark in line and line.startswith("{"):
+                return URL(json.loads(line)[field]).port or 0
+        program.check()
+        if monotonic() > end:
+            raise ProcessEnded(f"{program.name} did not log {event!r}:\n{program.tail()}")
+        sleep(_LOOK_SECONDS)

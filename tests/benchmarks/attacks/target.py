@@ -1,0 +1,25 @@
+"""What an attacker knows: addresses, and the tokens that a customer has for a store of its own."""
+
+import msgspec
+
+#: Where everything listens.
+HOST = "127.0.0.1"
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One API, one worker and their Redis."""
+
+    api_port: int
+    #: The worker's.
+    metrics_port: int
+    #: The socket of Redis. Producers of the plain queue and of Celery messages reach it.
+    redis_socket: str
+    store_id: str
+    #: An integration of that store, whose receiver is the attacker's.
+    integration_id: str
+    #: Tokens of that store, by their role.
+    admin: str
+    publish: str
+    read: str
+    #: An admin's token of another store, which has no integrations yet.
+    crowd: str
