@@ -18,9 +18,9 @@ from tests.benchmarks.attacks.victim import BY_HTTP, DIRECT, ApiProducer, Victim
 from tests.benchmarks.installation import Installation
 from tests.benchmarks.measure import DeliveriesLost
 from tests.benchmarks.order import ORG_ID
+from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
 from tests.benchmarks.receivers import Receivers
-from tests.benchmarks.store import PrivateStore
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.domain.event import Scope
 
@@ -63,7 +63,7 @@ def staged(folder: Path) -> Iterator[Stage]:
             stack.callback(program.stop)
         receivers.start()
         hostile = attacker.start()
-        store = PrivateStore(folder / "s", "everysec")
+        store = PrivateRedis(folder / "s", "everysec")
         stack.callback(store.program.stop)
         store.start()
         ours = Installation(store, folder / "worker.log", {**_CHANGES, "EDW_DATA_DIR": str(folder / "data")})
