@@ -71,8 +71,8 @@ class Publisher:
     Every publishing method raises a LedgerError (worker.ledger) if the ledger did not confirm the events:
     `LedgerUnavailable` if Redis does not answer, `LedgerFull` if its memory is above the high-water mark,
     `LedgerForbidden` if it refuses this user or a command. Some of the events may nevertheless be in the ledger.
-    Publishing them again with the same ids is safe, because the ledger then reports them as duplicates. An event without
-    an id gets a new random one each time, so give events ids of your own.
+    Publishing them again with the same ids is safe, because the ledger then reports them as duplicates. An event
+    without an id gets a new random one each time, so give events ids of your own.
 
     Args:
         settings: The settings; by default those of the environment.

@@ -23,7 +23,7 @@ from worker.domain.integration import Integration
 NAME_MAX_CHARS = 255
 #: Characters.
 DESCRIPTION_MAX_CHARS = 4096
-#: Observable keys of one integration; the catalogue has about a hundred.
+#: Most observable keys of one integration; the catalogue has about a hundred.
 OBSERVES_MAX = 1000
 #: Unobservable keys that one answer names. The limit exists because finding the nearest known keys takes time.
 OBSERVES_PROBLEMS_MAX = 50
@@ -38,9 +38,9 @@ _WRITABLE = ("name", "description", "enabled", "paused", "rate_limit", "integrat
 _READ_ONLY = ("id", "type", "links", "meta", "relationships")
 #: The specification requires `observers` on creation and calls the property `observes`.
 _OBSERVERS = "observers"
-#: Similarity (0 to 1) to an attribute's name from which an unknown name counts as a typing error.
+#: Similarity (0 to 1) at which an unknown name counts as a misspelt attribute.
 _NEAR = 0.8
-#: Characters; a longer unknown name does not count as a typing error.
+#: Characters; a longer unknown name does not count as misspelt.
 _COMPARED_CHARS = 80
 
 
@@ -158,7 +158,7 @@ def _flags(document: Mapping[str, Any]) -> Iterator[Refusal]:
     rate, (least, most) = document.get("rate_limit"), RATE_LIMITS
     is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
     if rate is not None and not (is_number and least <= rate <= most):
-        yield Refusal("rate_limit", f"must be deliveries a second, from {least:g} to {most:,}; or null for no limit")
+        yield Refusal("rate_limit", f"must be deliveries per second, from {least:g} to {most:,}, or null for no limit")
 
 
 def _observes_problems(

@@ -19,7 +19,7 @@ _MASK = re.compile(r"\*{8,}.{0,4}|\*+", re.DOTALL)
 
 
 def mask(secret: str) -> str:
-    """Return the mask of a secret. An empty text is no secret, and stays empty."""
+    """Return the mask of a secret. An empty text stays empty."""
     if len(secret) < SHORTEST_SHOWN:
         return UNKNOWN if secret else ""
     return "*" * (len(secret) - SHOWN_CHARS) + secret[-SHOWN_CHARS:]

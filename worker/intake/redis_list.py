@@ -148,7 +148,7 @@ class RedisListReader:
         return done, events, refusals
 
     async def _or_closing(self, waiting: Coroutine[Any, Any, None]) -> None:
-        """Wait for `waiting` or for the reader's stop."""
+        """Wait until `waiting` is done or the reader is to stop."""
         both = [asyncio.ensure_future(waiting), asyncio.ensure_future(self._closing.wait())]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

@@ -28,8 +28,8 @@ _log = structlog.get_logger("edw.intake")
 
 #: The version of our message format.
 MESSAGE_VERSION = 1
-#: Waiting messages from which no wake-up is added to a queue. A small fleet needs longer to read so many than their
-#: ids need to become overdue again. The sweeps find everything that is not announced.
+#: Number of waiting messages at which the sender stops adding wake-ups to a queue. A small fleet needs longer to read
+#: that many than their ids need to become overdue again. The sweeps find everything that is not announced.
 WAITING_LIMIT = 2_000
 #: A queue's length is checked again after this time (seconds) or this number of messages from this sender.
 LOOK_SECONDS = 1.0

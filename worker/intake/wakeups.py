@@ -38,7 +38,7 @@ LANES = "lanes"
 class Wakeups:
     """Collects ids of events and lanes, and sends the ids that arrive together in as few messages as possible.
 
-    `broker` receives whether the broker accepts them.
+    `broker` records whether the broker accepts them.
     """
 
     def __init__(self, send: Send, broker: Presence | None = None) -> None:

@@ -23,7 +23,7 @@ class LifecycleEvents:
         self._secrets = secrets
 
     def event(self, what: str, integration: Integration) -> Event:
-        """Return an event with an integration's present state. `what` is `created`, `updated` or `deleted`."""
+        """Return an event with an integration's current state. `what` is `created`, `updated` or `deleted`."""
         masked = shown(integration, self._types, self._secrets)
         raw = msgspec.json.encode({"id": str(uuid4()), "type": f"integration.{what}", "data": change_data(masked)})
         # The deployment's size limit applies only to events from outside.
