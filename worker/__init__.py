@@ -1,1 +1,1 @@
-"""The worker: takes observed events, and sees every one of them delivered."""
+"""The worker: accepts events, and delivers each one to every integration that observes it."""

@@ -1,7 +1,7 @@
-"""The Celery application: `celery -A worker.app worker` runs a worker with everything that belongs to it.
+"""The Celery application: `celery -A worker.app worker` runs a complete worker.
 
-Importing this module reads nothing and opens nothing: the configuration is made when Celery first asks for it, and
-the runtime is opened when the worker starts.
+Importing this module reads no settings and opens no connection. Celery loads the configuration when it first needs it,
+and the worker opens the runtime when it starts.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from worker.process.stop_signals import Stopping
 
 
 class _SettingsLoader(AppLoader):  # type: ignore[misc]  # Celery has no types
-    """Has Celery configured by our settings."""
+    """A Celery loader that configures Celery from our settings."""
 
     def read_configuration(self, env: str = "") -> dict[str, Any]:
         try:
@@ -28,18 +28,18 @@ class _SettingsLoader(AppLoader):  # type: ignore[misc]  # Celery has no types
             options = celery_options(settings, find_endpoints(settings).broker_url)
             return {**options, "worker_consumer": "worker.process.consumer:Consumer"}
         except (SettingsError, NoRedisError) as error:
-            # What the user reads; a traceback would hide it.
+            # Without a traceback, which would hide the message from the user.
             raise SystemExit(f"error: {error}") from None
 
 
 class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
-    """Open the runtime before the worker takes its first message, and handle signals from then on."""
+    """The step that opens the runtime before the worker takes its first message, and handles signals from then on."""
 
     requires = ("celery.worker.components:Timer",)
 
     def start(self, parent: Any) -> None:
         runtime.start(load_settings(), parent.app)
-        # Celery has set its own handlers by now.
+        # Celery has set its own handlers by now, and these replace them.
         Stopping(parent.hostname, runtime.hurry).listen()
 
 
@@ -58,9 +58,9 @@ def _stop_claiming(**_: object) -> None:
     runtime.stop_claiming()
 
 
-# The pool has finished its tasks by then, so that nothing is submitted to a runtime that is gone.
+# The pool has finished its tasks by then, so no task uses a runtime that is closed.
 @worker_shutdown.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _drain(sender: Any, **_: object) -> None:
     if not runtime.stop():
-        # For whoever looks at exit codes: others have to wait for this process's lease to run out.
+        # Jobs are still leased: other workers must wait until this process's lease runs out. The exit code shows it.
         sender.exitcode = EX_FAILURE

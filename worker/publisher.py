@@ -1,10 +1,11 @@
-"""What producers import: events into the ledger, answered only when it has them.
+"""The Publisher, with which Python producers write events into the ledger.
 
     with Publisher() as publisher:
         publisher.publish({"type": "order.paid", "store_id": "…", "data": {"type": "order", "id": "…"}})
 
-A broker that is down, slow or frozen delays no answer: the wake-up for the workers goes out by a thread of its own,
-and is not needed for the delivery. Where the process traces with OpenTelemetry, a publish is a span of its own.
+A call returns when the ledger has its events. A broker that is down, slow or frozen does not delay it: a separate
+thread sends the wake-up for the workers, and delivery does not depend on that. If the process traces with
+OpenTelemetry, each publish is a span.
 """
 
 import asyncio
@@ -33,11 +34,16 @@ from worker.ledger.events.inbox import SyncInbox
 from worker.telemetry.ledger_calls import LedgerCallMetrics
 from worker.telemetry.tracing import traces_of_process
 
+#: An event's JSON, or a mapping that is encoded as JSON: dates, UUIDs and decimals become strings.
 EventLike = bytes | Mapping[str, Any]
 
 
 class EventRefused(ValueError):
-    """An event is not what an event must be; nothing was written. `refusal` names the field and the reason."""
+    """An invalid event, of which nothing was written.
+
+    Attributes:
+        refusal: The field, and the reason why it is not accepted.
+    """
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(str(refusal))
@@ -46,21 +52,34 @@ class EventRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The ledger has the event."""
+    """The confirmation that the ledger has an event."""
 
+    #: The event's id: its own, or the random UUID that an event without an id got.
     id: str
-    #: The id was known already, and nothing happens twice.
+    #: The ledger already had an event of this store or organisation with this id; it is not delivered again.
     duplicate: bool = False
-    #: The id was known with other content; the first one stays.
+    #: The ledger already had this id with other content; the first content stays.
     differs: bool = False
 
 
 class Publisher:
-    """Publishes events; one for a process, from any thread (the asynchronous calls from one loop).
+    """A client that publishes events. A process needs one.
 
-    Every call raises a LedgerError where the events were not accepted: LedgerFull above the memory's high-water mark,
-    LedgerUnavailable where Redis does not answer, LedgerForbidden where it refuses this user or a command. Then
-    offering the same events with the same ids again is safe, and nothing happens twice.
+    Any thread may call the synchronous methods; one event loop at a time may call the asynchronous ones. Close the
+    publisher at the end, or use it as a context manager.
+
+    Every publishing method raises a LedgerError (worker.ledger) if the ledger did not confirm the events:
+    `LedgerUnavailable` if Redis does not answer, `LedgerFull` if its memory is above the high-water mark,
+    `LedgerForbidden` if it refuses this user or a command. Some of the events may nevertheless be in the ledger.
+    Publishing them again with the same ids is safe, because the ledger then reports them as duplicates. An event
+    without an id gets a new random one each time, so give events ids of your own.
+
+    Args:
+        settings: The settings; by default those of the environment.
+
+    Raises:
+        SettingsError: A setting in the environment is invalid.
+        NoRedisError: EDW_REDIS_URL is not set, and no embedded Redis runs on the data folder.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -78,22 +97,44 @@ class Publisher:
         self._opening = threading.Lock()
 
     def publish(self, event: EventLike) -> Receipt:
-        """Publishes one event: its JSON, or a mapping. Raises EventRefused where it is not acceptable."""
+        """Publish one event.
+
+        Args:
+            event: The event's JSON, or a mapping.
+
+        Returns:
+            The receipt, when the ledger has the event.
+
+        Raises:
+            EventRefused: The event is invalid.
+            LedgerError: The ledger did not confirm the event; publish it again with the same id.
+        """
         return _only(self.publish_many([event]))
 
     def publish_many(self, events: Iterable[EventLike]) -> list[Receipt | Refusal]:
-        """Publishes many at once; answers for each, in order: a Receipt, or why it was refused. The good ones go."""
+        """Publish several events in one call. Invalid events do not hold back the valid ones.
+
+        Args:
+            events: The events, each as JSON or as a mapping.
+
+        Returns:
+            For each event, in order, a Receipt, or a Refusal with the field and the reason.
+
+        Raises:
+            TypeError: `events` is a single event.
+            LedgerError: The ledger did not confirm the events; publish them again with the same ids.
+        """
         parsed = [parse_event(event, self._rules) for event in _several(events)]
         good = [each for each in parsed if isinstance(each, Event)]
         answers = self._service.accept_sync(Ingress.PUBLISHER, good, self._inbox().accept).answers if good else None
         return self._receipts(parsed, answers or ())
 
     async def apublish(self, event: EventLike) -> Receipt:
-        """publish(), on the running loop."""
+        """Publish one event on the running loop. Arguments, result and errors are those of `publish`."""
         return _only(await self.apublish_many([event]))
 
     async def apublish_many(self, events: Iterable[EventLike]) -> list[Receipt | Refusal]:
-        """publish_many(), on the running loop."""
+        """Publish several events on the running loop. Arguments, result and errors are those of `publish_many`."""
         parsed = [parse_event(event, self._rules) async for event in paced(_several(events))]
         good = [each for each in parsed if isinstance(each, Event)]
         ledger = await self._ledger_of_this_loop()
@@ -101,13 +142,13 @@ class Publisher:
         return self._receipts(parsed, answers or ())
 
     def close(self) -> None:
-        """Lets the last wake-ups go out, for a second at most, and closes the connections."""
+        """Wait at most one second for the last wake-ups to be sent, and close the connections."""
         self._wakeups.close()
         if self._sync is not None:
             self._sync.close()
 
     async def aclose(self) -> None:
-        """close(), for a publisher that was used on a loop."""
+        """Close a publisher that was used on the running loop."""
         if self._ledger is not None and self._loop is asyncio.get_running_loop():
             await self._ledger.close()
             self._ledger = None
@@ -130,13 +171,13 @@ class Publisher:
         await self.aclose()
 
     async def _ledger_of_this_loop(self) -> Ledger:
-        # Connections belong to their loop, and a program may run one after the other: asyncio.run(), again and again.
+        # Connections belong to their loop, and a program may run several loops in turn by asyncio.run().
         loop = asyncio.get_running_loop()
         if self._ledger is None or self._loop is not loop:
             ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard, LedgerCallMetrics())
             await ledger.open(PUBLISHER)
             if self._ledger is not None and self._loop is loop:
-                # Another call of this loop was quicker.
+                # Another call on this loop was faster.
                 await ledger.close()
             else:
                 self._ledger, self._loop = ledger, loop
@@ -158,7 +199,7 @@ class Publisher:
 
 def _several(events: Iterable[EventLike]) -> Sequence[EventLike]:
     if isinstance(events, Mapping | bytes | str):
-        raise TypeError("expected several events; publish() takes one")
+        raise TypeError("expected several events, got a single one: use publish() for it")
     return events if isinstance(events, Sequence) else list(events)
 
 

@@ -1,6 +1,6 @@
-"""The Celery tasks: `observe` events, `deliver` lanes. They carry wake-ups; the ledger carries the truth.
+"""The Celery tasks: `observe` events and `deliver` lanes. They are wake-ups; the ledger holds the state.
 
-Both return when the work is safely in the ledger, not when it is delivered.
+Both return when the ledger has the work, not when the events are delivered.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ _log = structlog.get_logger("edw.tasks")
 
 @shared_task(name="worker.tasks.observe", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
 def observe(self: Task, *args: Any, **kwargs: Any) -> None:
-    """Opens the jobs of events.
+    """Open the jobs of events.
 
-    `event_ids`: references of events in the inbox, as our own producers send them. `events`: whole events, from
-    producers that only speak Celery. Anything else is kept in the rejected list, because nobody waits for an answer.
+    A message has `event_ids`, references of events in the inbox, from our own producers; or `events`, whole events,
+    from producers that use only Celery. Any other message goes to the rejected list: nobody waits for an answer.
     """
     message = _message(args, kwargs)
     match message:
@@ -42,7 +42,7 @@ def observe(self: Task, *args: Any, **kwargs: Any) -> None:
 
 @shared_task(name="worker.tasks.deliver", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
 def deliver(self: Task, *args: Any, **kwargs: Any) -> None:
-    """Has lanes served that have due jobs: `lane_ids`."""
+    """Serve the lanes in the message's `lane_ids`, which have due jobs."""
     match _message(args, kwargs):
         case {"lane_ids": [*lanes]} if all(isinstance(lane, str) for lane in lanes):
             _run(self, _serve, lanes)
@@ -51,7 +51,7 @@ def deliver(self: Task, *args: Any, **kwargs: Any) -> None:
 
 
 def _take(task: Task, events: list[Any]) -> None:
-    # The request is this thread's, and not the loop's.
+    # Read here, because the request belongs to this thread and not to the loop's.
     task_id, trace = task.request.id, _trace(task.request)
     again = bool((task.request.delivery_info or {}).get("redelivered"))
     try:
@@ -60,13 +60,13 @@ def _take(task: Task, events: list[Any]) -> None:
         )
     except Reject:
         raise
-    except Exception as error:  # noqa: BLE001  (Celery would acknowledge it, and the events are nowhere else)
+    except Exception as error:  # noqa: BLE001  (Celery would acknowledge the message, the only copy of its events)
         _log.exception("cannot take events", task=task_id)
         _reject(task, Refusal("", f"internal error: {type(error).__name__}"))
 
 
 def _trace(request: Any) -> TraceContext | None:
-    """Of the message's headers, which Celery makes attributes of the request."""
+    """Return the trace context in the message's headers, which Celery makes attributes of the request."""
     return TraceContext.of(request.get(TRACEPARENT), request.get(TRACESTATE))
 
 
@@ -74,7 +74,7 @@ async def _observe(services: WorkerServices, refs: list[str]) -> None:
     try:
         await services.dispatch.observe(refs)
     except LedgerError as error:
-        # A wake-up may be lost: the events are in the inbox, and a sweep will see to them.
+        # The wake-up may be lost: the events are in the inbox, and a sweep observes them.
         _log.warning("observed later", events=len(refs), why=str(error))
 
 
@@ -85,7 +85,7 @@ async def _serve(services: WorkerServices, lanes: list[str]) -> None:
 
 
 def _message(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
-    """Keyword arguments, or one mapping as the only positional one: both are what "send it {…}" may mean."""
+    """Return the keyword arguments, or a mapping that is the only positional argument; producers may send either."""
     if len(args) == 1 and not kwargs and isinstance(args[0], dict):
         return args[0]
     return kwargs if not args else {}
@@ -96,7 +96,7 @@ def _run(task: Task, work: Any, given: Any) -> None:
         with in_task(task.request.id):
             runtime.call(lambda services: work(services, given))
     except runtime.RuntimeStopped:
-        # Another worker's, then: an exception of any other kind would acknowledge the message.
+        # Requeue the message for another worker. Any other exception would acknowledge it.
         raise Reject("this worker stops", requeue=True) from None
 
 

@@ -1,8 +1,8 @@
-"""Tokens of the API: who bears one, whom it acts for and what it may do; and how its secret is written and checked.
+"""API tokens: their scope and role, and how their secrets are made, written and checked.
 
-A secret is 256 random bits, and its plain SHA-256 is what the ledger keeps. A slow, salted hash defends what people
-think up, of which a thief can try a dictionary; nobody tries 2^256 secrets, however quick the hash is, and equal ones
-do not occur, so that a salt would tell nothing apart. A quick hash is one that every request can afford.
+A secret is 256 random bits. The ledger keeps its plain SHA-256. A slow hash protects passwords that people choose,
+because a thief can try a dictionary; nobody can try 2^256 secrets, however fast the hash is. A salt makes equal
+passwords look different; equal random secrets do not occur. A fast hash is cheap enough for every request.
 """
 
 import re
@@ -16,16 +16,16 @@ from worker.domain.event import Scope
 
 #: Random bytes of a secret.
 SECRET_BYTES = 32
-#: Random bytes of an id; it is no secret.
+#: Random bytes of an id, which is not secret.
 ID_BYTES = 8
 
 _ID = re.compile(r"[0-9a-f]{16}")
-# 32 bytes are 43 characters of base64url. Both parts have a fixed length, and so has the whole.
+# 32 bytes are 43 characters of base64url. Both parts have a fixed length.
 _WRITTEN = re.compile(r"edw_(?P<id>[0-9a-f]{16})_(?P<secret>[A-Za-z0-9_-]{43})")
 
 
 class Role(StrEnum):
-    """What a token may do for whom it acts."""
+    """What a token may do within its scope."""
 
     ADMIN = "admin"
     PUBLISH = "publish"
@@ -33,7 +33,7 @@ class Role(StrEnum):
 
 
 class TokenKind(StrEnum):
-    """How a token is used. A client's secret is no bearer token: it is only exchanged for one."""
+    """How a token is used. A client's secret is not a bearer token; the client exchanges it for one."""
 
     TOKEN = "token"  # noqa: S105  (a kind, and nobody's password)
     CLIENT = "client"
@@ -42,65 +42,68 @@ class TokenKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as the ledger keeps it: its secret is nowhere, and the secret's digest is in no repr."""
+    """A token as the ledger keeps it, without its secret. The secret's digest is in no repr."""
 
     id: str
     kind: TokenKind
     role: Role
-    #: The store or organisation that it acts for, and no other; nobody's in particular where `platform` is set.
+    #: The only store or organisation that it may act for; empty if `platform` is set.
     scope: Scope
-    #: For the platform itself: its events name their store_id and org_id.
+    #: The token is the platform's own, whose events name their store_id and org_id.
     platform: bool = False
-    #: What people call it; may be empty.
+    #: A name for people; may be empty.
     name: str = ""
-    #: digest_of() its secret. Without one, no secret matches.
+    #: `digest_of` its secret. If it is empty, no secret matches.
     digest: str = field(default="", repr=False)
-    #: Milliseconds since 1970, by the ledger's clock; 0 for one that is not in the ledger yet.
+    #: Milliseconds since 1970, by the ledger's clock; 0 before the token is in the ledger.
     created_at: int = 0
-    #: The same; None for one that lasts until it is revoked.
+    #: Milliseconds since 1970, by the ledger's clock; None if the token is valid until it is revoked.
     expires_at: int | None = None
-    #: The id of the client that a bearer was issued to; empty for others.
+    #: The id of the client that a bearer token was issued to; empty for other kinds.
     parent: str = ""
 
 
 def new_id() -> str:
-    """An id: 16 lower-case hexadecimal digits."""
+    """Return a new random id of 16 lower-case hexadecimal digits."""
     return token_hex(ID_BYTES)
 
 
 def is_id(text: str) -> bool:
-    """True where the text has the form of an id."""
+    """Return whether the text has the form of an id."""
     return _ID.fullmatch(text) is not None
 
 
 def make_secret() -> str:
-    """A new secret: 256 random bits in 43 characters, which need no quoting in a URL, a header or a shell."""
+    """Return a new secret of 256 random bits.
+
+    Its 43 characters need no quoting in a URL, a header or a shell.
+    """
     return token_urlsafe(SECRET_BYTES)
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a secret: its SHA-256, in hexadecimal. Takes whatever text a request brings."""
+    """Return the SHA-256 of a secret, in hexadecimal. Accepts any text that a request contains."""
     return sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def matches(token: Token, secret: str) -> bool:
-    """True where the secret is the token's; how long that takes tells nothing of it."""
+    """Return whether the secret is the token's, in a time that reveals nothing about it."""
     return compare_digest(token.digest.encode(), digest_of(secret).encode())
 
 
 def written(id: str, secret: str) -> str:
-    """A token as its bearer sends it: `edw_<id>_<secret>`."""
+    """Return a token as its bearer sends it: `edw_<id>_<secret>`."""
     return f"edw_{id}_{secret}"
 
 
 def read(text: str) -> tuple[str, str] | None:
-    """The id and the secret of a token as its bearer sends it; None for any other text."""
+    """Return the id and the secret of a token as its bearer sends it; None for any other text."""
     found = _WRITTEN.fullmatch(text)
     return (found["id"], found["secret"]) if found else None
 
 
 def bearer_of(client: Token, id: str, secret: str) -> Token:
-    """A bearer token that acts as its client does."""
+    """Return a bearer token with the role and scope of its client."""
     return Token(
         id=id,
         kind=TokenKind.BEARER,

@@ -1,4 +1,4 @@
-"""The record of one attempt, from which its log line, metrics, IntegrationLog and settlement are made."""
+"""The record of one attempt: the source of its log line, metrics, IntegrationLog and settlement."""
 
 from dataclasses import dataclass
 
@@ -18,27 +18,28 @@ class LostAttempt:
 
 @dataclass(frozen=True, slots=True)
 class InterruptedAttempt:
-    """The worker was told to stop before the attempt was over."""
+    """The worker stopped before the attempt was over."""
 
     reason: str = "the worker stopped before this attempt was over; its outcome is unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a job, over; `elapsed` in seconds."""
+    """One finished try at a job."""
 
     claim: Claim
     integration_type: str
     outcome: Counted | LostAttempt | InterruptedAttempt
     decision: Decision
+    #: Seconds.
     elapsed: float
-    #: When it began, a moment of perf_counter(); None where that was in another process.
+    #: When the attempt began, by perf_counter() (seconds); None if it began in another process.
     began: float | None = None
-    #: It failed by something of ours, such as a deliverer's bug or a missing key, and not by the receiver.
+    #: It failed because of the worker, such as a deliverer's bug or a missing key, and not because of the receiver.
     ours: bool = False
-    #: The Celery task that opened the job, where this attempt came of one.
+    #: The Celery task that led to this attempt; empty if there is none.
     task: str = ""
-    #: What the receiver was told, where there is one.
+    #: The trace context that the receiver got; None if it got none.
     trace: TraceContext | None = None
 
     @property
@@ -53,22 +54,22 @@ class Attempt:
 
     @property
     def outcome_class(self) -> str:
-        """The outcome as it is counted: `outcome_name`, or internal where the failure is ours."""
+        """The outcome as metrics count it: `outcome_name`, or internal if the worker caused the failure."""
         return "internal" if self.ours and not isinstance(self.outcome, LostAttempt) else self.outcome_name
 
     @property
     def succeeded(self) -> bool:
-        """True where the receiver has it."""
+        """Whether the receiver accepted the event."""
         return isinstance(self.outcome, Delivered)
 
     @property
     def reached(self) -> bool:
-        """True where the receiver answered, whatever it said."""
+        """Whether the receiver answered, with success or failure."""
         return isinstance(self.outcome, Delivered | Refused | Gone)
 
     @property
     def healthy(self) -> bool | None:
-        """Whether the receiver did well; None where the attempt says nothing of it, such as one that failed by us."""
+        """Whether the receiver works; None if the attempt does not show it, such as after a failure of the worker."""
         says_nothing = (
             isinstance(self.outcome, LostAttempt | InterruptedAttempt) or self.claim.event is None or self.ours
         )
@@ -76,17 +77,17 @@ class Attempt:
 
     @property
     def reason(self) -> str:
-        """What went wrong, in words; empty where nothing did."""
+        """Description of the failure; empty if the attempt succeeded."""
         return "" if isinstance(self.outcome, Delivered) else self.outcome.reason
 
     @property
     def detail(self) -> str:
-        """What only our own log says of a failure, such as the addresses that were dialled."""
+        """Details of a failure for our own log only, such as the addresses that were dialled."""
         return self.outcome.detail if isinstance(self.outcome, Unreachable) else ""
 
     @property
     def status(self) -> int | None:
-        """The receiver's status code, where it answered with one."""
+        """The receiver's status code; None if it sent none."""
         match self.outcome:
             case Delivered(status=status) | Refused(status=status) | Gone(status=status):
                 return status
@@ -94,14 +95,14 @@ class Attempt:
 
     @property
     def body(self) -> str:
-        """What the receiver answered."""
+        """The body of the receiver's answer."""
         match self.outcome:
             case Delivered(body=body) | Refused(body=body) | Gone(body=body):
                 return body
         return ""
 
     def log(self, created_at: int = 0) -> IntegrationLog:
-        """The IntegrationLog that the attempt leaves; its time is the ledger's to say, where the ledger keeps it."""
+        """Return the attempt's IntegrationLog. The ledger sets the time of the logs that it keeps."""
         event = self.claim.event.event if self.claim.event else None
         return IntegrationLog(
             job_id=self.claim.job_id,

@@ -1,4 +1,4 @@
-"""Items in batches that one call may carry."""
+"""Division of items into batches for one call each."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -7,7 +7,10 @@ Item = TypeVar("Item")
 
 
 def batches(items: Iterable[Item], most: int, max_bytes: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """At most `most` items and about `max_bytes` bytes at a time, and one item at least; in their order."""
+    """Yield the items in order, in batches of at most `most` items and `max_bytes` bytes.
+
+    An item of more than `max_bytes` bytes has a batch of its own.
+    """
     batch: list[Item] = []
     total = 0
     for item in items:

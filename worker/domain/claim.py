@@ -8,24 +8,24 @@ from worker.domain.trace_context import TraceContext
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job leased to this process, and the number of the attempt that it owes."""
+    """A job leased to this process, and the number of the attempt to make."""
 
     job_id: str
     integration_id: str
-    #: The integration's revision by which the lane goes.
+    #: The integration's revision that the lane uses.
     revision: int
-    #: Whose the integration is (Scope.key).
+    #: The integration's scope (Scope.key).
     scope_key: str
     event_ref: str
     attempt: int
-    #: Attempts that earlier epochs had issued: the schedule counts from here.
+    #: Number of the last attempt before the current epoch; the retry schedule counts from here.
     base: int = 0
     epoch: int = 0
     lost: int = 0
-    #: None where retention or an old copy of the store took the event away.
+    #: None if retention removed the event, or if Redis was restored from an older copy without it.
     event: StoredEvent | None = None
 
     @property
     def trace(self) -> TraceContext | None:
-        """The trace that its event belongs to."""
+        """The trace that the job's event belongs to."""
         return self.event.event.trace if self.event else None

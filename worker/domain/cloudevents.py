@@ -1,4 +1,4 @@
-"""Convert CloudEvents 1.0 to the JSON of our own events, which `worker.domain.event_parser` then checks.
+"""Conversion of CloudEvents 1.0 to the JSON of our own events, which `worker.domain.event_parser` then checks.
 
 Sources, all of version 1.0.2 of https://github.com/cloudevents/spec: the specification ("spec"), the JSON event format
 ("JSON"), the HTTP and AMQP protocol bindings ("HTTP", "AMQP").
@@ -10,10 +10,10 @@ Sources, all of version 1.0.2 of https://github.com/cloudevents/spec: the specif
     storeid, orgid (extension attributes)      store_id, org_id
     traceparent, tracestate (the extension     the same names
     for distributed tracing)
-    included (no attribute; our producers')    included
+    included (our producers' own addition)     included
     subject, dataschema, other extensions      ignored
 
-Values are sliced and never written anew: `10.00` stays `10.00`.
+Values are slices of the original bytes: `10.00` stays `10.00`.
 """
 
 import binascii
@@ -31,25 +31,25 @@ from msgspec import UNSET, Raw, UnsetType
 from worker.domain.event import Refusal
 
 SPECVERSION = "1.0"
-#: What every CloudEvent has (spec 3.1.1), beside `specversion`.
+#: The required attributes (spec 3.1.1), except `specversion`.
 REQUIRED = ("id", "source", "type")
-#: In front of the names of attributes that travel as HTTP headers (HTTP 3.1.3.1).
+#: Prefix of the names of attributes in HTTP headers (HTTP 3.1.3.1).
 HTTP_PREFIX = "ce-"
 
-#: In front of those that travel as AMQP properties (AMQP 3.1.3.1); brokers with JMS clients know the second form.
+#: Prefixes of the names of attributes in AMQP properties (AMQP 3.1.3.1); the second is for brokers with JMS clients.
 AMQP_PREFIXES = ("cloudEvents:", "cloudEvents_")
-#: How the media types of structured and batched mode begin: what is not in binary mode (HTTP 3, AMQP 3).
+#: Start of the media types of structured and batched mode; any other type means binary mode (HTTP 3, AMQP 3).
 MEDIA_TYPE = "application/cloudevents"
-#: Those that become a field of ours, or decide whether the event can be taken.
+#: Attributes that become a field of our event, or that decide whether it is accepted.
 _ATTRIBUTES = ("specversion", *REQUIRED, "time", "datacontenttype", "storeid", "orgid")
-#: Those of the extension for distributed tracing: taken as they are, and judged where they are used.
+#: Attributes of the extension for distributed tracing. They are copied here, and checked where they are used.
 _TRACE = ("traceparent", "tracestate")
-#: The headers of those that travel in binary mode; the content type is a header of its own.
+#: The headers of those attributes in binary mode. The content type has its own header.
 _HEADERS = frozenset(HTTP_PREFIX + name for name in (*_ATTRIBUTES, *_TRACE) if name != "datacontenttype")
-# Possessive: a string without an end is passed over as a whole, and not looked for again from each quote inside of it.
+# Possessive: a string without an end is skipped as a whole, so the scan does not start again at each quote inside it.
 _QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)("?)', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-#: Characters of a foreign value that a refusal repeats.
+#: Characters of a received value that a refusal repeats.
 _SHOWN_CHARS = 80
 
 Slice = Raw | UnsetType
@@ -99,7 +99,7 @@ _value = msgspec.json.Decoder(Raw)
 
 
 def is_cloudevent(raw_object: bytes) -> bool:
-    """True where a JSON object says which version of CloudEvents it is of. What is no JSON object is none."""
+    """Return whether a text is a JSON object that has a `specversion`."""
     if b"specversion" not in raw_object:
         return False
     try:
@@ -109,7 +109,7 @@ def is_cloudevent(raw_object: bytes) -> bool:
 
 
 def event_of_structured(raw: bytes) -> bytes | Refusal:
-    """A CloudEvent in the JSON event format (JSON 3), as our event."""
+    """Convert a CloudEvent in the JSON event format (JSON 3) to our event."""
     event = _decoded(_structured, raw, "a JSON object")
     if isinstance(event, Refusal):
         return event
@@ -123,9 +123,9 @@ def event_of_structured(raw: bytes) -> bytes | Refusal:
             return Refusal(name, "expected a string")
         texts[name] = text
     for name in ("store_id", "org_id"):
-        # Ignoring it, as any other name, would make it an event of nobody's.
+        # If it were ignored like other unknown names, the event would belong to no store.
         if getattr(event, name) is not UNSET:
-            return Refusal(name, f'is no attribute of a CloudEvent; expected "{name.replace("_", "")}"')
+            return Refusal(name, f'is not an attribute of a CloudEvent; expected "{name.replace("_", "")}"')
     if problem := _problem(texts):
         return problem
     slices |= {name: _unless_null(getattr(event, name)) for name in _TRACE}
@@ -134,10 +134,10 @@ def event_of_structured(raw: bytes) -> bytes | Refusal:
 
 
 def event_of_binary(attributes: Mapping[str, str], body: bytes) -> bytes | Refusal:
-    """A CloudEvent in binary mode, as our event: the body is its data, and its attributes travelled beside it.
+    """Convert a CloudEvent in binary mode to our event: the body is its data, and the transport has its attributes.
 
-    `attributes` have their own names, without a transport's prefix, and their decoded values; the transport's content
-    type is `datacontenttype`. `attributes_of_headers` makes them of HTTP's headers.
+    `attributes` has names without a transport's prefix, and decoded values; the transport's content type is
+    `datacontenttype`. `attributes_of_headers` makes them from HTTP headers, `attributes_of_properties` from AMQP.
     """
     if problem := _problem(attributes):
         return problem
@@ -157,9 +157,9 @@ def event_of_binary(attributes: Mapping[str, str], body: bytes) -> bytes | Refus
 
 
 def attributes_of_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str] | Refusal:
-    """Return the attributes of a CloudEvent in binary mode that came by HTTP (HTTP 3.1.3).
+    """Return the attributes of a CloudEvent in binary mode over HTTP (HTTP 3.1.3), with names in lower case.
 
-    They have their names in lower case. Those that `event_of_binary` does not read are left out, and never decoded.
+    Attributes that `event_of_binary` does not read are left out, and are not decoded.
     """
     attributes: dict[str, str] = {}
     for header, value in headers:
@@ -176,9 +176,9 @@ def attributes_of_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str] 
 
 
 def attributes_of_properties(headers: Mapping[str, object], content_type: str | None) -> dict[str, str] | None:
-    """The attributes of a CloudEvent in binary mode that came by AMQP (AMQP 3.1), None where it is none.
+    """Return the attributes of a CloudEvent in binary mode over AMQP (AMQP 3.1); None if the message is not one.
 
-    AMQP 1.0's application properties are AMQP 0.9.1's headers.
+    The binding is for AMQP 1.0. Its application properties are the headers of AMQP 0.9.1.
     """
     if content_type and content_type.strip().lower().startswith(MEDIA_TYPE):
         return None
@@ -194,16 +194,16 @@ def attributes_of_properties(headers: Mapping[str, object], content_type: str | 
 
 
 def split_batch(raw: bytes, most: int) -> list[bytes] | Refusal:
-    """Return the elements of a JSON array as bytes; a batch of CloudEvents (JSON 4) or of events of ours.
+    """Return the elements of a JSON array as bytes: a batch of CloudEvents (JSON 4) or of our events.
 
-    The decoder stops at the first element over `most`: a body of commas and brackets has millions.
+    The decoder stops at the first element over `most`, because a body of commas and brackets can have millions.
     """
     try:
         batch = _batch_decoder(most).decode(raw)
     except msgspec.ValidationError:
-        # The elements are slices, so that only the whole can be of another type, or have too many.
+        # The elements are slices, so the error can only be that the text is no array, or has too many elements.
         is_array = raw.lstrip(_WHITESPACE)[:1] == b"["
-        too_many = f"has more than {most:,} events, the most that are taken at once"
+        too_many = f"has more than {most:,} events, the most that are accepted at once"
         return Refusal("", too_many if is_array else "expected a JSON array")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Refusal("", f"is not JSON: {error}")
@@ -212,11 +212,11 @@ def split_batch(raw: bytes, most: int) -> list[bytes] | Refusal:
     return [bytes(each) for each in msgspec.structs.astuple(batch) if each is not UNSET]
 
 
-@lru_cache(maxsize=8)  # one for each of our limits
+@lru_cache(maxsize=8)  # one decoder for each of our limits
 def _batch_decoder(most: int) -> "msgspec.json.Decoder[msgspec.Struct]":
-    """Make a decoder of arrays of at most `most` elements.
+    """Return a decoder of arrays of at most `most` elements.
 
-    A list is decoded whole before its length is looked at. An array-like struct ends where its fields do.
+    A list decoder decodes the whole list before it checks the length. An array-like struct stops after its last field.
     """
     fields = [(f"element_{index}", Slice, UNSET) for index in range(most)]
     batch = msgspec.defstruct("Batch", fields, array_like=True, forbid_unknown_fields=True)
@@ -224,13 +224,13 @@ def _batch_decoder(most: int) -> "msgspec.json.Decoder[msgspec.Struct]":
 
 
 def _problem(attributes: Mapping[str, str]) -> Refusal | None:
-    """What a CloudEvent must have, and what one must be that we can take."""
+    """Return why the attributes are not those of a CloudEvent that we accept; None if they are."""
     version = attributes.get("specversion")
     if version != SPECVERSION:
         return Refusal("specversion", f'expected "{SPECVERSION}", got {_quoted(version)}')
     for name in REQUIRED:
         if not attributes.get(name):
-            return Refusal(name, "is empty" if name in attributes else "is required of a CloudEvent")
+            return Refusal(name, "is empty" if name in attributes else "is required in a CloudEvent")
     content_type = attributes.get("datacontenttype")
     if not _is_json(content_type):
         expected = "expected JSON (application/json, or a type that ends in +json)"
@@ -256,7 +256,7 @@ def _ours(slices: Mapping[str, Slice], data: Slice, included: Slice) -> bytes:
 
 
 def _structured_data(event: _Structured) -> Slice | Refusal:
-    """The data, of either member; they exclude each other (JSON 3.1.1)."""
+    """Return the data from `data` or `data_base64`, which exclude each other (JSON 3.1.1)."""
     encoded = _unless_null(event.data_base64)
     if isinstance(encoded, UnsetType):
         return event.data
@@ -270,7 +270,7 @@ def _structured_data(event: _Structured) -> Slice | Refusal:
 
 
 def _json(text: bytes, field: str) -> Raw | Refusal:
-    """A text that stood by itself and is to stand in another one: exactly one JSON value."""
+    """Return a text as a slice that can be embedded in JSON, if it is exactly one JSON value."""
     found = _decoded(_value, text, "JSON")
     return Refusal(field, found.reason) if isinstance(found, Refusal) else found
 
@@ -279,7 +279,7 @@ def _decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes, what: str) ->
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError:
-        # The fields are slices, so that nothing but the whole can be of another type.
+        # The fields are slices, so only the whole text can have the wrong type.
         return Refusal("", f"expected {what}")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Refusal("", f"is not JSON: {error}")
@@ -288,12 +288,12 @@ def _decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes, what: str) ->
 
 
 def _unless_null(value: Slice) -> Slice:
-    """An attribute that is null is one that is not there (JSON 2.2)."""
+    """Return the value, or UNSET if it is null: a null attribute counts as absent (JSON 2.2)."""
     return UNSET if isinstance(value, UnsetType) or bytes(value) == b"null" else value
 
 
 def _string(value: Raw) -> str | None:
-    """The text of a slice that is a string."""
+    """Return the text of a slice; None if it is not a string."""
     try:
         return _text.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -301,7 +301,10 @@ def _string(value: Raw) -> str | None:
 
 
 def _is_json(content_type: str | None) -> bool:
-    """`*/json` or `*/*+json`, whatever its parameters (JSON 3.1.1); where there is none, it is JSON (JSON 3.1.2)."""
+    """Return whether a content type is `*/json` or `*/*+json`, with any parameters (JSON 3.1.1).
+
+    Without a content type, the data is JSON (JSON 3.1.2).
+    """
     if content_type is None:
         return True
     kind, _, subtype = content_type.partition(";")[0].strip().lower().partition("/")
@@ -317,14 +320,14 @@ def _unquoted(value: str) -> str:
 
 
 def _canonical(value: object) -> str:
-    """A native value in its canonical string form (AMQP 3.1.3.2; spec 3, type system)."""
+    """Return a native value in its canonical string form (AMQP 3.1.3.2; spec 3, type system)."""
     match value:
         case bool():
             return str(value).lower()
         case bytes():
             return value.decode(errors="replace")
         case datetime():
-            # A timestamp of AMQP 0.9.1 is of UTC, and does not say so.
+            # A timestamp of AMQP 0.9.1 is in UTC, but has no time zone.
             return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
         case _:
             return str(value)

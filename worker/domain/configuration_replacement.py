@@ -1,8 +1,8 @@
-"""A given `configuration` in place of the stored one, and what the masks of secrets in it stand for.
+"""Replacement of a stored `configuration` by a given one that may contain masks of secrets.
 
-What is given replaces what is stored: a key that is left out, or null, is gone. A mask stands for the stored secret,
-and only while the destination stays the same (see `deliverers.contract.Destination`). Otherwise somebody who may change
-an integration, and never saw its secrets, could have them sent to a place of his own.
+The given configuration replaces the stored one: a key that is left out or null is removed. A mask stands for the stored
+secret, but only while the destination stays the same (see `deliverers.contract.Destination`). Otherwise a person who
+may change an integration, but never saw its secrets, could make the worker send them to a server of their own.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,11 +20,11 @@ _MOVED = "must be given again, because the destination changed ({}): a mask keep
 def configured(
     given: Mapping[str, Any], kind: str, registry: DelivererRegistry, stored: Mapping[str, Any] | None
 ) -> Mapping[str, Any] | list[Refusal]:
-    """Return the configuration that is to be stored, or everything that is wrong with the given one.
+    """Return the configuration to store, or everything that is wrong with the given one.
 
-    `stored` is the present configuration of the same type, its secrets in the clear: empty where the type changes, None
-    for a new integration. A new one's mask is taken for the secret itself: there is none that it could stand for, and
-    the specification's own examples are masks (see sealing.py). Raises UnknownIntegrationType.
+    `stored` is the current configuration of the same type, with its secrets in the clear. It is empty if the type
+    changes, and None for a new integration. A mask in a new integration counts as the secret itself: it can stand for
+    no other, and the specification's own examples are masks (see sealing.py). Raises UnknownIntegrationType.
     """
     secrets = sorted(registry.secret_fields(kind))
     given = {name: value for name, value in registry.normalised(kind, given).items() if value is not None}
@@ -46,7 +46,7 @@ def _problems(configuration: Mapping[str, Any], kind: str, registry: DelivererRe
 
 
 def _foreign(meant: Mapping[str, Any], stored: Mapping[str, Any], secrets: Iterable[str]) -> list[Refusal]:
-    """Refuse masks that stand for nothing. A secret that was registered as a mask is what it is, and may stay."""
+    """Refuse masks that stand for no stored secret. A secret that was registered as a mask may stay."""
     return [
         _refused(name, _AMBIGUOUS if _is_shared(meant[name], stored.get(name)) else _FOREIGN)
         for name in secrets
@@ -55,7 +55,7 @@ def _foreign(meant: Mapping[str, Any], stored: Mapping[str, Any], secrets: Itera
 
 
 def _is_shared(meant: Any, stored: Any) -> bool:
-    """Return whether every mask left is one of stored secrets: then there were too many that it could stand for."""
+    """Return whether every remaining mask is that of a stored secret, and thus of several that share it."""
     left = set(masks_in(meant)) - set(masks_in(stored))
     return isinstance(stored, list) and left <= {mask(each) for each in stored if isinstance(each, str)}
 
@@ -67,7 +67,7 @@ def _moved(
     registry: DelivererRegistry,
     stored: Mapping[str, Any],
 ) -> list[Refusal]:
-    """Refuse masks of stored secrets where the destination is another."""
+    """Refuse masks of stored secrets if the destination changed."""
     kept = [name for name in sorted(registry.secret_fields(kind)) if masks_in(given.get(name))]
     if not kept:
         return []

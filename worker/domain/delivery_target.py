@@ -1,4 +1,4 @@
-"""Where a job is delivered, ready for use; or why it cannot be."""
+"""The target of a job's delivery, or the reason why there is none."""
 
 from dataclasses import dataclass
 
@@ -17,16 +17,16 @@ class DeliveryTarget:
 
     @property
     def integration_type(self) -> str:
-        """How it is delivered to."""
+        """The integration's type, such as webhook."""
         return self.ref.integration_type
 
 
 @dataclass(frozen=True, slots=True)
 class NoTarget:
-    """Why nothing can be delivered to an integration now."""
+    """Why the worker cannot deliver to an integration now."""
 
     integration_type: str
-    #: The integration's owner reads it.
+    #: For the integration's owner.
     reason: str
-    #: For the operator's log alone.
+    #: For the operator's log only.
     detail: str = ""

@@ -1,7 +1,7 @@
-"""What an event must look like to be accepted.
+"""Parsing and validation of events.
 
-An event is kept as the bytes that came: `10.00` stays `10.00` and an integer of thirty digits stays exact, because
-`data` and `included` are sliced out of the original and never parsed into Python numbers.
+An event keeps its original bytes: `10.00` stays `10.00`, and an integer of thirty digits stays exact. `data` and
+`included` are slices of those bytes, and are never parsed into Python numbers.
 """
 
 import re
@@ -19,12 +19,12 @@ from worker.domain.finite import place_of_non_number
 from worker.domain.nesting import nesting
 from worker.domain.trace_context import TraceContext
 
-#: Length of an id (of an event, a store or an organisation), in characters.
+#: Longest id of an event, a store or an organisation, in characters.
 ID_MAX_CHARS = 128
-#: How deep an event may nest. A decoder's own limit depends on how deep its caller is, and no worker may meet what a
-#: producer's process could still read.
+#: Nesting levels that an event may have. A decoder's own limit depends on the depth of its caller's stack. Without a
+#: fixed limit, a producer's process could accept an event that a worker cannot read.
 NESTING_MAX = 100
-#: Length of the optional `source`, in characters.
+#: Longest optional `source`, in characters.
 SOURCE_MAX_CHARS = 2048
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -45,18 +45,18 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class EventRules:
-    """What this deployment accepts: the catalogue of observable keys, and the size of an event in bytes."""
+    """What this deployment accepts: the catalogue of observable keys, and the largest event in bytes."""
 
     catalogue: Catalogue
     max_bytes: int = 1024 * 1024
 
     @property
     def envelope_max_bytes(self) -> int:
-        """Bytes of a CloudEvent in JSON: Base64 and attributes that are ignored may make one larger than its event."""
+        """Largest CloudEvent in JSON, in bytes. Base64 and ignored attributes can make it larger than its event."""
         return 2 * self.max_bytes
 
     def too_large(self, raw: bytes) -> Refusal:
-        """Refuse an event, or its envelope, for its size."""
+        """Return the refusal of an event or CloudEvent that is too large."""
         return Refusal("", f"the event has {len(raw):,} bytes, and at most {self.max_bytes:,} are accepted")
 
 
@@ -72,7 +72,7 @@ class _Wire(msgspec.Struct):
     included: msgspec.Raw = _NULL
     store_id: str | None = None
     org_id: str | None = None
-    # Whatever they are: what is no trace context is ignored.
+    # Raw, because a value of any type is allowed here: an invalid trace context is ignored.
     traceparent: msgspec.Raw = _NULL
     tracestate: msgspec.Raw = _NULL
 
@@ -84,11 +84,11 @@ _decoder = msgspec.json.Decoder(_Wire)
 def parse_event(
     given: bytes | Mapping[str, Any], rules: EventRules, default_id: str | None = None, scope: Scope | None = None
 ) -> Event | Refusal:
-    """Checks one event and slices it.
+    """Check one event and slice it.
 
-    `given` is the event's JSON, or a mapping that is encoded first (dates, UUIDs and decimals become strings).
-    `default_id` is used where the event has no id; without one it gets a random UUID. With `scope`, the event is of
-    that scope whether it says so or not; where it names another one, the answer is Foreign.
+    `given` is the event's JSON, or a mapping, which is encoded first (dates, UUIDs and decimals become strings).
+    An event without an id gets `default_id`, or else a random UUID. With `scope`, the event belongs to that scope; an
+    event that names another one is refused as ForeignEvent.
     """
     raw = given if isinstance(given, bytes) else _encode(given)
     if isinstance(raw, Refusal):
@@ -106,7 +106,7 @@ def parse_event(
 
 
 def stored_event(raw: bytes, event_id: str, scope: Scope, trace: TraceContext | None = None) -> Event:
-    """An event as the ledger kept it: accepted once, and so not checked again."""
+    """Return an event from the ledger. It was checked when it was accepted, and is not checked again."""
     return _event(raw, _decoder.decode(raw), event_id, scope, trace)
 
 
@@ -149,7 +149,7 @@ def _encode(given: Mapping[str, Any]) -> bytes | Refusal:
         raw = msgspec.json.encode(dict(given))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Refusal("", f"cannot be written as JSON: {error}")
-    # The encoder writes null for a number that JSON does not have: another value than the one that was given.
+    # The encoder writes infinity and not-a-number as null, which would change the given value.
     if b"null" in raw and (place := place_of_non_number(given)) is not None:
         return Refusal(".".join(place), "expected a finite number, got infinity or not-a-number", place)
     return raw
@@ -157,7 +157,7 @@ def _encode(given: Mapping[str, Any]) -> bytes | Refusal:
 
 def _decode(raw: bytes) -> _Wire | Refusal:
     try:
-        # Slices are not looked into by the decoder, so that the encoding is checked for the whole.
+        # The decoder does not look into slices, so the encoding of the whole text is checked here.
         raw.decode()
         if nesting(raw, NESTING_MAX) > NESTING_MAX:
             return Refusal("", f"is nested too deeply: at most {NESTING_MAX} levels are accepted")
@@ -185,7 +185,7 @@ def _word(name: str) -> str:
 def _foreign(wire: _Wire, scope: Scope) -> Refusal | None:
     for field, named, allowed in (("store_id", wire.store_id, scope.store_id), ("org_id", wire.org_id, scope.org_id)):
         if named and named != allowed:
-            mine = f'its sender may speak for "{allowed}" alone' if allowed else "its sender may speak for none"
+            mine = f'its sender may act for "{allowed}" only' if allowed else "its sender may act for none"
             return ForeignEvent(field, f"names another one: {mine}")
     return None
 

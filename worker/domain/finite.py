@@ -1,6 +1,6 @@
-"""Numbers that JSON does not have: infinity and not-a-number, in what other decoders made. No I/O.
+"""Search for the numbers that JSON does not have, infinity and not-a-number, in values from other decoders.
 
-Nothing here recurses: what is looked through may be of any depth.
+Nothing here recurses, because the values may be of any depth.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,12 +9,15 @@ from typing import Any
 
 _PLACE_PARTS = 8
 _NAME_CHARS = 80
-#: Types of values with nothing in them, and no float.
+#: Types of values that are neither containers nor floats.
 _SIMPLE = frozenset({str, int, bool, type(None)})
 
 
 def _has_non_number(given: Mapping[str, Any]) -> bool:
-    """Say whether there is one, without its place: nearly every event has none, and this is four times as quick."""
+    """Return whether there is such a number, without its place.
+
+    Nearly every event has none, and this check is four times as fast as the search for the place.
+    """
     waiting: list[Iterable[Any]] = [given.values()]
     while waiting:
         for value in waiting.pop():
@@ -34,9 +37,10 @@ def _has_non_number(given: Mapping[str, Any]) -> bool:
 
 
 def place_of_non_number(given: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Find an infinite float, or one that is no number; None where there is none.
+    """Return the place of a float that is infinite or not a number; None if there is none.
 
-    Of the place, the first _PLACE_PARTS names are returned, and _NAME_CHARS characters of each: they are foreign.
+    The place is cut to its first _PLACE_PARTS names, and each name to _NAME_CHARS characters, because a producer chose
+    them.
     """
     if not _has_non_number(given):
         return None

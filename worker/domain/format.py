@@ -1,4 +1,4 @@
-"""Durations, sizes and foreign text in the words that people read."""
+"""Durations, sizes, counts and received text, formatted for people."""
 
 from config.visible import visible
 
@@ -7,7 +7,7 @@ _SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def duration(milliseconds: float) -> str:
-    """A duration in its two largest units: `850 ms`, `12 s`, `3 min 20 s`, `2 d 4 h`."""
+    """Return a duration in its two largest units: `850 ms`, `12 s`, `3 min 20 s`, `2 d 4 h`."""
     whole = round(milliseconds)
     for index, (size, unit) in enumerate(_UNITS):
         if whole >= size:
@@ -21,12 +21,12 @@ def duration(milliseconds: float) -> str:
 
 
 def due(age: int) -> str:
-    """How long something has been due (ms), or in how long it will be."""
+    """Return for how long something has been due (`age`, in ms), or in how long it will be (negative)."""
     return f"for {duration(age)}" if age >= 0 else f"in {duration(-age)}"
 
 
 def size(count: int) -> str:
-    """A number of bytes."""
+    """Return a number of bytes in the largest fitting unit: `1.5 MiB`."""
     for unit, name in _SIZES:
         if count >= unit:
             return f"{count / unit:.1f} {name}"
@@ -34,11 +34,11 @@ def size(count: int) -> str:
 
 
 def counted(count: int, one: str) -> str:
-    """A number of things whose plural is made by an s: `1 job`, `1,000 jobs`."""
+    """Return a number with its noun, whose plural ends in s: `1 job`, `1,000 jobs`."""
     return f"{count:,} {one if count == 1 else one + 's'}"
 
 
 def one_line(text: str, limit: int) -> str:
-    """Foreign text on one line, of at most `limit` characters."""
+    """Return received text on one line of at most `limit` characters, with invisible characters made visible."""
     line = visible(" ".join(text.split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,4 +1,4 @@
-"""Integrations: who observes what, and where it goes."""
+"""Integrations: which events a subscription observes, and where they are delivered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from worker.domain.event import Scope
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """A subscription as the ledger keeps it: secrets in `configuration` are sealed (see secrets.py)."""
+    """A subscription as the ledger keeps it: secrets in `configuration` are sealed (see secrets_box.py)."""
 
     id: str
     scope: Scope
@@ -20,23 +20,23 @@ class Integration:
     configuration: Mapping[str, Any] = field(default_factory=dict, repr=False)
     description: str = ""
     enabled: bool = True
-    #: Its events are matched, and wait.
+    #: While it is paused, its events are matched and wait.
     paused: bool = False
-    #: Deliveries a second, across the fleet; None for as many as go.
+    #: Deliveries per second across the fleet; None for no limit.
     rate_limit: float | None = None
-    #: Why the worker disabled it (the receiver answered 410, say); empty where a person did.
+    #: Why the worker disabled it, for example because the receiver answered 410. Empty if a person disabled it.
     disabled_reason: str = ""
-    #: Milliseconds since 1970, by the ledger's clock.
+    #: Milliseconds since 1970, by the ledger's clock (as is `updated_at`).
     created_at: int = 0
     updated_at: int = 0
-    #: Grows by one with every change; 0 for one that is not in the ledger yet.
+    #: Grows by one with every change; 0 before the integration is in the ledger.
     revision: int = 0
-    #: How often its secrets were sealed by another key.
+    #: How often its secrets were sealed again with another key.
     resealed: int = field(default=0, compare=False)
-    #: Of its lane, when it was read: `open` until a time (ms), `half` while one attempt shows whether the receiver is
-    #: back; else empty.
+    #: The state of its lane's circuit when it was read: `open` until `circuit_until` (ms), `half` while one attempt
+    #: tests whether the receiver works again, empty if the circuit is closed.
     circuit: str = field(default="", compare=False)
     circuit_until: int = field(default=0, compare=False)
-    #: Since when there was nothing but failures (ms), and how many; 0 where the last attempt did well.
+    #: Start (ms) and number of the consecutive failures up to now; both 0 if the last attempt succeeded.
     failing_since: int = field(default=0, compare=False)
     failing_attempts: int = field(default=0, compare=False)

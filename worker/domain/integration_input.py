@@ -1,7 +1,7 @@
-"""Integrations as people write them: what a body of the specification must look like, and what becomes of it.
+"""Validation of the integrations that people write.
 
-Decides without I/O, for the HTTP API and the command line alike. Its callers open the secrets of the current
-integration before and seal those of the result after (see sealing.py).
+It does no I/O, and serves the HTTP API and the command line. The caller opens the secrets of the current integration
+first, and seals those of the result afterwards (see sealing.py).
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,37 +23,37 @@ from worker.domain.integration import Integration
 NAME_MAX_CHARS = 255
 #: Characters.
 DESCRIPTION_MAX_CHARS = 4096
-#: Observable keys of one integration; the catalogue has about a hundred.
+#: Most observable keys of one integration; the catalogue has about a hundred.
 OBSERVES_MAX = 1000
-#: Keys that cannot be observed and are named in one answer: to find the nearest known ones of each takes time.
+#: Unobservable keys that one answer names. The limit exists because finding the nearest known keys takes time.
 OBSERVES_PROBLEMS_MAX = 50
-#: Attributes of one body, unknown ones included: each of those is compared with the known ones.
+#: Attributes of one body. Unknown ones count, because each of them is compared with the known ones.
 ATTRIBUTES_MAX = 100
 
-#: Deliveries a second.
+#: Smallest and largest rate limit, in deliveries per second.
 RATE_LIMITS = (0.001, 100_000)
 
 _WRITABLE = ("name", "description", "enabled", "paused", "rate_limit", "integration_type", "observes", "configuration")
-#: What our own answers carry beside them, so that a body that was read can be sent back.
+#: Attributes that our own answers add. They are accepted, so that a client can send back a body that it read.
 _READ_ONLY = ("id", "type", "links", "meta", "relationships")
 #: The specification requires `observers` on creation and calls the property `observes`.
 _OBSERVERS = "observers"
-#: So close to an attribute's name, a name that is none is a slip of the pen.
+#: Similarity (0 to 1) at which an unknown name counts as a misspelt attribute.
 _NEAR = 0.8
-#: A longer name is no slip of the pen (characters).
+#: Characters; a longer unknown name does not count as misspelt.
 _COMPARED_CHARS = 80
 
 
 class ObservableKeys(Protocol):
-    """What is asked of the catalogue."""
+    """The part of the catalogue that validation uses."""
 
     def problem(self, key: str, level: str) -> str | None:
-        """Why the key cannot be observed at the level; None where it can."""
+        """Return why the key cannot be observed at the level; None if it can."""
         ...
 
 
 def attributes_of(body: object) -> Mapping[str, Any] | Refusal:
-    """The attributes in a body: `{"data": {…}}` as the specification wraps them, or bare."""
+    """Return the attributes in a body: wrapped in `{"data": {…}}` as in the specification, or bare."""
     inner = body["data"] if isinstance(body, Mapping) and "data" in body else body
     if isinstance(inner, Mapping):
         return inner
@@ -69,12 +69,12 @@ def register(
     current: Integration | None = None,
     new_id: str | None = None,
 ) -> Integration | list[Refusal]:
-    """Return the integration that a create or update asks for, or everything that is wrong with it.
+    """Return the integration that a create or update asks for, or everything that is wrong with the request.
 
-    With `current`, only the given attributes change. A given `configuration` replaces the current one as a whole;
-    `worker.domain.configuration_replacement` says what the masks of secrets stand for. Another `integration_type`
-    begins with an empty configuration. Secrets are in the clear, in arguments and result. A new integration gets
-    `new_id`, or a random UUID.
+    With `current`, only the given attributes change. A given `configuration` replaces the current one as a whole; see
+    `worker.domain.configuration_replacement` for masks of secrets in it. Changing the `integration_type` starts with an
+    empty configuration. Secrets are in the clear, in arguments and result. A new integration gets `new_id`, or a random
+    UUID.
     """
     if len(document) > ATTRIBUTES_MAX:
         return [Refusal("", f"must have at most {ATTRIBUTES_MAX} attributes, and has {len(document)}")]
@@ -99,13 +99,16 @@ def register(
         enabled=enabled,
         paused=document.get("paused", base.paused),
         rate_limit=document.get("rate_limit", base.rate_limit),
-        # Whoever says whether it is enabled has answered the worker's reason for disabling it.
+        # A caller that sets `enabled` has dealt with the worker's reason for disabling the integration.
         disabled_reason=base.disabled_reason if "enabled" not in document else "",
     )
 
 
 def is_renewed(before: Integration, after: Integration, attributes: Mapping[str, Any]) -> bool:
-    """Whether the receiver is to be tried again: it may be another one now, or people say that it is well."""
+    """Return whether the worker tries the receiver again at once.
+
+    It does if the update may point to another receiver, or if a person enables the integration again.
+    """
     return (
         "configuration" in attributes
         or after.integration_type != before.integration_type
@@ -121,7 +124,7 @@ def _without_alias(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _unknown_attributes(document: Mapping[str, Any]) -> Iterator[Refusal]:
-    # Other unknown names are let pass: clients of the platform send what they have.
+    # Other unknown names are ignored: clients of the platform send all the attributes that they have.
     for name in document:
         if name not in _WRITABLE and name not in _READ_ONLY and len(name) <= _COMPARED_CHARS:
             near = get_close_matches(name, _WRITABLE, n=1, cutoff=_NEAR)
@@ -155,7 +158,7 @@ def _flags(document: Mapping[str, Any]) -> Iterator[Refusal]:
     rate, (least, most) = document.get("rate_limit"), RATE_LIMITS
     is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
     if rate is not None and not (is_number and least <= rate <= most):
-        yield Refusal("rate_limit", f"must be deliveries a second, from {least:g} to {most:,}; or null for no limit")
+        yield Refusal("rate_limit", f"must be deliveries per second, from {least:g} to {most:,}, or null for no limit")
 
 
 def _observes_problems(
@@ -178,7 +181,7 @@ def _observes_problems(
     for index, key in enumerate(observes):
         problem = catalogue.problem(key, scope.level) if isinstance(key, str) else "must be a string"
         if problem and named == OBSERVES_PROBLEMS_MAX:
-            yield Refusal("observes", f"has more keys that cannot be observed than these {named}")
+            yield Refusal("observes", f"has more keys that cannot be observed; only the first {named} are named")
             return
         if problem:
             named += 1

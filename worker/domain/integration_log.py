@@ -1,4 +1,4 @@
-"""IntegrationLogs: the record of one attempt."""
+"""IntegrationLogs: the records of attempts."""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid5
@@ -6,30 +6,30 @@ from uuid import UUID, uuid5
 
 @dataclass(frozen=True, slots=True)
 class IntegrationLog:
-    """What came of one attempt, in the words of the specification's IntegrationLog."""
+    """The outcome of one attempt, in the terms of the specification's IntegrationLog."""
 
     job_id: str
     integration_id: str
     attempt: int
     succeeded: bool
-    #: What the receiver answered, cut to the log's limit.
+    #: The body of the receiver's answer, cut to the log's limit.
     body: str
     status_code: int | None
-    #: What went wrong, in words; empty where nothing did.
+    #: Description of the failure; empty if the attempt succeeded.
     error_detail: str
     #: Seconds from the start of the attempt to its outcome.
     processing_time: float
-    #: Milliseconds since 1970, by the ledger's clock; 0 before the ledger has it.
+    #: Milliseconds since 1970, by the ledger's clock; 0 before the log is in the ledger.
     created_at: int = 0
     event_id: str = ""
     event_type: str = ""
 
     @property
     def id(self) -> str:
-        """uuid5(job, attempt): however often an attempt is reported, it has one log."""
+        """uuid5(job, attempt), so that an attempt has one log, however often it is reported."""
         return log_id(self.job_id, self.attempt)
 
 
 def log_id(job: str, attempt: int) -> str:
-    """The id of the log of a job's attempt."""
+    """Return the id of the log of a job's attempt."""
     return str(uuid5(UUID(job), str(attempt)))

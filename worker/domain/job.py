@@ -1,4 +1,4 @@
-"""Jobs: an event owed to an integration, from opening to its end."""
+"""Jobs: each is one event to be delivered to one integration, from opening to end."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 
 class JobState(StrEnum):
-    """The states of a job; worker/ledger says which follows which."""
+    """The states of a job. The ledger decides which state follows which."""
 
     PENDING = "pending"
     SUCCEEDED = "succeeded"
@@ -16,25 +16,25 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the ledger knows it. Times are milliseconds since 1970, by the ledger's clock."""
+    """A job as the ledger keeps it. Times are milliseconds since 1970, by the ledger's clock."""
 
     id: str
     event_ref: str
     integration_id: str
     state: JobState
-    #: Why it ended: `exhausted`, `deadline`, `gone`, `lane_overflow`, `integration_deleted`.
+    #: Why the job ended: `exhausted`, `deadline`, `gone`, `lane_overflow`, `integration_deleted`.
     reason: str
     attempts: int
     epoch: int
     lost: int
     opened_at: int
     ended_at: int | None
-    #: When its next attempt is due; None while one is in flight, and after its end.
+    #: When its next attempt is due; None while an attempt is in flight, and after the job's end.
     due_at: int | None
     event_id: str = ""
     event_type: str = ""
 
 
 def job_id(event_ref: str, integration_id: str) -> str:
-    """The one job of an event and an integration: opening it twice opens it once."""
+    """Return the id of the only job of an event and an integration. Opening it again changes nothing."""
     return str(uuid5(UUID(event_ref), integration_id))

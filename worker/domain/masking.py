@@ -1,6 +1,6 @@
-"""Secrets as people see them: stars, then the last four characters, in the secret's own length.
+"""Masks of secrets, for people: stars, then the last four characters, in the secret's own length.
 
-Of a secret of fewer than 12 characters four would be too many: it is shown as eight stars.
+The mask of a secret of fewer than 12 characters is eight stars, because four characters would reveal too much of it.
 """
 
 import re
@@ -9,29 +9,29 @@ from typing import Any
 
 #: Characters of a secret that its mask shows at the end.
 SHOWN_CHARS = 4
-#: Characters; the mask of a shorter secret shows none of them, nor how many there are.
+#: Characters; the mask of a shorter secret shows neither its characters nor its length.
 SHORTEST_SHOWN = 12
 #: The mask of a short secret, and of one that cannot be opened.
 UNKNOWN = "*" * 8
 
-# At least as many stars as a mask has in front of what it shows; or stars only, which are no secret worth the name.
+# At least as many stars as a mask has before its last characters; or stars only, which nobody uses as a secret.
 _MASK = re.compile(r"\*{8,}.{0,4}|\*+", re.DOTALL)
 
 
 def mask(secret: str) -> str:
-    """Return the mask of a secret. An empty text is no secret, and stays empty."""
+    """Return the mask of a secret. An empty text stays empty."""
     if len(secret) < SHORTEST_SHOWN:
         return UNKNOWN if secret else ""
     return "*" * (len(secret) - SHOWN_CHARS) + secret[-SHOWN_CHARS:]
 
 
 def looks_masked(value: str) -> bool:
-    """Return whether a value can only be a mask that was sent back. Every mask of a secret looks so."""
+    """Return whether a value can only be a mask that a client sent back. True for every mask of a secret."""
     return _MASK.fullmatch(value) is not None
 
 
 def masks_in(value: Any) -> list[str]:
-    """Return those of a secret field's values, one or a list of them, that can only be masks."""
+    """Return the values of a secret field, which has one or a list of them, that can only be masks."""
     values = value if isinstance(value, list) else [value]
     return [each for each in values if isinstance(each, str) and looks_masked(each)]
 
@@ -42,16 +42,16 @@ def masked(configuration: Mapping[str, Any], secret_fields: Iterable[str]) -> di
 
 
 def hidden(configuration: Mapping[str, Any], secret_fields: Iterable[str]) -> dict[str, Any]:
-    """Return a configuration whose secrets cannot be opened here: stars say only that they are there."""
+    """Return a configuration with stars for its secrets, which cannot be opened here."""
     return _replaced(configuration, secret_fields, lambda _: UNKNOWN)
 
 
 def unmasked(given: Any, current: Any) -> Any:
-    """Return a secret field's value as it is meant: what equals the mask of a current value is that value.
+    """Return a secret field's value with each mask replaced by the current secret that it stands for.
 
-    Of a list, each mask stands for the current secret that it is the mask of, so that one can be added or dropped.
-    Several secrets may have one mask. Such masks are clear where all of them are sent back in their places; otherwise
-    they stay masks, because nobody knows which secrets they stand for.
+    In a list, each mask is replaced separately, so that a client can add or drop a secret. Several secrets may have the
+    same mask. Such masks are replaced only if all of them are sent back in their places. Otherwise they stay masks,
+    because it is unknown which secrets they stand for.
     """
     match given, current:
         case str(), str():

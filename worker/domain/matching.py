@@ -1,4 +1,4 @@
-"""Which integrations observe an event: a pure decision over a snapshot of one scope's registry."""
+"""Matching of events and integrations: a pure decision over a snapshot of one scope's registry."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from worker.domain.integration import Integration
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One scope's integrations at one version of the registry, keyed by what they observe."""
+    """One scope's integrations at one version of the registry, indexed by the keys that they observe."""
 
     scope: Scope
     version: int = 0
@@ -18,11 +18,11 @@ class Snapshot:
     by_key: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def matching(self, observable_key: str) -> tuple[str, ...]:
-        """The ids of the enabled integrations that observe the key."""
+        """Return the ids of the enabled integrations that observe the key."""
         return self.by_key.get(observable_key, ())
 
     def updated(self, version: int, changed: Iterable[Integration], deleted: Iterable[str]) -> "Snapshot":
-        """The snapshot at a later version; only what changed is looked at, however many integrations there are."""
+        """Return the snapshot at a later version. The index is rebuilt only for keys of changed integrations."""
         by_id = dict(self.by_id)
         affected: set[str] = set()
         replaced = {integration.id: integration for integration in changed}

@@ -1,7 +1,7 @@
-"""The specification's resources as the API and `--json` show them, and what they lack beside them.
+"""The specification's resources as the API and `--json` show them, with the properties that the worker adds.
 
-The types are what `/openapi.json` is made of. What there is not is left out rather than null, where the specification
-gives a type that knows no null.
+`/openapi.json` is generated from these types. A property without a value is left out rather than null if the
+specification gives it a type that does not allow null.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ Id = Annotated[str, Meta(examples=["2da46671-b4c2-44ac-b133-d1221aafc77b"])]
 
 
 class Timestamps(Struct, frozen=True):
-    """When it was made, changed, and over."""
+    """When the resource was created, when it was updated, and when it ended."""
 
     created_at: Time | UnsetType = UNSET
     updated_at: Time | UnsetType = UNSET
@@ -27,53 +27,56 @@ class Timestamps(Struct, frozen=True):
 
 
 class Circuit(Struct, frozen=True):
-    """Of an integration whose receiver fails: nothing is tried until then, or one attempt at a time (`half`)."""
+    """The circuit of an integration whose receiver fails.
+
+    `open`: the worker makes no attempt before `until`. `half`: it makes one attempt at a time.
+    """
 
     state: Literal["open", "half"]
     until: Time | UnsetType = UNSET
 
 
 class Failing(Struct, frozen=True):
-    """Of an integration with nothing but failures: since when, and how many. It may be disabled for it."""
+    """The consecutive failures of an integration: their start and number. The worker may disable it for them."""
 
     since: Time
     attempts: int
 
 
 class ResourceMeta(Struct, frozen=True):
-    """What there is to say about a resource."""
+    """Information about a resource."""
 
     timestamps: Timestamps
-    #: Not there while the circuit is closed, as it should be.
+    #: Absent while the circuit is closed, which is the normal state.
     circuit: Circuit | UnsetType = UNSET
-    #: Not there where the last attempt did well.
+    #: Absent if the last attempt succeeded.
     failing: Failing | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
 
 
 class Links(Struct, frozen=True):
-    """Where the resource is."""
+    """The URL of the resource."""
 
     self: Annotated[str, Meta(extra_json_schema={"format": "uri"})]
 
 
 class IntegrationDocument(Struct, frozen=True):
-    """A subscription: what it observes, and where its events go. Secrets are masked."""
+    """A subscription: the events that it observes, and where they are delivered. Secrets are masked."""
 
     id: Id
     name: str
     description: str
     enabled: bool
-    #: Its events are matched, and wait.
+    #: While it is paused, its events are matched and wait.
     paused: bool
     integration_type: str
     observes: list[str]
     configuration: dict[str, Any]
     meta: ResourceMeta
     type: Literal["integration"] = "integration"
-    #: Deliveries a second; not there where it has no limit.
+    #: Deliveries per second; absent if there is no limit.
     rate_limit: Annotated[float, Meta(gt=0)] | UnsetType = UNSET
-    #: Why the worker disabled it; not there where it did not.
+    #: Why the worker disabled it; absent if the worker did not.
     disabled_reason: str | UnsetType = UNSET
     store_id: str | UnsetType = UNSET
     org_id: str | UnsetType = UNSET
@@ -81,7 +84,7 @@ class IntegrationDocument(Struct, frozen=True):
 
 
 class Identifier(Struct, frozen=True):
-    """Another resource, by type and id."""
+    """The type and id of another resource."""
 
     id: Id
     type: str
@@ -94,19 +97,19 @@ class Related(Struct, frozen=True):
 
 
 class LogRelationships(Struct, frozen=True):
-    """Whose attempt it was."""
+    """The integration and the job of the attempt."""
 
     integration: Related
     job: Related
 
 
 class LogDocument(Struct, frozen=True):
-    """An IntegrationLog: what came of one attempt."""
+    """An IntegrationLog: the outcome of one attempt."""
 
     id: Id
     succeeded: bool
     attempt: Annotated[int, Meta(ge=1)]
-    #: What the receiver answered.
+    #: The body of the receiver's answer.
     body: str
     error_detail: str
     #: Seconds.
@@ -115,14 +118,14 @@ class LogDocument(Struct, frozen=True):
     triggered_by: str
     relationships: LogRelationships
     meta: ResourceMeta
-    #: As the specification says; the live service says `integration-log`.
+    #: As in the specification; the public service says `integration-log`.
     type: Literal["integration"] = "integration"
-    #: Not there where the receiver gave none.
+    #: Absent if the receiver sent none.
     status_code: int | UnsetType = UNSET
 
 
 class JobRelationships(Struct, frozen=True):
-    """To whom it is owed."""
+    """The integration that the event is to be delivered to."""
 
     integration: Related
 
@@ -133,23 +136,23 @@ class JobDocument(Struct, frozen=True):
     id: Id
     state: JobState
     attempts: Annotated[int, Meta(ge=0)]
-    #: How often it was redelivered.
+    #: How often the job was redelivered.
     epoch: Annotated[int, Meta(ge=0)]
     event_id: str
     triggered_by: str
     relationships: JobRelationships
     meta: ResourceMeta
     type: Literal["integration-job"] = "integration-job"
-    #: Why it ended: exhausted, deadline, gone, lane_overflow, integration_deleted.
+    #: Why the job ended: exhausted, deadline, gone, lane_overflow, integration_deleted.
     reason: str | UnsetType = UNSET
-    #: Not there while an attempt is in flight, and after the job's end.
+    #: Absent while an attempt is in flight, and after the job's end.
     next_attempt_at: Time | UnsetType = UNSET
 
 
 def integration_document(
     integration: Integration, link: str | None = None, warnings: list[str] | None = None
 ) -> IntegrationDocument:
-    """An Integration; its secrets are masked already."""
+    """Return an Integration as the API shows it. The caller has masked its secrets."""
     return IntegrationDocument(
         id=integration.id,
         name=integration.name,
@@ -174,7 +177,7 @@ def integration_document(
 
 
 def job_document(job: Job) -> JobDocument:
-    """An IntegrationJob, with its state."""
+    """Return an IntegrationJob as the API shows it."""
     return JobDocument(
         id=job.id,
         state=job.state,
@@ -190,7 +193,7 @@ def job_document(job: Job) -> JobDocument:
 
 
 def log_document(log: IntegrationLog) -> LogDocument:
-    """An IntegrationLog."""
+    """Return an IntegrationLog as the API shows it."""
     return LogDocument(
         id=log.id,
         succeeded=log.succeeded,
@@ -209,7 +212,7 @@ def log_document(log: IntegrationLog) -> LogDocument:
 
 
 def change_data(integration: Integration) -> Mapping[str, Any]:
-    """What an event of the registry tells of an integration; its secrets are masked already."""
+    """Return the data of an integration's lifecycle event. The caller has masked the integration's secrets."""
     return {
         "type": "integration",
         "id": integration.id,

@@ -1,21 +1,21 @@
-"""When a job is tried again: pure decisions over outcomes. Randomness is an argument."""
+"""Retry decisions: pure functions of an attempt's outcome. The random number is an argument."""
 
 from dataclasses import dataclass
 
 from deliverers.contract import Counted, Delivered, Gone, Refused, Unreachable
 
-#: The answers whose Retry-After rests the whole lane (RFC 9110 section 10.2.3, RFC 6585 section 4).
+#: Status codes whose Retry-After makes the whole lane rest (RFC 9110 section 10.2.3, RFC 6585 section 4).
 RESTING_STATUS = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True)
 class Succeed:
-    """The job ends: it was delivered."""
+    """The job ends delivered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The job is due again after `delay` seconds; its whole lane rests for `rest` seconds."""
+    """The job is due again after `delay` seconds, and its whole lane rests for `rest` seconds."""
 
     delay: float
     rest: float = 0.0
@@ -23,7 +23,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The job ends undelivered. `disable` is why the integration is to be disabled, where it is."""
+    """The job ends undelivered. `disable` is why the integration is to be disabled; empty if it is not."""
 
     reason: str
     disable: str = ""
@@ -34,18 +34,18 @@ Decision = Succeed | Retry | Fail
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """The schedule of design section 7. All durations are seconds."""
+    """The retry schedule: the delay after each failed attempt, with jitter. All durations are in seconds."""
 
     schedule: tuple[float, ...]
-    #: A delay is stretched or shortened by up to this share of itself.
+    #: A delay varies by up to this fraction of itself in both directions.
     jitter: float = 0.2
-    #: A receiver may ask for at most this much patience.
+    #: Longest delay that a receiver's Retry-After can request.
     retry_after_cap: float = 24 * 3600.0
 
     def decide(self, outcome: Counted, attempt: int, random: float) -> Decision:
-        """What follows the `attempt`-th try (1, 2, 3 … since the job was opened or reopened).
+        """Return what follows the `attempt`-th try (1, 2, 3 … since the job was opened or reopened).
 
-        `random` lies in [0, 1) and places the delay within its jitter.
+        `random`, in [0, 1), places the delay within its jitter.
         """
         match outcome:
             case Delivered():
@@ -58,10 +58,10 @@ class RetryPolicy:
                 return self._again(attempt, random, 0.0, resting=False)
 
     def after_loss(self, attempt: int, lost: int, random: float) -> Decision:
-        """What follows an attempt that was lost with its worker, for the `lost`-th time.
+        """Return what follows when an attempt of a job was lost with its worker for the `lost`-th time.
 
-        The first loss says nothing about the receiver: due at once. A job that is lost again may be what kills the
-        worker, and so waits its turn.
+        The first loss says nothing about the receiver, so the job is due at once. A job that is lost again may be what
+        kills the worker, so it waits for its scheduled delay.
         """
         if lost <= 1 and attempt <= len(self.schedule):
             return Retry(0.0)

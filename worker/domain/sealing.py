@@ -1,4 +1,4 @@
-"""An integration's secrets: in the clear for who delivers, sealed for the ledger, masked for people."""
+"""An integration's secrets: in the clear for deliverers, sealed for the ledger, masked for people."""
 
 from dataclasses import replace
 
@@ -9,14 +9,14 @@ from worker.domain.secrets_box import SecretsBox, SecretsError
 
 
 def opened(integration: Integration, registry: DelivererRegistry, secrets: SecretsBox) -> Integration:
-    """The integration with its secrets in the clear. Raises SecretsError."""
+    """Return the integration with its secrets in the clear. Raises SecretsError if no key opens them."""
     return replace(
         integration, configuration=secrets.open(integration.configuration, _secret_fields(integration, registry))
     )
 
 
 def sealed(integration: Integration, registry: DelivererRegistry, secrets: SecretsBox) -> Integration:
-    """The integration as the ledger may have it. Raises SecretsError where it has a secret and there is no key."""
+    """Return the integration with its secrets sealed. Raises SecretsError if it has a secret and there is no key."""
     return replace(
         integration, configuration=secrets.seal(integration.configuration, _secret_fields(integration, registry))
     )
@@ -25,9 +25,10 @@ def sealed(integration: Integration, registry: DelivererRegistry, secrets: Secre
 def shown(
     integration: Integration, registry: DelivererRegistry, secrets: SecretsBox, *, reveal: bool = False
 ) -> Integration:
-    """The integration of the ledger with its secrets masked; only stars, where no key at hand opens them.
+    """Return the ledger's integration with its secrets masked; only stars if no available key opens them.
 
-    `reveal` is for an admin of its own: the secrets that one may see (see ShownToAdmin) are in the clear.
+    `reveal` is for an admin of the integration's own scope. It leaves the secrets that an admin may see in the clear
+    (see ShownToAdmin).
     """
     fields = _secret_fields(integration, registry)
     try:
@@ -39,7 +40,7 @@ def shown(
 
 
 def warnings_of(integration: Integration, registry: DelivererRegistry) -> list[str]:
-    """What whoever wrote an integration should be told although it was accepted. Its secrets are in the clear here."""
+    """Return warnings about an accepted integration, whose secrets are in the clear."""
     configuration = integration.configuration
     return [
         f"configuration.{name} looks like the mask of a secret: if it was copied from an answer, send the secret itself"
@@ -52,7 +53,7 @@ def _secret_fields(integration: Integration, registry: DelivererRegistry) -> fro
     try:
         return registry.secret_fields(integration.integration_type)
     except UnknownIntegrationType:
-        # Written by an installation with more deliverers than this one: what might be a secret is treated as one.
+        # Another installation, with more deliverers than this one, wrote it. Any field might be a secret.
         return frozenset(integration.configuration)
 
 

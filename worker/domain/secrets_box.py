@@ -1,4 +1,4 @@
-"""Secrets at rest: sealed before they reach the ledger, opened only in the process that delivers.
+"""Encryption of secrets at rest: sealed before they reach the ledger, opened only in the process that delivers.
 
 A sealed value is a string that starts with `sealed:`; the rest is a Fernet token (AES-128-CBC and HMAC-SHA256).
 """
@@ -13,11 +13,11 @@ _PREFIX = "sealed:"
 
 
 class SecretsError(Exception):
-    """A secret can be neither stored nor read with the keys at hand."""
+    """The available keys cannot seal or open a secret."""
 
 
 class SecretsBox:
-    """Seals and opens the secret fields of a configuration with the keys of `EDW_SECRETS_KEYS`, the newest first."""
+    """Seals and opens the secret fields of a configuration with the keys of `EDW_SECRETS_KEYS`, newest first."""
 
     def __init__(self, keys: Iterable[SecretStr] = ()) -> None:
         fernets = [Fernet(key.get_secret_value()) for key in keys]
@@ -25,17 +25,17 @@ class SecretsBox:
         self._newest = fernets[0] if fernets else None
 
     def seal(self, configuration: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
-        """The configuration with the named fields sealed. Raises SecretsError where there is no key to do it with."""
+        """Return the configuration with the named fields sealed. Raises SecretsError if there is no key."""
         return self._apply(configuration, fields, self._seal)
 
     def open(self, configuration: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
-        """The configuration as it was before seal(). Raises SecretsError where no key fits."""
+        """Return the configuration as it was before `seal`. Raises SecretsError if no key opens it."""
         return self._apply(configuration, fields, self._open)
 
     def renewed(self, configuration: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
-        """A sealed configuration with each secret sealed by the newest key; what is already stays as it is.
+        """Return a sealed configuration with each secret sealed by the newest key.
 
-        Raises SecretsError where no key fits.
+        A secret that the newest key already sealed stays as it is. Raises SecretsError if no key opens a secret.
         """
         return self._apply(configuration, fields, self._renew)
 

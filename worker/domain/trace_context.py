@@ -1,7 +1,7 @@
-"""W3C Trace Context (https://www.w3.org/TR/trace-context/): which trace something belongs to, as it travels.
+"""W3C Trace Context (https://www.w3.org/TR/trace-context/): the trace to which an event or attempt belongs.
 
-A value, which knows nothing of OpenTelemetry: a process that does not trace hands on what it was given. What is
-malformed is ignored, as the specification wants it (section 2.2.2), and never an error.
+It does not depend on OpenTelemetry: a process that does not trace passes the context on unchanged. A malformed context
+is ignored, as the specification requires (section 2.2.2), and is never an error.
 """
 
 import re
@@ -10,7 +10,8 @@ from typing import Final
 
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
-#: What everybody hands on at least (3.3.1.5), and how many members there may be; a longer one is left out.
+#: Characters that every system should propagate at least (3.3.1.5), and the most members that a tracestate may have.
+#: A tracestate over either limit is left out.
 TRACESTATE_MAX_CHARS = 512
 TRACESTATE_MAX_MEMBERS = 32
 
@@ -24,55 +25,55 @@ _MEMBER = re.compile(r"[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """A trace, and the span of it from which something comes; `tracestate` is empty where there is none."""
+    """A trace and its parent span; `tracestate` is empty if there is none."""
 
     traceparent: str
     tracestate: str = ""
 
     @classmethod
     def of(cls, traceparent: object, tracestate: object = None) -> "TraceContext | None":
-        """The context of what came, whatever it is; None where that is none."""
+        """Return the context in two received values of any type; None if they are not a trace context."""
         found = _PARENT.fullmatch(traceparent) if isinstance(traceparent, str) else None
         if found is None or _NOTHING.fullmatch(found["trace"]) or _NOTHING.fullmatch(found["span"]):
             return None
         if found["version"] != "00":
             if found["version"] == "ff":
                 return None
-            # Of a later version what is known here, and no more (4.3).
+            # From a later version, only the parts that this version defines (4.3).
             flags = int(found["flags"], 16) & _FLAGS_OF_VERSION_0
             return cls(f"00-{found['trace']}-{found['span']}-{flags:02x}", _state(tracestate))
         return None if found["more"] else cls(found[0], _state(tracestate))
 
     @classmethod
     def of_written(cls, text: str) -> "TraceContext | None":
-        """What `written` made; None of an empty text."""
+        """Return the context from a text that `written` made; None for an empty text."""
         parent, _, state = text.partition(" ")
         return cls(parent, state) if parent else None
 
     @property
     def written(self) -> str:
-        """The context in one string."""
+        """The context as one string."""
         return f"{self.traceparent} {self.tracestate}" if self.tracestate else self.traceparent
 
     @property
     def trace_id(self) -> str:
-        """32 hexadecimal digits."""
+        """The trace's id: 32 hexadecimal digits."""
         return self.traceparent[3:35]
 
     @property
     def span_id(self) -> str:
-        """16 hexadecimal digits."""
+        """The parent span's id: 16 hexadecimal digits."""
         return self.traceparent[36:52]
 
     @property
     def headers(self) -> dict[str, str]:
-        """The context as it travels beside something."""
+        """The context as headers of a request or message."""
         parent = {TRACEPARENT: self.traceparent}
         return {**parent, TRACESTATE: self.tracestate} if self.tracestate else parent
 
 
 def _state(given: object) -> str:
-    """A sound list of members (3.3.1), without blanks and what is empty; else nothing."""
+    """Return a valid list of members (3.3.1), without blanks and empty members; else an empty text."""
     if not isinstance(given, str) or len(given) > TRACESTATE_MAX_CHARS:
         return ""
     members = [found for each in given.split(",") if (found := each.strip(" \t"))]

@@ -1,1 +1,1 @@
-"""Small tools for asyncio: end tasks for certain, and work in steps."""
+"""Small tools for asyncio: reliable cancellation, and work in steps."""

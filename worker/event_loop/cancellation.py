@@ -1,17 +1,17 @@
-"""Ending asyncio tasks for certain."""
+"""Reliable cancellation of asyncio tasks."""
 
 import asyncio
 from collections.abc import Iterable
 
-#: A task that a cancellation did not end is cancelled again after so long (seconds).
+#: Time after which a task that a cancellation did not end is cancelled again (seconds).
 AGAIN_SECONDS = 0.1
 
 
 async def end(tasks: Iterable["asyncio.Task[object]"]) -> None:
-    """Cancels tasks until each is over; what they raise is dropped.
+    """Cancel tasks until all have ended, and ignore their exceptions.
 
-    Once is not enough: on Python 3.11 `asyncio.wait_for`, through which redis-py reads, may swallow a cancellation
-    that arrives together with its answer (https://github.com/python/cpython/issues/86296).
+    One cancellation is not enough. On Python 3.11 `asyncio.wait_for`, which redis-py uses to read, may swallow a
+    cancellation that arrives together with its result (https://github.com/python/cpython/issues/86296).
     """
     waiting = set(tasks)
     while waiting:

@@ -1,16 +1,16 @@
-"""Work on foreign bytes, in steps: between two of them an event loop serves everybody else.
+"""Work on received bytes in steps, between which the event loop runs other tasks.
 
-A step is bounded by what it handles, in bytes and in parts, and so is the time for which it keeps the loop. The worst
-content takes about 20 ms for each MiB, and the worst event of a few bytes (one with an unknown key) 0.2 ms.
+The bytes and the parts of a step are limited, and so is the time for which it blocks the loop. The worst content takes
+about 20 ms per MiB, and the worst event of a few bytes (one with an unknown key) 0.2 ms.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
-#: Bytes that are handled in one step. A single part that is larger is a step of its own.
+#: Most bytes of one step. A larger part is a step of its own.
 STEP_BYTES = 256 * 1024
-#: Parts that are handled in one step.
+#: Most parts of one step.
 STEP_PARTS = 50
 
 Part = TypeVar("Part")
@@ -21,9 +21,9 @@ def _size(part: object) -> int:
 
 
 async def paced(parts: Sequence[Part], size_of: Callable[[Part], int] = _size) -> AsyncIterator[Part]:
-    """Yield each part, and let the loop run between two steps.
+    """Yield each part, and let the loop run other tasks between two steps.
 
-    `size_of` says how many bytes a part has; without it, those of bytes are counted, and none of anything else.
+    `size_of` returns the number of bytes of a part. By default that is the length of `bytes`, and 0 for other types.
     """
     handled = count = 0
     for part in parts:
@@ -36,5 +36,5 @@ async def paced(parts: Sequence[Part], size_of: Callable[[Part], int] = _size) -
 
 
 async def breathe() -> None:
-    """Let the loop do everything that is due."""
+    """Let the loop run everything that is due."""
     await asyncio.sleep(0)

@@ -1,13 +1,13 @@
-"""The ways in for events, but for the two that producers call.
+"""The ways in for events that no producer calls directly, and the steps that all ways in share.
 
-Four ways lead to the ledger, and each answers, acknowledges or forgets an event only when the ledger has it:
+Four ways lead to the ledger. Each answers, acknowledges or drops an event only when the ledger has it:
 
     worker/publisher.py     the Publisher class, for Python
     worker/api/             HTTP
-    the plain queue         JSON or CloudEvents, from any language: redis_list, and rabbitmq_queue where that is the
-                            broker; messages says what one of its messages may be
+    the plain queue         JSON or CloudEvents, from any language: redis_list, and rabbitmq_queue if RabbitMQ is the
+                            broker; message_parser defines what a message may contain
     celery_messages         whole events in messages to our Celery tasks
 
-The first two answer their caller what was refused. Here nobody waits for an answer: a refusal is kept in the ledger's
-bounded list of rejected events, logged and counted, and the message is done with.
+The first two return refusals to their caller. In the other two nobody waits for an answer. There the worker logs and
+counts a refusal, keeps it in the ledger's bounded list of rejected events, and finishes the message.
 """

@@ -1,11 +1,12 @@
-"""The one way into the ledger: every event that is accepted takes these steps, whichever ingress it came by.
+"""The steps by which every ingress accepts events into the ledger.
 
     trace       give each event the context of the span that publishes it
-    write       have the ledger write the events, each once
-    count       count the new, the duplicate and the refused
-    announce    wake up a worker for the new ones
+    write       write each event into the ledger once
+    count       count new, duplicate and refused events
+    announce    send a wake-up for the new ones
 
-The ingresses differ in what they parse and in which script writes, so they hand in events and a function that writes.
+The ingresses differ in what they parse and in the script that writes. So each passes in its events and a function that
+writes them.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -20,12 +21,12 @@ from worker.telemetry.metrics import RefusalReason
 from worker.telemetry.tracing import publishing
 from worker.telemetry.tracing.traces import Publishing, Traces
 
-#: Writes events into the ledger; None where the ledger wrote nothing, because the caller may not write any more.
+#: Writes events into the ledger. Returns None if the ledger wrote nothing, because the caller may no longer write.
 Write = Callable[[Sequence[Event]], Awaitable[Sequence[Acceptance] | None]]
 WriteSync = Callable[[Sequence[Event]], Sequence[Acceptance]]
 Announce = Callable[[Sequence[str]], None]
 
-#: Ingresses whose caller is refused while the ledger is full. The others keep their messages and try again.
+#: Ingresses that refuse their caller while the ledger is full. The others keep their messages and try again.
 _REFUSING = frozenset({Ingress.HTTP, Ingress.PUBLISHER})
 
 
@@ -33,30 +34,30 @@ class EventObserver(Protocol):
     """Opens the jobs of events that the ledger has accepted."""
 
     async def observe(self, refs: Sequence[str]) -> None:
-        """Open the jobs of these events. Raises LedgerError; then the events stay in the inbox."""
+        """Open the jobs of these events. If it raises LedgerError, the events stay in the inbox."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedEvents:
-    """The ledger's answers to events; None where it wrote nothing."""
+    """Events and the ledger's answers to them; `answers` is None if the ledger wrote nothing."""
 
     events: Sequence[Event]
     answers: Sequence[Acceptance] | None
 
     @property
     def new(self) -> list[str]:
-        """The references of the events that are new."""
+        """The references of the new events."""
         answers = self.answers or ()
         return [event.ref for event, answer in zip(self.events, answers, strict=False) if answer is Acceptance.NEW]
 
 
 class AcceptService:
-    """Accept events for every ingress of a process.
+    """The acceptance of events for every ingress of a process.
 
     Args:
-        traces: Returns what traces this process's publishes now, or None.
-        announce: Sends the references of new events to the workers. A worker that observes them itself needs none.
+        traces: Returns the tracing of this process's publishes, or None while the process does not trace.
+        announce: Sends the references of new events to the workers. A worker that observes them itself omits it.
     """
 
     def __init__(self, traces: Callable[[], Traces | None] = lambda: None, announce: Announce = lambda _: None) -> None:
@@ -64,14 +65,14 @@ class AcceptService:
         self._announce = announce
 
     async def accept(self, ingress: Ingress, events: Sequence[Event], write: Write) -> AcceptedEvents:
-        """Accept events. Raises what `write` raises."""
+        """Accept events on the running loop. Raises what `write` raises."""
         with self._publishing(ingress, events) as span:
             answers = await write(span.events)
             span.answered(answers or ())
         return self._accepted(ingress, events, answers)
 
     def accept_sync(self, ingress: Ingress, events: Sequence[Event], write: WriteSync) -> AcceptedEvents:
-        """Accept events, in a process without an event loop. Raises what `write` raises."""
+        """Accept events without an event loop. Raises what `write` raises."""
         with self._publishing(ingress, events) as span:
             answers = write(span.events)
             span.answered(answers)
@@ -79,7 +80,7 @@ class AcceptService:
 
     @staticmethod
     def refuse(ingress: Ingress, count: int, reason: RefusalReason = RefusalReason.INVALID) -> None:
-        """Count events that were not accepted."""
+        """Count refused events."""
         metrics.observe_refused(ingress, reason, count)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Whole events in Celery messages: accepts the valid ones, and keeps the others in the list of rejected events."""
+"""Whole events in Celery messages: valid ones are accepted, the others are kept in the list of rejected events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,16 +22,16 @@ _log = structlog.get_logger("edw.intake")
 
 _Answer = TypeVar("_Answer")
 
-#: While the ledger takes nothing, it is asked again after so many seconds. The message stays unacknowledged.
+#: Seconds between tries while the ledger is away or full. The message stays unacknowledged.
 RETRY_SECONDS = 1.0
 
 
 class IntakeClosed(Exception):
-    """This process stops before the ledger has taken what came; the broker still has it."""
+    """This process stops before the ledger has accepted the message's events. The broker still has the message."""
 
 
 class CeleryIntake:
-    """Takes what messages of the broker bring."""
+    """Accepts the events of the broker's messages."""
 
     def __init__(
         self, ledger: Ledger, observer: EventObserver, rules: EventRules, traces: Traces | None = None
@@ -45,23 +45,23 @@ class CeleryIntake:
     async def take(
         self, given: Sequence[Any], task_id: str, *, again: bool = False, trace: TraceContext | None = None
     ) -> None:
-        """Accepts and observes events, waiting for a ledger that is away or full; returns when it has them.
+        """Accept and observe events; return when the ledger has them, even if it is away or full for long.
 
-        `again`: the message was delivered before, to somebody who did not finish with it. One that comes back for ever
-        kills whoever takes it, and is kept with the refusals. `trace` is what the message came with.
+        `again`: the broker delivered the message before, and that worker did not finish it. A message that comes back
+        for ever kills each worker that takes it; this method rejects it. `trace` is the message's trace context.
         """
         source = f"task {task_id}"
         if again and await self._times_back(task_id) > DELIVERY_LIMIT:
-            return await self.reject(Refusal("message", f"it came back {DELIVERY_LIMIT} times"), given, source)
+            return await self.reject(Refusal("message", f"came back {DELIVERY_LIMIT} times unfinished"), given, source)
         parsed: list[Parsed] = []
         async for each in paced(given):
             parsed.append((parse_event(each, self._rules, event_id(task_id, len(parsed))), each))
         return await self.observe(await self.keep(traced(parsed, trace), source, Ingress.CELERY))
 
     async def keep(self, parsed: Sequence[Parsed], source: str, ingress: Ingress) -> list[str]:
-        """Has the ledger accept the events and keep the refusals, however long that takes; answers the events' refs.
+        """Accept the events and store the refusals, however long the ledger takes; return the events' references.
 
-        Raises IntakeClosed where this process stops first.
+        Raises IntakeClosed if this process stops first.
         """
         events, refusals = split(parsed)
         if events:
@@ -75,28 +75,28 @@ class CeleryIntake:
         return [event.ref for event in events]
 
     async def reject(self, refusal: Refusal, given: Any, source: str) -> None:
-        """Keeps what was refused in the ledger's rejected list, and says so."""
+        """Store a refused message in the ledger's rejected list, and log it."""
         await self.keep([(refusal, given)], source, Ingress.CELERY)
 
     async def observe(self, refs: Sequence[str]) -> None:
-        """Opens the jobs of accepted events, now where the ledger can."""
+        """Open the jobs of accepted events. If the ledger cannot do it now, a sweep does it later."""
         if not refs:
             return
         try:
             await self._observer.observe(refs)
         except LedgerError as error:
-            # They are in the inbox; a sweep will see to them.
+            # The events are in the inbox; a sweep observes them.
             _log.warning("observed later", events=len(refs), why=str(error))
 
     def close(self) -> None:
-        """Whoever waits for the ledger waits no longer: the message goes back to the broker."""
+        """End every wait for the ledger; the broker gets those messages back."""
         self._closing.set()
 
     async def _accept(self, ingress: Ingress, events: Sequence[Event]) -> Sequence[Acceptance]:
         return await self._until_done(partial(self._ledger.inbox.accept, events, ingress))
 
     async def _times_back(self, task_id: str) -> int:
-        # Before anything looks at what is in it.
+        # The count goes up before any code reads the message's content, which may be what kills the worker.
         return await self._until_done(partial(self._ledger.inbox.came_back, task_id))
 
     async def _until_done(self, step: Callable[[], Awaitable[_Answer]]) -> _Answer:
@@ -107,7 +107,7 @@ class CeleryIntake:
                 await self._wait(error)
 
     async def _wait(self, error: LedgerError) -> None:
-        """Raises IntakeClosed where this process stops first."""
+        """Wait before the next try. Raises IntakeClosed if this process stops first."""
         _log.warning("waiting for the ledger", why=str(error))
         try:
             async with asyncio.timeout(RETRY_SECONDS):

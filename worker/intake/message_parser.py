@@ -1,4 +1,4 @@
-"""What a message of the plain queue may be: an event, a CloudEvent, or a JSON array of either."""
+"""Parsing of messages of the plain queue: an event, a CloudEvent, or a JSON array of either."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,18 +19,21 @@ from worker.ledger.policy import REPLY_BYTE_BUDGET
 
 _log = structlog.get_logger("edw.intake")
 
-#: Events in one message. Those of a list are accepted in one call, which keeps Redis busy for at most 12 ms.
+#: Most events in one message. One call accepts all of them, and keeps Redis busy for at most 12 ms.
 BATCH_MAX_EVENTS = 1_000
-#: Bytes of one message; a single event may have as many as the deployment's rules allow, where that is more.
+#: Most bytes of one message. If the deployment's rules allow a larger event, that limit applies.
 MESSAGE_MAX_BYTES = REPLY_BYTE_BUDGET
 
-#: What one part of a message is, and the part as it came.
+#: The event in one part of a message, or why there is none; and the part itself.
 Parsed = tuple[Event | Refusal, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part of a message, before it is parsed: an event, and the id for one without; or why there is none."""
+    """An unparsed part of a message.
+
+    `default_id` is for an event that has no id. `refusal` is why the part has no event; None if it may have one.
+    """
 
     raw: bytes
     default_id: str | None = None
@@ -38,19 +41,19 @@ class _Part:
 
 
 def parse_message(message: bytes, rules: EventRules, message_id: str | None = None) -> list[Parsed]:
-    """The events of a message, or why they are none, each with its bytes. An empty array has none.
+    """Return the events of a message, or why a part is not an event, each with its bytes. An empty array has none.
 
-    Every event says itself whose it is. Where one has no id, it gets one of the message's id, so that the message may
-    come again; without that, a random one.
+    Every event names its own store or organisation. An event without an id gets one derived from `message_id`, so that
+    it keeps its id if the message is delivered again. Without `message_id` it gets a random id.
     """
     try:
         return [_parsed(part, rules) for part in _parts(message, rules, message_id)]
-    except Exception as error:  # noqa: BLE001  (a message that meets a bug of ours is not to come again for ever)
+    except Exception as error:  # noqa: BLE001  (a message that triggers a bug must not be redelivered for ever)
         return _failed(error, message)
 
 
 async def parse_message_paced(message: bytes, rules: EventRules) -> list[Parsed]:
-    """Do what `parse_message` does, in steps between which the running loop serves others."""
+    """Do what `parse_message` does, in steps between which the running loop runs other tasks."""
     try:
         parts = _parts(message, rules, None)
         if len(parts) > 1:
@@ -61,7 +64,7 @@ async def parse_message_paced(message: bytes, rules: EventRules) -> list[Parsed]
 
 
 def traced(parsed: Sequence[Parsed], trace: TraceContext | None) -> list[Parsed]:
-    """The events of a message that came with a trace context beside it; those that have one of their own keep it."""
+    """Return the parsed parts with the message's trace context in each event that has none of its own."""
     if trace is None:
         return list(parsed)
     return [
@@ -71,32 +74,32 @@ def traced(parsed: Sequence[Parsed], trace: TraceContext | None) -> list[Parsed]
 
 
 def is_batch(message: bytes) -> bool:
-    """True where a message is an array, if it is JSON at all."""
+    """Return whether a message begins as a JSON array does."""
     return message[:64].lstrip()[:1] == b"["
 
 
 def event_id(name: str, index: int) -> str:
-    """The id of an event that came without one: the same for a message of that name that is delivered again."""
+    """Return the id of the event at `index` in a message, if it has none: always the same for a message's name."""
     try:
         namespace = UUID(name)
     except ValueError:
-        # A producer may name its messages as it likes.
+        # A producer may give its messages any name.
         namespace = uuid5(NAMESPACE_OID, name)
     return str(uuid5(namespace, str(index)))
 
 
 def entry_of(refusal: Refusal, given: Any, source: str) -> str:
-    """A refusal as an entry of the ledger's rejected list."""
+    """Return a refusal as an entry of the ledger's rejected list."""
     return rejection(refusal.field, refusal.reason, _as_bytes(given), round(time() * 1000), source)
 
 
 def log_refusal(refusal: Refusal, source: str) -> None:
-    """Logs a refusal."""
+    """Log a refusal."""
     _log.warning("event rejected", field=refusal.field, reason=refusal.reason, source=source)
 
 
 def split(parsed: Sequence[Parsed]) -> tuple[list[Event], list[tuple[Refusal, Any]]]:
-    """The events, and the refusals with what was refused."""
+    """Return the events, and the refusals with what was refused."""
     events = [found for found, _ in parsed if isinstance(found, Event)]
     return events, [(found, given) for found, given in parsed if isinstance(found, Refusal)]
 
@@ -135,16 +138,16 @@ def _event(raw: bytes, rules: EventRules, default_id: str | None) -> Event | Ref
 
 
 def _usable(message_id: str) -> str:
-    """A message's id as that of its one event, where it may be one."""
+    """Return the id of a message's only event: the message's id if it is a valid one, else one derived from it."""
     return message_id if len(message_id) <= ID_MAX_CHARS and message_id.isprintable() else event_id(message_id, 0)
 
 
 def _as_bytes(given: Any) -> bytes:
-    """What came, to be looked at by people: JSON where it can be."""
+    """Return a received value for people to read: as JSON if possible, else as its repr."""
     if isinstance(given, bytes):
         return given
     try:
         return msgspec.json.encode(given, enc_hook=repr)
     except (ValueError, RecursionError):
-        # Such as half a surrogate pair.
+        # For example half of a surrogate pair.
         return repr(given)[:REJECTED_KEEP_BYTES].encode(errors="backslashreplace")

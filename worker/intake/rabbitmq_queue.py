@@ -1,8 +1,8 @@
-"""The plain queue on RabbitMQ: reads `edw.intake` by kombu, in a thread of its own beside the loop.
+"""The plain queue on RabbitMQ: a thread beside the event loop reads `edw.intake` through kombu.
 
-A message is acknowledged when the ledger has its events, or has kept why they are none. Where this process or the
-connection ends between the two, it comes again, and is a duplicate by its events' ids. An event that has no id gets one
-of its message's `message_id`; without that as well, it would be another event.
+The reader acknowledges a message when the ledger has its events, or the reasons why they are refused. If the process
+or the connection ends in between, RabbitMQ delivers the message again. Its events are then duplicates by their ids. An
+event without an id gets one derived from its message's `message_id`. If that is missing too, it counts as a new event.
 """
 
 import asyncio
@@ -36,32 +36,33 @@ from worker.intake.message_parser import Parsed, parse_message, traced
 
 _log = structlog.get_logger("edw.intake")
 
-#: Messages that are taken together, and that RabbitMQ sends before the first of them is acknowledged.
+#: Most messages that are accepted together, and that RabbitMQ sends before the first of them is acknowledged.
 PREFETCH = 200
-#: A message waits so long for company (seconds).
+#: Time for which a message waits for others, to be accepted together with them (seconds).
 LINGER_SECONDS = 0.01
-#: How often an idle reader looks whether it is to stop, and one that waits for the ledger has its heart beat (seconds).
+#: How often an idle reader checks whether it must stop (seconds).
 LOOK_SECONDS = 0.25
+#: How often a reader that waits for the ledger sends a heartbeat (seconds).
 KEEP_ALIVE_SECONDS = 1.0
-#: AMQP's reply codes for what one may not declare, and for what was declared otherwise.
+#: AMQP's reply codes for a queue that this user may not declare, and for one that exists with other arguments.
 ACCESS_REFUSED = 403
 PRECONDITION_FAILED = 406
-#: Pauses between tries while RabbitMQ is away. Even when a try fails just before RabbitMQ's return, the queue is read
-#: again within 5 s of it.
+#: Pauses between tries while RabbitMQ is away. The queue is read again within 5 s of RabbitMQ's return, even if a try
+#: fails just before it.
 BACKOFF = Backoff(first=0.5, longest=2.0)
-#: The end of the process waits so long for the thread (seconds); RabbitMQ has what was not acknowledged.
+#: Longest wait for the thread when the process ends (seconds). RabbitMQ still has the unacknowledged messages.
 CLOSE_SECONDS = 2.0
 
 
 class MessageIntake(Protocol):
-    """What takes what messages bring (worker.intake.celery_messages)."""
+    """The part of CeleryIntake (worker.intake.celery_messages) that accepts a message's events."""
 
     async def keep(self, parsed: Sequence[Parsed], source: str, ingress: Ingress) -> list[str]: ...
     async def observe(self, refs: Sequence[str]) -> None: ...
 
 
 class RabbitMQReader:
-    """Reads the plain queue of a RabbitMQ, which may be away for as long as it likes."""
+    """Reads the plain queue of a RabbitMQ, which may be away for any time."""
 
     def __init__(self, broker_url: str, shard: str, intake: MessageIntake, rules: EventRules) -> None:
         self._url = broker_url
@@ -72,24 +73,24 @@ class RabbitMQReader:
         self._closing = threading.Event()
         self._away = False
         self._arrived: list[Any] = []
-        #: Tries that failed since the queue was last read.
+        #: Failed tries since the queue was last read.
         self._failures = 0
-        # A daemon: a broker that is frozen must not keep the process from ending.
+        # A daemon thread, because a frozen broker must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="edw-intake", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._observing: Future[Any] | None = None
 
     def open(self) -> None:
-        """Starts reading; what is read is taken on the running loop."""
+        """Start reading. The running loop accepts the events."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
     def stop(self) -> None:
-        """Takes no more. Safe in any thread."""
+        """Take no more messages. Safe in any thread."""
         self._closing.set()
 
     async def close(self) -> None:
-        """Ends reading; what is not acknowledged by then goes back to the queue."""
+        """End reading. Messages that are not acknowledged by then go back to the queue."""
         self.stop()
         if self._loop is not None:
             await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
@@ -110,7 +111,7 @@ class RabbitMQReader:
                 self._read(line)
                 _hang_up(line)
             except (IntakeClosed, CancelledError):
-                # This process stops; RabbitMQ gives the messages to another.
+                # This process stops; RabbitMQ delivers the messages to another one.
                 break
             except (*broker.connection_errors, *broker.channel_errors, OSError) as error:
                 self._lost(error)
@@ -135,7 +136,7 @@ class RabbitMQReader:
             _log.info("the plain queue's broker is back")
 
     def _read(self, line: Any) -> None:
-        """Reads until this process is to stop; raises what the connection raises."""
+        """Read until this process is to stop. Raises what the connection raises."""
         self._arrived = []
         channel = self._consume(line)
         self._back()
@@ -151,17 +152,18 @@ class RabbitMQReader:
     def _consume(self, line: Any) -> Any:
         channel = line.channel()
         try:
-            # Celery's own too: it declares only what it reads, and would have RabbitMQ drop what is set aside.
+            # The dead letter queue of Celery's queue too: Celery declares only what it reads, and without this queue
+            # RabbitMQ would drop the messages that are set aside.
             for queue in (self._dead_events, self._dead, self._queue):
                 queue(channel).queue_declare()
         except line.channel_errors as error:
             if error.reply_code not in (ACCESS_REFUSED, PRECONDITION_FAILED):
                 raise
-            # Somebody declared it otherwise, or we may not: it is read as it is.
-            _log.warning("the plain queue is not as this worker declares it", queue=self._queue.name, why=str(error))
+            # The queue exists with other arguments, or this user may not declare it: read it as it is.
+            _log.warning("cannot declare the plain queue; reading it as it is", queue=self._queue.name, why=str(error))
             channel = line.channel()
             channel.queue_declare(self._queue.name, passive=True)
-        # Bytes stay bytes, whatever encoding a producer names.
+        # Keep bodies as bytes, whatever encoding a producer names.
         channel.auto_decode = False
         channel.basic_qos(0, PREFETCH, False)
         channel.basic_consume(self._queue.name, callback=self._arrived_at, no_ack=False)
@@ -171,7 +173,7 @@ class RabbitMQReader:
         self._arrived.append(message)
 
     def _together(self, line: Any) -> None:
-        """Waits a moment for what comes at the same time."""
+        """Wait a moment for messages that arrive at the same time."""
         end = monotonic() + LINGER_SECONDS
         while len(self._arrived) < PREFETCH and (left := end - monotonic()) > 0:
             _drain(line, left)
@@ -182,9 +184,9 @@ class RabbitMQReader:
         try:
             refs = self._result(line, keeping)
         finally:
-            # Where the connection is lost meanwhile, it is given up: the messages come again.
+            # If the connection was lost meanwhile, cancel the call: RabbitMQ delivers the messages again.
             keeping.cancel()
-        # Tags are in order, and everything before was acknowledged: so this is the whole batch.
+        # Tags are in order and everything earlier is acknowledged, so this acknowledges exactly the batch.
         channel.basic_ack(batch[-1].delivery_tag, multiple=True)
         if self._observing is not None:
             self._result(line, self._observing)
@@ -193,7 +195,7 @@ class RabbitMQReader:
     async def _observe(self, refs: Sequence[str]) -> None:
         try:
             await self._intake.observe(refs)
-        except Exception:  # noqa: BLE001  (the ledger has the events, and a sweep will see to them)
+        except Exception:  # noqa: BLE001  (the ledger has the events, and a sweep observes them)
             _log.exception("observed later")
 
     def _parse(self, message: Any) -> list[Parsed]:
@@ -209,16 +211,16 @@ class RabbitMQReader:
         return traced([(ours if isinstance(ours, Refusal) else parse_event(ours, self._rules), body)], trace)
 
     def _on_loop(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
-        assert self._loop is not None  # noqa: S101  (open() came first)
+        assert self._loop is not None  # noqa: S101  (open() has set it)
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError:
-            # The loop was closed just now.
+            # The loop was closed meanwhile.
             work.close()
             raise IntakeClosed from None
 
     def _result(self, line: Any, work: "Future[Any]") -> Any:
-        """What the loop answers; the connection is kept alive as long as that takes."""
+        """Return the result of work on the loop, and keep the connection alive until then."""
         while not wait((work,), KEEP_ALIVE_SECONDS).done:
             if self._loop is None or self._loop.is_closed():
                 raise IntakeClosed
@@ -228,7 +230,7 @@ class RabbitMQReader:
 
 
 def _drain(line: Any, seconds: float) -> None:
-    """Reads what comes next, or nothing for so long."""
+    """Handle the connection's next event, or return after `seconds` without one."""
     with suppress(TimeoutError):
         line.drain_events(timeout=seconds)
 

@@ -1,4 +1,4 @@
-"""The plain queue on Redis: reads the list `edw.intake` of the ledger's Redis."""
+"""The plain queue on Redis: a reader of the list `edw.intake` in the ledger's Redis."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -22,16 +22,16 @@ from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.intake")
 
-#: While the ledger is away or full, it is asked again after so many seconds. The queue keeps what it has.
+#: Seconds between tries while the ledger is away or full. The queue keeps its messages.
 RETRY_SECONDS = 1.0
 
 
-#: So many messages, the events that are in them, and the refusals with what is refused.
+#: The number of parsed messages, their events, and the refusals with what was refused.
 ParsedBatch = tuple[int, list[Event], list[tuple[Refusal, Any]]]
 
 
 class PlainQueue(Protocol):
-    """What is asked of the ledger (worker.ledger.events.intake_list)."""
+    """The part of the ledger that holds the plain queue (worker.ledger.events.intake_list)."""
 
     async def take(self) -> MessageBatch: ...
     async def accept(
@@ -42,7 +42,7 @@ class PlainQueue(Protocol):
 
 
 class RedisListReader:
-    """Reads the plain queue, for as long as the process takes work."""
+    """Reads the plain queue until the process stops taking work."""
 
     def __init__(
         self,
@@ -57,30 +57,30 @@ class RedisListReader:
         self._service = AcceptService(lambda: traces)
         self._closing = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
-        #: The ledger may hold messages that this process has taken.
+        #: Whether this process may hold messages that it has taken and not finished.
         self._holds = False
         self._waits = False
 
     def open(self) -> None:
-        """Starts reading, on the running loop."""
+        """Start reading on the running loop."""
         self._reader = asyncio.create_task(self._read())
 
     def stop(self) -> None:
-        """Takes no more. What is being accepted is finished."""
+        """Take no more messages; finish those that are being accepted."""
         self._closing.set()
 
     async def close(self) -> None:
-        """Ends reading, and gives back what was taken and is not accepted."""
+        """End reading, and give back messages that were taken and are not accepted."""
         self.stop()
         if self._reader is not None:
-            # To be cancelled in the middle is safe; to have been finished is better.
+            # Cancelling the reader in the middle is safe, but letting it finish is better.
             await asyncio.wait((self._reader,), timeout=SOCKET_TIMEOUT)
             await end([self._reader])
         if self._holds:
             try:
                 await self._queue.give_back()
             except LedgerError as error:
-                _log.warning("messages not given back: others will, when the lease has run out", why=str(error))
+                _log.warning("messages not given back: another worker does it when the lease runs out", why=str(error))
 
     async def _read(self) -> None:
         while not self._closing.is_set():
@@ -106,7 +106,7 @@ class RedisListReader:
             write = partial(self._accept, batch, done, entries)
             accepted = await self._service.accept(Ingress.QUEUE, events, write)
             if accepted.answers is None:
-                _log.warning("messages were given back: this process was taken for dead", messages=len(batch.messages))
+                _log.warning("messages were given back: this process counted as dead", messages=len(batch.messages))
                 break
             self._note_answer()
             batch = batch.without(done)
@@ -124,15 +124,15 @@ class RedisListReader:
 
     @staticmethod
     def _refuse_deadly(batch: MessageBatch) -> ParsedBatch | None:
-        """A message of which its readers die: nobody reads it again."""
-        # Of several, which an earlier call took before one of them became suspect, it is not known which.
+        """Return the refusal of a message that kills its readers, so that no worker parses it again."""
+        # An earlier call may have taken several messages; then it is unknown which of them is deadly.
         if batch.lost < MESSAGE_TRIES or len(batch.messages) > 1:
             return None
-        refusal = Refusal("message", f"{batch.lost} workers were lost that had taken it")
+        refusal = Refusal("message", f"{batch.lost} workers were lost after they had taken it")
         return 1, [], [(refusal, batch.messages[0])]
 
     async def _parse_batch(self, messages: Sequence[bytes]) -> ParsedBatch:
-        """So many messages as one call accepts; an array is accepted by itself."""
+        """Parse as many messages as one call accepts. An array has a call of its own."""
         events: list[Event] = []
         refusals: list[tuple[Refusal, Any]] = []
         done = 0
@@ -148,7 +148,7 @@ class RedisListReader:
         return done, events, refusals
 
     async def _or_closing(self, waiting: Coroutine[Any, Any, None]) -> None:
-        """Waits for the one or the other."""
+        """Wait until `waiting` is done or the reader is to stop."""
         both = [asyncio.ensure_future(waiting), asyncio.ensure_future(self._closing.wait())]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

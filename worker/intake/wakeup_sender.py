@@ -1,9 +1,9 @@
-"""How wake-ups get onto the broker: one Celery message for many ids, and never more messages than are worth reading.
+"""Sending of wake-ups to the broker: one Celery message for many ids, and a bounded number of waiting messages.
 
-What is overdue is announced again and again, and a queue that nobody reads would grow without an end. So its length is
-looked at before it is added to. Messages that expire would be no such bound: over Redis they lie in the queue until
-somebody reads them, RabbitMQ moves them to the queue for the dead where one is named, and a clock that is wrong makes
-fresh ones worthless.
+The sweeps announce overdue work again and again, so a queue that nobody reads would grow without end. The sender
+therefore checks a queue's length before it adds a message. Expiring messages would not bound it. On Redis they stay in
+the queue until somebody reads them. RabbitMQ moves them to the dead letter queue, if one is named. And a wrong clock
+makes new messages expire at once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,20 +26,19 @@ from worker.intake.wakeups import EVENTS, LANES, BrokerUnavailable
 
 _log = structlog.get_logger("edw.intake")
 
-#: The version of our messages.
+#: The version of our message format.
 MESSAGE_VERSION = 1
-#: While so many messages wait in a queue, no wake-up is added: a small fleet takes longer to read them than what they
-#: name takes to be overdue again. The sweeps see to whatever is not announced.
+#: Number of waiting messages at which the sender stops adding wake-ups to a queue. A small fleet needs longer to read
+#: that many than their ids need to become overdue again. The sweeps find everything that is not announced.
 WAITING_LIMIT = 2_000
-#: A queue's length is looked at again after so long (seconds), and after so many messages of this sender.
+#: A queue's length is checked again after this time (seconds) or this number of messages from this sender.
 LOOK_SECONDS = 1.0
 LOOK_MESSAGES = 100
-#: A broker that has failed is told that its connection is given up, and waited for no longer than this, each time
-#: (seconds).
+#: Longest wait for a failed broker in each step of closing its connection (seconds).
 LET_GO_SECONDS = 0.5
 
-#: What kombu, py-amqp and redis-py raise where a broker is away, silent, full, or refuses. `TimeoutError` is an
-#: `OSError`. kombu wraps some errors of a publish into its own, and none of a look.
+#: What kombu, py-amqp and redis-py raise if a broker is away, silent or full, or refuses. `TimeoutError` is an
+#: `OSError`. kombu wraps some errors of a publish in its own, but none of the check of a queue's length.
 _FOREIGN = (KombuError, HttpError, AMQPError, MessageNacked, RedisError, RedisClusterException, OSError)
 
 _TASKS = {
@@ -50,7 +49,7 @@ _TASKS = {
 
 @contextmanager
 def mapped() -> Iterator[None]:
-    """Raise what the broker's clients raise as `BrokerUnavailable`; other exceptions are bugs, and pass."""
+    """Convert the exceptions of the broker's clients to `BrokerUnavailable`. Other exceptions are bugs, and pass."""
     try:
         yield
     except _FOREIGN as error:
@@ -59,7 +58,7 @@ def mapped() -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Seen:
-    """How long a queue was, and when that was last looked at (monotonic seconds)."""
+    """A queue's length, when it was checked (monotonic seconds), and the messages that were added since."""
 
     waiting: int = 0
     looked_at: float = -LOOK_SECONDS
@@ -71,7 +70,7 @@ class _Seen:
 
 
 class WakeupSender:
-    """Sends wake-ups through a Celery application's producers, to queues in which fewer than `limit` messages wait."""
+    """Sends wake-ups through a Celery application's producers to queues with fewer than `limit` waiting messages."""
 
     def __init__(self, app: Celery, shard: str, limit: int = WAITING_LIMIT) -> None:
         self._app = app
@@ -80,17 +79,17 @@ class WakeupSender:
         self._seen = {kind: _Seen() for kind in _TASKS}
 
     def __call__(self, kind: str, ids: Sequence[str]) -> None:
-        """Send one message, or none where too many wait.
+        """Send one message, or none if too many wait.
 
-        Raises `BrokerUnavailable` where the broker fails, whether while its queue is looked at or while the message is
-        sent, and no other exception for that.
+        Raises `BrokerUnavailable`, and nothing else, if the broker fails while its queue is checked or while the
+        message is sent.
         """
         with mapped(), self._app.producer_or_acquire() as producer:
             try:
                 if self._may_send(kind, producer):
                     self._send(kind, ids, producer)
             except Exception:
-                # The pool closes the connection now, for which an AMQP client would wait without end.
+                # The pool now closes the connection. Without a bound, an AMQP client would wait for that without end.
                 bound_open_broker_sockets(producer.connection, LET_GO_SECONDS)
                 raise
 
@@ -103,7 +102,7 @@ class WakeupSender:
     def _may_send(self, kind: str, producer: Producer) -> bool:
         last = self._seen[kind]
         if last.is_old:
-            # A look that fails leaves nothing behind: the next message looks again, and so finds a broker that is back.
+            # Reset first: after a failed check, the next message checks again, and finds a broker that is back.
             self._seen[kind] = _Seen()
             queue = self._app.amqp.queues[queue_name(_TASKS[kind][2], self._shard)]
             self._seen[kind] = seen = _Seen(_waiting(queue, producer), monotonic())
@@ -117,8 +116,8 @@ class WakeupSender:
 
 
 def _waiting(queue: Queue, producer: Producer) -> int:
-    """How many messages wait in a queue, which is made where there is none."""
+    """Return the number of messages that wait in a queue. Declares the queue if it does not exist."""
     channel = producer.channel
-    # Neither would it have an end to wait for the answer of a broker that is frozen.
+    # Without a bound, the wait for a frozen broker's answer would have no end.
     bound_open_broker_sockets(producer.connection, BROKER_TIMEOUT)
     return int(queue(channel).queue_declare().message_count)

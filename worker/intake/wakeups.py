@@ -1,6 +1,6 @@
-"""Wake-ups for workers, sent by a thread of their own: an accepted event never waits for the broker, nor fails by it.
+"""Wake-ups for workers, sent by a separate thread, so that accepting an event never depends on the broker.
 
-A wake-up may be dropped: the sweeps announce again whatever is overdue.
+A wake-up may be dropped, because the sweeps announce again everything that is overdue.
 """
 
 import os
@@ -15,19 +15,20 @@ from worker.telemetry.readiness import Presence, State
 
 _log = structlog.get_logger("edw.intake")
 
-#: Ids that wait to be sent; beyond that, new ones are dropped.
+#: Most ids that wait to be sent; new ones beyond that are dropped.
 CAPACITY = 20_000
-#: After a message the next one waits this long for company (seconds); the first after a pause goes at once.
+#: Time after a message during which the thread collects ids for the next one (seconds). The first message after a
+#: pause is sent at once.
 LINGER_SECONDS = 0.01
-#: After a broker's failure nothing is sent for so long (seconds).
+#: Time after a broker's failure during which nothing is sent (seconds).
 BROKER_PAUSE_SECONDS = 1.0
 
 
 class BrokerUnavailable(Exception):
-    """The broker did not take a wake-up: it is away, silent or full, or refuses. It may have the message."""
+    """The broker is away, silent or full, or refuses a wake-up. It may nevertheless have the message."""
 
 
-#: Sends one message, (kind, ids), or raises `BrokerUnavailable`.
+#: Sends one message from (kind, ids), or raises `BrokerUnavailable`.
 Send = Callable[[str, Sequence[str]], None]
 
 EVENTS = "events"
@@ -35,9 +36,9 @@ LANES = "lanes"
 
 
 class Wakeups:
-    """Takes ids of events and lanes, and has them sent in as few messages as come together.
+    """Collects ids of events and lanes, and sends the ids that arrive together in as few messages as possible.
 
-    `broker` is told whether the broker takes them.
+    `broker` records whether the broker accepts them.
     """
 
     def __init__(self, send: Send, broker: Presence | None = None) -> None:
@@ -48,7 +49,7 @@ class Wakeups:
         self._closing = False
         self._sending = False
         self._thread: threading.Thread | None = None
-        # Threads do not survive a fork, and its lock may have been held: a child starts with its own.
+        # Threads do not survive a fork, and the lock may have been held during it: a child starts with its own.
         os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
@@ -58,15 +59,15 @@ class Wakeups:
         self._thread = None
 
     def events(self, refs: Sequence[str]) -> None:
-        """Announces events in the inbox."""
+        """Announce events in the inbox."""
         self._put(EVENTS, refs)
 
     def lanes(self, ids: Sequence[str]) -> None:
-        """Announces lanes that want service."""
+        """Announce lanes that have work for a worker."""
         self._put(LANES, ids)
 
     def close(self, seconds: float = 1.0) -> None:
-        """Lets what waits go out for at most so long, then forgets it."""
+        """Wait at most `seconds` until all waiting ids are sent, then drop the rest."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -85,14 +86,14 @@ class Wakeups:
             self._changed.notify_all()
 
     def _started(self) -> threading.Thread | None:
-        """Start the thread; None where the process may have no more. The next wake-up then tries again."""
-        # A daemon: a broker that is frozen must not keep the process from ending.
+        """Start the thread; return None if the process may start no more, so that the next wake-up tries again."""
+        # A daemon thread, because a frozen broker must not keep the process from ending.
         thread = threading.Thread(target=self._run, name="edw-wakeups", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
             if self._broker.away(f"{type(error).__name__}: {error}", State.DEGRADED):
-                _log.error("wake-ups wait", why=str(error))
+                _log.error("cannot start the thread that sends wake-ups", why=str(error))
             return None
         return thread
 
@@ -107,7 +108,7 @@ class Wakeups:
                     self._changed.wait_for(self._is_full, pause)
                 batch = self._take()
                 if not batch and not self._closing:
-                    # Nobody waits for the broker that was away; a message about nothing shows whether it is back.
+                    # The broker was away and no id waits; an empty message shows whether it is back.
                     batch = [(EVENTS, [])]
                 if not batch:
                     self._changed.notify_all()
@@ -135,11 +136,11 @@ class Wakeups:
         try:
             self._send(kind, ids)
         except BrokerUnavailable as error:
-            # Anybody may ask for /readyz, so the address is only in the log.
+            # Anybody may read /readyz, so only the log contains the address.
             if self._broker.away("it does not take wake-ups", State.DEGRADED):
                 _log.warning("broker away", why=str(error))
             self._pause()
-        except Exception:  # noqa: BLE001  (a bug, which must not end the thread: the sweeps announce the ids)
+        except Exception:  # noqa: BLE001  (a bug must not end the thread; the sweeps announce the ids)
             if self._broker.away("it does not take wake-ups", State.DEGRADED):
                 _log.exception("cannot send wake-ups")
             self._pause()

@@ -1,4 +1,4 @@
-"""What people do to the registry, whole: read, decide, seal, write, and tell whoever observes it. For API and CLI."""
+"""Changes to integrations, for API and CLI: read, decide, seal, write, and publish a lifecycle event."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +18,12 @@ from worker.ledger.integration_repository import RevisionConflict, SavedIntegrat
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_circuit
 
-#: How often a change is made anew on top of another process's, where the caller named no revision.
+#: Most tries of a change that conflicts with changes of other processes, if the caller named no revision.
 TRIES = 20
 
 
 class IntegrationWriter(Protocol):
-    """What is asked of the ledger's registry."""
+    """The part of the ledger's registry that reads and writes integrations."""
 
     async def put(
         self,
@@ -38,10 +38,10 @@ class IntegrationWriter(Protocol):
 
 
 class IntegrationService:
-    """Creates, changes and deletes integrations. Each change is an event of its own, accepted together with it.
+    """Creates, changes and deletes integrations. The ledger accepts a lifecycle event together with each change.
 
-    `announce` is told the references of those events; without it, the sweeps find them.
-    Every call may raise LedgerError, and SecretsError where a secret can be neither stored nor read.
+    `announce` receives the references of those events; without it, the sweeps find the events. Every call may raise
+    LedgerError, and SecretsError if a secret cannot be sealed or opened.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class IntegrationService:
         self._secrets = secrets
         self._changes = LifecycleEvents(types, catalogue, secrets)
         self._announce = announce
-        #: Changes of one integration wait here for each other: of many at once, the last would run out of tries.
+        #: Locks that serialise the changes of one integration; many at once would use up the tries of the last one.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def create(
         self, attributes: Mapping[str, Any], scope: Scope
     ) -> tuple[Integration, list[str]] | list[Refusal]:
-        """The integration that it became and what is odd about it; or everything that is wrong with the attributes."""
+        """Create an integration; return it and its warnings, or everything that is wrong with the attributes."""
         made = register(attributes, scope, self._types, self._catalogue)
         if isinstance(made, list):
             return made
@@ -79,10 +79,11 @@ class IntegrationService:
     async def update(
         self, current: Integration, attributes: Mapping[str, Any], expect: int | None = None
     ) -> Integration | list[Refusal]:
-        """The integration as it became, or everything that is wrong with the attributes; only what they name changes.
+        """Change the given attributes; return the new integration, or everything that is wrong with the attributes.
 
-        With `expect`, raises RevisionConflict unless it has that revision; without, a change that somebody else makes
-        in between is kept, and this one made on top of it. Raises RevisionConflict too where it was deleted meanwhile.
+        With `expect`, raises RevisionConflict unless the integration has that revision. Without it, a concurrent
+        change is kept, and this change is made on top of it. Raises RevisionConflict too if the integration was deleted
+        meanwhile.
         """
         async with self._turns.setdefault(current.id, asyncio.Lock()):
             return await self._update(current, attributes, expect)
@@ -101,14 +102,17 @@ class IntegrationService:
             try:
                 kept = await self._registry.put(made, current.revision, [event], renewed=renewed)
             except RevisionConflict:
-                # Where its secrets were sealed anew, its revision is the one that the caller knows.
+                # If only its secrets were sealed again, its revision is still the one that the caller knows.
                 current = await self._kept(current.id)
                 continue
             return self._published(kept, event)
         raise RevisionConflict(f"integration {current.id} was changed by somebody else in between")
 
     async def delete(self, current: Integration, expect: int | None = None) -> bool:
-        """Deletes it. False where it was gone already; raises RevisionConflict as update() does."""
+        """Delete an integration; return False if it was already deleted.
+
+        With `expect`, raises RevisionConflict unless the integration has that revision.
+        """
         event = self._changes.event("deleted", current)
         deleted = await self._registry.delete(current.id, expect, [event])
         if deleted:
@@ -116,11 +120,11 @@ class IntegrationService:
         return deleted
 
     def shown(self, integration: Integration, *, reveal: bool = False) -> Integration:
-        """The integration with its secrets masked; with `reveal`, as its store's admin may see it."""
+        """Return the integration with its secrets masked; with `reveal`, as an admin of its scope may see it."""
         return shown(integration, self._types, self._secrets, reveal=reveal)
 
     def _changed(self, current: Integration, attributes: Mapping[str, Any]) -> Integration | list[Refusal]:
-        # Without a new configuration its secrets stay sealed, and need no key.
+        # Without a new configuration the secrets stay sealed, and no key is needed.
         if "configuration" not in attributes and "integration_type" not in attributes:
             return register(attributes, current.scope, self._types, self._catalogue, current=current)
         before = opened(current, self._types, self._secrets)
@@ -128,7 +132,7 @@ class IntegrationService:
         return made if isinstance(made, list) else sealed(made, self._types, self._secrets)
 
     def _published(self, kept: SavedIntegration, event: Event) -> Integration:
-        """The integration, once others know of its change."""
+        """Announce a stored change, and return the integration."""
         self._publish(event)
         if kept.circuit:
             report_circuit(kept.circuit)

@@ -1,4 +1,4 @@
-"""Changes of the registry as events of their own, which integrations may observe."""
+"""Lifecycle events: changes to integrations as events that integrations may observe."""
 
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ from worker.domain.secrets_box import SecretsBox
 
 
 class LifecycleEvents:
-    """Makes the events `integration.created`, `.updated` and `.deleted`; secrets are masked in them."""
+    """Makes the events `integration.created`, `.updated` and `.deleted`, in which secrets are masked."""
 
     def __init__(self, types: DelivererRegistry, catalogue: Catalogue, secrets: SecretsBox) -> None:
         self._types = types
@@ -23,10 +23,10 @@ class LifecycleEvents:
         self._secrets = secrets
 
     def event(self, what: str, integration: Integration) -> Event:
-        """An event that tells how an integration is now: it was `created`, `updated` or `deleted`."""
+        """Return an event with an integration's current state. `what` is `created`, `updated` or `deleted`."""
         masked = shown(integration, self._types, self._secrets)
         raw = msgspec.json.encode({"id": str(uuid4()), "type": f"integration.{what}", "data": change_data(masked)})
-        # A deployment's own limit on the size of events is for what comes from outside.
+        # The deployment's size limit applies only to events from outside.
         event = parse_event(raw, EventRules(self._catalogue, max_bytes=len(raw)), scope=integration.scope)
         assert isinstance(event, Event)  # noqa: S101  (the catalogue has the three keys, at both levels)
         return event

@@ -1,4 +1,4 @@
-"""Publishes the changes that the fleet makes by itself: one that it disables is an `integration.updated`, too."""
+"""Publishing of changes that the fleet itself makes: disabling an integration is an `integration.updated` too."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -11,14 +11,14 @@ from worker.telemetry.lane_events import report_disabled
 
 
 class OutboxRegistry(Protocol):
-    """What is asked of the ledger's registry."""
+    """The part of the ledger's registry that holds the outbox."""
 
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]: ...
     async def announce_disabled(self, integration_id: str, events: Sequence[Event]) -> bool: ...
 
 
 class OutboxRelay:
-    """Publishes the changes that sweeps find unpublished. `announce` receives the references of the events."""
+    """Publishes the changes in the outbox that sweeps find. `announce` receives the references of the events."""
 
     def __init__(
         self, registry: OutboxRegistry, changes: LifecycleEvents, announce: Callable[[Sequence[str]], None]
@@ -30,7 +30,7 @@ class OutboxRelay:
     async def publish(self, integration_ids: Sequence[str]) -> None:
         """Publish `integration.updated` once per integration; safe when several workers run it.
 
-        Raises LedgerError; then the next sweep publishes the rest.
+        If it raises LedgerError, the next sweep publishes the rest.
         """
         for integration in await self._registry.get(integration_ids):
             event = self._changes.event("updated", integration)

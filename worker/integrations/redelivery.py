@@ -1,7 +1,8 @@
-"""Redelivering what an integration had, or missed: chosen by time and state, paced by its lane.
+"""Redelivery of jobs that an integration had, and of events that it missed.
 
-A redelivery has an id of its own, which marks the jobs that it reopened: repeating it reopens none twice, so a caller
-whose answer was lost simply asks again with the same id.
+A caller selects jobs by time and state, and the integration's lane paces their delivery. Each redelivery has an id,
+which marks the jobs that it reopened. A call with the same id reopens no job twice, so a caller whose answer was lost
+repeats the call with that id.
 """
 
 import re
@@ -13,9 +14,9 @@ from worker.domain.job import JobState, job_id
 from worker.ledger import Ledger
 from worker.ledger.pages import Cursor
 
-#: Jobs and events that one call looks at, at most: a fraction of a second of Redis' time for each 10,000.
+#: Most jobs and events that one call reads. Each 10,000 take a fraction of a second of Redis's time.
 LOOKED_AT_MOST = 100_000
-#: Jobs that one call reopens or opens, at most.
+#: Most jobs that one call reopens or opens.
 CHANGED_MOST = 10_000
 
 _PLACE = re.compile(r"(jobs|events)-([0-9]{1,15})-((?:[0-9a-f-]{36})?)")
@@ -23,9 +24,9 @@ _PLACE = re.compile(r"(jobs|events)-([0-9]{1,15})-((?:[0-9a-f-]{36})?)")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which jobs: opened from `since` to `till` (ms since 1970, both included), and in one of the states.
+    """The jobs to redeliver: opened from `since` to `till` (ms since 1970, both included), in one of the states.
 
-    With `missing`, also retained events of that time which the integration observes and has no job of.
+    With `missing`, also the retained events of that time that the integration observes and has no job for.
     """
 
     since: int
@@ -36,7 +37,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a redelivery stopped: among the jobs, or among the events that may have been missed."""
+    """Where a redelivery stopped: in the phase of jobs, or in that of events without a job."""
 
     phase: str
     cursor: Cursor
@@ -46,7 +47,7 @@ class Place:
 
     @classmethod
     def read(cls, text: str) -> "Place":
-        """What str() wrote. Raises ValueError."""
+        """Return the place from a text that `str` made. Raises ValueError for any other text."""
         found = _PLACE.fullmatch(text)
         if found is None:
             raise ValueError(text)
@@ -55,32 +56,33 @@ class Place:
 
 @dataclass(slots=True)
 class RedeliveryTally:
-    """What a redelivery did, or, in a dry run, what it would do."""
+    """The counts of what a redelivery did, or would do (dry run)."""
 
-    #: Jobs that had ended and are owed anew.
+    #: Jobs that had ended and are pending again.
     reopened: int = 0
-    #: Jobs that waited for their next attempt, which is due now.
+    #: Jobs that waited for their next attempt; it is due now.
     due: int = 0
-    #: Jobs whose attempt is under way, which are left alone.
+    #: Jobs with an attempt in flight; they are not changed.
     in_flight: int = 0
-    #: Jobs of events that had none.
+    #: New jobs, of events that had none.
     opened: int = 0
-    #: Jobs that are known, while retention has dropped their event.
+    #: Jobs whose event retention has removed; they cannot be redelivered.
     gone: int = 0
+    #: Jobs and events that were read.
     looked_at: int = 0
-    #: True where the lane's backlog had no room for more.
+    #: The lane's backlog is full, and takes no more jobs.
     full: bool = False
-    #: Where the next call goes on; None where all is done.
+    #: Where the next call continues; None if everything is done.
     next: Place | None = None
 
     @property
     def is_enough(self) -> bool:
-        """True once a call has done its share."""
+        """Whether one call has done as much as it may."""
         changed = self.reopened + self.due + self.opened
         return self.full or changed >= CHANGED_MOST or self.looked_at >= LOOKED_AT_MOST
 
     def add(self, answers: Iterable[str]) -> None:
-        """Counts what the ledger answered for jobs; `known` and `other` are none of this call's."""
+        """Count the ledger's answers for jobs. `known` and `other` are jobs that this call did not change."""
         for answer in answers:
             match answer:
                 case "reopened":
@@ -96,7 +98,7 @@ class RedeliveryTally:
 
 
 class RedeliveryService:
-    """Reopens jobs of the ledger."""
+    """Redelivers jobs and missed events."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -110,9 +112,9 @@ class RedeliveryService:
         dry_run: bool = False,
         place: Place | None = None,
     ) -> RedeliveryTally:
-        """Redelivers a selection of an integration's jobs, from `place` on where an earlier call stopped there.
+        """Redeliver a selection of an integration's jobs, from the `place` where an earlier call stopped.
 
-        Raises LedgerError; asking again with the same mark is safe.
+        `mark` is the redelivery's id. Raises LedgerError; a call with the same mark is then safe.
         """
         tally = RedeliveryTally()
         phases = [("jobs", self._jobs)] if selection.states else []
@@ -145,9 +147,9 @@ class RedeliveryService:
         if dry_run:
             tally.add(found.jobs.values())
         elif found.jobs:
-            # Some may have been settled since they were selected: what was pending and has been delivered stays so.
+            # Some may have been settled since the selection: a pending job that was delivered meanwhile stays so.
             tally.add(await self._ledger.redelivery.redeliver(list(found.jobs), mark, selection.states))
-        # What is left is reopened once the lane has room: the next call begins with the same portion.
+        # If the lane is full, the next call begins with the same page, and reopens the rest once the lane takes jobs.
         return cursor if tally.full else found.next
 
     async def _events(
@@ -165,7 +167,7 @@ class RedeliveryService:
         opened, full = await self._ledger.redelivery.open_missing(integration.id, wanted, dry_run=dry_run)
         tally.opened += opened
         if full:
-            # As above.
+            # The next call begins with the same page, as in _jobs.
             tally.full = True
             return cursor
         return found.next

@@ -481,7 +481,7 @@ async def test_a_queue_that_a_producer_declared_otherwise_is_read_as_it_is(
     await on_rabbit.push(plain("classic"))
     worker = await start_worker(**on_rabbit.changes).ready()
     await eventually(receiver.got(1), "it arrives")
-    assert worker.said("not as this worker declares it")
+    assert worker.said("cannot declare the plain queue; reading it as it is")
 
 
 async def test_a_message_whose_readers_die_again_and_again_is_set_aside_and_not_lost(on_rabbit: OnRabbit) -> None:

@@ -92,7 +92,7 @@ async def test_of_the_plain_queue_one_that_lost_five_workers_is_kept_and_read_no
 
     await eventually(receiver.got(1), "the innocent one is delivered")
     (rejected,) = await ledger.inbox.rejected(10)
-    assert (rejected.given, rejected.reason) == (deadly, "5 workers were lost that had taken it")
+    assert (rejected.given, rejected.reason) == (deadly, "5 workers were lost after they had taken it")
     assert [each.body["id"] for each in receiver.received] == ["innocent"]
     await balanced(ledger)
 

@@ -213,14 +213,14 @@ def test_a_batch_is_split_into_what_came() -> None:
 
 
 def test_a_batch_of_too_many_is_refused_with_the_number_that_is_taken() -> None:
-    assert split_batch(b"[1,2,3,4]", 3) == Refusal("", "has more than 3 events, the most that are taken at once")
+    assert split_batch(b"[1,2,3,4]", 3) == Refusal("", "has more than 3 events, the most that are accepted at once")
 
 
 @pytest.mark.parametrize("after", [b"]", b"", b"tru", b"\xff", b"[" * 5000, b'"' + b'\\"' * 5000])
 def test_a_batch_of_too_many_is_not_read_to_its_end(after: bytes) -> None:
     # What follows the first element over the limit would be refused for another reason, if it were read.
     refusal = split_batch(b"[[],[],[],[]," + after, 3)
-    assert refusal == Refusal("", "has more than 3 events, the most that are taken at once")
+    assert refusal == Refusal("", "has more than 3 events, the most that are accepted at once")
 
 
 def test_a_batch_may_begin_with_blanks() -> None:

@@ -80,7 +80,7 @@ def test_what_is_no_event_is_refused_as_a_whole(message: bytes) -> None:
 def test_a_message_has_at_most_so_many_events() -> None:
     assert len(parse_message(b"[" + b",".join([b"{}"] * BATCH_MAX_EVENTS) + b"]", RULES)) == BATCH_MAX_EVENTS
     refusal = refused(b"[" + b",".join([b"{}"] * (BATCH_MAX_EVENTS + 1)) + b"]")
-    assert refusal.reason == "has more than 1,000 events, the most that are taken at once"
+    assert refusal.reason == "has more than 1,000 events, the most that are accepted at once"
 
 
 def test_a_message_has_at_most_so_many_bytes_and_a_single_event_as_many_as_the_rules_say() -> None:

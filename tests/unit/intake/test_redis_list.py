@@ -124,7 +124,7 @@ async def test_a_message_that_its_readers_died_of_is_kept_unread(
     assert ids == read
     if not read:
         (entry,) = entries
-        assert (entry["field"], entry["reason"]) == ("message", "5 workers were lost that had taken it")
+        assert (entry["field"], entry["reason"]) == ("message", "5 workers were lost after they had taken it")
         assert entry["given"] == plain("a").decode()
         assert [each["event"] for each in logs] == ["event rejected"]
 
