@@ -19,24 +19,24 @@ JOBS_PER_EVENT = 100
 #: Examples that the report keeps of each kind of problem.
 EXAMPLES = 5
 
-#: Kind of problem → its meaning, and what the repair does.
+#: Kind of problem → its meaning, a colon, and what the repair does.
 PROBLEMS = {
-    "no_record": "pending jobs whose record is lost: removed from the list of pending jobs",
-    "ended": "ended jobs in the list of pending jobs: removed from it",
+    "no_record": "pending jobs whose record is lost: they are removed from the list of pending jobs",
+    "ended": "ended jobs in the list of pending jobs: they are removed from it",
     "due_and_leased": "jobs both due and in flight: their attempt is settled as lost, and they are due again",
-    "due_and_owned": "due jobs that still name a process: the name is cleared",
-    "nowhere": "pending jobs that are neither due nor in flight: made due now",
+    "due_and_owned": "due jobs that still name a process: the name is removed",
+    "nowhere": "pending jobs that are neither due nor in flight: they are due now",
     "leased_to_nobody": "jobs in flight without a process: their attempt is settled as lost, and they are due again",
-    "due_not_owed": "due entries of jobs that have ended or belong to another lane: removed",
-    "leased_not_owed": "in-flight entries of jobs that have ended or belong to another lane: removed",
-    "not_listed": "pending jobs that are missing from the list of pending jobs: added to it",
-    "not_indexed": "lanes with due jobs that no sweep finds: added to the index",
-    "wrongly_indexed": "lanes wrongly in the index, or wrongly marked as held: corrected",
-    "wrong_size": "lanes with a wrong count of the bytes in their backlog: counted again",
-    "lease_of_another": "leases of jobs that have ended or belong to another process: removed",
+    "due_not_owed": "due entries of jobs that have ended or belong to another lane: they are removed",
+    "leased_not_owed": "in-flight entries of jobs that have ended or belong to another lane: they are removed",
+    "not_listed": "pending jobs that are missing from the list of pending jobs: they are added to it",
+    "not_indexed": "lanes with due jobs that no sweep finds: they are added to the index",
+    "wrongly_indexed": "lanes wrongly in the index, or wrongly marked as held: their marks are corrected",
+    "wrong_size": "lanes with a wrong count of the bytes in their backlog: the bytes are counted again",
+    "lease_of_another": "leases of jobs that have ended or belong to another process: they are removed",
     "owner_not_reaped": "processes whose leases no sweep would take over: their leases are taken over",
-    "wrong_count": "events with a wrong count of pending jobs: counted again",
-    "kept_too_short": "events with pending jobs that would expire: kept",
+    "wrong_count": "events with a wrong count of pending jobs: the jobs are counted again",
+    "kept_too_short": "events with pending jobs that would expire: they are kept",
     "kept_for_ever": "events without pending jobs that would never expire: they expire",
 }
 
