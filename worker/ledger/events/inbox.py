@@ -229,7 +229,7 @@ class SyncInbox:
         self._redis = redis
 
     def accept(self, events: Sequence[Event], ingress: Ingress = Ingress.PUBLISHER) -> list[Acceptance]:
-        """As Inbox.accept()."""
+        """Put events into the inbox; see Inbox.accept()."""
         self._redis.refuse_over_water()
         answers: list[Acceptance] = []
         for arguments in _calls(events, ingress, self._redis.policy):
