@@ -143,13 +143,13 @@ class AttemptRunner:
 def _checked(outcome: object) -> Outcome:
     """Return a plug-in's outcome if it is valid. Raises TypeError or ValueError if it is not."""
     if not isinstance(outcome, Outcome):
-        raise TypeError(f"an Outcome was expected of the deliverer, not {type(outcome).__name__}")
+        raise TypeError(f"the deliverer must return an Outcome, not {type(outcome).__name__}")
     # A metric has the resource as a label, and a plug-in must not add values to it.
     if isinstance(outcome, NotAttempted) and not isinstance(outcome.resource, Resource):
-        raise TypeError(f"a Resource was expected of NotAttempted, not {type(outcome.resource).__name__}")
+        raise TypeError(f"the resource of NotAttempted must be a Resource, not {type(outcome.resource).__name__}")
     # isnan() raises TypeError for anything but a number, such as the text of a header.
     if isinstance(outcome, Refused) and outcome.retry_after is not None and isnan(outcome.retry_after):
-        raise ValueError("a pause of NaN seconds")
+        raise ValueError("retry_after of Refused is NaN; seconds were expected")
     return outcome
 
 

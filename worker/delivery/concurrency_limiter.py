@@ -17,7 +17,7 @@ The shares of the slots:
 - So half of the slots remain for healthy lanes. The circuit deals with a receiver that goes on failing.
 
 A healthy receiver may begin to hang. So a proven lane gets at most twice as many slots as it has lately had answered at
-the same time (like TCP's slow start, it reaches any number within a few answers). Once half of the slots are in use,
+the same time. As with TCP's slow start, it reaches any number within a few answers. Once half of the slots are in use,
 only a lane that has just delivered counts as proven. So neither a busy receiver that hangs, nor many at once, take all
 slots before it is noticed.
 

@@ -156,5 +156,5 @@ class DeliveryService:
             async with asyncio.timeout(SETTLE_ON_STOP_SECONDS):
                 await self._pool.wait_until_empty()
         except TimeoutError:
-            _log.error("unsettled", attempts=len(self._pool), why="the ledger did not answer; others will reap them")
+            _log.error("unsettled", attempts=len(self._pool), why="the ledger did not answer; sweeps will settle them")
         await end(self._loops)

@@ -60,9 +60,8 @@ class Reopening:
             states: Only jobs in these states are changed; empty for any state.
 
         Returns:
-            One word for each job: `reopened`, `due`, `in_flight`, `known` (the same redelivery has handled it before),
-            `gone` (retention dropped it), `full` (it has ended, and its lane's backlog has no room now), or `other`
-            (its state is not among `states`).
+            One word for each job: `reopened`, `due`, `in_flight`, `known`, `other`, `full` or `gone`; redeliver.lua
+            explains them.
         """
         check_size(job_ids)
         policy = self._redis.policy

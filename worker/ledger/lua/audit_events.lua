@@ -1,6 +1,6 @@
 -- needs: event_retention
--- audit_events: checks that events have the right count of pending jobs, are kept exactly while they have one, and that
--- those jobs are in the list of pending jobs.
+-- audit_events: checks that events have the right count of pending jobs and are kept exactly while they have one. It
+-- also checks that those jobs are in the list of pending jobs.
 -- A: refs, event_retention, repair = 0 | 1,
 --    most  events with more jobs are skipped: to count them takes too long
 -- Returns msgpack {problems = [{kind, event or job}]}; with repair each problem is repaired.

@@ -1,6 +1,8 @@
 -- needs: lane_index
--- audit_lane: checks that a lane's due and leased jobs are pending jobs of this lane, that the lane is in the index
--- exactly while it has due jobs and is not held (invariant 6), and that its count of bytes is right.
+-- audit_lane: checks a lane.
+--   Its due and leased jobs are pending jobs of this lane.
+--   It is in the index exactly while it has due jobs and is not held (invariant 6).
+--   Its count of bytes is right.
 -- A: lane, due = [members], leased = [members], whole = 1 if `due` has all due jobs, repair = 0 | 1
 -- Returns msgpack {problems = [{kind, job or lane}]}; with repair each problem is repaired.
 local problems = {}

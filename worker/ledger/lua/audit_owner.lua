@@ -1,5 +1,5 @@
--- audit_owner: checks that the jobs that are leased to a process name it, and that the process is in the list `owners`,
--- so that a sweep takes its leases over when it is dead.
+-- audit_owner: checks that the jobs that are leased to a process name it, and that the process is in the list `owners`.
+-- Only from that list does a sweep take over the leases of a dead process.
 -- A: owner, jobs = [members of its leases], repair = 0 | 1
 -- Returns msgpack {problems = [{kind, job or owner}]}; with repair each problem is repaired.
 local problems = {}

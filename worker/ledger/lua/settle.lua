@@ -7,7 +7,7 @@
 --    lost     its worker died: its log is written only if the attempt has no other log
 --    reason   why the job failed         disable  why the integration is to be disabled, or ''
 --    delay    ms until the job is due    rest     ms for which the whole lane rests
---    health   ok | failed, or '' where the attempt says nothing about the receiver    why  what went wrong, in words
+--    health   ok | failed, or '' if the attempt shows nothing about the receiver    why  what went wrong, in words
 --    log      the IntegrationLog, as JSON
 -- Returns msgpack {results = [settled | renewed | late | stale], more = [lanes that have ready jobs and room],
 -- circuits = [{lane open|closed until}] that changed, broken = [receivers to warn of: see broken_receivers.lua]}.

@@ -11,8 +11,8 @@ local function has_job(id, ref)
 end
 
 -- Opens a job of an event of `size` bytes. With an owner it is leased to it (by A.call) for the first attempt, else it
--- is due now. If a job is left from an earlier event (then there is no owner), the numbers of its attempts continue, as
--- after a redelivery, because its logs may still exist.
+-- is due now. A job may be left from an earlier event; then there is no owner, and the numbers of its attempts continue
+-- as after a redelivery, because its logs may still exist.
 local function open_job(id, ref, lane, owner, size)
   local left = owner and {} or redis.call('HMGET', P .. 'job:' .. id, 'attempts', 'epoch')
   local base = num(left[1])
