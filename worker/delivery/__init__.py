@@ -1,1 +1,1 @@
-"""From events to outcomes: fan-out, claiming, attempts and their settlement."""
+"""The way from an event to the outcomes of its attempts: fan-out, claims, attempts and settlements."""

@@ -1,4 +1,4 @@
-"""One attempt, from a claim to its outcome: find the target, deliver, and decide what follows."""
+"""One attempt, from a claim to its outcome: find the target, deliver, and decide the next step."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,26 +26,26 @@ from worker.telemetry.tracing.traces import AttemptSpan, Traces
 
 _log = structlog.get_logger("edw.delivery")
 
-#: A deliverer that holds on to an attempt for its deadline and this many seconds more is cut off.
+#: The time after its deadline (seconds) until a deliverer that has not returned is cancelled.
 DEADLINE_GRACE_SECONDS = 5.0
 
 
 class TargetLookup(Protocol):
-    """Finds where a claimed job is delivered."""
+    """Finds the target that a claimed job is delivered to."""
 
     def known_target(self, claim: Claim) -> DeliveryTarget | NoTarget | None: ...
     async def load_target(self, claim: Claim) -> DeliveryTarget | NoTarget: ...
 
 
 class AttemptRunner:
-    """Makes attempts: those of claimed jobs and test deliveries alike.
+    """Makes attempts, for claimed jobs and for test deliveries.
 
     Args:
-        targets: Finds where a job is delivered.
-        policy: Decides what follows an outcome.
-        timeout: What a deliverer has for one attempt (seconds).
+        targets: Finds the target of a job.
+        policy: Decides the next step after an outcome.
+        timeout: The time that a deliverer has for one attempt (seconds).
         random: Returns a number from 0 to 1, for jitter.
-        traces: Traces attempts; None traces nothing.
+        traces: Traces attempts; None disables tracing.
     """
 
     def __init__(
@@ -63,9 +63,10 @@ class AttemptRunner:
         self._traces = traces
 
     async def run(self, attempt: InFlightAttempt) -> Attempt | NotAttempted | None:
-        """Make an attempt and return its record; None where it was cancelled before anything was sent.
+        """Make an attempt and return its record.
 
-        `NotAttempted` where this process lacked a resource: then nothing is decided, and no span is left.
+        Returns None if the attempt was cancelled before anything was sent. Returns `NotAttempted` if this process
+        lacked a resource; then there is no decision and no span.
         """
         claim = attempt.claim
         target: DeliveryTarget | NoTarget | None = None
@@ -79,7 +80,7 @@ class AttemptRunner:
             span.enter()
             began = perf_counter()
             if isinstance(target, NoTarget):
-                # Of an integration that was deleted meanwhile, nobody knows the type, and nobody is to blame.
+                # A deleted integration has no type here. Then the missing target is not a fault of ours.
                 outcome, ours = Unreachable(target.reason, target.detail), bool(target.integration_type)
             elif claim.event is None:
                 outcome = Unreachable("the event is no longer in the ledger")
@@ -98,7 +99,7 @@ class AttemptRunner:
         except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
             if lack := exhausted(error):
                 return lack
-            # Expected failures are returned, so this is a bug of a deliverer: ours to mend, and still an attempt.
+            # A deliverer returns expected failures, so this is a bug of the deliverer. It counts as an attempt.
             _log.error(
                 "deliverer failed", job=claim.job_id, attempt=claim.attempt, exception=_traceback_of(error, target)
             )
@@ -111,7 +112,7 @@ class AttemptRunner:
         return made
 
     def lost(self, claim: Claim) -> Attempt:
-        """Return the record of an attempt that was lost with another process."""
+        """Return the record of an attempt that was lost because its process died."""
         decision = self._policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
         span = attempt_span(self._traces, claim, None)
         made = Attempt(claim, "", LostAttempt(), decision, 0.0, ours=True, trace=span.trace)
@@ -119,7 +120,7 @@ class AttemptRunner:
         return made
 
     def is_overdue(self, attempt: InFlightAttempt) -> bool:
-        """Return whether its deliverer is long past its own deadline."""
+        """Return whether the attempt's deliverer has missed its deadline by more than DEADLINE_GRACE_SECONDS."""
         if attempt.task is None or attempt.task.done() or not attempt.started:
             return False
         return attempt.started < perf_counter() - self._timeout - DEADLINE_GRACE_SECONDS
@@ -140,39 +141,39 @@ class AttemptRunner:
 
 
 def _checked(outcome: object) -> Outcome:
-    """What a plug-in returned, where it is an outcome. Raises TypeError or ValueError where it is not."""
+    """Return a plug-in's outcome if it is valid. Raises TypeError or ValueError if it is not."""
     if not isinstance(outcome, Outcome):
-        raise TypeError(f"an Outcome was expected of the deliverer, not {type(outcome).__name__}")
-    # A metric counts them by it: a plug-in adds no series.
+        raise TypeError(f"the deliverer must return an Outcome, not {type(outcome).__name__}")
+    # A metric has the resource as a label, and a plug-in must not add values to it.
     if isinstance(outcome, NotAttempted) and not isinstance(outcome.resource, Resource):
-        raise TypeError(f"a Resource was expected of NotAttempted, not {type(outcome.resource).__name__}")
-    # isnan() raises TypeError for what is no number, such as a header that was not read.
+        raise TypeError(f"the resource of NotAttempted must be a Resource, not {type(outcome.resource).__name__}")
+    # isnan() raises TypeError for anything but a number, such as the text of a header.
     if isinstance(outcome, Refused) and outcome.retry_after is not None and isnan(outcome.retry_after):
-        raise ValueError("a pause of NaN seconds")
+        raise ValueError("retry_after of Refused is NaN; seconds were expected")
     return outcome
 
 
 def _broken(error: Exception) -> Unreachable:
-    """What comes of an attempt in which a deliverer raised; what it said may hold a secret, and is not repeated."""
+    """Return the outcome of an attempt whose deliverer raised, without the error's text: it may contain a secret."""
     return Unreachable("internal error of the deliverer", type(error).__name__)
 
 
 def _traceback_of(error: Exception, target: DeliveryTarget | NoTarget | None) -> str:
-    """Return the traceback of a deliverer's bug for our own log, without the secrets that the deliverer was given."""
+    """Return the traceback of a deliverer's bug for our own log, without the secrets of its configuration."""
     if isinstance(target, DeliveryTarget):
         return safe_traceback(error, target.configuration)
     return "".join(format_exception(error)).rstrip()
 
 
 def _overdue(timeout: float) -> Unreachable:
-    """What comes of an attempt whose deliverer had to be cut off, long after `timeout` (seconds)."""
+    """Return the outcome of an attempt whose deliverer was cancelled long after `timeout` (seconds)."""
     return Unreachable(f"the deliverer did not keep its deadline of {timeout:g} s")
 
 
 def _delivery_of(claim: Claim, target: DeliveryTarget, trace: TraceContext | None = None) -> Delivery:
-    """What a deliverer is given for a claim whose event is at hand; `trace` is for its receiver."""
+    """Return the argument of a deliverer for a claim that has its event; `trace` is passed on to the receiver."""
     stored = claim.event
-    assert stored is not None  # noqa: S101  (the caller looked)
+    assert stored is not None  # noqa: S101  (the caller checked it)
     event = stored.event
     return Delivery(
         job_id=claim.job_id,

@@ -1,4 +1,4 @@
-"""Run the attempts of claimed jobs, each as a task of the running loop, and pass on what comes of them."""
+"""The attempts of claimed jobs, each a task of the running loop, and where their results go."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -20,20 +20,20 @@ from worker.telemetry import metrics
 
 _log = structlog.get_logger("edw.delivery")
 
-#: A job whose worker was lost so often runs with nothing beside it.
+#: After this many lost attempts, a job's attempts run alone in their process.
 LOSSES_BEFORE_ALONE = 3
 
 
 class AttemptTasks:
-    """Starts attempts; each ends in the settler, or in the returner where nothing was sent.
+    """Starts attempts and passes on their results: to the settler, or to the returner if nothing was sent.
 
     Args:
         pool: The attempts in flight.
         runner: Makes an attempt.
-        limiter: Learns which lanes do well.
-        queue: The lanes that want service: one whose attempt has ended may have its turn.
-        settler: Takes attempts that are over.
-        returner: Takes claims whose attempt was not made.
+        limiter: Learns from attempts which lanes are healthy.
+        queue: The lanes that wait for service; after an attempt its lane may be served again.
+        settler: Receives finished attempts.
+        returner: Receives claims whose attempt was not made.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class AttemptTasks:
         self._returner = returner
 
     def start(self, claims: Iterable[Claim]) -> None:
-        """Begin the attempts of claimed jobs."""
+        """Start the attempts of claimed jobs."""
         for claim in claims:
             attempt = self._pool.add(claim)
             self._limiter.started(claim.integration_id, attempt.name, perf_counter())
@@ -62,20 +62,20 @@ class AttemptTasks:
             attempt.task.add_done_callback(partial(self._task_ended, attempt))
 
     def lose(self, claims: Iterable[Claim]) -> None:
-        """Settle attempts that were lost with another process."""
+        """Settle attempts that were lost because their process died."""
         for claim in claims:
             self._pool.add(claim)
             self._settler.add(self._runner.lost(claim))
 
     def cut_off_overdue(self) -> None:
-        """End attempts whose deliverer does not keep its own deadline."""
+        """Cancel attempts whose deliverer has long missed its deadline."""
         for attempt in self._pool:
             if attempt.task and self._runner.is_overdue(attempt):
                 attempt.overdue = True
                 attempt.task.cancel()
 
     async def finish(self, seconds: float, hurry: asyncio.Event) -> None:
-        """Wait for the attempts for so many seconds, or until `hurry` is set; then interrupt the others."""
+        """Wait for all attempts, at most `seconds` or until `hurry` is set; then interrupt the unfinished ones."""
         tasks = [attempt.task for attempt in self._pool if attempt.task]
         if tasks:
             for task in await _unfinished(tasks, seconds, hurry):
@@ -95,7 +95,7 @@ class AttemptTasks:
                 self._settler.add(made)
 
     async def _run_alone(self, attempt: InFlightAttempt) -> None:
-        """Run a job that may be what kills workers once nothing else is in flight, so that only it is lost again."""
+        """Run an attempt that may kill its worker, once nothing else is in flight, so that no other is lost with it."""
         try:
             async with self._pool.alone():
                 await self._run(attempt)
@@ -105,8 +105,8 @@ class AttemptTasks:
             self._queue.wake()
 
     def _lack(self, attempt: InFlightAttempt, lack: NotAttempted) -> None:
-        """Give the job back and take on less: any other would have met the same lack in this process."""
-        # No deliverer holds it any more that could be cut off.
+        """Give the job back and lower the limit: any other attempt of this process would lack the same resource."""
+        # The deliverer has returned, so there is nothing to cancel any more.
         attempt.started = None
         metrics.observe_exhaustion(lack.resource)
         now, limit = monotonic(), self._pool.limit
@@ -127,7 +127,7 @@ class AttemptTasks:
         self._returner.add(attempt.claim)
 
     def _task_ended(self, attempt: InFlightAttempt, task: "asyncio.Task[None]") -> None:
-        """Let go of an attempt that a bug of ours has ended; the sweep finds its lease, and settles it as lost."""
+        """Drop an attempt that a bug of ours has ended; the sweep finds its lease and settles it as lost."""
         if not task.cancelled() and (error := task.exception()):
             _log.error("attempt dropped", job=attempt.claim.job_id, attempt=attempt.claim.attempt, exc_info=error)
             self._ended(attempt, None)
@@ -143,7 +143,7 @@ class AttemptTasks:
 async def _unfinished(
     tasks: Sequence["asyncio.Task[None]"], seconds: float, hurry: asyncio.Event
 ) -> list["asyncio.Task[None]"]:
-    """Return the tasks that are not over after so many seconds, or when `hurry` is set."""
+    """Return the tasks that are not done after `seconds`, or when `hurry` is set."""
     waits = (asyncio.ensure_future(asyncio.wait(tasks)), asyncio.ensure_future(hurry.wait()))
     await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     await end(waits)

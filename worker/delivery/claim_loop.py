@@ -1,4 +1,4 @@
-"""The claim loop: takes jobs of the lanes that want service, as many as this process has room for."""
+"""The claim loop: leases jobs of the lanes that wait for service, as many as this process has room for."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from worker.ledger.policy import JOBS_PER_CALL
 
 _log = structlog.get_logger("edw.delivery")
 
-#: Lanes of one claim.
+#: The most lanes in one claim.
 LANES_PER_CLAIM = 50
 
 
@@ -29,14 +29,14 @@ class ClaimingLedger(Protocol):
 
 
 class ClaimLoop:
-    """Claims from the queued lanes whenever the pool has room, and starts what it was given.
+    """Claims from the queued lanes whenever the pool has room, and starts the claimed jobs.
 
     Args:
         ledger: Leases jobs.
-        pool: Says how much room there is.
-        limits: Says how many attempts each lane may have.
-        queue: The lanes that want service; the loop also returns those that have more jobs.
-        start: Begins the attempts of claimed jobs.
+        pool: Knows how many attempts may be started.
+        limits: Knows how many attempts each lane may have.
+        queue: The lanes that wait for service; the loop puts lanes back that have more jobs.
+        start: Starts the attempts of claimed jobs.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ClaimLoop:
                 _log.warning("cannot claim", why=str(error))
                 self._queue.put(lanes)
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
-            except Exception:  # noqa: BLE001  (a bug; the sweeps announce these lanes again, and others go on)
+            except Exception:  # noqa: BLE001  (a bug; sweeps announce these lanes again, and other lanes go on)
                 _log.exception("cannot claim", lanes=lanes)
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
 

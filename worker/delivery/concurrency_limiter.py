@@ -1,18 +1,25 @@
-"""Which lanes are trusted with how many of a process's slots, so that receivers that hang starve nobody.
+"""The concurrency limiter: how many of a process's slots each lane may use, so that hanging receivers starve no other.
 
-A lane that has delivered is proven, and takes what there is. One whose last attempt failed or was slow, or has one
-under way that is slow, is suspect; one of which nothing is known here is unproven. Where the fleet knows that it fails,
-it is suspect from the start, so that those that do well do not wait behind it when a process is new. An unproven one is
-suspect sooner than a proven one: what does well mostly answers at once, and others wait to show that they do.
+The trust in a lane:
 
-All suspect lanes together get a quarter of the process, in equal shares of two slots at least, so that a receiver which
-is slow and well still gets much where few are; all unproven ones get another quarter, one slot each, of which a part is
-kept for those that have nothing overdue: after a restart, what does well mostly has not, and what hangs has. So half of
-the process is for what does well. A receiver that goes on failing is the circuit's matter.
+- A lane that has delivered is proven, and may use free slots.
+- A lane is suspect if its last attempt failed or was slow, or if an attempt under way is slow. If the fleet knows that
+  a lane fails, it is suspect from the start, so that healthy lanes of a new process do not wait behind it.
+- A lane is unproven if this process knows nothing about it. It becomes suspect sooner than a proven one: healthy
+  receivers mostly answer at once, and other lanes wait to be tried.
 
-What did well may begin to hang. So a proven lane takes twice what it has lately had answered at a time (TCP's slow
-start: it gets to any number within a few answers), and once half of the process is under way, only what has delivered
-just now counts as proven: neither a busy receiver that hangs nor many at once take all slots before that shows.
+The shares of the slots:
+
+- All suspect lanes together get a quarter, in equal shares of at least two slots. So a receiver that is slow but
+  healthy still gets many slots if few lanes are suspect.
+- All unproven lanes together get another quarter, one slot each. Part of it is reserved for lanes without overdue jobs:
+  after a restart, healthy lanes mostly have none, and hanging lanes have some.
+- So half of the slots remain for healthy lanes. The circuit deals with a receiver that goes on failing.
+
+A healthy receiver may begin to hang. So a proven lane gets at most twice as many slots as it has lately had answered at
+the same time. As with TCP's slow start, it reaches any number within a few answers. Once half of the slots are in use,
+only a lane that has just delivered counts as proven. So neither a busy receiver that hangs, nor many at once, take all
+slots before it is noticed.
 
 No I/O, and no clock: `now` is an argument, in seconds.
 """
@@ -24,26 +31,28 @@ from enum import Enum
 
 #: An attempt that takes longer is slow (seconds).
 SLOW_SECONDS = 2.0
-#: The first attempt of a lane counts among the suspects' after so long, and makes room for another new one (seconds).
+#: An unproven lane becomes suspect when its attempt takes longer (seconds); then another new lane gets its slot.
 PROBE_SECONDS = 0.5
-#: Parts of the process's slots that all lanes of a kind have together.
+#: All lanes of a kind together get one part in this many of the process's slots.
 SHARE = 4
-#: The part of the unproven ones' share that is kept for lanes with nothing overdue.
+#: One part in this many of the unproven lanes' share is reserved for lanes without overdue jobs.
 FRESH_SHARE = 2
-#: A proven lane may have this many at once, and more where it has had more than this part of them answered at a time.
+#: Slots of a proven lane at first.
 PROVEN_SLOTS = 4
+#: A proven lane may use this many times as many slots as it has lately had answered at the same time.
 GROWTH = 2
-#: What it had answered longer ago says nothing of how it does now (seconds).
+#: Older answers do not show how a lane does now (seconds).
 LATELY_SECONDS = 0.5
-#: Lanes that are remembered; the least recently used go first, and are unproven then.
+#: The most lanes that are remembered; the least recently used ones are forgotten, and are unproven then.
 REMEMBERED = 20_000
-#: Slots that a suspect lane has at least, and an unproven one at most.
+#: The fewest slots of a suspect lane.
 SUSPECT_SLOTS = 2
+#: The most slots of an unproven lane.
 UNPROVEN_SLOTS = 1
 
 
 class Trust(Enum):
-    """What is known of a lane."""
+    """How far a process trusts a lane."""
 
     PROVEN = "proven"
     SUSPECT = "suspect"
@@ -52,11 +61,11 @@ class Trust(Enum):
 
 @dataclass(slots=True)
 class _Lane:
-    #: Whether the last attempt did well; None where there was none.
+    #: Whether the last attempt did well; None if there was none.
     did_well: bool | None = None
-    #: What is under way: attempt → since when, the oldest first.
+    #: Attempts under way → when they began, the oldest first.
     under_way: dict[str, float] = field(default_factory=dict)
-    #: When it last did well, and how many at once it may have since.
+    #: When an attempt last did well, and the most slots that the lane may use since then.
     well_at: float = 0.0
     window: int = PROVEN_SLOTS
 
@@ -72,7 +81,7 @@ class _Lane:
     def window_at(self, now: float, overdue: bool = False) -> int:
         if now - self.well_at <= LATELY_SECONDS:
             return self.window
-        # What has work waiting, and has not delivered lately, may be what hangs.
+        # A lane that has jobs waiting, and has not delivered lately, may hang.
         return UNPROVEN_SLOTS if overdue else PROVEN_SLOTS
 
     def does_well(self, at_once: int, now: float) -> None:
@@ -81,43 +90,43 @@ class _Lane:
 
 
 class ConcurrencyLimiter:
-    """The slots of one process, `total` in all."""
+    """Divides the slots of one process, `total` in all, among lanes."""
 
     def __init__(self, total: int) -> None:
         self._share = max(1, total // SHARE)
         self._half = total / 2
         self._under_way = 0
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
-        #: Those with an attempt under way: never more than slots, where the remembered may be many.
+        #: Lanes with an attempt under way: few, at most one for each slot, while many are remembered.
         self._busy: dict[str, _Lane] = {}
 
     def unheard_of(self, lanes: Iterable[str]) -> Sequence[str]:
-        """Those of the lanes that hear() is still to be told of."""
+        """Return those of the lanes that hear() has not been called for."""
         return [lane for lane in lanes if lane not in self._lanes]
 
     def hear(self, lanes: Iterable[str], failing: Container[str]) -> None:
-        """What the fleet knows of lanes: whether their last attempt failed."""
+        """Learn from the fleet about new lanes: the last attempt of those in `failing` failed."""
         for lane in lanes:
             known = self._known(lane)
             if known.did_well is None and lane in failing:
                 known.did_well = False
 
     def started(self, lane: str, attempt: str, now: float) -> None:
-        """An attempt begins."""
+        """Record that an attempt begins."""
         known = self._known(lane)
         known.under_way[attempt] = now
         self._busy[lane] = known
         self._under_way += 1
 
     def ended(self, lane: str, attempt: str, did_well: bool | None, now: float) -> bool:
-        """An attempt is over; None where it says nothing of its receiver.
+        """Record the end of an attempt; `did_well` is None if it shows nothing about its receiver.
 
-        Answers whether a slot of a share is free now.
+        Returns whether this frees a slot in a share of several lanes.
         """
         known = self._busy.get(lane)
         if known is None or attempt not in known.under_way:
             return False
-        # One of a proven lane counts in nobody's share.
+        # An attempt of a proven lane counts in no share.
         counted = known.trust(now, self._crowded) is not Trust.PROVEN
         at_once = len(known.under_way)
         took = now - known.under_way.pop(attempt)
@@ -131,9 +140,9 @@ class ConcurrencyLimiter:
         return counted
 
     def limits(self, lanes: Iterable[str], now: float, *, overdue: bool = False) -> Mapping[str, int]:
-        """How many more attempts each lane may have here: 0 is none for now.
+        """Return how many more attempts each lane may have here; 0 is none for now.
 
-        `overdue`: they have jobs that had to wait.
+        `overdue` means that the lanes have jobs that had to wait.
         """
         left = {Trust.SUSPECT: self._share, Trust.UNPROVEN: self._share}
         suspects, crowded = 0, self._crowded
@@ -141,7 +150,7 @@ class ConcurrencyLimiter:
             if (trust := each.trust(now, crowded)) is not Trust.PROVEN:
                 left[trust] -= len(each.under_way)
                 suspects += trust is Trust.SUSPECT
-        # New lanes that turned out to hang have taken more than the suspects' share: it is the new ones' that goes.
+        # New lanes that turned out to hang may use more than the suspects' share: the unproven lanes' share shrinks.
         left[Trust.UNPROVEN] += min(0, left[Trust.SUSPECT])
         if overdue:
             left[Trust.UNPROVEN] -= self._share // FRESH_SHARE

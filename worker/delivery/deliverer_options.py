@@ -1,4 +1,4 @@
-"""What the settings mean for deliverers."""
+"""The options of deliverers, from the settings."""
 
 from config.settings import Settings
 from deliverers.contract import DelivererOptions
@@ -6,7 +6,7 @@ from deliverers.egress import EgressPolicy
 
 
 def deliverer_options(settings: Settings) -> DelivererOptions:
-    """What every deliverer of this process is given."""
+    """Return the options of all deliverers of this process."""
     return DelivererOptions(
         timeout=settings.webhook_timeout,
         read_limit=settings.webhook_read_limit,

@@ -1,9 +1,9 @@
-"""Deliver claimed jobs: the parts of a process's delivery, wired to each other.
+"""The delivery of claimed jobs in one process: its parts, and how they are connected.
 
     LaneQueue → ClaimLoop → AttemptTasks → Settler  → the ledger; lanes with more jobs go back to the queue
                                         ↘ Returner → the ledger, where nothing was sent
 
-InFlightPool and LaneQueue are passive: they start nothing, and know none of the others.
+InFlightPool and LaneQueue are passive: they start nothing, and do not know the other parts.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.delivery")
 
-#: How long the last settlements, of what was interrupted too, may take when the process stops (seconds).
+#: How long the last settlements may take when the process stops, those of interrupted attempts included (seconds).
 SETTLE_ON_STOP_SECONDS = 5.0
 
 
@@ -40,17 +40,17 @@ class DeliveryLedger(ClaimingLedger, FailingLanes, SettlingLedger, ReleasingLedg
 
 
 class DeliveryService:
-    """Everything that this process delivers.
+    """All deliveries of this process.
 
     Args:
         ledger: Leases and settles jobs.
-        targets: Finds where a job is delivered.
-        policy: Decides what follows an outcome.
-        report: Reports an attempt and how the ledger took it.
-        max_in_flight: Attempts that may be in flight at once.
-        timeout: What a deliverer has for one attempt (seconds).
-        traces: Traces attempts; None traces nothing.
-        pass_on: Announces lanes to other processes, for which this one has no slots now.
+        targets: Finds the target of a job.
+        policy: Decides the next step after an outcome.
+        report: Reports an attempt and the ledger's answer: `settled`, `renewed`, `late` or `stale`.
+        max_in_flight: The most attempts in flight.
+        timeout: The time that a deliverer has for one attempt (seconds).
+        traces: Traces attempts; None disables tracing.
+        pass_on: Announces lanes that this process has no slots for now to other processes.
     """
 
     def __init__(
@@ -86,22 +86,22 @@ class DeliveryService:
 
     @property
     def in_flight(self) -> int:
-        """Attempts under way, those that are over and not yet settled included."""
+        """The number of attempts in flight, finished ones that are not settled yet included."""
         return len(self._pool)
 
     @property
     def limit(self) -> int:
-        """Attempts that may be under way: fewer than the settings allow after a resource of ours was lacking."""
+        """The most attempts in flight: fewer than the settings allow after this process lacked a resource."""
         return self._pool.limit.current
 
     @property
     def room(self) -> int:
-        """Attempts that can be started now."""
+        """The number of attempts that can be started now."""
         return self._pool.room
 
     @property
     def draining(self) -> bool:
-        """True once nothing more is taken."""
+        """Whether this process has stopped taking jobs."""
         return self._pool.closed
 
     @property
@@ -111,11 +111,11 @@ class DeliveryService:
 
     @property
     def calling_since(self) -> float:
-        """When the oldest call began that may still bring claims (monotonic seconds); infinite where none may."""
+        """When the oldest pending call began that may lease jobs (monotonic seconds); infinite if none is pending."""
         return self._pool.calling_since
 
     def reserved(self, wanted: int) -> AbstractContextManager[int]:
-        """Keep up to `wanted` places free for a call that may bring claims; yields how many."""
+        """Reserve up to `wanted` places for a call that may lease jobs; yield their number."""
         return self._pool.reserved(wanted)
 
     async def limits(self, lanes: Sequence[str]) -> Mapping[str, int]:
@@ -123,35 +123,38 @@ class DeliveryService:
         return await self._limits.limits(lanes)
 
     def serve(self, lanes: Iterable[str]) -> None:
-        """Claim from the lanes as soon as there is room, each in its turn."""
+        """Claim jobs of the lanes as soon as there is room, each lane in its turn."""
         self._queue.put(lanes)
 
     def start(self, claims: Iterable[Claim]) -> None:
-        """Begin the attempts of claimed jobs."""
+        """Start the attempts of claimed jobs."""
         self._tasks.start(claims)
 
     def lose(self, claims: Iterable[Claim]) -> None:
-        """Settle attempts that were lost with another process."""
+        """Settle attempts that were lost because their process died."""
         self._tasks.lose(claims)
 
     def cut_off_overdue(self) -> None:
-        """End attempts whose deliverer does not keep its own deadline."""
+        """Cancel attempts whose deliverer has long missed its deadline."""
         self._tasks.cut_off_overdue()
 
     def stop_claiming(self) -> None:
-        """Take nothing more; what is in flight goes on."""
+        """Take no more jobs; attempts in flight go on."""
         self._pool.close()
         self._queue.clear()
 
     async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
-        """Finish what is in flight, for so many seconds or until `hurry` is set; interrupt the rest and settle all."""
+        """Finish the attempts in flight, and settle all of them.
+
+        After `seconds`, or when `hurry` is set, unfinished attempts are interrupted.
+        """
         self.stop_claiming()
-        # A claim that is under way may bring jobs, which are this process's to end.
+        # A pending claim may still lease jobs to this process.
         await self._pool.wait_for_calls()
         await self._tasks.finish(seconds, hurry)
         try:
             async with asyncio.timeout(SETTLE_ON_STOP_SECONDS):
                 await self._pool.wait_until_empty()
         except TimeoutError:
-            _log.error("unsettled", attempts=len(self._pool), why="the ledger did not answer; others will reap them")
+            _log.error("unsettled", attempts=len(self._pool), why="the ledger did not answer; sweeps will settle them")
         await end(self._loops)

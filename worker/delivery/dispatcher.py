@@ -1,4 +1,4 @@
-"""Events into jobs: loads what is in the inbox, matches, opens. The orchestrator of `observe`."""
+"""The dispatcher: loads events from the inbox, matches them with integrations, and opens their jobs."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +36,7 @@ Chunk = list[tuple[StoredEvent, list[Opening], bool]]
 
 
 def chunks(matches: Iterable[MatchedEvent], size: int = JOBS_PER_CALL) -> Iterator[Chunk]:
-    """Portions of at most `size` jobs and events; the last portion of an event says that it is the last."""
+    """Split matches into chunks of at most `size` jobs and events; the last portion of an event is marked as last."""
     chunk: Chunk = []
     room = size
     for match in matches:
@@ -56,7 +56,7 @@ def chunks(matches: Iterable[MatchedEvent], size: int = JOBS_PER_CALL) -> Iterat
 
 
 class Dispatcher:
-    """Observes events: one job for each match, and none twice."""
+    """Observes events: opens one job for each match, and none twice."""
 
     def __init__(
         self, ledger: Ledger, directory: IntegrationCache, deliveries: DeliveryService, traces: Traces | None = None
@@ -65,13 +65,13 @@ class Dispatcher:
         self._directory = directory
         self._deliveries = deliveries
         self._traces = traces
-        #: Held by the one event that others were lost with and that is observed now.
+        #: Held while an event is observed alone; only one is at a time.
         self._suspect = asyncio.Lock()
 
     async def observe(self, refs: Sequence[str]) -> None:
-        """Opens the jobs of the named events, of those still in the inbox; starts what there is room for.
+        """Open the jobs of the events that are still in the inbox; start as many as there is room for.
 
-        Raises LedgerError where the ledger cannot be asked; the events then stay in the inbox.
+        Raises LedgerError if a call of the ledger fails; then the events stay in the inbox.
         """
         for portion in by_message(refs):
             alone = await self._observe_together(portion)
@@ -79,21 +79,21 @@ class Dispatcher:
                 await self._observe_alone(ref)
 
     async def _observe_together(self, refs: Sequence[str], *, alone: bool = False) -> Sequence[str]:
-        """Answers those that are to be observed alone."""
+        """Observe events in one go; return those that must be observed alone."""
         loaded = await self._ledger.inbox.load(refs, alone=alone)
         try:
             await self._open(loaded)
         except LedgerFull:
-            # A store at its memory limit takes no jobs, maybe for as long as many a worker lives: that kills none.
+            # Redis may be at its memory limit for long, and workers may stop meanwhile: this event did not kill them.
             with suppress(LedgerError):
                 await self._ledger.inbox.unload(refs)
             raise
         return loaded.alone
 
     async def _observe_alone(self, ref: str) -> None:
-        """For an event that may be what kills workers: its neighbours are done by now, or not begun.
+        """Observe one event, which may kill its worker, with no other event beside it.
 
-        So an innocent one, which became suspect beside it, is not lost with it again.
+        So a harmless event, which became suspect because it was observed at the same time, is not lost with it again.
         """
         async with self._suspect:
             _log.warning("observed alone: workers were lost while they observed it", ref=ref)
@@ -109,7 +109,7 @@ class Dispatcher:
             matches = [match for match in found if match]
             failed: set[str] = set()
             for chunk in chunks(matches):
-                # An event leaves the inbox with its last chunk, which must not hide what became of another one.
+                # An event leaves the inbox with its last chunk. If an earlier chunk failed, it must stay there.
                 if wanted := [each for each in chunk if each[0].ref not in failed]:
                     failed |= await self._open_chunk(wanted)
             for match in matches:
@@ -118,7 +118,10 @@ class Dispatcher:
                     metrics.observe_unmatched(match.stored.ingress)
 
     async def _open_chunk(self, chunk: Chunk) -> set[str]:
-        """Where a chunk fails as a whole, each of its events alone does; answers those that could not be opened."""
+        """Open the jobs of a chunk; return the references of events that could not be opened.
+
+        If the chunk fails as a whole, each of its events is tried alone.
+        """
         try:
             failed = await self._open_jobs(chunk)
         except LedgerError:
@@ -134,7 +137,7 @@ class Dispatcher:
         return {ref for ref, _ in failed}
 
     async def _open_jobs(self, chunk: Chunk) -> Sequence[tuple[str, str]]:
-        """Answers (reference, why) of events that could not be opened."""
+        """Open the jobs of a chunk; return (reference, why) of events that could not be opened."""
         lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
         limits = await self._deliveries.limits(list(lanes))
         with self._deliveries.reserved(JOBS_PER_CALL) as room:
@@ -146,7 +149,7 @@ class Dispatcher:
         return opened.failed
 
     def forget(self) -> None:
-        """Reads everything of integrations anew: the ledger may have another past than the one that was read."""
+        """Drop all cached integrations, because the ledger may have lost or restored data since they were read."""
         self._directory.forget()
 
     async def _match(self, stored: StoredEvent, versions: dict[str, int]) -> MatchedEvent | None:
@@ -156,7 +159,7 @@ class Dispatcher:
             return MatchedEvent(stored, snapshot.matching(stored.event.type))
         except LedgerError:
             raise
-        except Exception as error:  # noqa: BLE001  (one event's trouble is not its neighbours')
+        except Exception as error:  # noqa: BLE001  (a failure of one event must not affect the others)
             _log.exception("cannot observe", event_id=stored.event.id, event_type=stored.event.type)
             await self._set_aside(
                 stored.ref, stored.event.raw, f"could not be observed: {type(error).__name__}: {error}"

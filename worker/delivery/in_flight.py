@@ -1,4 +1,4 @@
-"""The attempts that are in flight in this process, and how much room there is for more."""
+"""The attempts in flight in this process, and the room for more."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -13,35 +13,35 @@ from worker.domain.claim import Claim
 
 @dataclass(slots=True)
 class InFlightAttempt:
-    """An attempt under way."""
+    """An attempt in flight."""
 
     claim: Claim
-    #: A moment of perf_counter(); None until the deliverer has it: until then, nothing was sent.
+    #: When the deliverer was called (perf_counter()); None before that: nothing was sent yet.
     started: float | None = None
     task: "asyncio.Task[None] | None" = None
-    #: It was cut off, long after its deadline.
+    #: Whether it was cancelled long after its deadline.
     overdue: bool = False
 
     @property
     def name(self) -> str:
-        """Its job and number: a job whose lease ran out may have two attempts under way."""
+        """The job's id and the attempt's number: a job whose lease ran out may have two attempts under way."""
         return _name(self.claim)
 
 
 class InFlightPool:
-    """The attempts in flight, from their claim until they are settled or given back. It starts nothing itself.
+    """The attempts in flight, from their claim until they are settled or given back. The pool starts nothing itself.
 
     Args:
-        most: Attempts that may be in flight at once.
+        most: The most attempts in flight.
     """
 
     def __init__(self, most: int) -> None:
         self.limit = InFlightLimit(most)
         self._attempts: dict[str, InFlightAttempt] = {}
         self._reserved = 0
-        #: When each call began that may still bring claims (monotonic seconds).
+        #: When each pending call began that may lease jobs (monotonic seconds).
         self._calls: dict[object, float] = {}
-        #: Attempts that want to run, or run, with nothing beside them.
+        #: The number of attempts that run alone or wait to do so.
         self._alone = 0
         self._one_alone = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -55,45 +55,45 @@ class InFlightPool:
 
     @property
     def room(self) -> int:
-        """Attempts that can be started now."""
+        """The number of attempts that can be started now."""
         if self._closed or self._alone:
             return 0
         return max(0, self.limit.at(monotonic()) - len(self._attempts) - self._reserved)
 
     @property
     def closed(self) -> bool:
-        """True once nothing more is taken."""
+        """Whether the pool has stopped taking claims."""
         return self._closed
 
     @property
     def job_ids(self) -> set[str]:
-        """The jobs in flight."""
+        """The ids of the jobs in flight."""
         return {each.claim.job_id for each in self._attempts.values()}
 
     @property
     def calling_since(self) -> float:
-        """When the oldest call began that may still bring claims (monotonic seconds); infinite where none may."""
+        """When the oldest pending call began that may lease jobs (monotonic seconds); infinite if none is pending."""
         return min(self._calls.values(), default=inf)
 
     def add(self, claim: Claim) -> InFlightAttempt:
-        """Take a claim."""
+        """Add the attempt of a claim."""
         attempt = InFlightAttempt(claim)
         self._attempts[attempt.name] = attempt
         return attempt
 
     def remove(self, claims: Iterable[Claim]) -> None:
-        """Let go of claims that are settled or given back."""
+        """Remove the attempts of claims that are settled or given back."""
         for claim in claims:
             self._attempts.pop(_name(claim), None)
         self._changed.set()
 
     def close(self) -> None:
-        """Take nothing more; what is in flight goes on."""
+        """Take no more claims; attempts in flight go on."""
         self._closed = True
 
     @contextmanager
     def reserved(self, wanted: int) -> Iterator[int]:
-        """Keep up to `wanted` places free for a call that may bring claims; yields how many."""
+        """Reserve up to `wanted` places for a call that may lease jobs; yield their number."""
         room, call = min(wanted, self.room), object()
         self._reserved += room
         self._calls[call] = monotonic()
@@ -105,7 +105,7 @@ class InFlightPool:
             self._changed.set()
 
     async def wait_for_calls(self) -> None:
-        """Wait until no call that may bring claims is under way."""
+        """Wait until no call that may lease jobs is pending."""
         await self._wait_until(lambda: not self._reserved)
 
     async def wait_until_empty(self) -> None:
@@ -114,9 +114,9 @@ class InFlightPool:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Run the block, for an attempt of the pool, once all others that are in flight want to run alone as well.
+        """Run the block once no other attempt is in flight, except those that wait to run alone as well.
 
-        Nothing is started from now on until the block has ended.
+        The caller's attempt is in the pool. No attempt is started until the block has ended.
         """
         self._alone += 1
         try:

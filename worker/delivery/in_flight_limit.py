@@ -1,47 +1,49 @@
-"""How many attempts a process takes on: all that its settings allow, and fewer while it lacks a resource of its own.
+"""The limit of attempts in flight: what the settings allow, and less while the process lacks a resource of its own.
 
-As TCP does for a network: half of what was under way once something is lacking, and one more for each few attempts that
-reach their receivers. After a lack nothing is claimed for a pause that doubles until an attempt gets through.
+It works like TCP's congestion control. When a resource is lacking, the limit becomes half of the attempts under way.
+Then it grows by one for every few attempts that reach their receivers. After a lack the process claims nothing for a
+pause; the pause doubles with each lack until an attempt reaches its receiver.
 
 No I/O, and no clock: `now` is an argument, in seconds.
 """
 
-#: The part of what was under way that may still be, after a lack.
+#: The limit after a lack, as a share of the attempts under way.
 SHRINK = 0.5
-#: The limit grows by one for so many attempts that reach their receivers.
+#: How many attempts must reach their receivers until the limit grows by one.
 ATTEMPTS_FOR_ONE_MORE = 10
-#: Seconds without claims after the first lack; each further one doubles them, as far as the longest.
+#: The pause without claims after the first lack (seconds); each further lack doubles it.
 FIRST_PAUSE_SECONDS = 0.1
+#: The longest pause without claims (seconds).
 LONGEST_PAUSE_SECONDS = 5.0
-#: Seconds between two log lines about it.
+#: The shortest time between two log lines about lacks (seconds).
 LOG_SECONDS = 1.0
 
 
 class InFlightLimit:
-    """Attempts that may be under way in one process, `most` at most."""
+    """The limit of attempts in flight in one process; it is never above `most`."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._limit = float(most)
         self._pause = 0.0
         self._paused_until = 0.0
-        #: Lacks that no log line has counted yet, and when the next line may be written.
+        #: Lacks that no log line has counted yet, and the earliest time of the next line.
         self._unlogged = 0
         self._log_at = 0.0
 
     @property
     def current(self) -> int:
-        """How many may be under way, but for a pause."""
+        """The limit, without regard to a pause."""
         return int(self._limit)
 
     def at(self, now: float) -> int:
-        """How many may be under way now: none are begun during a pause."""
+        """Return the limit now: 0 during a pause."""
         return 0 if now < self._paused_until else self.current
 
     def lacking(self, under_way: int, now: float) -> float:
-        """An attempt could not be made while so many were under way.
+        """Record that an attempt could not be made while `under_way` attempts were under way.
 
-        Returns the pause that begins now (seconds), or 0 where one is on already: many attempts fail of one lack.
+        Returns the pause that begins now (seconds). Returns 0 during a pause: one lack makes many attempts fail.
         """
         self._unlogged += 1
         if now < self._paused_until:
@@ -52,12 +54,12 @@ class InFlightLimit:
         return self._pause
 
     def reached(self) -> None:
-        """An attempt reached its receiver."""
+        """Record that an attempt reached its receiver."""
         self._pause = 0.0
         self._limit = min(float(self._most), self._limit + 1 / ATTEMPTS_FOR_ONE_MORE)
 
     def to_log(self, now: float) -> int:
-        """Return how many lacks the log line counts that may be written now; 0 where it is too early for one."""
+        """Return the number of lacks for a log line to write now; 0 if it is too early for one."""
         if now < self._log_at:
             return 0
         counted, self._unlogged = self._unlogged, 0

@@ -1,4 +1,4 @@
-"""What a worker process knows of integrations: snapshots to match with, and targets to deliver to, each made once."""
+"""The integrations that a worker process keeps: snapshots to match events with, and targets to deliver to."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from worker.domain.matching import Snapshot
 from worker.domain.secrets_box import SecretsBox, SecretsError
 from worker.ledger import Ledger
 
-#: Integrations that a process keeps ready to deliver to; the least recently used go first.
+#: The most targets that a process keeps; the least recently used are dropped.
 TARGETS_KEPT = 20_000
-#: Scopes whose snapshot a process keeps.
+#: The most scopes whose snapshot a process keeps.
 SNAPSHOTS_KEPT = 5_000
 
 
 class IntegrationCache:
-    """A process's cache of the registry, kept true by the versions and revisions that the ledger's answers carry."""
+    """A process's cache of the registry. Versions and revisions in the ledger's replies show what is out of date."""
 
     def __init__(
         self, ledger: Ledger, types: DelivererRegistry, deliverers: Mapping[str, Deliverer], secrets: SecretsBox
@@ -33,7 +33,7 @@ class IntegrationCache:
         self._targets: OrderedDict[str, tuple[int, DeliveryTarget | NoTarget]] = OrderedDict()
 
     async def snapshot(self, scope: Scope, version: int) -> Snapshot:
-        """The scope's integrations, not older than `version` of the registry."""
+        """Return the scope's integrations, as of the registry's `version` or later."""
         known = self._snapshots.get(scope.key) or Snapshot(scope)
         if known.version != version:
             known = await self._ledger.integrations.refresh(known)
@@ -44,12 +44,12 @@ class IntegrationCache:
         return known
 
     def forget(self) -> None:
-        """Drops what is at hand: a revision names one state of an integration only where the store forgets nothing."""
+        """Drop the cache. After Redis lost data, the same revision may name another state of an integration."""
         self._snapshots.clear()
         self._targets.clear()
 
     def known_target(self, claim: Claim) -> DeliveryTarget | NoTarget | None:
-        """The target of a claim where it is at hand and of the lane's revision."""
+        """Return the cached target of a claim, or None if there is none of the lane's revision."""
         found = self._targets.get(claim.integration_id)
         if found is None or found[0] != claim.revision:
             return None
@@ -57,7 +57,7 @@ class IntegrationCache:
         return found[1]
 
     async def load_target(self, claim: Claim) -> DeliveryTarget | NoTarget:
-        """The target of a claim, read from the registry."""
+        """Read the target of a claim from the registry, and cache it."""
         found = await self._ledger.integrations.get([claim.integration_id])
         if not found:
             return NoTarget("", "the integration was deleted")
@@ -68,7 +68,7 @@ class IntegrationCache:
         return target
 
     def target(self, integration: Integration) -> DeliveryTarget | NoTarget:
-        """What delivers to an integration of the ledger; made anew each time."""
+        """Make a new target for an integration of the ledger."""
         kind = integration.integration_type
         deliverer = self._deliverers.get(kind)
         if deliverer is None:

@@ -1,4 +1,4 @@
-"""How many more attempts a lane may have in this process now."""
+"""The limits of lanes: how many more attempts a lane may have in this process now."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from time import perf_counter
@@ -8,13 +8,13 @@ from worker.delivery.concurrency_limiter import ConcurrencyLimiter
 
 
 class FailingLanes(Protocol):
-    """The part of the ledger that knows which lanes fail, whichever process found out."""
+    """The part of the ledger that knows which lanes fail, in any process of the fleet."""
 
     async def failing(self, lanes: Sequence[str]) -> Container[str]: ...
 
 
 class LaneLimits:
-    """The concurrency limiter, told by the ledger about lanes that are new to this process."""
+    """The concurrency limiter together with the ledger's knowledge of lanes that are new to this process."""
 
     def __init__(
         self, ledger: FailingLanes, limiter: ConcurrencyLimiter, clock: Callable[[], float] = perf_counter
@@ -26,7 +26,7 @@ class LaneLimits:
     async def limits(self, lanes: Sequence[str], *, overdue: bool = False) -> Mapping[str, int]:
         """Return how many more attempts each lane may have here; see ConcurrencyLimiter.limits().
 
-        Raises LedgerError.
+        Raises LedgerError if the ledger cannot be asked about new lanes.
         """
         if new := self._limiter.unheard_of(lanes):
             self._limiter.hear(new, await self._ledger.failing(new))

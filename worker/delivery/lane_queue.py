@@ -1,22 +1,22 @@
-"""The lanes that want service from this process, each in its turn."""
+"""The queue of lanes that wait for service from this process."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from time import perf_counter
 
-#: Parked lanes get another turn after so long, unless an attempt ends before (seconds).
+#: Parked lanes get another turn after this time (seconds), or earlier when an attempt ends.
 PARKED_SECONDS = 0.5
 
 
 class LaneQueue:
-    """A queue of lanes, without doubles, that one claim loop reads.
+    """A queue of lanes without duplicates, which one claim loop reads.
 
-    A lane is *parked* while it has all the slots that it may have in this process.
+    A lane is *parked* while it uses all the slots that it may use in this process.
 
     Args:
         pass_on: Announces lanes to other processes, which may have slots for them.
-        clock: Seconds that only grow.
+        clock: Returns a time that never goes back (seconds).
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class LaneQueue:
 
     @property
     def is_empty(self) -> bool:
-        """True while no lane waits for its turn; parked ones do not count."""
+        """Whether no lane waits for its turn; parked lanes do not count."""
         return not self._waiting
 
     def put(self, lanes: Iterable[str]) -> None:
@@ -46,16 +46,16 @@ class LaneQueue:
             self._woken.set()
 
     def take(self, most: int) -> list[str]:
-        """Remove and return the lanes whose turn it is, `most` at most."""
+        """Remove and return the lanes whose turn it is, at most `most`."""
         lanes = list(self._waiting)[:most]
         for lane in lanes:
             del self._waiting[lane]
         return lanes
 
     def park(self, lanes: Iterable[str]) -> None:
-        """Set lanes aside that may have no more slots for now.
+        """Set lanes aside that may have no more slots for now, and announce them to other processes.
 
-        It was this process that was woken up for them, so other processes are told: they may have slots.
+        The wake-up for these lanes came to this process, but others may have slots for them.
         """
         if not self._parked:
             self._unpark_at = self._clock() + PARKED_SECONDS
@@ -63,19 +63,19 @@ class LaneQueue:
         self._let_others_know(list(self._parked))
 
     def unpark_due(self) -> None:
-        """Give parked lanes their turn once they have waited long enough.
+        """Put parked lanes back into the queue once they have waited long enough.
 
-        A slow attempt may be suspect by now, which makes room for others.
+        Meanwhile a lane with a slow attempt may have become suspect, which frees a slot for others.
         """
         if self._parked and self._clock() >= self._unpark_at:
             self._unpark()
 
     def attempt_ended(self, lane: str, *, frees_share: bool) -> None:
-        """Give parked lanes their turn after an attempt of `lane`.
+        """Put parked lanes back into the queue after an attempt of `lane`.
 
         Args:
-            lane: The lane of the attempt; it may have another one.
-            frees_share: Whether the attempt counted in a share of several lanes: then each of them may have one.
+            lane: The lane of the attempt; it may have another attempt now.
+            frees_share: Whether the attempt counted in a share of several lanes; then any parked lane may have one now.
         """
         if frees_share:
             self._unpark()
@@ -84,7 +84,7 @@ class LaneQueue:
             self.put([lane])
 
     def hand_over(self, lanes: Iterable[str]) -> None:
-        """Append lanes whose jobs went back, and announce them to other processes, which may have room now."""
+        """Append lanes whose jobs were given back, and announce them to other processes, which may have room."""
         returned = list(dict.fromkeys(lanes))
         self.put(returned)
         self._let_others_know(returned)
@@ -95,7 +95,7 @@ class LaneQueue:
         self._parked.clear()
 
     def wake(self) -> None:
-        """Wake the reader: it may have room again."""
+        """Wake the reader, because it may have room again."""
         self._woken.set()
 
     async def wait(self) -> None:

@@ -1,4 +1,4 @@
-"""The deliverers of a process: made from the settings, opened once, and closed at its end."""
+"""The deliverers of a process: made from the settings, opened when it starts, closed when it ends."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,13 +13,13 @@ from worker.telemetry import metrics
 
 @asynccontextmanager
 async def opened_deliverers(settings: Settings, types: DelivererRegistry) -> AsyncIterator[Mapping[str, Deliverer]]:
-    """Open a deliverer of each type, by its `integration_type`, for as long as the block runs."""
+    """Open a deliverer for each `integration_type` while the block runs; yield them by type."""
     options = deliverer_options(settings)
     async with AsyncExitStack() as stack:
         deliverers: dict[str, Deliverer] = {}
         for kind in types.types:
             deliverer = types.create(kind, replace(options, dialled=metrics.dial_counter(kind)))
-            # Before it is opened: one that fails half-way has something to close as well.
+            # Before it is opened: if open() fails half-way, there is something to close as well.
             stack.push_async_callback(deliverer.close)
             await deliverer.open()
             deliverers[kind] = deliverer

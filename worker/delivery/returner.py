@@ -1,4 +1,4 @@
-"""Give jobs back whose attempts were not made; the numbers of those attempts stay unused."""
+"""The returner: gives jobs back whose attempts were not made. The attempt numbers are taken back."""
 
 import asyncio
 from collections import deque
@@ -24,9 +24,10 @@ class ReleasingLedger(Protocol):
 
 
 class Returner:
-    """Gives claims back, many in one call. It tries until the ledger has them: a lease that runs out spends an attempt.
+    """Gives claims back, many in one call.
 
-    A claim leaves the pool once it is given back, and its lane joins the queue again.
+    It tries until the ledger has them, because a lease that runs out would cost the job an attempt. A claim leaves the
+    pool once it is given back; then its lane joins the queue again.
     """
 
     def __init__(self, ledger: ReleasingLedger, pool: InFlightPool, queue: LaneQueue) -> None:
@@ -37,12 +38,12 @@ class Returner:
         self._added = asyncio.Event()
 
     def add(self, claim: Claim) -> None:
-        """Take a claim whose attempt was not made."""
+        """Add a claim whose attempt was not made."""
         self._waiting.append(claim)
         self._added.set()
 
     async def return_for_ever(self) -> None:
-        """Give back what is added, until cancelled."""
+        """Give back added claims until cancelled."""
         while True:
             if not self._waiting:
                 self._added.clear()
@@ -51,11 +52,11 @@ class Returner:
             try:
                 await self._ledger.release([(each.job_id, each.attempt) for each in batch])
             except LedgerError as error:
-                # Where files are lacking, the connection to the ledger may be what could not be opened.
+                # If this process lacks file descriptors, it may be the connection to the ledger that needs one.
                 _log.warning("cannot give back", jobs=len(self._waiting), why=str(error))
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
                 continue
-            except Exception:  # noqa: BLE001  (a bug; the sweep finds the leases, and settles the attempts as lost)
+            except Exception:  # noqa: BLE001  (a bug; the sweep finds the leases and settles the attempts as lost)
                 _log.exception("not given back", jobs=len(batch))
             for _ in batch:
                 self._waiting.popleft()

@@ -1,8 +1,8 @@
-"""Test deliveries: a sample event that is really sent to an integration, and answered with its log.
+"""Test deliveries: a sample event is really sent to an integration, and the caller gets the log of the attempt.
 
-A test delivery is no job: nothing is owed, nothing is retried, and it needs no worker. The process of the API makes it,
-by the attempt runner that workers use, so deliverers, egress guard and deadline are the same. It works for a disabled
-integration too, which is when people test.
+A test delivery is no job: it leaves no job in the ledger, is not retried, and needs no worker. The API's process makes
+it with the attempt runner that workers use, so the deliverers, the egress guard and the deadline are the same. It works
+for a disabled integration too, because that is when people test.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from worker.telemetry import metrics
 
 _log = structlog.get_logger("edw.delivery")
 
-#: Test deliveries under way at once: of one integration, of one store or organisation, and of this process.
+#: The most test deliveries at once: of one integration, of one store or organisation, and of this process.
 OF_ONE = 1
 OF_SCOPE = 5
 AT_ONCE = 20
@@ -41,13 +41,13 @@ _ONE_ATTEMPT = RetryPolicy(())
 
 @dataclass(frozen=True, slots=True)
 class TooManySamples:
-    """Another test delivery of the integration, or too many of others, are under way."""
+    """The refusal of a test delivery because too many are under way; `reason` says which."""
 
     reason: str
 
 
 class SampleDelivery:
-    """Makes test deliveries; `timeout` is what a deliverer has for one (seconds)."""
+    """Makes test deliveries; `timeout` is the time that a deliverer has for one (seconds)."""
 
     def __init__(self, integrations: IntegrationCache, timeout: float) -> None:
         self._integrations = integrations
@@ -56,7 +56,11 @@ class SampleDelivery:
         self._of_scope: Counter[str] = Counter()
 
     async def run(self, integration: Integration, event: Event) -> IntegrationLog | TooManySamples | NotAttempted:
-        """Make one attempt and return its log; NotAttempted where this process lacked a resource."""
+        """Make one attempt and return its log.
+
+        Returns TooManySamples if too many test deliveries are under way, and NotAttempted if this process lacked a
+        resource.
+        """
         scope = integration.scope.key
         if too_many := self._too_many(integration.id, scope):
             return TooManySamples(too_many)
@@ -108,7 +112,7 @@ class SampleDelivery:
         return made.log(created_at=now)
 
     async def _attempt(self, runner: AttemptRunner, claim: Claim) -> Attempt | NotAttempted:
-        """Make the attempt; a deliverer that does not keep its deadline is cut off."""
+        """Make the attempt; cancel a deliverer that has long missed its deadline."""
         attempt = InFlightAttempt(claim)
         task = asyncio.create_task(runner.run(attempt))
         try:
@@ -119,14 +123,14 @@ class SampleDelivery:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
         made = task.result()
-        # It is None only where the attempt was cancelled before anything was sent, which takes no time here.
+        # It is None only for an attempt cancelled before the deliverer was called; here that call comes at once.
         assert made is not None  # noqa: S101
         return made
 
 
 @dataclass(frozen=True, slots=True)
 class _OneTarget:
-    """The target of a test delivery, which is at hand."""
+    """A lookup that always returns the target of a test delivery."""
 
     target: DeliveryTarget | NoTarget
 

@@ -1,4 +1,4 @@
-"""What the ledger is to write of an attempt that is over."""
+"""The settlement of a finished attempt: what the ledger is to write."""
 
 from worker.domain.attempt import Attempt, LostAttempt
 from worker.domain.retry_policy import Fail, Retry, Succeed
@@ -6,7 +6,7 @@ from worker.ledger import Settlement, Verdict
 
 
 def settlement_of(attempt: Attempt) -> Settlement:
-    """Return the attempt's settlement: its log, the job's next state and what the lane learns."""
+    """Return the attempt's settlement: its log, the job's next state, and the effect on the lane."""
     claim, decision = attempt.claim, attempt.decision
     retry = decision if isinstance(decision, Retry) else Retry(0.0)
     failure = decision if isinstance(decision, Fail) else None

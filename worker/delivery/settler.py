@@ -1,4 +1,4 @@
-"""Write the outcomes of attempts into the ledger, many in one call, and keep them until the ledger has them."""
+"""The settler: writes the outcomes of attempts into the ledger, and keeps them until the ledger has them."""
 
 import asyncio
 from collections import deque
@@ -18,9 +18,9 @@ from worker.telemetry.lane_events import report_broken, report_circuit
 
 _log = structlog.get_logger("edw.settling")
 
-#: The pause before the ledger is called again, while it does not answer (seconds).
+#: The pause before the next call while the ledger does not answer (seconds).
 LEDGER_RETRY_SECONDS = 0.5
-#: While much is in flight, an outcome waits so long for company: fewer, larger calls (seconds).
+#: How long an outcome waits for others while much is in flight, so that there are fewer, larger calls (seconds).
 LINGER_SECONDS = 0.003
 
 
@@ -31,7 +31,7 @@ class SettlingLedger(Protocol):
 
 
 class Settler:
-    """Settles attempts in the order in which they end.
+    """Settles attempts in the order in which they end, many in one call.
 
     An attempt leaves the pool once it is settled; lanes that have ready jobs and room join the queue.
 
@@ -53,12 +53,12 @@ class Settler:
         self._added = asyncio.Event()
 
     def add(self, attempt: Attempt) -> None:
-        """Take an attempt that is over."""
+        """Add a finished attempt."""
         self._ended.append(attempt)
         self._added.set()
 
     async def settle_for_ever(self) -> None:
-        """Settle what is added, until cancelled. While the ledger is away, outcomes wait; none is dropped."""
+        """Settle added attempts until cancelled. While the ledger is away, outcomes wait; none is dropped."""
         size = JOBS_PER_CALL
         while True:
             if not self._ended:
@@ -71,15 +71,15 @@ class Settler:
             try:
                 ready = await self._settle(batch)
             except LedgerError as error:
-                # Meanwhile the pool fills, and nothing more is claimed.
+                # Meanwhile the pool fills up, so the process claims no more.
                 _log.warning("cannot settle", attempts=len(self._ended), why=str(error))
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
                 continue
-            except Exception as error:  # noqa: BLE001  (a bug, of which the neighbours must not suffer)
+            except Exception as error:  # noqa: BLE001  (a bug; it must not affect the other attempts)
                 if len(batch) > 1:
                     size = 1
                     continue
-                # Its lease is not known here any more: the sweep finds it, and settles the attempt as lost.
+                # The pool no longer has the attempt, so the sweep finds its lease and settles the attempt as lost.
                 _log.exception("attempt dropped", job=batch[0].claim.job_id, why=str(error))
             size = JOBS_PER_CALL
             for _ in batch:

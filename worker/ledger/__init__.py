@@ -1,14 +1,14 @@
 """The ledger: the record in Redis of what is to be delivered. Nothing else in the project imports redis.
 
-    ledger.py       one process's view of the ledger: everything below, wired
-    lua/            one script for each verb; lua/parts/ is what scripts share, and keys.lua lists every key
-    connection/     Redis: where it is, its clients, calls of scripts
-    events/         the inbox, and the plain queue
-    lanes/          jobs and their lanes: opened, claimed, settled with a log, reopened
-    inspection/     balance, totals for metrics, what became of an event, the audit
+    ledger.py       one process's access to the ledger; creates and connects everything below
+    lua/            one script for each operation; lua/parts/ has code that scripts share, and keys.lua lists every key
+    connection/     Redis: its address, its clients, calls of scripts
+    events/         the inbox and the plain queue
+    lanes/          jobs and their lanes: open, claim, settle with a log, reopen
+    inspection/     balance, totals for metrics, history of an event, audit
     fleet.py        heartbeats, sweeps, leases of dead processes
 
-The states of a job, and what moves it on:
+The states of a job, and the scripts that change them:
 
     from        by                                              to
     --------    --------------------------------------------    ------------------------------------------
@@ -20,8 +20,8 @@ The states of a job, and what moves it on:
     leased      settle: a failure at the schedule's end         failed  (exhausted)
     leased      settle: the receiver answered 410               failed  (gone), and the integration is disabled
     leased      settle: interrupted by a drain                  due now
-    leased      release: claimed, never started                 due now, the number un-issued
-    leased      seize: claimed, and the reply was lost          due now, the number un-issued
+    leased      release: claimed, never started                 due now; its attempt number is taken back
+    leased      seize: claimed, and the reply was lost          due now; its attempt number is taken back
     leased      seize: its process died                         leased by the process that settles it as lost
     pending     settle: a late success of an earlier attempt    succeeded
     due         expire: EDW_JOB_DEADLINE after opening          failed  (deadline)
@@ -29,16 +29,16 @@ The states of a job, and what moves it on:
     due         expire: its integration was deleted             cancelled  (integration_deleted)
     ended       redeliver, where the backlog has room           pending: due now, a new epoch
 
-`due` and `leased` are the two places of a pending job; it is always in exactly one of them.
+A pending job is always in exactly one of `due` and `leased`.
 
 Errors:
 
     LedgerError
-    ├── LedgerUnavailable    no answer, or one that says "later"; the work may or may not have been done
-    ├── LedgerFull           Redis is at its memory limit, or intake is above the high-water mark
-    ├── LedgerFormatError    Redis is too old or of another kind, or a newer version wrote its ledger
-    └── LedgerForbidden      Redis refuses the login, or a command of this user, until somebody mends its ACL
-    LedgerFault              a bug, or a key that another program wrote; no LedgerError, because waiting mends nothing
+    ├── LedgerUnavailable    no answer, or an answer that means "later"; the work may or may not have been done
+    ├── LedgerFull           Redis is at its memory limit, or its memory is above the high-water mark for new events
+    ├── LedgerFormatError    the server is too old or unsuitable, or a newer version wrote its ledger
+    └── LedgerForbidden      Redis refuses the login or a command of this user until an operator corrects its ACL
+    LedgerFault              a bug, or a key that another program wrote; no LedgerError, because waiting does not help
 """
 
 from worker.ledger.events.inbox import Acceptance

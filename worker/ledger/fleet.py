@@ -1,4 +1,4 @@
-"""The processes of the fleet: heartbeats, the leases of the dead, and what a sweep finds."""
+"""The processes of the fleet: their heartbeats, the leases of dead ones, and sweeps."""
 
 from collections.abc import Sequence
 
@@ -12,19 +12,19 @@ from worker.ledger.policy import JOBS_PER_CALL, REPLY_BYTE_BUDGET
 
 
 class Overdue(msgspec.Struct, frozen=True):
-    """An event or lane that wants service, and how often it was announced since it last got some."""
+    """An event or lane that waits for service; `tries` counts the announcements since it was last served."""
 
     id: str
     tries: int
 
 
 class Sweep(msgspec.Struct, frozen=True):
-    """What a sweep found; `wait` is how long (ms) until the next is due, or -1 where nothing is."""
+    """The result of a sweep; `wait` is the time until the next event or lane is due (ms), -1 if there is none."""
 
     events: list[Overdue]
     lanes: list[Overdue]
     wait: int
-    #: Integrations that the fleet has disabled and has not announced yet.
+    #: The outbox: integrations that the fleet has disabled and not yet announced.
     unannounced: list[str] = []
 
 
@@ -32,7 +32,7 @@ _sweep = msgspec.msgpack.Decoder(Sweep)
 
 
 class Fleet:
-    """This process among the others."""
+    """This process as a member of the fleet."""
 
     def __init__(self, redis: RedisClient, owner: str, calls: ClaimCalls) -> None:
         self._redis = redis
@@ -40,17 +40,19 @@ class Fleet:
         self._calls = calls
 
     async def renew(self) -> bool:
-        """The heartbeat; False where the process was not (or no longer) known."""
+        """Write the heartbeat; return False if the ledger did not know the process, or no longer knew it."""
         return bool(await self._redis.run("renew", owner=self._owner, lease=self._redis.policy.lease))
 
     async def retire(self) -> int:
-        """Leaves the fleet; answers how many leases were left, which others will reap."""
+        """Leave the fleet; return the number of remaining leases, which other processes will take over."""
         return int(await self._redis.run("retire", owner=self._owner))
 
     async def seize(self, strays: Sequence[str] = ()) -> list[Claim]:
-        """Takes over attempts of dead processes, and this one's own strays, to be settled as lost.
+        """Take over the attempts of dead processes, to be settled as lost.
 
-        Strays that came by a call whose reply was lost were never begun, and are given back instead.
+        Args:
+            strays: Ids of this process's own leased jobs without an attempt in flight. They are settled as lost too,
+                except those leased by a call whose reply was lost: they were never started, and are given back.
         """
         reply = await self._redis.run(
             "seize",
@@ -64,7 +66,7 @@ class Fleet:
         return claims_of(reply)[0]
 
     async def _over(self, strays: Sequence[str]) -> list[dict[str, object]]:
-        """Those that no call can bring any more, with what is known of the one that they were leased by."""
+        """Return the leases that no pending call can still return, each with the call that leased it."""
         oldest = self._calls.oldest
         rows = await self._redis.hashes([f"job:{job}" for job in strays], "call")
         found = {job: int(row.get("call", 0)) for job, row in zip(strays, rows, strict=True)}
@@ -75,16 +77,17 @@ class Fleet:
         ]
 
     async def sweep(self) -> Sweep:
-        """Overdue inbox events and lanes; each is this process's alone to announce.
+        """Return overdue inbox events and lanes. Only this process announces them.
 
-        At most JOBS_PER_CALL of each; `wait` is 0 where there are more."""
+        At most JOBS_PER_CALL of each; `wait` is 0 if there are more.
+        """
         announce = self._redis.policy.announce
         return _sweep.decode(await self._redis.run("sweep", announce=announce, limit=JOBS_PER_CALL))
 
     async def expire(self) -> int:
-        """Ends jobs past their deadline, beyond their lane's backlog or of deleted integrations.
+        """End jobs past their deadline, beyond their lane's backlog, or of deleted integrations.
 
-        Answers how many, at most JOBS_PER_CALL.
+        Returns the number of ended jobs, at most JOBS_PER_CALL.
         """
         policy = self._redis.policy
         return int(
@@ -98,5 +101,5 @@ class Fleet:
         )
 
     async def leases(self) -> Sequence[str]:
-        """Ids of the jobs that the ledger holds to be in flight here."""
+        """Return the ids of the jobs that are leased to this process."""
         return [job.decode() for job in await self._redis.call("smembers", f"owner:{self._owner}:leases")]

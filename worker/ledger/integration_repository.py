@@ -1,4 +1,4 @@
-"""The registry of integrations: written by people, read by every worker as versioned snapshots."""
+"""The registry of integrations. People change it; every worker reads it as versioned snapshots."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,22 +16,22 @@ from worker.ledger.lanes.settlements import CircuitChange
 from worker.ledger.pages import Page
 from worker.ledger.policy import by_message
 
-#: Deletions that a scope remembers for snapshots that do not know of them.
+#: Deletions that a scope remembers, so that older snapshots can be updated.
 TOMBSTONES = 1_000
 
 
-#: What a lane has that is new.
+#: The state of a new lane.
 _NOTHING_EARNED: Mapping[str, Any] = MappingProxyType(
     {"circuit": "", "circuit_until": 0, "failing_since": 0, "failing_attempts": 0}
 )
 
 
 class RevisionConflict(Exception):
-    """Somebody else changed the integration in between."""
+    """The integration was changed after it was read."""
 
 
 class TooManyIntegrations(Exception):
-    """A store or organisation has `have` integrations, at most `most` are allowed, and none was created."""
+    """The scope already has `have` integrations, `most` are allowed; none was created."""
 
     def __init__(self, have: int, most: int) -> None:
         super().__init__(f"there are {have:,} integrations, and at most {most:,} are allowed")
@@ -41,7 +41,7 @@ class TooManyIntegrations(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SavedIntegration:
-    """An integration as it is kept now, and what its change did to its lane's circuit."""
+    """An integration as the ledger has it now, and the change of its lane's circuit if there was one."""
 
     integration: Integration
     circuit: CircuitChange | None = None
@@ -86,12 +86,18 @@ class IntegrationRepository:
         *,
         renewed: bool = True,
     ) -> SavedIntegration:
-        """Creates or updates; answers it as it is kept now. `events` about the change are accepted with it.
+        """Create or update an integration; return it as the ledger has it now.
 
-        `expect` is the revision it must have now (0: it must be new). Raises RevisionConflict where it has another, or
-        where its secrets were sealed anew since it was read; and TooManyIntegrations for a new one beyond the limit.
-        `renewed`: its receiver may be another now, or is to be tried again. Then its circuit closes, and what waits for
-        a later attempt is due now.
+        Args:
+            integration: The integration to write.
+            expect: The revision that the ledger must have; 0 if the integration must be new, None for any revision.
+            events: Events about the change, which are accepted together with it.
+            renewed: Whether the receiver may be a different one now, or is to be tried again. Then the circuit closes,
+                and jobs that wait for a later attempt are due now.
+
+        Raises:
+            RevisionConflict: It has another revision, or its secrets were sealed again since it was read.
+            TooManyIntegrations: It is new, and its scope has as many integrations as it may have.
         """
         kept = await self._redis.run_confirmed(
             "put_integration",
@@ -123,7 +129,7 @@ class IntegrationRepository:
         return SavedIntegration(now, CircuitChange(integration.id, is_open=False, until=0) if closed else None)
 
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]:
-        """The integrations that exist, in the order given."""
+        """Return those of the integrations that exist, in the order given."""
         found: list[Integration] = []
         for ids in by_message(integration_ids):
             reply = await self._redis.run("show_integrations", ids=ids)
@@ -131,13 +137,13 @@ class IntegrationRepository:
         return found
 
     async def page(self, scope: Scope, offset: int, limit: int) -> Page[Integration]:
-        """A scope's integrations, the newest first."""
+        """Return a page of a scope's integrations, the newest first."""
         reply = await self._redis.run("page_integrations", scope=scope.key, offset=offset, limit=limit)
         found = _rows.decode(reply)
         return Page([_integration(each.id, each.row) for each in found.records], found.total)
 
     async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool:
-        """Deletes it; what its lane owes is cancelled by the sweeps that follow. False where there was none.
+        """Delete an integration; return False if there was none. Later sweeps cancel the pending jobs of its lane.
 
         `expect` and `events` as in put().
         """
@@ -153,7 +159,7 @@ class IntegrationRepository:
         return bool(deleted)
 
     async def announce_disabled(self, integration_id: str, events: Sequence[Event]) -> bool:
-        """Accept the events of an integration that the fleet has disabled; once, and only while it is disabled.
+        """Accept the events about an integration that the fleet disabled, once and only while it is disabled.
 
         Returns whether they were accepted.
         """
@@ -161,23 +167,23 @@ class IntegrationRepository:
         return bool(accepted)
 
     async def scan(self, cursor: int = 0) -> tuple[int, list[Integration]]:
-        """Some integrations of any scope, and the cursor of the next ones; that is 0 at the end.
+        """Return the next cursor (0 at the end) and some integrations of any scope.
 
-        One that is there all the while is among them at least once.
+        A whole scan returns an integration that exists throughout it at least once.
         """
         following, ids = await self._redis.scan("integration:*", cursor)
         return following, await self.get(ids)
 
     async def reseal(self, before: Integration, after: Integration) -> bool:
-        """Keeps the same integration with secrets sealed by another key. False where it was changed meanwhile."""
+        """Write the same integration with secrets sealed by another key; return False if it was changed meanwhile."""
         done = await self._redis.run_confirmed("reseal", id=before.id, revision=before.revision, doc=_document(after))
         return bool(done)
 
     async def refresh(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot at the registry's present version; only what changed since is read."""
+        """Return the snapshot at the registry's current version; read only the changes since then."""
         version, floor, ids = await self._changes(snapshot.scope, snapshot.version)
         if snapshot.version < floor or snapshot.version > version:
-            # Older than what deletions are remembered, or of a Redis that has lost its memory since.
+            # It is older than the deletions that the scope remembers, or Redis has lost data since.
             snapshot = Snapshot(snapshot.scope)
             version, _, ids = await self._changes(snapshot.scope, 0)
         if snapshot.version == version:
@@ -186,7 +192,10 @@ class IntegrationRepository:
         return snapshot.updated(version, found, set(ids) - {each.id for each in found})
 
     async def _changes(self, scope: Scope, since: int) -> tuple[int, int, list[str]]:
-        """A scope's version, how far back it remembers deletions, and what changed since, as of one moment."""
+        """Return a scope's version, the oldest version whose deletions it remembers, and the ids changed since.
+
+        All three are read at one moment.
+        """
         key = f"scope:{scope.key}"
         (version, floor), changes = await self._redis.atomically(
             ("hmget", key, "version", "floor"), ("zrange", f"{key}:changes", f"({since}", "+inf", "BYSCORE")
@@ -217,7 +226,7 @@ def _expected(revision: int | None) -> int:
 
 
 def _conflict(integration_id: str) -> RevisionConflict:
-    return RevisionConflict(f"integration {integration_id} was changed by somebody else in between")
+    return RevisionConflict(f"integration {integration_id} was changed by another request after it was read")
 
 
 def _integration(integration_id: str, row: dict[str, str]) -> Integration:

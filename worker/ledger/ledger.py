@@ -1,4 +1,4 @@
-"""The ledger as a whole: one connection to Redis, its parts, and this process's name in it."""
+"""The ledger as a whole: one connection to Redis, its parts, and the name of this process."""
 
 import os
 import socket
@@ -24,7 +24,7 @@ from worker.ledger.token_repository import TokenRepository
 
 
 class Ledger:
-    """One process's view of the ledger of one shard."""
+    """One process's access to the ledger of one shard."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Ledger:
         shard: str = "0",
         observer: CallObserver = NO_OBSERVER,
     ) -> None:
-        # A name that no other process has or had: its leases are known by it.
+        # No other process has or had this name: leases are recorded under it.
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
         self.shard = shard
         self.policy = policy or LedgerPolicy()
@@ -53,18 +53,20 @@ class Ledger:
 
     @property
     def address(self) -> str:
-        """Where Redis is, without its password."""
+        """The address of Redis, without a password."""
         return self.redis.address
 
     async def open(self, needed: Collection[str] = EVERYTHING) -> None:
         """Check Redis, and that this user may run the commands `needed` (see permissions.py).
 
-        Raises LedgerUnavailable where it does not answer, LedgerForbidden where a command is refused, and
-        LedgerFormatError where it will not do.
+        Raises:
+            LedgerUnavailable: Redis does not answer.
+            LedgerForbidden: Redis refuses the login or a command.
+            LedgerFormatError: The server is unsuitable, or a newer version wrote its ledger.
         """
         await self.redis.open(needed)
 
     async def close(self) -> None:
-        """Closes the connections; what is leased stays leased until its lease runs out."""
+        """Close the connections. Leases stay until they run out."""
         await self.intake_list.close()
         await self.redis.close()

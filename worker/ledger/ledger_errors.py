@@ -1,4 +1,4 @@
-"""What can go wrong with the ledger, and how redis-py's exceptions are named here. The tree is drawn in __init__.py."""
+"""The errors of the ledger, and the translation of redis-py's exceptions. __init__.py has the tree of classes."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,66 +11,66 @@ from redis import exceptions as foreign
 
 
 class LedgerError(Exception):
-    """Something about the ledger as a whole; never about one event or job.
+    """A failure of the ledger as a whole; never about one event or job.
 
-    Its text names the store's address, and is for our own log and the command line. `public` is for everybody else.
+    Its text contains the address of Redis, so it is only for our own log and command line. API clients get `public`.
     """
 
     public: ClassVar[str] = "the ledger cannot be used now"
 
 
 class LedgerUnavailable(LedgerError):
-    """Redis did not answer, or answered that it cannot now. The work may or may not have been done."""
+    """Redis did not answer, or answered that it cannot do it now. The work may or may not have been done."""
 
     public = "the ledger does not answer"
 
 
 class LedgerFull(LedgerError):
-    """Redis is at its memory limit, or intake is above the high-water mark. Nothing was done."""
+    """Redis is at its memory limit, or above the high-water mark for new events. Nothing was done."""
 
     public = "the ledger's memory is nearly full: it takes nothing new for now"
 
 
 class LedgerFormatError(LedgerError):
-    """Redis is too old or of another kind, or a newer version of this project wrote its ledger."""
+    """The server is too old or unsuitable, or a newer version of this project wrote its ledger."""
 
 
 class LedgerForbidden(LedgerError):
-    """The store refuses the login, or a command of this user. Nothing more is done until somebody mends that."""
+    """Redis refuses the login or a command of this user. It stays so until an operator corrects the ACL."""
 
 
 class LedgerFault(Exception):
-    """The store could not carry a call out: a bug of ours, or a key that another program wrote."""
+    """Redis could not execute a call because of a bug of ours, or a key that another program wrote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where the store is, without its password, and who this process is there."""
+    """The address of Redis, without a password, and the user name of this process."""
 
     address: str
     user: str = "default"
 
 
 class Meaning(Enum):
-    """What an exception of redis-py says of the ledger."""
+    """The meaning of an exception of redis-py for the ledger."""
 
-    #: It does not answer.
+    #: Redis does not answer.
     AWAY = auto()
-    #: It answers that it cannot now.
+    #: Redis answers that it cannot do it now.
     LATER = auto()
     FULL = auto()
     #: The login was refused.
     LOGIN = auto()
     #: A command or a key was refused.
     FORBIDDEN = auto()
-    #: This server is nothing for a ledger.
+    #: This server cannot hold a ledger.
     UNFIT = auto()
     FAULT = auto()
-    #: Its text says it.
+    #: The text of the exception decides.
     TEXT = auto()
 
 
-#: Every exception of redis-py; a test fails when it gains one. One that is not here means what its base class does.
+#: Every exception of redis-py; a test fails when redis-py adds one. A class not listed has its base class's meaning.
 MEANINGS: Mapping[type[BaseException], Meaning] = {
     foreign.RedisError: Meaning.FAULT,
     foreign.ConnectionError: Meaning.AWAY,
@@ -91,12 +91,12 @@ MEANINGS: Mapping[type[BaseException], Meaning] = {
     foreign.TryAgainError: Meaning.LATER,
     foreign.MovedError: Meaning.LATER,
     foreign.AskError: Meaning.LATER,
-    # A script is sent again whole; forgotten again just then, it is sent by the next try.
+    # The client has already sent the whole script again. If Redis forgot it once more, the next try sends it.
     foreign.NoScriptError: Meaning.LATER,
     foreign.ClusterCrossSlotError: Meaning.UNFIT,
     foreign.ResponseError: Meaning.TEXT,
     foreign.ExecAbortError: Meaning.TEXT,
-    # Of what this project does not use, or has used in a wrong way.
+    # Features that this project does not use, or has used wrongly.
     foreign.DataError: Meaning.FAULT,
     foreign.PubSubError: Meaning.FAULT,
     foreign.WatchError: Meaning.FAULT,
@@ -113,7 +113,7 @@ MEANINGS: Mapping[type[BaseException], Meaning] = {
     OSError: Meaning.AWAY,
 }
 
-#: Whose subclasses are caught. Some of redis-py's have no base class of its own.
+#: The base classes to catch. Some exceptions of redis-py do not derive from RedisError.
 _FOREIGN = (
     foreign.RedisError,
     foreign.RedisClusterException,
@@ -122,7 +122,7 @@ _FOREIGN = (
     OSError,
 )
 
-# A pipeline puts the command in front of the answer, and a transaction puts its own failure.
+# A pipeline puts the command in front of the answer; a transaction puts its own failure there.
 _IN_PIPELINE = re.compile(
     r"^(?:Command # \d+ \(.*?\) of pipeline caused error: (?:\(['\"])?"
     r"|(?:EXECABORT )?Transaction discarded because of: )",
@@ -134,7 +134,7 @@ _DENIED = re.compile(r"NOPERM|[Nn]o permissions? to |ACL failure in script|user 
 _KEYS = re.compile(r"access (?:a|the|one of the|at least one of the) keys?")
 _UNKNOWN = re.compile(r"\b[Uu]nknown (?:Redis |Valkey )?(?:sub)?command(?: '([^']{1,64})')?")
 _NO_MULTI = "EXEC without MULTI"
-#: redis-py has no class for these answers of a server that will be able to later.
+#: Answers of a server that can do it later; redis-py has no class for some of them.
 _LATER = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF")
 _LOGIN = ("NOAUTH", "WRONGPASS")
 _UNFIT = ("DB index is out of range", "SELECT is not allowed in cluster mode", "CROSSSLOT", "cluster support disabled")
@@ -146,7 +146,7 @@ _MENDING = "deploy/redis-users.acl has what a user needs"
 def mapped(server: Server, command: str = "") -> Iterator[None]:
     """Raise redis-py's exceptions as ours.
 
-    `command` is what was asked for, such as `script accept`; it is named where Redis does not say.
+    `command` is the call, such as `script accept`; the error names it if Redis's answer does not.
     """
     try:
         yield
@@ -155,14 +155,14 @@ def mapped(server: Server, command: str = "") -> Iterator[None]:
 
 
 def named(error: BaseException, server: Server, command: str = "") -> LedgerError | LedgerFault:
-    """Return what an exception of redis-py is called here."""
+    """Return our error for an exception of redis-py."""
     text = _IN_PIPELINE.sub("", str(error))
     where = f"Redis at {server.address}"
     match meaning_of(error, text):
         case Meaning.AWAY:
             return LedgerUnavailable(f"{where} does not answer: {text}")
         case Meaning.LATER:
-            return LedgerUnavailable(f"{where} cannot now: {text}")
+            return LedgerUnavailable(f"{where} cannot do this now: {text}")
         case Meaning.FULL:
             return LedgerFull(f"{where} is at its memory limit")
         case Meaning.LOGIN:
@@ -175,7 +175,7 @@ def named(error: BaseException, server: Server, command: str = "") -> LedgerErro
 
 
 def meaning_of(error: BaseException, text: str) -> Meaning:
-    """Return what an exception of this text means."""
+    """Return the meaning of an exception with this text."""
     meaning = next((MEANINGS[kind] for kind in type(error).__mro__ if kind in MEANINGS), Meaning.FAULT)
     return _by_text(text) if meaning is Meaning.TEXT else meaning
 

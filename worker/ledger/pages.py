@@ -1,4 +1,4 @@
-"""A page of what the ledger lists, read in one round trip; and the place where a portion of it begins."""
+"""Pages of the ledger's lists, read in one round trip, and cursors into them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +9,22 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """Some of many, and how many there are in all."""
+    """One page of a list; `total` is the length of the whole list."""
 
     items: Sequence[Item]
     total: int
-    #: Whose the integration is that the items belong to (Scope.key); empty where there is none.
+    #: The scope (Scope.key) of the integration that the items belong to; empty if there is none.
     scope_key: str = ""
-    #: That integration, where the ledger was not asked by it.
+    #: The id of that integration, if the query did not name it.
     integration_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a portion of a time-scored index begins, however that changes: at a time (ms), behind a member of it."""
+    """The start of the next portion of a time-scored index: at a time (ms), after the member `after` of that time.
+
+    It stays valid while the index changes.
+    """
 
     since: int
     after: str = ""

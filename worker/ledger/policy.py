@@ -1,4 +1,4 @@
-"""The limits and durations of the ledger, as the settings say."""
+"""The limits and durations of the ledger, from the settings."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,48 +6,50 @@ from dataclasses import dataclass
 from config.settings import Settings
 from worker.domain.format import duration
 
-#: No script call touches more jobs than this: a call is to stay well under 10 ms.
+#: The most jobs that a script call may touch, so that it stays well under 10 ms.
 MAX_JOBS_PER_CALL = 200
-#: Jobs that the hot scripts touch at once. A call takes 1-2 ms for one lane, 2-5 ms for as many lanes as jobs.
+#: Jobs per call of the hot scripts. A call takes 1-2 ms for one lane, 2-5 ms if each job has a lane of its own.
 JOBS_PER_CALL = 50
 #: Ids in one announcement or message.
 MAX_IDS_PER_MESSAGE = 200
-#: A reply carries at most about this many bytes of raw events, so that 200 large ones do not come at once.
+#: The approximate limit for raw events in one reply (bytes), so that 200 large events do not arrive at once.
 REPLY_BYTE_BUDGET = 8 * 1024 * 1024
 
 
 def check_size(jobs: Sequence[object]) -> None:
-    """Raises ValueError for more jobs than a call may touch."""
+    """Raise ValueError for more jobs than a call may touch."""
     if len(jobs) > MAX_JOBS_PER_CALL:
         raise ValueError(f"{len(jobs)} jobs in one call; at most {MAX_JOBS_PER_CALL}")
 
 
 def by_message(ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    """Ids in the portions that one message or call may carry."""
+    """Split ids into portions that fit into one message or call."""
     return (ids[start : start + MAX_IDS_PER_MESSAGE] for start in range(0, len(ids), MAX_IDS_PER_MESSAGE))
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitPolicy:
-    """What opens an integration's circuit, and for how long (ms); without failures and share, nothing does."""
+    """When an integration's circuit opens, and for how long; with `failures` and `share` both 0, never."""
 
-    #: So many failed attempts in a row.
+    #: Consecutive failures that open the circuit; 0 disables this trigger.
     failures: int = 0
-    #: This share of the attempts since a failure, within `window`, where there were at least `least`.
+    #: Share of failed attempts that opens the circuit; 0 disables this trigger.
     share: float = 0.0
+    #: Attempts that the share needs at least.
     least: int = 20
+    #: The period that the share looks at (ms); it begins with a failure.
     window: int = 60_000
-    #: The first pause, the second and so on; the last one is repeated.
+    #: How long the circuit stays open the first time, the second time, and so on (ms); the last value repeats.
     cools: tuple[int, ...] = (10_000,)
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenPolicy:
-    """When a receiver that does nothing but fail is given up: its integration is disabled."""
+    """When an integration is disabled because its receiver only fails."""
 
-    #: Nothing but failures for so long (ms); 0 never.
+    #: How long all attempts must have failed (ms); 0 never disables.
     after: int = 0
-    #: So many of them at least, at several jobs.
+    #: How many attempts must have failed at least, of more than one job.
     attempts: int = 20
     #: `after` in words.
     words: str = ""
@@ -55,7 +57,7 @@ class BrokenPolicy:
 
 @dataclass(frozen=True, slots=True)
 class LedgerPolicy:
-    """Limits and durations of the ledger; durations in milliseconds, because its clock counts those."""
+    """Limits and durations of the ledger; durations in milliseconds, the unit of its clock."""
 
     lease: int = 15_000
     announce: int = 2_000
@@ -64,11 +66,11 @@ class LedgerPolicy:
     log_cap: int = 100_000
     job_deadline: int = 7 * 24 * 3_600_000
     lane_backlog: int = 1_000_000
-    #: Bytes of the events that a lane's due jobs are of; 0 is no limit.
+    #: Bytes of the events of a lane's due jobs; 0 is no limit.
     lane_backlog_bytes: int = 0
     lane_cap: int = 50
     rejected_cap: int = 1_000
-    #: Integrations of one store, or of one organisation by itself; 0 is no limit.
+    #: Integrations of one store, or of one organisation at its own level; 0 is no limit.
     integrations: int = 0
     wait_replicas: int = 0
     circuit: CircuitPolicy = CircuitPolicy()
@@ -78,7 +80,7 @@ class LedgerPolicy:
 
     @classmethod
     def of(cls, settings: Settings) -> "LedgerPolicy":
-        """The policy that the settings ask for."""
+        """Return the policy of the settings."""
         return cls(
             lease=_ms(settings.lease_seconds),
             announce=_ms(settings.announce_seconds),

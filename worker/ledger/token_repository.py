@@ -1,4 +1,4 @@
-"""The API's tokens: made and revoked by people, issued to clients, looked up by every request."""
+"""The API's tokens. People create and revoke them, the API issues bearers to clients, every request looks one up."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,7 +7,7 @@ from worker.domain.api_token import Role, Token, TokenKind, is_id
 from worker.domain.event import Scope
 from worker.ledger.connection.redis_client import RedisClient
 
-#: Live bearers of one client; with one more, the oldest goes.
+#: The most valid bearers of one client; a further one replaces the oldest.
 BEARERS_MAX = 1_000
 
 
@@ -18,34 +18,37 @@ class TokenRepository:
         self._redis = redis
 
     async def put(self, token: Token) -> Token:
-        """Keeps a token or client; answers it with the ledger's time of creation. Repeating is safe.
+        """Write a token or client; return it with the ledger's time of creation. Repeating is safe.
 
-        Raises ValueError for a bearer, which issue_bearer() keeps.
+        Raises ValueError for a bearer: use issue_bearer() for it.
         """
         if token.kind is TokenKind.BEARER:
-            raise ValueError("a bearer is issued to a client, and not put")
+            raise ValueError("put() takes a token or client; use issue_bearer() for a bearer")
         created_at = await self._redis.run_confirmed("put_token", id=token.id, fields=_fields(token))
         return replace(token, created_at=int(created_at), expires_at=None)
 
     async def get(self, token_id: str) -> Token | None:
-        """The token, client or bearer of that id; None where there is none, or no more. One round trip."""
+        """Return the token, client or bearer of that id, or None if it does not exist or has ended. One round trip."""
         if not is_id(token_id):
             return None
         flat = [each.decode() for each in await self._redis.run("find_token", id=token_id)]
         return _token(token_id, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
     async def listing(self, offset: int, limit: int) -> list[Token]:
-        """Tokens and clients, the newest first; bearers are not among them."""
+        """Return a page of tokens and clients, the newest first, without bearers."""
         ids = await self._redis.newest("tokens", offset, limit)
         rows = await self._redis.hashes([f"token:{each}" for each in ids])
         return [_token(each, row) for each, row in zip(ids, rows, strict=True) if row]
 
     async def revoke(self, token_id: str) -> bool:
-        """Revokes a token or bearer, or a client with all its bearers. False where there was none."""
+        """Revoke a token or bearer, or a client with all its bearers; return False if there was none."""
         return is_id(token_id) and bool(await self._redis.run_confirmed("revoke_token", id=token_id))
 
     async def issue_bearer(self, client: Token, bearer: Token, seconds: float) -> bool:
-        """Keeps a bearer of a client for so long. False where the client was revoked meanwhile: then it is not kept."""
+        """Write a bearer of a client that is valid for `seconds`.
+
+        Returns False, and writes nothing, if the client was revoked meanwhile.
+        """
         issued = await self._redis.run(
             "issue_bearer",
             id=bearer.id,

@@ -1,1 +1,1 @@
-"""The connections to Redis, the scripts that it runs, and where it is found."""
+"""The connection to Redis: its address, its clients, and the scripts that it runs."""

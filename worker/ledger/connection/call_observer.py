@@ -1,4 +1,4 @@
-"""The observer of a process's calls to Redis, which a process with metrics injects."""
+"""The observer of a process's calls to Redis; a process with metrics passes one in."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +7,13 @@ from typing import Protocol
 
 
 class CallObserver(Protocol):
-    """What a ledger reports about its calls."""
+    """Receives reports about the calls of a ledger."""
 
     def observed(self, script: str, seconds: float) -> None:
-        """A round trip of a script is over, failed or not; waiting for a connection is part of it."""
+        """Record a round trip of a script, failed or not; it includes the wait for a connection."""
 
     def failed(self, script: str) -> None:
-        """The call did not bring the answer that was asked for."""
+        """Record that a call failed."""
 
 
 class NoObserver:

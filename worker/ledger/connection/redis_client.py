@@ -1,4 +1,4 @@
-"""The connection to Redis: calls of its scripts, and plain reads. sync_redis_client.py has it without an event loop."""
+"""The connection to Redis: calls of scripts, and plain reads. sync_redis_client.py is for callers without a loop."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -23,17 +23,17 @@ from worker.ledger.ledger_errors import (
 )
 from worker.ledger.policy import LedgerPolicy
 
-#: The ledger's format; a process refuses one that is newer.
+#: The ledger's format; a process refuses a newer one.
 FORMAT = 1
 #: The oldest server whose scripts have flags.
 OLDEST_SERVER = (7, 0)
-#: Calls that a process has under way at once; further ones wait for up to SOCKET_TIMEOUT.
+#: Calls that a process may have under way at once; further calls wait for up to SOCKET_TIMEOUT.
 MAX_CONNECTIONS = 16
 #: Keys that one step of a scan looks at.
 SCAN_COUNT = 500
-#: How long an answer waits for replicas (ms).
+#: How long a write waits for replicas (ms).
 REPLICA_WAIT = 1000
-#: Redis' memory is looked at once in so many seconds.
+#: The interval between two checks of Redis's memory (seconds).
 MEMORY_SAMPLE_SECONDS = 1.0
 
 # Arguments hold text, never bytes: the cmsgpack of Redis 7 does not know msgpack's binary types.
@@ -45,12 +45,12 @@ def _text(value: str | bytes) -> str:
 
 
 def _escaped(prefix: str) -> str:
-    """A key's beginning, as a pattern that matches itself alone."""
+    """Escape a key's prefix, so that as a pattern it matches only itself."""
     return re.sub(r"([\\*?[\]^])", r"\\\1", prefix)
 
 
 class RedisClientBase:
-    """What both kinds of connection know: names, the water mark, what they demand of the server."""
+    """The common part of both clients: names of keys, the high-water mark, checks of the server."""
 
     def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
         self.server = Server(address_of(url), user_of(url))
@@ -62,15 +62,15 @@ class RedisClientBase:
 
     @property
     def address(self) -> str:
-        """Where the store is, without its password."""
+        """The address of Redis, without a password."""
         return self.server.address
 
     def key(self, name: str) -> str:
-        """A key's full name."""
+        """Return a key's full name."""
         return self.prefix + name
 
     def packed(self, arguments: Mapping[str, object]) -> bytes:
-        """A script's arguments, with what every script may need."""
+        """Encode a script's arguments, and add those that every script may need."""
         return _encode({"lane_cap": self.policy.lane_cap, **arguments})
 
     def _memory_is_due(self) -> bool:
@@ -97,13 +97,13 @@ class RedisClientBase:
             raise LedgerUnavailable(f"only {reached} of {wanted} replicas confirmed the write within {REPLICA_WAIT} ms")
 
     def _probes(self, needed: Collection[str]) -> dict[str, Any]:
-        """The arguments of the script that asks what this user may run."""
+        """Return the arguments of the script that checks what this user may run."""
         return {"commands": probes(needed, self.prefix, self.intake, wait=bool(self.policy.wait_replicas))}
 
     def _check_permitted(self, denied: Sequence[bytes]) -> None:
         if denied:
             raise LedgerForbidden(
-                f"the store at {self.address} does not let the user {self.server.user} run the commands "
+                f"Redis at {self.address} does not let the user {self.server.user} run the commands "
                 f"{missing(denied)} on the keys {self.prefix}* and {self.intake}; deploy/redis-users.acl has what a "
                 "user needs"
             )
@@ -122,17 +122,17 @@ class RedisClientBase:
 
 
 class RedisClient(RedisClientBase):
-    """The asynchronous connection of a worker, the API or the command line."""
+    """The asynchronous client of a worker, the API or the command line."""
 
     def __init__(self, url: str, shard: str, policy: LedgerPolicy, observer: CallObserver = NO_OBSERVER) -> None:
         super().__init__(url, shard, policy)
         self._observer = observer
         self.client = async_client(url, MAX_CONNECTIONS, SOCKET_TIMEOUT)
-        #: The server's own name for its present life.
+        #: The id that the server gave itself when it started.
         self._run_id = ""
 
     async def open(self, needed: Collection[str] = EVERYTHING) -> None:
-        """Check that Redis answers, that this user may run what is needed, and that the ledger is of this version.
+        """Check that Redis answers, that this user may run the commands, and that this version reads the ledger.
 
         Raises LedgerUnavailable, LedgerForbidden and LedgerFormatError.
         """
@@ -147,20 +147,20 @@ class RedisClient(RedisClientBase):
         self._run_id = str(info["run_id"])
 
     async def check_permitted(self, needed: Collection[str] = EVERYTHING) -> None:
-        """Raises LedgerForbidden where this user may not run what is needed."""
+        """Raise LedgerForbidden if this user may not run a command that is needed."""
         self._check_permitted(await self.run("permitted", **self._probes(needed)))
 
     async def restarted(self) -> bool:
-        """True where this is not the server that was opened: it was restarted, or another took its place."""
+        """Return whether the server was restarted, or replaced by another one, since it was opened."""
         with mapped(self.server):
             return str((await self.client.info("server"))["run_id"]) != self._run_id
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await aclose(self.client)
 
     async def run(self, name: str, **arguments: object) -> Any:
-        """Calls a script with its named arguments; answers what it answers, msgpack undecoded."""
+        """Call a script with named arguments; return its reply, with msgpack undecoded."""
         called = script(name)
         packed = self.packed(arguments)
         with observing(self._observer, name), mapped(self.server, f"script {name}"):
@@ -170,19 +170,19 @@ class RedisClient(RedisClientBase):
                 return await self.client.eval(called.source, 1, self.prefix, packed)
 
     async def refuse_over_water(self) -> None:
-        """Raises LedgerFull where Redis' memory is above the high-water mark."""
+        """Raise LedgerFull if Redis's memory is above the high-water mark."""
         if self._memory_is_due():
             with mapped(self.server):
                 self._note_memory(await self.client.info("memory"))
         self._refuse_over_water()
 
     async def call(self, command: str, key: str, *arguments: object, **options: object) -> Any:
-        """One plain command on one of the ledger's keys."""
+        """Run one plain command on one of the ledger's keys."""
         with mapped(self.server, command):
             return await getattr(self.client, command)(self.key(key), *arguments, **options)
 
     async def atomically(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """Several commands, (name, key, arguments …) each, as of one moment."""
+        """Run several commands, each (name, key, arguments …), in one transaction."""
         pipe = self.client.pipeline(transaction=True)
         for name, key, *arguments in commands:
             pipe.execute_command(name.upper(), self.key(key), *arguments)
@@ -190,7 +190,7 @@ class RedisClient(RedisClientBase):
             return list(await pipe.execute())
 
     async def hashes(self, keys: Sequence[str], *fields: str) -> list[dict[str, str]]:
-        """Hashes (or only the named fields of them) in one round trip; {} for one that is not there."""
+        """Return hashes, or only the named fields of them, in one round trip; {} for a missing hash."""
         if not keys:
             return []
         pipe = self.client.pipeline(transaction=False)
@@ -206,33 +206,39 @@ class RedisClient(RedisClientBase):
         return [{_text(name): _text(value) for name, value in row.items()} for row in found]
 
     async def scan(self, pattern: str, cursor: int) -> tuple[int, list[str]]:
-        """Some of the ledger's keys of a pattern, without what is before its star, and the next cursor (0: none)."""
+        """Return the next cursor (0 at the end) and some of the ledger's keys that match a pattern.
+
+        The keys are returned without the part before the pattern's star.
+        """
         with mapped(self.server):
             following, keys = await self.client.scan(cursor, match=_escaped(self.prefix) + pattern, count=SCAN_COUNT)
         skip = len(self.key(pattern.partition("*")[0]))
         return int(following), [_text(key)[skip:] for key in keys]
 
     async def newest(self, index: str, offset: int, limit: int) -> list[str]:
-        """A page of a time-scored index, the newest first."""
+        """Return a page of a time-scored index, the newest first."""
         found = await self.call("zrevrange", index, offset, offset + limit - 1)
         return [member.decode() for member in found]
 
     async def now(self) -> int:
-        """Redis' clock, in milliseconds."""
+        """Return the time of Redis's clock (ms)."""
         with mapped(self.server):
             seconds, micros = await self.client.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def memory(self) -> Mapping[str, Any]:
-        """Redis' own account of its memory."""
+        """Return the section `memory` of Redis's INFO."""
         with mapped(self.server):
             return dict(await self.client.info("memory"))
 
     async def run_confirmed(self, name: str, **arguments: object) -> Any:
-        """run(), and as many replicas as the settings ask for have it before this answers."""
+        """Call a script as run() does, and wait for as many replicas as the settings require.
+
+        Raises LedgerUnavailable if too few replicas confirm the write in time.
+        """
         if not self.policy.wait_replicas:
             return await self.run(name, **arguments)
-        # WAIT speaks of its own connection's writes, so both travel on one.
+        # WAIT covers only the writes of its own connection, so both commands use one.
         pipe = self.client.pipeline(transaction=False)
         pipe.eval(script(name).source, 1, self.prefix, self.packed(arguments))
         pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)

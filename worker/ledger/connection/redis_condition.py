@@ -1,4 +1,4 @@
-"""What Redis reports about itself: how it is configured, and how it is."""
+"""The configuration and condition of Redis, as it reports them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from worker.ledger.ledger_errors import mapped
 
 @dataclass(frozen=True, slots=True)
 class RedisCondition:
-    """The server at one moment. Sizes in bytes, durations in seconds; None is what it does not report."""
+    """The server at one moment. Sizes in bytes, durations in seconds; None means that it does not report the value."""
 
     name: str
     version: str
@@ -27,14 +27,14 @@ class RedisCondition:
     #: `always`, `everysec` or `no`.
     fsync: str | None
     replicas: int
-    #: How far this machine's clock is ahead of Redis'; by a round trip more.
+    #: How far this machine's clock is ahead of Redis's; the error is at most a round trip.
     clock_ahead: float
-    #: Of one call.
+    #: The duration of one call.
     round_trip: float
 
 
 async def read_condition(redis: RedisClient) -> RedisCondition:
-    """Raises LedgerUnavailable where the server does not answer."""
+    """Read the condition of the server. Raises LedgerUnavailable if it does not answer."""
     with mapped(redis.server, "info"):
         began = time()
         info: Mapping[str, Any] = await redis.client.info("everything")
@@ -58,7 +58,7 @@ async def read_condition(redis: RedisClient) -> RedisCondition:
 
 
 async def _fsync(redis: RedisClient) -> str | None:
-    """A managed Redis keeps CONFIG to itself."""
+    """Return the setting `appendfsync`, or None on a managed Redis that refuses CONFIG."""
     with mapped(redis.server, "config get"):
         try:
             found = await redis.client.config_get("appendfsync")

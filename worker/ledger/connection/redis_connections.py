@@ -1,6 +1,6 @@
-"""Clients of Redis, by its URL: of one server, or of whichever the Sentinels say is the master now.
+"""Clients of Redis by URL: of one server, or of the current master that the Sentinels name.
 
-A call is never repeated here: a lost reply must be known to the caller, who alone knows whether to ask again.
+No client repeats a call. If a reply is lost, only the caller can decide whether to call again.
 """
 
 from typing import Any
@@ -20,16 +20,16 @@ from redis.retry import Retry
 
 from config.sentinel import SentinelUrl, is_sentinel
 
-#: A server that says nothing for so long is taken for unavailable (seconds).
+#: A server that does not answer for this long counts as unavailable (seconds).
 SOCKET_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
-#: A Sentinel that says nothing for so long is passed over (seconds).
+#: A Sentinel that does not answer for this long is skipped (seconds).
 SENTINEL_TIMEOUT = 1.0
 _DEMOTED = "it is a replica now"
 
 
 def address_of(url: str) -> str:
-    """Where Redis is, without its password."""
+    """Return the address of Redis, without a password."""
     if is_sentinel(url):
         return SentinelUrl.parse(url).address
     parts = urlsplit(url)
@@ -37,13 +37,19 @@ def address_of(url: str) -> str:
 
 
 def user_of(url: str) -> str:
-    """The user that a store's URL names."""
+    """Return the user in a URL of Redis, else `default`."""
     named = SentinelUrl.parse(url).username if is_sentinel(url) else unquote(urlsplit(url).username or "")
     return named or "default"
 
 
 def async_client(url: str, connections: int, timeout: float = SOCKET_TIMEOUT) -> redis.asyncio.Redis:
-    """A client with so many connections at most; further calls wait for one, and every call at most for `timeout`."""
+    """Return an asynchronous client.
+
+    Args:
+        url: The URL of Redis, or of Sentinels.
+        connections: The most connections; further calls wait for a free one.
+        timeout: How long a call waits for a connection, and how long for an answer (seconds).
+    """
     options = _options(timeout) | {
         "retry": AsyncRetry(NoBackoff(), 0),
         "max_connections": connections,
@@ -53,7 +59,7 @@ def async_client(url: str, connections: int, timeout: float = SOCKET_TIMEOUT) ->
         named = SentinelUrl.parse(url)
         sentinels = async_sentinel.Sentinel(named.sentinels, sentinel_kwargs=_of_sentinels(named, AsyncRetry))
         options |= {"connection_class": _AsyncOfSentinels, **_login(named)}
-        # redis-py annotates only half of it.
+        # redis-py annotates from_pool() only in part.
         return redis.asyncio.Redis.from_pool(_MasterPool(named.service, sentinels, **options))  # type: ignore[no-untyped-call]
     pool = redis.asyncio.BlockingConnectionPool.from_url(url, **options)
     pool.connection_class = _ASYNC_HEALING[pool.connection_class]
@@ -61,14 +67,14 @@ def async_client(url: str, connections: int, timeout: float = SOCKET_TIMEOUT) ->
 
 
 async def aclose(client: redis.asyncio.Redis) -> None:
-    """Closes a client of async_client(), and what it asked the Sentinels by."""
+    """Close a client of async_client(), and its connections to the Sentinels."""
     await client.aclose()
     if isinstance(client.connection_pool, _MasterPool):
         await client.connection_pool.sentinel_manager.aclose()
 
 
 def sync_client(url: str, timeout: float = SOCKET_TIMEOUT) -> redis.Redis:
-    """The same for callers without an event loop."""
+    """Return a client for callers without an event loop."""
     options = _options(timeout) | {"retry": Retry(NoBackoff(), 0)}
     if is_sentinel(url):
         named = SentinelUrl.parse(url)
@@ -81,7 +87,7 @@ def sync_client(url: str, timeout: float = SOCKET_TIMEOUT) -> redis.Redis:
 
 
 def close(client: redis.Redis) -> None:
-    """Closes a client of sync_client(), and what it asked the Sentinels by."""
+    """Close a client of sync_client(), and its connections to the Sentinels."""
     client.close()
     if isinstance(client.connection_pool, redis.sentinel.SentinelConnectionPool):
         client.connection_pool.sentinel_manager.close()
@@ -97,22 +103,22 @@ def _login(named: SentinelUrl) -> dict[str, Any]:
 
 def _of_sentinels(named: SentinelUrl, retry: type[Any]) -> dict[str, Any]:
     patience = {"socket_timeout": SENTINEL_TIMEOUT, "socket_connect_timeout": SENTINEL_TIMEOUT}
-    # One that is away is not asked again: the next one is.
+    # A Sentinel that does not answer is not asked again; the next one is.
     return {**patience, "retry": retry(NoBackoff(), 0), **named.sentinel_login}
 
 
 class _MasterPool(async_sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool):
-    """Connections to the master of the moment, for which calls wait where all are busy."""
+    """A pool of connections to the current master; a call waits if all are busy."""
 
 
 class _AsyncHealing:
-    """A connection that is known to be lost whenever it is of no use, and the next call dials a new one."""
+    """A connection that counts as lost as soon as it is useless, so that the next call opens a new one."""
 
     async def send_packed_command(self, *args: Any, **how: Any) -> None:
         try:
             await super().send_packed_command(*args, **how)  # type: ignore[misc]  # a connection's
         except RuntimeError as error:
-            # uvloop's word for a transport that was closed a moment ago; asyncio's own raises an OSError.
+            # uvloop raises a RuntimeError for a transport that was just closed; asyncio raises an OSError.
             if "closed" not in str(error):
                 raise
             raise Disconnected("the connection was closed") from error
@@ -121,7 +127,7 @@ class _AsyncHealing:
         try:
             return await super().read_response(*args, **how)  # type: ignore[misc]  # a connection's
         except ReadOnlyError as error:
-            # The next server behind its address may be the master.
+            # A new connection to the same address may reach the master.
             await self.disconnect()  # type: ignore[attr-defined]  # a connection's
             raise Disconnected(_DEMOTED) from error
 
@@ -143,7 +149,7 @@ class _AsyncOfSentinels(_AsyncHealing, async_sentinel.SentinelManagedConnection)
 
 
 class _Healing:
-    """The same without an event loop. redis-py does it itself for connections that Sentinels manage."""
+    """The same for synchronous connections. redis-py itself does this for connections that Sentinels manage."""
 
     def read_response(self, *args: Any, **how: Any) -> Any:
         try:

@@ -1,8 +1,8 @@
-"""The ledger's Lua scripts: put together from `lua/` and called by digest.
+"""The ledger's Lua scripts: assembled from `lua/` and called by digest.
 
-A script's first line names the parts of `lua/parts/` that it needs: `-- needs: counters, leases`. A part names its own
-in the same way. `keys.lua` comes first in every script. Arguments and most answers are msgpack: one argument instead of
-a thousand, and names instead of positions.
+A script's first line names the parts of `lua/parts/` that it needs: `-- needs: counters, leases`. A part names the
+parts that it needs in the same way. `keys.lua` comes first in every script. The arguments are one msgpack map, with
+names instead of a thousand positional arguments; most replies are msgpack too.
 """
 
 import re
@@ -13,7 +13,8 @@ from hashlib import sha1
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-#: Pending jobs are delivered at Redis' memory limit too; only what adds to them is refused there.
+#: Scripts that Redis refuses at its memory limit: they add data. All others run there too, so that pending jobs are
+#: still delivered.
 _NEEDS_MEMORY = frozenset(
     {
         "accept",
@@ -29,26 +30,26 @@ _NEEDS_MEMORY = frozenset(
         "writable",
     }
 )
-#: A replica runs these too: they only read.
+#: Scripts that only read, so that a replica runs them too.
 _READS = frozenset({"permitted"})
 _NEEDS = "-- needs:"
 _COMMENT_LINES = re.compile(r"^[ \t]*--.*\n|^\n", re.MULTILINE)
 
 
 class ScriptError(Exception):
-    """A script cannot be put together from its parts: a bug, found when the script is first called."""
+    """A script cannot be assembled from its parts. This is a bug, found when the first script is called."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script's whole source, and the digest by which Redis knows it."""
+    """A script's whole source, and the digest by which it is called."""
 
     name: str
     source: str
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        # SHA-1 is how Redis names scripts; it protects nothing here.
+        # Redis names scripts by SHA-1; it protects nothing here.
         object.__setattr__(self, "digest", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -61,16 +62,18 @@ def script(name: str) -> Script:
 def _scripts() -> Mapping[str, Script]:
     """Read all scripts at once.
 
-    A process that reads one when it first needs it may have no file descriptor left by then, and could settle nothing.
+    If a process read a script only when it first needs it, it might have no file descriptor left then, and could not
+    settle.
     """
     bodies = {each.name.removesuffix(".lua"): each.read_text() for each in _lua().iterdir() if each.is_file()}
     return {name: assembled(name, body, keeps_memory=name not in _NEEDS_MEMORY) for name, body in bodies.items()}
 
 
 def assembled(name: str, body: str, *, keeps_memory: bool = False) -> Script:
-    """Return a script of this body with the parts that it needs; Redis runs one that keeps memory at its limit too.
+    """Return the script of this body with the parts that it needs.
 
-    Raises ScriptError where a part is missing, or needs itself.
+    With `keeps_memory`, Redis runs the script at its memory limit too. Raises ScriptError if a part is missing or needs
+    itself.
     """
     parts = [_part("keys"), *map(_part, needed_parts(body, _part))]
     flags = " flags=allow-oom" if keeps_memory else ""
@@ -81,9 +84,9 @@ def assembled(name: str, body: str, *, keeps_memory: bool = False) -> Script:
 
 
 def needed_parts(body: str, part: Callable[[str], str]) -> list[str]:
-    """Return the names of the parts that a script needs, each once and behind those that it needs itself.
+    """Return the names of the parts that a script needs, each once and after the parts that it needs itself.
 
-    `part` returns the source of a part. Raises ScriptError where parts need each other.
+    `part` returns the source of a part. Raises ScriptError if parts need each other.
     """
     ordered: list[str] = []
 

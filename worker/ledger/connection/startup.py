@@ -1,4 +1,4 @@
-"""How every process waits at its start for a ledger that does not answer yet: as long as it takes, and it says so."""
+"""The wait for the ledger when a process starts: it lasts until the ledger answers, and the log says so."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,17 +14,17 @@ from worker.ledger.ledger_errors import LedgerError, LedgerForbidden, LedgerFull
 
 _log = structlog.get_logger("edw.ledger")
 
-#: Pauses while the ledger does not answer. A process that starts meanwhile works within 5 s of the ledger's return, as
-#: do those that ran before.
+#: Pauses while the ledger does not answer. They let a process that starts meanwhile work within 5 s of the ledger's
+#: return, like processes that ran before.
 BACKOFF = Backoff(first=0.2, longest=2.0)
 #: How often the log repeats that the process waits (seconds).
 SAY_AGAIN_SECONDS = 30.0
-#: What is left of a time that was given does not make a pause shorter than this (seconds).
+#: The shortest pause, even if less of the time limit is left (seconds).
 SHORTEST_PAUSE = 0.01
 
 
 class OpenableLedger(Protocol):
-    """What is asked of it."""
+    """The part of the ledger that connects to Redis."""
 
     async def open(self) -> None: ...
 
@@ -36,12 +36,21 @@ async def reach(
     within: float = inf,
     missed: Callable[[LedgerError], None] = lambda _: None,
 ) -> bool:
-    """Open the ledger as soon as it answers; return False where `stopping` was set first.
+    """Open the ledger as soon as it answers.
 
-    `missed` is called with each failure. A Redis that refuses this user is waited for as well: its operator mends the
-    ACL while the process runs.
+    It waits as well for a Redis that refuses this user: an operator can correct the ACL while the process runs.
 
-    Raises what was wrong at last where it took longer than `within` (seconds), and at once what no waiting mends.
+    Args:
+        ledger: The ledger to open.
+        stopping: Ends the wait when it is set.
+        within: The time limit (seconds).
+        missed: Called with each failure.
+
+    Returns:
+        True once the ledger is open; False if `stopping` was set first.
+
+    Raises:
+        LedgerError: The last failure, if the time limit is over; or at once a failure that waiting cannot end.
     """
     end, failures, said_at = monotonic() + within, 0, -inf
     while not stopping.is_set():

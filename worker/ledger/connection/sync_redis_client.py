@@ -1,4 +1,4 @@
-"""The connection to Redis for callers without an event loop: what a producer needs of it."""
+"""The connection to Redis for callers without an event loop: the part that a producer needs."""
 
 from collections.abc import Collection
 from typing import Any
@@ -14,14 +14,14 @@ from worker.ledger.policy import LedgerPolicy
 
 
 class SyncRedisClient(RedisClientBase):
-    """The same for callers without an event loop."""
+    """The synchronous client of a producer."""
 
     def __init__(self, url: str, shard: str, policy: LedgerPolicy) -> None:
         super().__init__(url, shard, policy)
         self.client = sync_client(url)
 
     def open(self, needed: Collection[str] = PUBLISHER) -> None:
-        """As RedisClient.open(), of what a producer needs."""
+        """Check the server as RedisClient.open() does, by default for the commands that a producer needs."""
         with mapped(self.server):
             info = self.client.info("server")
             self._check_version(info)
@@ -32,11 +32,11 @@ class SyncRedisClient(RedisClientBase):
         self._check_format(int(written or FORMAT))
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         close(self.client)
 
     def run(self, name: str, **arguments: object) -> Any:
-        """As RedisClient.run()."""
+        """Call a script; see RedisClient.run()."""
         called = script(name)
         packed = self.packed(arguments)
         with mapped(self.server, f"script {name}"):
@@ -46,14 +46,14 @@ class SyncRedisClient(RedisClientBase):
                 return self.client.eval(called.source, 1, self.prefix, packed)
 
     def refuse_over_water(self) -> None:
-        """As RedisClient.refuse_over_water()."""
+        """Raise LedgerFull if Redis's memory is above the high-water mark."""
         if self._memory_is_due():
             with mapped(self.server):
                 self._note_memory(self.client.info("memory"))
         self._refuse_over_water()
 
     def run_confirmed(self, name: str, **arguments: object) -> Any:
-        """As RedisClient.run_confirmed()."""
+        """Call a script and wait for replicas; see RedisClient.run_confirmed()."""
         if not self.policy.wait_replicas:
             return self.run(name, **arguments)
         pipe = self.client.pipeline(transaction=False)

@@ -1,1 +1,1 @@
-"""Events: accepted into the inbox, loaded from it to be observed, taken from the plain queue."""
+"""Events: accept them into the inbox, load them to be observed, and take messages from the plain queue."""

@@ -1,4 +1,4 @@
-"""Events into the ledger, and out of its inbox to be observed."""
+"""The inbox: events that were accepted and are to be observed; and the rejected list."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,44 +15,44 @@ from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.wire_event import WireEvent
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy
 
-#: An event that cannot be observed, or whose observers are lost with it, is set aside after so many tries.
+#: Tries after which an event is set aside: failures to observe it, or processes that died while they observed it.
 OBSERVE_TRIES = 5
-#: An event that lost so many observers is observed with nothing beside it, so that its neighbours lose no more by it.
+#: An event whose observers died this many times is observed alone, so that other events are not lost with it again.
 LOSSES_BEFORE_ALONE = 2
-#: How often a message came back is known for so long after it last did (ms).
+#: How long the number of a message's redeliveries is kept after the last one (ms).
 COME_BACK_KEPT = 86_400_000
-#: The age of the inbox is that of the youngest of so many events that are next in line.
+#: The age of the inbox is the age of the youngest among this many events that are next in line.
 PRESSURE_SAMPLE = 10
-#: Of a rejected event, so many bytes are kept to be looked at.
+#: Bytes of a rejected event that are kept for inspection.
 REJECTED_KEEP_BYTES = 16 * 1024
 
 
 class Acceptance(IntEnum):
-    """What came of offering an event."""
+    """The ledger's answer to an event that was offered to it."""
 
     NEW = 0
     DUPLICATE = 1
-    #: A duplicate by its id, with other content; the first one stays.
+    #: An event of the same id but other content is known; the known one stays.
     DIFFERS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedEvents:
-    """Events to observe, and the version of the registry of each of their scopes."""
+    """Events to observe, and the registry's version of each of their scopes."""
 
     events: tuple[StoredEvent, ...]
     versions: dict[str, int]
-    #: (reference, raw bytes) of those that cannot be read, such as another version's.
+    #: (reference, raw bytes) of events that cannot be read, such as events of another version.
     unreadable: tuple[tuple[str, bytes], ...] = ()
-    #: Those that lost LOSSES_BEFORE_ALONE observers, to be asked for one by one.
+    #: References of events that lost LOSSES_BEFORE_ALONE observers; they must be loaded one by one.
     alone: tuple[str, ...] = ()
-    #: (reference, raw bytes) of those that lost OBSERVE_TRIES observers; what reads them may be what kills.
+    #: (reference, raw bytes) of events that lost OBSERVE_TRIES observers. Not decoded: decoding may be what kills.
     deadly: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """How many events wait to be observed, and for how long (seconds) those have waited that are next."""
+    """The number of events in the inbox, and the age (seconds) of those that are next in line."""
 
     inbox: int
     age: float
@@ -74,11 +74,11 @@ _loaded = msgspec.msgpack.Decoder(_Loaded)
 
 
 class RejectedMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that was refused where no producer waits for an answer."""
+    """A message that was refused while no producer waited for an answer."""
 
     field: str
     reason: str
-    #: What came, as text, cut to REJECTED_KEEP_BYTES.
+    #: The message as text, cut to REJECTED_KEEP_BYTES.
     given: str
     #: Milliseconds since 1970, by the clock of the process that refused it.
     at: int
@@ -86,7 +86,7 @@ class RejectedMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def rejection(field: str, reason: str, given: bytes, at: int, source: str) -> str:
-    """An entry of the rejected list."""
+    """Return an entry for the rejected list; `at` is the time (ms since 1970)."""
     text = given[:REJECTED_KEEP_BYTES].decode("utf-8", "replace")
     return msgspec.json.encode(RejectedMessage(field, reason, text, at, source)).decode()
 
@@ -113,23 +113,25 @@ def acceptance(events: Iterable[Event], ingress: Ingress, policy: LedgerPolicy) 
 
 
 def _calls(events: Sequence[Event], ingress: Ingress, policy: LedgerPolicy) -> Iterator[dict[str, Any]]:
-    """The arguments of the calls that accept events."""
+    """Yield the arguments of the calls that accept events."""
     for portion in batches(events, MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, lambda event: len(event.raw)):
         yield acceptance(portion, ingress, policy)
 
 
 class Inbox:
-    """The inbox, from the ledger's side."""
+    """The inbox of the ledger, for one process (`owner`)."""
 
     def __init__(self, redis: RedisClient, owner: str) -> None:
         self._redis = redis
         self._owner = owner
 
     async def accept(self, events: Sequence[Event], ingress: Ingress = Ingress.PUBLISHER) -> list[Acceptance]:
-        """Puts events into the inbox, each once; answers only when the ledger has them.
+        """Put events into the inbox, each once; return when the ledger has them all.
 
-        Raises LedgerFull above the memory's high-water mark, LedgerUnavailable where Redis did not answer: then
-        some may have been accepted, and offering them again with the same ids is safe.
+        Raises:
+            LedgerFull: Redis's memory is above the high-water mark.
+            LedgerUnavailable: Redis did not answer. Some events may have been accepted; offering all of them again
+                with the same ids is safe.
         """
         await self._redis.refuse_over_water()
         answers: list[Acceptance] = []
@@ -138,19 +140,20 @@ class Inbox:
         return answers
 
     async def admit(self, scope: Scope, events: int, rate: int) -> float:
-        """Takes events off a scope's allowance of `rate` a second; answers 0, or in how many seconds they may come."""
+        """Count events against a scope's limit of `rate` a second; return 0, or the seconds to wait before a retry."""
         return int(await self._redis.run("admit", scope=scope.key, events=events, rate=rate)) / 1000
 
     async def pressure(self) -> Pressure:
-        """How full the inbox is. Raises LedgerFull where Redis' memory is above its high-water mark."""
+        """Return how full the inbox is. Raises LedgerFull if Redis's memory is above the high-water mark."""
         await self._redis.refuse_over_water()
         size, age = await self._redis.run("pressure", sample=PRESSURE_SAMPLE)
         return Pressure(int(size), int(age) / 1000)
 
     async def load(self, refs: Sequence[str], *, alone: bool = False) -> LoadedEvents:
-        """The named events that are still in the inbox. Their next announcement is put off.
+        """Load those of the events that are still in the inbox, and postpone their next announcement.
 
-        `alone`: nothing else is observed beside them, so that they may be some that others were lost with.
+        With `alone` the caller observes nothing else meanwhile. Only then events are loaded that lost
+        LOSSES_BEFORE_ALONE observers.
         """
         events: list[StoredEvent] = []
         unreadable: list[tuple[str, bytes]] = []
@@ -186,17 +189,17 @@ class Inbox:
         return answer
 
     async def unload(self, refs: Sequence[str]) -> None:
-        """Says that this process could not observe what it loaded, because of the ledger: it was not lost by it."""
+        """Record that this process did not observe the events because of the ledger, so it does not count as lost."""
         await self._redis.run("unload", refs=refs, owner=self._owner)
 
     async def came_back(self, message_id: str) -> int:
-        """Counts that the broker delivered a message again; answers how often it did."""
+        """Count a redelivery of a message by the broker; return how many there were."""
         key = f"came-back:{message_id}"
         times, _ = await self._redis.atomically(("incr", key), ("pexpire", key, COME_BACK_KEPT))
         return int(times)
 
     async def set_aside(self, ref: str, raw: bytes, reason: str, at: int, tries: int = OBSERVE_TRIES) -> bool:
-        """Counts a failure to observe; True where it was the last one, and the event is now on the rejected list."""
+        """Count a failure to observe; return True if it was the last try, so that the event is on the rejected list."""
         policy = self._redis.policy
         done = await self._redis.run(
             "set_aside",
@@ -210,11 +213,11 @@ class Inbox:
         return bool(done)
 
     async def reject(self, entries: Sequence[str]) -> None:
-        """Keep what was refused where no producer waits for an answer; see rejection()."""
+        """Add entries to the rejected list; rejection() makes them."""
         await self._redis.run("reject", entries=entries, rejected_cap=self._redis.policy.rejected_cap)
 
     async def rejected(self, limit: int) -> list[RejectedMessage]:
-        """The newest entries of the rejected list."""
+        """Return the newest entries of the rejected list."""
         entries = await self._redis.call("lrange", "rejected", 0, limit - 1)
         return [msgspec.json.decode(entry, type=RejectedMessage) for entry in entries]
 
@@ -226,7 +229,7 @@ class SyncInbox:
         self._redis = redis
 
     def accept(self, events: Sequence[Event], ingress: Ingress = Ingress.PUBLISHER) -> list[Acceptance]:
-        """As Inbox.accept()."""
+        """Put events into the inbox; see Inbox.accept()."""
         self._redis.refuse_over_water()
         answers: list[Acceptance] = []
         for arguments in _calls(events, ingress, self._redis.policy):

@@ -1,11 +1,12 @@
 """The plain queue `edw.intake` on Redis: a list that producers of any language push messages onto.
 
-A message is taken (moved onto a list of the process that took it), and then accepted: in one script its events enter
-the inbox, its refusals the rejected list, and the message is gone. What a dead process had taken goes back to the
-queue. So a message is never in two places, and never in none, whichever process dies in between.
+A process takes a message: it moves the message onto its own list. Then it accepts the message: in one script the events
+enter the inbox, the refusals enter the rejected list, and the message is removed. Messages that a dead process had
+taken go back to the queue. So a message is always in exactly one place, whichever process dies at whichever moment.
 
-A message may be what its readers die of. So it is counted how many died that had taken it: such a message is taken
-alone, so that it takes no others with it, and the caller learns how many died, so that it is not read for ever.
+A message may kill the processes that read it. The ledger counts the processes that died after they took it. Such a
+message is taken alone, so that no other message is lost with it. The caller gets the count, so that it can set the
+message aside at last.
 """
 
 from collections.abc import Sequence
@@ -20,32 +21,32 @@ from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, Accep
 from worker.ledger.ledger_errors import mapped
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
 
-#: A call that waits for messages answers after so long at most (seconds), well within SOCKET_TIMEOUT.
+#: The longest wait of a call that waits for messages (seconds), well within SOCKET_TIMEOUT.
 WAIT_SECONDS = 2
 #: Messages that one call gives back.
 RETURNED_PER_CALL = 200
-#: A message whose readers die is set aside, unread, after so many of them.
+#: A message is set aside, unread, after this many processes died that had taken it.
 MESSAGE_TRIES = OBSERVE_TRIES
-#: That some died of a message is known for so long after the last one did (ms).
+#: How long the count of dead readers of a message is kept after the last death (ms).
 SUSPECT_FOR = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class MessageBatch:
-    """Messages that this process has taken, the oldest first; `number` distinguishes it from any other batch."""
+    """Messages that this process has taken, the oldest first; `number` is unique."""
 
     number: int
     messages: tuple[bytes, ...]
-    #: How many processes died that had taken one of the messages; from LOSSES_BEFORE_ALONE on, it is the only one.
+    #: Processes that died after they took one of the messages. From LOSSES_BEFORE_ALONE on, the batch has one message.
     lost: int = 0
 
     def without(self, done: int) -> "MessageBatch":
-        """What is left once its first `done` messages are accepted."""
+        """Return the rest of the batch after its first `done` messages were accepted."""
         return replace(self, messages=self.messages[done:])
 
 
 class IntakeList:
-    """The plain queue, from this process's side."""
+    """The plain queue, for one process (`owner`)."""
 
     def __init__(self, redis: RedisClient, owner: str, url: str) -> None:
         self._redis = redis
@@ -55,10 +56,10 @@ class IntakeList:
         self._waiting: Redis | None = None
 
     async def take(self, limit: int = MAX_IDS_PER_MESSAGE) -> MessageBatch:
-        """Takes what is there, at most `limit` messages and about REPLY_BYTE_BUDGET bytes.
+        """Take the waiting messages, at most `limit` of them and about REPLY_BYTE_BUDGET bytes.
 
-        First comes what this process has already: a call's reply was lost, or a batch was not accepted. Raises
-        LedgerFull above the memory's high-water mark: then the queue keeps what it has.
+        Messages that this process has taken before come first: the reply of that call was lost, or the batch was not
+        accepted. Raises LedgerFull if Redis's memory is above the high-water mark; then all messages stay in the queue.
         """
         await self._redis.refuse_over_water()
         number, lost, *messages = await self._redis.run(
@@ -75,11 +76,13 @@ class IntakeList:
     async def accept(
         self, batch: MessageBatch, done: int, events: Sequence[Event], entries: Sequence[str]
     ) -> list[Acceptance] | None:
-        """The first `done` messages of a batch, as their events and their refusals (see rejection()).
+        """Accept the first `done` messages of a batch, as their events and their refusals (see rejection()).
 
-        None where the batch is not this process's any more; nothing was done then. After LedgerUnavailable that is
-        not known: take() returns what is left. No replica is waited for (EDW_LEDGER_WAIT_REPLICAS): a message is in the
-        same Redis as the event that becomes of it, and is lost or kept together with it.
+        Returns None, and does nothing, if the batch no longer belongs to this process. After LedgerUnavailable the
+        result is unknown; take() then returns what is left.
+
+        The call does not wait for replicas (EDW_LEDGER_WAIT_REPLICAS). A message and its event are in the same Redis,
+        so either both are lost or both are kept.
         """
         policy = self._redis.policy
         answers = await self._redis.run(
@@ -95,7 +98,7 @@ class IntakeList:
         return None if answers is None else [Acceptance(answer) for answer in answers]
 
     async def give_back(self) -> int:
-        """Gives back to the queue what this process has taken and not accepted; answers how many messages."""
+        """Give back all messages that this process has taken and not accepted; return their number."""
         given = total = await self._return(self._owner)
         while given == RETURNED_PER_CALL:
             given = await self._return(self._owner)
@@ -103,24 +106,24 @@ class IntakeList:
         return total
 
     async def return_dead(self) -> int:
-        """Gives back what dead processes had taken; answers how many messages, at most RETURNED_PER_CALL.
+        """Give back messages that dead processes had taken; return their number, at most RETURNED_PER_CALL.
 
-        To be called after Fleet.seize(), which extends every lease where Redis was away: those who lived on
-        meanwhile are not dead. One that is taken for dead all the same accepts nothing of its batch any more.
+        Call it after Fleet.seize(), which extends every lease if Redis was away, because processes that lived on
+        meanwhile are not dead. If a living process is taken for dead all the same, it can no longer accept its batch.
         """
         return await self._return("")
 
     async def wait(self, seconds: int = WAIT_SECONDS) -> None:
-        """Waits until there may be something to take, for so long at most. May be cancelled; loses nothing.
+        """Wait until there may be a message, at most `seconds`. Cancelling it loses nothing.
 
-        The call moves a message to where any process takes it from before all others: so one message wakes one
-        process, and if that one dies just then, the next call of take() of any other finds it.
+        The call moves one message onto a list that every process takes from first. So one message wakes one process; if
+        that process dies at this moment, the next take() of any other process finds the message.
         """
         with mapped(self._redis.server, "blmove"):
             await self._blocking().blmove(self._list, self._redis.key("intake-next"), seconds, "RIGHT", "LEFT")
 
     async def close(self) -> None:
-        """Closes the connection that waits."""
+        """Close the connection that waits."""
         if self._waiting is not None:
             await aclose(self._waiting)
             self._waiting = None
@@ -132,7 +135,7 @@ class IntakeList:
         return int(moved)
 
     def _blocking(self) -> Redis:
-        # One of its own: it would keep one of the ledger's connections busy for nothing.
+        # A connection of its own, because waiting would occupy one of the ledger's connections.
         if self._waiting is None:
             self._waiting = async_client(self._url, 1)
         return self._waiting

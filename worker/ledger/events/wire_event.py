@@ -1,4 +1,4 @@
-"""An event as the ledger's scripts describe it."""
+"""An event in the replies of the ledger's scripts."""
 
 import msgspec
 
@@ -9,19 +9,22 @@ from worker.domain.trace_context import TraceContext
 
 
 class WireEvent(msgspec.Struct):
-    """What scripts tell of an event, beside its raw bytes."""
+    """The fields of an event in a script's reply, without its raw bytes."""
 
     ref: str
     id: str
     accepted_at: int
     scope: str
-    #: Of an event in the inbox: how many processes died that had it to observe.
+    #: For an event in the inbox: how many processes died while they observed it.
     lost: int = 0
     ingress: str = ""
     trace: str = ""
 
     def stored(self, raw: bytes) -> StoredEvent | None:
-        """The event; its raw bytes come separately, since they are the producer's. None where they cannot be read."""
+        """Return the event with its raw bytes, or None if they cannot be read.
+
+        A reply carries the raw bytes separately, exactly as the producer sent them.
+        """
         try:
             trace = TraceContext.of_written(self.trace)
             event = stored_event(raw, self.id, Scope.of_key(self.scope), trace)

@@ -1,1 +1,1 @@
-"""What the ledger holds: its balance, its totals for metrics, what became of an event, and the audit."""
+"""Views of the ledger: its balance, its totals for metrics, the history of an event, and the audit."""

@@ -1,6 +1,6 @@
-"""The audit of invariant 6, and of what hangs together with it: found and mended a chunk at a time, while work goes on.
+"""The audit of invariant 6 and of related records. It checks and repairs in chunks while the fleet works on.
 
-Each chunk is looked at by one script, so that what it finds is so at one moment, whatever the fleet does meanwhile.
+One script checks each chunk, so its findings are true at one moment, whatever the fleet does meanwhile.
 """
 
 from collections import Counter
@@ -12,31 +12,32 @@ import msgspec
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
-#: Events that one call looks at; one that opened more jobs is not looked at: to count them takes too long.
+#: Events that one call checks.
 EVENTS_PER_CALL = 20
+#: An event with more jobs is not checked: to count them takes too long.
 JOBS_PER_EVENT = 100
-#: Names of what was found that are kept of each kind.
+#: Examples that the report keeps of each kind of problem.
 EXAMPLES = 5
 
-#: What can be found → what it means, and what mending does.
+#: Kind of problem → its meaning, a colon, and what the repair does.
 PROBLEMS = {
-    "no_record": "pending jobs without a record (keys were lost): they leave the list of what is owed",
-    "ended": "ended jobs on the list of what is owed: they leave it",
+    "no_record": "pending jobs whose record is lost: they are removed from the list of pending jobs",
+    "ended": "ended jobs in the list of pending jobs: they are removed from it",
     "due_and_leased": "jobs both due and in flight: their attempt is settled as lost, and they are due again",
-    "due_and_owned": "due jobs that name a process: they no longer do",
-    "nowhere": "jobs owed and neither due nor in flight: they are due now",
-    "leased_to_nobody": "jobs in flight with nobody: their attempt is settled as lost, and they are due again",
-    "due_not_owed": "entries of jobs that are not owed there among the due ones: they go",
-    "leased_not_owed": "entries of jobs that are not owed there among those in flight: they go",
-    "not_listed": "jobs owed that are not on the list of what is: they are put on it",
-    "not_indexed": "lanes with due jobs that no sweep finds: they are put into the index",
-    "wrongly_indexed": "lanes in the index, or held, that ought not to be: they are put where they belong",
-    "wrong_size": "lanes that do not know of how many bytes their backlog is: counted again",
-    "lease_of_another": "leases of jobs that are another's or ended: they go",
-    "owner_not_reaped": "processes with leases that nobody would reap: they are reaped",
-    "wrong_count": "events that do not know how many of their jobs are open: counted again",
-    "kept_too_short": "events that are owed and would expire: they are kept",
-    "kept_for_ever": "events that are owed to nobody and would stay: they expire",
+    "due_and_owned": "due jobs that still name a process: the name is removed",
+    "nowhere": "pending jobs that are neither due nor in flight: they are due now",
+    "leased_to_nobody": "jobs in flight without a process: their attempt is settled as lost, and they are due again",
+    "due_not_owed": "due entries of jobs that have ended or belong to another lane: they are removed",
+    "leased_not_owed": "in-flight entries of jobs that have ended or belong to another lane: they are removed",
+    "not_listed": "pending jobs that are missing from the list of pending jobs: they are added to it",
+    "not_indexed": "lanes with due jobs that no sweep finds: they are added to the index",
+    "wrongly_indexed": "lanes wrongly in the index, or wrongly marked as held: their marks are corrected",
+    "wrong_size": "lanes with a wrong count of the bytes in their backlog: the bytes are counted again",
+    "lease_of_another": "leases of jobs that have ended or belong to another process: they are removed",
+    "owner_not_reaped": "processes whose leases no sweep would take over: their leases are taken over",
+    "wrong_count": "events with a wrong count of pending jobs: the jobs are counted again",
+    "kept_too_short": "events with pending jobs that would expire: they are kept",
+    "kept_for_ever": "events without pending jobs that would never expire: they expire",
 }
 
 
@@ -49,22 +50,22 @@ _problems = msgspec.msgpack.Decoder(_Problems)
 
 @dataclass
 class AuditReport:
-    """What an audit found, and how much it looked at."""
+    """The findings of an audit, and how many jobs, lanes and events it checked."""
 
     jobs: int = 0
     lanes: int = 0
     events: int = 0
     counts: Counter[str] = field(default_factory=Counter)
-    #: Kind → some of the jobs, lanes, processes or events.
+    #: Kind of problem → some of its jobs, lanes, processes or events.
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
-        """True where nothing was found."""
+        """Whether no problem was found."""
         return not self.counts
 
     def note(self, problems: list[tuple[str, str]]) -> None:
-        """Takes what one call found."""
+        """Add the problems that one call found."""
         for kind, name in problems:
             self.counts[kind] += 1
             examples = self.examples.setdefault(kind, [])
@@ -73,16 +74,16 @@ class AuditReport:
 
 
 class Audit:
-    """Looks at everything that the ledger has. `progress` is called with the report after each chunk."""
+    """A check of everything in the ledger. It calls `progress` with the report after each chunk."""
 
     def __init__(self, redis: RedisClient, progress: Callable[[AuditReport], None] = lambda _: None) -> None:
         self._redis = redis
         self._progress = progress
 
     async def run(self, *, repair: bool = False) -> AuditReport:
-        """What is wrong; with `repair`, it is mended as it is found."""
+        """Check the whole ledger and return the report; with `repair`, repair each problem when it is found."""
         report, mend = AuditReport(), int(repair)
-        # Each pass mends what the next ones rely on: what is owed must be listed before it can be missed in a lane.
+        # Each pass repairs what the next ones rely on: a lane's check needs a complete list of pending jobs.
         async for refs in self._events():
             await self._audit_events(report, refs, mend)
         async for owner, jobs in self._leases():
@@ -115,7 +116,7 @@ class Audit:
     async def _audit_lane(self, report: AuditReport, lane: str, repair: int) -> None:
         due = [chunk async for chunk in self._scan_members("zscan", f"lane:{lane}:due")]
         leased = [chunk async for chunk in self._scan_members("sscan", f"lane:{lane}:leased")]
-        # One call more than chunks, if need be: the lane's place in the index is looked at by each.
+        # At least one call, even without jobs: each call checks the lane's place in the index.
         for index in range(max(len(due), len(leased), 1)):
             await self._look(
                 report,
@@ -128,7 +129,7 @@ class Audit:
             )
 
     async def _lanes(self) -> set[str]:
-        """Every lane that has jobs, or that a sweep would find."""
+        """Return every lane that has jobs or is in an index."""
         found: set[str] = set()
         for kind in (":due", ":leased"):
             async for names in self._scan(f"lane:*{kind}"):
@@ -139,7 +140,7 @@ class Audit:
         return found
 
     async def _leases(self) -> AsyncIterator[tuple[str, list[str]]]:
-        """The owners of leases, and their jobs in chunks."""
+        """Yield each owner of leases with its jobs, in chunks."""
         async for names in self._scan("owner:*:leases"):
             for name in names:
                 owner = name.removesuffix(":leases")
@@ -161,7 +162,7 @@ class Audit:
                 return
 
     async def _scan_members(self, command: str, key: str) -> AsyncIterator[list[str]]:
-        """A set's members in chunks that one call may touch."""
+        """Yield a set's members in chunks that one call may touch."""
         cursor = 0
         while True:
             cursor, found = await self._redis.call(command, key, cursor, count=MAX_JOBS_PER_CALL)

@@ -1,4 +1,4 @@
-"""Events that the ledger keeps, and what became of them."""
+"""Events that the ledger keeps, and the jobs that they opened."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 
 @dataclass(frozen=True, slots=True)
 class SelectedEvents:
-    """A portion of what an integration may have missed."""
+    """A portion of the events that an integration may have missed."""
 
     refs: Sequence[str]
     looked_at: int
-    #: Where the next portion begins; None where there is none.
+    #: The start of the next portion; None if this is the last one.
     next: Cursor | None
 
 
 @dataclass(frozen=True, slots=True)
 class JobHistory:
-    """A job of an event, and the log of its last attempt that is over; None where there is none yet, or no more."""
+    """A job of an event, and the log of its last finished attempt; None if there is none yet, or it has expired."""
 
     job: Job
     last_log: IntegrationLog | None
@@ -38,12 +38,12 @@ class JobHistory:
 
 @dataclass(frozen=True, slots=True)
 class EventHistory:
-    """An event, and a page of the jobs that it opened."""
+    """An event, and a page of the jobs that it opened; `total` counts all of them."""
 
     stored: StoredEvent
-    #: True where it is still in the inbox.
+    #: Whether it is still in the inbox.
     waiting: bool
-    #: True where it could not be observed, and is on the rejected list.
+    #: Whether it could not be observed and is on the rejected list.
     set_aside: bool
     jobs: Sequence[JobHistory]
     total: int
@@ -79,13 +79,13 @@ _selected = msgspec.msgpack.Decoder(_Selected)
 
 
 class EventReader:
-    """The events of the ledger, for those who look back."""
+    """Reads the events of the ledger."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     async def show(self, ref: str, offset: int, limit: int) -> EventHistory | None:
-        """What became of an event; None where retention has dropped it, or there never was one."""
+        """Return the history of an event, or None if retention has dropped it or it never existed."""
         reply = await self._redis.run("show_event", ref=ref, offset=offset, limit=limit)
         if reply is None:
             return None
@@ -95,12 +95,12 @@ class EventReader:
         if stored is None:
             return None
         jobs = [_history(job) for job in found.jobs]
-        # The last failure takes it out of the inbox, and observing it succeeds no more.
+        # The last failure removes it from the inbox, so it can no longer be observed.
         set_aside = not found.waiting and found.failures >= OBSERVE_TRIES
         return EventHistory(stored, bool(found.waiting), set_aside, jobs, found.total)
 
     async def select(self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]) -> SelectedEvents:
-        """A portion of a scope's events of the types, accepted from the cursor on to `till` (ms), and observed."""
+        """Return a portion of a scope's observed events of the types, accepted from the cursor up to `till` (ms)."""
         reply = await self._redis.run(
             "select_events",
             scope=scope.key,

@@ -1,11 +1,11 @@
-"""What the ledger says of itself: the balance of its counters, and the lanes that have work."""
+"""The status of the ledger: the balance of its counters, and the lanes that have work."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from worker.ledger.connection.redis_client import RedisClient
 
-#: What writable() writes is gone after so long (ms).
+#: How long the key that writable() writes is kept (ms).
 WRITABLE_TTL = 10_000
 
 
@@ -17,17 +17,17 @@ class LaneStatus:
     due: int
     leased: int
     held: bool
-    #: How long the oldest due job has been due; negative where it is due only later.
+    #: How long the oldest due job has been due; negative if it is due later.
     oldest_due_age: int
-    #: `open` while it cools, `half` while one attempt shows whether the receiver is back; else empty.
+    #: `open` while it rests, `half` while one attempt probes the receiver; else empty.
     circuit: str = ""
-    #: In how long an open one may be tried.
+    #: Time until an open circuit allows an attempt.
     circuit_wait: int = 0
-    #: Why a held one is: `paused`, `disabled` or `closing`; empty where its integration is gone.
+    #: Why the lane is held: `paused`, `disabled` or `closing`; empty if its integration does not exist.
     hold: str = ""
-    #: Bytes of the events that its due jobs are of.
+    #: Bytes of the events of its due jobs.
     size: int = 0
-    #: For how long there was nothing but failures; 0 where the last attempt did well.
+    #: How long all attempts have failed; 0 if the last one succeeded.
     failing_for: int = 0
 
 
@@ -37,59 +37,59 @@ class LedgerStatus:
 
     counters: Mapping[str, int]
     inbox: int
-    #: How long the event that is announced next has been overdue (ms); negative where none is.
+    #: How long the event that is announced next has been overdue (ms); negative if none is.
     inbox_overdue: int
     pending: int
-    #: Of the pending ones, how many are in flight.
+    #: Pending jobs that are in flight.
     leased: int
     processes: int
     lanes: tuple[LaneStatus, ...]
-    #: Lanes that have work, of which `lanes` may show only the first.
+    #: The number of lanes that have work; `lanes` may hold only the first of them.
     lanes_total: int
     rejected: int
     memory_used: int
     memory_limit: int
 
     def counter(self, name: str) -> int:
-        """A counter that the scripts keep; 0 where nothing was counted yet."""
+        """Return a counter of the scripts; 0 if nothing was counted yet."""
         return self.counters.get(name, 0)
 
     @property
     def events_balance(self) -> int:
-        """accepted - (inbox + unmatched + matched + set aside): 0, or an event was lost (invariant 1)."""
+        """accepted - (inbox + unmatched + matched + set aside); anything but 0 means a lost event (invariant 1)."""
         accounted = self.inbox + sum(map(self.counter, ("unmatched", "matched", "set_aside")))
         return self.counter("accepted") - accounted
 
     @property
     def jobs_balance(self) -> int:
-        """opened + reopened - (succeeded + failed + cancelled + pending): 0, or a job was lost (invariant 1)."""
+        """opened + reopened - (succeeded + failed + cancelled + pending); not 0 means a lost job (invariant 1)."""
         ended = sum(map(self.counter, ("succeeded", "failed", "cancelled")))
         return self.counter("opened") + self.counter("reopened") - ended - self.pending
 
 
 class StatusReader:
-    """Reads of the whole ledger; each costs what has work, not what is stored."""
+    """Reads the status of the whole ledger. The cost grows with the lanes that have work, not with what is stored."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     async def writable(self) -> None:
-        """Raises LedgerError where the ledger takes no writes, or this user may not do all that is needed."""
+        """Raise LedgerError if Redis takes no writes, or this user may not run a command that is needed."""
         await self._redis.check_permitted()
         await self._redis.run("writable", ttl=WRITABLE_TTL)
 
     async def workers(self) -> int:
-        """Return how many worker processes have renewed their lease in time."""
+        """Return the number of worker processes whose lease has not run out."""
         return int(await self._redis.call("zcount", "owners", f"({await self._redis.now()}", "+inf"))
 
     async def refuse_over_water(self) -> None:
-        """Raises LedgerFull where Redis' memory is above its high-water mark."""
+        """Raise LedgerFull if Redis's memory is above the high-water mark."""
         await self._redis.refuse_over_water()
 
     async def read(self, lanes: int = 50) -> LedgerStatus:
-        """The ledger now, with at most so many lanes.
+        """Return the status of the ledger now, with at most `lanes` lanes.
 
-        First come those that have waited longest, then the held ones, then others that have attempts in flight.
+        The lanes that have waited longest come first, then held lanes, then others with attempts in flight.
         """
         head = await self._redis.atomically(
             ("hgetall", "counters"),
@@ -123,7 +123,7 @@ class StatusReader:
         )
 
     async def _in_flight(self, owners: list[str], most: int) -> tuple[int, list[str]]:
-        """How many jobs are, and the lanes of some of them, as many as `most` of each process."""
+        """Return the number of jobs in flight, and the lanes of some of them: of up to `most` jobs of each process."""
         if not owners:
             return 0, []
         leases = [f"owner:{owner}:leases" for owner in owners]

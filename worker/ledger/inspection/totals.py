@@ -1,4 +1,4 @@
-"""What the ledger holds, for metrics: read by one process of the fleet at a time."""
+"""Totals of the ledger for metrics. One process of the fleet at a time reads them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,28 +10,28 @@ import msgspec
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.events.inbox import PRESSURE_SAMPLE
 
-#: Lanes that one call adds up: 1-2 ms of Redis' time.
+#: Lanes that one call adds up: 1-2 ms of Redis's time.
 LANES_PER_CALL = 200
-#: Between two calls Redis is left to others for as long as this many of them took.
+#: The pause between two calls, as a multiple of a call's duration.
 BREATHERS = 4.0
 
 
 class LaneTotals(msgspec.Struct, frozen=True):
-    """Jobs that are not in flight, by what they wait for (gauge_lanes.lua), and the lanes that have them."""
+    """Jobs that are not in flight, by what they wait for (see gauge_lanes.lua), and lanes by state of circuit."""
 
     due: int = 0
     capped: int = 0
     resting: int = 0
     held: int = 0
     scheduled: int = 0
-    #: How long the oldest of `due` and `capped` has been due (ms); -1 where there is none.
+    #: How long the oldest of `due` and `capped` has been due (ms); -1 if there is none.
     oldest_due: int = -1
     closed: int = 0
     open: int = 0
     half: int = 0
 
     def plus(self, other: "LaneTotals") -> "LaneTotals":
-        """Both together."""
+        """Return the sum of both."""
         names = (name for name in LaneTotals.__struct_fields__ if name != "oldest_due")
         sums = {name: getattr(self, name) + getattr(other, name) for name in names}
         return LaneTotals(**sums, oldest_due=max(self.oldest_due, other.oldest_due))
@@ -58,7 +58,7 @@ _portion = msgspec.msgpack.Decoder(_Portion)
 
 @dataclass(frozen=True, slots=True)
 class LedgerTotals:
-    """The ledger at one moment; `inbox_age` is that of the events that are observed next (ms)."""
+    """The totals at one moment; `inbox_age` is the age of the events that are observed next (ms)."""
 
     counters: Mapping[str, int]
     inbox: int
@@ -74,7 +74,10 @@ class LedgerTotals:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Redis' time (seconds since 1970), between two moments of `perf_counter()`; the gauges are the holder's."""
+    """A sample of Redis's clock and, for the process that holds the right to read them, the totals.
+
+    `store_time` is Redis's time (seconds since 1970) at a moment between `asked` and `answered` (perf_counter()).
+    """
 
     asked: float
     answered: float
@@ -83,14 +86,17 @@ class Sample:
 
 
 class TotalsReader:
-    """Reads of the gauges for one process (`owner`), of which one at a time is answered."""
+    """Reads the totals for one process (`owner`); only one process at a time gets them."""
 
     def __init__(self, redis: RedisClient, owner: str) -> None:
         self._redis = redis
         self._owner = owner
 
     async def sample(self, hold: float) -> Sample:
-        """The gauges, where no other process has read them within the last `hold` seconds. Costs what has work."""
+        """Return a sample, with totals unless another process has read them within the last `hold` seconds.
+
+        The cost grows with the lanes that have work.
+        """
         asked = perf_counter()
         reply = await self._redis.run("gauges", owner=self._owner, hold=round(hold * 1000))
         answered = perf_counter()
@@ -99,7 +105,7 @@ class TotalsReader:
         return Sample(asked, answered, head.now / 1000, gauges)
 
     async def release(self) -> None:
-        """Lets another process read them at once; for the one that reads them."""
+        """Allow another process to read the totals at once. Only the process that reads them may call this."""
         await self._redis.call("delete", "gauges")
 
     async def _rest(self, head: _Head) -> LedgerTotals:
@@ -128,5 +134,5 @@ class TotalsReader:
             totals, cursor = totals.plus(portion), portion.cursor
             if cursor == "0":
                 return totals
-            # However many lanes there are, this takes a fifth of Redis' time at most while it reads.
+            # However many lanes there are, reading takes at most a fifth of Redis's time.
             await asyncio.sleep(BREATHERS * (perf_counter() - began))

@@ -1,1 +1,1 @@
-"""Jobs and their lanes: opened, claimed, settled with a log, and reopened."""
+"""Jobs and their lanes: open, claim, settle with a log, and reopen."""

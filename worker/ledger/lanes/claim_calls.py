@@ -1,34 +1,35 @@
-"""The calls by which this process may be given jobs: which of them are under way, and whose reply was lost."""
+"""The calls that lease jobs to this process: those that are pending, and those whose reply was lost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Of so many calls whose reply was lost it is known; what older ones were given is settled as lost with its worker.
+#: The most calls with a lost reply that are remembered. Jobs that older ones leased are settled as lost attempts.
 UNANSWERED_KEPT = 10_000
 
 
 class ClaimCalls:
-    """Numbers the calls that claim. A job keeps the number of the one that it was leased by.
+    """Numbers the calls that claim. A job's record has the number of the call that leased it.
 
-    What came with a reply may have been begun. What a call was given whose reply was lost was not, and never will be.
+    Jobs leased by a call that was answered may have been started. Jobs leased by a call whose reply was lost are never
+    started.
     """
 
     def __init__(self) -> None:
         self._last = 0
         self._under_way: set[int] = set()
-        #: In their order.
+        #: Calls whose reply was lost, the oldest first.
         self._unanswered: dict[int, None] = {}
 
     @contextmanager
     def begun(self) -> Iterator[int]:
-        """Notes a call for as long as its reply may come; answers its number."""
+        """Record a call as pending while the block runs; yield its number."""
         self._last += 1
         number = self._last
         self._under_way.add(number)
         try:
             yield number
         except BaseException:
-            # A reply that nobody waits for any more is lost as well.
+            # If the waiting task was cancelled, the reply is lost as well.
             self._unanswered[number] = None
             if len(self._unanswered) > UNANSWERED_KEPT:
                 del self._unanswered[next(iter(self._unanswered))]
@@ -38,9 +39,9 @@ class ClaimCalls:
 
     @property
     def oldest(self) -> int:
-        """The number of the oldest call under way, or of the next one: all before it have ended."""
+        """The number of the oldest pending call, else of the next call. All calls before it have ended."""
         return min(self._under_way, default=self._last + 1)
 
     def was_answered(self, number: int) -> bool:
-        """Whether the reply of a call that has ended is known to have come, or not known to be lost."""
+        """Return whether a call that has ended was answered; True as well if it is no longer remembered."""
         return number not in self._unanswered

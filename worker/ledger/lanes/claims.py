@@ -1,4 +1,4 @@
-"""What is opened and claimed: jobs leased to this process, and their form in calls of scripts."""
+"""Openings and claims of jobs, and their form in the arguments and replies of scripts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,25 +21,25 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class FilledLane:
-    """A lane whose due jobs have passed `percent` (50, 90) of what it may have: beyond 100, the oldest go."""
+    """A lane whose backlog has passed `percent` (50 or 90) of its limit; beyond 100 its oldest jobs are cancelled."""
 
     integration_id: str
     percent: int
     jobs: int
-    #: Of the events that they are of.
+    #: Bytes of the events of these jobs.
     size: int
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What came of opening jobs."""
+    """The result of opening jobs."""
 
-    #: Those that this process has at once.
+    #: Jobs that were leased to this process at once.
     claims: Sequence[Claim]
-    #: Lanes with due jobs for which there was no room.
+    #: Lanes with due jobs that could not be leased for lack of room.
     waiting: Sequence[str]
     filled: Sequence[FilledLane] = ()
-    #: (reference, why) of events that could not be opened, and stay in the inbox.
+    #: (reference, why) of events whose jobs could not be opened; they stay in the inbox.
     failed: Sequence[tuple[str, str]] = ()
 
 
@@ -87,7 +87,7 @@ _claims = msgspec.msgpack.Decoder(_Claims)
 
 
 def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[str, Any]:
-    """Return the argument of open.lua for an event; `last`: no more of its jobs follow."""
+    """Return the argument of open.lua for an event; `last` means that no more of its jobs follow."""
     argument: dict[str, Any] = {
         "ref": stored.ref,
         "size": len(stored.event.raw),
@@ -100,7 +100,7 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[s
 
 
 def opened_of(reply: bytes, stored: Iterable[StoredEvent]) -> Opened:
-    """What came of opening jobs of these events."""
+    """Decode the reply of open.lua for these events."""
     opened = _opened.decode(reply)
     events = {each.ref: each for each in stored}
     claims = [each.claim(events[each.ref]) for each in opened.claimed]
@@ -108,7 +108,7 @@ def opened_of(reply: bytes, stored: Iterable[StoredEvent]) -> Opened:
 
 
 def claims_of(reply: Sequence[bytes]) -> tuple[list[Claim], list[str]]:
-    """The claims of a script's reply, and the lanes that have more."""
+    """Decode the claims of a script's reply, and the lanes that have more ready jobs."""
     head, *raws = reply
     claims = _claims.decode(head)
     events = {wire.ref: wire.stored(raw) for wire, raw in zip(claims.events, raws, strict=True)}

@@ -1,4 +1,4 @@
-"""Jobs and their lanes: opening, claiming, settling, giving back; and reading them. reopening.py reopens them."""
+"""Jobs and their lanes: open, claim, settle, give back and read them. reopening.py reopens jobs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -15,15 +15,15 @@ from worker.ledger.lanes.settlements import Settled, Settlement, item_of, settle
 from worker.ledger.pages import Page
 from worker.ledger.policy import MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET, by_message, check_size
 
-#: Every lane up to its quota.
+#: No limits besides each lane's quota.
 NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 
 
 class JobLanes:
     """The jobs and lanes of the ledger, for one process (`owner`).
 
-    A call that changes jobs takes at most MAX_JOBS_PER_CALL of them, and raises ValueError for more: no script may keep
-    Redis from other calls for long.
+    A call that changes jobs takes at most MAX_JOBS_PER_CALL of them and raises ValueError for more, because a script
+    blocks all other calls of Redis.
     """
 
     def __init__(self, redis: RedisClient, owner: str, calls: ClaimCalls) -> None:
@@ -37,10 +37,12 @@ class JobLanes:
         room: int,
         limits: Mapping[str, int] = NO_LIMITS,
     ) -> Opened:
-        """Opens jobs of events: (event, its jobs, whether no more of this event follow), at most 200 jobs in all.
+        """Open jobs of events, and lease some of them to this process at once.
 
-        Up to `room` of them are claimed at once, where their lane has room too, and of some lanes no more than `limits`
-        says.
+        Args:
+            openings: (event, its jobs, whether these are the last jobs of the event), at most 200 jobs in all.
+            room: The most jobs to lease at once; their lanes need room too.
+            limits: The most jobs to lease of some lanes.
         """
         given = list(openings)
         check_size([job for _, jobs, _ in given for job in jobs])
@@ -64,9 +66,9 @@ class JobLanes:
     async def claim(
         self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS
     ) -> tuple[list[Claim], list[str]]:
-        """Leases up to `room` due jobs of the lanes, each lane up to its quota, and of some no more than `limits` says.
+        """Lease up to `room` due jobs of the lanes to this process; return them, and the lanes that have more.
 
-        Also answers the lanes with more.
+        Each lane gives up to its quota, and a lane in `limits` no more than is said there.
         """
         with self._calls.begun() as call:
             reply = await self._redis.run(
@@ -82,12 +84,12 @@ class JobLanes:
             return claims_of(reply)
 
     async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
-        """Those of the lanes whose last attempt failed, whichever process had it."""
+        """Return those of the lanes whose last attempt failed, in any process."""
         rows = await self._redis.hashes([f"lane:{lane}" for lane in lanes], "failing_since")
         return frozenset(lane for lane, row in zip(lanes, rows, strict=True) if row)
 
     async def settle(self, settlements: Sequence[Settlement]) -> Settled:
-        """Writes what came of attempts, with their logs. Repeating a call whose reply was lost is safe."""
+        """Write the outcomes of attempts with their logs. Repeating a call whose reply was lost is safe."""
         check_size(settlements)
         policy = self._redis.policy
         reply = await self._redis.run(
@@ -103,14 +105,17 @@ class JobLanes:
         return settled_of(reply)
 
     async def release(self, claims: Sequence[tuple[str, int]]) -> int:
-        """Give back (job, attempt) that were never started; their numbers are un-issued."""
+        """Give back leased jobs (job, attempt) that were never started, and take their attempt numbers back.
+
+        Returns the number of jobs given back.
+        """
         check_size(claims)
         jobs = [{"job": job, "attempt": attempt} for job, attempt in claims]
         retention = self._redis.policy.event_retention
         return int(await self._redis.run("release", owner=self.owner, event_retention=retention, jobs=jobs))
 
     async def get(self, job_ids: Sequence[str]) -> list[Job]:
-        """The jobs that retention has not dropped, in the order given."""
+        """Return those of the jobs that retention has not dropped, in the order given."""
         found: list[Job] = []
         for ids in by_message(job_ids):
             reply = await self._redis.run("show_jobs", jobs=ids)
@@ -118,11 +123,11 @@ class JobLanes:
         return found
 
     async def of_integration(self, integration_id: str, offset: int, limit: int) -> Page[Job]:
-        """An integration's jobs, the newest first, and whose it is."""
+        """Return a page of an integration's jobs, the newest first, with the integration's scope."""
         reply = await self._redis.run("page_jobs", integration=integration_id, offset=offset, limit=limit)
         return jobs_of(reply)
 
     async def pending(self, offset: int, limit: int) -> list[str]:
-        """Ids of jobs that are still owed, the one nearest to its deadline first."""
+        """Return ids of pending jobs, the one nearest to its deadline first."""
         found = await self._redis.call("zrange", "pending", offset, offset + limit - 1)
         return [job.decode() for job in found]

@@ -7,7 +7,7 @@ from worker.ledger.pages import Page
 
 
 class JobRow(msgspec.Struct):
-    """A job in a reply of a script, with its event's id and type, and when it is due (-1 where it is not)."""
+    """A job in a script's reply, with its event's id and type; `due` is when it is due (ms), -1 if it is not."""
 
     id: str
     row: dict[str, str]
@@ -16,7 +16,7 @@ class JobRow(msgspec.Struct):
     due: float
 
     def job(self) -> Job:
-        """The value."""
+        """Return the job as a domain value."""
         event = {"id": self.event_id, "type": self.event_type}
         return _job(self.id, self.row, event, self.due if self.due >= 0 else None)
 
@@ -31,7 +31,7 @@ _rows = msgspec.msgpack.Decoder(_Rows)
 
 
 def jobs_of(reply: bytes) -> Page[Job]:
-    """The jobs of a reply, how many there are in all, and whose they are."""
+    """Decode a page of jobs, with their total and their scope."""
     found = _rows.decode(reply)
     return Page([each.job() for each in found.records], found.total, found.scope)
 

@@ -1,4 +1,4 @@
-"""IntegrationLogs in the ledger: their one encoding, and reading them."""
+"""IntegrationLogs in the ledger: their encoding, and how to read them."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from worker.ledger.pages import Page
 
 
 class _Record(msgspec.Struct):
-    """A log as the ledger keeps it. Its job and attempt are in its key."""
+    """A log as the ledger stores it. Its key names the job and the attempt."""
 
     integration_id: str
     succeeded: bool
@@ -38,7 +38,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encoded_log(log: IntegrationLog) -> str:
-    """Return a log as settle.lua takes it: a JSON object without its time, which the ledger adds."""
+    """Return a log as settle.lua expects it: a JSON object without a time, which the ledger adds."""
     record = _Record(
         log.integration_id,
         log.succeeded,
@@ -53,27 +53,28 @@ def encoded_log(log: IntegrationLog) -> str:
 
 
 class LogRecords:
-    """The logs of the ledger, the newest first."""
+    """Reads the logs of the ledger, the newest first."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     async def of_scope(self, scope: Scope, offset: int, limit: int) -> Page[IntegrationLog]:
-        """A store's logs (or an organisation's own)."""
+        """Return a page of a store's logs, or of an organisation's own."""
         return await self._page(f"store:{scope.key}", offset, limit)
 
     async def of_integration(self, integration_id: str, offset: int, limit: int) -> Page[IntegrationLog]:
-        """One integration's logs, and whose it is."""
+        """Return a page of an integration's logs, with the integration's scope."""
         return await self._page(f"integration:{integration_id}", offset, limit, integration_id)
 
     async def failures(self, scope: Scope, offset: int, limit: int) -> Page[IntegrationLog]:
-        """The failed attempts of a scope."""
+        """Return a page of the logs of a scope's failed attempts."""
         return await self._page(f"failures:{scope.key}", offset, limit)
 
     async def of_job(self, job_id: str, offset: int, limit: int, integration_id: str = "") -> Page[IntegrationLog]:
-        """A job's logs, the last attempt first, and to whom it is owed: no integration where there is no such job.
+        """Return a page of a job's logs, the last attempt first, with its integration and scope.
 
-        Where retention has dropped the job, its logs are found by the integration to which it was owed.
+        Both are empty if there is no such job. If retention has dropped the job, `integration_id` still finds its logs:
+        it names the integration that the job was for.
         """
         head, *raws = await self._redis.run(
             "page_job_logs", job=job_id, offset=offset, limit=limit, integration=integration_id
@@ -94,7 +95,7 @@ def _page(head: _Head, raws: Sequence[bytes]) -> Page[IntegrationLog]:
 
 
 def decoded_log(member: str, raw: bytes | str) -> IntegrationLog:
-    """Return a log of the ledger; `member` names its job and attempt."""
+    """Decode a log of the ledger; `member` names its job and attempt."""
     job, attempt = member.rsplit(":", 1)
     record = _records.decode(raw)
     return IntegrationLog(

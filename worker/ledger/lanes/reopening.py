@@ -1,4 +1,4 @@
-"""Redelivery: which jobs and missed events can be delivered again, and reopening them."""
+"""Redelivery: select jobs and missed events that can be delivered again, and reopen them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from worker.ledger.policy import MAX_JOBS_PER_CALL, check_size
 
 @dataclass(frozen=True, slots=True)
 class SelectedJobs:
-    """A portion of what may be redelivered."""
+    """A portion of the jobs that may be redelivered."""
 
-    #: Job → what redeliver() would answer for it.
+    #: Job → the result that redeliver() would return for it.
     jobs: Mapping[str, str]
-    #: Jobs that would be among them, had retention kept their event.
+    #: Jobs that are left out because retention has dropped their event.
     gone: int
     looked_at: int
-    #: Where the next portion begins; None where there is none.
+    #: The start of the next portion; None if this is the last one.
     next: Cursor | None
 
 
@@ -43,7 +43,7 @@ _missing = msgspec.msgpack.Decoder(_Missing)
 
 
 class Reopening:
-    """Jobs that may be delivered again.
+    """Reopens jobs, so that they are delivered again.
 
     A call changes at most MAX_JOBS_PER_CALL jobs, and raises ValueError for more.
     """
@@ -52,11 +52,16 @@ class Reopening:
         self._redis = redis
 
     async def redeliver(self, job_ids: Sequence[str], mark: str = "", states: Iterable[JobState] = ()) -> list[str]:
-        """Reopens ended jobs and makes waiting ones due; answers what came of each.
+        """Reopen ended jobs, and make waiting ones due now.
 
-        That is `reopened`, `due`, `in_flight`, `known` (a redelivery of the same `mark` had it before), `gone`, or
-        `full`: for what has ended, its lane's backlog has no room now. With `states`, those of another one by now are
-        left alone, and answered as `other`.
+        Args:
+            job_ids: The jobs.
+            mark: The id of the redelivery; empty for none.
+            states: Only jobs in these states are changed; empty for any state.
+
+        Returns:
+            One word for each job: `reopened`, `due`, `in_flight`, `known`, `other`, `full` or `gone`; redeliver.lua
+            explains them.
         """
         check_size(job_ids)
         policy = self._redis.policy
@@ -75,9 +80,9 @@ class Reopening:
     async def select(
         self, integration_id: str, cursor: Cursor, till: int, states: Iterable[JobState], mark: str
     ) -> SelectedJobs:
-        """A portion of an integration's jobs that were opened from the cursor on to `till` (ms), in one of the states.
+        """Return a portion of an integration's jobs in the states that were opened from the cursor up to `till` (ms).
 
-        Those that the redelivery `mark` had before are left out.
+        Jobs that the redelivery `mark` has handled before are left out.
         """
         reply = await self._redis.run(
             "select_jobs",
@@ -96,10 +101,10 @@ class Reopening:
     async def open_missing(
         self, integration_id: str, jobs: Sequence[tuple[str, str]], *, dry_run: bool = False
     ) -> tuple[int, bool]:
-        """Opens (job, event reference) of observed events that had no such job, due now; none is opened twice.
+        """Open missing jobs (job, event reference) of observed events, due now. No job is opened twice.
 
-        Answers how many, and whether the lane's backlog left no room for more. With `dry_run` it opens none, and
-        answers how many there are, whatever the backlog has room for now.
+        Returns the number of opened jobs, and whether the lane's backlog was too full for more. With `dry_run` nothing
+        is opened: the number counts all missing jobs, whatever room the backlog has now.
         """
         check_size(jobs)
         policy = self._redis.policy

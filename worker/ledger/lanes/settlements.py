@@ -1,4 +1,4 @@
-"""How attempts end, for the ledger: settlements, and what came of them."""
+"""Settlements of attempts, and the ledger's answers to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from worker.ledger.lanes.log_records import encoded_log
 
 
 class Verdict(StrEnum):
-    """What an attempt means for its job."""
+    """The effect of an attempt on its job."""
 
     #: The job has succeeded.
     SUCCEEDED = "succeeded"
@@ -24,25 +24,28 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What came of an attempt, for the ledger: durations in seconds."""
+    """The outcome of an attempt, for the ledger; durations in seconds."""
 
     job_id: str
     integration_id: str
     scope_key: str
     attempt: int
     verdict: Verdict
-    #: Its time is the ledger's: what `created_at` says is not written.
+    #: The log to write; the ledger sets its time and ignores `created_at`.
     log: IntegrationLog
+    #: Why the job failed.
     reason: str = ""
+    #: Time until the job is due again.
     delay: float = 0.0
+    #: How long the whole lane rests.
     rest: float = 0.0
-    #: The integration's revision that was tried.
+    #: The integration's revision that the attempt used.
     revision: int = 0
-    #: Its worker died: what came of the attempt is unknown.
+    #: Whether the attempt's worker died, so that its outcome is unknown.
     lost: bool = False
-    #: Why the integration is to be disabled; empty where it is not.
+    #: Why the integration is to be disabled; empty if it is not.
     disable: str = ""
-    #: Whether the receiver did well; None where the attempt says nothing of it.
+    #: Whether the receiver is healthy; None if the attempt does not show it.
     healthy: bool | None = None
     #: What went wrong, in words.
     why: str = ""
@@ -50,7 +53,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class CircuitChange:
-    """An integration's circuit has opened, for another attempt at `until` (ms); or closed (0)."""
+    """An integration's circuit has opened until `until` (ms), or has closed (`until` is 0)."""
 
     integration_id: str
     is_open: bool
@@ -59,10 +62,10 @@ class CircuitChange:
 
 @dataclass(frozen=True, slots=True)
 class BrokenReceiver:
-    """A receiver that has done nothing but fail for `percent` of the time that it may, since `since` (ms)."""
+    """A receiver that has only failed since `since` (ms), for `percent` of the time that it may."""
 
     integration_id: str
-    #: 50 or 90; at 100 its integration is disabled.
+    #: 50 or 90; at 100 the integration is disabled.
     percent: int
     since: int
     attempts: int
@@ -70,8 +73,9 @@ class BrokenReceiver:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How the ledger took settlements: `settled`, `renewed`, `late` or `stale` (see settle.lua), and what follows."""
+    """The ledger's answer to settlements."""
 
+    #: For each settlement: `settled`, `renewed`, `late` or `stale` (see settle.lua).
     results: Sequence[str]
     #: Lanes that have ready jobs and room.
     more: Sequence[str]
@@ -90,7 +94,7 @@ _settled = msgspec.msgpack.Decoder(_Settled)
 
 
 def settled_of(reply: bytes) -> Settled:
-    """What came of settling."""
+    """Decode the reply of settle.lua."""
     settled = _settled.decode(reply)
     changes = [CircuitChange(lane, word == "open", until) for lane, word, until in settled.circuits]
     return Settled(settled.results, settled.more, changes, [BrokenReceiver(*each) for each in settled.broken])

@@ -1,5 +1,5 @@
 -- needs: event_acceptance
--- accept: events into the inbox, each once.
+-- accept: puts events into the inbox, each once.
 -- A: events = [{ref id type scope raw digest trace?}], ingress, grace, horizon
 -- Returns an array, one for each event: 0 new, 1 a duplicate, 2 a duplicate with other content.
 local answers = accept_events()

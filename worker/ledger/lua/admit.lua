@@ -1,7 +1,7 @@
--- admit: a store's allowance of events, a token bucket (GCRA) that holds one second's worth.
+-- admit: the rate limit of a scope's events, a token bucket (GCRA) that holds as many as one second allows.
 -- A: scope, events, rate = events a second
--- Returns 0 where they may come, or in how many ms they may. A request that is larger than what is left is let in
--- whole, and the next ones wait for what it has overdrawn: else one larger than the bucket could never come.
+-- Returns 0 if the events are admitted, else the ms to wait. If any allowance is left, a larger request is admitted
+-- whole, and the next ones wait longer. Otherwise a request larger than the bucket could never be admitted.
 local key = P .. 'intake:' .. A.scope
 local used_until = math.max(num(redis.call('GET', key)), NOW)
 local wait = used_until - (NOW + 1000)

@@ -1,8 +1,8 @@
 -- needs: event_acceptance
--- announce_disabled: accepts the events that say that the fleet has disabled an integration; once, and only while it is
+-- announce_disabled: accepts the events about an integration that the fleet disabled, once and only while it is
 -- disabled.
 -- A: id, events = [{ref id type scope raw digest}], ingress, grace, horizon
--- Returns 1 where they were accepted.
+-- Returns 1 if they were accepted, else 0.
 if redis.call('SREM', P .. 'untold', A.id) == 0 then return 0 end
 if redis.call('HGET', P .. 'integration:' .. A.id, 'enabled') ~= '0' then return 0 end
 accept_events()

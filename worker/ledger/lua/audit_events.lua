@@ -1,9 +1,9 @@
 -- needs: event_retention
--- audit_events: whether events know how many of their jobs are open, and are kept exactly as long as one is; and
--- whether those are listed as pending.
--- A: refs, most (events that opened more jobs are left out: to count them takes too long), event_retention, repair = 0
--- | 1
--- Returns msgpack {problems = [{kind, event or job}]}; with repair each is mended.
+-- audit_events: checks that events have the right count of pending jobs and are kept exactly while they have one. It
+-- also checks that those jobs are in the list of pending jobs.
+-- A: refs, event_retention, repair = 0 | 1,
+--    most  events with more jobs are skipped: to count them takes too long
+-- Returns msgpack {problems = [{kind, event or job}]}; with repair each problem is repaired.
 local problems = {}
 local function open_jobs(ref)
   local open = 0

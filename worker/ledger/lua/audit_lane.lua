@@ -1,8 +1,10 @@
 -- needs: lane_index
--- audit_lane: whether members of a lane's due and leased jobs are pending jobs of its own, whether it is in the index
--- exactly while it has due jobs and is not held (invariant 6), and whether it knows how many bytes they are of.
--- A: lane, due = [members], leased = [members], whole = 1 where `due` is all of them, repair = 0 | 1
--- Returns msgpack {problems = [{kind, job or lane}]}; with repair each is mended.
+-- audit_lane: checks a lane.
+--   Its due and leased jobs are pending jobs of this lane.
+--   It is in the index exactly while it has due jobs and is not held (invariant 6).
+--   Its count of bytes is right.
+-- A: lane, due = [members], leased = [members], whole = 1 if `due` has all due jobs, repair = 0 | 1
+-- Returns msgpack {problems = [{kind, job or lane}]}; with repair each problem is repaired.
 local problems = {}
 local due_key, leased_key = P .. 'lane:' .. A.lane .. ':due', P .. 'lane:' .. A.lane .. ':leased'
 

@@ -1,6 +1,7 @@
--- audit_owner: whether leases of a process are of jobs that name it, and whether it is among those that are reaped.
+-- audit_owner: checks that the jobs that are leased to a process name it, and that the process is in the list `owners`.
+-- Only from that list does a sweep take over the leases of a dead process.
 -- A: owner, jobs = [members of its leases], repair = 0 | 1
--- Returns msgpack {problems = [{kind, job or owner}]}; with repair each is mended.
+-- Returns msgpack {problems = [{kind, job or owner}]}; with repair each problem is repaired.
 local problems = {}
 local leases = P .. 'owner:' .. A.owner .. ':leases'
 for _, job in ipairs(A.jobs) do

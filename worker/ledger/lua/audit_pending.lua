@@ -1,10 +1,10 @@
 -- needs: due_jobs, leases
--- audit_pending: whether pending jobs are each in exactly one of due and leased (invariant 6), and which process has
--- the leased ones.
+-- audit_pending: checks that each pending job is in exactly one of due and leased (invariant 6), and that a process in
+-- the list `owners` has the leased ones.
 -- A: jobs, repair = 0 | 1
--- Returns msgpack {problems = [{kind, job}]}; with repair each is mended. An attempt that nobody has is handed to the
--- reaper: under its owner's name, or the doctor's, which is taken for dead, so that it is settled as lost and has its
--- log.
+-- Returns msgpack {problems = [{kind, job}]}; with repair each problem is repaired. If no process has a job's attempt,
+-- a sweep settles the attempt as lost, so that it gets its log. For this the job is leased to its owner, or to the name
+-- `doctor`, whose lease has run out.
 local DOCTOR = 'doctor'
 local problems = {}
 

@@ -1,6 +1,6 @@
 -- needs: counters, due_jobs, event_replies, lane_quota, leases
--- claim: due jobs of the named lanes, each lane up to its quota, in the order given.
--- A: owner, call (its number), lease, room, lanes, limits = {lane = how many at most}, byte_budget
+-- claim: leases due jobs of the named lanes in the order given, each lane up to its quota.
+-- A: owner, call (its number), lease, room (the most jobs), lanes, limits = {lane = its most jobs}, byte_budget
 -- Returns {meta, raw, raw ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost}],
 -- events = [{ref id accepted_at scope ingress trace}] (one for each raw), more = [lanes that have ready jobs left]}.
 local room, bytes = A.room, 0
@@ -35,7 +35,7 @@ for _, id in ipairs(A.lanes) do
       end
     end
     if begun > 0 then use_quota(lane, begun) end
-    -- The circuit has cooled: what was claimed now is the probe.
+    -- The circuit has been open for long enough: the job that was claimed now is the probe.
     if lane.circuit == 'open' and #due > 0 then redis.call('HSET', P .. 'lane:' .. id, 'circuit', 'half') end
   end
 end

@@ -1,8 +1,8 @@
 -- needs: event_acceptance, lane_index, scope_versions
--- delete_integration: answers at once; expire cancels what its lane still owes, chunk by chunk.
+-- delete_integration: deletes an integration at once; expire cancels the pending jobs of its lane, chunk by chunk.
 -- A: id, tombstones, expect (the revision it must have; -1 for any)
 --    events = [{ref id type scope raw digest}] about the change, ingress, grace, horizon
--- Returns 1, 0 where there was no such integration, or -1 where it had another revision than expected.
+-- Returns 1; 0 if there was no such integration; -1 if it had another revision than expected.
 local key = P .. 'integration:' .. A.id
 local found = redis.call('HMGET', key, 'scope', 'revision')
 local name = found[1]
@@ -14,7 +14,7 @@ redis.call('DEL', key)
 redis.call('ZREM', scope .. ':list', A.id)
 redis.call('ZADD', scope .. ':changes', version, A.id)
 redis.call('ZADD', scope .. ':gone', version, A.id)
--- Deletions are remembered for a while, so that a snapshot learns of them; one that is older reloads whole.
+-- The scope remembers its latest deletions, so that snapshots can be updated; an older snapshot is reloaded whole.
 if redis.call('ZCARD', scope .. ':gone') > A.tombstones then
   local oldest = redis.call('ZPOPMIN', scope .. ':gone')
   redis.call('ZREM', scope .. ':changes', oldest[1])

@@ -1,9 +1,9 @@
 -- needs: backlog
--- expire: ends jobs whose deadline has passed, what a lane has due beyond its backlog, and what deleted integrations
--- were owed; a chunk a call.
+-- expire: ends jobs past their deadline, due jobs beyond their lane's backlog, and jobs of deleted integrations; one
+-- chunk a call.
 -- A: limit, event_retention, backlog, backlog_bytes
--- Returns how many jobs it ended.
--- A job in flight is left to its settlement, which looks at its deadline; it is looked at here again later (ms).
+-- Returns the number of jobs that it ended.
+-- The settlement of a job in flight checks its deadline; this script checks the job again after this time (ms).
 local RECHECK = 60000
 local ended = 0
 for _, job in ipairs(redis.call('ZRANGE', P .. 'pending', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, A.limit)) do
@@ -18,7 +18,7 @@ for _, job in ipairs(redis.call('ZRANGE', P .. 'pending', '-inf', NOW, 'BYSCORE'
     redis.call('ZADD', P .. 'pending', NOW + RECHECK, job)
   end
 end
--- Bytes are not known one by one here, so that much is assumed of each; the next call looks again.
+-- Returns how many due jobs a lane has too many. It assumes that all are of the same size; the next call checks again.
 local function excess_of(id)
   local jobs = redis.call('ZCARD', P .. 'lane:' .. id .. ':due')
   local bytes = backlog_bytes(id, redis.call('HGET', P .. 'lane:' .. id, 'bytes'))

@@ -1,13 +1,14 @@
 -- needs: lane_index
--- gauge_lanes: some of the lanes that have due jobs, added up for metrics.
--- A: index (lanes, or held for those on hold), cursor ('0' at first), count
--- Returns msgpack {cursor ('0' where there are no more), due, capped, resting, held, scheduled, oldest_due (ms; -1
--- none), closed, open, half}. A lane that moves meanwhile may be met twice or not at all: the next sample has it right.
+-- gauge_lanes: adds up some of the lanes that have due jobs, for metrics.
+-- A: index (`lanes`, or `held` for lanes on hold), cursor ('0' at first), count
+-- Returns msgpack {cursor ('0' at the end), due, capped, resting, held, scheduled, oldest_due (ms; -1 for none),
+-- closed, open, half}. A lane that changes meanwhile may be counted twice or not at all; the next sample is right
+-- again.
 --   due        may be tried now, and waits for a worker
---   capped     may be tried, and its lane has as many in flight as it may, or its rate is used up
+--   capped     may be tried now, but its lane has reached its limit in flight or its rate limit
 --   resting    its lane rests: an open or half-open circuit, or a receiver that asked for a pause
 --   held       its lane is on hold
---   scheduled  due only later
+--   scheduled  due later
 local sum = { due = 0, capped = 0, resting = 0, held = 0, scheduled = 0, oldest_due = -1,
               closed = 0, open = 0, half = 0 }
 
@@ -25,7 +26,7 @@ local function add(id)
   local now = first and first <= NOW and redis.call('ZCOUNT', due, '-inf', NOW) or 0
   sum.scheduled = sum.scheduled + all - now
   if now == 0 then return end
-  -- A rate limit's bucket that is empty refills in no time: that is no rest.
+  -- A lane does not rest only because the bucket of its rate limit is empty: the bucket refills very soon.
   if circuit ~= 'closed' or (lane.from > NOW and lane.tokens > 0) then
     sum.resting = sum.resting + now
     return

@@ -1,7 +1,7 @@
--- gauges: what the ledger holds, for the metrics of one process at a time.
--- A: owner, hold (ms for which no other process gets an answer)
--- Returns msgpack {now (ms, with fractions), holder = 0 | 1}, and to the holder also {counters = [name, value, …],
--- inbox, pending, leased, rejected, workers = those that renewed their lease in time}: of one moment, so that they balance.
+-- gauges: the ledger's totals for metrics; only one process at a time, the holder, gets them.
+-- A: owner, hold (how long no other process gets the totals, ms)
+-- Returns msgpack {now (ms, with fractions), holder = 0 | 1}, for the holder also {counters = [name, value, …], inbox,
+-- pending, leased, rejected, workers (whose lease has not run out)}. All are of one moment, so they balance.
 local key = P .. 'gauges'
 local reply = { now = CLOCK[1] * 1000 + CLOCK[2] / 1000, holder = 0 }
 local holder = redis.call('GET', key)
@@ -14,7 +14,7 @@ reply.pending = redis.call('ZCARD', P .. 'pending')
 reply.rejected = redis.call('LLEN', P .. 'rejected')
 reply.workers = redis.call('ZCOUNT', P .. 'owners', '(' .. string.format('%.0f', NOW), '+inf')
 reply.leased = 0
--- The dead too: what they had under way is leased until somebody reaps it.
+-- Dead processes count too: their jobs stay leased until a sweep takes them over.
 for _, owner in ipairs(redis.call('ZRANGE', P .. 'owners', 0, -1)) do
   reply.leased = reply.leased + redis.call('SCARD', P .. 'owner:' .. owner .. ':leases')
 end

@@ -1,10 +1,10 @@
--- issue_bearer: keeps a bearer of a client for as long as it lasts; of too many, the oldest go.
+-- issue_bearer: writes a bearer of a client, which expires by itself; the oldest of too many bearers are deleted.
 -- A: id, client, fields = {kind role org store platform name digest}, lifetime, most
--- Returns 1, or 0 where the client is not there any more.
+-- Returns 1, or 0 if the client does not exist any more.
 if redis.call('HGET', P .. 'token:' .. A.client, 'kind') ~= 'client' then return 0 end
 local bearers = P .. 'client:' .. A.client .. ':bearers'
 redis.call('ZREMRANGEBYSCORE', bearers, '-inf', NOW)
--- Room is made first: of those that end in the same millisecond the new one might be taken for the oldest.
+-- The oldest are deleted before the new one is written: if both expire in the same ms, the new one might be deleted.
 local surplus = redis.call('ZCARD', bearers) - A.most + 1
 if surplus > 0 then
   local oldest = redis.call('ZPOPMIN', bearers, surplus)
@@ -15,6 +15,6 @@ for field, value in pairs(A.fields) do redis.call('HSET', key, field, value) end
 redis.call('HSET', key, 'parent', A.client, 'created_at', NOW, 'expires_at', ends)
 redis.call('PEXPIREAT', key, ends)
 redis.call('ZADD', bearers, ends, A.id)
--- The list goes with the last of them, and no sooner: revoking the client needs it.
+-- The list expires with its last bearer and no sooner, because revoking the client needs it.
 redis.call('PEXPIREAT', bearers, redis.call('ZRANGE', bearers, -1, -1, 'WITHSCORES')[2])
 return 1

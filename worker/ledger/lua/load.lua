@@ -1,18 +1,18 @@
 -- needs: counters, event_replies
--- load: events that are still in the inbox, to be observed. Puts off their next announcement.
--- A: refs, owner, alone (nothing is observed beside them), announce, byte_budget, alone_after, tries
--- The record of an event names its observers until it has left the inbox. An observer that is dead may have died of the
--- event, or of another one beside it: an event that lost `alone_after` observers is loaded alone, and one that lost
--- `tries` only to be set aside.
--- Returns {meta, raw, raw ...}; meta = {events = [{ref id accepted_at scope ingress trace? lost}], versions = [{scope
--- version}], alone = [refs that are to be asked for so], read = how many of the refs were looked at before the budget
--- was spent}.
+-- load: loads events that are still in the inbox, to be observed, and postpones their next announcement.
+-- A: refs, owner, alone (the process observes nothing else meanwhile), announce, byte_budget, alone_after, tries
+-- The record of an event names its observers until the event has left the inbox. A dead observer may have died of this
+-- event, or of another one that it observed at the same time. So an event that lost `alone_after` observers is loaded
+-- alone, and an event that lost `tries` observers is loaded only to be set aside.
+-- Returns {meta, raw, raw ...}; meta = {events = [{ref id accepted_at scope ingress trace? lost}],
+-- versions = [{scope version}], alone = [refs that must be loaded alone],
+-- read = how many of the refs were processed before the byte budget was spent}.
 local meta = { events = {}, versions = {}, alone = {}, read = 0 }
 local reply = { '' }
 local bytes = 0
 local seen = {}
 
--- How many observers an event has lost, and those that it may have yet.
+-- Returns how many observers an event has lost, and the list of those that still live.
 local function observers_of(key)
   local h = redis.call('HMGET', key, 'observers', 'lost')
   local lost, living = num(h[2]), {}
@@ -39,7 +39,7 @@ for i, ref in ipairs(A.refs) do
   if redis.call('ZSCORE', P .. 'inbox', ref) then
     local key = P .. 'event:' .. ref
     if redis.call('HEXISTS', key, 'raw') == 0 then
-      -- Nothing is left to observe.
+      -- The event's record is lost, so there is nothing to observe.
       redis.call('ZREM', P .. 'inbox', ref)
       count('set_aside')
     else

@@ -1,21 +1,21 @@
 -- needs: backlog, job_opening, lane_quota
--- open: the jobs of observed events, at most 200 a call, claimed at once where lane and process have room.
--- A: owner, call (its number), lease, room, limits = {lane = how many may be claimed at most}, deadline,
--- event_retention,
---    backlog, backlog_bytes (what may be due in one lane; 0 bytes are no limit),
---    events = [{ref, size, last, trace?, jobs = [{id, lane}]}]   (last: no further chunk of this event follows; trace:
---    the context that it is to belong to, where it has none)
--- Returns msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that found no
--- room], filled = [{lane, % of its backlog that it has passed, jobs, bytes}], failed = [{ref, why}] of events that stay
--- in the inbox}.
+-- open: opens the jobs of observed events, at most 200 a call, and leases them at once if lane and process have room.
+-- A: owner, call (its number), lease, room (the most jobs to lease), limits = {lane = its most jobs to lease},
+--    deadline, event_retention, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
+--    events = [{ref, size, last, trace?, jobs = [{id, lane}]}]
+--      last   no further chunk of this event follows
+--      trace  the trace context that the event gets if it has none
+-- Returns msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that did not fit],
+-- filled = [{lane, % of its backlog that it has passed, jobs, bytes}],
+-- failed = [{ref, why}] of events that stay in the inbox}.
 
 local room = A.room
 local claimed, waiting, opened, filled, failed = {}, {}, {}, {}, {}
--- Lanes with jobs that were not claimed at once.
+-- Lanes with jobs that were not leased at once.
 local waits = {}
 
 local function open_jobs_of(e)
-  -- Acting only on events still in the inbox makes a late or doubled message a no-op.
+  -- Only events that are still in the inbox count, so a late or doubled message has no effect.
   if redis.call('ZSCORE', P .. 'inbox', e.ref) then
     if e.trace then redis.call('HSETNX', P .. 'event:' .. e.ref, 'trace', e.trace) end
     for _, j in ipairs(e.jobs) do
@@ -52,7 +52,7 @@ local function open_jobs_of(e)
 end
 
 for _, e in ipairs(A.events) do
-  -- What a damaged record of one event raises is not its neighbours'.
+  -- An error from one event's damaged record must not affect the other events.
   local done, why = pcall(open_jobs_of, e)
   if not done then failed[#failed + 1] = { e.ref, type(why) == 'table' and why.err or tostring(why) } end
 end
@@ -61,9 +61,9 @@ for id, lane in pairs(waits) do
   local percent, jobs, bytes = check_backlog(id, opened[id])
   if percent then filled[#filled + 1] = { id, percent, jobs, bytes } end
 end
--- Retention dropped the records; here go their index entries, twice as fast as new ones come.
+-- Retention drops the records of jobs; this removes their index entries, two for each new one.
 for lane, n in pairs(opened) do
-  -- None of its jobs, due or ended, is known for longer.
+  -- No job of the lane, due or ended, is kept for longer.
   redis.call('PEXPIRE', P .. 'jobs:' .. lane, A.deadline + A.event_retention)
   for _, job in ipairs(redis.call('ZRANGE', P .. 'jobs:' .. lane, 0, 2 * n - 1)) do
     if redis.call('EXISTS', P .. 'job:' .. job) == 1 then break end

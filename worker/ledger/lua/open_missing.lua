@@ -1,14 +1,14 @@
 -- needs: backlog, job_opening, lane_policy
--- open_missing: jobs of events that were observed when the integration was not there, or was disabled; due now.
+-- open_missing: opens jobs, due now, of events that were observed while the integration did not exist or was disabled.
 -- A: lane, jobs = [{id ref}], deadline, backlog, backlog_bytes, event_retention,
---    dry = 1 only counts: all of them, since the backlog may have room by then
--- Returns msgpack {opened, full = 1 where the lane's backlog is full and some were left}.
+--    dry = 1 only counts them, all of them, because the backlog may have more room later
+-- Returns msgpack {opened, full = 1 if the lane's backlog is full and some jobs were left out}.
 local reply = { opened = 0, full = 0 }
 local lane = policy_of(A.lane)
 if lane.exists and lane.hold ~= 'closing' then
   for _, j in ipairs(A.jobs) do
     local event = P .. 'event:' .. j.ref
-    -- A job that ended long ago may have been dropped while another one holds the event: the event knows it.
+    -- Retention may have dropped an ended job while another job keeps the event. The event's list still names it.
     local had = has_job(j.id, j.ref) or redis.call('LPOS', event .. ':jobs', j.id)
     if not had and redis.call('HEXISTS', event, 'raw') == 1 and not redis.call('ZSCORE', P .. 'inbox', j.ref) then
       local size = redis.call('HSTRLEN', event, 'raw')

@@ -1,16 +1,15 @@
 -- needs: integration_records
--- page_job_logs: a page of one job's logs, the last attempt first. Their ids follow from the job's, so there is no
+-- page_job_logs: a page of one job's logs, the last attempt first. Their ids follow from the job's id, so they need no
 -- index.
--- A: job, offset, limit, integration = the one whose job it was, where the job's record may be gone, or ''
--- Returns {meta, JSON, JSON ...}; meta = msgpack {members, total, lane, scope}; lane and scope are '' where there is
--- none.
+-- A: job, offset, limit, integration = the job's integration, for a job whose record may be gone, or ''
+-- Returns {meta, JSON, JSON ...}; meta = msgpack {members, total, lane, scope}; lane and scope are '' if unknown.
 local job = redis.call('HMGET', P .. 'job:' .. A.job, 'attempts', 'lane')
--- Logs may be kept for less long than the job, and the attempt in flight has none yet: what there is counts.
+-- `total` counts the logs that exist: older ones may have expired, and the attempt in flight has none yet.
 local LOOKED_AT_MOST = 1000
 local members, reply, total = {}, { '' }, 0
 local attempts = num(job[1])
 if not job[2] and A.integration ~= '' then
-  -- Logs may be kept for longer as well. Then the integration's index knows which attempts there were.
+  -- Logs may be kept for longer than their job. Then the integration's index shows which attempts have logs.
   local names = {}
   for attempt = 1, LOOKED_AT_MOST do names[attempt] = A.job .. ':' .. attempt end
   for attempt, at in ipairs(redis.call('ZMSCORE', P .. 'logs:integration:' .. A.integration, unpack(names))) do

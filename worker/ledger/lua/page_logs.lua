@@ -1,9 +1,9 @@
 -- needs: integration_records, pages
 -- page_logs: a page of logs, the newest first.
--- A: index = a name behind `logs:`, offset, limit, retention, integration = '' or whose logs these are
--- Returns {meta, JSON, JSON ...}; meta = msgpack {members, total, scope = whose the integration is, or ''}.
+-- A: index = the name after `logs:`, offset, limit, retention, integration = the integration of the logs, or ''
+-- Returns {meta, JSON, JSON ...}; meta = msgpack {members, total, scope = the integration's scope, or ''}.
 local index = P .. 'logs:' .. A.index
--- The records of these have expired.
+-- The logs of these members have expired.
 local old = redis.call('ZRANGE', index, '-inf', NOW - A.retention, 'BYSCORE', 'LIMIT', 0, PAGE_REMOVALS)
 if #old > 0 then redis.call('ZREMRANGEBYRANK', index, 0, #old - 1) end
 local members = {}

@@ -1,6 +1,6 @@
--- permitted: which commands this user may not run; reads and writes nothing.
+-- permitted: checks which commands this user may not run; reads and writes nothing.
 -- A: commands = [[name, argument ...]]
--- Answers the names of those that are denied, or that this server does not know.
+-- Returns the names of commands that are denied, or that this server does not know.
 local denied = {}
 for _, command in ipairs(A.commands) do
   local known, allowed = pcall(redis.acl_check_cmd, unpack(command))

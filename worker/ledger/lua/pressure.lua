@@ -1,6 +1,6 @@
--- pressure: how full the inbox is, and how long it takes.
+-- pressure: how full the inbox is, and how old its next events are.
 -- A: sample
--- Returns {events in it, age in ms of the youngest of those that are next in line}. The youngest, because a single
+-- Returns {events in the inbox, age (ms) of the youngest of the next `sample` events}. The youngest counts, because one
 -- event that cannot be observed must not look like a fleet that cannot keep up.
 local head = redis.call('ZRANGE', P .. 'inbox', 0, A.sample - 1)
 local youngest = -1

@@ -1,20 +1,19 @@
 -- needs: counters, early_retries, event_acceptance, lane_index, receiver_history, scope_versions
 -- put_integration: creates or updates one integration with its lane.
--- A: id, scope, doc, enabled, paused, reason, rate (deliveries a second; 0 for any number)
---    renewed = 1 where its receiver may be another now: jobs that wait for a later attempt are due now, jobs in flight
---    are
---      due as soon as they fail, and the history of the old receiver is forgotten
+-- A: id, scope, doc, enabled, paused, reason, rate (deliveries a second; 0 is no limit)
+--    renewed  1 if its receiver may be a different one now: jobs that wait for a later attempt are due now, jobs in
+--             flight are due as soon as they fail, and the history of the old receiver is forgotten
 --    expect   the revision it must have; 0 for a new one, -1 for any
---    resealed how often its secrets had been sealed anew when it was read; compared where a revision is expected
---    most     integrations of one scope; a new one beyond that is refused. 0 for any number
+--    resealed how often its secrets had been sealed again when it was read; compared if a revision is expected
+--    most     the most integrations of one scope; a new one beyond that is refused. 0 is no limit
 --    events = [{ref id type scope raw digest}] about the change, ingress, grace, horizon
--- Returns {its new revision, created_at, updated_at, 1 where its circuit closed}; {how many its scope has} where that is
--- as many as there may be; or nil where it had another revision than expected, or was sealed anew.
+-- Returns {its new revision, created_at, updated_at, 1 if its circuit closed}; {the scope's number of integrations} if
+-- that has reached `most`; nil if it had another revision than expected, or its secrets were sealed again.
 local key = P .. 'integration:' .. A.id
 local known = redis.call('HMGET', key, 'revision', 'resealed')
 local revision = num(known[1])
 if A.expect >= 0 and revision ~= A.expect then return nil end
--- The document to be written has the secrets as they were read: sealed by a key that may be gone by now.
+-- The new document has the secrets as they were read, sealed by a key that may be gone by now.
 if A.expect > 0 and num(known[2]) ~= A.resealed then return nil end
 if revision == 0 and A.most > 0 then
   local have = redis.call('ZCARD', P .. 'scope:' .. A.scope .. ':list')
@@ -29,7 +28,7 @@ local function write_integration()
   redis.call('HSETNX', key, 'created_at', NOW)
   redis.call('ZADD', scope .. ':changes', next_version(scope), A.id)
   redis.call('ZADD', scope .. ':list', 'NX', NOW, A.id)
-  -- It may have lived before, under the same id.
+  -- An integration of the same id may have been deleted before.
   redis.call('ZREM', scope .. ':gone', A.id)
 end
 
@@ -52,7 +51,7 @@ if A.renewed == 1 then
   begin_early_retries(A.id, revision)
   retry_early(A.id)
 end
--- The events of this change say more than that the fleet has disabled it.
+-- The events of this change replace the event that the fleet has disabled it.
 redis.call('SREM', P .. 'untold', A.id)
 reindex(A.id)
 accept_events()

@@ -1,6 +1,6 @@
--- put_token: keeps a token or client until it is revoked.
+-- put_token: writes a token or client, which is kept until it is revoked.
 -- A: id, fields = {kind role org store platform name digest}
--- Returns when it was created.
+-- Returns the time when it was first written.
 local key = P .. 'token:' .. A.id
 for field, value in pairs(A.fields) do redis.call('HSET', key, field, value) end
 redis.call('HSETNX', key, 'created_at', NOW)

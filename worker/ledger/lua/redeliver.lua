@@ -1,11 +1,15 @@
 -- needs: backlog
--- redeliver: reopens ended jobs, a new epoch each; a pending one that waits is due now.
--- A: jobs, deadline, event_retention, backlog, backlog_bytes, mark = the redelivery's own id, or '', states = {state =
--- true}, empty for any
--- Returns one word for each: reopened | due | in_flight | known (this redelivery had it before) |
--- other (it is of none of the states: it was settled since it was selected) |
--- full (it has ended, and its lane's backlog has no room: no pending job is cancelled for a redelivery) |
--- gone (retention dropped it, its event or its integration).
+-- redeliver: reopens ended jobs, each with a new epoch, and makes pending jobs that wait due now.
+-- A: jobs, deadline, event_retention, backlog, backlog_bytes, mark = the redelivery's id, or '',
+--    states = {state = true}, empty for any
+-- Returns one word for each job:
+--   reopened   it had ended
+--   due        it was waiting, and is due now
+--   in_flight  an attempt is in flight
+--   known      the same redelivery has handled it before
+--   other      its state is not among the states: it was settled after it was selected
+--   full       it has ended, and its lane's backlog has no room; a redelivery never cancels a pending job
+--   gone       the job, its event or its integration does not exist any more
 local any = next(A.states) == nil
 local answers = {}
 for i, job in ipairs(A.jobs) do
@@ -29,7 +33,7 @@ for i, job in ipairs(A.jobs) do
     redis.call('HINCRBY', event, 'open', 1)
     keep_event(j[3])
     redis.call('ZADD', P .. 'pending', NOW + A.deadline, job)
-    -- It may live for as long again, and is to be listed.
+    -- The job may be kept for this long again, and must stay in its integration's list.
     redis.call('PEXPIRE', P .. 'jobs:' .. j[2], A.deadline + A.event_retention)
     make_due(job, j[2], NOW, j[7])
     count('reopened')

@@ -1,5 +1,5 @@
 -- needs: rejected_list
--- reject: keeps what was refused where no producer waits for an answer.
+-- reject: adds messages to the rejected list that were refused while no producer waited for an answer.
 -- A: entries = [JSON], rejected_cap
 -- Returns nothing.
 reject(A.entries)

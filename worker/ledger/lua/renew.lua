@@ -1,7 +1,7 @@
 -- needs: leases
--- renew: a process's heartbeat.
+-- renew: writes a process's heartbeat.
 -- A: owner, lease
--- Returns 1 where the process was still known, 0 where it was new or had been taken for dead.
+-- Returns 1 if the process was still known, 0 if it was new or had been taken for dead.
 local known = redis.call('ZSCORE', P .. 'owners', A.owner)
 renew(A.owner)
 return known and 1 or 0

@@ -1,6 +1,6 @@
--- retire: a process that has settled or given back all it had leaves the list of owners.
+-- retire: removes a process from the list of owners once it has settled or given back all its jobs.
 -- A: owner
--- Returns how many leases it still has; then it stays, and is reaped.
+-- Returns the number of its leases. If there are any, it stays in the list, and a sweep takes them over.
 local left = redis.call('SCARD', P .. 'owner:' .. A.owner .. ':leases')
 if left == 0 then redis.call('ZREM', P .. 'owners', A.owner) end
 return left

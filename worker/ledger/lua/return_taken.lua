@@ -1,11 +1,12 @@
--- return_taken: messages that processes have taken and not accepted go back to the plain queue, in their old order:
--- those of the named process, else those of all that are dead.
--- A: owner, or '' for the dead, who may have died of their messages; list, limit, suspect_for
--- Returns how many went back, at most A.limit.
+-- return_taken: moves messages that were taken and not accepted back to the plain queue, in their old order: those of
+-- the named process, or those of all dead processes.
+-- A: owner, or '' for all dead processes (each message of theirs is counted, because it may have killed them);
+--    list, limit, suspect_for
+-- Returns how many messages went back, at most A.limit.
 local takers = A.owner ~= '' and { A.owner } or redis.call('ZRANGE', P .. 'takers', 0, -1)
 local moved = 0
 
--- Messages of the same bytes count as one: they are as deadly as each other.
+-- Counts a dead reader for each message. Equal messages count once, because they have the same effect.
 local function suspect(messages)
   local seen = {}
   for _, message in ipairs(messages) do
@@ -23,7 +24,7 @@ for _, taker in ipairs(takers) do
     if A.owner == '' and num(redis.call('ZSCORE', P .. 'takers', taker)) > 0 then
       suspect(redis.call('LRANGE', taken, 0, -1))
     end
-    -- Not dead after all, it accepts nothing of this batch any more.
+    -- If the process is not dead after all, it can no longer accept this batch.
     redis.call('ZADD', P .. 'takers', 'XX', 0, taker)
     while moved < A.limit and redis.call('LMOVE', taken, A.list, 'LEFT', 'RIGHT') do moved = moved + 1 end
     if redis.call('EXISTS', taken) == 0 then redis.call('ZREM', P .. 'takers', taker) end

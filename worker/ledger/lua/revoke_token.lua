@@ -1,6 +1,6 @@
--- revoke_token: a token or bearer, or a client with all its bearers, of which issue_bearer keeps a bounded number.
+-- revoke_token: deletes a token or bearer, or a client with all its bearers (issue_bearer bounds their number).
 -- A: id
--- Returns 1, or 0 where there was none.
+-- Returns 1, or 0 if there was none.
 local key = P .. 'token:' .. A.id
 local parent = redis.call('HGET', key, 'parent')
 local bearers = P .. 'client:' .. A.id .. ':bearers'

@@ -1,10 +1,11 @@
 -- needs: event_replies, lane_quota, lease_returns
 -- seize: takes over attempts that no process carries out, so that they can be settled as lost: those of dead processes,
--- and this process's own strays (leases without an attempt in flight). A stray whose claim had no reply is given back
--- instead: its attempt never began.
--- A: owner, lease, limit, byte_budget, event_retention, strays = [{job, call = the one that it was leased by,
--- answered}]
--- Returns {meta, raw, raw ...} as claim does, without `more`; meta.away = 1 where every lease was extended instead.
+-- and this process's own leases without an attempt in flight (A.strays). A lease whose claim got no reply is given back
+-- instead, because its attempt never began.
+-- A: owner, lease, limit, byte_budget, event_retention,
+--    strays = [{job, call (the call that leased it), answered (whether its reply arrived)}]
+-- Returns {meta, raw, raw ...} as claim does, without `more`; meta.away = 1 if Redis was away: then every lease was
+-- extended, and nothing taken over.
 local meta = { jobs = {}, events = {}, away = 0 }
 local reply = { '' }
 
@@ -25,7 +26,7 @@ end
 
 local function end_stray(stray)
   local j = redis.call('HMGET', P .. 'job:' .. stray.job, 'call', 'attempts')
-  -- By another one by now, it is no stray.
+  -- Another call has leased the job by now, so its attempt may be in flight.
   if num(j[1]) ~= stray.call then return end
   if stray.answered then
     take(stray.job, A.owner)
@@ -37,7 +38,7 @@ end
 local swept = redis.call('GET', P .. 'swept')
 redis.call('SET', P .. 'swept', NOW)
 if swept and NOW - num(swept) > A.lease / 2 then
-  -- No process swept for half a lease: Redis was away, so no heartbeat was written.
+  -- No process swept for half a lease: Redis was away, so no process could write its heartbeat.
   for _, owner in ipairs(redis.call('ZRANGE', P .. 'owners', 0, -1)) do renew(owner) end
   meta.away = 1
 else

@@ -1,7 +1,7 @@
 -- needs: time_cursor
--- select_events: retained events of a scope by when they were accepted, the oldest first; a chunk a call.
+-- select_events: a chunk of a scope's kept events by time of acceptance, the oldest first.
 -- A: scope, since, after, till, limit, types = {type = true}      (the cursor and its chunk: see time_cursor.lua)
--- Returns msgpack {refs = [those of the types, and observed already], looked_at, since, after, done = 0 | 1}.
+-- Returns msgpack {refs = [observed events of the types], looked_at, since, after, done = 0 | 1}.
 local index = P .. 'events:' .. A.scope
 local found = read_chunk(index)
 local reply = cursor_after(found)
@@ -9,7 +9,7 @@ reply.refs = {}
 for i = 1, #found, 2 do
   local ref = found[i]
   local kind = redis.call('HGET', P .. 'event:' .. ref, 'type')
-  -- What is still in the inbox is matched by its observation.
+  -- An event that is still in the inbox will be matched when it is observed.
   if kind and A.types[kind] and not redis.call('ZSCORE', P .. 'inbox', ref) then
     reply.refs[#reply.refs + 1] = ref
   end

@@ -1,9 +1,9 @@
 -- needs: time_cursor
--- select_jobs: jobs of an integration to be redelivered, by when they were opened, the oldest first; a chunk a call.
+-- select_jobs: a chunk of an integration's jobs to redeliver by time of opening, the oldest first.
 -- A: integration, since, after, till, limit, states = {state = true}, mark
 --    (the cursor and its chunk: see time_cursor.lua)
--- Returns msgpack {jobs = [{id, what redeliver would answer}], gone = how many more there would be, had retention kept
--- their event, looked_at, since, after, done = 0 | 1}.
+-- Returns msgpack {jobs = [{id, the word that redeliver would return}], gone = how many jobs are left out because
+-- retention dropped their event, looked_at, since, after, done = 0 | 1}.
 local index = P .. 'jobs:' .. A.integration
 local found = read_chunk(index)
 local reply = cursor_after(found)

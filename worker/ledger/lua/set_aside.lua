@@ -1,8 +1,8 @@
 -- needs: counters, event_retention, rejected_list
--- set_aside: an event that could not be observed. After the last try it leaves the inbox for the rejected list. The
--- process that tried lives, so the event has lost no observer by it.
+-- set_aside: counts a failure to observe an event; after the last try it moves the event from the inbox to the rejected
+-- list. The process that tried is alive, so the event has not lost an observer.
 -- A: ref, tries, entry, rejected_cap, announce, event_retention
--- Returns 1 where it was set aside, 0 where it will be tried again or was not in the inbox.
+-- Returns 1 if the event was set aside, 0 if it will be tried again or was not in the inbox.
 if not redis.call('ZSCORE', P .. 'inbox', A.ref) then return 0 end
 local tries = redis.call('HINCRBY', P .. 'event:' .. A.ref, 'failures', 1)
 if tries < A.tries then

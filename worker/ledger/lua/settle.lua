@@ -1,19 +1,19 @@
 -- needs: attempt_logs, due_jobs, job_ends, leases, receiver_health
--- settle: the outcomes of attempts: log, job state, next due time, counters.
+-- settle: writes the outcomes of attempts: log, job state, next due time, counters.
 -- A: owner, event_retention, log_retention, log_cap, circuit (see circuits.lua), broken (see broken_receivers.lua),
 --    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why log}]
 --    revision the integration's revision that the attempt used
 --    verdict  succeeded | failed | retry
---    lost     its worker died: its log is kept only where no other says what came of it
+--    lost     its worker died: its log is written only if the attempt has no other log
 --    reason   why the job failed         disable  why the integration is to be disabled, or ''
 --    delay    ms until the job is due    rest     ms for which the whole lane rests
---    health   ok | failed, or '' where the attempt says nothing about the receiver    why  what went wrong, in words
+--    health   ok | failed, or '' if the attempt shows nothing about the receiver    why  what went wrong, in words
 --    log      the IntegrationLog, as JSON
 -- Returns msgpack {results = [settled | renewed | late | stale], more = [lanes that have ready jobs and room],
 -- circuits = [{lane open|closed until}] that changed, broken = [receivers to warn of: see broken_receivers.lua]}.
---   renewed  it failed with a configuration that another has followed: the job is due now, whatever the verdict was
---   late     the lease had passed to another process, yet the success ends the job
---   stale    the job was not this process's any more: only the log was kept
+--   renewed  it failed with a configuration that was replaced since: the job is due now, whatever the verdict was
+--   late     the lease had passed to another process, but the success ends the job
+--   stale    the job no longer belonged to this process: only the log was written
 
 local function read_job(item)
   local j = redis.call('HMGET', P .. 'job:' .. item.job,
@@ -24,12 +24,13 @@ local function read_job(item)
            mine = pending and owner == A.owner and attempts == item.attempt }
 end
 
--- The lane has been given another configuration since the attempt began; of a lost attempt that is not known.
+-- Returns whether the integration's configuration was replaced since the attempt began. For a lost attempt that is not
+-- known, so false.
 local function is_outdated(item, lane)
   return not lane.current and not item.lost and item.revision < lane.renewed
 end
 
--- Returns false where the job's deadline comes first.
+-- Makes the job due again. If its deadline comes first, ends it and returns false.
 local function retry(item, job, due)
   if due > job.deadline then
     end_job(item.job, job.event, 'failed', 'deadline')
@@ -41,7 +42,7 @@ local function retry(item, job, due)
   return true
 end
 
--- The job ends, or returns to its lane.
+-- Ends the job, or returns it to its lane.
 local function move_on(item, job, lane)
   if item.verdict == 'succeeded' or job.done then
     end_job(item.job, job.event, 'succeeded', '')
@@ -55,7 +56,8 @@ local function move_on(item, job, lane)
   return 'settled'
 end
 
--- What the attempt says about the lane's receiver; an older configuration's receiver may have been another.
+-- Records what the attempt shows about the lane's receiver. Call it only for the current configuration: the receiver of
+-- an older one may have been a different one.
 local function note_receiver(item, lane)
   if NOW + item.rest > math.max(NOW, lane.rest_until) then
     redis.call('HSET', P .. 'lane:' .. item.lane, 'rest_until', NOW + item.rest)
@@ -75,10 +77,10 @@ local function settle(item, job)
   return result
 end
 
--- A success of an attempt whose lease had passed to another process.
+-- Settles the success of an attempt whose lease had passed to another process.
 local function settle_late(item, job)
   if job.owner ~= '' and job.attempts > item.attempt then
-    -- A later attempt is in flight: the job ends with it, so that it too has its log.
+    -- A later attempt is in flight: the job ends together with it, so that it gets its log too.
     redis.call('HSET', P .. 'job:' .. item.job, 'done', 1)
     return
   end
@@ -91,7 +93,7 @@ end
 local results = {}
 for i, item in ipairs(A.items) do
   local job = read_job(item)
-  -- A process that was taken for dead may still report what really happened; its loss must not overwrite that.
+  -- A process that was taken for dead may still report the real outcome; the log of a lost attempt must not replace it.
   local logged = item.lost and redis.call('EXISTS', P .. 'log:' .. item.job .. ':' .. item.attempt) == 1
   if not item.lost or (job.mine and not logged) then write_log(item) end
   if job.mine then

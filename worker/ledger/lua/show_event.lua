@@ -1,12 +1,12 @@
 -- needs: job_records
--- show_event: what became of an event: where it is, and a page of the jobs that it opened, each with its last log.
+-- show_event: the history of an event: whether it is in the inbox, and a page of its jobs, each with its last log.
 -- A: ref, offset, limit
 -- Returns {msgpack {accepted_at failures waiting = 1 in the inbox, total, jobs = [{id row event_id event_type due
--- logs = [] or [{member log}]}]}, raw, id, scope}; nil where retention has dropped it, or there never was one.
+-- logs = [] or [{member log}]}]}, raw, id, scope}; nil if retention has dropped the event, or it never existed.
 local event = redis.call('HMGET', P .. 'event:' .. A.ref, 'id', 'type', 'accepted_at', 'raw', 'scope', 'failures')
 if not event[4] then return nil end
 local function last_logs(id, attempts)
-  -- The attempt in flight has none yet, then the one before is the latest.
+  -- The attempt in flight has no log yet; then the one before has the last log.
   for attempt = attempts, math.max(1, attempts - 1), -1 do
     local log = redis.call('GET', P .. 'log:' .. id .. ':' .. attempt)
     if log then return { { member = id .. ':' .. attempt, log = log } } end

@@ -1,5 +1,5 @@
 -- needs: integration_records
--- show_integrations: integrations, those that there are, in the order given.
+-- show_integrations: those of the integrations that exist, in the order given.
 -- A: ids
 -- Returns msgpack {records = [{id row}]}.
 local records = {}

@@ -1,5 +1,5 @@
 -- needs: job_records
--- show_jobs: jobs as people see them, those that there are, in the order given.
+-- show_jobs: those of the jobs that exist, as the API shows them, in the order given.
 -- A: jobs
 -- Returns msgpack {records = [{id row event_id event_type due}]}.
 local records = {}

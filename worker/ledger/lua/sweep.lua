@@ -1,9 +1,9 @@
 -- needs: early_retries
--- sweep: what is overdue, to be announced; costs what is due, not what is stored.
+-- sweep: finds overdue events and lanes, to be announced. The cost grows with what is due, not with what is stored.
 -- A: announce, limit
--- Announcing moves the score forward, so that at most one wake-up for each is under way.
+-- It postpones the next announcement of each, so that at most one wake-up for each is under way.
 -- Returns msgpack {events = [{id tries}], lanes = [{id tries}], wait = ms until the next is due, or -1,
--- unannounced = [integrations that the fleet has disabled and has not announced]}.
+-- unannounced = [integrations that the fleet has disabled and not yet announced]}.
 local function put_off(tries)
   return NOW + A.announce * math.min(2 ^ (tries - 1), 4)
 end

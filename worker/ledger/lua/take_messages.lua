@@ -1,10 +1,10 @@
 -- needs: leases
--- take_messages: messages of the plain queue, moved onto this process's own list; what is on it already comes first.
+-- take_messages: moves messages of the plain queue onto this process's own list; messages already there come first.
 -- A: owner, lease, list, limit, byte_budget, alone_after
--- Returns {batch, lost, message, message ...}, the oldest first; every batch has a number of its own, which accepting
--- it
--- needs. `lost` is how many processes died that had taken the message which most of them had. One that lost
--- `alone_after` is taken with none beside it. Without messages it is {0, 0}.
+-- Returns {batch, lost, message, message ...}, the oldest first; {0, 0} without messages.
+--   batch  a number of its own for each batch, which accept_taken needs
+--   lost   the most processes that died after they took one of these messages; a message that reached `alone_after` is
+--          taken alone
 local taken = P .. 'intake-taken:' .. A.owner
 local some_are_suspect = redis.call('EXISTS', P .. 'lost-messages') == 1
 local found, bytes, most_lost = {}, 0, 0
@@ -19,7 +19,7 @@ local function add(message, lost)
   most_lost = math.max(most_lost, lost)
 end
 
--- True where there may be more to take there.
+-- Takes one message of a list. Returns true if there may be another to take.
 local function take_from(list)
   if #found >= A.limit or bytes > A.byte_budget or most_lost >= A.alone_after then return false end
   local message = redis.call('LMOVE', list, taken, 'RIGHT', 'LEFT')
@@ -40,7 +40,7 @@ for _, list in ipairs({ P .. 'intake-next', A.list }) do
 end
 local batch = 0
 if #found > 0 then
-  -- A process that has taken something is always among the owners, or it would be held to be dead.
+  -- A process that has taken messages must be among the owners, or it would be taken for dead.
   renew(A.owner)
   batch = redis.call('HINCRBY', P .. 'meta', 'batches', 1)
   redis.call('ZADD', P .. 'takers', batch, A.owner)

@@ -1,7 +1,7 @@
--- unload: events that a process has loaded and could not observe, because the ledger takes nothing: it was not lost by
--- them.
+-- unload: removes a process from the observers of events that it could not observe because the ledger accepts no
+-- writes. If the process dies later, these events do not count it as lost.
 -- A: refs, owner
--- Returns of how many of them it is no observer any more.
+-- Returns the number of events from which it was removed.
 local left = 0
 for _, ref in ipairs(A.refs) do
   local key = P .. 'event:' .. ref

@@ -43,7 +43,7 @@ def test_each_kind_of_problem_is_a_line_with_examples_and_what_repair_does() -> 
     report = AuditReport(jobs=7, counts=counts, examples={"nowhere": ["j-1"], "not_indexed": ["l"]})
     found = list(judge_audit(report, repaired=False))
     assert [each.grade for each in found] == [Grade.FAILED] * 2
-    assert "jobs owed and neither due nor in flight: 2 (such as j-1)" in found[0].seen
+    assert "pending jobs that are neither due nor in flight: 2 (such as j-1)" in found[0].seen
     assert "edw doctor --repair" in found[0].advice
     assert [each.grade for each in judge_audit(report, repaired=True)] == [Grade.WARNING] * 2
     assert [each.grade for each in judge_audit(AuditReport(), repaired=False)] == [Grade.OK]

@@ -1,7 +1,7 @@
 -- The logs of attempts (IntegrationLogs), with their indexes.
 -- A: log_retention (ms), log_cap (logs of each index)
 
--- Returns a log's record with its time in it: `record` is a JSON object that has at least one member.
+-- Returns a log's record with its time added; `record` is a JSON object with at least one member.
 local function stamped(record)
   return '{"created_at":' .. string.format('%.0f', NOW) .. ',' .. string.sub(record, 2)
 end
@@ -21,10 +21,10 @@ local function write_log(item)
   logged_scopes[item.scope], logged_lanes[item.lane] = true, true
 end
 
--- What one call may remove in all: more than it can write.
+-- The most members that one call removes: more than it can write.
 local removals_left = 400
 
--- Removes expired members of an index, and the oldest of those beyond the cap; with `drop` their logs too.
+-- Removes expired members of an index, and the oldest ones beyond the cap; with `drop` also their logs.
 local function trim_index(index, drop)
   redis.call('PEXPIRE', index, A.log_retention)
   local old = redis.call('ZRANGE', index, '-inf', NOW - A.log_retention, 'BYSCORE', 'LIMIT', 0, removals_left)

@@ -1,6 +1,6 @@
 -- needs: due_jobs, job_ends
--- The backlog of a lane: how many due jobs it may have (A.backlog), and of how many bytes (A.backlog_bytes; 0 is no
--- limit).
+-- The backlog of a lane: its due jobs. A.backlog limits their number, A.backlog_bytes the bytes of their events (0 is
+-- no limit).
 
 -- Cancels the oldest due jobs of a lane, or the newest (`pop` is ZPOPMIN or ZPOPMAX). Returns how many.
 local function cancel_due(lane, pop, n, reason)
@@ -14,8 +14,8 @@ local function cancel_due(lane, pop, n, reason)
   return #popped / 2
 end
 
--- Cancels the oldest jobs of a lane that has too many. A job that was due before now is older than those opened now. So
--- is a retry that is due later; the one that is due last has been tried most often.
+-- Cancels the oldest jobs of a lane that has too many. A job that was due before now is older than jobs opened now. A
+-- retry that is due later is older too; the retry that is due last has been tried most often.
 local function cancel_oldest(lane, n)
   local due = P .. 'lane:' .. lane .. ':due'
   local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
@@ -24,9 +24,9 @@ local function cancel_oldest(lane, n)
   return cancel_due(lane, from_the_end and 'ZPOPMAX' or 'ZPOPMIN', n, 'lane_overflow')
 end
 
--- Checks a lane's backlog after `opened` jobs were added. Of what is too much, as many jobs are cancelled here as were
--- opened; expire cancels the rest. Returns the % of the backlog that the lane has passed since the last warning, with
--- its jobs and bytes; nothing where it passed none. The field `filled` is that %.
+-- Checks a lane's backlog after `opened` jobs were added. If it is too large, this cancels at most as many jobs as were
+-- opened, and expire cancels the rest. Returns the % of the backlog (see BACKLOG_WARNINGS) that the lane has passed
+-- since the last warning, with its jobs and bytes; nothing if it passed none. The field `filled` stores that %.
 local BACKLOG_WARNINGS = { 90, 50 }
 local function check_backlog(id, opened)
   local key = P .. 'lane:' .. id
@@ -43,12 +43,12 @@ local function check_backlog(id, opened)
     redis.call('HSET', key, 'filled', passed)
     return passed, jobs, bytes
   end
-  -- The next warning follows once the backlog has been clearly below.
+  -- A new warning is possible only after the backlog was clearly smaller.
   if warned > 0 and share < warned - 10 then redis.call('HSET', key, 'filled', passed) end
 end
 
--- Returns whether a lane's backlog has room for a job of an event of `size` bytes. An empty one has room for any: one
--- that is larger than the whole backlog could never be redelivered otherwise.
+-- Returns whether a lane's backlog has room for a job of an event of `size` bytes. An empty backlog has room for any
+-- event; otherwise an event larger than the whole backlog could never be redelivered.
 local function has_room(id, size)
   local key = P .. 'lane:' .. id
   local jobs = redis.call('ZCARD', key .. ':due')

@@ -1,13 +1,14 @@
 -- needs: disabling
--- Receivers that do nothing but fail: people are warned, and at last the integration is disabled.
--- A.broken = {after (ms; 0 never disables), attempts (at least so many, at several jobs), words (`after` in words)}
+-- Receivers that only fail: people are warned, and at last the integration is disabled.
+-- A.broken = {after (how long all attempts must have failed, ms; 0 never disables), attempts (how many must have failed
+--   at least, of more than one job), words (`after` in words)}
 
 local BROKEN_WARNINGS = { 90, 50 }
--- Whom to warn of: [{lane, % of the time that nothing but failures may last, since when (ms), attempts}].
+-- Receivers to warn of: [{lane, % of A.broken.after that has passed, since when it fails (ms), attempts}].
 local broken_receivers = {}
 
--- `h` is the lane's failing_since, failing_attempts, failing_job, failing_jobs, failing_warned. How many jobs failed is
--- not counted further than 2.
+-- Records a failure. `h` has the lane's failing_since, failing_attempts, failing_job, failing_jobs, failing_warned. The
+-- count of failed jobs stops at 2.
 local function note_failing(lane, item, h)
   local since, attempts = h[1] and num(h[1]) or NOW, num(h[2]) + 1
   local jobs = h[3] and h[3] ~= item.job and 2 or math.max(1, num(h[4]))
@@ -30,7 +31,7 @@ local function note_failing(lane, item, h)
   end
 end
 
--- A success: there is more than failures.
+-- Records a success: the receiver does not only fail.
 local function note_not_failing(lane, h)
   if h[1] then
     redis.call('HDEL', P .. 'lane:' .. lane, 'failing_since', 'failing_attempts', 'failing_job', 'failing_jobs',

@@ -1,11 +1,13 @@
 -- needs: counters
 -- Circuits: a lane whose receiver keeps failing rests for a while.
--- A.circuit = {failures, share, least, window, cools = [ms]}: how many failures in a row open a circuit, or which share
--- of
---   at least `least` attempts in `window` ms; how long it stays open, longer each time. 0 failures and share 0 open
---   none.
+-- A.circuit:
+--   failures  consecutive failures that open a circuit; 0 disables this trigger
+--   share     share of failed attempts in a window that opens a circuit; 0 disables this trigger
+--   least     attempts that the share needs at least
+--   window    length of the window (ms)
+--   cools     [ms] how long a circuit stays open the first time, the second time, and so on
 
--- What changed: [{lane, open or closed, until}].
+-- The circuits that changed: [{lane, open or closed, until}].
 local circuit_changes = {}
 
 local function open_circuit(lane, trips)
@@ -23,14 +25,14 @@ local function close_circuit(lane)
   count('circuits_closed')
 end
 
--- `h` is the lane's circuit, failures, window_from, window_all, window_failed, trips.
+-- `h` has the lane's circuit, failures, window_from, window_all, window_failed, trips.
 local function note_circuit_success(lane, h)
   if (h[1] or '') ~= '' then
     close_circuit(lane)
     return
   end
   if num(h[2]) > 0 then redis.call('HSET', P .. 'lane:' .. lane, 'failures', 0) end
-  -- Successes count where failures do: a window begins with a failure.
+  -- Successes count only within a window, and a window begins with a failure.
   if h[3] then redis.call('HINCRBY', P .. 'lane:' .. lane, 'window_all', 1) end
 end
 

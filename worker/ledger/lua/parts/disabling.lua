@@ -1,7 +1,7 @@
 -- needs: lane_index, scope_versions
 -- Integrations that the fleet disables.
 
--- Holds an integration's lane and records why; its pending jobs stay owed.
+-- Disables an integration, holds its lane and records the reason; its pending jobs stay pending.
 local function disable(id, reason)
   local key = P .. 'integration:' .. id
   local scope = redis.call('HGET', key, 'scope')
@@ -10,7 +10,7 @@ local function disable(id, reason)
   redis.call('HSET', key, 'enabled', 0, 'reason', reason, 'updated_at', NOW)
   redis.call('ZADD', P .. 'scope:' .. scope .. ':changes', next_version(P .. 'scope:' .. scope), id)
   redis.call('HSET', P .. 'lane:' .. id, 'hold', 'disabled', 'revision', revision)
-  -- The next sweep finds it there and publishes an event of it (announce_disabled).
+  -- This is the outbox: the next sweep finds the integration there and publishes an event (announce_disabled).
   redis.call('SADD', P .. 'untold', id)
   touch(id)
 end

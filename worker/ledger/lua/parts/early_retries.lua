@@ -1,22 +1,23 @@
 -- needs: lane_index
--- Retries that are due later, and are due now because their integration was given another configuration.
--- Fields of a lane: `hasten` is the revision of that configuration, `hasten_from` how far the lane was worked through.
+-- Early retries: jobs that wait for a later attempt are made due now after their integration got a new configuration.
+-- Fields of a lane: `hasten` is the revision of that configuration, `hasten_from` the due time up to which its jobs
+-- have been processed.
 
 -- Jobs of one chunk.
 local EARLY_RETRIES = 100
 
--- Asks for it: the lane is worked through chunk by chunk, by retry_early().
+-- Starts early retries of a lane; retry_early() processes it chunk by chunk.
 local function begin_early_retries(id, revision)
   redis.call('HSET', P .. 'lane:' .. id, 'hasten', revision, 'hasten_from', NOW)
   redis.call('SADD', P .. 'hastening', id)
 end
 
--- Makes a chunk of the lane's later jobs due now, the earliest first, where an older revision tried them last. A ms
--- holds no more of them than one chunk and a few settlements.
+-- Makes a chunk of the lane's later jobs due now, the earliest first, if their last attempt used an older revision. One
+-- ms never holds more jobs than one chunk and a few settlements.
 local function retry_early(id)
   local key, due = P .. 'lane:' .. id, P .. 'lane:' .. id .. ':due'
   local h = redis.call('HMGET', key, 'hasten', 'hasten_from')
-  -- Jobs that became due meanwhile keep their turn, and so do those that this made due itself.
+  -- Jobs that became due meanwhile keep their turn, and so do those that this function made due.
   local revision, from = num(h[1]), math.max(num(h[2]), NOW)
   local chunk = redis.call('ZRANGE', due, string.format('(%.0f', from), '+inf', 'BYSCORE', 'LIMIT', 0, EARLY_RETRIES,
     'WITHSCORES')

@@ -1,9 +1,9 @@
 -- needs: counters
 -- The acceptance of events into the inbox.
 
--- Puts an event into the inbox, once: e = {ref id type scope raw digest trace?}. A.grace is how long (ms) until a sweep
--- announces it, A.horizon how long an event can be known at most. Returns 0 for a new event, 1 for a duplicate, 2 for a
--- duplicate with other content.
+-- Puts an event into the inbox, once: e = {ref id type scope raw digest trace?}. A.grace is the time until a sweep
+-- announces it (ms), A.horizon the longest time that an event can be kept (ms). Returns 0 for a new event, 1 for a
+-- duplicate, 2 for a duplicate with other content.
 local function accept_event(e)
   local key = P .. 'event:' .. e.ref
   local digest = redis.call('HGET', key, 'digest')
@@ -11,7 +11,7 @@ local function accept_event(e)
     count('duplicates')
     return digest == e.digest and 1 or 2
   end
-  -- A late settlement may have left a stub of an event that Redis lost; it is about to expire.
+  -- If Redis lost an event, a late settlement may have left an incomplete record of it, which is about to expire.
   redis.call('DEL', key, key .. ':jobs')
   redis.call('HSET', key, 'id', e.id, 'type', e.type, 'scope', e.scope,
     'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0, 'door', A.ingress)
@@ -21,7 +21,7 @@ local function accept_event(e)
   local index = P .. 'events:' .. e.scope
   redis.call('ZADD', index, NOW, e.ref)
   redis.call('PEXPIRE', index, A.horizon)
-  -- Retention drops records one by one, in no order. Looking at two for each new event keeps most of the index alive.
+  -- Records expire one by one, in no order. To check two members for each new event keeps most of the index valid.
   for _, ref in ipairs(redis.call('ZRANDMEMBER', index, 2)) do
     if redis.call('EXISTS', P .. 'event:' .. ref) == 0 then redis.call('ZREM', index, ref) end
   end

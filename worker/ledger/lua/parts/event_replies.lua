@@ -1,7 +1,7 @@
 -- Events in the reply of a script, which has the shape {meta, raw, raw ...}.
 
--- Adds an event to the reply, once. Returns the bytes that this added and the event's scope; 0 where the reply has it,
--- nil where the event's record is gone (retention, or a Redis restored from an old copy).
+-- Adds an event to the reply, once. Returns the added bytes and the event's scope; 0 if the reply has it already; nil
+-- if the event's record is gone (by retention, or because Redis was restored from an old copy).
 local sent = {}
 local function send_event(meta, reply, ref)
   if sent[ref] then return 0 end

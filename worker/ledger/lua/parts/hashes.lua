@@ -1,6 +1,6 @@
 -- Whole hashes.
 
--- Returns a hash as a map, or nil where there is none.
+-- Returns a hash as a map, or nil if it does not exist.
 local function hash(key)
   local flat = redis.call('HGETALL', key)
   if #flat == 0 then return nil end

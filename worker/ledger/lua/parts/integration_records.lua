@@ -1,7 +1,7 @@
 -- needs: hashes
 -- Integrations, as the API shows them.
 
--- Returns an integration as it was written, with the circuit of its lane; nil where there is none.
+-- Returns an integration's record with the circuit and failures of its lane; nil if it does not exist.
 local function integration_record(id)
   local row = hash(P .. 'integration:' .. id)
   if not row then return nil end
@@ -11,7 +11,7 @@ local function integration_record(id)
   return { id = id, row = row }
 end
 
--- Returns the scope of an integration; '' where there is none.
+-- Returns the scope of an integration, or '' if it does not exist.
 local function scope_of(id)
   return redis.call('HGET', P .. 'integration:' .. id, 'scope') or ''
 end

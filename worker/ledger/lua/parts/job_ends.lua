@@ -1,8 +1,8 @@
 -- needs: counters, event_retention
 -- The end of a job.
 
--- Ends a pending job that is neither due nor leased any more. A job whose record is gone (Redis lost keys) only leaves
--- the list of pending jobs.
+-- Ends a pending job that is neither due nor leased any more. If the job's record is gone (Redis lost keys), it is only
+-- removed from the list of pending jobs.
 local function end_job(job, ref, state, reason)
   if not ref then
     redis.call('ZREM', P .. 'pending', job)

@@ -1,8 +1,8 @@
 -- needs: counters, due_jobs, leases
 -- The opening of jobs.
 
--- Returns whether the event has that job; and whether one is left of an earlier event of the same id. Each record has
--- its own retention, so a job may outlive its event.
+-- Returns whether the event has that job, and whether the job is left from an earlier event of the same id. Each record
+-- expires on its own, so a job may outlive its event.
 local function has_job(id, ref)
   local j = redis.call('HMGET', P .. 'job:' .. id, 'state', 'opened_at')
   if not j[1] then return false, false end
@@ -10,14 +10,15 @@ local function has_job(id, ref)
   return had, not had
 end
 
--- Opens a job of an event of `size` bytes. With an owner it is leased (by A.call) as its first attempt, else it is due
--- now. Where an earlier job is left (then there is no owner), its attempts go on being numbered, as after a redelivery:
--- its logs may still be there.
+-- Opens a job of an event of `size` bytes. With an owner it is leased to it (by A.call) for the first attempt, else it
+-- is due now. A job may be left from an earlier event; then there is no owner, and the numbers of its attempts continue
+-- as after a redelivery, because its logs may still exist.
 local function open_job(id, ref, lane, owner, size)
   local left = owner and {} or redis.call('HMGET', P .. 'job:' .. id, 'attempts', 'epoch')
   local base = num(left[1])
   if left[2] then redis.call('DEL', P .. 'job:' .. id) end
-  -- The indexes first: where one of them is damaged nothing is owed yet, and the event is tried again.
+  -- The indexes come first: if one is damaged, the script fails before the job is pending, and the event is tried
+  -- again.
   redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)
   redis.call('RPUSH', P .. 'event:' .. ref .. ':jobs', id)
   redis.call('HSET', P .. 'job:' .. id, 'event', ref, 'lane', lane, 'size', size, 'state', 'pending',

@@ -1,7 +1,7 @@
 -- needs: hashes
 -- Jobs, as the API shows them.
 
--- Returns a job's record, its event's id and type, and when it is due (-1 where it is not); nil where there is none.
+-- Returns a job's record, its event's id and type, and when it is due (-1 if it is not); nil if it does not exist.
 local function job_record(id)
   local job = hash(P .. 'job:' .. id)
   if not job then return nil end

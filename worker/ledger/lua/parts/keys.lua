@@ -1,27 +1,27 @@
--- The keys and arguments of every script. scripts.py puts this part in front of each script, and then the parts that
--- the script's first line names (`-- needs: counters, leases`), each once and behind those that it needs itself.
+-- The keys and arguments of every script. scripts.py puts this part in front of each script, then the parts that the
+-- script's first line names (`-- needs: counters, leases`), each once and after the parts that it needs itself.
 --
 -- KEYS[1]  the ledger's prefix, edw:{shard}: (the hash tag keeps all keys of a shard in one slot)
 -- ARGV[1]  one msgpack map with the script's arguments, and lane_cap; durations and times are milliseconds
 --
--- Keys, all behind the prefix but for the plain queue, which is named for producers (A.list: edw.intake, a list; new
--- messages at its left end). Where a name is not the term of the code, the term stands in (brackets).
---   gauges                 the process that reads the gauges of metrics, until another may
---   meta                   hash  format, batches (the number of the last one that was taken of the plain queue)
+-- Keys. All have the prefix except the plain queue, whose name producers type (A.list: edw.intake, a list; new messages
+-- at its left end). If a key's name differs from the term in the code, the term follows in (brackets).
+--   gauges                 the process that reads the totals for metrics, until another process may
+--   meta                   hash  format, batches (the number of the last batch that was taken from the plain queue)
 --   counters               hash  accepted duplicates matched unmatched set_aside rejected
 --                                opened reopened succeeded failed cancelled attempts lost
 --                                circuits_opened circuits_closed
 --   inbox                  zset  event ref -> when it is announced next
---   event:<ref>            hash  id type scope raw digest accepted_at open door (ingress) failures announced observers
---                                lost (observers that died)
---                                trace (the trace context that it belongs to, where there is one)
+--   event:<ref>            hash  id type scope raw digest accepted_at open (its number of pending jobs) door (ingress)
+--                                failures announced observers lost (observers that died)
+--                                trace (its trace context, if it has one)
 --   event:<ref>:jobs       list  ids of the jobs it opened
 --   events:<s>             zset  event ref -> accepted_at, of a scope; may name events whose record is gone
 --   job:<id>               hash  event lane size state reason attempts base epoch lost owner done deadline opened_at
---                                ended_at redelivery tried (the integration's revision by which it last failed)
---                                call (of its owner, by which it was leased; 0 where it was seized, or never was)
+--                                ended_at redelivery tried (the integration's revision that last failed it)
+--                                call (the owner's call that leased it; 0 if it was taken over, or never leased)
 --   jobs:<integration>     zset  job -> opened_at
---   pending                zset  job -> when its deadline is looked at; a job is pending exactly while it is in here
+--   pending                zset  job -> when its deadline is checked; a job is pending exactly while it is in this list
 --   lane:<id>              hash  scope revision hold ('', paused, disabled, closing) rest_until
 --                                announced announced_until
 --                                rate (deliveries a second) used_until (of the rate limit: see lane_policy.lua)
@@ -29,37 +29,37 @@
 --                                failures window_from window_all window_failed (see circuits.lua)
 --                                failing_since failing_attempts failing_job failing_jobs failing_warned (see
 --                                broken_receivers.lua)
---                                bytes (of its backlog: the events that its due jobs are of)
+--                                bytes (of its backlog: of the events of its due jobs)
 --                                filled (% of its backlog that people were warned of)
 --                                hasten hasten_from (see early_retries.lua)
---                                renewed (the revision by which its configuration last became another)
+--                                renewed (the revision that last changed its configuration)
 --                                cap (written by older versions, always 0)
 --   lane:<id>:due          zset  job -> due time
 --   lane:<id>:leased       set   jobs in flight, across the fleet
---   lanes                  zset  the index: lane -> when it next wants service
+--   lanes                  zset  the index: lane -> when it next needs service
 --   held                   set   lanes on hold that have due jobs
---   closing                set   lanes of deleted integrations, to be emptied
+--   closing                set   lanes of deleted integrations; their jobs are to be cancelled
 --   overflowing            set   lanes that exceed their backlog; their oldest due jobs are to be cancelled
---   hastening              set   lanes whose later retries are to be due now (early_retries.lua)
---   untold                 set   integrations that the fleet disabled and has not announced (announce_disabled)
+--   hastening              set   lanes whose later retries are to be made due now (early_retries.lua)
+--   untold                 set   (the outbox) integrations that the fleet disabled and has not announced
 --   owners                 zset  process -> when its lease ends
 --   owner:<id>:leases      set   jobs that the process has in flight
---   swept                  time of the last sweep for dead processes
+--   swept                  the time of the last sweep for dead processes
 --   integration:<id>       hash  scope doc enabled reason created_at updated_at revision
 --                                resealed (how often its secrets were sealed by another key)
 --   scope:<s>              hash  version floor
---   scope:<s>:changes      zset  integration -> the scope's version when it last changed (deleted ones too)
+--   scope:<s>:changes      zset  integration (deleted ones too) -> the scope's version when it last changed
 --   scope:<s>:gone         zset  deleted integration -> the scope's version when it was deleted
 --   scope:<s>:list         zset  integration -> created_at
---   intake:<s>             time until which a scope has used up its allowance of events (admit)
---   log:<job>:<attempt>    JSON of one IntegrationLog, its time first (attempt_logs.lua)
+--   intake:<s>             the time until which a scope has used up its allowance of events (admit)
+--   log:<job>:<attempt>    the JSON of one IntegrationLog, its time first (attempt_logs.lua)
 --   logs:store:<s>  logs:integration:<id>  logs:failures:<s>     zset  <job>:<attempt> -> time
 --   intake-next            list  the message of the plain queue that woke a waiting process; it is taken next
 --   intake-taken:<owner>   list  messages of the plain queue that a process has taken, the oldest at the right end
---   takers                 zset  process that has taken messages -> the number of its batch, 0 while it is given back
---   lost-messages          hash  SHA-1 of a message of the plain queue -> how many processes died that had taken it
+--   takers                 zset  process that has taken messages -> the number of its batch, 0 while they go back
+--   lost-messages          hash  SHA-1 of a message of the plain queue -> how many processes died after they took it
 --   came-back:<message>    how often the broker delivered a message again (written without a script)
---   rejected               list  what was refused without an answer to its producer, the newest first
+--   rejected               list  (the rejected list) messages refused without an answer to the producer, newest first
 --   token:<id>             hash  kind role org store platform name digest created_at; of a bearer, parent expires_at
 --   tokens                 zset  token or client -> created_at
 --   client:<id>:bearers    zset  bearer -> when it expires

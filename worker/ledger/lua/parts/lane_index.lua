@@ -1,7 +1,7 @@
 -- needs: lane_policy
--- The index of lanes: when each lane that has due jobs wants service.
+-- The index of lanes: when each lane that has due jobs needs service.
 
--- A lane at its cap is looked at again after this long, even if no settlement reports room (ms).
+-- A lane at its limit in flight is checked again after this time (ms), even if no settlement reports room.
 local FULL_LANE_RECHECK = 5000
 
 local function first_due(id)
@@ -9,8 +9,8 @@ local function first_due(id)
   return head[1] and tonumber(head[2])
 end
 
--- Invariant 6: a lane is in the index exactly while it has due jobs and is not held. Returns whether a claim on it
--- would find work now.
+-- Corrects a lane's place in the index. Invariant 6: a lane is in the index exactly while it has due jobs and is not
+-- held. Returns whether a claim would find work there now.
 local function reindex(id)
   local due = first_due(id)
   if not due then
@@ -39,7 +39,7 @@ local function touch(id)
   touched[#touched + 1] = id
 end
 
--- Returns the touched lanes that have ready jobs and room.
+-- Corrects the places of the touched lanes. Returns those that have ready jobs and room.
 local function reindex_touched()
   local ready = {}
   for _, id in ipairs(touched) do

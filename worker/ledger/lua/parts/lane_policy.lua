@@ -1,9 +1,9 @@
 -- The policy of a lane: when it may be served, and how many attempts may begin.
 
--- A rate limit's bucket (GCRA) holds this many ms' worth of attempts, and one at least.
+-- The bucket of a rate limit (GCRA) holds as many attempts as this time allows (ms), and at least one.
 local BUCKET = 100
 
--- Returns how many attempts may begin now; where none may, also when the next one may.
+-- Returns how many attempts may begin now, and, if none may, the time when the next one may (else 0).
 local function bucket_of(rate, used_until)
   local gap = 1000 / rate
   local from = math.max(used_until, NOW) + gap - math.max(gap, BUCKET)
@@ -12,11 +12,10 @@ local function bucket_of(rate, used_until)
 end
 
 -- Returns a lane's policy as it is now:
---   cap     attempts in flight at once, across the fleet (A.lane_cap)
+--   cap     the most attempts in flight, across the fleet (A.lane_cap)
 --   from    when the lane may be served next
---   tokens  attempts that its rate limit leaves
--- An open circuit rests the lane. Until a circuit that was open has closed, one attempt at a time shows whether the
--- receiver is back.
+--   tokens  how many attempts its rate limit allows now
+-- A lane rests while its circuit is open. Then, until the circuit closes, one attempt at a time probes the receiver.
 local function policy_of(id)
   local h = redis.call('HMGET', P .. 'lane:' .. id, 'scope', 'hold', 'rest_until', 'revision', 'circuit',
     'circuit_until', 'announced_until', 'rate', 'used_until')

@@ -1,7 +1,7 @@
 -- needs: lane_policy
 -- The quota of a lane: how many more of its jobs may be leased now.
 
--- Returns the lane's policy with `free`, the quota that is left across the fleet. A script reads each lane once.
+-- Returns the lane's policy with `free`, the quota left across the fleet. A script reads each lane only once.
 local lanes_read = {}
 local function lane_state(id)
   local lane = lanes_read[id]
@@ -12,7 +12,7 @@ local function lane_state(id)
   return lane
 end
 
--- Attempts of a lane begin: its quota and its rate limit have that much less.
+-- Takes attempts that begin off the lane's quota and its rate limit.
 local function use_quota(lane, attempts)
   lane.free = lane.free - attempts
   if lane.rate > 0 then

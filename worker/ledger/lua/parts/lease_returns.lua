@@ -1,8 +1,8 @@
 -- needs: counters, due_jobs, job_ends, leases
--- Leases that are given back before an attempt began.
+-- Leases that are given back before their attempt began.
 
--- A leased job that was never begun is due now, and the number of its attempt is un-issued. Returns false where the job
--- is not leased to that owner by that attempt any more.
+-- Makes a leased job due now whose attempt never began, and takes the attempt's number back. Returns false if the job
+-- is no longer leased to that owner for that attempt.
 local function give_back(job, owner, attempt)
   local key = P .. 'job:' .. job
   local j = redis.call('HMGET', key, 'owner', 'attempts', 'done', 'event', 'size', 'lane')
@@ -12,7 +12,7 @@ local function give_back(job, owner, attempt)
   count('attempts', -1)
   unlease(job, lane, owner)
   if j[3] then
-    -- An earlier attempt turned out to have succeeded meanwhile.
+    -- Meanwhile an earlier attempt was reported as a success.
     touch(lane)
     end_job(job, j[4], 'succeeded', '')
   else

@@ -10,8 +10,8 @@ local function unlease(job, lane, owner)
   redis.call('SREM', P .. 'owner:' .. owner .. ':leases', job)
 end
 
--- Extends the lease of a process (A.lease). A process that holds a lease is always among the owners, or no sweep would
--- ever reap it.
+-- Extends the lease of a process by A.lease. A process that holds leases of jobs must be among the owners, or no sweep
+-- would ever take them over.
 local function renew(owner)
   redis.call('ZADD', P .. 'owners', 'GT', NOW + A.lease, owner)
 end

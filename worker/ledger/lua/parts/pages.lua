@@ -1,10 +1,10 @@
 -- Pages of an index, the newest first.
 
--- How many members without a record one call removes from the index.
+-- The most members without a record that one call removes from the index.
 local PAGE_REMOVALS = 1000
 
--- Returns the records of a page, and how many members the index has in all. `load(member)` returns a member's record,
--- or nil where it is gone. Then the member leaves the index, and the next one takes its place.
+-- Returns the records of a page, and the number of members of the index. `load(member)` returns a member's record, or
+-- nil if it is gone. Then the member is removed from the index, and the next one takes its place.
 local function page_of(index, offset, limit, load)
   local records, left = {}, PAGE_REMOVALS
   while #records < limit do

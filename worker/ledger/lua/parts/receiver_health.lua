@@ -1,7 +1,7 @@
 -- needs: broken_receivers, circuits
--- What an attempt says about its receiver: item.health is `ok` or `failed`.
+-- The health of a receiver, as an attempt shows it: item.health is `ok` or `failed`.
 
--- A receiver that is well costs one read and no write.
+-- Records the health. A healthy receiver costs one read and no write.
 local function note_health(lane, item)
   local h = redis.call('HMGET', P .. 'lane:' .. lane, 'circuit', 'failures', 'window_from', 'window_all',
     'window_failed', 'trips', 'failing_since', 'failing_attempts', 'failing_job', 'failing_jobs', 'failing_warned')

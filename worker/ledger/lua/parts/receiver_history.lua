@@ -1,10 +1,10 @@
 -- needs: counters
--- What attempts have written into a lane about its receiver: rests, circuit, failures.
+-- The history of a receiver, which attempts write into its lane: rests, circuit, failures.
 
 local RECEIVER_HISTORY = { 'rest_until', 'circuit', 'circuit_until', 'trips', 'failures', 'window_from', 'window_all',
   'window_failed', 'failing_since', 'failing_attempts', 'failing_job', 'failing_jobs', 'failing_warned' }
 
--- Forgets the receiver of an old configuration. Returns 1 where this closed the lane's circuit, else 0.
+-- Forgets the receiver of an old configuration. Returns 1 if this closed the lane's circuit, else 0.
 local function forget_receiver(id)
   local lane = P .. 'lane:' .. id
   local closed = (redis.call('HGET', lane, 'circuit') or '') ~= ''
