@@ -46,7 +46,7 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
 
     While the ledger does not answer, requests get 503 and /readyz is red.
 
-    Raises OSError if the port is not available, NoStoreError if no Redis is configured, and LedgerFormatError if the
+    Raises OSError if the port is not available, NoRedisError if no Redis is configured or running, and LedgerFormatError if the
     ledger belongs to another version.
     """
     async with services_of(settings) as services:
@@ -74,7 +74,7 @@ def site_of(services: ApiServices, limits: HttpLimits) -> HttpSite:
 
 @asynccontextmanager
 async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
-    """Open everything that the handlers use, and close it at the end of the block. Raises NoStoreError."""
+    """Open everything that the handlers use, and close it at the end of the block. Raises NoRedisError."""
     endpoints = find_endpoints(settings)
     app = Celery("edw-api", set_as_current=False)
     app.conf.update(celery_options(settings, endpoints.broker_url))
