@@ -46,8 +46,8 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
 
     While the ledger does not answer, requests get 503 and /readyz is red.
 
-    Raises OSError if the port is not available, NoRedisError if no Redis is configured or running, and LedgerFormatError if the
-    ledger belongs to another version.
+    Raises OSError if the port is not available, NoRedisError if no Redis is configured or running, and
+    LedgerFormatError if the ledger belongs to another version.
     """
     async with services_of(settings) as services:
         site = site_of(services, api_limits(settings, raise_descriptor_limit()))
