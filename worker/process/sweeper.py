@@ -165,7 +165,7 @@ class Sweeper:
         return 0.0 if more else None
 
     async def _find_orphaned_leases(self) -> None:
-        """Note the leases that this process owns but does not hold, and when they were first seen (monotonic seconds)."""
+        """Note this process's leases that it does not hold, and when they were first seen (monotonic seconds)."""
         leases = await self._ledger.fleet.leases()
         now, held = monotonic(), self._deliveries.held
         self._orphaned_since = {job: self._orphaned_since.get(job, now) for job in leases if job not in held}

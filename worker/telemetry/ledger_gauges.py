@@ -154,7 +154,7 @@ def families(gauges: LedgerTotals, shard: str) -> Iterator[Metric]:
     age = max(0, lanes.oldest_due) / 1000
     yield gauge(
         "edw_oldest_due_age_seconds",
-        "Time for which the oldest job that waits only for a worker is due.",
+        "Time since the oldest job that waits only for a worker became due.",
         age,
     )
     yield gauge("edw_inbox_events", "Events that wait to be observed.", gauges.inbox)
