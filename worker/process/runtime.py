@@ -187,7 +187,7 @@ class Runtime:
             if self._services.done():
                 self._services.result().stop_reading()
             await telemetry.close()
-            # Cancel what still waits, such as a task whose ledger is away; it gets RuntimeStopped.
+            # Cancel calls that still wait, perhaps for a ledger that is away; their callers get RuntimeStopped.
             await end(asyncio.all_tasks() - {asyncio.current_task()})
             self._wakeups.close()
             await opened.aclose()

@@ -74,7 +74,7 @@ JOBS_ENDED = Counter(
 )
 EXHAUSTION = Counter(
     "edw_local_exhaustion",
-    "Attempts that were not made, nor spent, because this process lacked a resource of its own, by resource.",
+    "Attempts not made (and not counted against the job) because this process lacked a resource, by resource.",
     ("resource",),
 )
 LOST = Counter("edw_attempts_lost", "Attempts that were under way when their worker died.")

@@ -90,11 +90,11 @@ class EventIntake:
                 _log.warning("ledger away", why=str(error))
             return error.public
         if pressure.inbox > settings.inbox_limit:
-            return f"{pressure.inbox:,} events wait to be observed, and at most {settings.inbox_limit:,} may"
+            return f"{pressure.inbox:,} events wait to be observed; the limit is {settings.inbox_limit:,}"
         if pressure.age > settings.inbox_max_age:
             return (
-                f"events have waited for {pressure.age:.0f} s to be observed, and {settings.inbox_max_age:g} s are "
-                "the most: is a worker running?"
+                f"events have waited for {pressure.age:.0f} s to be observed; the limit is "
+                f"{settings.inbox_max_age:g} s: is a worker running?"
             )
         return ""
 
