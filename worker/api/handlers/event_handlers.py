@@ -142,7 +142,7 @@ async def _wrapped(raw: bytes) -> _Given:
         raise invalid([Refusal("type", f"is beside `data`, but belongs inside it: {hint}")], under="")
     if not data.startswith(b"["):
         return _Given([data], is_batch=False, under="/data", convert=_plain)
-    # Decoding the body was one step, and splitting its list is another.
+    # Let other tasks run between decoding the body and splitting its list.
     await breathe()
     batch = split_batch(data, EVENTS_MOST)
     if isinstance(batch, Refusal):
