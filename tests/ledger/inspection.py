@@ -84,6 +84,11 @@ async def messages_in_hand(ledger: Ledger) -> int:
     return sum([int(await raw.client(ledger).llen(name)) for name in names])
 
 
+async def waiting_messages(ledger: Ledger) -> int:
+    """Return how many messages wait in the plain queue and in Celery's queue of events, where Redis is the broker."""
+    return int(await client(ledger).llen("edw.intake")) + int(await client(ledger).llen("edw.events"))
+
+
 async def everything(ledger: Ledger) -> bytes:
     """Return all that Redis has in memory, other programs' keys included."""
     client, found = raw.client(ledger), []

@@ -1,11 +1,14 @@
-"""The Integrations API: the specification's resources, the events' way in over HTTP, and what became of each.
+"""The Integrations API: the specification's resources, events over HTTP, and the history of each event.
 
-    operations    what there is: method, path, who may, what goes in and comes out; the router and /openapi.json read it
-    calls         one request on its way: who called, what was sent, where a page begins
-    access        bearer tokens, and the limit of attempts with bad ones
-    errors        everything that can be answered in place of a resource
-    integrations, logs, jobs, events, trials, oauth, health, docs      the handlers
-    application   an aiohttp application of it all;  server  the process
+    routes            every operation: method, path, roles, body, answers; the router and /openapi.json are made of it
+    operations        the types that describe an operation
+    request_context   one request: its caller, body and page
+    handlers          one module for each resource
+    services          what the handlers call: access, event intake, health
+    schemas           documents that the API takes and returns, beside the specification's resources
+    api_errors        every answer that stands in place of a resource
+    application       the aiohttp application
+    server            the process
 
-A handler answers a Reply, or raises an ApiError.
+A handler returns a Reply or raises an ApiError.
 """

@@ -1,6 +1,7 @@
-"""The API as an aiohttp application: each request ends in a Reply or an ErrorResponse, and in one log line.
+"""The API as an aiohttp application: each request gets a Reply or an ErrorResponse, and one log line.
 
-What HTTP forbids never gets here: `worker.http_server` refuses it, with an answer that `refused` makes.
+`worker.http_server` refuses requests that HTTP itself forbids, before they reach the application. `refused` makes
+the answer to those.
 """
 
 import re
@@ -28,14 +29,14 @@ from worker.telemetry import metrics
 
 _log = structlog.get_logger("edw.api")
 
-#: A ledger that does not answer is tried again after so many seconds.
+#: Retry-After while the ledger does not answer (seconds).
 LEDGER_RETRY_SECONDS = 2.0
-#: What a caller reads where this process has no key that opens a secret, or none to seal one with.
+#: The error for a process that lacks the key to open or seal a secret.
 SECRETS_AWAY = "secrets cannot be read or stored now"
 
 _IN_PATH = re.compile(r"{(\w+)}")
 _encode = msgspec.json.Encoder().encode
-#: What an answer says of itself. None is anybody else's to keep, and none is a page that something else may embed.
+#: Headers of every answer: no cache may keep it, and no other page may embed it.
 _ALWAYS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -46,11 +47,11 @@ Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(services: ApiServices) -> web.Application:
-    """Everything that the API does, behind its paths."""
+    """Return the application, with a route for each operation."""
     app = web.Application(middlewares=[_for_the_rest(services)], client_max_size=services.settings.api_body_limit)
     for operation in OPERATIONS:
         handler = _endpoint(operation, services)
-        # aiohttp's own pattern takes no braces, and an event's id may have some.
+        # aiohttp's default pattern excludes braces, but an event's id may contain them.
         path = _IN_PATH.sub(r"{\1:[^/]+}", operation.path)
         app.router.add_route(operation.method, path, handler)
         if operation.method == hdrs.METH_GET:
@@ -69,9 +70,9 @@ def _endpoint(operation: Operation, services: ApiServices) -> Endpoint:
                 _check_role(operation, caller)
             _check_filter(operation, request)
             response = await _handled(operation, RequestContext(request, services, caller, _trace(request)))
-        except Exception as error:  # noqa: BLE001  (whatever it is, the caller gets an answer in the API's shape)
+        except Exception as error:  # noqa: BLE001  (for any error, the caller gets an answer in the API's shape)
             response = _failure(error, operation)
-            # What a caller did wrong, it was told. What is wrong here, somebody must find.
+            # The answer explains the caller's mistakes. Faults of ours must be found in the log.
             known = isinstance(error, ApiError | LedgerError | SecretsError)
             why = _detail(error) if known and response.status >= 500 else None
         seconds = perf_counter() - began
@@ -83,9 +84,9 @@ def _endpoint(operation: Operation, services: ApiServices) -> Endpoint:
 
 
 async def _handled(operation: Operation, call: RequestContext) -> web.Response:
-    """The answer of an operation, traced where this process traces. Raises what the operation raises."""
+    """Run an operation, in a span where this process traces. Raises what the operation raises."""
     traces = call.services.traces
-    # Probes come every few seconds, and nobody follows one.
+    # Probes come every few seconds; tracing them is of no use.
     if traces is None or operation.roles is None:
         return _response(await operation.handler(call))
     with traces.request(operation.method, operation.path, call.trace) as span:
@@ -109,7 +110,7 @@ def _status_of(error: Exception) -> int:
 
 def _trace(request: web.Request) -> TraceContext | None:
     parents = request.headers.getall(TRACEPARENT, ())
-    # A second one makes it nobody's; the state may come in parts (W3C Trace Context, 3.3.1).
+    # Several traceparents are invalid, but the state may come in several headers (W3C Trace Context, 3.3.1).
     return TraceContext.of(parents[0], ",".join(request.headers.getall(TRACESTATE, ()))) if len(parents) == 1 else None
 
 
@@ -123,9 +124,9 @@ def _check_role(operation: Operation, caller: Token) -> None:
 
 
 def _check_filter(operation: Operation, request: web.Request) -> None:
-    """Raises ApiError (400) for a filter where there is none: what it was to leave out would be answered too."""
+    """Refuse a filter where an operation has none, since ignoring it would return too much. Raises ApiError (400)."""
     if FILTER in request.query and all(each.name != FILTER for each in operation.parameters):
-        raise bad_parameter(FILTER, "there is no filter here")
+        raise bad_parameter(FILTER, "this operation has no filter")
 
 
 def _response(reply: Reply) -> web.Response:
@@ -140,12 +141,12 @@ def _failure(error: Exception, operation: Operation | None = None) -> web.Respon
     match error:
         case ApiError():
             refusal = error
-        # What these two say names our own addresses and settings: it is in the line of the request.
+        # The texts of the next two name our addresses and settings, so only the request's log line has them.
         case LedgerError():
-            # What was sent may or may not have been done; nothing here is done twice under one id.
+            # The ledger may have done what was asked. Retrying is safe: nothing is done twice under one id.
             refusal = retry_later(503, error.public, LEDGER_RETRY_SECONDS)
         case SecretsError():
-            # Of no use to try again, until somebody has given this process its keys.
+            # No Retry-After: a retry cannot succeed until an operator gives this process its keys.
             refusal = api_error(503, SECRETS_AWAY)
         case web.HTTPException():
             refusal = _foreign(error)
@@ -159,21 +160,21 @@ def _failure(error: Exception, operation: Operation | None = None) -> web.Respon
 
 
 def refused(status: int, detail: str) -> web.Response:
-    """Return the answer to a request that no operation sees: HTTP itself forbids it."""
+    """Return the answer to a request that HTTP itself forbids; no operation sees it."""
     return _failure(api_error(status, detail))
 
 
 def _detail(error: Exception) -> str:
-    """What our own log says of an error. A refusal that has a cause was worded for its caller."""
+    """Return an error's text for our log: its cause, if any, since an ApiError's own text is for the caller."""
     return str(error.__cause__ if isinstance(error, ApiError) and error.__cause__ else error)
 
 
 def _foreign(error: web.HTTPException) -> ApiError:
-    """What aiohttp itself refuses, in the API's shape."""
+    """Return a refusal of aiohttp's in the API's shape."""
     match error:
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
-            return api_error(405, f"{error.method} is not possible here, {allowed} is", {hdrs.ALLOW: allowed})
+            return api_error(405, f"{error.method} is not allowed here; allowed: {allowed}", {hdrs.ALLOW: allowed})
         case web.HTTPNotFound():
             return api_error(404, "there is nothing at this path")
         case web.HTTPRequestEntityTooLarge():
@@ -182,7 +183,10 @@ def _foreign(error: web.HTTPException) -> ApiError:
 
 
 def _for_the_rest(services: ApiServices) -> Middleware:
-    """For requests that no operation is for: a stranger learns nothing of paths and methods either."""
+    """Return a middleware for requests that match no operation.
+
+    It asks for a token first, so that strangers cannot find out which paths and methods exist.
+    """
 
     @web.middleware
     async def in_shape(request: web.Request, handler: Endpoint) -> web.StreamResponse:
@@ -202,7 +206,7 @@ def _for_the_rest(services: ApiServices) -> Middleware:
 def _log_request(
     request: web.Request, operation: Operation, caller: Token | None, status: int, seconds: float, why: str | None
 ) -> None:
-    # Probes come every few seconds, and say nothing new.
+    # Probes come every few seconds, so a good one is only logged at level debug.
     log = _log.debug if operation.roles is None and status < 400 else _log.info
     log(
         "request",

@@ -2,21 +2,21 @@
 
 import re
 
-# Possessive, and matched where the last one ended: a header that is no list costs its length once. Before the end, an
-# element takes at least one character: `$` would match before a line break, and take none.
+# Possessive quantifiers, and matching from the end of the last element, keep the time linear in the header's length.
+# `\Z` and not `$`: `$` also matches before a final line break, where an element would be empty and the loop endless.
 _ELEMENT = re.compile(r'[ \t]*+(?:(?:W/)?"([^"]*+)")?[ \t]*+(?:,|\Z)')
 _ANY = "*"
 
 
 def tag_of(revision: int) -> str:
-    """Return the entity tag of a revision, as the ETag header has it."""
+    """Return the entity tag of a revision, as in the ETag header."""
     return f'"{revision}"'
 
 
 def names(header: str | None, revision: int) -> bool:
-    """Say whether a header names a revision; a weak tag is as good as a strong one.
+    """Return whether a header names a revision; weak tags count as strong ones.
 
-    What follows the first element that is no tag is not read.
+    Reading stops at the first element that is not a tag.
     """
     if header is None:
         return False
@@ -31,5 +31,5 @@ def names(header: str | None, revision: int) -> bool:
 
 
 def is_any(header: str) -> bool:
-    """Say whether a header names every revision."""
+    """Return whether a header names every revision (`*`)."""
     return header.strip() == _ANY

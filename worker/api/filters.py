@@ -1,4 +1,4 @@
-"""The platform's filters: `filter=eq(succeeded,false):ge(created_at,2026-11-24T00:00:00Z)`. No I/O."""
+"""Filters in the platform's syntax: `filter=eq(succeeded,false):ge(created_at,2026-11-24T00:00:00Z)`. No I/O."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ import msgspec
 from worker.api.api_errors import bad_parameter
 
 FILTER = "filter"
-#: Conditions that one filter may have.
+#: Conditions that one filter may have at most.
 MOST_CONDITIONS = 10
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {"eq": eq, "gt": gt, "ge": ge, "lt": lt, "le": le}
@@ -28,19 +28,21 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Field(Generic[Item]):
-    """Something to filter by: how it is read of a record (None where the record has none), and of the filter."""
+    """An attribute of a record that a filter may compare."""
 
+    #: Returns the attribute of a record; None where the record has none.
     of: Callable[[Item], Any]
+    #: Parses a value of the filter. Raises ValueError.
     read: Callable[[str], Any]
-    #: What is expected of a value, in words.
+    #: The expected values, in words.
     expected: str
-    #: False for what has no order.
+    #: False for values that only `eq` can compare.
     ordered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class FilterCondition(Generic[Item]):
-    """One comparison."""
+    """One comparison of a filter."""
 
     name: str
     operator: str
@@ -48,13 +50,13 @@ class FilterCondition(Generic[Item]):
     field: Field[Item]
 
     def holds(self, item: Item) -> bool:
-        """False too where the record has no such value."""
+        """Return whether a record fulfils the condition; False where it has no such value."""
         value = self.field.of(item)
         return value is not None and _OPERATORS[self.operator](value, self.value)
 
 
 def parse_filter(text: str, fields: Mapping[str, Field[Item]]) -> Sequence[FilterCondition[Item]]:
-    """The conditions of a filter, all of which must hold. Raises ApiError (400) that says what is wrong with it."""
+    """Return the conditions of a filter, all of which must hold. Raises ApiError (400)."""
     conditions: list[FilterCondition[Item]] = []
     position = 0
     while True:
@@ -73,14 +75,14 @@ def parse_filter(text: str, fields: Mapping[str, Field[Item]]) -> Sequence[Filte
 
 def _condition(operator: str, name: str, value: str, fields: Mapping[str, Field[Item]]) -> FilterCondition[Item]:
     if operator not in _OPERATORS:
-        raise bad_parameter(FILTER, f'"{operator}" is no operator; there are {", ".join(_OPERATORS)}')
+        raise bad_parameter(FILTER, f'"{operator}" is not an operator; expected one of {", ".join(_OPERATORS)}')
     field = fields.get(name)
     if field is None:
         near = get_close_matches(name, fields, n=1)
-        hint = f'; did you mean "{near[0]}"?' if near else f"; there are {', '.join(fields)}"
+        hint = f'; did you mean "{near[0]}"?' if near else f"; expected one of {', '.join(fields)}"
         raise bad_parameter(FILTER, f'"{name}" cannot be filtered by{hint}')
     if operator != "eq" and not field.ordered:
-        raise bad_parameter(FILTER, f"{name} has no order: only eq({name},…) is possible")
+        raise bad_parameter(FILTER, f"{name} cannot be ordered; only eq({name},…) is possible")
     try:
         return FilterCondition(name, operator, field.read(value.strip().strip('"')), field)
     except ValueError:
@@ -88,27 +90,27 @@ def _condition(operator: str, name: str, value: str, fields: Mapping[str, Field[
 
 
 def flag(of: Callable[[Item], Any]) -> Field[Item]:
-    """A field that is true or false."""
+    """Return a field that is true or false."""
     return Field(of, _flag, "true or false", ordered=False)
 
 
 def number(of: Callable[[Item], Any]) -> Field[Item]:
-    """A field that is a number."""
+    """Return a field that is a number."""
     return Field(of, _number, "a number")
 
 
 def time(of: Callable[[Item], Any]) -> Field[Item]:
-    """A field of milliseconds since 1970, which a filter writes as RFC 3339."""
+    """Return a field of milliseconds since 1970, written in RFC 3339 in a filter."""
     return Field(of, milliseconds, "a date and time with its offset (RFC 3339), such as 2026-11-24T07:00:00Z")
 
 
 def text(of: Callable[[Item], Any]) -> Field[Item]:
-    """A field that is an id or a word."""
+    """Return a field that is any text, such as an id."""
     return Field(of, str, "a text", ordered=False)
 
 
 def word(of: Callable[[Item], Any], words: Sequence[str]) -> Field[Item]:
-    """A field that is one of some words."""
+    """Return a field that has one of the given words as its value."""
 
     def read(value: str) -> str:
         if value not in words:
@@ -119,7 +121,7 @@ def word(of: Callable[[Item], Any], words: Sequence[str]) -> Field[Item]:
 
 
 def milliseconds(value: str) -> int:
-    """A time as RFC 3339, in milliseconds since 1970. Raises ValueError."""
+    """Return an RFC 3339 time in milliseconds since 1970. Raises ValueError."""
     try:
         moment = msgspec.convert(value, datetime)
     except msgspec.ValidationError:

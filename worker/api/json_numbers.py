@@ -1,10 +1,10 @@
-"""Numbers of JSON that are too large for anything here. No I/O."""
+"""Locates JSON numbers that are too large to be decoded. No I/O."""
 
 import msgspec
 
-#: What a double holds, in words.
+#: The largest double, in words.
 LARGEST_NUMBER = "1.7e308"
-#: How deep the place of a number is looked for: as deep as a body of ours has fields with names.
+#: Levels that are searched: our documents have named fields no deeper than this.
 _DEPTH = 4
 _CHILDREN = 1_000
 _NAME_CHARS = 80
@@ -16,8 +16,8 @@ _elements = msgspec.json.Decoder(list[msgspec.Raw])
 def pointer_of_number(raw: bytes) -> str:
     """Return the JSON pointer (RFC 6901) of the first value that cannot be decoded because of a number in it.
 
-    Each level is decoded once more, so that this costs a few times what decoding does. The place ends at a list or an
-    object of more than _CHILDREN members, and before a name that is too long to be repeated.
+    Each level is decoded once more, so this takes a few times as long as decoding. The pointer ends at a list or
+    object of more than _CHILDREN members, and before a name that is too long to repeat.
     """
     pointer = ""
     for _ in range(_DEPTH):
@@ -39,7 +39,7 @@ def _children(raw: bytes) -> list[tuple[str, bytes]]:
         else:
             children = list(_members.decode(raw).items())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # The number itself, or what stands behind it and is not JSON.
+        # This is the number itself, or what follows it is not JSON.
         return []
     return [(name, bytes(value)) for name, value in children] if len(children) <= _CHILDREN else []
 

@@ -1,4 +1,4 @@
-"""`/openapi.json`, made of the operations and of the types that are answered; and of the deliverers' configurations."""
+"""`/openapi.json`, built from the operations, their message types and the deliverers' configuration models."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,31 +21,31 @@ from worker.api.schemas import (
 
 _REF = "#/components/schemas/{name}"
 _IN_PATH = re.compile(r"{(\w+)}")
-#: What may be answered to anything that needs a token, and to anything at all: a bad Host, a bug, no ledger.
+#: Errors of every operation that needs a token, and of every operation at all (a bad Host, a bug, no ledger).
 _WITH_TOKEN = (401, 403, 429)
 _ALWAYS = (400, 500, 503)
-#: Headers that come with a refusal.
+#: Headers of an error.
 _HEADERS = {
-    401: {"WWW-Authenticate": "How to come again."},
+    401: {"WWW-Authenticate": "The accepted authentication schemes."},
     429: {"Retry-After": "Seconds."},
     503: {"Retry-After": "Seconds."},
 }
-#: Other ways than a bearer token.
+#: The security scheme beside the bearer token.
 _BASIC = "password"
 _REFUSED = {
-    400: "The request is not one.",
-    401: "There is no token, or a bad one.",
-    403: "The token may not.",
-    404: "There is none, or it is another store's.",
-    408: "The body did not come in time.",
-    409: "It cannot be done as things are.",
-    412: "Somebody else changed it.",
+    400: "Malformed request.",
+    401: "The token is missing or invalid.",
+    403: "Insufficient permissions.",
+    404: "Not found in the token's store or organisation.",
+    408: "The body did not arrive in time.",
+    409: "The present state of the resource does not allow this.",
+    412: "The resource has changed since it was read.",
     413: "The body is too large.",
-    415: "The body is of another type.",
-    422: "The body is not what it must be; one error for each problem, with its JSON pointer.",
-    429: "Too many: come again after Retry-After.",
-    500: "An internal error.",
-    503: "Not now: come again after Retry-After.",
+    415: "Unsupported Content-Type or Content-Encoding.",
+    422: "Invalid body; one error for each problem, with its JSON pointer.",
+    429: "Too many requests or failed logins; retry after Retry-After.",
+    500: "Internal error.",
+    503: "Temporarily unavailable; retry after Retry-After.",
 }
 
 Document = dict[str, Any]
@@ -55,7 +55,7 @@ SchemaOf = Callable[[Any], Document]
 def openapi_document(
     operations: Sequence[Operation], types: DelivererRegistry, catalogue: Catalogue, version: str, server: str
 ) -> Document:
-    """The description, OpenAPI 3.1."""
+    """Return the description of the API in OpenAPI 3.1."""
     kinds = list(dict.fromkeys([*_kinds(operations), ErrorDocument, OAuthErrorDocument]))
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     known = dict(zip(kinds, schemas, strict=True))
@@ -76,7 +76,7 @@ def openapi_document(
         "info": {
             "title": "Integrations",
             "version": version,
-            "description": "Who observes which events of a store, where those go, and what became of each.",
+            "description": "Integrations that receive events of a store or organisation, and the log of each delivery.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": server}],
@@ -86,7 +86,7 @@ def openapi_document(
             "schemas": components,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
-                _BASIC: {"type": "http", "scheme": "basic", "description": "Any user; the token is the password."},
+                _BASIC: {"type": "http", "scheme": "basic", "description": "Any user name; the password is the token."},
             },
         },
     }
@@ -125,7 +125,7 @@ def _who_may(operation: Operation) -> str:
     if operation.roles is None:
         return "Needs no token."
     roles = ", ".join(sorted(operation.roles))
-    return f"For tokens with the role {roles}" + ("; those of the platform too." if operation.platform else ".")
+    return f"For tokens with the role {roles}" + ("; tokens of the platform too." if operation.platform else ".")
 
 
 def _path_parameters(operation: Operation) -> Iterator[Document]:
@@ -181,7 +181,7 @@ def _refusal(operation: Operation, status: int) -> Document:
 
 
 def _configurations(types: DelivererRegistry) -> Document:
-    """The configuration of each integration_type, by the model that checks it."""
+    """Return the schema of each integration_type's configuration, from the model that validates it."""
     components: Document = {}
     for kind in types.types:
         schema = types.configuration_model(kind).model_json_schema(ref_template=_REF.replace("{name}", "{model}"))
@@ -195,7 +195,7 @@ def _configuration_name(kind: str) -> str:
 
 
 def _describe_attributes(schema: Document, types: DelivererRegistry, catalogue: Catalogue) -> None:
-    """What only this installation knows: its integration types, their configurations, and its observable keys."""
+    """Add what depends on this installation: integration types, their configurations, and observable keys."""
     properties = schema["properties"]
     known = types.types
     properties["integration_type"] = {"type": "string", "enum": list(known), "default": "webhook"}

@@ -1,4 +1,4 @@
-"""What the API can do, as data: the router is made of it, and so is `/openapi.json`."""
+"""The API's operations as data, from which the router and `/openapi.json` are made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 from worker.api.request_context import JSON_TYPES, Handler
 from worker.domain.api_token import Role
 
-#: Who may read what is the store's own.
+#: Roles that may read a store's resources.
 READERS = frozenset({Role.ADMIN, Role.READ})
 ADMINS = frozenset({Role.ADMIN})
 PUBLISHERS = frozenset({Role.ADMIN, Role.PUBLISH})
@@ -16,7 +16,7 @@ ANYBODY_WITH_A_TOKEN = frozenset(Role)
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of the query, or a header; `schema` is JSON Schema."""
+    """A query parameter or a header; `schema` is JSON Schema."""
 
     name: str
     summary: str
@@ -26,20 +26,20 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a request brings: content type → a type of msgspec, or a tuple of those that it may be."""
+    """The body of a request: for each content type a msgspec type, or a tuple of alternatives."""
 
     content: Mapping[str, Any]
     required: bool = True
 
     @classmethod
     def json(cls, kind: Any, *, required: bool = True) -> "Body":
-        """One kind of document, by either name of JSON."""
+        """Return a body of one type, under each content type of JSON."""
         return cls(dict.fromkeys(JSON_TYPES, kind), required)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What comes back with a status: where it is JSON, a type of msgspec, or a tuple of those that it may be."""
+    """The answer of one status; `kind` is the msgspec type of a JSON body, or a tuple of alternatives."""
 
     summary: str
     kind: Any = None
@@ -49,21 +49,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing that the API does."""
+    """One operation of the API."""
 
     name: str
     method: str
     path: str
     handler: Handler
     summary: str
-    #: Which roles may; None where nobody needs a token.
+    #: Roles that may use it; None if it needs no token.
     roles: frozenset[Role] | None
     answers: Mapping[int, Answer]
     parameters: Sequence[Parameter] = ()
     body: Body | None = None
-    #: What can go wrong, beside what can with every operation of its kind.
+    #: Statuses of its errors, beside those that `openapi` adds to every operation.
     refusals: Sequence[int] = ()
-    #: Tokens of the platform, which are no store's, may too.
+    #: Whether tokens of the platform, which belong to no store, may use it too.
     platform: bool = False
-    #: A browser may send the token as a password.
+    #: Whether the token may be the password of Basic authentication, for browsers.
     basic: bool = False

@@ -1,4 +1,4 @@
-"""Pages: `page[limit]` and `page[offset]`, counted in records, and the links from page to page. No I/O."""
+"""Paging by `page[limit]` and `page[offset]`, counted in records, and the links between pages. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from worker.api.api_errors import bad_parameter
 
 DEFAULT_LIMIT = 25
 LARGEST_LIMIT = 100
-#: Far beyond what any index holds, and within what the store counts with.
+#: Far more than any index holds, and still an integer for Redis.
 LARGEST_OFFSET = 1_000_000_000
 
 LIMIT = "page[limit]"
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 
 
 class PageLinks(Struct, frozen=True):
-    """`first` and `prev` are not there on the first page, `next` not on the last, `last` not where there is but one."""
+    """Links to other pages: the first page has no `first` and `prev`, the last no `next`, a single page no `last`."""
 
     first: str | UnsetType = UNSET
     last: str | UnsetType = UNSET
@@ -30,14 +30,14 @@ class PageLinks(Struct, frozen=True):
 
 
 class Filtered(Struct, frozen=True):
-    """Of a filter without an index: how many of the newest records were looked at, and whether there were more."""
+    """The reach of a filter without an index: records examined, the newest first, and whether older ones were not."""
 
     scanned: int
     cut: bool
 
 
 class PageMeta(Struct, frozen=True):
-    """Which page this is: `current` of `total` pages."""
+    """The position of a page: `current` of `total` pages; `limit` and `offset` in records."""
 
     limit: Annotated[int, Meta(ge=1)]
     offset: Annotated[int, Meta(ge=0)]
@@ -47,7 +47,7 @@ class PageMeta(Struct, frozen=True):
 
 
 class Results(Struct, frozen=True):
-    """How many records there are in all."""
+    """The number of records on all pages."""
 
     total: Annotated[int, Meta(ge=0)]
 
@@ -63,14 +63,14 @@ class Collection(Struct, Generic[Item], frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which page was asked for."""
+    """The requested page."""
 
     offset: int = 0
     limit: int = DEFAULT_LIMIT
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Paging":
-        """Raises ApiError (400) where a parameter is not what it must be."""
+        """Return the page that a query asks for. Raises ApiError (400) for an invalid parameter."""
         return cls(_number(query, OFFSET, 0, 0, LARGEST_OFFSET), _number(query, LIMIT, DEFAULT_LIMIT, 1, LARGEST_LIMIT))
 
     def collection(
@@ -83,7 +83,7 @@ class Paging:
         last: bool = True,
         filtered: Filtered | None = None,
     ) -> Collection[Item]:
-        """The page, with its links: to `path`, with the `kept` parameters of the query."""
+        """Return a page of `items`; its links lead to `path` and keep the parameters in `kept`."""
         links = {
             "first": 0 if self.offset > 0 else None,
             "last": self._last(total) if last and total > self.limit else None,
@@ -96,7 +96,7 @@ class Paging:
         return Collection(items, meta, Results(total), PageLinks(**written))
 
     def _last(self, total: int) -> int:
-        # The page that a reader would reach who goes on from this one.
+        # The last page that is reached from this one in steps of the limit.
         first = self.offset % self.limit
         return first + (total - 1 - first) // self.limit * self.limit if total > first else 0
 
@@ -109,7 +109,7 @@ def _number(query: Mapping[str, str], name: str, default: int, least: int, most:
     text = query.get(name)
     if text is None:
         return default
-    # ASCII digits, and few enough of them: `int` takes more.
+    # `int` also accepts other digits, signs and any length.
     if text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most:
         return int(text)
     raise bad_parameter(name, f"expected a whole number from {least} to {most}")

@@ -1,4 +1,4 @@
-"""One request on its way to a handler, and the answer on its way back."""
+"""The request that a handler receives, and the reply that it returns."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,24 +23,24 @@ from worker.http_server.protocol import protocol_of
 if TYPE_CHECKING:
     from worker.api.services.api_services import ApiServices
 
-#: A body that has not come by then is not waited for (seconds): a caller that stalls holds nothing for long.
+#: Seconds that a body may take to arrive, so that a stalled caller holds no resources for long.
 BODY_SECONDS = 30.0
 
-#: Bytes of a body that is decoded whole: an integration with everything at its limit has half as many. What holds an
-#: event may have more, of which only slices are made.
+#: Bytes of a body that is decoded whole: twice those of an integration with every attribute at its limit. A body that
+#: holds events may be larger, because it is only sliced.
 DOCUMENT_BYTES = 256 * 1024
 
-#: Characters of a Content-Type: a media type and a character set.
+#: Characters of a Content-Type at most: enough for a media type and a character set.
 CONTENT_TYPE_CHARS = 256
 
 JSON = "application/json"
-#: JSON:API's own type is taken for JSON too, since clients of the platform send it.
+#: Content types of JSON; the platform's clients send the one of JSON:API.
 JSON_TYPES = (JSON, "application/vnd.api+json")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is answered: a document that becomes JSON, or bytes as they are."""
+    """An answer: a document, which becomes JSON, or bytes, which are sent unchanged."""
 
     document: object = None
     status: int = 200
@@ -50,18 +50,18 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """A request whose caller may make it."""
+    """A request whose caller is authenticated and has a role that the operation accepts."""
 
     request: web.Request
     services: "ApiServices"
-    #: None where nobody needs a token.
+    #: None if the operation needs no token.
     caller: Token | None
-    #: What belongs to the request is of this trace.
+    #: The request's trace; None where it has none.
     trace: TraceContext | None = None
 
     @property
     def token(self) -> Token:
-        """Who calls."""
+        """The caller's token."""
         assert self.caller is not None  # noqa: S101  (an operation that names roles has one)
         return self.caller
 
@@ -72,26 +72,26 @@ class RequestContext:
 
     @property
     def is_admin(self) -> bool:
-        """True where the caller may see what only an admin may."""
+        """Whether the caller is an admin, who may see secrets."""
         return self.token.role is Role.ADMIN
 
     @property
     def paging(self) -> Paging:
-        """The page that was asked for. Raises ApiError."""
+        """The requested page. Raises ApiError (400)."""
         return Paging.of(self.request.query)
 
     @property
     def base(self) -> str:
-        """The API's address as its clients see it."""
+        """The API's base URL as its clients see it."""
         request = self.request
         if url := self.services.settings.api_url:
             return url
-        # The target may be in absolute form, which aiohttp takes the port out of; it names the same authority as Host.
+        # Not from the target: if it is in absolute form, aiohttp drops its port. Host names the same authority.
         host = request.headers.get(hdrs.HOST)
         return str(URL.build(scheme=request.scheme, authority=host) if host else request.url.origin())
 
     def named(self, name: str, what: str) -> str:
-        """An id of the path. Raises ApiError (404) where it can be none: then nothing of it reaches the ledger."""
+        """Return a UUID of the path. Raises ApiError (404) for any other text, before the ledger is asked."""
         text = self.request.match_info[name]
         try:
             return str(UUID(text))
@@ -99,21 +99,23 @@ class RequestContext:
             raise not_found(f"{what} with this id") from None
 
     async def integration(self) -> Integration:
-        """The integration that the path names. Raises ApiError (404) where there is none of the caller's scope."""
+        """Return the integration that the path names. Raises ApiError (404) if the caller's scope has none."""
         found = await self.services.ledger.integrations.get([self.named("integration_id", "integration")])
         if not found or found[0].scope != self.scope:
             raise not_found("integration with this id")
         return found[0]
 
     def must_own(self, scope_key: str, what: str) -> None:
-        """Raises ApiError (404) unless what was found belongs to the caller's scope."""
+        """Check that a record belongs to the caller's scope. Raises ApiError (404)."""
         if scope_key != self.scope.key:
             raise not_found(f"{what} with this id")
 
     async def raw(
         self, types: tuple[str, ...] = JSON_TYPES, *, optional: bool = False, most: int | None = None
     ) -> bytes:
-        """The body, whose type must be one of these, of at most so many bytes; EDW_API_BODY_LIMIT is the most of all.
+        """Return the body, whose type must be one of `types`; at most `most` bytes, and at most EDW_API_BODY_LIMIT.
+
+        With `optional`, a request without a body may have any Content-Type.
 
         Raises ApiError (400, 408, 413, 415).
         """
@@ -134,18 +136,18 @@ class RequestContext:
             async with asyncio.timeout(BODY_SECONDS):
                 return await (_inflated(request, coding, limit) if coding else _read(request, limit))
         except TimeoutError:
-            raise api_error(408, f"the body had not come within {BODY_SECONDS:g} s") from None
+            raise api_error(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
         except web.RequestPayloadError:
             raise api_error(400, "the body cannot be read: it does not follow its framing") from None
         except BrokenCodingError as error:
             detail = f"the body cannot be read: it does not follow Content-Encoding {_quoted(coding)}: {error}"
             raise api_error(400, detail) from None
         except ConnectionError:
-            # Nobody is there to read this, but for the log.
-            raise api_error(400, "the caller went away before the body had come") from None
+            # The caller is gone; only the log shows this error.
+            raise api_error(400, "the caller disconnected before the body had arrived") from None
 
     def _coding(self) -> str:
-        """The coding of the body. Raises ApiError (415)."""
+        """Return the coding of the body; empty for none. Raises ApiError (415)."""
         fields = self.request.headers.getall(hdrs.CONTENT_ENCODING, ())
         if not fields:
             return ""
@@ -156,13 +158,15 @@ class RequestContext:
             raise api_error(415, detail, {hdrs.ACCEPT_ENCODING: ACCEPTED_CODINGS}) from None
 
     async def document(self) -> Any:
-        """The body, decoded. Raises ApiError (400, 413, 415)."""
+        """Return the decoded body. Raises ApiError (400, 408, 413, 415)."""
         return decoded(await self.raw(most=DOCUMENT_BYTES))
 
     async def options(self, what: str, most: int = DOCUMENT_BYTES) -> Mapping[str, Any]:
-        """What stands at `data` of a body that may be left out. Raises ApiError (400, 413, 415, 422).
+        """Return the object at `data` of an optional body; empty without one.
 
-        A name that stands beside it is refused: ignoring an unwrapped `dry_run` would do what was only asked about.
+        Names beside `data` are refused: if an unwrapped `dry_run` were ignored, the dry run would become a real one.
+
+        Raises ApiError (400, 408, 413, 415, 422).
         """
         raw = await self.raw(optional=True, most=most)
         body = decoded(raw) if raw.strip() else {}
@@ -170,13 +174,13 @@ class RequestContext:
         if not isinstance(inner, Mapping):
             raise invalid([Refusal("data", f"expected an object: {what}")], under="")
         if beside := [name for name in body if name != "data"]:
-            hint = 'is not known here; wrap what is meant: {"data": {…}}'
+            hint = 'is unknown; wrap the attributes: {"data": {…}}'
             raise invalid([Refusal(name, hint, (name,)) for name in beside], under="")
         return inner
 
 
 def _is_one_of(types: tuple[str, ...], given: str, request: web.Request) -> bool:
-    # The parser of parameters takes time squared in their number, so that a long header is not parsed at all.
+    # Parsing takes time quadratic in the number of parameters, so a long header is not parsed.
     if len(given) > CONTENT_TYPE_CHARS:
         return False
     return request.content_type in types and (request.charset or "utf-8").lower() == "utf-8"
@@ -193,7 +197,7 @@ async def _read(request: web.Request, limit: int) -> bytes:
 
 
 async def _inflated(request: web.Request, coding: str, limit: int) -> bytes:
-    """Read and inflate a body of at most `limit` bytes, before and after. Raises ApiError (413), BrokenCodingError."""
+    """Read and inflate a body; both sizes are at most `limit` bytes. Raises ApiError (413), BrokenCodingError."""
     inflater, body, read = Inflater(coding), bytearray(), 0
     while chunk := await request.content.readany():
         read += len(chunk)
@@ -201,19 +205,19 @@ async def _inflated(request: web.Request, coding: str, limit: int) -> bytes:
             body += piece
             if len(body) > limit or read > limit:
                 raise too_large(limit)
-            # Others have their turn after each piece.
+            # Let other tasks run after each piece.
             await asyncio.sleep(0)
     inflater.finish()
     return bytes(body)
 
 
 def too_large(limit: int) -> ApiError:
-    """Return the answer to a body over a limit, in bytes."""
-    return api_error(413, f"the body is larger than {limit:,} bytes, the most that is taken")
+    """Return the answer to a body that is larger than `limit` bytes."""
+    return api_error(413, f"the body is larger than {limit:,} bytes, the most that is accepted")
 
 
 def decoded(raw: bytes, kind: Any = Any) -> Any:
-    """Decode JSON. Raises ApiError (400) that says why the body is none; of a `kind`, also msgspec.ValidationError."""
+    """Decode JSON. Raises ApiError (400), and with a `kind` also msgspec.ValidationError."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except UnicodeDecodeError as error:
@@ -221,7 +225,7 @@ def decoded(raw: bytes, kind: Any = Any) -> Any:
     except msgspec.ValidationError:
         if kind is not Any:
             raise
-        # JSON all the same: a number such as 1e999, which no double and no integer of ours can hold.
+        # It is JSON, but has a number such as 1e999, which neither a double nor a 64-bit integer can hold.
         pointer = pointer_of_number(raw)
         what = f"expected a number from -{LARGEST_NUMBER} to {LARGEST_NUMBER}"
         raise api_error(400, f"{pointer}: {what}" if pointer else what, pointer=pointer) from None

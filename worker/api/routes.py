@@ -1,4 +1,4 @@
-"""The operations of the API: each path of the specification, and those beyond it."""
+"""The operations of the API: every path of the specification, and our own beside it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -49,26 +49,28 @@ from worker.telemetry.readiness import Readiness
 _PAGES = (
     Parameter(
         LIMIT,
-        "Records of a page.",
+        "Records per page.",
         {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT},
     ),
     Parameter(
         OFFSET,
-        "Records before the page; the first page begins at 0.",
+        "Records to skip before the page; 0 for the first page.",
         {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET, "default": 0},
     ),
 )
 _ETAG = {"ETag": "The integration's revision, for If-Match."}
-_IF_MATCH = Parameter("If-Match", "Only where the integration is still of this ETag.", place="header")
-_IF_NONE_MATCH = Parameter("If-None-Match", "304 where the integration is still of this ETag.", place="header")
+_IF_MATCH = Parameter(
+    "If-Match", "Apply the request only if the integration still has this ETag; otherwise 412.", place="header"
+)
+_IF_NONE_MATCH = Parameter("If-None-Match", "Answer 304 if the integration still has this ETag.", place="header")
 _KEY = Parameter(
     job_handlers.IDEMPOTENCY_KEY,
-    "Names this redelivery: repeated under the same key, no job is reopened twice.",
+    "Identifies this redelivery: a repetition under the same key reopens no job a second time.",
     {"type": "string", "minLength": 1, "maxLength": job_handlers.KEY_MAX_CHARS},
     "header",
 )
 
-#: A redelivery's attributes, as its query may have them in place of its body.
+#: Attributes of a redelivery that the query may give instead of the body.
 _SELECTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "from": {"type": "string", "format": "date-time"},
     "to": {"type": "string", "format": "date-time"},
@@ -79,17 +81,21 @@ _SELECTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "cursor": {"type": "string"},
 }
 _SELECTION = tuple(
-    Parameter(name, "As in the body, over which it takes precedence.", schema)
-    for name, schema in _SELECTION_SCHEMAS.items()
+    Parameter(name, "As in the body; takes precedence over it.", schema) for name, schema in _SELECTION_SCHEMAS.items()
 )
 
 
 def _filter(fields: Mapping[str, Any], note: str) -> Parameter:
-    syntax = "operator(field,value), with eq, gt, ge, lt or le, joined by colons"
-    return Parameter(FILTER, f"{syntax}; by {', '.join(fields)}. {note}".strip())
+    syntax = "Conditions operator(field,value), joined by colons; operators eq, gt, ge, lt, le"
+    return Parameter(FILTER, f"{syntax}; fields {', '.join(fields)}. {note}".strip())
 
 
-_LOG_PAGES = (*_PAGES, _filter(log_handlers.FIELDS, "eq(succeeded,false) of a store's logs has an index."))
+#: What a filter without an index does.
+_WINDOW = f"examine the newest {log_handlers.WINDOW:,} records"
+_LOG_PAGES = (
+    *_PAGES,
+    _filter(log_handlers.FIELDS, f"eq(succeeded,false) on a store's logs uses an index; other filters {_WINDOW}."),
+)
 _INTEGRATION = f"{integration_handlers.PATH}/{{integration_id}}"
 _JOB = f"{_INTEGRATION}/jobs/{{job_id}}"
 
@@ -114,7 +120,7 @@ OPERATIONS: tuple[Operation, ...] = (
         integration_handlers.create,
         "Register an integration",
         ADMINS,
-        {201: Answer("The integration.", Single[IntegrationDocument], {**_ETAG, "Location": "Where it is."})},
+        {201: Answer("The integration.", Single[IntegrationDocument], {**_ETAG, "Location": "The integration's URL."})},
         body=Body.json(Single[NewIntegration]),
         refusals=(400, 413, 415, 422),
     ),
@@ -125,7 +131,10 @@ OPERATIONS: tuple[Operation, ...] = (
         integration_handlers.read,
         "Read an integration",
         READERS,
-        {200: Answer("The integration.", Single[IntegrationDocument], _ETAG), 304: Answer("It is unchanged.")},
+        {
+            200: Answer("The integration.", Single[IntegrationDocument], _ETAG),
+            304: Answer("The integration is unchanged."),
+        },
         (_IF_NONE_MATCH,),
         refusals=(404,),
     ),
@@ -134,7 +143,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "PUT",
         _INTEGRATION,
         integration_handlers.update,
-        "Change an integration: only the attributes in the body; a configuration replaces the whole of the present one",
+        "Change the attributes that the body names; a configuration is replaced as a whole",
         ADMINS,
         {200: Answer("The integration as it is now.", Single[IntegrationDocument], _ETAG)},
         (_IF_MATCH,),
@@ -146,9 +155,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "DELETE",
         _INTEGRATION,
         integration_handlers.delete,
-        "Delete an integration; what it is owed is cancelled",
+        "Delete an integration and cancel its pending jobs",
         ADMINS,
-        {204: Answer("It is deleted.")},
+        {204: Answer("The integration is deleted.")},
         (_IF_MATCH,),
         refusals=(404, 409, 412),
     ),
@@ -157,9 +166,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         f"{_INTEGRATION}/test",
         test_delivery_handlers.deliver_test,
-        "Deliver a sample event now, and answer with the log",
+        "Deliver a sample event now and return the log",
         ADMINS,
-        {200: Answer("What came of it, whether it succeeded or not.", Single[LogDocument])},
+        {200: Answer("The log of the attempt, whether it succeeded or failed.", Single[LogDocument])},
         body=Body.json(Single[TrialAttributes], required=False),
         refusals=(400, 404, 413, 415, 422),
     ),
@@ -168,11 +177,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         f"{_INTEGRATION}/redeliver",
         job_handlers.redeliver_many,
-        "Redeliver jobs of a time and a state, and what was missed",
+        "Redeliver jobs by time and state, and optionally events that had no job",
         ADMINS,
         {
-            202: Answer("How many jobs are due because of it.", Single[RedeliveryDocument]),
-            200: Answer("How many would be, in a dry run.", Single[RedeliveryDocument]),
+            202: Answer("The number of jobs that are now due.", Single[RedeliveryDocument]),
+            200: Answer("Dry run: the number of jobs that would be due.", Single[RedeliveryDocument]),
         },
         (_KEY, *_SELECTION),
         Body.json(Single[RedeliveryAttributes], required=False),
@@ -208,7 +217,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "List an integration's jobs, the newest first",
         READERS,
         {200: Answer("A page of jobs.", Collection[JobDocument])},
-        (*_PAGES, _filter(job_handlers.FIELDS, "")),
+        (*_PAGES, _filter(job_handlers.FIELDS, f"Filters {_WINDOW}.")),
         refusals=(400, 404),
     ),
     Operation(
@@ -216,7 +225,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         _JOB,
         job_handlers.read,
-        "Read a job: its state, its attempts, the next one",
+        "Read a job: its state, its attempts and the time of the next one",
         READERS,
         {200: Answer("The job.", Single[JobDocument])},
         refusals=(404,),
@@ -248,11 +257,13 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         event_handlers.PATH,
         event_handlers.publish,
-        "Publish an event, or a batch",
+        "Publish an event or a batch",
         PUBLISHERS,
         {
-            202: Answer("The ledger has all; of a batch, `data` is a list.", (Single[PublishedEvent], PublishedBatch)),
-            207: Answer("The ledger has some; each says what came of it.", PublishedBatch),
+            202: Answer(
+                "All are in the ledger; for a batch, `data` is a list.", (Single[PublishedEvent], PublishedBatch)
+            ),
+            207: Answer("Some are in the ledger; each result has its own status.", PublishedBatch),
         },
         body=Body(
             {
@@ -269,9 +280,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         f"{event_handlers.PATH}/{{event_id}}",
         event_handlers.history,
-        "What became of an event: whom it was owed to, and the last attempt of each",
+        "Read the history of an event: its jobs, and the last attempt of each",
         READERS,
-        {200: Answer("The event, and a page of its jobs.", EventHistoryDocument)},
+        {200: Answer("The event and a page of its jobs.", EventHistoryDocument)},
         _PAGES,
         refusals=(400, 404),
     ),
@@ -280,9 +291,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         "/oauth/access_token",
         oauth.access_token,
-        "Exchange a client's credentials for a bearer of an hour",
+        "Exchange a client's credentials for a bearer token that is valid for an hour",
         None,
-        {200: Answer("The bearer.", AccessToken)},
+        {200: Answer("The bearer token.", AccessToken)},
         body=Body({oauth.FORM: Credentials, "application/json": Credentials}),
         refusals=(400, 401, 413, 415, 429),
     ),
@@ -291,9 +302,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/openapi.json",
         _docs.openapi,
-        "This description",
+        "Describe the API for programs",
         ANYBODY_WITH_A_TOKEN,
-        {200: Answer("OpenAPI 3.1.", Mapping[str, Any])},
+        {200: Answer("This description, in OpenAPI 3.1.", Mapping[str, Any])},
         platform=True,
         basic=True,
     ),
@@ -302,9 +313,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/",
         _docs.page,
-        "The same, for people",
+        "Describe the API for people",
         ANYBODY_WITH_A_TOKEN,
-        {200: Answer("A page.", content_type="text/html")},
+        {200: Answer("This description, as a web page.", content_type="text/html")},
         platform=True,
         basic=True,
     ),
@@ -313,20 +324,20 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/healthz",
         health_handlers.healthz,
-        "Whether the process answers",
+        "Check that the process is alive",
         None,
-        {200: Answer("It does.", Liveness)},
+        {200: Answer("The process is alive.", Liveness)},
     ),
     Operation(
         "readyz",
         "GET",
         "/readyz",
         health_handlers.readyz,
-        "Whether requests should come here",
+        "Check that the process can serve requests",
         None,
         {
-            200: Answer("They should; degraded says what is slower.", Readiness),
-            503: Answer("They should not: the ledger takes no writes, or the process stops.", Readiness),
+            200: Answer("Ready; `degraded` means slower or with less, and the checks say why.", Readiness),
+            503: Answer("Not ready: the ledger accepts no writes, or the process is stopping.", Readiness),
         },
     ),
 )

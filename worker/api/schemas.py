@@ -1,4 +1,4 @@
-"""What the API answers beside the specification's own resources, and what it is sent."""
+"""Documents that the API accepts and returns, beside the specification's own resources."""
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -10,7 +10,7 @@ from worker.domain.event_parser import ID_MAX_CHARS
 from worker.domain.integration_input import DESCRIPTION_MAX_CHARS, NAME_MAX_CHARS, OBSERVES_MAX, RATE_LIMITS
 from worker.domain.resources import Id, JobDocument, Links, LogDocument, ResourceMeta, Time
 
-#: Events of one request.
+#: Events of one request at most.
 EVENTS_MOST = 1_000
 
 Item = TypeVar("Item")
@@ -23,15 +23,15 @@ class Single(Struct, Generic[Item], frozen=True):
 
 
 class IntegrationAttributes(Struct, frozen=True):
-    """What of an integration can be set. On an update, only what is given changes."""
+    """The attributes of an integration that can be set; an update changes only those that it names."""
 
     type: Literal["integration"] | UnsetType = UNSET
     name: Annotated[str, Meta(min_length=1, max_length=NAME_MAX_CHARS, pattern=r"\S")] | UnsetType = UNSET
     description: Annotated[str, Meta(max_length=DESCRIPTION_MAX_CHARS)] | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
-    #: Its events are matched, and wait.
+    #: While true, its jobs are opened but not attempted.
     paused: bool | UnsetType = UNSET
-    #: Deliveries a second, across the fleet; null for as many as go.
+    #: Deliveries per second across the fleet; null for no limit.
     rate_limit: Annotated[float, Meta(ge=RATE_LIMITS[0], le=RATE_LIMITS[1])] | UnsetType | None = UNSET
     integration_type: str | UnsetType = UNSET
     observes: Annotated[list[str], Meta(min_length=1, max_length=OBSERVES_MAX)] | UnsetType = UNSET
@@ -39,7 +39,7 @@ class IntegrationAttributes(Struct, frozen=True):
 
 
 class NewIntegration(IntegrationAttributes, frozen=True, kw_only=True):
-    """What a new integration is made of. `observers` is taken for `observes`, as the specification also calls it."""
+    """The attributes of a new integration. `observers`, the specification's other name for `observes`, also works."""
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_MAX_CHARS, pattern=r"\S")]
     observes: Annotated[list[str], Meta(min_length=1, max_length=OBSERVES_MAX)]
@@ -47,7 +47,7 @@ class NewIntegration(IntegrationAttributes, frozen=True, kw_only=True):
 
 
 class EventAttributes(Struct, frozen=True):
-    """An event as its producer sends it. `data` is the affected resource."""
+    """An event as its producer sends it; `data` is the affected resource."""
 
     type: str
     data: dict[str, Any]
@@ -57,13 +57,13 @@ class EventAttributes(Struct, frozen=True):
     included: dict[str, Any] | list[Any] | UnsetType | None = UNSET
     store_id: str | UnsetType | None = UNSET
     org_id: str | UnsetType | None = UNSET
-    #: W3C Trace Context: the trace that it belongs to; what is malformed is ignored.
+    #: The trace of the event (W3C Trace Context); a malformed one is ignored.
     traceparent: str | UnsetType | None = UNSET
     tracestate: str | UnsetType | None = UNSET
 
 
 class EventBatch(Struct, frozen=True):
-    """Several events."""
+    """A batch of events."""
 
     data: Annotated[list[EventAttributes], Meta(min_length=1, max_length=EVENTS_MOST)]
 
@@ -85,23 +85,23 @@ class CloudEvent(Struct, frozen=True):
 
 
 class PublishedEvent(Struct, frozen=True):
-    """What came of one event: accepted (202) with its id, or refused, with why."""
+    """The result of one event: accepted (202) with its id, or refused with the reasons."""
 
     status: int
     type: Literal["event"] = "event"
-    #: Its place in the batch.
+    #: The position in the batch, from 0.
     index: int | UnsetType = UNSET
     id: str | UnsetType = UNSET
-    #: The id was known already, and nothing happens twice.
+    #: Whether the id was already known; then nothing is done a second time.
     duplicate: bool | UnsetType = UNSET
-    #: The id was known with other content; the first one stays.
+    #: Whether the id was already known with other content; the first content is kept.
     differs: bool | UnsetType = UNSET
     links: Links | UnsetType = UNSET
     errors: list[ErrorBody] | UnsetType = UNSET
 
 
 class PublishedBatch(Struct, frozen=True):
-    """What came of each event of a batch, in its order; `errors` has those of all together."""
+    """The results of a batch, in its order; `errors` has the errors of all events."""
 
     data: list[PublishedEvent]
     errors: list[ErrorBody] | UnsetType = UNSET
@@ -115,9 +115,9 @@ class EventJobDocument(JobDocument, frozen=True, kw_only=True):
 
 
 class EventDocument(Struct, frozen=True):
-    """An event: `waiting` to be observed, or `observed`, with a page of the jobs that it opened; or `set_aside`.
+    """An event and a page of its jobs: it is `waiting` to be observed, `observed`, or `set_aside`.
 
-    What is set aside could not be observed: why, the list of rejected events says.
+    An event that could not be observed is set aside; the list of rejected events has the reason.
     """
 
     id: str
@@ -133,7 +133,7 @@ class EventDocument(Struct, frozen=True):
 
 
 class EventHistoryDocument(Struct, frozen=True):
-    """An event, and which page of its jobs this is."""
+    """The history of an event, with a page of its jobs."""
 
     data: EventDocument
     meta: PageMeta
@@ -142,56 +142,60 @@ class EventHistoryDocument(Struct, frozen=True):
 
 
 class RedeliveryMeta(Struct, frozen=True):
-    """What a redelivery did to the job: reopened it, made it due, or left an attempt under way alone."""
+    """The effect of a redelivery on a job.
+
+    `reopened`: the job had ended and is open again; `due`: its next attempt is due now; `in_flight`: an attempt is
+    under way and was not disturbed; `known`: a redelivery with the same key had already handled the job.
+    """
 
     redelivery: Annotated[str, Meta(extra_json_schema={"enum": ["reopened", "due", "in_flight", "known"]})]
 
 
 class RedeliveredJob(Struct, frozen=True):
-    """A job after its redelivery was asked for."""
+    """A job after the request to redeliver it."""
 
     data: JobDocument
     meta: RedeliveryMeta
 
 
 class RedeliveryAttributes(Struct, frozen=True, rename={"since": "from", "till": "to"}):
-    """What to redeliver: jobs opened in a time, in a state; with `missing`, also events that had no job."""
+    """The selection of a redelivery: jobs by time of opening and state; with `missing`, also events that had no job."""
 
     since: Time | UnsetType = UNSET
     till: Time | UnsetType = UNSET
     state: Literal["failed", "cancelled", "succeeded", "pending"] | UnsetType = UNSET
     missing: bool | UnsetType = UNSET
-    #: What is kept of a time of which retention has dropped some; without it, such a time is refused (409).
+    #: Redeliver what is left of a time that retention has partly dropped; without it, such a time is refused (409).
     partial: bool | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
     cursor: str | UnsetType = UNSET
 
 
 class RedeliveryDocument(Struct, frozen=True):
-    """How many jobs a redelivery made due, or in a dry run would."""
+    """The number of jobs that a redelivery made due, or would make due in a dry run."""
 
     id: Id
     dry_run: bool
-    #: Jobs that had ended and are owed anew.
+    #: Jobs that had ended and were reopened.
     reopened: int
-    #: Jobs that waited for their next attempt, which is due now.
+    #: Jobs whose next attempt was scheduled for later and is due now.
     due: int
-    #: Jobs whose attempt is under way, which are left alone.
+    #: Jobs that have an attempt under way, which was not disturbed.
     in_flight: int
-    #: Events that had no job, and have one now.
+    #: Events that had no job and have one now.
     opened: int
-    #: Jobs whose event retention has dropped, so that they cannot be redelivered.
+    #: Jobs that cannot be redelivered because retention has dropped their event.
     gone: int
-    #: True where the integration's backlog has no room for more: nothing that is owed goes for what is asked for anew.
+    #: True if the backlog was full and jobs were not reopened: a redelivery displaces no pending job.
     full: bool
-    #: False where there was more than one call does: repeat it with the cursor, and the id as Idempotency-Key.
+    #: False if one call could not do everything: repeat it with the cursor, and the id as Idempotency-Key.
     complete: bool
     type: Literal["redelivery"] = "redelivery"
     cursor: str | UnsetType = UNSET
 
 
 class TrialAttributes(Struct, frozen=True):
-    """The sample event of a test: its observable key, and the resource; without them, samples."""
+    """The sample event of a test: `type` is its observable key, `data` the resource; each has a default."""
 
     type: str | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
@@ -199,7 +203,7 @@ class TrialAttributes(Struct, frozen=True):
 
 
 class Credentials(Struct, frozen=True):
-    """What a client logs in with."""
+    """The credentials with which a client logs in."""
 
     grant_type: Literal["client_credentials"]
     client_id: str
@@ -207,7 +211,7 @@ class Credentials(Struct, frozen=True):
 
 
 class AccessToken(Struct, frozen=True):
-    """A bearer token; `expires` in seconds since 1970."""
+    """A bearer token; `expires` in seconds since 1970, `expires_in` in seconds."""
 
     access_token: str
     expires: int
@@ -217,7 +221,7 @@ class AccessToken(Struct, frozen=True):
 
 
 class OAuthErrorDocument(ErrorDocument, frozen=True):
-    """An error in the API's shape, and in OAuth's own (RFC 6749, section 5.2)."""
+    """Errors in the API's shape and in OAuth's (RFC 6749, section 5.2)."""
 
     error: str
     error_description: str

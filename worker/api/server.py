@@ -1,4 +1,4 @@
-"""The process of the API: opens the services, listens, and on SIGTERM finishes what is under way."""
+"""The API process: it opens the services, listens, and on SIGTERM finishes the requests under way."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -42,11 +42,12 @@ _log = structlog.get_logger("edw.api")
 
 
 async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: bool = False) -> None:
-    """Serves until `stopping` is set, then finishes what is under way, for EDW_DRAIN_SECONDS at most.
+    """Serve until `stopping` is set, then finish the requests under way within EDW_DRAIN_SECONDS.
 
-    Raises OSError where the port cannot be had, NoStoreError where there is no store, and LedgerFormatError where the
-    ledger is another version's. A ledger that does not answer is waited for: meanwhile requests are answered with 503,
-    and /readyz is red.
+    While the ledger does not answer, requests get 503 and /readyz is red.
+
+    Raises OSError if the port is not available, NoRedisError if no Redis is configured or running, and
+    LedgerFormatError if the ledger belongs to another version.
     """
     async with services_of(settings) as services:
         site = site_of(services, api_limits(settings, raise_descriptor_limit()))
@@ -65,7 +66,7 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
 
 
 def site_of(services: ApiServices, limits: HttpLimits) -> HttpSite:
-    """Return the API behind the limits of its clients; it does not listen yet."""
+    """Return the API's server, with the limits of its clients; it does not listen yet."""
     app = application(services)
     seconds = services.settings.drain_seconds
     return HttpSite("api", app, limits, refused, metrics.observe_http, shutdown_seconds=seconds)
@@ -73,7 +74,7 @@ def site_of(services: ApiServices, limits: HttpLimits) -> HttpSite:
 
 @asynccontextmanager
 async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
-    """Everything that the handlers work with, open for as long as the block lasts. Raises NoStoreError."""
+    """Open everything that the handlers use, and close it at the end of the block. Raises NoRedisError."""
     endpoints = find_endpoints(settings)
     app = Celery("edw-api", set_as_current=False)
     app.conf.update(celery_options(settings, endpoints.broker_url))
@@ -87,7 +88,7 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
         wakeups = Wakeups(WakeupSender(app, settings.shard))
         stack.callback(wakeups.close)
         deliverers = await stack.enter_async_context(opened_deliverers(settings, types))
-        # Its version and its format are looked at as soon as it answers.
+        # Checks the version and format of the ledger as soon as it answers.
         opening = asyncio.create_task(reach(ledger, asyncio.Event()))
         stack.push_async_callback(end, [opening])
         broker = BrokerWatch(partial(_ping, app), is_store=endpoints.broker_url == endpoints.ledger_url)
@@ -113,7 +114,7 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
 
 
 async def _wait_until_stopped(stopping: asyncio.Event, opening: "asyncio.Task[bool]") -> None:
-    """Waits until the process is told to stop. Raises what opening the ledger raises."""
+    """Wait until `stopping` is set. Raises what opening the ledger raises."""
     stopped = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait([stopped, opening], return_when=asyncio.FIRST_COMPLETED)
@@ -125,7 +126,7 @@ async def _wait_until_stopped(stopping: asyncio.Event, opening: "asyncio.Task[bo
 
 
 def _ping(app: Celery) -> None:
-    """Connects to the broker and leaves again; raises what its client raises."""
+    """Connect to the broker and disconnect. Raises what its client raises."""
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=app.conf.broker_connection_timeout)
 

@@ -1,5 +1,6 @@
-"""What an HTTP server of ours allows its clients: the API's, and that of a process's metrics.
+"""HTTP servers with limits on their clients: that of the API, and that of a process's metrics.
 
-`hosts` decides about Host, `limits` holds the numbers, `connections` who gives way at the cap, `protocol` enforces
-them on aiohttp's connections, and `site` puts them together.
+`hosts` checks the Host field, `limits` has the numbers, and `callers` maps addresses to networks. `connections` decides
+which connection closes at the cap, `protocol` enforces the limits on aiohttp's connections, and `site` puts everything
+together.
 """

@@ -1,19 +1,20 @@
-"""Networks of callers: what a limit for strangers counts as one caller."""
+"""Networks of callers; a limit for unauthenticated callers counts each network as one caller."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-#: Leading bits of an IPv6 address that one caller has; the last 64 are the caller's own choice (RFC 4291, 2.5.4).
+#: Leading bits of an IPv6 address that identify a caller, who can choose the other 64 freely (RFC 4291, 2.5.4).
 PREFIX_BITS = 64
 
 _SUFFIX_BITS = 128 - PREFIX_BITS
-#: All callers without a readable address are one.
+#: The network of every caller without a valid address.
 UNKNOWN = "unknown"
 
 
 def parsed_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return an address, an IPv4-mapped one (::ffff:192.0.2.1) as IPv4; None for anything else.
+    """Parse an address; None if it is invalid.
 
-    A zone (`fe80::1%eth0`) names an interface of ours, and is left out.
+    An IPv4-mapped address (::ffff:192.0.2.1) becomes IPv4. A zone (`fe80::1%eth0`) is dropped, since it names an
+    interface of this machine.
     """
     try:
         found = ip_address(text.partition("%")[0])

@@ -1,4 +1,4 @@
-"""The open connections of a server: how many there may be, and which one gives way to a new one."""
+"""The open connections of a server: their limit, and which one is closed to make way for a new one."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -7,32 +7,33 @@ from typing import Protocol
 
 
 class Patience(IntEnum):
-    """How readily a connection gives way; the lowest goes first."""
+    """What a connection waits for; the connection with the lowest value is closed first."""
 
-    #: It waits for a request, or for a client that does not read.
+    #: For a request, or for a client that does not read.
     WAITING = 0
-    #: It waits for the rest of a body.
+    #: For the rest of a body.
     UPLOADING = 1
-    #: We work on its answer.
+    #: For our answer; such a connection is never closed.
     WORKING = 2
 
 
 class Limit(StrEnum):
-    """Why a connection was closed."""
+    """The limit that closed a connection."""
 
-    #: There were as many as EDW_API_CONNECTIONS or EDW_METRICS_CONNECTIONS allow.
+    #: The number of connections had reached EDW_API_CONNECTIONS or EDW_METRICS_CONNECTIONS.
     CONNECTIONS = "connections"
-    #: The head of a request took too long, or was too large.
+    #: The head of a request took too long.
     HEAD = "head"
+    #: The head of a request was too large.
     HEAD_BYTES = "head_bytes"
-    #: No further request came.
+    #: No further request arrived.
     IDLE = "idle"
     #: The client did not read its answer.
     WRITE = "write"
 
 
 class Held(Protocol):
-    """What is asked of a connection."""
+    """The part of a connection that applies limits to it."""
 
     @property
     def network(self) -> str: ...
@@ -42,13 +43,13 @@ class Held(Protocol):
 
 
 class Connections:
-    """The connections of a server, by the network of the client and the oldest first."""
+    """The connections of a server, grouped by the client's network, the oldest first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._by_network: dict[str, dict[Held, None]] = {}
         self._count = 0
-        #: Connections that a limit has closed since they were last taken.
+        #: Connections that each limit has closed since the last `take_cut()`.
         self._cut: Counter[Limit] = Counter()
 
     def __len__(self) -> int:
@@ -59,9 +60,11 @@ class Connections:
             yield from group
 
     def add(self, connection: Held) -> bool:
-        """Take a new connection, in place of another one at the cap. False where none gives way: we work on all.
+        """Add a new connection; at the cap, close another one for it.
 
-        The client with the most connections gives way, so that one client's connections do not close another's.
+        A connection of the network with the most connections is closed, so that one client cannot displace others.
+
+        Returns False if every connection is being worked on, so that none can be closed.
         """
         if self._count >= self._most:
             victim = self._victim()
@@ -74,7 +77,7 @@ class Connections:
         return True
 
     def remove(self, connection: Held) -> None:
-        """Forget a connection that is closed; harmless where it is unknown."""
+        """Forget a closed connection; does nothing for an unknown one."""
         group = self._by_network.get(connection.network, {})
         if connection in group:
             del group[connection]
@@ -87,12 +90,12 @@ class Connections:
         self._cut[limit] += 1
 
     def take_cut(self) -> Counter[Limit]:
-        """Return the connections that limits closed since the last call."""
+        """Return how many connections each limit has closed since the last call."""
         taken, self._cut = self._cut, Counter()
         return taken
 
     def close_overdue(self, now: float) -> None:
-        """Close every connection whose client takes too long."""
+        """Close every connection whose client takes too long; `now` in seconds of the loop's clock."""
         for connection in list(self):
             if limit := connection.overdue(now):
                 self.remove(connection)

@@ -1,21 +1,22 @@
-"""Host and the request target, as RFC 9112, section 3.2 wants them."""
+"""Checks of Host and the request target (RFC 9112, section 3.2)."""
 
 import re
 from ipaddress import IPv6Address
 
 _LARGEST_PORT = 65_535
 _LARGEST_NAME = 253
-# A registered name (RFC 3986, 3.2.2) without percent-encoding and sub-delimiters, which no name in DNS has: links of
-# answers are made of it. Each repetition is separated by a dot, so that matching takes linear time.
+# A registered name (RFC 3986, 3.2.2) without percent-encoding and sub-delimiters, which no DNS name has. The check
+# matters because answers contain links made of this name. Dots separate the repetitions, so matching takes linear time.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _PORT = re.compile(r"[0-9]{0,5}")
 _EXPECTED = "expected a name or an address, and optionally a port"
 
 
 def host_problem(version: tuple[int, int], hosts: list[str], target: str) -> str:
-    """Return what is wrong with the Host fields and the target of a request; an empty text where nothing is.
+    """Return the problem of a request's Host fields and target; an empty text if they are valid.
 
-    HTTP/1.0 knows no Host, and may leave it out. A target in absolute form must name the same authority.
+    Requests of HTTP/1.0, which does not define Host, may omit it. A target in absolute form must name the authority
+    of Host.
     """
     if len(hosts) > 1:
         return "Host: expected one, got several"
@@ -39,7 +40,7 @@ def host_problem(version: tuple[int, int], hosts: list[str], target: str) -> str
 
 
 def is_host(text: str) -> bool:
-    """Return whether a text is a name or an address, with a port or without one."""
+    """Return whether a text is a name or an address, with an optional port."""
     if text.startswith("["):
         address, bracket, rest = text[1:].partition("]")
         return bool(bracket) and _is_ipv6(address) and (not rest or (rest[0] == ":" and _is_port(rest[1:])))
@@ -48,7 +49,7 @@ def is_host(text: str) -> bool:
 
 
 def _is_ipv6(text: str) -> bool:
-    # A zone means nothing to another machine (RFC 6874), and Python's parser takes one.
+    # Python's parser accepts a zone, but zones have no meaning to another machine (RFC 6874).
     if "%" in text:
         return False
     try:

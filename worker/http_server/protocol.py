@@ -1,7 +1,7 @@
-"""One connection of a client, on aiohttp's: with time limits, a small head, and a body that nobody inflates unasked.
+"""aiohttp's server connection, with limits on time and on the head's size, and without automatic decompression.
 
-The attributes of aiohttp that begin with an underscore have no public name; the tests of this package fail where
-another version of aiohttp changes them.
+It uses attributes of aiohttp that begin with an underscore, because they have no public name. The tests of this package
+fail if a version of aiohttp changes them.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from worker.http_server.limits import (
 if TYPE_CHECKING:
     from logging import Logger
 
-#: What the Server field says: the product, and no version that an attacker could look up.
+#: The Server field: the product without a version, which an attacker could look up.
 PRODUCT = "edw"
-#: Makes the answer to a request that no handler sees, of a status and a detail.
+#: Makes the answer to a request that no handler sees, from a status and a detail.
 Refuse = Callable[[int, str], web.Response]
 
 _HEAD_END = b"\r\n\r\n"
@@ -38,14 +38,14 @@ _SHOWN_MOST = 80
 class _Phase(Enum):
     #: Between two requests.
     IDLE = auto()
-    #: The first request, or a part of any, is to come.
+    #: Before the first request, or within the head of any.
     HEAD = auto()
-    #: A request is handled, or waits for that.
+    #: A request is being handled or waits to be handled.
     BUSY = auto()
 
 
 class BoundedHandler(web.RequestHandler):
-    """A connection whose client may take only so long, and so much memory."""
+    """A connection that limits the time and memory of its client."""
 
     __slots__ = (
         "_awaits_continue",
@@ -81,7 +81,7 @@ class BoundedHandler(web.RequestHandler):
             keepalive_timeout=limits.idle_seconds,
             lingering_time=0,
             auto_decompress=False,
-            access_log=cast("Logger", None),  # aiohttp takes None for no log, and has not typed that
+            access_log=cast("Logger", None),  # aiohttp accepts None for no log, but its types do not
         )
         self._max_msg_queue_size, self._msg_queue_resume_size = PIPELINED_MOST, PIPELINED_MOST // 2
         self._open = connections
@@ -90,12 +90,12 @@ class BoundedHandler(web.RequestHandler):
         self._line: asyncio.Transport | None = None
         self._phase, self._since = _Phase.HEAD, loop.time()
         self._head_bytes = 0
-        #: The body of the request that came last.
+        #: The body of the latest request.
         self._body: StreamReader | None = None
         self._awaits_continue = False
         self._blocked_at, self._unsent = 0.0, 0
         self._closing_at: float | None = None
-        #: Bytes that were thrown away since the connection was refused; None while it is not.
+        #: Bytes discarded since a request was refused; None while none is.
         self._discarding: int | None = None
         self.network = ""
 
@@ -126,7 +126,7 @@ class BoundedHandler(web.RequestHandler):
             if self._messages:
                 self._body = self._messages[-1][1]
             if self._body is EMPTY_PAYLOAD and not data.endswith(_HEAD_END):
-                # A part of the next head came with this one. Behind a body nobody knows, and the idle time holds.
+                # A part of the next head came with this one. After a body, its size is unknown; the idle limit applies.
                 self._head_bytes = len(data.rpartition(_HEAD_END)[2]) if _HEAD_END in data else 0
         elif data and not in_body:
             self._begin_head(len(data))
@@ -136,11 +136,11 @@ class BoundedHandler(web.RequestHandler):
         self._measure_unsent(self._loop.time())
 
     def begin(self, *, awaits_continue: bool) -> None:
-        """Note that a request is handled, and whether its client waits to be asked for the body."""
+        """Note that a request is handled, and whether its client waits for `100 Continue`."""
         self._awaits_continue = awaits_continue
 
     def ask_for_body(self) -> None:
-        """Ask a client for the body that waits to be asked (RFC 9110, section 10.1.1)."""
+        """Send `100 Continue` to a client that waits for it (RFC 9110, section 10.1.1)."""
         if self._awaits_continue and self.transport is not None and not self._has_body:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._awaits_continue = False
@@ -148,7 +148,7 @@ class BoundedHandler(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer. The rest of the request's body is discarded where it is short, else the connection ends."""
+        """Send an answer; then discard the rest of a short request body, or close the connection after a long one."""
         resp.headers.setdefault(hdrs.SERVER, PRODUCT)
         content = request.content
         if not content.is_eof() and (self._awaits_continue or (request.content_length or 0) > DISCARDED_BYTES):
@@ -164,24 +164,24 @@ class BoundedHandler(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """Answer what is not HTTP, in the shape of this server's errors; aiohttp logs it."""
+        """Answer bytes that are not HTTP, in the shape of this server's errors; aiohttp logs them."""
         super().handle_error(request, status, exc, message)
         answer = self._refuse(status, _detail(status, message))
         answer.force_close()
         return answer
 
     def patience(self) -> Patience:
-        """Return how readily this connection gives way to a new one."""
+        """Return what this connection waits for, which decides whether it makes way for a new one."""
         line = self._line
         if self._phase is not _Phase.BUSY or self.writing_paused or line is None or line.is_closing():
             return Patience.WAITING
         return Patience.WORKING if self._has_body else Patience.UPLOADING
 
     def overdue(self, now: float) -> Limit | None:
-        """Return the limit that the client has passed by now."""
+        """Return the limit that the client exceeds at `now` (seconds of the loop's clock), or None."""
         limits, waited = self._limits, now - self._since
         if self._line is not None and self._line.is_closing():
-            # It still has bytes for a client that may never read them.
+            # The transport still has bytes for the client, which may never read them.
             self._closing_at = now if self._closing_at is None else self._closing_at
             return Limit.WRITE if now - self._closing_at >= limits.write_seconds else None
         if self.writing_paused:
@@ -198,7 +198,7 @@ class BoundedHandler(web.RequestHandler):
 
     @property
     def _has_body(self) -> bool:
-        """Whether the body of the last request has come."""
+        """Whether the whole body of the latest request has arrived."""
         return self._body is None or self._body.is_eof()
 
     def _begin_head(self, size: int) -> None:
@@ -208,7 +208,7 @@ class BoundedHandler(web.RequestHandler):
         if self._head_bytes <= HEAD_BYTES:
             return
         if self._phase is _Phase.BUSY:
-            # An answer between those to earlier requests would be taken for one of theirs.
+            # The client would take this answer for that of an earlier request.
             self.cut(Limit.HEAD_BYTES)
             return
         self._refuse_head()
@@ -256,7 +256,7 @@ class BoundedHandler(web.RequestHandler):
 
 
 def _detail(status: int, message: str | None) -> str:
-    """Words for the client: aiohttp's reason without the bytes that it quotes."""
+    """Return the error for the client: aiohttp's reason without the bytes that it quotes."""
     if status != 400:
         return "the request could not be answered"
     reason = reason_of(message or "")
@@ -264,12 +264,12 @@ def _detail(status: int, message: str | None) -> str:
 
 
 def reason_of(message: str) -> str:
-    """Return aiohttp's reason without the bytes that it quotes: a token may be among them."""
+    """Return aiohttp's reason without the bytes that it quotes, which may contain a token."""
     reason = message.replace("\n", ":").partition(":")[0].partition('"')[0].strip()
     return "".join(each for each in reason if each in _SHOWN)[:_SHOWN_MOST]
 
 
 def protocol_of(request: web.BaseRequest) -> "BoundedHandler | None":
-    """Return the connection of a request; None where another server than ours runs the application."""
+    """Return the connection of a request; None if a server other than ours runs the application."""
     protocol: Any = request.protocol
     return protocol if isinstance(protocol, BoundedHandler) else None

@@ -1,4 +1,4 @@
-"""An aiohttp application behind the limits of this package."""
+"""An HTTP server for an aiohttp application, with the limits of this package."""
 
 import asyncio
 import logging
@@ -21,22 +21,23 @@ _log = structlog.get_logger("edw.http")
 
 Observe = Callable[[str, int, Iterable[tuple[Limit, int]]], None]
 
-#: How often connections are looked at (seconds).
+#: Seconds between two checks of the connections.
 LOOK_SECONDS = 0.5
-#: Connections that limits closed are logged once in so many seconds.
+#: Seconds at least between two log lines about connections that limits closed.
 REPORT_SECONDS = 10.0
 
 
 class HttpSite:
-    """A server of ours.
+    """An HTTP server whose clients are limited.
 
     Args:
-        name: Its label in logs and metrics.
+        name: The server's label in logs and metrics.
         app: The application.
-        limits: What its clients may take.
-        refuse: Makes the answer to a request that is refused here, from a status and a reason.
-        observe: Counts the open connections, and those that each limit has closed since the last call.
-        shutdown_seconds: How long requests under way may take after `close()`.
+        limits: The limits of the clients.
+        refuse: Makes the answer to a request that the server refuses, from a status and a reason.
+        observe: Called with the name, the number of open connections, and how many each limit closed since the
+            last call.
+        shutdown_seconds: Seconds that requests under way may take after `close()`.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class HttpSite:
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Prepare the application; nothing listens yet."""
+        """Prepare the application, without listening yet."""
         await self._runner.setup()
         server = self._runner.server
         assert server is not None  # noqa: S101  (setup() has made it)
@@ -66,16 +67,16 @@ class HttpSite:
         self._watching = asyncio.create_task(self._watch())
 
     async def listen(self, host: str, port: int, *, shared_port: bool = False) -> None:
-        """Listen at an address. Raises OSError."""
+        """Listen at an address; with `shared_port`, other processes may listen there too. Raises OSError."""
         await _Site(self, self._runner, host, port, reuse_port=shared_port or None, backlog=BACKLOG).start()
 
     @property
     def addresses(self) -> Sequence[Any]:
-        """Where it listens: hosts and ports, as sockets have them."""
+        """Addresses at which the server listens, as sockets report them: host, port, …"""
         return self._runner.addresses
 
     async def close(self) -> None:
-        """Stop listening, finish what is under way, and close."""
+        """Stop listening, finish the requests under way, and close."""
         await self._runner.cleanup()
         if self._watching is not None:
             await end([self._watching])
@@ -89,7 +90,7 @@ class HttpSite:
         return BoundedHandler(server, self.connections, self._limits, self._refuse, loop=loop, logger=logger)
 
     def _checked(self, handler: Any) -> Any:
-        """Wrap the application: what HTTP forbids in every request is refused before the application sees it."""
+        """Wrap the application, to refuse requests that HTTP forbids before the application sees them."""
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             headers = request.headers
@@ -104,7 +105,7 @@ class HttpSite:
                 answer.force_close()
                 return answer
             if expected is not None:
-                # aiohttp would ask for the body before anybody knows who calls; other expectations may be ignored.
+                # aiohttp would ask for the body before the caller is authenticated. Other expectations may be ignored.
                 rest = CIMultiDict(headers)
                 rest.popall(hdrs.EXPECT)
                 request = request.clone(headers=rest)
@@ -123,7 +124,7 @@ class HttpSite:
             self.connections.close_overdue(now)
             taken = self.connections.take_cut()
             self._observe(self._name, len(self.connections), taken.items())
-            # A connection that was idle for long enough is nothing to report.
+            # Closing idle connections is normal, so it is not reported.
             closed += Counter({limit: count for limit, count in taken.items() if limit is not Limit.IDLE})
             if closed and now - reported_at >= REPORT_SECONDS:
                 counts = {str(limit): count for limit, count in closed.items()}
@@ -133,7 +134,7 @@ class HttpSite:
 
 
 class _Site(web.TCPSite):
-    """A listening socket whose connections are bounded."""
+    """A listening socket that makes BoundedHandler connections."""
 
     def __init__(self, site: HttpSite, runner: web.AppRunner, host: str, port: int, **options: Any) -> None:
         super().__init__(runner, host, port, **options)
@@ -148,10 +149,13 @@ class _Site(web.TCPSite):
 
 
 class _ServerLog(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs by itself. Anybody can send what is not HTTP: that is worth a line, and no traceback."""
+    """The logger for aiohttp itself.
+
+    Bytes that are not HTTP, which anybody can send, get one line without a traceback.
+    """
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
         if isinstance(exc_info, HttpProcessingError):
-            _log.info("no http", remote=args[0] if args else None, why=reason_of(exc_info.message))
+            _log.info("malformed request", remote=args[0] if args else None, why=reason_of(exc_info.message))
         else:
             super().exception(msg, *args, exc_info=exc_info, **more)

@@ -1,4 +1,4 @@
-"""One asyncio loop in a thread of its own for a worker's whole life; its services open and close there."""
+"""The asyncio loop of a worker process, in a thread of its own, in which its services open and close."""
 
 import asyncio
 import threading
@@ -38,11 +38,11 @@ _log = structlog.get_logger("edw.process")
 
 
 class RuntimeStopped(Exception):
-    """The runtime is closed, or never was open."""
+    """The runtime is closed or was never started."""
 
 
 class Runtime:
-    """The loop thread of one worker process."""
+    """The loop of a worker process and its thread."""
 
     def __init__(self, settings: Settings, send_wakeup: Callable[[str, Any], None]) -> None:
         self._settings = settings
@@ -52,22 +52,22 @@ class Runtime:
         self._thread = threading.Thread(target=self._run, name="edw-runtime", daemon=True)
         self._services: asyncio.Future[WorkerServices] = self._loop.create_future()
         self._stopping = asyncio.Event()
-        #: Set when the process receives a signal to stop, which is before its pool has finished and it is to drain.
+        #: Set when the process receives a signal to stop; Celery's pool finishes before the drain begins.
         self._stopping_soon = asyncio.Event()
-        #: When what is in flight must be over (on the loop's clock), once the process is asked to stop.
+        #: The deadline of attempts in flight (seconds of the loop's clock), once the process is asked to stop.
         self._drained_by = 0.0
-        #: Set when it is not to be waited for at all.
+        #: Set when the drain is not to wait for attempts in flight.
         self._hurry = asyncio.Event()
         self._unsettled = 0
 
     def start(self) -> None:
-        """Starts the thread; the services open in it as soon as the ledger answers."""
+        """Start the thread; the services open in it as soon as the ledger answers."""
         self._thread.start()
 
     def call(self, work: Callable[[WorkerServices], Awaitable[Any]], seconds: float | None = None) -> Any:
-        """Runs `work` on the loop, from another thread, and answers what it answers.
+        """Run `work` on the loop, from another thread, and return its result.
 
-        Raises RuntimeStopped, or TimeoutError where it takes longer than `seconds`.
+        Raises RuntimeStopped, or TimeoutError if it takes longer than `seconds`.
         """
         if not self._thread.is_alive():
             raise RuntimeStopped
@@ -75,7 +75,7 @@ class Runtime:
         try:
             future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
-            # The loop was closed just now.
+            # The loop has closed since the check above.
             coroutine.close()
             raise RuntimeStopped from None
         try:
@@ -87,24 +87,24 @@ class Runtime:
             raise
 
     def stop_claiming(self) -> None:
-        """Lets the process finish what it has, and take no more. Safe in a signal handler."""
+        """Take no more jobs, and let those in flight finish. Safe in a signal handler."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop_claiming)
 
     def hurry(self) -> None:
-        """Has the drain, now or later, wait for nothing that is in flight. Safe in a signal handler."""
+        """Interrupt attempts in flight in the present or later drain. Safe in a signal handler."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._hurry.set)
 
     def stop(self) -> bool:
-        """Drains, settles, closes; answers when the thread has ended. False where something could not be settled."""
+        """Drain, settle and close; wait for the thread to end. Returns False if an attempt could not be settled."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
         return not self._unsettled
 
     async def _work(self, work: Callable[[WorkerServices], Awaitable[Any]]) -> Any:
-        """Waits for the services to open, but not longer than this process is to run."""
+        """Run `work` once the services are open. Raises RuntimeStopped if the process stops before."""
         if not self._services.done():
             stopping = asyncio.ensure_future(self._stopping_soon.wait())
             await asyncio.wait((self._services, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -120,7 +120,7 @@ class Runtime:
         if not self._stopping_soon.is_set():
             _log.info("worker stops")
             stop_celery(EX_OK)
-            # From now on, and not from when Celery has let go of its broker.
+            # The time counts from now, and not from when Celery has disconnected from its broker.
             self._drained_by = self._loop.time() + self._settings.drain_seconds
         self._stopping_soon.set()
         if self._services.done():
@@ -134,13 +134,13 @@ class Runtime:
                     runner.run(self._live(traces))
             except LedgerError as error:
                 self._give_up(str(error))
-            except Exception as error:  # noqa: BLE001  (the thread ends here: nothing else would report it)
+            except Exception as error:  # noqa: BLE001  (the thread ends here, and nothing else would report it)
                 _log.exception("runtime failed")
                 self._give_up(f"{type(error).__name__}: {error}")
 
     @staticmethod
     def _give_up(why: str) -> None:
-        """A Celery worker without its runtime would only send every message back: it ends, with an exit code."""
+        """End the Celery worker with a failure code; without the runtime, it would only requeue every message."""
         _log.critical("worker ends", why=why)
         stop_celery(EX_FAILURE)
 
@@ -153,7 +153,7 @@ class Runtime:
         raise_descriptor_limit()
         telemetry = Telemetry(ledger, settings)
         try:
-            # From the start: a process that waits for its ledger is alive, and says what it waits for.
+            # Telemetry comes first, so that a process that waits for its ledger reports that it is alive and waits.
             await telemetry.open(self.health)
             if not await reach(ledger, self._stopping, missed=self._missed):
                 return
@@ -186,7 +186,7 @@ class Runtime:
             if self._services.done():
                 self._services.result().stop_reading()
             await telemetry.close()
-            # What still waits, such as a task for a ledger that is away, learns that this runtime has stopped.
+            # Cancel calls that still wait, perhaps for a ledger that is away; their callers get RuntimeStopped.
             await end(asyncio.all_tasks() - {asyncio.current_task()})
             self._wakeups.close()
             await opened.aclose()
@@ -201,25 +201,25 @@ _runtime: Runtime | None = None
 
 def start(settings: Settings, app: Celery) -> None:
     """Start this process's runtime, which sends wake-ups through `app`."""
-    global _runtime  # noqa: PLW0603  (Celery's tasks are functions: what they use is the process's own)
+    global _runtime  # noqa: PLW0603  (Celery's tasks are functions, so they need a runtime of the process)
     _runtime = Runtime(settings, WakeupSender(app, settings.shard))
     _runtime.start()
 
 
 def stop_claiming() -> None:
-    """Has this process's runtime take no more."""
+    """Make this process's runtime take no more jobs."""
     if _runtime is not None:
         _runtime.stop_claiming()
 
 
 def hurry() -> None:
-    """Has this process's runtime wait for nothing that is in flight."""
+    """Make this process's runtime interrupt its attempts in flight."""
     if _runtime is not None:
         _runtime.hurry()
 
 
 def stop() -> bool:
-    """Drains and closes this process's runtime; False where something could not be settled."""
+    """Drain and close this process's runtime; return False if an attempt could not be settled."""
     global _runtime  # noqa: PLW0603  (as above)
     if _runtime is None:
         return True
@@ -229,7 +229,7 @@ def stop() -> bool:
 
 
 def note_broker_state(why: str = "") -> None:
-    """Note for this process's readiness whether Celery can receive messages; `why` says why it cannot."""
+    """Note in this process's readiness whether Celery can receive messages; `why` is the problem, if any."""
     if _runtime is None:
         return
     if why:
@@ -239,7 +239,7 @@ def note_broker_state(why: str = "") -> None:
 
 
 def call(work: Callable[[WorkerServices], Awaitable[Any]], seconds: float | None = None) -> Any:
-    """Runs `work` on this process's loop; as Runtime.call()."""
+    """Run `work` on this process's loop, like `Runtime.call()`."""
     if _runtime is None:
         raise RuntimeStopped
     return _runtime.call(work, seconds)

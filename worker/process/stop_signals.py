@@ -1,12 +1,12 @@
-"""What the signals of a worker process mean, whichever command runs it: `edw worker` or Celery's own.
+"""The signals of a worker process, the same under `edw worker` and under Celery's own command.
 
-    SIGTERM, SIGINT    drain: take no more, and finish what is in flight within EDW_DRAIN_SECONDS
-    SIGINT again       hurry: what is still in flight is interrupted, settled, and due at once
-    SIGQUIT            both at once
-    either again       the process ends on the spot; others reap what it had
+    SIGTERM, SIGINT    drain: take no more jobs, and finish the attempts in flight within EDW_DRAIN_SECONDS
+    SIGINT again       hurry: interrupt and settle the attempts in flight; their jobs are due at once
+    SIGQUIT            drain and hurry at once
+    either again       end immediately; other workers reap the attempts of this process
 
-A second SIGTERM changes nothing: systemd sends one to every process of a service, and a supervisor sends its own.
-Celery's handlers would end with an exit code of 1 after Ctrl-C, and by SIGQUIT leave without settling.
+A second SIGTERM changes nothing: systemd sends one to every process of a service, and a supervisor sends another.
+Celery's own handlers would exit with code 1 after Ctrl-C, and on SIGQUIT would exit without settling.
 """
 
 import signal
@@ -20,20 +20,20 @@ from kombu.asynchronous import get_event_loop
 
 
 class Stopping:
-    """The signals of one process; `hurry` is called when nobody wants to wait any longer."""
+    """The signal handlers of one process; `hurry` is called to interrupt attempts in flight."""
 
     def __init__(self, hostname: str, hurry: Callable[[], None]) -> None:
         self._hostname = hostname
         self._hurry = hurry
 
     def listen(self) -> None:
-        """From now on, signals mean what is said above. To be called in the main thread."""
+        """Install the handlers; call it in the main thread."""
         signal.signal(signal.SIGTERM, self._drain)
         signal.signal(signal.SIGINT, self._drain)
         signal.signal(signal.SIGQUIT, self._hurry_up)
 
     def _drain(self, number: int, _: FrameType | None) -> None:
-        # First of all, since this is what ends Celery's loop, whatever a listener does.
+        # This ends Celery's loop. It comes first, in case a listener of the event below fails.
         state.should_stop = EX_OK
         signal.signal(signal.SIGINT, self._hurry_up)
         how = {"sig": signal.Signals(number).name, "how": "Warm", "exitcode": EX_OK}
@@ -47,9 +47,9 @@ class Stopping:
 
 
 def stop_celery(exit_code: int) -> None:
-    """Has Celery's loop end now; from any thread but its own.
+    """End Celery's loop at once; call it from any thread but the loop's own.
 
-    It would look at what it is told only when something comes from the broker, or after up to 10 s.
+    On its own, the loop would see the exit code only when the broker sends something, or after up to 10 s.
     """
     state.should_stop = exit_code
     hub = get_event_loop()

@@ -1,6 +1,6 @@
-"""The timers of every worker: heartbeat, announcing, reaping, expiring, and finding orphaned leases.
+"""The timers of every worker: heartbeat, wake-ups, reaping, expiring, and finding orphaned leases.
 
-Reaping is of attempts, and of messages of the plain queue that a dead process had taken.
+Reaping takes over the attempts of dead processes, and gives back messages that they had taken from the plain queue.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from worker.telemetry.readiness import Presence, State
 
 _log = structlog.get_logger("edw.process")
 
-#: A sweep is never nearer to the last one than this (seconds).
+#: Seconds between two sweeps, at least.
 SHORTEST_PAUSE = 0.02
-#: The heartbeat, in parts of a lease: two may fail before others take this process for dead.
+#: Heartbeats per lease; two may fail before other processes consider this one dead.
 BEATS_PER_LEASE = 3
 
 
 class Sweeper:
-    """The timers of one worker process; they note in `presence` whether the ledger answers."""
+    """The timers of a worker process; they note in `presence` whether the ledger answers."""
 
     def __init__(
         self,
@@ -47,24 +47,24 @@ class Sweeper:
         self._wakeups = wakeups
         self._outbox_relay = outbox_relay
         lease = ledger.policy.lease / 1000
-        #: Between two sweeps (seconds). Reaping takes a gap of half a lease for an absence of Redis, so they come
-        #: oftener.
+        #: Seconds between two sweeps. Reaping treats a gap of half a lease as an absence of Redis, so sweeps must be
+        #: more frequent.
         self.pause = min(sweep_seconds, lease / 5)
         self._beat = lease / BEATS_PER_LEASE
         self._orphaned_since: dict[str, float] = {}
         self._timers: list[asyncio.Task[None]] = []
-        #: When the ledger last answered a sweep, and when a sweep last ended at all (monotonic seconds).
+        #: When the ledger last answered a sweep, and when a step of any timer last ended (monotonic seconds).
         self.swept_at = self.turned_at = monotonic()
-        #: When it last answered any of the timers: a sweep may be long over what it found.
+        #: When the ledger last answered any timer; a sweep may work long on what it found.
         self.answered_at = self.swept_at
         self._presence = presence
-        #: What was last logged of an absence.
+        #: The kind of failure that was last logged.
         self._failure: type[LedgerError] = LedgerError
-        #: The timers whose last step the ledger did not answer, or refused.
+        #: The timers whose last step the ledger did not answer or refused.
         self._failing: set[str] = set()
 
     def open(self) -> None:
-        """Starts the timers, on the running loop."""
+        """Start the timers on the running loop."""
         self._timers = [
             asyncio.create_task(self._for_ever(self._renew, self._beat)),
             asyncio.create_task(self._for_ever(self._sweep, self.pause)),
@@ -72,12 +72,12 @@ class Sweeper:
         ]
 
     async def close(self) -> None:
-        """Stops the timers; the heartbeat goes on until retire()."""
+        """Stop the timers, except the heartbeat, which continues until `retire()`."""
         await end(self._timers[1:])
         self._timers = self._timers[:1]
 
     async def retire(self) -> None:
-        """Stops the heartbeat and leaves the fleet; with something in flight, this process stays, to be reaped."""
+        """Stop the heartbeat and leave the fleet; with attempts in flight, stay in it, so that others reap them."""
         await end(self._timers)
         if self._deliveries.in_flight:
             return
@@ -87,16 +87,16 @@ class Sweeper:
             _log.warning("not retired", why=str(error))
 
     async def _for_ever(self, step: Callable[[], Awaitable[float | None]], pause: float) -> None:
-        """Takes a step, then waits for `pause` seconds or for as long as the step said, whichever is shorter."""
+        """Repeat a step; wait `pause` seconds in between, or fewer if the step returns a shorter wait."""
         while True:
             try:
                 asked = await step()
                 self._note_answer(step.__name__)
             except LedgerError as error:
-                # When it is back, everything is to go on at once.
+                # Not `pause`, which is longer for the heartbeat: when the ledger is back, all timers resume soon.
                 asked = self.pause
                 self._note_failure(step.__name__, error)
-            except Exception:  # noqa: BLE001  (a timer that dies would strand everything that waits for it)
+            except Exception:  # noqa: BLE001  (if a timer ended, everything that depends on it would stop)
                 asked = None
                 _log.exception("sweep failed")
             self.turned_at = monotonic()
@@ -118,7 +118,7 @@ class Sweeper:
     async def _renew(self) -> None:
         known = await self._ledger.fleet.renew()
         if not known or await self._ledger.redis.restarted():
-            # It may have lost its memory, or remember what was: nothing that was read of it before is to be relied on.
+            # Redis may have lost its data or restored an older state, so nothing that was read before is valid.
             await self._ledger.open()
             self._dispatch.forget()
             _log.info("redis restarted" if known else "joined the fleet", owner=self._ledger.owner)
@@ -132,7 +132,7 @@ class Sweeper:
         first_lanes = [each.id for each in found.lanes if each.tries <= 1]
         self._wakeups.events(first_events)
         self._wakeups.lanes(first_lanes)
-        # A wake-up that got nowhere: the broker may be dead. This process does the work, or wakes the others again.
+        # Their first wake-up had no effect, perhaps because the broker is down. Do the work here, or wake others again.
         events = [each.id for each in found.events if each.tries > 1]
         lanes = [each.id for each in found.lanes if each.tries > 1]
         if self._deliveries.room:
@@ -149,7 +149,7 @@ class Sweeper:
     async def _reap(self) -> float | None:
         lost = await self._ledger.fleet.seize(self._orphans_to_release())
         if lost:
-            # Ours, and nobody's receiver: a worker was killed, or ran out of memory.
+            # An error of ours and not of a receiver: a worker was killed or ran out of memory.
             _log.error("attempts lost with their worker", attempts=len(lost))
             metrics.LOST.inc(len(lost))
             self._deliveries.lose(lost)
@@ -157,7 +157,7 @@ class Sweeper:
         if ended:
             metrics.observe_end("expired", ended)
             _log.warning("jobs ended undelivered", jobs=ended, why="deadline, full backlog or deleted integration")
-        # Last: seize() has extended the leases of those who only seemed dead because Redis was away.
+        # This comes last: seize() has extended the leases of processes that only seemed dead while Redis was away.
         returned = await self._ledger.intake_list.return_dead()
         if returned:
             _log.warning("messages given back that a dead worker had taken", messages=returned)
@@ -165,12 +165,12 @@ class Sweeper:
         return 0.0 if more else None
 
     async def _find_orphaned_leases(self) -> None:
-        """Note the leases of this process that it does not hold, and when they were first seen (monotonic seconds)."""
+        """Note this process's leases that it does not hold, and when they were first seen (monotonic seconds)."""
         leases = await self._ledger.fleet.leases()
         now, held = monotonic(), self._deliveries.held
         self._orphaned_since = {job: self._orphaned_since.get(job, now) for job in leases if job not in held}
 
     def _orphans_to_release(self) -> list[str]:
-        """Return the leases that no pending call can still return: their call's reply was lost."""
+        """Return the jobs whose leases no pending call can still return, because the call's reply was lost."""
         since, held = self._deliveries.calling_since, self._deliveries.held
         return [job for job, seen in self._orphaned_since.items() if seen < since and job not in held]

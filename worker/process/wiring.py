@@ -1,4 +1,4 @@
-"""The services of a worker process: how they are wired, start and stop."""
+"""The services of a worker process: their wiring, start and stop."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -31,37 +31,39 @@ from worker.telemetry.tracing.traces import Traces
 
 @dataclass(frozen=True, slots=True)
 class WorkerServices:
-    """What Celery's tasks may call, and what goes on by itself beside them."""
+    """The services that Celery's tasks call, and those that run on their own."""
 
     celery_intake: CeleryIntake
     dispatch: Dispatcher
     deliveries: DeliveryService
     sweeper: Sweeper
-    #: Of the plain queue, wherever it is.
+    #: Readers of the plain queue, in Redis and in RabbitMQ.
     readers: Sequence[RedisListReader | RabbitMQReader]
 
     def open(self) -> None:
-        """Begins, on the running loop."""
+        """Start the services on the running loop."""
         self.deliveries.open()
         self.sweeper.open()
         for reader in self.readers:
             reader.open()
 
     def stop_claiming(self) -> None:
-        """Takes no more; what is in flight goes on."""
+        """Take no more jobs, events or messages; attempts in flight continue."""
         self.deliveries.stop_claiming()
         self.celery_intake.close()
         self.stop_reading()
 
     def stop_reading(self) -> None:
-        """Takes no more of the plain queue."""
+        """Take no more messages from the plain queue."""
         for reader in self.readers:
             reader.stop()
 
     async def drain(self, until: float, hurry: asyncio.Event) -> int:
-        """Ends in good order what is under way; the heartbeat goes on until it has.
+        """Finish the attempts in flight, then leave the fleet; the heartbeat continues until all are settled.
 
-        It is waited for until then (on the loop's clock), or `hurry` is set. Answers how many could not be settled.
+        Attempts are interrupted at `until` (seconds of the loop's clock), or when `hurry` is set.
+
+        Returns the number of attempts that could not be settled.
         """
         await self.sweeper.close()
         left = max(0.0, until - asyncio.get_running_loop().time())

@@ -1,1 +1,1 @@
-"""What a process reports of itself: metrics, health, traces, log events."""
+"""A process's reports about itself: metrics, health, traces and log events."""

@@ -1,4 +1,4 @@
-"""The report of an attempt that is over: its canonical log line and its metrics."""
+"""The report of a finished attempt: its canonical log line and its metrics."""
 
 from dataclasses import dataclass, replace
 
@@ -14,18 +14,18 @@ _log = structlog.get_logger("edw.attempts")
 
 @dataclass(frozen=True, slots=True)
 class AttemptReporter:
-    """Tells of attempts that are over: the canonical log line and the metrics, by one record."""
+    """A reporter of finished attempts, which makes the log line and the metrics from the same record."""
 
     clock: RedisClock
-    #: Whether log lines carry what was sent and what was answered (EDW_LOG_PAYLOADS).
+    #: Whether log lines include the sent payload and the answer (EDW_LOG_PAYLOADS).
     payloads: bool = False
     #: Whether attempts are counted for each integration (EDW_METRICS_INTEGRATIONS).
     integrations: bool = False
 
     def __call__(self, attempt: Attempt, result: str) -> None:
-        """Tells of one; `result` is what the ledger answered to its settlement."""
+        """Report an attempt; `result` is the ledger's answer to its settlement."""
         if result == "renewed":
-            # What was decided was decided of a configuration that is there no more.
+            # The configuration has changed since, so the decision is void and the job is due at once.
             attempt = replace(attempt, decision=Retry(0.0))
         delay = self._delay(attempt)
         _count(attempt, result, delay)
@@ -34,7 +34,7 @@ class AttemptReporter:
         _log_line(attempt, result, delay, payloads=self.payloads)
 
     def _delay(self, attempt: Attempt) -> float | None:
-        """Seconds from the event's acceptance, by the store's clock, to the attempt's start."""
+        """Return the seconds from the event's acceptance, by Redis' clock, to the attempt's start; None if unknown."""
         event = attempt.claim.event
         if event is None or attempt.began is None:
             return None
@@ -44,7 +44,7 @@ class AttemptReporter:
 def _count(attempt: Attempt, result: str, delay: float | None) -> None:
     claim = attempt.claim
     metrics.observe_attempt(attempt.integration_type, attempt.outcome_class, attempt.elapsed)
-    # What is owed anew is late by somebody's wish.
+    # Redelivered jobs (epoch > 0) are late on purpose, so they are not measured.
     if delay is not None and claim.epoch == 0:
         if claim.attempt == 1:
             metrics.FIRST_ATTEMPT_DELAY.observe(delay)
@@ -60,7 +60,7 @@ def _count(attempt: Attempt, result: str, delay: float | None) -> None:
 
 
 def _log_line(attempt: Attempt, result: str, delay: float | None, *, payloads: bool) -> None:
-    """The canonical line. A receiver's failure is never our error: it is a warning at most. Ours always is."""
+    """Log the canonical line: a receiver's failure is a warning at most, a failure of ours always an error."""
     claim, event = attempt.claim, attempt.claim.event
     fields: dict[str, object] = {
         "outcome": attempt.outcome_class,
@@ -93,7 +93,7 @@ def _log_line(attempt: Attempt, result: str, delay: float | None, *, payloads: b
 
 
 def _optional_fields(attempt: Attempt, delay: float | None) -> dict[str, object]:
-    """Return the fields that many lines do not have."""
+    """Return the fields that only some lines have."""
     fields: dict[str, object] = {}
     if delay is not None:
         fields["delay"] = round(delay, 6)

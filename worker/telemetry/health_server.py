@@ -1,7 +1,7 @@
-"""What a worker process shows of itself over HTTP.
+"""The HTTP endpoint of a process for metrics and, in workers, probes.
 
-`/metrics` is for Prometheus, `/healthz` for whoever restarts a process that hangs, and `/readyz` for whoever wants to
-know whether it works, such as a rolling update that is to wait.
+Prometheus reads `/metrics`. A supervisor reads `/healthz`, to restart a process that hangs. A rolling update reads
+`/readyz`, to wait until the process works.
 """
 
 import math
@@ -24,14 +24,14 @@ from worker.telemetry.worker_health import WorkerHealth
 
 _log = structlog.get_logger("edw.telemetry")
 
-#: Scrapers and probes are few, and read quickly.
+#: Scrapers and probes need few connections.
 LIMITS = HttpLimits(connections=64)
-#: The share of the event loop's time that making the text of the metrics may take: anybody may ask for it.
+#: The share of the event loop's time that formatting the metrics may take; requests for them need no token.
 LARGEST_SHARE = 0.1
 
 
 class Exposition:
-    """The text of all metrics, made again only as often as it costs the event loop a small share of its time."""
+    """The text of all metrics, cached so that formatting it takes a bounded share of the event loop's time."""
 
     def __init__(self, generate: Callable[[], bytes] = generate_latest, clock: Callable[[], float] = monotonic) -> None:
         self._generate = generate
@@ -40,7 +40,7 @@ class Exposition:
         self._good_until = -math.inf
 
     def text(self) -> bytes:
-        """Return the metrics; many who ask at once have the same."""
+        """Return the metrics; requests in quick succession get the same text."""
         began = self._clock()
         if began >= self._good_until:
             self._text = self._generate()
@@ -53,14 +53,14 @@ class Exposition:
 async def serving(
     host: str, ports: Sequence[int], worker_health: WorkerHealth | None = None, limits: HttpLimits = LIMITS
 ) -> AsyncIterator[None]:
-    """Serves them for as long as the block runs; without `worker_health`, the metrics alone.
+    """Serve metrics, and with `worker_health` also the probes, until the block ends.
 
-    A port that is taken, by another process of ours as a rule, gives way to the next one that is free, and the log
-    says which one. Where there is none, that is said, and stops nobody from delivering.
+    The first free port of `ports` is used, since another process of ours often has the first one; the log says which.
+    If none is free, the process logs that and works without the endpoint.
     """
-    # When each series began, as another series: twice as many, which nobody asks for. Here, and not where metrics are
-    # imported: a producer's process that only publishes has its own mind about it.
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
+    # `_created` series would double the number of series, and nobody uses them. They are disabled here and not where
+    # metrics are imported, because a producer's process, which only publishes, may want its own.
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client has no annotations here
 
     exposition = Exposition()
 
@@ -68,7 +68,7 @@ async def serving(
         return web.Response(body=exposition.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
-        assert worker_health is not None  # noqa: S101  (without it, there is no route to here)
+        assert worker_health is not None  # noqa: S101  (this route exists only with it)
         health = asdict(worker_health.health())
         well = health.pop("well")
         return _answer({"status": "ok" if well else "stale", **health}, ok=well)
@@ -104,7 +104,7 @@ async def _listen(site: HttpSite, host: str, ports: Sequence[int]) -> None:
         log = _log.info if port == ports[0] else _log.warning
         log("probe", metrics=f"http://{host}:{found}/metrics")
         return
-    _log.warning("no probe", why=f"{host}:{ports[0]} cannot be listened on: {problem.strerror}")
+    _log.warning("no probe", why=f"cannot listen on {host}:{ports[0]}: {problem.strerror}")
 
 
 def _refused(status: int, detail: str) -> web.Response:

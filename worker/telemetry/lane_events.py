@@ -1,4 +1,4 @@
-"""What people are told of lanes: circuits that open, receivers that stay broken, backlogs that fill."""
+"""Log events and metrics of lanes: circuits, broken receivers, disabled integrations and filling backlogs."""
 
 import structlog
 
@@ -12,17 +12,17 @@ _log = structlog.get_logger("edw.telemetry")
 
 
 def report_circuit(change: CircuitChange) -> None:
-    """A circuit opened or closed."""
+    """Report a circuit that opened or closed."""
     metrics.CIRCUITS.labels("open" if change.is_open else "closed").inc()
     if change.is_open:
-        # The receiver's trouble: what it is owed waits, and spends no attempts.
+        # A warning, since the fault is the receiver's: its jobs wait and spend no attempts.
         _log.warning("circuit opened", integration=change.integration_id, next_attempt_at=rfc3339(change.until))
     else:
         _log.info("circuit closed", integration=change.integration_id)
 
 
 def report_broken(receiver: BrokenReceiver) -> None:
-    """A receiver does nothing but fail, and may not much longer."""
+    """Report a receiver that only fails, and whose integration will soon be disabled for that."""
     _log.warning(
         "receiver stays broken",
         integration=receiver.integration_id,
@@ -33,13 +33,13 @@ def report_broken(receiver: BrokenReceiver) -> None:
 
 
 def report_disabled(integration: Integration) -> None:
-    """The fleet disabled an integration: its receiver answered 410, or did nothing but fail for too long."""
+    """Report an integration that the fleet disabled: its receiver answered 410, or only failed for too long."""
     metrics.DISABLED.inc()
     _log.warning("integration disabled", integration=integration.id, why=integration.disabled_reason)
 
 
 def report_filled(lane: FilledLane) -> None:
-    """A backlog has passed a part of what it may be; when it is full, its oldest jobs are cancelled."""
+    """Report a backlog that passed a percentage of its limit; a full one cancels its oldest jobs."""
     _log.warning(
         "backlog fills", integration=lane.integration_id, percent=lane.percent, jobs=lane.jobs, bytes=lane.size
     )

@@ -4,10 +4,12 @@ from worker.telemetry import metrics
 
 
 class LedgerCallMetrics:
-    """Counts the round trips of scripts: a CallObserver of the ledger."""
+    """A CallObserver of the ledger that counts the round trips of its scripts."""
 
     def observed(self, script: str, seconds: float) -> None:
+        """Count a call that the ledger answered."""
         metrics.observe_call(script, seconds)
 
     def failed(self, script: str) -> None:
+        """Count a call that failed."""
         metrics.LEDGER_FAILURES.labels(script).inc()

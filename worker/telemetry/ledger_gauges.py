@@ -1,8 +1,8 @@
-"""What the ledger holds, as Prometheus metrics; and samples of Redis' clock along with them.
+"""The ledger's totals as Prometheus gauges; each sample also measures Redis' clock.
 
-Every process asks, and the ledger answers one of them, so that one process exposes the gauges for all. A process whose
-last answer is too old exposes none. So `max by (shard)` over all processes is right at any moment, even while another
-process takes over.
+Every process asks for the totals, but the ledger gives them to one process only, which exposes them for all. A process
+whose last sample is too old exposes none. `max by (shard)` over all processes is therefore always right, even while
+another process takes over.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from worker.telemetry.redis_clock import RedisClock
 
 _log = structlog.get_logger("edw.telemetry")
 
-#: A process that reads the gauges keeps others from it for so many samples, and exposes what it read for as long.
+#: Sample intervals for which a process that got the totals excludes other processes and exposes the totals.
 SAMPLES_HELD = 3
-#: Between two samples the ledger is left alone for so many times as long as the first one took.
+#: The pause after a sample, in multiples of the time that it took.
 PAUSE_PER_SAMPLE = 4
 
-#: A silent Redis does not keep a process from its start for longer.
+#: Seconds that the start of a process waits for the first sample, if Redis is silent.
 FIRST_SAMPLE_SECONDS = 1.0
 
 _EVENTS = ("accepted", "duplicates", "matched", "unmatched", "set_aside", "rejected")
@@ -36,14 +36,14 @@ _JOBS = ("opened", "reopened", "succeeded", "failed", "cancelled")
 
 
 class Source(Protocol):
-    """What is asked of the ledger."""
+    """The part of the ledger that reports its totals."""
 
     async def sample(self, hold: float) -> Sample: ...
     async def release(self) -> None: ...
 
 
 class GaugeCollector(Collector):
-    """Samples the ledger every `pause` seconds, and exposes what it holds to Prometheus."""
+    """A Prometheus collector that samples the ledger every `pause` seconds."""
 
     def __init__(self, source: Source, clock: RedisClock, shard: str, pause: float) -> None:
         self._source = source
@@ -52,13 +52,13 @@ class GaugeCollector(Collector):
         self._pause = pause
         self._hold = SAMPLES_HELD * pause
         self._gauges: LedgerTotals | None = None
-        #: Until when this process exposes the gauges (a moment of perf_counter()).
+        #: The end of the time in which this process exposes the gauges (by `perf_counter()`).
         self._until = 0.0
         self._sampling: asyncio.Task[None] | None = None
         self._sampled = asyncio.Event()
 
     async def open(self) -> None:
-        """Samples in a task of its own; the first one is waited for, but not for long."""
+        """Start sampling in a task; wait up to FIRST_SAMPLE_SECONDS for the first sample."""
         REGISTRY.register(self)
         self._sampling = asyncio.create_task(self._for_ever())
         with suppress(TimeoutError):
@@ -66,7 +66,7 @@ class GaugeCollector(Collector):
                 await self._sampled.wait()
 
     async def close(self) -> None:
-        """Stops sampling, and lets another process begin."""
+        """Stop sampling, and let another process take over."""
         if self._sampling is not None:
             await end([self._sampling])
             REGISTRY.unregister(self)
@@ -78,11 +78,11 @@ class GaugeCollector(Collector):
                 _log.info("gauges not released", why=str(error))
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: the metrics are known once there is a sample."""
+        """Return nothing, since the metrics are unknown before the first sample."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """What the last sample says, while this process exposes it."""
+        """Yield the metrics of the last sample, while this process exposes them."""
         gauges = self._current
         if gauges is not None:
             yield from families(gauges, self._shard)
@@ -98,10 +98,10 @@ class GaugeCollector(Collector):
             await asyncio.sleep(max(self._pause, PAUSE_PER_SAMPLE * took))
 
     async def _step(self) -> float:
-        """Samples; answers how long that took (seconds)."""
+        """Take a sample; return how long that took (seconds)."""
         began = perf_counter()
         try:
-            # What takes long is done less often, and held for longer.
+            # A slow sample is taken less often, so it is held for longer.
             sample = await self._source.sample(self._hold)
         except LedgerError as error:
             _log.debug("no gauges", why=str(error))
@@ -109,7 +109,7 @@ class GaugeCollector(Collector):
             _log.exception("cannot read the gauges")
         else:
             self._clock.note(sample.asked, sample.answered, sample.store_time)
-            # The ledger's hold began after `asked`, so that it ends after this one.
+            # The ledger's hold began after `asked`, so it ends after ours.
             self._gauges, self._until = sample.gauges, sample.asked + self._hold
         took = perf_counter() - began
         self._hold = SAMPLES_HELD * max(self._pause, PAUSE_PER_SAMPLE * took)
@@ -117,7 +117,7 @@ class GaugeCollector(Collector):
 
 
 def families(gauges: LedgerTotals, shard: str) -> Iterator[Metric]:
-    """The metrics of a sample."""
+    """Yield the metrics of a sample."""
 
     def gauge(name: str, text: str, value: float) -> Metric:
         family = GaugeMetricFamily(name, text, labels=("shard",))
@@ -134,24 +134,33 @@ def families(gauges: LedgerTotals, shard: str) -> Iterator[Metric]:
     events = {name: count(name, 0) for name in _EVENTS} | {"inbox": gauges.inbox}
     jobs = {name: count(name, 0) for name in _JOBS} | {"pending": gauges.pending}
     circuits = {"closed": lanes.closed, "open": lanes.open, "half": lanes.half}
-    yield by_state("edw_ledger_events", "Events that the ledger has counted; those in its inbox now.", "state", events)
-    yield by_state("edw_ledger_jobs", "Jobs that the ledger has counted; those that are pending now.", "state", jobs)
-    yield by_state("edw_lanes", "Integrations that have jobs which are not in flight, by circuit.", "circuit", circuits)
-    yield gauge("edw_jobs_pending", "Jobs that are owed.", gauges.pending)
+    yield by_state(
+        "edw_ledger_events",
+        "Events that the ledger has counted; `inbox`: those in it now.",
+        "state",
+        events,
+    )
+    yield by_state("edw_ledger_jobs", "Jobs that the ledger has counted; `pending`: those pending now.", "state", jobs)
+    yield by_state("edw_lanes", "Integrations with jobs that are not in flight, by circuit.", "circuit", circuits)
+    yield gauge("edw_jobs_pending", "Jobs that have not ended.", gauges.pending)
     yield gauge("edw_jobs_leased", "Jobs in flight.", gauges.leased)
-    yield gauge("edw_jobs_due", "Jobs that may be tried now, and wait for a worker.", lanes.due)
-    yield gauge("edw_jobs_capped", "Jobs that may be tried, of lanes at their cap.", lanes.capped)
+    yield gauge("edw_jobs_due", "Due jobs that wait only for a worker.", lanes.due)
+    yield gauge("edw_jobs_capped", "Due jobs of lanes that are at their cap of jobs in flight.", lanes.capped)
     yield gauge(
         "edw_jobs_resting", "Due jobs behind an open circuit, or of a receiver that asked for a pause.", lanes.resting
     )
     yield gauge("edw_jobs_held", "Jobs of integrations that are disabled or paused.", lanes.held)
-    yield gauge("edw_jobs_scheduled", "Jobs that are due only later.", lanes.scheduled)
+    yield gauge("edw_jobs_scheduled", "Jobs that become due later.", lanes.scheduled)
     age = max(0, lanes.oldest_due) / 1000
-    yield gauge("edw_oldest_due_age_seconds", "How long the oldest job that may be tried has been due.", age)
+    yield gauge(
+        "edw_oldest_due_age_seconds",
+        "Time since the oldest job that waits only for a worker became due.",
+        age,
+    )
     yield gauge("edw_inbox_events", "Events that wait to be observed.", gauges.inbox)
-    yield gauge("edw_inbox_age_seconds", "Age of the events that are observed next.", gauges.inbox_age / 1000)
-    yield gauge("edw_rejected_kept", "Refused messages that are kept to be looked at.", gauges.rejected)
-    yield gauge("edw_workers", "Worker processes whose heartbeat is within their lease.", gauges.workers)
+    yield gauge("edw_inbox_age_seconds", "Age of the next event to be observed, in seconds.", gauges.inbox_age / 1000)
+    yield gauge("edw_rejected_kept", "Refused messages in the rejected list.", gauges.rejected)
+    yield gauge("edw_workers", "Worker processes whose last heartbeat is no older than a lease.", gauges.workers)
     yield gauge("edw_redis_memory_bytes", "Memory that the ledger's Redis uses, in bytes.", gauges.memory_used)
     yield gauge(
         "edw_redis_memory_limit_bytes",

@@ -1,10 +1,11 @@
-"""Prometheus metrics of a process, each counted where it happens. `deploy/RUNBOOK.md` says what to make of them.
+"""Prometheus metrics of a process. `deploy/RUNBOOK.md` explains how to use them.
 
-Labels are bounded: types, outcomes, ingresses, scripts; never an id or a URL (but for EDW_METRICS_INTEGRATIONS). The
-gauges of the ledger are in worker.telemetry.ledger_gauges: one process of the fleet exposes them for all.
+Labels have few values: types, outcomes, ingresses, scripts. None is an id or a URL, except with
+EDW_METRICS_INTEGRATIONS. The gauges of the ledger are in `worker.telemetry.ledger_gauges`; one process of the fleet
+exposes them for all.
 
-Names follow https://prometheus.io/docs/practices/naming: base units, the unit as a suffix, and `_total` for counters,
-which the client adds.
+Names follow https://prometheus.io/docs/practices/naming: base units with the unit as a suffix. For counters, the client
+adds `_total`.
 """
 
 import platform
@@ -22,25 +23,26 @@ from worker.domain.event import Ingress
 class RefusalReason(StrEnum):
     """Why an event was not accepted."""
 
-    #: The producer's mistake: no event, unknown type, too large, another store's.
+    #: The producer's mistake: malformed, unknown type, too large, or of another store.
     INVALID = "invalid"
-    #: Its store has used up EDW_STORE_INTAKE_LIMIT.
+    #: The store has used up EDW_STORE_INTAKE_LIMIT.
     ALLOWANCE = "allowance"
-    #: The inbox is full or too old, or the ledger takes no more.
+    #: The inbox is full, its events are too old, or the ledger accepts no events.
     PRESSURE = "pressure"
 
 
 ACCEPTED = Counter("edw_events_accepted", "Events that the ledger accepted, by ingress.", ("ingress",))
-DUPLICATED = Counter("edw_events_duplicated", "Events that were known already, by ingress.", ("ingress",))
+DUPLICATED = Counter("edw_events_duplicated", "Events that the ledger already had, by ingress.", ("ingress",))
 REFUSED = Counter(
     "edw_events_refused",
-    "Events that were not accepted, by ingress; of `pressure`, requests: they are not read.",
+    "Events that were not accepted, by ingress and reason; for `pressure`, requests, since their bodies are not read.",
     ("ingress", "reason"),
 )
 
 UNMATCHED = Counter("edw_events_unmatched", "Events that no integration observes, by ingress.", ("ingress",))
 
-#: Those of worker.delivery.attempt. An attempt that was lost was another process's, which knew the type.
+#: The outcomes of this process's own attempts. `lost` is not among them: that attempt was another process's, which
+#: knew the type.
 OUTCOMES = ("delivered", "refused", "unreachable", "gone", "interrupted", "internal")
 ATTEMPTS = Counter("edw_attempts", "Attempts, by integration_type and outcome.", ("integration_type", "outcome"))
 INTEGRATION_ATTEMPTS = Counter(
@@ -50,21 +52,21 @@ INTEGRATION_ATTEMPTS = Counter(
 )
 DURATION = Histogram(
     "edw_attempt_duration_seconds",
-    "From the start of an attempt to its outcome.",
+    "Time from the start of an attempt to its outcome.",
     ("integration_type",),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 FIRST_ATTEMPT_DELAY = Histogram(
     "edw_first_attempt_delay_seconds",
-    "From an event's acceptance to the start of a job's first attempt; redeliveries and lost attempts not counted.",
+    "Time from an event's acceptance to a job's first attempt, without redeliveries and lost attempts.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
 )
 DELIVERED_DELAY = Histogram(
     "edw_delivered_delay_seconds",
-    "From an event's acceptance to the receiver's yes; redeliveries not counted.",
+    "Time from an event's acceptance to its delivery, without redeliveries.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 259200),
 )
-RETRIES = Counter("edw_retries_scheduled", "Attempts that are to be followed by another.")
+RETRIES = Counter("edw_retries_scheduled", "Failed attempts after which a retry was scheduled.")
 JOBS_ENDED = Counter(
     "edw_jobs_ended",
     "Jobs that this process ended, by reason: delivered, exhausted, gone, event_gone, expired (deadline or deletion).",
@@ -72,7 +74,7 @@ JOBS_ENDED = Counter(
 )
 EXHAUSTION = Counter(
     "edw_local_exhaustion",
-    "Attempts that were not made, and are not spent, because this process lacked a resource of its own, by resource.",
+    "Attempts not made (and not counted against the job) because this process lacked a resource, by resource.",
     ("resource",),
 )
 LOST = Counter("edw_attempts_lost", "Attempts that were under way when their worker died.")
@@ -85,27 +87,23 @@ DISABLED = Counter("edw_integrations_disabled", "Integrations that the fleet dis
 CIRCUITS = Counter("edw_circuit_changes", "Circuits of integrations that opened or closed.", ("state",))
 DIALLED = Counter(
     "edw_connections_opened",
-    "Connections that were dialled to receivers; all other attempts went over one that was open.",
+    "Connections opened to receivers; all other attempts used an open one.",
     ("integration_type",),
 )
 
 LEDGER_CALL = Histogram(
     "edw_ledger_call_duration_seconds",
-    "Round trips to the ledger: a script's call, waiting for a connection included.",
+    "Duration of a script's call to the ledger, including the wait for a connection.",
     ("script",),
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
-LEDGER_FAILURES = Counter(
-    "edw_ledger_call_failures", "Round trips that the ledger did not answer as asked.", ("script",)
-)
+LEDGER_FAILURES = Counter("edw_ledger_call_failures", "Calls to the ledger that failed, by script.", ("script",))
 LOOP_LAG = Histogram(
     "edw_event_loop_lag_seconds",
-    "How much later than it should a timer of the event loop goes off, looked at four times a second.",
+    "Delay of a timer of the event loop, measured four times a second.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
-HTTP_CONNECTIONS = Gauge(
-    "edw_http_connections", "Connections of clients that are open, by server: api or metrics.", ("server",)
-)
+HTTP_CONNECTIONS = Gauge("edw_http_connections", "Open connections of clients, by server: api or metrics.", ("server",))
 HTTP_CLOSED = Counter(
     "edw_http_connections_closed",
     "Connections of clients that a limit closed, by server and limit.",
@@ -113,12 +111,12 @@ HTTP_CLOSED = Counter(
 )
 REQUESTS = Histogram(
     "edw_api_request_duration_seconds",
-    "Requests to the API, by operation and class of their status.",
+    "Duration of requests to the API, by operation and class of the status.",
     ("operation", "status"),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
-# Looking a child up by its labels costs more than counting in it.
+# Finding a child by its labels takes longer than counting in it.
 _accepted = cache(ACCEPTED.labels)
 _duplicated = cache(DUPLICATED.labels)
 _unmatched = cache(UNMATCHED.labels)
@@ -129,7 +127,7 @@ _ended = cache(JOBS_ENDED.labels)
 _call = cache(LEDGER_CALL.labels)
 _request = cache(REQUESTS.labels)
 
-# What an alert asks for is there from the start: the first of something is an increase, and not a new series.
+# Series that alerts use exist from the start; otherwise the first count is a new series, and not an increase.
 for _ingress in Ingress:
     _accepted(_ingress.value), _duplicated(_ingress.value), _unmatched(_ingress.value)
     for _reason in RefusalReason:
@@ -143,7 +141,7 @@ for _resource in Resource:
 
 
 def expect_types(integration_types: Iterable[str]) -> None:
-    """Has the series of these types there before their first attempt."""
+    """Create the series of the given types before their first attempt."""
     for kind in integration_types:
         for outcome in OUTCOMES:
             _attempts(kind, outcome)
@@ -156,7 +154,7 @@ def track_in_flight(count: Callable[[], int], limit: Callable[[], int]) -> None:
 
 
 def build_info() -> None:
-    """Expose the version and the Python that run, as `edw_build_info`; once per process."""
+    """Expose the versions of this project and of Python as `edw_build_info`; call it once per process."""
     try:
         ours = version("event-delivery-worker")
     except PackageNotFoundError:
@@ -166,11 +164,11 @@ def build_info() -> None:
 
 @cache
 def _build() -> Info:
-    return Info("edw_build", "Which version runs, on which Python.")
+    return Info("edw_build", "Version of the Event Delivery Worker and of Python.")
 
 
 def observe_accepted(ingress: Ingress, new: Iterable[bool]) -> None:
-    """Counts events that the ledger has: true for each that is new, false for a duplicate."""
+    """Count accepted events: true in `new` for each new one, false for each duplicate."""
     answers = list(new)
     fresh = sum(answers)
     _accepted(ingress.value).inc(fresh)
@@ -179,55 +177,55 @@ def observe_accepted(ingress: Ingress, new: Iterable[bool]) -> None:
 
 
 def observe_refused(ingress: Ingress, reason: RefusalReason, count: int = 1) -> None:
-    """Counts events that were not accepted."""
+    """Count events that were not accepted."""
     if count:
         _refused(ingress.value, reason.value).inc(count)
 
 
 def observe_unmatched(ingress: str) -> None:
-    """Counts an event that no integration observes."""
+    """Count an event that no integration observes."""
     _unmatched(ingress).inc()
 
 
 def observe_attempt(integration_type: str, outcome: str, seconds: float) -> None:
-    """Counts one attempt and its duration; of one without a type, which was another process's, nobody knows that."""
+    """Count an attempt and its duration. The duration of one without a type, from another process, is unknown."""
     _attempts(integration_type, outcome).inc()
     if integration_type:
         _duration(integration_type).observe(seconds)
 
 
 def observe_exhaustion(resource: Resource) -> None:
-    """Count an attempt that was not made for lack of a resource of ours."""
+    """Count an attempt that was not made because this process lacked a resource."""
     EXHAUSTION.labels(resource.value).inc()
 
 
 def observe_integration(integration_id: str, outcome: str) -> None:
-    """Counts one attempt at an integration: a series for each of them."""
+    """Count an attempt in the series of its integration."""
     INTEGRATION_ATTEMPTS.labels(integration_id, outcome).inc()
 
 
 def observe_end(reason: str, count: int = 1) -> None:
-    """Counts jobs that ended."""
+    """Count jobs that ended."""
     _ended(reason).inc(count)
 
 
 def observe_call(script: str, seconds: float) -> None:
-    """Counts a round trip to the ledger."""
+    """Count a call to the ledger and its duration."""
     _call(script).observe(seconds)
 
 
 def observe_request(operation: str, status: int, seconds: float) -> None:
-    """Counts a request to the API."""
+    """Count a request to the API and its duration."""
     _request(operation, f"{status // 100}xx").observe(seconds)
 
 
 def observe_http(server: str, connections: int, closed: Iterable[tuple[str, int]]) -> None:
-    """Set how many connections of clients are open, and count those that limits have closed since the last call."""
+    """Set the number of open connections, and count those that limits have closed since the last call."""
     HTTP_CONNECTIONS.labels(server).set(connections)
     for limit, count in closed:
         HTTP_CLOSED.labels(server, limit).inc(count)
 
 
 def dial_counter(integration_type: str) -> Callable[[], None]:
-    """What a deliverer of the type calls for each connection that it dials."""
+    """Return the function that a deliverer of the type calls for each connection that it opens."""
     return DIALLED.labels(integration_type).inc

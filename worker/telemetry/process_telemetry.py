@@ -1,4 +1,4 @@
-"""What a process tells of itself while it runs: its endpoint, the ledger's gauges, and how late its event loop is."""
+"""The telemetry of a running process: its HTTP endpoint, the ledger's gauges and the lag of its event loop."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -14,22 +14,22 @@ from worker.telemetry.ledger_gauges import GaugeCollector
 from worker.telemetry.redis_clock import RedisClock
 from worker.telemetry.worker_health import WorkerHealth
 
-#: How often a timer is looked at (seconds).
+#: Seconds between two measurements of the event loop's lag.
 TICK_SECONDS = 0.25
 
 
 class Telemetry:
-    """Of a worker process, or of one of the API."""
+    """The telemetry of a worker process or of an API process."""
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._settings = settings
-        #: Known as soon as the ledger has answered for the first time.
+        #: Unknown until the ledger has answered for the first time.
         self.clock = RedisClock()
         self._gauges = GaugeCollector(ledger.totals, self.clock, settings.shard, settings.metrics_seconds)
         self._stack = AsyncExitStack()
 
     async def open(self, worker_health: WorkerHealth | None = None) -> None:
-        """Begins, on the running loop; probes answer `worker_health`. A ledger that does not answer is no error."""
+        """Start on the running loop, even if the ledger does not answer; probes report `worker_health`."""
         metrics.build_info()
         settings = self._settings
         limits = metrics_limits(settings, descriptor_limit())
@@ -40,7 +40,7 @@ class Telemetry:
         self._stack.push_async_callback(end, [watch])
 
     async def close(self) -> None:
-        """Ends. Harmless where it has not begun."""
+        """Stop; does nothing if it has not started."""
         await self._stack.aclose()
 
 

@@ -1,4 +1,4 @@
-"""Whether a process can do its work now, and what is wrong where it cannot: the words of `/readyz`, everywhere."""
+"""The readiness of a process, and the reasons why it is not ready: the document of `/readyz` in all processes."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,7 +10,7 @@ from worker.domain.event import rfc3339
 
 
 class State(StrEnum):
-    """`degraded` works, only slower or with less; `red` does not."""
+    """The state of a part: `degraded` works, but more slowly or with less; `red` does not work."""
 
     OK = "ok"
     DEGRADED = "degraded"
@@ -18,7 +18,7 @@ class State(StrEnum):
 
 
 class Check(Struct, frozen=True):
-    """One thing that was looked at; what is wrong with it, and since when (RFC 3339)."""
+    """The state of one part: `why` is the problem, `since` its beginning (RFC 3339)."""
 
     status: State
     why: str | UnsetType = UNSET
@@ -26,37 +26,37 @@ class Check(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """The worst of the checks, and each of them."""
+    """The checks of a process; its status is that of the worst."""
 
     status: State
     checks: dict[str, Check]
 
 
 def readiness(checks: Mapping[str, Check]) -> Readiness:
-    """What follows from the checks."""
+    """Return the readiness that follows from the checks."""
     return Readiness(worst(*checks.values()).status, dict(checks))
 
 
 def worst(*checks: Check) -> Check:
-    """The one that says most of what is wrong; the first of equals."""
+    """Return the check with the worst status; the first of equals."""
     return max(checks, key=lambda check: list(State).index(check.status))
 
 
 class Presence:
-    """Whether a server that the process depends on answers, as its clients report; safe in any thread."""
+    """The availability of a server that the process depends on, as its clients report it; safe in any thread."""
 
     def __init__(self, check: Check | None = None) -> None:
         self.check = check or Check(State.OK)
 
     def there(self) -> bool:
-        """It answered. True where it had been away."""
+        """Note that it answered; return whether it was away before."""
         changed = self.check.status is not State.OK
         if changed:
             self.check = Check(State.OK)
         return changed
 
     def away(self, why: str, status: State) -> bool:
-        """It did not answer, or will not do its work. True where it had been there."""
+        """Note that it did not answer or refused to work; return whether it was available before."""
         changed = self.check.status is State.OK
         since = UNSET if changed else self.check.since
         self.check = Check(status, why, rfc3339(round(time() * 1000)) if since is UNSET else since)

@@ -1,4 +1,4 @@
-"""What work is done for: ids that follow it through the event loop, into every log line on the way."""
+"""The Celery task for which work is done; its id follows the work through the event loop into every log line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ _task: ContextVar[str] = ContextVar("celery_task", default="")
 
 @contextmanager
 def in_task(task_id: str | None) -> Iterator[None]:
-    """Everything that is begun in the block, on whichever loop, is done for this Celery task."""
+    """Mark everything that starts in the block, on any loop, as done for this Celery task."""
     token = _task.set(task_id or "")
     try:
         with structlog.contextvars.bound_contextvars(task=task_id):
@@ -21,5 +21,5 @@ def in_task(task_id: str | None) -> Iterator[None]:
 
 
 def celery_task() -> str:
-    """The Celery task that this is done for; empty where it is none."""
+    """Return the id of the Celery task for which this runs; empty if there is none."""
     return _task.get()

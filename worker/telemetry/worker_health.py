@@ -1,7 +1,7 @@
-"""What a worker process knows of itself: whether it lives, and whether it can work.
+"""The health of a worker process: whether it is alive, and whether it can work.
 
-It lives as long as its loop and its timers do. A ledger or a broker that is away is no reason to restart it: it goes on
-by itself when they are back, and keeps the outcomes that it has until then. That it waits for them is its readiness.
+It is alive as long as its event loop and its timers run. A ledger or broker that is away is no reason to restart it:
+the process keeps its outcomes, and continues when they are back. Until then, its readiness shows that it waits.
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from typing import Protocol
 
 from worker.telemetry.readiness import Check, Presence, Readiness, State, readiness, worst
 
-#: Timers that have not gone round for so long are held to be dead (seconds). A call of the ledger ends much earlier.
+#: Seconds without a finished step after which the timers count as dead. A call to the ledger ends much earlier.
 STALE_TURN_SECONDS = 60.0
-#: A ledger that has answered no timer for so much longer than they pause is held to be away (seconds).
+#: Seconds beyond the pause of the timers after which a ledger that has answered none of them counts as away.
 SILENT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """How a worker process is; durations in seconds, negative before the first sweep."""
+    """The health of a worker process; `last_sweep_age` in seconds, negative before the first sweep."""
 
     well: bool
     last_sweep_age: float
@@ -27,31 +27,31 @@ class HealthReport:
 
 
 class Timers(Protocol):
-    """What is asked of the sweeper; monotonic seconds."""
+    """The part of the sweeper that shows when its timers ran; times in monotonic seconds."""
 
     @property
     def pause(self) -> float:
-        """How long it waits between two sweeps (seconds)."""
+        """The pause between two sweeps (seconds)."""
         ...
 
     @property
     def answered_at(self) -> float:
-        """When the ledger last answered any timer."""
+        """The time when the ledger last answered any timer."""
         ...
 
     @property
     def swept_at(self) -> float:
-        """When the ledger answered a sweep."""
+        """The time when the ledger last answered a sweep."""
         ...
 
     @property
     def turned_at(self) -> float:
-        """When a sweep was over, whatever came of it."""
+        """The time when a timer's step last ended, with or without success."""
         ...
 
 
 class InFlightView(Protocol):
-    """What is asked of the deliveries."""
+    """The part of the deliveries that shows what is in flight."""
 
     @property
     def in_flight(self) -> int: ...
@@ -60,32 +60,32 @@ class InFlightView(Protocol):
 
 
 class WorkerHealth:
-    """Gathered by whoever finds something out; read by the probe."""
+    """The health of a worker process: its parts report to it, and the probes read it."""
 
     def __init__(self) -> None:
         self.ledger = Presence(Check(State.RED, "not reached yet"))
-        #: As the consumer of Celery's messages finds it, and as who sends wake-ups does.
+        #: The broker as the consumer of Celery's messages sees it, and as the sender of wake-ups does.
         self.messages = Presence(Check(State.DEGRADED, "not reached yet"))
         self.wakeups = Presence()
         self._timers: Timers | None = None
         self._pool: InFlightView | None = None
 
     def begin(self, timers: Timers, pool: InFlightView) -> None:
-        """The ledger was reached, and the work begins."""
+        """Note that the ledger was reached and the work begins."""
         self._timers, self._pool = timers, pool
 
     def health(self) -> HealthReport:
-        """Whether the process lives; an answer at all says that its loop does."""
+        """Return whether the process is alive; any answer proves that its loop runs."""
         if self._timers is None or self._pool is None:
             return HealthReport(well=True, last_sweep_age=-1.0, in_flight=0, draining=False)
         now = monotonic()
         draining = self._pool.draining
-        # One that drains has stopped its timers, and ends by itself.
+        # A draining process has stopped its timers, and will end by itself.
         well = draining or now - self._timers.turned_at < STALE_TURN_SECONDS
         return HealthReport(well, round(now - self._timers.swept_at, 3), self._pool.in_flight, draining)
 
     def ready(self) -> Readiness:
-        """Red where nothing can be delivered, degraded where it takes longer than it should."""
+        """Return the readiness: red if nothing can be delivered, degraded if delivery is slower than it should be."""
         checks = {"ledger": self._ledger(), "broker": worst(self.messages.check, self.wakeups.check)}
         if self._pool is not None and self._pool.draining:
             checks["process"] = Check(State.RED, "it is stopping")

@@ -21,6 +21,7 @@ from tests.benchmarks.order import ORG_ID
 from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
 from tests.benchmarks.receivers import Receivers
+from tests.ledger.inspection import waiting_messages
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.domain.event import Scope
 
@@ -119,9 +120,7 @@ def watched(processes: Mapping[str, Program]) -> Iterator[dict[str, tuple[int, i
 
 
 async def _is_idle(ours: Installation) -> bool:
-    client = ours.ledger.redis.client
-    waiting = await client.llen("edw.intake") + await client.llen("edw.events")
-    return not waiting and not (await ours.ledger.status.read()).inbox
+    return not await waiting_messages(ours.ledger) and not (await ours.ledger.status.read()).inbox
 
 
 def _token(ours: Installation, scope: Scope, role: Role) -> str:

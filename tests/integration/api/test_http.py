@@ -196,7 +196,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(line: Line, monkeypat
     monkeypatch.setattr(request_context, "BODY_SECONDS", 0.2)
     line.post(b"Content-Type: application/json\nContent-Length: 100\n", b'{"data":')
     answer = await line.answer()
-    assert (answer.status, answer.error["detail"]) == (408, "the body had not come within 0.2 s")
+    assert (answer.status, answer.error["detail"]) == (408, "the body did not arrive within 0.2 s")
 
 
 async def test_a_caller_that_waits_to_be_asked_for_the_body_is_asked(api: Api, line: Line) -> None:

@@ -266,7 +266,7 @@ class TestPressure:
     async def test_a_full_inbox_refuses_and_says_how_full(self, intake: EventIntake, inbox: Inbox) -> None:
         inbox.pressures = [Pressure(11, 0.0)]
 
-        assert await self.refused(intake) == "11 events wait to be observed, and at most 10 may"
+        assert await self.refused(intake) == "11 events wait to be observed; the limit is 10"
 
     async def test_an_old_inbox_refuses_and_asks_for_a_worker(self, intake: EventIntake, inbox: Inbox) -> None:
         inbox.pressures = [Pressure(1, 61.0)]

@@ -1,4 +1,4 @@
-"""`/openapi.json`, and a page of it that people can read: no script, nothing from elsewhere."""
+"""Handlers of `/openapi.json` and of the page that shows it to people, without scripts or foreign resources."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ nav li { margin: .15rem 0; }
 
 
 class ApiDocs:
-    """The handlers that describe the API's operations, their own included.
+    """Handlers that describe all operations of the API, including their own.
 
     Args:
         operations: Returns the operations; called for each request, since these handlers are among them.
@@ -39,11 +39,11 @@ class ApiDocs:
         self._made: _Description | None = None
 
     async def openapi(self, call: RequestContext) -> Reply:
-        """Answer the description of this API, OpenAPI 3.1."""
+        """Return the description of this API in OpenAPI 3.1."""
         return Reply({**self._description(call).document, "servers": [{"url": call.base}]})
 
     async def page(self, call: RequestContext) -> Reply:
-        """Answer the same description as a page for people."""
+        """Return the same description as an HTML page."""
         return Reply(self._description(call).page, content_type="text/html; charset=utf-8")
 
     def _description(self, call: RequestContext) -> "_Description":
@@ -86,7 +86,7 @@ def _page(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"<p>{escape(each['summary'])}. {escape(each['description'])}</p>"
         yield from _parameters(each["parameters"])
         if body := each.get("requestBody"):
-            yield f"<p>Body{'' if body['required'] else ' (may be left out)'}:</p>"
+            yield f"<p>Body{'' if body['required'] else ' (optional)'}:</p>"
             yield from (_schema(kind, content["schema"]) for kind, content in body["content"].items())
         yield "<table><tr><th>status<th>"
         for status, answer in each["responses"].items():

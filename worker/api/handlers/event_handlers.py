@@ -1,4 +1,4 @@
-"""Events: in over HTTP, as our own JSON or as CloudEvents; and what became of each."""
+"""Handlers of events: publishing over HTTP, as our own JSON or as CloudEvents, and the history of an event."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,12 +51,12 @@ class _Wrapped(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What a request brought: an event, or a batch, and where in the body each stands (as a JSON pointer)."""
+    """The event or batch of a request; `under` is the JSON pointer to it in the body."""
 
     items: Sequence[bytes]
     is_batch: bool
     under: str
-    #: Turns one of the items into the JSON of an event of ours.
+    #: Converts an item into the JSON of our own events.
     convert: Callable[[bytes], bytes | Refusal]
 
     def place(self, index: int) -> str:
@@ -64,7 +64,10 @@ class _Given:
 
 
 async def publish(call: RequestContext) -> Reply:
-    """Accepts events: answered once the ledger has them. The good ones of a batch go, whatever is wrong with others."""
+    """Accept an event or a batch; reply once the ledger has the events.
+
+    Valid events of a batch are accepted even if others are refused.
+    """
     intake = call.services.intake
     await intake.check_pressure()
     given = await _given(call)
@@ -89,7 +92,7 @@ async def publish(call: RequestContext) -> Reply:
 
 
 async def history(call: RequestContext) -> Reply:
-    """What became of an event: what it matched, and what came of each; the answer to "did the ERP get it?"."""
+    """Return the history of an event: its jobs and their last attempts. It answers "did the ERP get it?"."""
     event_id, paging = call.request.match_info["event_id"], call.paging
     found = None
     if 0 < len(event_id) <= ID_MAX_CHARS:
@@ -102,7 +105,7 @@ async def history(call: RequestContext) -> Reply:
     return Reply(EventHistoryDocument(_document(found, names), page.meta, page.results, page.links))
 
 
-_TOO_MANY = "this store has used up its allowance of events a second"
+_TOO_MANY = "this store has used up its allowance of events per second"
 
 
 async def _given(call: RequestContext) -> _Given:
@@ -136,10 +139,10 @@ async def _wrapped(raw: bytes) -> _Given:
     data = bytes(wrapped.data)
     if not isinstance(wrapped.type, UnsetType):
         hint = 'wrap the event: {"data": {"type": …, "data": …}}'
-        raise invalid([Refusal("type", f"stands beside `data`, and belongs into it: {hint}")], under="")
+        raise invalid([Refusal("type", f"is beside `data`, but belongs inside it: {hint}")], under="")
     if not data.startswith(b"["):
         return _Given([data], is_batch=False, under="/data", convert=_plain)
-    # The body was one step, and its list is another.
+    # Let other tasks run between decoding the body and splitting its list.
     await breathe()
     batch = split_batch(data, EVENTS_MOST)
     if isinstance(batch, Refusal):
@@ -159,7 +162,7 @@ def _batch(items: Sequence[bytes], under: str, convert: Callable[[bytes], bytes 
 
 
 def _traced(event: Event, call: RequestContext) -> Event:
-    """Of the trace that it names itself, else of its request's."""
+    """Return an event with a trace: its own, else its request's."""
     return event if event.trace or not call.trace else replace(event, trace=call.trace)
 
 
@@ -174,11 +177,11 @@ def _parsed(call: RequestContext, given: bytes, convert: Callable[[bytes], bytes
         return parse_event(raw, rules, scope=call.scope)
     event = parse_event(raw, rules)
     if isinstance(event, Event):
-        # What exists at organisation level alone has no store.
+        # A type that exists only at organisation level has no store.
         needed = ("org_id", "store_id") if STORE in rules.catalogue.levels(event.type) else ("org_id",)
         for field in needed:
             if getattr(event.scope, field) is None:
-                return Refusal(field, "is required of the platform's events, which say whose they are")
+                return Refusal(field, "is required in events that the platform publishes")
     return event
 
 
@@ -200,7 +203,7 @@ def _answer(results: Sequence[PublishedEvent], given: _Given, headers: Mapping[s
     errors = [error for result in results if not isinstance(result.errors, UnsetType) for error in result.errors]
     statuses = {result.status for result in results}
     if 202 not in statuses:
-        # Nothing was accepted: one answer for all.
+        # Nothing was accepted, so the whole request fails.
         raise ApiError(statuses.pop() if len(statuses) == 1 else 422, errors, headers)
     if not given.is_batch:
         return Reply(Single(results[0]), 202)

@@ -1,4 +1,4 @@
-"""Integrations: registered, read, changed and deleted by their store's people."""
+"""Handlers of integrations: list, register, read, change and delete."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,14 +19,14 @@ PATH = "/v2/integrations"
 
 
 async def listing(call: RequestContext) -> Reply:
-    """A page of the caller's integrations, the newest first; one round trip to the store."""
+    """Return a page of the caller's integrations, the newest first; one round trip to Redis."""
     paging = call.paging
     page = await call.services.ledger.integrations.page(call.scope, paging.offset, paging.limit)
     return Reply(paging.collection([_document(call, each) for each in page.items], page.total, PATH))
 
 
 async def create(call: RequestContext) -> Reply:
-    """Registers an integration."""
+    """Register an integration."""
     attributes = await _attributes(call)
     made = await call.services.integration_service.create(attributes, call.scope)
     if isinstance(made, list):
@@ -37,7 +37,7 @@ async def create(call: RequestContext) -> Reply:
 
 
 async def read(call: RequestContext) -> Reply:
-    """One integration; 304 where the caller has it already."""
+    """Return an integration; 304 if the caller has its present revision."""
     integration = await call.integration()
     if etags.names(call.request.headers.get(hdrs.IF_NONE_MATCH), integration.revision):
         return Reply(status=304, headers=_tag(integration))
@@ -45,7 +45,7 @@ async def read(call: RequestContext) -> Reply:
 
 
 async def update(call: RequestContext) -> Reply:
-    """Changes what the body names, and nothing else."""
+    """Change the attributes that the body names."""
     attributes = await _attributes(call)
     current = await call.integration()
     expect = _expected(call, current)
@@ -59,7 +59,7 @@ async def update(call: RequestContext) -> Reply:
 
 
 async def delete(call: RequestContext) -> Reply:
-    """Deletes an integration; what it is owed is cancelled."""
+    """Delete an integration and cancel its pending jobs."""
     current = await call.integration()
     try:
         deleted = await call.services.integration_service.delete(current, _expected(call, current))
@@ -90,7 +90,7 @@ def _tag(integration: Integration) -> dict[str, str]:
 
 
 def _expected(call: RequestContext, current: Integration) -> int | None:
-    """The revision that the caller knows, where it says so. Raises ApiError (412) where that is not the present one."""
+    """Return the revision that If-Match demands; None for any. Raises ApiError (412) if it is not the present one."""
     header = call.request.headers.get(hdrs.IF_MATCH)
     if header is None or etags.is_any(header):
         return None
@@ -101,7 +101,7 @@ def _expected(call: RequestContext, current: Integration) -> int | None:
 
 def _failed(revision: int | None = None) -> ApiError:
     now = f'; its ETag is "{revision}" now' if revision else ""
-    return api_error(412, f"the integration was changed by somebody else since it was read{now}: read it again")
+    return api_error(412, f"the integration has changed since it was read{now}: read it again")
 
 
 def _conflict(call: RequestContext, error: RevisionConflict) -> ApiError:

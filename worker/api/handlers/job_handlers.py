@@ -1,4 +1,4 @@
-"""Jobs: what is owed to an integration, what became of it, and owing it anew."""
+"""Handlers of jobs: list, read and redeliver."""
 
 from collections.abc import Mapping
 from time import time as clock
@@ -21,7 +21,7 @@ from worker.integrations.redelivery import Place, RedeliveryTally, Selection
 from worker.ledger.pages import Page
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
-#: Characters of an idempotency key.
+#: Characters of an idempotency key at most.
 KEY_MAX_CHARS = 255
 
 STATES = tuple(state.value for state in JobState)
@@ -39,7 +39,7 @@ _ATTRIBUTES = ("from", "to", "state", "missing", "partial", "dry_run", "cursor")
 
 
 async def listing(call: RequestContext) -> Reply:
-    """A page of an integration's jobs, the newest first; one round trip to the store."""
+    """Return a page of an integration's jobs, the newest first; one round trip to Redis without a filter."""
     integration_id = call.named("integration_id", "integration")
 
     async def read(offset: int, limit: int) -> Page[Job]:
@@ -55,12 +55,12 @@ async def listing(call: RequestContext) -> Reply:
 
 
 async def read(call: RequestContext) -> Reply:
-    """One job, with its state, its attempts and when the next one is due."""
+    """Return a job with its state, its attempts and the time of the next one."""
     return Reply(Single(job_document(await _job(call, await call.integration()))))
 
 
 async def redeliver_one(call: RequestContext) -> Reply:
-    """Reopens a job that has ended, or makes one that waits due now."""
+    """Reopen a job that has ended, or make a waiting job due now."""
     integration = await call.integration()
     job = await _job(call, integration)
     mark = _mark(integration, _key(call))
@@ -70,25 +70,25 @@ async def redeliver_one(call: RequestContext) -> Reply:
     if word_ == "full":
         raise api_error(
             409,
-            "as much waits for this integration as may (EDW_LANE_BACKLOG, EDW_LANE_BACKLOG_BYTES): to reopen this job, "
-            "another would have to go; try again once some has been delivered",
+            "the integration's backlog is full (EDW_LANE_BACKLOG, EDW_LANE_BACKLOG_BYTES): reopening this job would "
+            "cancel another; try again once some jobs have been delivered",
         )
     call.services.wakeups.lanes([integration.id])
     return Reply(RedeliveredJob(job_document(await _job(call, integration)), RedeliveryMeta(word_)), 202)
 
 
 async def redeliver_many(call: RequestContext) -> Reply:
-    """Redelivers jobs of a time and a state; with `missing`, also events that the integration observes and missed."""
+    """Redeliver jobs by time and state; with `missing`, also observed events that had no job."""
     integration = await call.integration()
     attributes = await _attributes(call)
     selection, dry_run, place = _selection(attributes, _now())
     horizon = _now() - call.services.ledger.policy.event_retention
     if "from" in attributes and selection.since < horizon and not attributes.get("partial", False):
-        # A job goes some time after its end, and not after its opening: what is pending, or ended late, is kept.
+        # Retention counts from a job's end. Older jobs may still exist, if they are pending or ended late.
         raise api_error(
             409,
-            f"retention (EDW_EVENT_RETENTION) has dropped what was over before {rfc3339(horizon)}: begin there, or ask "
-            'with "partial": true for what is kept of the whole time',
+            f"retention (EDW_EVENT_RETENTION) has dropped jobs that ended before {rfc3339(horizon)}: use a later "
+            '`from`, or "partial": true to redeliver what is left of the whole time',
         )
     key = _key(call)
     tally = await call.services.redelivery_service.run(
@@ -108,7 +108,7 @@ async def _job(call: RequestContext, integration: Integration) -> Job:
 
 def _key(call: RequestContext) -> str:
     key = call.request.headers.get(IDEMPOTENCY_KEY) or str(uuid4())
-    # What was no UTF-8 came through as surrogates, which no id can be made of.
+    # Bytes that are not UTF-8 arrive as surrogates, from which no id can be made.
     if len(key) > KEY_MAX_CHARS or any("\ud800" <= character <= "\udfff" for character in key):
         raise api_error(400, f"{IDEMPOTENCY_KEY}: expected at most {KEY_MAX_CHARS} characters, in UTF-8")
     return key
@@ -119,7 +119,7 @@ def _mark(integration: Integration, key: str) -> str:
 
 
 async def _attributes(call: RequestContext) -> Mapping[str, Any]:
-    """What the body says, and what the query says beside it."""
+    """Return the attributes of a redelivery, from the body and the query."""
     inner = await call.options("what to redeliver")
     strange = [name for name in inner if name not in (*_ATTRIBUTES, "type")]
     if strange:
@@ -127,7 +127,7 @@ async def _attributes(call: RequestContext) -> Mapping[str, Any]:
     flags = {"true": True, "false": False}
     query = call.request.query
     for name in query:
-        # To ignore a misspelt `dry_run` would do what was only asked about.
+        # If a misspelt `dry_run` were ignored, the dry run would become a real one.
         if name not in _ATTRIBUTES:
             raise bad_parameter(name, f"is none of {', '.join(_ATTRIBUTES)}")
     return {**inner, **{name: flags.get(value, value) for name, value in query.items()}}
@@ -146,10 +146,10 @@ def _selection(attributes: Mapping[str, Any], now: int) -> tuple[Selection, bool
         try:
             place = Place.read(str(attributes["cursor"]))
         except ValueError:
-            problems.append(Refusal("cursor", "expected the cursor of an answer"))
+            problems.append(Refusal("cursor", "expected the cursor of an earlier answer"))
     if place is not None and place.phase == "events" and attributes.get("missing") is not True:
-        # All that is left would be passed over, and called complete.
-        problems.append(Refusal("missing", "expected true, as in the call that this cursor is of"))
+        # Otherwise the events that are left would be skipped, and the redelivery reported as complete.
+        problems.append(Refusal("missing", "expected true, as in the call that returned this cursor"))
     if since > till:
         problems.append(Refusal("from", "expected a time that is not after `to`"))
     if problems:

@@ -1,4 +1,4 @@
-"""IntegrationLogs: a store's, an integration's, a job's; the newest first."""
+"""Handlers of IntegrationLogs of a store, an integration or a job, the newest first."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -13,8 +13,9 @@ from worker.domain.integration_log import IntegrationLog
 from worker.domain.resources import log_document
 from worker.ledger.pages import Page
 
-#: Of the newest records, so many are looked at for a filter that has no index, so many at a time.
+#: The newest records that a filter without an index examines.
 WINDOW = 10_000
+#: Records that it reads at a time.
 CHUNK = 200
 
 FIELDS: Mapping[str, Field[IntegrationLog]] = {
@@ -31,7 +32,7 @@ FIELDS: Mapping[str, Field[IntegrationLog]] = {
 
 
 class Identified(Protocol):
-    """What a page lists."""
+    """A record with an id."""
 
     @property
     def id(self) -> str: ...
@@ -42,7 +43,7 @@ Read = Callable[[int, int], Awaitable[Page[Record]]]
 
 
 async def of_store(call: RequestContext) -> Reply:
-    """A store's logs. Failures have an index of their own."""
+    """Return a page of a store's logs. Failures have an index of their own."""
     logs = call.services.ledger.logs
     conditions = _conditions(call)
     failures = [each for each in conditions if each.name == "succeeded" and each.value is False]
@@ -52,7 +53,7 @@ async def of_store(call: RequestContext) -> Reply:
 
 
 async def of_integration(call: RequestContext) -> Reply:
-    """One integration's logs."""
+    """Return a page of an integration's logs."""
     integration_id = call.named("integration_id", "integration")
     logs = call.services.ledger.logs
 
@@ -65,7 +66,7 @@ async def of_integration(call: RequestContext) -> Reply:
 
 
 async def of_job(call: RequestContext) -> Reply:
-    """One job's logs."""
+    """Return a page of a job's logs."""
     integration_id, job_id = call.named("integration_id", "integration"), call.named("job_id", "job")
     logs = call.services.ledger.logs
 
@@ -89,12 +90,12 @@ async def _listing(
 ) -> Reply:
     page, filtered = await filtered_page(call, read, conditions)
     documents = [log_document(log) for log in page.items]
-    # The specification gives the pages of logs no `last`.
+    # In the specification, pages of logs have no `last`.
     return Reply(call.paging.collection(documents, page.total, path, kept(call), last=False, filtered=filtered))
 
 
 def kept(call: RequestContext) -> Mapping[str, str]:
-    """What the links from page to page keep of the query."""
+    """Return the parameters of the query that the links between pages keep."""
     given = call.request.query.get(FILTER)
     return {FILTER: given} if given else {}
 
@@ -102,11 +103,11 @@ def kept(call: RequestContext) -> Mapping[str, str]:
 async def filtered_page(
     call: RequestContext, read: Read[Record], conditions: Sequence[FilterCondition[Record]]
 ) -> tuple[Page[Record], Filtered | None]:
-    """The page that was asked for. With conditions, of those among the newest records that fulfil them."""
+    """Return the requested page. With conditions, it lists matches among the newest WINDOW records."""
     paging = call.paging
     if not conditions:
         return await read(paging.offset, paging.limit), None
-    # By their ids: what comes meanwhile moves the rest on, and a record that was the last of a chunk is met again.
+    # By id: records that are added meanwhile shift the rest, so the last record of a chunk may come again.
     matching: dict[str, Record] = {}
     looked_at, total = 0, 0
     while looked_at < WINDOW:

@@ -1,4 +1,4 @@
-"""`POST /oauth/access_token`: how the platform's clients log in (RFC 6749, section 4.4)."""
+"""Handler of `POST /oauth/access_token`, where clients log in (RFC 6749, section 4.4)."""
 
 from collections.abc import Mapping
 from time import time
@@ -13,10 +13,10 @@ from worker.api.schemas import AccessToken, OAuthErrorDocument
 from worker.api.services.access import basic_pair
 from worker.domain.api_token import TokenKind, bearer_of, make_secret, matches, new_id, written
 
-#: How long a bearer lasts (seconds).
+#: Lifetime of a bearer token (seconds).
 LIFETIME = 3_600
 FORM = "application/x-www-form-urlencoded"
-#: Anybody may send one, and it has three short fields.
+#: Bytes of a body at most. It needs no token, and has three short fields.
 CREDENTIALS_BYTES = 16 * 1024
 
 # The answer holds a token (RFC 6749, section 5.1).
@@ -24,7 +24,7 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class OAuthError(ApiError):
-    """An error in the API's shape and in OAuth's."""
+    """A failed login, answered in the API's shape and in OAuth's."""
 
     def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status, [error_body(status, detail)], headers)
@@ -32,7 +32,7 @@ class OAuthError(ApiError):
 
 
 async def access_token(call: RequestContext) -> Reply:
-    """Exchanges a client's id and secret for a bearer of an hour."""
+    """Exchange a client's id and secret for a bearer token that is valid for an hour."""
     access = call.services.access
     given = await _credentials(call)
     if given.get("grant_type") != "client_credentials":
@@ -53,14 +53,14 @@ async def access_token(call: RequestContext) -> Reply:
             access.logged_in(client, bearer)
             expires = int(time()) + LIFETIME
             return Reply(AccessToken(written(bearer.id, secret), expires, LIFETIME), headers=_NO_STORE)
-    refused = access.refused(call.request, "the client is not known here, or its secret is another one")
+    refused = access.refused(call.request, "the client is unknown, or its secret is wrong")
     if refused.status == 429:
         raise _slow_down(refused)
     raise OAuthError(refused.status, "invalid_client", str(refused), refused.headers)
 
 
 def _slow_down(refused: ApiError) -> OAuthError:
-    # A word of RFC 8628; RFC 6749 has none for it.
+    # `slow_down` is a code of RFC 8628; RFC 6749 has none for this.
     return OAuthError(refused.status, "slow_down", str(refused), refused.headers)
 
 

@@ -1,4 +1,4 @@
-"""Test deliveries: a sample event is really sent to an integration, and the answer is its log."""
+"""Handler of test deliveries, which send a sample event to the receiver and return the log."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ from worker.domain.sample_event import sample_resource
 
 
 async def deliver_test(call: RequestContext) -> Reply:
-    """Sends a sample event now; the answer is the log, whatever came of it."""
+    """Send a sample event now; return the log, whether the attempt succeeded or failed."""
     integration = await call.integration()
     most = call.services.rules.max_bytes + DOCUMENT_BYTES
     given = await call.options("the type and the data of a sample event", most)
@@ -33,11 +33,11 @@ async def deliver_test(call: RequestContext) -> Reply:
         case TooManySamples(reason=reason):
             raise retry_later(429, reason)
         case NotAttempted():
-            raise retry_later(503, "this process cannot open another connection now, and sent nothing")
+            raise retry_later(503, "this process cannot open another connection now; nothing was sent")
         case log:
             return Reply(Single(log_document(log)))
 
 
 def _or(given: Any, sample: Any) -> Any:
-    """What was given, whatever it is: only what was left out is made up."""
+    """Return the given value, even an invalid one; the sample only where it is missing."""
     return sample if given is None else given

@@ -1,1 +1,1 @@
-"""What the API's handlers call: access, event intake, health; wired once for each process."""
+"""Services of the API's handlers: access, event intake, health; wired once per process."""

@@ -1,4 +1,4 @@
-"""Who calls: bearer tokens, looked up in the ledger, and a limit for those who try with bad ones."""
+"""Authentication of callers: bearer tokens, which the ledger keeps, and a limit on attempts with bad ones."""
 
 import base64
 from collections import OrderedDict
@@ -15,24 +15,27 @@ from worker.api.api_errors import ApiError, api_error, retry_later
 from worker.domain.api_token import Token, TokenKind, matches, read
 from worker.http_server.callers import network_of, parsed_address
 
-#: A token that was found good is not looked up again for so long (seconds): so long a revoked one may live on.
+#: Seconds for which a valid token is not looked up again; a revoked token may work for as long.
 FRESH_SECONDS = 1.0
-#: A token that was good within so long (seconds) is not held up by the bad ones of its address: it may share a proxy.
+#: Seconds for which a token that was valid is exempt from the limit on bad attempts from its address. Callers may
+#: share an address behind a proxy.
 KNOWN_SECONDS = 3_600.0
+#: Tokens, and clients, that a process remembers at most.
 KNOWN_MOST = 10_000
 
-#: Bad attempts that a network (an IPv4 address, an IPv6 /64) has at once, and seconds until it has one more.
+#: Bad attempts that a network (an IPv4 address or an IPv6 /64) may make at once, and seconds until it gets one more.
 ATTEMPTS = 20
 SECONDS_PER_ATTEMPT = 3.0
+#: Networks with bad attempts that a process remembers at most.
 NETWORKS_MOST = 10_000
-#: Hops of X-Forwarded-For that are read, from the right.
+#: Hops of X-Forwarded-For that are read at most, from the right.
 HOPS_MOST = 32
 
 _REALM = 'Bearer realm="edw"'
 
 
 class TokenLookup(Protocol):
-    """What is asked of the ledger's tokens."""
+    """The part of the ledger that finds tokens."""
 
     async def get(self, token_id: str) -> Token | None: ...
 
@@ -48,22 +51,22 @@ class BadCredentialLimiter:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        #: When the network will have all its attempts again; a network that has them is left out.
+        #: When each network has all its attempts again (clock seconds). Networks that have them all are left out.
         self._full_at: dict[str, float] = {}
-        #: The same, the soonest first. An entry that differs from `_full_at` is outdated.
+        #: A heap of the same, the soonest first. An entry that differs from `_full_at` is outdated.
         self._soonest: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
-        """Networks that are remembered."""
+        """Return the number of networks that are remembered."""
         return len(self._full_at)
 
     def left_in(self, address: str) -> float:
-        """Return the seconds until the address may try again; 0 where it may now."""
+        """Return the seconds until an address may try again; 0 if it may now."""
         used = self._full_at.get(network_of(address), 0.0) - self._clock()
         return max(0.0, used - (ATTEMPTS - 1) * SECONDS_PER_ATTEMPT)
 
     def failed(self, address: str) -> None:
-        """Count a bad attempt."""
+        """Count a bad attempt from an address."""
         network, now = network_of(address), self._clock()
         full_at = max(self._full_at.get(network, 0.0), now) + SECONDS_PER_ATTEMPT
         self._full_at[network] = full_at
@@ -71,7 +74,7 @@ class BadCredentialLimiter:
         self._forget(now)
 
     def _forget(self, now: float) -> None:
-        """Forget networks that have all their attempts, then those with the most left.
+        """Forget networks that have all their attempts, then those that have the most.
 
         A network that is limited is forgotten last, so that attempts from elsewhere do not lift its limit.
         """
@@ -86,7 +89,10 @@ class BadCredentialLimiter:
 
 
 class Access:
-    """Finds out who calls. Of requests through `proxies`, the address is the one that they say."""
+    """Authentication of requests by their tokens.
+
+    Requests through one of `proxies` count for the address that the proxies report.
+    """
 
     def __init__(
         self, tokens: TokenLookup, clock: Callable[[], float] = monotonic, proxies: Sequence[Network] = ()
@@ -95,14 +101,16 @@ class Access:
         self._clock = clock
         self._proxies = proxies
         self._known: OrderedDict[str, _Known] = OrderedDict()
-        #: Clients, apart from those who bear a token: a client's secret is none.
+        #: Clients that have logged in. They are kept apart from bearer tokens, because a client's secret is not one.
         self._clients: OrderedDict[str, _Known] = OrderedDict()
         self.attempts = BadCredentialLimiter(clock)
 
     async def caller(self, request: web.Request, *, basic: bool = False) -> Token:
-        """The token that a request bears. Raises ApiError: 401, or 429 after too many bad ones from its address.
+        """Return the token of a request.
 
-        With `basic`, the token may be the password of Basic authentication, as browsers ask for.
+        With `basic`, the token may also be the password of Basic authentication, which browsers offer.
+
+        Raises ApiError (401), or ApiError (429) after too many bad attempts from the address.
         """
         text = _borne(request, basic=basic)
         if text is None:
@@ -111,10 +119,10 @@ class Access:
         parts = read(text)
         if parts is not None and (token := await self._good(*parts, request)):
             return token
-        raise self.refused(request, "the token is not known here, or no more")
+        raise self.refused(request, "the token is unknown or was revoked")
 
     def refused(self, request: web.Request, detail: str) -> ApiError:
-        """Counts bad credentials; the answer to them."""
+        """Count bad credentials, and return the answer to them (401 or 429)."""
         address = self._address(request)
         if wait := self.attempts.left_in(address):
             return too_many(wait)
@@ -122,9 +130,9 @@ class Access:
         return api_error(401, detail, {hdrs.WWW_AUTHENTICATE: f'{_REALM}, error="invalid_token"'})
 
     def check(self, request: web.Request, client_id: str, secret: str) -> None:
-        """Raises ApiError (429) where the address has used up its attempts: then nothing is looked up.
+        """Check before a look-up that the address has attempts left. Raises ApiError (429).
 
-        A client that has logged in here within the hour is not held up.
+        A client that has logged in to this process within the hour is exempt.
         """
         known = self._clients.get(client_id)
         if known is not None and self._clock() - known.looked_up < KNOWN_SECONDS and matches(known.token, secret):
@@ -133,10 +141,10 @@ class Access:
             raise too_many(wait)
 
     def logged_in(self, client: Token, bearer: Token) -> None:
-        """A client was good, and has been given a bearer: neither is held up by others of its address."""
+        """Exempt a client that has logged in, and its new bearer token, from the limit of their address."""
         now = self._clock()
         _remember(self._clients, client, now)
-        # The first use is looked up all the same.
+        # As if looked up long enough ago that the first use is looked up again.
         _remember(self._known, bearer, now - FRESH_SECONDS)
 
     def _address(self, request: web.Request) -> str:
@@ -153,10 +161,10 @@ class Access:
         if not recent and (wait := self.attempts.left_in(self._address(request))):
             raise too_many(wait)
         token = await self._tokens.get(token_id)
-        # A client's secret is no bearer token: it is exchanged for one.
+        # A client's secret is not a bearer token; it is exchanged for one at /oauth/access_token.
         if token is None or token.kind is TokenKind.CLIENT or not matches(token, secret):
             if known is not None:
-                # It was good, and is no more. Somebody's guess at its secret changes nothing for its bearer.
+                # It was valid and was revoked. A wrong guess at its secret does not come to this line.
                 self._known.pop(token_id, None)
             return None
         _remember(self._known, token, now)
@@ -171,9 +179,10 @@ def _remember(known: OrderedDict[str, _Known], token: Token, now: float) -> None
 
 
 def address_of(request: web.Request, proxies: Sequence[Network]) -> str:
-    """Where a request comes from: through proxies of ours, what the outermost of them saw (X-Forwarded-For).
+    """Return the address of a request's caller: the one that our outermost proxy saw (X-Forwarded-For).
 
-    Each proxy adds whom it has heard at the right. What stands left of the first stranger is that stranger's own word.
+    Each proxy appends the address of its own client. Reading from the right, the first address that is not one of our
+    proxies is the caller; the caller may have forged everything to the left of it.
     """
     address = request.remote or ""
     if not proxies:
@@ -191,14 +200,14 @@ def _is_among(address: str, networks: Sequence[Network]) -> bool:
 
 
 def _without_port(hop: str) -> str:
-    # Some proxies add the port, and each connection has another one: 192.0.2.1:4711, [2001:db8::1]:4711.
+    # Some proxies add the port, which differs for each connection: 192.0.2.1:4711, [2001:db8::1]:4711.
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def too_many(wait: float) -> ApiError:
-    """The answer to one attempt too many."""
+    """Return the answer to one attempt too many; `wait` in seconds."""
     return retry_later(429, "too many attempts with bad credentials from this address", wait)
 
 
@@ -214,10 +223,10 @@ def _borne(request: web.Request, *, basic: bool) -> str | None:
 
 
 def basic_pair(encoded: str) -> tuple[str, str] | None:
-    """User and password of Basic authentication (RFC 7617); None where it is none."""
+    """Return user and password of Basic authentication (RFC 7617); None if they cannot be decoded."""
     try:
         user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
     except ValueError:
-        # What is no Base64, or no ASCII, or no UTF-8 within.
+        # Not Base64, not ASCII, or not UTF-8 inside.
         return None
     return (user, password) if colon else None

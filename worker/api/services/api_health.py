@@ -1,4 +1,4 @@
-"""The health of an API process: whether it lives, and whether requests should come to it."""
+"""The health of an API process: whether it is alive, and whether it can serve requests."""
 
 import asyncio
 from time import monotonic
@@ -13,16 +13,16 @@ from worker.telemetry.readiness import Check, Presence, Readiness, State, readin
 
 _log = structlog.get_logger("edw.api")
 
-#: The ledger is looked at once in so many seconds.
+#: Seconds between two checks of the ledger.
 LOOK_SECONDS = 1.0
-#: A ledger that takes longer than this to answer is held to be away (seconds).
+#: Seconds after which a ledger that has not answered counts as away.
 SILENT_SECONDS = 2.0
 
 _UNKNOWN = Check(State.DEGRADED, "unknown, since the ledger does not answer")
 
 
 class Liveness(Struct, frozen=True):
-    """A process that answers at all; `uptime` in seconds."""
+    """The liveness of a process; any answer means that it is alive. `uptime` in seconds."""
 
     status: State
     uptime: float
@@ -30,7 +30,7 @@ class Liveness(Struct, frozen=True):
 
 
 class HealthLedger(Protocol):
-    """What is asked of the ledger."""
+    """The part of the ledger that reports its state and the number of workers."""
 
     async def writable(self) -> None: ...
     async def workers(self) -> int: ...
@@ -38,7 +38,7 @@ class HealthLedger(Protocol):
 
 
 class ApiHealth:
-    """Looks at what the API stands on."""
+    """The health of an API process and of what it depends on."""
 
     def __init__(self, store: HealthLedger, broker: BrokerWatch) -> None:
         self._store = store
@@ -48,24 +48,24 @@ class ApiHealth:
         self._looking = asyncio.Lock()
         self._looked_at = -LOOK_SECONDS
         self._seen = Readiness(State.OK, {})
-        #: True once the process was told to stop.
+        #: True once the process is stopping.
         self.draining = False
 
     def alive(self) -> Liveness:
-        """How the process is."""
+        """Return the liveness of the process."""
         return Liveness(State.OK, round(monotonic() - self._began, 3), self.draining)
 
     async def ready(self) -> Readiness:
-        """Red only where the ledger takes no writes, or this process stops."""
+        """Return the readiness; red only if the ledger accepts no writes or this process is stopping."""
         async with self._looking:
-            # Nobody needs a token for it: however many ask, the ledger is asked once a second.
+            # This needs no token, so the ledger is asked once a second at most, however many requests come.
             if monotonic() - self._looked_at >= LOOK_SECONDS or self.draining:
                 self._seen, self._looked_at = await self._look(), monotonic()
         return self._seen
 
     async def _look(self) -> Readiness:
         ledger = await self._look_at_ledger()
-        # One that does not answer is not waited for twice.
+        # Do not wait a second time for a ledger that does not answer.
         workers = _UNKNOWN if ledger.status is State.RED else await self._workers()
         checks = {"ledger": ledger, "workers": workers, "broker": await self._broker.check(ledger, workers)}
         if self.draining:
@@ -82,7 +82,7 @@ class ApiHealth:
             self._ledger.there()
         except LedgerError as error:
             if self._ledger.away(error.public, status):
-                # Anybody may ask for /readyz, so only the log has the address.
+                # /readyz needs no token, so only the log has the address.
                 _log.warning("ledger away", why=str(error))
         except TimeoutError:
             self._ledger.away(f"no answer within {SILENT_SECONDS:g} s", State.RED)

@@ -1,4 +1,4 @@
-"""What the handlers work with: wired once, in server.py."""
+"""The services of the API's handlers; `worker.api.server` wires them."""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from worker.telemetry.tracing.traces import Traces
 
 @dataclass(frozen=True, slots=True)
 class ApiServices:
-    """Everything that a request may need."""
+    """Everything that a handler may use."""
 
     settings: Settings
     ledger: Ledger
@@ -32,7 +32,7 @@ class ApiServices:
     types: DelivererRegistry
     health: ApiHealth
     wakeups: Wakeups
-    #: None where nothing is traced.
+    #: None if the process does not trace.
     traces: Traces | None
-    #: Looks at the ledger as soon as it answers; raises LedgerFormatError where it is another version's.
+    #: Checks the ledger as soon as it answers; raises LedgerFormatError if it belongs to another version.
     opening: "asyncio.Task[bool]"

@@ -1,4 +1,4 @@
-"""The broker as the API sees it, and what that means for events; it stands on the ledger, and not on the broker."""
+"""The broker's state for the API's readiness. The API depends on the ledger; the broker only carries wake-ups."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,38 +13,40 @@ from worker.telemetry.readiness import Check, Presence, State
 
 _log = structlog.get_logger("edw.api")
 
-#: The broker is looked at once in so many seconds: connecting to one that is away takes its time.
+#: Seconds between two checks of the broker; connecting to one that is away takes long.
 BROKER_SECONDS = 5.0
-#: Of one that takes longer than this to answer, nothing is known (seconds).
+#: Seconds after which a broker that has not answered is reported as degraded.
 SILENT_SECONDS = 2.0
 
 
 class BrokerWatch:
-    """Connects to the broker again and again, by `ping`, which raises where that fails, and may block.
+    """A periodic check of the connection to the broker.
 
-    `is_store`: the broker is the ledger's own store.
+    Args:
+        ping: Connects to the broker; raises if it fails, and may block.
+        is_store: Whether the broker is the ledger's own Redis.
     """
 
     def __init__(self, ping: Callable[[], None], *, is_store: bool = False) -> None:
         self._ping = ping
         self._is_store = is_store
         self._presence = Presence()
-        #: When the answer that is waited for was asked for (monotonic seconds).
+        #: When the pending check began (monotonic seconds); None while none is pending.
         self._asked_at: float | None = None
         self._looked = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Begins to watch, on the running loop."""
+        """Start the checks on the running loop."""
         self._watch = asyncio.create_task(self._watch_for_ever())
 
     async def close(self) -> None:
-        """Stops watching."""
+        """Stop the checks."""
         if self._watch is not None:
             await end([self._watch])
 
     async def look(self) -> Check:
-        """What is known of it now; at the beginning, the first answer is waited for a moment."""
+        """Return the present state of the broker; wait up to SILENT_SECONDS for the first check."""
         if self._watch is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SILENT_SECONDS):
@@ -55,7 +57,7 @@ class BrokerWatch:
         return self._presence.check
 
     async def check(self, ledger: Check, workers: Check) -> Check:
-        """What is known of it, beside what is known of the others."""
+        """Return the state of the broker, worded in the light of the other checks."""
         return in_words(await self.look(), ledger, workers, is_store=self._is_store)
 
     async def _watch_for_ever(self) -> None:
@@ -64,9 +66,9 @@ class BrokerWatch:
             try:
                 await asyncio.to_thread(self._ping)
                 news = self._presence.there()
-            except Exception as error:  # noqa: BLE001  (whatever a broker's client raises)
+            except Exception as error:  # noqa: BLE001  (any error of a broker's client)
                 news = self._presence.away("it is away", State.DEGRADED)
-                # Anybody may ask for /readyz, so the address is only here.
+                # /readyz needs no token, so only the log has the address.
                 detail = f"{type(error).__name__}: {error}"
             self._asked_at = None
             self._looked.set()
@@ -76,7 +78,7 @@ class BrokerWatch:
 
 
 def in_words(broker: Check, ledger: Check, workers: Check, *, is_store: bool) -> Check:
-    """What is to be told of the broker."""
+    """Return the check of the broker, with what its state means for the delivery of events."""
     if is_store and ledger.status is State.RED:
         return Check(State.DEGRADED, "unknown: it is the ledger's store", ledger.since)
     if broker.status is not State.OK and ledger.status is not State.RED and workers.status is State.OK:

@@ -1,4 +1,4 @@
-"""Events on their way from requests into the ledger: held back under pressure, and written many at a time."""
+"""The way of events from requests into the ledger: refused under pressure, and written in batches."""
 
 import asyncio
 from collections import Counter
@@ -20,16 +20,16 @@ from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.api")
 
-#: The pressure is looked at once in so many seconds.
+#: Seconds between two checks of the pressure.
 SAMPLE_SECONDS = 1.0
-#: Whoever is refused because the fleet cannot keep up comes again after so many seconds.
+#: Retry-After while the fleet cannot keep up (seconds).
 PRESSURE_RETRY_SECONDS = 5.0
-#: Events that share a round trip; more than a script takes at once would not make it quicker.
+#: Events that share a round trip at most; more than one script call takes would not be faster.
 GATHERED_MOST = 200
 
 
 class EventInbox(Protocol):
-    """What is asked of the ledger's inbox."""
+    """The part of the ledger's inbox that the API uses."""
 
     async def accept(self, events: Sequence[Event], ingress: Ingress) -> list[Acceptance]: ...
     async def admit(self, scope: Scope, events: int, rate: int) -> float: ...
@@ -37,7 +37,7 @@ class EventInbox(Protocol):
 
 
 class EventIntake:
-    """Accepts events of many requests. `announce` is told the references of those that are new."""
+    """Acceptance of events from many requests; `announce` receives the references of new events."""
 
     def __init__(self, inbox: EventInbox, settings: Settings, announce: Announce, traces: Traces | None = None) -> None:
         self._inbox = inbox
@@ -49,9 +49,9 @@ class EventIntake:
         self._sampling = asyncio.Lock()
 
     async def check_pressure(self) -> None:
-        """Raises ApiError (503) while the fleet cannot keep up, or the ledger takes no events.
+        """Refuse events while the fleet cannot keep up or the ledger accepts none. Raises ApiError (503).
 
-        What is owed to receivers does not count: a dead receiver's backlog refuses nobody's events.
+        Backlogs do not count: one dead receiver must not stop the acceptance of events.
         """
         async with self._sampling:
             if monotonic() - self._sampled_at >= SAMPLE_SECONDS:
@@ -66,7 +66,7 @@ class EventIntake:
             raise retry_later(503, self._refusal, PRESSURE_RETRY_SECONDS)
 
     async def held_back(self, events: Sequence[Event]) -> Mapping[Scope, float]:
-        """The scopes that have used up their allowance of events, and in how many seconds they have some again."""
+        """Return the scopes that have used up their allowance of events, with the seconds until each has more."""
         rate = self._settings.store_intake_limit
         if not rate:
             return {}
@@ -75,7 +75,7 @@ class EventIntake:
         return {scope: wait for scope, wait in waits.items() if wait}
 
     async def accept(self, events: Sequence[Event]) -> Sequence[Acceptance]:
-        """Puts events into the inbox; answers once the ledger has them. Raises LedgerError."""
+        """Put events into the inbox; return once the ledger has them. Raises LedgerError."""
         if not events:
             return []
         return (await self._service.accept(Ingress.HTTP, events, self._gathering.accept)).answers or ()
@@ -85,22 +85,22 @@ class EventIntake:
         try:
             pressure = await self._inbox.pressure()
         except LedgerError as error:
-            # Of one that does not answer too: else each of those who wait here would wait as long again, in turn.
+            # Also refuse when the ledger is silent; otherwise each waiting request would in turn wait for a timeout.
             if not self._refusal:
                 _log.warning("ledger away", why=str(error))
             return error.public
         if pressure.inbox > settings.inbox_limit:
-            return f"{pressure.inbox:,} events wait to be observed, and at most {settings.inbox_limit:,} may"
+            return f"{pressure.inbox:,} events wait to be observed; the limit is {settings.inbox_limit:,}"
         if pressure.age > settings.inbox_max_age:
             return (
-                f"events have waited for {pressure.age:.0f} s to be observed, and {settings.inbox_max_age:g} s are "
-                "the most: is a worker running?"
+                f"events have waited for {pressure.age:.0f} s to be observed; the limit is "
+                f"{settings.inbox_max_age:g} s: is a worker running?"
             )
         return ""
 
 
 class AcceptBatcher:
-    """Requests that come while the ledger writes for others are written together, by the next call."""
+    """Batching of requests: those that arrive during a call to the ledger share the next call."""
 
     def __init__(self, accept: Callable[[Sequence[Event]], Awaitable[list[Acceptance]]]) -> None:
         self._accept = accept
@@ -108,12 +108,12 @@ class AcceptBatcher:
         self._writing: asyncio.Task[None] | None = None
 
     async def accept(self, events: Sequence[Event]) -> list[Acceptance]:
-        """As the ledger's own; raises what that raises."""
+        """Accept events like the ledger's own `accept`, with the same errors."""
         answer: asyncio.Future[list[Acceptance]] = asyncio.get_running_loop().create_future()
         self._waiting.append((events, answer))
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
-        # A caller that goes away takes nothing back: its events may be on their way.
+        # If the caller disconnects, its events are still accepted, as they may already be on their way.
         return await answer
 
     async def _write(self) -> None:
@@ -122,7 +122,7 @@ class AcceptBatcher:
             events = [event for group, _ in batch for event in group]
             try:
                 answers = iter(await self._accept(events))
-            except Exception as error:  # noqa: BLE001  (every caller is told, whatever it is)
+            except Exception as error:  # noqa: BLE001  (every caller gets the error)
                 for _, answer in batch:
                     if not answer.done():
                         answer.set_exception(error)

@@ -1,17 +1,16 @@
-"""Traces, where EDW_TRACES asks for them: one for each event, from its publish through the ledger to every attempt.
+"""Traces, if EDW_TRACES enables them: one for each event, from its publish to every attempt.
 
-    publish order.paid          whoever accepts the event: the API, an ingress of the worker, the Publisher
-    ├── observe order.paid      the worker that matches it; the root where nobody traced the publish
-    ├── deliver order.paid      an attempt: what its receiver is told as `traceparent`
-    └── deliver order.paid      the next one, linked to the one before
+    publish order.paid          the process that accepts the event: the API, a worker's ingress, or the Publisher
+    ├── observe order.paid      the worker that matches it; the root if the publish was not traced
+    ├── deliver order.paid      an attempt; its receiver gets this span as `traceparent`
+    └── deliver order.paid      the next attempt, linked to the one before
 
-The ledger keeps the event's context (`worker.domain.trace_context`), so that all of it is one trace, however late and
-in whichever process an attempt is made. The id of an attempt's span follows from the job and the attempt's number: so a
-link to the one before needs no memory, and an attempt that was lost with its worker gets its span from whoever finds
-that.
+The ledger keeps the event's context (`worker.domain.trace_context`), so every attempt joins the same trace, at any time
+and in any process. The id of an attempt's span is computed from the job's id and the attempt's number. A link to the
+attempt before therefore needs no memory, and the worker that finds a lost attempt can write its span.
 
-Only `spans` and `export` import OpenTelemetry, and only where they are asked for. Without it, what came as a context is
-handed on to receivers as it is.
+Only `attempt_spans`, `otlp_export`, `span_contexts` and `spans` import OpenTelemetry, and they are imported only when
+needed. Without tracing, receivers get the event's context unchanged.
 """
 
 from __future__ import annotations
@@ -37,10 +36,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def exporting(settings: Settings, service: str) -> Iterator[Traces | None]:
-    """Exports this process's spans for as long as the block lasts, where the settings ask for it.
+    """Export this process's spans until the block ends, if the settings enable it; yields None otherwise.
 
-    `service` is what it is called. The rest OpenTelemetry reads from the environment itself: OTEL_SERVICE_NAME,
-    OTEL_EXPORTER_OTLP_ENDPOINT and all. The end of the block waits for what has not left, for a moment at most.
+    `service` is the default of the service's name. OpenTelemetry reads OTEL_SERVICE_NAME, OTEL_EXPORTER_OTLP_ENDPOINT
+    and its other variables from the environment. The end of the block waits up to two seconds for unsent spans.
     """
     if settings.traces == "none":
         yield None
@@ -55,7 +54,7 @@ def exporting(settings: Settings, service: str) -> Iterator[Traces | None]:
 
 
 def traces_of_process() -> Traces | None:
-    """Takes part in what a producer's process traces by itself; None where it traces nothing."""
+    """Return traces that use the OpenTelemetry provider of a producer's process; None if it does not trace."""
     if "opentelemetry.trace" not in sys.modules:
         return None
     from worker.telemetry.tracing.spans import spans_of_process
@@ -65,7 +64,7 @@ def traces_of_process() -> Traces | None:
 
 @contextmanager
 def publishing(traces: Traces | None, events: Sequence[Event], ingress: str) -> Iterator[Publishing]:
-    """Events on their way into the ledger, traced where `traces` are; `ingress` is how they come."""
+    """Trace events on their way into the ledger, if `traces` is given; `ingress` is the way in."""
     if traces is None:
         yield _Untraced(events)
     else:
@@ -75,7 +74,7 @@ def publishing(traces: Traces | None, events: Sequence[Event], ingress: str) -> 
 
 @contextmanager
 def observing(traces: Traces | None, events: Sequence[StoredEvent]) -> Iterator[Observing]:
-    """Events while they are matched and their jobs opened, traced where `traces` are."""
+    """Trace events while they are matched and their jobs opened, if `traces` is given."""
     if traces is None:
         yield _Unobserved(events)
     else:
@@ -84,21 +83,21 @@ def observing(traces: Traces | None, events: Sequence[StoredEvent]) -> Iterator[
 
 
 def attempt_span(traces: Traces | None, claim: Claim, target: DeliveryTarget | NoTarget | None) -> AttemptSpan:
-    """An attempt, traced where `traces` are; else its receiver is told what the event came with."""
+    """Start the span of an attempt. Without `traces`, the receiver gets the event's context unchanged."""
     return Unattended(claim.trace) if traces is None else traces.attempt(claim, target)
 
 
 @dataclass(frozen=True, slots=True)
 class Unattended:
-    """An attempt that nobody traces."""
+    """The span of an attempt in a process that does not trace."""
 
     trace: TraceContext | None
 
     def enter(self) -> None:
-        """Nobody asked."""
+        """Do nothing."""
 
     def end(self, attempt: Attempt) -> None:
-        """Nobody asked."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class _Untraced:
     events: Sequence[Event]
 
     def answered(self, answers: Sequence[Acceptance]) -> None:
-        """Nobody asked."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +113,4 @@ class _Unobserved:
     events: Sequence[StoredEvent]
 
     def matched(self, ref: str, integrations: int) -> None:
-        """Nobody asked."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""The span of an attempt: what a person who looks at a trace wants to know of a delivery."""
+"""The span of an attempt, with the attributes that show in a trace how the delivery went."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from worker.domain.delivery_target import DeliveryTarget, NoTarget
     from worker.domain.trace_context import TraceContext
 
-#: Types whose receiver is a broker: what is sent to it, somebody else takes.
+#: Types whose receiver is a broker, from which a consumer takes the message later.
 BROKERS = frozenset({"aws_sqs", "stomp"})
 HTTP = "webhook"
 
@@ -29,7 +29,7 @@ Attributes = dict[str, str | int | float]
 
 @dataclass(frozen=True, slots=True)
 class OtelAttemptSpan:
-    """An attempt under way, by its span; see `worker.telemetry.tracing.traces.AttemptSpan`."""
+    """The OpenTelemetry span of an attempt under way (`worker.telemetry.tracing.traces.AttemptSpan`)."""
 
     span: Span
 
@@ -39,11 +39,11 @@ class OtelAttemptSpan:
         return context_of(self.span)
 
     def enter(self) -> None:
-        """Makes it the current span. Nothing makes it another one again: the task ends with the attempt."""
+        """Make it the current span of the task, which ends with the attempt, so nothing is restored."""
         contexts.attach(trace.set_span_in_context(self.span))
 
     def end(self, attempt: Attempt) -> None:
-        """It is over, and was this."""
+        """End the span with the outcome of the attempt."""
         if self.span.is_recording():
             self.span.set_attributes(_outcome(attempt))
             if not attempt.succeeded:
@@ -52,7 +52,7 @@ class OtelAttemptSpan:
 
 
 def start_attempt(tracer: Tracer, claim: Claim, target: DeliveryTarget | NoTarget | None) -> OtelAttemptSpan:
-    """A span for an attempt, whose id follows from its job and number."""
+    """Start the span of an attempt; its id is computed from the job's id and the attempt's number."""
     links = []
     if claim.trace and claim.attempt > 1:
         links = [Link(span_context_of(claim.trace, span_id_of(claim.job_id, claim.attempt - 1)))]
@@ -88,12 +88,12 @@ def _attributes(claim: Claim, kind: str, target: DeliveryTarget | NoTarget | Non
         attributes["http.request.method"] = "POST"
         if claim.attempt > 1:
             attributes["http.request.resend_count"] = claim.attempt - 1
-    # Of a plug-in's configuration nobody knows what a field holds.
+    # The fields of a plug-in's configuration are unknown and may hold secrets.
     return attributes | _receiver(target) if kind in BROKERS or kind == HTTP else attributes
 
 
 def _receiver(target: DeliveryTarget | NoTarget | None) -> Attributes:
-    """Where it goes, without what a URL may hold beside."""
+    """Return the receiver's queue, host and port; not its URL, which may hold secrets."""
     configuration = getattr(target, "configuration", None)
     attributes: Attributes = {}
     if queue := getattr(configuration, "queue_name", None) or getattr(configuration, "destination", None):

@@ -1,7 +1,7 @@
-"""OpenTelemetry's SDK, set up for a process of ours: spans leave in batches, by OTLP over HTTP, from the SDK's thread.
+"""The export of spans through OpenTelemetry's SDK, in batches by OTLP over HTTP from the SDK's own thread.
 
-No delivery waits for a collector, or fails by it: the queue of spans is bounded (OTEL_BSP_MAX_QUEUE_SIZE), and what
-finds no room in it is dropped.
+No delivery waits for a collector or fails because of it. The queue of spans is bounded (OTEL_BSP_MAX_QUEUE_SIZE), and
+the SDK drops spans while it is full.
 """
 
 import os
@@ -20,22 +20,22 @@ from worker.telemetry.tracing.spans import Spans
 
 _log = structlog.get_logger("edw.telemetry")
 
-#: What has not left so long after the end of the process was to come is lost (seconds).
+#: Seconds that the end of the process waits for unsent spans; after that they are lost.
 FLUSH_SECONDS = 2.0
-#: What the SDK calls a service that nobody named.
+#: The SDK's name for a service without one.
 _UNNAMED = "unknown_service"
 
 
 class SpanIds(RandomIdGenerator):
-    """Random ids, but for the spans of attempts."""
+    """A generator of random span ids, except for attempts, whose ids are computed."""
 
     def generate_span_id(self) -> int:
-        """Make the id of the span that is started now."""
+        """Return the id of the span that is being started."""
         return wanted_span_id() or super().generate_span_id()
 
 
 class Export:
-    """The export of one process; it is the process's own provider too, for what plug-ins trace."""
+    """The export of one process; also its global provider, so that spans of plug-ins are exported too."""
 
     def __init__(self, service: str) -> None:
         self._provider = TracerProvider(resource=_resource(service), id_generator=SpanIds(), shutdown_on_exit=False)
@@ -44,13 +44,13 @@ class Export:
         self.traces = Spans(self._provider.get_tracer("event-delivery-worker"))
 
     def close(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Lets what waits go out, for at most so long."""
-        # A daemon: a collector that is frozen must not keep the process from ending.
+        """Send the queued spans, for at most `seconds`; then drop the rest."""
+        # A daemon thread, so that a frozen collector cannot keep the process from ending.
         closing = threading.Thread(target=self._provider.shutdown, name="edw-traces", daemon=True)
         closing.start()
         closing.join(seconds)
         if closing.is_alive():
-            _log.warning("traces not sent", why=f"the collector did not take them within {seconds:g} s")
+            _log.warning("traces not sent", why=f"the collector did not accept them within {seconds:g} s")
 
 
 def _resource(service: str) -> Resource:

@@ -1,4 +1,4 @@
-"""Between our own value of a trace context and OpenTelemetry's."""
+"""Conversions between our own trace context and OpenTelemetry's."""
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -6,12 +6,12 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags,
 
 from worker.domain.trace_context import TraceContext
 
-#: What belongs to no trace, whatever the process is doing.
+#: A context without a trace, even while the process has a current span.
 NOWHERE = Context()
 
 
 def span_context_of(context: TraceContext, span_id: int | None = None) -> SpanContext:
-    """OpenTelemetry's form of a context that came from elsewhere; or of another span of the same trace."""
+    """Return OpenTelemetry's form of a received context; with `span_id`, of another span of the same trace."""
     return SpanContext(
         trace_id=int(context.trace_id, 16),
         span_id=span_id or int(context.span_id, 16),
@@ -22,14 +22,14 @@ def span_context_of(context: TraceContext, span_id: int | None = None) -> SpanCo
 
 
 def parent_of(context: TraceContext | None) -> Context:
-    """As whose child a span is to be started: a context's, or nobody's."""
+    """Return the parent context for a new span; without a `context`, the span becomes a root."""
     return (
         NOWHERE if context is None else trace.set_span_in_context(NonRecordingSpan(span_context_of(context)), NOWHERE)
     )
 
 
 def context_of(span: Span) -> TraceContext | None:
-    """The context of a span; None where nothing is traced."""
+    """Return the context of a span; None if it belongs to no trace."""
     found = span.get_span_context()
     if not found.is_valid:
         return None

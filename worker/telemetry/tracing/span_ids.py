@@ -1,4 +1,4 @@
-"""Ids of attempts' spans: they follow from the job and the attempt's number, so that any process knows them."""
+"""Ids of attempts' spans, computed from the job's id and the attempt's number, so that any process knows them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ _wanted: ContextVar[int | None] = ContextVar("edw_span_id", default=None)
 
 
 def span_id_of(job_id: str, attempt: int) -> int:
-    """The id of an attempt's span, of 64 bits and never 0."""
+    """Return the id of an attempt's span: 64 bits, never 0."""
     digest = blake2b(f"{job_id}:{attempt}".encode(), digest_size=8, person=b"edw-span")
     return int.from_bytes(digest.digest()) or 1
 
 
 @contextmanager
 def next_span_id(span_id: int) -> Iterator[None]:
-    """A span that is started within has this id."""
+    """Give this id to spans that are started in the block."""
     token = _wanted.set(span_id)
     try:
         yield
@@ -25,5 +25,5 @@ def next_span_id(span_id: int) -> Iterator[None]:
 
 
 def wanted_span_id() -> int | None:
-    """The id that the span which is started now is to have; None where it may have any."""
+    """Return the id for the span that is being started; None for a random one."""
     return _wanted.get()

@@ -1,6 +1,7 @@
-"""The spans of a process: what each says of itself, in the words of OpenTelemetry's conventions where they have some.
+"""The spans of a process, with attributes of OpenTelemetry's semantic conventions where those exist.
 
-The observable key stands where a broker has a topic. No attribute holds a payload, a secret or a URL.
+The observable key is used as the destination's name, like a broker's topic. No attribute holds a payload, a secret or a
+URL.
 """
 
 from __future__ import annotations
@@ -26,33 +27,33 @@ if TYPE_CHECKING:
     from worker.ledger import Acceptance
     from worker.telemetry.tracing.traces import AttemptSpan
 
-#: What messages of our own are of, in the conventions' words.
+#: `messaging.system` of our own messages.
 SYSTEM = "edw"
 
 
 @dataclass(frozen=True, slots=True)
 class OtelPublishSpan:
-    """Events with the spans of their publish."""
+    """Events with the spans of their publish (`worker.telemetry.tracing.traces.Publishing`)."""
 
     events: Sequence[Event]
     spans: Sequence[Span]
 
     def answered(self, answers: Sequence[Acceptance]) -> None:
-        """As `worker.telemetry.tracing.traces.Publishing` says."""
-        # There are none where the messages were given back.
+        """Note the ledger's answers, in the order of the events."""
+        # There are no answers if the messages went back to the queue.
         for span, answer in zip(self.spans, answers, strict=False):
             span.set_attribute("edw.acceptance", answer.name.lower())
 
 
 @dataclass(frozen=True, slots=True)
 class OtelObserveSpan:
-    """Events with the spans of their being matched."""
+    """Events with the spans of their matching (`worker.telemetry.tracing.traces.Observing`)."""
 
     events: Sequence[StoredEvent]
     spans: dict[str, Span]
 
     def matched(self, ref: str, integrations: int) -> None:
-        """As `worker.telemetry.tracing.traces.Observing` says."""
+        """End the span of an event that is matched."""
         span = self.spans.pop(ref, None)
         if span is not None:
             span.set_attribute("edw.matched", integrations)
@@ -61,7 +62,7 @@ class OtelObserveSpan:
 
 @dataclass(frozen=True, slots=True)
 class OtelRequestSpan:
-    """A request of the API, by its span."""
+    """The OpenTelemetry span of an API request (`worker.telemetry.tracing.traces.RequestSpan`)."""
 
     span: Span
 
@@ -71,7 +72,7 @@ class OtelRequestSpan:
         return context_of(self.span)
 
     def answered(self, status: int) -> None:
-        """As `worker.telemetry.tracing.traces.RequestSpan` says."""
+        """Note the status of the answer; statuses from 500 are errors."""
         self.span.set_attribute("http.response.status_code", status)
         if status >= 500:
             self.span.set_attribute("error.type", str(status))
@@ -79,14 +80,14 @@ class OtelRequestSpan:
 
 
 class Spans:
-    """Starts spans by an OpenTelemetry tracer; see `worker.telemetry.tracing.traces.Traces`."""
+    """An OpenTelemetry tracer of our spans (`worker.telemetry.tracing.traces.Traces`)."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
     @contextmanager
     def publishing(self, events: Sequence[Event], ingress: str) -> Iterator[OtelPublishSpan]:
-        """A span for each event: a child of the context that it came with, else of what this process is at."""
+        """Start a span for each event, as a child of the event's own context, else of the current span."""
         spans = [self._publish(event, ingress) for event in events]
         kept = [
             replace(event, trace=context_of(span) or event.trace) for event, span in zip(events, spans, strict=True)
@@ -103,7 +104,7 @@ class Spans:
 
     @contextmanager
     def observing(self, events: Sequence[StoredEvent]) -> Iterator[OtelObserveSpan]:
-        """A span for each event; where nobody traced its publish, it is the root of the event's trace."""
+        """Start a span for each event; it is the root of the trace if the publish was not traced."""
         spans = {stored.ref: self._observe(stored) for stored in events}
         kept = [
             stored
@@ -118,28 +119,28 @@ class Spans:
             why = type(error).__name__
             raise
         finally:
-            # Those that are matched have ended.
+            # The spans of matched events have ended.
             for span in spans.values():
                 _fail(span, why)
                 span.end()
 
     def attempt(self, claim: Claim, target: DeliveryTarget | NoTarget | None) -> AttemptSpan:
-        """A child of the event's publish, linked to the job's attempt before."""
+        """Start the span of an attempt, as a child of the event's publish and linked to the attempt before."""
         return start_attempt(self._tracer, claim, target)
 
     @contextmanager
     def request(self, method: str, route: str, context: TraceContext | None) -> Iterator[OtelRequestSpan]:
-        """A request of the API, as the current span for as long as it is handled."""
+        """Start the span of an API request; it is the current span while the request is handled."""
         attributes = {"http.request.method": method, "http.route": route}
         span = self._tracer.start_span(f"{method} {route}", parent_of(context), SpanKind.SERVER, attributes=attributes)
-        # What went wrong, the status says: a caller's mistake is no failure of ours.
+        # Exceptions are not recorded: the status shows the error, and a caller's mistake is not our failure.
         with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
             yield OtelRequestSpan(span)
 
     def _publish(self, event: Event, ingress: str) -> Span:
         around = trace.get_current_span()
         came_by = context_of(around)
-        # An event that names a trace of its own came by another one all the same.
+        # An event with a trace of its own also gets a link to the trace by which it arrived.
         links = [Link(around.get_span_context())] if came_by and event.trace and event.trace != came_by else []
         return self._tracer.start_span(
             f"publish {event.type}",
@@ -159,7 +160,7 @@ class Spans:
 
 
 def spans_of_process() -> Spans | None:
-    """Spans that go where the process's own go; None where it has no provider of them, and is at none."""
+    """Return spans of the process's own provider; None if it has neither a provider nor a current span."""
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider) and not _is_at_something():
         return None
     return _spans_of_process()

@@ -1,4 +1,4 @@
-"""What a process asks of its tracer: spans of publishes, observing, attempts and requests."""
+"""The interface of a tracer: spans of publishing, observing, attempts and requests."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class Publishing(Protocol):
 
     @property
     def events(self) -> Sequence[Event]:
-        """Each with the context that the ledger is to keep."""
+        """The events, each with the context that the ledger is to keep."""
         ...
 
     def answered(self, answers: Sequence[Acceptance]) -> None:
-        """What the ledger said to them; without an answer, nobody knows whether it has them."""
+        """Note the ledger's answers; without them, it is unknown whether the ledger has the events."""
         ...
 
 
 class Observing(Protocol):
-    """Events that are matched."""
+    """Events that are being matched."""
 
     @property
     def events(self) -> Sequence[StoredEvent]:
-        """Each with the context that the ledger is to keep, where it has none."""
+        """The events, each with the context that the ledger is to keep if it has none."""
         ...
 
     def matched(self, ref: str, integrations: int) -> None:
-        """So many integrations observe an event. One of which nothing is said could not be observed."""
+        """Note how many integrations observe an event. An event without this note could not be observed."""
         ...
 
 
@@ -47,15 +47,15 @@ class AttemptSpan(Protocol):
 
     @property
     def trace(self) -> TraceContext | None:
-        """What its receiver is told."""
+        """The context that the receiver gets."""
         ...
 
     def enter(self) -> None:
-        """Makes it the current span of the running task, for what a plug-in traces itself."""
+        """Make it the current span of the running task, as the parent of a plug-in's own spans."""
         ...
 
     def end(self, attempt: Attempt) -> None:
-        """It is over. One that never ends leaves nothing."""
+        """End the span with the attempt's outcome. A span that is not ended is never exported."""
         ...
 
 
@@ -64,16 +64,16 @@ class RequestSpan(Protocol):
 
     @property
     def trace(self) -> TraceContext | None:
-        """What belongs to it."""
+        """The context of the request's span."""
         ...
 
     def answered(self, status: int) -> None:
-        """What its caller got."""
+        """Note the status that the caller gets."""
         ...
 
 
 class Traces(Protocol):
-    """What is asked of whoever traces (`worker.telemetry.tracing.spans`). Nothing of it waits for an exporter."""
+    """A tracer, such as `worker.telemetry.tracing.spans.Spans`; no method waits for an exporter."""
 
     def publishing(self, events: Sequence[Event], ingress: str) -> AbstractContextManager[Publishing]: ...
     def observing(self, events: Sequence[StoredEvent]) -> AbstractContextManager[Observing]: ...
