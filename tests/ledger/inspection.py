@@ -86,7 +86,7 @@ async def messages_in_hand(ledger: Ledger) -> int:
 
 async def waiting_messages(ledger: Ledger) -> int:
     """Return how many messages wait in the plain queue and in Celery's queue of events, where Redis is the broker."""
-    return int(await client(ledger).llen("edw.intake")) + int(await client(ledger).llen("edw.events"))
+    return int(await raw.client(ledger).llen("edw.intake")) + int(await raw.client(ledger).llen("edw.events"))
 
 
 async def everything(ledger: Ledger) -> bytes:
