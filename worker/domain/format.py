@@ -21,7 +21,7 @@ def duration(milliseconds: float) -> str:
 
 
 def due(age: int) -> str:
-    """Return for how long something has been due (`age`, in ms), or in how long it will be (negative)."""
+    """Return how long something has been due (`age`, in ms), or, for a negative `age`, when it will be due."""
     return f"for {duration(age)}" if age >= 0 else f"in {duration(-age)}"
 
 
