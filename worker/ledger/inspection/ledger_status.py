@@ -56,13 +56,19 @@ class LedgerStatus:
 
     @property
     def events_balance(self) -> int:
-        """accepted - (inbox + unmatched + matched + set aside); anything but 0 means a lost event (invariant 1)."""
+        """The number of lost events; anything but 0 breaks invariant 1.
+
+        It is accepted - (inbox + unmatched + matched + set aside).
+        """
         accounted = self.inbox + sum(map(self.counter, ("unmatched", "matched", "set_aside")))
         return self.counter("accepted") - accounted
 
     @property
     def jobs_balance(self) -> int:
-        """opened + reopened - (succeeded + failed + cancelled + pending); not 0 means a lost job (invariant 1)."""
+        """The number of lost jobs; anything but 0 breaks invariant 1.
+
+        It is opened + reopened - (succeeded + failed + cancelled + pending).
+        """
         ended = sum(map(self.counter, ("succeeded", "failed", "cancelled")))
         return self.counter("opened") + self.counter("reopened") - ended - self.pending
 
