@@ -1,30 +1,31 @@
-"""TLS to RabbitMQ (`amqps://`): the server's name is checked too, and a URL has the words that redis-py's have.
+"""TLS options for connections to RabbitMQ (`amqps://`).
 
-kombu checks a server's certificate but not whose it is, unless it is told the name; and it hands on `ssl_ca_certs` of
-a URL under a name that py-amqp does not know.
+kombu verifies a server's certificate, but checks the server's name only if the options contain that name. It also
+passes `ssl_ca_certs` of a URL on under a name that py-amqp does not know. This module closes both gaps: the name is
+checked, and an `amqps://` URL takes the same parameters as redis-py's URLs.
 """
 
 import ssl
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-#: What a URL may say, and what py-amqp calls it.
+#: Parameter of a URL → py-amqp's option.
 _WORDS = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 _CERT_REQS = "ssl_cert_reqs"
 
 
 def amqp_tls(broker_url: str) -> tuple[str, dict[str, Any] | None]:
-    """A broker's URL without what it says of TLS, and kombu's `ssl` for it; None where there is no TLS.
+    """Split a broker's URL into the URL without TLS parameters and kombu's `ssl` options.
 
-    Of several brokers (`amqps://a;amqps://b`), what the first one says counts for all, and so does its name: their
-    certificates must have it.
+    The options are None where the URL does not ask for TLS. If the URL names several brokers (`amqps://a;amqps://b`),
+    the parameters and the host name of the first apply to all: each certificate must contain that name.
     """
     first, *others = broker_url.split(";")
     parts = urlsplit(first)
     if parts.scheme != "amqps":
         return broker_url, None
     given = dict(parse_qsl(parts.query))
-    # Written out: kombu would fill in the host that it dials, and dials 127.0.0.1 for localhost.
+    # Explicit, because kombu would fill in the host that it dials, and it dials 127.0.0.1 for localhost.
     tls: dict[str, Any] = {"server_hostname": parts.hostname or "localhost"}
     if given.get(_CERT_REQS) == "none":
         tls = {"cert_reqs": ssl.CERT_NONE}

@@ -1,4 +1,4 @@
-"""The configuration of Celery. Its messages are wake-ups: losing, doubling or delaying one loses no job."""
+"""The configuration of Celery. Its messages are wake-ups: a lost, doubled or late one loses no job."""
 
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -11,28 +11,29 @@ from config.settings import Settings
 
 EVENTS_QUEUE = "edw.events"
 DELIVERIES_QUEUE = "edw.deliveries"
-#: The plain queue, for producers of any language; Celery does not read it.
+#: The plain queue, for producers in any language; Celery does not read it.
 INTAKE_QUEUE = "edw.intake"
 OBSERVE_TASK = "worker.tasks.observe"
 DELIVER_TASK = "worker.tasks.deliver"
 
-#: A broker that says nothing for so long is taken for dead (seconds).
+#: Seconds of silence after which a broker counts as dead.
 BROKER_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
-#: A Sentinel that says nothing for so long is passed over (seconds).
+#: Seconds of silence after which the next Sentinel is asked.
 SENTINEL_TIMEOUT = 1.0
-#: Tasks take milliseconds; a message that is unacknowledged for so long goes to another worker (seconds, Redis only).
+#: Seconds after which an unacknowledged message goes to another worker (Redis only). Tasks take milliseconds.
 VISIBILITY_TIMEOUT = 120
-#: A message that came back so often is set aside: whoever reads it dies. What is merely bad never comes back. RabbitMQ
-#: moves it to a queue for the dead; on Redis, the ledger counts how often a task came back.
+#: A message that was redelivered this often is set aside: it kills each worker that reads it. A message that is merely
+#: malformed is never redelivered. RabbitMQ moves the message to a dead-letter queue; on Redis, the ledger counts the
+#: redeliveries of a task.
 DELIVERY_LIMIT = 20
 _QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
-#: A RabbitMQ that has been silent for so long has its connections closed (seconds).
+#: Seconds of silence after which a connection to RabbitMQ is closed.
 HEARTBEAT = 30
 
 
 def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
-    """Celery's configuration, for a broker named as Celery or as redis-py names it."""
+    """Return Celery's configuration for a broker URL, in Celery's or redis-py's notation."""
     rabbitmq = is_rabbitmq(broker_url)
     url, tls = amqp_tls(broker_url)
     return {
@@ -43,51 +44,60 @@ def celery_options(settings: Settings, broker_url: str) -> dict[str, Any]:
         **_worker(settings),
         "broker_connection_timeout": CONNECT_TIMEOUT,
         "broker_connection_retry_on_startup": True,
-        # For ever: the sweeps deliver meanwhile, and the worker takes messages again when the broker is back.
+        # No limit: the sweeps deliver meanwhile, and the worker takes messages again once the broker is back.
         "broker_connection_max_retries": None,
-        # An answer such as "out of memory" or "loading" is Redis' trouble, and no reason to end the worker.
+        # An answer such as "out of memory" or "loading" is a problem of Redis, and no reason to stop the worker.
         "broker_channel_error_retry": True,
         "broker_heartbeat": HEARTBEAT,
-        # One for each thread that may publish: the pool's and the one that sends wake-ups.
+        # One connection for each thread that may publish: those of the pool, and the one that sends wake-ups.
         "broker_pool_limit": settings.celery_threads + 1,
         "broker_transport_options": _transport_options(broker_url, settings.shard),
     }
 
 
 def is_rabbitmq(broker_url: str) -> bool:
-    """True for a broker that is spoken to by AMQP."""
+    """Return whether the broker speaks AMQP."""
     return urlsplit(broker_url).scheme in ("amqp", "amqps", "pyamqp")
 
 
 def queue_name(name: str, shard: str) -> str:
-    """A shard's queue. Another one than "0" has its name behind (`edw.intake.eu-1`): they may share a broker."""
+    """Return the name of a shard's queue: shards other than "0" append their own, as in `edw.intake.eu-1`.
+
+    Several shards may therefore share a broker.
+    """
     return name if shard == "0" else f"{name}.{shard}"
 
 
 def intake_queues(shard: str) -> tuple[Queue, Queue]:
-    """The plain queue on RabbitMQ, and the one for what could not be taken from it; any client reaches both by name."""
+    """Return the plain queue on RabbitMQ and its dead-letter queue.
+
+    Both hang on the default exchange, so any client reaches them by name.
+    """
     name = queue_name(INTAKE_QUEUE, shard)
     dead = dead_queue(name)
-    # Of the default exchange, to which every queue is bound by its own name.
+    # RabbitMQ binds every queue to the default exchange by the queue's own name.
     queue = Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=_quorum(dead.name))
     return queue, dead
 
 
 def dead_queue(name: str) -> Queue:
-    """Where RabbitMQ keeps what could not be taken from a queue."""
+    """Return the queue where RabbitMQ keeps messages that could not be taken from the queue `name`."""
     name = f"{name}.dead"
     return Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=_QUORUM)
 
 
 def _quorum(dead: str | None) -> dict[str, Any]:
-    """A quorum queue that gives a message up when it came back too often: to the queue `dead`, or to nobody."""
+    """Return the arguments of a quorum queue with a delivery limit.
+
+    A message over the limit moves to the queue `dead`; without `dead`, RabbitMQ drops it.
+    """
     limited = _QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}
     return limited if dead is None else limited | {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead}
 
 
 def _messages() -> dict[str, Any]:
     return {
-        # JSON and nothing else, in and out: a pickle is a program.
+        # JSON only, in and out: unpickling runs code.
         "accept_content": ["json"],
         "task_serializer": "json",
         "result_serializer": "json",
@@ -97,10 +107,10 @@ def _messages() -> dict[str, Any]:
         "result_backend": None,
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
-        # Acknowledged when the work is in the ledger; repeating a task is harmless.
+        # A message is acknowledged once its work is in the ledger; repeating a task is harmless.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        # Who publishes a wake-up must not wait; one that is not sent is announced again.
+        # The publisher of a wake-up must not wait; a wake-up that was not sent is announced again.
         "task_publish_retry": False,
         "task_send_sent_event": False,
     }
@@ -108,7 +118,8 @@ def _messages() -> dict[str, Any]:
 
 def _queues(shard: str, *, quorum: bool) -> dict[str, Any]:
     events, deliveries = queue_name(EVENTS_QUEUE, shard), queue_name(DELIVERIES_QUEUE, shard)
-    # Whole events may be in a message of the one, and nowhere else; one of the other is only a wake-up.
+    # A message of the events queue may hold whole events that exist nowhere else; one of the deliveries queue is a mere
+    # wake-up, so it needs no dead-letter queue.
     dead = {events: dead_queue(events).name, deliveries: None}
     queues = [
         Queue(
@@ -119,7 +130,7 @@ def _queues(shard: str, *, quorum: bool) -> dict[str, Any]:
         )
         for name in dead
     ]
-    # RabbitMQ confirms every message; without these two, publishing to one that is frozen has no end.
+    # RabbitMQ confirms every message. Without these timeouts, publishing to a frozen RabbitMQ would never end.
     patience = {"timeout": BROKER_TIMEOUT, "confirm_timeout": BROKER_TIMEOUT} if quorum else {}
     return {
         "task_queues": queues,
@@ -129,21 +140,21 @@ def _queues(shard: str, *, quorum: bool) -> dict[str, Any]:
             OBSERVE_TASK: {"queue": events, **patience},
             DELIVER_TASK: {"queue": deliveries, **patience},
         },
-        # A task of another name, or a queue misspelt, is an error and no new queue that nobody reads.
+        # An unknown task or a misspelt queue raises an error; it must not create a queue that nobody reads.
         "task_create_missing_queues": False,
     }
 
 
 def _worker(settings: Settings) -> dict[str, Any]:
     return {
-        # Tasks hand their work to the process's event loop and wait: threads do, and a process has one loop.
+        # A task hands its work to the process's event loop and waits. This needs threads: a process has one loop.
         "worker_pool": "threads",
         "worker_concurrency": settings.celery_threads,
         # A wake-up that waits in one worker could be served by another.
         "worker_prefetch_multiplier": 1,
-        # Threads cannot be cancelled; a task that runs on after its connection is lost does no harm.
+        # Threads cannot be cancelled; a task that continues after its connection was lost does no harm.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # Logging is config.logging's.
+        # config.logging configures all logging.
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_send_task_events": False,
@@ -165,9 +176,10 @@ def _redis_options(shard: str) -> dict[str, Any]:
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "socket_keepalive": True,
         "health_check_interval": 10,
-        # We use no priorities: BRPOP then waits on one list for each queue, and not on four.
+        # We use no priorities, so BRPOP waits on one list for each queue instead of four.
         "priority_steps": [0],
-        # Ours alone: another Celery application in the same database would restore our messages by its own timeout.
+        # Keys of our own: another Celery application in the same database would restore our messages by its own
+        # timeout.
         "unacked_key": queue_name("edw.unacked", shard),
         "unacked_index_key": queue_name("edw.unacked_index", shard),
         "unacked_mutex_key": queue_name("edw.unacked_mutex", shard),
@@ -181,7 +193,8 @@ def _sentinel_options(url: SentinelUrl) -> dict[str, Any]:
         "sentinel_kwargs": {
             "socket_timeout": SENTINEL_TIMEOUT,
             "socket_connect_timeout": SENTINEL_TIMEOUT,
-            # One that is away is not asked again for seconds, as redis-py would by itself: the next one is.
+            # redis-py by itself would ask an unreachable Sentinel again for seconds; without retries it asks the next
+            # one.
             "retry": None,
             **url.sentinel_login,
         },
@@ -189,16 +202,17 @@ def _sentinel_options(url: SentinelUrl) -> dict[str, Any]:
 
 
 def _rabbitmq_options() -> dict[str, Any]:
-    # A message that RabbitMQ refuses is an error, and not one that is silently gone.
+    # A message that RabbitMQ refuses raises an error; without confirmation it would vanish silently.
     return {"confirm_publish": True}
 
 
 def broker_url_for(ledger_url: str) -> str:
-    """A Redis URL in kombu's words; one that is not redis-py's (amqp://, redis+socket://) stays as it is.
+    """Convert a Redis URL from redis-py's notation to kombu's.
 
-    redis-py calls a socket `unix:///path?db=0`, kombu `redis+socket:///path?virtual_host=0`. redis-py verifies the
-    server of a `rediss://` URL, and kombu only where `ssl_cert_reqs` says so. Of redis-py's other parameters kombu
-    knows none but those of TLS.
+    redis-py writes a socket as `unix:///path?db=0`, kombu as `redis+socket:///path?virtual_host=0`. redis-py verifies
+    the server of a `rediss://` URL by default; kombu does so only with `ssl_cert_reqs`. Of redis-py's other
+    parameters, kombu knows only those of TLS. A URL that is not redis-py's (amqp://, redis+socket://) is returned
+    unchanged.
     """
     if is_sentinel(ledger_url):
         return SentinelUrl.parse(ledger_url).kombu_url

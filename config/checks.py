@@ -1,6 +1,7 @@
-"""What a setting must be beyond its unit. Each check answers the value, or raises ValueError that says what is wrong.
+"""Checks of settings beyond their unit.
 
-No text repeats the value: it may be a secret.
+Each check returns the value, or raises ValueError with what was expected. No error text repeats the value, which may
+be a secret.
 """
 
 import re
@@ -16,12 +17,12 @@ from pydantic import SecretStr
 from config.sentinel import NO_TLS, SCHEME, TLS_SCHEMES, SentinelUrl, is_sentinel
 
 _SHARD = re.compile(r"[a-z0-9-]{1,32}")
-#: What the extra `otel` installs.
+#: Modules that the extra `otel` installs.
 _EXPORTER = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 
 
 def url_of(schemes: tuple[str, ...]) -> Callable[[SecretStr | None], SecretStr | None]:
-    """Takes URLs of these schemes; several brokers may be named, for failover, with semicolons between them."""
+    """Return a check that takes URLs of these schemes; several brokers are separated by semicolons (failover)."""
 
     def check(value: SecretStr | None) -> SecretStr | None:
         text = value.get_secret_value() if value else ""
@@ -39,7 +40,7 @@ def url_of(schemes: tuple[str, ...]) -> Callable[[SecretStr | None], SecretStr |
 
 
 def web_address(value: str) -> str:
-    """An address that paths can be put behind: scheme and host, and a path where a proxy adds one."""
+    """Check an address to which paths can be appended: scheme and host, and a path where a proxy adds one."""
     if value and (_scheme(value) not in ("http", "https") or not urlsplit(value).netloc or set(value) & set("?# ")):
         raise ValueError("expected a URL with a scheme and a host, and neither query nor fragment")
     return value.strip().rstrip("/")
@@ -48,17 +49,17 @@ def web_address(value: str) -> str:
 def _scheme(url: str) -> str:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises where it is no number
+        _ = parts.port  # raises ValueError if the port is not a number
     except ValueError:
-        # urllib's own text is left out: it quotes parts of the URL, which may hold a password.
+        # urllib's own text is left out: it quotes parts of the URL, which may contain a password.
         raise ValueError(
-            "is not a valid URL; a password's special characters are written as %40 and the like"
+            "is not a valid URL; percent-encode special characters of the password, such as @ as %40"
         ) from None
     return parts.scheme
 
 
 def fernet_key(key: SecretStr) -> SecretStr:
-    """A key that cryptography's Fernet takes."""
+    """Check a key for cryptography's Fernet."""
     try:
         Fernet(key.get_secret_value())
     except ValueError:
@@ -67,28 +68,28 @@ def fernet_key(key: SecretStr) -> SecretStr:
 
 
 def shard_name(value: str) -> str:
-    """A name that is safe inside a Redis key."""
+    """Check a name that is safe inside a Redis key."""
     if _SHARD.fullmatch(value):
         return value
     raise ValueError("expected up to 32 lower-case letters, digits and hyphens")
 
 
 def existing_file(value: Path | None) -> Path | None:
-    """A file that is there when the process starts."""
+    """Check that the file exists when the process starts."""
     if value is None or value.is_file():
         return value
     raise ValueError("there is no such file")
 
 
 def not_blank(value: str) -> str:
-    """Text with something in it."""
+    """Check that the text is not blank; return it without surrounding spaces."""
     if value.strip():
         return value.strip()
     raise ValueError("must not be blank")
 
 
 def one_of(*known: str) -> Callable[[str], str]:
-    """Takes one of these words, in any case."""
+    """Return a check that takes one of these words in any case, and returns it in lower case."""
 
     def check(value: str) -> str:
         if value.lower() in known:
@@ -99,12 +100,12 @@ def one_of(*known: str) -> Callable[[str], str]:
 
 
 def lower(value: Any) -> Any:
-    """Words are taken in any case."""
+    """Return text in lower case, without surrounding spaces; anything else unchanged."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
 def exporter_installed(value: str) -> str:
-    """`otlp` where OpenTelemetry's SDK and exporter can be imported."""
+    """Check that OpenTelemetry's SDK and exporter can be imported if the value is `otlp`."""
     if value == "otlp" and not all(map(_is_installed, _EXPORTER)):
         raise ValueError('needs the extra "otel": pip install "event-delivery-worker[otel]"')
     return value
@@ -114,5 +115,5 @@ def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:
-        # Of what it is in.
+        # The package that contains the module is missing.
         return False

@@ -1,7 +1,8 @@
-"""What the logs are made of: one JSON object a line, or lines for people.
+"""Logging: one JSON object per line, or lines for people.
 
-Our own records go through structlog straight to the stream; those of libraries that use `logging` (Celery, kombu,
-aiohttp) end up in the same form. Both renderers write out what a reader cannot see (see `config/visible.py`).
+Our own records go through structlog straight to the stream. Records of libraries that use `logging` (Celery, kombu,
+aiohttp) end up in the same format. Both renderers escape characters that a reader cannot see (see
+`config/visible.py`).
 """
 
 import logging
@@ -19,19 +20,19 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from config.settings import Settings, unknown_variables
 from config.visible import visible, visible_line
 
-#: Celery writes two lines at `info` for every wake-up, which carries nothing but ids: shown from `debug` on.
+#: Celery writes two lines at `info` for every wake-up, with nothing but ids in them; shown only at `debug`.
 _CHATTY = ("celery.worker.strategy", "celery.app.trace")
 
-#: At `debug` they log whole requests, the keys and passwords in them included: never shown.
+#: At `debug`, these loggers write whole requests, keys and passwords included; that is never shown.
 _INDISCREET = ("botocore", "aiobotocore", "stomp", "stomp.py")
 
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 
 
 def configure_logging(settings: Settings, stream: BinaryIO | None = None) -> None:
-    """Has everything logged to `stream` (standard error) as the settings say. Repeating it replaces what was set.
+    """Log everything to `stream` (default: standard error), as the settings say; a repeated call replaces the setup.
 
-    A logger stays as it was at its first record, so this comes before any.
+    A logger keeps the setup that it had at its first record, so call this before anything is logged.
     """
     output = stream or sys.stderr.buffer
     render = _json_line if settings.log_format == "json" else _console_line(colors=output.isatty())
@@ -49,13 +50,13 @@ def configure_logging(settings: Settings, stream: BinaryIO | None = None) -> Non
 
 @cache
 def warn_of_unknown_variables() -> None:
-    """Logs what looks like a setting and is none, once for a process."""
+    """Log a warning for each environment variable that looks like a setting but is none; once per process."""
     for problem in unknown_variables():
         structlog.get_logger("edw.config").warning("unknown variable", why=problem)
 
 
 def _stamp(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Puts what every line starts with in front."""
+    """Put the fields that start every line in front."""
     return {
         "timestamp": _iso(datetime.now(UTC)),
         "level": "error" if method == "exception" else method,
@@ -73,9 +74,9 @@ def _json_line(_: WrappedLogger, __: str, event: EventDict) -> bytes:
     try:
         line = _encoder.encode(event)
     except (TypeError, ValueError):
-        # Such as a key that is no string, or half a surrogate pair. A log line never fails its caller.
+        # For example a key that is not a string, or half a surrogate pair. A log line never fails its caller.
         line = _encoder.encode({_clean(key): _clean(value) for key, value in event.items()})
-    # JSON writes out C0 by itself, and most lines are ASCII.
+    # The JSON encoder escapes C0 characters itself, and most lines are ASCII.
     return line if line.isascii() and b"\x7f" not in line else visible_line(line.decode()).encode()
 
 
@@ -87,7 +88,7 @@ def _console_line(*, colors: bool) -> Callable[[WrappedLogger, str, EventDict], 
     renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_visible_traceback)
 
     def line(logger: WrappedLogger, method: str, event: EventDict) -> bytes:
-        # Before it is rendered: the colours are made of control characters, too.
+        # Escaped before rendering, because colours consist of control characters too.
         shown = {visible_line(str(key)): _shown(key, value) for key, value in event.items()}
         return renderer(logger, method, shown).encode(errors="backslashreplace")
 
@@ -98,7 +99,7 @@ def _shown(key: object, value: Any) -> Any:
     if value is None or isinstance(value, int | float) or key == "exc_info":
         return value
     if isinstance(value, str):
-        # These two have lines of their own. A line break anywhere else would look like another record.
+        # These two span several lines. A line break in any other field would look like another record.
         return visible(value) if key in ("exception", "stack") else visible_line(value.rstrip("\n"))
     plain = repr(value)
     safe = visible_line(plain)
@@ -106,14 +107,14 @@ def _shown(key: object, value: Any) -> Any:
 
 
 def _visible_traceback(output: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
-    # The plain traceback: structlog's own shows the values of local variables, and so secrets.
+    # The plain traceback: structlog's own shows local variables, and so secrets.
     text = StringIO()
     structlog.dev.plain_traceback(text, exc_info)
     output.write(visible(text.getvalue()))
 
 
 class _Handler(logging.Handler):
-    """Hands the records of `logging` to the stream that our own go to."""
+    """A handler that writes the records of `logging` to the same stream as our own."""
 
     def __init__(self, output: BinaryIO) -> None:
         super().__init__()
@@ -122,7 +123,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._write(self.format(record).encode(errors="backslashreplace"))
-        except Exception:  # noqa: BLE001  (logging's own rule: whatever is wrong with a record, its caller goes on)
+        except Exception:  # noqa: BLE001  (as in logging itself: a bad record never fails its caller)
             self.handleError(record)
 
 

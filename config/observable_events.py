@@ -1,6 +1,6 @@
-"""The catalogue of observable keys: which events there are, and at which levels.
+"""The catalogue of observable keys: which events exist, and at which levels.
 
-`observable_events.json` is the user's own; a deployment adds keys of its own with EDW_OBSERVABLE_KEYS.
+`observable_events.json` comes from the user's specification; a deployment adds keys with EDW_OBSERVABLE_KEYS.
 """
 
 import re
@@ -18,12 +18,12 @@ STORE = "store"
 ORGANIZATION = "organization"
 LEVELS = (STORE, ORGANIZATION)
 
-#: Of a key that nobody knows, so many characters are compared and repeated.
+#: Characters of an unknown key that are compared and repeated in the error.
 SHOWN_CHARS = 80
 _NEAREST = 3
-#: Known keys that are compared with an unknown one letter by letter, which takes 10 µs each.
+#: Known keys that are compared letter by letter with an unknown one; each comparison takes 10 µs.
 _COMPARED = 8
-#: Two keys less alike than this have nothing to do with each other.
+#: Similarity below which two keys are not considered related.
 _ALIKE = 0.4
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]*+(?:\.[a-z0-9_-]++)++")
 
@@ -37,7 +37,7 @@ class ObservableKey:
 
 
 def observable_key(value: Any) -> ObservableKey:
-    """Reads `key` (at store level) or `key:store+organization`. Raises ValueError that says what was expected."""
+    """Parse `key` (store level) or `key:store+organization`. Raises ValueError with what was expected."""
     if isinstance(value, ObservableKey):
         return value
     key, colon, named = str(value).partition(":")
@@ -60,15 +60,15 @@ class Catalogue:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """All keys, in alphabetical order."""
+        """Return all keys in alphabetical order."""
         return tuple(sorted(self._levels))
 
     def levels(self, key: str) -> frozenset[str]:
-        """The levels at which a key exists; none for a key that is unknown."""
+        """Return the levels at which a key exists; empty for an unknown key."""
         return self._levels.get(key, frozenset())
 
     def problem(self, key: str, level: str) -> str | None:
-        """Says why a key cannot be used at a level (`store` or `organization`); None where it can."""
+        """Return why a key cannot be used at a level (`store` or `organization`), or None if it can."""
         levels = self._levels.get(key)
         if levels is None:
             return self._unknown(key)
@@ -78,7 +78,7 @@ class Catalogue:
         return None
 
     def _unknown(self, key: str) -> str:
-        # The key is a stranger's, of any length and with any characters in it.
+        # The key is foreign input, of any length and with any characters.
         cut = key[:SHOWN_CHARS].encode(errors="replace").decode()
         quoted = msgspec.json.encode(cut + "…" * (len(key) > SHOWN_CHARS)).decode()
         near = _nearest(cut.lower(), tuple(self._levels))
@@ -86,7 +86,8 @@ class Catalogue:
         return f"unknown observable key {quoted}{nearest}"
 
 
-# A producer with a wrong key sends it with every event; and a request may bring a thousand, all of them different.
+# Cached: a producer with a wrong key sends it with every event. Bounded: one request may bring a thousand different
+# keys.
 @lru_cache(maxsize=256)
 def _nearest(key: str, known: tuple[str, ...]) -> tuple[str, ...]:
     pairs = _pairs(key)
@@ -100,18 +101,18 @@ def _paired(known: tuple[str, ...]) -> tuple[tuple[str, frozenset[str]], ...]:
 
 
 def _pairs(key: str) -> frozenset[str]:
-    """The pairs of neighbouring characters, with a margin."""
+    """Return the pairs of neighbouring characters, including the margins."""
     padded = f" {key} "
     return frozenset(padded[index : index + 2] for index in range(len(padded) - 1))
 
 
 def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
-    """How much two keys' pairs have in common (Dice): quick, and good enough to say which are worth comparing."""
+    """Return how similar two sets of pairs are, from 0 to 1 (Dice): a quick choice of the keys worth comparing."""
     return 2 * len(one & other) / (len(one) + len(other))
 
 
 def load_catalogue(extra: Iterable[ObservableKey] = ()) -> Catalogue:
-    """The catalogue with a deployment's own keys. One that is in it already is known at the levels of both."""
+    """Return the catalogue with the deployment's own keys; a key in both exists at the levels of both."""
     levels = dict(_shipped())
     for added in extra:
         levels[added.key] = levels.get(added.key, frozenset()) | added.levels

@@ -1,9 +1,9 @@
-"""A Redis behind Sentinels, as the settings name it: one URL for the ledger and for Celery's broker alike.
+"""A URL for a Redis behind Sentinels, the same for the ledger and for Celery's broker.
 
     sentinel://[user:password@]host[:26379][,host…][/db]?service=mymaster[&sentinel_password=…]
 
-kombu's own way to name several, `sentinel://a;sentinel://b?service=mymaster`, is understood too. User, password and
-database are the master's; the Sentinels' own login goes into the query.
+kombu's notation for several Sentinels, `sentinel://a;sentinel://b?service=mymaster`, works too. User, password and
+database are the master's; the login of the Sentinels themselves goes into the query.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Self
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 SCHEME = "sentinel"
-#: What people try who want TLS; redis-py and kombu have no word for it in such a URL.
+#: Schemes that users try for TLS; redis-py and kombu have no such URL.
 TLS_SCHEMES = ("sentinels", "rediss+sentinel", "redis+sentinels")
 NO_TLS = (
     "TLS is not offered with Sentinels: name one server, rediss://host:6379/0, which may be a proxy before the master, "
@@ -22,17 +22,17 @@ _PARAMETERS = frozenset({"service", "sentinel_username", "sentinel_password"})
 
 
 def is_sentinel(url: str) -> bool:
-    """True for a URL of this kind."""
+    """Return whether the URL names Sentinels."""
     return url.startswith(f"{SCHEME}://")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SentinelUrl:
-    """Where the Sentinels are, and what is asked of them. An empty login is none."""
+    """Addresses, master and logins from a sentinel:// URL; an empty login means none."""
 
-    #: (host, port) of each.
+    #: Host and port of each Sentinel.
     sentinels: tuple[tuple[str, int], ...]
-    #: The name under which they watch the master.
+    #: The name under which the Sentinels watch the master.
     service: str
     db: int = 0
     username: str = ""
@@ -42,7 +42,7 @@ class SentinelUrl:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Reads a URL. Raises ValueError, which says what is wrong and repeats no part of the URL."""
+        """Parse a URL. Raises ValueError that says what is wrong without repeating any part of the URL."""
         first, *more = map(_parts, url.split(";"))
         query = {name: value for each in (first, *more) for name, value in each.query.items()}
         if any(name.startswith(("ssl", "tls")) for name in query):
@@ -58,12 +58,12 @@ class SentinelUrl:
 
     @property
     def address(self) -> str:
-        """Where it is, without a password."""
+        """Return the master and the Sentinels' addresses, without a password."""
         return f"{self.service} of {','.join(_written(*each) for each in self.sentinels)}"
 
     @property
     def kombu_url(self) -> str:
-        """As kombu names it: a URL for each Sentinel. The service goes into its transport's options."""
+        """Return kombu's notation: one URL per Sentinel. The service goes into the transport's options."""
         named = self.username or self.password
         login = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@" if named else ""
         return ";".join(f"{SCHEME}://{login}{_written(*each)}/{self.db}" for each in self.sentinels)
@@ -91,9 +91,9 @@ def _parts(url: str) -> _Parts:
         username, _, password = login.partition(":")
         sentinels = [(split.hostname or "", split.port or DEFAULT_PORT) for split in map(_host, hosts.split(","))]
     except ValueError:
-        # urllib's own text quotes parts of the URL, which may hold a password.
+        # urllib's own text quotes parts of the URL, which may contain a password.
         raise ValueError(
-            "is not a valid URL; a password's special characters are written as %40 and the like"
+            "is not a valid URL; percent-encode special characters of the password, such as @ as %40"
         ) from None
     if parts.scheme in TLS_SCHEMES:
         raise ValueError(NO_TLS)

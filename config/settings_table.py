@@ -1,6 +1,6 @@
-"""The table of settings in the README, made from the settings themselves.
+"""The README's table of settings, generated from the settings themselves.
 
-`python -m config.settings_table --write README.md` renews it; `--check README.md` fails where it is stale.
+`python -m config.settings_table --write README.md` renews it; `--check README.md` fails if it is stale.
 """
 
 import sys
@@ -15,7 +15,7 @@ _USAGE = "usage: python -m config.settings_table [--write FILE | --check FILE]"
 
 
 def settings_table() -> str:
-    """The table, in Markdown: variable, default, kind, and what it is for."""
+    """Return the table in Markdown: variable, default, kind and description."""
     rows = ["| variable | default | kind | what it is for |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
         cells = (f"`{variable(name)}`", _default(field.default), kind(field), field.description or "")
@@ -30,7 +30,7 @@ def _default(value: Any) -> str:
 
 
 def with_table(document: str) -> str:
-    """The document with the table between its marks. Raises ValueError where there are none."""
+    """Return the document with the table between its marks. Raises ValueError if the marks are missing."""
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -39,7 +39,7 @@ def with_table(document: str) -> str:
 
 
 def main(arguments: list[str]) -> str | None:
-    """Does what the command line asks for; answers what to say where that fails."""
+    """Run the command line; return an error message if it fails."""
     match arguments:
         case []:
             sys.stdout.write(settings_table() + "\n")

@@ -1,7 +1,7 @@
-"""How quantities are written in settings: `10s`, `64KiB`, `5s 30s 2m`, `10.0.0.0/8 fd00::/8`.
+"""The notation of quantities in settings: `10s`, `64KiB`, `5s 30s 2m`, `10.0.0.0/8 fd00::/8`.
 
-Every function takes what a setting may hold, text or the value itself, and raises ValueError with a text that says
-what was expected. The value is not repeated in it: whoever reports the problem knows whether it is a secret.
+Every function takes what a setting may hold: text, or the value itself. It raises ValueError with what was expected.
+The text does not repeat the value: the caller who reports the problem knows whether it is a secret.
 """
 
 import math
@@ -19,7 +19,8 @@ Network = IPv4Network | IPv6Network
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _BYTES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-# ASCII only: `\d` takes the digits of every script. So many digits that no float overflows.
+# ASCII only, because `\d` matches the digits of every script. The number of digits is limited so that no float
+# overflows.
 _DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(ms|s|m|h|d)?")
 _SIZE = re.compile(r"([0-9](?:_?[0-9]){0,17})\s*([A-Za-z]*)")
 _COUNT = re.compile(r"[0-9](?:_?[0-9]){0,17}")
@@ -33,7 +34,7 @@ class SettingKind:
 
 
 def seconds(value: Any) -> float:
-    """A duration in seconds: `10` and `10s`, `500ms`, `2m`, `3h`, `7d`."""
+    """Parse a duration in seconds: `10`, `10s`, `500ms`, `2m`, `3h`, `7d`."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         return float(match[1]) * _SECONDS[match[2] or "s"]
     if _is_number(value) and math.isfinite(value) and value >= 0:
@@ -42,7 +43,7 @@ def seconds(value: Any) -> float:
 
 
 def byte_size(value: Any) -> int:
-    """A size in bytes: `1048576`, `64KiB`, `1MiB`; kB, MB and GB count in thousands."""
+    """Parse a size in bytes: `1048576`, `64KiB`, `1MiB`; kB, MB and GB are powers of 1000."""
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())) and match[2] in _BYTES:
         return int(match[1]) * _BYTES[match[2]]
     if isinstance(value, int) and _is_number(value) and value >= 0:
@@ -51,7 +52,7 @@ def byte_size(value: Any) -> int:
 
 
 def count(value: Any) -> int:
-    """A whole number, not negative: `1000000` and `1_000_000`."""
+    """Parse a whole number of at least 0: `1000000`, `1_000_000`."""
     if isinstance(value, str) and _COUNT.fullmatch(value.strip()):
         return int(value)
     if isinstance(value, int) and _is_number(value) and value >= 0:
@@ -60,7 +61,7 @@ def count(value: Any) -> int:
 
 
 def fraction(value: Any) -> float:
-    """A share of one: `0.85` and `85%`."""
+    """Parse a share above 0 and at most 1: `0.85`, `85%`."""
     divisor = 100 if isinstance(value, str) and value.strip().endswith("%") else 1
     try:
         number = float(value.strip().removesuffix("%") if isinstance(value, str) else value) / divisor
@@ -72,27 +73,27 @@ def fraction(value: Any) -> float:
 
 
 def share_or_none(value: Any) -> float:
-    """A share of one, or 0 for none."""
+    """Parse a share like fraction(), or 0 for none."""
     return 0.0 if value in (0, "0", "0%") else fraction(value)
 
 
 def words(value: Any) -> Any:
-    """Text split at spaces and commas; anything else as it is."""
+    """Split text at spaces and commas; return anything else unchanged."""
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
 def durations(value: Any) -> tuple[float, ...]:
-    """A schedule, in seconds: `5s 30s 2m`."""
+    """Parse a schedule in seconds: `5s 30s 2m`."""
     return tuple(seconds(word) for word in _several(value))
 
 
 def port_ranges(value: Any) -> tuple[range, ...]:
-    """Ports and ranges of them: `443 8000-8999`."""
+    """Parse ports and ranges of ports: `443 8000-8999`."""
     return tuple(_port_range(word) for word in _several(value))
 
 
 def networks(value: Any) -> tuple[Network, ...]:
-    """Networks in CIDR notation, or single addresses."""
+    """Parse networks in CIDR notation, or single addresses."""
     return tuple(_network(word) for word in _several(value))
 
 
@@ -120,18 +121,18 @@ def _network(word: Any) -> Network:
     try:
         return ip_network(word)
     except ValueError as error:
-        # The library's text repeats the value, of any length.
+        # The library's text repeats the value, which may be long.
         why = ": it has host bits set" if str(error).endswith("has host bits set") else ""
         raise ValueError(f"expected networks such as 10.0.0.0/8{why}") from None
 
 
 def _is_number(value: Any) -> bool:
-    # True and False are ints to Python, and no quantity to anybody.
+    # Python counts True and False as ints, but they are not quantities.
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def between(low: float, high: float, unit: str = "") -> Callable[[Any], Any]:
-    """A check that takes numbers from `low` to `high`, both included."""
+    """Return a check that takes numbers from `low` to `high`, both included."""
     bounds = f"must be between {_plain(low)} and {_plain(high)} {unit}".rstrip()
 
     def check(value: Any) -> Any:
@@ -147,7 +148,7 @@ def _plain(number: float) -> str:
 
 
 def entries(low: int, high: int) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """A check that takes lists of so many entries."""
+    """Return a check that takes lists of `low` to `high` entries."""
 
     def check(value: tuple[Any, ...]) -> tuple[Any, ...]:
         if low <= len(value) <= high:
@@ -158,7 +159,7 @@ def entries(low: int, high: int) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 
 def each(check: Callable[[Any], Any]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Has every entry of a list checked."""
+    """Return a check that applies `check` to every entry of a list."""
     return lambda value: tuple(check(entry) for entry in value)
 
 
@@ -167,7 +168,7 @@ Bytes = Annotated[int, SettingKind("size"), BeforeValidator(byte_size)]
 Count = Annotated[int, SettingKind("number"), BeforeValidator(count)]
 Port = Annotated[int, SettingKind("port"), BeforeValidator(count), AfterValidator(between(0, LARGEST_PORT))]
 Fraction = Annotated[float, SettingKind("share of 1"), BeforeValidator(fraction)]
-# NoDecode: pydantic-settings would read a list from the environment as JSON.
+# NoDecode, because pydantic-settings would parse a list from the environment as JSON.
 Schedule = Annotated[tuple[float, ...], NoDecode, SettingKind("durations"), BeforeValidator(durations)]
 Ports = Annotated[tuple[range, ...], NoDecode, SettingKind("ports"), BeforeValidator(port_ranges)]
 Networks = Annotated[tuple[Network, ...], NoDecode, SettingKind("networks"), BeforeValidator(networks)]

@@ -1,25 +1,26 @@
-"""Foreign text on a terminal or in a log: what a reader cannot see, or what commands the terminal, is written out.
+"""Escapes for foreign text on a terminal or in a log.
 
-`visible()` stands at the edges where text leaves a process: the streams of the `edw` command (`worker/cli/streams.py`)
-and the renderers of the log (`config/logging.py`). It writes a character as JSON does (`\\u001b`, and two of them for
-a character above U+FFFF), so that an escaped JSON document is still JSON and has the same value.
+Characters that a reader cannot see, or that command the terminal, are escaped. `visible()` is called where text leaves
+a process: in the streams of the `edw` command (`worker/cli/streams.py`) and in the renderers of the log
+(`config/logging.py`). It escapes a character as JSON does (`\\u001b`, and two escapes for a character above U+FFFF).
+An escaped JSON document is therefore still JSON with the same value.
 
 Escaped are:
 
 - control characters (C0, DEL, C1) and lone surrogates,
-- the characters that turn the direction of writing (U+061C, U+200E, U+200F, U+202A-202E, U+2066-2069),
-- line and paragraph separators, soft hyphens, zero-width spaces, fillers, tags, and whatever else has no shape.
+- characters that change the writing direction (U+061C, U+200E, U+200F, U+202A-202E, U+2066-2069),
+- line and paragraph separators, soft hyphens, zero-width spaces, fillers, tags, and all else without a shape.
 
-Letters of every script stay as they are, and so do Arabic number signs. A joiner (U+200C, U+200D) stays between two
-letters or symbols beyond ASCII, where Persian, Indic scripts and emoji need it, and is escaped anywhere else: there it
-could only make two equal-looking names different. A variation selector stays behind one visible character. Flags that
-are made of tags (England, Scotland, Wales) are shown as a black flag with escapes.
+Letters of every script stay, and so do Arabic number signs. A joiner (U+200C, U+200D) stays between two letters or
+symbols beyond ASCII, where Persian, Indic scripts and emoji need it. Anywhere else it is escaped, because there it
+could only make two different names look equal. A variation selector stays behind one visible character. Flags made of
+tags (England, Scotland, Wales) appear as a black flag with escapes.
 """
 
 import re
 import unicodedata
 
-# What never stays. A property test compares it with Unicode's categories Cc, Cf, Cs, Zl and Zp.
+# Characters that never stay. A property test compares them with Unicode's categories Cc, Cf, Cs, Zl and Zp.
 _HIDDEN = (
     "\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
     "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
@@ -34,12 +35,12 @@ _A_SELECTOR = re.compile(f"[{_SELECTORS}]")
 
 
 def visible(text: str) -> str:
-    """Write out what cannot be seen; line breaks and tabs stay. Doing it twice changes nothing more."""
+    """Escape what cannot be seen, except line breaks and tabs. A second call changes nothing more."""
     return _IN_TEXT.sub(_written, text)
 
 
 def visible_line(text: str) -> str:
-    """Write out line breaks and tabs as well: the text cannot look like a second line."""
+    """Escape line breaks and tabs as well, so that the text cannot look like a second line."""
     return _IN_LINE.sub(_written, text)
 
 

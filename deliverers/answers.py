@@ -10,19 +10,22 @@ from http import HTTPStatus
 from aiohttp import ClientError, StreamReader
 from aiohttp.http_exceptions import HttpProcessingError
 
-#: What reading an answer may raise for a receiver's fault. `TimeoutError` is an `OSError`.
+#: Exceptions that reading an answer may raise through the receiver's fault. `TimeoutError` is an `OSError`.
 RECEIVER_FAULTS = (ClientError, HttpProcessingError, OSError)
 
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _WINDOWS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (_ZLIB, _RAW)}  # RFC 9110, section 8.4.1
 
-# Tab and line ends are readable; NUL breaks databases, and the others can steer a terminal.
+# Tabs and line ends are readable; NUL breaks databases, and the others can command a terminal.
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _REDACTED = b"********"
 
 
 async def read_limited(content: StreamReader, limit: int) -> tuple[bytes, BaseException | None]:
-    """Read at most `limit` bytes, and what stopped the reading: `None` at the end or at the limit."""
+    """Read at most `limit` bytes; return them and the error that stopped the reading.
+
+    The error is None if reading reached the end or the limit.
+    """
     chunks = []
     size = 0
     try:
@@ -38,9 +41,10 @@ async def read_limited(content: StreamReader, limit: int) -> tuple[bytes, BaseEx
 
 
 def decompressed(raw: bytes, coding: str, limit: int) -> bytes:
-    """Undo a content coding as far as `limit` bytes: a bomb costs no more than an honest answer.
+    """Undo a content coding up to `limit` bytes, so that a decompression bomb costs no more than an honest answer.
 
-    A coding that is unknown (we ask for none) or broken leaves what could be decoded, else a note of what came.
+    Of a broken coding, what could be decoded is returned. For an unknown coding (we ask for none), or if nothing could
+    be decoded, the result is a note with the number of bytes.
     """
     coding = coding.strip().lower()
     if not raw or coding in ("", "identity"):
@@ -71,15 +75,15 @@ def _inflated(raw: bytes, window: int, limit: int) -> bytes:
 
 
 def kept_text(raw: bytes, limit: int, secrets: tuple[bytes, ...] = ()) -> str:
-    """Make text of at most `limit` bytes (as UTF-8), readable in a log and without the secrets.
+    """Return text of at most `limit` bytes (as UTF-8), readable in a log and without the secrets.
 
-    Receivers do echo the headers that they got, so a secret is looked for in the whole answer before it is cut.
+    Some receivers echo the headers that they got, so secrets are replaced in the whole answer before it is cut.
     """
     for secret in secrets:
         if secret in raw:
             raw = raw.replace(secret, _REDACTED)
     cut = len(raw) > limit
-    # Not final where it was cut: half a character at the end is dropped rather than replaced.
+    # Not final if the answer was cut: half a character at the end is dropped rather than replaced.
     text, _ = codecs.utf_8_decode(raw[:limit], "replace", not cut)
     if _UNREADABLE.search(text):
         text = _UNREADABLE.sub(_escaped, text)
@@ -91,13 +95,16 @@ def kept_text(raw: bytes, limit: int, secrets: tuple[bytes, ...] = ()) -> str:
 
 
 def printable(text: str, most: int = 100) -> str:
-    """Make a receiver's text fit to stand in a line of a log: one line, no control characters, at most `most`."""
+    """Return a receiver's text fit for one line of a log: no control characters, at most `most` characters."""
     shown = "".join(character if character.isprintable() else "?" for character in text[: most + 1])
     return shown if len(shown) <= most else shown[:most] + "…"
 
 
 def status_phrase(status: int) -> str:
-    """`404 Not Found`: the registry's phrase (RFC 9110, section 15); receivers may write anything in its place."""
+    """Return a status with its registered phrase, `404 Not Found` (RFC 9110, section 15).
+
+    Receivers may send any other phrase.
+    """
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-#: Doublings beyond which no pause grows; it keeps the power small.
+#: Doublings after which pauses stop growing; this keeps the power small.
 _MOST_DOUBLINGS = 16
 
 
@@ -14,7 +14,7 @@ class Backoff:
     longest: float
 
     def pause(self, failures: int) -> float:
-        """Return the pause after so many failures in a row, in seconds: 0 after none."""
+        """Return the pause in seconds after so many consecutive failures; 0 after none."""
         if failures <= 0:
             return 0.0
         return float(min(self.first * 2 ** min(failures - 1, _MOST_DOUBLINGS), self.longest))

@@ -1,4 +1,4 @@
-"""Why a certificate was refused, in words."""
+"""Reasons why a certificate was refused, in words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_NAMES = 3
 
 
 def certificate_reason(error: ssl.SSLCertVerificationError, host: str, now: datetime) -> str:
-    """Say why a certificate was refused, with the date or the names where they are known."""
+    """Return why a certificate was refused, with its date or names if known."""
     chain = refused_certificates(error)
     code = error.verify_code
     if code == _EXPIRED:

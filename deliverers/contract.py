@@ -1,16 +1,17 @@
-"""What a deliverer is given, what it answers, and what it promises.
+"""The contract of deliverers: what they receive, what they return, and what they promise.
 
-A deliverer's `configuration_model` says by its fields who may see what:
+The fields of a deliverer's `configuration_model` say who may see what:
 
-- A field of `SecretStr`, `SecretStr | None` or `list[SecretStr]` is a secret. It is sealed in the ledger, and people
-  see its mask: stars, then the last four characters; of a secret of fewer than 12 characters, eight stars. Every other
-  field is stored and shown as it was given, so a model with a secret in another place (an inner model, a mapping, a
-  field with an alias) is refused when it is loaded.
+- A field of `SecretStr`, `SecretStr | None` or `list[SecretStr]` is a secret. The ledger seals it, and people see its
+  mask: stars, then the last four characters. A secret of fewer than 12 characters is shown as eight stars. Every other
+  field is stored and shown as given. A model with a secret in another place (an inner model, a mapping, a field with an
+  alias) is therefore refused when it is loaded.
 - `Annotated[SecretStr | None, ShownToAdmin()]` is a secret that an integration's own admin may see in the clear.
-- `Destination` and `NotDestination` mark which fields say where the secrets are sent. A stored secret is never sent to
-  a destination that was not given together with it: an update that changes the destination has to give its secrets.
+- `Destination` and `NotDestination` mark which fields say where secrets are sent. A stored secret is never sent to a
+  destination that was not given together with it: an update that changes the destination has to give its secrets again.
 
-A model may have the hook of `Normalising` too. Its validators raise `ValueError` with words that never repeat a value.
+A model may also have the hook of `Normalising`. Its validators raise `ValueError` with words that never repeat a
+value.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from deliverers.egress import EgressPolicy
 
 @dataclass(frozen=True, slots=True)
 class IntegrationRef:
-    """What a receiver is told about the integration that it hears from."""
+    """What a receiver learns about the integration."""
 
     id: str
     integration_type: str
@@ -39,9 +40,21 @@ class IntegrationRef:
 class Delivery:
     """One attempt of one job.
 
-    `data` and `included` are raw JSON as the producer wrote it: they reach the receiver byte for byte, so that `10.00`
-    stays `10.00`. `time` is the event's own, in RFC 3339. `configuration` was parsed by the deliverer's own
-    `configuration_model`.
+    Attributes:
+        job_id: Id of the job, equal for all its attempts.
+        attempt: Number of the attempt: 1, 2, 3 …
+        epoch: How often the job has been opened again. A FIFO queue deduplicates on it, together with the job's id.
+        event_id: Id of the event; equal on every attempt, so that receivers can deduplicate.
+        triggered_by: Observable key of the event, such as `order.paid`.
+        data: The resource as raw JSON, byte for byte as the producer wrote it, so that `10.00` stays `10.00`.
+        included: The included resources, in the same form; None if the event has none.
+        store_id: The event's store; None for an event of an organisation.
+        org_id: The event's organisation; None if the event names none.
+        time: The event's own time, in RFC 3339.
+        source: The event's source, a URI; None if the event names none.
+        integration: The integration as the receiver sees it.
+        configuration: The integration's configuration, parsed by the deliverer's own `configuration_model`.
+        trace: W3C Trace Context for the receiver, under `traceparent` and `tracestate`; empty if there is none.
     """
 
     job_id: str
@@ -57,13 +70,17 @@ class Delivery:
     source: str | None
     integration: IntegrationRef
     configuration: BaseModel = field(repr=False)
-    #: W3C Trace Context, by the names `traceparent` and `tracestate`, for the receiver; empty where there is none.
     trace: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The receiver has it. `body` is what the log keeps of the answer."""
+    """Outcome: the receiver has the message.
+
+    Attributes:
+        status: Status code of the answer; None if the protocol has none.
+        body: The part of the answer that the log keeps.
+    """
 
     status: int | None
     body: str
@@ -71,7 +88,14 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The receiver answered, and did not take it. `retry_after` is in seconds, where it asked for a pause."""
+    """Outcome: the receiver answered, and did not take the message.
+
+    Attributes:
+        status: Status code of the answer; None if the protocol has none.
+        body: The part of the answer that the log keeps.
+        reason: What was wrong, for the integration's owner.
+        retry_after: Seconds to wait, if the receiver asked for a pause.
+    """
 
     status: int | None
     body: str
@@ -81,10 +105,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """No answer was had: a name, an address, a handshake or a deadline failed.
+    """Outcome: there was no answer, because a name, an address, a handshake or a deadline failed.
 
-    `detail` is for the operator's log alone, such as the addresses of a name. An integration's owner reads
-    `reason`, which names an address only where the configuration has it as a literal.
+    Attributes:
+        reason: What was wrong, for the integration's owner. It names an address only if the configuration has it as a
+            literal.
+        detail: More for the operator's log alone, such as the addresses of a name.
     """
 
     reason: str
@@ -93,7 +119,13 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The receiver says that it will never take anything again."""
+    """Outcome: the receiver says that it will never take anything again. The integration is disabled.
+
+    Attributes:
+        reason: What the receiver said, for the integration's owner.
+        status: Status code of the answer.
+        body: The part of the answer that the log keeps.
+    """
 
     reason: str
     status: int | None = 410
@@ -101,13 +133,13 @@ class Gone:
 
 
 class Resource(StrEnum):
-    """What a process, or its machine, may run out of."""
+    """A resource that a process or its machine may run out of."""
 
     #: Open files and sockets: EMFILE, ENFILE.
     FILES = "files"
     #: Local ports for outgoing connections: EADDRNOTAVAIL.
     PORTS = "ports"
-    #: Memory, or the kernel's buffers for the network: ENOMEM, ENOBUFS.
+    #: Memory, or the kernel's network buffers: ENOMEM, ENOBUFS.
     MEMORY = "memory"
     #: Threads and processes.
     THREADS = "threads"
@@ -115,18 +147,23 @@ class Resource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NotAttempted:
-    """This process lacked a resource of its own, so the attempt says nothing of the receiver, and does not count.
+    """Outcome: this process lacked a resource of its own, so the attempt does not count.
 
-    The job goes back to its lane with its attempt number unused, and the process takes on less for a while. Return it
-    only for a lack that every receiver would meet: a job may be tried so without end, until its deadline. `reason` is
-    for our own log. `deliverers.exhaustion.exhausted` finds it in an exception.
+    Such an attempt says nothing about the receiver. The job goes back to its lane with its attempt number unused, and
+    the process takes on less work for a while. Return this only for a lack that would affect every receiver: a job may
+    be tried in this way without end, until its deadline. `deliverers.exhaustion.exhausted` recognises such a lack in an
+    exception.
+
+    Attributes:
+        resource: The resource that was lacking.
+        reason: What was lacking in words, for our own log.
     """
 
     resource: Resource
     reason: str
 
 
-#: What comes of an attempt that was made, and counts.
+#: Outcomes of an attempt that was made, and counts.
 Counted = Delivered | Refused | Unreachable | Gone
 Outcome = Counted | NotAttempted
 
@@ -135,24 +172,25 @@ Outcome = Counted | NotAttempted
 class DelivererOptions:
     """What a process gives to every deliverer that it opens."""
 
-    #: Seconds, from the first DNS query to the last byte of the answer.
+    #: Time limit of an attempt in seconds, from the first DNS query to the last byte of the answer.
     timeout: float = 10.0
-    #: Bytes of an answer that are read, on the wire and again once decompressed.
+    #: Bytes read of an answer, counted on the wire and again after decompression.
     read_limit: int = 64 * 1024
-    #: Bytes of an answer (as UTF-8) that are kept for the log.
+    #: Bytes of an answer (as UTF-8) kept for the log.
     keep_limit: int = 4 * 1024
     egress: EgressPolicy = field(default_factory=EgressPolicy)
-    #: A PEM file with certificate authorities that are trusted beside the system's.
+    #: PEM file with certificate authorities that are trusted in addition to the system's; None adds none.
     tls_ca_file: str | None = None
-    #: An HTTP proxy that webhooks and SQS go through; it may hold a password.
+    #: URL of an HTTP proxy for webhooks and SQS; it may contain a password. None connects directly.
     proxy: str | None = field(default=None, repr=False)
-    #: Where SQS is, in place of what a queue's URL says: for emulators.
+    #: URL of an SQS emulator; None uses the host of each queue's URL.
     sqs_endpoint: str | None = None
-    #: Bytes of an SQS message, its attributes included.
+    #: Bytes of an SQS message, attributes included.
     sqs_limit: int = 262_144
-    #: STOMP messages are text, which ActiveMQ tells by a missing `content-length`; else bytes.
+    #: True sends STOMP messages as text: without `content-length`, which is how ActiveMQ recognises text. False sends
+    #: bytes.
     stomp_text: bool = True
-    #: Called for each connection that is dialled, to be counted.
+    #: Called for each connection that is dialled, to count it.
     dialled: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 
@@ -160,7 +198,7 @@ class DelivererOptions:
 class ShownToAdmin:
     """Marks a secret field that an integration's own admin may see in the clear; everybody else sees its mask.
 
-    It stands in an `Annotated` around the field's whole type. Without it a secret is masked for everybody.
+    It stands in an `Annotated` around the field's whole type. A secret without it is masked for everybody.
     """
 
 
@@ -168,13 +206,16 @@ class ShownToAdmin:
 class Destination:
     """Marks a field that says where an integration's secrets are sent, or on whose behalf.
 
-    While the destination stays the same, a secret's mask in an update stands for the stored secret. Where it changes,
-    the secrets must be given again. `part` is what counts of the field's parsed value; None means all of it. It is
-    given values that the model has accepted, and does not raise.
+    While the destination stays the same, a secret's mask in an update stands for the stored secret. If it changes, the
+    secrets must be given again. The mark stands in an `Annotated` around the field's whole type.
 
-    It stands in an `Annotated` around the field's whole type. Fields without a mark: one that is no secret counts
-    whole, which is always safe; a secret counts where it holds a URL. So the mark is for a field of which only a part
-    counts (a URL's origin), and for a secret that says where others go or whose they are (the id of a key).
+    Without a mark, a field that is not a secret counts as destination as a whole, which is always safe; a secret
+    counts if it holds a URL. So a field needs the mark if only a part of it counts (a URL's origin), or if it is a
+    secret that says where others go or whose they are (the id of a key).
+
+    Attributes:
+        part: Returns the part of the field's parsed value that counts; None means the whole value. It gets only values
+            that the model has accepted, and must not raise.
     """
 
     part: Callable[[Any], Hashable] | None = None
@@ -182,49 +223,66 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class NotDestination:
-    """Marks a field that has no influence on where secrets are sent, nor on whose behalf: a title, a batch size."""
+    """Marks a field that does not affect where secrets are sent, or on whose behalf: a title, a batch size."""
 
 
 class Normalising(Protocol):
-    """A configuration model whose input has several spellings, of which one is stored and emitted."""
+    """A configuration model whose input has several spellings, one of which is stored and emitted."""
 
     @classmethod
     def normalised(cls, configuration: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration in the spelling that is stored.
+        """Return the configuration in the spelling that is stored. Normalising twice changes nothing more.
 
-        It may be unsound, and may be some of the keys only; null means that a key is left out. Nothing is checked here
-        and no default is added: what cannot be turned stays, for the model's validators to refuse. Normalising twice
-        changes nothing more.
+        This must neither check nor add defaults: what it cannot convert stays, for the model's validators to refuse.
+
+        Args:
+            configuration: Keys as given. They may be invalid, and may be only some of the keys; null means that a key
+                is left out.
+
+        Returns:
+            The same keys in the stored spelling.
         """
         ...
 
 
 class Deliverer(Protocol):
-    """Carries jobs of one `integration_type` out.
+    """A plug-in that delivers the jobs of one `integration_type`.
 
-    `deliver` returns expected failures as outcomes; whatever it raises (other than a cancellation) is a bug of the
-    deliverer. One exception: an error whose causes show that this process lacks a resource, such as EMFILE, is taken
-    for `NotAttempted`.
-
-    Reasons and bodies never hold a secret of the configuration, nor what is inside our network: word an exception by
-    `deliverers.reasons.reason`, and never by its own text, which has the addresses that were dialled.
+    Reasons and bodies never contain a secret of the configuration, nor details of our network. Word an exception with
+    `deliverers.reasons.reason`, never with its own text, which contains the addresses that were dialled.
     """
 
-    #: The word of the specification, in its emitted spelling: `aws_sqs`, not `aws-sqs`.
+    #: The specification's word in its emitted spelling: `aws_sqs`, not `aws-sqs`.
     integration_type: ClassVar[str]
-    #: Parses an integration's `configuration`. Which of its fields are secrets, and whose: see above.
+    #: The model that parses an integration's `configuration`; the module's docstring says how it marks secrets.
     configuration_model: ClassVar[type[BaseModel]]
 
     def __init__(self, options: DelivererOptions) -> None: ...
 
     async def open(self) -> None:
-        """Open the shared clients, on the loop that will deliver; once a process."""
+        """Open the shared clients, on the loop that will deliver. Called once per process.
+
+        Raises:
+            OSError: The file `tls_ca_file` cannot be used.
+        """
         ...
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        """Make one attempt."""
+        """Make one attempt within `options.timeout` seconds.
+
+        Args:
+            delivery: The attempt; its configuration is an instance of `configuration_model`.
+
+        Returns:
+            The outcome. Expected failures are outcomes too.
+
+        Raises:
+            Exception: A bug of the deliverer, with one exception: an error whose causes show that this process lacks a
+                resource, such as EMFILE, counts as `NotAttempted`.
+            asyncio.CancelledError: The caller gave the attempt up.
+        """
         ...
 
     async def close(self) -> None:
-        """Close what `open` opened. Harmless when it was never opened."""
+        """Close what `open` opened. It must be harmless without `open`, and when repeated."""
         ...

@@ -1,4 +1,4 @@
-"""Where a configuration sends its secrets: which changes of it make another destination (see `Destination`)."""
+"""The destination of a configuration's secrets: which changes move it (see `Destination`)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from deliverers.secret_fields import secret_fields
 def changed_destination(before: BaseModel, after: BaseModel) -> tuple[str, ...]:
     """Return the names of the fields by which `after` sends secrets to another destination than `before`.
 
-    Both are sound configurations of one model. Without a mark, a field that is no secret counts whole, and a secret
-    counts where it holds a URL.
+    Both are valid configurations of one model. Without a mark, a field that is not a secret counts as a whole, and a
+    secret counts if it holds a URL.
     """
     secrets = secret_fields(type(after))
     declared = (

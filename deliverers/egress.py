@@ -1,9 +1,10 @@
-"""Which addresses may be dialled.
+"""The egress policy: which addresses may be dialled.
 
 The decision is made where a socket is created, on the address that will really be dialled: a literal, or the answer of
-a DNS query that nobody can change any more (so rebinding gains nothing). Networks and their names follow the IANA
-special-purpose address registries (RFC 6890) rather than `ipaddress.is_global`, whose answer changes with Python's
-version; outside them IPv6 is allowed only in 2000::/3, the only block that IANA has given out as global unicast.
+a DNS query, which nobody can change any more. DNS rebinding therefore gains nothing. Networks and their names follow
+the IANA special-purpose address registries (RFC 6890) rather than `ipaddress.is_global`, whose answer changes with
+Python's version. Outside them, IPv6 is allowed only in 2000::/3, the only block that IANA has allocated as global
+unicast.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
 
 class NotAllowed(PermissionError):
-    """The policy is against it. Its text is what a log says."""
+    """A refusal by the policy; its text is fit for a log."""
 
     def __init__(self, words: str) -> None:
         super().__init__(errno.EACCES, words)
@@ -35,13 +36,13 @@ class NotAllowed(PermissionError):
 
 
 class AddressNotAllowed(NotAllowed):
-    """The address may not be dialled. Its text is `address not allowed: 10.0.0.1 (private network)`."""
+    """A refusal of an address; its text is `address not allowed: 10.0.0.1 (private network)`."""
 
     def __init__(self, address: str, why: str) -> None:
         super().__init__(f"address not allowed: {address} ({why})")
 
 
-# The first match wins, so a single address stands before the network around it.
+# The first match wins, so a single address precedes the network around it.
 _REFUSED: tuple[tuple[Network, str], ...] = tuple(
     (ip_network(network), why)
     for network, why in (
@@ -89,8 +90,8 @@ _REFUSED: tuple[tuple[Network, str], ...] = tuple(
 _LOOPBACK = IPv4Address("127.0.0.1")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _MAPPED = IPv6Network("::ffff:0:0/96")  # the kernel dials the IPv4 address itself
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: a gateway dials the IPv4 address; hosts without IPv4 depend on it
-_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215; its length, and so the embedded address, is the network's own
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: a gateway dials the IPv4 address; hosts without IPv4 need it
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215: each network chooses its length, and so the embedded address
 _IPV4_LAST = (IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
 _6TO4 = IPv6Network("2002::/16")
 _TEREDO = IPv6Network("2001::/32")
@@ -102,14 +103,14 @@ def _ipv4_at(address: IPv6Address, shift: int) -> IPv4Address:
 
 
 def _embedded(address: IPv6Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses that a tunnel or a translator may dial for this IPv6 one."""
+    """Return the IPv4 addresses that a tunnel or a translator may dial for this IPv6 address."""
     if address in _NAT64 or any(address in network for network in _IPV4_LAST):
         # `::` and `::1` are addresses of their own.
         return () if int(address) <= 1 else (_ipv4_at(address, 0),)
     if address in _LOCAL_NAT64:
-        # RFC 6052, section 2.2: after a /48 the address lies around the reserved byte at bits 64 to 71.
+        # RFC 6052, section 2.2: after a /48, the address lies around the reserved byte at bits 64 to 71.
         around = ((int(address) >> 64) & 0xFFFF) << 16 | ((int(address) >> 40) & 0xFFFF)
-        # One of the two readings is right; a zero there is the filling of the other.
+        # One of the two readings is right; a zero is only the padding of the other.
         return tuple(inner for inner in (_ipv4_at(address, 0), IPv4Address(around)) if int(inner))
     if address in _6TO4:
         return (_ipv4_at(address, 80),)
@@ -121,7 +122,7 @@ def _embedded(address: IPv6Address) -> tuple[IPv4Address, ...]:
 
 
 def _special(address: Address) -> str | None:
-    """What the registries say against an address; `None` for a public one."""
+    """Return what the registries call a special address; None for a public one."""
     for network, why in _REFUSED:
         if address in network:  # an address is in no network of the other version
             return why
@@ -130,7 +131,7 @@ def _special(address: Address) -> str | None:
     return None
 
 
-# What stands for an address that is refused, on every machine or in every cloud.
+# Names that mean a refused address, on every machine or in every cloud.
 _REFUSED_NAMES = {
     "localhost": "loopback",
     "localhost.localdomain": "loopback",
@@ -144,25 +145,25 @@ _REFUSED_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """Public addresses may be dialled, and those in the networks of `allow`; of both, only these ports and schemes."""
+    """A policy that allows public addresses and the networks of `allow`, at the given ports and schemes only."""
 
     allow: tuple[Network, ...] = ()
-    #: Empty for every port.
+    #: Ports that may be dialled; empty allows all.
     ports: tuple[range, ...] = ()
-    #: Of URLs, in lower case; empty for every scheme that a deliverer speaks.
+    #: Schemes of URLs, in lower case; empty allows every scheme that a deliverer speaks.
     schemes: frozenset[str] = frozenset()
 
     def scheme_refusal(self, scheme: str) -> str | None:
-        """Say why a URL's scheme may not be used; `None` when it may."""
+        """Return why a URL's scheme may not be used, or None if it may."""
         if not self.schemes or scheme.lower() in self.schemes:
             return None
         return f"scheme not allowed: {scheme} (only {', '.join(sorted(self.schemes))})"
 
     def proxied_refusal(self, host: str, port: int) -> str | None:
-        """Say why a proxy may not be asked for a host; `None` when it may.
+        """Return why a proxy may not be asked for a host, or None if it may.
 
-        Through a proxy nobody here sees the address that is dialled: a literal can be judged, and a few names. The rest
-        is the proxy's to refuse.
+        Behind a proxy, we do not see the address that is dialled. Only a literal and a few names can be judged here;
+        the proxy must refuse the rest.
         """
         try:
             ip_address(host.partition("%")[0])
@@ -176,7 +177,10 @@ class EgressPolicy:
         return f"address not allowed: {host} ({why})" if why else None
 
     def refusal(self, address: str, port: int | None = None) -> str | None:
-        """Say why an address may not be dialled; `None` when it may. A scope id (`fe80::1%eth0`) changes nothing."""
+        """Return why an address may not be dialled, or None if it may.
+
+        A scope id (`fe80::1%eth0`) makes no difference.
+        """
         if port is not None and not self._takes(port):
             return f"port {port}"
         try:
@@ -192,7 +196,7 @@ class EgressPolicy:
         return self._refusal(parsed)
 
     def check(self, address: str, port: int | None = None) -> None:
-        """Raise `AddressNotAllowed` unless the address may be dialled, at this port where one is given."""
+        """Raise `AddressNotAllowed` unless the address, and the port if given, may be dialled."""
         if why := self.refusal(address, port):
             raise AddressNotAllowed(address, why)
 
@@ -208,10 +212,10 @@ class EgressPolicy:
 def socket_factory(
     policy: EgressPolicy | None, dialled: Callable[[], None] = lambda: None
 ) -> Callable[[AddressInfo], socket.socket]:
-    """Make the function that creates sockets for aiohttp, aiobotocore and the like, and refuses what the policy does.
+    """Return a function that creates sockets for aiohttp, aiobotocore and others, and enforces the policy.
 
-    It raises `AddressNotAllowed`, an `OSError`, before a socket exists, and calls `dialled` for each that does. Without
-    a policy it refuses nothing: the address is a proxy's.
+    The function raises `AddressNotAllowed`, an `OSError`, before a socket exists. It calls `dialled` for each socket
+    that it creates. Without a policy it refuses nothing: the address is then a proxy's.
     """
 
     def create(info: AddressInfo) -> socket.socket:

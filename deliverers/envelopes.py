@@ -1,7 +1,7 @@
-"""A delivery, as the bytes on the wire.
+"""A delivery as the bytes on the wire.
 
-The resources are spliced in as the producer wrote them and never decoded: `10.00` stays `10.00`, a number beyond a
-double stays exact, and a body costs microseconds.
+Resources are inserted as the producer wrote them and never decoded: `10.00` stays `10.00`, a number too large for a
+double stays exact, and a body costs only microseconds.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from deliverers.contract import Delivery
 
 #: The media type of `cloudevent_body` (CloudEvents 1.0.2, JSON event format, section 3).
 CLOUDEVENT_TYPE = "application/cloudevents+json"
-#: What stands for resources that were left out to make a message fit.
+#: Replaces resources that were left out to make a message fit.
 ELIDED = b'{"meta":{"includes_elided":true}}'
 
 _encode = msgspec.json.encode
 _DELETED = ".deleted"
-_WHITESPACE = b" \t\r\n"  # of JSON (RFC 8259, section 2)
+_WHITESPACE = b" \t\r\n"  # JSON's whitespace (RFC 8259, section 2)
 _TEXT_OR_NUMBER = (b'"', b"-", b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9")
 
 
 class _Deleted(msgspec.Struct):
-    """What is told of a resource that is no more."""
+    """The members that are sent of a deleted resource."""
 
     type: msgspec.Raw = msgspec.Raw()
     id: msgspec.Raw = msgspec.Raw()
@@ -35,10 +35,10 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def webhook_body(delivery: Delivery) -> bytes:
-    """Build the JSON that a webhook receives ("What a webhook receives" in the domain's description).
+    """Build the JSON body that a webhook receives; deliverers/README.md describes it.
 
-    Never raises for an event that was accepted, however odd its `data` is. `store_id` and `org_id` are there only
-    where the event carries them.
+    This never raises for an accepted event, however odd its `data` is. `store_id` and `org_id` are there only if the
+    event has them.
     """
     if delivery.triggered_by.endswith(_DELETED):
         payload = resources = _deleted_json(delivery)
@@ -47,7 +47,7 @@ def webhook_body(delivery: Delivery) -> bytes:
         try:
             text = payload.decode()
         except UnicodeDecodeError:
-            # JSON is UTF-8 (RFC 8259, section 8.1), so intake refuses this; a body in doubt is better than no body.
+            # JSON is UTF-8 (RFC 8259, section 8.1), so intake refuses this; a doubtful body is still better than none.
             text = payload.decode("utf-8", "replace")
             payload = text.encode()
         resources = _encode(text)
@@ -76,15 +76,15 @@ def webhook_body(delivery: Delivery) -> bytes:
 def cloudevent_body(delivery: Delivery, elide: bool = False) -> bytes:
     """Build the CloudEvent 1.0 in structured JSON that a message queue receives.
 
-    What it holds is "What a message queue receives" in the domain's description. Where that leaves a choice:
+    deliverers/README.md describes it. Choices where that leaves one:
 
-    - `data` is always the resource. What the event includes stands inside of it, as its last member `included`: beside
-      `data` it would be an extension attribute, which must not be an object (CloudEvents 1.0.2, "Type System"), and
-      around the resource `data` would have two shapes. `elide` puts `ELIDED` in its place.
-    - `source` is the event's; where it has none, `/stores/<store_id>`, else `/organizations/<org_id>`, else `/`.
-    - `storeid` and `orgid` are there only where the event carries them.
+    - `data` is always the resource. The included resources are its last member, `included`. Next to `data`, they would
+      be an extension attribute, which must not be an object (CloudEvents 1.0.2, "Type System"). Around the resource,
+      they would give `data` two shapes. `elide` puts `ELIDED` in their place.
+    - `source` is the event's; if it has none, `/stores/<store_id>`, or else `/organizations/<org_id>`, or else `/`.
+    - `storeid` and `orgid` are there only if the event has them.
 
-    Never raises for an event that was accepted.
+    This never raises for an accepted event.
     """
     if delivery.triggered_by.endswith(_DELETED):
         data = _deleted_json(delivery)
@@ -116,12 +116,12 @@ def cloudevent_body(delivery: Delivery, elide: bool = False) -> bytes:
 
 
 def can_be_elided(delivery: Delivery) -> bool:
-    """True where `cloudevent_body` can leave something out."""
+    """Return whether `cloudevent_body` can leave anything out."""
     return delivery.included is not None and not delivery.triggered_by.endswith(_DELETED)
 
 
 def _source(delivery: Delivery) -> str:
-    # A URI reference (CloudEvents 1.0.2, "source"), so an id is quoted as one segment of a path.
+    # A URI reference (CloudEvents 1.0.2, "source"), so an id is quoted as one path segment.
     if delivery.store_id:
         return f"/stores/{quote(delivery.store_id, safe='')}"
     return f"/organizations/{quote(delivery.org_id, safe='')}" if delivery.org_id else "/"
@@ -131,7 +131,7 @@ def _with_included(resource: bytes, included: bytes) -> bytes:
     bare = resource.strip(_WHITESPACE)
     if not (bare.startswith(b"{") and bare.endswith(b"}")):
         return resource  # intake takes objects only
-    # Two members of one name would mean what a parser likes, so the event's takes the place of the resource's own.
+    # Parsers differ on two members of one name, so the event's member replaces the resource's own.
     if (b"included" in bare or b"\\u" in bare) and "included" in (members := _members(bare)):
         return _encode({**members, "included": msgspec.Raw(included)})
     comma = b"," if bare[1:-1].strip(_WHITESPACE) else b""
@@ -146,7 +146,7 @@ def _members(resource: bytes) -> dict[str, msgspec.Raw]:
 
 
 def _utf8(raw: bytes) -> bytes:
-    # JSON is UTF-8 (RFC 8259, section 8.1), so intake refuses anything else; a body in doubt is better than no body.
+    # JSON is UTF-8 (RFC 8259, section 8.1), so intake refuses this; a doubtful body is still better than none.
     try:
         raw.decode()
     except UnicodeDecodeError:
@@ -161,10 +161,10 @@ def _payload_json(delivery: Delivery) -> bytes:
 
 
 def _deleted_json(delivery: Delivery) -> bytes:
-    """`{"type", "id"}` of the resource, both always there.
+    """Return `{"type", "id"}` of the resource; both are always there.
 
-    A `type` that the data lacks is the observable key's own resource; an `id` that it lacks is `null`, since any other
-    value would be somebody else's. A number stays the number it was.
+    A missing `type` is taken from the observable key. A missing `id` is `null`, because any other value could be
+    another resource's. A number stays a number.
     """
     try:
         resource = _decode_deleted(delivery.data)

@@ -1,8 +1,8 @@
-"""Our own exhaustion: which exceptions say that this process or machine lacks a resource, whoever the receiver is.
+"""Exhaustion of our own: exceptions that mean that this process or machine lacks a resource, for any receiver.
 
-An attempt that fails for that says nothing of its receiver: it is not made, and costs nothing (`NotAttempted`). An
-exception may be buried: aiohttp wraps the error of a socket, c-ares hides that it could open none, and a plug-in raises
-what it likes. So the whole chain of causes is searched.
+An attempt that fails for such a lack says nothing about its receiver. It counts as not made, and costs nothing
+(`NotAttempted`). The error may be buried: aiohttp wraps the error of a socket, c-ares hides that it could open none,
+and a plug-in raises what it likes. So the whole chain of causes is searched.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _WORDS = {
 _NO_THREAD = "can't start new thread"
 #: aiohttp joins the errors of several addresses into one text.
 _NUMBERS = re.compile(r"\[Errno (\d{1,5})\]")
-#: The mark of a certificate that was refused while none of the trusted ones could be read.
+#: Attribute of an error: the certificate was refused while no trusted authority could be read.
 _UNREAD = "edw_unread_authorities"
-#: Exceptions of one chain that are looked at; a chain may be a circle.
+#: Exceptions of one chain that are searched at most; a chain may be circular.
 _MOST_LINKS = 50
 
 
@@ -55,7 +55,7 @@ def not_attempted(resource: Resource) -> NotAttempted:
 
 
 def note_unread_authorities(error: ssl.SSLCertVerificationError) -> None:
-    """Mark a refused certificate where no file can be opened now: OpenSSL reads trusted ones when it needs them."""
+    """Mark a refused certificate if no file can be opened now: OpenSSL reads trusted authorities only when needed."""
     if not _can_open_a_file():
         setattr(error, _UNREAD, True)
 
@@ -67,7 +67,7 @@ def _lacking(error: BaseException) -> Resource | None:
         case RuntimeError() if str(error) == _NO_THREAD:
             return Resource.THREADS
         case ssl.SSLError():
-            # Its numbers are OpenSSL's.
+            # The errno of an SSLError is OpenSSL's.
             if getattr(error, _UNREAD, False):
                 return Resource.FILES
             return Resource.MEMORY if getattr(error, "reason", None) == "MALLOC_FAILURE" else None
@@ -76,7 +76,7 @@ def _lacking(error: BaseException) -> Resource | None:
         case aiodns.error.DNSError():
             return _of_name(error.args[:1] == (aiodns.error.ARES_ENOMEM,))
         case ClientConnectorError():
-            # It has the number of the error within it, whose meaning depends on what that is.
+            # Its errno is copied from the error within, and what it means depends on that error's type.
             return None
         case OSError():
             return _of_socket(error)
@@ -86,8 +86,8 @@ def _lacking(error: BaseException) -> Resource | None:
 def _of_name(lacks_memory: bool) -> Resource | None:
     if lacks_memory:
         return Resource.MEMORY
-    # A resolver that can open neither a socket nor the file of hosts says that no server answers, or that there is no
-    # such name. So a file is opened here, to find out.
+    # A resolver that can open neither a socket nor the hosts file reports that no server answers, or that the name does
+    # not exist. Opening a file here shows whether that is the cause.
     return None if _can_open_a_file() else Resource.FILES
 
 
@@ -106,7 +106,7 @@ def _can_open_a_file() -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, and all that it was raised for."""
+    """Yield an exception and everything that caused it."""
     waiting, seen = [error], set[int]()
     while waiting and len(seen) < _MOST_LINKS:
         link = waiting.pop()

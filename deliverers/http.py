@@ -1,4 +1,4 @@
-"""What deliverers that speak HTTP share, and every one that looks names up: guarded connections, resolver, bodies."""
+"""HTTP connections, resolver and bodies that deliverers share. The resolver serves STOMP too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deliverers.contract import DelivererOptions
 from deliverers.egress import NotAllowed, socket_factory
 from deliverers.tls import client_context
 
-#: Part of an attempt's deadline that one DNS query may use, before a second server (or the same again) is asked.
+#: Share of an attempt's deadline that one DNS query may use before a second server, or the same again, is asked.
 _DNS_SHARE = 0.2
 _DNS_TRIES = 2
 
@@ -32,20 +32,20 @@ USER_AGENT = f"event-delivery-worker/{_package_version()}"
 
 
 def resolver_of(options: DelivererOptions) -> AsyncResolver:
-    """Make a resolver, on the running loop. It is c-ares: a name server that hangs holds no thread."""
+    """Make a resolver on the running loop. It uses c-ares, so that a name server that hangs blocks no thread."""
     return AsyncResolver(timeout=options.timeout * _DNS_SHARE, tries=_DNS_TRIES)
 
 
 def session_of(
     options: DelivererOptions, resolver: AbstractResolver, keep_alive: float, **session: Any
 ) -> aiohttp.ClientSession:
-    """Open a pool of connections, without a limit of its own: lanes limit what is in flight.
+    """Open a pool of connections without a limit of its own: lanes limit what is in flight.
 
-    Every request of it keeps to the egress policy, and goes through the options' proxy where there is one: which
-    addresses are dialled is then the proxy's to judge (see `EgressPolicy.proxied_refusal`). One that may not be made
-    raises an `OSError`, for which `deliverers.reasons` has the words. `keep_alive` is in seconds.
+    Every request obeys the egress policy. It goes through the options' proxy if there is one; the proxy then judges
+    which addresses are dialled (see `EgressPolicy.proxied_refusal`). A forbidden request raises an `OSError`, which
+    `deliverers.reasons` words.
 
-    Raises `OSError` where the file with extra authorities cannot be used.
+    `keep_alive` is in seconds. Raises `OSError` if the file with extra authorities cannot be used.
     """
     connector = aiohttp.TCPConnector(
         limit=0,
@@ -61,7 +61,7 @@ def session_of(
         trust_env=False,
         auto_decompress=False,
         proxy=options.proxy,
-        # What the sockets cannot see. Nothing is asked for each request where there is nothing to ask.
+        # Checks that sockets cannot make; left out where there is nothing to check.
         middlewares=(_judging(options),) if options.proxy or options.egress.schemes else (),
         **session,
     )
@@ -81,22 +81,22 @@ def _judging(options: DelivererOptions) -> aiohttp.ClientMiddlewareType:
 
 
 def deadline(total: float | None = None, connect: float | None = None) -> aiohttp.ClientTimeout:
-    """Limits in seconds, kept to the millisecond: aiohttp's own rounds up to whole seconds over a threshold."""
+    """Return limits in seconds, exact to the millisecond; by default aiohttp rounds longer ones up to whole seconds."""
     return aiohttp.ClientTimeout(total=total, connect=connect, ceil_threshold=inf)
 
 
 async def read_and_release(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, BaseException | None]:
-    """As `read_limited`; the connection goes back to the pool where its answer was read to the end, and only then."""
+    """Read like `read_limited`; the connection returns to the pool only if its answer was read to the end."""
     try:
         return await read_limited(response.content, limit)
     finally:
-        # After its last byte the connection is back in the pool; anything else must not be reused.
+        # After its last byte the connection is back in the pool; in any other state it must not be reused.
         if not response.closed:
             response.close()
 
 
 class BodyInMemory(BytesPayload):
-    """A body of any size. aiohttp's own class warns of one over 1 MiB, which a large event may need."""
+    """A body of any size. aiohttp's own class warns about bodies over 1 MiB, which a large event may need."""
 
     def __init__(self, value: bytes, content_type: str | None = None) -> None:
         if content_type is None:

@@ -1,10 +1,10 @@
-"""Every way in which a receiver cannot be reached, in the words that a person who is paged wants to read.
+"""Every way in which a receiver cannot be reached, in the words that an operator on call wants to read.
 
-Exceptions of aiohttp, ssl, DNS and the sockets end here: nothing of theirs is shown, because their texts hold URLs
+Exceptions of aiohttp, ssl, DNS and sockets end here. Nothing of their own text is shown, because it contains URLs
 (whose query may be a secret) and `repr`s. A test fails when aiohttp gains an exception that is not in `WORDS`.
 
-The owner of an integration reads these words. What a name resolves to, and where a proxy is, is inside our network: an
-address is shown only where it was written as a literal. `detail` has the addresses, for the operator's log.
+The owner of an integration reads these words. The addresses of a name, and of a proxy, are details of our network: an
+address is shown only if the configuration has it as a literal. `detail` has the addresses, for the operator's log.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from deliverers.contract import NotAttempted, Unreachable
 from deliverers.egress import NotAllowed
 from deliverers.exhaustion import exhausted
 
-#: Of what was under way when the deliverer was closed: nobody else is to blame.
+#: The reason for attempts under way when the deliverer was closed; only this worker is to blame.
 INTERRUPTED = "interrupted: this worker was closing, and the outcome is unknown"
 
 
@@ -46,23 +46,23 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AttemptedConnection:
-    """What was tried. `timeout` is in seconds."""
+    """The connection that was tried. `timeout` is in seconds."""
 
     host: str
     port: int
     timeout: float
     phase: Phase
-    #: What it is called where its host is ours, and nothing that an integration names.
+    #: The name shown for a host of this deployment that no integration names; else empty.
     alias: str = ""
 
     @property
     def name(self) -> str:
-        """The host as people may read it."""
+        """Return the host as people may read it."""
         return self.alias or self.host
 
     @property
     def is_literal(self) -> bool:
-        """True where an address was written, and no name."""
+        """Return whether the host is an address rather than a name."""
         try:
             ip_address(self.host.partition("%")[0])
         except ValueError:
@@ -71,14 +71,14 @@ class AttemptedConnection:
 
     @property
     def peer(self) -> str:
-        """`shop.example:443`, `[2001:db8::1]:443`."""
+        """Return host and port: `shop.example:443`, `[2001:db8::1]:443`."""
         if self.alias:
             return self.alias
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def reason(error: BaseException, attempted: AttemptedConnection) -> str:
-    """Say what went wrong. An exception that the table lacks is spoken of as its nearest base class is."""
+    """Return what went wrong, in words. An exception outside the table gets the words of its nearest base class."""
     for kind in type(error).__mro__:
         if words := WORDS.get(kind):
             return words(error, attempted)
@@ -86,14 +86,14 @@ def reason(error: BaseException, attempted: AttemptedConnection) -> str:
 
 
 def unreached(error: BaseException, attempted: AttemptedConnection) -> Unreachable | NotAttempted:
-    """Return the outcome of an attempt that got no answer: the receiver's failure, or a lack of ours."""
+    """Return the outcome of an attempt without an answer: the receiver's failure, or a lack of ours."""
     return exhausted(error) or Unreachable(reason(error, attempted), detail(error))
 
 
 def detail(error: BaseException) -> str:
-    """Return the addresses that were dialled or refused, for the operator's log; empty where the error has none."""
+    """Return the addresses that were dialled or refused, for the operator's log; empty if the error has none."""
     found: list[str] = []
-    # aiohttp's own text repeats this one.
+    # aiohttp's own text repeats this error.
     cause: BaseException | None = getattr(error, "os_error", None) or error
     while cause is not None:
         text = str(cause) if isinstance(cause, OSError) else ""
@@ -106,11 +106,11 @@ def detail(error: BaseException) -> str:
 
 
 def refused(text: str, attempted: AttemptedConnection) -> str:
-    """Return the egress policy's refusal; of a name it says why, and not which address the name has."""
+    """Return the egress policy's refusal; for a name, with the kind of its address but not the address itself."""
     found = _NOT_ALLOWED.search(text)
     if found is None or attempted.is_literal:
         return found.group() if found else text
-    # An address inside of an address stands before the reason.
+    # An embedded address precedes the reason.
     return f"address not allowed: {attempted.name} ({found[1].rpartition(', ')[2]})"
 
 
@@ -141,7 +141,7 @@ def _name(error: foreign.ClientConnectorDNSError, attempted: AttemptedConnection
 
 
 def unresolved(error: OSError, host: str) -> str:
-    """Say why a host name has no address; the error is the resolver's, caused by that of aiodns."""
+    """Return why a host name has no address; the error is the resolver's, caused by one of aiodns."""
     cause = error.__cause__
     code = cause.args[0] if isinstance(cause, aiodns.error.DNSError) and cause.args else None
     return f"host name {host} {_DNS_WORDS.get(code, 'does not resolve')}"
@@ -181,8 +181,8 @@ def _socket(error: OSError, attempted: AttemptedConnection) -> str:
 
 
 def _dial(error: foreign.ClientConnectorError, attempted: AttemptedConnection) -> str:
-    # aiohttp joins the failures of several addresses into one text: whatever was refused by the egress policy comes
-    # first, since no receiver can mend that.
+    # aiohttp joins the failures of several addresses into one text. A refusal by the egress policy comes first, because
+    # the receiver cannot fix it.
     connecting = replace(attempted, phase=Phase.CONNECTING)
     failure = error.os_error
     text = str(failure)
@@ -193,7 +193,7 @@ def _dial(error: foreign.ClientConnectorError, attempted: AttemptedConnection) -
 
 
 def dial_reason(numbers: Iterable[int | None], attempted: AttemptedConnection) -> str:
-    """Say why none of a host's addresses could be dialled, given the error number of each."""
+    """Return why none of a host's addresses could be dialled, given the error number of each."""
     return "; ".join(_template(number, attempted) for number in dict.fromkeys(numbers))
 
 
@@ -204,7 +204,7 @@ def _certificate(error: foreign.ClientConnectorCertificateError, attempted: Atte
     return certificate_reason(cause, attempted.name, datetime.now(UTC))
 
 
-#: OpenSSL's words for what is no TLS record.
+#: OpenSSL's reasons for bytes that are not a TLS record.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 
 

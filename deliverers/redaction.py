@@ -1,4 +1,4 @@
-"""Texts of other people's code that might repeat a secret."""
+"""Redaction of secrets in texts of foreign code, which might repeat them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pydantic import BaseModel, SecretStr
 from deliverers.secret_fields import secret_fields
 
 REDACTED = "********"
-#: Stands for the whole of a text that repeats a short secret: stars in its place would show where its letters stand.
+#: Replaces a whole text that repeats a short secret: stars in the secret's place would show where its letters are.
 WITHHELD = "is not accepted (the reason repeats a secret, and is not shown)"
 #: Characters; a shorter secret may occur in a text by chance.
 SHORTEST_REPLACED = 12
 
 
 def safe_traceback(error: BaseException, configuration: BaseModel) -> str:
-    """Return the traceback of an error for our own log, without the secrets of the configuration that it is about.
+    """Return the traceback of an error for our own log, without the secrets of its configuration.
 
-    A plug-in's error may repeat one, and so may those of the libraries that it uses.
+    The errors of a plug-in, and of the libraries that it uses, may repeat a secret.
     """
     text = "".join(traceback.format_exception(error)).rstrip()
     for secret in sorted(_secrets_of(configuration), key=len, reverse=True):
@@ -50,8 +50,8 @@ def _secrets_of(configuration: BaseModel) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield the secret as it is, and inside a Python, JSON or URL text; the longest first."""
+    """Yield the secret as it is, and as in a Python, JSON or URL text; the longest form first."""
     forms = {secret, repr(secret)[1:-1], *(json.dumps(secret, ensure_ascii=ascii_)[1:-1] for ascii_ in (True, False))}
-    # Half a surrogate pair cannot stand in a URL.
+    # Half a surrogate pair cannot be part of a URL.
     forms |= {quoted(secret, safe=safe, errors="replace") for quoted in (quote, quote_plus) for safe in ("", "/")}
     return iter(sorted(forms, key=len, reverse=True))

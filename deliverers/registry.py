@@ -1,11 +1,13 @@
-"""Which deliverer carries an `integration_type`, and what its `configuration` must look like.
+"""The registry of deliverers: which one serves an `integration_type`, and what its `configuration` must look like.
 
-The deliverers are the built-in ones, those of the specification's types, and those of installed packages.
+It has the built-in deliverers, for the specification's types, and those of installed packages. Its errors:
 
-RegistryError
-├── UnknownIntegrationType      a type that no deliverer here carries
-└── BrokenPlugin                an entry point that is not a deliverer
-ConfigurationError              an integration's configuration, field by field
+    Exception
+    ├── RegistryError
+    │   ├── UnknownIntegrationType   (also a KeyError) no deliverer here serves the type
+    │   └── BrokenPlugin             an entry point that cannot be loaded or is not a deliverer, or a type served twice
+    └── ValueError
+        └── ConfigurationError       an integration's configuration was refused, with each field's problem
 """
 
 from __future__ import annotations
@@ -27,40 +29,40 @@ from deliverers.secret_fields import secret_fields, shown_fields, unsealable_fie
 from deliverers.stomp import StompDeliverer
 from deliverers.webhook import WebhookDeliverer
 
-#: Packages add a type with an entry point of this group, whose object is a `Deliverer` class.
+#: Packages add a type by an entry point of this group whose object is a `Deliverer` class.
 ENTRY_POINT_GROUP = "edw.deliverers"
 
 _BUILT_IN: tuple[type[Deliverer], ...] = (WebhookDeliverer, AwsSqsDeliverer, StompDeliverer)
 # The specification describes the type as `aws-sqs`; its enum, which wins, says `aws_sqs`.
 _ALIASES = MappingProxyType({"aws-sqs": "aws_sqs"})
-#: Keys of one configuration, unknown ones included; no type has a tenth of them.
+#: Keys that one configuration may have, unknown ones included; no type has a tenth of them.
 MOST_KEYS = 100
-#: Problems of one configuration that are named.
+#: Problems of one configuration that are reported at most.
 MOST_PROBLEMS = 100
-#: Of a foreign word, so many characters are compared with those that are known.
+#: Characters of a foreign word that are compared with known words.
 _COMPARED_CHARS = 80
 _OUR_MODELS = frozenset(each.configuration_model for each in _BUILT_IN)
 _SEALABLE = "must be a string, or a list of strings"
 
 
 class RegistryError(Exception):
-    """A deliverer cannot be had."""
+    """A deliverer is not available."""
 
 
 class UnknownIntegrationType(RegistryError, KeyError):
-    """No deliverer here carries this `integration_type`."""
+    """No deliverer here serves this `integration_type`."""
 
     def __str__(self) -> str:  # KeyError would show a repr
         return str(self.args[0])
 
 
 class BrokenPlugin(RegistryError):
-    """An entry point of `edw.deliverers` cannot be loaded, or is not a deliverer."""
+    """A plug-in cannot be loaded, is not a deliverer, or serves a type that another deliverer serves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one field, in words without the value.
+    """A problem with one field, in words without the value.
 
     `path` is its exact place in the integration, from the outside in: `("configuration", "addresses", "0")`.
     """
@@ -70,7 +72,7 @@ class Problem:
 
     @property
     def field(self) -> str:
-        """The path as people read it: `configuration.addresses.0`."""
+        """Return the path as people read it: `configuration.addresses.0`."""
         return ".".join(self.path)
 
 
@@ -83,7 +85,7 @@ class ConfigurationError(ValueError):
 
 
 def normalise_integration_type(integration_type: str) -> str:
-    """Turn an accepted spelling into the one that is stored and emitted."""
+    """Convert an accepted spelling to the one that is stored and emitted."""
     return _ALIASES.get(integration_type, integration_type)
 
 
@@ -99,16 +101,16 @@ class DelivererRegistry:
 
     @classmethod
     def load(cls) -> DelivererRegistry:
-        """Find the built-in deliverers and those of installed packages. Raises `BrokenPlugin`."""
+        """Load the built-in deliverers and those of installed packages. Raises `BrokenPlugin`."""
         return cls((*_BUILT_IN, *(_loaded(point) for point in entry_points(group=ENTRY_POINT_GROUP))))
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The integration types that can be registered and delivered."""
+        """Return the integration types that can be registered and delivered."""
         return tuple(self._by_type)
 
     def get(self, integration_type: str) -> type[Deliverer]:
-        """Find a deliverer class. Raises `UnknownIntegrationType`, naming the nearest."""
+        """Return a type's deliverer class. Raises `UnknownIntegrationType`, which names the nearest type."""
         word = normalise_integration_type(integration_type)
         if word in self._by_type:
             return self._by_type[word]
@@ -116,11 +118,11 @@ class DelivererRegistry:
         raise UnknownIntegrationType(f"is not a known integration_type{_nearest(word, self.types)}; {has}")
 
     def configuration_model(self, integration_type: str) -> type[BaseModel]:
-        """Find the model of a type's configuration. Raises what `get` raises."""
+        """Return the model of a type's configuration. Raises what `get` raises."""
         return self.get(integration_type).configuration_model
 
     def normalised(self, integration_type: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn what was given into the spelling that is stored (see `Normalising`); checks nothing.
+        """Return a configuration in the spelling that is stored, unchecked (see `Normalising`).
 
         Raises what `get` raises.
         """
@@ -133,12 +135,11 @@ class DelivererRegistry:
         if not isinstance(configuration, Mapping):
             raise ConfigurationError((Problem(_path(()), "must be an object"),))
         if len(configuration) > MOST_KEYS:
-            # Before each of them is compared with those that are known.
+            # Before each key is compared with the known ones.
             words = f"must have at most {MOST_KEYS} keys, and has {len(configuration)}"
             raise ConfigurationError((Problem(_path(()), words),))
         secrets = {name: configuration.get(name) for name in self.secret_fields(integration_type)}
-        # Our own models never repeat a value. Their words stay as they are: a gap in them would show what a short
-        # secret is.
+        # Our own models never repeat a value, so their words stay: a gap in them would reveal a short secret.
         hidden = () if model in _OUR_MODELS else tuple(_texts(secrets.values()))
         try:
             parsed = model.model_validate(dict(configuration))
@@ -150,24 +151,24 @@ class DelivererRegistry:
                 Problem(_path(detail["loc"]), without_secrets(hidden, _message(detail, model)))
                 for detail in error.errors(include_url=False, include_input=False)[:MOST_PROBLEMS]
             )
-        # Outside of the handler: pydantic's error holds the input, and must not travel along as a context.
+        # Raised outside the handler: pydantic's error holds the input, and must not travel along as the context.
         raise ConfigurationError(problems)
 
     def secret_fields(self, integration_type: str) -> frozenset[str]:
-        """The names of the configuration's fields that hold secrets. Raises what `get` raises."""
+        """Return the names of a configuration's secret fields. Raises what `get` raises."""
         return secret_fields(self.configuration_model(integration_type))
 
     def shown_fields(self, integration_type: str) -> frozenset[str]:
-        """The secret fields that an integration's own admin may see in the clear (see `ShownToAdmin`)."""
+        """Return the secret fields that an integration's own admin may see in the clear (see `ShownToAdmin`)."""
         return shown_fields(self.configuration_model(integration_type))
 
     def changed_destination(
         self, integration_type: str, before: Mapping[str, Any], after: Mapping[str, Any]
     ) -> tuple[str, ...]:
-        """Name what sends the secrets of `after` to another destination than `before`; nothing where it is the same.
+        """Return what sends the secrets of `after` to another destination than `before`; empty if it is the same.
 
-        Each is a path as `Problem` has it. Where `before` is sound no longer, its destination is unknown, and so
-        another. Raises `ConfigurationError` for `after`, or what `get` raises.
+        Each entry is a path as in `Problem.field`. If `before` is no longer valid, its destination is unknown, and
+        counts as another. Raises `ConfigurationError` for `after`, or what `get` raises.
         """
         new = self.parse_configuration(integration_type, after)
         try:
@@ -177,7 +178,7 @@ class DelivererRegistry:
         return tuple(f"configuration.{name}" for name in changed_destination(old, new))
 
     def create(self, integration_type: str, options: DelivererOptions) -> Deliverer:
-        """Make a deliverer; it must be opened before it delivers."""
+        """Create a deliverer; it must be opened before it delivers."""
         return self.get(integration_type)(options)
 
 
@@ -212,7 +213,7 @@ def _texts(values: Iterable[Any]) -> Iterator[str]:
 
 
 def _is_open(secret: Any) -> bool:
-    """Return whether a secret field has a value that would not be sealed, whatever its model takes."""
+    """Return whether a secret field has a value that would not be sealed, whatever its model accepts."""
     values = secret if isinstance(secret, list) else (secret,)
     return not all(each is None or isinstance(each, str) for each in values)
 

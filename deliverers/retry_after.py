@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-#: A longer pause is read as this one; the retry policy has a lower cap of its own.
+#: Seconds that a longer pause is shortened to; the retry policy has a lower limit of its own.
 LONGEST_SECONDS = timedelta(days=366).total_seconds()
 
 _SECONDS = re.compile(r"[0-9]+", re.ASCII)
@@ -17,9 +17,9 @@ _MOST_DATE_CHARACTERS = 48
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Read how many seconds to wait, from a number of seconds or an HTTP date (`now` is aware).
+    """Return the seconds to wait, from a number of seconds or an HTTP date (`now` is aware).
 
-    A date in the past is 0; `None` where the header is absent or says nothing usable.
+    A date in the past gives 0; a header that is absent or unusable gives None.
     """
     if value is None:
         return None
@@ -33,12 +33,12 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def _http_date(text: str) -> datetime | None:
-    # The parser of e-mail dates takes far more than a date: a word of a day must come first.
+    # The e-mail date parser accepts far more than dates, so the text must begin with the name of a day.
     if len(text) > _MOST_DATE_CHARACTERS or not text[:3].isalpha():
         return None
     try:
         when = parsedate_to_datetime(text)
-        # asctime has no zone and means GMT, as every HTTP date does.
+        # An asctime date has no zone and means GMT, like every HTTP date.
         return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""Which fields of a configuration are secrets, by their types: those that the ledger seals and people see masked."""
+"""The secret fields of a configuration, by their types: the ledger seals them, and people see their masks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ _SECRETS = (SecretStr, SecretBytes, Secret)
 
 
 def secret_fields(model: type[BaseModel]) -> frozenset[str]:
-    """The names of the fields that hold secrets."""
+    """Return the names of the fields that hold secrets."""
     return frozenset(name for name, field in model.model_fields.items() if _is_sealed(field.annotation))
 
 
 def shown_fields(model: type[BaseModel]) -> frozenset[str]:
-    """The secret fields that an integration's own admin may see in the clear (see `ShownToAdmin`)."""
+    """Return the secret fields that an integration's own admin may see in the clear (see `ShownToAdmin`)."""
     fields = model.model_fields
     return frozenset(name for name in secret_fields(model) if ShownToAdmin() in fields[name].metadata)
 
 
 def unsealable_fields(model: type[BaseModel]) -> tuple[str, ...]:
-    """The names of fields whose secrets would be stored and shown in the clear: inner ones, and those with an alias."""
+    """Return the names of fields whose secrets would be stored and shown in the clear.
+
+    These are fields with a secret somewhere inside, and secret fields with an alias.
+    """
     sealed = secret_fields(model)
     return tuple(
         name
@@ -34,7 +37,7 @@ def unsealable_fields(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _is_sealed(annotation: Any) -> bool:
-    """True for text, or a list of texts, that may be null."""
+    """Return whether the type is a secret text, or a list of them, optionally null."""
     kind, inner = get_origin(annotation), get_args(annotation)
     if kind is Annotated:
         return _is_sealed(inner[0])
@@ -46,7 +49,7 @@ def _is_sealed(annotation: Any) -> bool:
 
 
 def _hides_secret(annotation: Any, seen: frozenset[Any]) -> bool:
-    """True where there is a secret anywhere within."""
+    """Return whether the type contains a secret anywhere."""
     if isinstance(annotation, type) and issubclass(annotation, _SECRETS):
         return True
     if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation not in seen:

@@ -8,13 +8,13 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 
 PREFIX = "whsec_"
-#: Bytes of a key: 192 to 512 bits, as the specification asks for.
+#: Bytes of a key: 192 to 512 bits, as the specification requires.
 SHORTEST_KEY = 24
 LONGEST_KEY = 64
 
 
 def signing_key(text: str) -> bytes:
-    """Read a key: `whsec_` and base64. Raises `ValueError` with what was expected, and never the key."""
+    """Parse a key: `whsec_` and base64. Raises `ValueError` with what was expected, and never the key."""
     expected = f"must be {PREFIX} followed by {SHORTEST_KEY} to {LONGEST_KEY} bytes in base64"
     if not text.startswith(PREFIX):
         raise ValueError(expected)
@@ -28,6 +28,6 @@ def signing_key(text: str) -> bytes:
 
 
 def signature(keys: Iterable[bytes], message_id: str, timestamp: str, body: bytes) -> str:
-    """Make the value of `webhook-signature`: one signature for each key, so that a receiver may know either."""
+    """Return the value of `webhook-signature`: one signature per key, as a receiver may know only one key."""
     signed = b".".join((message_id.encode(), timestamp.encode(), body))
     return " ".join(f"v1,{b64encode(hmac.digest(key, signed, 'sha256')).decode()}" for key in keys)

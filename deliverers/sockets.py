@@ -9,15 +9,15 @@ from typing import Any
 
 
 class DiallingSocket(socket.socket):
-    """A socket that says "no route" where this machine has no address to reach the peer from.
+    """A socket that reports "no route" if this machine has no address from which to reach the peer.
 
-    Linux says EADDRNOTAVAIL for that, as where a receiver has an IPv6 address and this machine has none, and where all
-    local ports are in use. The first is said of one receiver and does not pass. The second is our own exhaustion, which
-    slows the whole process down: no receiver may cause it by its address.
+    Linux reports EADDRNOTAVAIL in two cases. In the first, the receiver has an IPv6 address and this machine has none:
+    this concerns one receiver and does not pass. In the second, all local ports are in use: this is our own
+    exhaustion, which slows the whole process down. No receiver may cause the second by its address.
     """
 
     def connect(self, address: Any) -> None:
-        """As `socket.socket.connect`. Raises `OSError`; EADDRNOTAVAIL means that no local port is free."""
+        """Connect like `socket.socket.connect`. Raises `OSError`; EADDRNOTAVAIL means that no local port is free."""
         try:
             super().connect(address)
         except OSError as error:
@@ -27,7 +27,10 @@ class DiallingSocket(socket.socket):
 
 
 def _has_source_address(family: int, address: Any) -> bool:
-    """Connect a UDP socket, which sends nothing and needs no port of TCP, to see whether there is an address for it."""
+    """Return whether this machine has an address from which to reach the peer.
+
+    It connects a UDP socket, which sends nothing and needs no TCP port.
+    """
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(address)

@@ -1,7 +1,7 @@
 """One behaviour suite for every deliverer, ours and yours: subclass it, and bring a real counterpart.
 
-It needs pytest and pytest-asyncio (with `asyncio_mode = auto`), which the product does not. A whole example is in the
-README, "A type of your own".
+It needs pytest and pytest-asyncio (with `asyncio_mode = auto`), which the product does not depend on. A whole example
+is in deliverers/README.md.
 """
 
 from __future__ import annotations
@@ -33,47 +33,58 @@ from deliverers.contract import (
 from deliverers.egress import EgressPolicy
 
 LOOPBACK = EgressPolicy((ip_network("127.0.0.0/8"), ip_network("::1/128")))
-#: Seconds. Long enough for a busy machine, and short enough to wait for once.
+#: Timeout in seconds: long enough for a busy machine, and short enough to wait for once.
 SHORT_TIMEOUT = 0.5
-#: Seconds by which a deadline may be missed on a busy machine.
+#: Seconds by which a busy machine may miss a deadline.
 LATENESS = 3.0
 
 
 class Counterpart(ABC):
-    """A real receiver that can be told how to behave."""
+    """A real receiver whose behaviour a test controls.
 
-    #: The integration's configuration, as an API client would send it.
+    Subclass it for your receiver. The tests of `DelivererContract` call each method at any time, some before the first
+    delivery.
+
+    Attributes:
+        configuration: The integration's configuration, as an API client would send it.
+        secrets: Values of the configuration that no outcome may show.
+        tls_ca_file: PEM file with the authority of the receiver's certificate; None without TLS.
+    """
+
     configuration: Mapping[str, Any]
-    #: Values of it that no outcome may show.
     secrets: tuple[str, ...] = ()
     tls_ca_file: str | None = None
 
     @abstractmethod
     async def received(self) -> list[Mapping[str, Any]]:
-        """Every message so far, decoded."""
+        """Return every message received so far, decoded.
+
+        Returns:
+            The messages in order of arrival. Each has the event's `id` and the number of the `attempt`.
+        """
 
     @abstractmethod
     def refuse(self) -> None:
-        """Answer everything from now on with a refusal."""
+        """Answer every message from now on with a refusal."""
 
     @abstractmethod
     def fall_silent(self) -> None:
-        """Accept connections from now on, and never answer."""
+        """Accept connections from now on, but never answer."""
 
     @abstractmethod
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening, so that a connection is refused."""
 
 
 class DelivererContract(ABC):
-    """Subclasses name the deliverer and provide the fixture `counterpart`."""
+    """The behaviour suite. Subclasses set `deliverer_class` and provide the fixture `counterpart`."""
 
     deliverer_class: ClassVar[type[Deliverer]]
 
     @pytest.fixture
     @abstractmethod
     def counterpart(self) -> Any:
-        """Bring a `Counterpart`."""
+        """Provide a `Counterpart` for one test."""
 
     def options(self, counterpart: Counterpart, **changes: Any) -> DelivererOptions:
         return replace(DelivererOptions(egress=LOOPBACK, tls_ca_file=counterpart.tls_ca_file), **changes)
@@ -207,7 +218,19 @@ class DelivererContract(ABC):
 
 
 def a_delivery(deliverer_class: type[Deliverer], configuration: Mapping[str, Any], **changes: Any) -> Delivery:
-    """A realistic attempt for a deliverer's configuration."""
+    """Return a realistic first attempt of a job.
+
+    Args:
+        deliverer_class: The deliverer that will deliver it.
+        configuration: The integration's configuration; the deliverer's `configuration_model` parses it.
+        **changes: Attributes of the `Delivery` to replace.
+
+    Returns:
+        The delivery, of an `order.paid` event with included resources.
+
+    Raises:
+        pydantic.ValidationError: The configuration is invalid.
+    """
     return replace(
         Delivery(
             job_id="0c6fd4b1-5f36-5ad5-9f0c-0f0ce9bbd5b4",
@@ -230,7 +253,7 @@ def a_delivery(deliverer_class: type[Deliverer], configuration: Mapping[str, Any
 
 @contextmanager
 def no_descriptors() -> Iterator[None]:
-    """Let this process open no further file or socket within the block; open ones go on."""
+    """Keep this process from opening files or sockets within the block; those already open keep working."""
     lowest_free = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest_free)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -246,5 +269,13 @@ TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
 
 
 def shows_no_secret(outcome: object, counterpart: Counterpart) -> None:
-    """Fails where an outcome shows one of the counterpart's secrets."""
+    """Fail if an outcome shows one of the counterpart's secrets.
+
+    Args:
+        outcome: The outcome, whose `repr` is searched.
+        counterpart: The counterpart whose secrets are searched for.
+
+    Raises:
+        AssertionError: A secret was found.
+    """
     assert not any(secret in repr(outcome) for secret in counterpart.secrets)

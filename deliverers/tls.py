@@ -1,4 +1,4 @@
-"""TLS towards receivers: who is trusted, and what a certificate said that was refused."""
+"""TLS towards receivers: trusted authorities, and the facts of a certificate that was refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FACTS = "edw_certificates"
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """What a person wants to know of a certificate that was refused."""
+    """The facts of a refused certificate that a person wants to know."""
 
     names: tuple[str, ...]
     valid_from: datetime
@@ -24,7 +24,7 @@ class CertificateFacts:
 
 
 class _ExplainingSSLObject(ssl.SSLObject):
-    """Notes the certificates of a handshake that fails: OpenSSL's error names neither a date nor a name."""
+    """An SSL object that keeps the certificates of a failed handshake: OpenSSL's error has neither dates nor names."""
 
     def do_handshake(self) -> None:
         try:
@@ -36,10 +36,10 @@ class _ExplainingSSLObject(ssl.SSLObject):
 
 
 def client_context(ca_file: str | None) -> ssl.SSLContext:
-    """Make the context of a client that verifies certificates and host names.
+    """Return a client's context that verifies certificates and host names.
 
-    Trusts the system's authorities, and those of `ca_file` (PEM). Raises `OSError` where that cannot be read, and
-    `ssl.SSLError` (an `OSError` too) where it holds no certificate.
+    It trusts the system's authorities, and those of `ca_file` (PEM). Raises `OSError` if the file cannot be read, and
+    `ssl.SSLError` (an `OSError` too) if it holds no certificate.
     """
     context = ssl.create_default_context()
     if ca_file is not None:
@@ -50,18 +50,18 @@ def client_context(ca_file: str | None) -> ssl.SSLContext:
 
 
 def refused_certificates(error: ssl.SSLCertVerificationError) -> tuple[CertificateFacts, ...]:
-    """The chain that the peer presented, its own certificate first; empty where it could not be had."""
+    """Return the chain that the peer presented, its own certificate first; empty if it is unknown."""
     facts: tuple[CertificateFacts, ...] = getattr(error, _FACTS, ())
     return facts
 
 
 def _presented(connection: ssl.SSLObject) -> tuple[CertificateFacts, ...]:
-    # Public from Python 3.13 on; before that it lives on the inner object. What cannot be had makes a reason less
-    # precise, and must never hide the error that is being explained.
+    # Public from Python 3.13 on; before that, only the inner object has it. Without the chain the reason is less
+    # precise, but a failure here must never hide the error that is being explained.
     try:
         holder: Any = connection if hasattr(connection, "get_unverified_chain") else getattr(connection, "_sslobj")  # noqa: B009 (private to type checkers)
         return tuple(_facts(certificate) for certificate in holder.get_unverified_chain())
-    except Exception:  # noqa: BLE001  (what a stranger wrote: cryptography's refusals have no base class of their own)
+    except Exception:  # noqa: BLE001  (foreign input, and cryptography's errors have no common base class)
         return ()
 
 
@@ -71,6 +71,6 @@ def _facts(certificate: Any) -> CertificateFacts:
     try:
         extension = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = [str(name.value) for name in extension if isinstance(name, x509.DNSName | x509.IPAddress)]
-    except Exception:  # noqa: BLE001  (none, or none that can be read; the dates are worth having)
+    except Exception:  # noqa: BLE001  (no names, or unreadable ones; the dates are still useful)
         names = []
     return CertificateFacts(tuple(names), parsed.not_valid_before_utc, parsed.not_valid_after_utc)

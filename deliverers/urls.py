@@ -1,4 +1,4 @@
-"""What a configured URL must look like before anything is sent to it."""
+"""Checks of a configured URL, before anything is sent to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from yarl import URL
 
-#: Characters; the length that every browser and proxy takes.
+#: Characters; the length that every browser and proxy accepts.
 LONGEST_URL = 2048
 #: Characters, RFC 1035 section 2.3.4.
 _LONGEST_HOST = 253
@@ -21,7 +21,7 @@ _LAST_LABEL_IS_A_NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z", re.IGNORECASE 
 def checked_url(text: str, schemes: tuple[str, ...]) -> URL:
     """Parse an absolute URL of one of the schemes.
 
-    Raises `ValueError` with what is wrong, in words that never repeat the URL: its query may hold a token.
+    Raises `ValueError` with what is wrong. The text never repeats the URL, whose query may hold a token.
     """
     if len(text) > LONGEST_URL:
         raise ValueError(f"must be at most {LONGEST_URL} characters long, and has {len(text)}")
@@ -33,30 +33,30 @@ def checked_url(text: str, schemes: tuple[str, ...]) -> URL:
     try:
         url = URL(text)
         host, port = url.raw_host, url.port
-        # Decoding its name raises for an `xn--` that stands for nothing.
+        # Decoding the name raises for an invalid `xn--` label.
         _ = url.host
-    except (ValueError, IndexError):  # yarl raises the latter for `http://[::1]@/`
+    except (ValueError, IndexError):  # yarl raises IndexError for `http://[::1]@/`
         raise ValueError("is not a valid URL (look at its host and port)") from None
     if "@" in _AFTER_HOST.split(text.partition("://")[2], maxsplit=1)[0]:
         raise ValueError("must not contain a user name or a password: what is in a URL is shown and logged")
     if not host:
         raise ValueError("must name a host")
-    if port == 0:  # None where none is written and the scheme has no default
+    if port == 0:  # None if none is written and the scheme has no default
         raise ValueError("must have a port from 1 to 65535, or none")
     _check_host(host)
     return url
 
 
 def origin(text: str) -> tuple[str, str, int | None]:
-    """Return the scheme, host and port of a sound URL, in lower case and ASCII, with the scheme's default port."""
+    """Return scheme, host and port of a valid URL, in lower case and ASCII, with the scheme's default port."""
     url = URL(text)
     return url.scheme, url.raw_host or "", url.port
 
 
 def _check_host(host: str) -> None:
-    if ":" in host:  # an IPv6 literal: yarl has parsed it
+    if ":" in host:  # an IPv6 literal, which yarl has parsed
         return
-    if "%" in host:  # no name has one; a proxy might undo it, and reach what was not judged
+    if "%" in host:  # no name has one; a proxy might decode it, and reach a host that was not checked
         raise ValueError("must write its host as it is, without percent signs")
     labels = host.removesuffix(".").split(".")
     if len(host) > _LONGEST_HOST or not all(0 < len(label) <= _LONGEST_LABEL for label in labels):

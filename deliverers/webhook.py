@@ -1,13 +1,14 @@
 """`webhook`: an event leaves as one HTTP POST.
 
-Choices, each where no specification decides:
+Choices where no specification decides:
 
-- A POST is not idempotent, so a connection that closes before the answer is an outcome, and never a silent second send.
-- Once a status line has come, its status is in the log: an answer that then breaks off or is too slow is `Refused`
-  with that status, and never `Delivered` or `Gone`.
-- `secret_key` is only ever the header X-MOLTIN-SECRET-KEY. What signs is `signing_keys`, which are never sent.
-- Through a proxy, the address that is dialled is the proxy's to judge: see `EgressPolicy.proxied_refusal`.
-- An answer larger than the read limit is not awaited further: its status counts, and the connection is closed.
+- A POST is not idempotent, so a connection that closes before the answer is an outcome; the POST is never silently
+  repeated.
+- Once a status line has arrived, its status is in the log. If the answer then breaks off or is too slow, the outcome is
+  `Refused` with that status, and never `Delivered` or `Gone`.
+- `secret_key` is sent only as the header X-MOLTIN-SECRET-KEY. `signing_keys` sign, and are never sent.
+- Behind a proxy, the proxy judges the address that is dialled: see `EgressPolicy.proxied_refusal`.
+- Of an answer larger than the read limit, the rest is not awaited: its status counts, and the connection is closed.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ from deliverers.retry_after import parse_retry_after
 from deliverers.signatures import signature, signing_key
 from deliverers.urls import checked_url, origin
 
-#: Seconds that an idle connection is kept. Just below the 5 s after which Node, Apache and uvicorn close theirs: a
-#: request sent at that very moment is lost, and costs an attempt. Under load connections are never idle for so long.
+#: Seconds for which an idle connection is kept. Just below the 5 s after which Node, Apache and uvicorn close theirs: a
+#: request sent at that very moment is lost, and costs an attempt. Under load, connections are never idle for so long.
 KEEP_ALIVE_SECONDS = 4.0
 #: Characters. Servers commonly take 8 KiB for all headers together.
 LONGEST_SECRET_KEY = 4096
 MOST_SIGNING_KEYS = 2
-#: Part of the deadline that connecting may not use, so that an attempt which ends there says so.
+#: Share of the deadline that connecting may not use, so that the reason names connecting if an attempt ends there.
 _CONNECT_MARGIN = 0.005
 
 _SECRET_HEADER = istr("X-MOLTIN-SECRET-KEY")
@@ -65,14 +66,14 @@ _VISIBLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
 class WebhookConfiguration(BaseModel):
-    """`WebhookConfigurationObject` of the specification. What is derived from it is computed once per object."""
+    """`WebhookConfigurationObject` of the specification. Derived values are computed once per object."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     #: Another path of the same origin is the same receiver.
     url: Annotated[str, Destination(origin)]
     secret_key: Annotated[SecretStr | None, ShownToAdmin(), NotDestination()] = None
-    #: Of Standard Webhooks: one, or two while one replaces the other.
+    #: Keys of Standard Webhooks: one, or two while one replaces the other.
     signing_keys: Annotated[list[SecretStr] | None, NotDestination()] = None
 
     @field_validator("url")
@@ -106,22 +107,22 @@ class WebhookConfiguration(BaseModel):
 
     @cached_property
     def keys(self) -> tuple[bytes, ...]:
-        """What signs."""
+        """Return the keys that sign."""
         return tuple(signing_key(key.get_secret_value()) for key in self.signing_keys or ())
 
     @cached_property
     def target(self) -> URL:
-        """The URL, parsed."""
+        """Return the parsed URL."""
         return URL(self.url)
 
     @cached_property
     def secret_headers(self) -> dict[str, str]:
-        """The headers that depend on the configuration. To be copied, not changed."""
+        """Return the headers that depend on the configuration. Copy them; do not change them."""
         return {} if self.secret_key is None else {_SECRET_HEADER: self.secret_key.get_secret_value()}
 
     @cached_property
     def secret_forms(self) -> tuple[bytes, ...]:
-        """The secret as an answer may echo it: plain, and inside a JSON string."""
+        """Return the secret as an answer may echo it: plain, and in a JSON string."""
         if self.secret_key is None:
             return ()
         plain = self.secret_key.get_secret_value()
@@ -129,9 +130,10 @@ class WebhookConfiguration(BaseModel):
 
 
 class WebhookDeliverer:
-    """Posts deliveries over one shared pool of connections, without a limit of its own: lanes limit what is in flight.
+    """A deliverer that posts over one shared pool of connections.
 
-    The one deadline counts from the first DNS query to the last byte of the answer.
+    The pool has no limit of its own: lanes limit what is in flight. The one deadline counts from the first DNS query to
+    the last byte of the answer.
     """
 
     integration_type: ClassVar[str] = "webhook"
@@ -143,7 +145,7 @@ class WebhookDeliverer:
         self._resolver: AbstractResolver | None = None
 
     async def open(self) -> None:
-        """Open the pool. Raises `OSError` where the file with extra authorities cannot be used."""
+        """Open the pool. Raises `OSError` if the file with extra authorities cannot be used."""
         timeout = self._options.timeout
         self._resolver = self._make_resolver()
         self._session = session_of(
@@ -164,7 +166,10 @@ class WebhookDeliverer:
             await resolver.close()
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        """Post one delivery. Raises `RuntimeError` before `open`, and `TypeError` for another type's configuration."""
+        """Post one delivery.
+
+        Raises `RuntimeError` before `open`, and `TypeError` for another type's configuration.
+        """
         session, configuration = self._session, delivery.configuration
         if session is None:
             raise RuntimeError("deliver() needs open() first")
@@ -224,7 +229,7 @@ class WebhookDeliverer:
 
 
 def _shortened(location: str, configuration: WebhookConfiguration) -> str:
-    # No query, fragment or user: any of them may hold a token.
+    # Query, fragment and user are removed: any of them may hold a token.
     bare = location.partition("#")[0].partition("?")[0]
     scheme, found, rest = bare.partition("://")
     if found:

@@ -1,9 +1,9 @@
-"""AWS's error codes, in the words that a person who is paged wants to read.
+"""AWS's error codes, in the words that an operator on call wants to read.
 
-Codes come in several spellings: `QueueDoesNotExist` is the shape's name in the JSON protocol, and
-`AWS.SimpleQueueService.NonExistentQueue` the one of the query protocol, which AWS still sends beside it; other servers
-of the protocol send either. Messages are looked into, and shown only where a code is unknown: AWS's echo the access
-key's id, and what was signed.
+Codes have several spellings. `QueueDoesNotExist` is the shape's name in the JSON protocol;
+`AWS.SimpleQueueService.NonExistentQueue` is the query protocol's, which AWS still sends as well. Other servers of the
+protocol send either. Messages are shown only with an unknown code, because AWS's messages repeat the id of the access
+key and what was signed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,24 @@ from http import HTTPStatus
 
 from deliverers.answers import printable, status_phrase
 
-#: Characters of a message that nobody here knows the words of.
+#: Characters shown of a message whose code is unknown.
 _MOST_MESSAGE = 200
 _ACTION = "sqs:SendMessage"
 
 
 @dataclass(frozen=True, slots=True)
 class AwsError:
-    """What AWS says against a request, or against one message of it. Codes are as they came, the plainest first."""
+    """AWS's error about a request, or about one message of it. Codes are as received, the plainest first."""
 
     codes: tuple[str, ...]
     message: str = ""
 
 
 def error_words(error: AwsError, status: int | None) -> str:
-    """Say what an error means; `status` is None for one message's own. An unknown one is shown, scrubbed."""
+    """Return what an error means. `status` is None for a single message's error.
+
+    An unknown error is shown scrubbed.
+    """
     failed = status if status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
     for code in error.codes:
         if (words := WORDS.get(_plain(code))) is not None:
@@ -43,12 +46,12 @@ def error_words(error: AwsError, status: int | None) -> str:
 
 
 def is_known(code: str) -> bool:
-    """True for a code that has words, and so is nobody's secret."""
+    """Return whether a code has words here; such a code cannot be a secret."""
     return _plain(code) in WORDS
 
 
 def status_words(status: int | None) -> str:
-    """Say what a status means that comes without an error's code."""
+    """Return what a status without an error code means."""
     if status is None:
         return "refused by SQS"
     words = f"Received a status code outside of 2xx range ({status_phrase(status)})"
@@ -62,12 +65,12 @@ _CREDENTIAL = re.compile(r"\b(Credential|Signature|SignedHeaders)=[^\s,'\"&]+")
 
 
 def scrubbed(text: str) -> str:
-    """The text without what was signed, signatures, and the ids of access keys, whosoever they are."""
+    """Return the text without signed content, signatures and ids of access keys, anybody's."""
     return _KEY_ID.sub("********", _CREDENTIAL.sub(r"\1=********", _SIGNED.sub("", text))).rstrip()
 
 
 def _plain(code: str) -> str:
-    """A code without what its spellings differ in."""
+    """Return a code without the parts in which its spellings differ."""
     bare = code.rpartition("#")[2].partition(":")[0].removeprefix("AWS.SimpleQueueService.")
     return bare.replace(".", "").lower().removesuffix("exception")
 
@@ -91,7 +94,7 @@ _DENIED_ACTION = re.compile(r"perform:? +([a-z0-9]+:[A-Za-z*]+)", re.IGNORECASE)
 def _denied(error: AwsError) -> str:
     found = _DENIED_ACTION.search(error.message)
     action = found.group(1) if found else _ACTION
-    # AWS writes its own action in lower case, which no policy's author does.
+    # AWS writes its own action in lower case, unlike the authors of policies.
     return f"access denied: {_ACTION if action.lower() == _ACTION.lower() else printable(action)}"
 
 
@@ -111,7 +114,7 @@ def _parameter(error: AwsError) -> str:
 _NO_QUEUE = "queue does not exist"
 _NO_KEY = "access key is not valid"
 _THROTTLED = "throttled by SQS: too many requests"
-#: By a code without prefix, dots, `Exception`, and in lower case.
+#: Keys are codes in lower case, without prefix, dots and `Exception`.
 WORDS: dict[str, str | Callable[[AwsError], str]] = {
     "queuedoesnotexist": _NO_QUEUE,
     "nonexistentqueue": _NO_QUEUE,

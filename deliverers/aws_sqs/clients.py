@@ -1,7 +1,7 @@
-"""Clients of AWS: one for an endpoint, a region and a pair of keys, made when first asked for and closed when idle.
+"""Clients of AWS: one for an endpoint, a region and a pair of keys, made on first use and closed when idle.
 
-Importing botocore takes a tenth of a second, and reading its model of SQS as long again. Both are done by the first
-client, in a thread: a worker without an SQS integration never does.
+Importing botocore takes a tenth of a second, and reading its model of SQS as long again. The first client does both in
+a thread; a worker without an SQS integration never does.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from typing import Any, Protocol
 
 from deliverers.aws_sqs.sqs_configuration import SqsAccess
 
-#: Clients that are kept; the one that was used longest ago goes. Each takes about 0.1 MiB.
+#: Clients that are kept; beyond that, the least recently used one is closed. Each takes about 0.1 MiB.
 MOST_CLIENTS = 1_000
-#: A client that nobody used for so long is closed (seconds).
+#: Seconds without use after which a client is closed.
 IDLE_SECONDS = 300.0
-#: How often idle ones are looked for (seconds).
+#: Seconds between two looks for idle clients.
 SWEEP_SECONDS = 60.0
 
 
 class UnusableAccess(ValueError):
-    """botocore makes no client of an endpoint or a region. Its text has what it says."""
+    """An endpoint or region for which botocore makes no client; the text is botocore's."""
 
 
 class Client(Protocol):
-    """What is used of aiobotocore's client."""
+    """The part of aiobotocore's client that is used here."""
 
     async def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any: ...  # noqa: N803
     async def close(self) -> None: ...
 
 
-#: Makes a client. Raises `UnusableAccess`.
+#: A function that makes a client. Raises `UnusableAccess`.
 Maker = Callable[[SqsAccess], Awaitable[Client]]
 
 
@@ -49,7 +49,7 @@ class _Held:
 
 
 class Clients:
-    """The clients of a process. None is closed while somebody uses it."""
+    """The clients of a process. None is closed while it is in use."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Clients:
         self._most = most
         self._idle = idle
         self._clock = clock
-        # The one that was used longest ago comes first.
+        # Least recently used first.
         self._held: OrderedDict[SqsAccess, _Held] = OrderedDict()
 
     def __len__(self) -> int:
@@ -70,7 +70,7 @@ class Clients:
 
     @asynccontextmanager
     async def of(self, access: SqsAccess) -> AsyncIterator[Client]:
-        """Lend the client for an access; the first time it is made. Raises `UnusableAccess`."""
+        """Lend the client for an access; it is made on first use. Raises `UnusableAccess`."""
         held = self._held.setdefault(access, _Held())
         self._held.move_to_end(access)
         held.users += 1
@@ -85,19 +85,19 @@ class Clients:
                 await self._close_first_unused()
 
     async def sweep_for_ever(self) -> None:
-        """Close idle clients, until cancelled."""
+        """Close idle clients until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             await self.close_idle()
 
     async def close_idle(self) -> None:
-        """Close the clients that nobody has used for a while."""
+        """Close the clients that have been idle for long enough."""
         limit = self._clock() - self._idle
         for access in [access for access, held in self._held.items() if not held.users and held.used <= limit]:
             await self._close(access)
 
     async def close(self) -> None:
-        """Close all of them."""
+        """Close all clients."""
         for access in tuple(self._held):
             await self._close(access)
 
@@ -120,7 +120,7 @@ class Clients:
 
 
 class BotocoreMaker:
-    """Makes aiobotocore's clients, whose HTTP is `session_class` (see `transport`)."""
+    """A maker of aiobotocore clients that send by `session_class` (see `transport`)."""
 
     def __init__(self, session_class: type, user_agent: str) -> None:
         self._session_class = session_class
@@ -139,7 +139,7 @@ class BotocoreMaker:
                 config=config,
             )
             client: Client = await context.__aenter__()
-        except ValueError as error:  # InvalidRegionError of botocore is one too
+        except ValueError as error:  # botocore's InvalidRegionError is one too
             raise UnusableAccess(str(error)) from None
         return client
 
@@ -147,9 +147,9 @@ class BotocoreMaker:
         if self._loading is None:
             self._loading = asyncio.get_running_loop().run_in_executor(None, self._load_now)
         try:
-            # Whoever cannot wait that long leaves it to the next one.
+            # Shielded: a caller whose deadline passes leaves the loading to the next one.
             return await asyncio.shield(self._loading)
-        except Exception:  # one that may pass: files of a model that could not be opened
+        except Exception:  # it may pass, for example if files of a model could not be opened
             self._loading = None
             raise
 
@@ -159,7 +159,7 @@ class BotocoreMaker:
         from botocore.configprovider import ConfigValueStore, ConstantProvider
 
         session = AioSession()
-        # Every default, and nothing of the environment: no profile, no region, no endpoint, no proxy, no models.
+        # Defaults only, nothing from the environment: no profile, region, endpoint, proxy or models.
         values = {name: ConstantProvider(default) for name, (_, _, default, _) in session.SESSION_VARIABLES.items()}
         values["config_file"] = values["credentials_file"] = ConstantProvider(os.devnull)
         session.register_component("config_store", ConfigValueStore(mapping=values))
@@ -168,10 +168,10 @@ class BotocoreMaker:
             http_session_cls=self._session_class,
             signature_version="v4",
             user_agent=self._user_agent,
-            # Trying again is the ledger's.
+            # Retries belong to the ledger.
             retries={"total_max_attempts": 1, "mode": "standard"},
             defaults_mode="legacy",
-            # What is sent was checked already, or is for SQS to judge.
+            # The message was checked before, or is for SQS to judge.
             parameter_validation=False,
             disable_request_compression=True,
         )

@@ -1,8 +1,8 @@
-"""What waits for a queue, and what is under way to it: single messages become batches, each with its own outcome.
+"""Queues of waiting messages: single messages become batches, and each message gets its own outcome.
 
-A message that comes when nothing is under way leaves at once, with whatever else came in the same turn of the loop.
-While requests are under way, those that come wait for ten, for a full batch's bytes, for the last request to end, or
-for a few milliseconds, whichever is first.
+If no request is under way, a message leaves at once, with all others of the same turn of the loop. Otherwise messages
+wait until ten are there, until their bytes fill a batch, until the last request ends, or for a few milliseconds,
+whichever comes first.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from deliverers.contract import Outcome
 #: Seconds that a message waits for others while requests are under way.
 LINGER_SECONDS = 0.003
 
-#: Sends messages as one request, and answers an outcome for each. The exchange is that of the running task.
+#: A function that sends messages as one request and returns an outcome for each. The exchange is that of the running
+#: task.
 Send = Callable[[Sequence[Message], Exchange], Awaitable[Sequence[Outcome]]]
 
 
 class Waiting:
-    """One message on its way. `exchange` is there once it is being sent."""
+    """One message on its way. `exchange` is set once the message is being sent."""
 
     __slots__ = ("exchange", "message", "outcome", "request")
 
@@ -36,27 +37,27 @@ class Waiting:
         self.request: _Request | None = None
 
     def leave(self) -> None:
-        """Nobody waits for this message any more. Its neighbours go on; a request that has none left ends."""
+        """Give this message up. The others of its request go on; a request without any message left ends."""
         self.outcome.cancel()
         if self.outcome.cancelled() and self.request is not None:
             self.request.end_if_deserted()
 
 
 class Queue:
-    """One queue, as one pair of keys sees it. `drained` is called whenever nothing waits and nothing is under way."""
+    """One queue, for one pair of keys. `drained` is called whenever nothing waits and no request is under way."""
 
     def __init__(self, send: Send, drained: Callable[[], object]) -> None:
         self._send = send
         self._drained = drained
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Waiting] = deque()
-        #: Bytes of what waits.
+        #: Bytes of the waiting messages.
         self._size = 0
         self._requests: set[_Request] = set()
         self._timer: asyncio.Handle | None = None
 
     def add(self, message: Message) -> Waiting:
-        """Take a message; its outcome is a future."""
+        """Add a message and return its place, whose `outcome` is a future."""
         waiting = Waiting(message, self._loop.create_future())
         self._waiting.append(waiting)
         self._size += message.size
@@ -66,7 +67,7 @@ class Queue:
         return waiting
 
     async def close(self, outcome: Outcome) -> None:
-        """End everything with this outcome."""
+        """End all messages with this outcome."""
         if self._timer is not None:
             self._timer.cancel()
         tasks = [request.task for request in self._requests]
@@ -94,7 +95,7 @@ class Queue:
 
     def _flush(self, full_only: bool) -> None:
         while self._waiting:
-            if self._waiting[0].outcome.done():  # whoever wanted it has left
+            if self._waiting[0].outcome.done():  # its caller has left
                 self._take()
                 continue
             count, full = first_batch(each.message.size for each in islice(self._waiting, MOST_MESSAGES))
@@ -115,7 +116,7 @@ class Queue:
     def _ended(self, request: _Request) -> None:
         self._requests.discard(request)
         if not self._requests and self._waiting:
-            # Nothing is under way that would be worth waiting for.
+            # No request is under way any more, so waiting has no use.
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_soon(self._due)
@@ -127,7 +128,7 @@ class Queue:
 
 
 class _Request:
-    """One SendMessageBatch under way, in a task of its own: no message's own end ends the others."""
+    """One SendMessageBatch under way, in a task of its own: a message that is given up does not end the others."""
 
     __slots__ = ("_send", "batch", "exchange", "task")
 
@@ -138,11 +139,11 @@ class _Request:
         for each in batch:
             each.exchange, each.request = self.exchange, self
         self.task = asyncio.get_running_loop().create_task(self._run())
-        # Not in `_run`, which a cancellation may keep from ever running.
+        # Not in `_run`: a cancellation may come before it ever runs.
         self.task.add_done_callback(lambda _: ended(self))
 
     def end_if_deserted(self) -> None:
-        """Give the request up where nobody waits for any of it."""
+        """Cancel the request if none of its messages is wanted any more."""
         if all(each.outcome.done() for each in self.batch):
             self.task.cancel()
 
@@ -153,9 +154,9 @@ class _Request:
             for each, outcome in zip(self.batch, found, strict=True):
                 if not each.outcome.done():
                     each.outcome.set_result(outcome)
-        except Exception as error:  # noqa: BLE001  (a bug: theirs who wait to tell of)
+        except Exception as error:  # noqa: BLE001  (a bug: the waiting callers raise it)
             for each in self.batch:
                 if not each.outcome.done():
                     each.outcome.set_exception(error)
-                    # One that leaves in this very moment leaves no warning.
+                    # Mark the error as retrieved, so that a caller who leaves right now causes no warning.
                     each.outcome.exception()

@@ -1,6 +1,6 @@
-"""What SQS answered to a batch, as an outcome for each of its messages. Pure: it has been read already.
+"""SQS's answer to a batch, as an outcome for each of its messages. Pure: no I/O.
 
-Nothing is taken for granted: whoever answers at a queue's URL may be anybody's.
+Nothing in an answer is trusted: anybody may answer at a queue's URL.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ class SqsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What logs may show: so many bytes, and none of these secrets."""
+    """What logs may show: at most `keep_limit` bytes, and none of these secrets."""
 
     keep_limit: int
     secrets: tuple[bytes, ...] = ()
 
     def text(self, raw: bytes) -> str:
-        """An answer, or a part of it, fit for a log."""
+        """Return an answer, or a part of it, fit for a log."""
         return kept_text(self.redacted(raw.decode("utf-8", "replace")).encode(), self.keep_limit)
 
     def redacted(self, text: str) -> str:
-        """A text without the secrets, and without what AWS repeats of a request."""
+        """Return a text without the secrets, and without the parts of the request that AWS repeats."""
         for secret in self.secrets:
             text = text.replace(secret.decode(), "********")
         return scrubbed(text)
@@ -75,7 +75,10 @@ _batch = msgspec.json.Decoder(_Batch)
 
 
 def outcomes(answer: SqsAnswer, count: int, log: Log, now: datetime) -> list[Outcome]:
-    """One outcome for each of the `count` messages, whose ids are their numbers. A message that failed has failed."""
+    """Return one outcome for each of the `count` messages, whose ids are their numbers.
+
+    A message that is in both lists of the answer has failed.
+    """
     if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         error = error_of(answer)
         words = error_words(_redacted(error, log), answer.status)
@@ -91,12 +94,12 @@ def outcomes(answer: SqsAnswer, count: int, log: Log, now: datetime) -> list[Out
 
 
 def broken_off(status: int, why: str) -> Refused:
-    """The outcome of messages whose answer began, and did not end."""
+    """Return the outcome of messages whose answer began but did not end."""
     return Refused(status, "", f"Received a status code ({status_phrase(status)}), but {why}")
 
 
 def error_of(answer: SqsAnswer) -> AwsError:
-    """The error that an answer holds, of either protocol; without codes where it is somebody else's."""
+    """Return the error of an answer in either protocol; without codes if the answer is not from SQS."""
     legacy = _header(answer, "x-amzn-query-error").partition(";")[0]
     error_type = _header(answer, "x-amzn-errortype")
     members = _object(answer.body)
@@ -108,7 +111,10 @@ def error_of(answer: SqsAnswer) -> AwsError:
 
 
 def _header(answer: SqsAnswer, name: str) -> str:
-    """Return a header, or nothing. What was no UTF-8 came as half surrogate pairs, of which no log can be made."""
+    """Return a header, or "".
+
+    Bytes that are not UTF-8 arrive as surrogates, which no log can hold; they are replaced.
+    """
     return answer.headers.get(name, "").encode("utf-8", "replace").decode()
 
 
@@ -122,7 +128,7 @@ def _outcome(sent: _Sent | None, failed: _Failed | None, status: int, log: Log) 
     if sent.SequenceNumber is not None:
         kept["SequenceNumber"] = sent.SequenceNumber
     raw = msgspec.json.encode(kept)
-    # AWS's own are a UUID and a number, in which there is nothing to look for.
+    # AWS's own values are a UUID and a number, which cannot hold a secret.
     plain = len(raw) <= log.keep_limit and all(map(_PLAIN_ID.fullmatch, kept.values()))
     return Delivered(status, raw.decode() if plain else log.text(raw))
 
@@ -133,7 +139,7 @@ def _redacted(error: AwsError, log: Log) -> AwsError:
 
 
 def _shown(error: AwsError, log: Log, request_id: str = "") -> str:
-    # Written anew: whoever echoes a secret may have escaped it in a way that a search of the original would miss.
+    # Encoded again: a peer that echoes a secret may escape it in a way that a search of the original would miss.
     safe = _redacted(error, log)
     shown = {"Code": next(iter(safe.codes), ""), "Message": safe.message}
     if request_id:

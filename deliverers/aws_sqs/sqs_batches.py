@@ -1,20 +1,20 @@
-"""How many of the messages that wait go together: a pure decision."""
+"""The size of a batch: a pure decision about how many waiting messages go together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-#: Messages of one SendMessageBatch.
+#: Messages in one SendMessageBatch.
 MOST_MESSAGES = 10
-#: Bytes of one SendMessageBatch, every message with its attributes. SQS took no more until 2025, and other servers of
-#: its protocol still do not; a single message may be larger, where the queue takes it.
+#: Bytes in one SendMessageBatch, with all messages' attributes. Until 2025 SQS took no more, and other servers of its
+#: protocol still do not. A single message may be larger if the queue takes it.
 MOST_BYTES = 262_144
 
 
 def first_batch(sizes: Iterable[int]) -> tuple[int, bool]:
-    """How many of the first messages make a batch, at least one; and whether it is full: waiting would add nothing.
+    """Return how many of the first messages form a batch (at least one), and whether it is full.
 
-    `sizes` are in bytes, in the order of arrival, which is kept.
+    Waiting adds nothing to a full batch. `sizes` are in bytes, in the order of arrival, which is kept.
     """
     count = total = 0
     for size in sizes:

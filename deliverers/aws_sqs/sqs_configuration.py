@@ -1,4 +1,4 @@
-"""An integration's queue, and the keys that may send to it."""
+"""The configuration of `aws_sqs`: a queue, and the keys that may send to it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from yarl import URL
 from deliverers.contract import Destination, NotDestination
 from deliverers.urls import checked_url, origin
 
-#: Characters; the longest that AWS gives out (IAM, `AccessKey`).
+#: Characters; the longest id that AWS issues (IAM, `AccessKey`).
 LONGEST_ACCESS_KEY_ID = 128
-#: Characters. AWS gives out 40 today, and promises no length.
+#: Characters. AWS issues 40 today, but promises no length.
 LONGEST_SECRET_ACCESS_KEY = 256
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
@@ -24,7 +24,7 @@ _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class SqsAccess(NamedTuple):
-    """What a client of AWS is made for. Equal ones share a client."""
+    """The identity of a client of AWS; equal accesses share a client."""
 
     endpoint: str
     region: str
@@ -40,15 +40,15 @@ def _queue(text: str) -> tuple[object, str]:
 
 
 class AwsSqsConfiguration(BaseModel):
-    """`AWSSQSConfigurationObject` of the specification. Both keys are secrets, and shown to nobody.
+    """`AWSSQSConfigurationObject` of the specification. Both keys are secrets that nobody is shown.
 
-    What is derived from it is computed once per object.
+    Derived values are computed once per object.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: Annotated[str, Destination(_queue)]
-    #: It says whose the secret key is.
+    #: A destination, because it says whose the secret key is.
     aws_access_key_id: Annotated[SecretStr, Destination()]
     aws_secret_access_key: Annotated[SecretStr, NotDestination()]
     region: str
@@ -56,7 +56,7 @@ class AwsSqsConfiguration(BaseModel):
     @field_validator("url")
     @classmethod
     def _url_names_a_queue(cls, value: str) -> str:
-        # http: queues of the protocol's other servers, in a network of one's own.
+        # http is for other servers of the protocol, in a private network.
         if not checked_url(value, ("https", "http")).name:
             raise ValueError("must end in the name of a queue, such as https://sqs.eu-west-1.amazonaws.com/123/orders")
         return value
@@ -80,22 +80,22 @@ class AwsSqsConfiguration(BaseModel):
 
     @property
     def queue_name(self) -> str:
-        """The queue's own name."""
+        """Return the queue's name."""
         return URL(self.url).name
 
     @cached_property
     def is_fifo(self) -> bool:
-        """True for a FIFO queue, which AWS tells by its name."""
+        """Return whether this is a FIFO queue, by AWS's rule for its name."""
         return self.queue_name.endswith(".fifo")
 
     @cached_property
     def endpoint(self) -> URL:
-        """Where requests go: the queue's URL without its last two segments, the account and the queue."""
+        """Return the URL of requests: the queue's URL without its last two segments, account and queue."""
         url = URL(self.url)
         return url.origin().with_path("/" + "/".join(url.raw_parts[1:-2]), encoded=True)
 
     def access(self, endpoint: URL) -> SqsAccess:
-        """What a client is made for, where requests go to this endpoint."""
+        """Return the identity of the client for requests to this endpoint."""
         return SqsAccess(
             str(endpoint),
             self.region,
@@ -105,7 +105,7 @@ class AwsSqsConfiguration(BaseModel):
 
     @cached_property
     def secret_forms(self) -> tuple[bytes, ...]:
-        """The keys as a text may repeat them: plain, inside a JSON string, and inside a URL. The longest come first."""
+        """Return the keys as a text may repeat them: plain, in a JSON string, in a URL; the longest first."""
         forms: set[bytes] = set()
         for key in (self.aws_secret_access_key.get_secret_value(), self.aws_access_key_id.get_secret_value()):
             quoted = msgspec.json.encode(key)[1:-1]

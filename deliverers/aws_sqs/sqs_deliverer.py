@@ -1,4 +1,4 @@
-"""`aws_sqs`, all of it together."""
+"""The deliverer of `aws_sqs`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ from deliverers.contract import DelivererOptions, Delivery, Outcome, Refused, Un
 from deliverers.http import USER_AGENT
 from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason, unreached
 
-#: Where a deployment names an endpoint, its address is none that a queue's owner should read.
+#: The name shown for a deployment's own endpoint; a queue's owner must not read its address.
 OUR_ENDPOINT = "the SQS endpoint of this deployment"
 
 
 class AwsSqsDeliverer:
-    """Sends deliveries in batches, queue by queue. The deadline counts from `deliver`, whatever is waited for."""
+    """A deliverer that sends in batches, queue by queue.
+
+    The deadline counts from the call of `deliver`, waiting included.
+    """
 
     integration_type: ClassVar[str] = "aws_sqs"
     configuration_model: ClassVar[type[BaseModel]] = AwsSqsConfiguration
@@ -41,7 +44,7 @@ class AwsSqsDeliverer:
         self._sweeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Open the pool. Raises `OSError` where the file with extra authorities cannot be used."""
+        """Open the pool. Raises `OSError` if the file with extra authorities cannot be used."""
         await self._transport.open()
         self._sweeping = asyncio.create_task(self._clients.sweep_for_ever())
 
@@ -58,7 +61,10 @@ class AwsSqsDeliverer:
         await self._transport.close()
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        """Send one message. Raises `RuntimeError` before `open`, and `TypeError` for another type's configuration."""
+        """Send one message.
+
+        Raises `RuntimeError` before `open`, and `TypeError` for another type's configuration.
+        """
         configuration = delivery.configuration
         if self._sweeping is None:
             raise RuntimeError("deliver() needs open() first")
@@ -75,7 +81,7 @@ class AwsSqsDeliverer:
                 return await waiting.outcome
         except TimeoutError:
             if waiting.outcome.done() and not waiting.outcome.cancelled():
-                return waiting.outcome.result()  # it came in the same turn of the loop
+                return waiting.outcome.result()  # it arrived in the same turn of the loop
             return self._too_late(waiting, target)
         finally:
             waiting.leave()

@@ -1,4 +1,4 @@
-"""A delivery as a message of SQS: what it holds, what it weighs, and what a FIFO queue wants to know of it."""
+"""A delivery as an SQS message: its content, its size, and what a FIFO queue needs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import msgspec
 from deliverers.contract import Delivery
 from deliverers.envelopes import CLOUDEVENT_TYPE, can_be_elided, cloudevent_body
 
-#: As CloudEvents' bindings for brokers name it (Kafka binding 1.0.2, section 3.2.1): SQS has none.
+#: Named as in CloudEvents' bindings for brokers (Kafka binding 1.0.2, section 3.2.1), because SQS has no binding.
 ATTRIBUTES: Mapping[str, Mapping[str, str]] = {"content-type": {"DataType": "String", "StringValue": CLOUDEVENT_TYPE}}
 
 # "MessageGroupId" and "MessageDeduplicationId" of SendMessage: alphanumeric characters and punctuation.
 _FIFO_TOKEN = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
-# What JSON may hold as it is, and SendMessage refuses ("Message Body": #xFFFD is the last below #x10000).
+# Characters that JSON may hold unescaped but SendMessage refuses ("Message Body": #xFFFD is the last below #x10000).
 _REFUSED_CHARACTERS = MappingProxyType({0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"})
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent. `size` is in bytes, attributes included, as SQS counts it."""
+    """An SQS message. `size` is in bytes, attributes included, as SQS counts it."""
 
     body: str
     size: int
@@ -34,7 +34,7 @@ class Message:
     deduplication_id: str | None = None
 
     def entry(self, number: int) -> dict[str, Any]:
-        """The message as one of a SendMessageBatch."""
+        """Return the message as an entry of a SendMessageBatch."""
         entry: dict[str, Any] = {"Id": str(number), "MessageBody": self.body, "MessageAttributes": self.attributes}
         if self.group_id is not None:
             entry |= {"MessageGroupId": self.group_id, "MessageDeduplicationId": self.deduplication_id}
@@ -43,7 +43,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """There is no message that fits. Both are in bytes, attributes included."""
+    """The result for a delivery whose message does not fit. `size` and `limit` are in bytes, attributes included."""
 
     size: int
     limit: int
@@ -51,7 +51,7 @@ class TooLarge:
 
     @property
     def reason(self) -> str:
-        """What a log says."""
+        """Return the reason for a log."""
         without = " even without what the event includes" if self.elided else ""
         return f"message of {self.size:,} bytes is over the limit of {self.limit:,} bytes{without}"
 
@@ -65,7 +65,7 @@ _number = re.compile(rb"-?[0-9].*")
 
 
 def message_of(delivery: Delivery, limit: int, is_fifo: bool) -> Message | TooLarge:
-    """Make the message of a delivery; what the event includes is left out where it would be over the limit (bytes)."""
+    """Build the message of a delivery; it is sent without its `included` if it would exceed `limit` bytes."""
     attributes = _attributes(delivery)
     beside = attributes_size(attributes)
     body = _text(cloudevent_body(delivery))
@@ -81,12 +81,12 @@ def message_of(delivery: Delivery, limit: int, is_fifo: bool) -> Message | TooLa
 
 
 def attributes_size(attributes: Mapping[str, Mapping[str, str]]) -> int:
-    """Bytes of a message beside its body: attributes count with their names and types. All of ours are ASCII."""
+    """Return the bytes of a message besides its body: attributes count with names and types. All of ours are ASCII."""
     return sum(len(name) + len(value["DataType"]) + len(value["StringValue"]) for name, value in attributes.items())
 
 
 def group_id(delivery: Delivery) -> str:
-    """The group of a FIFO queue: the resource's id, else the event's."""
+    """Return the group for a FIFO queue: the resource's id, or else the event's."""
     try:
         raw = bytes(_identified.decode(delivery.data).id)
         found = msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else ""
@@ -98,7 +98,7 @@ def group_id(delivery: Delivery) -> str:
 
 
 def fifo_token(text: str) -> str:
-    """The text, where SQS takes it as a group's or a deduplication id; else its SHA-256, which is as distinct."""
+    """Return the text if SQS takes it as a group or deduplication id, or else its SHA-256, which is as distinct."""
     if _FIFO_TOKEN.fullmatch(text):
         return text
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -114,7 +114,7 @@ def _attributes(delivery: Delivery) -> Mapping[str, Mapping[str, str]]:
 def _text(body: bytes) -> str:
     text = body.decode()
     if "\ufffe" in text or "\uffff" in text:
-        # They can only stand inside of a JSON string, where an escape means the same.
+        # They can only be inside a JSON string, where an escape means the same.
         return text.translate(_REFUSED_CHARACTERS)
     return text
 

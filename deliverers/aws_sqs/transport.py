@@ -1,6 +1,6 @@
-"""The HTTP of all clients: one pool of connections, guarded by the egress policy, with a limit to what is read.
+"""The HTTP of all clients: one pool of connections with an egress guard and a read limit.
 
-aiobotocore is given it as its `http_session_cls`. Whatever the answer, botocore gets an empty one: `answers` reads it.
+aiobotocore uses it as its `http_session_cls`. botocore always gets an empty answer; `sqs_answers` reads the real one.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from deliverers.contract import DelivererOptions
 from deliverers.http import BodyInMemory, deadline, read_and_release, resolver_of, session_of
 from deliverers.reasons import Phase
 
-#: Seconds that an idle connection is kept: aiobotocore's own default, which is known to go well with AWS.
+#: Seconds for which an idle connection is kept: aiobotocore's default, which is known to suit AWS.
 KEEP_ALIVE_SECONDS = 12.0
-#: Bytes of an answer that are read at least: an answer to ten messages must be understood, whatever logs are to keep.
+#: Bytes read of an answer at least: an answer to ten messages must be understood, however little logs keep.
 LEAST_READ = 64 * 1024
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer, as far as they came. `status` is there from the answer's first line on."""
+    """One request and its answer, as far as they have come. `status` is set once the answer's first line is there."""
 
     phase: Phase = Phase.PREPARING
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    #: What broke the answer off.
+    #: The error that broke the answer off.
     fault: BaseException | None = None
 
 
-#: The exchange of the request that the running task makes: botocore has no place for it in its calls.
+#: The exchange of the running task's request. botocore's calls have no argument for it.
 current: ContextVar[Exchange] = ContextVar("edw_sqs_exchange")
 
 
 class AwsRequest(Protocol):
-    """What is used of botocore's prepared request."""
+    """The part of botocore's prepared request that is used here."""
 
     method: str
     url: str
@@ -54,9 +54,9 @@ class AwsRequest(Protocol):
 
 
 class Transport:
-    """The shared pool. A proxy, where there is one, decides about addresses: see `EgressPolicy.proxied_refusal`.
+    """The shared pool. If there is a proxy, it decides about addresses: see `EgressPolicy.proxied_refusal`.
 
-    It has no deadline of its own: whoever waits for an exchange cancels it.
+    The pool has no deadline of its own: the caller that waits for an exchange cancels it.
     """
 
     def __init__(self, options: DelivererOptions) -> None:
@@ -65,7 +65,7 @@ class Transport:
         self._resolver: AbstractResolver | None = None
 
     async def open(self) -> None:
-        """Open the pool. Raises `OSError` where the file with extra authorities cannot be used."""
+        """Open the pool. Raises `OSError` if the file with extra authorities cannot be used."""
         self._resolver = self._make_resolver()
         self._session = session_of(
             self._options, self._resolver, KEEP_ALIVE_SECONDS, timeout=deadline(), trace_configs=[_phases()]
@@ -81,7 +81,7 @@ class Transport:
             await resolver.close()
 
     async def send(self, request: AwsRequest) -> Any:
-        """Make a client's request, for the `current` exchange. Raises `RECEIVER_FAULTS`, as long as nothing came."""
+        """Make a client's request for the `current` exchange. Raises `RECEIVER_FAULTS` if no answer began."""
         session, exchange = self._session, current.get()
         if session is None:
             raise RuntimeError("send() needs open() first")
@@ -104,7 +104,7 @@ class Transport:
         return _EmptyAnswer()
 
     def session_class(self) -> type:
-        """Make the class that aiobotocore opens for each client. A client that closes leaves the pool open."""
+        """Return the class that aiobotocore opens for each client. Closing a client leaves the pool open."""
         transport = self
 
         class AwsHttpSession:
@@ -130,7 +130,7 @@ class Transport:
 
 
 class _EmptyAnswer:
-    """What botocore reads: a success that says nothing."""
+    """The answer that botocore reads: an empty success."""
 
     status_code = 200
     headers: Mapping[str, str] = {"content-type": "application/x-amz-json-1.0"}
@@ -142,7 +142,7 @@ class _EmptyAnswer:
 
 
 def _phases() -> aiohttp.TraceConfig:
-    """Have every exchange know when it is connected."""
+    """Return a trace configuration that notes in each exchange when it is connected."""
 
     async def connected(_: aiohttp.ClientSession, context: SimpleNamespace, __: Any) -> None:
         context.trace_request_ctx.phase = Phase.WAITING

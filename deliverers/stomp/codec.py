@@ -1,4 +1,4 @@
-"""stomp.py's frame codec, imported when it is first needed."""
+"""stomp.py's frame codec, imported on first use."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _NO_SCAN = "STOMP_SKIP_HOSTNAME_SCAN"
 
 @cache
 def codec() -> Any:
-    """Import `stomp.utils`, which brings the whole of stomp.py: 50 ms that only a process that delivers should spend.
+    """Import `stomp.utils`, and with it all of stomp.py: 50 ms that only a process that delivers should spend.
 
-    While it is imported it asks the DNS for this machine's own name, which may hang for as long as a resolver does. It
-    leaves that out if told so, by the environment alone.
+    During its import, stomp.py asks the DNS for this machine's own name, which may hang as long as a resolver does.
+    Only an environment variable prevents that.
     """
     preset = _NO_SCAN in os.environ
     os.environ.setdefault(_NO_SCAN, "1")

@@ -1,4 +1,4 @@
-"""One connection to a broker: bytes out and in, and time. What they mean is the session's to say."""
+"""One connection to a broker: bytes out and in, and timers. The session decides what they mean."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from deliverers.stomp.stomp_session import (
     StompSession,
 )
 
-#: Bytes that may wait for a broker to read them. Beyond that, who wants to send waits.
+#: Bytes that may wait for the broker to read them; beyond that, senders wait.
 HIGH_WATER = 256 * 1024
-#: Bytes that are gathered into one write; fewer are written at the end of the loop's turn.
+#: Bytes that trigger a write; fewer are written at the end of the loop's turn.
 _BATCH = 64 * 1024
-#: Seconds for a broker to take what was written, once a connection is left.
+#: Seconds that a broker has to read what was written, once the connection is being closed.
 LEAVE_SECONDS = 5.0
 
 
 class StompConnection(asyncio.Protocol):
-    """A connection that is opened once, shared, and over when it is lost. `ended` is called then."""
+    """A shared connection that is opened once and over when it is lost; `ended` is called then."""
 
     def __init__(self, address: Address, ended: Callable[[StompConnection], None]) -> None:
         self.address = address
@@ -54,7 +54,7 @@ class StompConnection(asyncio.Protocol):
 
     @property
     def has_capacity(self) -> bool:
-        """True while a message may be sent at once."""
+        """Return whether a message may be sent at once."""
         return (
             self._lost is None
             and not self._paused
@@ -64,21 +64,21 @@ class StompConnection(asyncio.Protocol):
 
     @property
     def is_over(self) -> bool:
-        """True once it takes nothing more."""
+        """Return whether the connection has ended and takes nothing more."""
         return self._lost is not None
 
     @property
     def was_of_use(self) -> bool:
-        """True once the broker has answered a message."""
+        """Return whether the broker has answered any message."""
         return self._session.proven
 
     @property
     def was_ended_by_broker(self) -> bool:
-        """True once the broker has ended it with an ERROR."""
+        """Return whether the broker ended the connection with an ERROR."""
         return self._lost is not None and self._lost.frame is not None
 
     async def log_in(self, account: Account) -> Answer:
-        """Introduce ourselves: `Received` once the broker agrees. Raises `Unsendable`; the caller has the deadline."""
+        """Log in; return `RECEIVED` once the broker agrees. Raises `Unsendable`. The caller has the deadline."""
         headers = {
             "accept-version": VERSION,
             "host": self.address.vhost,
@@ -90,11 +90,11 @@ class StompConnection(asyncio.Protocol):
             headers["passcode"] = account.password.get_secret_value()
         self._write(encode_connect(headers))
         answer = await self._greeting
-        # It may have been greeted and left in one breath.
+        # The broker may greet and leave at the same moment.
         return self._lost if self._lost is not None and answer is RECEIVED else answer
 
     def send(self, frame: Prepared, headers: Mapping[str, str], body: bytes, deadline: float) -> asyncio.Future[Answer]:
-        """Write a message, and answer what will hold its `Answer`, at the deadline (the loop's time) at the latest.
+        """Write a message; return a future that holds its `Answer`, at the latest at the deadline (the loop's time).
 
         Needs `has_capacity`. Raises `Unsendable`.
         """
@@ -113,16 +113,16 @@ class StompConnection(asyncio.Protocol):
         return waiter
 
     async def wait_for_capacity(self) -> None:
-        """Wait until it may have capacity again, or is over."""
+        """Wait until the connection may have capacity again, or is over."""
         if self.has_capacity or self.is_over:
             return
         if self._capacity_freed is None:
             self._capacity_freed = self._loop.create_future()
-        # Many wait for one: whoever stops waiting takes it from nobody.
+        # Many callers share this future: one that stops waiting must not cancel it for the others.
         await asyncio.shield(self._capacity_freed)
 
     async def close(self, seconds: float) -> None:
-        """Say good-bye and close; a broker that does not read any more is left after so many seconds."""
+        """Disconnect and close; after `seconds`, a broker that does not read any more is cut off."""
         self._leave("this worker stopped")
         try:
             async with asyncio.timeout(seconds):
@@ -131,10 +131,10 @@ class StompConnection(asyncio.Protocol):
             self.abort("this worker stopped")
 
     def abort(self, words: str) -> None:
-        """Leave without a word."""
+        """Close without a DISCONNECT."""
         self._give_up(ConnectionLost(words))
 
-    # What follows is called by the loop.
+    # The loop calls the following methods.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -215,7 +215,7 @@ class StompConnection(asyncio.Protocol):
             self._leave("nobody used the connection")
             return
         if due.beat:
-            # Bytes that wait for the broker to read them say as much as another one would.
+            # Bytes that wait for the broker to read them are as good a sign of life as a heart-beat.
             if not self._paused:
                 self._write(HEART_BEAT)
             self._session.note_heart_beat(now)
@@ -229,7 +229,7 @@ class StompConnection(asyncio.Protocol):
             self._end(ConnectionLost(words))
             if self._transport is not None:
                 self._transport.close()
-                # What waits to be written would hold it for as long as the broker does not read.
+                # Unwritten bytes would keep the connection open for as long as the broker does not read.
                 self._leaving = self._loop.call_later(LEAVE_SECONDS, self._transport.abort)
 
     def _give_up(self, lost: ConnectionLost) -> None:
@@ -258,6 +258,6 @@ class StompConnection(asyncio.Protocol):
 
 
 def _settle(waiter: asyncio.Future[Answer], answer: Answer) -> None:
-    # Whoever was cancelled waits no more.
+    # A waiter that was cancelled is already done.
     if not waiter.done():
         waiter.set_result(answer)

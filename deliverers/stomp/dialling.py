@@ -1,4 +1,4 @@
-"""From an address to a session: a name resolved, an address that may be dialled, TLS, a login. All by one deadline."""
+"""From an address to a session by one deadline: resolve the name, dial an allowed address, TLS, login."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from deliverers.tls import client_context
 
 @dataclass(frozen=True, slots=True)
 class DialFailure:
-    """No session could be had. `frame` is what a broker said that refused one.
+    """No session could be opened. `frame` is the ERROR of a broker that refused it.
 
-    `lack` is the resource of this process that was lacking, where one was.
+    `lack` is the resource that this process lacked, if that was the cause.
     """
 
     words: str
@@ -38,7 +38,7 @@ class DialFailure:
 
 
 class Dialler:
-    """Opens connections for a whole process."""
+    """The dialler of a whole process."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Dialler:
         self._make_socket = socket_factory(egress, dialled)
         self._resolver = resolver
         self._tls = client_context(tls_ca_file)
-        # That of HTTP is nothing to offer here.
+        # The context offers HTTP by ALPN, which does not apply here.
         self._tls.set_alpn_protocols([])
 
     async def dial(
@@ -62,7 +62,10 @@ class Dialler:
         ended: Callable[[StompConnection], None],
         doing: Callable[[str], None],
     ) -> StompConnection | DialFailure:
-        """Open a session within so many seconds. `doing` hears what is being done, to complete "no answer (…)"."""
+        """Open a session within `seconds`.
+
+        `doing` is called with each step's description, to complete "no answer (…)".
+        """
         if refusal := self._egress.scheme_refusal(address.scheme):
             return DialFailure(refusal)
         progress = f"connecting to {address.peer}"
@@ -80,7 +83,7 @@ class Dialler:
         except TimeoutError:
             return DialFailure(no_answer(seconds, progress))
         finally:
-            # Whatever was not handed over was given up, by this deadline or by whoever cancelled.
+            # Connections that were not handed over were given up, by this deadline or by a cancellation.
             for connection in connections:
                 connection.abort("it was given up")
 
@@ -104,7 +107,7 @@ class Dialler:
                 lambda: StompConnection(address, ended),
                 sock=found,
                 ssl=self._tls if address.tls else None,
-                # As every client does: a certificate names a host without the dot that ends it in the DNS.
+                # Like every client: a certificate names a host without the trailing dot of the DNS.
                 server_hostname=address.host.removesuffix(".") if address.tls else None,
             )
         except OSError as error:
@@ -120,7 +123,7 @@ class Dialler:
         return connection
 
     async def _connected(self, address: Address, deadline: float) -> socket.socket | DialFailure:
-        """Dial each of a host's addresses in turn, with an equal share of what time is left."""
+        """Dial each of a host's addresses in turn, each with an equal share of the remaining time."""
         try:
             found = await self._resolve(address)
         except OSError as error:
@@ -131,7 +134,7 @@ class Dialler:
         failed: list[int | None] = []
         lack: Resource | None = None
         for turn, (family, ip) in enumerate(found):
-            # The last one has what is left, and the deadline around all of this says so.
+            # The last address gets all that is left; the deadline around all of this ends it.
             left = len(found) - turn
             share = (deadline - loop.time()) / left if left > 1 else None
             try:
@@ -146,7 +149,7 @@ class Dialler:
                     failed.append(error.errno)
                     lack = lack or _lack(error)
                 detail.append(f"{ip}: {os.strerror(error.errno) if error.errno else 'no answer'}")
-        # What was refused here comes first: no receiver can mend that.
+        # A refusal by our policy comes first, because the receiver cannot fix it.
         reasons = dict.fromkeys((*forbidden, *silent))
         if failed:
             reasons[dial_reason(failed, tried)] = None

@@ -1,7 +1,7 @@
-"""STOMP 1.2 frames, as bytes and back. No I/O.
+"""STOMP 1.2 frames to bytes and back. No I/O.
 
-stomp.py's codec joins a frame and takes one apart. Around it stands what it leaves out: names and values of headers are
-checked and escaped, an incoming stream is cut into frames however it comes in pieces, and nothing grows without limit.
+stomp.py's codec joins and splits a frame. This module adds what the codec lacks: it checks and escapes the names and
+values of headers, cuts an incoming stream into frames wherever its pieces end, and bounds everything that grows.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from msgspec import Struct
 
 from deliverers.stomp.codec import codec
 
-#: Bytes. What a broker says to a producer is short; ActiveMQ's errors may hold a stack trace.
+#: Bytes. A broker's frames to a producer are short; ActiveMQ's errors may hold a stack trace.
 LARGEST_FRAME = 64 * 1024
 
 CONTENT_LENGTH = "content-length"
-#: Between frames, and as a sign of life (STOMP 1.2, "Heart-beating").
+#: A line end between frames is also the sign of life (STOMP 1.2, "Heart-beating").
 HEART_BEAT = b"\n"
 
 _COMMANDS = (b"CONNECTED", b"RECEIPT", b"ERROR", b"MESSAGE")
@@ -31,7 +31,7 @@ _LINE_ENDS = b"\r\n"
 _NO_BODY = b"\n\0"
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
-# What nearly every frame is: one for each message. Nothing in it needs the codec.
+# The form of nearly every frame, one for each message. It does not need the codec.
 _PLAIN_RECEIPT = re.compile(rb"RECEIPT\nreceipt-id:([0-9]+)\n\n\0")
 
 # STOMP 1.2, "Value Encoding".
@@ -44,16 +44,16 @@ _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class Unsendable(ValueError):
-    """A header or a body that no STOMP frame can carry. Its text names the header, and no value."""
+    """A header or a body that no STOMP frame can carry. The text names the header, and no value."""
 
 
 class NotStomp(ValueError):
-    """The peer sent what is no STOMP frame. Its text completes "it sent …"."""
+    """Bytes from the peer that are not a STOMP frame. The text completes "it sent …"."""
 
 
-# A struct is made several times quicker than a dataclass, and there is one for each message.
+# A struct is several times faster to create than a dataclass, and each message needs one.
 class Frame(Struct, frozen=True):
-    """What a broker said."""
+    """A frame from a broker."""
 
     command: str
     headers: Mapping[str, str]
@@ -61,9 +61,9 @@ class Frame(Struct, frozen=True):
 
 
 def encode(command: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
-    """Make the bytes of a frame. Raises `Unsendable`.
+    """Encode a frame. Raises `Unsendable`.
 
-    Whatever header is among `headers`, a `content-length` too, is sent, and nothing else is.
+    Exactly the given headers are sent; no `content-length` is added.
     """
     _check_body(headers, body)
     escaped = {_name(name): _escaped(name, value) if _ODD.search(value) else value for name, value in headers.items()}
@@ -71,16 +71,16 @@ def encode(command: str, headers: Mapping[str, str], body: bytes = b"") -> bytes
 
 
 class Prepared:
-    """A frame of which most headers are always the same: they are checked and joined once.
+    """A frame most of whose headers never change: those are checked and joined only once.
 
-    Raises `Unsendable`, as `encode` does; the headers that change must be others.
+    Raises `Unsendable`, like `encode`. The headers given later must have other names.
     """
 
     def __init__(self, command: str, headers: Mapping[str, str]) -> None:
         self._head = encode(command, headers).removesuffix(_NO_BODY)
 
     def encode(self, headers: Mapping[str, str], body: bytes) -> bytes:
-        """Make the bytes of a frame with these headers too. Raises `Unsendable`."""
+        """Encode the frame with these further headers. Raises `Unsendable`."""
         _check_body(headers, body)
         lines = "".join(
             [
@@ -92,10 +92,10 @@ class Prepared:
 
 
 def encode_connect(headers: Mapping[str, str]) -> bytes:
-    """Make the bytes of a CONNECT frame. Raises `Unsendable` for control characters, which it cannot hold.
+    """Encode a CONNECT frame. Raises `Unsendable` for control characters, which it cannot hold.
 
-    The specification has no escapes here. Yet ActiveMQ and RabbitMQ undo them, so that a backslash must be doubled for
-    them; a colon is understood as it is.
+    The specification has no escapes in this frame. Yet ActiveMQ and RabbitMQ undo them, so a backslash must be doubled
+    for them; they take a colon as it is.
     """
     for name, value in headers.items():
         if _CONTROL.search(name) or _CONTROL.search(value) or not name or ":" in name:
@@ -127,16 +127,19 @@ def _encoded(command: str, escaped: dict[str, str], body: bytes) -> bytes:
 
 
 class FrameReader:
-    """Cuts what comes in into frames. Pieces may end anywhere, and small ones cost no more than large ones."""
+    """A reader that cuts incoming bytes into frames.
+
+    Pieces may end anywhere, and small ones cost no more than large ones.
+    """
 
     def __init__(self, largest: int = LARGEST_FRAME) -> None:
         self._largest = largest
         self._rest = b""
-        #: Where the rest's frame ends, as far as its content-length says.
+        #: Where the frame in the rest ends, if its content-length says so; else 0.
         self._end = 0
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Take a piece, and answer the frames that it completes. Raises `NotStomp` where one cannot be one."""
+        """Take a piece and yield the frames that it completes. Raises `NotStomp` for bytes that cannot be a frame."""
         buffer = data
         start = 0
         if self._rest:
@@ -161,13 +164,16 @@ class FrameReader:
             yield frame
 
     def _is_pointless(self, buffer: bytes, data: bytes) -> bool:
-        """True where the rest's frame is not complete yet, and was looked at: it ends in a NUL, at its length."""
+        """Return whether parsing again is pointless: the frame in the rest was checked and is still incomplete.
+
+        A frame with a content-length ends there; any other ends with a NUL.
+        """
         if not _LONGEST_LINE <= len(self._rest) <= len(buffer) <= self._largest:
             return False
         return len(buffer) <= self._end if self._end else b"\0" not in data
 
     def _frame(self, buffer: bytes, start: int) -> tuple[Frame, int] | None:
-        """Find the frame that begins here, and where the next one may; `None` while it is not complete."""
+        """Return the frame that begins here and where the next one may begin; None while it is incomplete."""
         _check_command(buffer, start)
         nul = buffer.find(b"\0", start)
         head = _END_OF_HEAD.search(buffer, start)
@@ -175,7 +181,7 @@ class FrameReader:
             if nul >= 0:
                 raise NotStomp("a frame whose headers do not end")
             return None
-        # The codec knows an end of headers of two equal line ends only, and no content-length.
+        # The codec finds the end of headers only after two equal line ends, and knows no content-length.
         parsed = codec().parse_frame(buffer[start : head.start()] + b"\n\n")
         begin, end = head.end(), nul
         if (length := parsed.headers.get(CONTENT_LENGTH)) is not None:
@@ -202,7 +208,7 @@ def _after_line_ends(buffer: bytes, start: int) -> int:
 
 
 def _check_command(buffer: bytes, start: int) -> None:
-    """See from the first bytes whether this can be a frame: another protocol may never send a NUL."""
+    """Check the first bytes for a command, because another protocol may never send a NUL."""
     line = _END_OF_LINE.search(buffer, start, start + _LONGEST_LINE)
     if line is not None:
         known = buffer[start : line.start()] in _COMMANDS

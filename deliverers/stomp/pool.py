@@ -1,8 +1,8 @@
-"""Connections that deliveries share: one for each account, opened when it is needed, and again after it was lost.
+"""Connections that deliveries share: one for each account, opened when needed and reopened after a loss.
 
-A broker that ends a session with an ERROR punishes all who share it for one message: RabbitMQ does, where a destination
-is missing or forbidden. For a while after that each destination of the account has a connection of its own, so that one
-which is wrong ends no session but its own.
+A broker that ends a session with an ERROR punishes all its users for one message: RabbitMQ does so if a destination is
+missing or forbidden. For a while after that, each destination of the account has its own connection, so that a bad
+destination ends only its own session.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from deliverers.stomp.stomp_reasons import no_answer
 
 #: Pauses before a connection is dialled again.
 BACKOFF = Backoff(first=0.1, longest=2.0)
-#: Seconds for which an account's destinations are kept apart.
+#: Seconds for which an account's destinations are kept apart after an ERROR.
 SEPARATE_SECONDS = 600.0
-#: Accounts of which is remembered which address worked, and when to try again.
+#: Accounts for which the pool remembers which address worked and when to try again.
 MOST_REMEMBERED = 1_000
-#: Seconds for a broker to take what was sent, at the end of this process.
+#: Seconds that a broker has to read what was sent when this process ends.
 _CLOSE_SECONDS = 1.0
 
 _STOPPED = DialFailure("this worker stopped")
 
 
 def pause_after(failures: int, jitter: float) -> float:
-    """Return the seconds before the next try, after so many failures in a row.
+    """Return the seconds before the next try, after so many consecutive failures.
 
     `jitter`, from 0 to 1, spreads the tries of a fleet by ±20 %.
     """
@@ -38,7 +38,7 @@ def pause_after(failures: int, jitter: float) -> float:
 
 
 class Endpoint:
-    """One account's connection, there or not. `on_broker_error` is called when a broker ends it with an ERROR."""
+    """One account's connection, open or not. `on_broker_error` is called when a broker ends it with an ERROR."""
 
     def __init__(
         self, account: Account, dialler: Dialler, timeout: float, on_broker_error: Callable[[], None], first: int = 0
@@ -49,7 +49,7 @@ class Endpoint:
         self._timeout = timeout
         self._on_broker_error = on_broker_error
         self._opening: asyncio.Task[StompConnection | DialFailure] | None = None
-        #: The address that is tried first: the last that worked.
+        #: Index of the address that is tried first: the last one that worked.
         self.first = first
         self._failures = 0
         self._not_before = 0.0
@@ -59,16 +59,16 @@ class Endpoint:
 
     @property
     def is_idle(self) -> bool:
-        """True while nobody would miss it."""
+        """Return whether this may be dropped: no connection is open or being opened."""
         return self.connection is None and (self._opening is None or self._opening.done())
 
     async def ready(self) -> StompConnection | DialFailure:
-        """Wait for a connection that has capacity. The caller has the deadline."""
+        """Wait for a connection with capacity. The caller has the deadline."""
         while not self._closing:
             if self.connection is None:
                 if self._opening is None or self._opening.done():
                     self._opening = asyncio.create_task(self._open())
-                # It is everybody's: whoever stops waiting stops nobody else.
+                # All callers share this task: one that stops waiting must not cancel it for the others.
                 opened = await asyncio.shield(self._opening)
                 if isinstance(opened, DialFailure):
                     return opened
@@ -79,13 +79,13 @@ class Endpoint:
         return _STOPPED
 
     def waited(self, seconds: float) -> str:
-        """What to say to somebody whose deadline passed in `ready`."""
+        """Return the reason for a caller whose deadline passed in `ready`."""
         if self.connection is not None:
             return no_answer(seconds, f"{self.connection.address.peer} takes no more; nothing was sent")
         return no_answer(seconds, self._doing, self._failed)
 
     async def close(self) -> None:
-        """Close the connection, once what was sent is on its way."""
+        """Close the connection once the sent messages are written."""
         self._closing = True
         if self._opening is not None:
             self._opening.cancel()
@@ -97,7 +97,7 @@ class Endpoint:
         try:
             return await self._try_all()
         except asyncio.CancelledError:
-            # By `close` alone; those who wait for it were not cancelled, and get an answer.
+            # Only `close` cancels this task; its waiting callers were not cancelled, and get a result.
             return _STOPPED
 
     async def _try_all(self) -> StompConnection | DialFailure:
@@ -119,7 +119,7 @@ class Endpoint:
             details += [found.detail] if found.detail else []
             frame, lack = frame or found.frame, lack or found.lack
         if lack is None:
-            # Where a resource of ours was lacking, the process pauses as a whole.
+            # If this process lacked a resource, it pauses as a whole.
             self._back_off()
         return DialFailure("; ".join(self._failed), frame, lack, "; ".join(details))
 
@@ -132,7 +132,7 @@ class Endpoint:
         if connection.was_of_use:
             self._failures = 0
         else:
-            # It accepts connections and no messages: another one may do better.
+            # This address accepts connections but no messages; another may do better.
             self.first = (self.first + 1) % len(self.account.addresses)
             self._back_off()
 
@@ -145,17 +145,17 @@ class Endpoint:
 
 
 class Pool:
-    """All accounts' endpoints."""
+    """The endpoints of all accounts."""
 
     def __init__(self, dialler: Dialler, timeout: float) -> None:
         self._dialler = dialler
         self._timeout = timeout
-        # Of an account, or of one destination of an account whose destinations are kept apart.
+        # Keys: an account, or an account and a destination while destinations are kept apart.
         self._endpoints: dict[tuple[Account, str | None], Endpoint] = {}
         self._separate_until: dict[Account, float] = {}
 
     def endpoint(self, account: Account, destination: str) -> Endpoint:
-        """Find the endpoint for a destination, or make one."""
+        """Return the endpoint for a destination; create it if needed."""
         key = (account, destination if self._separate_until and self._is_separate(account) else None)
         found = self._endpoints.get(key)
         if found is None:

@@ -1,4 +1,4 @@
-"""What becomes of what was sent to a broker: a message, or a login."""
+"""Answers to what was sent to a broker: a message, or a login."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class Receipted:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The broker does not take the message, or the login."""
+    """The broker refused the message, or the login."""
 
     frame: Frame
 
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """The deadline passed first."""
+    """The deadline passed without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLost:
-    """The connection ended first. `words` say how; `frame` is the broker's last one, where it said why.
+    """The connection ended without an answer. `words` say how; `frame` is the broker's last one, if it gave a reason.
 
-    `lack` is the resource of this process whose lack ended it, where one did.
+    `lack` is the resource that this process lacked, if that ended the connection.
     """
 
     words: str

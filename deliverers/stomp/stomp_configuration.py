@@ -1,4 +1,4 @@
-"""What an integration of the type `stomp` says: where its broker is, who it is there, and where its messages go."""
+"""The configuration of `stomp`: the brokers, the login, and the destination of messages."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from yarl import URL
 from deliverers.contract import Destination
 from deliverers.urls import checked_url
 
-#: Brokers that stand in for each other.
+#: Brokers of one integration, for failover.
 MOST_ADDRESSES = 16
 #: Characters.
 LONGEST_DESTINATION = 1024
-#: Characters, of a user name and of a password.
+#: Characters of a user name, and of a password.
 LONGEST_CREDENTIAL = 1024
 
 _EXAMPLE = "stomp+ssl://broker.example.com:61614"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TLS = "stomp+ssl"
-#: As brokers listen by default: the first is IANA's, the second is used by ActiveMQ, Amazon MQ and RabbitMQ alike.
+#: Brokers' default ports: the first is IANA's; ActiveMQ, Amazon MQ and RabbitMQ all use the second.
 _PORTS = {"stomp": 61613, _TLS: 61614}
-#: RabbitMQ's own name for its default; other brokers take any.
+#: RabbitMQ's name for its default; other brokers take any.
 _DEFAULT_VHOST = "/"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One broker, as its URL says."""
+    """The address of one broker, from its URL."""
 
     scheme: str
     host: str
@@ -51,25 +51,25 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read a sound URL. Its path is the virtual host: none and `/` are RabbitMQ's default, `/shop` is `shop`."""
+        """Parse a valid URL. Its path is the virtual host: none and `/` are RabbitMQ's default, `/shop` is `shop`."""
         url = URL(text)
         vhost = unquote(url.raw_path.removeprefix("/"), errors="strict") or _DEFAULT_VHOST
         return cls(url.scheme, url.raw_host or "", url.explicit_port or _PORTS[url.scheme], vhost)
 
     @property
     def tls(self) -> bool:
-        """True where everything that is said is encrypted."""
+        """Return whether the connection is encrypted."""
         return self.scheme == _TLS
 
     @property
     def peer(self) -> str:
-        """`broker.example:61613`, `[2001:db8::1]:61613`."""
+        """Return host and port: `broker.example:61613`, `[2001:db8::1]:61613`."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom a connection is opened for, and where to: integrations that have these in common share it."""
+    """The addresses and login of a connection; integrations with the same account share one."""
 
     addresses: tuple[Address, ...]
     username: str | None
@@ -85,7 +85,7 @@ class Account:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The password as a broker may repeat it: plain, and as it was sent."""
+        """Return the password as a broker may repeat it: plain, and as it was sent."""
         if self.password is None:
             return ()
         plain = self.password.get_secret_value()
@@ -95,7 +95,7 @@ class Account:
 def _checked_address(text: str) -> str:
     url = checked_url(text, (_TLS, "stomp"))
     if "?" in text or "#" in text:
-        # Options there (ActiveMQ's clients have some) would be ignored without a word.
+        # Options there, as ActiveMQ's clients have, would be ignored silently.
         raise ValueError(f"must have no query and no fragment, as in {_EXAMPLE}; a path names the virtual host")
     try:
         vhost = unquote(url.raw_path, errors="strict")
@@ -114,15 +114,15 @@ def _is_address(value: Any) -> bool:
 
 
 def _brokers(addresses: Iterable[str]) -> frozenset[Address]:
-    # In whichever order they are tried.
+    # The order in which brokers are tried does not matter.
     return frozenset(Address.parse(each) for each in addresses)
 
 
 class StompConfiguration(BaseModel):
-    """`STOMPConfigurationObject` of the specification. The password is a secret, and shown to nobody.
+    """`STOMPConfigurationObject` of the specification. The password is a secret that nobody is shown.
 
     The specification requires a `url` that it does not describe, and describes `addresses`. A `url` is taken as a list
-    of one address, and is neither stored nor emitted: `normalised` makes it one.
+    of one address; `normalised` converts it, and it is neither stored nor emitted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -130,19 +130,19 @@ class StompConfiguration(BaseModel):
     username: str | None = None
     password: SecretStr | None = None
     destination: str
-    # Before the addresses, whose validation looks at it. In a sound configuration it is None.
+    # Before `addresses`, whose validation reads it. In a valid configuration it is None.
     url: Annotated[str, AfterValidator(_checked_address)] | None = Field(default=None, exclude=True, repr=False)
-    #: Tried in turn. At least one.
+    #: Tried in turn; at least one.
     addresses: Annotated[tuple[Annotated[str, AfterValidator(_checked_address)], ...], Destination(_brokers)] = Field(
         default=(), validate_default=True
     )
 
     @classmethod
     def normalised(cls, configuration: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration with a `url` turned into `addresses`.
+        """Return the configuration with a `url` converted to `addresses`.
 
-        A `url` that is none, or that the addresses given beside it lack, stays: the error is then said of `url`, or of
-        the addresses, as they were written.
+        A `url` stays if it is invalid, or if the addresses given with it do not contain it. The error then refers to
+        `url` or `addresses` as they were given.
         """
         changed = dict(configuration)
         url, addresses = changed.get("url"), changed.get("addresses")
@@ -157,7 +157,7 @@ class StompConfiguration(BaseModel):
 
     @cached_property
     def account(self) -> Account:
-        """What a connection needs to know."""
+        """Return the account that a connection is opened for."""
         return Account(tuple(Address.parse(each) for each in self.addresses), self.username, self.password)
 
     @model_validator(mode="before")
@@ -189,7 +189,7 @@ class StompConfiguration(BaseModel):
     @field_validator("addresses", mode="before")
     @classmethod
     def _they_are_few(cls, value: Any) -> Any:
-        # Before each of them is looked at.
+        # Before each address is checked.
         if isinstance(value, list | tuple) and len(value) > MOST_ADDRESSES:
             raise ValueError(f"must be at most {MOST_ADDRESSES} addresses, and are {len(value)}")
         return value
@@ -197,7 +197,7 @@ class StompConfiguration(BaseModel):
     @field_validator("addresses")
     @classmethod
     def _there_is_an_address(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if "url" not in info.data:  # it was refused already, and is the address that was meant
+        if "url" not in info.data:  # the url was refused already, and is the intended address
             return value
         if info.data["url"] is not None:
             raise ValueError("must contain the url where both are given; or leave the url out")

@@ -1,4 +1,4 @@
-"""The deliverer: a delivery becomes a SEND frame, and what its broker answers an outcome."""
+"""The deliverer of `stomp`: a delivery becomes a SEND frame, and the broker's answer an outcome."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _DELIVERED = Delivered(None, "")
 
 
 class StompDeliverer:
-    """Sends deliveries over connections that they share, pipelined; lanes limit what is in flight.
+    """A deliverer over shared, pipelined connections; lanes limit what is in flight.
 
-    The one deadline counts from the call of `deliver`: connecting, where that is needed, is a part of it.
+    The one deadline counts from the call of `deliver`, and includes connecting if that is needed.
     """
 
     integration_type: ClassVar[str] = "stomp"
@@ -41,7 +41,7 @@ class StompDeliverer:
         self._resolver: AsyncResolver | None = None
 
     async def open(self) -> None:
-        """Get ready to connect. Raises `OSError` where the file with extra authorities cannot be used."""
+        """Get ready to connect. Raises `OSError` if the file with extra authorities cannot be used."""
         codec()
         options = self._options
         self._resolver = resolver = resolver_of(options)
@@ -49,7 +49,7 @@ class StompDeliverer:
         self._pool = Pool(Dialler(options.egress, options.tls_ca_file, resolver, options.dialled), options.timeout)
 
     async def close(self) -> None:
-        """Close all connections. What has no receipt then has an unknown outcome."""
+        """Close all connections. Messages without a receipt then have an unknown outcome."""
         pool, self._pool = self._pool, None
         resolver, self._resolver = self._resolver, None
         if pool is not None:
@@ -58,7 +58,10 @@ class StompDeliverer:
             await resolver.close()
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        """Send one delivery. Raises `RuntimeError` before `open`, and `TypeError` for another type's configuration."""
+        """Send one delivery.
+
+        Raises `RuntimeError` before `open`, and `TypeError` for another type's configuration.
+        """
         pool, configuration, options = self._pool, delivery.configuration, self._options
         if pool is None:
             raise RuntimeError("deliver() needs open() first")
@@ -119,9 +122,9 @@ def _frame_to(destination: str) -> Prepared:
 
 
 def _properties(delivery: Delivery) -> dict[str, str]:
-    """What becomes properties of the message, by which consumers may select without parsing it.
+    """Return the properties of the message, by which consumers may select without parsing it.
 
-    Their names are identifiers, since JMS allows nothing else in a selector.
+    Their names are identifiers, because JMS allows nothing else in a selector.
     """
     return {
         "event_type": delivery.triggered_by,

@@ -1,4 +1,4 @@
-"""The reasons why a broker took no message, in words. Most of them are those of `deliverers.reasons`."""
+"""Reasons why a broker took no message, in words. Most of them come from `deliverers.reasons`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from deliverers.reasons import NOT_TLS, AttemptedConnection, Phase, reason
 from deliverers.stomp.frames import Frame
 from deliverers.stomp.stomp_configuration import Address
 
-#: What follows a loss of what was sent already.
+#: Ends a reason if the connection was lost after the message was sent.
 UNKNOWN = "its outcome is unknown"
-#: Characters of what a broker says that stand in a reason; the whole is in the body.
+#: Characters of a broker's error that a reason shows; the outcome's body has the whole text.
 _LONGEST_REASON = 200
 _REDACTED = "********"
 
 
 def attempted(address: Address, phase: Phase = Phase.CONNECTING) -> AttemptedConnection:
-    """What `deliverers.reasons` wants to know; deadlines are spoken of here."""
+    """Return the input of `deliverers.reasons`; its timeout is infinite, because deadlines are worded here."""
     return AttemptedConnection(address.host, address.port, inf, phase)
 
 
 def handshake_reason(error: Exception, address: Address) -> str:
-    """Say why a connection could not be secured, or began and was lost at once."""
+    """Return why a connection could not be secured, or was lost as it began."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return certificate_reason(error, address.host, datetime.now(UTC))
     if isinstance(error, ssl.SSLError) and error.reason in NOT_TLS:
@@ -37,7 +37,7 @@ def handshake_reason(error: Exception, address: Address) -> str:
 
 
 def lost_reason(error: Exception | None, address: Address) -> str:
-    """Say how a connection that worked came to its end."""
+    """Return how a working connection ended."""
     if error is None:
         return f"the broker closed the connection ({address.peer})"
     if isinstance(error, ssl.SSLError):
@@ -46,17 +46,17 @@ def lost_reason(error: Exception | None, address: Address) -> str:
 
 
 def no_answer(seconds: float, doing: str, before: Iterable[str] = ()) -> str:
-    """Say that a deadline passed, what was being done, and what had failed before."""
+    """Return that a deadline passed, what was being done, and what had failed before."""
     return "; ".join((*before, f"no answer within {seconds:g} s ({doing})"))
 
 
 def lost_reason_with_frame(words: str, last: Frame | None, secrets: tuple[str, ...]) -> str:
-    """Say how a connection ended, with what the broker said last."""
+    """Return how a connection ended, with the broker's last words."""
     return words if last is None else f"{words}: {broker_error(last, secrets)}"
 
 
 def broker_error(frame: Frame, secrets: tuple[str, ...]) -> str:
-    """What a broker's ERROR says, in one line without secrets: its `message`, and the body where that says more."""
+    """Return a broker's ERROR in one line without secrets: its `message`, and the body if that adds anything."""
     message = frame.headers.get("message", "").strip()
     lines = frame.body.decode("utf-8", "replace").strip().splitlines()
     first = lines[0].strip() if lines else ""

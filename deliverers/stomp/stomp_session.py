@@ -1,4 +1,4 @@
-"""What one connection owes and is owed: which receipt is whose, what a frame settles, what is due when. No I/O.
+"""The state of one connection: which receipt belongs to which message, what a frame settles, what is due when. No I/O.
 
 Times are seconds of one monotonic clock, which the caller reads.
 """
@@ -14,19 +14,19 @@ from msgspec import Struct
 from deliverers.stomp.codec import codec
 from deliverers.stomp.frames import Frame, NotStomp
 
-#: Milliseconds between signs of life that are asked for, and offered.
+#: Milliseconds between signs of life that we ask for, and offer.
 HEART_BEAT_MS = 10_000
-#: A peer that is silent for so many of its intervals is dead.
+#: Intervals of silence after which a peer counts as dead.
 SILENT_INTERVALS = 2
-#: A connection that answers nothing while so many messages in a row time out is given up.
+#: Consecutive messages without a receipt in time after which a connection is given up.
 SUSPECT_AFTER = 3
-#: Messages without a receipt at most. More only wait in the broker.
+#: Messages without a receipt at most. More would only wait in the broker.
 MOST_PENDING = 1_000
-#: Seconds after which a connection that nobody uses is closed.
+#: Seconds without use after which a connection is closed.
 IDLE_SECONDS = 60.0
 
 VERSION = "1.2"
-#: Intervals beyond a day are none. A broker may say anything.
+#: Intervals of more than a day count as none. A broker may send anything.
 _LONGEST_INTERVAL_MS = 86_400_000
 
 Waiter = TypeVar("Waiter")
@@ -45,7 +45,7 @@ class Confirmed(Struct, Generic[Waiter], frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class MessageRejected(Generic[Waiter]):
-    """The broker does not take a message; the others are not concerned."""
+    """The broker refused one message; the others are not affected."""
 
     waiter: Waiter
     frame: Frame
@@ -53,35 +53,35 @@ class MessageRejected(Generic[Waiter]):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The broker ends the session with an ERROR: before it began, that is a refused login."""
+    """The broker ended the session with an ERROR; before the session began, this is a refused login."""
 
     frame: Frame
 
 
 @dataclass(frozen=True, slots=True)
 class Due(Generic[Waiter]):
-    """What the time asks for."""
+    """What has to be done at this time."""
 
-    #: Those whose deadline has passed. Their receipts, should they still come, are nobody's.
+    #: Waiters whose deadline has passed. Receipts that still arrive for them are ignored.
     expired: tuple[Waiter, ...] = ()
-    #: A sign of life is to be sent.
+    #: Whether to send a sign of life.
     beat: bool = False
-    #: Nobody has used the connection for long.
+    #: Whether the connection has been unused for long.
     idle: bool = False
-    #: Why the connection is to be given up, in words.
+    #: Why to give the connection up, in words; None to keep it.
     verdict: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HeartBeats:
-    """Seconds between signs of life, as both sides agreed; infinite where one side gives or wants none."""
+    """Seconds between signs of life, as both sides agreed; infinite if one side gives or wants none."""
 
     ours: float = inf
     theirs: float = inf
 
     @classmethod
     def agreed(cls, offered: str) -> HeartBeats:
-        """What follows from the broker's `heart-beat` header. Raises `NotStomp`."""
+        """Return the agreement that follows from the broker's `heart-beat` header. Raises `NotStomp`."""
         they_give, comma, they_want = offered.partition(",")
         if not comma or not all(each.isascii() and each.isdecimal() for each in (they_give, they_want)):
             raise NotStomp("a heart-beat header that is not two numbers")
@@ -96,7 +96,7 @@ def _seconds(milliseconds: int) -> float:
 
 
 class StompSession(Generic[Waiter]):
-    """The state of one connection from its CONNECT on. A waiter is whatever the caller knows a sender by."""
+    """The state of one connection from its CONNECT on. A waiter is the caller's own handle of a sender."""
 
     def __init__(self, now: float) -> None:
         self._beats: HeartBeats | None = None
@@ -109,33 +109,33 @@ class StompSession(Generic[Waiter]):
 
     @property
     def pending(self) -> int:
-        """How many messages have no receipt yet."""
+        """Return how many messages have no receipt yet."""
         return len(self._pending)
 
     @property
     def next_receipt(self) -> str:
-        """The id that the next message is to ask a receipt by."""
+        """Return the receipt id for the next message."""
         return str(self._issued + 1)
 
     def sent(self, receipt: str, waiter: Waiter, deadline: float) -> None:
-        """Note that a message went out which asked for a receipt, the next one."""
+        """Note that a message was sent that asks for `receipt`, the next one."""
         self._issued += 1
         self._pending[receipt] = (waiter, deadline)
 
     def note_sent(self, now: float) -> None:
-        """Note that bytes went out."""
+        """Note that bytes were sent."""
         self._sent_at = self._used_at = now
 
     def note_heart_beat(self, now: float) -> None:
-        """Note that a sign of life went out, which is no use."""
+        """Note that a sign of life was sent; it does not count as use."""
         self._sent_at = now
 
     def note_received(self, now: float) -> None:
-        """Note that bytes came in."""
+        """Note that bytes were received."""
         self._received_at = now
 
     def receive(self, frame: Frame) -> Accepted | Confirmed[Waiter] | MessageRejected[Waiter] | Ended | None:
-        """Say what a frame settles; `None` for nothing. Raises `NotStomp` where it makes no sense."""
+        """Return what a frame settles, or None. Raises `NotStomp` for a frame that makes no sense."""
         if self._beats is None:
             return self._greeted(frame)
         if frame.command == "RECEIPT":
@@ -153,7 +153,7 @@ class StompSession(Generic[Waiter]):
         raise NotStomp(f"{frame.command}, which was not asked for")
 
     def due(self, now: float) -> Due[Waiter]:
-        """Say what the time asks for, and forget those whose deadline has passed."""
+        """Return what is due now, and forget the waiters whose deadline has passed."""
         expired = tuple(self._expire(now))
         beats = self._beats or HeartBeats()
         silence = now - self._received_at
@@ -165,15 +165,16 @@ class StompSession(Generic[Waiter]):
         return Due(expired, beat=now - self._sent_at >= beats.ours / 2, idle=idle)
 
     def next_due(self) -> float:
-        """When `due` has something to say next, should nothing else happen."""
+        """Return when `due` has something to report next if nothing else happens."""
         beats = self._beats or HeartBeats()
         idle = self._used_at + IDLE_SECONDS
-        # Not in order: some waited long before they could be sent. There are few, and this is asked seldom.
+        # Deadlines are not in order: some messages waited long before they could be sent. There are few, and calls are
+        # rare.
         first = min((deadline for _, deadline in self._pending.values()), default=idle)
         return min(first, self._sent_at + beats.ours / 2, self._received_at + beats.theirs * SILENT_INTERVALS)
 
     def end(self) -> tuple[Waiter, ...]:
-        """Give up: everybody who still waits, and will not be answered."""
+        """End the session; return the waiters that will get no answer."""
         waiters = tuple(waiter for waiter, _ in self._pending.values())
         self._pending.clear()
         return waiters
@@ -198,7 +199,7 @@ class StompSession(Generic[Waiter]):
         return pending[0]
 
     def _is_ours(self, receipt: str) -> bool:
-        """True of a receipt that somebody waited for, once."""
+        """Return whether this receipt was asked for once."""
         number = int(receipt) if receipt.isascii() and receipt.isdecimal() and len(receipt) < 19 else 0
         return 0 < number <= self._issued
 

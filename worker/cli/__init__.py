@@ -1,6 +1,6 @@
-"""The `edw` command. Each command's module is imported only when it is called, so that `edw --help` is quick.
+"""The `edw` command. It imports a command's module only when that command runs, so that `edw --help` is quick.
 
-Exit codes: 0 done; 1 something was refused or failed; 2 wrong usage; 3 no Redis was found, or it does not answer.
+Exit codes: 0 success; 1 something was refused or failed; 2 wrong usage; 3 no Redis was found, or it does not answer.
 """
 
 import sys
@@ -11,9 +11,9 @@ import click
 
 from worker.cli.streams import make_visible, undecodable
 
-#: Command → (its module, what it does in a line).
+#: Command → (its module, its summary).
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "demo": ("worker.cli.demo", "See one event go all the way, on this machine, in seconds."),
+    "demo": ("worker.cli.demo", "Deliver one event on this machine, in seconds, and check it."),
     "dev": ("worker.cli.commands.dev", "Run a private Redis, a worker and the API, until Ctrl-C."),
     "worker": ("worker.cli.commands.worker", "Run a worker: one process, or several."),
     "api": ("worker.cli.commands.api", "Serve the Integrations API: one process, or several."),
@@ -21,21 +21,21 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "integrations": ("worker.cli.commands.integrations", "List, show, create, update, pause and delete integrations."),
     "secrets": ("worker.cli.commands.secrets", "Seal the secrets of integrations with a new key."),
     "tokens": ("worker.cli.commands.tokens", "Make, list and revoke the API's tokens."),
-    "jobs": ("worker.cli.commands.jobs", "See what is owed, and what became of it."),
-    "logs": ("worker.cli.commands.logs", "See the log of every attempt."),
-    "rejected": ("worker.cli.commands.rejected", "See refused events whose producer got no answer."),
-    "health": ("worker.cli.commands.health", "Ask a process on this machine whether it is well."),
-    "status": ("worker.cli.commands.status", "See whether the ledger balances, and what waits."),
-    "doctor": ("worker.cli.commands.doctor", "Look at all that it stands on, and say what to do; mend the ledger."),
+    "jobs": ("worker.cli.commands.jobs", "List and show jobs: events owed to integrations."),
+    "logs": ("worker.cli.commands.logs", "Show the logs of attempts."),
+    "rejected": ("worker.cli.commands.rejected", "List refused events whose producer got no answer."),
+    "health": ("worker.cli.commands.health", "Check the health of a process on this machine."),
+    "status": ("worker.cli.commands.status", "Show whether the ledger balances, and what waits."),
+    "doctor": ("worker.cli.commands.doctor", "Check the installation and say what to do; repair the ledger."),
     "completion": ("worker.cli.commands.completion", "Print the completion script of your shell."),
 }
 
 _EPILOG = """\
-The ledger is in the Redis or Valkey that EDW_REDIS_URL names, else in the embedded one that "edw dev" runs on the
-same data folder (EDW_DATA_DIR).
+The ledger is in the Redis or Valkey that EDW_REDIS_URL names. If that is not set, it is in the embedded Redis that
+"edw dev" runs on the same data folder (EDW_DATA_DIR).
 
 \b
-Exit codes: 0 done; 1 something was refused or failed;
+Exit codes: 0 success; 1 something was refused or failed;
             2 wrong usage; 3 no Redis, or it does not answer.
 
 Completion: edw completion --help
@@ -43,7 +43,7 @@ Completion: edw completion --help
 
 
 class _Commands(click.Group):
-    """A group that knows its commands by name and imports them by need."""
+    """A group that imports a command only when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -52,7 +52,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command = import_module(COMMANDS[cmd_name][0]).command
-        assert isinstance(command, click.Command)  # noqa: S101  (a module of the table above)
+        assert isinstance(command, click.Command)  # noqa: S101  (every module of COMMANDS has one)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -71,7 +71,7 @@ def edw() -> None:
 
 
 def main() -> None:
-    """The entry point of `edw`."""
+    """Run `edw`."""
     make_visible()
     if number := undecodable(sys.argv[1:]):
         click.echo(f"Usage: edw [OPTIONS] COMMAND [ARGS]...\n\nError: argument {number} is not UTF-8", err=True)

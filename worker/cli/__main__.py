@@ -1,4 +1,4 @@
-"""`python -m worker.cli`: the same as `edw`, by the interpreter that runs."""
+"""`python -m worker.cli`: the same as `edw`, with the current interpreter."""
 
 from worker.cli import main
 

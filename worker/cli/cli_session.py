@@ -1,4 +1,4 @@
-"""From a command to the ledger and back: settings, the open ledger, and what is told when either is not to be had."""
+"""What commands share: settings, the open ledger, and errors when either is unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -30,17 +30,17 @@ EXIT_NO_REDIS = 3
 
 
 class CommandFailure(click.ClickException):
-    """The command ends with this message and exit code."""
+    """An error that ends the command with this message and exit code."""
 
     def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
         super().__init__(message)
-        # click has it as a class's constant, and reads it from the instance.
+        # click declares it as a class constant, and reads it from the instance.
         self.exit_code = exit_code  # type: ignore[misc]
 
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """Raises what is expected to go wrong as the Failure that says so."""
+    """Raise expected errors of the block as CommandFailure."""
     try:
         yield
     except (NoRedisError, LedgerUnavailable) as error:
@@ -51,15 +51,15 @@ def reported_errors() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class CliSession:
-    """What most commands need."""
+    """The settings and the open ledger, which most commands need."""
 
     settings: Settings
     ledger: Ledger
 
     @cached_property
     def types(self) -> "DelivererRegistry":
-        """The deliverers of this installation. Raises Failure where one of them is broken."""
-        # They bring an HTTP client with them, which most commands have no use for.
+        """Return the installed deliverers. Raises CommandFailure if one of them is broken."""
+        # Imported here because deliverers load an HTTP client, which most commands do not need.
         from deliverers.registry import DelivererRegistry, RegistryError
 
         try:
@@ -69,12 +69,12 @@ class CliSession:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The observable keys of this deployment."""
+        """Return the observable keys of this deployment."""
         return load_catalogue(self.settings.observable_keys)
 
     @cached_property
     def registrar(self) -> "IntegrationService":
-        """What changes the registry."""
+        """Return the service that changes integrations."""
         from worker.integrations.integration_service import IntegrationService
 
         secrets = SecretsBox(secrets_keys(self.settings))
@@ -82,10 +82,9 @@ class CliSession:
 
 
 def read_settings(*, for_people: bool = True) -> Settings:
-    """The settings. Raises Failure where one is wrong.
+    """Return the settings, and configure logging to standard error. Raises CommandFailure if a setting is wrong.
 
-    What is logged meanwhile goes to standard error. `for_people`, only what is worth a person's while does, unless the
-    settings say otherwise.
+    With `for_people`, logs are brief (console format, warnings and above) unless the settings say otherwise.
     """
     with reported_errors():
         settings = load_settings()
@@ -96,14 +95,14 @@ def read_settings(*, for_people: bool = True) -> Settings:
 
 
 def warn_of_unknown_settings() -> None:
-    """Tells of variables that look like settings and are none."""
+    """Print a warning for each variable that looks like a setting but is none."""
     for warning in unknown_variables():
         click.echo(f"warning: {warning}", err=True)
 
 
 @asynccontextmanager
 async def session() -> AsyncIterator[CliSession]:
-    """The ledger, open. Raises Failure where there is none, and for what goes wrong with it while it is used."""
+    """Open the ledger for the block. Raises CommandFailure if there is none, or if it fails while in use."""
     settings = read_settings()
     with reported_errors():
         ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
@@ -115,16 +114,17 @@ async def session() -> AsyncIterator[CliSession]:
 
 
 def run(work: Coroutine[Any, Any, int | None]) -> None:
-    """Runs a command's work; what it answers, where it answers anything, is the exit code."""
+    """Run a command's work; a number that it returns is the exit code."""
     code = asyncio.run(work)
     if code:
         raise SystemExit(code)
 
 
 def heed_cancellation() -> None:
-    """Raises CancelledError where this task was cancelled and something on the way swallowed it.
+    """Raise CancelledError if this task was cancelled and a callee swallowed the cancellation.
 
-    asyncio.wait_for() does so in Python 3.11 when what it waits for is over at that moment, and redis-py sends by it.
+    asyncio.wait_for() of Python 3.11 swallows it if the awaited future finishes at that moment, and redis-py sends
+    through wait_for().
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
@@ -132,18 +132,18 @@ def heed_cancellation() -> None:
 
 
 def scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--store` and `--org`; scope_of() reads them."""
+    """Add the options `--store` and `--org`; scope_of() reads them."""
     with_org = click.option("--org", metavar="ID", help="The organisation.")(function)
     decorated: Callable[..., Any] = click.option("--store", metavar="ID", help="The store.")(with_org)
     return decorated
 
 
 def scope_of(store: str | None, org: str | None) -> Scope:
-    """The scope that the options name."""
+    """Return the scope that the options name."""
     return Scope(org or None, store or None)
 
 
 def scope_words(scope: Scope) -> str:
-    """A scope as a reader would say it."""
+    """Return a scope in words."""
     named = [f"{word} {value}" for word, value in (("organisation", scope.org_id), ("store", scope.store_id)) if value]
     return ", ".join(named) or "no store named"

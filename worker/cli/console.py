@@ -15,30 +15,30 @@ from rich.text import Text
 from config.visible import visible
 from worker.cli.streams import styled
 
-#: Characters a line, where no terminal says otherwise.
+#: Characters per line outside a terminal.
 WIDTH = 100
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 class VisibleConsole(Console):
-    """A console that writes out what a reader cannot see, in whatever it renders; its own colours stay."""
+    """A console that escapes invisible characters in whatever it renders, but not its own colours."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Render as rich does."""
+        """Render as rich does, with text made visible."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where to print: colours in a terminal, plain text elsewhere."""
+    """Return a console: colours in a terminal, plain text elsewhere."""
     stream = styled(sys.stderr if stderr else sys.stdout)
     width = None if stream.isatty() else WIDTH
     return VisibleConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
-    """An empty table; the columns named in `right` hold numbers, those in `whole` are never broken over lines."""
+    """Return an empty table. Columns in `right` hold numbers; those in `whole` are never wrapped."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
         justify: JustifyMethod = "right" if column in right else "left"
@@ -47,21 +47,21 @@ def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -
 
 
 def cells(*values: object) -> Iterable[Text]:
-    """Values as a table's cells; nothing in them is taken for markup. None is a dash."""
-    # Here already: a column is as wide as what is shown in it.
+    """Return values as table cells, with no markup interpreted; None and empty text become a dash."""
+    # Escaped here already, because the column's width depends on the shown text.
     return (Text("-" if value is None or value == "" else visible(str(value))) for value in values)
 
 
 def verdict(good: bool, yes: str, no: str) -> Text:
-    """A word in green or in red."""
+    """Return a word in green (good) or red."""
     return Text(yes, "green") if good else Text(no, "bold red")
 
 
 def print_json(document: object) -> None:
-    """One JSON document, indented."""
+    """Print one JSON document, indented."""
     click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
 def print_json_line(document: object) -> None:
-    """One JSON document on a line, at once."""
+    """Print one JSON document on one line, at once."""
     click.echo(msgspec.json.encode(document).decode())

@@ -1,4 +1,4 @@
-"""The newest logs of all stores. The ledger files them by store, so each store is looked at that has an integration."""
+"""The newest logs of all stores. The ledger files logs by store, so this reads each store that has an integration."""
 
 from collections.abc import AsyncIterator
 from heapq import heappush, heapreplace
@@ -8,12 +8,12 @@ from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.ledger import Ledger
 
-#: Logs of one store that are read at a time.
+#: Logs of one store per read.
 PAGE = 200
 
 
 class Found(NamedTuple):
-    """A log, and whose it is; ordered by its time."""
+    """A log and its scope, ordered by the log's time."""
 
     created_at: int
     id: str
@@ -22,10 +22,10 @@ class Found(NamedTuple):
 
 
 async def newest_of_every_store(ledger: Ledger, limit: int, *, failed: bool) -> list[Found]:
-    """The newest logs of all stores (or failures), the newest first.
+    """Return the newest logs (or failures) of all stores, newest first.
 
-    It walks through the whole ledger once, in calls that touch a bounded part of it each, and keeps no more logs than
-    are wanted. Logs of stores whose integrations were all deleted are not among them.
+    This walks through the whole ledger once, in calls that each touch a bounded part of it, and keeps at most `limit`
+    logs. Logs of stores whose integrations were all deleted are not included.
     """
     newest: list[Found] = []
     async for scope in _scopes(ledger):
@@ -34,7 +34,7 @@ async def newest_of_every_store(ledger: Ledger, limit: int, *, failed: bool) -> 
 
 
 async def _scopes(ledger: Ledger) -> AsyncIterator[Scope]:
-    """Everybody's who has an integration, each once."""
+    """Yield each scope that has an integration, once."""
     seen = set[Scope]()
     cursor: int | None = None
     while cursor != 0:
@@ -46,14 +46,14 @@ async def _scopes(ledger: Ledger) -> AsyncIterator[Scope]:
 
 
 async def _take_newest(newest: list[Found], limit: int, ledger: Ledger, scope: Scope, *, failed: bool) -> None:
-    """Puts a scope's logs into a heap of at most `limit`, down to the first that is older than all of it."""
+    """Put a scope's logs into a heap of at most `limit`, up to the first that is older than the whole heap."""
     read = ledger.logs.failures if failed else ledger.logs.of_scope
     page, offset, seen = min(limit, PAGE), 0, set[str]()
     while logs := (await read(scope, offset, page)).items:
         for log in logs:
             found = Found(log.created_at, log.id, scope, log)
             if found.id in seen:
-                # New logs have moved the page.
+                # New logs have shifted the page.
                 continue
             seen.add(found.id)
             if len(newest) < limit:

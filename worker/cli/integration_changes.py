@@ -1,4 +1,4 @@
-"""Changing an integration by options, each of which is one key of its configuration."""
+"""Changes of an integration by options, each of which is one key of its configuration."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,16 +10,17 @@ from worker.domain.event import Refusal, Scope
 from worker.domain.integration import Integration
 from worker.ledger.integration_repository import RevisionConflict
 
-#: How often the keys are put into a configuration that somebody else changes meanwhile.
+#: Tries to merge keys into a configuration that somebody else keeps changing.
 TRIES = 20
 
 
 async def change_integration(
     at: CliSession, named: str, scope: Scope, attributes: Mapping[str, Any], keys: Mapping[str, Any]
 ) -> Integration | list[Refusal]:
-    """Update the integration, with `keys` put into its configuration: that of `attributes`, else the present one.
+    """Update an integration, with `keys` merged into its configuration.
 
-    Otherwise as `Registrar.update`. Raises Failure where there is no such integration.
+    The base is the configuration in `attributes`, or else the present one. The result is that of
+    `IntegrationService.update`. Raises CommandFailure if there is no such integration.
     """
     if not keys:
         return await at.registrar.update(await find_integration(at, named, scope), attributes)
@@ -31,7 +32,7 @@ async def change_integration(
         try:
             return await at.registrar.update(current, changes, current.revision)
         except RevisionConflict:
-            # The keys were put into a configuration that is not the present one any more.
+            # The configuration that the keys were merged into is no longer the present one.
             if not tries_left:
                 raise
 
@@ -39,14 +40,14 @@ async def change_integration(
 def _configuration(
     at: CliSession, current: Integration, attributes: Mapping[str, Any], keys: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Put `keys` into the configuration that they belong to; of the present one, its secrets are masks."""
-    # It brings an HTTP client with it, which most commands have no use for.
+    """Merge `keys` into the configuration they belong to; of the present one, the secrets are masks."""
+    # Imported here because deliverers load an HTTP client, which most commands do not need.
     from deliverers.registry import UnknownIntegrationType, normalise_integration_type
 
     kind = normalise_integration_type(str(attributes.get("integration_type", current.integration_type)))
     base = attributes.get("configuration")
     if "configuration" not in attributes and kind == current.integration_type:
         base = at.registrar.shown(current).configuration
-    with suppress(UnknownIntegrationType):  # the registrar refuses it in words
+    with suppress(UnknownIntegrationType):  # the service refuses it with a message
         keys = at.types.normalised(kind, keys)
     return {**(base if isinstance(base, Mapping) else {}), **keys}

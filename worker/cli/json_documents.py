@@ -1,4 +1,4 @@
-"""What `--json` prints beside the specification's resources (see worker/domain/resources.py)."""
+"""What `--json` prints besides the specification's resources (see worker/domain/resources.py)."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ Document = dict[str, Any]
 
 
 def rejected_document(rejected: RejectedMessage) -> Document:
-    """Something on the rejected list."""
+    """Return an entry of the rejected list."""
     return {
         "at": _time(rejected.at),
         "source": rejected.source,
@@ -21,7 +21,7 @@ def rejected_document(rejected: RejectedMessage) -> Document:
 
 
 def status_document(status: LedgerStatus) -> Document:
-    """The ledger at one moment; ages in seconds."""
+    """Return the ledger's status at one moment; ages are in seconds."""
     return {
         "events": {
             **{name: status.counter(name) for name in ("accepted", "unmatched", "matched", "set_aside")},

@@ -1,4 +1,4 @@
-"""The key for secrets that `edw dev` makes in its data folder, so that a newcomer needs none."""
+"""The key for secrets that `edw dev` creates in its data folder, so that a newcomer needs none."""
 
 import os
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from pydantic import SecretStr
 
 from config.settings import Settings, process_environment
 
-#: In the data folder; for every process that uses the embedded Redis of that folder.
+#: File in the data folder; its key serves every process that uses the embedded Redis of that folder.
 KEY_FILE = "secrets.key"
 
 
 def secrets_keys(settings: Settings) -> Sequence[SecretStr]:
-    """The keys to seal and open secrets with.
+    """Return the keys that seal and open secrets: EDW_SECRETS_KEYS, or else the key that `edw dev` made.
 
-    Those of EDW_SECRETS_KEYS; without any, the one that `edw dev` made, for its own embedded Redis and no other.
+    The key of `edw dev` is used with its own embedded Redis only.
     """
     if settings.secrets_keys or settings.redis_url:
         return settings.secrets_keys
@@ -26,7 +26,7 @@ def secrets_keys(settings: Settings) -> Sequence[SecretStr]:
 
 
 def with_made_keys(settings: Settings) -> Settings:
-    """The settings of a process that runs beside `edw dev`: with its key, and with that in the environment too."""
+    """Return the settings with the key of `edw dev` if they have none, and put the key into the environment too."""
     keys = secrets_keys(settings)
     if keys and not settings.secrets_keys:
         process_environment()["EDW_SECRETS_KEYS"] = " ".join(key.get_secret_value() for key in keys)
@@ -34,7 +34,7 @@ def with_made_keys(settings: Settings) -> Settings:
 
 
 def made_key(data_dir: Path) -> SecretStr | None:
-    """The key of a data folder, where one was made."""
+    """Return the key of a data folder, or None."""
     try:
         return SecretStr((data_dir / KEY_FILE).read_text().strip())
     except FileNotFoundError:
@@ -42,7 +42,7 @@ def made_key(data_dir: Path) -> SecretStr | None:
 
 
 def make_key(data_dir: Path) -> SecretStr:
-    """The key of a data folder, made where there is none; nobody else may read the file."""
+    """Return the key of a data folder; create it if there is none. Only the owner may read the file."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (known := made_key(data_dir)) is not None:
         return known
@@ -50,10 +50,10 @@ def make_key(data_dir: Path) -> SecretStr:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(Fernet.generate_key() + b"\n")
-    # Whole or not at all, and the first one stays: a link never replaces what is there.
+    # A link is atomic and never replaces an existing file, so the first key stays.
     with suppress(FileExistsError):
         os.link(draft, data_dir / KEY_FILE)
     draft.unlink()
     key = made_key(data_dir)
-    assert key is not None  # noqa: S101  (it is there by now)
+    assert key is not None  # noqa: S101  (the file exists by now)
     return key

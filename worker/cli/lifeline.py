@@ -1,4 +1,7 @@
-"""How a child learns that its parent is gone: a pipe that nobody writes to ends when its last writer does."""
+"""The lifeline: a pipe by which a child notices that its parent has died.
+
+Nobody writes to the pipe; it ends when its last writer, the parent, does.
+"""
 
 import os
 import signal
@@ -6,7 +9,7 @@ import threading
 
 
 def hold(descriptor: int) -> None:
-    """Watches the pipe's reading end; when it ends, this process is told to stop, as by SIGTERM."""
+    """Watch the pipe's reading end; when it ends, send this process SIGTERM."""
     threading.Thread(target=_watch, args=(descriptor,), name="edw-lifeline", daemon=True).start()
 
 

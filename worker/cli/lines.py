@@ -1,35 +1,35 @@
-"""A file of events, line by line; no more than a line is in memory."""
+"""The lines of a file of events; at most one line is in memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 _BOM = b"\xef\xbb\xbf"
-#: Bytes beside the event's own that a line may have: its end, and spaces around.
+#: Bytes that a line may have besides the event: its line break, and spaces around it.
 _SLACK = 1024
 
 
 class ByteLines(Protocol):
-    """What is asked of an open file."""
+    """The part of an open file that lines_of() needs."""
 
     def readline(self, limit: int, /) -> bytes:
-        """A line with its end, or so many bytes of it; nothing at the file's end."""
+        """Return a line with its line break, or its first `limit` bytes; empty at the end of the file."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that holds something. `number` counts from 1; `size` is its bytes in the file, its end included."""
+    """A line that is not blank. `number` counts from 1; `size` is its bytes in the file, line break included."""
 
     number: int
     content: bytes
     size: int
-    #: True where it is much longer than an event may be, and only its beginning was kept.
+    #: True if the line is much longer than an event may be; only its beginning was kept.
     cut: bool = False
 
 
 def lines_of(file: ByteLines, max_bytes: int) -> Iterator[Line]:
-    """The lines of a file, blank ones left out; of a line far over `max_bytes` only the beginning is held."""
+    """Yield the lines of a file except blank ones; of a line far over `max_bytes`, only the beginning is kept."""
     number, limit = 0, max_bytes + _SLACK
     while piece := file.readline(limit):
         number += 1

@@ -1,4 +1,4 @@
-"""Finding what the user named: by its id, or by the beginning of one."""
+"""Finds the integration that the user named, by its id or the beginning of its id."""
 
 from uuid import UUID
 
@@ -6,16 +6,17 @@ from worker.cli.cli_session import CliSession, CommandFailure, scope_words
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 
-#: Integrations of a scope that are read at a time.
+#: Integrations of a scope per read.
 PAGE = 500
-#: Characters of an id that may stand for it.
+#: Fewest characters that may stand for an id.
 SHORTEST_PREFIX = 4
 
 
 async def find_integration(session: CliSession, named: str, scope: Scope) -> Integration:
-    """The integration of that id; of a scope's integrations, a beginning of it is enough where only one has it.
+    """Return the integration with that id, or the only one in the scope whose id begins so.
 
-    Raises Failure where there is none, or more than one. A whole id finds it in every scope, unless one is named.
+    A whole id is found in every scope, unless a scope is named. Raises CommandFailure if there is none, or more than
+    one.
     """
     registry = session.ledger.integrations
     if _is_id(named):
@@ -38,7 +39,7 @@ async def find_integration(session: CliSession, named: str, scope: Scope) -> Int
 
 
 async def all_integrations(session: CliSession, scope: Scope) -> list[Integration]:
-    """A scope's integrations, the newest first."""
+    """Return a scope's integrations, newest first."""
     found: list[Integration] = []
     while page := (await session.ledger.integrations.page(scope, len(found), PAGE)).items:
         found += page

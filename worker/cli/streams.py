@@ -1,4 +1,4 @@
-"""Standard output and standard error of `edw`: whatever a command prints, nothing of it commands the terminal."""
+"""Standard output and error of `edw`: no printed text can command the terminal."""
 
 import io
 import sys
@@ -10,26 +10,26 @@ from config.visible import visible
 
 
 class VisibleStream(io.TextIOWrapper):
-    """A text stream that writes out what a reader cannot see, on the same file as `styled`.
+    """A text stream that escapes invisible characters, on the same file as `styled`.
 
-    `styled` is the stream that was there before. The only one who may write to it is worker/cli/console.py, which adds
-    colours to text that it has made visible itself.
+    `styled` is the original stream. Only worker/cli/console.py may write to it: it adds colours to text that it has
+    already made visible.
     """
 
     def __init__(self, styled: TextIO) -> None:
-        # Click replaces a stream that is in ASCII by one of its own.
+        # Click replaces an ASCII stream with one of its own.
         encoding = "utf-8" if styled.encoding.lower() in ("ascii", "us-ascii", "ansi_x3.4-1968") else styled.encoding
-        # Nothing waits here, so that both streams write in order.
+        # Nothing is buffered here, so that both streams write in order.
         super().__init__(styled.buffer, encoding, "backslashreplace", write_through=True)
         self.styled = styled
 
     def write(self, text: str, /) -> int:
-        """Write a text; answers its length."""
+        """Write a text; return its length."""
         super().write(visible(text))
         return len(text)
 
     def __del__(self) -> None:
-        # The file is not this stream's to close.
+        # This stream does not own the file, so it must not close it.
         with suppress(Exception):
             self.detach()
 
@@ -56,7 +56,7 @@ def undecodable(arguments: Sequence[str]) -> int | None:
 
 
 def _visible(stream: TextIO) -> TextIO:
-    # It may be missing, or a test's own.
+    # The stream may be missing, or belong to a test.
     if isinstance(stream, io.TextIOWrapper) and not isinstance(stream, VisibleStream):
         stream.flush()
         return VisibleStream(stream)

@@ -1,7 +1,7 @@
-"""Processes that a command starts: each in a session of its own, told to stop once, and never left behind.
+"""Child processes of a command: each has its own session, is asked to stop once, and is never left behind.
 
-A child gets no Ctrl-C of the terminal's, so that it is this process that says when to stop. Should this process be
-killed, the children notice by their lifeline (see lifeline.py) and drain.
+A child does not get the terminal's Ctrl-C, so that this process decides when to stop. If this process is killed, the
+children notice it by their lifeline (see lifeline.py) and drain.
 """
 
 import asyncio
@@ -19,34 +19,34 @@ from config.settings import Settings, process_environment
 from deliverers.backoff import Backoff
 from worker.ledger.connection.embedded_redis import EmbeddedRedis
 
-#: A worker that was told to stop may take so much longer than its drain (seconds).
+#: Seconds beyond its drain time that a worker may take to stop.
 STOP_GRACE_SECONDS = 15.0
-#: One that was told to hurry settles what it interrupts, and may take so long for that.
+#: Seconds that a worker asked to hurry may take to settle what it interrupts.
 HURRY_SECONDS = 15.0
-#: How a child that was told to stop ends in good order: the signal may come before it can listen.
+#: Exit codes of a child that stopped in good order; SIGTERM may arrive before the child handles it.
 IN_GOOD_ORDER = (0, -signal.SIGTERM)
 #: Pauses before a worker that died is started again.
 RESTART_BACKOFF = Backoff(first=0.5, longest=30.0)
-#: A worker that lived for so long (seconds) was no failure to start.
+#: Seconds of life after which a start counts as successful.
 STEADY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What the user has asked for; as for a worker (see worker/process/stop_signals.py)."""
+    """The user's requests to stop, as a worker takes them (see worker/process/stop_signals.py)."""
 
     #: SIGINT or SIGTERM: drain.
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    #: A SIGINT after that, or SIGQUIT: do not wait for it.
+    #: SIGQUIT, or another SIGINT: stop without waiting for what is in flight.
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def of_this_process(cls) -> "Signals":
-        """From now on, SIGINT, SIGTERM, SIGQUIT and SIGHUP are these events; on the running loop."""
+        """Turn SIGINT, SIGTERM, SIGQUIT and SIGHUP into these events, on the running loop."""
         made = cls()
         numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT]
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-            # The terminal was closed; under nohup, which ignores this signal, that changes nothing.
+            # SIGHUP means that the terminal was closed; nohup ignores it, and then so do we.
             numbers.append(signal.SIGHUP)
         for number in numbers:
             asyncio.get_running_loop().add_signal_handler(number, made._received, number)
@@ -60,20 +60,20 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process that was started, and how long (seconds) it may take to stop."""
+    """A started process, and the seconds that it may take to stop."""
 
     process: asyncio.subprocess.Process
     stop_seconds: float
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self.process.pid
 
     async def stop(self, hurry: asyncio.Event | None = None) -> bool:
-        """Tells it to stop, and to hurry, and waits until it has; kills it where it does not. Repeating is safe.
+        """Stop the process: SIGTERM, SIGQUIT once `hurry` is set, SIGKILL at last. Repeating it is safe.
 
-        False where it did not end in good order.
+        Returns False if the process did not end in good order.
         """
         await self._signal_and_wait(signal.SIGTERM, self.stop_seconds, *([hurry.wait()] if hurry else []))
         if hurry is not None and hurry.is_set():
@@ -82,7 +82,7 @@ class Child:
         return self.process.returncode in IN_GOOD_ORDER
 
     async def _signal_and_wait(self, number: int, seconds: float | None, *others: Coroutine[Any, Any, Any]) -> None:
-        """Sends it a signal, and waits for its end, for so long at most, or for one of the others."""
+        """Send a signal; wait for the process's end, for one of the others, or for at most `seconds`."""
         if self.process.returncode is None:
             self.process.send_signal(number)
         await first_of(self.process.wait(), *others, timeout=seconds)
@@ -100,7 +100,7 @@ async def start_child(
     output: IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Child:
-    """Starts a process; without `env` with this one's environment, without `output` with this one's output."""
+    """Start a process; without `env` or `output` it inherits this process's environment or output."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=subprocess.DEVNULL,
@@ -118,9 +118,9 @@ async def start_child(
 def process_starter(
     arguments: Sequence[str], drain_seconds: float
 ) -> Iterator[Callable[[Mapping[str, str]], Awaitable[Child]]]:
-    """What starts processes of `edw` (such as `worker`) that drain by themselves should this process be killed.
+    """Yield a function that starts `edw` processes, such as `worker`.
 
-    It takes what such a process is told beside this one's environment.
+    It takes variables to add to this process's environment. The processes drain by themselves if this one is killed.
     """
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "worker.cli", *arguments, "--lifeline", str(reading)]
@@ -138,10 +138,10 @@ def process_starter(
 
 @asynccontextmanager
 async def redis_running(redis: EmbeddedRedis) -> AsyncIterator[str]:
-    """Run the embedded Redis for as long as the block; yields its URL."""
+    """Run the embedded Redis for the block; yield its URL."""
     starting = asyncio.ensure_future(asyncio.to_thread(redis.start))
     try:
-        # A thread cannot be cancelled: what it has begun is waited for, and then ended.
+        # A thread cannot be cancelled: wait until Redis has started, then stop it.
         yield await asyncio.shield(starting)
     finally:
         await asyncio.wait([starting])
@@ -149,12 +149,12 @@ async def redis_running(redis: EmbeddedRedis) -> AsyncIterator[str]:
 
 
 def process_changes(settings: Settings, index: int) -> dict[str, str]:
-    """What one of several processes (0, 1, 2 …) is told: a metrics port of its own, from EDW_METRICS_PORT on."""
+    """Return the settings of process number `index` (from 0): its own metrics port, counted from EDW_METRICS_PORT."""
     return {"EDW_METRICS_PORT": str(settings.metrics_port + index)} if settings.metrics_port else {}
 
 
 async def keep_running(name: str, start: Starter, signals: Signals, say: Callable[[str], None]) -> bool:
-    """Keeps a worker running until it is told to stop; False where it then did not end in good order."""
+    """Keep a worker running until it is asked to stop; return False if it then did not end in good order."""
     loop = asyncio.get_running_loop()
     failures = 0
     while not signals.stop.is_set():
@@ -174,19 +174,19 @@ async def keep_running(name: str, start: Starter, signals: Signals, say: Callabl
 
 
 def deaths_in_a_row(before: int, lived: float) -> int:
-    """Return how often a process has died in a row, now that it has lived for so long (seconds)."""
+    """Return how often a process has died in a row, now that it has lived for `lived` seconds."""
     return 1 if lived >= STEADY_SECONDS else before + 1
 
 
 def died(code: int | None) -> str:
-    """How a process ended, in words."""
+    """Return how a process ended, in words."""
     if code is not None and code < 0:
         return f"was killed by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
 
 
 async def first_of(*waits: Coroutine[Any, Any, Any], timeout: float | None = None) -> None:
-    """Waits for the first of several, or as long as `timeout` (seconds); what is not over is given up."""
+    """Wait for the first of several, at most `timeout` seconds; cancel the others."""
     tasks = [asyncio.create_task(wait) for wait in waits]
     try:
         await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -197,5 +197,5 @@ async def first_of(*waits: Coroutine[Any, Any, Any], timeout: float | None = Non
 
 
 async def over(future: "asyncio.Future[Any]") -> None:
-    """Waits until something is over, and neither cancels it nor raises what it raised; for first_of()."""
+    """Wait until a future is done, without cancelling it or raising its error; for first_of()."""
     await asyncio.wait([future])

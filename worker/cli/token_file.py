@@ -1,4 +1,4 @@
-"""The token that `edw dev` makes, so that a newcomer can use the API at once. Kept in the data folder."""
+"""The token that `edw dev` makes and keeps in the data folder, so that a newcomer can use the API at once."""
 
 import os
 from pathlib import Path
@@ -9,12 +9,12 @@ from worker.domain.event import Scope
 from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.connection.endpoints import find_endpoints
 
-#: In the data folder; whoever may read it is an admin of the embedded Redis' only store.
+#: File in the data folder; its readers are admins of the embedded Redis' only store.
 TOKEN_FILE = "token"  # noqa: S105  (a file's name)
 
 
 async def make_token(settings: Settings) -> str:
-    """The admin token of the data folder; a new one where there is none that the ledger knows. Raises LedgerError."""
+    """Return the admin token of the data folder, or a new one if the ledger knows none. Raises LedgerError."""
     ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
     try:
         await ledger.open()

@@ -68,4 +68,4 @@ async def test_of_a_store_no_more_is_read_than_may_be_wanted(monkeypatch: pytest
 @pytest.mark.parametrize("with_it", [["--follow"], ["--store", "s"], ["--job", "j"], ["--integration", "i"]])
 def test_they_cannot_be_followed_and_are_nobodys_in_particular(with_it: list[str]) -> None:
     result = CliRunner().invoke(edw, ["logs", "--all-stores", *with_it])
-    assert (result.exit_code, "--all-stores goes with none of" in result.output) == (2, True)
+    assert (result.exit_code, "--all-stores cannot be combined with" in result.output) == (2, True)

@@ -1,4 +1,4 @@
-"""`edw api`: the Integrations API, one process or several on one port."""
+"""`edw api`: the Integrations API, in one process or several on one port."""
 
 import asyncio
 from functools import partial
@@ -19,21 +19,23 @@ _log = structlog.get_logger("edw.cli")
 
 
 @click.command(name="api")
-@click.option("--processes", type=click.IntRange(1, 512), default=1, show_default=True, help="One uses one core.")
+@click.option(
+    "--processes", type=click.IntRange(1, 512), default=1, show_default=True, help="Processes; each uses one core."
+)
 @click.option("--lifeline", type=int, hidden=True)
 @click.option("--shared-port", is_flag=True, hidden=True)
 def command(processes: int, lifeline: int | None, shared_port: bool) -> None:
-    """Serve the Integrations API until SIGTERM or Ctrl-C; what is under way is finished first.
+    """Serve the Integrations API until SIGTERM or Ctrl-C; requests in progress are finished first.
 
-    It listens at EDW_API_HOST and EDW_API_PORT. Requests need a token: see "edw tokens create". While Redis does
-    not answer they get 503, and /readyz says why.
+    It listens at EDW_API_HOST and EDW_API_PORT. Requests need a token: see "edw tokens create". While Redis does not
+    answer, requests get 503, and /readyz says why.
     """
     settings = with_made_keys(read_settings(for_people=False))
     warn_of_unknown_variables()
     if lifeline is not None:
         hold(lifeline)
     if processes > 1 and not settings.api_port:
-        raise click.UsageError("several processes share a port: set EDW_API_PORT to one")
+        raise click.UsageError("several processes share one port: set EDW_API_PORT to a number other than 0")
     with reported_errors():
         if processes > 1:
             raise SystemExit(asyncio.run(_supervise(settings, processes)))
@@ -59,7 +61,7 @@ async def _serve(settings: Settings, shared_port: bool) -> None:
 
 
 async def _supervise(settings: Settings, processes: int) -> int:
-    # What no child could mend is told once, and not by each again and again.
+    # Errors that no child could overcome are reported once, instead of repeatedly by each child.
     find_endpoints(settings)
     await _check_port(settings)
     signals = Signals.of_this_process()
@@ -74,7 +76,7 @@ async def _supervise(settings: Settings, processes: int) -> int:
 
 
 async def _check_port(settings: Settings) -> None:
-    """Raises Failure where the port cannot be had by processes that share it."""
+    """Raise CommandFailure if processes cannot share the port."""
     loop = asyncio.get_running_loop()
     try:
         server = await loop.create_server(asyncio.Protocol, settings.api_host, settings.api_port, reuse_port=True)

@@ -1,4 +1,4 @@
-"""`edw completion`: click's own completion, ready to be sourced."""
+"""`edw completion`: click's completion script, ready to be sourced."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -19,5 +19,5 @@ def command(shell: str) -> None:
     fish: edw completion fish > ~/.config/fish/completions/edw.fish
     """
     made = get_completion_class(shell)
-    assert made is not None  # noqa: S101  (click has the three)
+    assert made is not None  # noqa: S101  (click knows all three)
     click.echo(made(edw, {}, "edw", "_EDW_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""`edw dev`: Redis, a worker and the API in one, until Ctrl-C."""
+"""`edw dev`: Redis, a worker and the API together, until Ctrl-C."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from worker.cli.supervision import Child, Signals, died, first_of, process_chang
 from worker.cli.token_file import TOKEN_FILE, make_token
 from worker.ledger.connection.embedded_redis import EmbeddedRedis
 
-#: Where the receivers of somebody who tries things out are.
+#: Networks of receivers on this machine, for somebody who tries things out.
 LOOPBACK = "127.0.0.0/8 ::1/128"
 
 
@@ -22,9 +22,9 @@ LOOPBACK = "127.0.0.0/8 ::1/128"
 def command() -> None:
     """Run a private Redis, a worker and the API, until Ctrl-C.
 
-    Redis keeps its data in the data folder (EDW_DATA_DIR), for the next time too; with EDW_REDIS_URL that server is
-    used instead. Receivers on this machine may be delivered to. A token for the API is made,
-    and kept in the data folder.
+    Redis keeps its data in the data folder (EDW_DATA_DIR) for the next run. With EDW_REDIS_URL, that server is used
+    instead. Deliveries may reach receivers on this machine. A token for the API is created and kept in the data
+    folder.
     """
     settings = read_settings()
     warn_of_unknown_settings()
@@ -54,7 +54,7 @@ async def _live(settings: Settings) -> int:
         finally:
             codes = {name: child.process.returncode for name, child in children.items()}
             if signals.stop.is_set():
-                click.echo("stopping: what is in flight is finished first", err=True)
+                click.echo("stopping once the deliveries in flight are finished", err=True)
             drained = await asyncio.gather(*(child.stop(signals.hurry) for child in children.values()))
         if signals.stop.is_set():
             return 0 if all(drained) else EXIT_FAILED
@@ -83,11 +83,11 @@ def _explain(settings: Settings, changes: Mapping[str, str], token: str) -> None
     kept, address = _shown(folder / TOKEN_FILE), _api_address(settings)
     where = "" if settings.redis_url else f", in this folder (or with EDW_DATA_DIR={folder})"
     lines = [
-        f"redis    {'as EDW_REDIS_URL says' if settings.redis_url else f'embedded, in {folder}'}",
+        f"redis    {'from EDW_REDIS_URL' if settings.redis_url else f'embedded, in {folder}'}",
         f"api      {address}",
         f"token    {token}  (admin; kept in {kept})",
-        f"secrets  {f'sealed with {key}' if made else 'sealed as EDW_SECRETS_KEYS says'}",
-        f"egress   {'this machine is allowed' if 'EDW_EGRESS_ALLOW' in changes else 'as EDW_EGRESS_ALLOW says'}",
+        f"secrets  {f'sealed with {key}' if made else 'sealed with EDW_SECRETS_KEYS'}",
+        f"egress   {'this machine is allowed' if 'EDW_EGRESS_ALLOW' in changes else 'from EDW_EGRESS_ALLOW'}",
         "",
         f"In another terminal{where}:",
         "  edw integrations create --name Hook --observes order.paid --url http://localhost:8000/",
@@ -97,13 +97,13 @@ def _explain(settings: Settings, changes: Mapping[str, str], token: str) -> None
         f'  curl -H "Authorization: Bearer $(cat {kept})" {address}/v2/integrations',
     ]
     if settings.redis_url and made:
-        lines.append(f'A secret_key needs the same key there: EDW_SECRETS_KEYS="$(cat {key})"')
+        lines.append(f'To use a secret_key there, set the same key: EDW_SECRETS_KEYS="$(cat {key})"')
     click.echo("\n".join((*lines, "", "Ctrl-C stops the worker, the API and Redis.", "")))
 
 
 def _api_address(settings: Settings) -> str:
-    # A port of 0 is known once the API listens, which it says by itself.
-    port = settings.api_port or "<as the API says below>"
+    # A port of 0 is known only once the API listens; the API then logs it.
+    port = settings.api_port or "<see the API's log below>"
     return settings.api_url or f"http://{settings.api_host}:{port}"
 
 

@@ -1,4 +1,4 @@
-"""`edw doctor`: looks at everything that an installation stands on, and says what to do."""
+"""`edw doctor`: checks everything that an installation depends on, and says what to do."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,30 +23,30 @@ from worker.ledger.connection.permissions import EVERYTHING
 from worker.ledger.connection.redis_condition import read_condition
 from worker.ledger.inspection.audit import Audit, AuditReport
 
-#: Receivers whose names are looked up.
+#: Receivers whose host names are looked up.
 NAMES_LOOKED_UP = 20
 
-_REDIS_ADVICE = "nothing is accepted or delivered until it answers; look at its log, and at EDW_REDIS_URL"
+_REDIS_ADVICE = "nothing is accepted or delivered until it answers; check its log and EDW_REDIS_URL"
 
-_REFUSED_ADVICE = "nothing is accepted or delivered until this is mended; see what deploy/RUNBOOK.md says of its user"
+_REFUSED_ADVICE = "nothing is accepted or delivered until this is fixed; see deploy/RUNBOOK.md on the Redis user"
 
 _STYLES = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "bold red"}
 
 
 @click.command(name="doctor")
-@click.option("--repair", is_flag=True, help="Mend what the audit of the ledger finds, as it finds it.")
-@click.option("--quick", is_flag=True, help="Leave the audit out: it looks at every job, lane and event there is.")
-@click.option("--strict", is_flag=True, help="Exit 1 for warnings, too.")
+@click.option("--repair", is_flag=True, help="Repair what the audit of the ledger finds.")
+@click.option("--quick", is_flag=True, help="Skip the audit, which reads every job, lane and event.")
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 @json_option
 def command(repair: bool, quick: bool, strict: bool, as_json: bool) -> None:
-    """Look at settings, Redis, ledger, broker, the way out, secrets and limits, and say what to do.
+    """Check settings, Redis, ledger, broker, egress, secrets and limits, and say what to do.
 
-    The audit sees that every job owed is in exactly one place where a sweep finds it; it goes on beside a working
-    fleet, a few milliseconds at a time. Exit code: 0 for nothing worse than a warning, 1 where something failed,
-    3 where Redis is missing or does not answer.
+    The audit checks that every pending job is in exactly one place where a sweep finds it. It runs beside a working
+    fleet, a few milliseconds at a time. Exit code: 0 for nothing worse than a warning, 1 if something failed, 3 if
+    Redis is missing or does not answer.
     """
     if repair and quick:
-        raise click.UsageError("--repair is of the audit, which --quick leaves out")
+        raise click.UsageError("--repair needs the audit, which --quick skips: give one of the two")
     findings, code = asyncio.run(_examine(repair=repair, quick=quick))
     if as_json:
         print_json({"findings": [asdict(each) for each in findings], "worst": _worst(findings)})
@@ -90,7 +90,7 @@ async def _of_the_ledger(*, repair: bool, quick: bool) -> list[Finding]:
 
 
 def _user(at: CliSession) -> str:
-    # A ledger that is open has asked.
+    # Opening the ledger has checked this.
     return f"{at.ledger.redis.server.user} may run all {len(EVERYTHING)} commands that the ledger needs"
 
 
@@ -114,12 +114,12 @@ async def _audit(at: CliSession, *, repair: bool) -> AuditReport:
 
 @dataclass(slots=True)
 class _Registered:
-    """What is to be known of the integrations."""
+    """What the checks need to know about the integrations."""
 
     total: int = 0
-    #: Those of which a secret cannot be opened.
+    #: Integrations with a secret that cannot be decrypted.
     unreadable: list[Integration] = field(default_factory=list)
-    #: Names of some receivers.
+    #: Host names of some receivers.
     hosts: list[str] = field(default_factory=list)
 
 

@@ -1,4 +1,4 @@
-"""`edw emit`: one event, or a file of them."""
+"""`edw emit`: publishes one event, or a file of events."""
 
 from typing import Any
 
@@ -28,11 +28,11 @@ def _keys(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list
 
 @click.command(name="emit")
 @click.argument("key", required=False, shell_complete=_keys)
-@click.option("--data", type=click.File("rb"), help="The affected resource as JSON; without it a sample is made.")
-@click.option("--included", type=click.File("rb"), help="What the resource includes, as JSON.")
-@click.option("--id", "event_id", metavar="ID", help="The event's id; the same id again is the same event.")
-@click.option("--source", metavar="URI", help="Where it happened, such as the store's base URL.")
-@click.option("--file", "file", type=click.File("rb"), help="Events as NDJSON: one JSON object a line.")
+@click.option("--data", type=click.File("rb"), help="File with the affected resource as JSON; default: a sample.")
+@click.option("--included", type=click.File("rb"), help="File with the included resources as JSON.")
+@click.option("--id", "event_id", metavar="ID", help="The event's id; a repeated id is a duplicate.")
+@click.option("--source", metavar="URI", help="The event's source, such as the store's base URL.")
+@click.option("--file", "file", type=click.File("rb"), help="Events as NDJSON: one JSON object per line.")
 @scope_options
 @json_option
 def command(
@@ -46,7 +46,7 @@ def command(
     org: str | None,
     as_json: bool,
 ) -> None:
-    """Publish an event of the type KEY, such as order.paid; or a file of events.
+    """Publish an event of the type KEY, such as order.paid, or a file of events.
 
     \b
     edw emit order.paid --store 1 --data order.json
@@ -55,7 +55,7 @@ def command(
     attributes = {"id": event_id, "source": source, "store_id": store, "org_id": org}
     if file is not None:
         if key or data or included or any(attributes.values()):
-            raise click.UsageError("with --file, everything comes from its lines")
+            raise click.UsageError("--file takes no KEY and no attributes: each line of the file is a whole event")
         emit_file(file, as_json)
         return
     if key is None:
@@ -66,7 +66,7 @@ def command(
     event["data"] = _raw("data", data) if data is not None else sample_resource(key, event.get("id"))
     if included is not None:
         event["included"] = _raw("included", included)
-    # The resource travels as the bytes that were given: 10.00 stays 10.00.
+    # The resource's bytes stay as given: 10.00 stays 10.00.
     _say(_publish(msgspec.json.encode(event)), as_json)
 
 
@@ -95,8 +95,8 @@ def _say(receipt: Receipt, as_json: bool) -> None:
     if as_json:
         print_json({"id": receipt.id, "duplicate": receipt.duplicate, "differs": receipt.differs})
     elif receipt.differs:
-        click.echo(f"accepted {receipt.id}: an event of this id with other content is known, and stays as it is")
+        click.echo(f"accepted {receipt.id}: a known event has this id and other content; it stays unchanged")
     elif receipt.duplicate:
-        click.echo(f"accepted {receipt.id}: known already, and nothing happens twice")
+        click.echo(f"accepted {receipt.id}: a duplicate of a known event, so nothing is delivered again")
     else:
         click.echo(f"accepted {receipt.id}")

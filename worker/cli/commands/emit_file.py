@@ -1,4 +1,4 @@
-"""`edw emit --file`: many events, in batches; a bad line is reported, and the others are published."""
+"""`edw emit --file`: publishes many events in batches; a bad line is reported, and the others are published."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -23,17 +23,17 @@ from worker.telemetry.tracing import exporting
 
 @dataclass(slots=True)
 class EmitTally:
-    """What came of the lines so far."""
+    """The results of the lines so far."""
 
     accepted: int = 0
     duplicates: int = 0
     differing: int = 0
     refused: list[tuple[int, Refusal]] = field(default_factory=list)
-    #: The last line that was dealt with.
+    #: The last line that was processed.
     line: int = 0
 
     def add(self, line: Line, answer: Receipt | Refusal) -> None:
-        """Counts the answer that a line got."""
+        """Count the result of a line."""
         self.line = line.number
         match answer:
             case Refusal():
@@ -51,7 +51,7 @@ class EmitTally:
 
 
 def emit_file(file: Any, as_json: bool) -> None:
-    """Publishes an NDJSON file. Exits with 1 where a line was refused; raises Failure where it had to stop."""
+    """Publish an NDJSON file. Exits with 1 if a line was refused; raises CommandFailure if it had to stop early."""
     settings = read_settings()
     tally = EmitTally()
     with (
@@ -90,10 +90,10 @@ def _too_long(line: Line) -> Refusal:
 
 def _stopped(error: LedgerError, batch: Sequence[Line], tally: EmitTally) -> CommandFailure:
     first, last = batch[0].number, batch[-1].number
-    done = f"Lines up to {tally.line} were dealt with: {tally}." if tally.line else "No line was accepted."
+    done = f"Lines up to {tally.line} were processed: {tally}." if tally.line else "No line was accepted."
     full = isinstance(error, LedgerFull)
-    doubt = "" if full else f" Of lines {first} to {last} some may have been accepted; offered again, an id is known."
-    message = f"{error}\n{done}{doubt}\nGo on from line {first} later, such as with: tail -n +{first}"
+    doubt = "" if full else f" Some of lines {first} to {last} may have been accepted; a repeated id is a duplicate."
+    message = f"{error}\n{done}{doubt}\nContinue from line {first} later, for example with: tail -n +{first}"
     return CommandFailure(message, EXIT_FAILED if full else EXIT_NO_REDIS)
 
 
@@ -108,7 +108,7 @@ def _document(tally: EmitTally) -> dict[str, Any]:
 
 @contextmanager
 def _progress(file: Any) -> Iterator[tuple[Progress, Callable[[int], None]]]:
-    """A bar on standard error, in a terminal; elsewhere only what is printed above it."""
+    """Show a progress bar on standard error if it is a terminal; elsewhere only the text printed above the bar."""
     err = console(stderr=True)
     columns = (TextColumn("publishing"), BarColumn(), TaskProgressColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
@@ -121,5 +121,5 @@ def _size(file: Any) -> int | None:
         found = os.fstat(file.fileno())
     except (OSError, AttributeError):
         return None
-    # A pipe has no size to tell.
+    # A pipe has no known size.
     return found.st_size if S_ISREG(found.st_mode) else None

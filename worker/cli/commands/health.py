@@ -1,4 +1,4 @@
-"""`edw health`: asks a process that runs beside this one, for container engines and scripts without curl."""
+"""`edw health`: asks a process on the same machine for its health; for container engines and scripts without curl."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -10,20 +10,20 @@ import click
 from config.settings import Settings
 from worker.cli.cli_session import CommandFailure, read_settings
 
-#: A process that does not answer within so many seconds is not well.
+#: Seconds after which a process without an answer counts as unhealthy.
 ANSWER_SECONDS = 3.0
-#: So much of an answer is shown; our own have a few hundred bytes.
+#: Bytes of an answer that are shown; our own answers have a few hundred.
 SHOWN_BYTES = 2_000
 
 
 @click.command(name="health")
 @click.argument("process", type=click.Choice(["worker", "api"]), required=False)
-@click.option("--ready", is_flag=True, help="Ask whether work should come here, in place of whether it runs.")
+@click.option("--ready", is_flag=True, help="Ask whether it is ready for work, instead of whether it is alive.")
 def command(process: str | None, ready: bool) -> None:
-    """Ask the worker or the API on this machine how it is. Exit codes: 0 well, 1 not well, or nobody answers.
+    """Ask the worker or the API on this machine for its health. Exit codes: 0 healthy; 1 unhealthy, or no answer.
 
-    A worker is asked at EDW_METRICS_PORT, or the next port where there is one, the API at EDW_API_PORT. Without a name,
-    whichever is found first: as a container has one of them.
+    A worker is asked at EDW_METRICS_PORT or one of the next ports, the API at EDW_API_PORT. Without a name, the first
+    process found is asked: a container has only one of them.
     """
     settings = read_settings()
     ports: dict[str, Sequence[int]] = {"worker": settings.metrics_ports, "api": (settings.api_port,)}
@@ -36,11 +36,11 @@ def command(process: str | None, ready: bool) -> None:
             click.echo(body)
             raise SystemExit(0 if status == HTTPStatus.OK else 1)
     tried = " or ".join(f"{host}:{ports[name][0]}" for name in asked)
-    raise CommandFailure(f"nobody answers at {tried}: see EDW_API_HOST, EDW_METRICS_PORT and EDW_API_PORT")
+    raise CommandFailure(f"nobody answers at {tried}: check EDW_API_HOST, EDW_METRICS_PORT and EDW_API_PORT")
 
 
 def own_address(settings: Settings) -> str:
-    """Where a process of this machine is asked: one that listens at every address does so on loopback, too."""
+    """Return the address where processes of this machine answer: loopback for those that listen at every address."""
     host = settings.api_host
     try:
         unspecified = ip_address(host).is_unspecified
@@ -50,9 +50,10 @@ def own_address(settings: Settings) -> str:
 
 
 def first_answer(host: str, ports: Sequence[int], path: str) -> tuple[int, str] | None:
-    """The status and the text of the first answer that is one, as far as there is somebody who listens.
+    """Return the status and text of the first port that answers for health, or None.
 
-    An API's own metrics are at a port where its worker's may be looked for, and say nothing of health.
+    The search ends at the first port without a listener. It skips an API's metrics port, which may be among the ports
+    of workers and knows no health.
     """
     for port in ports:
         try:
@@ -67,7 +68,7 @@ def first_answer(host: str, ports: Sequence[int], path: str) -> tuple[int, str] 
 
 
 def ask(host: str, port: int, path: str) -> tuple[int, str]:
-    """The status and the text of an answer. Raises OSError or HTTPException where there is none."""
+    """Return the status and text of an answer. Raises OSError or HTTPException if there is none."""
     connection = HTTPConnection(host, port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""`edw integrations`: the registry, from the command line."""
+"""`edw integrations`: manages integrations from the command line."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -34,28 +34,28 @@ Attributes = dict[str, Any]
 def command() -> None:
     """List, show, create, update, pause and delete integrations.
 
-    An integration belongs to the store and organisation that --store and --org name, and observes their events only.
-    ID may be the beginning of an id, where only one of theirs begins so.
+    An integration belongs to the store and organisation that --store and --org name, and observes only their events.
+    ID may be the beginning of an id if only one of their integrations begins so.
     """
 
 
 def _attribute_options(function: Callable[..., Any]) -> Callable[..., Any]:
     options = (
-        click.option("--name", help="What people call it."),
+        click.option("--name", help="Its name, for people."),
         click.option("--observes", metavar="KEY", multiple=True, help="An observable key; repeat it for several."),
-        click.option("--url", help="Where a webhook posts to."),
+        click.option("--url", help="The URL that a webhook posts to."),
         click.option(
             "--secret-key",
             metavar="VALUE|-",
-            help="Sent as X-MOLTIN-SECRET-KEY. With - it is asked for, or read from standard input.",
+            help="Sent as X-MOLTIN-SECRET-KEY. With -, edw prompts for it, or reads it from standard input.",
         ),
         click.option("--type", "integration_type", help="How events leave: webhook, aws_sqs or stomp."),
-        click.option("--description", help="What it is for."),
+        click.option("--description", help="Its purpose, for people."),
         click.option(
             "--rate-limit",
             type=float,
             metavar="NUMBER",
-            help="Deliveries a second at most, fleet-wide; 0 for no limit.",
+            help="Deliveries per second at most, across the fleet; 0 means no limit.",
         ),
         click.option("--file", "file", type=click.File("rb"), help="Attributes as JSON, as in the specification."),
     )
@@ -89,7 +89,7 @@ def list_(store: str | None, org: str | None, as_json: bool) -> None:
 @scope_options
 @json_option
 def show(id: str, store: str | None, org: str | None, as_json: bool) -> None:
-    """Show one integration; of its secrets, the last characters only."""
+    """Show one integration, with only the last characters of its secrets."""
 
     async def work() -> None:
         async with session() as at:
@@ -100,7 +100,7 @@ def show(id: str, store: str | None, org: str | None, as_json: bool) -> None:
 
 @command.command()
 @_attribute_options
-@click.option("--disabled", is_flag=True, help="Create it disabled: it gets no events until it is enabled.")
+@click.option("--disabled", is_flag=True, help="Create it disabled: it gets no jobs until it is enabled.")
 @click.option("--paused", is_flag=True, help="Create it paused: its events wait until it is resumed.")
 @scope_options
 @json_option
@@ -139,12 +139,12 @@ def create(disabled: bool, paused: bool, store: str | None, org: str | None, as_
 def update(id: str, store: str | None, org: str | None, as_json: bool, **given: Any) -> None:
     """Change an integration: only what is given changes.
 
-    The configuration of a --file replaces the whole of the present one. A stored secret stays with its destination:
-    where --url names another scheme, host or port, the secrets must be given again (--secret-key "" is none).
+    The configuration of a --file replaces the whole present one. A stored secret stays with its destination: if --url
+    names another scheme, host or port, give the secrets again (--secret-key "" means none).
     """
     attributes, keys = _attributes(given), _keys(given)
     if not attributes and not keys:
-        raise click.UsageError("nothing to change was given")
+        raise click.UsageError("nothing to change: give at least one attribute")
     run(_update(id, scope_of(store, org), attributes, as_json, keys))
 
 
@@ -153,7 +153,7 @@ def update(id: str, store: str | None, org: str | None, as_json: bool, **given: 
 @scope_options
 @json_option
 def enable(id: str, store: str | None, org: str | None, as_json: bool) -> None:
-    """Enable an integration: what it is owed is delivered."""
+    """Enable an integration: its pending jobs are delivered."""
     run(_update(id, scope_of(store, org), {"enabled": True}, as_json))
 
 
@@ -162,7 +162,7 @@ def enable(id: str, store: str | None, org: str | None, as_json: bool) -> None:
 @scope_options
 @json_option
 def disable(id: str, store: str | None, org: str | None, as_json: bool) -> None:
-    """Disable an integration: it gets no new jobs, and what it is owed waits."""
+    """Disable an integration: it gets no new jobs, and its pending jobs wait."""
     run(_update(id, scope_of(store, org), {"enabled": False}, as_json))
 
 
@@ -171,7 +171,7 @@ def disable(id: str, store: str | None, org: str | None, as_json: bool) -> None:
 @scope_options
 @json_option
 def pause(id: str, store: str | None, org: str | None, as_json: bool) -> None:
-    """Pause an integration: what it observes and what it is owed waits for it."""
+    """Pause an integration: it still gets new jobs, and all its jobs wait."""
     run(_update(id, scope_of(store, org), {"paused": True}, as_json))
 
 
@@ -180,7 +180,7 @@ def pause(id: str, store: str | None, org: str | None, as_json: bool) -> None:
 @scope_options
 @json_option
 def resume(id: str, store: str | None, org: str | None, as_json: bool) -> None:
-    """Resume a paused integration: what waits for it is delivered, the oldest first."""
+    """Resume a paused integration: its waiting jobs are delivered, the oldest first."""
     run(_update(id, scope_of(store, org), {"paused": False}, as_json))
 
 
@@ -189,7 +189,7 @@ def resume(id: str, store: str | None, org: str | None, as_json: bool) -> None:
 @scope_options
 @json_option
 def delete(id: str, store: str | None, org: str | None, as_json: bool) -> None:
-    """Delete an integration: what it is still owed is cancelled."""
+    """Delete an integration: its pending jobs are cancelled."""
 
     async def work() -> None:
         async with session() as at:
@@ -198,7 +198,7 @@ def delete(id: str, store: str | None, org: str | None, as_json: bool) -> None:
         if as_json:
             print_json({"deleted": found.id})
         else:
-            click.echo(f"deleted {found.id}; what it was still owed is cancelled")
+            click.echo(f"deleted {found.id}; its pending jobs are cancelled")
 
     run(work())
 
@@ -210,7 +210,7 @@ async def _update(
         try:
             made = await change_integration(at, named, scope, attributes, keys or {})
         except RevisionConflict as error:
-            raise CommandFailure(f"{error}; look at it and try again") from None
+            raise CommandFailure(f"{error}; look at the integration and try again") from None
         if isinstance(made, list):
             return _refused(made, as_json)
         _print_integration(at, made, as_json)
@@ -288,7 +288,7 @@ def _print_integration(at: CliSession, integration: Integration, as_json: bool) 
         "enabled": "yes"
         if masked.enabled
         else "no" + (f": {masked.disabled_reason}" if masked.disabled_reason else ""),
-        **({"paused": "yes: what it observes waits"} if masked.paused else {}),
+        **({"paused": "yes: its jobs wait"} if masked.paused else {}),
         **({"rate_limit": f"{masked.rate_limit:g} deliveries a second"} if masked.rate_limit else {}),
         **({"circuit": _circuit(masked)} if masked.circuit else {}),
         **(

@@ -1,4 +1,4 @@
-"""`edw jobs`: what is owed to whom, and what became of it."""
+"""`edw jobs`: lists and shows jobs."""
 
 from collections.abc import Sequence
 from time import time
@@ -19,16 +19,16 @@ from worker.domain.resources import job_document, log_document
 
 @click.group(name="jobs")
 def command() -> None:
-    """See what is owed, and what became of it. A job is one event owed to one integration."""
+    """List and show jobs. A job is one event owed to one integration."""
 
 
 @command.command("list")
-@click.option("--integration", metavar="ID", help="All jobs of this one, the newest first.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=25, show_default=True, help="At most so many.")
+@click.option("--integration", metavar="ID", help="All jobs of this integration, newest first.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=25, show_default=True, help="Jobs to list at most.")
 @scope_options
 @json_option
 def list_(integration: str | None, limit: int, store: str | None, org: str | None, as_json: bool) -> None:
-    """List jobs: those still owed, the one nearest to its deadline first; or all of an integration."""
+    """List pending jobs, the nearest deadline first; with --integration, all jobs of it."""
 
     async def work() -> None:
         async with session() as at:
@@ -43,7 +43,7 @@ def list_(integration: str | None, limit: int, store: str | None, org: str | Non
         elif jobs:
             console().print(_listing(jobs, now=time() * 1000))
         else:
-            click.echo("no jobs" if integration else "nothing is owed")
+            click.echo("no jobs" if integration else "no pending jobs")
 
     run(work())
 

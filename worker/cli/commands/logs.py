@@ -1,4 +1,4 @@
-"""`edw logs`: the log of every attempt, as it was and as it comes."""
+"""`edw logs`: shows the logs of attempts, past and new."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -29,21 +29,21 @@ from worker.domain.integration_log import IntegrationLog
 from worker.domain.resources import log_document
 from worker.ledger.pages import Page as LedgerPage
 
-#: How often new logs are asked for (seconds).
+#: Seconds between two reads of new logs.
 FOLLOW_SECONDS = 0.25
-#: Logs that are read at a time.
+#: Logs per read.
 PAGE = 200
 
 Page = Callable[[int, int], Awaitable[Sequence[IntegrationLog]]]
 
 
 @click.command(name="logs")
-@click.option("--integration", metavar="ID", help="Only this one's.")
-@click.option("--job", metavar="ID", help="Only this one's.")
+@click.option("--integration", metavar="ID", help="Only logs of this integration.")
+@click.option("--job", metavar="ID", help="Only logs of this job.")
 @click.option("--failed", is_flag=True, help="Only failed attempts.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=25, show_default=True, help="At most so many.")
-@click.option("--follow", is_flag=True, help="Go on with those that come, until Ctrl-C.")
-@click.option("--all-stores", is_flag=True, help="Those of every store; reads through the whole ledger.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=25, show_default=True, help="Logs to show at most.")
+@click.option("--follow", is_flag=True, help="Go on with new logs as they arrive, until Ctrl-C.")
+@click.option("--all-stores", is_flag=True, help="Logs of every store; reads through the whole ledger.")
 @scope_options
 @json_option
 def command(
@@ -57,14 +57,16 @@ def command(
     org: str | None,
     as_json: bool,
 ) -> None:
-    """See the log of every attempt, the newest first; the oldest first with --follow.
+    """Show the logs of attempts, newest first; oldest first with --follow.
 
-    Logs are kept by store. With --all-stores each store is looked at that has an integration now, one after the other,
-    which takes the longer the more the ledger holds; those cannot be followed.
+    Logs are kept by store. --all-stores reads each store that has an integration now, one after the other. This takes
+    longer the more the ledger holds, and it cannot be followed.
     """
     if all_stores:
         if integration or job or follow or store or org:
-            raise click.UsageError("--all-stores goes with none of --integration, --job, --follow, --store and --org")
+            raise click.UsageError(
+                "--all-stores cannot be combined with --integration, --job, --follow, --store or --org"
+            )
         run(_show_all(limit, failed=failed, as_json=as_json))
         return
     scope = scope_of(store, org)
@@ -87,13 +89,13 @@ def command(
     try:
         run(work())
     except KeyboardInterrupt:
-        # How following ends.
+        # Ctrl-C is how following ends.
         if not follow:
             raise
 
 
 def attempts_table(logs: Iterable[IntegrationLog]) -> Table:
-    """The logs of one job."""
+    """Return a table of one job's logs."""
     columns = ("attempt", "succeeded", "status_code", "took", "created", "error_detail", "body")
     listing = table(*columns, right=["attempt"], whole=["took", "created"])
     for log in logs:
@@ -157,7 +159,7 @@ async def _follow(
         if wanted(log):
             say(log)
     while True:
-        # Redis announces no new log, and asking for one costs next to nothing.
+        # Redis does not announce new logs, and a read costs next to nothing.
         heed_cancellation()
         await asyncio.sleep(FOLLOW_SECONDS)
         for log in await _unseen(page, tail):
@@ -169,7 +171,7 @@ async def _unseen(page: Page, tail: Tail) -> list[IntegrationLog]:
     read: list[IntegrationLog] = []
     while logs := await page(len(read), PAGE):
         read += logs
-        # Back to what was told before; a page that moved meanwhile only shows some logs twice.
+        # Read back to logs that were shown before; if pages shifted meanwhile, tail.new() drops the repeats.
         if len(logs) < PAGE or any(map(tail.knows, logs)):
             break
     return tail.new(read)
@@ -200,11 +202,11 @@ def _say(log: IntegrationLog) -> None:
 
 
 def _listing(logs: Iterable[IntegrationLog], scopes: Mapping[str, Scope] | None = None) -> Table:
-    """The logs; and whose they are, where `scopes` has that by their ids."""
+    """Return a table of logs; `scopes`, by log id, adds whose each log is."""
     listing = table("created", "try", "code", "took", "outcome", right=["try"], whole=["created", "took"])
     for log in logs:
         outcome = verdict(log.succeeded, "delivered", one_line(log.error_detail, 200))
-        # What went wrong is what people look for: it gets the room, and the ids stand below it.
+        # The error is what people look for: it gets the space, with the ids below it.
         about = Text(f"\n{log.event_type}\njob {log.job_id}\nintegration {log.integration_id}", "dim")
         if scopes:
             about.append(f"\n{scope_words(scopes[log.id])}")

@@ -1,4 +1,4 @@
-"""`edw rejected`: refused events whose producer got no answer."""
+"""`edw rejected`: lists refused events whose producer got no answer."""
 
 import click
 
@@ -11,14 +11,16 @@ from worker.domain.format import one_line
 
 @click.group(name="rejected")
 def command() -> None:
-    """See refused events whose producer got no answer, such as events of raw Celery messages."""
+    """List refused events whose producer got no answer, such as events of raw Celery messages."""
 
 
 @command.command("list")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=25, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=25, show_default=True, help="Messages to list at most."
+)
 @json_option
 def list_(limit: int, as_json: bool) -> None:
-    """List them, the newest first."""
+    """List the rejected messages, newest first."""
 
     async def work() -> None:
         async with session() as at:

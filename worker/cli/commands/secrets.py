@@ -1,4 +1,4 @@
-"""`edw secrets`: the keys that integrations' secrets are sealed with."""
+"""`edw secrets`: rotates the keys that integrations' secrets are sealed with."""
 
 from dataclasses import dataclass, field, replace
 
@@ -11,17 +11,17 @@ from worker.cli.keys import secrets_keys
 from worker.domain.integration import Integration
 from worker.domain.secrets_box import SecretsBox, SecretsError
 
-#: How often an integration that is changed meanwhile is looked at again.
+#: Tries for an integration that somebody else keeps changing.
 TRIES = 20
 
 
 @dataclass(slots=True)
 class RotationTally:
-    """What came of the integrations with secrets."""
+    """The results for the integrations that have secrets."""
 
     renewed: int = 0
     already: int = 0
-    #: Those whose secrets no key opens, or of whose type nothing is known here.
+    #: Integrations whose secrets no key opens, or whose type is unknown in this installation.
     closed: list[str] = field(default_factory=list)
 
 
@@ -31,7 +31,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--dry-run", is_flag=True, help="Only say how many there are.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; only count the integrations.")
 @json_option
 def rotate(dry_run: bool, as_json: bool) -> None:
     """Seal every secret in the ledger with the newest key.
@@ -39,9 +39,9 @@ def rotate(dry_run: bool, as_json: bool) -> None:
     \b
     1. Put a new key in front of EDW_SECRETS_KEYS, for every process of the fleet; the old one still opens.
     2. edw secrets rotate
-    3. Take the old key out.
+    3. Remove the old key.
 
-    Repeating it is safe, and so is stopping it: what is sealed with the newest key already stays as it is.
+    It is safe to repeat and to stop: secrets sealed with the newest key stay as they are.
     """
 
     async def work() -> int:
@@ -82,7 +82,7 @@ async def _renew(
         try:
             fields = at.types.secret_fields(integration.integration_type)
         except UnknownIntegrationType:
-            # Of a plug-in that is not installed here: which of its fields are secrets, only that one knows.
+            # The plug-in of this type is not installed here, and only the plug-in knows which fields are secrets.
             tally.closed.append(integration.id)
             return
         if not any(integration.configuration.get(name) for name in fields):
@@ -98,12 +98,12 @@ async def _renew(
         if dry_run or await at.ledger.integrations.reseal(integration, renewed):
             tally.renewed += 1
             return
-        # Somebody has just changed it.
+        # The integration has just been changed by somebody else.
         found = await at.ledger.integrations.get([integration.id])
         if not found:
             return
         integration = found[0]
-    raise CommandFailure(f"integration {integration.id} is changed all the time; try again")
+    raise CommandFailure(f"integration {integration.id} kept changing during {TRIES} tries; try again")
 
 
 def _say(tally: RotationTally, *, dry_run: bool) -> None:

@@ -1,4 +1,4 @@
-"""`edw status`: whether the ledger balances, what waits, and who works."""
+"""`edw status`: shows whether the ledger balances, what waits, and how many workers are alive."""
 
 import click
 from rich.console import Console
@@ -13,13 +13,13 @@ from worker.ledger.inspection.ledger_status import LaneStatus, LedgerStatus
 
 
 @click.command(name="status")
-@click.option("--lanes", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Show at most so many.")
+@click.option("--lanes", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Lanes to show at most.")
 @json_option
 def command(lanes: int, as_json: bool) -> None:
-    """See whether the ledger balances, and what waits.
+    """Show whether the ledger balances, and what waits.
 
-    Every event accepted is in the inbox or was matched (or matched nothing), and every job opened has ended or is
-    pending, at any moment: where a balance is broken, something was lost, and the exit code is 1.
+    At any moment, every accepted event is in the inbox, matched, unmatched or set aside, and every opened job has
+    ended or is pending. If a balance is broken, something was lost, and the exit code is 1.
     """
 
     async def work() -> int:
@@ -47,7 +47,7 @@ def _print_status(out: Console, status: LedgerStatus, address: str) -> None:
 
 
 def balances_table(status: LedgerStatus) -> Table:
-    """Invariant 1 of the ledger, its two sums written out."""
+    """Return a table of the two sums of the ledger's invariant 1."""
     count = status.counter
     balances = table("", "", "", "")
     balances.show_header = False
@@ -68,7 +68,7 @@ def balances_table(status: LedgerStatus) -> Table:
 
 def _print_waiting(out: Console, status: LedgerStatus) -> None:
     if status.inbox and status.inbox_overdue > 0:
-        out.print(Text(f"The oldest event of the inbox has waited {duration(status.inbox_overdue)} too long."))
+        out.print(Text(f"The oldest event of the inbox is overdue by {duration(status.inbox_overdue)}."))
     if status.rejected:
         out.print(Text(f'Rejected: {status.rejected}; see "edw rejected list".'))
     if not status.lanes:

@@ -1,4 +1,4 @@
-"""`edw tokens`: who may use the API, and for whom."""
+"""`edw tokens`: makes, lists and revokes the API's tokens."""
 
 import re
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from worker.domain.event_parser import ID_MAX_CHARS
 from worker.domain.format import one_line
 from worker.domain.masking import mask
 
-#: Length of a token's name, in characters.
+#: Longest name of a token, in characters.
 NAME_MAX_CHARS = 255
-#: Tokens that are read at a time.
+#: Tokens per read.
 PAGE = 500
 
-# Control characters, and what is no text at all: bytes of the command line that are not UTF-8.
+# Control characters, and bytes of the command line that are not UTF-8 (surrogates).
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -27,22 +27,24 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 def command() -> None:
     """Make, list and revoke the API's tokens.
 
-    A token acts for the store or organisation that --store and --org name, and for no other; without either, for the
-    one store of a deployment that has only one. Its secret is shown once, when it is made, and nowhere kept.
+    A token acts for the store or organisation that --store and --org name, and for no other. Without either, it acts
+    for the one store of a single-store deployment. Its secret is shown once, when it is made, and kept nowhere.
     """
 
 
 @command.command()
 @click.option("--role", type=click.Choice([each.value for each in Role]), help="What it may do; required.")
 @click.option("--client", is_flag=True, help="Make a client_id and client_secret, for POST /oauth/access_token.")
-@click.option("--platform", is_flag=True, help="For the platform itself: its events name their store_id and org_id.")
-@click.option("--name", default="", help="What people call it.")
+@click.option(
+    "--platform", is_flag=True, help="Make a token of the platform itself, whose events name their store_id and org_id."
+)
+@click.option("--name", default="", help="Its name, for people.")
 @scope_options
 @json_option
 def create(
     role: str | None, client: bool, platform: bool, name: str, store: str | None, org: str | None, as_json: bool
 ) -> None:
-    """Make a token. It alone goes to standard output, and what it is to standard error.
+    """Make a token. Standard output gets the token alone; standard error gets its description.
 
     \b
     edw tokens create --store s-1 --org o-1 --role admin --name "Back office"
@@ -70,7 +72,7 @@ def create(
 @command.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List tokens and clients, the newest first; never their secrets."""
+    """List tokens and clients, newest first; never their secrets."""
 
     async def work() -> None:
         async with session() as at:
@@ -88,9 +90,9 @@ def list_(as_json: bool) -> None:
 @command.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 def revoke(ids: tuple[str, ...]) -> None:
-    """Revoke tokens and clients, and with a client all bearer tokens it was given.
+    """Revoke tokens and clients, and with a client all bearer tokens issued to it.
 
-    ID is a whole id, or a whole token, whose id is taken from it.
+    ID is an id, or a whole token, which contains its id.
     """
 
     async def work() -> int:
@@ -105,7 +107,7 @@ def revoke(ids: tuple[str, ...]) -> None:
 
 def _role(role: str | None, platform: bool) -> Role:
     if platform and role not in (None, Role.PUBLISH.value):
-        raise click.UsageError(f"--platform goes with --role {Role.PUBLISH} only")
+        raise click.UsageError(f"--platform works with --role {Role.PUBLISH} only")
     if role is None and not platform:
         raise click.UsageError(f"--role is required: one of {', '.join(Role)}")
     return Role(role or Role.PUBLISH)
@@ -113,9 +115,9 @@ def _role(role: str | None, platform: bool) -> Role:
 
 def _scope(store: str | None, org: str | None, platform: bool) -> Scope:
     if platform and (store is not None or org is not None):
-        raise click.UsageError("--platform goes with neither --store nor --org: it acts for all of them")
+        raise click.UsageError("--platform takes neither --store nor --org: it acts for all of them")
     for option, value in (("--store", store), ("--org", org)):
-        # An unset variable of a script must not widen what the token acts for.
+        # An unset variable of a script must not widen the token's scope.
         if value is not None and not _fit(option, value, ID_MAX_CHARS):
             raise click.UsageError(f"{option} is empty; leave it out, or give it a value")
     return scope_of(store, org)
@@ -123,7 +125,7 @@ def _scope(store: str | None, org: str | None, platform: bool) -> Scope:
 
 def _fit(option: str, value: str, limit: int) -> str:
     if len(value) > limit:
-        raise click.UsageError(f"{option} has {len(value)} characters, and at most {limit} are accepted")
+        raise click.UsageError(f"{option} has {len(value)} characters; at most {limit} are allowed")
     if _UNFIT.search(value):
         raise click.UsageError(f"{option} has control characters, or is not UTF-8")
     return value
@@ -142,7 +144,7 @@ async def _revoke(at: CliSession, named: str) -> int:
     parts = read(named)
     token_id = parts[0] if parts else named
     if not is_id(token_id):
-        # It may be a secret that was given by mistake.
+        # The text may be a secret that was given by mistake.
         click.echo(f"neither a token nor the id of one: {mask(named)}", err=True)
         return EXIT_FAILED
     if not await at.ledger.tokens.revoke(token_id):
@@ -169,7 +171,7 @@ def _print_token(token: Token, secret: str, as_json: bool) -> None:
         print_json(shown | {"id": token.id})
         return
     click.echo(lines)
-    # Apart from the token, which a script may want alone.
+    # On standard error, because a script may want the token alone.
     click.echo(f"id {token.id}, acts for {_acts_for(token)}, role {token.role}; {once}", err=True)
 
 

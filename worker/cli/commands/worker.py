@@ -25,20 +25,22 @@ _log = structlog.get_logger("edw.cli")
 
 
 @click.command(name="worker")
-@click.option("--processes", type=click.IntRange(1, 512), default=1, show_default=True, help="One uses one core.")
+@click.option(
+    "--processes", type=click.IntRange(1, 512), default=1, show_default=True, help="Processes; each uses one core."
+)
 @click.option(
     "--wait",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Wait so long for a Redis that does not answer; 0 fails at once. Without it, for as long as it takes.",
+    help="Longest wait for a Redis that does not answer; 0 fails at once. Default: no limit.",
 )
 @click.option("--lifeline", type=int, hidden=True)
 def command(processes: int, wait: float | None, lifeline: int | None) -> None:
-    """Run a worker until SIGTERM or Ctrl-C; it then finishes what is in flight.
+    """Run a worker until SIGTERM or Ctrl-C; it then finishes the deliveries in flight.
 
-    A second Ctrl-C, or SIGQUIT, does not wait for it: what is interrupted is due at once, for another worker.
-    With several processes, each that dies is started again, and each has a metrics port of its own, from
-    EDW_METRICS_PORT on. "celery -A worker.app worker" runs one of them, too.
+    A second Ctrl-C, or SIGQUIT, interrupts them: their jobs are due at once, for another worker. With several
+    processes, a process that dies is started again, and each has its own metrics port, counted from EDW_METRICS_PORT.
+    "celery -A worker.app worker" runs one worker too.
     """
     settings = read_settings(for_people=False)
     warn_of_unknown_variables()
@@ -51,15 +53,15 @@ def command(processes: int, wait: float | None, lifeline: int | None) -> None:
 
 
 def _work(settings: Settings) -> None:
-    # Until the worker listens by itself (worker/process/stop_signals.py), there is nothing to drain.
+    # Until the worker handles signals itself (worker/process/stop_signals.py), there is nothing to drain.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, lambda *_: sys.exit(0))
-    # The worker reads its settings itself.
+    # The worker reads its settings from the environment, where this puts the key.
     with_made_keys(settings)
     from worker.app import app
 
-    # Not by Celery's command line, which reads APP, BROKER_URL and others from the environment: what they say there
-    # is often meant for something else. The pool and the queues come from the application's configuration.
+    # Celery's command line is not used: it reads APP, BROKER_URL and others from the environment, where they are often
+    # meant for something else. The pool and the queues come from the application's configuration.
     celery_worker = app.Worker(
         hostname=f"edw-{os.getpid()}@{socket.gethostname()}",
         loglevel="WARNING",
@@ -93,9 +95,9 @@ async def _reach_or_stop(settings: Settings, wait: float | None) -> bool:
 
 
 async def _reach(settings: Settings, wait: float | None, stop: asyncio.Event) -> bool:
-    """Waits until the ledger answers; False where the process was told to stop first.
+    """Wait until the ledger answers; return False if the process was asked to stop first.
 
-    Raises Failure where there is none to wait for, or it did not answer within `wait` seconds (None: no limit).
+    Raises CommandFailure if no ledger is configured, or if it did not answer within `wait` seconds (None: no limit).
     """
     with reported_errors():
         ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)

@@ -1,4 +1,4 @@
-"""`edw demo`: the project's main job, done once before your eyes, and checked."""
+"""`edw demo`: delivers one event before the user's eyes, and checks the result."""
 
 import asyncio
 
@@ -21,11 +21,11 @@ from worker.cli.supervision import Signals, first_of, over
 
 @click.command(name="demo")
 def command() -> None:
-    """See one event go all the way, on this machine, in seconds.
+    """Deliver one event on this machine, in seconds, and check it.
 
-    An embedded Redis, a Celery worker and a receiver are started; an order.paid is published; the receiver refuses
-    attempt 1 and takes attempt 2. What comes is compared with what was promised, and the exit code is 1 where
-    anything differs. Nothing is left behind.
+    The demo starts an embedded Redis, a Celery worker and a receiver, and publishes an order.paid. The receiver
+    refuses attempt 1 and takes attempt 2. The result is compared with what is promised; the exit code is 1 if anything
+    differs. Nothing is left behind.
     """
     with reported_errors():
         raise SystemExit(asyncio.run(_run()))
@@ -37,7 +37,7 @@ async def _run() -> int:
     try:
         await first_of(over(playing), signals.stop.wait())
         if not playing.done():
-            click.echo("stopped: putting everything away", err=True)
+            click.echo("stopped: cleaning up", err=True)
         return playing.result() if playing.done() else EXIT_FAILED
     finally:
         playing.cancel()

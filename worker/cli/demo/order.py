@@ -6,12 +6,12 @@ EVENT_ID = "0192f0c1-6d1b-7c53-9a55-3f5de07a4b9e"
 STORE_ID = "1d0a4dbd-ecc5-4cdf-8f5f-3d2c5d1b6a10"
 ORG_ID = "b3a1c7d2-90a4-4a53-8d2c-6c1f7b0a9e44"
 
-#: What JSON libraries tend to spoil: prices with their noughts, and a number that no double holds.
+#: Values that JSON libraries often change: prices with trailing zeros, and a number that no double holds.
 EXACT_TEXTS = (b"149.90", b"299.80", b"0.00", b"12.50", b"312.30", b"90071992547409930001")
 
 
 def _compact(text: str) -> bytes:
-    """As producers write it, without the spaces that make it readable here; numbers keep their digits."""
+    """Return JSON as producers write it, without whitespace; numbers keep their digits."""
     return msgspec.json.format(text.encode(), indent=-1)
 
 

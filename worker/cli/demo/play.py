@@ -1,4 +1,4 @@
-"""The demo, played: an integration is registered, an event published, and what comes of it awaited."""
+"""The steps of the demo: register an integration, publish an event, and await its attempts."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,9 +21,9 @@ from worker.domain.secrets_box import SecretsBox
 from worker.ledger.inspection.ledger_status import LedgerStatus
 from worker.publisher import EventRefused, Publisher
 
-#: How long each step may take (seconds): a busy machine is slow, and not wrong.
+#: Time limit of each step in seconds: a busy machine is slow, but not broken.
 PATIENCE_SECONDS = 60.0
-#: It protects nothing, and is meant to be seen.
+#: A secret that protects nothing and may be shown.
 SECRET = "demo-secret-7f3a91"  # noqa: S105
 _POLL_SECONDS = 0.02
 
@@ -31,11 +31,11 @@ Say = Callable[[str], None]
 
 
 class DemoError(Exception):
-    """Something did not come to pass; the text says what."""
+    """A step of the demo failed; the text says which and why."""
 
 
 async def play(stage: Stage, say: Say) -> Play:
-    """Plays the demo, and tells of each step. Raises DemoError where a step does not come to its end."""
+    """Play the demo and report each step. Raises DemoError if a step does not finish."""
     integration = await _register(stage)
     say(f"registered integration {integration.id}: a webhook that observes order.paid")
     await _ready(stage)
@@ -70,7 +70,7 @@ async def _register(stage: Stage) -> Integration:
 
 
 async def _ready(stage: Stage) -> None:
-    """Waits until the ledger knows a worker."""
+    """Wait until the ledger knows a worker."""
     await _until(stage, lambda status: status.processes > 0, "the worker did not start")
 
 
@@ -100,7 +100,7 @@ async def _next_request(stage: Stage, name: str) -> ReceivedRequest:
 
 
 async def _settled(stage: Stage, integration: Integration) -> tuple[list[IntegrationLog], LedgerStatus]:
-    """The logs, the first attempt first, and the state of the ledger, once nothing is owed any more."""
+    """Wait until no job is pending; return the logs by attempt, and the ledger's status."""
     status = await _until(stage, lambda status: status.pending == 0, "the job did not end")
     logs = (await stage.ledger.logs.of_integration(integration.id, 0, 10)).items
     return sorted(logs, key=lambda log: log.attempt), status

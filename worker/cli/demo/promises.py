@@ -1,4 +1,4 @@
-"""What the demo promises, and what differs from it: a pure comparison of what went in with what came out."""
+"""The promises of the demo: a pure comparison of what was published with what arrived."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from worker.ledger.inspection.ledger_status import LedgerStatus
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """All that there is to compare, once the demo has been played."""
+    """The results of a demo that are compared."""
 
     integration: Integration
     secret: str
-    #: What the schedule says (seconds); its jitter is a fifth.
+    #: The pause of the schedule, in seconds; its jitter is ±20 %.
     backoff: float
     received: Sequence[ReceivedRequest]
-    #: Of the one job, the first attempt first.
+    #: The logs of the one job, first attempt first.
     logs: Sequence[IntegrationLog]
     status: LedgerStatus
 
@@ -45,7 +45,7 @@ class _Body(msgspec.Struct):
 
 
 def differences(play: Play) -> list[str]:
-    """What differs from the promise, each in a line; empty where all was kept."""
+    """Return what differs from the promises, one line each; empty if all were kept."""
     if len(play.received) != 2:
         return [f"the receiver got {len(play.received)} requests instead of 2"]
     return [*_of_requests(play), *_of_logs(play), *_of_status(play.status)]
@@ -62,7 +62,7 @@ def _of_requests(play: Play) -> Iterator[str]:
         yield from (f"attempt {number}: {each}" for each in _of_request(request, number, play))
     yield from _expect("webhook-id of attempt 2", _header(second, "webhook-id"), _header(first, "webhook-id"))
     pause = second.at - first.at
-    # The schedule's jitter is a fifth.
+    # The schedule's jitter is ±20 %.
     if pause < play.backoff * 0.75:
         yield f"attempt 2 came {pause:.2f} s after attempt 1, before its backoff of {play.backoff:g} s"
 

@@ -1,4 +1,4 @@
-"""The demo's receiver: an HTTP server on loopback that refuses the first request and takes the others."""
+"""The demo's receiver: an HTTP server on loopback that refuses the first request and accepts the others."""
 
 from asyncio import Queue
 from collections.abc import AsyncIterator, Mapping
@@ -8,14 +8,14 @@ from time import monotonic
 
 from aiohttp import web
 
-#: What it answers to its first request; a back-off is asked for by the schedule alone.
+#: The first answer has no Retry-After, so that only the schedule sets the pause.
 FIRST_ANSWER = (503, "the warehouse is closed for a moment")
 LATER_ANSWER = (200, "thank you")
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """A request as it came, and how it was answered; `at` is in seconds of the monotonic clock."""
+    """A request and its answer's status; `at` is in seconds of the monotonic clock."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -28,13 +28,13 @@ class Receiver:
     """A running receiver."""
 
     url: str
-    #: What came, in the order in which it came.
+    #: The requests in order of arrival.
     requests: "Queue[ReceivedRequest]"
 
 
 @asynccontextmanager
 async def receiving() -> AsyncIterator[Receiver]:
-    """A receiver, on a free port of loopback, for as long as the block lasts."""
+    """Run a receiver on a free loopback port for the block."""
     requests: Queue[ReceivedRequest] = Queue()
     count = 0
 

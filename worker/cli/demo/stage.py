@@ -1,4 +1,4 @@
-"""The demo's stage: Redis, a worker process and a receiver, each the real one, and gone when the demo is over."""
+"""The demo's processes: a real Redis, worker and receiver, removed when the demo ends."""
 
 import asyncio
 import sys
@@ -18,32 +18,32 @@ from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.connection.embedded_redis import EmbeddedRedis
 from worker.ledger.connection.endpoints import find_endpoints
 
-#: The schedule: attempt 2 is due so long (seconds, give or take a fifth) after attempt 1 was refused.
+#: Seconds (±20 %) between the refusal of attempt 1 and attempt 2.
 BACKOFF_SECONDS = 1.0
-#: What Celery's command line reads from the environment, where it may be meant for something else.
+#: Variables that Celery's command line reads; the user may have set them for something else.
 _CELERY_VARIABLES = frozenset({"APP", "BROKER_URL", "RESULT_BACKEND", "LOADER", "CONFIG_MODULE", "SKIP_CHECKS"})
 _LOG_END_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What the demo plays on."""
+    """The running parts of the demo."""
 
     settings: Settings
     ledger: Ledger
     receiver: Receiver
     worker: Child
-    #: What the worker prints.
+    #: The worker's output.
     worker_log: Path
 
     def end_of_log(self) -> str:
-        """The last words of the worker."""
+        """Return the end of the worker's log."""
         return self.worker_log.read_text(errors="replace")[-_LOG_END_CHARS:]
 
 
 @asynccontextmanager
 async def staged() -> AsyncIterator[Stage]:
-    """Everything running, in a temporary data folder; whatever ends the block, nothing is left behind."""
+    """Run everything in a temporary data folder for the block; nothing is left behind, however the block ends."""
     with TemporaryDirectory(prefix="edw-demo-") as name:
         folder = Path(name)
         set_apart(process_environment(), folder)
@@ -61,7 +61,7 @@ async def staged() -> AsyncIterator[Stage]:
 
 
 def set_apart(environment: MutableMapping[str, str], folder: Path) -> None:
-    """Takes the user's settings out of this process's environment, and puts the demo's in."""
+    """Replace the user's settings in this process's environment with the demo's."""
     for name in list(environment):
         if name.upper().startswith(("EDW_", "CELERY_")) or name in _CELERY_VARIABLES:
             del environment[name]
@@ -78,7 +78,7 @@ def set_apart(environment: MutableMapping[str, str], folder: Path) -> None:
 
 
 async def _start_worker(settings: Settings, folder: Path, log: Path) -> Child:
-    # As any Celery user would type it, and where no module of the present folder can stand in for one of ours.
+    # As a Celery user would type it, in a folder where no module can shadow one of ours.
     command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
     with log.open("wb") as output:
         return await start_child(command, settings.drain_seconds + STOP_GRACE_SECONDS, cwd=folder, output=output)

@@ -1,11 +1,11 @@
-"""The doctor: looks at everything that an installation stands on, and says what to do. One module for each thing."""
+"""The checks of `edw doctor`, one module per subject: each says what it found and what to do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Grade(StrEnum):
-    """How bad it is. A warning works today, and may not under load or after an accident."""
+    """The severity of a finding. A warning works today, but may not under load or after an accident."""
 
     OK = "ok"
     WARNING = "warning"
@@ -14,7 +14,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at, what was seen, and what to do where it is not well."""
+    """One check: its subject, what was seen, and what to do if it is not well."""
 
     subject: str
     grade: Grade
@@ -23,15 +23,15 @@ class Finding:
 
 
 def ok(subject: str, seen: str) -> Finding:
-    """It is well."""
+    """Return a finding of something that works."""
     return Finding(subject, Grade.OK, seen)
 
 
 def warning(subject: str, seen: str, advice: str) -> Finding:
-    """It works, and not for certain."""
+    """Return a finding of something that works, but not reliably."""
     return Finding(subject, Grade.WARNING, seen, advice)
 
 
 def failed(subject: str, seen: str, advice: str) -> Finding:
-    """It does not work."""
+    """Return a finding of something that does not work."""
     return Finding(subject, Grade.FAILED, seen, advice)

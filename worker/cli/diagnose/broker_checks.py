@@ -1,4 +1,4 @@
-"""The broker: whether it answers, and whether somebody takes from its queues."""
+"""Checks of the broker: whether it answers, and whether its queues have consumers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +11,12 @@ from config.settings import Settings
 from worker.cli.diagnose import Finding, failed, ok, warning
 from worker.domain.format import counted
 
-#: Wake-ups are taken within milliseconds: so many that wait are taken by nobody.
+#: Waiting messages above which workers do not keep up; wake-ups are normally taken within milliseconds.
 QUEUE_PATIENCE = 1_000
 
 
 def examine(settings: Settings, broker_url: str) -> Iterator[Finding]:
-    """Connects, and asks for each queue. Blocks for as long as the broker's timeouts."""
+    """Connect to the broker and check each queue. Blocks for at most the broker's timeouts."""
     options = celery_options(settings, broker_url)
     connection = Connection(
         options["broker_url"],
@@ -24,7 +24,7 @@ def examine(settings: Settings, broker_url: str) -> Iterator[Finding]:
         transport_options=options["broker_transport_options"],
         ssl=options["broker_use_ssl"],
     )
-    # kombu writes a password that is none, too.
+    # kombu shows a masked password even where the URL has none.
     where = connection.as_uri().replace("://:**@", "://")
     try:
         connection.ensure_connection(
@@ -35,8 +35,8 @@ def examine(settings: Settings, broker_url: str) -> Iterator[Finding]:
         queues = [*options["task_queues"], *(intake_queues(settings.shard) if rabbitmq else ())]
         for queue in queues:
             yield _queue(connection, queue, rabbitmq=rabbitmq)
-    except Exception as error:  # noqa: BLE001  (whatever a broker's client raises)
-        advice = "look at its log, and at EDW_BROKER_URL; while Redis answers, deliveries continue, up to seconds later"
+    except Exception as error:  # noqa: BLE001  (a broker's client may raise anything)
+        advice = "check its log and EDW_BROKER_URL; while Redis answers, deliveries continue, up to seconds later"
         yield failed("broker", f"{where} does not answer: {type(error).__name__}: {error}", advice)
     finally:
         connection.release()
@@ -47,15 +47,17 @@ def _queue(connection: Connection, queue: Queue, *, rabbitmq: bool) -> Finding:
     dead = queue.name.endswith(".dead")
     with connection.channel() as channel:
         try:
-            # On Redis a queue that is empty is not there, and declaring one writes nothing.
+            # On Redis, an empty queue does not exist, and declaring one writes nothing.
             found: Any = queue(channel).queue_declare(passive=rabbitmq)
         except connection.channel_errors:
-            return warning(subject, "is not there", "the first worker that starts makes it")
+            return warning(subject, "does not exist yet", "the first worker that starts creates it")
     waiting, consumers = int(found.message_count), int(found.consumer_count)
     if dead:
         if waiting:
             return warning(
-                subject, f"{counted(waiting, 'message')} that nobody could take", "look at them, and purge it"
+                subject,
+                f"{counted(waiting, 'message')} that no worker could process",
+                "look at them, then purge the queue",
             )
         return ok(subject, "empty")
     seen = f"waiting: {counted(waiting, 'message')}" + (f", {counted(consumers, 'consumer')}" if rabbitmq else "")

@@ -1,4 +1,4 @@
-"""What a process finds on its machine: settings, secrets, files, the way out."""
+"""Checks of the machine: settings, secrets, open files, egress."""
 
 import asyncio
 import socket
@@ -11,12 +11,12 @@ from worker.domain.format import counted
 from worker.domain.integration import Integration
 from worker.http_server.limits import BACKLOG, deliveries_need, raise_descriptor_limit
 
-#: How long a name may take (seconds).
+#: Seconds that a DNS query, or a connection to the proxy, may take.
 DNS_PATIENCE = 3.0
 
 
 def settings_and_files(settings: Settings) -> Iterator[Finding]:
-    """Variables that are none of ours, and the limit of open files."""
+    """Check for unknown EDW_ variables, and the limit of open files."""
     unknown = unknown_variables()
     if unknown:
         yield warning("settings", "; ".join(unknown), "correct or remove them")
@@ -26,21 +26,23 @@ def settings_and_files(settings: Settings) -> Iterator[Finding]:
     limit = raise_descriptor_limit()
     seen = f"{limit} (EDW_MAX_IN_FLIGHT={settings.max_in_flight} needs {needed})"
     if limit < needed:
-        yield failed("open files", seen, "raise it: `ulimit -n`, LimitNOFILE= in systemd; or lower EDW_MAX_IN_FLIGHT")
+        yield failed(
+            "open files", seen, "raise it (`ulimit -n`, or LimitNOFILE= in systemd), or lower EDW_MAX_IN_FLIGHT"
+        )
     else:
         yield ok("open files", seen)
 
 
 def secrets(keys: int, unreadable: Sequence[Integration], total: int) -> Finding:
-    """Whether every secret can be opened, by so many keys. `unreadable`: integrations of which one cannot."""
+    """Check that `keys` keys open every secret; `unreadable` lists integrations with a secret that no key opens."""
     if unreadable:
         names = ", ".join(each.id for each in unreadable[:5])
-        advice = "add the key that they were sealed with to EDW_SECRETS_KEYS, or register their secrets anew"
+        advice = "add the key that sealed them to EDW_SECRETS_KEYS, or give their secrets again"
         return failed(
             "secrets", f"{counted(len(unreadable), 'integration')} with a secret that no key opens: {names}", advice
         )
     if not keys:
-        advice = "set EDW_SECRETS_KEYS, or no integration with a secret can be registered"
+        advice = "set EDW_SECRETS_KEYS; without it, no integration with a secret can be registered"
         return warning("secrets", f"no key, and none is needed by {counted(total, 'integration')}", advice)
     return ok(
         "secrets", f"{counted(keys, 'key')} for the secrets of {counted(total, 'integration')}: all can be opened"
@@ -48,11 +50,11 @@ def secrets(keys: int, unreadable: Sequence[Integration], total: int) -> Finding
 
 
 async def egress(settings: Settings, hosts: Sequence[str]) -> list[Finding]:
-    """The proxy, or the names of some receivers."""
+    """Check the proxy, or the host names of some receivers."""
     if settings.egress_proxy is not None:
         return [await _proxy(settings.egress_proxy.get_secret_value())]
     if not hosts:
-        return [ok("egress", "no receiver's name to look up")]
+        return [ok("egress", "no receiver with a host name to look up")]
     return [await _names(hosts)]
 
 
@@ -65,7 +67,7 @@ async def _proxy(url: str) -> Finding:
         writer.close()
     except (OSError, TimeoutError) as error:
         return failed(
-            "egress", f"the proxy {where} cannot be reached: {str(error) or 'no answer'}", "see EDW_EGRESS_PROXY"
+            "egress", f"the proxy {where} cannot be reached: {str(error) or 'no answer'}", "check EDW_EGRESS_PROXY"
         )
     return ok("egress", f"the proxy {where} takes connections")
 
@@ -83,6 +85,6 @@ async def _names(hosts: Sequence[str]) -> Finding:
     seen = f"{len(unknown)} of {len(hosts)} receivers' names are not known to DNS: {', '.join(unknown[:5])}"
     if len(unknown) == len(hosts):
         return failed(
-            "egress", seen, "see this machine's DNS (/etc/resolv.conf), and whether it may reach the internet"
+            "egress", seen, "check this machine's DNS (/etc/resolv.conf), and whether it can reach the internet"
         )
     return warning("egress", seen, "their integrations fail: inform those who registered them")

@@ -1,4 +1,4 @@
-"""What the ledger needs of Redis or Valkey: decides from what the server reports about itself."""
+"""Checks of Redis or Valkey: judges what the server reports about itself."""
 
 from collections.abc import Iterator
 
@@ -7,12 +7,15 @@ from worker.domain.format import size
 from worker.ledger.connection.redis_client import OLDEST_SERVER
 from worker.ledger.connection.redis_condition import RedisCondition
 
-#: A clock that is further off makes the times of events and the Retry-After dates of receivers wrong (seconds).
+#: Seconds that the clocks may differ. More makes event times and receivers' Retry-After dates wrong.
 CLOCK_TOLERANCE = 2.0
 
 
 def judge(redis: RedisCondition, *, wait_replicas: int, high_water: float) -> Iterator[Finding]:
-    """Each thing that "nothing is lost" rests on. `high_water`: the share of memory above which events are refused."""
+    """Check each property that "nothing is lost" depends on.
+
+    `high_water` is the share of memory above which events are refused.
+    """
     yield _version(redis)
     yield _role(redis)
     yield _persistence(redis)
@@ -42,11 +45,11 @@ def _persistence(redis: RedisCondition) -> Finding:
     if not redis.last_write_ok:
         return failed(subject, "the last write to the append-only file failed", "look at Redis' disk and its log")
     if redis.fsync is None:
-        advice = "see in its console that every write is synced"
+        advice = "check in the provider's console that every write is synced"
         return warning(subject, "append-only file; how often it is synced is unknown (CONFIG is refused)", advice)
     if redis.fsync != "always":
         lost = "a second" if redis.fsync == "everysec" else "half a minute"
-        advice = "set `appendfsync always`: writes are batched, so that it costs little"
+        advice = "set `appendfsync always`; batches then cost little more, single writes two to five times as much"
         return warning(subject, f"appendfsync {redis.fsync}: a power cut may take {lost} of accepted events", advice)
     return ok(subject, "append-only file, appendfsync always")
 
@@ -61,26 +64,30 @@ def _eviction(redis: RedisCondition) -> Finding:
 def _memory(redis: RedisCondition, high_water: float) -> Finding:
     subject, used = "redis memory", size(redis.memory_used)
     if not redis.memory_limit:
-        advice = "set `maxmemory` below what the machine has: intake then stops in time, and what is owed goes on"
+        advice = "set `maxmemory` below the machine's memory: intake then stops in time, and deliveries go on"
         return warning(subject, f"{used} used, and no limit", advice)
     share = redis.memory_used / redis.memory_limit
     seen = f"{used} of {size(redis.memory_limit)} used ({share:.0%})"
     if share > high_water:
-        return failed(subject, f"{seen}: events are refused above {high_water:.0%}", "give it more; see the runbook")
+        return failed(
+            subject,
+            f"{seen}: events are refused above {high_water:.0%}",
+            "raise `maxmemory`; see the runbook (deploy/RUNBOOK.md)",
+        )
     if share > high_water / 2:
-        return warning(subject, seen, f"events are refused above {high_water:.0%}: see what grows with `edw status`")
+        return warning(subject, seen, f"events are refused above {high_water:.0%}: check what grows with `edw status`")
     return ok(subject, seen)
 
 
 def _replicas(redis: RedisCondition, wanted: int) -> Finding:
     subject, seen = "redis replicas", str(redis.replicas)
     if redis.replicas < wanted:
-        advice = "EDW_LEDGER_WAIT_REPLICAS asks for more: no event is accepted without them"
-        return failed(subject, f"{seen}, and {wanted} are waited for", advice)
+        advice = "add replicas: EDW_LEDGER_WAIT_REPLICAS requires more, and no event is accepted without them"
+        return failed(subject, f"{seen}, and {wanted} required", advice)
     if redis.replicas and not wanted:
-        advice = "set EDW_LEDGER_WAIT_REPLICAS=1, or a failover forgets what the replica had not yet"
-        return warning(subject, f"{seen}, and none is waited for", advice)
-    return ok(subject, f"{seen}, {wanted} waited for")
+        advice = "set EDW_LEDGER_WAIT_REPLICAS=1; without it, a failover loses what the replica did not have yet"
+        return warning(subject, f"{seen}, and none required", advice)
+    return ok(subject, f"{seen}, {wanted} required")
 
 
 def _clock(redis: RedisCondition) -> Finding:
