@@ -63,13 +63,13 @@ fuzz: $(DEV) ## gives every parser 10,000 inputs that it does not expect; ARGS="
 servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
 	@$(INSTALL_SERVERS)
 emulators: $(EMULATORS) ## installs the emulators of SQS that tests start
-check: $(DEV) ## lint, format, types, import contracts, names that occur twice, the README's table of settings
+check: $(DEV) ## lint, format, types, import contracts, names that occur twice, the page of settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tests.checks.class_names
-	$(BIN)/python -m config.settings_table --check README.md
+	$(BIN)/python -m config.settings_table --check config/SETTINGS.md
 rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, and runs its units under a systemd (as root)
 	@$(BIN)/python -m tests.integration.deploy.rehearsal
 	@$(BIN)/python -m tests.integration.deploy.systemd_rehearsal
@@ -85,10 +85,10 @@ chaos: $(DEV) servers ## kills processes at random, counts what arrived, then ma
 	@$(if $(SEED)$(KILLS),,$(MAKE) --no-print-directory outages)
 outages: $(DEV) servers ## has Redis and brokers away for 30 s and 120 s, all cases side by side; ARGS="-k frozen" chooses
 	@$(BIN)/python -m tests.chaos.outages $(ARGS)
-fmt: $(DEV) ## formats the code, mends what can be mended, renews the README's table of settings
+fmt: $(DEV) ## formats the code, mends what can be mended, renews the page of settings
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
-	$(BIN)/python -m config.settings_table --write README.md
+	$(BIN)/python -m config.settings_table --write config/SETTINGS.md
 lock: $(DEV) ## pins the newest versions that pyproject.toml allows, with hashes
 	$(LOCK) --upgrade --output-file requirements.txt pyproject.toml
 	$(LOCK) --upgrade --extra otel --extra test --extra dev -c requirements.txt --output-file requirements-dev.txt pyproject.toml

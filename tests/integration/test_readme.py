@@ -1,13 +1,16 @@
-"""What the README says is what happens: every command and every snippet in it is run."""
+"""What the pages say is what happens: every command and every snippet of every page is run.
 
+`deploy/README.md` is run by tests/integration/deploy/test_page.py, and the plug-in of `deliverers/README.md` by
+tests/integration/process/test_plugin.py. tests/unit/test_pages.py checks links and names.
+"""
+
+import asyncio
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,38 +19,42 @@ import pytest
 from celery import Celery
 
 from config.celery import broker_url_for
+from config.settings import load_settings
+from tests.counterparts.collector import collecting
 from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import PASSWORD, USER, RabbitServer
 from tests.counterparts.redis_server import RedisServer
 from tests.counterparts.server import require
+from tests.pages import PAGES, ROOT, block, blocks, command, commands, fences, lines_of
 from tests.waiting import PATIENCE, wait_until
 from worker.ledger.connection.embedded_redis import running
 
-ROOT = Path(__file__).parents[2]
-#: Run by .ci/run or, as a target of its own, by hand.
-MAKE = {"make demo", "make test", "make check", "make bench", "make fuzz", "make chaos"}
+README, INTAKE, API = "README.md", "worker/intake/README.md", "worker/api/README.md"
+DELIVERERS, OPERATIONS, TRACING = "deliverers/README.md", "deploy/OPERATIONS.md", "deploy/TRACING.md"
 
-
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of a language."""
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-
-
-def commands() -> list[str]:
-    """Every command line, without its comment."""
-    lines = "".join(blocks("sh")).splitlines()
-    return [line.split("  #")[0].strip() for line in lines if line.strip()]
-
-
-def command(start: str) -> str:
-    """The one command that starts so."""
-    (found,) = (line for line in commands() if line.startswith(start))
-    return found
+#: Pages whose commands another test runs.
+ELSEWHERE = {"deploy/README.md", DELIVERERS}
+FIRST_SESSION = ("edw integrations create", "edw emit", "edw logs", "edw jobs list", "edw status")
+FLEET = ("export EDW_REDIS_URL", "export EDW_SECRETS_KEYS", ".venv/bin/edw worker", ".venv/bin/edw api")
+LOOKS = ("edw status", "edw doctor")
+#: How the lines that start so are run, other than those of a session with curl.
+RUN = {
+    README: (*(f".venv/bin/{each}" for each in FIRST_SESSION), ".venv/bin/edw dev", "redis-cli", *FLEET),
+    INTAKE: ("redis-cli", "rabbitmqadmin"),
+    OPERATIONS: (*FLEET, ".venv/bin/celery", *(f".venv/bin/{each}" for each in LOOKS)),
+    TRACING: (".venv/bin/python -m pip", "export EDW_TRACES", "export OTEL_", ".venv/bin/edw emit"),
+    "SECURITY.md": (".venv/bin/edw secrets rotate",),
+    "CONTRIBUTING.md": (".venv/bin/python -m pytest",),
+}
+#: These take minutes, or the whole machine: .ci/run or a person runs them. A dry run or `--help` checks their words.
+TOO_LONG = ("make ", ".venv/bin/python -m tests.benchmarks")
+#: Languages of blocks that hold no command: pictures, and files that a test reads.
+SILENT = {"mermaid", "text", "toml", "json", "dotenv", "python"}
 
 
 def shell(line: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Runs a line of the README as a newcomer's shell would, but with the Python that runs the tests."""
-    line = line.replace(".venv/bin/python", sys.executable).replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    """Run a line of a page as a newcomer's shell would, but with the Python that runs the tests."""
+    line = line.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     return subprocess.run(
         ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
@@ -66,34 +73,56 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def dev(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     words = [str(Path(sys.executable).parent / "edw"), "dev"]
-    assert command(".venv/bin/edw dev")
+    assert command(README, ".venv/bin/edw dev") == ".venv/bin/edw dev"
     with (tmp_path / "dev.log").open("wb") as output:
         process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
-        wait_until(lambda: running(Path(environment["EDW_DATA_DIR"])), "the Redis server of edw dev starts")
+        wait_until(lambda: running(Path(environment["EDW_DATA_DIR"])), "the store of edw dev starts")
         yield process
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
 
 
-def test_every_make_target_that_is_named_exists() -> None:
-    named = {line for line in commands() if line.startswith("make ")}
-    assert named == MAKE
-    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert all(line in listed for line in named)
+def test_every_block_of_every_page_is_accounted_for() -> None:
+    for page in PAGES:
+        assert {language for language, _ in fences(page)} <= {"sh"} | SILENT, page
+        if page in ELSEWHERE:
+            continue
+        sessions = {line for session in blocks(page, "sh") if "curl" in session for line in lines_of(session)}
+        rest = [line for line in commands(page) if line not in sessions and not line.startswith(TOO_LONG)]
+        assert not sessions or page in {README, API}
+        for line in rest:
+            assert line.startswith(RUN.get(page, ())), f"{page}: nobody runs {line}"
+    assert {page for page in PAGES if blocks(page, "python")} == {README, INTAKE, DELIVERERS}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(line.startswith(TOO_LONG) for line in commands(page))])
+def test_what_takes_too_long_has_the_right_words(page: str, environment: dict[str, str]) -> None:
+    for line in commands(page):
+        if line.startswith(TOO_LONG):
+            done = shell(f"{line} --dry-run" if line.startswith("make ") else f"{line} --help", environment)
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def test_the_tests_of_one_folder_are_run_as_the_page_says(environment: dict[str, str]) -> None:
+    done = shell(f"{command('CONTRIBUTING.md', '.venv/bin/python -m pytest')}/test_units.py", environment)
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
 
 
 def test_a_newcomers_first_session(dev: "subprocess.Popen[bytes]", environment: dict[str, str]) -> None:
-    created = shell(command(".venv/bin/edw integrations create"), environment)
-    emitted = shell(command(".venv/bin/edw emit"), environment)
+    create, emit, logs, jobs, status = (command(README, f".venv/bin/{each}") for each in FIRST_SESSION)
+    created = shell(create, environment)
+    emitted = shell(emit, environment)
     assert (created.returncode, emitted.returncode) == (0, 0), created.stderr + emitted.stderr
-    wait_until(
-        lambda: "refused" in shell(command(".venv/bin/edw logs"), environment).stdout, "the refusal is in the logs"
-    )
-    status = shell(command(".venv/bin/edw status"), environment)
-    assert status.returncode == 0
-    assert "ok" in status.stdout
+    refused = "connection refused by 127.0.0.1:9000"
+    wait_until(lambda: refused in shell(f"{logs} --json", environment).stdout, "the refusal is in the logs")
+    assert shell(logs, environment).returncode == 0
+    wait_until(lambda: "due in" in shell(jobs, environment).stdout, "it shows when the next attempt is due")
+    counts = json.loads(shell(f"{status} --json", environment).stdout)
+    assert counts["counters"]["accepted"] == 2, "the event, and the integration's own"
+    assert "ok" in shell(status, environment).stdout
     assert dev.poll() is None
 
 
@@ -130,17 +159,42 @@ class Shell:
         self._process.communicate()
 
 
-def test_the_session_with_curl(dev: "subprocess.Popen[bytes]", environment: dict[str, str], tmp_path: Path) -> None:
-    (session,) = (block for block in blocks("sh") if "curl" in block)
-    token, api, base, create, identity, emit, event, logs, test, redeliver, delete = session.strip().splitlines()
-    shell = Shell(environment, tmp_path)
-    for line in (token, api, base.replace("8080", environment["EDW_API_PORT"])):
+@pytest.fixture
+def terminal(
+    dev: "subprocess.Popen[bytes]", environment: dict[str, str], tmp_path: Path
+) -> Iterator[tuple[Shell, str]]:
+    """A shell beside `edw dev`, whose API answers at another port."""
+    port = environment["EDW_API_PORT"]
+    terminal = Shell(environment, tmp_path)
+    wait_until(lambda: "ok" in terminal.run(f"curl -s http://127.0.0.1:{port}/readyz"), "the API is up")
+    yield terminal, port
+    terminal.close()
+    assert dev.poll() is None
+
+
+def test_the_first_session_with_curl(terminal: tuple[Shell, str]) -> None:
+    shell, port = terminal
+    token, api, base, create, emit, event = lines_of(block(README, "sh", "curl"))
+    for line in (token, api, base.replace("8080", port)):
         shell.run(line)
-    wait_until(
-        lambda: "ok" in shell.run(f"curl -s http://127.0.0.1:{environment['EDW_API_PORT']}/readyz"), "the API is up"
-    )
+    created = json.loads(shell.run(create))["data"]
+    assert json.loads(shell.run(emit))["data"]["duplicate"] is False
+    wait_until(lambda: json.loads(shell.run(event))["data"]["jobs"], "the event has a job")
+    (job,) = json.loads(shell.run(event))["data"]["jobs"]
+    assert job["relationships"]["integration"]["data"]["id"] == created["id"]
+
+
+def test_the_session_of_the_api(terminal: tuple[Shell, str]) -> None:
+    shell, port = terminal
+    lines = lines_of(block(API, "sh", "curl"))
+    token, api, base, create, identity, etag, change, emit, event, logs, test, redeliver, delete = lines
+    for line in (token, api, base.replace("8080", port)):
+        shell.run(line)
     created = json.loads(shell.run(create))["data"]
     shell.run(identity)
+    shell.run(etag)
+    assert json.loads(shell.run(change))["data"]["description"] == "The shop"
+    assert "error: 412" in shell.run(f"{change} 2>&1 || true"), "the ETag is an old one now"
     assert json.loads(shell.run(emit))["data"]["duplicate"] is False
 
     def job() -> dict[str, Any]:
@@ -156,15 +210,11 @@ def test_the_session_with_curl(dev: "subprocess.Popen[bytes]", environment: dict
     assert owed["due"] + owed["in_flight"] == 1
     assert shell.run(delete).strip() == ""
     assert created["id"] not in shell.run("api $BASE/integrations")
-    shell.close()
-    assert dev.poll() is None
 
 
-def test_a_fleet_on_a_redis_of_its_own(redis_server: RedisServer, environment: dict[str, str]) -> None:
-    redis_url, keys, worker, api = (
-        command(start)
-        for start in ("export EDW_REDIS_URL", "export EDW_SECRETS_KEYS", ".venv/bin/edw worker", ".venv/bin/edw api")
-    )
+@pytest.mark.parametrize("page", [README, OPERATIONS])
+def test_a_fleet_on_a_redis_of_its_own(page: str, redis_server: RedisServer, environment: dict[str, str]) -> None:
+    redis_url, keys, worker, api = (command(page, start) for start in FLEET)
     both = f"{worker} & worker=$!\n{api} & api=$!\ntrap 'kill $worker $api' TERM\nwait; wait $worker && wait $api"
     script = "\n".join([redis_url.split("=")[0] + f"={redis_server.url}", keys, both])
     script = script.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
@@ -181,16 +231,53 @@ def test_a_fleet_on_a_redis_of_its_own(redis_server: RedisServer, environment: d
     assert process.wait(PATIENCE) == 0
 
 
-def test_the_snippets_for_producers_run(
-    redis_server: RedisServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The plug-in is run by tests/integration/process/test_plugin.py.
-    publisher, foreign = (block for block in blocks("python") if "class PutDeliverer" not in block)
+def test_the_snippets_for_producers_run(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDW_REDIS_URL", redis_server.url)
-    exec(compile(textwrap.dedent(publisher), "README.md", "exec"), {})
     app = Celery("producer", broker=broker_url_for(redis_server.url), set_as_current=False)
-    exec(compile(textwrap.dedent(foreign), "README.md", "exec"), {"app": app})
+    for page in (README, INTAKE):
+        for snippet in blocks(page, "python"):
+            exec(compile(snippet, page, "exec"), {"app": app})
     app.close()
+
+
+def test_the_fleet_is_looked_at(redis_server: RedisServer, environment: dict[str, str]) -> None:
+    environment |= {"EDW_REDIS_URL": redis_server.url, "EDW_BROKER_URL": ""}
+    status, doctor, quick = (line for line in commands(OPERATIONS) if line.startswith(RUN[OPERATIONS][-2:]))
+    assert shell(status, environment).returncode in (0, 1)
+    assert "redis" in shell(doctor, environment).stdout
+    found = shell(quick, environment)
+    assert found.returncode in (0, 1), found.stderr
+    grades = {finding["grade"] for finding in json.loads(found.stdout)["findings"]}
+    assert found.returncode == (0 if grades == {"ok"} else 1), "--strict fails for warnings"
+
+
+def test_the_sentinels_of_the_page_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    (lines,) = blocks(OPERATIONS, "dotenv")
+    for line in lines.split():
+        monkeypatch.setenv(*line.split("=", 1))
+    assert load_settings().ledger_wait_replicas == 1
+
+
+def test_secrets_are_rotated_as_the_page_says(redis_server: RedisServer, environment: dict[str, str]) -> None:
+    environment["EDW_REDIS_URL"] = redis_server.url
+    script = [command(OPERATIONS, "export EDW_SECRETS_KEYS"), *commands("SECURITY.md")]
+    done = shell("set -e\n" + "\n".join(script), environment)
+    assert done.returncode == 0, done.stderr
+
+
+async def test_a_trace_reaches_the_collector_of_the_page(
+    redis_server: RedisServer, environment: dict[str, str]
+) -> None:
+    install, *exports, emit = commands(TRACING)
+    offline = f"{install} --dry-run --no-index --no-build-isolation --no-deps"
+    assert shell(offline, environment).returncode == 0
+    environment["EDW_REDIS_URL"] = redis_server.url
+    async with collecting() as collector:
+        # Every event is sampled, and the collector is on this machine.
+        script = "\n".join([*exports, emit]).replace("http://collector:4318", collector.url).replace("=0.1", "=1")
+        done = await asyncio.to_thread(shell, script, environment)
+        assert done.returncode == 0, done.stderr
+        assert [span.kind for span in collector.named("publish order.paid")] == ["PRODUCER"]
 
 
 @pytest.fixture
@@ -211,14 +298,16 @@ def test_a_producer_of_any_language(
     if shutil.which("redis-cli") is None:
         pytest.skip('redis-cli is not installed: run "make servers", or apt install redis-tools')
     rabbit, admin = rabbit_with_admin
-    by_redis = command("redis-cli")
-    by_rabbitmq = command("rabbitmqadmin").replace("rabbitmqadmin", admin)
+    one, more = command(README, "redis-cli"), command(INTAKE, "redis-cli")
+    by_rabbitmq = command(INTAKE, "rabbitmqadmin").replace("rabbitmqadmin", admin)
     environment |= {"EDW_REDIS_URL": redis_server.tcp_url, "EDW_BROKER_URL": rabbit.url()}
-    words = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
+    words = command(OPERATIONS, ".venv/bin/celery").split()
+    words[0] = str(Path(sys.executable).parent / "celery")
     with (tmp_path / "worker.log").open("wb") as output:
         worker = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
-        assert shell(by_redis, environment).stdout.strip() == "1"
+        for by_redis in (one, more):
+            assert shell(by_redis, environment).stdout.strip().isdecimal()
         # Until a worker has made the queue, it is not there.
         wait_until(lambda: shell(by_rabbitmq, environment).stdout == "Message published\n", "RabbitMQ takes it")
 
@@ -226,13 +315,13 @@ def test_a_producer_of_any_language(
             counters = json.loads(shell(".venv/bin/edw status --json", environment).stdout)["counters"]
             return int(counters.get("accepted", 0))
 
-        wait_until(lambda: accepted() == 2, "both events are accepted")
+        wait_until(lambda: accepted() == 3, "all events are accepted")
     finally:
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(PATIENCE) == 0
 
 
-def test_the_redis_of_deploy_is_what_the_ledger_asks_for(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_store_of_deploy_is_what_the_ledger_asks_for(environment: dict[str, str], tmp_path: Path) -> None:
     from worker.ledger.connection.embedded_redis import server_binary
 
     words = [server_binary(), str(ROOT / "deploy" / "redis.conf"), "--port", str(free_port()), "--dir", str(tmp_path)]

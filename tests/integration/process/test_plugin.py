@@ -1,11 +1,9 @@
-"""The plug-in of the README, installed from a real package, and held to what every deliverer promises."""
+"""The plug-in of deliverers/README.md, installed from a real package, and held to what every deliverer promises."""
 
 import json
 import os
-import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +13,13 @@ import pytest
 from aiohttp import web
 
 from tests.fleet.processes import StartWorker
+from tests.pages import ROOT, block, command
 from tests.samples import order_paid
 from tests.waiting import eventually
 from worker.ledger import Ledger
 from worker.publisher import Publisher
 
-ROOT = Path(__file__).parents[3]
+PAGE = "deliverers/README.md"
 #: Held to the contract in a process of its own, where the package is installed.
 SUITE = """
 import asyncio, json
@@ -84,22 +83,15 @@ class TestPut(DelivererContract):
 """
 
 
-def block(language: str, containing: str) -> str:
-    """The one fenced block of the README in a language that contains something."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (found,) = (each for each in blocks if containing in each)
-    return textwrap.dedent(found)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the package is installed, as pip installs it, but beside the environment of the tests."""
     source, target = tmp_path_factory.mktemp("edw-http-put"), tmp_path_factory.mktemp("site")
-    (source / "pyproject.toml").write_text(block("toml", "edw.deliverers"))
-    (source / "edw_http_put.py").write_text(block("python", "class PutDeliverer"))
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
-    command = [*pip, "--no-index", "--no-build-isolation", "--target", str(target), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    (source / "pyproject.toml").write_text(block(PAGE, "toml", "edw.deliverers"))
+    (source / "edw_http_put.py").write_text(block(PAGE, "python", "class PutDeliverer"))
+    line = command(PAGE, ".venv/bin/python -m pip").replace(".venv/bin/python", sys.executable)
+    words = [*line.replace("./edw-http-put", str(source)).split(), "--no-index", "--quiet", "--target", str(target)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return target
 
@@ -136,8 +128,8 @@ async def shelf() -> AsyncIterator[Shelf]:
     await runner.cleanup()
 
 
-def test_it_is_about_as_long_as_the_readme_says() -> None:
-    lines = [line for line in block("python", "class PutDeliverer").splitlines() if line.strip()]
+def test_it_is_one_small_class_as_the_readme_says() -> None:
+    lines = [line for line in block(PAGE, "python", "class PutDeliverer").splitlines() if line.strip()]
     assert len([line for line in lines if not line.startswith(("import", "from"))]) <= 30
 
 
@@ -171,12 +163,13 @@ async def test_a_worker_delivers_by_it_what_the_command_registered(
         )
 
     scope = ("--store", "store-1", "--org", "org-1")
-    attributes = '{"name": "Shelf", "observes": ["order.paid"], "integration_type": "http_put", "configuration": %s}'
-    refused = edw("integrations", "create", *scope, "--file", "-", stdin=attributes % '{"ulr": "x"}')
+    attributes = block(PAGE, "json", "http_put")
+    create = command(PAGE, ".venv/bin/edw integrations create").replace("shelf.json", "-").split()[1:]
+    refused = edw(*create, *scope, stdin=attributes.replace('"url"', '"ulr"'))
     assert refused.returncode == 1
     assert "configuration.url: is required" in refused.stderr
-    good = f'{{"url": "{shelf.url}", "token": "planted-token"}}'
-    created = edw("integrations", "create", *scope, "--file", "-", stdin=attributes % good)
+    good = attributes.replace("http://127.0.0.1:9000/shelf", shelf.url).replace("a-secret-token", "planted-token")
+    created = edw(*create, *scope, stdin=good)
     assert created.returncode == 0, created.stderr
     assert "planted" not in created.stdout
 

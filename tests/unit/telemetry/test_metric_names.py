@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import REGISTRY, Collector
 
+from tests import pages
 from worker.ledger.inspection.totals import LaneTotals, LedgerTotals
 from worker.telemetry import metrics
 from worker.telemetry.ledger_gauges import families
@@ -18,10 +19,10 @@ from worker.telemetry.ledger_gauges import families
 ROOT = Path(__file__).parents[3]
 MISSING = 'promtool is not installed: run "make servers", or apt install prometheus'
 PAGES = [
-    ROOT / "README.md",
-    *(path for path in (ROOT / "deploy").rglob("*") if path.suffix in {".md", ".yaml", ".json"}),
+    *(ROOT / page for page in pages.PAGES if page != "CHANGELOG.md"),
+    *(path for path in (ROOT / "deploy").rglob("*") if path.suffix in {".yaml", ".json"}),
 ]
-#: Names of ours that are no metric: groups of rules, and examples of files and keys in the README.
+#: Names of ours that are no metric: groups of rules, and examples of files and keys on the pages.
 NOT_METRICS = {"edw_receivers", "edw_delivery", "edw_fleet", "edw_redis", "edw_intake", "edw_ledger", "edw_processes"}
 NOT_METRICS |= {"edw_http_put"}
 
