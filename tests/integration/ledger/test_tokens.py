@@ -241,7 +241,7 @@ async def test_a_token_that_is_no_client_gets_no_bearer(scene: LedgerScene) -> N
 
 
 async def test_a_bearer_is_issued_and_never_put(scene: LedgerScene) -> None:
-    with pytest.raises(ValueError, match="issued"):
+    with pytest.raises(ValueError, match="use issue_bearer"):
         await scene.ledger.tokens.put(a_token(kind=TokenKind.BEARER))
     assert await scene.ledger.tokens.listing(0, 10) == []
 
