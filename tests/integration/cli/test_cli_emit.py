@@ -72,7 +72,7 @@ def test_the_same_id_again_is_accepted_and_said(edw: Edw) -> None:
     other = edw("emit", "order.paid", "--id", "1", "--data", "-", "--json", stdin=b'{"id":"b"}')
 
     assert (again.code, other.code) == (0, 0)
-    assert "known already" in again.out
+    assert "a duplicate of a known event" in again.out
     assert other.json == {"id": "1", "duplicate": True, "differs": True}
 
 

@@ -194,7 +194,7 @@ class TestWorker:
         assert edw("logs", "--failed", "--json").json["data"] == logs[1:]
         assert edw("logs", "--limit", "1", "--json").json["data"] == logs[:1]
         assert edw("logs", "--store", "other", "--json").json["data"] == []
-        assert edw("jobs", "list").out == "nothing is owed\n"
+        assert edw("jobs", "list").out == "no pending jobs\n"
         for result in (edw("jobs", "show", job["id"]), edw("logs"), edw("jobs", "list", "--integration", integration)):
             assert result.code == 0
             assert job["id"] in result.text
