@@ -325,7 +325,7 @@ class Settings(BaseSettings):
     )
     rejected_cap: Annotated[Count, AfterValidator(between(0, 1_000_000))] = Field(
         default=1_000,
-        description="Refused messages of producers without an answer, kept for inspection, newest first.",
+        description="Newest refused messages of producers without an answer, kept for inspection; 0 keeps none.",
         examples=["1000"],
     )
     observable_keys: _ObservableKeys = Field(

@@ -225,6 +225,14 @@ async def test_the_rejected_list_is_bounded_and_has_the_newest_first(scene: Ledg
     assert [each.reason for each in await small.inbox.rejected(100)] == ["set aside", "reason 4", "reason 3"]
 
 
+async def test_a_rejected_list_of_no_entries_keeps_none_and_counts_them(scene: LedgerScene) -> None:
+    await scene.ledger.inbox.reject([rejection("", "kept before", b"g", 1, "s")])
+    none = await scene.another(rejected_cap=0)
+    await none.inbox.reject([rejection("", "not kept", b"g", 2, "s")])
+    assert await none.inbox.rejected(100) == []
+    assert await scene.counter("rejected") == 2
+
+
 async def test_of_what_was_rejected_only_the_beginning_is_kept(scene: LedgerScene) -> None:
     await scene.ledger.inbox.reject([rejection("", "too large", b"x" * 1_000_000, 1, "s")])
     (entry,) = await scene.ledger.inbox.rejected(1)
