@@ -261,11 +261,14 @@ async def test_a_worker_that_has_nothing_to_read_is_woken_at_once(
 async def test_kill_9_of_a_worker_that_has_taken_messages_loses_and_doubles_nothing(
     start_worker: StartWorker, ledger: Ledger, on_redis: OnRedis, accepting: Callable[[bool], None]
 ) -> None:
-    await on_redis.push(*[WITHOUT_ID] * 500)
+    workers = [start_worker() for _ in range(2)]
+    for worker in workers:
+        # A worker that may not accept from the start waits until it may.
+        await worker.ready()
     accepting(False)
-    for _ in range(2):
-        worker = start_worker()
-        await eventually(lambda: inspection.list_readers(ledger), "it has taken messages")
+    await on_redis.push(*[WITHOUT_ID] * 500)
+    for worker in workers:
+        await eventually(lambda: inspection.list_readers(ledger), "one has taken messages")
         worker.kill()
         assert await on_redis.left() == 500
     accepting(True)
@@ -279,9 +282,9 @@ async def test_kill_9_of_a_worker_that_has_taken_messages_loses_and_doubles_noth
 async def test_one_that_was_frozen_for_longer_than_its_lease_takes_nothing_twice(
     start_worker: StartWorker, ledger: Ledger, on_redis: OnRedis, accepting: Callable[[bool], None]
 ) -> None:
-    await on_redis.push(*[WITHOUT_ID] * 500)
+    frozen = await start_worker().ready()
     accepting(False)
-    frozen = start_worker()
+    await on_redis.push(*[WITHOUT_ID] * 500)
     await eventually(lambda: inspection.list_readers(ledger), "it has taken messages")
     freeze(frozen.pid)
     accepting(True)
@@ -299,9 +302,9 @@ async def test_one_that_was_frozen_for_longer_than_its_lease_takes_nothing_twice
 async def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_taken(
     start_worker: StartWorker, ledger: Ledger, on_redis: OnRedis, accepting: Callable[[bool], None]
 ) -> None:
-    await on_redis.push(*[WITHOUT_ID] * 500)
+    worker = await start_worker().ready()
     accepting(False)
-    worker = start_worker()
+    await on_redis.push(*[WITHOUT_ID] * 500)
     await eventually(lambda: inspection.list_readers(ledger), "it has taken messages")
     assert await worker.stop() == 0
     assert count_on_list(on_redis.server.url) == 500
