@@ -7,14 +7,14 @@ pause; the pause doubles with each lack until an attempt reaches its receiver.
 No I/O, and no clock: `now` is an argument, in seconds.
 """
 
+from deliverers.backoff import Backoff
+
 #: The limit after a lack, as a share of the attempts under way.
 SHRINK = 0.5
 #: How many attempts must reach their receivers until the limit grows by one.
 ATTEMPTS_FOR_ONE_MORE = 10
-#: The pause without claims after the first lack (seconds); each further lack doubles it.
-FIRST_PAUSE_SECONDS = 0.1
-#: The longest pause without claims (seconds).
-LONGEST_PAUSE_SECONDS = 5.0
+#: Pauses without claims after lacks in a row.
+BACKOFF = Backoff(first=0.1, longest=5.0)
 #: The shortest time between two log lines about lacks (seconds).
 LOG_SECONDS = 1.0
 
@@ -25,7 +25,8 @@ class InFlightLimit:
     def __init__(self, most: int) -> None:
         self._most = most
         self._limit = float(most)
-        self._pause = 0.0
+        #: Pauses since an attempt last reached its receiver.
+        self._pauses = 0
         self._paused_until = 0.0
         #: Lacks that no log line has counted yet, and the earliest time of the next line.
         self._unlogged = 0
@@ -49,13 +50,14 @@ class InFlightLimit:
         if now < self._paused_until:
             return 0.0
         self._limit = max(1.0, min(self._limit, under_way) * SHRINK)
-        self._pause = min(2 * self._pause or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
-        self._paused_until = now + self._pause
-        return self._pause
+        self._pauses += 1
+        pause = BACKOFF.pause(self._pauses)
+        self._paused_until = now + pause
+        return pause
 
     def reached(self) -> None:
         """Record that an attempt reached its receiver."""
-        self._pause = 0.0
+        self._pauses = 0
         self._limit = min(float(self._most), self._limit + 1 / ATTEMPTS_FOR_ONE_MORE)
 
     def to_log(self, now: float) -> int:

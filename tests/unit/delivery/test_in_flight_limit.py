@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from worker.delivery.in_flight_limit import (
     ATTEMPTS_FOR_ONE_MORE,
-    FIRST_PAUSE_SECONDS,
+    BACKOFF,
     LOG_SECONDS,
-    LONGEST_PAUSE_SECONDS,
     InFlightLimit,
 )
 
@@ -24,10 +23,10 @@ def test_nothing_is_lower_until_something_is_lacking() -> None:
 def test_a_lack_halves_what_was_under_way_and_many_attempts_fail_of_one_lack() -> None:
     limit = InFlightLimit(200)
     pauses = [limit.lacking(80, now=1.0) for _ in range(50)]
-    assert pauses == [FIRST_PAUSE_SECONDS, *[0.0] * 49]
+    assert pauses == [BACKOFF.first, *[0.0] * 49]
     assert limit.current == 40
-    assert limit.at(1.0 + FIRST_PAUSE_SECONDS / 2) == 0
-    assert limit.at(1.0 + FIRST_PAUSE_SECONDS) == 40
+    assert limit.at(1.0 + BACKOFF.first / 2) == 0
+    assert limit.at(1.0 + BACKOFF.first) == 40
 
 
 def test_pauses_double_until_an_attempt_gets_through() -> None:
@@ -35,10 +34,10 @@ def test_pauses_double_until_an_attempt_gets_through() -> None:
     for _ in range(10):
         pauses.append(limit.lacking(200, now))
         now += pauses[-1]
-    assert pauses[:3] == [FIRST_PAUSE_SECONDS, 2 * FIRST_PAUSE_SECONDS, 4 * FIRST_PAUSE_SECONDS]
-    assert pauses[-1] == LONGEST_PAUSE_SECONDS
+    assert pauses[:3] == [BACKOFF.first, 2 * BACKOFF.first, 4 * BACKOFF.first]
+    assert pauses[-1] == BACKOFF.longest
     limit.reached()
-    assert limit.lacking(200, now) == FIRST_PAUSE_SECONDS
+    assert limit.lacking(200, now) == BACKOFF.first
 
 
 def test_it_rises_step_by_step_as_attempts_reach_their_receivers() -> None:
@@ -76,4 +75,4 @@ def test_it_is_never_below_one_nor_above_the_setting(most: int, steps: list[tupl
         else:
             limit.lacking(min(under_way, most), now)
         assert 1 <= limit.current <= most
-        assert limit.at(now + LONGEST_PAUSE_SECONDS) == limit.current
+        assert limit.at(now + BACKOFF.longest) == limit.current
