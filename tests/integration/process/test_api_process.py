@@ -55,11 +55,14 @@ async def publish(caller: Caller, api: ApiProcess, **changes: Any) -> ApiAnswer:
 
 
 async def refused(url: str) -> bool:
-    """True where nobody listens."""
+    """True where nobody listens.
+
+    A reset counts too: a connection that waited to be accepted when the listener closed ends so.
+    """
     host, _, port = url.removeprefix("http://").partition(":")
     try:
         _, writer = await asyncio.open_connection(host, int(port))
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return True
     writer.close()
     return False
