@@ -17,9 +17,11 @@ _log = structlog.get_logger("edw.intake")
 
 #: Most ids that wait to be sent; new ones beyond that are dropped.
 CAPACITY = 20_000
-#: Time after a message during which the thread collects ids for the next one (seconds). The first message after a
-#: pause is sent at once.
-LINGER_SECONDS = 0.01
+#: Messages are at least this far apart on average (seconds); meanwhile the thread collects ids for the next one.
+LINGER_SECONDS = 0.008
+#: This many messages may be sent at once after a pause. So ids wait only while more ids come than messages may be sent,
+#: and another store's event does not delay this one.
+BURST = 10
 #: Time after a broker's failure during which nothing is sent (seconds).
 BROKER_PAUSE_SECONDS = 1.0
 
@@ -98,12 +100,13 @@ class Wakeups:
         return thread
 
     def _run(self) -> None:
-        sent_at = -LINGER_SECONDS
+        # As in GCRA: when the next message would be due if none were sent ahead of time.
+        due_at = 0.0
         while True:
             with self._changed:
                 if self._broker.check.status is State.OK:
                     self._changed.wait_for(lambda: self._closing or any(self._waiting.values()))
-                pause = sent_at + LINGER_SECONDS - monotonic()
+                pause = due_at - (BURST - 1) * LINGER_SECONDS - monotonic()
                 if pause > 0 and not self._closing:
                     self._changed.wait_for(self._is_full, pause)
                 batch = self._take()
@@ -116,7 +119,7 @@ class Wakeups:
                 self._sending = True
             for kind, ids in batch:
                 self._deliver(kind, ids)
-            sent_at = monotonic()
+            due_at = max(due_at, monotonic()) + LINGER_SECONDS
             with self._changed:
                 self._sending = False
                 self._changed.notify_all()
