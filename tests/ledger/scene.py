@@ -147,8 +147,7 @@ class LedgerScene:
 
     async def claim(self, *lanes: str, room: int = 100, by: Ledger | None = None) -> list[Claim]:
         """Leases due jobs."""
-        claims, _ = await (by or self.ledger).jobs.claim(lanes, room)
-        return claims
+        return (await (by or self.ledger).jobs.claim(lanes, room)).claims
 
     async def settle(
         self, claim: Claim, verdict: Verdict, by: Ledger | None = None, *, detail: str = "", **how: Any

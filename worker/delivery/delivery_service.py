@@ -126,6 +126,10 @@ class DeliveryService:
         """Claim jobs of the lanes as soon as there is room, each lane in its turn."""
         self._queue.put(lanes)
 
+    def serve_later(self, lanes: Mapping[str, float]) -> None:
+        """Claim jobs of the lanes after the given times (seconds)."""
+        self._queue.put_later(lanes)
+
     def start(self, claims: Iterable[Claim]) -> None:
         """Start the attempts of claimed jobs."""
         self._tasks.start(claims)
