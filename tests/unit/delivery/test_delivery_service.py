@@ -135,6 +135,7 @@ def deliveries_of(lanes: Lanes, reported: list[Attempt], receiver: Receiver, pol
         policy,
         lambda attempt, result: reported.append(attempt),
         max_in_flight=10,
+        max_in_flight_bytes=10_000,
         timeout=1.0,
     )
 
