@@ -204,6 +204,12 @@ class Settings(BaseSettings):
     max_in_flight: Annotated[Count, AfterValidator(between(1, 100_000))] = Field(
         default=200, description="Deliveries that one worker process has in flight at once.", examples=["200"]
     )
+    max_in_flight_bytes: Annotated[Bytes, AfterValidator(between(1, 1 << 40, "bytes"))] = Field(
+        default=_written("64MiB"),
+        description="Bytes of the events that one worker process has in flight at once. Each of EDW_MAX_IN_FLIGHT "
+        "slots stands for an equal part of them; an event that is larger takes several slots.",
+        examples=["256MiB"],
+    )
     lane_cap: Annotated[Count, AfterValidator(between(1, 100_000))] = Field(
         default=50,
         description="Deliveries of one integration in flight at once, across the fleet.",

@@ -26,8 +26,8 @@ TOPICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "api_host", "api_port", "api_url", "api_body_limit", "api_connections", "api_proxies", "store_integrations",
         ),
         "Attempts and retries": (
-            "retry_schedule", "job_deadline", "webhook_timeout", "webhook_read_limit", "max_in_flight", "lane_cap",
-            "lane_backlog", "lane_backlog_bytes",
+            "retry_schedule", "job_deadline", "webhook_timeout", "webhook_read_limit", "max_in_flight",
+            "max_in_flight_bytes", "lane_cap", "lane_backlog", "lane_backlog_bytes",
         ),
         "Circuits and broken receivers": (
             "circuit_failures", "circuit_share", "circuit_window", "circuit_pauses", "disable_after",

@@ -106,7 +106,7 @@ class Filling:
 
     async def _settle(self) -> None:
         for lane, _ in zip(self._lanes, self._portions(), strict=False):
-            while claims := (await self._ledger.jobs.claim([lane], MAX_JOBS_PER_CALL))[0]:
+            while claims := (await self._ledger.jobs.claim([lane], MAX_JOBS_PER_CALL)).claims:
                 await self._ledger.jobs.settle([_delivered(each) for each in claims])
 
     def _portions(self) -> Iterator[list[StoredEvent]]:

@@ -51,14 +51,21 @@ class Installation:
         self._publisher = Publisher(self.settings)
 
     def start_worker(self) -> None:
-        """Starts the worker process; it goes its own way."""
-        command = ["-m", "celery", "-A", "worker.app", "worker", "--hostname", "ours@bench"]
-        self.program = Program("our worker", [sys.executable, *command], self._log, self.environment)
+        """Start the worker process; do not wait for it."""
+        self.program = self._worker("ours", self._log)
 
-    def await_worker(self) -> None:
-        """Waits until the fleet has a worker. Raises ProcessEnded."""
+    def start_another_worker(self) -> Program:
+        """Start a second worker process, which the caller stops; do not wait for it."""
+        return self._worker("another", self._log.with_suffix(".another.log"))
+
+    def _worker(self, name: str, log: Path) -> Program:
+        command = ["-m", "celery", "-A", "worker.app", "worker", "--hostname", f"{name}@bench"]
+        return Program("our worker", [sys.executable, *command], log, self.environment)
+
+    def await_worker(self, workers: int = 1) -> None:
+        """Wait until the fleet has so many workers. Raises ProcessEnded."""
         end = monotonic() + START_SECONDS
-        while not self.run(self.ledger.status.workers()):
+        while self.run(self.ledger.status.workers()) < workers:
             self.program.check()
             if monotonic() > end:
                 raise ProcessEnded(f"our worker did not join within {START_SECONDS:g} s:\n{self.program.tail()}")
@@ -94,7 +101,9 @@ class Installation:
         """Has work of the ledger done."""
         return self._runner.run(work)
 
-    def register(self, url: str, scope: Scope, name: str = "ERP", *, paused: bool = False) -> Integration:
+    def register(
+        self, url: str, scope: Scope, name: str = "ERP", *, paused: bool = False, rate_limit: float | None = None
+    ) -> Integration:
         """A webhook of `scope` that observes paid orders. It has no secret, so that no key is needed."""
         integration = Integration(
             id=str(uuid4()),
@@ -104,6 +113,7 @@ class Installation:
             observes=(OBSERVABLE_KEY,),
             configuration={"url": url},
             paused=paused,
+            rate_limit=rate_limit,
         )
         return self.run(self.ledger.integrations.put(integration, expect=0)).integration
 

@@ -13,5 +13,6 @@ async def test_a_planted_backlog_is_owed_and_can_be_claimed(ledger: Ledger) -> N
     status = await ledger.status.read()
     assert (status.counter("accepted"), status.pending, status.lanes[0].due) == (1_200, 1_200, 1_200)
     assert (await LedgerContents.read(ledger)).problems() == []
-    claims, _ = await ledger.jobs.claim([integration.id], 5)
+    claimed = await ledger.jobs.claim([integration.id], 5)
+    claims = claimed.claims
     assert len({claim.event.event.id for claim in claims if claim.event}) == 5

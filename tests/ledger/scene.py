@@ -74,7 +74,10 @@ def settlement(
 def dispatch_of(ledger: Ledger) -> Dispatcher:
     """A process that observes events, and has no room for their jobs."""
     directory = IntegrationCache(ledger, DelivererRegistry.load(), {}, SecretsBox(()))
-    deliveries = DeliveryService(ledger.jobs, directory, RetryPolicy((1.0,)), AttemptReporter(RedisClock()), 0, 1.0)
+    reporter = AttemptReporter(RedisClock())
+    deliveries = DeliveryService(
+        ledger.jobs, directory, RetryPolicy((1.0,)), reporter, max_in_flight=0, max_in_flight_bytes=0, timeout=1.0
+    )
     return Dispatcher(ledger, directory, deliveries)
 
 
@@ -147,8 +150,7 @@ class LedgerScene:
 
     async def claim(self, *lanes: str, room: int = 100, by: Ledger | None = None) -> list[Claim]:
         """Leases due jobs."""
-        claims, _ = await (by or self.ledger).jobs.claim(lanes, room)
-        return claims
+        return (await (by or self.ledger).jobs.claim(lanes, room)).claims
 
     async def settle(
         self, claim: Claim, verdict: Verdict, by: Ledger | None = None, *, detail: str = "", **how: Any

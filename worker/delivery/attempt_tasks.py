@@ -56,7 +56,7 @@ class AttemptTasks:
         """Start the attempts of claimed jobs."""
         for claim in claims:
             attempt = self._pool.add(claim)
-            self._limiter.started(claim.integration_id, attempt.name, perf_counter())
+            self._limiter.started(claim.integration_id, attempt.name, perf_counter(), attempt.slots)
             run = self._run_alone if claim.lost >= LOSSES_BEFORE_ALONE else self._run
             attempt.task = asyncio.create_task(run(attempt))
             attempt.task.add_done_callback(partial(self._task_ended, attempt))

@@ -12,6 +12,7 @@ from worker.delivery.lane_queue import LaneQueue
 from worker.delivery.settler import LEDGER_RETRY_SECONDS
 from worker.domain.claim import Claim
 from worker.ledger import LedgerError
+from worker.ledger.lanes.claims import Claimed
 from worker.ledger.policy import JOBS_PER_CALL
 
 _log = structlog.get_logger("edw.delivery")
@@ -23,9 +24,7 @@ LANES_PER_CLAIM = 50
 class ClaimingLedger(Protocol):
     """The part of the ledger that leases jobs."""
 
-    async def claim(
-        self, lanes: Sequence[str], room: int, limits: Mapping[str, int]
-    ) -> tuple[list[Claim], list[str]]: ...
+    async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int]) -> Claimed: ...
 
 
 class ClaimLoop:
@@ -56,7 +55,7 @@ class ClaimLoop:
     async def claim_for_ever(self) -> None:
         """Claim until cancelled."""
         while True:
-            self._queue.unpark_due()
+            self._queue.put_due()
             if self._queue.is_empty or not self._pool.room:
                 await self._queue.wait()
                 continue
@@ -76,6 +75,7 @@ class ClaimLoop:
         self._queue.park(lane for lane in lanes if limits.get(lane) == 0)
         if open_lanes := [lane for lane in lanes if limits.get(lane) != 0]:
             with self._pool.reserved(JOBS_PER_CALL) as room:
-                claims, more = await self._ledger.claim(open_lanes, room, limits)
-                self._start(claims)
-            self._queue.put(more)
+                claimed = await self._ledger.claim(open_lanes, room, limits)
+                self._start(claimed.claims)
+            self._queue.put(claimed.more)
+            self._queue.put_later(claimed.later)

@@ -63,14 +63,16 @@ class Trust(Enum):
 class _Lane:
     #: Whether the last attempt did well; None if there was none.
     did_well: bool | None = None
-    #: Attempts under way → when they began, the oldest first.
-    under_way: dict[str, float] = field(default_factory=dict)
+    #: Attempts under way → when they began, and the slots that each takes; the oldest first.
+    under_way: dict[str, tuple[float, int]] = field(default_factory=dict)
+    #: The slots of all these attempts.
+    used: int = 0
     #: When an attempt last did well, and the most slots that the lane may use since then.
     well_at: float = 0.0
     window: int = PROVEN_SLOTS
 
     def trust(self, now: float, crowded: bool) -> Trust:
-        oldest = next(iter(self.under_way.values()), now)
+        oldest = next(iter(self.under_way.values()), (now, 0))[0]
         patience = SLOW_SECONDS if self.did_well else PROBE_SECONDS
         if self.did_well is False or now - oldest > patience:
             return Trust.SUSPECT
@@ -95,7 +97,7 @@ class ConcurrencyLimiter:
     def __init__(self, total: int) -> None:
         self._share = max(1, total // SHARE)
         self._half = total / 2
-        self._under_way = 0
+        self._used = 0
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
         #: Lanes with an attempt under way: few, at most one for each slot, while many are remembered.
         self._busy: dict[str, _Lane] = {}
@@ -111,12 +113,13 @@ class ConcurrencyLimiter:
             if known.did_well is None and lane in failing:
                 known.did_well = False
 
-    def started(self, lane: str, attempt: str, now: float) -> None:
-        """Record that an attempt begins."""
+    def started(self, lane: str, attempt: str, now: float, slots: int = 1) -> None:
+        """Record that an attempt begins, which takes some slots."""
         known = self._known(lane)
-        known.under_way[attempt] = now
+        known.under_way[attempt] = (now, slots)
+        known.used += slots
         self._busy[lane] = known
-        self._under_way += 1
+        self._used += slots
 
     def ended(self, lane: str, attempt: str, did_well: bool | None, now: float) -> bool:
         """Record the end of an attempt; `did_well` is None if it shows nothing about its receiver.
@@ -128,9 +131,11 @@ class ConcurrencyLimiter:
             return False
         # An attempt of a proven lane counts in no share.
         counted = known.trust(now, self._crowded) is not Trust.PROVEN
-        at_once = len(known.under_way)
-        took = now - known.under_way.pop(attempt)
-        self._under_way -= 1
+        at_once = known.used
+        began, slots = known.under_way.pop(attempt)
+        took = now - began
+        known.used -= slots
+        self._used -= slots
         if not known.under_way:
             del self._busy[lane]
         if did_well is not None:
@@ -148,7 +153,7 @@ class ConcurrencyLimiter:
         suspects, crowded = 0, self._crowded
         for each in self._busy.values():
             if (trust := each.trust(now, crowded)) is not Trust.PROVEN:
-                left[trust] -= len(each.under_way)
+                left[trust] -= each.used
                 suspects += trust is Trust.SUSPECT
         # New lanes that turned out to hang may use more than the suspects' share: the unproven lanes' share shrinks.
         left[Trust.UNPROVEN] += min(0, left[Trust.SUSPECT])
@@ -158,17 +163,17 @@ class ConcurrencyLimiter:
         found: dict[str, int] = {}
         for lane in lanes:
             known = self._lanes.get(lane) or _Lane()
-            trust, under_way = known.trust(now, crowded), len(known.under_way)
+            trust = known.trust(now, crowded)
             if trust is Trust.PROVEN:
-                found[lane] = max(0, known.window_at(now, overdue) - under_way)
+                found[lane] = max(0, known.window_at(now, overdue) - known.used)
             else:
-                found[lane] = max(0, min(most[trust] - under_way, left[trust]))
+                found[lane] = max(0, min(most[trust] - known.used, left[trust]))
                 left[trust] -= found[lane]
         return found
 
     @property
     def _crowded(self) -> bool:
-        return self._under_way >= self._half
+        return self._used >= self._half
 
     def _known(self, lane: str) -> _Lane:
         known = self._lanes.get(lane)

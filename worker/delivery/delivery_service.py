@@ -48,6 +48,7 @@ class DeliveryService:
         policy: Decides the next step after an outcome.
         report: Reports an attempt and the ledger's answer: `settled`, `renewed`, `late` or `stale`.
         max_in_flight: The most attempts in flight.
+        max_in_flight_bytes: The most bytes of their events.
         timeout: The time that a deliverer has for one attempt (seconds).
         traces: Traces attempts; None disables tracing.
         pass_on: Announces lanes that this process has no slots for now to other processes.
@@ -60,11 +61,12 @@ class DeliveryService:
         policy: RetryPolicy,
         report: Callable[[Attempt, str], None],
         max_in_flight: int,
+        max_in_flight_bytes: float,
         timeout: float,
         traces: Traces | None = None,
         pass_on: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
-        self._pool = InFlightPool(max_in_flight)
+        self._pool = InFlightPool(max_in_flight, max_in_flight_bytes)
         self._queue = LaneQueue(pass_on)
         limiter = ConcurrencyLimiter(max_in_flight)
         self._limits = LaneLimits(ledger, limiter)
@@ -125,6 +127,10 @@ class DeliveryService:
     def serve(self, lanes: Iterable[str]) -> None:
         """Claim jobs of the lanes as soon as there is room, each lane in its turn."""
         self._queue.put(lanes)
+
+    def serve_later(self, lanes: Mapping[str, float]) -> None:
+        """Claim jobs of the lanes after the given times (seconds)."""
+        self._queue.put_later(lanes)
 
     def start(self, claims: Iterable[Claim]) -> None:
         """Start the attempts of claimed jobs."""

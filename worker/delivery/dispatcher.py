@@ -144,6 +144,7 @@ class Dispatcher:
             opened = await self._ledger.jobs.open(chunk, room, limits)
             self._deliveries.start(opened.claims)
         self._deliveries.serve(opened.waiting)
+        self._deliveries.serve_later(opened.later)
         for lane in opened.filled:
             report_filled(lane)
         return opened.failed

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from math import inf
+from math import ceil, inf
 from time import monotonic
 
 from worker.delivery.in_flight_limit import InFlightLimit
@@ -16,6 +16,8 @@ class InFlightAttempt:
     """An attempt in flight."""
 
     claim: Claim
+    #: The places that it takes in the pool: several for a large event.
+    slots: int = 1
     #: When the deliverer was called (perf_counter()); None before that: nothing was sent yet.
     started: float | None = None
     task: "asyncio.Task[None] | None" = None
@@ -33,11 +35,15 @@ class InFlightPool:
 
     Args:
         most: The most attempts in flight.
+        most_bytes: The most bytes of their events. Each of the `most` slots stands for an equal part of these bytes, so
+            a larger event takes several slots.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_bytes: float = inf) -> None:
         self.limit = InFlightLimit(most)
+        self._slot_bytes = most_bytes / max(1, most)
         self._attempts: dict[str, InFlightAttempt] = {}
+        self._used = 0
         self._reserved = 0
         #: When each pending call began that may lease jobs (monotonic seconds).
         self._calls: dict[object, float] = {}
@@ -58,7 +64,7 @@ class InFlightPool:
         """The number of attempts that can be started now."""
         if self._closed or self._alone:
             return 0
-        return max(0, self.limit.at(monotonic()) - len(self._attempts) - self._reserved)
+        return max(0, self.limit.at(monotonic()) - self._used - self._reserved)
 
     @property
     def closed(self) -> bool:
@@ -77,14 +83,17 @@ class InFlightPool:
 
     def add(self, claim: Claim) -> InFlightAttempt:
         """Add the attempt of a claim."""
-        attempt = InFlightAttempt(claim)
+        size = len(claim.event.event.raw) if claim.event else 0
+        attempt = InFlightAttempt(claim, max(1, ceil(size / self._slot_bytes)))
         self._attempts[attempt.name] = attempt
+        self._used += attempt.slots
         return attempt
 
     def remove(self, claims: Iterable[Claim]) -> None:
         """Remove the attempts of claims that are settled or given back."""
         for claim in claims:
-            self._attempts.pop(_name(claim), None)
+            if attempt := self._attempts.pop(_name(claim), None):
+                self._used -= attempt.slots
         self._changed.set()
 
     def close(self) -> None:

@@ -1,8 +1,10 @@
 """The queue of lanes that wait for service from this process."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from heapq import heappop, heappush
+from math import inf
 from time import perf_counter
 
 #: Parked lanes get another turn after this time (seconds), or earlier when an attempt ends.
@@ -12,7 +14,8 @@ PARKED_SECONDS = 0.5
 class LaneQueue:
     """A queue of lanes without duplicates, which one claim loop reads.
 
-    A lane is *parked* while it uses all the slots that it may use in this process.
+    A lane is *parked* while it uses all the slots that it may use in this process. A lane that has no ready job yet
+    waits for its time.
 
     Args:
         pass_on: Announces lanes to other processes, which may have slots for them.
@@ -28,6 +31,9 @@ class LaneQueue:
         self._clock = clock
         self._waiting: dict[str, None] = {}
         self._parked: dict[str, None] = {}
+        #: When lanes are due that wait for their time, and the same as a heap, which may also have outdated times.
+        self._due_at: dict[str, float] = {}
+        self._timers: list[tuple[float, str]] = []
         self._unpark_at = 0.0
         #: The earliest time of the next announcement to other processes.
         self._pass_on_at = 0.0
@@ -62,12 +68,29 @@ class LaneQueue:
         self._parked |= dict.fromkeys(lanes)
         self._let_others_know(list(self._parked))
 
-    def unpark_due(self) -> None:
-        """Put parked lanes back into the queue once they have waited long enough.
+    def put_later(self, lanes: Mapping[str, float]) -> None:
+        """Append each lane after its time (seconds). Of several times of a lane the earliest counts."""
+        now = self._clock()
+        for lane, seconds in lanes.items():
+            at = now + seconds
+            if at < self._due_at.get(lane, inf):
+                self._due_at[lane] = at
+                heappush(self._timers, (at, lane))
+        if lanes:
+            self._woken.set()
 
-        Meanwhile a lane with a slow attempt may have become suspect, which frees a slot for others.
+    def put_due(self) -> None:
+        """Append the lanes whose time has come, and parked lanes once they have waited long enough.
+
+        While lanes are parked, a lane with a slow attempt may become suspect, which frees a slot for others.
         """
-        if self._parked and self._clock() >= self._unpark_at:
+        now = self._clock()
+        while self._timers and self._timers[0][0] <= now:
+            at, lane = heappop(self._timers)
+            if self._due_at.get(lane) == at:
+                del self._due_at[lane]
+                self.put([lane])
+        if self._parked and now >= self._unpark_at:
             self._unpark()
 
     def attempt_ended(self, lane: str, *, frees_share: bool) -> None:
@@ -93,6 +116,8 @@ class LaneQueue:
         """Forget all lanes: other processes will serve them."""
         self._waiting.clear()
         self._parked.clear()
+        self._due_at.clear()
+        self._timers.clear()
 
     def wake(self) -> None:
         """Wake the reader, because it may have room again."""
@@ -101,7 +126,10 @@ class LaneQueue:
     async def wait(self) -> None:
         """Wait until there may be something to do."""
         self._woken.clear()
-        seconds = max(0.0, self._unpark_at - self._clock()) if self._parked else None
+        next_at = [self._unpark_at] if self._parked else []
+        if self._timers:
+            next_at.append(self._timers[0][0])
+        seconds = max(0.0, min(next_at) - self._clock()) if next_at else None
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()

@@ -67,9 +67,9 @@ class Settler:
             if len(self._ended) < min(JOBS_PER_CALL, len(self._pool) // 2):
                 await asyncio.sleep(LINGER_SECONDS)
             batch = [self._ended[index] for index in range(min(size, len(self._ended)))]
-            ready: Sequence[str] = ()
+            settled: Settled | None = None
             try:
-                ready = await self._settle(batch)
+                settled = await self._settle(batch)
             except LedgerError as error:
                 # Meanwhile the pool fills up, so the process claims no more.
                 _log.warning("cannot settle", attempts=len(self._ended), why=str(error))
@@ -85,10 +85,12 @@ class Settler:
             for _ in batch:
                 self._ended.popleft()
             self._pool.remove(attempt.claim for attempt in batch)
-            self._queue.put(ready)
+            if settled:
+                self._queue.put(settled.more)
+                self._queue.put_later(settled.later)
             self._queue.wake()
 
-    async def _settle(self, batch: Sequence[Attempt]) -> Sequence[str]:
+    async def _settle(self, batch: Sequence[Attempt]) -> Settled:
         settled = await self._ledger.settle([settlement_of(attempt) for attempt in batch])
         for attempt, result in zip(batch, settled.results, strict=True):
             self._report(attempt, result)
@@ -96,4 +98,4 @@ class Settler:
             report_circuit(change)
         for receiver in settled.broken:
             report_broken(receiver)
-        return settled.more
+        return settled

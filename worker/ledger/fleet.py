@@ -7,7 +7,7 @@ import msgspec
 from worker.domain.claim import Claim
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.lanes.claim_calls import ClaimCalls
-from worker.ledger.lanes.claims import claims_of
+from worker.ledger.lanes.claims import claimed_of
 from worker.ledger.policy import JOBS_PER_CALL, REPLY_BYTE_BUDGET
 
 
@@ -63,7 +63,7 @@ class Fleet:
             event_retention=self._redis.policy.event_retention,
             strays=await self._over(strays[:JOBS_PER_CALL]),
         )
-        return claims_of(reply)[0]
+        return claimed_of(reply).claims
 
     async def _over(self, strays: Sequence[str]) -> list[dict[str, object]]:
         """Return the leases that no pending call can still return, each with the call that leased it."""

@@ -94,6 +94,7 @@ def wire(
         RetryPolicy(settings.retry_schedule),
         AttemptReporter(clock, settings.log_payloads, settings.metrics_integrations),
         settings.max_in_flight,
+        settings.max_in_flight_bytes,
         settings.webhook_timeout,
         traces,
         wakeups.lanes,

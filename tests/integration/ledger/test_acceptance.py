@@ -123,7 +123,8 @@ async def test_claims_stop_where_the_reply_has_grown_large_and_say_that_there_is
     await scene.owe("i-1", "e-1", "e-2")
     await scene.owe("i-2", "e-3")
 
-    claims, more = await scene.ledger.jobs.claim(["i-1", "i-2"], 10)
+    claimed = await scene.ledger.jobs.claim(["i-1", "i-2"], 10)
+    claims, more = claimed.claims, claimed.more
     assert [claim.integration_id for claim in claims] == ["i-1"]
     assert more == ["i-1", "i-2"]
     await scene.ledger.jobs.release([(claim.job_id, claim.attempt) for claim in claims])

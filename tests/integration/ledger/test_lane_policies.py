@@ -29,7 +29,8 @@ async def test_a_rate_limit_lets_a_bucket_of_attempts_begin_and_the_rest_when_it
     await scene.owe(LANE, *(f"e-{n}" for n in range(25)))
     await bucket_full(scene)
 
-    claims, more = await scene.ledger.jobs.claim([LANE], 100)
+    claimed = await scene.ledger.jobs.claim([LANE], 100)
+    claims, more = claimed.claims, claimed.more
     assert (len(claims), more) == (10, [])
     await bucket_full(scene)
     assert len(await scene.claim(LANE)) == 10
@@ -40,7 +41,7 @@ async def test_a_used_up_rate_is_the_whole_fleets_and_a_sweep_says_when_it_refil
     await scene.ledger.integrations.put(an_integration(rate_limit=0.01))
     await scene.owe(LANE, "e-1", "e-2")
     assert len(await scene.claim(LANE)) == 1
-    assert await other.jobs.claim([LANE], 10) == ([], [])
+    assert not (await other.jobs.claim([LANE], 10)).claims
 
     found = await other.fleet.sweep()
     assert found.lanes == []
@@ -84,7 +85,7 @@ async def test_a_paused_integration_is_owed_what_it_observes_and_gets_it_later_t
     for age, job in enumerate(reversed(jobs)):
         await scene.key("ZADD", f"lane:{LANE}:due", age + 1, job)
 
-    assert await scene.ledger.jobs.claim([LANE], 10) == ([], [])
+    assert not (await scene.ledger.jobs.claim([LANE], 10)).claims
     claims, waiting = await scene.open(await scene.publish("e-9"), LANE, room=10)
     assert (claims, waiting) == ([], [])
     assert (await scene.ledger.fleet.sweep()).lanes == []
@@ -112,7 +113,8 @@ async def test_a_changed_configuration_makes_what_waits_due_now_at_the_lanes_quo
             await scene.settle(claim, Verdict.RETRY, delay=HOUR)
 
     await scene.ledger.integrations.put(an_integration(configuration={"url": "https://shop.example/mended"}))
-    claims, more = await scene.ledger.jobs.claim([LANE], 100)
+    claimed = await scene.ledger.jobs.claim([LANE], 100)
+    claims, more = claimed.claims, claimed.more
     assert (len(claims), more) == (10, [])
 
 

@@ -26,7 +26,7 @@ async def test_nothing_is_claimed_before_it_is_due(scene: LedgerScene) -> None:
     await scene.owe("i-1", "e-1")
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.RETRY, delay=HOUR)
-    assert await scene.ledger.jobs.claim(["i-1"], 10) == ([], [])
+    assert not (await scene.ledger.jobs.claim(["i-1"], 10)).claims
     job = await scene.job(claim.job_id)
     assert job.due_at is not None
     assert abs(job.due_at - job.opened_at - HOUR * 1000) < 60_000
@@ -48,9 +48,11 @@ async def test_a_lanes_cap_holds_across_all_processes(scene: LedgerScene) -> Non
     await scene.register("i-1")
     await scene.owe("i-1", *(f"e-{n}" for n in range(15)))
 
-    first, more = await scene.ledger.jobs.claim(["i-1"], 7)
+    claimed = await scene.ledger.jobs.claim(["i-1"], 7)
+    first, more = claimed.claims, claimed.more
     assert (len(first), more) == (7, ["i-1"])
-    second, more = await other.jobs.claim(["i-1"], 100)
+    claimed = await other.jobs.claim(["i-1"], 100)
+    second, more = claimed.claims, claimed.more
     assert (len(second), more) == (3, [])
     assert await scene.claim("i-1") == []
 
@@ -68,7 +70,8 @@ async def test_a_claim_takes_no_more_than_the_process_has_room_for(scene: Ledger
     await scene.register("i-1", "i-2", "i-3")
     for lane in ("i-1", "i-2", "i-3"):
         await scene.owe(lane, *(f"{lane} {n}" for n in range(3)))
-    claims, more = await scene.ledger.jobs.claim(["i-1", "i-2", "i-3"], 5)
+    claimed = await scene.ledger.jobs.claim(["i-1", "i-2", "i-3"], 5)
+    claims, more = claimed.claims, claimed.more
     assert [claim.integration_id for claim in claims] == ["i-1", "i-1", "i-1", "i-2", "i-2"]
     assert more == ["i-2", "i-3"]
 
@@ -89,7 +92,7 @@ async def test_a_disabled_lane_is_held_and_drains_once_enabled(scene: LedgerScen
     owed = (await scene.contents()).pending
 
     await scene.ledger.integrations.put(an_integration(enabled=False))
-    assert await scene.ledger.jobs.claim(["i-1"], 10) == ([], [])
+    assert not (await scene.ledger.jobs.claim(["i-1"], 10)).claims
     assert await lane_status(scene, "i-1") == (2, 0, True)
     await scene.key("ZADD", "lanes", "XX", 1, "i-1")
     assert (await scene.ledger.fleet.sweep()).lanes == []
@@ -120,7 +123,7 @@ async def test_a_lane_rests_as_long_as_its_receiver_asked_for(scene: LedgerScene
     settled = await scene.ledger.jobs.settle([settlement(claim, Verdict.RETRY, delay=2 * HOUR, rest=HOUR)])
     assert (settled.results, settled.more) == (["settled"], [])
 
-    assert await scene.ledger.jobs.claim(["i-1"], 10) == ([], [])
+    assert not (await scene.ledger.jobs.claim(["i-1"], 10)).claims
     found = await scene.ledger.fleet.sweep()
     assert found.lanes == []
     assert abs(found.wait - HOUR * 1000) < 60_000
@@ -204,7 +207,8 @@ async def test_a_sweep_says_when_the_next_thing_is_due_event_or_lane(scene: Ledg
     await scene.owe("i-1", "e-2")
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.RETRY, delay=10)
-    assert (await scene.ledger.fleet.sweep()).wait <= 10_000
+    # A process that settled knows the time; the sweep leaves it 200 ms.
+    assert (await scene.ledger.fleet.sweep()).wait <= 10_200
 
 
 async def test_announcing_an_event_that_is_gone_brings_nothing_back(scene: LedgerScene) -> None:

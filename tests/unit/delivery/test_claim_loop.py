@@ -11,7 +11,7 @@ from worker.delivery.concurrency_limiter import FRESH_SHARE, PROBE_SECONDS, PROV
 from worker.delivery.in_flight import InFlightPool
 from worker.delivery.lane_limits import LaneLimits
 from worker.delivery.lane_queue import PARKED_SECONDS, LaneQueue
-from worker.domain.claim import Claim
+from worker.ledger.lanes.claims import Claimed
 
 TOTAL = 16
 
@@ -23,14 +23,17 @@ class Lanes:
     claimed: list[str] = field(default_factory=list)
     bad: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    #: What the next claim answers.
+    answer: Claimed = field(default_factory=lambda: Claimed([]))
 
     async def failing(self, lanes: Sequence[str]) -> set[str]:
         self.asked += lanes
         return self.bad
 
-    async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int]) -> tuple[list[Claim], list[str]]:
+    async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int]) -> Claimed:
         self.claimed += lanes
-        return [], []
+        answer, self.answer = self.answer, Claimed([])
+        return answer
 
 
 @dataclass
@@ -135,3 +138,36 @@ async def test_other_processes_are_told_of_lanes_that_have_no_slot_here_and_not_
         desk.slots.started(f"hangs-too-{number}", "j", desk.now)
     await desk.serve("new-2")
     assert set(desk.passed_on[1]) == {"new-1", "new-2"}
+
+
+async def test_a_lane_that_is_not_ready_yet_is_claimed_from_at_its_time(desk: Desk) -> None:
+    desk.lanes.answer = Claimed([], later={"good": 0.05})
+    await desk.serve("good")
+    assert desk.lanes.claimed == ["good"]
+
+    desk.now = 0.05
+    async with asyncio.timeout(30):
+        while desk.lanes.claimed != ["good", "good"]:  # noqa: ASYNC110  (nothing else shows it)
+            await asyncio.sleep(0.01)
+
+
+async def test_of_several_times_of_a_lane_the_earliest_counts_and_none_twice(desk: Desk) -> None:
+    desk.queue.put_later({"good": 5.0})
+    desk.queue.put_later({"good": 2.0, "other": 3.0})
+    desk.queue.put_later({"good": 4.0})
+
+    for now, claimed in ((1.9, []), (2.0, ["good"]), (3.0, ["good", "other"]), (9.0, ["good", "other"])):
+        desk.now = now
+        await desk.serve()
+        desk.queue.wake()
+        await desk.serve()
+        assert desk.lanes.claimed == claimed
+
+
+async def test_a_process_that_stops_claiming_forgets_the_times_of_lanes(desk: Desk) -> None:
+    desk.queue.put_later({"good": 1.0})
+    desk.queue.clear()
+    desk.now = 2.0
+    desk.queue.wake()
+    await desk.serve()
+    assert desk.lanes.claimed == []

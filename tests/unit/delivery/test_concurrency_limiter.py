@@ -122,6 +122,18 @@ def test_suspects_share_a_quarter_and_each_has_two_at_least_while_there_is_room(
     assert slots.limits(["bad-0"], late) == {"bad-0": 0}
 
 
+def test_a_large_event_counts_as_the_slots_that_it_takes() -> None:
+    slots = ConcurrencyLimiter(TOTAL)
+    proven(slots, "good")
+    slots.started("new", "large", 0.0, SHARE - 1)
+    assert slots.limits(["another", "third", "good"], 0.1) == {"another": 1, "third": 0, "good": PROVEN_SLOTS}
+    slots.started("good", "large", 0.1, PROVEN_SLOTS)
+    assert slots.limits(["good"], 0.1) == {"good": 0}
+    slots.ended("good", "large", True, 0.2)
+    slots.ended("new", "large", None, 0.2)
+    assert slots.limits(["another", "third"], 0.2) == {"another": 1, "third": 1}
+
+
 def test_what_hangs_takes_nothing_from_what_is_new_or_does_well() -> None:
     slots = ConcurrencyLimiter(TOTAL)
     proven(slots, "good")

@@ -22,6 +22,7 @@ from worker.domain.event import Event, Scope
 from worker.domain.retry_policy import Decision, RetryPolicy
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import LedgerUnavailable, Settlement, Verdict
+from worker.ledger.lanes.claims import Claimed
 from worker.ledger.lanes.job_lanes import NO_LIMITS
 from worker.ledger.lanes.settlements import Settled
 
@@ -48,14 +49,12 @@ class Lanes:
     faults: list[Exception] = field(default_factory=list)
     poison: str = ""
 
-    async def claim(
-        self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS
-    ) -> tuple[list[Claim], list[str]]:
+    async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS) -> Claimed:
         if self.faults:
             raise self.faults.pop()
         taken = [each for each in self.owed if each.integration_id in lanes][:room]
         self.owed = [each for each in self.owed if each not in taken]
-        return taken, [each.integration_id for each in self.owed if each.integration_id in lanes]
+        return Claimed(taken, [each.integration_id for each in self.owed if each.integration_id in lanes])
 
     async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
         return frozenset()
@@ -136,6 +135,7 @@ def deliveries_of(lanes: Lanes, reported: list[Attempt], receiver: Receiver, pol
         policy,
         lambda attempt, result: reported.append(attempt),
         max_in_flight=10,
+        max_in_flight_bytes=10_000,
         timeout=1.0,
     )
 

@@ -1,7 +1,7 @@
 """Openings and claims of jobs, and their form in the arguments and replies of scripts."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -30,6 +30,20 @@ class FilledLane:
     size: int
 
 
+#: Lanes that have no ready job yet, and the time until they have one (seconds), for at most a minute ahead.
+Later = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The result of a claim."""
+
+    claims: list[Claim]
+    #: Lanes that have more ready jobs.
+    more: Sequence[str] = ()
+    later: Later = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """The result of opening jobs."""
@@ -38,12 +52,13 @@ class Opened:
     claims: Sequence[Claim]
     #: Lanes with due jobs that could not be leased for lack of room.
     waiting: Sequence[str]
+    later: Later = field(default_factory=dict)
     filled: Sequence[FilledLane] = ()
     #: (reference, why) of events whose jobs could not be opened; they stay in the inbox.
     failed: Sequence[tuple[str, str]] = ()
 
 
-class _Claimed(msgspec.Struct):
+class _Job(msgspec.Struct):
     job: str
     lane: str
     revision: int
@@ -70,16 +85,18 @@ class _Claimed(msgspec.Struct):
 
 
 class _Opened(msgspec.Struct):
-    claimed: list[_Claimed]
+    claimed: list[_Job]
     waiting: list[str]
+    later: list[tuple[str, int]]
     filled: list[tuple[str, int, int, int]]
     failed: list[tuple[str, str]]
 
 
 class _Claims(msgspec.Struct):
-    jobs: list[_Claimed]
+    jobs: list[_Job]
     events: list[WireEvent]
     more: list[str] = []
+    later: list[tuple[str, int]] = []
 
 
 _opened = msgspec.msgpack.Decoder(_Opened)
@@ -104,12 +121,18 @@ def opened_of(reply: bytes, stored: Iterable[StoredEvent]) -> Opened:
     opened = _opened.decode(reply)
     events = {each.ref: each for each in stored}
     claims = [each.claim(events[each.ref]) for each in opened.claimed]
-    return Opened(claims, opened.waiting, [FilledLane(*each) for each in opened.filled], opened.failed)
+    filled = [FilledLane(*each) for each in opened.filled]
+    return Opened(claims, opened.waiting, later_of(opened.later), filled, opened.failed)
 
 
-def claims_of(reply: Sequence[bytes]) -> tuple[list[Claim], list[str]]:
-    """Decode the claims of a script's reply, and the lanes that have more ready jobs."""
+def later_of(lanes: Iterable[tuple[str, int]]) -> Later:
+    """Return the lanes that have no ready job yet, given [(lane, ms)]."""
+    return {lane: ms / 1000 for lane, ms in lanes}
+
+
+def claimed_of(reply: Sequence[bytes]) -> Claimed:
+    """Decode the claims of a script's reply."""
     head, *raws = reply
     claims = _claims.decode(head)
     events = {wire.ref: wire.stored(raw) for wire, raw in zip(claims.events, raws, strict=True)}
-    return [each.claim(events.get(each.ref)) for each in claims.jobs], claims.more
+    return Claimed([each.claim(events.get(each.ref)) for each in claims.jobs], claims.more, later_of(claims.later))

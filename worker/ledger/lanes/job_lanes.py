@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
 
-from worker.domain.claim import Claim
 from worker.domain.job import Job
 from worker.domain.stored_event import StoredEvent
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.lanes.claim_calls import ClaimCalls
-from worker.ledger.lanes.claims import Opened, Opening, claims_of, observed, opened_of
+from worker.ledger.lanes.claims import Claimed, Opened, Opening, claimed_of, observed, opened_of
 from worker.ledger.lanes.job_rows import jobs_of
 from worker.ledger.lanes.settlements import Settled, Settlement, item_of, settled_of
 from worker.ledger.pages import Page
@@ -63,10 +62,8 @@ class JobLanes:
             )
             return opened_of(reply, [stored for stored, _, _ in given])
 
-    async def claim(
-        self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS
-    ) -> tuple[list[Claim], list[str]]:
-        """Lease up to `room` due jobs of the lanes to this process; return them, and the lanes that have more.
+    async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS) -> Claimed:
+        """Lease up to `room` due jobs of the lanes to this process.
 
         Each lane gives up to its quota, and a lane in `limits` no more than is said there.
         """
@@ -81,7 +78,7 @@ class JobLanes:
                 limits=dict(limits),
                 byte_budget=REPLY_BYTE_BUDGET,
             )
-            return claims_of(reply)
+            return claimed_of(reply)
 
     async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
         """Return those of the lanes whose last attempt failed, in any process."""

@@ -1,13 +1,14 @@
 """Settlements of attempts, and the ledger's answers to them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from worker.domain.integration_log import IntegrationLog
+from worker.ledger.lanes.claims import Later, later_of
 from worker.ledger.lanes.log_records import encoded_log
 
 
@@ -79,6 +80,7 @@ class Settled:
     results: Sequence[str]
     #: Lanes that have ready jobs and room.
     more: Sequence[str]
+    later: Later = field(default_factory=dict)
     circuits: Sequence[CircuitChange] = ()
     broken: Sequence[BrokenReceiver] = ()
 
@@ -86,6 +88,7 @@ class Settled:
 class _Settled(msgspec.Struct):
     results: list[str]
     more: list[str]
+    later: list[tuple[str, int]]
     circuits: list[tuple[str, str, int]]
     broken: list[tuple[str, int, int, int]]
 
@@ -97,7 +100,8 @@ def settled_of(reply: bytes) -> Settled:
     """Decode the reply of settle.lua."""
     settled = _settled.decode(reply)
     changes = [CircuitChange(lane, word == "open", until) for lane, word, until in settled.circuits]
-    return Settled(settled.results, settled.more, changes, [BrokenReceiver(*each) for each in settled.broken])
+    broken = [BrokenReceiver(*each) for each in settled.broken]
+    return Settled(settled.results, settled.more, later_of(settled.later), changes, broken)
 
 
 def item_of(settlement: Settlement) -> dict[str, Any]:

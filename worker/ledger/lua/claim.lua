@@ -2,7 +2,8 @@
 -- claim: leases due jobs of the named lanes in the order given, each lane up to its quota.
 -- A: owner, call (its number), lease, room (the most jobs), lanes, limits = {lane = its most jobs}, byte_budget
 -- Returns {meta, raw, raw ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost}],
--- events = [{ref id accepted_at scope ingress trace}] (one for each raw), more = [lanes that have ready jobs left]}.
+-- events = [{ref id accepted_at scope ingress trace}] (one for each raw), more = [lanes that have ready jobs left],
+-- later = [{lane, ms until it has ready jobs}]}.
 local room, bytes = A.room, 0
 local meta = { jobs = {}, events = {} }
 local reply = { '' }
@@ -43,7 +44,7 @@ if #meta.jobs > 0 then
   renew(A.owner)
   count('attempts', #meta.jobs)
 end
-meta.more = write_lanes()
+meta.more, meta.later = write_lanes(true)
 write_counters()
 reply[1] = cmsgpack.pack(meta)
 return reply

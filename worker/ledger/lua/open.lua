@@ -6,6 +6,7 @@
 --      last   no further chunk of this event follows
 --      trace  the trace context that the event gets if it has none
 -- Returns msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that did not fit],
+-- later = [{lane, ms until it has ready jobs}],
 -- filled = [{lane, % of its backlog that it has passed, jobs, bytes}],
 -- failed = [{ref, why}] of events that stay in the inbox}.
 
@@ -74,6 +75,6 @@ if #claimed > 0 then
   renew(A.owner)
   count('attempts', #claimed)
 end
-write_lanes()
+local _, later = write_lanes(true)
 write_counters()
-return cmsgpack.pack({ claimed = claimed, waiting = waiting, filled = filled, failed = failed })
+return cmsgpack.pack({ claimed = claimed, waiting = waiting, later = later, filled = filled, failed = failed })

@@ -10,6 +10,7 @@
 --    health   ok | failed, or '' if the attempt shows nothing about the receiver    why  what went wrong, in words
 --    log      the IntegrationLog, as JSON
 -- Returns msgpack {results = [settled | renewed | late | stale], more = [lanes that have ready jobs and room],
+-- later = [{lane, ms until it has ready jobs}],
 -- circuits = [{lane open|closed until}] that changed, broken = [receivers to warn of: see broken_receivers.lua]}.
 --   renewed  it failed with a configuration that was replaced since: the job is due now, whatever the verdict was
 --   late     the lease had passed to another process, but the success ends the job
@@ -106,6 +107,6 @@ for i, item in ipairs(A.items) do
   end
 end
 trim_logs()
-local more = write_lanes()
+local more, later = write_lanes(true)
 write_counters()
-return cmsgpack.pack({ results = results, more = more, circuits = circuit_changes, broken = broken_receivers })
+return cmsgpack.pack({ results = results, more = more, later = later, circuits = circuit_changes, broken = broken_receivers })

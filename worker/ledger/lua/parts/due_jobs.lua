@@ -13,14 +13,14 @@ local function backlog_bytes(lane, written)
 end
 
 -- Writes the changes of lanes; call it once, at the end of a script. Returns the changed lanes that have ready jobs and
--- room.
-local function write_lanes()
+-- room, and those for which the caller sets `timers` (see lane_index.lua).
+local function write_lanes(timers)
   for lane, bytes in pairs(backlog_changes) do
     local key = P .. 'lane:' .. lane
     -- The lane of a deleted integration may have been deleted with its last job.
     if bytes ~= 0 and redis.call('HEXISTS', key, 'scope') == 1 then redis.call('HINCRBY', key, 'bytes', bytes) end
   end
-  return reindex_touched()
+  return reindex_touched(timers)
 end
 
 -- Adds a job to its lane's due jobs, or changes the time when it is due. `size` is the size of its event (bytes).

@@ -10,7 +10,8 @@ local function first_due(id)
 end
 
 -- Corrects a lane's place in the index. Invariant 6: a lane is in the index exactly while it has due jobs and is not
--- held. Returns whether a claim would find work there now.
+-- held. Returns whether a claim would find work there now; if not, also the time when it may, unless the lane waits for
+-- room or for a change by a person.
 local function reindex(id)
   local due = first_due(id)
   if not due then
@@ -28,7 +29,8 @@ local function reindex(id)
   local full = redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= lane.cap
   local at = math.max(ready, lane.announced_until, full and NOW + FULL_LANE_RECHECK or 0)
   redis.call('ZADD', P .. 'lanes', at, id)
-  return not full and ready <= NOW
+  if full then return false end
+  return ready <= NOW, ready
 end
 
 -- Notes a lane whose place in the index may have changed.
@@ -39,11 +41,24 @@ local function touch(id)
   touched[#touched + 1] = id
 end
 
--- Corrects the places of the touched lanes. Returns those that have ready jobs and room.
-local function reindex_touched()
-  local ready = {}
+-- A process sets no timer for a lane that is ready later than this (ms): a sweep will announce it.
+local TIMED = 60000
+-- A sweep announces a lane so long after its time (ms) if a process has set a timer for it.
+local GRACE = 200
+
+-- Corrects the places of the touched lanes. Returns those that have ready jobs and room. If the caller sets `timers`,
+-- also returns [{lane, ms until it has ready jobs}] of those that have some within a minute.
+local function reindex_touched(timers)
+  local ready, later = {}, {}
   for _, id in ipairs(touched) do
-    if reindex(id) then ready[#ready + 1] = id end
+    local now, at = reindex(id)
+    if now then
+      ready[#ready + 1] = id
+    elseif timers and at and at - NOW <= TIMED then
+      later[#later + 1] = { id, at - NOW }
+      redis.call('HSET', P .. 'lane:' .. id, 'announced_until', at + GRACE)
+      redis.call('ZADD', P .. 'lanes', at + GRACE, id)
+    end
   end
-  return ready
+  return ready, later
 end

@@ -2,12 +2,18 @@
 
 -- The bucket of a rate limit (GCRA) holds as many attempts as this time allows (ms), and at least one.
 local BUCKET = 100
+-- An attempt may begin this much before its time (ms), at most half a gap. So a claim that comes late by less does not
+-- lower the rate.
+local EARLY = 50
+-- A used-up bucket refills for at least this time (ms) before the lane is served again, so that one claim takes several
+-- attempts.
+local REFILL = 50
 
--- Returns how many attempts may begin now, and, if none may, the time when the next one may (else 0).
+-- Returns how many attempts may begin now, and, if none may, the time when the lane is to be served again (else 0).
 local function bucket_of(rate, used_until)
   local gap = 1000 / rate
-  local from = math.max(used_until, NOW) + gap - math.max(gap, BUCKET)
-  if from > NOW then return 0, math.ceil(from) end
+  local from = math.max(used_until, NOW) + gap - math.max(gap + math.min(gap / 2, EARLY), BUCKET)
+  if from > NOW then return 0, math.ceil(math.max(from, NOW + REFILL)) end
   return math.floor((NOW - from) / gap) + 1, 0
 end
 
