@@ -299,7 +299,7 @@ async def test_an_answer_is_understood_however_little_of_answers_is_to_be_read(s
 
 async def test_a_queue_that_is_silent_or_throttled_delays_no_other(sqs: Sqs) -> None:
     async def never(_: Any) -> web.Response:
-        await asyncio.sleep(120)
+        await asyncio.Event().wait()
         raise AssertionError
 
     async def throttled(_: Any) -> web.Response:
@@ -346,7 +346,7 @@ async def test_a_request_that_nobody_waits_for_any_more_is_given_up(sqs: Sqs) ->
 
     async def never(_: Any) -> web.Response:
         asked.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         raise AssertionError
 
     sqs.answers["orders"] = never
@@ -375,7 +375,7 @@ async def test_closing_ends_what_is_under_way(sqs: Sqs) -> None:
 
     async def never(_: Any) -> web.Response:
         asked.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         raise AssertionError
 
     sqs.answers["orders"] = never

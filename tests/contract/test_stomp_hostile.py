@@ -25,6 +25,7 @@ from tests.counterparts import activemq
 from tests.counterparts.activemq import ActiveServer
 from tests.counterparts.server import require
 from tests.counterparts.stomp import read_all
+from tests.waiting import eventually
 
 from .receivers import Script, raw_receiver, silent
 from .stomp_brokers import (
@@ -360,7 +361,7 @@ async def test_an_idle_connection_that_nobody_reads_is_left_for_good(monkeypatch
 
     async def stops_reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await greet(reader, writer)
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     async with raw_receiver(stops_reading) as port, opened(timeout=0.2) as deliverer:
         much = replace(delivery_to(port), data=b'{"text":"' + b"x" * 8 * MIB + b'"}')
@@ -386,9 +387,21 @@ async def test_a_cancelled_delivery_takes_no_other_with_it() -> None:
 
 
 async def test_closing_the_deliverer_answers_whoever_waits() -> None:
-    async with raw_receiver(answering(lambda sent: b"")) as port, raw_receiver(silent) as mute, opened() as deliverer:
-        waiting = [asyncio.create_task(deliverer.deliver(delivery_to(where))) for where in (port, mute)]
-        await asyncio.sleep(0.1)
+    sent, dialled = asyncio.Event(), asyncio.Event()
+
+    def unanswered(_: Sent) -> bytes:
+        sent.set()
+        return b""
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        dialled.set()
+        await silent(reader, writer)
+
+    async with raw_receiver(answering(unanswered)) as port, raw_receiver(mute) as other, opened() as deliverer:
+        waiting = [asyncio.create_task(deliverer.deliver(delivery_to(where))) for where in (port, other)]
+        await sent.wait()
+        await dialled.wait()
         await deliverer.close()
         outcomes = [await each for each in waiting]
     assert outcomes == [
@@ -407,7 +420,7 @@ async def test_a_broker_that_stops_reading_holds_the_senders_and_grows_no_memory
 
     async def stops_reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await greet(reader, writer)
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     body = b'{"text":"' + b"x" * 100_000 + b'"}'
     async with raw_receiver(stops_reading) as port, opened(timeout=1.0) as deliverer:
@@ -519,6 +532,13 @@ async def test_a_frozen_broker_is_noticed_and_costs_nobody_else(broker: ActiveSe
     assert mended == DELIVERED
 
 
+def outstanding(deliverer: deliverers_room.StompDeliverer) -> int:
+    """Messages that were sent, and have no receipt."""
+    assert deliverer._pool is not None
+    connections = [each.connection for each in deliverer._pool._endpoints.values()]
+    return sum(each._session.pending for each in connections if each is not None)
+
+
 @pytest.mark.parametrize("scheme", ["stomp", "stomp+ssl"])
 async def test_a_broker_killed_with_a_hundred_receipts_outstanding_leaves_them_unknown(
     broker: ActiveServer, scheme: str
@@ -529,7 +549,7 @@ async def test_a_broker_killed_with_a_hundred_receipts_outstanding_leaves_them_u
         assert await deliverer.deliver(given[0]) == DELIVERED
         broker.freeze()
         waiting = [asyncio.create_task(deliverer.deliver(one)) for one in given]
-        await asyncio.sleep(0.1)
+        await eventually(lambda: outstanding(deliverer) == len(given), "all are sent")
         assert not any(task.done() for task in waiting)
         await asyncio.to_thread(broker.kill)
         outcomes = await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE)

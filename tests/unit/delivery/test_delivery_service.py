@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 from structlog.testing import capture_logs
 
 from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, NotAttempted, Outcome, Refused, Resource
+from tests.waiting import eventually
 from worker.delivery import in_flight
 from worker.delivery.attempt_tasks import LOSSES_BEFORE_ALONE
 from worker.delivery.delivery_service import DeliveryService
@@ -110,10 +111,8 @@ class House:
     receiver: Receiver
     deliveries: DeliveryService
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110  (what is waited for tells nobody)
-                await asyncio.sleep(0.005)
+    async def until(self, condition: Callable[[], Any]) -> None:
+        await eventually(condition, "it is so")
 
 
 async def delivered(_: Delivery) -> Outcome:
