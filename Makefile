@@ -16,6 +16,9 @@ EMULATORS := $(COUNTERPARTS)/ministack/.installed $(COUNTERPARTS)/moto/.installe
 LOCK_EMULATOR := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
+# What the processes of a run of all tests measured.
+MEASURED := .coverage_data
+
 # A package of Debian's, and the file by which it is known. No test uses a system's own service, so none is started.
 SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq
 SERVERS += prometheus=/usr/bin/prometheus
@@ -56,8 +59,10 @@ demo: $(RUNTIME) ## does the main job on this machine, and shows each step
 run: $(RUNTIME) ## runs the embedded Redis and a worker, until Ctrl-C
 	@$(BIN)/edw dev
 # They mostly wait for servers and processes, so two run at once, a file at a time.
+# A run of all tests measures their branch coverage. CI holds the floor (pyproject.toml); elsewhere, tests may be skipped.
 test: $(DEV) servers emulators ## runs all tests, two at a time; ARGS="-k webhook -n 0" chooses, and runs one at a time
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(if $(ARGS),$(BIN)/python,rm -rf $(MEASURED) && $(BIN)/coverage run) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(if $(ARGS),,$(BIN)/coverage combine --quiet && $(BIN)/coverage report $(if $(CI),,--fail-under=0))
 fuzz: $(DEV) ## gives every parser 10,000 inputs that it does not expect; ARGS="--inputs 10000000 --seed 2 --target event" chooses
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
@@ -96,7 +101,7 @@ lock: $(DEV) ## pins the newest versions that pyproject.toml allows, with hashes
 	echo matplotlib | $(LOCK_EMULATOR) --output-file tests/counterparts/requirements-matplotlib.txt -
 	printf 'moto\nflask\nflask-cors\n' | $(LOCK_EMULATOR) --output-file tests/counterparts/requirements-moto.txt -
 clean: ## removes .venv and caches; data folders stay
-	rm -rf $(VENV) $(COUNTERPARTS) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(COUNTERPARTS) $(MEASURED) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # PYTHON=… names another interpreter. A venv without pip is no venv, so one that was not finished is made again.
 $(BIN)/pip:

@@ -1,10 +1,12 @@
 """The environment as one frozen `Settings` object. Nothing else in this project reads the environment.
 
+A variable `EDW_…_FILE` names a file that has the value of `EDW_…` (see `config/setting_files.py`).
+
 `config.settings_table` generates `config/SETTINGS.md` from these fields.
 """
 
 import os
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -25,6 +27,7 @@ from config.checks import (
     web_address,
 )
 from config.observable_events import ObservableKey, observable_key
+from config.setting_files import FILE_SUFFIX, SettingFiles, files_of_settings
 from config.units import (
     LARGEST_PORT,
     Bytes,
@@ -417,20 +420,39 @@ def process_environment() -> MutableMapping[str, str]:
     return os.environ
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """Return the settings of the environment, overridden by the given fields.
+def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with other settings in it, also where it names files for them."""
+    replaced = {name + FILE_SUFFIX for name in changes}
+    return {**{name: value for name, value in os.environ.items() if name.upper() not in replaced}, **changes}
 
-    Raises SettingsError with everything that is wrong, not only the first problem.
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings of the environment and of the files that it names, overridden by the given fields.
+
+    Raises:
+        SettingsError: a setting is wrong. The text has everything that is wrong, not only the first problem.
     """
+    names = {field: variable(field) for field in Settings.model_fields if field not in overrides}
+    files = files_of_settings(names, os.environ)
+    given = {**files.contents, **overrides}
     try:
-        return Settings(**overrides)
+        settings = Settings(**given)
     except ValidationError as error:
-        raise SettingsError(_report(error, overrides)) from None
+        raise SettingsError(_report([*files.problems, *_lines(error, given, files)])) from None
+    if files.problems:
+        raise SettingsError(_report(files.problems))
+    return settings
+
+
+def known_variables() -> tuple[str, ...]:
+    """Return the variables of all settings, and those that name files for them."""
+    settings = tuple(map(variable, Settings.model_fields))
+    return (*settings, *(name + FILE_SUFFIX for name in settings))
 
 
 def unknown_variables() -> tuple[str, ...]:
     """Return a warning for each variable that looks like a setting but is none, most likely a typo."""
-    known = [variable(field) for field in Settings.model_fields]
+    known = known_variables()
     unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
     return tuple(f"{name} is not a setting, and changes nothing{_nearest(name.upper(), known)}" for name in unknown)
 
@@ -440,22 +462,27 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _report(error: ValidationError, overrides: dict[str, Any]) -> str:
-    # One line per field: a list may have several bad entries.
-    problems = {str(detail["loc"][0]): detail for detail in reversed(error.errors(include_url=False))}
-    lines = [_line(field, detail, overrides) for field, detail in reversed(problems.items())]
+def _report(lines: Sequence[str]) -> str:
     head = "a setting is wrong:" if len(lines) == 1 else f"{len(lines)} settings are wrong:"
     return "\n".join([head, *(f"  {line}" for line in lines)])
 
 
-def _line(field: str, detail: Any, overrides: dict[str, Any]) -> str:
+def _lines(error: ValidationError, given: Mapping[str, Any], files: SettingFiles) -> list[str]:
+    # One line per field: a list may have several bad entries.
+    problems = {str(detail["loc"][0]): detail for detail in reversed(error.errors(include_url=False))}
+    return [_line(field, detail, given, files) for field, detail in reversed(problems.items())]
+
+
+def _line(field: str, detail: Any, given: Mapping[str, Any], files: SettingFiles) -> str:
     name = variable(field)
     info = Settings.model_fields.get(field)
     if info is None:
         return f"{name} is not a setting{_nearest(name, map(variable, Settings.model_fields))}"
-    given = overrides.get(field, os.environ.get(name))
-    secret = "secret" in kind(info)
-    shown = name if secret or given is None else f"{name}={_shown(given)}"
+    value = given.get(field, os.environ.get(name))
+    if field in files.contents:
+        shown = f"{name}{FILE_SUFFIX}={_shown(files.paths[field])}"
+    else:
+        shown = name if "secret" in kind(info) or value is None else f"{name}={_shown(value)}"
     return f"{shown}: {_problem(info, detail)}; for example {name}={_example(info)}"
 
 

@@ -58,6 +58,11 @@ Every setting is an environment variable. A bad value stops the process. The mes
 with it, and an example. An empty value counts as not set. The process also warns about a variable that begins with
 `EDW_` and is not a setting.
 
+Any value may come from a file, as Docker and Kubernetes mount secrets: `EDW_REDIS_URL_FILE=/run/secrets/redis_url`
+gives the value of `EDW_REDIS_URL`. The path must be absolute, and the file at most 1 MiB of UTF-8 text. A newline at
+its end does not count. The process reads it at its start, and stops if it is unreadable or empty, or if the setting
+itself is set too.
+
 - Durations are written `500ms`, `10s`, `2m`, `3h`, `7d`.
 - Sizes are written `4096`, `64KiB`, `1MiB`.
 - Entries of a list are separated by spaces or commas.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,8 +34,8 @@ from deliverers.egress import EgressPolicy
 LOOPBACK = EgressPolicy((ip_network("127.0.0.0/8"), ip_network("::1/128")))
 #: Timeout in seconds: long enough for a busy machine, and short enough to wait for once.
 SHORT_TIMEOUT = 0.5
-#: Seconds by which a busy machine may miss a deadline.
-LATENESS = 3.0
+#: Seconds after which a test fails in place of waiting any longer; nothing is expected to take so long.
+PATIENCE = 60.0
 
 
 class Counterpart(ABC):
@@ -154,9 +153,12 @@ class DelivererContract(ABC):
         self, hurried: Deliverer, counterpart: Counterpart, delivery: Delivery
     ) -> None:
         counterpart.fall_silent()
-        started = time.monotonic()
-        outcome = await hurried.deliver(delivery)
-        assert SHORT_TIMEOUT * 0.9 < time.monotonic() - started < SHORT_TIMEOUT + LATENESS
+        # A loop runs its timers in the order of their times, however late it is.
+        half_over = asyncio.Event()
+        asyncio.get_running_loop().call_later(SHORT_TIMEOUT / 2, half_over.set)
+        async with asyncio.timeout(PATIENCE):
+            outcome = await hurried.deliver(delivery)
+        assert half_over.is_set(), "it gave the receiver no time"
         assert isinstance(outcome, Unreachable)
         assert "no answer within 0.5 s" in outcome.reason
         shows_no_secret(outcome, counterpart)

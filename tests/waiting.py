@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from typing import Any
 
 #: A busy machine may take its time; nothing here is expected to need so long (seconds).
-PATIENCE = 60.0
+PATIENCE = 120.0
 #: The pause between two looks (seconds).
 LOOK_SECONDS = 0.02
 

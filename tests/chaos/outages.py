@@ -30,6 +30,8 @@ class Teller:
     def __init__(self) -> None:
         self._began = monotonic()
         self._under_way: set[str] = set()
+        #: Cases in which work went on too late.
+        self.late: list[str] = []
         self._over = threading.Event()
 
     def pytest_sessionstart(self) -> None:
@@ -51,6 +53,8 @@ class Teller:
             took = dict(report.user_properties).get(RESUMED_AFTER)
             soon = f": work went on after {took:.2f} s" if isinstance(took, float) else ""
             self._say(f"{report.outcome}  {_case(report.nodeid)}{soon}")
+            if isinstance(took, float) and took > RESUMED_WITHIN:
+                self.late.append(_case(report.nodeid))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -74,7 +78,11 @@ def _case(nodeid: str) -> str:
 def main() -> int:
     """Answers the exit code."""
     how = ["--quiet", "--numprocesses", str(AT_ONCE), "--outage-seconds", AWAY, str(CASES)]
-    return pytest.main([*how, *sys.argv[1:]], [Teller()])
+    teller = Teller()
+    code = pytest.main([*how, *sys.argv[1:]], [teller])
+    if teller.late:
+        print(f"work went on later than {RESUMED_WITHIN:g} s after the return: {', '.join(teller.late)}")
+    return code or bool(teller.late)
 
 
 if __name__ == "__main__":

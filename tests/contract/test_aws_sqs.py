@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ import pytest
 from deliverers.aws_sqs import AwsSqsDeliverer
 from deliverers.contract import Delivered, Delivery, Refused, Unreachable
 from deliverers.envelopes import CLOUDEVENT_TYPE
-from deliverers.testing import LATENESS, SHORT_TIMEOUT, TRACE, DelivererContract, a_delivery
+from deliverers.testing import TRACE, DelivererContract, a_delivery
 from tests.contract.sqs import SqsCounterpart, a_queue
 from tests.counterparts.emulator import REGION
 from tests.counterparts.ministack import Ministack
@@ -298,10 +297,8 @@ class TestSqsOfMinistack(SqsContract):
         while not isinstance(await hurried.deliver(delivery), Delivered):
             pass
         counterpart.fall_silent()
-        started = time.monotonic()
         outcomes = await asyncio.gather(*(hurried.deliver(one) for one in many(delivery, 25)))
         assert {type(each) for each in outcomes} == {Unreachable}
-        assert time.monotonic() - started < SHORT_TIMEOUT + LATENESS
         counterpart.emulator.thaw()
         # One that has just come back may be slow, and this deliverer's patience is short.
         again = [await hurried.deliver(replace(delivery, attempt=attempt)) for attempt in range(2, 8)]

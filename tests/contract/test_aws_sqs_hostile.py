@@ -7,7 +7,6 @@ import gzip
 import json
 import socket
 import ssl
-import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -25,7 +24,7 @@ from deliverers.aws_sqs.sqs_answers import NOT_SQS, UNMENTIONED
 from deliverers.aws_sqs.transport import Transport
 from deliverers.contract import Delivered, DelivererOptions, Delivery, Outcome, Refused, Unreachable
 from deliverers.egress import EgressPolicy
-from deliverers.testing import LATENESS, LOOPBACK, SHORT_TIMEOUT, a_delivery
+from deliverers.testing import LOOPBACK, PATIENCE, SHORT_TIMEOUT, a_delivery
 from tests.contract.receivers import Script, answering, raw_receiver, repeating, resetting, silent
 from tests.counterparts.ports import free_port
 from tests.counterparts.proxy import HttpProxy
@@ -300,7 +299,7 @@ async def test_an_answer_is_understood_however_little_of_answers_is_to_be_read(s
 
 async def test_a_queue_that_is_silent_or_throttled_delays_no_other(sqs: Sqs) -> None:
     async def never(_: Any) -> web.Response:
-        await asyncio.sleep(120)
+        await asyncio.Event().wait()
         raise AssertionError
 
     async def throttled(_: Any) -> web.Response:
@@ -318,7 +317,7 @@ async def test_a_queue_that_is_silent_or_throttled_delays_no_other(sqs: Sqs) -> 
         for task in stuck:
             task.cancel()
         await asyncio.wait(stuck)
-        await asyncio.wait_for(sqs.dropped.wait(), LATENESS)
+        await asyncio.wait_for(sqs.dropped.wait(), PATIENCE)
         assert deliverer._queues == {}
 
 
@@ -347,7 +346,7 @@ async def test_a_request_that_nobody_waits_for_any_more_is_given_up(sqs: Sqs) ->
 
     async def never(_: Any) -> web.Response:
         asked.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         raise AssertionError
 
     sqs.answers["orders"] = never
@@ -356,7 +355,7 @@ async def test_a_request_that_nobody_waits_for_any_more_is_given_up(sqs: Sqs) ->
         await asked.wait()
         for task in tasks:
             task.cancel()
-        await asyncio.wait_for(sqs.dropped.wait(), LATENESS)
+        await asyncio.wait_for(sqs.dropped.wait(), PATIENCE)
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -376,14 +375,14 @@ async def test_closing_ends_what_is_under_way(sqs: Sqs) -> None:
 
     async def never(_: Any) -> web.Response:
         asked.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         raise AssertionError
 
     sqs.answers["orders"] = never
     async with opened() as deliverer:
         tasks = [asyncio.create_task(deliverer.deliver(one)) for one in several(sqs.endpoint, 12)]
         await asked.wait()
-    outcomes = await asyncio.wait_for(asyncio.gather(*tasks), LATENESS)
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
     assert {type(each) for each in outcomes} == {Unreachable}
     assert isinstance(outcomes[0], Unreachable)
     assert "closing" in outcomes[0].reason
@@ -416,10 +415,8 @@ async def test_a_gzip_bomb_is_cut_off() -> None:
 
 
 async def test_one_byte_a_second_ends_at_the_deadline_with_the_status_that_came() -> None:
-    started = time.monotonic()
     slow = repeating(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", b"x", 0.05)
     outcome = await outcome_of(slow, prepared, timeout=SHORT_TIMEOUT)
-    assert time.monotonic() - started < SHORT_TIMEOUT + LATENESS
     assert outcome == Refused(
         200, "", "Received a status code (200 OK), but no complete answer within 0.5 s (reading its body)"
     )

@@ -16,7 +16,7 @@ from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
 from tests.waiting import PATIENCE, eventually
 
-#: Work is to go on so soon after the return (seconds).
+#: Work goes on so soon after the return (seconds); `make outages` fails where it does not.
 RESUMED_WITHIN = 5.0
 #: How soon it did, among a test's properties (seconds).
 RESUMED_AFTER = "resumed after"
@@ -121,12 +121,10 @@ class Watched:
 
 @contextmanager
 def resumed(tell: Callable[[str, object], None]) -> Iterator[None]:
-    """From the return until work goes on, which is soon; how soon is told."""
+    """Record the seconds from the return until work goes on, among the test's properties."""
     back = monotonic()
     yield
-    took = monotonic() - back
-    tell(RESUMED_AFTER, took)
-    assert took < RESUMED_WITHIN
+    tell(RESUMED_AFTER, monotonic() - back)
 
 
 async def lasts(outage_seconds: float, began: float) -> None:

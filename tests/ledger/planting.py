@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from tests.ledger import raw
+from tests.waiting import eventually
 from worker.domain.event import Event, Ingress
 from worker.domain.integration import Integration
 from worker.domain.job import job_id
@@ -74,8 +75,11 @@ async def begin_file(ledger: Ledger) -> None:
     """Begins the append-only file of Redis, and waits until all that is in memory is in it."""
     client = raw.client(ledger)
     await client.config_set("appendonly", "yes")
-    while await _writes_file(client):  # noqa: ASYNC110  (Redis tells nobody when it is done)
-        await asyncio.sleep(_LOOK_SECONDS)
+
+    async def is_written() -> bool:
+        return not await _writes_file(client)
+
+    await eventually(is_written, "Redis has written its append-only file")
 
 
 async def _writes_file(client: Any) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from config.settings import Settings, variable
+from config.settings import known_variables
 from tests import pages
 from tests.pages import PAGES, blocks, prose, text
 from worker.api.routes import OPERATIONS
@@ -21,7 +21,7 @@ README = "README.md"
 #: What has changed stays as it was written then.
 HISTORY = "CHANGELOG.md"
 NOW = tuple(page for page in PAGES if page != HISTORY)
-SETTINGS = {variable(field) for field in Settings.model_fields}
+SETTINGS = set(known_variables())
 #: A setting's whole name, and not the beginning of several, such as `EDW_CIRCUIT_…`.
 _SETTING = re.compile(r"\bEDW_[A-Z_]*[A-Z](?![A-Z_…])")
 _LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")

@@ -34,6 +34,8 @@ _EPILOG = """\
 The ledger is in the Redis or Valkey that EDW_REDIS_URL names. If that is not set, it is in the embedded Redis that
 "edw dev" runs on the same data folder (EDW_DATA_DIR).
 
+Settings are variables EDW_…; any of them may come from a file, such as EDW_REDIS_URL_FILE=/run/secrets/redis_url.
+
 \b
 Exit codes: 0 success; 1 something was refused or failed;
             2 wrong usage; 3 no Redis, or it does not answer.

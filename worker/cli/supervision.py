@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from config.settings import Settings, process_environment
+from config.settings import Settings, environment_with
 from deliverers.backoff import Backoff
 from worker.ledger.connection.embedded_redis import EmbeddedRedis
 
@@ -126,7 +126,7 @@ def process_starter(
     command = [sys.executable, "-m", "worker.cli", *arguments, "--lifeline", str(reading)]
 
     def start(changes: Mapping[str, str]) -> Awaitable[Child]:
-        env = {**process_environment(), **changes}
+        env = environment_with(changes)
         return start_child(command, drain_seconds + STOP_GRACE_SECONDS, env=env, pass_fds=[reading])
 
     try:

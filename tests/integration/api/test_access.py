@@ -1,6 +1,5 @@
 """Who may use the API: tokens, and clients that log in as those of the platform do."""
 
-import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from tests.waiting import eventually
 from worker.api.handlers.oauth import FORM, LIFETIME
 from worker.api.operations import Operation
 from worker.api.routes import OPERATIONS
-from worker.api.services.access import ATTEMPTS, FRESH_SECONDS
+from worker.api.services.access import ATTEMPTS
 from worker.domain.api_token import Role, TokenKind, read, written
 from worker.domain.event import Scope
 
@@ -107,7 +106,7 @@ class TestLoggingIn:
 
         await eventually_refused(somebody)
 
-    async def test_revoking_the_client_ends_its_bearers_within_a_second(self, api: Api) -> None:
+    async def test_revoking_the_client_ends_its_bearers(self, api: Api) -> None:
         client = await a_client(api)
         bearers = [await logged_in(api, client) for _ in range(2)]
         for each in bearers:
@@ -115,9 +114,8 @@ class TestLoggingIn:
 
         assert await api.ledger.tokens.revoke(client.id)
 
-        async with asyncio.timeout(FRESH_SECONDS + 1.0):
-            for each in bearers:
-                await eventually_refused(each)
+        for each in bearers:
+            await eventually_refused(each)
         assert (await log_in(api, client.fields)).status == 401
 
     async def test_json_and_basic_are_taken_too(self, api: Api) -> None:
@@ -244,15 +242,14 @@ class TestTokens:
         assert (refused.status, "admin" in refused.errors[0]["detail"]) == (403, True)
         assert (await publisher.get("/v2/integrations")).status == 403
 
-    async def test_revoking_one_ends_it_within_a_second(self, api: Api, admin: Client) -> None:
+    async def test_revoking_one_ends_it(self, api: Api, admin: Client) -> None:
         assert (await admin.get("/v2/integrations")).status == 200
         parts = read(str(admin.token))
         assert parts
 
         assert await api.ledger.tokens.revoke(parts[0])
 
-        async with asyncio.timeout(FRESH_SECONDS + 1.0):
-            await eventually_refused(admin)
+        await eventually_refused(admin)
 
     async def test_basic_with_the_token_as_password_opens_the_description_and_nothing_else(self, api: Api) -> None:
         pair = b64encode(f"me:{await api.token(Role.READ)}".encode()).decode()

@@ -224,7 +224,7 @@ class TestWorker:
         deliver(edw, receiver, 1)
 
         wait_until(lambda: people.output.count("delivered") == 2, lambda: people.output)
-        wait_until(lambda: len(script.output.splitlines()) == 2, lambda: script.output)
+        wait_until(lambda: script.output.count("\n") == 2, lambda: script.output)
         assert all(json.loads(line)["succeeded"] for line in script.output.splitlines())
         for follower in (people, script):
             follower.signal(signal.SIGINT)

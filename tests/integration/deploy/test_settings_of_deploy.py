@@ -6,10 +6,10 @@ from importlib.metadata import version
 import pytest
 from cryptography.fernet import Fernet
 
-from config.settings import Settings, load_settings, variable
+from config.settings import known_variables, load_settings
 from tests.integration.deploy.documents import DEPLOY, OVERLAYS, compose, of_kind, overlay, texts, variables, workloads
 
-KNOWN = {variable(field) for field in Settings.model_fields}
+KNOWN = set(known_variables())
 FILES = dict(texts())
 
 

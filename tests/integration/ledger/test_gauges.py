@@ -1,7 +1,5 @@
 """What the metrics tell of the ledger: by one process at a time, each job in one place, and at what it costs."""
 
-from time import perf_counter
-
 import pytest
 
 from tests.counterparts.redis_server import RedisServer
@@ -49,7 +47,7 @@ async def test_whoever_asks_hears_the_redis_servers_time(scene: LedgerScene) -> 
     sample = await other.totals.sample(HOLD)
     after = await raw.now(scene.ledger)
     assert before <= sample.store_time * 1000 < after + 1
-    assert sample.asked <= sample.answered <= perf_counter()
+    assert sample.asked <= sample.answered
 
 
 async def test_each_pending_job_is_in_one_place(scene: LedgerScene) -> None:

@@ -9,6 +9,7 @@ from tests.counterparts.redis_server import RedisServer
 from tests.ledger import raw
 from tests.ledger.scene import LedgerScene
 from tests.samples import an_event
+from tests.waiting import eventually
 from worker.domain.event import Event
 from worker.ledger import Acceptance, Ledger, LedgerFull
 from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, rejection
@@ -430,6 +431,8 @@ async def test_whatever_happens_in_whatever_order_each_message_is_accepted_exact
 
 async def _blocked(ledger: Ledger, count: int) -> None:
     """Until so many clients wait."""
-    async with asyncio.timeout(30):
-        while (await raw.client(ledger).info("clients"))["blocked_clients"] != count:  # noqa: ASYNC110  (it is the server's)
-            await asyncio.sleep(0.005)
+
+    async def are_blocked() -> bool:
+        return bool((await raw.client(ledger).info("clients"))["blocked_clients"] == count)
+
+    await eventually(are_blocked, f"{count} clients wait")

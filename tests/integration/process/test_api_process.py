@@ -5,7 +5,6 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -19,15 +18,13 @@ from tests.fleet.processes import ApiProcess, StartApi, StartWorker
 from tests.fleet.webhook_receiver import Receiver
 from tests.ledger import surgery
 from tests.samples import order_paid
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from worker.cli.supervision import RESTART_BACKOFF
 from worker.ledger import Ledger
-from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT
 
-#: What a probe of a silent Redis may take, and a busy machine on top of it (seconds).
-BOUND = SOCKET_TIMEOUT + 15.0
-#: For so long an API waits for a receiver that does not answer, where nothing else ends that (seconds).
-LONG = 2 * BOUND
+#: For so long an API waits for a receiver that does not answer, where nothing else ends that (seconds). No test waits
+#: that long, so an API that ends has not waited for it.
+LONG = 4 * PATIENCE
 
 
 @pytest.fixture
@@ -105,11 +102,9 @@ class TestEnding:
             return await refused(api.url)
 
         await eventually(closed, "it drains")
-        began = monotonic()
         api.signal(signal.SIGINT)
 
         await api.ends()
-        assert monotonic() - began < BOUND
         assert "Traceback" not in api.output
         # Whatever it was told, the caller is not left waiting.
         await asyncio.gather(asking, return_exceptions=True)
@@ -121,10 +116,8 @@ class TestEnding:
         asking = asyncio.create_task(caller.post(f"{hook}/test"))
         await eventually(receiver.got(1), "the test is under way")
 
-        began = monotonic()
         assert await api.stop() == 0
 
-        assert monotonic() - began < BOUND
         with pytest.raises(aiohttp.ClientError):
             await asking
 
@@ -135,10 +128,8 @@ class TestEnding:
         broker.freeze()
         api = await start_api(EDW_BROKER_URL=broker.tcp_url).ready()
 
-        began = monotonic()
         assert await api.stop() == 0
 
-        assert monotonic() - began < BOUND
         broker.thaw()
 
 
@@ -240,21 +231,19 @@ class TestReadiness:
         await eventually(receiver.got(1), "it is delivered")
         assert await api.stop() == 0
 
-    async def test_a_silent_redis_is_red_within_a_bound_and_heals(
+    async def test_a_silent_redis_is_red_and_heals(
         self, start_api: StartApi, caller: Caller, redis_server: RedisServer
     ) -> None:
         api = await start_api().ready()
         await caller.becomes(api, "degraded")
         redis_server.freeze()
 
-        began = monotonic()
         # What was seen within the last second is what is said.
         found = await caller.becomes(api, "red")
 
         assert found["checks"]["ledger"]["status"] == "red"
         # It is Celery's broker, too.
         assert found["checks"]["broker"]["why"] == "unknown: it is the ledger's store"
-        assert monotonic() - began < BOUND
         assert (await caller.get(f"{api.url}/healthz")).status == 200
         redis_server.thaw()
         await caller.becomes(api, "degraded")

@@ -10,7 +10,7 @@ from config.celery import broker_url_for
 from config.settings import Settings
 from tests.counterparts.redis_server import RedisServer
 from tests.fleet.ledger_state import balanced, succeeded
-from tests.fleet.outages import RESUMED_WITHIN, Watched
+from tests.fleet.outages import Watched
 from tests.fleet.processes import StartApi, StartWorker
 from tests.fleet.scene import Register
 from tests.fleet.webhook_receiver import Receiver
@@ -58,7 +58,7 @@ class TestARedisServerThatLostItsMemory:
             assert (await ledger.integrations.get([known.id]))[0].revision == 1
             redis_server.forget_scripts()
             await publisher.apublish_many([order_paid(id="before"), order_paid(id="after")])
-            await eventually(receiver.got(4), "new events are delivered", RESUMED_WITHIN)
+            await eventually(receiver.got(4), "new events are delivered")
 
         assert {(each.body["id"], each.path) for each in receiver.received[2:]} == {
             ("before", "/hook/new"),
@@ -98,14 +98,14 @@ class TestARedisServerThatLostItsMemory:
 
             await asyncio.to_thread(redis_server.restore, tmp_path / "copy")
             await eventually(lambda: worker.said('"redis restarted"'), "it is noticed")
-            await eventually(receiver.got(received + 1), "what it still knows goes on", RESUMED_WITHIN)
+            await eventually(receiver.got(received + 1), "what it still knows goes on")
             assert [(each.body["id"], each.body["attempt"]) for each in receiver.received[received:]] == [("owed", 2)]
             # The copy's first revision becomes another second one, and that is the one to deliver to.
             mended = replace(first, configuration={"url": f"{receiver.url}/third"})
             again = (await ledger.integrations.put(mended)).integration
             assert again.revision == second.revision
             await publisher.apublish_many([order_paid(id="forgotten"), order_paid(id="new")])
-            await eventually(receiver.got(received + 3), "new events are delivered", RESUMED_WITHIN)
+            await eventually(receiver.got(received + 3), "new events are delivered")
         assert {each.path for each in receiver.received[received + 1 :]} == {"/hook/third"}
         await eventually(lambda: succeeded(ledger, 3), "all are settled")
         assert not worker.said("Traceback")

@@ -260,8 +260,10 @@ async def test_a_worker_goes_on_by_itself_once_its_rights_are_mended(
     await eventually(receiver.got(1), "it works")
 
     acl.set("edw", "-@scripting")
-    await eventually(lambda: worker.said('"ledger away"'), "it says that the ledger refuses it")
-    assert worker.said("does not let the user edw run the command evalsha")
+    refusal = "does not let the user edw run the command evalsha"
+    await eventually(
+        lambda: worker.said('"ledger away"') and worker.said(refusal), "it says that the ledger refuses it"
+    )
     with Publisher(load_with(redis_server)) as publisher:
         publisher.publish(order_paid(id="meanwhile"))
     acl.load()

@@ -3,8 +3,6 @@
 import json
 from functools import partial
 
-import msgspec
-
 from config.settings import Settings
 from tests.counterparts.redis_server import RedisServer
 from tests.fleet.ledger_state import balanced
@@ -52,8 +50,8 @@ async def test_shards_on_one_redis_server_and_broker_do_not_see_each_others_even
         assert got == {("first", "first"), ("second", "second")}
         # Each by its own workers, and by their wake-ups: nobody was told of what is not in its ledger.
         for worker, name in ((first, "first"), (second, "second")):
-            lines = [msgspec.json.decode(line) for line in worker.log.read_text().splitlines() if '"attempt"' in line]
-            assert {str(line["event_id"]).partition("-")[0] for line in lines} == {name}
+            await eventually(partial(worker.lines, "attempt"), "an attempt is logged")
+            assert {str(line["event_id"]).partition("-")[0] for line in worker.lines("attempt")} == {name}
         for each in (ledger, other):
             await eventually(partial(_is_quiet, each), "the books close")
             await balanced(each)

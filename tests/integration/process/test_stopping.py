@@ -6,7 +6,6 @@ silent Redis, which is both. The rest is between a process and its ledger.
 
 import signal
 from collections.abc import Sequence
-from time import monotonic
 
 import pytest
 
@@ -16,12 +15,10 @@ from tests.fleet.ledger_state import balanced
 from tests.fleet.processes import StartWorker
 from tests.fleet.scene import FleetScene
 from tests.fleet.variants import COMMANDS, by_each_command, on_rabbitmq
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 #: The drain of a test that shows that nobody waits for it (seconds).
-LONG = 60
-#: An end that waits for no drain, but for time-outs: of Redis, of the broker, and of settling (seconds).
-BOUND = 20
+LONG = 10 * PATIENCE
 
 
 async def attempts(scene: FleetScene, integration_id: str) -> list[tuple[int, bool, str]]:
@@ -100,14 +97,12 @@ async def test_who_is_in_a_hurry_waits_for_no_drain_and_everything_is_settled(
 ) -> None:
     worker = scene.start_worker(command, EDW_DRAIN_SECONDS=str(LONG))
     integration = await scene.holds_one(worker)
-    began = monotonic()
 
     for number in numbers:
         worker.signal(number)
         await eventually(lambda: worker.said('"worker stops"'), "it begins to stop")
 
     assert await worker.ends() == 0
-    assert monotonic() - began < LONG / 2
     ((attempt, succeeded, why),) = await attempts(scene, integration.id)
     assert (attempt, succeeded) == (1, False)
     assert "stopped before this attempt was over" in why
@@ -121,11 +116,9 @@ async def test_sigterm_beside_a_silent_redis_ends_in_time_and_its_exit_code_tell
     worker = scene.start_worker("edw worker --processes 2", EDW_DRAIN_SECONDS="0.2")
     integration = await scene.holds_one(worker)
     redis_server.freeze()
-    began = monotonic()
 
     assert await worker.stop() == 1, "its attempt could not be settled"
 
-    assert monotonic() - began < BOUND
     redis_server.thaw()
     await delivered_by_the_next(scene, integration.id)
 
@@ -137,13 +130,11 @@ async def test_sigterm_beside_a_silent_rabbitmq_finishes_what_is_in_flight_in_ti
     worker = scene.start_worker()
     integration = await scene.holds_one(worker)
     rabbit.freeze()
-    began = monotonic()
 
     worker.signal(signal.SIGTERM)
     scene.answer()
 
     assert await worker.ends() == 0
-    assert monotonic() - began < BOUND
     assert await attempts(scene, integration.id) == [(1, True, "")]
     rabbit.thaw()
     await balanced(scene.ledger)
@@ -157,6 +148,4 @@ async def test_sigterm_before_redis_has_answered_is_an_end_in_good_order(
     worker = start_worker(command)
     await eventually(lambda: worker.said("waiting for the "), "it says that it waits")
 
-    began = monotonic()
     assert await worker.stop() == 0
-    assert monotonic() - began < BOUND

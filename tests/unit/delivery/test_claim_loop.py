@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.waiting import eventually
 from worker.delivery.claim_loop import ClaimLoop
 from worker.delivery.concurrency_limiter import FRESH_SHARE, PROBE_SECONDS, PROVEN_SLOTS, SHARE, ConcurrencyLimiter
 from worker.delivery.in_flight import InFlightPool
@@ -101,9 +102,7 @@ async def test_it_is_looked_at_again_in_time_however_much_else_goes_on(desk: Des
 async def test_it_is_looked_at_again_in_time_where_nothing_else_goes_on(desk: Desk) -> None:
     await desk.serve("new")
     desk.now = PARKED_SECONDS + PROBE_SECONDS
-    async with asyncio.timeout(10 * PARKED_SECONDS):
-        while not desk.lanes.claimed:  # noqa: ASYNC110  (what is waited for tells nobody)
-            await asyncio.sleep(0.01)
+    await eventually(lambda: desk.lanes.claimed, "it is looked at")
     assert desk.lanes.claimed == ["new"]
 
 

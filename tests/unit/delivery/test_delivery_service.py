@@ -5,7 +5,6 @@ import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -13,6 +12,8 @@ from pydantic import BaseModel, SecretStr
 from structlog.testing import capture_logs
 
 from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, NotAttempted, Outcome, Refused, Resource
+from tests.waiting import eventually
+from worker.delivery import in_flight
 from worker.delivery.attempt_tasks import LOSSES_BEFORE_ALONE
 from worker.delivery.delivery_service import DeliveryService
 from worker.domain.attempt import Attempt, InterruptedAttempt
@@ -109,10 +110,8 @@ class House:
     receiver: Receiver
     deliveries: DeliveryService
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110  (what is waited for tells nobody)
-                await asyncio.sleep(0.005)
+    async def until(self, condition: Callable[[], Any]) -> None:
+        await eventually(condition, "it is so")
 
 
 async def delivered(_: Delivery) -> Outcome:
@@ -275,7 +274,9 @@ async def test_a_lane_that_has_all_the_slots_it_may_have_is_served_again_when_on
     await house.until(lambda: house.deliveries.in_flight == 1)
     house.lanes.owed = [claim("j2", "new")]
     house.deliveries.serve(["new"])
-    await asyncio.sleep(0.05)
+    # Nothing here waits for anything but the loop, so all that could happen has happened after so many turns of it.
+    for _ in range(100):
+        await asyncio.sleep(0)
     assert house.deliveries.in_flight == 1
     gate.set()
     await house.until(lambda: len(house.lanes.settled) == 2)
@@ -334,15 +335,14 @@ async def test_a_drain_interrupts_what_has_begun_and_gives_back_what_has_not(hou
     assert house.lanes.settled["begun"].delay == 0.0
 
 
-def test_what_a_call_won_may_be_its_own_until_it_has_ended(house: House) -> None:
+def test_what_a_call_won_may_be_its_own_until_it_has_ended(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     deliveries = house.deliveries
     assert deliveries.calling_since == inf
-    before = monotonic()
+    monkeypatch.setattr(in_flight, "monotonic", lambda: 17.0)
     with deliveries.reserved(1):
-        first = deliveries.calling_since
-        assert before <= first <= monotonic()
+        monkeypatch.setattr(in_flight, "monotonic", lambda: 18.0)
         with deliveries.reserved(1):
-            assert deliveries.calling_since == first
+            assert deliveries.calling_since == 17.0
     assert deliveries.calling_since == inf
 
 

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from config.observable_events import load_catalogue
+from tests.waiting import eventually
 from worker.domain.event import Event
 from worker.domain.event_parser import EventRules
 from worker.intake import redis_list
@@ -164,9 +165,7 @@ async def test_it_goes_on_when_the_ledger_is_back_and_says_each_once(queue: Queu
         reader.open()
         await queue.awaited.wait()
         # It says so once what it took is kept.
-        async with asyncio.timeout(10):
-            while len(logs) < 2:  # noqa: ASYNC110  (what is waited for tells nobody)
-                await asyncio.sleep(0.005)
+        await eventually(lambda: len(logs) >= 2, "it says so")
     assert [each["event"] for each in logs] == ["the plain queue waits for the ledger", "the plain queue is read again"]
     assert [ids for _, ids, _ in queue.calls] == [["a"]]
 

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from time import monotonic
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,7 +14,6 @@ from worker.telemetry.readiness import Presence, State
 #: Nothing here is expected to need so long (seconds).
 PATIENCE = 30.0
 #: A call that waited for the broker would take longer than this (seconds).
-AT_ONCE = 2.0
 
 
 class Broker:
@@ -25,6 +23,8 @@ class Broker:
         self.sent: list[tuple[str, list[str]]] = []
         self.tries = 0
         self.away = False
+        #: Whether it was frozen for longer than any test takes unless something waits for it.
+        self.gave_up = False
         self.thawed = threading.Event()
         self.thawed.set()
         self._changed = threading.Condition()
@@ -34,6 +34,7 @@ class Broker:
             self.tries += 1
             self._changed.notify_all()
         if not self.thawed.wait(PATIENCE):
+            self.gave_up = True
             raise TimeoutError
         with self._changed:
             if not self.away:
@@ -134,12 +135,11 @@ def test_beyond_the_capacity_new_ids_are_dropped_and_nobody_waits(broker: Broker
     broker.thawed.clear()
     wakeups.events(["first"])
     broker.await_(lambda: broker.tries == 1)
-    began = monotonic()
     for start in range(0, CAPACITY + 5_000, 1_000):
         wakeups.events([f"e-{n}" for n in range(start, start + 1_000)])
     wakeups.events(["dropped"])
     wakeups.lanes(["of its own"])
-    assert monotonic() - began < AT_ONCE
+    assert not broker.gave_up, "nobody waited for the frozen broker"
 
     broker.thawed.set()
     wakeups.close(PATIENCE)
@@ -149,11 +149,10 @@ def test_beyond_the_capacity_new_ids_are_dropped_and_nobody_waits(broker: Broker
 
 def test_a_broker_that_blocks_for_ever_blocks_neither_callers_nor_the_end(broker: Broker, wakeups: Wakeups) -> None:
     broker.thawed.clear()
-    began = monotonic()
     for n in range(1_000):
         wakeups.events([f"e-{n}"])
     wakeups.close(0.05)
-    assert monotonic() - began < AT_ONCE
+    assert not broker.gave_up, "nobody waited for the frozen broker"
     wakeups.events(["too late"])
     assert broker.sent == []
     # The thread does not keep the process from ending.
@@ -179,15 +178,13 @@ def test_what_a_broker_refused_is_tried_again_by_nobody_and_the_next_goes_out(
 def test_after_a_failure_the_broker_is_left_alone_for_a_while_and_the_end_does_not_wait_for_that(
     broker: Broker, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wakeups_module, "BROKER_PAUSE_SECONDS", PATIENCE)
+    monkeypatch.setattr(wakeups_module, "BROKER_PAUSE_SECONDS", 100 * PATIENCE)
     broker.away = True
     wakeups.events(["refused"])
     broker.await_(lambda: broker.tries == 1)
     wakeups.events(["waits"])
     broker.away = False
-    began = monotonic()
     wakeups.close(PATIENCE)
-    assert monotonic() - began < PATIENCE / 2
     assert broker.sent == [(EVENTS, ["waits"])]
 
 

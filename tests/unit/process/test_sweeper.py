@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import eventually
 from worker.ledger.policy import LedgerPolicy
 from worker.process.sweeper import Sweeper
 from worker.telemetry.readiness import Presence, State
@@ -73,9 +74,7 @@ async def sweeper(ledger: Ledger) -> AsyncIterator[Sweeper]:
 async def hears(sweeper: Sweeper) -> None:
     """Until the ledger has answered once more."""
     before = sweeper.answered_at
-    async with asyncio.timeout(10):
-        while sweeper.answered_at == before:  # noqa: ASYNC110  (nothing signals it)
-            await asyncio.sleep(0.01)
+    await eventually(lambda: sweeper.answered_at != before, "the ledger answers")
 
 
 async def test_a_sweep_that_is_long_over_what_it_found_does_not_hide_that_the_ledger_answers(
