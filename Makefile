@@ -69,7 +69,7 @@ check: $(DEV) ## lint, format, types, import contracts, names that occur twice, 
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tests.checks.class_names
-	$(BIN)/python -m config.settings_table --check config/SETTINGS.md
+	$(BIN)/python -m config.settings_page --check config/SETTINGS.md
 rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, and runs its units under a systemd (as root)
 	@$(BIN)/python -m tests.integration.deploy.rehearsal
 	@$(BIN)/python -m tests.integration.deploy.systemd_rehearsal
@@ -88,7 +88,7 @@ outages: $(DEV) servers ## has Redis and brokers away for 30 s and 120 s, all ca
 fmt: $(DEV) ## formats the code, mends what can be mended, renews the page of settings
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
-	$(BIN)/python -m config.settings_table --write config/SETTINGS.md
+	$(BIN)/python -m config.settings_page --write config/SETTINGS.md
 lock: $(DEV) ## pins the newest versions that pyproject.toml allows, with hashes
 	$(LOCK) --upgrade --output-file requirements.txt pyproject.toml
 	$(LOCK) --upgrade --extra otel --extra test --extra dev -c requirements.txt --output-file requirements-dev.txt pyproject.toml

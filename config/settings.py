@@ -1,6 +1,6 @@
 """The environment as one frozen `Settings` object. Nothing else in this project reads the environment.
 
-`config.settings_table` generates `config/SETTINGS.md` from these fields.
+`config.settings_page` generates `config/SETTINGS.md` from these fields.
 """
 
 import os

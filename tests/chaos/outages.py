@@ -1,4 +1,4 @@
-"""Stores and brokers that are away for so long that people would restart things: all cases side by side.
+"""Redis and brokers that are away for so long that people would restart things: all cases side by side.
 
     python -m tests.chaos.outages [argument of pytest ...]
 
@@ -66,7 +66,7 @@ class Teller:
 
 
 def _case(nodeid: str) -> str:
-    """`…::TestTheStore::test_away_for_a_while[frozen-30s]` is `TheStore frozen-30s`."""
+    """`…::TestRedis::test_away_for_a_while[frozen-30s]` is `Redis frozen-30s`."""
     _, of, test = nodeid.split("::")
     return f"{of.removeprefix('Test')} {test.partition('[')[2].rstrip(']')}"
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from tests.chaos.doors import DOORS, Send
 from tests.chaos.records import Journal
-from worker.cli.lifeline import hold
+from worker.cli.parent_watch import watch_parent
 
 #: After a refusal, the same event is offered again so soon (seconds).
 AGAIN_SECONDS = 0.1
@@ -57,7 +57,7 @@ def main() -> None:
     door, journal, rate, api, token = sys.argv[1:]
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    hold(sys.stdin.fileno())
+    watch_parent(sys.stdin.fileno())
     # An id of one life: nobody knows how far the one before it came.
     name = f"{door}-{uuid4().hex[:8]}"
     produce(DOORS[door](api, token), Journal(Path(journal)), name, float(rate), stopping)

@@ -77,7 +77,7 @@ def dev(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Pop
     with (tmp_path / "dev.log").open("wb") as output:
         process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
-        wait_until(lambda: running(Path(environment["EDW_DATA_DIR"])), "the store of edw dev starts")
+        wait_until(lambda: running(Path(environment["EDW_DATA_DIR"])), "the Redis of edw dev starts")
         yield process
     finally:
         process.send_signal(signal.SIGINT)

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 from config.observable_events import Catalogue
 from deliverers.registry import DelivererRegistry
 from worker.domain.event import Event, Ingress, Refusal, Scope
-from worker.domain.format import counted
+from worker.domain.humanize import counted
 from worker.domain.integration import Integration
 from worker.domain.integration_input import is_renewed, register
 from worker.domain.sealing import opened, sealed, shown, warnings_of

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from config.settings import Settings
-from worker.domain.format import duration
+from worker.domain.humanize import duration
 
 #: The most jobs that a script call may touch, so that it stays well under 10 ms.
 MAX_JOBS_PER_CALL = 200

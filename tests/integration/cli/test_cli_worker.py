@@ -73,7 +73,7 @@ def processes(edw: Edw) -> int:
 
 def workers(environment: dict[str, str]) -> list[int]:
     """The worker processes: those that are `edw worker`, with no supervisor among them."""
-    return [pid for pid in alive(environment) if "--lifeline" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
+    return [pid for pid in alive(environment) if "--parent-pipe" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
 
 
 def observe(edw: Edw, receiver: Receiver, *more: str, **changes: str) -> str:

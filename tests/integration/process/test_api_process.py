@@ -253,7 +253,7 @@ class TestReadiness:
 
         assert found["checks"]["ledger"]["status"] == "red"
         # It is Celery's broker, too.
-        assert found["checks"]["broker"]["why"] == "unknown: it is the ledger's store"
+        assert found["checks"]["broker"]["why"] == "unknown: it is the ledger's Redis"
         assert monotonic() - began < BOUND
         assert (await caller.get(f"{api.url}/healthz")).status == 200
         redis_server.thaw()

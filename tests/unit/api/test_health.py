@@ -27,16 +27,16 @@ class FakeRedis:
         self.writes += 1
         await asyncio.sleep(0)
         if self.away:
-            raise LedgerUnavailable("the store does not answer")
+            raise LedgerUnavailable("Redis does not answer")
         if self.full:
-            raise LedgerFull("the store is at its memory limit")
+            raise LedgerFull("Redis is at its memory limit")
 
     async def workers(self) -> int:
         return self.alive
 
     async def refuse_over_water(self) -> None:
         if self.over_water:
-            raise LedgerFull("the store uses 90% of its memory limit")
+            raise LedgerFull("Redis uses 90% of its memory limit")
 
 
 @pytest.fixture
@@ -136,21 +136,21 @@ PROMISE = "away (refused); events are delivered all the same, up to seconds late
 
 
 @pytest.mark.parametrize(
-    ("broker", "ledger", "workers", "is_store", "why"),
+    ("broker", "ledger", "workers", "is_ledger_redis", "why"),
     [
         pytest.param(AWAY, OK, OK, False, PROMISE, id="the ledger and the workers deliver"),
         pytest.param(AWAY, Check(State.DEGRADED, "over water"), OK, False, PROMISE, id="and what is owed is"),
         pytest.param(AWAY, RED, OK, False, "away (refused)", id="no ledger, no delivery"),
         pytest.param(AWAY, OK, NONE, False, "away (refused)", id="no workers, no delivery"),
-        pytest.param(OK, RED, NONE, True, "unknown: it is the ledger's store", id="it was well when it last answered"),
-        pytest.param(AWAY, RED, NONE, True, "unknown: it is the ledger's store", id="one Redis that is away is one"),
+        pytest.param(OK, RED, NONE, True, "unknown: it is the ledger's Redis", id="it was well when it last answered"),
+        pytest.param(AWAY, RED, NONE, True, "unknown: it is the ledger's Redis", id="one Redis that is away is one"),
         pytest.param(OK, RED, OK, False, UNSET, id="another server is another server"),
         pytest.param(OK, OK, OK, True, UNSET, id="all is well"),
     ],
 )
 def test_what_is_said_of_the_broker_is_true_beside_what_is_said_of_the_others(
-    broker: Check, ledger: Check, workers: Check, is_store: bool, why: str | UnsetType
+    broker: Check, ledger: Check, workers: Check, is_ledger_redis: bool, why: str | UnsetType
 ) -> None:
-    found = in_words(broker, ledger, workers, is_store=is_store)
+    found = in_words(broker, ledger, workers, is_ledger_redis=is_ledger_redis)
     assert found.why == why
     assert found.status is (State.OK if why is UNSET else State.DEGRADED)
