@@ -20,11 +20,11 @@ CASES = Path(__file__).parents[1] / "integration" / "process" / "test_outages.py
 AWAY = "120,30"
 #: Cases under way at a time: half of them. Each starts a server, workers and an API, which then mostly wait.
 AT_ONCE = 10
-#: While nothing begins or ends, it is told that cases are under way (seconds).
-TELL_SECONDS = 15.0
+#: While nothing begins or ends, a line says that cases are under way (seconds).
+PROGRESS_SECONDS = 15.0
 
 
-class Teller:
+class ProgressPrinter:
     """A line for each case that begins and for each that ends, with how soon work went on."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Teller:
 
     def pytest_sessionstart(self) -> None:
         self._say(f"every case has {RESUMED_WITHIN:g} s to go on in, after the return")
-        threading.Thread(target=self._tell, daemon=True).start()
+        threading.Thread(target=self._print_progress, daemon=True).start()
 
     def pytest_sessionfinish(self) -> None:
         self._over.set()
@@ -57,8 +57,8 @@ class Teller:
         # No dots between the lines.
         return (report.outcome, "", "") if report.when == "call" else None
 
-    def _tell(self) -> None:
-        while not self._over.wait(TELL_SECONDS):
+    def _print_progress(self) -> None:
+        while not self._over.wait(PROGRESS_SECONDS):
             self._say(f"{len(self._under_way)} under way")
 
     def _say(self, what: str) -> None:
@@ -74,7 +74,7 @@ def _case(nodeid: str) -> str:
 def main() -> int:
     """Answers the exit code."""
     how = ["--quiet", "--numprocesses", str(AT_ONCE), "--outage-seconds", AWAY, str(CASES)]
-    return pytest.main([*how, *sys.argv[1:]], [Teller()])
+    return pytest.main([*how, *sys.argv[1:]], [ProgressPrinter()])
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ async def serve(journal: Journal) -> None:
         body = msgspec.json.decode(await request.read())
         integration, job = request.match_info["integration"], request.headers["webhook-id"]
         status, seconds = answer_of(integration, job, body["attempt"])
-        # Before the answer: whoever dies meanwhile has been here all the same.
+        # Before the answer: a process that dies meanwhile has been here all the same.
         journal.write(event_id=body["id"], integration=integration, job_id=job, attempt=body["attempt"], status=status)
         await asyncio.sleep(seconds)
         return web.Response(status=status)

@@ -7,8 +7,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from config.observable_events import load_catalogue
-from config.units import networks
 from config.text_escaping import visible
+from config.units import networks
 from deliverers.registry import DelivererRegistry
 from tests.fuzz.events import WORDS
 from tests.fuzz.target import Target, is_brief, refusing, text_of

@@ -9,8 +9,8 @@ from typing import Any, cast
 from multidict import CIMultiDict
 
 from config.observable_events import load_catalogue
-from config.units import networks
 from config.text_escaping import visible
+from config.units import networks
 from deliverers.answers import decompressed, kept_text, printable
 from deliverers.aws_sqs.aws_errors import scrubbed
 from deliverers.aws_sqs.sqs_answers import Log, SqsAnswer, outcomes

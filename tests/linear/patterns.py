@@ -25,7 +25,7 @@ def _pattern(method: str, *pieces: Any) -> Pattern:
     return Pattern(method, lambda size: head + pump * (size // len(pump)) + tail)
 
 
-#: Texts of ours, or of whoever runs the process.
+#: Texts of ours, or of the operator of the process.
 OURS = "meets no foreign text"
 _ID = "jobs-1764000000000-"
 

@@ -106,7 +106,9 @@ class IntegrationService:
                 current = await self._kept(current.id)
                 continue
             return self._published(kept, event)
-        raise RevisionConflict(f"integration {current.id} was changed by somebody else in between")
+        raise RevisionConflict(
+            f"integration {current.id} was changed by another request; read it again and repeat the change"
+        )
 
     async def delete(self, current: Integration, expect: int | None = None) -> bool:
         """Delete an integration; return False if it was already deleted.
@@ -145,7 +147,7 @@ class IntegrationService:
     async def _kept(self, integration_id: str) -> Integration:
         found = await self._registry.get([integration_id])
         if not found:
-            raise RevisionConflict(f"integration {integration_id} was deleted by somebody else in between")
+            raise RevisionConflict(f"integration {integration_id} was deleted by another request")
         return found[0]
 
 

@@ -25,7 +25,7 @@ from tests.ledger.inspection import waiting_messages
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.domain.event import Scope
 
-#: As shipped, but for addresses. Whoever calls from the attacker's address is a proxy, so that it may have many.
+#: As shipped, but for addresses. The attacker's address is a proxy's, so that it may have many connections.
 _CHANGES = {"EDW_DRAIN_SECONDS": "0", "EDW_API_PORT": "0", "EDW_API_PROXIES": "127.0.0.1/32"}
 _ATTACKER, _CROWD = Scope(None, "attacker"), Scope(None, "crowd")
 _LOOK_SECONDS = 0.05

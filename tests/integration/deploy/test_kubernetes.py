@@ -86,7 +86,7 @@ def test_a_service_sets_no_variable_in_a_pod(name: str, pod: str) -> None:
 
 @pytest.mark.parametrize("pod", OURS)
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_who_was_told_to_stop_has_the_time_to_drain(name: str, pod: str, stop_seconds: float) -> None:
+def test_who_was_asked_to_stop_has_the_time_to_drain(name: str, pod: str, stop_seconds: float) -> None:
     spec = workloads(name)[pod]
     (container,) = spec["containers"]
     pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)

@@ -104,7 +104,7 @@ def sizes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]
 async def test_no_call_touches_more_than_200_jobs_however_many_are_asked_for(
     scene: LedgerScene, work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Either the ledger portions what it is given, or it refuses it."""
+    """Either the ledger batches what it is given, or it refuses it."""
     jobs = scene.ledger.jobs
     lanes = await owed_on_many_lanes(scene, 450)
     claims: list[Claim] = []

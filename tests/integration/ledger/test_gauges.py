@@ -1,4 +1,4 @@
-"""What the metrics tell of the ledger: by one process at a time, each job in one place, and at what it costs."""
+"""What the metrics report of the ledger: by one process at a time, each job in one place, and at what it costs."""
 
 from time import perf_counter
 
@@ -42,7 +42,7 @@ async def test_another_takes_over_when_the_one_that_read_them_is_silent(scene: L
     assert (await scene.ledger.totals.sample(HOLD)).gauges is None
 
 
-async def test_whoever_asks_hears_the_redis_servers_time(scene: LedgerScene) -> None:
+async def test_every_caller_gets_the_redis_servers_time(scene: LedgerScene) -> None:
     other = await scene.another()
     await scene.ledger.totals.sample(HOLD)
     before = await raw.now(scene.ledger)

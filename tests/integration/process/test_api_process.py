@@ -111,7 +111,7 @@ class TestEnding:
         await api.ends()
         assert monotonic() - began < BOUND
         assert "Traceback" not in api.output
-        # Whatever it was told, the caller is not left waiting.
+        # Whatever the answer, the caller is not left waiting.
         await asyncio.gather(asking, return_exceptions=True)
 
     async def test_a_drain_has_an_end(self, start_api: StartApi, caller: Caller, receiver: Receiver) -> None:

@@ -278,7 +278,7 @@ class TestPressure:
 
         assert await self.refused(intake) == LedgerFull.public
 
-    async def test_it_is_looked_at_once_a_second_whoever_asks(
+    async def test_it_is_looked_at_once_a_second_for_all_callers(
         self, intake: EventIntake, inbox: Inbox, clock: Clock
     ) -> None:
         inbox.pressures = [Pressure(11, 0.0), Pressure(0, 0.0)]

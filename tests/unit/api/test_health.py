@@ -79,7 +79,7 @@ async def test_however_many_ask_the_ledger_is_asked_once_a_second(
     assert (await health.ready()).status is State.RED
 
 
-async def test_a_process_that_was_told_to_stop_is_red_at_once(health: ApiHealth) -> None:
+async def test_a_process_that_was_asked_to_stop_is_red_at_once(health: ApiHealth) -> None:
     assert (await health.ready()).status is State.OK
     health.draining = True
     assert (await health.ready()).status is State.RED
@@ -108,7 +108,7 @@ async def test_a_broker_that_is_away_degrades_and_heals(fake_redis: FakeRedis, m
         await broker.close()
 
 
-async def test_a_broker_that_does_not_answer_is_not_told_to_be_well(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_does_not_answer_is_not_reported_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_module, "SILENT_SECONDS", 0.05)
     answers = threading.Event()
 

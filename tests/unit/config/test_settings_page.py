@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import pytest
 
-from config import settings_page
+from config import settings_page as settings_page_module
 from config.settings import Settings, variable
 from config.settings_page import TOPICS, main, settings_page
 
@@ -44,7 +44,7 @@ def test_a_row_stands_in_the_section_of_its_topic() -> None:
 def test_a_setting_outside_the_topics_is_an_error_that_names_it(
     changed: dict[str, tuple[str, ...]], named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings_page, "TOPICS", MappingProxyType({**TOPICS, **changed}))
+    monkeypatch.setattr(settings_page_module, "TOPICS", MappingProxyType({**TOPICS, **changed}))
     with pytest.raises(ValueError, match=f"TOPICS: {named} must be a setting"):
         settings_page()
 

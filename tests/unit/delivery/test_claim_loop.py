@@ -40,7 +40,7 @@ class Desk:
     now: float = 0.0
     lanes: Lanes = field(default_factory=Lanes)
     slots: ConcurrencyLimiter = field(default_factory=lambda: ConcurrencyLimiter(TOTAL))
-    #: What other processes were told.
+    #: Lanes that other processes were notified of.
     passed_on: list[Sequence[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ async def test_it_is_looked_at_again_in_time_where_nothing_else_goes_on(desk: De
     await desk.serve("new")
     desk.now = PARKED_SECONDS + PROBE_SECONDS
     async with asyncio.timeout(10 * PARKED_SECONDS):
-        while not desk.lanes.claimed:  # noqa: ASYNC110  (what is waited for tells nobody)
+        while not desk.lanes.claimed:  # noqa: ASYNC110  (what is waited for notifies nobody)
             await asyncio.sleep(0.01)
     assert desk.lanes.claimed == ["new"]
 
@@ -122,7 +122,7 @@ async def test_the_fleet_is_asked_once_of_each_lane(desk: Desk) -> None:
     assert desk.lanes.asked == ["new"]
 
 
-async def test_other_processes_are_told_of_lanes_that_have_no_slot_here_and_not_more_often_than_they_are_looked_at(
+async def test_other_processes_are_notified_of_lanes_that_have_no_slot_here_and_not_more_often_than_they_are_looked_at(
     desk: Desk,
 ) -> None:
     await desk.serve("good", "new-1")

@@ -1,4 +1,4 @@
-"""The reader of the plain queue on Redis, with a ledger that does as it is told."""
+"""The reader of the plain queue on Redis, with a ledger that does what a test asks."""
 
 import asyncio
 import json
@@ -165,7 +165,7 @@ async def test_it_goes_on_when_the_ledger_is_back_and_says_each_once(queue: Queu
         await queue.awaited.wait()
         # It says so once what it took is kept.
         async with asyncio.timeout(10):
-            while len(logs) < 2:  # noqa: ASYNC110  (what is waited for tells nobody)
+            while len(logs) < 2:  # noqa: ASYNC110  (what is waited for notifies nobody)
                 await asyncio.sleep(0.005)
     assert [each["event"] for each in logs] == ["the plain queue waits for the ledger", "the plain queue is read again"]
     assert [ids for _, ids, _ in queue.calls] == [["a"]]
