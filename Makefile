@@ -63,12 +63,13 @@ fuzz: $(DEV) ## gives every parser 10,000 inputs that it does not expect; ARGS="
 servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
 	@$(INSTALL_SERVERS)
 emulators: $(EMULATORS) ## installs the emulators of SQS that tests start
-check: $(DEV) ## lint, format, types, import contracts, names that occur twice, the page of settings
+check: $(DEV) ## lint, format, types, import contracts, names that occur twice, old words, the page of settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tests.checks.class_names
+	$(BIN)/python -m tests.checks.prose
 	$(BIN)/python -m config.settings_page --check config/SETTINGS.md
 rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, and runs its units under a systemd (as root)
 	@$(BIN)/python -m tests.integration.deploy.rehearsal

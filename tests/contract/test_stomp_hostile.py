@@ -356,11 +356,11 @@ async def test_an_idle_connection_that_nobody_reads_is_left_for_good(monkeypatch
     lost = asyncio.Event()
     original = connection.StompConnection.connection_lost
 
-    def telling(self: connection.StompConnection, exc: Exception | None) -> None:
+    def recording(self: connection.StompConnection, exc: Exception | None) -> None:
         original(self, exc)
         lost.set()
 
-    monkeypatch.setattr(connection.StompConnection, "connection_lost", telling)
+    monkeypatch.setattr(connection.StompConnection, "connection_lost", recording)
 
     async def stops_reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await greet(reader, writer)

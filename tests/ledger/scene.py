@@ -72,7 +72,7 @@ def settlement(
 
 
 def dispatch_of(ledger: Ledger) -> Dispatcher:
-    """A process that observes events, and has no room for their jobs."""
+    """A process that observes events, and cannot take their jobs."""
     directory = IntegrationCache(ledger, DelivererRegistry.load(), {}, SecretsBox(()))
     deliveries = DeliveryService(ledger.jobs, directory, RetryPolicy((1.0,)), AttemptReporter(RedisClock()), 0, 1.0)
     return Dispatcher(ledger, directory, deliveries)

@@ -211,7 +211,7 @@ def test_the_redis_inside_a_cluster_has_what_redis_conf_says() -> None:
     for name in ("appendonly", "appendfsync", "maxmemory-policy"):
         assert given[name] == asked[name]
     assert given["save"] == asked["save"].strip('"')
-    # It has room in its pod.
+    # It fits into its pod.
     assert given["maxmemory"] == "1gb"
     assert container["resources"]["limits"]["memory"] == "1536Mi"
 

@@ -90,7 +90,7 @@ def sizes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]
     async def counted(name: str, **arguments: Any) -> Any:
         given = [value for value in arguments.values() if isinstance(value, list | tuple)]
         nested = [job for event in arguments.get("events", ()) for job in event.get("jobs", ())]
-        # A claim names lanes, and takes as many jobs as it has room for.
+        # A claim names lanes, and takes as many jobs as fit.
         jobs = [arguments.get("room", 0)] if name == "claim" else [len(nested), *map(len, given)]
         seen.append(max(jobs))
         return await run(name, **arguments)

@@ -354,7 +354,7 @@ async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(sce
     assert await small.redelivery.open_missing("i-1", wanted(refs)) == (3, True)
     assert await small.redelivery.open_missing("i-1", wanted(refs)) == (0, True)
     assert await small.redelivery.open_missing("i-1", wanted(refs), dry_run=True) == (1, False)
-    # What is there already needs no room.
+    # What is there already needs no space.
     assert await small.redelivery.open_missing("i-1", wanted(refs[:3])) == (0, False)
     for claim in await scene.claim("i-1", room=1):
         await scene.settle(claim, Verdict.SUCCEEDED)
@@ -372,13 +372,13 @@ async def test_what_has_ended_is_reopened_only_where_the_backlog_has_room_and_no
     (elsewhere,) = await ended(scene, "i-2", Verdict.FAILED, "e-4")
     first, second = await scene.owe("i-1", "e-5", "e-6")
 
-    # The other lane has room of its own, and what waits takes no more.
+    # The other lane has a backlog of its own, and what waits takes no more.
     answers = await small.redelivery.redeliver([*failed, elsewhere, first], "m")
     assert answers == ["reopened", "full", "full", "reopened", "due"]
     assert {(await scene.state(job))[0] for job in (first, second)} == {JobState.PENDING}
     assert await scene.state(failed[1]) == (JobState.FAILED, "exhausted")
     assert await scene.counter("cancelled") == 0
-    # Some of it is delivered, and there is room again.
+    # Some of it is delivered, and the backlog is not full any more.
     for claim in await scene.claim("i-1", room=2):
         await scene.settle(claim, Verdict.SUCCEEDED)
     assert await small.redelivery.redeliver(failed[1:], "m") == ["reopened", "reopened"]

@@ -95,7 +95,7 @@ async def test_a_producer_that_only_speaks_celery_is_understood_and_its_bad_even
     assert any("order.paid" in each.reason for each in rejected), rejected
     assert (await ledger.status.read()).counter("rejected") == 4
     attempts = await eventually(lambda: attempt_lines(worker, 2), "both attempts have their line")
-    # The first one is begun by the task itself, the other as soon as the lane has room.
+    # The first one is begun by the task itself, the other as soon as the lane has a free slot.
     assert task_id in {line.get("task") for line in attempts}, "its line names the Celery task it came of"
 
 

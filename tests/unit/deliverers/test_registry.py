@@ -28,7 +28,7 @@ from deliverers.webhook import WebhookConfiguration, WebhookDeliverer
 PLANTED = "planted-secret"
 
 
-class CarrierConfiguration(BaseModel):
+class HomingConfiguration(BaseModel):
     where: str
     keys: list[SecretStr] = []
 
@@ -56,14 +56,14 @@ class OpenDeliverer(WebhookDeliverer):
     configuration_model: ClassVar[type[BaseModel]] = OpenConfiguration
 
 
-class CarrierDeliverer(WebhookDeliverer):
+class HomingDeliverer(WebhookDeliverer):
     integration_type: ClassVar[str] = "homing_pigeon"
-    configuration_model: ClassVar[type[BaseModel]] = CarrierConfiguration
+    configuration_model: ClassVar[type[BaseModel]] = HomingConfiguration
 
 
 def problems(configuration: Any, integration_type: str = "webhook") -> tuple[Problem, ...]:
     with pytest.raises(ConfigurationError) as caught:
-        DelivererRegistry((WebhookDeliverer, CarrierDeliverer)).parse_configuration(integration_type, configuration)
+        DelivererRegistry((WebhookDeliverer, HomingDeliverer)).parse_configuration(integration_type, configuration)
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value.__context__)
     assert PLANTED not in shown.replace(repr(configuration), "")
     return caught.value.problems
@@ -121,7 +121,7 @@ def test_an_admin_may_see_the_secrets_that_are_marked_for_it() -> None:
         shown: Annotated[list[SecretStr], ShownToAdmin()] = []
         plain: Annotated[str, ShownToAdmin()] = ""
 
-    class MarkedDeliverer(CarrierDeliverer):
+    class MarkedDeliverer(HomingDeliverer):
         configuration_model: ClassVar[type[BaseModel]] = MarkedConfiguration
 
     found = DelivererRegistry((WebhookDeliverer, AwsSqsDeliverer, StompDeliverer, MarkedDeliverer))
@@ -241,7 +241,7 @@ def test_an_indiscreet_plug_in_shows_no_secret_either() -> None:
 
 
 def test_a_plug_in_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_entry_points(monkeypatch, f"{__name__}:CarrierDeliverer")
+    use_entry_points(monkeypatch, f"{__name__}:HomingDeliverer")
     loaded = DelivererRegistry.load()
     assert loaded.types[-1] == "homing_pigeon"
     assert loaded.secret_fields("homing_pigeon") == {"keys"}

@@ -36,7 +36,7 @@ class Opened:
 
     #: Jobs that were leased to this process at once.
     claims: Sequence[Claim]
-    #: Lanes with due jobs that could not be leased for lack of room.
+    #: Lanes with due jobs that could not be leased because their limits were reached.
     waiting: Sequence[str]
     filled: Sequence[FilledLane] = ()
     #: (reference, why) of events whose jobs could not be opened; they stay in the inbox.

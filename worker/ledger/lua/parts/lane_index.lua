@@ -1,7 +1,7 @@
 -- needs: lane_policy
 -- The index of lanes: when each lane that has due jobs needs service.
 
--- A lane at its limit in flight is checked again after this time (ms), even if no settlement reports room.
+-- A lane at its limit in flight is checked again after this time (ms), even if no settlement reports free slots.
 local FULL_LANE_RECHECK = 5000
 
 local function first_due(id)
@@ -39,7 +39,7 @@ local function touch(id)
   touched[#touched + 1] = id
 end
 
--- Corrects the places of the touched lanes. Returns those that have ready jobs and room.
+-- Corrects the places of the touched lanes. Returns those that have ready jobs and free slots.
 local function reindex_touched()
   local ready = {}
   for _, id in ipairs(touched) do
