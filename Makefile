@@ -44,6 +44,9 @@ case "$$missing" in *rabbitmq-server*) \
     ! command -v systemctl >/dev/null || $$root systemctl --quiet disable rabbitmq-server >/dev/null 2>&1 || true;; esac
 endef
 
+# What other programs and packages use: its docstrings describe every argument and result.
+PUBLIC := worker/publisher.py deliverers/contract.py deliverers/testing.py
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test fuzz servers emulators check rehearse bench attacks chaos outages dashboard fmt clean lock
 
@@ -68,6 +71,7 @@ check: $(DEV) ## lint, format, types, import contracts, names that occur twice, 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/pydoclint $(PUBLIC)
 	$(BIN)/python -m tests.checks.class_names
 	$(BIN)/python -m tests.checks.prose
 	$(BIN)/python -m config.settings_page --check config/SETTINGS.md
