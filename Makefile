@@ -19,12 +19,12 @@ LOCK_EMULATOR := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet -
 # What the processes of a run of all tests measured.
 MEASURED := .coverage_data
 
-# A package of Debian's, and the file by which it is known. No test uses a system's own service, so none is started.
+# A package of Debian, and a file of it. No test uses a system's own service, so none is started.
 SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq
 SERVERS += prometheus=/usr/bin/prometheus
-# Judges the units of deploy/systemd; it is part of most systems, and no container of Debian has it.
+# It checks the units of deploy/systemd. Most systems have it; containers of Debian do not.
 SERVERS += systemd=/usr/bin/systemd-analyze
-# Tests whose server is missing are skipped and say so; that they could not be installed is no error here.
+# A missing server is no error here: the tests that need it are skipped, and say so.
 define INSTALL_SERVERS
 missing=; for server in $(SERVERS); do [ -x "$${server#*=}" ] || missing="$$missing $${server%%=*}"; done; \
 [ -n "$$missing" ] || exit 0; \
@@ -47,6 +47,9 @@ case "$$missing" in *rabbitmq-server*) \
     ! command -v systemctl >/dev/null || $$root systemctl --quiet disable rabbitmq-server >/dev/null 2>&1 || true;; esac
 endef
 
+# What other programs and packages use: its docstrings describe every argument and result.
+PUBLIC := worker/publisher.py deliverers/contract.py deliverers/testing.py
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test fuzz servers emulators check rehearse bench attacks chaos outages dashboard fmt clean lock
 
@@ -54,31 +57,33 @@ help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
 install: $(RUNTIME) ## installs into .venv what running needs
-demo: $(RUNTIME) ## does the main job on this machine, and shows each step
+demo: $(RUNTIME) ## delivers one event on this machine, and shows each step
 	@$(BIN)/edw demo
 run: $(RUNTIME) ## runs the embedded Redis and a worker, until Ctrl-C
 	@$(BIN)/edw dev
-# They mostly wait for servers and processes, so two run at once, a file at a time.
+# Tests mostly wait for servers and processes, so two run at once, a file at a time.
 # A run of all tests measures their branch coverage. CI holds the floor (pyproject.toml); elsewhere, tests may be skipped.
 test: $(DEV) servers emulators ## runs all tests, two at a time; ARGS="-k webhook -n 0" chooses, and runs one at a time
 	@$(if $(ARGS),$(BIN)/python,rm -rf $(MEASURED) && $(BIN)/coverage run) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 	@$(if $(ARGS),,$(BIN)/coverage combine --quiet && $(BIN)/coverage report $(if $(CI),,--fail-under=0))
-fuzz: $(DEV) ## gives every parser 10,000 inputs that it does not expect; ARGS="--inputs 10000000 --seed 2 --target event" chooses
+fuzz: $(DEV) ## gives every parser 10,000 unexpected inputs; ARGS="--inputs 10000000 --seed 2 --target event" chooses
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
 	@$(INSTALL_SERVERS)
 emulators: $(EMULATORS) ## installs the emulators of SQS that tests start
-check: $(DEV) ## lint, format, types, import contracts, names that occur twice, the page of settings
+check: $(DEV) ## checks lint, format, types, import contracts, docstrings, repeated names, old words and the page of settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/pydoclint $(PUBLIC)
 	$(BIN)/python -m tests.checks.class_names
-	$(BIN)/python -m config.settings_table --check config/SETTINGS.md
+	$(BIN)/python -m tests.checks.prose
+	$(BIN)/python -m config.settings_page --check config/SETTINGS.md
 rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, and runs its units under a systemd (as root)
 	@$(BIN)/python -m tests.integration.deploy.rehearsal
 	@$(BIN)/python -m tests.integration.deploy.systemd_rehearsal
-bench: $(DEV) emulators ## measures us against the floor and the textbook, and what broken receivers cost others
+bench: $(DEV) emulators ## compares the worker with the floor and the textbook, and measures what broken receivers cost others
 	@$(BIN)/python -m tests.benchmarks
 attacks: $(DEV) ## attacks one API and one worker, and measures what others notice; ARGS="--attack 'bad tokens' --seconds 10" chooses
 	@$(BIN)/python -m tests.benchmarks.attacks $(ARGS)
@@ -88,12 +93,12 @@ dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad d
 chaos: $(DEV) servers ## kills processes at random, counts what arrived, then make outages; SEED=… and KILLS=… repeat kills alone
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 	@$(if $(SEED)$(KILLS),,$(MAKE) --no-print-directory outages)
-outages: $(DEV) servers ## has Redis and brokers away for 30 s and 120 s, all cases side by side; ARGS="-k frozen" chooses
+outages: $(DEV) servers ## takes Redis and brokers away for 30 s and 120 s, all cases side by side; ARGS="-k frozen" chooses
 	@$(BIN)/python -m tests.chaos.outages $(ARGS)
-fmt: $(DEV) ## formats the code, mends what can be mended, renews the page of settings
+fmt: $(DEV) ## formats the code, repairs what ruff can repair, renews the page of settings
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
-	$(BIN)/python -m config.settings_table --write config/SETTINGS.md
+	$(BIN)/python -m config.settings_page --write config/SETTINGS.md
 lock: $(DEV) ## pins the newest versions that pyproject.toml allows, with hashes
 	$(LOCK) --upgrade --output-file requirements.txt pyproject.toml
 	$(LOCK) --upgrade --extra otel --extra test --extra dev -c requirements.txt --output-file requirements-dev.txt pyproject.toml
@@ -103,7 +108,7 @@ lock: $(DEV) ## pins the newest versions that pyproject.toml allows, with hashes
 clean: ## removes .venv and caches; data folders stay
 	rm -rf $(VENV) $(COUNTERPARTS) $(MEASURED) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-# PYTHON=… names another interpreter. A venv without pip is no venv, so one that was not finished is made again.
+# PYTHON=… names another interpreter. A venv without pip is incomplete, and is made again.
 $(BIN)/pip:
 	@rm -rf $(VENV); found=; \
 	for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
@@ -132,8 +137,8 @@ $(DEV): requirements-dev.txt $(RUNTIME)
 	@$(PIP) --require-hashes --only-binary :all: -r requirements-dev.txt
 	@touch $@
 
-# Tests whose emulator is missing are skipped and say so; that it could not be installed is no error here.
-# What draws the dashboard has an environment of its own as well, for nothing else needs it.
+# A missing emulator is no error here: the tests that need it are skipped, and say so.
+# matplotlib has an environment of its own too, because only the dashboard's picture needs it.
 $(COUNTERPARTS)/%/.installed: tests/counterparts/requirements-%.txt | $(BIN)/pip
 	@echo "installing $*"
 	@rm -rf $(@D); $(BIN)/python -m venv $(@D) && \

@@ -2,7 +2,7 @@
 
 Our own records go through structlog straight to the stream. Records of libraries that use `logging` (Celery, kombu,
 aiohttp) end up in the same format. Both renderers escape characters that a reader cannot see (see
-`config/visible.py`).
+`config/text_escaping.py`).
 """
 
 import logging
@@ -18,7 +18,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from config.settings import Settings, unknown_variables
-from config.visible import visible, visible_line
+from config.text_escaping import visible, visible_line
 
 #: Celery writes two lines at `info` for every wake-up, with nothing but ids in them; shown only at `debug`.
 _CHATTY = ("celery.worker.strategy", "celery.app.trace")

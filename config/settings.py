@@ -2,7 +2,7 @@
 
 A variable `EDW_…_FILE` names a file that has the value of `EDW_…` (see `config/setting_files.py`).
 
-`config.settings_table` generates `config/SETTINGS.md` from these fields.
+`config.settings_page` generates `config/SETTINGS.md` from these fields.
 """
 
 import os
@@ -149,12 +149,12 @@ class Settings(BaseSettings):
     )
     inbox_limit: Annotated[Count, AfterValidator(between(1, 1_000_000_000))] = Field(
         default=100_000,
-        description="Events waiting to be observed above which the API refuses new ones (503).",
+        description="Events in the inbox, not yet observed, above which the API refuses new events (503).",
         examples=["100000"],
     )
     inbox_max_age: Annotated[Seconds, AfterValidator(between(1, _YEAR, "s"))] = Field(
         default=_written("15m"),
-        description="Waiting time of the next events to be observed above which the API refuses new ones (503).",
+        description="Waiting time of the events next to be observed, above which the API refuses new events (503).",
         examples=["15m"],
     )
     store_intake_limit: Annotated[Count, AfterValidator(between(0, 10_000_000))] = Field(

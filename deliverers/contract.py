@@ -250,6 +250,9 @@ class Deliverer(Protocol):
 
     Reasons and bodies never contain a secret of the configuration, nor details of our network. Word an exception with
     `deliverers.reasons.reason`, never with its own text, which contains the addresses that were dialled.
+
+    Args:
+        options: The settings that deliverers use; the same for all deliverers of a process.
     """
 
     #: The specification's word in its emitted spelling: `aws_sqs`, not `aws-sqs`.

@@ -83,7 +83,11 @@ class DelivererContract(ABC):
     @pytest.fixture
     @abstractmethod
     def counterpart(self) -> Any:
-        """Provide a `Counterpart` for one test."""
+        """Provide a receiver for one test.
+
+        Returns:
+            A `Counterpart`; a fixture that yields one is right too.
+        """
 
     def options(self, counterpart: Counterpart, **changes: Any) -> DelivererOptions:
         return replace(DelivererOptions(egress=LOOPBACK, tls_ca_file=counterpart.tls_ca_file), **changes)

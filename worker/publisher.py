@@ -41,8 +41,8 @@ EventLike = bytes | Mapping[str, Any]
 class EventRefused(ValueError):
     """An invalid event, of which nothing was written.
 
-    Attributes:
-        refusal: The field, and the reason why it is not accepted.
+    Args:
+        refusal: The field, and the reason why it is not accepted; also an attribute.
     """
 
     def __init__(self, refusal: Refusal) -> None:
@@ -130,11 +130,33 @@ class Publisher:
         return self._receipts(parsed, answers or ())
 
     async def apublish(self, event: EventLike) -> Receipt:
-        """Publish one event on the running loop. Arguments, result and errors are those of `publish`."""
+        """Publish one event on the running loop.
+
+        Args:
+            event: The event's JSON, or a mapping.
+
+        Returns:
+            The receipt, when the ledger has the event.
+
+        Raises:
+            EventRefused: The event is invalid.
+            LedgerError: The ledger did not confirm the event; publish it again with the same id.
+        """
         return _only(await self.apublish_many([event]))
 
     async def apublish_many(self, events: Iterable[EventLike]) -> list[Receipt | Refusal]:
-        """Publish several events on the running loop. Arguments, result and errors are those of `publish_many`."""
+        """Publish several events in one call, on the running loop. Invalid events do not hold back the valid ones.
+
+        Args:
+            events: The events, each as JSON or as a mapping.
+
+        Returns:
+            For each event, in order, a Receipt, or a Refusal with the field and the reason.
+
+        Raises:
+            TypeError: `events` is a single event.
+            LedgerError: The ledger did not confirm the events; publish them again with the same ids.
+        """
         parsed = [parse_event(event, self._rules) async for event in paced(_several(events))]
         good = [each for each in parsed if isinstance(each, Event)]
         ledger = await self._ledger_of_this_loop()

@@ -119,7 +119,7 @@ def _brokers(addresses: Iterable[str]) -> frozenset[Address]:
 
 
 class StompConfiguration(BaseModel):
-    """`STOMPConfigurationObject` of the specification. The password is a secret that nobody is shown.
+    """`STOMPConfigurationObject` of the specification. The password is a secret; no answer shows it.
 
     The specification requires a `url` that it does not describe, and describes `addresses`. A `url` is taken as a list
     of one address; `normalised` converts it, and it is neither stored nor emitted.

@@ -53,7 +53,7 @@ class MessageRejected(Generic[Waiter]):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The broker ended the session with an ERROR; before the session began, this is a refused login."""
+    """The broker ended the session with an ERROR. If no session had begun, it refused the login."""
 
     frame: Frame
 

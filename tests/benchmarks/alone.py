@@ -54,7 +54,7 @@ def run_alone(
 
 
 def say(line: str) -> None:
-    """Tells how far it is."""
+    """Says how far it is."""
     print(line, file=sys.stderr, flush=True)
 
 

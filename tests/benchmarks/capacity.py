@@ -100,19 +100,19 @@ class Filling:
             self._stored += (await self._ledger.inbox.load([each.ref for each in events])).events
 
     async def _open(self) -> None:
-        for lane, portion in zip(self._lanes, self._portions(), strict=False):
-            jobs = [(each, [Opening(job_id(each.ref, lane), lane)], True) for each in portion]
+        for lane, batch in zip(self._lanes, self._batches(), strict=False):
+            jobs = [(each, [Opening(job_id(each.ref, lane), lane)], True) for each in batch]
             await self._ledger.jobs.open(jobs, 0)
 
     async def _settle(self) -> None:
-        for lane, _ in zip(self._lanes, self._portions(), strict=False):
+        for lane, _ in zip(self._lanes, self._batches(), strict=False):
             while claims := (await self._ledger.jobs.claim([lane], MAX_JOBS_PER_CALL)).claims:
                 await self._ledger.jobs.settle([_delivered(each) for each in claims])
 
-    def _portions(self) -> Iterator[list[StoredEvent]]:
+    def _batches(self) -> Iterator[list[StoredEvent]]:
         stored = iter(self._stored)
-        while portion := list(islice(stored, MAX_JOBS_PER_CALL)):
-            yield portion
+        while batch := list(islice(stored, MAX_JOBS_PER_CALL)):
+            yield batch
 
 
 def _delivered(claim: Claim) -> Settlement:

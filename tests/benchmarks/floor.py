@@ -40,11 +40,11 @@ class Floor:
     def offer(self, count: int) -> None:
         """Has it post."""
         self._done = False
-        self.program.tell(f"post {count} {self.concurrency}")
+        self.program.write_line(f"post {count} {self.concurrency}")
 
     def recorded(self) -> bool:
         """True once it has all its answers: it keeps no records."""
-        self._done = self._done or self.program.hear(0) is not None
+        self._done = self._done or self.program.read_line(0) is not None
         return self._done
 
 

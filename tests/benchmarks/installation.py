@@ -45,7 +45,7 @@ class Installation:
         self._ledger: Ledger | None = None
 
     def connect(self) -> None:
-        """Connects the producer, and whoever looks into the ledger; Redis must be running."""
+        """Connects the producer, and the reader of the ledger; Redis must be running."""
         self._ledger = Ledger(self.redis_server.url, LedgerPolicy.of(self.settings), self.settings.shard)
         self.run(self._ledger.open())
         self._publisher = Publisher(self.settings)

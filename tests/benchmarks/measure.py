@@ -41,7 +41,7 @@ class Contestant(Protocol):
     def redis_server(self) -> Program | None: ...
     @property
     def rehearsal(self) -> int:
-        """Deliveries that open its connections and tell its rate."""
+        """Deliveries that open its connections and show its rate."""
         ...
 
     @property

@@ -104,7 +104,7 @@ class OrderPaid:
 
 def order_body(url: str) -> bytes:
     """The body that a webhook at `url` gets: what the floor and the textbook post, so that all post the same."""
-    integration = IntegrationRef(str(uuid4()), "webhook", "ERP", "Books paid orders")
+    integration = IntegrationRef(str(uuid4()), "webhook", "ERP", "Enters paid orders")
     return webhook_body(
         Delivery(
             job_id=str(uuid4()),

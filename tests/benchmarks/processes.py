@@ -92,7 +92,7 @@ class Servant(Program):
         super().__init__(name, [sys.executable, "-m", module, *arguments], log, talks=True)
         self._unread = b""
 
-    def tell(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         """Sends a line. Raises ProcessEnded."""
         pipe = self._process.stdin
         assert pipe is not None
@@ -101,7 +101,7 @@ class Servant(Program):
         except BrokenPipeError:
             raise ProcessEnded(f"{self.name} has ended:\n{self.tail()}") from None
 
-    def hear(self, seconds: float) -> str | None:
+    def read_line(self, seconds: float) -> str | None:
         """The next line, or None where none comes within `seconds`. Raises ProcessEnded."""
         pipe = self._process.stdout
         assert pipe is not None
@@ -120,7 +120,7 @@ class Servant(Program):
 
     def expect(self, seconds: float = START_SECONDS) -> str:
         """The next line, which must come within `seconds`. Raises ProcessEnded."""
-        answer = self.hear(seconds)
+        answer = self.read_line(seconds)
         if answer is None:
             raise ProcessEnded(f"{self.name} did not answer within {seconds:g} s:\n{self.tail()}")
         return answer

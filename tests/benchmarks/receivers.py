@@ -56,12 +56,12 @@ class Receivers:
 
     def await_noted(self, count: int, seconds: float) -> bool:
         """Waits until so many events have arrived in all; False where that takes longer than `seconds`."""
-        self.program.tell(f"noted {count}")
-        return self.program.hear(seconds) == _NOTED
+        self.program.write_line(f"noted {count}")
+        return self.program.read_line(seconds) == _NOTED
 
     def arrivals(self, since: int, till: int) -> Sequence[Arrival]:
         """The events that were scheduled in that time and have arrived."""
-        self.program.tell(f"arrivals {since} {till}")
+        self.program.write_line(f"arrivals {since} {till}")
         return msgspec.json.decode(self.program.expect(), type=list[Arrival])
 
 

@@ -40,19 +40,19 @@ class Sink:
 
     def count(self, path: str) -> int:
         """How many requests it has had there."""
-        self.program.tell(f"count {path}")
+        self.program.write_line(f"count {path}")
         while (answer := self.program.expect()) == _REACHED:
             self._reached = True
         return int(answer)
 
     def expect(self, path: str, count: int) -> None:
-        """Asks to be told by reached()."""
+        """Asks for a notice, which reached() awaits."""
         self._reached = False
-        self.program.tell(f"expect {path} {count}")
+        self.program.write_line(f"expect {path} {count}")
 
     def reached(self, seconds: float) -> bool:
         """True once it has had what was expected; False where that takes longer than `seconds`."""
-        self._reached = self._reached or self.program.hear(seconds) == _REACHED
+        self._reached = self._reached or self.program.read_line(seconds) == _REACHED
         return self._reached
 
 

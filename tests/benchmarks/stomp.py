@@ -75,8 +75,8 @@ class Raw(asyncio.Protocol):
         self._pending: dict[str, asyncio.Future[None]] = {}
         self._issued = 0
         self._buffer = b""
-        self._room = asyncio.Event()
-        self._room.set()
+        self._writable = asyncio.Event()
+        self._writable.set()
         self.ready: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -85,10 +85,10 @@ class Raw(asyncio.Protocol):
         self.transport.write(f"CONNECT\naccept-version:1.2\nhost:/\n{login}\n\0".encode())
 
     def pause_writing(self) -> None:
-        self._room.clear()
+        self._writable.clear()
 
     def resume_writing(self) -> None:
-        self._room.set()
+        self._writable.set()
 
     def data_received(self, data: bytes) -> None:
         *frames, self._buffer = (self._buffer + data).split(b"\0")
@@ -111,7 +111,7 @@ class Raw(asyncio.Protocol):
         lines = "".join(f"{_escaped(name)}:{_escaped(value)}\n" for name, value in headers.items())
         head = f"SEND\ndestination:{_escaped(destination)}\nreceipt:{receipt}\npersistent:true\n{lines}\n"
         self.transport.write(head.encode() + body + b"\0")
-        await self._room.wait()
+        await self._writable.wait()
         await future
         return 1
 

@@ -1,11 +1,11 @@
-"""Events flow through all four doors while processes are killed at random; a checker that knows every id counts.
+"""Events flow through all four ingresses while processes are killed at random; a checker that knows every id counts.
 
 python -m tests.chaos [--seed N] [--kills N] [--broker redis|rabbitmq|both]
 
 schedule     who is killed when: a function of the seed
 victims      what can be killed, and started again
-stage        the processes of a run, and what they are told
-producer     offers events through one of the doors, and notes each before and after
+stage        the processes of a run, and their arguments
+producer     offers events through one of the ingresses, and notes each before and after
 receiver     answers as badly as receivers do, and notes every request; it is never killed
 play         a run: kills by the schedule, then waits until nothing is under way
 records      what was noted, as values

@@ -45,7 +45,7 @@ def _command(arguments: argparse.Namespace) -> str:
     return f"python -m tests.chaos --seed {arguments.seed} --kills {arguments.kills} --broker {arguments.broker}"
 
 
-class _Teller:
+class _ProgressPrinter:
     """A line that is written over, in a terminal; else a line for each thing that is done."""
 
     def __init__(self, kills: int) -> None:
@@ -71,7 +71,7 @@ class _Teller:
 
 async def _run(arguments: argparse.Namespace) -> bool:
     """Carries out all plans; answers whether all was well."""
-    _end_when_told()
+    _end_when_asked()
     well = True
     for plan in _plans(arguments):
         outcome = await _play(plan)
@@ -80,7 +80,7 @@ async def _run(arguments: argparse.Namespace) -> bool:
     return well
 
 
-def _end_when_told() -> None:
+def _end_when_asked() -> None:
     """A first Ctrl-C ends this task with everything that it started; another one must not leave processes behind."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
@@ -96,11 +96,11 @@ def _end_when_told() -> None:
 
 async def _play(plan: Plan) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix="edw-chaos-"))
-    teller, outcome = _Teller(plan.kills), None
+    printer, outcome = _ProgressPrinter(plan.kills), None
     try:
-        outcome = await play(plan, folder, teller)
+        outcome = await play(plan, folder, printer)
     finally:
-        teller.close()
+        printer.close()
         if outcome is not None and outcome.problems:
             print(f"logs and journals: {folder}", file=sys.stderr)
         else:

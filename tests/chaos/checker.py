@@ -29,7 +29,7 @@ class Check:
             self.gaps,
             self.sent_twice,
             self.duplicates,
-            self.books,
+            self.balance,
             self.idle,
         )
         return list(chain.from_iterable(_shortened(rule()) for rule in rules))
@@ -39,7 +39,7 @@ class Check:
         for offer in self._owed:
             for integration in self._observers(offer.type):
                 if not self.taken[offer.id, integration]:
-                    yield f"{offer.id} was accepted by {offer.door} and is missing at {integration}"
+                    yield f"{offer.id} was accepted by {offer.ingress} and is missing at {integration}"
 
     def strangers(self) -> Iterator[str]:
         """Nobody gets what nobody sent, or what he does not observe."""
@@ -76,14 +76,14 @@ class Check:
         jobs = {(job.event_id, job.integration): job for job in self.records.jobs}
         for (event, integration), times in self.taken.items():
             job = jobs.get((event, integration))
-            allowed = 1 + (job.lost + self._unheard[job.id] if job else 0)
+            allowed = 1 + (job.lost + self._unanswered[job.id] if job else 0)
             if times > allowed:
                 yield f"{integration} took {event} {times} times, and {allowed} can be explained"
-        allowed = self.in_flight + self.outlived + self._unheard.total()
+        allowed = self.in_flight + self.outlived + self._unanswered.total()
         if self.doubled > allowed:
             yield f"{self.doubled} duplicates, and only {allowed} attempts can be their cause"
 
-    def books(self) -> Iterator[str]:
+    def balance(self) -> Iterator[str]:
         """Both balances of invariant 1, invariant 6, and no accident in the run itself."""
         if self.records.events_balance:
             yield f"the balance of events is {self.records.events_balance}"
@@ -94,10 +94,10 @@ class Check:
 
     def idle(self) -> Iterator[str]:
         """A run in which nothing happens shows nothing."""
-        accepted = Counter(offer.door for offer in self.records.offers if offer.accepted)
-        for door in sorted({offer.door for offer in self.records.offers}):
-            if not accepted[door]:
-                yield f"nothing was accepted by {door}"
+        accepted = Counter(offer.ingress for offer in self.records.offers if offer.accepted)
+        for ingress in sorted({offer.ingress for offer in self.records.offers}):
+            if not accepted[ingress]:
+                yield f"nothing was accepted by {ingress}"
         if not self.records.offers:
             yield "nothing was offered"
 
@@ -139,7 +139,7 @@ class Check:
 
     @cached_property
     def _lossy(self) -> Sequence[Offer]:
-        return [offer for offer in self.records.offers if offer.accepted and offer.door in self.records.lossy]
+        return [offer for offer in self.records.offers if offer.accepted and offer.ingress in self.records.lossy]
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -148,7 +148,7 @@ class Check:
     @property
     def _owed(self) -> Iterator[Offer]:
         for offer in self.records.offers:
-            if offer.id in self._known or (offer.accepted and offer.door not in self.records.lossy):
+            if offer.id in self._known or (offer.accepted and offer.ingress not in self.records.lossy):
                 yield offer
 
     @cached_property
@@ -156,11 +156,11 @@ class Check:
         return Counter((request.job_id, request.attempt) for request in self.records.requests)
 
     @cached_property
-    def _unheard(self) -> Counter[str]:
-        """Attempts of a job whose receiver has the event, and whose worker lived and heard no answer."""
-        return Counter(each.job_id for each in self.records.requests if each.taken and self._was_unheard(each))
+    def _unanswered(self) -> Counter[str]:
+        """Attempts of a job whose receiver has the event, and whose worker lived and got no answer."""
+        return Counter(each.job_id for each in self.records.requests if each.taken and self._was_unanswered(each))
 
-    def _was_unheard(self, request: Request) -> bool:
+    def _was_unanswered(self, request: Request) -> bool:
         log = self.logs.get((request.job_id, request.attempt))
         return log is not None and not log.succeeded and LOST not in log.detail
 

@@ -28,7 +28,7 @@ async def collect(stage: Stage, killed: list[Killed], accidents: list[str]) -> R
     return Records(
         lossy=frozenset({"celery"} if stage.rabbit is None else ()),
         observers={type_: frozenset(n for n, all_ in OBSERVES.items() if type_ in all_) for type_ in _types()},
-        offers=[offer for door in stage.producers for offer in read_offers(stage.offers(door), door)],
+        offers=[offer for ingress in stage.producers for offer in read_offers(stage.offers(ingress), ingress)],
         requests=read_requests(stage.requests),
         events=frozenset(events.values()),
         jobs=jobs,

@@ -32,7 +32,7 @@ async def in_flight(stage: Stage, *workers: ProcessVictim) -> int:
     return await _patiently(lambda: inspection.lease_count(stage.ledger, *owners))
 
 
-async def until_quiet(stage: Stage, tell: Callable[[], None]) -> int:
+async def until_quiet(stage: Stage, report: Callable[[], None]) -> int:
     """Waits until nothing is owed, and nothing has moved for a while; answers how much still waits after all."""
     end, still, last, waiting = monotonic() + PATIENCE, 0, None, 0
     while still < QUIET_LOOKS and monotonic() < end:
@@ -40,7 +40,7 @@ async def until_quiet(stage: Stage, tell: Callable[[], None]) -> int:
         waiting = status.inbox + status.pending + await _queued(stage)
         still = still + 1 if not waiting and status.counters == last else 0
         last = status.counters
-        tell()
+        report()
         await asyncio.sleep(LOOK_SECONDS)
     return waiting
 

@@ -1,4 +1,4 @@
-"""Stores and brokers that are away for so long that people would restart things: all cases side by side.
+"""Redis and brokers that are away for so long that people would restart things: all cases side by side.
 
     python -m tests.chaos.outages [argument of pytest ...]
 
@@ -20,11 +20,11 @@ CASES = Path(__file__).parents[1] / "integration" / "process" / "test_outages.py
 AWAY = "120,30"
 #: Cases under way at a time: half of them. Each starts a server, workers and an API, which then mostly wait.
 AT_ONCE = 10
-#: While nothing begins or ends, it is told that cases are under way (seconds).
-TELL_SECONDS = 15.0
+#: While nothing begins or ends, a line says that cases are under way (seconds).
+PROGRESS_SECONDS = 15.0
 
 
-class Teller:
+class ProgressPrinter:
     """A line for each case that begins and for each that ends, with how soon work went on."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Teller:
 
     def pytest_sessionstart(self) -> None:
         self._say(f"every case has {RESUMED_WITHIN:g} s to go on in, after the return")
-        threading.Thread(target=self._tell, daemon=True).start()
+        threading.Thread(target=self._print_progress, daemon=True).start()
 
     def pytest_sessionfinish(self) -> None:
         self._over.set()
@@ -61,8 +61,8 @@ class Teller:
         # No dots between the lines.
         return (report.outcome, "", "") if report.when == "call" else None
 
-    def _tell(self) -> None:
-        while not self._over.wait(TELL_SECONDS):
+    def _print_progress(self) -> None:
+        while not self._over.wait(PROGRESS_SECONDS):
             self._say(f"{len(self._under_way)} under way")
 
     def _say(self, what: str) -> None:
@@ -70,7 +70,7 @@ class Teller:
 
 
 def _case(nodeid: str) -> str:
-    """`…::TestTheStore::test_away_for_a_while[frozen-30s]` is `TheStore frozen-30s`."""
+    """`…::TestRedis::test_away_for_a_while[frozen-30s]` is `Redis frozen-30s`."""
     _, of, test = nodeid.split("::")
     return f"{of.removeprefix('Test')} {test.partition('[')[2].rstrip(']')}"
 
@@ -78,11 +78,11 @@ def _case(nodeid: str) -> str:
 def main() -> int:
     """Answers the exit code."""
     how = ["--quiet", "--numprocesses", str(AT_ONCE), "--outage-seconds", AWAY, str(CASES)]
-    teller = Teller()
-    code = pytest.main([*how, *sys.argv[1:]], [teller])
-    if teller.late:
-        print(f"work went on later than {RESUMED_WITHIN:g} s after the return: {', '.join(teller.late)}")
-    return code or bool(teller.late)
+    printer = ProgressPrinter()
+    code = pytest.main([*how, *sys.argv[1:]], [printer])
+    if printer.late:
+        print(f"work went on later than {RESUMED_WITHIN:g} s after the return: {', '.join(printer.late)}")
+    return code or bool(printer.late)
 
 
 if __name__ == "__main__":

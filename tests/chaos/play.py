@@ -54,14 +54,14 @@ class Outcome:
     offered_for: float
 
 
-async def play(plan: Plan, folder: Path, tell: Callable[[Progress], None]) -> Outcome:
+async def play(plan: Plan, folder: Path, report: Callable[[Progress], None]) -> Outcome:
     """Carries out a plan; its processes' logs and the journals are left in the folder."""
     async with staged(folder, rabbitmq=plan.rabbitmq) as stage:
-        run = _Run(plan, stage, tell)
+        run = _Run(plan, stage, report)
         try:
             return await run.play()
         finally:
-            # Whoever is being started is ended only when it has been: half a server cannot be.
+            # A process that is starting is ended only when it has started: half a server cannot be.
             await asyncio.gather(*run.returning.values(), return_exceptions=True)
 
 
@@ -69,14 +69,14 @@ async def play(plan: Plan, folder: Path, tell: Callable[[Progress], None]) -> Ou
 class _Run:
     plan: Plan
     stage: Stage
-    tell: Callable[[Progress], None]
+    report: Callable[[Progress], None]
     killed: list[Killed] = field(default_factory=list)
     accidents: list[str] = field(default_factory=list)
     #: Victims on their way back.
     returning: dict[tuple[Victim, int], asyncio.Task[None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        offers = [self.stage.offers(door) for door in self.stage.producers]
+        offers = [self.stage.offers(ingress) for ingress in self.stage.producers]
         self._accepted, self._delivered = Count(offers, ACCEPTED), Count([self.stage.requests], TAKEN)
 
     async def play(self) -> Outcome:
@@ -97,7 +97,7 @@ class _Run:
             self.accidents.append(f"{waiting} events, jobs and messages still wait after {PATIENCE:g} s")
         for worker in (*self.stage.workers, self.stage.api):
             self._accident(worker.check)
-        self._say("reads the books")
+        self._say("checks the balance")
         records = await collect(self.stage, self.killed, self.accidents)
         return Outcome(self.plan, records, Check(records).problems(), offered_for)
 
@@ -133,4 +133,4 @@ class _Run:
         await asyncio.sleep(CALM_SECONDS)
 
     def _say(self, doing: str) -> None:
-        self.tell(Progress(len(self.killed), self._accepted.now(), self._delivered.now(), doing))
+        self.report(Progress(len(self.killed), self._accepted.now(), self._delivered.now(), doing))

@@ -1,9 +1,9 @@
-"""A producer: offers events through one door at a steady rate, and notes each before and after.
+"""A producer: offers events through one ingress at a steady rate, and notes each before and after.
 
-    python -m tests.chaos.producer DOOR JOURNAL RATE API TOKEN
+    python -m tests.chaos.producer INGRESS JOURNAL RATE API TOKEN
 
 What is not accepted is offered again with the same id, as a producer should. It ends after the event that it is at,
-when it is told to or its input ends.
+when it is asked to or its input ends.
 """
 
 import signal
@@ -15,9 +15,9 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-from tests.chaos.doors import DOORS, Send
+from tests.chaos.ingresses import INGRESSES, Send
 from tests.chaos.records import Journal
-from worker.cli.lifeline import hold
+from worker.cli.parent_watch import watch_parent
 
 #: After a refusal, the same event is offered again so soon (seconds).
 AGAIN_SECONDS = 0.1
@@ -54,13 +54,13 @@ def _accepted(send: Send, offered: dict[str, Any]) -> bool:
 
 def main() -> None:
     """Produces until SIGTERM."""
-    door, journal, rate, api, token = sys.argv[1:]
+    ingress, journal, rate, api, token = sys.argv[1:]
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    hold(sys.stdin.fileno())
+    watch_parent(sys.stdin.fileno())
     # An id of one life: nobody knows how far the one before it came.
-    name = f"{door}-{uuid4().hex[:8]}"
-    produce(DOORS[door](api, token), Journal(Path(journal)), name, float(rate), stopping)
+    name = f"{ingress}-{uuid4().hex[:8]}"
+    produce(INGRESSES[ingress](api, token), Journal(Path(journal)), name, float(rate), stopping)
 
 
 if __name__ == "__main__":

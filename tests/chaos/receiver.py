@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from tests.chaos.records import Journal
-from worker.cli.lifeline import hold
+from worker.cli.parent_watch import watch_parent
 
 #: What each integration observes. Its name is the path that it is posted to, and says what its receiver is like.
 OBSERVES = {
@@ -44,7 +44,7 @@ async def serve(journal: Journal) -> None:
         body = msgspec.json.decode(await request.read())
         integration, job = request.match_info["integration"], request.headers["webhook-id"]
         status, seconds = answer_of(integration, job, body["attempt"])
-        # Before the answer: whoever dies meanwhile has been here all the same.
+        # Before the answer: a process that dies meanwhile has been here all the same.
         journal.write(event_id=body["id"], integration=integration, job_id=job, attempt=body["attempt"], status=status)
         await asyncio.sleep(seconds)
         return web.Response(status=status)
@@ -56,7 +56,7 @@ async def serve(journal: Journal) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    hold(sys.stdin.fileno())
+    watch_parent(sys.stdin.fileno())
     print(runner.addresses[0][1], flush=True)
     await stopping.wait()
     await runner.cleanup()

@@ -16,7 +16,7 @@ class Offer:
     """An event that a producer sent; whether it was accepted is not known of one whose producer was killed."""
 
     id: str
-    door: str
+    ingress: str
     type: str
     accepted: bool
 
@@ -72,7 +72,7 @@ class Killed:
 class Records:
     """Everything that is known of a run when it is over."""
 
-    #: The doors whose messages may be lost although they were accepted, until they are in the ledger.
+    #: The ingresses whose messages may be lost although they were accepted, until they are in the ledger.
     lossy: frozenset[str]
     #: The integrations that observe a type of event.
     observers: Mapping[str, frozenset[str]]
@@ -128,8 +128,8 @@ ACCEPTED = b'"accepted":true'
 TAKEN = b'"status":200'
 
 
-def read_offers(path: Path, door: str) -> list[Offer]:
-    """What one door's producers noted: `{id, type}` before each event, `{id, accepted}` after it."""
+def read_offers(path: Path, ingress: str) -> list[Offer]:
+    """What one ingress's producers noted: `{id, type}` before each event, `{id, accepted}` after it."""
     types: dict[str, str] = {}
     accepted = set()
     for line in _lines(path):
@@ -137,7 +137,7 @@ def read_offers(path: Path, door: str) -> list[Offer]:
             types[line["id"]] = line["type"]
         else:
             accepted.add(line["id"])
-    return [Offer(id_, door, type_, id_ in accepted) for id_, type_ in types.items()]
+    return [Offer(id_, ingress, type_, id_ in accepted) for id_, type_ in types.items()]
 
 
 def read_requests(path: Path) -> list[Request]:

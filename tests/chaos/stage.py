@@ -1,4 +1,4 @@
-"""The processes of a run, and what they are told: every duration is short, so that minutes show what days would."""
+"""The processes of a run, and their arguments: every duration is short, so that minutes show what days would."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from config.settings import Settings
 from tests.benchmarks.processes import Servant
-from tests.chaos.doors import DOORS
+from tests.chaos.ingresses import INGRESSES
 from tests.chaos.receiver import OBSERVES
 from tests.chaos.schedule import Victim
 from tests.chaos.victims import Mortal, ProcessVictim, ServerVictim
@@ -27,7 +27,7 @@ from worker.ledger import Ledger, LedgerPolicy
 WORKERS = 3
 #: Where the receiver notes what it gets.
 REQUESTS = "requests"
-#: Events a second, through all doors together.
+#: Events a second, through all ingresses together.
 RATE = 200.0
 SETTINGS = {
     "EDW_EGRESS_ALLOW": "127.0.0.0/8",
@@ -76,14 +76,14 @@ class Stage:
         """What the receiver notes."""
         return self.folder / REQUESTS
 
-    def offers(self, door: str) -> Path:
-        """What the producers of a door note."""
-        return self.folder / offers_of(door)
+    def offers(self, ingress: str) -> Path:
+        """What the producers of an ingress note."""
+        return self.folder / offers_of(ingress)
 
 
-def offers_of(door: str) -> str:
-    """The file of a door's producers."""
-    return f"{door}.offers"
+def offers_of(ingress: str) -> str:
+    """The file of an ingress's producers."""
+    return f"{ingress}.offers"
 
 
 @asynccontextmanager
@@ -125,7 +125,7 @@ async def _servers(
 def _cast(
     folder: Path, own: Mapping[str, str], token: str
 ) -> tuple[list[ProcessVictim], ProcessVictim, dict[str, ProcessVictim]]:
-    """The workers, the API and a producer for each door, none of them started."""
+    """The workers, the API and a producer for each ingress, none of them started."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EDW_")} | dict(own)
 
     def process(name: str, *arguments: str, held: bool = False) -> ProcessVictim:
@@ -135,9 +135,9 @@ def _cast(
     workers = [process(f"worker-{number}", *celery, f"chaos-{number}@test") for number in range(WORKERS)]
     api = f"http://127.0.0.1:{own['EDW_API_PORT']}"
     producers = {}
-    for door in DOORS:
-        arguments = (door, str(folder / offers_of(door)), str(RATE / len(DOORS)), api, token)
-        producers[door] = process(f"producer-{door}", "tests.chaos.producer", *arguments, held=True)
+    for ingress in INGRESSES:
+        arguments = (ingress, str(folder / offers_of(ingress)), str(RATE / len(INGRESSES)), api, token)
+        producers[ingress] = process(f"producer-{ingress}", "tests.chaos.producer", *arguments, held=True)
     return workers, process("api", "worker.cli", "api"), producers
 
 

@@ -15,7 +15,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
     rows: list[tuple[str, int, str]] = [
         ("kills", len(records.killed), ", ".join(f"{kind} {kinds[kind]}" for kind in sorted(kinds))),
         ("events offered", len(records.offers), f"{len(records.offers) / outcome.offered_for:.0f} a second"),
-        ("accepted", sum(each.accepted for each in records.offers), _doors(outcome)),
+        ("accepted", sum(each.accepted for each in records.offers), _ingresses(outcome)),
         ("known to the ledger", len(records.events), ""),
         ("jobs", len(records.jobs), _states(outcome)),
         ("attempts, each with its log", len(records.logs), f"{len(records.requests)} reached a receiver"),
@@ -40,9 +40,9 @@ def _verdict(problems: Sequence[str]) -> Iterator[str]:
         yield f"    {problem}"
 
 
-def _doors(outcome: Outcome) -> str:
-    doors = Counter(each.door for each in outcome.records.offers if each.accepted)
-    return ", ".join(f"{door} {count:,}" for door, count in doors.items())
+def _ingresses(outcome: Outcome) -> str:
+    ingresses = Counter(each.ingress for each in outcome.records.offers if each.accepted)
+    return ", ".join(f"{ingress} {count:,}" for ingress, count in ingresses.items())
 
 
 def _states(outcome: Outcome) -> str:

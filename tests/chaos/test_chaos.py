@@ -8,13 +8,13 @@ from tests.chaos.play import Plan, Progress, play
 from tests.chaos.schedule import OVER_REDIS
 
 
-# It takes 20 s; what goes wrong is told only when its patience is over.
+# It takes 20 s; what goes wrong is reported only when its patience is over.
 @pytest.mark.timeout(300)
 async def test_five_kills_lose_nothing_and_everything_adds_up(tmp_path: Path) -> None:
-    told: list[Progress] = []
+    reported: list[Progress] = []
     plan = Plan(seed="a short one", kills=5, rabbitmq=False, pauses=(1.0, 2.5))
-    outcome = await play(plan, tmp_path, told.append)
+    outcome = await play(plan, tmp_path, reported.append)
     assert outcome.problems == []
     assert [each.victim for each in outcome.records.killed] == [each.victim for each in plan.schedule]
     assert {each.victim for each in outcome.records.killed} == set(OVER_REDIS)
-    assert told[-1].delivered >= told[-1].accepted > 0
+    assert reported[-1].delivered >= reported[-1].accepted > 0

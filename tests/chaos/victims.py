@@ -68,7 +68,7 @@ class ProcessVictim:
             self._program = None
 
     def said(self, event: str) -> dict[str, str] | None:
-        """The first log line of this life that tells of an event."""
+        """The first log line of this life that reports an event."""
         mark = json.dumps(event)
         for line in self.log.read_text(errors="replace").splitlines() if self.log.exists() else ():
             if mark in line and line.startswith("{"):

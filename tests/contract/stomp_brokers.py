@@ -157,7 +157,7 @@ def error(message: str, sent: Sent | None = None, body: str = "") -> bytes:
 
 
 def answering(answer: Callable[[Sent], bytes | None], greeting: bytes = CONNECTED) -> Script:
-    """A broker that lets everybody in, and answers each frame as it is told; with `None` it leaves."""
+    """A broker that lets everybody in, and answers each frame as a test asks; with `None` it leaves."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await greet(reader, writer, greeting)

@@ -19,7 +19,7 @@ from tests.counterparts.ministack import Ministack
 from tests.counterparts.moto import Moto
 
 KIB = 1024
-#: Not to be told from real ones, and nobody's.
+#: They look like real ones, and nobody's.
 WRONG_KEYS = ("AKIAQYLPMN5HHHFPWRNG", "wr0ng/secret+key/bPxRfiCYEXAMPLEKEY00000")
 
 
@@ -48,13 +48,13 @@ class SqsContract(DelivererContract):
         assert isinstance(outcome, Delivered)
         assert (outcome.status, json.loads(outcome.body)) == (200, {"MessageId": message["MessageId"]})
 
-    async def test_the_trace_is_told_by_attributes_and_in_the_cloudevent(
+    async def test_the_trace_is_sent_in_attributes_and_in_the_cloudevent(
         self, deliverer: AwsSqsDeliverer, counterpart: SqsCounterpart, delivery: Delivery
     ) -> None:
         assert isinstance(await deliverer.deliver(replace(delivery, trace=TRACE)), Delivered)
         (message,) = await counterpart.received_messages()
-        told = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
-        assert told == {"content-type": CLOUDEVENT_TYPE, **TRACE}
+        reported = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+        assert reported == {"content-type": CLOUDEVENT_TYPE, **TRACE}
         body = json.loads(message["Body"])
         assert {name: body[name] for name in TRACE} == TRACE
 
@@ -276,7 +276,7 @@ class TestSqsOfMinistack(SqsContract):
         assert isinstance(outcome, Refused)
         assert outcome.reason == "access denied: sqs:SendMessageBatch"
 
-    async def test_the_queues_own_limit_is_told_to_the_one_message_that_is_over_it(
+    async def test_the_queues_own_limit_is_reported_for_the_one_message_that_is_over_it(
         self, deliverer: AwsSqsDeliverer, counterpart: SqsCounterpart, delivery: Delivery
     ) -> None:
         attributes = {"MaximumMessageSize": str(2 * KIB)}

@@ -98,7 +98,7 @@ Answer = Callable[[Sequence[dict[str, Any]]], Awaitable[web.Response]]
 
 @dataclass
 class Sqs:
-    """A server that can be told what to answer, by the name of the queue; else it takes everything."""
+    """A server whose answers a test chooses, by the name of the queue; else it takes everything."""
 
     endpoint: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -440,7 +440,7 @@ async def test_what_is_no_answer_is_said(script: Script, words: str) -> None:
     assert await outcome_of(script) == Unreachable(words)
 
 
-async def test_silence_is_told_apart_from_a_connection_that_is_not_made() -> None:
+async def test_silence_is_distinguished_from_a_connection_that_is_not_made() -> None:
     assert await outcome_of(silent, prepared, timeout=SHORT_TIMEOUT) == Unreachable(
         "no answer within 0.5 s (connected, waiting for it)"
     )

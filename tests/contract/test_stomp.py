@@ -98,7 +98,7 @@ async def rabbit_tls(rabbit_server: StompRabbit) -> AsyncIterator[RabbitCounterp
 class StompContract(DelivererContract):
     deliverer_class = StompDeliverer
 
-    async def test_the_message_is_a_cloud_event_that_tells_of_itself(
+    async def test_the_message_is_a_cloud_event_that_describes_itself(
         self, deliverer: StompDeliverer, counterpart: BrokerCounterpart, delivery: Delivery
     ) -> None:
         assert await deliverer.deliver(delivery) == Delivered(None, "")
@@ -113,7 +113,7 @@ class StompContract(DelivererContract):
         assert json.loads(message.body)["specversion"] == "1.0"
         assert counterpart.password not in message.body
 
-    async def test_the_trace_is_told_by_properties_and_in_the_cloudevent(
+    async def test_the_trace_is_sent_in_properties_and_in_the_cloudevent(
         self, deliverer: StompDeliverer, counterpart: BrokerCounterpart, delivery: Delivery
     ) -> None:
         assert isinstance(await deliverer.deliver(replace(delivery, trace=TRACE)), Delivered)
@@ -198,7 +198,7 @@ class TestActiveMQ(StompContract):
     ) -> None:
         await deliverer.deliver(delivery)
         (message,) = await counterpart.messages()
-        assert "content-length" not in message.headers  # by which ActiveMQ tells a TextMessage
+        assert "content-length" not in message.headers  # by which ActiveMQ recognises a TextMessage
 
     async def test_consumers_can_select_by_type(
         self, deliverer: StompDeliverer, counterpart: ActiveCounterpart, delivery: Delivery

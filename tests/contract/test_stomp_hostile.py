@@ -19,7 +19,7 @@ from aiohttp.abc import AbstractResolver
 from deliverers.backoff import Backoff
 from deliverers.contract import Delivered, Outcome, Refused, Unreachable
 from deliverers.stomp import connection, pool, stomp_session
-from deliverers.stomp import stomp_deliverer as deliverers_room
+from deliverers.stomp import stomp_deliverer as deliverer_module
 from deliverers.testing import PATIENCE, SHORT_TIMEOUT
 from tests.counterparts import activemq
 from tests.counterparts.activemq import ActiveServer
@@ -130,7 +130,7 @@ async def test_a_login_that_is_refused_says_why_and_shows_no_password() -> None:
         (b"ERROR\n" + b"x:" + b"y" * 70 * KIB, "a frame of more than 65536 bytes"),
     ],
 )
-async def test_what_is_no_stomp_is_told_at_once(words: bytes, said: str) -> None:
+async def test_what_is_no_stomp_is_reported_at_once(words: bytes, said: str) -> None:
     outcome, port = await outcome_of(speaking(words))
     assert outcome == Unreachable(f"127.0.0.1:{port} does not speak STOMP as it should: it sent {said}")
 
@@ -169,7 +169,7 @@ async def test_a_host_may_end_in_the_dot_of_the_dns(tmp_path: Path, monkeypatch:
         async def close(self) -> None:
             pass
 
-    monkeypatch.setattr(deliverers_room, "resolver_of", lambda _: Names())
+    monkeypatch.setattr(deliverer_module, "resolver_of", lambda _: Names())
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -351,13 +351,13 @@ async def test_an_idle_connection_that_nobody_reads_is_left_for_good(monkeypatch
     monkeypatch.setattr(stomp_session, "IDLE_SECONDS", 0.1)
     monkeypatch.setattr(connection, "LEAVE_SECONDS", 0.1)
     lost = asyncio.Event()
-    told = connection.StompConnection.connection_lost
+    original = connection.StompConnection.connection_lost
 
-    def telling(self: connection.StompConnection, exc: Exception | None) -> None:
-        told(self, exc)
+    def recording(self: connection.StompConnection, exc: Exception | None) -> None:
+        original(self, exc)
         lost.set()
 
-    monkeypatch.setattr(connection.StompConnection, "connection_lost", telling)
+    monkeypatch.setattr(connection.StompConnection, "connection_lost", recording)
 
     async def stops_reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await greet(reader, writer)
@@ -386,7 +386,7 @@ async def test_a_cancelled_delivery_takes_no_other_with_it() -> None:
     assert first.cancelled()
 
 
-async def test_closing_the_deliverer_answers_whoever_waits() -> None:
+async def test_closing_the_deliverer_answers_those_who_wait() -> None:
     sent, dialled = asyncio.Event(), asyncio.Event()
 
     def unanswered(_: Sent) -> bytes:
@@ -416,7 +416,7 @@ async def test_closing_the_deliverer_answers_whoever_waits() -> None:
 async def test_a_broker_that_stops_reading_holds_the_senders_and_grows_no_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stomp_session, "SUSPECT_AFTER", 1_000)  # else they are told of the next connection
+    monkeypatch.setattr(stomp_session, "SUSPECT_AFTER", 1_000)  # else they count against the next connection
 
     async def stops_reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await greet(reader, writer)
@@ -532,7 +532,7 @@ async def test_a_frozen_broker_is_noticed_and_costs_nobody_else(broker: ActiveSe
     assert mended == DELIVERED
 
 
-def outstanding(deliverer: deliverers_room.StompDeliverer) -> int:
+def outstanding(deliverer: deliverer_module.StompDeliverer) -> int:
     """Messages that were sent, and have no receipt."""
     assert deliverer._pool is not None
     connections = [each.connection for each in deliverer._pool._endpoints.values()]

@@ -41,7 +41,7 @@ class TestWebhookOverHttp(DelivererContract):
         assert b'"total":10.00' in body
         assert PLANTED.encode() not in body
 
-    async def test_the_trace_is_told_by_headers_and_changes_nothing_else(
+    async def test_the_trace_is_sent_in_headers_and_changes_nothing_else(
         self, deliverer: WebhookDeliverer, counterpart: WebReceiver, delivery: Delivery
     ) -> None:
         await deliverer.deliver(replace(delivery, trace=TRACE))

@@ -187,7 +187,7 @@ async def test_a_chunked_answer_that_is_broken_at_once_is_not_http() -> None:
 
 async def test_a_chunked_answer_that_breaks_later_is_a_refusal_at_the_deadline() -> None:
     start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
-    # aiohttp drops the connection and does not tell the reader, so only the deadline ends it.
+    # aiohttp drops the connection and does not notify the reader, so only the deadline ends it.
     outcome = await outcome_of(in_two(start, b"zz\r\n"), timeout=SHORT_TIMEOUT)
     assert isinstance(outcome, Refused)
     assert (outcome.status, outcome.body) == (200, "abc")

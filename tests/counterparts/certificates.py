@@ -17,7 +17,7 @@ KEYSTORE_PASSWORD = "changeit"
 
 @dataclass(frozen=True, slots=True)
 class ServerFiles:
-    """Files of one server that is trusted by whoever trusts `ca`. Its certificate is for `localhost` alone."""
+    """Files of one server that is trusted by those who trust `ca`. Its certificate is for `localhost` alone."""
 
     folder: Path
 

@@ -20,7 +20,7 @@ _FIELDS = ("string_value", "int_value", "double_value", "bool_value")
 
 @dataclass(frozen=True)
 class Seen:
-    """A span as it came; ids in hexadecimal."""
+    """A span as received; ids in hexadecimal."""
 
     service: str
     name: str

@@ -25,7 +25,7 @@ class Proxy(ABC):
 
     @abstractmethod
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Leads whoever has connected to where they are to get."""
+        """Connects a caller with its destination."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -90,7 +90,7 @@ class HttpProxy(Proxy):
 
 
 class TcpProxy(Proxy):
-    """Leads to a port of loopback. `resetting` makes it reset whoever connects; reset() those who are connected."""
+    """Leads to a port of loopback. `resetting` makes it reset new connections; reset() those who are connected."""
 
     def __init__(self, port: int) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class TcpProxy(Proxy):
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    # A socket that is closed without lingering sends a reset. One that is closed already has nobody to tell.
+    # A socket that is closed without lingering sends a reset. One that is closed already has nobody to notify.
     with suppress(OSError):
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

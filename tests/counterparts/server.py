@@ -118,7 +118,7 @@ class Server(ABC):
 
     def _end(self, number: int) -> None:
         self._signal(number)
-        # One that is frozen could not be told.
+        # A frozen one would not react.
         self.thaw()
         for process in reversed(self._processes):
             with suppress(subprocess.TimeoutExpired):

@@ -80,7 +80,7 @@ class Receivers:
 
 
 class Deployment:
-    """The processes, and what they are told."""
+    """The processes, and their arguments."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._stack = stack
@@ -191,7 +191,7 @@ async def play(
         await publisher.apublish_many([an_event(KEY) for _ in range(int(owed))])
         owed -= int(owed)
         if random() < TICK_SECONDS / 2:
-            # One in two seconds each, by other doors; a few of them nobody observes, or they are no events at all.
+            # One in two seconds each, by other ingresses; a few of them nobody observes, or they are no events at all.
             await publisher.apublish(an_event(HANGING_KEY if random() < 0.8 else UNOBSERVED_KEY))
             other = an_event(KEY) if random() < 0.8 else {"type": "nonsense"}
             push_to_list(deployment.redis_server.url, json.dumps(other))

@@ -42,7 +42,7 @@ SECONDS = ((3600.0, 3600.0, " h"), (120.0, 60.0, " min"), (1.0, 1.0, " s"), (0.0
 BYTES = ((2.0**30, 2.0**30, " GiB"), (2.0**20, 2.0**20, " MiB"), (0.0, 2.0**10, " KiB"))
 SHORT = ((1e6, 1e6, " M"), (1e3, 1e3, " k"), (0.0, 1.0, ""))
 SCALES = {"s": SECONDS, "bytes": BYTES, "short": SHORT, "ops": ((1e3, 1e3, " k/s"), (0.0, 1.0, "/s"))}
-#: Series that a legend has room for.
+#: Series that fit into a legend.
 LEGEND_MOST = 8
 
 
@@ -102,7 +102,7 @@ def _time_series(
     for spine in frame.spines.values():
         spine.set_visible(False)
     frame.text(8 / across, 1 - 8 / down, panel.title, va="top", fontsize=9.5, weight="bold", transform=frame.transAxes)
-    # In pixels of the panel: room for the title, the values on the left, and the legend below.
+    # In pixels of the panel: space for the title, the values on the left, and the legend below.
     inner = (58 / across, 58 / down, 1 - 72 / across, 1 - 92 / down)
     place = (
         box[0] + inner[0] * box[2],

@@ -59,7 +59,7 @@ async def outage_of(way: str, server: RedisServer | RabbitServer) -> AsyncIterat
             try:
                 yield Outage(server.url_at(server.port), server.freeze, server.thaw)
             finally:
-                # Whoever is to end, of a test that is interrupted, would wait for it.
+                # An interrupted test would wait for it at its end.
                 server.thaw()
         case _:
             async with TcpProxy(server.port) as proxy:
@@ -110,7 +110,7 @@ class Watched:
         return found
 
     async def lives(self) -> bool:
-        """What whoever restarts processes is told."""
+        """What an operator who restarts processes reads."""
         code, document = await self.ask("/healthz")
         return (code, document["status"]) == (200, "ok")
 
@@ -120,11 +120,11 @@ class Watched:
 
 
 @contextmanager
-def resumed(tell: Callable[[str, object], None]) -> Iterator[None]:
+def resumed(report: Callable[[str, object], None]) -> Iterator[None]:
     """Record the seconds from the return until work goes on, among the test's properties."""
     back = monotonic()
     yield
-    tell(RESUMED_AFTER, monotonic() - back)
+    report(RESUMED_AFTER, monotonic() - back)
 
 
 async def lasts(outage_seconds: float, began: float) -> None:

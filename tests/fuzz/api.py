@@ -7,8 +7,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from config.observable_events import load_catalogue
+from config.text_escaping import visible
 from config.units import networks
-from config.visible import visible
 from deliverers.registry import DelivererRegistry
 from tests.fuzz.events import WORDS
 from tests.fuzz.target import Target, is_brief, refusing, text_of
@@ -21,7 +21,7 @@ from worker.api.request_context import decoded
 from worker.api.services.access import address_of, basic_pair
 from worker.domain.api_token import digest_of, read, written
 from worker.domain.event import Refusal, Scope
-from worker.domain.format import one_line
+from worker.domain.humanize import one_line
 from worker.domain.integration import Integration
 from worker.domain.integration_input import attributes_of, register
 from worker.domain.masking import looks_masked, mask, masks_in, unmasked

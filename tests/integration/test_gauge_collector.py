@@ -1,4 +1,4 @@
-"""The ledger's gauges as Prometheus sees them: told by one process, and never once they are old."""
+"""The ledger's gauges as Prometheus sees them: exposed by one process, and never once they are old."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from worker.telemetry.ledger_gauges import GaugeCollector
 from worker.telemetry.redis_clock import RedisClock
 
 
-def told(collector: GaugeCollector) -> dict[str, float]:
+def reported(collector: GaugeCollector) -> dict[str, float]:
     """Series → value, of what a scrape would see of it."""
     return {
         f"{sample.name}{sorted(sample.labels.values())}": sample.value
@@ -26,7 +26,7 @@ def collecting(ledger: Ledger, pause: float) -> GaugeCollector:
     return GaugeCollector(ledger.totals, RedisClock(), "0", pause)
 
 
-async def test_one_of_several_processes_tells_them_and_another_goes_on_at_once(
+async def test_one_of_several_processes_exposes_them_and_another_goes_on_at_once(
     ledger: Ledger, redis_server: RedisServer
 ) -> None:
     other = Ledger(redis_server.url, ledger.policy)
@@ -34,27 +34,27 @@ async def test_one_of_several_processes_tells_them_and_another_goes_on_at_once(
     await first.open()
     await second.open()
     try:
-        assert told(first)["edw_jobs_pending['0']"] == 0
-        assert told(second) == {}
+        assert reported(first)["edw_jobs_pending['0']"] == 0
+        assert reported(second) == {}
         assert REGISTRY.get_sample_value("edw_jobs_pending", {"shard": "0"}) == 0, "a scrape sees them once"
         await first.close()
-        assert told(first) == {}
-        await eventually(lambda: told(second), "the other one tells them")
+        assert reported(first) == {}
+        await eventually(lambda: reported(second), "the other one exposes them")
     finally:
         await second.close()
         await other.close()
     assert REGISTRY.get_sample_value("edw_jobs_pending", {"shard": "0"}) is None
 
 
-async def test_what_is_old_is_not_told(ledger: Ledger, redis_server: RedisServer) -> None:
+async def test_what_is_old_is_not_exposed(ledger: Ledger, redis_server: RedisServer) -> None:
     collector = collecting(ledger, 0.1)
     await collector.open()
     try:
-        await eventually(lambda: told(collector), "they are told")
+        await eventually(lambda: reported(collector), "they are exposed")
         redis_server.freeze()
-        await eventually(lambda: told(collector) == {}, "Redis has been away for longer than they are true")
+        await eventually(lambda: reported(collector) == {}, "Redis has been away for longer than they are true")
         redis_server.thaw()
-        await eventually(lambda: told(collector), "they are told again")
+        await eventually(lambda: reported(collector), "they are exposed again")
     finally:
         redis_server.thaw()
         await collector.close()
@@ -67,9 +67,9 @@ async def test_a_ledger_that_does_not_answer_is_no_error(make_redis: Callable[..
     collector = collecting(ledger, 0.05)
     await collector.open()
     try:
-        assert told(collector) == {}
+        assert reported(collector) == {}
         server.start()
-        found = await eventually(lambda: told(collector), "they are told once it answers")
+        found = await eventually(lambda: reported(collector), "they are exposed once it answers")
         assert found["edw_redis_memory_bytes['0']"] > 0
     finally:
         await collector.close()
@@ -83,9 +83,9 @@ async def test_a_redis_server_that_is_silent_keeps_no_process_from_its_start(
     redis_server.freeze()
     await collector.open()
     try:
-        assert not told(collector), "it opened before Redis answered"
+        assert not reported(collector), "it opened before Redis answered"
         redis_server.thaw()
-        await eventually(lambda: told(collector), "the sample that was begun is told")
+        await eventually(lambda: reported(collector), "the sample that was begun is exposed")
     finally:
         redis_server.thaw()
         await collector.close()

@@ -42,7 +42,7 @@ class Worker:
     draining: bool = False
 
 
-async def test_a_worker_tells_how_it_is_and_a_process_without_vitals_only_its_metrics() -> None:
+async def test_a_worker_shows_how_it_is_and_a_process_without_worker_health_only_its_metrics() -> None:
     build_info()
     hangs = Worker(0.0, monotonic() - STALE_TURN_SECONDS - 1)
     health = WorkerHealth()

@@ -112,7 +112,7 @@ async def by_a_change(ledger: Ledger, event: Event) -> None:
         (Ingress.INTEGRATIONS, by_a_change),
     ],
 )
-async def test_what_nobody_observes_is_counted_by_the_door_it_came_by(
+async def test_what_nobody_observes_is_counted_by_its_ingress(
     ledger: Ledger, ingress: Ingress, bring: Callable[[Ledger, Event], Awaitable[None]]
 ) -> None:
     event = parse_event(an_event("e-1"), EventRules(load_catalogue()))
@@ -145,7 +145,7 @@ def unmatched(ingress: Ingress) -> float:
     return REGISTRY.get_sample_value("edw_events_unmatched_total", {"ingress": ingress.value}) or 0.0
 
 
-def test_every_door_is_there_from_the_start() -> None:
+def test_every_ingress_is_there_from_the_start() -> None:
     """The first refusal is an increase, which an alert sees, and not a new series, which it does not."""
     for ingress in Ingress:
         for name in ("accepted", "duplicated", "unmatched"):

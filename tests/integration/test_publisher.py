@@ -38,7 +38,7 @@ def test_a_bad_event_alone_raises_and_names_its_field(settings: Settings) -> Non
 
 
 @pytest.mark.parametrize("given", [EVENT, b"{}", "{}"])
-def test_one_event_where_several_are_expected_is_a_mistake_that_is_told(settings: Settings, given: object) -> None:
+def test_one_event_where_several_are_expected_is_a_mistake_that_is_reported(settings: Settings, given: object) -> None:
     with Publisher(settings) as publisher, pytest.raises(TypeError):
         publisher.publish_many(given)  # type: ignore[arg-type]
 

@@ -39,7 +39,7 @@ FLEET = ("export EDW_REDIS_URL", "export EDW_SECRETS_KEYS", ".venv/bin/edw worke
 LOOKS = ("edw status", "edw doctor")
 #: How the lines that start so are run, other than those of a session with curl.
 RUN = {
-    README: (*(f".venv/bin/{each}" for each in FIRST_SESSION), ".venv/bin/edw dev", "redis-cli", *FLEET),
+    README: (*(f".venv/bin/{each}" for each in (*FIRST_SESSION, "edw dev", "python -c")), "redis-cli", *FLEET),
     INTAKE: ("redis-cli", "rabbitmqadmin"),
     OPERATIONS: (*FLEET, ".venv/bin/celery", *(f".venv/bin/{each}" for each in LOOKS)),
     TRACING: (".venv/bin/python -m pip", "export EDW_TRACES", "export OTEL_", ".venv/bin/edw emit"),
@@ -77,7 +77,7 @@ def dev(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Pop
     with (tmp_path / "dev.log").open("wb") as output:
         process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
-        wait_until(lambda: running(Path(environment["EDW_DATA_DIR"])), "the store of edw dev starts")
+        wait_until(lambda: running(Path(environment["EDW_DATA_DIR"])), "the Redis of edw dev starts")
         yield process
     finally:
         process.send_signal(signal.SIGINT)
@@ -124,6 +124,22 @@ def test_a_newcomers_first_session(dev: "subprocess.Popen[bytes]", environment: 
     assert counts["counters"]["accepted"] == 2, "the event, and the integration's own"
     assert "ok" in shell(status, environment).stdout
     assert dev.poll() is None
+
+
+def test_the_receiver_of_the_page_prints_what_it_gets_and_takes_it(environment: dict[str, str]) -> None:
+    port = free_port()
+    line = command(README, ".venv/bin/python -c").replace("9000", str(port))
+    line = "exec " + line.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    receiver = subprocess.Popen(["bash", "-c", line], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: shell(f"curl -s http://127.0.0.1:{port}/", environment).returncode == 0, "it listens")
+        posted = shell(f"curl -s --fail --data event http://127.0.0.1:{port}/hook", environment)
+        assert posted.returncode == 0, posted.stderr
+        assert receiver.stdout is not None
+        assert receiver.stdout.readline() == b"event\n"
+    finally:
+        receiver.kill()
+        receiver.communicate()
 
 
 class Shell:

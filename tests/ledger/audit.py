@@ -49,8 +49,8 @@ class LedgerContents:
         for name in names:
             pipe.type(name)
             pipe.pttl(name)
-        told = await pipe.execute() if names else []
-        kinds = [kind.decode() for kind in told[0::2]]
+        reported = await pipe.execute() if names else []
+        kinds = [kind.decode() for kind in reported[0::2]]
         for name, kind in zip(names, kinds, strict=True):
             match kind:
                 case "hash":
@@ -65,7 +65,7 @@ class LedgerContents:
                     pipe.get(name)
         values = await pipe.execute() if names else []
         found = cls(await raw.now(ledger), {}, {}, {}, {}, {}, {}, ledger.policy.lane_cap)
-        for name, kind, ttl, value in zip(names, kinds, told[1::2], values, strict=True):
+        for name, kind, ttl, value in zip(names, kinds, reported[1::2], values, strict=True):
             found._put(name.removeprefix(prefix), kind, value)
             found.ttls[name.removeprefix(prefix)] = ttl
         found.__post_init__()

@@ -26,7 +26,7 @@ write_counters()
 """
 _OBSERVABLE_KEY = "order.paid"
 #: Events of a call, and calls under way.
-_PORTION = 500
+_BATCH = 500
 _AT_ONCE = 8
 _LOOK_SECONDS = 0.1
 
@@ -38,12 +38,12 @@ async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
     await connection.client.script_load(planting.source)
     events = _events(integration, jobs)
 
-    async def portions() -> None:
-        while portion := list(islice(events, _PORTION)):
+    async def batches() -> None:
+        while batch := list(islice(events, _BATCH)):
             arguments = connection.packed(
                 {
                     "lane": integration.id,
-                    "events": portion,
+                    "events": batch,
                     "ingress": Ingress.PUBLISHER.value,
                     "grace": policy.announce,
                     "horizon": policy.job_deadline + policy.event_retention,
@@ -52,16 +52,16 @@ async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
             )
             await connection.client.evalsha(planting.digest, 1, connection.prefix, arguments)
 
-    await asyncio.gather(*(portions() for _ in range(_AT_ONCE)))
+    await asyncio.gather(*(batches() for _ in range(_AT_ONCE)))
 
 
 async def plant_future_jobs(ledger: Ledger, lanes: int, jobs: int) -> None:
     """Plant lanes with jobs that are all due in an hour, as the scripts would write them."""
     client = raw.client(ledger)
     due = await raw.now(ledger) + 3_600_000
-    for start in range(0, lanes, _PORTION):
+    for start in range(0, lanes, _BATCH):
         pipe = client.pipeline(transaction=False)
-        for lane in (f"later {n}" for n in range(start, min(lanes, start + _PORTION))):
+        for lane in (f"later {n}" for n in range(start, min(lanes, start + _BATCH))):
             values = {"scope": "s", "revision": 1, "hold": ""}
             pipe.hset(raw.key(ledger, f"lane:{lane}"), mapping=values)
             pipe.zadd(raw.key(ledger, "lanes"), {lane: due})

@@ -72,7 +72,7 @@ def settlement(
 
 
 def dispatch_of(ledger: Ledger) -> Dispatcher:
-    """A process that observes events, and has no room for their jobs."""
+    """A process that observes events, and cannot take their jobs."""
     directory = IntegrationCache(ledger, DelivererRegistry.load(), {}, SecretsBox(()))
     reporter = AttemptReporter(RedisClock())
     deliveries = DeliveryService(

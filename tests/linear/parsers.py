@@ -9,8 +9,8 @@ from typing import Any, cast
 from multidict import CIMultiDict
 
 from config.observable_events import load_catalogue
+from config.text_escaping import visible
 from config.units import networks
-from config.visible import visible
 from deliverers.answers import decompressed, kept_text, printable
 from deliverers.aws_sqs.aws_errors import scrubbed
 from deliverers.aws_sqs.sqs_answers import Log, SqsAnswer, outcomes
@@ -36,7 +36,7 @@ from worker.domain.cloudevents import (
 )
 from worker.domain.event import Scope
 from worker.domain.event_parser import EventRules, parse_event
-from worker.domain.format import one_line
+from worker.domain.humanize import one_line
 from worker.domain.integration_input import register
 from worker.domain.masking import looks_masked, mask, unmasked
 from worker.domain.nesting import nesting

@@ -25,7 +25,7 @@ def _pattern(method: str, *pieces: Any) -> Pattern:
     return Pattern(method, lambda size: head + pump * (size // len(pump)) + tail)
 
 
-#: Texts of ours, or of whoever runs the process.
+#: Texts of ours, or of the operator of the process.
 OURS = "meets no foreign text"
 _ID = "jobs-1764000000000-"
 
@@ -35,10 +35,10 @@ PATTERNS: Mapping[str, Pattern | str] = {
     "config.units._COUNT": _pattern("fullmatch", "1", "_1", "!"),
     "config.units._DURATION": _pattern("fullmatch", "1", " ", "x"),
     "config.units._SIZE": _pattern("fullmatch", "1", " ", "!"),
-    "config.visible._A_SELECTOR": _pattern("match", "", "\ufe00", ""),
-    "config.visible._IN_LINE": _pattern("findall", "", "a\x1b", ""),
-    "config.visible._IN_TEXT": _pattern("findall", "", "a\x1b", ""),
-    "config.visible._NEVER_SHOWN": _pattern("match", "", "\x1b", ""),
+    "config.text_escaping._A_SELECTOR": _pattern("match", "", "\ufe00", ""),
+    "config.text_escaping._IN_LINE": _pattern("findall", "", "a\x1b", ""),
+    "config.text_escaping._IN_TEXT": _pattern("findall", "", "a\x1b", ""),
+    "config.text_escaping._NEVER_SHOWN": _pattern("match", "", "\x1b", ""),
     "deliverers.answers._UNREADABLE": _pattern("sub", "", "a\x1b", ""),
     "deliverers.aws_sqs.sqs_answers._CODE": _pattern("search", b"", b"<Code>a", b""),
     "deliverers.aws_sqs.sqs_answers._MESSAGE": _pattern("search", b"", b"<Message>a", b""),

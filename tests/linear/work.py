@@ -16,7 +16,7 @@ from typing import Any
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 #: How many times the work may be for ten times the input.
 BOUND = 30.0
-#: Seconds; less work than this is not told from none.
+#: Seconds; less work than this looks like none.
 _FLOOR = 0.0002
 _RUNS = 3
 #: A second look at what seems too much: it was, or the machine did something else meanwhile.

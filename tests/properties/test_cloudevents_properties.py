@@ -26,7 +26,7 @@ NAMES = st.sampled_from(
 
 
 @given(st.dictionaries(TEXT, JSON, max_size=4), PRINTABLE, PRINTABLE, st.sampled_from([None, 1]), st.booleans())
-def test_every_mode_tells_the_same_event(
+def test_every_mode_carries_the_same_event(
     data: dict[str, Any], event_id: str, source: str, indent: int | None, ascii_only: bool
 ) -> None:
     attributes = {"specversion": "1.0", "id": event_id, "source": source, "type": "order.paid", "storeid": "s"}
@@ -45,7 +45,7 @@ def test_every_mode_tells_the_same_event(
 
 
 @given(st.dictionaries(NAMES, JSON | st.sampled_from(["1.0", "order.paid", "application/json"]), max_size=10))
-def test_whatever_comes_is_told_in_json_or_refused_by_a_name_that_it_has_or_lacks(event: dict[str, Any]) -> None:
+def test_whatever_comes_is_reported_in_json_or_refused_by_a_name_that_it_has_or_lacks(event: dict[str, Any]) -> None:
     found = event_of_structured(json.dumps(event).encode())
     if isinstance(found, Refusal):
         assert found.field in {*event, "specversion", "id", "source", "type"}

@@ -75,7 +75,7 @@ def test_a_cloudevent_is_json_whose_data_is_the_resource(
 
 
 @given(data=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
-def test_a_deleted_event_never_raises_and_tells_a_type_and_an_id(data: bytes) -> None:
+def test_a_deleted_event_never_raises_and_has_a_type_and_an_id(data: bytes) -> None:
     body = json.loads(webhook_body(delivery("order.deleted", data, None, "x")))
     assert set(body["payload"]) == {"type", "id"}
     assert body["payload"] == body["resources"]

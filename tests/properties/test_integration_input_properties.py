@@ -68,15 +68,15 @@ def test_what_is_sound_was_normalised_to_addresses_and_keeps_no_url(configuratio
 def test_of_aws_keys_nobody_sees_more_than_four_characters(access: str, secret: str, reveal: bool) -> None:
     made = queue(access, secret)
 
-    told = shown(sealed(made, TYPES, SECRETS), TYPES, SECRETS, reveal=reveal).configuration
+    reported = shown(sealed(made, TYPES, SECRETS), TYPES, SECRETS, reveal=reveal).configuration
 
     for name, value in (("aws_access_key_id", access), ("aws_secret_access_key", secret)):
-        assert told[name] == "*" * (len(value) - 4) + value[-4:]
+        assert reported[name] == "*" * (len(value) - 4) + value[-4:]
 
 
 @given(access=KEYS, secret=KEYS)
 def test_what_was_shown_can_be_sent_back_and_changes_nothing(access: str, secret: str) -> None:
     made = queue(access, secret)
-    told = shown(sealed(made, TYPES, SECRETS), TYPES, SECRETS).configuration
+    reported = shown(sealed(made, TYPES, SECRETS), TYPES, SECRETS).configuration
 
-    assert register({"configuration": told}, made.scope, TYPES, CATALOGUE, current=made) == made
+    assert register({"configuration": reported}, made.scope, TYPES, CATALOGUE, current=made) == made

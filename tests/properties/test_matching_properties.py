@@ -48,7 +48,7 @@ def test_any_sequence_of_changes_leads_to_the_snapshot_of_the_outcome(
         # Nothing is both, since what was read again after a deletion is there again.
         gone = deleted - {each.id for each in changed}
         updated = snapshot.updated(version, changed, gone)
-        # A snapshot is a value: whoever has the old one keeps it.
+        # A snapshot is a value: a holder of the old one keeps it.
         assert (snapshot.version, dict(snapshot.by_id), dict(snapshot.by_key)) == before
         snapshot = updated
         known = {each: value for each, value in known.items() if each not in gone} | {each.id: each for each in changed}

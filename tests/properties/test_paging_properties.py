@@ -1,4 +1,4 @@
-"""Whoever follows the links sees every record once, in both directions."""
+"""A reader who follows the links sees every record once, in both directions."""
 
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlsplit

@@ -19,7 +19,7 @@ BODIES = st.binary(max_size=50).map(lambda body: body.replace(b"\0", b""))
 
 
 def taken(raw: bytes) -> list[Frame]:
-    """What a broker would read: our reader, which is told apart from our writer by the codec's tests."""
+    """What a broker would read: our reader, which is distinguished from our writer by the codec's tests."""
     return list(FrameReader().feed(raw.replace(b"SEND", b"ERROR", 1)))
 
 

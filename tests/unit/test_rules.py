@@ -64,7 +64,7 @@ def test_an_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(alert: d
 def test_the_runbook_has_an_entry_for_every_alert_and_none_for_another() -> None:
     assert sorted(_HEADING.findall(RUNBOOK)) == sorted(ALERTS)
     for alert, entry in zip(_HEADING.findall(RUNBOOK), _HEADING.split(RUNBOOK)[2::2], strict=True):
-        for part in ("**For customers:**", "**See it:**", "**Do:**"):
+        for part in ("**Meaning:**", "**Users see:**", "**Find the cause:**", "**Mend it:**"):
             assert part in entry, f"{alert}: {part}"
         assert f"[{alert}](#{alert.lower()})" in RUNBOOK.split("## Receivers")[0], f"{alert} is not in the table"
 

@@ -91,7 +91,7 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
         # Checks the version and format of the ledger as soon as it answers.
         opening = asyncio.create_task(reach(ledger, asyncio.Event()))
         stack.push_async_callback(end, [opening])
-        broker = BrokerWatch(partial(_ping, app), is_store=endpoints.broker_url == endpoints.ledger_url)
+        broker = BrokerWatch(partial(_ping, app), is_ledger_redis=endpoints.broker_url == endpoints.ledger_url)
         stack.push_async_callback(broker.close)
         broker.open()
         yield ApiServices(

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from config.visible import visible
+from config.text_escaping import visible
 from worker.cli.streams import styled
 
 #: Characters per line outside a terminal.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
-from config.visible import visible
+from config.text_escaping import visible
 
 
 class VisibleStream(io.TextIOWrapper):

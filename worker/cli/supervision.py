@@ -1,7 +1,7 @@
 """Child processes of a command: each has its own session, is asked to stop once, and is never left behind.
 
 A child does not get the terminal's Ctrl-C, so that this process decides when to stop. If this process is killed, the
-children notice it by their lifeline (see lifeline.py) and drain.
+children notice the end of a pipe (see parent_watch.py) and drain.
 """
 
 import asyncio
@@ -123,7 +123,7 @@ def process_starter(
     It takes variables to add to this process's environment. The processes drain by themselves if this one is killed.
     """
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", "worker.cli", *arguments, "--lifeline", str(reading)]
+    command = [sys.executable, "-m", "worker.cli", *arguments, "--parent-pipe", str(reading)]
 
     def start(changes: Mapping[str, str]) -> Awaitable[Child]:
         env = environment_with(changes)

@@ -1,4 +1,4 @@
-"""The claim loop: leases jobs of the lanes that wait for service, as many as this process has room for."""
+"""The claim loop: leases jobs of the lanes that wait for service, as many as this process can take."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ class ClaimingLedger(Protocol):
 
 
 class ClaimLoop:
-    """Claims from the queued lanes whenever the pool has room, and starts the claimed jobs.
+    """Claims from the queued lanes whenever the pool has a free slot, and starts the claimed jobs.
 
     Args:
         ledger: Leases jobs.

@@ -102,11 +102,11 @@ class ConcurrencyLimiter:
         #: Lanes with an attempt under way: few, at most one for each slot, while many are remembered.
         self._busy: dict[str, _Lane] = {}
 
-    def unheard_of(self, lanes: Iterable[str]) -> Sequence[str]:
-        """Return those of the lanes that hear() has not been called for."""
+    def unknown(self, lanes: Iterable[str]) -> Sequence[str]:
+        """Return those of the lanes of which learn() knows nothing yet."""
         return [lane for lane in lanes if lane not in self._lanes]
 
-    def hear(self, lanes: Iterable[str], failing: Container[str]) -> None:
+    def learn(self, lanes: Iterable[str], failing: Container[str]) -> None:
         """Learn from the fleet about new lanes: the last attempt of those in `failing` failed."""
         for lane in lanes:
             known = self._known(lane)

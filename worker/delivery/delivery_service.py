@@ -125,7 +125,7 @@ class DeliveryService:
         return await self._limits.limits(lanes)
 
     def serve(self, lanes: Iterable[str]) -> None:
-        """Claim jobs of the lanes as soon as there is room, each lane in its turn."""
+        """Claim jobs of the lanes as soon as slots are free, each lane in its turn."""
         self._queue.put(lanes)
 
     def serve_later(self, lanes: Mapping[str, float]) -> None:

@@ -36,7 +36,7 @@ Chunk = list[tuple[StoredEvent, list[Opening], bool]]
 
 
 def chunks(matches: Iterable[MatchedEvent], size: int = JOBS_PER_CALL) -> Iterator[Chunk]:
-    """Split matches into chunks of at most `size` jobs and events; the last portion of an event is marked as last."""
+    """Split matches into chunks of at most `size` jobs and events; the last part of an event is marked as last."""
     chunk: Chunk = []
     room = size
     for match in matches:
@@ -69,7 +69,7 @@ class Dispatcher:
         self._suspect = asyncio.Lock()
 
     async def observe(self, refs: Sequence[str]) -> None:
-        """Open the jobs of the events that are still in the inbox; start as many as there is room for.
+        """Open the jobs of the events that are still in the inbox; start as many as there are slots for.
 
         Raises LedgerError if a call of the ledger fails; then the events stay in the inbox.
         """

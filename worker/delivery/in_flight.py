@@ -1,4 +1,4 @@
-"""The attempts in flight in this process, and the room for more."""
+"""The attempts in flight in this process, and the free slots."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator

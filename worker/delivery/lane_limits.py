@@ -28,6 +28,6 @@ class LaneLimits:
 
         Raises LedgerError if the ledger cannot be asked about new lanes.
         """
-        if new := self._limiter.unheard_of(lanes):
-            self._limiter.hear(new, await self._ledger.failing(new))
+        if new := self._limiter.unknown(lanes):
+            self._limiter.learn(new, await self._ledger.failing(new))
         return self._limiter.limits(lanes, self._clock(), overdue=overdue)

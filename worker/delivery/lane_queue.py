@@ -107,7 +107,7 @@ class LaneQueue:
             self.put([lane])
 
     def hand_over(self, lanes: Iterable[str]) -> None:
-        """Append lanes whose jobs were given back, and announce them to other processes, which may have room."""
+        """Append lanes whose jobs were given back, and announce them to other processes, which may have free slots."""
         returned = list(dict.fromkeys(lanes))
         self.put(returned)
         self._let_others_know(returned)
@@ -120,7 +120,7 @@ class LaneQueue:
         self._timers.clear()
 
     def wake(self) -> None:
-        """Wake the reader, because it may have room again."""
+        """Wake the reader, because it may have a free slot again."""
         self._woken.set()
 
     async def wait(self) -> None:

@@ -33,7 +33,7 @@ class SettlingLedger(Protocol):
 class Settler:
     """Settles attempts in the order in which they end, many in one call.
 
-    An attempt leaves the pool once it is settled; lanes that have ready jobs and room join the queue.
+    An attempt leaves the pool once it is settled; lanes that have ready jobs and free slots join the queue.
 
     Args:
         ledger: Settles attempts.

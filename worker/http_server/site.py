@@ -72,7 +72,7 @@ class HttpSite:
 
     @property
     def addresses(self) -> Sequence[Any]:
-        """Addresses at which the server listens, as sockets report them: host, port, …"""
+        """Addresses at which the server listens, as sockets report them, such as (host, port)."""
         return self._runner.addresses
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 from config.observable_events import Catalogue
 from deliverers.registry import DelivererRegistry
 from worker.domain.event import Event, Ingress, Refusal, Scope
-from worker.domain.format import counted
+from worker.domain.humanize import counted
 from worker.domain.integration import Integration
 from worker.domain.integration_input import is_renewed, register
 from worker.domain.sealing import opened, sealed, shown, warnings_of
@@ -106,7 +106,9 @@ class IntegrationService:
                 current = await self._kept(current.id)
                 continue
             return self._published(kept, event)
-        raise RevisionConflict(f"integration {current.id} was changed by somebody else in between")
+        raise RevisionConflict(
+            f"integration {current.id} was changed by another request; read it again and repeat the change"
+        )
 
     async def delete(self, current: Integration, expect: int | None = None) -> bool:
         """Delete an integration; return False if it was already deleted.
@@ -145,7 +147,7 @@ class IntegrationService:
     async def _kept(self, integration_id: str) -> Integration:
         found = await self._registry.get([integration_id])
         if not found:
-            raise RevisionConflict(f"integration {integration_id} was deleted by somebody else in between")
+            raise RevisionConflict(f"integration {integration_id} was deleted by another request")
         return found[0]
 
 

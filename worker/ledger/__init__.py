@@ -27,7 +27,7 @@ The states of a job, and the scripts that change them:
     due         expire: EDW_JOB_DEADLINE after opening          failed  (deadline)
     due         open, expire: more than the lane may have due   cancelled  (lane_overflow)
     due         expire: its integration was deleted             cancelled  (integration_deleted)
-    ended       redeliver, where the backlog has room           pending: due now, a new epoch
+    ended       redeliver, if the backlog is not full           pending: due now, a new epoch
 
 A pending job is always in exactly one of `due` and `leased`.
 

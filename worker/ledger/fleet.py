@@ -47,11 +47,11 @@ class Fleet:
         """Leave the fleet; return the number of remaining leases, which other processes will take over."""
         return int(await self._redis.run("retire", owner=self._owner))
 
-    async def seize(self, strays: Sequence[str] = ()) -> list[Claim]:
+    async def seize(self, idle: Sequence[str] = ()) -> list[Claim]:
         """Take over the attempts of dead processes, to be settled as lost.
 
         Args:
-            strays: Ids of this process's own leased jobs without an attempt in flight. They are settled as lost too,
+            idle: Ids of this process's own leased jobs without an attempt in flight. They are settled as lost too,
                 except those leased by a call whose reply was lost: they were never started, and are given back.
         """
         reply = await self._redis.run(
@@ -61,15 +61,15 @@ class Fleet:
             limit=JOBS_PER_CALL,
             byte_budget=REPLY_BYTE_BUDGET,
             event_retention=self._redis.policy.event_retention,
-            strays=await self._over(strays[:JOBS_PER_CALL]),
+            idle=await self._over(idle[:JOBS_PER_CALL]),
         )
         return claimed_of(reply).claims
 
-    async def _over(self, strays: Sequence[str]) -> list[dict[str, object]]:
+    async def _over(self, idle: Sequence[str]) -> list[dict[str, object]]:
         """Return the leases that no pending call can still return, each with the call that leased it."""
         oldest = self._calls.oldest
-        rows = await self._redis.hashes([f"job:{job}" for job in strays], "call")
-        found = {job: int(row.get("call", 0)) for job, row in zip(strays, rows, strict=True)}
+        rows = await self._redis.hashes([f"job:{job}" for job in idle], "call")
+        found = {job: int(row.get("call", 0)) for job, row in zip(idle, rows, strict=True)}
         return [
             {"job": job, "call": call, "answered": self._calls.was_answered(call)}
             for job, call in found.items()

@@ -21,7 +21,7 @@ class Page(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The start of the next portion of a time-scored index: at a time (ms), after the member `after` of that time.
+    """The start of the next page of a time-scored index: at a time (ms), after the member `after` of that time.
 
     It stays valid while the index changes.
     """

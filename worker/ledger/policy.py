@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from config.settings import Settings
-from worker.domain.format import duration
+from worker.domain.humanize import duration
 
 #: The most jobs that a script call may touch, so that it stays well under 10 ms.
 MAX_JOBS_PER_CALL = 200
@@ -23,7 +23,7 @@ def check_size(jobs: Sequence[object]) -> None:
 
 
 def by_message(ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    """Split ids into portions that fit into one message or call."""
+    """Split ids into batches that fit into one message or call."""
     return (ids[start : start + MAX_IDS_PER_MESSAGE] for start in range(0, len(ids), MAX_IDS_PER_MESSAGE))
 
 

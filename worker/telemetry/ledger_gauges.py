@@ -108,7 +108,7 @@ class GaugeCollector(Collector):
         except Exception:  # noqa: BLE001  (a timer that dies would leave the fleet without gauges)
             _log.exception("cannot read the gauges")
         else:
-            self._clock.note(sample.asked, sample.answered, sample.store_time)
+            self._clock.note(sample.asked, sample.answered, sample.redis_time)
             # The ledger's hold began after `asked`, so it ends after ours.
             self._gauges, self._until = sample.gauges, sample.asked + self._hold
         took = perf_counter() - began

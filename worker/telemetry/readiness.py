@@ -26,7 +26,7 @@ class Check(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """The checks of a process; its status is that of the worst."""
+    """The checks of a process; the status is the worst of theirs."""
 
     status: State
     checks: dict[str, Check]

@@ -35,11 +35,11 @@ class Attacker:
 
     def aim(self, target: Target) -> None:
         """Say whom to attack."""
-        self.program.tell(f"target {msgspec.json.encode(target).decode()}")
+        self.program.write_line(f"target {msgspec.json.encode(target).decode()}")
 
     def begin(self, name: str, seconds: float) -> None:
         """Begin an attack."""
-        self.program.tell(f"attack {seconds} {name}")
+        self.program.write_line(f"attack {seconds} {name}")
 
     def end(self, seconds: float) -> Tally:
         """Wait for the end of an attack that was to take so long."""

@@ -25,7 +25,7 @@ from tests.ledger.inspection import waiting_messages
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.domain.event import Scope
 
-#: As shipped, but for addresses. Whoever calls from the attacker's address is a proxy, so that it may have many.
+#: As shipped, but for addresses. The attacker's address is a proxy's, so that it may have many connections.
 _CHANGES = {"EDW_DRAIN_SECONDS": "0", "EDW_API_PORT": "0", "EDW_API_PROXIES": "127.0.0.1/32"}
 _ATTACKER, _CROWD = Scope(None, "attacker"), Scope(None, "crowd")
 _LOOK_SECONDS = 0.05
@@ -64,10 +64,10 @@ def staged(folder: Path) -> Iterator[Stage]:
             stack.callback(program.stop)
         receivers.start()
         hostile = attacker.start()
-        store = PrivateRedis(folder / "s", "everysec")
-        stack.callback(store.program.stop)
-        store.start()
-        ours = Installation(store, folder / "worker.log", {**_CHANGES, "EDW_DATA_DIR": str(folder / "data")})
+        redis = PrivateRedis(folder / "s", "everysec")
+        stack.callback(redis.program.stop)
+        redis.start()
+        ours = Installation(redis, folder / "worker.log", {**_CHANGES, "EDW_DATA_DIR": str(folder / "data")})
         stack.enter_context(closing(ours))
         ours.connect()
         for way in (DIRECT, BY_HTTP):
@@ -82,7 +82,7 @@ def staged(folder: Path) -> Iterator[Stage]:
         target = Target(
             api_port=api_port,
             metrics_port=_port_of(ours.program, folder / "worker.log", "probe", "metrics"),
-            redis_socket=str(store.path),
+            redis_socket=str(redis.path),
             store_id=_ATTACKER.store_id or "",
             integration_id=broken.id,
             admin=_token(ours, _ATTACKER, Role.ADMIN),

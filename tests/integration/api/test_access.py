@@ -230,7 +230,7 @@ class TestTokens:
         assert answer.status == 401
         assert "WWW-Authenticate" in answer.headers
 
-    async def test_what_is_wrong_with_a_request_is_told_to_nobody_without_one(self, api: Api) -> None:
+    async def test_what_is_wrong_with_a_request_is_reported_to_nobody_without_one(self, api: Api) -> None:
         assert (await api.client().post("/v2/integrations", b"{")).status == 401
         assert (await api.client().get("/v2/integrations?page[limit]=0")).status == 401
 
@@ -286,7 +286,7 @@ class TestGuessing:
         for _ in range(ATTEMPTS):
             assert (await api.client(BAD).get("/v2/integrations")).status == 401
 
-    async def test_it_is_slowed_down_and_told_for_how_long(self, api: Api) -> None:
+    async def test_it_is_slowed_down_and_learns_for_how_long(self, api: Api) -> None:
         await self.guess(api)
 
         answer = await api.client(BAD).get("/v2/integrations")

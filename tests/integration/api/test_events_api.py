@@ -101,7 +101,7 @@ async def test_each_job_says_whose_it_is_what_became_of_it_and_how_its_last_atte
     }
     last = {name: job.get("last_log") for name, job in jobs.items()}
     assert last["due"] is None
-    # The attempt under way has none; the one before it tells most.
+    # The attempt under way has none; the one before it says most.
     assert last["flies"] is None
     assert (last["flies again"]["attempt"], last["flies again"]["error_detail"]) == (1, "flies again: retry")
     assert (last["delivered"]["attempt"], last["delivered"]["succeeded"]) == (2, True)
@@ -128,7 +128,7 @@ async def test_a_job_of_a_deleted_integration_has_no_name_and_a_log_that_was_dro
     assert "last_log" not in found
 
 
-async def test_an_event_is_told_of_page_by_page(admin: Client, scene: LedgerScene) -> None:
+async def test_an_event_is_shown_page_by_page(admin: Client, scene: LedgerScene) -> None:
     lanes = [(await admin.create(name=f"n-{n}"))["id"] for n in range(7)]
     await scene.open(await scene.publish("e/1"), *lanes)
     pages = [await admin.get(f"{EVENTS}/e%2F1", limit=3)]

@@ -381,7 +381,7 @@ class TestBatches:
 
 
 class TestDuplicates:
-    async def test_the_same_id_again_is_told_and_nothing_happens_twice(self, api: Api, admin: Client) -> None:
+    async def test_the_same_id_again_is_reported_and_nothing_happens_twice(self, api: Api, admin: Client) -> None:
         await admin.post(EVENTS, {"data": order()})
 
         again = await admin.post(EVENTS, {"data": order()})
@@ -672,8 +672,8 @@ class TestBackPressure:
         admin = await (await serve(inbox_limit=10, inbox_max_age=1.0)).someone()
         lanes = [f"i-{n}" for n in range(10)]
         await scene.register(*lanes)
-        for portion in range(15):
-            await scene.open(await scene.publish(*(f"{portion}-{n}" for n in range(20))), *lanes)
+        for batch in range(15):
+            await scene.open(await scene.publish(*(f"{batch}-{n}" for n in range(20))), *lanes)
         assert (await scene.ledger.status.read()).pending == 3_000
 
         assert (await admin.post(EVENTS, {"data": order()})).status == 202
@@ -714,7 +714,7 @@ async def eventually_status(somebody: Client, status: int) -> Answer:
 
 
 class TestIntakeLimit:
-    async def test_a_store_above_its_allowance_is_told_when_to_come_again(self, serve: Serve) -> None:
+    async def test_a_store_above_its_allowance_learns_when_to_come_again(self, serve: Serve) -> None:
         api = await serve(store_intake_limit=2)
         admin = await api.someone()
         assert (await admin.post(EVENTS, {"data": [order(str(n)) for n in range(8)]})).status == 202

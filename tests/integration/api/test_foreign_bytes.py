@@ -79,7 +79,7 @@ async def test_a_long_content_type_is_refused_unread(admin: Client, given: str) 
 
 @pytest.mark.parametrize("element", [b"[]", b"1", b'{"a":1}', b'"\\""', b"null"])
 async def test_a_batch_of_too_many_is_refused_without_being_read_to_its_end(admin: Client, element: bytes) -> None:
-    # What stands behind the first thousand is no JSON: whoever read on would say so.
+    # What stands behind the first thousand is no JSON: a parser that read on would say so.
     cloudevents = {"Content-Type": "application/cloudevents-batch+json"}
     many = b",".join([element] * (EVENTS_MOST + 1))
     answer = await admin.post(EVENTS, b"[" + many + b",*" + b" " * 1_000_000, headers=cloudevents)

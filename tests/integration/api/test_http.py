@@ -306,15 +306,15 @@ async def test_what_is_no_http_is_refused_in_few_words_and_hung_up_on(line: Line
 def test_what_is_no_http_is_logged_in_a_line_and_a_failure_with_its_traceback(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    told = _ServerLog(logging.getLogger("edw.api"), {})
+    server_log = _ServerLog(logging.getLogger("edw.api"), {})
 
     problem = BadHttpMessage("no such thing:\n\n  b'Authorization: Bearer edw_secret\\x00'\n   ^")
-    told.exception("Error handling request from %s", "192.0.2.1", exc_info=problem)
+    server_log.exception("Error handling request from %s", "192.0.2.1", exc_info=problem)
     assert caplog.records == []
     said = "".join(capfd.readouterr())
     assert "no such thing" in said
     assert "edw_secret" not in said
     assert "Traceback" not in said
 
-    told.exception("Unhandled exception", exc_info=ValueError("a bug"))
+    server_log.exception("Unhandled exception", exc_info=ValueError("a bug"))
     assert caplog.records[0].exc_info

@@ -65,7 +65,7 @@ async def kept(api: Api, integration_id: str) -> Integration:
     ("name", "value"),
     [
         ("name", "CRM"),
-        ("description", "tells the CRM"),
+        ("description", "informs the CRM"),
         ("enabled", False),
         ("paused", True),
         ("rate_limit", 2.5),
@@ -273,7 +273,7 @@ async def test_a_mask_is_judged_by_the_destination_of_the_revision_that_is_writt
     shown = (await admin.get(at(created))).data["configuration"]
     password = "another horse battery"
     moved = STOMP | {"addresses": ["stomp://other.example"], "password": password}
-    assert shown["password"] == masked(password), "the masks alone do not tell them apart"
+    assert shown["password"] == masked(password), "the masks alone do not distinguish them"
     put = IntegrationRepository.put
 
     async def late(self: IntegrationRepository, *given: Any, **how: Any) -> SavedIntegration:
@@ -552,7 +552,7 @@ async def test_a_delete_that_names_an_etag_loses_to_a_change_in_between(
     monkeypatch.setattr(IntegrationRepository, "delete", late)
     assert (await admin.delete(at(made.data), {"If-Match": made.etag})).status == 412
     assert (await admin.get(at(made.data))).data["name"] == "new"
-    # Whoever names none deletes it, however it is by then.
+    # A request that names none deletes it in any state.
     assert (await admin.delete(at(made.data))).status == 204
 
 
@@ -663,7 +663,7 @@ async def test_a_body_that_is_too_large_is_refused_with_the_limit_and_the_next_o
 
 
 @pytest.mark.parametrize("body", [[], "x", 5, None, {}, {"name": "ERP"}, {"data": None}, {"data": []}, {"data": [{}]}])
-async def test_a_body_without_data_is_told_where_it_belongs(admin: Client, body: Any) -> None:
+async def test_a_body_without_data_is_shown_where_it_belongs(admin: Client, body: Any) -> None:
     created = await admin.create()
     raw = json.dumps(body).encode()
     for answer in (await admin.post(ALL, raw), await admin.put(at(created), raw)):
@@ -773,7 +773,7 @@ async def test_an_unknown_path_is_answered_in_the_apis_shape(admin: Client, path
         ("/{id}/jobs", "DELETE", {"GET", "HEAD"}),
     ],
 )
-async def test_an_unknown_method_is_told_which_there_are(
+async def test_an_unknown_method_is_shown_which_there_are(
     admin: Client, path: str, method: str, allowed: set[str]
 ) -> None:
     created = await admin.create()
@@ -843,8 +843,8 @@ async def test_an_internal_failure_is_answered_in_shape_without_a_traceback_and_
 
 
 @pytest.fixture
-def told(receiver: Receiver) -> Callable[[str], list[dict[str, Any]]]:
-    """What the receiver was told of an integration."""
+def reported(receiver: Receiver) -> Callable[[str], list[dict[str, Any]]]:
+    """What the receiver was sent about an integration."""
 
     def of(integration_id: str) -> list[dict[str, Any]]:
         bodies = [each.body for each in receiver.received]
@@ -854,12 +854,12 @@ def told(receiver: Receiver) -> Callable[[str], list[dict[str, Any]]]:
     return of
 
 
-async def test_changes_are_told_to_whoever_observes_them_and_no_secret_is(
+async def test_changes_are_published_to_those_who_observe_them_and_no_secret_is(
     api: Api,
     admin: Client,
     receiver: Receiver,
     start_worker: StartWorker,
-    told: Callable[[str], list[dict[str, Any]]],
+    reported: Callable[[str], list[dict[str, Any]]],
 ) -> None:
     await start_worker().ready()
     observer = await admin.create(
@@ -889,10 +889,10 @@ async def test_changes_are_told_to_whoever_observes_them_and_no_secret_is(
         assert [(await admin.put(at(created), {"data": change})).status for change in changes] == [200, 200]
         assert (await admin.delete(at(created))).status == 204
 
-    await eventually(lambda: [len(told(each)) for each in ids.values()] == [4, 4, 4], "all are told")
+    await eventually(lambda: [len(reported(each)) for each in ids.values()] == [4, 4, 4], "all are reported")
 
     for kind, integration_id in ids.items():
-        bodies = told(integration_id)
+        bodies = reported(integration_id)
         by_kind: dict[str, list[Any]] = {}
         for body in bodies:
             by_kind.setdefault(body["triggered_by"].removeprefix("integration."), []).append(body["payload"])
@@ -906,7 +906,7 @@ async def test_changes_are_told_to_whoever_observes_them_and_no_secret_is(
         # As the domain says of whatever was deleted.
         assert by_kind["deleted"] == [{"type": "integration", "id": integration_id}]
     # It observes its own creation too, since it was there before that was matched.
-    assert [body["triggered_by"] for body in told(observer["id"])] == ["integration.created"]
+    assert [body["triggered_by"] for body in reported(observer["id"])] == ["integration.created"]
     sent = b"".join(each.raw for each in receiver.received)
     for secret in ("top-s3cret-9876", *(SQS[name] for name in ("aws_access_key_id", "aws_secret_access_key"))):
         assert secret.encode() not in sent
@@ -915,7 +915,7 @@ async def test_changes_are_told_to_whoever_observes_them_and_no_secret_is(
         assert secret.encode() not in sent
 
 
-async def test_what_changed_nothing_is_told_to_nobody(api: Api, admin: Client) -> None:
+async def test_what_changed_nothing_is_reported_to_nobody(api: Api, admin: Client) -> None:
     created = await admin.create()
     accepted = (await api.ledger.status.read()).counter("accepted")
     assert accepted == 1
@@ -997,12 +997,12 @@ async def test_a_circuit_that_a_change_closes_is_logged_and_counted_once(
         assert (counted() - before, await scene.counter("circuits_closed")) == (0, 0)
         await admin.put(path, change)
         await admin.put(path, change)
-    told = {"event": "circuit closed", "integration": integration, "log_level": "info"}
-    assert [line for line in lines if line["event"].startswith("circuit")] == [told]
+    reported = {"event": "circuit closed", "integration": integration, "log_level": "info"}
+    assert [line for line in lines if line["event"].startswith("circuit")] == [reported]
     assert (counted() - before, await scene.counter("circuits_closed")) == (1, 1)
 
 
-async def test_enabling_closes_a_circuit_and_tells_of_it(admin: Client, scene: LedgerScene) -> None:
+async def test_enabling_closes_a_circuit_and_reports_it(admin: Client, scene: LedgerScene) -> None:
     integration = (await admin.create(enabled=False))["id"]
     await surgery.put_circuit(scene.ledger, integration, "open", until=1_900_000_000_000)
     with capture_logs() as lines:

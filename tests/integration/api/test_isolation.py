@@ -48,7 +48,7 @@ class Visit:
 
 
 def not_found(answer: Answer) -> None:
-    """As if there were none: neither the status nor the words tell that there is one."""
+    """As if there were none: neither the status nor the words reveal that there is one."""
     assert answer.status == 404, answer.raw
     assert answer.errors[0]["detail"].startswith("there is no ")
 
@@ -104,8 +104,8 @@ def test_the_walk_knows_every_operation_that_needs_a_token() -> None:
     assert {operation.name for operation in GUARDED} == set(VISITS)
 
 
-def test_what_needs_no_token_tells_nothing_of_anybody() -> None:
-    """Whoever adds one says so here."""
+def test_what_needs_no_token_reveals_nothing_of_anybody() -> None:
+    """Add new ones here."""
     assert {each.name for each in OPERATIONS if each.roles is None} == {"logIn", "healthz", "readyz"}
 
 
@@ -178,7 +178,7 @@ async def test_a_role_that_may_not_is_refused_before_anything_is_looked_up(
         answer = await visit(client, operation, victim)
         assert answer.status == 403, (operation.name, answer.raw)
         assert f'"{role}"' in answer.errors[0]["detail"]
-        # Of what there is not, it is told the same.
+        # A missing resource gets the same answer.
         assert (await visit(client, operation, Victim(victim.job, victim.job, "none"))).raw == answer.raw
     assert await belongings(api) == before
 
@@ -206,8 +206,8 @@ async def test_without_a_token_nothing_is_answered_and_the_way_in_is_named(api: 
     assert await belongings(api) == before
 
 
-async def test_ones_own_integration_opens_no_door_to_anothers_jobs(api: Api, victim: Victim, admin: Client) -> None:
-    """A job is asked for below an integration: it must be that one's, whosever both are."""
+async def test_ones_own_integration_gives_no_access_to_anothers_jobs(api: Api, victim: Victim, admin: Client) -> None:
+    """A job is asked for below an integration: it must be a job of that one, even if both have the same owner."""
     stranger = await api.someone(scope=ELSEWHERE)
     foreign, sibling = await stranger.create(), await admin.create()
     for client, integration in ((stranger, foreign), (admin, sibling)):
@@ -250,7 +250,7 @@ async def test_filters_find_nothing_of_anybody_elses(api: Api, victim: Victim) -
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/v2/nothing"), ("PATCH", "/v2/integrations"), ("GET", "/v3")])
-async def test_a_stranger_is_told_nothing_of_paths_and_methods_either(api: Api, method: str, path: str) -> None:
+async def test_a_stranger_learns_nothing_of_paths_and_methods_either(api: Api, method: str, path: str) -> None:
     assert (await api.client().ask(method, path)).status == 401
     assert (await api.client("edw_bad").ask(method, path)).status == 401
     assert (await (await api.someone()).ask(method, path)).status in (404, 405)

@@ -36,19 +36,19 @@ def forms(secret: str) -> set[str]:
 
 @pytest.fixture
 async def parrot() -> AsyncIterator[int]:
-    """A receiver for SQS and STOMP that refuses everything, and repeats in its refusal what it was told."""
+    """A receiver for SQS and STOMP that refuses everything, and repeats in its refusal what it received."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            told = await reader.read(65536)
-            is_stomp = told.startswith((b"CONNECT", b"STOMP"))
+            request = await reader.read(65536)
+            is_stomp = request.startswith((b"CONNECT", b"STOMP"))
             known = (PASSWORD,) if is_stomp else (ACCESS_KEY_ID, SECRET_ACCESS_KEY)
-            heard = " ".join((told.replace(b"\0", b" ").decode(errors="replace"), *known))
+            echo = " ".join((request.replace(b"\0", b" ").decode(errors="replace"), *known))
             if is_stomp:
-                flat = " ".join(heard.split()).replace(":", "\\c")
-                writer.write(f"ERROR\nmessage:{flat}\n\n{heard}\0".encode())
+                flat = " ".join(echo.split()).replace(":", "\\c")
+                writer.write(f"ERROR\nmessage:{flat}\n\n{echo}\0".encode())
             else:
-                body = json.dumps({"__type": "InvalidClientTokenId", "message": heard, "Message": heard}).encode()
+                body = json.dumps({"__type": "InvalidClientTokenId", "message": echo, "Message": echo}).encode()
                 writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/x-amz-json-1.0\r\n")
                 writer.write(b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
             await writer.drain()
@@ -156,7 +156,9 @@ async def test_no_secret_is_ever_printed(
     answers += await bad_updates(admin, dict(zip(given, ids, strict=True)), free_port())
     said = [answer.raw.decode().replace(f'"secret_key":"{SECRET_KEY}"', "") for answer in answers]
     said += [" ".join(answer.headers.values()) for answer in answers]
-    await eventually(lambda: any(b"integration.updated" in got.raw for got in receiver.received), "changes are told of")
+    await eventually(
+        lambda: any(b"integration.updated" in got.raw for got in receiver.received), "changes are published"
+    )
     said += [got.raw.decode() for got in receiver.received]
     for arguments in (
         ["integrations", "list", "--store", "store-1", "--org", "org-1", "--json"],

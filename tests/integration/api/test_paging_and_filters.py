@@ -231,7 +231,7 @@ async def test_a_listing_page_is_one_round_trip(
     monkeypatch.setattr("worker.api.services.access.FRESH_SECONDS", 3600)
     jobs = await tried(scene, integration, {f"e-{n}": [FAILED] for n in range(30)})
     written = path.format(all=ALL, integration=integration, job=jobs["e-0"])
-    # The store knows the script from now on, and the API the token.
+    # Redis knows the script from now on, and the API the token.
     before = await admin.get(written)
     async with inspection.round_trips(api.ledger) as commands:
         after = await admin.get(written)

@@ -174,7 +174,7 @@ async def test_under_one_key_a_job_is_reopened_once_and_under_another_again(
     assert await scene.claim(integration) == []
     assert await ask("k-2") == "reopened"
     await settle_all(scene, integration, verdict)
-    # Whoever names no key asks for something new each time.
+    # A request without a key asks for something new each time.
     assert [await ask(None), await ask(None)] == ["reopened", "due"]
 
 
@@ -333,7 +333,7 @@ async def test_repeated_under_its_key_a_redelivery_of_many_redelivers_nothing_tw
     assert counts(await redeliver(admin, integration, "k-1", state=state, dry_run=True)) == {}
     assert counts(await redeliver(admin, integration, "k-1", state=state)) == {}
     assert await scene.claim(integration) == []
-    # The id of an answer is a key too, for whoever named none.
+    # The id of an answer is a key too, for a request that named none.
     second = await redeliver(admin, integration, state=state)
     assert counts(second) == {"reopened": 5}
     await settle_all(scene, integration, verdict)
@@ -530,7 +530,7 @@ def to_the_end(admin: Client, integration: str) -> Go:
 async def test_a_call_does_its_share_and_the_cursor_goes_on_where_it_stopped(
     scene: LedgerScene, integration: str, to_the_end: Go, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Most of these were opened in the same millisecond, which the cursor must tell apart."""
+    """Most of these were opened in the same millisecond, which the cursor must distinguish."""
     failed = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(9)))
     kept = await ended(scene, integration, Verdict.SUCCEEDED, "kept")
     missed = await observed(scene, *(f"m-{n}" for n in range(5)))
@@ -565,20 +565,20 @@ async def test_a_call_that_only_looks_stops_too_and_goes_on(
     assert [counts(each) for each in found] == [{}, {"reopened": 1}]
 
 
-@pytest.mark.parametrize("portion", [1, 100])
+@pytest.mark.parametrize("batch", [1, 100])
 async def test_a_backlog_that_is_full_takes_the_rest_once_there_is_room(
-    serve: Serve, scene: LedgerScene, admin: Client, integration: str, portion: int, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, scene: LedgerScene, admin: Client, integration: str, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = await serve(lane_backlog=4)
     small = api.client(admin.token)
     await ended(scene, integration, Verdict.FAILED, "failed")
     missed = await observed(scene, *(f"m-{n}" for n in range(5)))
-    monkeypatch.setattr("worker.ledger.inspection.event_history.MAX_IDS_PER_MESSAGE", portion)
+    monkeypatch.setattr("worker.ledger.inspection.event_history.MAX_IDS_PER_MESSAGE", batch)
 
     dry = await redeliver(small, integration, missing=True, dry_run=True)
     done = await redeliver(small, integration, missing=True)
 
-    # A dry run tells of the whole, or whoever repeats it until it is complete would do so for ever.
+    # A dry run reports the whole, or a caller who repeats it until it is complete would do so for ever.
     assert (counts(dry), dry["complete"]) == ({"reopened": 1, "opened": 5}, True)
     assert (counts(done), done["complete"]) == ({"reopened": 1, "opened": 3}, False)
     # The lane is full as yet.
@@ -592,14 +592,14 @@ async def test_a_backlog_that_is_full_takes_the_rest_once_there_is_room(
     assert {claim.event_ref for claim in claims} >= set(missed)
 
 
-@pytest.mark.parametrize("portion", [2, 200])
+@pytest.mark.parametrize("batch", [2, 200])
 async def test_a_backlog_that_is_full_reopens_the_rest_once_there_is_room(
-    serve: Serve, scene: LedgerScene, admin: Client, integration: str, portion: int, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, scene: LedgerScene, admin: Client, integration: str, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = await serve(lane_backlog=2)
     small = api.client(admin.token)
     failed = await ended(scene, integration, Verdict.FAILED, *(f"e-{n}" for n in range(4)))
-    monkeypatch.setattr("worker.ledger.lanes.reopening.MAX_JOBS_PER_CALL", portion)
+    monkeypatch.setattr("worker.ledger.lanes.reopening.MAX_JOBS_PER_CALL", batch)
 
     dry = await redeliver(small, integration, dry_run=True)
     done = await redeliver(small, integration)
@@ -719,7 +719,7 @@ async def test_a_key_that_is_no_text_is_answered_in_shape(
 # All of it
 
 
-async def test_what_failed_and_what_was_missed_reaches_the_receiver_and_the_books_balance(
+async def test_what_failed_and_what_was_missed_reaches_the_receiver_and_the_ledger_balances(
     api: Api, admin: Client, receiver: Receiver, start_worker: StartWorker
 ) -> None:
     created = await admin.create(configuration={"url": receiver.url})

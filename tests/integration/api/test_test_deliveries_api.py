@@ -26,7 +26,7 @@ ALL = "/v2/integrations"
 @pytest.fixture
 async def integration(admin: Client, receiver: Receiver) -> str:
     created = await admin.create(
-        name="ERP", description="tells the ERP", configuration={"url": receiver.url, "secret_key": "s3cret-9876"}
+        name="ERP", description="informs the ERP", configuration={"url": receiver.url, "secret_key": "s3cret-9876"}
     )
     return str(created["id"])
 
@@ -58,7 +58,7 @@ async def test_a_sample_event_is_really_delivered_and_its_log_is_the_answer(
         "id": integration,
         "integration_type": "webhook",
         "name": "ERP",
-        "description": "tells the ERP",
+        "description": "informs the ERP",
     }
     assert (sent.body["store_id"], sent.body["org_id"]) == (SCOPE.store_id, SCOPE.org_id)
     assert sent.body["payload"]["data"]["type"] == "order"
@@ -93,7 +93,7 @@ async def test_a_refusal_is_a_log_too(admin: Client, integration: str, receiver:
     assert len(receiver.received) == 1
 
 
-async def test_a_receiver_that_is_not_there_is_told_in_words(admin: Client) -> None:
+async def test_a_receiver_that_is_not_there_is_reported_in_words(admin: Client) -> None:
     port = free_port()
     created = await admin.create(configuration={"url": f"http://127.0.0.1:{port}/hook"})
     answer = await admin.post(f"{ALL}/{created['id']}/test")
@@ -176,19 +176,19 @@ async def test_an_organisations_own_integration_is_tried_with_an_event_of_the_or
     assert not receiver.received[0].body.get("store_id")
 
 
-async def test_a_type_that_nothing_here_delivers_is_told_so(api: Api, admin: Client, integration: str) -> None:
+async def test_a_type_that_nothing_here_delivers_is_reported(api: Api, admin: Client, integration: str) -> None:
     """As another installation with more deliverers may have registered it."""
     (found,) = await api.ledger.integrations.get([integration])
-    foreign = replace(found, id=str(uuid4()), integration_type="carrier_pigeon", configuration={"loft": "9"})
+    foreign = replace(found, id=str(uuid4()), integration_type="homing_pigeon", configuration={"loft": "9"})
     await api.ledger.integrations.put(foreign)
     answer = await admin.post(f"{ALL}/{foreign.id}/test")
     assert answer.status == 200
     is_log(answer.data)
     assert answer.data["succeeded"] is False
-    assert "no deliverer for the integration_type 'carrier_pigeon'" in answer.data["error_detail"]
+    assert "no deliverer for the integration_type 'homing_pigeon'" in answer.data["error_detail"]
 
 
-async def test_a_secret_that_no_key_opens_is_told_so(
+async def test_a_secret_that_no_key_opens_is_reported(
     serve: Serve, admin: Client, integration: str, receiver: Receiver
 ) -> None:
     keyless = (await serve(secrets_keys=())).client(admin.token)

@@ -76,7 +76,7 @@ def test_dev_serves_the_api_and_its_token_works_the_next_time_too(
 
 
 @pytest.mark.usefixtures("redis_url")
-def test_health_tells_the_apis_metrics_from_a_worker(edw: Edw, start_edw: StartEdw) -> None:
+def test_health_distinguishes_the_apis_metrics_from_a_worker(edw: Edw, start_edw: StartEdw) -> None:
     beside = {"EDW_METRICS_PORT": str(free_port()), "EDW_API_PORT": str(free_port())}
     start_edw("api", **beside).says("api ready")
     assert edw("health", "api", **beside).code == 0

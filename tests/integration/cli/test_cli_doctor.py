@@ -74,8 +74,8 @@ def test_a_redis_server_that_evicts_and_keeps_nothing_on_disk_is_a_failure_with_
 def test_without_a_redis_server_the_rest_is_looked_at_all_the_same(edw: Edw) -> None:
     found = edw("doctor", "--json", EDW_REDIS_URL=NOWHERE)
     assert found.code == 3
-    told = grades(found)
-    assert (told["settings"], told["redis"], told["broker"]) == ("ok", "failed", "failed")
+    reported = grades(found)
+    assert (reported["settings"], reported["redis"], reported["broker"]) == ("ok", "failed", "failed")
 
 
 def test_queues_of_rabbitmq_are_looked_at_one_by_one(
@@ -85,7 +85,7 @@ def test_queues_of_rabbitmq_are_looked_at_one_by_one(
     assert (found["broker"], found["queue edw.events"], found["queue edw.intake.dead"]) == ("ok", "warning", "warning")
 
 
-def test_a_secret_that_no_key_opens_is_told_with_its_integration(edw: Edw, redis_url: str) -> None:
+def test_a_secret_that_no_key_opens_is_reported_with_its_integration(edw: Edw, redis_url: str) -> None:
     created = edw(
         *("integrations", "create", "--name", "x", "--observes", "order.paid", "--url", "https://127.0.0.1/"),
         *("--secret-key", "s3cret", "--json"),

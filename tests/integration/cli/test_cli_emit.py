@@ -101,7 +101,7 @@ def test_a_bad_event_is_refused_with_field_and_reason(
     assert "Traceback" not in result.err
 
 
-def test_a_file_is_published_and_each_bad_line_is_told_by_number(edw: Edw, redis_url: str, tmp_path: Path) -> None:
+def test_a_file_is_published_and_each_bad_line_is_reported_by_number(edw: Edw, redis_url: str, tmp_path: Path) -> None:
     lines = [
         b'{"type":"order.paid","id":"1","data":{"total":10.00}}',
         b"not json",

@@ -46,7 +46,7 @@ def test_a_redis_server_that_does_not_answer_ends_it_with_3_and_its_address(edw:
     assert "Traceback" not in result.err
 
 
-def test_a_worker_waits_so_long_as_it_was_told_and_says_so_once(edw: Edw) -> None:
+def test_a_worker_waits_so_long_as_configured_and_says_so_once(edw: Edw) -> None:
     result = edw("worker", "--wait", "0.5", EDW_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
 
     assert result.code == 3
@@ -54,7 +54,7 @@ def test_a_worker_waits_so_long_as_it_was_told_and_says_so_once(edw: Edw) -> Non
 
 
 @pytest.mark.parametrize("command", [("worker",), ("worker", "--processes", "2")], ids=" ".join)
-def test_a_worker_logs_as_it_was_told_from_its_first_line(start_edw: StartEdw, command: tuple[str, ...]) -> None:
+def test_a_worker_logs_as_configured_from_its_first_line(start_edw: StartEdw, command: tuple[str, ...]) -> None:
     nowhere = {"EDW_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "EDW_REDIS_ULR": "misspelt"}
     worker, console = start_edw(*command, **nowhere), start_edw(*command, EDW_LOG_FORMAT="console", **nowhere)
     for each in (worker, console):

@@ -254,7 +254,7 @@ def test_the_beginning_of_an_id_is_enough_where_only_one_has_it(edw: Edw) -> Non
     ("arguments", "field", "part"),
     [
         (("--observes", "order.payed"), "observes.2", "order.paid"),
-        (("--type", "carrier-pigeon"), "integration_type", "webhook"),
+        (("--type", "homing-pigeon"), "integration_type", "webhook"),
         (("--url", "ftp://example.com"), "configuration.url", "https://"),
         (("--secret-key", "a\r\nX-Evil: 1"), "configuration.secret_key", "line breaks"),
         (("--name", " "), "name", "empty"),

@@ -75,13 +75,13 @@ def test_json_has_the_token_and_its_id(edw: Edw, redis_url: str) -> None:
 
 
 def test_a_client_has_an_id_and_a_secret(edw: Edw, redis_url: str) -> None:
-    told = edw("tokens", "create", "--store", "s", "--role", "publish", "--client")
+    reported = edw("tokens", "create", "--store", "s", "--role", "publish", "--client")
     made = edw("tokens", "create", "--store", "s", "--role", "publish", "--client", "--json").json
 
-    lines = dict(line.split(" ") for line in told.out.splitlines())
+    lines = dict(line.split(" ") for line in reported.out.splitlines())
     assert lines.keys() == {"client_id", "client_secret"}
-    assert "the secret is shown this once" in told.err
-    assert lines["client_secret"] not in told.err
+    assert "the secret is shown this once" in reported.err
+    assert lines["client_secret"] not in reported.err
     assert made.keys() == {"client_id", "client_secret", "id"}
     assert made["client_id"] == made["id"]
     for client_id, secret in (lines.values(), (made["client_id"], made["client_secret"])):

@@ -1,4 +1,4 @@
-"""`edw worker` and `edw dev`: processes that go on until they are told to stop, and what people look at meanwhile."""
+"""`edw worker` and `edw dev`: processes that go on until they are asked to stop, and what people look at meanwhile."""
 
 import json
 import os
@@ -73,7 +73,9 @@ def processes(edw: Edw) -> int:
 
 def workers(environment: dict[str, str]) -> list[int]:
     """The worker processes: those that are `edw worker`, with no supervisor among them."""
-    return [pid for pid in alive(environment) if "--lifeline" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
+    return [
+        pid for pid in alive(environment) if "--parent-pipe" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    ]
 
 
 def observe(edw: Edw, receiver: Receiver, *more: str, **changes: str) -> str:
@@ -99,7 +101,7 @@ def started(running: EdwProcess, edw: Edw, count: int = 1) -> EdwProcess:
 
 @pytest.mark.usefixtures("redis_url")
 class TestWorker:
-    def test_it_delivers_and_drains_when_it_is_told_to_stop(
+    def test_it_delivers_and_drains_when_it_is_asked_to_stop(
         self, edw: Edw, start_edw: StartEdw, receiver: Receiver
     ) -> None:
         worker = started(start_edw("worker", **QUICK), edw)

@@ -35,7 +35,7 @@ def test_a_service_has_only_the_rights_and_the_places_that_it_needs(name: str) -
     # What is mounted from the sources is only read; what is written is a named volume.
     for source, _, rest in (volume.partition(":") for volume in service.get("volumes", ())):
         assert rest.endswith(":ro") if source.startswith(".") else source in compose()["volumes"]
-    # Whoever is asked from outside is asked on this machine.
+    # Services that are called from outside are called on this machine.
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
 
 
@@ -54,7 +54,7 @@ def test_the_ledger_and_the_broker_are_reached_by_those_who_need_them() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_who_was_told_to_stop_has_the_time_to_drain(name: str, stop_seconds: float) -> None:
+def test_who_was_asked_to_stop_has_the_time_to_drain(name: str, stop_seconds: float) -> None:
     assert seconds(SERVICES[name]["stop_grace_period"]) > stop_seconds
     assert SERVICES[name]["environment"]["EDW_DRAIN_SECONDS"] == "25s"
 

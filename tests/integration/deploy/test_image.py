@@ -190,7 +190,7 @@ def test_a_worker_and_the_api_run_from_it_and_drain(image: Image, environment: d
     assert sorted(image.folder.rglob("*")) == before
 
 
-def test_who_asks_in_vain_is_told_where_it_was_asked(image: Image, environment: dict[str, str]) -> None:
+def test_who_asks_in_vain_learns_where_it_was_asked(image: Image, environment: dict[str, str]) -> None:
     answer = health(image, environment, "worker")
 
     assert answer.returncode == 1

@@ -86,7 +86,7 @@ def test_a_service_sets_no_variable_in_a_pod(name: str, pod: str) -> None:
 
 @pytest.mark.parametrize("pod", OURS)
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_who_was_told_to_stop_has_the_time_to_drain(name: str, pod: str, stop_seconds: float) -> None:
+def test_who_was_asked_to_stop_has_the_time_to_drain(name: str, pod: str, stop_seconds: float) -> None:
     spec = workloads(name)[pod]
     (container,) = spec["containers"]
     pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
@@ -211,7 +211,7 @@ def test_the_redis_inside_a_cluster_has_what_redis_conf_says() -> None:
     for name in ("appendonly", "appendfsync", "maxmemory-policy"):
         assert given[name] == asked[name]
     assert given["save"] == asked["save"].strip('"')
-    # It has room in its pod.
+    # It fits into its pod.
     assert given["maxmemory"] == "1gb"
     assert container["resources"]["limits"]["memory"] == "1536Mi"
 

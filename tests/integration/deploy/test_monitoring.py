@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana are told: by promtool, and by the places that each names."""
+"""What Prometheus and Grafana are given: by promtool, and by the places that each names."""
 
 import json
 import shutil

@@ -54,11 +54,11 @@ def test_a_service_could_do_little_else(name: str, installed: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_who_was_told_to_stop_has_the_time_to_drain(name: str, stop_seconds: float) -> None:
+def test_who_was_asked_to_stop_has_the_time_to_drain(name: str, stop_seconds: float) -> None:
     unit = entries(units()[name])
 
     assert seconds(unit["TimeoutStopSec"][0]) > stop_seconds
-    # The process alone hears it, and tells those that it started: they drain, and then it ends.
+    # The process alone gets the signal, and signals those that it started: they drain, and then it ends.
     assert unit["KillSignal"] == ["SIGTERM"]
     assert unit["KillMode"] == ["mixed"]
     assert unit["Restart"] == ["on-failure"]

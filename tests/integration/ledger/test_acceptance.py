@@ -94,7 +94,7 @@ async def test_raw_bytes_come_back_as_they_came(scene: LedgerScene) -> None:
     assert stored.event.data == data
 
 
-async def test_large_events_go_and_come_in_portions_of_a_bounded_size(
+async def test_large_events_go_and_come_in_batches_of_a_bounded_size(
     scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake_module, "REPLY_BYTE_BUDGET", 2 * MIB)
@@ -109,7 +109,7 @@ async def test_large_events_go_and_come_in_portions_of_a_bounded_size(
     assert [each.event.id for each in loaded.events] == [event.id for event in events]
     # No more than the budget, and one event at least.
     assert accepted - before == 6
-    # The event that exceeds the budget is the last of its portion.
+    # The event that exceeds the budget is the last of its batch.
     assert after - accepted == 3
 
 

@@ -135,7 +135,7 @@ async def test_a_due_job_that_names_a_process_no_longer_does(scene: LedgerScene)
     await mended(scene, "due_and_owned")
 
 
-async def test_jobs_whose_record_is_gone_leave_the_books(scene: LedgerScene) -> None:
+async def test_jobs_whose_record_is_gone_leave_the_balance(scene: LedgerScene) -> None:
     await scene.register(LANE)
     (stored,) = await scene.publish("e-1")
     await scene.open([stored], LANE)

@@ -1,4 +1,4 @@
-"""Receivers that stay broken: people are warned, the integration is disabled at last, and an event tells of it."""
+"""Receivers that stay broken: people are warned, the integration is disabled at last, and an event reports it."""
 
 from dataclasses import replace
 
@@ -86,7 +86,7 @@ async def test_any_process_can_ask_which_lanes_failed_last(fleet: LedgerScene) -
     for healthy in (None, False, True):
         (claim,) = await fleet.claim(LANE)
         await ends(fleet, claim, healthy, delay=0)
-        assert await another.jobs.failing([LANE, "unheard-of"]) == ({LANE} if healthy is False else frozenset())
+        assert await another.jobs.failing([LANE, "unknown"]) == ({LANE} if healthy is False else frozenset())
 
 
 async def test_a_changed_configuration_begins_the_time_anew(fleet: LedgerScene) -> None:
@@ -139,31 +139,31 @@ async def test_without_a_time_nothing_is_disabled(scene: LedgerScene) -> None:
     assert (await shown(scene))[0]
 
 
-# --- the event that tells of it
+# --- the event that reports it
 
 
-async def test_what_the_fleet_disabled_is_told_once_by_whoever_sweeps(fleet: LedgerScene) -> None:
+async def test_what_the_fleet_disabled_is_announced_once_whichever_process_sweeps(fleet: LedgerScene) -> None:
     other = await fleet.another()
     await fleet.give_up(LANE)
     for ledger in (fleet.ledger, other):
         assert (await ledger.fleet.sweep()).unannounced == [LANE]
 
-    told = an_event("told", type="integration.updated")
-    assert await fleet.ledger.integrations.announce_disabled(LANE, [told])
+    reported = an_event("reported", type="integration.updated")
+    assert await fleet.ledger.integrations.announce_disabled(LANE, [reported])
     assert not await other.integrations.announce_disabled(LANE, [an_event("again")])
     assert (await fleet.ledger.fleet.sweep()).unannounced == []
-    assert list((await fleet.contents()).scores["inbox"]) == [told.ref]
+    assert list((await fleet.contents()).scores["inbox"]) == [reported.ref]
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-async def test_a_person_who_changes_it_first_has_told_of_it(fleet: LedgerScene, enabled: bool) -> None:
+async def test_a_person_who_changes_it_first_has_announced_it(fleet: LedgerScene, enabled: bool) -> None:
     await fleet.give_up(LANE)
     await fleet.ledger.integrations.put(an_integration(enabled=enabled))
     assert (await fleet.ledger.fleet.sweep()).unannounced == []
     assert not await fleet.ledger.integrations.announce_disabled(LANE, [an_event("late")])
 
 
-async def test_a_deleted_one_is_not_told_of(fleet: LedgerScene) -> None:
+async def test_a_deleted_one_is_not_announced(fleet: LedgerScene) -> None:
     await fleet.give_up(LANE)
     await fleet.ledger.integrations.delete(LANE)
     assert (await fleet.ledger.fleet.sweep()).unannounced == []

@@ -90,7 +90,7 @@ def sizes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]
     async def counted(name: str, **arguments: Any) -> Any:
         given = [value for value in arguments.values() if isinstance(value, list | tuple)]
         nested = [job for event in arguments.get("events", ()) for job in event.get("jobs", ())]
-        # A claim names lanes, and takes as many jobs as it has room for.
+        # A claim names lanes, and takes as many jobs as fit.
         jobs = [arguments.get("room", 0)] if name == "claim" else [len(nested), *map(len, given)]
         seen.append(max(jobs))
         return await run(name, **arguments)
@@ -104,7 +104,7 @@ def sizes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]
 async def test_no_call_touches_more_than_200_jobs_however_many_are_asked_for(
     scene: LedgerScene, work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Either the ledger portions what it is given, or it refuses it."""
+    """Either the ledger batches what it is given, or it refuses it."""
     jobs = scene.ledger.jobs
     lanes = await owed_on_many_lanes(scene, 450)
     claims: list[Claim] = []

@@ -1,4 +1,4 @@
-"""Events that kill whoever observes them: observed alone after a while, and set aside in the end."""
+"""Events that kill every process that observes them: observed alone after a while, and set aside in the end."""
 
 import pytest
 
@@ -41,7 +41,7 @@ async def test_an_event_that_lost_workers_is_observed_alone(scene: LedgerScene) 
     assert handed_out(await scene.ledger.inbox.load(both[1:], alone=True)) == both[1:]
 
 
-async def test_a_process_that_was_told_of_an_event_twice_is_one_loss(scene: LedgerScene) -> None:
+async def test_a_process_that_was_given_an_event_twice_is_one_loss(scene: LedgerScene) -> None:
     (ref,) = await accepted(scene, "e-1")
     dead: Ledger = await scene.another()
     await dead.fleet.renew()

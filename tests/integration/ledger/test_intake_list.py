@@ -1,4 +1,4 @@
-"""The plain queue on Redis: a message becomes its events once, whoever dies, freezes or answers late."""
+"""The plain queue on Redis: a message becomes its events once, even if a process dies, freezes or answers late."""
 
 import asyncio
 from random import Random
@@ -225,7 +225,7 @@ async def test_one_who_waits_is_woken_by_a_message_which_anybody_may_take(scene:
     assert await accept(scene.ledger, batch) == [Acceptance.NEW] * 2
 
 
-async def test_one_who_waits_may_be_told_to_stop(scene: LedgerScene) -> None:
+async def test_one_who_waits_may_be_asked_to_stop(scene: LedgerScene) -> None:
     waiter = asyncio.create_task(scene.ledger.intake_list.wait())
     await _blocked(scene.ledger, 1)
     waiter.cancel()
@@ -245,7 +245,7 @@ async def die_of(scene: LedgerScene, victim: Ledger, *messages: str) -> None:
     assert await scene.ledger.intake_list.return_dead() == len(messages)
 
 
-async def test_messages_whose_takers_die_are_taken_alone_so_that_the_innocent_are_told_apart(
+async def test_messages_whose_takers_die_are_taken_alone_so_that_the_innocent_are_distinguished(
     scene: LedgerScene, other: Ledger
 ) -> None:
     await push(scene.ledger, "innocent", "deadly", "late")

@@ -1,4 +1,4 @@
-"""The ledger under whatever may happen to it, in any order: after every step the books are read and must add up.
+"""The ledger under random operations in any order: after every step its sums are read and must balance.
 
 Two of the three processes may be taken for dead (and then report late, or never), integrations come and go, messages
 are doubled, deadlines pass. Nothing here depends on how long a step takes.
@@ -214,7 +214,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(pick=picks, verdict=verdicts, delay=delays, rest=rests)
     def report_late(self, pick: int, verdict: End, delay: float, rest: float) -> None:
-        """A process that was taken for dead tells what came of an attempt."""
+        """A process that was taken for dead reports what came of an attempt."""
         if self.late:
             token = self.late.pop(pick % len(self.late))
             self._settle(token.owner, [token], verdict, delay, rest)
@@ -331,32 +331,32 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.tokens.remove(seized[-1])
 
     @rule(owner=owners, pick=picks)
-    def find_a_stray(self, owner: int, pick: int) -> None:
+    def find_an_idle_lease(self, owner: int, pick: int) -> None:
         """A claim whose reply was lost: the process does not know that it has the job."""
         mine = [token for token in self.tokens if token.owner == owner]
         if not mine:
             return
-        stray = mine[pick % len(mine)]
-        held = self.contents.jobs[stray.claim.job_id]["owner"] == self.ledgers[owner].owner
+        idle = mine[pick % len(mine)]
+        held = self.contents.jobs[idle.claim.job_id]["owner"] == self.ledgers[owner].owner
         self.do(self.scene.die())
-        claims = self.do(self.ledgers[owner].fleet.seize([stray.claim.job_id]))
-        assert [claim.job_id for claim in claims] == ([stray.claim.job_id] if held else [])
+        claims = self.do(self.ledgers[owner].fleet.seize([idle.claim.job_id]))
+        assert [claim.job_id for claim in claims] == ([idle.claim.job_id] if held else [])
         if held:
-            self.tokens.remove(stray)
+            self.tokens.remove(idle)
             self._take(owner, claims, seized=True)
 
     @rule(by=owners, lanes=some_lanes, room=st.integers(1, 4))
     def lose_a_reply(self, by: int, lanes: list[str], room: int) -> None:
-        """A claim of which the process is never told wastes no attempt."""
+        """A claim whose reply the process never gets wastes no attempt."""
         before = set(self.do(self.ledgers[by].fleet.leases()))
         with replies_lost(self.ledgers[by]), pytest.raises(LedgerUnavailable):
             self.do(self.ledgers[by].jobs.claim(lanes, room))
-        strays = set(self.do(self.ledgers[by].fleet.leases())) - before
+        idle_jobs = set(self.do(self.ledgers[by].fleet.leases())) - before
         self.do(self.scene.die())
-        assert self.do(self.ledgers[by].fleet.seize(sorted(strays))) == []
+        assert self.do(self.ledgers[by].fleet.seize(sorted(idle_jobs))) == []
         after = self.do(self.scene.contents())
-        assert {job: after.jobs[job]["attempts"] for job in strays} == {
-            job: self.contents.jobs[job]["attempts"] for job in strays
+        assert {job: after.jobs[job]["attempts"] for job in idle_jobs} == {
+            job: self.contents.jobs[job]["attempts"] for job in idle_jobs
         }
         assert set(self.do(self.ledgers[by].fleet.leases())) == before
 
@@ -435,7 +435,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.do(self.scene.key("ZADD", "lanes", "XX", 1, lane))
 
     @invariant()
-    def the_books_add_up(self) -> None:
+    def the_ledger_balances(self) -> None:
         self.contents = self.do(self.scene.contents())
         carried = {(token.claim.job_id, token.claim.attempt) for token in (*self.tokens, *self.late)}
         assert self.contents.problems(carried) == []
@@ -456,7 +456,7 @@ def ledgers(make_redis: Callable[..., RedisServer]) -> Iterator[tuple[asyncio.Ru
 
 # A failure takes its time to be made small.
 @pytest.mark.timeout(600)
-def test_the_books_add_up_whatever_happens_in_whatever_order(ledgers: tuple[asyncio.Runner, list[Ledger]]) -> None:
+def test_the_ledger_balances_whatever_happens_in_whatever_order(ledgers: tuple[asyncio.Runner, list[Ledger]]) -> None:
     loop, opened = ledgers
     run_state_machine_as_test(
         lambda: LedgerMachine(loop, opened),  # type: ignore[arg-type]  # whatever makes one will do
@@ -472,7 +472,7 @@ def test_the_books_add_up_whatever_happens_in_whatever_order(ledgers: tuple[asyn
     )
 
 
-def test_books_read_empty(ledgers: tuple[asyncio.Runner, list[Ledger]]) -> None:
+def test_the_sums_of_an_empty_ledger(ledgers: tuple[asyncio.Runner, list[Ledger]]) -> None:
     loop, (ledger, *_) = ledgers
     loop.run(empty(ledger))
     assert loop.run(LedgerContents.read(ledger)).problems() == []

@@ -20,7 +20,9 @@ async def settled(scene: LedgerScene, verdict: Verdict, **how: Any) -> Later:
     return (await scene.ledger.jobs.settle([settlement(claim, verdict, **how)])).later
 
 
-async def test_a_used_up_rate_limit_names_the_time_of_the_next_attempt_to_whoever_uses_it(scene: LedgerScene) -> None:
+async def test_a_used_up_rate_limit_names_the_time_of_the_next_attempt_to_the_process_that_uses_it(
+    scene: LedgerScene,
+) -> None:
     await scene.ledger.integrations.put(an_integration(rate_limit=1 / LONG))
     stored = await scene.publish("e-1", "e-2", "e-3")
     opened = await scene.ledger.jobs.open([(each, [Opening(f"job-{each.ref}", LANE)], True) for each in stored], 1)

@@ -128,7 +128,7 @@ async def test_after_the_redis_servers_absence_every_lease_is_extended_once(scen
     assert await scene.ledger.fleet.seize() == []
     lease_end = await scene.key_score("owners", dead.owner)
     assert abs(lease_end - now - scene.ledger.policy.lease) < 5_000
-    # Once: whoever is still silent after that is dead.
+    # Once: a process that is still silent after that is dead.
     await scene.key("ZADD", "owners", "XX", 1, dead.owner)
     assert await scene.ledger.fleet.seize() == [claim]
 

@@ -269,7 +269,7 @@ def deepest_accepted() -> Event:
     return found
 
 
-async def test_an_event_that_cannot_be_read_is_told_apart_from_its_neighbours(scene: LedgerScene) -> None:
+async def test_an_event_that_cannot_be_read_is_distinguished_from_its_neighbours(scene: LedgerScene) -> None:
     good, bad = await scene.publish("good", "bad")
     await scene.key("HSET", f"event:{bad.ref}", "raw", "{broken")
     loaded = await scene.ledger.inbox.load([bad.ref, good.ref])

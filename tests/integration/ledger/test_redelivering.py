@@ -1,4 +1,4 @@
-"""Choosing what to redeliver, portion by portion, and opening what was missed: the guards that nobody else reaches."""
+"""Choosing what to redeliver, batch by batch, and opening what was missed: the guards that nobody else reaches."""
 
 import asyncio
 from collections.abc import Sequence
@@ -35,10 +35,10 @@ async def chosen(scene: LedgerScene, lane: str, states: Sequence[JobState] = FAI
     found: dict[str, str] = {}
     cursor: Cursor | None = Cursor(0)
     while cursor is not None:
-        portion = await scene.ledger.redelivery.select(lane, cursor, EVER, states, mark)
-        assert not set(portion.jobs) & set(found)
-        found |= portion.jobs
-        cursor = portion.next
+        batch = await scene.ledger.redelivery.select(lane, cursor, EVER, states, mark)
+        assert not set(batch.jobs) & set(found)
+        found |= batch.jobs
+        cursor = batch.next
     return found
 
 
@@ -47,9 +47,9 @@ async def missed(scene: LedgerScene, scope: Scope = SCOPE, types: Sequence[str] 
     found: list[str] = []
     cursor: Cursor | None = Cursor(0)
     while cursor is not None:
-        portion = await scene.ledger.events.select(scope, cursor, EVER, types)
-        found += portion.refs
-        cursor = portion.next
+        batch = await scene.ledger.events.select(scope, cursor, EVER, types)
+        found += batch.refs
+        cursor = batch.next
     return found
 
 
@@ -96,7 +96,7 @@ async def test_what_select_says_is_what_redeliver_does(scene: LedgerScene) -> No
 
 
 @pytest.mark.parametrize("count", [0, 1, 199, 200, 201, 450])
-async def test_portions_of_one_millisecond_leave_nothing_out_and_bring_nothing_twice(
+async def test_batches_of_one_millisecond_leave_nothing_out_and_bring_nothing_twice(
     scene: LedgerScene, count: int
 ) -> None:
     await scene.register("i-1")
@@ -131,7 +131,7 @@ async def test_both_ends_of_the_time_are_included(scene: LedgerScene) -> None:
     assert (list(until.jobs), until.next) == (jobs[1:2], None)
 
 
-async def test_nothing_is_passed_over_where_the_index_shrinks_between_two_portions(
+async def test_nothing_is_passed_over_where_the_index_shrinks_between_two_batches(
     scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Retention takes entries out all the time; of one and the same millisecond, too."""
@@ -255,7 +255,7 @@ async def test_what_waits_in_the_inbox_is_not_chosen_and_not_opened(scene: Ledge
 
 
 @pytest.mark.parametrize("count", [199, 200, 401])
-async def test_portions_of_events_of_one_millisecond_leave_nothing_out(scene: LedgerScene, count: int) -> None:
+async def test_batches_of_events_of_one_millisecond_leave_nothing_out(scene: LedgerScene, count: int) -> None:
     refs: list[str] = []
     for start in range(0, count, 200):
         refs += await observed(scene, *(f"e-{n}" for n in range(start, min(count, start + 200))))
@@ -354,7 +354,7 @@ async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(sce
     assert await small.redelivery.open_missing("i-1", wanted(refs)) == (3, True)
     assert await small.redelivery.open_missing("i-1", wanted(refs)) == (0, True)
     assert await small.redelivery.open_missing("i-1", wanted(refs), dry_run=True) == (1, False)
-    # What is there already needs no room.
+    # What is there already needs no space.
     assert await small.redelivery.open_missing("i-1", wanted(refs[:3])) == (0, False)
     for claim in await scene.claim("i-1", room=1):
         await scene.settle(claim, Verdict.SUCCEEDED)
@@ -372,13 +372,13 @@ async def test_what_has_ended_is_reopened_only_where_the_backlog_has_room_and_no
     (elsewhere,) = await ended(scene, "i-2", Verdict.FAILED, "e-4")
     first, second = await scene.owe("i-1", "e-5", "e-6")
 
-    # The other lane has room of its own, and what waits takes no more.
+    # The other lane has a backlog of its own, and what waits takes no more.
     answers = await small.redelivery.redeliver([*failed, elsewhere, first], "m")
     assert answers == ["reopened", "full", "full", "reopened", "due"]
     assert {(await scene.state(job))[0] for job in (first, second)} == {JobState.PENDING}
     assert await scene.state(failed[1]) == (JobState.FAILED, "exhausted")
     assert await scene.counter("cancelled") == 0
-    # Some of it is delivered, and there is room again.
+    # Some of it is delivered, and the backlog is not full any more.
     for claim in await scene.claim("i-1", room=2):
         await scene.settle(claim, Verdict.SUCCEEDED)
     assert await small.redelivery.redeliver(failed[1:], "m") == ["reopened", "reopened"]
@@ -386,7 +386,7 @@ async def test_what_has_ended_is_reopened_only_where_the_backlog_has_room_and_no
 
 
 async def test_an_empty_backlog_takes_an_event_that_is_larger_than_the_whole(scene: LedgerScene) -> None:
-    """Or whoever repeats a redelivery until it is complete would do so for ever."""
+    """Or a caller who repeats a redelivery until it is complete would do so for ever."""
     small = await scene.another(lane_backlog_bytes=10)
     await scene.register("i-1")
     failed = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2")

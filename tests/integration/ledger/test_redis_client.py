@@ -120,7 +120,7 @@ async def test_an_answer_waits_for_the_replicas_that_the_settings_ask_for(
     await careful.close()
 
 
-async def test_a_master_that_was_demoted_is_left_for_whoever_its_address_leads_to_now(
+async def test_a_master_that_was_demoted_is_left_for_the_server_that_its_address_leads_to_now(
     make_redis: Callable[..., RedisServer],
 ) -> None:
     old, new = make_redis(), make_redis()
@@ -129,7 +129,7 @@ async def test_a_master_that_was_demoted_is_left_for_whoever_its_address_leads_t
         sync = SyncRedisClient(f"redis://127.0.0.1:{proxy.port}/0", "0", LedgerPolicy())
         await ledger.open()
         await asyncio.to_thread(sync.open)
-        # As a managed service does: the name leads elsewhere, and those who are connected are not told.
+        # As a managed service does: the name leads elsewhere, and open connections do not notice.
         proxy.to = new.port
         await _demote(old, new)
         with pytest.raises(LedgerUnavailable, match="it is a replica now"):
@@ -187,7 +187,7 @@ async def test_an_event_that_the_replicas_had_no_time_for_may_be_offered_again(
     await careful.close()
 
 
-async def test_status_tells_the_balance_and_the_lanes_that_have_work(scene: LedgerScene) -> None:
+async def test_status_shows_the_balance_and_the_lanes_that_have_work(scene: LedgerScene) -> None:
     assert (await scene.ledger.status.read()).lanes == ()
     await scene.register("due", "held", "leased", "idle")
     await scene.owe("due", "e-1", "e-2")

@@ -373,7 +373,7 @@ async def test_a_scope_has_no_more_integrations_than_it_may(scene: LedgerScene) 
 
     assert [each.id for each in (await few.integrations.page(SCOPE, 0, 10)).items] == ["i-2", "i-1"]
     assert await few.integrations.get(["i-3"]) == []
-    # Nothing of what was refused is told of, or has a lane.
+    # Nothing of what was refused is announced, or has a lane.
     assert (await few.status.read()).counter("accepted") == before
     assert "lane:i-3" not in (await scene.contents()).hashes
 

@@ -106,7 +106,7 @@ class TestEnding:
 
         await api.ends()
         assert "Traceback" not in api.output
-        # Whatever it was told, the caller is not left waiting.
+        # Whatever the answer, the caller is not left waiting.
         await asyncio.gather(asking, return_exceptions=True)
 
     async def test_a_drain_has_an_end(self, start_api: StartApi, caller: Caller, receiver: Receiver) -> None:
@@ -243,7 +243,7 @@ class TestReadiness:
 
         assert found["checks"]["ledger"]["status"] == "red"
         # It is Celery's broker, too.
-        assert found["checks"]["broker"]["why"] == "unknown: it is the ledger's store"
+        assert found["checks"]["broker"]["why"] == "unknown: it is the ledger's Redis"
         assert (await caller.get(f"{api.url}/healthz")).status == 200
         redis_server.thaw()
         await caller.becomes(api, "degraded")

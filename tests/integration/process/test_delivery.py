@@ -34,7 +34,7 @@ Found = TypeVar("Found")
 async def test_a_refused_event_is_delivered_by_the_second_attempt_and_leaves_two_logs(
     start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, settings: Settings
 ) -> None:
-    integration = await register(description="tells the ERP")
+    integration = await register(description="informs the ERP")
     receiver.answers = [503]
     await start_worker().ready()
     raw = b'{"type":"order.paid","id":"e-1","store_id":"store-1","org_id":"org-1","data":{"id":"o-1","total":10.00}}'
@@ -54,7 +54,7 @@ async def test_a_refused_event_is_delivered_by_the_second_attempt_and_leaves_two
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == logs[0].job_id
     assert b'"total":10.00' in second.raw
     assert json.loads(second.body["resources"]) == second.body["payload"]
-    assert second.body["integration"]["description"] == "tells the ERP"
+    assert second.body["integration"]["description"] == "informs the ERP"
     job = (await ledger.jobs.get([logs[0].job_id]))[0]
     assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)
     await balanced(ledger)
@@ -95,7 +95,7 @@ async def test_a_producer_that_only_speaks_celery_is_understood_and_its_bad_even
     assert any("order.paid" in each.reason for each in rejected), rejected
     assert (await ledger.status.read()).counter("rejected") == 4
     attempts = await eventually(lambda: attempt_lines(worker, 2), "both attempts have their line")
-    # The first one is begun by the task itself, the other as soon as the lane has room.
+    # The first one is begun by the task itself, the other as soon as the lane has a free slot.
     assert task_id in {line.get("task") for line in attempts}, "its line names the Celery task it came of"
 
 

@@ -42,12 +42,12 @@ async def test_what_the_fleet_disables_is_an_event_that_others_observe(
         for n in range(3):
             publisher.publish(order_paid(id=f"e-{n}"))
 
-    def told() -> list[dict[str, object]]:
+    def reported() -> list[dict[str, object]]:
         of_changes = [each.body for each in receiver.received if each.body["triggered_by"] == "integration.updated"]
         return [each["payload"]["data"] for each in of_changes]
 
-    await eventually(told, "an event tells that it is disabled")
-    (data,) = told()
+    await eventually(reported, "an event says that it is disabled")
+    (data,) = reported()
     assert (data["id"], data["enabled"]) == (broken.id, False)
     (kept,) = await ledger.integrations.get([broken.id])
     assert why in kept.disabled_reason
@@ -76,7 +76,7 @@ async def test_a_paused_integration_gets_all_that_it_observed_when_it_is_resumed
     _edw(environment, "resume", paused)
     await eventually(receiver.got(RATE + 1), "it gets them")
     assert monotonic() - began > 0.9
-    await eventually(lambda: _pending(ledger, 0), "the books close")
+    await eventually(lambda: _pending(ledger, 0), "nothing is pending")
     assert {each.body["id"] for each in receiver.received} == {f"e-{n}" for n in range(RATE + 1)}
     await balanced(ledger)
 

@@ -178,8 +178,8 @@ class TestTheBroker:
             outage.end()
             with resuming():
                 await watched.becomes("ok")
-                doors = await _offered_until_taken(outage.url, receiver)
-        ids = [*(f"e-{n}" for n in range(5)), *doors]
+                ingresses = await _offered_until_taken(outage.url, receiver)
+        ids = [*(f"e-{n}" for n in range(5)), *ingresses]
         await eventually(lambda: succeeded(ledger, len(ids)), "all is settled")
         assert Counter(each.body["id"] for each in receiver.received) == Counter(ids)
         await balanced(ledger)

@@ -72,7 +72,7 @@ class OnRabbit:
 
     server: RabbitServer
     vhost: str
-    #: What a worker is told, so that it reads there.
+    #: What a worker is started with, so that it reads there.
     changes: dict[str, str]
 
     @contextmanager
@@ -299,7 +299,7 @@ async def test_one_that_was_frozen_for_longer_than_its_lease_takes_nothing_twice
     assert (await ledger.status.read()).counter("accepted") == 501
 
 
-async def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_taken(
+async def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_taken(
     start_worker: StartWorker, ledger: Ledger, on_redis: OnRedis, accepting: Callable[[bool], None]
 ) -> None:
     worker = await start_worker().ready()
@@ -358,7 +358,7 @@ async def test_a_worker_stops_although_the_ledger_is_full_and_the_queue_keeps_wh
     await producer.push(*(plain(f"e-{n}") for n in range(300)))
     full(True)
     worker = start_worker(**producer.changes, EDW_DRAIN_SECONDS="1s")
-    # The list, by its reader; messages of RabbitMQ, by the door that has them.
+    # The list, by its reader; messages of RabbitMQ, by the consumer that has them.
     words = "waits for the ledger" if isinstance(producer, OnRedis) else "waiting for the ledger"
     await eventually(lambda: worker.said(words), "it waits")
     assert await worker.stop() == 0

@@ -1,4 +1,4 @@
-"""Messages with events that come back again and again, because whoever takes them dies.
+"""Messages with events that come back again and again, because every process that takes them dies.
 
 With both brokers: Redis restores a Celery message that was not acknowledged without end, and says only that it was
 delivered before; RabbitMQ counts. Of the plain queue on Redis, the ledger counts.

@@ -153,7 +153,7 @@ async def test_an_event_goes_all_the_way_and_nothing_is_refused(
         edw(*command)
     assert await worker.stop() == 0
     assert await api.stop() == 0
-    # By which `edw doctor` would say how often the store writes to its disk: nothing that a user should have.
+    # By which `edw doctor` would say how often Redis writes to its disk: nothing that a user should have.
     assert set(acl.refused()) <= {("edw", "config|get")}
 
 

@@ -48,12 +48,12 @@ async def test_shards_on_one_redis_server_and_broker_do_not_see_each_others_even
 
         got = {(each.path.rpartition("/")[2], each.body["id"].partition("-")[0]) for each in receiver.received}
         assert got == {("first", "first"), ("second", "second")}
-        # Each by its own workers, and by their wake-ups: nobody was told of what is not in its ledger.
+        # Each by its own workers, and by their wake-ups: none got a wake-up for what is not in its ledger.
         for worker, name in ((first, "first"), (second, "second")):
             await eventually(partial(worker.lines, "attempt"), "an attempt is logged")
             assert {str(line["event_id"]).partition("-")[0] for line in worker.lines("attempt")} == {name}
         for each in (ledger, other):
-            await eventually(partial(_is_quiet, each), "the books close")
+            await eventually(partial(_is_quiet, each), "nothing is pending")
             await balanced(each)
     finally:
         await other.close()

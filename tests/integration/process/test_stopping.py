@@ -110,7 +110,7 @@ async def test_who_is_in_a_hurry_waits_for_no_drain_and_everything_is_settled(
     await balanced(scene.ledger)
 
 
-async def test_sigterm_beside_a_silent_redis_ends_in_time_and_its_exit_code_tells(
+async def test_sigterm_beside_a_silent_redis_ends_in_time_and_its_exit_code_says_so(
     scene: FleetScene, redis_server: RedisServer
 ) -> None:
     worker = scene.start_worker("edw worker --processes 2", EDW_DRAIN_SECONDS="0.2")

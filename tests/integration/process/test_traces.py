@@ -31,14 +31,14 @@ async def collector() -> AsyncIterator[Collector]:
 class TestTraced:
     @pytest.fixture
     def environment(self, environment: dict[str, str], collector: Collector) -> dict[str, str]:
-        """What processes are told that trace: to send what they have at once."""
+        """The environment of processes that trace: to send what they have at once."""
         return environment | {
             "EDW_TRACES": "otlp",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
             "OTEL_BSP_SCHEDULE_DELAY": "50",
         }
 
-    async def test_a_publish_over_http_and_all_attempts_are_one_trace_of_which_each_receiver_is_told(
+    async def test_a_publish_over_http_and_all_attempts_are_one_trace_which_each_receiver_gets(
         self, scene: FleetScene, start_api: StartApi, collector: Collector
     ) -> None:
         integration = await scene.register(configuration={"url": f"{scene.receiver.url}?token=planted"})
@@ -106,9 +106,9 @@ class TestTraced:
         assert (first.attributes["edw.outcome"], first.failed) == ("lost", True)
         assert second.links == ((first.trace_id, first.span_id),)
         assert first.parent_id == second.parent_id == publish.span_id
-        # The worker that died had told its receiver the very span that the other one has now reported.
-        told = scene.receiver.received[0].headers["traceparent"]
-        assert told == f"00-{first.trace_id}-{first.span_id}-03"
+        # The worker that died had sent its receiver the very span that the other one has now reported.
+        reported = scene.receiver.received[0].headers["traceparent"]
+        assert reported == f"00-{first.trace_id}-{first.span_id}-03"
         assert await other.stop() == 0
 
     async def test_a_collector_that_hangs_delays_no_delivery_and_not_the_end(
@@ -144,7 +144,7 @@ def _describes(span: Seen, integration_id: str, receiver: Receiver) -> None:
 
 
 @on_rabbitmq
-async def test_where_nothing_is_traced_the_producers_context_is_handed_on_by_every_door(
+async def test_where_nothing_is_traced_the_producers_context_is_handed_on_by_every_ingress(
     broker_url: str, scene: FleetScene, producer: ForeignProducer
 ) -> None:
     await scene.register()
@@ -182,9 +182,9 @@ async def test_where_nothing_is_traced_the_producers_context_is_handed_on_by_eve
     )
 
     await eventually(scene.receiver.got(5), "all are delivered")
-    told = {each.body["id"]: each.headers for each in scene.receiver.received}
-    assert {name: told[name].get("traceparent") for name in sent} == sent
-    assert {name: told[name].get("tracestate") for name in sent} == {
+    reported = {each.body["id"]: each.headers for each in scene.receiver.received}
+    assert {name: reported[name].get("traceparent") for name in sent} == sent
+    assert {name: reported[name].get("tracestate") for name in sent} == {
         "redis": "shop=1",
         "rabbit": "shop=2",
         "binary": "shop=1",

@@ -212,7 +212,7 @@ class TestBearers:
             assert (error.status, error.headers["WWW-Authenticate"]) == (401, 'Bearer realm="edw"')
         assert ledger.looked_up == 0
 
-    async def test_a_bad_one_is_told_so(self, access: Access) -> None:
+    async def test_a_bad_one_is_reported(self, access: Access) -> None:
         error = await refused(access, request(BAD))
 
         assert error.status == 401

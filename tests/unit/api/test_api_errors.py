@@ -67,7 +67,7 @@ def test_the_whole_body_has_an_empty_pointer() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (1.1, "2"), (60.0, "60")])
-def test_who_is_to_come_again_is_never_told_to_come_too_early(seconds: float, header: str) -> None:
+def test_retry_after_is_never_too_early(seconds: float, header: str) -> None:
     assert retry_later(429, "too many", seconds).headers == {"Retry-After": header}
 
 

@@ -274,11 +274,11 @@ class TestPressure:
         assert "61 s" in await self.refused(intake)
 
     async def test_memory_above_the_high_water_mark_refuses(self, intake: EventIntake, inbox: Inbox) -> None:
-        inbox.pressures = [LedgerFull("the store at 10.0.0.7 uses 90% of its memory limit")]
+        inbox.pressures = [LedgerFull("Redis at 10.0.0.7 uses 90% of its memory limit")]
 
         assert await self.refused(intake) == LedgerFull.public
 
-    async def test_it_is_looked_at_once_a_second_whoever_asks(
+    async def test_it_is_looked_at_once_a_second_for_all_callers(
         self, intake: EventIntake, inbox: Inbox, clock: Clock
     ) -> None:
         inbox.pressures = [Pressure(11, 0.0), Pressure(0, 0.0)]
@@ -295,7 +295,7 @@ class TestPressure:
     async def test_a_ledger_that_does_not_answer_is_waited_for_once_and_not_by_each_in_turn(
         self, intake: EventIntake, inbox: Inbox, clock: Clock
     ) -> None:
-        inbox.pressures = [LedgerUnavailable("the store at 10.0.0.7 does not answer")]
+        inbox.pressures = [LedgerUnavailable("Redis at 10.0.0.7 does not answer")]
 
         assert await asyncio.gather(*(self.refused(intake) for _ in range(5))) == [LedgerUnavailable.public] * 5
 

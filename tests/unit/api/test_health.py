@@ -28,16 +28,16 @@ class FakeRedis:
         self.writes += 1
         await asyncio.sleep(0)
         if self.away:
-            raise LedgerUnavailable("the store does not answer")
+            raise LedgerUnavailable("Redis does not answer")
         if self.full:
-            raise LedgerFull("the store is at its memory limit")
+            raise LedgerFull("Redis is at its memory limit")
 
     async def workers(self) -> int:
         return self.alive
 
     async def refuse_over_water(self) -> None:
         if self.over_water:
-            raise LedgerFull("the store uses 90% of its memory limit")
+            raise LedgerFull("Redis uses 90% of its memory limit")
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def test_however_many_ask_the_ledger_is_asked_once_a_second(
     assert (await health.ready()).status is State.RED
 
 
-async def test_a_process_that_was_told_to_stop_is_red_at_once(health: ApiHealth) -> None:
+async def test_a_process_that_was_asked_to_stop_is_red_at_once(health: ApiHealth) -> None:
     assert (await health.ready()).status is State.OK
     health.draining = True
     assert (await health.ready()).status is State.RED
@@ -111,7 +111,7 @@ async def test_a_broker_that_is_away_degrades_and_heals(fake_redis: FakeRedis, m
         await broker.close()
 
 
-async def test_a_broker_that_does_not_answer_is_not_told_to_be_well(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_does_not_answer_is_not_reported_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_module, "SILENT_SECONDS", 0.05)
     answers = threading.Event()
 
@@ -141,21 +141,21 @@ PROMISE = "away (refused); events are delivered all the same, up to seconds late
 
 
 @pytest.mark.parametrize(
-    ("broker", "ledger", "workers", "is_store", "why"),
+    ("broker", "ledger", "workers", "is_ledger_redis", "why"),
     [
         pytest.param(AWAY, OK, OK, False, PROMISE, id="the ledger and the workers deliver"),
         pytest.param(AWAY, Check(State.DEGRADED, "over water"), OK, False, PROMISE, id="and what is owed is"),
         pytest.param(AWAY, RED, OK, False, "away (refused)", id="no ledger, no delivery"),
         pytest.param(AWAY, OK, NONE, False, "away (refused)", id="no workers, no delivery"),
-        pytest.param(OK, RED, NONE, True, "unknown: it is the ledger's store", id="it was well when it last answered"),
-        pytest.param(AWAY, RED, NONE, True, "unknown: it is the ledger's store", id="one Redis that is away is one"),
+        pytest.param(OK, RED, NONE, True, "unknown: it is the ledger's Redis", id="it was well when it last answered"),
+        pytest.param(AWAY, RED, NONE, True, "unknown: it is the ledger's Redis", id="one Redis that is away is one"),
         pytest.param(OK, RED, OK, False, UNSET, id="another server is another server"),
         pytest.param(OK, OK, OK, True, UNSET, id="all is well"),
     ],
 )
 def test_what_is_said_of_the_broker_is_true_beside_what_is_said_of_the_others(
-    broker: Check, ledger: Check, workers: Check, is_store: bool, why: str | UnsetType
+    broker: Check, ledger: Check, workers: Check, is_ledger_redis: bool, why: str | UnsetType
 ) -> None:
-    found = in_words(broker, ledger, workers, is_store=is_store)
+    found = in_words(broker, ledger, workers, is_ledger_redis=is_ledger_redis)
     assert found.why == why
     assert found.status is (State.OK if why is UNSET else State.DEGRADED)

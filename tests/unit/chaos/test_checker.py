@@ -18,7 +18,7 @@ GOOD = Records(
     offers=(
         Offer("paid", "http", "order.paid", True),
         Offer("refunded", "http", "order.refunded", True),
-        Offer("unheard of", "http", "order.paid", False),
+        Offer("unknown", "http", "order.paid", False),
     ),
     requests=(
         Request("paid", "erp", "j-erp", 1, 200),
@@ -91,7 +91,7 @@ class TestMissing:
         assert only(lost) == "gone was accepted by queue and is missing at shop"
 
     def test_an_event_whose_producer_died_and_that_the_ledger_has(self) -> None:
-        half = replace(GOOD, events=GOOD.events | {"unheard of"})
+        half = replace(GOOD, events=GOOD.events | {"unknown"})
         assert len(problems(half)) == 2
 
     def test_raw_messages_that_a_broker_may_lose_are_counted_apart(self) -> None:
@@ -157,14 +157,14 @@ class TestDuplicates:
         idle = replace(AGAIN, killed=GOOD.killed)
         assert only(idle) == "1 duplicates, and only 0 attempts can be their cause"
 
-    def test_an_attempt_whose_answer_was_not_heard_explains_one(self) -> None:
-        unheard = replace(
+    def test_an_attempt_whose_answer_was_not_received_explains_one(self) -> None:
+        unanswered = replace(
             AGAIN,
             killed=GOOD.killed,
             jobs=(replace(AGAIN.jobs[0], lost=0), *AGAIN.jobs[1:]),
             logs=(replace(LOST, detail="no answer within 10 s"), *AGAIN.logs[1:]),
         )
-        assert problems(unheard) == []
+        assert problems(unanswered) == []
 
     def test_an_attempt_that_outlived_its_lease_explains_one(self) -> None:
         outlived = replace(AGAIN, killed=GOOD.killed, logs=(replace(LOST, succeeded=True, detail=""), *AGAIN.logs[1:]))
@@ -189,7 +189,7 @@ def test_what_the_ledger_says_of_itself() -> None:
     ]
 
 
-def test_a_door_by_which_nothing_came_in() -> None:
+def test_an_ingress_by_which_nothing_came_in() -> None:
     assert only(added(GOOD, offers=Offer("e", "queue", "order.paid", False))) == "nothing was accepted by queue"
 
 

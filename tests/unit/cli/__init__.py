@@ -1,1 +1,1 @@
-"""The pure rooms of the `edw` command."""
+"""The pure modules of the `edw` command."""

@@ -48,7 +48,7 @@ async def times(ledger: Ledger, limit: int, *, failed: bool = False) -> list[tup
     return [(each.log.created_at, each.scope.store_id) for each in found]
 
 
-async def test_they_come_in_the_order_of_their_time_whosever_they_are() -> None:
+async def test_they_come_in_the_order_of_their_time_from_any_store() -> None:
     ledger = Ledger(a=[90, 50, 10], b=[80, 70], c=[], d=[60])
     assert await times(ledger, 10) == [(90, "a"), (80, "b"), (70, "b"), (60, "d"), (50, "a"), (10, "a")]
     assert await times(ledger, 3) == [(90, "a"), (80, "b"), (70, "b")]

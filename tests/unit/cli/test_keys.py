@@ -36,7 +36,7 @@ def test_keys_that_are_set_win(tmp_path: Path) -> None:
     assert list(secrets_keys(Settings(data_dir=tmp_path, secrets_keys=(own,)))) == [own]
 
 
-def test_dev_tells_its_worker_what_the_user_has_not_said(tmp_path: Path) -> None:
+def test_dev_gives_its_worker_what_the_user_has_not_said(tmp_path: Path) -> None:
     made = child_changes(Settings(data_dir=tmp_path))
 
     assert set(made) == {"EDW_SECRETS_KEYS", "EDW_EGRESS_ALLOW", "EDW_LOG_FORMAT"}

@@ -52,7 +52,7 @@ def test_how_a_process_ended_is_said_in_words(code: int | None, words: str) -> N
     assert died(code) == words
 
 
-def test_a_worker_that_died_is_said_and_started_again_until_it_is_told_to_stop() -> None:
+def test_a_worker_that_died_is_said_and_started_again_until_it_is_asked_to_stop() -> None:
     async def scenario() -> list[str]:
         signals = Signals()
         said: list[str] = []
@@ -85,7 +85,7 @@ def test_a_child_that_does_not_stop_is_killed() -> None:
 
 
 @pytest.mark.parametrize(("command", "end"), [(HURRIES, (True, 0)), (DEAF, (False, -signal.SIGQUIT))])
-def test_who_is_in_a_hurry_tells_the_children_so(command: list[str], end: tuple[bool, int]) -> None:
+def test_who_is_in_a_hurry_passes_it_to_the_children(command: list[str], end: tuple[bool, int]) -> None:
     async def scenario() -> tuple[bool, int | None]:
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         assert process.stdout is not None

@@ -9,7 +9,7 @@ def log(attempt: int, created_at: int, *, detail: str = "") -> IntegrationLog:
     return IntegrationLog(job, "integration", attempt, not detail, "", 200, detail, 0.1, created_at)
 
 
-def test_each_log_is_told_once_the_oldest_first() -> None:
+def test_each_log_is_reported_once_the_oldest_first() -> None:
     tail = Tail()
 
     assert tail.new([log(2, 1_002), log(1, 1_001)]) == [log(1, 1_001), log(2, 1_002)]
@@ -24,7 +24,7 @@ def test_one_of_the_same_moment_as_the_newest_is_news() -> None:
     assert tail.new([log(2, 1_000), log(1, 1_000)]) == [log(2, 1_000)]
 
 
-def test_an_outcome_that_comes_late_is_told_again() -> None:
+def test_an_outcome_that_comes_late_is_reported_again() -> None:
     tail = Tail()
     tail.new([log(1, 1_000, detail="lost")])
 

@@ -150,14 +150,14 @@ def test_kombu_gives_up_on_a_silent_redis() -> None:
     assert (found["socket_timeout"], found["socket_connect_timeout"], found["socket_keepalive"]) == (5.0, 2.0, True)
 
 
-def test_kombu_is_told_of_each_sentinel_and_of_what_they_watch() -> None:
+def test_kombu_gets_each_sentinel_and_of_what_they_watch() -> None:
     found = options("sentinel://:p%40ss@a:26379,b/1?service=mymaster&sentinel_password=w")
     assert found["broker_url"] == "sentinel://:p%40ss@a:26379/1;sentinel://:p%40ss@b:26379/1"
-    told = found["broker_transport_options"]
-    assert told["master_name"] == "mymaster"
-    assert (told["sentinel_kwargs"]["password"], told["socket_timeout"]) == ("w", 5.0)
-    assert set(told) <= set(SentinelChannel.from_transport_options)
-    with Connection(found["broker_url"], transport_options=told) as connection:
+    reported = found["broker_transport_options"]
+    assert reported["master_name"] == "mymaster"
+    assert (reported["sentinel_kwargs"]["password"], reported["socket_timeout"]) == ("w", 5.0)
+    assert set(reported) <= set(SentinelChannel.from_transport_options)
+    with Connection(found["broker_url"], transport_options=reported) as connection:
         assert connection.as_uri() == "sentinel://:**@a:26379/1"
 
 

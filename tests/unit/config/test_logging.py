@@ -76,8 +76,8 @@ def test_what_is_bound_to_the_context_is_in_every_line(configure: Configure) -> 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_a_secret_is_stars(configure: Configure, form: str) -> None:
     stream = configure(log_format=form)
-    logger().info("told", key=SecretStr(PLANTED), nested={"keys": [SecretStr(PLANTED)]})
-    logging.getLogger("test").info("told %s", SecretStr(PLANTED))
+    logger().info("reported", key=SecretStr(PLANTED), nested={"keys": [SecretStr(PLANTED)]})
+    logging.getLogger("test").info("reported %s", SecretStr(PLANTED))
     assert PLANTED not in stream.getvalue().decode()
     assert "**********" in stream.getvalue().decode()
 

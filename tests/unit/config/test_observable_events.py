@@ -38,7 +38,7 @@ def test_the_nearest_are_found_whatever_letters_are_wrong(catalogue: Catalogue) 
                 assert known in str(catalogue.problem(wrong, "store")), wrong
 
 
-def test_a_thousand_unknown_keys_are_told_apart_soon(catalogue: Catalogue) -> None:
+def test_a_thousand_unknown_keys_are_explained_soon(catalogue: Catalogue) -> None:
     """They come in one request, and everybody else waits meanwhile: each is compared with few known ones."""
     compared: list[int] = []
 
@@ -53,7 +53,7 @@ def test_a_thousand_unknown_keys_are_told_apart_soon(catalogue: Catalogue) -> No
     assert max(compared) <= 8 < len(catalogue.keys)
 
 
-def test_a_key_of_the_other_level_is_told_as_that(catalogue: Catalogue) -> None:
+def test_a_key_of_the_other_level_is_reported_as_that(catalogue: Catalogue) -> None:
     expected = 'the observable key "order.paid" exists only at store level, not at organization level'
     assert catalogue.problem("order.paid", "organization") == expected
 

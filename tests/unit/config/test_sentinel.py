@@ -23,7 +23,7 @@ def test_kombus_own_way_to_name_several_is_understood() -> None:
 
 
 @pytest.mark.parametrize(("url", "login"), [("sentinel://a?service=m", ""), ("sentinel://me@a?service=m", "me:@")])
-def test_a_login_is_told_to_kombu_as_far_as_there_is_one(url: str, login: str) -> None:
+def test_a_login_is_given_to_kombu_as_far_as_there_is_one(url: str, login: str) -> None:
     assert SentinelUrl.parse(url).kombu_url == f"sentinel://{login}a:26379/0"
 
 

@@ -15,7 +15,7 @@ PLANTED = "planted-secret"
 KEY = "2xMPq94U7BFJEXsnyRgLlPxyQo1pcmi0SDll02A5VVg="
 ROOT = Path(__file__).parents[3]
 
-# The names are public: whoever renames one breaks a deployment.
+# The names are public: to rename one breaks a deployment.
 DEFAULTS: dict[str, Any] = {
     "EDW_REDIS_URL": None,
     "EDW_BROKER_URL": None,
@@ -181,7 +181,7 @@ def test_a_bad_value_is_named_with_its_problem_and_an_example(
     assert f"; for example {name}=" in line
 
 
-def test_everything_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDW_API_PORT", "x")
     monkeypatch.setenv("EDW_LANE_CAP", "x")
     with pytest.raises(SettingsError, match="^2 settings are wrong:\n  EDW_API_PORT='x': .*\n  EDW_LANE_CAP='x': "):
@@ -235,13 +235,13 @@ def test_no_text_of_the_settings_shows_a_secret(monkeypatch: pytest.MonkeyPatch)
 def test_only_the_settings_read_the_environment() -> None:
     readers = {
         file.relative_to(ROOT).as_posix()
-        for room in ("config", "deliverers", "worker")
-        for file in (ROOT / room).rglob("*.py")
+        for package in ("config", "deliverers", "worker")
+        for file in (ROOT / package).rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "getenvb"})
         or (isinstance(node, ast.ImportFrom) and {name.name for name in node.names} & {"environ", "getenv"})
     }
-    # The codec tells stomp.py something while it is imported, and learns nothing.
+    # The codec changes stomp.py while it is imported, and nothing else.
     assert readers == {"config/settings.py", "deliverers/stomp/codec.py"}
 
 

@@ -106,7 +106,7 @@ def test_the_first_code_that_is_known_counts() -> None:
     assert error_words(AwsError(("Novel", "AWS.SimpleQueueService.NonExistentQueue")), 400) == "queue does not exist"
 
 
-def test_a_failure_of_the_server_is_told_with_its_status() -> None:
+def test_a_failure_of_the_server_is_reported_with_its_status() -> None:
     assert words("InternalFailure", status=500) == "SQS failed within itself (500 Internal Server Error)"
     assert words("Novel", "x", 503).endswith("(503 Service Unavailable): Novel")
     assert words("InternalFailure", status=None) == "SQS failed within itself"

@@ -57,7 +57,7 @@ def test_what_is_too_large_says_both_sizes(delivery: Delivery) -> None:
     assert TooLarge(2, 1, True).reason.endswith(" even without what the event includes")
 
 
-def test_only_a_fifo_queue_is_told_groups(delivery: Delivery) -> None:
+def test_only_a_fifo_queue_gets_groups(delivery: Delivery) -> None:
     assert "MessageGroupId" not in made(delivery).entry(0)
     entry = made(replace(delivery, epoch=2), is_fifo=True).entry(0)
     assert (entry["MessageGroupId"], entry["MessageDeduplicationId"]) == ("o-1", "job-1:2")

@@ -48,7 +48,7 @@ def test_what_the_event_does_not_carry_is_left_out(delivery: Delivery) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "reported"),
     [
         (b'{"type":"order","id":"o-1","name":"x"}', b'{"type":"order","id":"o-1"}'),
         (b' { "id" : "o-1" , "type" : "order-v2" } ', b'{"type":"order-v2","id":"o-1"}'),
@@ -64,9 +64,9 @@ def test_what_the_event_does_not_carry_is_left_out(delivery: Delivery) -> None:
         (b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"type":"order","id":null}'),
     ],
 )
-def test_of_a_deleted_resource_only_its_type_and_id_are_told(delivery: Delivery, data: bytes, told: bytes) -> None:
+def test_of_a_deleted_resource_only_its_type_and_id_are_sent(delivery: Delivery, data: bytes, reported: bytes) -> None:
     body = webhook_body(replace(delivery, triggered_by="order.deleted", data=data))
-    assert b'"payload":' + told + b',"resources":' + told + b"," in body
+    assert b'"payload":' + reported + b',"resources":' + reported + b"," in body
     assert isinstance(json.loads(body)["resources"], dict)
 
 
@@ -133,7 +133,7 @@ def test_without_includes_nothing_can_be_elided(delivery: Delivery) -> None:
     assert not can_be_elided(deleted)
 
 
-def test_a_queue_hears_of_a_deleted_resource_its_type_and_id(delivery: Delivery) -> None:
+def test_a_queue_gets_of_a_deleted_resource_its_type_and_id(delivery: Delivery) -> None:
     body = json.loads(cloudevent_body(replace(delivery, triggered_by="order.deleted")))
     assert body["data"] == {"type": "order", "id": "o-1"}
 

@@ -115,7 +115,7 @@ CALL_FAILED = "Connect call failed ('{}', 443)"
         (RuntimeError("t0p"), "failed while waiting for the answer"),
     ],
 )
-def test_a_failure_is_told_in_words(error: BaseException, words: str) -> None:
+def test_a_failure_is_reported_in_words(error: BaseException, words: str) -> None:
     assert reason(error, TRIED) == words
 
 

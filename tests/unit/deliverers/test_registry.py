@@ -28,7 +28,7 @@ from deliverers.webhook import WebhookConfiguration, WebhookDeliverer
 PLANTED = "planted-secret"
 
 
-class CarrierConfiguration(BaseModel):
+class HomingConfiguration(BaseModel):
     where: str
     keys: list[SecretStr] = []
 
@@ -56,14 +56,14 @@ class OpenDeliverer(WebhookDeliverer):
     configuration_model: ClassVar[type[BaseModel]] = OpenConfiguration
 
 
-class CarrierDeliverer(WebhookDeliverer):
-    integration_type: ClassVar[str] = "carrier_pigeon"
-    configuration_model: ClassVar[type[BaseModel]] = CarrierConfiguration
+class HomingDeliverer(WebhookDeliverer):
+    integration_type: ClassVar[str] = "homing_pigeon"
+    configuration_model: ClassVar[type[BaseModel]] = HomingConfiguration
 
 
 def problems(configuration: Any, integration_type: str = "webhook") -> tuple[Problem, ...]:
     with pytest.raises(ConfigurationError) as caught:
-        DelivererRegistry((WebhookDeliverer, CarrierDeliverer)).parse_configuration(integration_type, configuration)
+        DelivererRegistry((WebhookDeliverer, HomingDeliverer)).parse_configuration(integration_type, configuration)
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value.__context__)
     assert PLANTED not in shown.replace(repr(configuration), "")
     return caught.value.problems
@@ -121,12 +121,12 @@ def test_an_admin_may_see_the_secrets_that_are_marked_for_it() -> None:
         shown: Annotated[list[SecretStr], ShownToAdmin()] = []
         plain: Annotated[str, ShownToAdmin()] = ""
 
-    class MarkedDeliverer(CarrierDeliverer):
+    class MarkedDeliverer(HomingDeliverer):
         configuration_model: ClassVar[type[BaseModel]] = MarkedConfiguration
 
     found = DelivererRegistry((WebhookDeliverer, AwsSqsDeliverer, StompDeliverer, MarkedDeliverer))
 
-    assert found.shown_fields("carrier_pigeon") == {"shown"}
+    assert found.shown_fields("homing_pigeon") == {"shown"}
     assert found.shown_fields("webhook") == {"secret_key"}
     assert not found.shown_fields("aws_sqs") | found.shown_fields("stomp")
 
@@ -236,15 +236,15 @@ def test_a_secret_that_fits_no_header_is_refused_without_showing_it(ending: str,
 
 
 def test_an_indiscreet_plug_in_shows_no_secret_either() -> None:
-    (problem,) = problems({"where": "roof", "keys": [PLANTED]}, "carrier_pigeon")
+    (problem,) = problems({"where": "roof", "keys": [PLANTED]}, "homing_pigeon")
     assert problem == Problem(("configuration", "keys"), "bad key ********")
 
 
 def test_a_plug_in_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_entry_points(monkeypatch, f"{__name__}:CarrierDeliverer")
+    use_entry_points(monkeypatch, f"{__name__}:HomingDeliverer")
     loaded = DelivererRegistry.load()
-    assert loaded.types[-1] == "carrier_pigeon"
-    assert loaded.secret_fields("carrier_pigeon") == {"keys"}
+    assert loaded.types[-1] == "homing_pigeon"
+    assert loaded.secret_fields("homing_pigeon") == {"keys"}
 
 
 @pytest.mark.parametrize(
@@ -303,6 +303,6 @@ def test_our_own_words_are_the_same_whatever_the_secret_is(secret: str) -> None:
 @pytest.mark.parametrize("secret", ["a secret\nof 'two' \"lines\"", "geheime Schlüssel/+", "🚲🚲🚲🚲🚲🚲🚲🚲🚲🚲🚲🚲"])
 @pytest.mark.parametrize("written", [str, repr, json.dumps, quote, quote_plus, lambda text: quote(text, safe="")])
 def test_a_secret_is_found_in_every_form_in_which_code_repeats_it(secret: str, written: Callable[[str], str]) -> None:
-    told = without_secrets([secret], f"bad key {written(secret)}, used twice: {written(secret)}")
+    reported = without_secrets([secret], f"bad key {written(secret)}, used twice: {written(secret)}")
 
-    assert told.replace("'", "").replace('"', "") == "bad key ********, used twice: ********"
+    assert reported.replace("'", "").replace('"', "") == "bad key ********, used twice: ********"

@@ -135,7 +135,7 @@ def test_a_frame_in_small_pieces_is_looked_at_no_more_often_than_one_in_large_on
         (b"ERROR\n\n" + b"x" * 900, None),
     ],
 )
-def test_what_cannot_become_a_frame_is_told_early(raw: bytes, words: str | None) -> None:
+def test_what_cannot_become_a_frame_is_reported_early(raw: bytes, words: str | None) -> None:
     if words is None:
         assert read(raw) == []
     else:

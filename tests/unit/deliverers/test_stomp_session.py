@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from deliverers.stomp import stomp_session as room
+from deliverers.stomp import stomp_session
 from deliverers.stomp.frames import Frame, NotStomp
 from deliverers.stomp.pool import BACKOFF, pause_after
 from deliverers.stomp.stomp_session import (
@@ -193,8 +193,8 @@ def test_a_connection_that_is_waited_at_is_not_idle() -> None:
 
 
 def test_intervals_are_asked_for() -> None:
-    assert room.HEART_BEAT_MS == 10_000
-    assert room.SILENT_INTERVALS == 2
+    assert stomp_session.HEART_BEAT_MS == 10_000
+    assert stomp_session.SILENT_INTERVALS == 2
 
 
 def test_pauses_between_tries_grow_to_a_bound_and_are_spread() -> None:

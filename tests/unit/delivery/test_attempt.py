@@ -1,4 +1,4 @@
-"""The record of an attempt: what the ledger, the log line and the metrics are told."""
+"""The record of an attempt: what the ledger, the log line and the metrics get."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +46,7 @@ def an_attempt(outcome: Counted | LostAttempt | InterruptedAttempt, decision: De
         (InterruptedAttempt(), Retry(0), Verdict.RETRY, "", 0, 0),
     ],
 )
-def test_the_ledger_is_told_what_to_do(
+def test_the_ledger_learns_what_to_do(
     outcome: Counted, decision: Decision, verdict: Verdict, reason: str, delay: float, rest: float
 ) -> None:
     settlement = settlement_of(an_attempt(outcome, decision))
@@ -67,7 +67,7 @@ def test_the_ledger_is_told_what_to_do(
         (InterruptedAttempt(), False, None, "", InterruptedAttempt().reason),
     ],
 )
-def test_the_log_tells_what_came_of_it(
+def test_the_log_says_what_came_of_it(
     outcome: Counted, succeeded: bool, status: int | None, body: str, detail: str
 ) -> None:
     attempt = an_attempt(outcome, Retry(0))
@@ -88,7 +88,9 @@ def test_an_attempt_whose_event_is_gone_has_a_log_as_well() -> None:
     assert (log.event_id, log.event_type) == ("", "")
 
 
-def told(attempt: Attempt, result: str = "settled", clock: RedisClock | None = None, **options: bool) -> dict[str, Any]:
+def log_line(
+    attempt: Attempt, result: str = "settled", clock: RedisClock | None = None, **options: bool
+) -> dict[str, Any]:
     with capture_logs() as lines:
         AttemptReporter(clock or RedisClock(), **options)(attempt, result)
     (line,) = lines
@@ -96,7 +98,7 @@ def told(attempt: Attempt, result: str = "settled", clock: RedisClock | None = N
 
 
 def reported(outcome: Any, decision: Decision, result: str = "settled", **changes: Any) -> dict[str, Any]:
-    return told(an_attempt(outcome, decision, **changes), result)
+    return log_line(an_attempt(outcome, decision, **changes), result)
 
 
 def counted(name: str, **labels: str) -> float:
@@ -118,7 +120,7 @@ def clock() -> RedisClock:
     return found
 
 
-def test_one_line_tells_of_a_delivery() -> None:
+def test_one_line_reports_a_delivery() -> None:
     assert reported(Delivered(200, "body"), Succeed()) == {
         "event": "attempt",
         "log_level": "info",
@@ -156,9 +158,9 @@ def test_a_failure_of_an_old_configuration_says_that_its_job_is_due_now(decision
 
 def test_a_receivers_failure_is_a_warning_and_ours_is_an_error() -> None:
     broken = replace(an_attempt(Unreachable("internal error of the deliverer: KeyError"), Retry(1)), ours=True)
-    line = told(broken)
+    line = log_line(broken)
     assert (line["log_level"], line["outcome"]) == ("error", "internal")
-    lost = told(replace(an_attempt(LostAttempt(), Retry(1)), ours=True))
+    lost = log_line(replace(an_attempt(LostAttempt(), Retry(1)), ours=True))
     assert (lost["log_level"], lost["outcome"]) == ("error", "lost")
     assert reported(InterruptedAttempt(), Retry(0))["log_level"] == "warning", "somebody stopped the worker on purpose"
 
@@ -169,22 +171,22 @@ def test_of_an_attempt_that_was_lost_nobody_knows_how_long_it_took() -> None:
         counting("edw_attempts_total", 1, integration_type="", outcome="lost"),
         counting(durations, 1, integration_type="webhook"),
     ):
-        told(replace(an_attempt(LostAttempt(), Retry(1)), integration_type=""))
-        told(an_attempt(Delivered(200, ""), Succeed()))
+        log_line(replace(an_attempt(LostAttempt(), Retry(1)), integration_type=""))
+        log_line(an_attempt(Delivered(200, ""), Succeed()))
     assert REGISTRY.get_sample_value(durations, {"integration_type": ""}) is None
 
 
 def test_the_line_names_the_celery_task_and_the_epoch_where_there_is_one() -> None:
-    line = told(replace(an_attempt(Delivered(200, ""), Succeed(), epoch=2), task="t-1"))
+    line = log_line(replace(an_attempt(Delivered(200, ""), Succeed(), epoch=2), task="t-1"))
     assert (line["task"], line["epoch"]) == ("t-1", 2)
     assert not {"task", "epoch", "delay"} & set(reported(Delivered(200, ""), Succeed()))
 
 
 def test_the_line_has_what_was_sent_and_answered_only_where_a_setting_says_so() -> None:
     attempt = an_attempt(Delivered(200, "thanks"), Succeed(), event=StoredEvent("ref", PERSONAL, 0))
-    assert "4111" not in repr(told(attempt))
-    assert "thanks" not in repr(told(attempt))
-    line = told(attempt, payloads=True)
+    assert "4111" not in repr(log_line(attempt))
+    assert "thanks" not in repr(log_line(attempt))
+    line = log_line(attempt, payloads=True)
     assert (line["payload"], line["answer"]) == ('{"card":"4111"}', "thanks")
 
 
@@ -209,7 +211,7 @@ def test_retries_and_ends_are_counted_once_the_ledger_has_taken_them() -> None:
         reported(Delivered(200, ""), Succeed(), "stale")
 
 
-def test_delays_are_told_by_the_redis_servers_clock(clock: RedisClock) -> None:
+def test_delays_are_measured_by_the_redis_servers_clock(clock: RedisClock) -> None:
     # Accepted at 1700 by the clock of Redis, which this process's calls 1100; begun half a second later.
     event = StoredEvent("ref", EVENT, 1_700_000)
     first = replace(an_attempt(Delivered(200, ""), Succeed(), attempt=1, event=event), began=1100.5)
@@ -219,7 +221,7 @@ def test_delays_are_told_by_the_redis_servers_clock(clock: RedisClock) -> None:
         counting("edw_delivered_delay_seconds_bucket", 0, le="0.5"),
         counting("edw_delivered_delay_seconds_bucket", 1, le="1.0"),
     ):
-        assert told(first, clock=clock)["delay"] == 0.5
+        assert log_line(first, clock=clock)["delay"] == 0.5
 
 
 def test_only_a_first_attempt_counts_as_first_and_nothing_that_is_owed_anew_as_late(clock: RedisClock) -> None:
@@ -227,18 +229,18 @@ def test_only_a_first_attempt_counts_as_first_and_nothing_that_is_owed_anew_as_l
     second = replace(an_attempt(Delivered(200, ""), Succeed(), attempt=2, event=event), began=1100.5)
     again = replace(an_attempt(Delivered(200, ""), Succeed(), attempt=1, event=event, epoch=1), began=1100.5)
     with counting("edw_first_attempt_delay_seconds_count", 0), counting("edw_delivered_delay_seconds_count", 1):
-        told(second, clock=clock)
-        told(again, clock=clock)
-        told(an_attempt(LostAttempt(), Retry(1), attempt=1, event=event), clock=clock)
+        log_line(second, clock=clock)
+        log_line(again, clock=clock)
+        log_line(an_attempt(LostAttempt(), Retry(1), attempt=1, event=event), clock=clock)
 
 
 def test_integrations_are_counted_only_where_a_setting_says_so() -> None:
     with counting("edw_integration_attempts_total", 1, integration="i-1", outcome="delivered"):
         reported(Delivered(200, ""), Succeed())
-        told(an_attempt(Delivered(200, ""), Succeed()), integrations=True)
+        log_line(an_attempt(Delivered(200, ""), Succeed()), integrations=True)
 
 
-def test_a_clock_that_never_heard_of_redis_knows_nothing_and_a_delay_is_never_negative(clock: RedisClock) -> None:
+def test_a_clock_that_never_asked_redis_knows_nothing_and_a_delay_is_never_negative(clock: RedisClock) -> None:
     assert RedisClock().since(0.0) is None
     assert clock.since(1700.0, 1099.0) == 0.0
     clock.note(2000.0, 2000.2, 2600.0)

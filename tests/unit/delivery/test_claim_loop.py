@@ -44,7 +44,7 @@ class Desk:
     now: float = 0.0
     lanes: Lanes = field(default_factory=Lanes)
     slots: ConcurrencyLimiter = field(default_factory=lambda: ConcurrencyLimiter(TOTAL))
-    #: What other processes were told.
+    #: Lanes that other processes were notified of.
     passed_on: list[Sequence[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -124,7 +124,7 @@ async def test_the_fleet_is_asked_once_of_each_lane(desk: Desk) -> None:
     assert desk.lanes.asked == ["new"]
 
 
-async def test_other_processes_are_told_of_lanes_that_have_no_slot_here_and_not_more_often_than_they_are_looked_at(
+async def test_other_processes_are_notified_of_lanes_that_have_no_slot_here_and_not_more_often_than_they_are_looked_at(
     desk: Desk,
 ) -> None:
     await desk.serve("good", "new-1")

@@ -154,10 +154,10 @@ def test_a_first_attempt_that_does_not_end_soon_makes_room_for_another_new_one()
 
 def test_one_that_the_fleet_knows_to_fail_is_suspect_from_the_start() -> None:
     slots = ConcurrencyLimiter(TOTAL)
-    assert slots.unheard_of(["bad", "new"]) == ["bad", "new"]
-    slots.hear(["bad", "new"], {"bad"})
+    assert slots.unknown(["bad", "new"]) == ["bad", "new"]
+    slots.learn(["bad", "new"], {"bad"})
     assert slots.limits(["bad", "new"], 0.0) == {"bad": SHARE, "new": 1}
-    assert slots.unheard_of(["bad", "new"]) == []
+    assert slots.unknown(["bad", "new"]) == []
 
 
 def test_a_new_one_with_nothing_overdue_does_not_wait_behind_those_that_have() -> None:
@@ -172,10 +172,10 @@ def test_a_new_one_with_nothing_overdue_does_not_wait_behind_those_that_have() -
     assert slots.limits(["another"], now, overdue=True) == {"another": 0}
 
 
-def test_what_a_lane_did_here_counts_more_than_what_is_heard_of_it() -> None:
+def test_what_a_lane_did_here_counts_more_than_what_is_learned_of_it() -> None:
     slots = ConcurrencyLimiter(TOTAL)
     proven(slots, "good")
-    slots.hear(["good"], {"good"})
+    slots.learn(["good"], {"good"})
     assert slots.limits(["good"], 1.0) == {"good": PROVEN_SLOTS}
 
 
@@ -194,7 +194,7 @@ def test_the_end_of_an_attempt_frees_a_slot_for_others_only_where_it_counted() -
     assert not slots.ended("good", "good-0", True, 0.1)
     assert slots.ended("new", "new-0", True, 0.1)
     assert slots.ended("slow", "slow-0", True, SLOW_SECONDS + 1)
-    assert not slots.ended("unheard of", "j", True, 0.1)
+    assert not slots.ended("unknown", "j", True, 0.1)
 
 
 def test_half_of_the_process_is_for_what_does_well_however_many_new_ones_hang() -> None:

@@ -104,7 +104,7 @@ class Targets:
 
 
 @dataclass
-class House:
+class Delivering:
     lanes: Lanes
     reported: list[Attempt]
     receiver: Receiver
@@ -119,11 +119,11 @@ async def delivered(_: Delivery) -> Outcome:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def delivering() -> AsyncIterator[Delivering]:
     lanes, reported, receiver = Lanes(), list[Attempt](), Receiver(delivered)
     deliveries = deliveries_of(lanes, reported, receiver, RetryPolicy((1.0, 2.0)))
     deliveries.open()
-    yield House(lanes, reported, receiver, deliveries)
+    yield Delivering(lanes, reported, receiver, deliveries)
     await deliveries.drain(0.0, asyncio.Event())
 
 
@@ -139,204 +139,212 @@ def deliveries_of(lanes: Lanes, reported: list[Attempt], receiver: Receiver, pol
     )
 
 
-async def test_a_deliverer_that_raises_costs_an_attempt_and_not_the_worker(house: House) -> None:
+async def test_a_deliverer_that_raises_costs_an_attempt_and_not_the_worker(delivering: Delivering) -> None:
     async def broken(_: Delivery) -> Outcome:
         raise RuntimeError("a bug of a plug-in")
 
-    house.receiver.answer = broken
-    house.deliveries.start([claim("a")])
-    await house.until(lambda: house.lanes.settled)
-    assert house.lanes.settled["a"].verdict is Verdict.RETRY
-    assert house.lanes.settled["a"].log.error_detail == "internal error of the deliverer"
-    assert "a bug of a plug-in" not in house.lanes.settled["a"].log.error_detail
+    delivering.receiver.answer = broken
+    delivering.deliveries.start([claim("a")])
+    await delivering.until(lambda: delivering.lanes.settled)
+    assert delivering.lanes.settled["a"].verdict is Verdict.RETRY
+    assert delivering.lanes.settled["a"].log.error_detail == "internal error of the deliverer"
+    assert "a bug of a plug-in" not in delivering.lanes.settled["a"].log.error_detail
 
 
-async def test_a_deliverers_bug_is_logged_without_the_secrets_that_it_was_given(house: House) -> None:
+async def test_a_deliverers_bug_is_logged_without_the_secrets_that_it_was_given(delivering: Delivering) -> None:
     async def indiscreet(delivery: Delivery) -> Outcome:
         assert isinstance(delivery.configuration, FakeConfiguration)
         raise KeyError(f"no such header: {delivery.configuration.token.get_secret_value()}")
 
-    house.receiver.answer = indiscreet
+    delivering.receiver.answer = indiscreet
     with capture_logs() as said:
-        house.deliveries.start([claim("a")])
-        await house.until(lambda: house.lanes.settled)
+        delivering.deliveries.start([claim("a")])
+        await delivering.until(lambda: delivering.lanes.settled)
 
     (failed,) = [each for each in said if each["event"] == "deliverer failed"]
     assert "KeyError: 'no such header: ********'" in failed["exception"]
     assert "in indiscreet" in failed["exception"]
-    assert "planted" not in f"{said} {house.lanes.settled['a'].log}"
+    assert "planted" not in f"{said} {delivering.lanes.settled['a'].log}"
 
 
 @pytest.mark.parametrize("asked", ["120", float("nan")])
-async def test_a_pause_that_is_no_number_costs_an_attempt_and_not_a_place(house: House, asked: Any) -> None:
+async def test_a_pause_that_is_no_number_costs_an_attempt_and_not_a_place(delivering: Delivering, asked: Any) -> None:
     async def refused(_: Delivery) -> Outcome:
         return Refused(429, "", "too many", retry_after=asked)
 
-    house.receiver.answer = refused
-    house.deliveries.start([claim("a")])
-    await house.until(lambda: house.deliveries.in_flight == 0)
-    assert house.lanes.settled["a"].verdict is Verdict.RETRY
-    assert "internal error" in house.lanes.settled["a"].log.error_detail
+    delivering.receiver.answer = refused
+    delivering.deliveries.start([claim("a")])
+    await delivering.until(lambda: delivering.deliveries.in_flight == 0)
+    assert delivering.lanes.settled["a"].verdict is Verdict.RETRY
+    assert "internal error" in delivering.lanes.settled["a"].log.error_detail
 
 
-async def test_an_attempt_that_meets_a_bug_of_ours_is_left_to_be_found_and_holds_no_place(house: House) -> None:
+async def test_an_attempt_that_meets_a_bug_of_ours_is_left_to_be_found_and_holds_no_place(
+    delivering: Delivering,
+) -> None:
     class Buggy(RetryPolicy):
         def decide(self, outcome: Outcome, attempt: int, random: float) -> Decision:
             raise ValueError("a bug")
 
-    deliveries = deliveries_of(house.lanes, house.reported, house.receiver, Buggy((1.0,)))
+    deliveries = deliveries_of(delivering.lanes, delivering.reported, delivering.receiver, Buggy((1.0,)))
     deliveries.open()
     deliveries.start([claim("a")])
-    await house.until(lambda: deliveries.in_flight == 0)
-    assert (house.lanes.settled, deliveries.held) == ({}, set())
+    await delivering.until(lambda: deliveries.in_flight == 0)
+    assert (delivering.lanes.settled, deliveries.held) == ({}, set())
     await deliveries.drain(0.0, asyncio.Event())
 
 
-async def test_an_attempt_that_outlived_its_lease_ends_no_later_one_of_its_job(house: House) -> None:
+async def test_an_attempt_that_outlived_its_lease_ends_no_later_one_of_its_job(delivering: Delivering) -> None:
     gates = {1: asyncio.Event(), 2: asyncio.Event()}
 
     async def hang(delivery: Delivery) -> Outcome:
         await gates[delivery.attempt].wait()
         return Delivered(200, "")
 
-    house.receiver.answer = hang
+    delivering.receiver.answer = hang
     for attempt in gates:
         # This process was taken for dead, and claims its own job again.
-        house.deliveries.start([replace(claim("a"), attempt=attempt)])
+        delivering.deliveries.start([replace(claim("a"), attempt=attempt)])
     await asyncio.sleep(0)
-    assert house.deliveries.in_flight == 2
+    assert delivering.deliveries.in_flight == 2
 
     gates[1].set()
-    await house.until(lambda: house.lanes.settled)
-    await house.until(lambda: house.deliveries.in_flight == 1)
-    assert house.deliveries.held == {"a"}
+    await delivering.until(lambda: delivering.lanes.settled)
+    await delivering.until(lambda: delivering.deliveries.in_flight == 1)
+    assert delivering.deliveries.held == {"a"}
     gates[2].set()
-    await house.until(lambda: house.deliveries.in_flight == 0)
-    assert house.lanes.settled["a"].attempt == 2
+    await delivering.until(lambda: delivering.deliveries.in_flight == 0)
+    assert delivering.lanes.settled["a"].attempt == 2
 
 
-async def test_an_outcome_that_cannot_be_written_holds_up_no_other(house: House) -> None:
-    house.lanes.poison = "b"
-    house.deliveries.start([claim("a"), claim("b"), claim("c")])
-    await house.until(lambda: house.deliveries.in_flight == 0)
-    assert set(house.lanes.settled) == {"a", "c"}
+async def test_an_outcome_that_cannot_be_written_holds_up_no_other(delivering: Delivering) -> None:
+    delivering.lanes.poison = "b"
+    delivering.deliveries.start([claim("a"), claim("b"), claim("c")])
+    await delivering.until(lambda: delivering.deliveries.in_flight == 0)
+    assert set(delivering.lanes.settled) == {"a", "c"}
 
 
-async def test_outcomes_are_kept_while_the_ledger_is_away(house: House) -> None:
-    house.lanes.faults = [LedgerUnavailable("away"), LedgerUnavailable("away")]
-    house.deliveries.start([claim("a")])
-    await house.until(lambda: house.lanes.settled)
-    assert house.deliveries.in_flight == 0
+async def test_outcomes_are_kept_while_the_ledger_is_away(delivering: Delivering) -> None:
+    delivering.lanes.faults = [LedgerUnavailable("away"), LedgerUnavailable("away")]
+    delivering.deliveries.start([claim("a")])
+    await delivering.until(lambda: delivering.lanes.settled)
+    assert delivering.deliveries.in_flight == 0
 
 
-async def test_claiming_survives_a_bug_and_goes_on_with_the_next_lane(house: House) -> None:
-    house.lanes.owed = [claim("a"), claim("b")]
-    house.lanes.faults = [ValueError("a bug")]
-    house.deliveries.serve(["lane-a"])
-    await house.until(lambda: not house.lanes.faults)
-    house.deliveries.serve(["lane-b"])
-    await house.until(lambda: "b" in house.lanes.settled)
+async def test_claiming_survives_a_bug_and_goes_on_with_the_next_lane(delivering: Delivering) -> None:
+    delivering.lanes.owed = [claim("a"), claim("b")]
+    delivering.lanes.faults = [ValueError("a bug")]
+    delivering.deliveries.serve(["lane-a"])
+    await delivering.until(lambda: not delivering.lanes.faults)
+    delivering.deliveries.serve(["lane-b"])
+    await delivering.until(lambda: "b" in delivering.lanes.settled)
 
 
-async def test_no_more_is_claimed_than_can_be_started(house: House) -> None:
+async def test_no_more_is_claimed_than_can_be_started(delivering: Delivering) -> None:
     gate = asyncio.Event()
     most = 0
 
     async def wait(_: Delivery) -> Outcome:
         nonlocal most
-        most = max(most, house.deliveries.in_flight)
+        most = max(most, delivering.deliveries.in_flight)
         await gate.wait()
         return Delivered(200, "")
 
     # A lane that has delivered may have what there is.
-    house.lanes.owed = [claim("first", "well")]
-    house.deliveries.serve(["well"])
-    await house.until(lambda: len(house.lanes.settled) == 1)
-    house.receiver.answer = wait
-    house.lanes.owed = [claim(f"j{n}", "well") for n in range(40)]
-    house.deliveries.serve(["well"])
-    await house.until(lambda: house.deliveries.in_flight == 10)
+    delivering.lanes.owed = [claim("first", "well")]
+    delivering.deliveries.serve(["well"])
+    await delivering.until(lambda: len(delivering.lanes.settled) == 1)
+    delivering.receiver.answer = wait
+    delivering.lanes.owed = [claim(f"j{n}", "well") for n in range(40)]
+    delivering.deliveries.serve(["well"])
+    await delivering.until(lambda: delivering.deliveries.in_flight == 10)
     gate.set()
-    await house.until(lambda: len(house.lanes.settled) == 41)
+    await delivering.until(lambda: len(delivering.lanes.settled) == 41)
     assert most <= 10
 
 
-async def test_a_lane_that_has_all_the_slots_it_may_have_is_served_again_when_one_is_free(house: House) -> None:
+async def test_a_lane_that_has_all_the_slots_it_may_have_is_served_again_when_one_is_free(
+    delivering: Delivering,
+) -> None:
     gate = asyncio.Event()
 
     async def hang(_: Delivery) -> Outcome:
         await gate.wait()
         return Delivered(200, "")
 
-    house.receiver.answer = hang
-    house.lanes.owed = [claim("j1", "new")]
-    house.deliveries.serve(["new"])
-    await house.until(lambda: house.deliveries.in_flight == 1)
-    house.lanes.owed = [claim("j2", "new")]
-    house.deliveries.serve(["new"])
+    delivering.receiver.answer = hang
+    delivering.lanes.owed = [claim("j1", "new")]
+    delivering.deliveries.serve(["new"])
+    await delivering.until(lambda: delivering.deliveries.in_flight == 1)
+    delivering.lanes.owed = [claim("j2", "new")]
+    delivering.deliveries.serve(["new"])
     # Nothing here waits for anything but the loop, so all that could happen has happened after so many turns of it.
     for _ in range(100):
         await asyncio.sleep(0)
-    assert house.deliveries.in_flight == 1
+    assert delivering.deliveries.in_flight == 1
     gate.set()
-    await house.until(lambda: len(house.lanes.settled) == 2)
+    await delivering.until(lambda: len(delivering.lanes.settled) == 2)
 
 
-async def test_a_job_that_was_lost_three_times_runs_with_nothing_beside_it(house: House) -> None:
+async def test_a_job_that_was_lost_three_times_runs_with_nothing_beside_it(delivering: Delivering) -> None:
     beside: dict[str, int] = {}
     gate = asyncio.Event()
 
     async def watch(delivery: Delivery) -> Outcome:
-        beside[delivery.job_id] = house.deliveries.in_flight
+        beside[delivery.job_id] = delivering.deliveries.in_flight
         if delivery.job_id != "poison":
             await gate.wait()
         return Delivered(200, "")
 
-    house.receiver.answer = watch
-    house.deliveries.start([claim("a"), claim("poison", lost=LOSSES_BEFORE_ALONE), claim("b")])
-    await house.until(lambda: {"a", "b"} <= set(beside))
-    assert house.deliveries.room == 0
+    delivering.receiver.answer = watch
+    delivering.deliveries.start([claim("a"), claim("poison", lost=LOSSES_BEFORE_ALONE), claim("b")])
+    await delivering.until(lambda: {"a", "b"} <= set(beside))
+    assert delivering.deliveries.room == 0
     assert "poison" not in beside
     gate.set()
-    await house.until(lambda: len(house.lanes.settled) == 3)
+    await delivering.until(lambda: len(delivering.lanes.settled) == 3)
     assert beside["poison"] == 1
-    assert house.deliveries.room == 10
+    assert delivering.deliveries.room == 10
 
 
-async def test_a_deliverer_that_keeps_no_deadline_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_deliverer_that_keeps_no_deadline_is_cut_off(
+    delivering: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("worker.delivery.attempt_runner.DEADLINE_GRACE_SECONDS", -1.0)
 
     async def never(_: Delivery) -> Outcome:
         await asyncio.Event().wait()
         raise AssertionError
 
-    house.receiver.answer = never
-    house.deliveries.start([claim("a")])
+    delivering.receiver.answer = never
+    delivering.deliveries.start([claim("a")])
     await asyncio.sleep(0)
-    house.deliveries.cut_off_overdue()
-    await house.until(lambda: house.lanes.settled)
-    assert "did not keep its deadline" in house.lanes.settled["a"].log.error_detail
+    delivering.deliveries.cut_off_overdue()
+    await delivering.until(lambda: delivering.lanes.settled)
+    assert "did not keep its deadline" in delivering.lanes.settled["a"].log.error_detail
 
 
-async def test_a_drain_interrupts_what_has_begun_and_gives_back_what_has_not(house: House) -> None:
+async def test_a_drain_interrupts_what_has_begun_and_gives_back_what_has_not(delivering: Delivering) -> None:
     async def never(_: Delivery) -> Outcome:
         await asyncio.Event().wait()
         raise AssertionError
 
-    house.receiver.answer = never
-    house.deliveries.start([claim("begun")])
-    await house.until(lambda: house.deliveries.in_flight == 1)
+    delivering.receiver.answer = never
+    delivering.deliveries.start([claim("begun")])
+    await delivering.until(lambda: delivering.deliveries.in_flight == 1)
     await asyncio.sleep(0)
-    house.deliveries.start([claim("waits", lost=LOSSES_BEFORE_ALONE)])
+    delivering.deliveries.start([claim("waits", lost=LOSSES_BEFORE_ALONE)])
     await asyncio.sleep(0)
-    await house.deliveries.drain(0.01, asyncio.Event())
-    assert house.lanes.released == ["waits"]
-    assert [type(each.outcome) for each in house.reported] == [InterruptedAttempt]
-    assert house.lanes.settled["begun"].delay == 0.0
+    await delivering.deliveries.drain(0.01, asyncio.Event())
+    assert delivering.lanes.released == ["waits"]
+    assert [type(each.outcome) for each in delivering.reported] == [InterruptedAttempt]
+    assert delivering.lanes.settled["begun"].delay == 0.0
 
 
-def test_what_a_call_won_may_be_its_own_until_it_has_ended(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    deliveries = house.deliveries
+def test_what_a_call_won_may_be_its_own_until_it_has_ended(
+    delivering: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliveries = delivering.deliveries
     assert deliveries.calling_since == inf
     monkeypatch.setattr(in_flight, "monotonic", lambda: 17.0)
     with deliveries.reserved(1):
@@ -359,38 +367,38 @@ async def raising(_: Delivery) -> Outcome:
 
 @pytest.mark.parametrize("answer", [lacking, raising])
 async def test_a_lack_of_ours_spends_no_attempt_and_the_job_is_claimed_again_after_a_pause(
-    house: House, answer: Callable[[Delivery], Awaitable[Outcome]]
+    delivering: Delivering, answer: Callable[[Delivery], Awaitable[Outcome]]
 ) -> None:
-    house.receiver.answer = answer
-    house.deliveries.start([claim("a")])
-    await house.until(lambda: house.lanes.released == ["a"])
-    assert (house.lanes.settled, house.reported) == ({}, [])
-    assert house.deliveries.limit == 1
+    delivering.receiver.answer = answer
+    delivering.deliveries.start([claim("a")])
+    await delivering.until(lambda: delivering.lanes.released == ["a"])
+    assert (delivering.lanes.settled, delivering.reported) == ({}, [])
+    assert delivering.deliveries.limit == 1
 
-    house.receiver.answer = delivered
-    house.lanes.owed.append(claim("a"))
-    await house.until(lambda: house.lanes.settled)
-    assert house.lanes.settled["a"].verdict is Verdict.SUCCEEDED
+    delivering.receiver.answer = delivered
+    delivering.lanes.owed.append(claim("a"))
+    await delivering.until(lambda: delivering.lanes.settled)
+    assert delivering.lanes.settled["a"].verdict is Verdict.SUCCEEDED
 
 
 async def test_a_job_is_given_back_although_the_ledger_is_away_for_a_while(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    delivering: Delivering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.delivery.returner.LEDGER_RETRY_SECONDS", 0.0)
-    house.receiver.answer = lacking
-    house.lanes.faults = [LedgerUnavailable("no descriptor for a connection")] * 3
-    house.deliveries.start([claim("a"), claim("b")])
+    delivering.receiver.answer = lacking
+    delivering.lanes.faults = [LedgerUnavailable("no descriptor for a connection")] * 3
+    delivering.deliveries.start([claim("a"), claim("b")])
     # Until then this process renews their leases.
-    await house.until(lambda: sorted(house.lanes.released) == ["a", "b"])
-    assert house.deliveries.in_flight == 0
+    await delivering.until(lambda: sorted(delivering.lanes.released) == ["a", "b"])
+    assert delivering.deliveries.in_flight == 0
 
 
-async def test_a_resource_that_a_plug_in_made_up_is_its_bug(house: House) -> None:
+async def test_a_resource_that_a_plug_in_made_up_is_its_bug(delivering: Delivering) -> None:
     async def invented(_: Delivery) -> Outcome:
         return NotAttempted("patience", "none left")  # type: ignore[arg-type]  # that is the point
 
-    house.receiver.answer = invented
-    house.deliveries.start([claim("a")])
-    await house.until(lambda: house.lanes.settled)
-    assert house.lanes.settled["a"].verdict is Verdict.RETRY
-    assert house.reported[0].ours
+    delivering.receiver.answer = invented
+    delivering.deliveries.start([claim("a")])
+    await delivering.until(lambda: delivering.lanes.settled)
+    assert delivering.lanes.settled["a"].verdict is Verdict.RETRY
+    assert delivering.reported[0].ours

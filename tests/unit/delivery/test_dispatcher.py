@@ -1,4 +1,4 @@
-"""Events and their matches, in portions that a script may take."""
+"""Events and their matches, in batches that a script may take."""
 
 from worker.delivery.dispatcher import MatchedEvent, chunks
 from worker.domain.event import Scope

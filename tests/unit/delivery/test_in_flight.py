@@ -28,11 +28,11 @@ def test_an_event_takes_as_many_places_as_its_bytes_are_worth(size: int, slots: 
 def test_large_events_leave_no_room_before_their_number_does() -> None:
     pool = InFlightPool(MOST, MOST_BYTES)
     claims = [claim(f"j-{number}", 250) for number in range(4)]
-    rooms = []
+    left = []
     for each in claims:
         pool.add(each)
-        rooms.append(pool.room)
-    assert rooms == [7, 4, 1, 0]
+        left.append(pool.room)
+    assert left == [7, 4, 1, 0]
     assert len(pool) == 4
 
     with pool.reserved(5) as room:

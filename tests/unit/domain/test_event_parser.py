@@ -1,4 +1,4 @@
-"""What an event must look like, and what a producer is told where it does not."""
+"""What an event must look like, and how a producer learns what is wrong."""
 
 import json
 from collections import OrderedDict
@@ -350,7 +350,7 @@ def test_an_identity_is_organisation_store_and_id() -> None:
     assert len(others) == 9
 
 
-def test_a_digest_tells_content_apart_and_nothing_else() -> None:
+def test_a_digest_distinguishes_content_and_nothing_else() -> None:
     same = [raw(), raw(id="e"), raw(store_id="other")]
     assert len({accepted(each).digest for each in same}) == 1
     different = [raw(), raw(data={}), raw(included={}), raw(included=[]), raw(type="order.created")]

@@ -210,7 +210,7 @@ def test_with_another_type_come_no_secrets_that_a_mask_could_stand_for() -> None
     assert all("mask" in reason for reason in problems.values())
 
 
-def test_a_new_integrations_mask_is_its_secret_and_whoever_sent_it_is_told() -> None:
+def test_a_new_integrations_mask_is_its_secret_and_the_sender_is_warned() -> None:
     copied = made(BODY | {"configuration": {"url": "https://e.com", "secret_key": "********ijkl"}})
 
     assert copied.configuration["secret_key"] == "********ijkl"
@@ -226,10 +226,10 @@ def test_a_new_integrations_mask_is_its_secret_and_whoever_sent_it_is_told() -> 
             assert "mask" in refused(update, copied)["configuration.secret_key"]
 
 
-def test_there_is_nothing_to_tell_of_secrets_that_look_like_secrets() -> None:
+def test_there_is_nothing_to_report_of_secrets_that_look_like_secrets() -> None:
     assert warnings_of(made(BODY), TYPES) == []
     assert warnings_of(sealed(made(BODY), TYPES, box()), TYPES) == []
-    assert warnings_of(replace(made(BODY), integration_type="carrier-pigeon"), TYPES) == []
+    assert warnings_of(replace(made(BODY), integration_type="homing-pigeon"), TYPES) == []
 
 
 def test_who_enables_it_has_answered_the_reason_for_which_it_was_disabled() -> None:
@@ -338,7 +338,7 @@ def test_no_secret_is_stored_without_a_key() -> None:
 
 
 def test_of_an_unknown_type_nothing_is_shown() -> None:
-    foreign = replace(made(BODY), integration_type="carrier-pigeon", configuration={"loft": "n1", "ring": "42"})
+    foreign = replace(made(BODY), integration_type="homing-pigeon", configuration={"loft": "n1", "ring": "42"})
 
     assert shown(foreign, TYPES, SecretsBox()).configuration == {"loft": "********", "ring": "********"}
 

@@ -28,7 +28,7 @@ def test_a_mask_has_the_length_of_its_secret_and_no_more_of_it_than_four_charact
 
 
 @given(st.text(min_size=1, max_size=11), st.text(min_size=1, max_size=11))
-def test_masks_of_short_secrets_tell_them_from_no_other_short_secret(one: str, other: str) -> None:
+def test_masks_of_short_secrets_distinguish_them_from_no_other_short_secret(one: str, other: str) -> None:
     assert mask(one) == mask(other) == UNKNOWN
 
 

@@ -39,7 +39,7 @@ def test_the_metrics_port_never_takes_what_deliveries_need(descriptors: int) -> 
     assert limits.connections <= max(CONNECTIONS_LEAST, descriptors - deliveries_need(settings) - BACKLOG)
 
 
-def test_the_api_leaves_descriptors_for_its_metrics_and_its_store() -> None:
+def test_the_api_leaves_descriptors_for_its_metrics_and_redis() -> None:
     settings = load_settings(api_connections="100000")
     most = api_limits(settings, 1_024).connections
     assert most + settings.metrics_connections + 2 * BACKLOG + 200 <= 1_024

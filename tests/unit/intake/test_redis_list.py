@@ -1,4 +1,4 @@
-"""The reader of the plain queue on Redis, with a ledger that does as it is told."""
+"""The reader of the plain queue on Redis, with a ledger that does what a test asks."""
 
 import asyncio
 import json

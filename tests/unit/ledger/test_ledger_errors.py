@@ -156,9 +156,9 @@ def test_every_exception_of_redis_py_is_mapped(kind: type[Exception]) -> None:
         raise kind.__new__(kind)
 
 
-def test_no_class_tells_others_where_the_store_is() -> None:
+def test_no_class_reveals_to_others_where_the_store_is() -> None:
     kinds: list[type[LedgerError]] = [LedgerError, *LedgerError.__subclasses__()]
     for kind in kinds:
-        error = kind("the store at 10.0.0.7:6379")
+        error = kind("Redis at 10.0.0.7:6379")
         assert "10.0.0.7" not in error.public
         assert error.public

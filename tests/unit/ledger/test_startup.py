@@ -57,7 +57,7 @@ async def test_it_is_not_waited_for_longer_than_was_said() -> None:
         await reach(Ledger(*(LedgerUnavailable("at last") for _ in range(1000))), asyncio.Event(), within=0.05)
 
 
-async def test_who_is_told_to_stop_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_is_asked_to_stop_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "BACKOFF", Backoff(first=60.0, longest=60.0))
     stopping = asyncio.Event()
     waits = asyncio.create_task(reach(Ledger(LedgerUnavailable("nobody listens")), stopping))

@@ -37,7 +37,7 @@ class Ledger:
         await self.sweeps.wait()
         return SimpleNamespace(events=[], lanes=[], unannounced=[], wait=-1)
 
-    async def seize(self, strays: list[str]) -> list[Any]:
+    async def seize(self, idle_jobs: list[str]) -> list[Any]:
         return []
 
     async def expire(self) -> int:
@@ -71,7 +71,7 @@ async def sweeper(ledger: Ledger) -> AsyncIterator[Sweeper]:
     await asyncio.gather(*made._timers, return_exceptions=True)
 
 
-async def hears(sweeper: Sweeper) -> None:
+async def contact(sweeper: Sweeper) -> None:
     """Until the ledger has answered once more."""
     before = sweeper.answered_at
     await eventually(lambda: sweeper.answered_at != before, "the ledger answers")
@@ -80,11 +80,11 @@ async def hears(sweeper: Sweeper) -> None:
 async def test_a_sweep_that_is_long_over_what_it_found_does_not_hide_that_the_ledger_answers(
     ledger: Ledger, sweeper: Sweeper
 ) -> None:
-    await hears(sweeper)
+    await contact(sweeper)
     ledger.sweeps.clear()
     swept_at = sweeper.swept_at
     for _ in range(3):
-        await hears(sweeper)
+        await contact(sweeper)
     assert sweeper.swept_at == swept_at
 
 

@@ -44,7 +44,7 @@ EVENT = Event("e-1", "order.paid", Scope("org-1", "store-1"), b'{"card":"4111"}'
 TRACED = replace(EVENT, trace=CONTEXT)
 
 
-class House:
+class Delivering:
     """A process that traces."""
 
     def __init__(self, sampler: Sampler | None = None) -> None:
@@ -59,8 +59,8 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def delivering() -> Delivering:
+    return Delivering()
 
 
 def claim(attempt: int = 1, event: Event = TRACED) -> Claim:
@@ -74,10 +74,10 @@ def target(kind: str, configuration: object) -> DeliveryTarget:
 WEBHOOK = target("webhook", WebhookConfiguration(url="https://erp.example:8443/hook?token=planted"))
 
 
-def test_an_event_is_published_as_a_child_of_what_it_came_with(house: House) -> None:
-    with house.spans.publishing([TRACED, EVENT], "http") as sending:
+def test_an_event_is_published_as_a_child_of_what_it_came_with(delivering: Delivering) -> None:
+    with delivering.spans.publishing([TRACED, EVENT], "http") as sending:
         sending.answered([Acceptance.NEW, Acceptance.DIFFERS])
-    child, root = house.ended
+    child, root = delivering.ended
     assert child.parent is not None
     assert f"{child.parent.span_id:016x}" == CONTEXT.span_id
     assert root.parent is None
@@ -85,28 +85,28 @@ def test_an_event_is_published_as_a_child_of_what_it_came_with(house: House) -> 
     assert first == TraceContext(f"00-{CONTEXT.trace_id}-{child.context.span_id:016x}-01", "shop=1")
     assert second is not None
     assert second.trace_id == f"{root.context.trace_id:032x}" != CONTEXT.trace_id
-    assert [dict(span.attributes or {})["edw.acceptance"] for span in house.ended] == ["new", "differs"]
+    assert [dict(span.attributes or {})["edw.acceptance"] for span in delivering.ended] == ["new", "differs"]
     assert "4111" not in child.to_json()
 
 
-def test_an_event_with_a_trace_of_its_own_is_linked_to_the_request_that_brought_it(house: House) -> None:
+def test_an_event_with_a_trace_of_its_own_is_linked_to_the_request_that_brought_it(delivering: Delivering) -> None:
     with (
-        house.spans.request("POST", "/v2/events", None) as request,
-        house.spans.publishing([TRACED, replace(EVENT, trace=request.trace)], "http"),
+        delivering.spans.request("POST", "/v2/events", None) as request,
+        delivering.spans.publishing([TRACED, replace(EVENT, trace=request.trace)], "http"),
     ):
         pass
-    own, requests, around = house.ended
+    own, requests, around = delivering.ended
     assert [link.context.span_id for link in own.links] == [around.context.span_id]
     assert requests.parent is not None
     assert (requests.parent.span_id, requests.links) == (around.context.span_id, ())
 
 
 @pytest.mark.parametrize(("status", "failed"), [(202, False), (422, False), (503, True)])
-def test_a_request_has_failed_where_the_fault_is_ours(house: House, status: int, failed: bool) -> None:
-    with suppress(ValueError), house.spans.request("POST", "/v2/events", CONTEXT) as request:
+def test_a_request_has_failed_where_the_fault_is_ours(delivering: Delivering, status: int, failed: bool) -> None:
+    with suppress(ValueError), delivering.spans.request("POST", "/v2/events", CONTEXT) as request:
         request.answered(status)
         raise ValueError("planted")
-    (span,) = house.ended
+    (span,) = delivering.ended
     assert span.status.is_ok is not failed
     assert dict(span.attributes or {})["http.response.status_code"] == status
     assert span.parent is not None
@@ -114,20 +114,20 @@ def test_a_request_has_failed_where_the_fault_is_ours(house: House, status: int,
     assert "planted" not in span.to_json()
 
 
-def test_a_publish_that_the_ledger_did_not_answer_has_failed(house: House) -> None:
-    with pytest.raises(LedgerUnavailable), house.spans.publishing([EVENT], "publisher"):
+def test_a_publish_that_the_ledger_did_not_answer_has_failed(delivering: Delivering) -> None:
+    with pytest.raises(LedgerUnavailable), delivering.spans.publishing([EVENT], "publisher"):
         raise LedgerUnavailable("away")
-    (span,) = house.ended
+    (span,) = delivering.ended
     assert not span.status.is_ok
     assert dict(span.attributes or {})["error.type"] == "LedgerUnavailable"
 
 
-def test_an_event_that_nobody_traced_begins_its_trace_when_it_is_observed(house: House) -> None:
+def test_an_event_that_nobody_traced_begins_its_trace_when_it_is_observed(delivering: Delivering) -> None:
     untraced, traced = StoredEvent("ref-1", EVENT, 0), StoredEvent("ref-2", TRACED, 0)
-    with house.spans.observing([untraced, traced]) as observed:
+    with delivering.spans.observing([untraced, traced]) as observed:
         observed.matched("ref-1", 3)
         observed.matched("ref-2", 0)
-    root, child = house.ended
+    root, child = delivering.ended
     assert root.parent is None
     assert child.parent is not None
     first, second = observed.events
@@ -136,21 +136,21 @@ def test_an_event_that_nobody_traced_begins_its_trace_when_it_is_observed(house:
     assert second == traced
 
 
-def test_an_event_that_could_not_be_observed_says_so(house: House) -> None:
-    with house.spans.observing([StoredEvent("ref-1", EVENT, 0), StoredEvent("ref-2", TRACED, 0)]) as observed:
+def test_an_event_that_could_not_be_observed_says_so(delivering: Delivering) -> None:
+    with delivering.spans.observing([StoredEvent("ref-1", EVENT, 0), StoredEvent("ref-2", TRACED, 0)]) as observed:
         observed.matched("ref-2", 1)
-    good, bad = house.ended
+    good, bad = delivering.ended
     assert (good.status.is_ok, bad.status.is_ok) == (True, False)
 
 
 def test_each_attempt_is_linked_to_the_one_before_whichever_process_makes_it() -> None:
     attempts: list[ReadableSpan] = []
     for number in (1, 2, 3):
-        house = House()
-        house.spans.attempt(claim(number), WEBHOOK).end(
+        delivering = Delivering()
+        delivering.spans.attempt(claim(number), WEBHOOK).end(
             Attempt(claim(number), "webhook", InterruptedAttempt(), Retry(0.0), 0.1)
         )
-        attempts += house.ended
+        attempts += delivering.ended
     assert [span.context.span_id for span in attempts] == [span_id_of("job-1", number) for number in (1, 2, 3)]
     assert [[link.context.span_id for link in span.links] for span in attempts] == [
         [],
@@ -175,11 +175,11 @@ def test_each_attempt_is_linked_to_the_one_before_whichever_process_makes_it() -
     ],
 )
 def test_an_attempt_says_what_came_of_it(
-    house: House, outcome: object, decision: object, failed: bool, said: dict[str, object]
+    delivering: Delivering, outcome: object, decision: object, failed: bool, said: dict[str, object]
 ) -> None:
     attempt = Attempt(claim(), "webhook", outcome, decision, 0.1)  # type: ignore[arg-type]  # any of them
-    house.spans.attempt(claim(), WEBHOOK).end(attempt)
-    (span,) = house.ended
+    delivering.spans.attempt(claim(), WEBHOOK).end(attempt)
+    (span,) = delivering.ended
     assert span.status.is_ok is not failed
     assert said.items() <= dict(span.attributes or {}).items()
     assert not any(word in span.to_json() for word in ("4111", "planted"))
@@ -209,32 +209,32 @@ STOMP = StompConfiguration(destination="/queue/orders", addresses=("stomp://brok
     ],
 )
 def test_an_attempt_says_where_it_goes_and_no_secret(
-    house: House, kind: str, configuration: object, span_kind: SpanKind, said: dict[str, object]
+    delivering: Delivering, kind: str, configuration: object, span_kind: SpanKind, said: dict[str, object]
 ) -> None:
-    house.spans.attempt(claim(), target(kind, configuration)).end(
+    delivering.spans.attempt(claim(), target(kind, configuration)).end(
         Attempt(claim(), kind, Delivered(None, ""), Succeed(), 0.1)
     )
-    (span,) = house.ended
+    (span,) = delivering.ended
     assert span.kind is span_kind
     assert said.items() <= dict(span.attributes or {}).items()
     assert "planted" not in span.to_json().lower()
 
 
-def test_an_attempt_without_an_event_or_a_target_is_traced_too(house: House) -> None:
+def test_an_attempt_without_an_event_or_a_target_is_traced_too(delivering: Delivering) -> None:
     lonely = replace(claim(2), event=None)
     for where in (None, NoTarget("webhook", "the integration was deleted")):
-        house.spans.attempt(lonely, where).end(Attempt(lonely, "", LostAttempt(), Fail("event_gone"), 0.0))
-    assert [(span.name, span.parent, span.links) for span in house.ended] == [("deliver", None, ())] * 2
+        delivering.spans.attempt(lonely, where).end(Attempt(lonely, "", LostAttempt(), Fail("event_gone"), 0.0))
+    assert [(span.name, span.parent, span.links) for span in delivering.ended] == [("deliver", None, ())] * 2
 
 
 def test_a_trace_that_is_not_sampled_leaves_nothing_and_its_context_goes_on() -> None:
-    house = House(ParentBased(ALWAYS_OFF))
-    with house.spans.publishing([EVENT], "http") as sending:
+    delivering = Delivering(ParentBased(ALWAYS_OFF))
+    with delivering.spans.publishing([EVENT], "http") as sending:
         sending.answered([Acceptance.NEW])
     (event,) = sending.events
-    attempt = house.spans.attempt(claim(event=event), WEBHOOK)
+    attempt = delivering.spans.attempt(claim(event=event), WEBHOOK)
     attempt.end(Attempt(claim(), "webhook", Delivered(200, ""), Succeed(), 0.1))
-    assert house.ended == ()
+    assert delivering.ended == ()
     assert event.trace is not None
     assert attempt.trace is not None
     assert event.trace.trace_id == attempt.trace.trace_id
@@ -243,14 +243,14 @@ def test_a_trace_that_is_not_sampled_leaves_nothing_and_its_context_goes_on() ->
 
 def test_where_opentelemetry_is_switched_off_a_context_goes_on_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    house = House()
-    with house.spans.publishing([TRACED, EVENT], "http") as sending:
+    delivering = Delivering()
+    with delivering.spans.publishing([TRACED, EVENT], "http") as sending:
         pass
     assert [event.trace for event in sending.events] == [CONTEXT, None]
-    with house.spans.observing([StoredEvent("ref", EVENT, 0)]) as observed:
+    with delivering.spans.observing([StoredEvent("ref", EVENT, 0)]) as observed:
         observed.matched("ref", 1)
     assert observed.events[0].event.trace is None
-    assert house.spans.attempt(claim(), WEBHOOK).trace == CONTEXT
+    assert delivering.spans.attempt(claim(), WEBHOOK).trace == CONTEXT
 
 
 def test_nothing_that_traces_is_imported_where_nobody_asked_for_it() -> None:
@@ -261,11 +261,11 @@ def test_nothing_that_traces_is_imported_where_nobody_asked_for_it() -> None:
     assert printed == "[]\n"
 
 
-def test_a_publish_is_a_child_of_what_its_process_is_at(house: House) -> None:
+def test_a_publish_is_a_child_of_what_its_process_is_at(delivering: Delivering) -> None:
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("shop")
-    with tracer.start_as_current_span("checkout") as checkout, house.spans.publishing([EVENT], "publisher"):
+    with tracer.start_as_current_span("checkout") as checkout, delivering.spans.publishing([EVENT], "publisher"):
         pass
-    (span,) = house.ended
+    (span,) = delivering.ended
     assert span.parent == checkout.get_span_context()
 
 

@@ -22,17 +22,17 @@ class Timers:
 
 
 @dataclass
-class Flights:
+class InFlight:
     in_flight: int = 3
     draining: bool = False
 
 
-def working(heard: float = 0.0, turned: float = 0.0, pause: float = 1.0, **pool: bool) -> WorkerHealth:
+def working(received: float = 0.0, turned: float = 0.0, pause: float = 1.0, **pool: bool) -> WorkerHealth:
     """A worker that has begun, whose timers pause for so long; ages and pauses in seconds."""
     found = WorkerHealth()
     found.ledger.there()
     found.messages.there()
-    found.begin(Timers(monotonic() - heard, monotonic() - turned, pause), Flights(**pool))
+    found.begin(Timers(monotonic() - received, monotonic() - turned, pause), InFlight(**pool))
     return found
 
 
@@ -45,7 +45,7 @@ def test_one_that_waits_for_its_ledger_from_the_start_lives_and_is_not_ready() -
 
 
 def test_a_ledger_that_is_away_is_no_reason_for_a_restart() -> None:
-    alone = working(heard=3_600)
+    alone = working(received=3_600)
     alone.ledger.away("nobody listens", State.RED)
     assert alone.health().well
     assert alone.health().last_sweep_age == pytest.approx(3_600, abs=5)
@@ -60,13 +60,13 @@ def test_timers_that_do_not_go_round_are_one_but_in_a_drain_which_has_stopped_th
 
 @pytest.mark.parametrize("pause", [0.2, 1.0, 12.0])
 def test_a_ledger_that_is_silent_for_longer_than_the_timers_pause_shows_before_a_call_fails(pause: float) -> None:
-    check = working(heard=pause + SILENT_SECONDS + 1, pause=pause).ready().checks["ledger"]
+    check = working(received=pause + SILENT_SECONDS + 1, pause=pause).ready().checks["ledger"]
     assert (check.status, check.why) == (State.RED, f"no answer for {pause + SILENT_SECONDS + 1:.0f} s")
-    assert working(heard=pause + SILENT_SECONDS - 1, pause=pause).ready().status is State.OK
+    assert working(received=pause + SILENT_SECONDS - 1, pause=pause).ready().status is State.OK
 
 
 @pytest.mark.parametrize("which", ["messages", "wakeups"])
-def test_a_broker_that_is_away_degrades_whoever_finds_out(which: str) -> None:
+def test_a_broker_that_is_away_degrades_in_every_process_that_finds_out(which: str) -> None:
     found = working()
     getattr(found, which).away("nobody listens", State.DEGRADED)
     ready = found.ready()
@@ -74,12 +74,12 @@ def test_a_broker_that_is_away_degrades_whoever_finds_out(which: str) -> None:
 
 
 def test_one_that_drains_takes_no_work_and_says_so() -> None:
-    ready = working(heard=3_600, draining=True).ready()
+    ready = working(received=3_600, draining=True).ready()
     assert (ready.status, ready.checks["ledger"].status) == (State.RED, State.OK)
     assert ready.checks["process"].why == "it is stopping"
 
 
-def test_an_absence_keeps_its_beginning_and_tells_its_newest_reason() -> None:
+def test_an_absence_keeps_its_beginning_and_shows_its_newest_reason() -> None:
     found = Presence()
     assert found.away("refused", State.RED)
     since = found.check.since

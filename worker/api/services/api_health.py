@@ -40,9 +40,9 @@ class HealthLedger(Protocol):
 class ApiHealth:
     """The health of an API process and of what it depends on."""
 
-    def __init__(self, store: HealthLedger, broker: BrokerWatch) -> None:
-        self._store = store
-        self._ledger = Presence()
+    def __init__(self, ledger: HealthLedger, broker: BrokerWatch) -> None:
+        self._ledger = ledger
+        self._presence = Presence()
         self._broker = broker
         self._began = monotonic()
         self._looking = asyncio.Lock()
@@ -76,21 +76,21 @@ class ApiHealth:
         status = State.RED
         try:
             async with asyncio.timeout(SILENT_SECONDS):
-                await self._store.writable()
+                await self._ledger.writable()
                 status = State.DEGRADED
-                await self._store.refuse_over_water()
-            self._ledger.there()
+                await self._ledger.refuse_over_water()
+            self._presence.there()
         except LedgerError as error:
-            if self._ledger.away(error.public, status):
+            if self._presence.away(error.public, status):
                 # /readyz needs no token, so only the log has the address.
                 _log.warning("ledger away", why=str(error))
         except TimeoutError:
-            self._ledger.away(f"no answer within {SILENT_SECONDS:g} s", State.RED)
-        return self._ledger.check
+            self._presence.away(f"no answer within {SILENT_SECONDS:g} s", State.RED)
+        return self._presence.check
 
     async def _workers(self) -> Check:
         try:
-            workers = await self._store.workers()
+            workers = await self._ledger.workers()
         except LedgerError:
             return _UNKNOWN
         return Check(State.OK) if workers else Check(State.DEGRADED, 'none is alive: start one with "edw worker"')

@@ -24,12 +24,12 @@ class BrokerWatch:
 
     Args:
         ping: Connects to the broker; raises if it fails, and may block.
-        is_store: Whether the broker is the ledger's own Redis.
+        is_ledger_redis: Whether the broker is the ledger's own Redis.
     """
 
-    def __init__(self, ping: Callable[[], None], *, is_store: bool = False) -> None:
+    def __init__(self, ping: Callable[[], None], *, is_ledger_redis: bool = False) -> None:
         self._ping = ping
-        self._is_store = is_store
+        self._is_ledger_redis = is_ledger_redis
         self._presence = Presence()
         #: When the pending check began (monotonic seconds); None while none is pending.
         self._asked_at: float | None = None
@@ -58,7 +58,7 @@ class BrokerWatch:
 
     async def check(self, ledger: Check, workers: Check) -> Check:
         """Return the state of the broker, worded in the light of the other checks."""
-        return in_words(await self.look(), ledger, workers, is_store=self._is_store)
+        return in_words(await self.look(), ledger, workers, is_ledger_redis=self._is_ledger_redis)
 
     async def _watch_for_ever(self) -> None:
         while True:
@@ -77,10 +77,10 @@ class BrokerWatch:
             await asyncio.sleep(BROKER_SECONDS)
 
 
-def in_words(broker: Check, ledger: Check, workers: Check, *, is_store: bool) -> Check:
+def in_words(broker: Check, ledger: Check, workers: Check, *, is_ledger_redis: bool) -> Check:
     """Return the check of the broker, with what its state means for the delivery of events."""
-    if is_store and ledger.status is State.RED:
-        return Check(State.DEGRADED, "unknown: it is the ledger's store", ledger.since)
+    if is_ledger_redis and ledger.status is State.RED:
+        return Check(State.DEGRADED, "unknown: it is the ledger's Redis", ledger.since)
     if broker.status is not State.OK and ledger.status is not State.RED and workers.status is State.OK:
         why = f"{broker.why}; events are delivered all the same, up to seconds later"
         return Check(broker.status, why, broker.since)

@@ -11,7 +11,7 @@ from config.logging import warn_of_unknown_variables
 from config.settings import Settings
 from worker.cli.cli_session import EXIT_FAILED, CommandFailure, read_settings, reported_errors
 from worker.cli.keys import with_made_keys
-from worker.cli.lifeline import hold
+from worker.cli.parent_watch import watch_parent
 from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
 from worker.ledger.connection.endpoints import find_endpoints
 
@@ -22,9 +22,9 @@ _log = structlog.get_logger("edw.cli")
 @click.option(
     "--processes", type=click.IntRange(1, 512), default=1, show_default=True, help="Processes; each uses one core."
 )
-@click.option("--lifeline", type=int, hidden=True)
+@click.option("--parent-pipe", type=int, hidden=True)
 @click.option("--shared-port", is_flag=True, hidden=True)
-def command(processes: int, lifeline: int | None, shared_port: bool) -> None:
+def command(processes: int, parent_pipe: int | None, shared_port: bool) -> None:
     """Serve the Integrations API until SIGTERM or Ctrl-C; requests in progress are finished first.
 
     It listens at EDW_API_HOST and EDW_API_PORT. Requests need a token: see "edw tokens create". While Redis does not
@@ -32,8 +32,8 @@ def command(processes: int, lifeline: int | None, shared_port: bool) -> None:
     """
     settings = with_made_keys(read_settings(for_people=False))
     warn_of_unknown_variables()
-    if lifeline is not None:
-        hold(lifeline)
+    if parent_pipe is not None:
+        watch_parent(parent_pipe)
     if processes > 1 and not settings.api_port:
         raise click.UsageError("several processes share one port: set EDW_API_PORT to a number other than 0")
     with reported_errors():

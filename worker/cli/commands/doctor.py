@@ -14,7 +14,7 @@ from worker.cli.cli_session import EXIT_FAILED, EXIT_NO_REDIS, CliSession, Comma
 from worker.cli.console import console, json_option, print_json
 from worker.cli.diagnose import Finding, Grade, broker_checks, failed, host_checks, ledger_checks, ok, redis_checks
 from worker.cli.keys import secrets_keys
-from worker.domain.format import counted
+from worker.domain.humanize import counted
 from worker.domain.integration import Integration
 from worker.domain.sealing import opened
 from worker.domain.secrets_box import SecretsBox, SecretsError

@@ -21,7 +21,7 @@ from worker.cli.console import cells, console, json_option, print_json, table, v
 from worker.cli.integration_changes import change_integration
 from worker.cli.selection import all_integrations, find_integration
 from worker.domain.event import Refusal, Scope, rfc3339
-from worker.domain.format import one_line
+from worker.domain.humanize import one_line
 from worker.domain.integration import Integration
 from worker.domain.integration_input import attributes_of
 from worker.domain.resources import integration_document

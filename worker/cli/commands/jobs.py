@@ -12,7 +12,7 @@ from worker.cli.commands.logs import attempts_table
 from worker.cli.console import cells, console, json_option, print_json, table
 from worker.cli.selection import find_integration
 from worker.domain.event import rfc3339
-from worker.domain.format import due
+from worker.domain.humanize import due
 from worker.domain.job import Job, JobState
 from worker.domain.resources import job_document, log_document
 

@@ -24,7 +24,7 @@ from worker.cli.every_store import newest_of_every_store
 from worker.cli.selection import find_integration
 from worker.cli.tail import Tail
 from worker.domain.event import Scope, rfc3339
-from worker.domain.format import duration, one_line
+from worker.domain.humanize import duration, one_line
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.resources import log_document
 from worker.ledger.pages import Page as LedgerPage

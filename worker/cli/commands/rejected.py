@@ -6,7 +6,7 @@ from worker.cli.cli_session import run, session
 from worker.cli.console import cells, console, json_option, print_json, table
 from worker.cli.json_documents import rejected_document
 from worker.domain.event import rfc3339
-from worker.domain.format import one_line
+from worker.domain.humanize import one_line
 
 
 @click.group(name="rejected")

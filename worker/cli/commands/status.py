@@ -8,7 +8,7 @@ from rich.text import Text
 from worker.cli.cli_session import EXIT_FAILED, run, session
 from worker.cli.console import cells, console, json_option, print_json, table, verdict
 from worker.cli.json_documents import status_document
-from worker.domain.format import due, duration, size
+from worker.domain.humanize import due, duration, size
 from worker.ledger.inspection.ledger_status import LaneStatus, LedgerStatus
 
 

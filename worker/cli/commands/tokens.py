@@ -11,7 +11,7 @@ from worker.cli.console import cells, console, json_option, print_json, table
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, is_id, make_secret, new_id, read, written
 from worker.domain.event import Scope, rfc3339
 from worker.domain.event_parser import ID_MAX_CHARS
-from worker.domain.format import one_line
+from worker.domain.humanize import one_line
 from worker.domain.masking import mask
 
 #: Longest name of a token, in characters.

@@ -15,7 +15,7 @@ from config.logging import warn_of_unknown_variables
 from config.settings import Settings
 from worker.cli.cli_session import EXIT_FAILED, read_settings, reported_errors
 from worker.cli.keys import with_made_keys
-from worker.cli.lifeline import hold
+from worker.cli.parent_watch import watch_parent
 from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
 from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.connection.endpoints import find_endpoints
@@ -34,8 +34,8 @@ _log = structlog.get_logger("edw.cli")
     metavar="SECONDS",
     help="Longest wait for a Redis that does not answer; 0 fails at once. Default: no limit.",
 )
-@click.option("--lifeline", type=int, hidden=True)
-def command(processes: int, wait: float | None, lifeline: int | None) -> None:
+@click.option("--parent-pipe", type=int, hidden=True)
+def command(processes: int, wait: float | None, parent_pipe: int | None) -> None:
     """Run a worker until SIGTERM or Ctrl-C; it then finishes the deliveries in flight.
 
     A second Ctrl-C, or SIGQUIT, interrupts them: their jobs are due at once, for another worker. With several
@@ -44,8 +44,8 @@ def command(processes: int, wait: float | None, lifeline: int | None) -> None:
     """
     settings = read_settings(for_people=False)
     warn_of_unknown_variables()
-    if lifeline is not None:
-        hold(lifeline)
+    if parent_pipe is not None:
+        watch_parent(parent_pipe)
     if processes > 1:
         raise SystemExit(asyncio.run(_supervise(settings, processes, wait)))
     if asyncio.run(_reach_or_stop(settings, wait)):

@@ -57,7 +57,7 @@ async def _register(stage: Stage) -> Integration:
     types = DelivererRegistry.load()
     document = {
         "name": "Warehouse",
-        "description": "Tells the warehouse what to ship.",
+        "description": "Notifies the warehouse of what to ship.",
         "integration_type": "webhook",
         "observes": ["order.paid"],
         "configuration": {"url": stage.receiver.url, "secret_key": SECRET},

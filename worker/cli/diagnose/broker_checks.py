@@ -9,7 +9,7 @@ from kombu.entity import Queue
 from config.celery import celery_options, intake_queues, is_rabbitmq
 from config.settings import Settings
 from worker.cli.diagnose import Finding, failed, ok, warning
-from worker.domain.format import counted
+from worker.domain.humanize import counted
 
 #: Waiting messages above which workers do not keep up; wake-ups are normally taken within milliseconds.
 QUEUE_PATIENCE = 1_000

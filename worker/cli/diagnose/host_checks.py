@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from config.settings import Settings, unknown_variables
 from worker.cli.diagnose import Finding, failed, ok, warning
-from worker.domain.format import counted
+from worker.domain.humanize import counted
 from worker.domain.integration import Integration
 from worker.http_server.limits import BACKLOG, deliveries_need, raise_descriptor_limit
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from worker.cli.diagnose import Finding, failed, ok, warning
-from worker.domain.format import counted, duration
+from worker.domain.humanize import counted, duration
 from worker.ledger.inspection.audit import PROBLEMS, AuditReport
 from worker.ledger.inspection.ledger_status import LedgerStatus
 

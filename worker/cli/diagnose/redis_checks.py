@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from worker.cli.diagnose import Finding, failed, ok, warning
-from worker.domain.format import size
+from worker.domain.humanize import size
 from worker.ledger.connection.redis_client import OLDEST_SERVER
 from worker.ledger.connection.redis_condition import RedisCondition
 

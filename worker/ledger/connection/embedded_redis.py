@@ -165,7 +165,7 @@ class EmbeddedRedis:
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
-            "logfile": str((self._data_dir / "store.log").resolve()),
+            "logfile": str((self._data_dir / "redis.log").resolve()),
         }
         return [binary, *(word for name, value in options.items() for word in (f"--{name}", value))]
 
@@ -175,7 +175,7 @@ class EmbeddedRedis:
         end = monotonic() + START_SECONDS
         while not _answers(path):
             if process.poll() is not None or monotonic() > end:
-                log = self._data_dir / "store.log"
+                log = self._data_dir / "redis.log"
                 self.stop()
                 tail = log.read_text(errors="replace")[-1000:] if log.exists() else ""
                 raise EmbeddedRedisError(f"the embedded Redis did not start; the end of {log}:\n{tail}")

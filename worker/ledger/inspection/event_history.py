@@ -20,11 +20,11 @@ from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 
 @dataclass(frozen=True, slots=True)
 class SelectedEvents:
-    """A portion of the events that an integration may have missed."""
+    """A page of the events that an integration may have missed."""
 
     refs: Sequence[str]
     looked_at: int
-    #: The start of the next portion; None if this is the last one.
+    #: The start of the next page; None if this is the last one.
     next: Cursor | None
 
 
@@ -100,7 +100,7 @@ class EventReader:
         return EventHistory(stored, bool(found.waiting), set_aside, jobs, found.total)
 
     async def select(self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]) -> SelectedEvents:
-        """Return a portion of a scope's observed events of the types, accepted from the cursor up to `till` (ms)."""
+        """Return a page of a scope's observed events of the types, accepted from the cursor up to `till` (ms)."""
         reply = await self._redis.run(
             "select_events",
             scope=scope.key,

@@ -76,12 +76,12 @@ class LedgerTotals:
 class Sample:
     """A sample of Redis's clock and, for the process that holds the right to read them, the totals.
 
-    `store_time` is Redis's time (seconds since 1970) at a moment between `asked` and `answered` (perf_counter()).
+    `redis_time` is Redis's time (seconds since 1970) at a moment between `asked` and `answered` (perf_counter()).
     """
 
     asked: float
     answered: float
-    store_time: float
+    redis_time: float
     gauges: LedgerTotals | None
 
 

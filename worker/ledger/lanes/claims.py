@@ -50,7 +50,7 @@ class Opened:
 
     #: Jobs that were leased to this process at once.
     claims: Sequence[Claim]
-    #: Lanes with due jobs that could not be leased for lack of room.
+    #: Lanes with due jobs that could not be leased because their limits were reached.
     waiting: Sequence[str]
     later: Later = field(default_factory=dict)
     filled: Sequence[FilledLane] = ()

@@ -40,7 +40,7 @@ class JobLanes:
 
         Args:
             openings: (event, its jobs, whether these are the last jobs of the event), at most 200 jobs in all.
-            room: The most jobs to lease at once; their lanes need room too.
+            room: The most jobs to lease at once; their lanes need free slots too.
             limits: The most jobs to lease of some lanes.
         """
         given = list(openings)

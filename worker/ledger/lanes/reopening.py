@@ -13,14 +13,14 @@ from worker.ledger.policy import MAX_JOBS_PER_CALL, check_size
 
 @dataclass(frozen=True, slots=True)
 class SelectedJobs:
-    """A portion of the jobs that may be redelivered."""
+    """A page of the jobs that may be redelivered."""
 
     #: Job → the result that redeliver() would return for it.
     jobs: Mapping[str, str]
     #: Jobs that are left out because retention has dropped their event.
     gone: int
     looked_at: int
-    #: The start of the next portion; None if this is the last one.
+    #: The start of the next page; None if this is the last one.
     next: Cursor | None
 
 
@@ -80,7 +80,7 @@ class Reopening:
     async def select(
         self, integration_id: str, cursor: Cursor, till: int, states: Iterable[JobState], mark: str
     ) -> SelectedJobs:
-        """Return a portion of an integration's jobs in the states that were opened from the cursor up to `till` (ms).
+        """Return a page of an integration's jobs in the states that were opened from the cursor up to `till` (ms).
 
         Jobs that the redelivery `mark` has handled before are left out.
         """
@@ -104,7 +104,7 @@ class Reopening:
         """Open missing jobs (job, event reference) of observed events, due now. No job is opened twice.
 
         Returns the number of opened jobs, and whether the lane's backlog was too full for more. With `dry_run` nothing
-        is opened: the number counts all missing jobs, whatever room the backlog has now.
+        is opened: the number counts all missing jobs, even if the backlog is full now.
         """
         check_size(jobs)
         policy = self._redis.policy

@@ -78,7 +78,7 @@ class Settled:
 
     #: For each settlement: `settled`, `renewed`, `late` or `stale` (see settle.lua).
     results: Sequence[str]
-    #: Lanes that have ready jobs and room.
+    #: Lanes that have ready jobs and free slots.
     more: Sequence[str]
     later: Later = field(default_factory=dict)
     circuits: Sequence[CircuitChange] = ()

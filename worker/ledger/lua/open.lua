@@ -1,5 +1,5 @@
 -- needs: backlog, job_opening, lane_quota
--- open: opens the jobs of observed events, at most 200 a call, and leases them at once if lane and process have room.
+-- open: opens the jobs of observed events, at most 200 a call, and leases them at once if lane and process have free slots.
 -- A: owner, call (its number), lease, room (the most jobs to lease), limits = {lane = its most jobs to lease},
 --    deadline, event_retention, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
 --    events = [{ref, size, last, trace?, jobs = [{id, lane}]}]

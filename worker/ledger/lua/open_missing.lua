@@ -1,7 +1,7 @@
 -- needs: backlog, job_opening, lane_policy
 -- open_missing: opens jobs, due now, of events that were observed while the integration did not exist or was disabled.
 -- A: lane, jobs = [{id ref}], deadline, backlog, backlog_bytes, event_retention,
---    dry = 1 only counts them, all of them, because the backlog may have more room later
+--    dry = 1 only counts them, all of them, because the backlog may be shorter later
 -- Returns msgpack {opened, full = 1 if the lane's backlog is full and some jobs were left out}.
 local reply = { opened = 0, full = 0 }
 local lane = policy_of(A.lane)

@@ -8,7 +8,7 @@
 --   in_flight  an attempt is in flight
 --   known      the same redelivery has handled it before
 --   other      its state is not among the states: it was settled after it was selected
---   full       it has ended, and its lane's backlog has no room; a redelivery never cancels a pending job
+--   full       it has ended, and its lane's backlog is full; a redelivery never cancels a pending job
 --   gone       the job, its event or its integration does not exist any more
 local any = next(A.states) == nil
 local answers = {}

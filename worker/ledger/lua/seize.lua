@@ -1,9 +1,9 @@
 -- needs: event_replies, lane_quota, lease_returns
 -- seize: takes over attempts that no process carries out, so that they can be settled as lost: those of dead processes,
--- and this process's own leases without an attempt in flight (A.strays). A lease whose claim got no reply is given back
+-- and this process's own leases without an attempt in flight (A.idle). A lease whose claim got no reply is given back
 -- instead, because its attempt never began.
 -- A: owner, lease, limit, byte_budget, event_retention,
---    strays = [{job, call (the call that leased it), answered (whether its reply arrived)}]
+--    idle = [{job, call (the call that leased it), answered (whether its reply arrived)}]
 -- Returns {meta, raw, raw ...} as claim does, without `more`; meta.away = 1 if Redis was away: then every lease was
 -- extended, and nothing taken over.
 local meta = { jobs = {}, events = {}, away = 0 }
@@ -24,14 +24,14 @@ local function take(job, from)
   bytes = bytes + (send_event(meta, reply, j[1]) or 0)
 end
 
-local function end_stray(stray)
-  local j = redis.call('HMGET', P .. 'job:' .. stray.job, 'call', 'attempts')
+local function end_idle(lease)
+  local j = redis.call('HMGET', P .. 'job:' .. lease.job, 'call', 'attempts')
   -- Another call has leased the job by now, so its attempt may be in flight.
-  if num(j[1]) ~= stray.call then return end
-  if stray.answered then
-    take(stray.job, A.owner)
+  if num(j[1]) ~= lease.call then return end
+  if lease.answered then
+    take(lease.job, A.owner)
   else
-    give_back(stray.job, A.owner, num(j[2]))
+    give_back(lease.job, A.owner, num(j[2]))
   end
 end
 
@@ -53,8 +53,8 @@ else
       if redis.call('SCARD', leases) == 0 then redis.call('ZREM', P .. 'owners', dead) end
     end
   end
-  for _, stray in ipairs(A.strays) do
-    if room > 0 and bytes <= A.byte_budget then end_stray(stray) end
+  for _, lease in ipairs(A.idle) do
+    if room > 0 and bytes <= A.byte_budget then end_idle(lease) end
   end
 end
 if #meta.jobs > 0 then renew(A.owner) end

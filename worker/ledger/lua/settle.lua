@@ -9,7 +9,7 @@
 --    delay    ms until the job is due    rest     ms for which the whole lane rests
 --    health   ok | failed, or '' if the attempt shows nothing about the receiver    why  what went wrong, in words
 --    log      the IntegrationLog, as JSON
--- Returns msgpack {results = [settled | renewed | late | stale], more = [lanes that have ready jobs and room],
+-- Returns msgpack {results = [settled | renewed | late | stale], more = [lanes that have ready jobs and free slots],
 -- later = [{lane, ms until it has ready jobs}],
 -- circuits = [{lane open|closed until}] that changed, broken = [receivers to warn of: see broken_receivers.lua]}.
 --   renewed  it failed with a configuration that was replaced since: the job is due now, whatever the verdict was

@@ -29,11 +29,11 @@ def grades(found: list[Finding]) -> dict[str, Grade]:
     return {each.subject: each.grade for each in found}
 
 
-def test_books_that_balance_and_a_worker_that_lives_are_well() -> None:
+def test_sums_that_balance_and_a_worker_that_lives_are_well() -> None:
     assert set(grades(list(judge(status(), 1))).values()) == {Grade.OK}
 
 
-def test_books_that_do_not_balance_no_worker_and_an_inbox_that_waits_are_told() -> None:
+def test_sums_that_do_not_balance_no_worker_and_an_inbox_that_waits_are_reported() -> None:
     found = grades(list(judge(status(inbox=5, inbox_overdue=60_000, pending=1), 0)))
     assert found == {"balance": Grade.FAILED, "workers": Grade.FAILED, "inbox": Grade.WARNING}
 

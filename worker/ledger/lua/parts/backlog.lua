@@ -47,7 +47,7 @@ local function check_backlog(id, opened)
   if warned > 0 and share < warned - 10 then redis.call('HSET', key, 'filled', passed) end
 end
 
--- Returns whether a lane's backlog has room for a job of an event of `size` bytes. An empty backlog has room for any
+-- Returns whether a lane's backlog can take a job of an event of `size` bytes. An empty backlog can take any
 -- event; otherwise an event larger than the whole backlog could never be redelivered.
 local function has_room(id, size)
   local key = P .. 'lane:' .. id

@@ -13,7 +13,7 @@ local function backlog_bytes(lane, written)
 end
 
 -- Writes the changes of lanes; call it once, at the end of a script. Returns the changed lanes that have ready jobs and
--- room, and those for which the caller sets `timers` (see lane_index.lua).
+-- free slots, and those for which the caller sets `timers` (see lane_index.lua).
 local function write_lanes(timers)
   for lane, bytes in pairs(backlog_changes) do
     local key = P .. 'lane:' .. lane

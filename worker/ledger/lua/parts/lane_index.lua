@@ -1,7 +1,7 @@
 -- needs: lane_policy
 -- The index of lanes: when each lane that has due jobs needs service.
 
--- A lane at its limit in flight is checked again after this time (ms), even if no settlement reports room.
+-- A lane at its limit in flight is checked again after this time (ms), even if no settlement reports free slots.
 local FULL_LANE_RECHECK = 5000
 
 local function first_due(id)
@@ -11,7 +11,7 @@ end
 
 -- Corrects a lane's place in the index. Invariant 6: a lane is in the index exactly while it has due jobs and is not
 -- held. Returns whether a claim would find work there now; if not, also the time when it may, unless the lane waits for
--- room or for a change by a person.
+-- free slots or for a change by a person.
 local function reindex(id)
   local due = first_due(id)
   if not due then
@@ -46,7 +46,7 @@ local TIMED = 60000
 -- A sweep announces a lane so long after its time (ms) if a process has set a timer for it.
 local GRACE = 200
 
--- Corrects the places of the touched lanes. Returns those that have ready jobs and room. If the caller sets `timers`,
+-- Corrects the places of the touched lanes. Returns those that have ready jobs and free slots. If the caller sets `timers`,
 -- also returns [{lane, ms until it has ready jobs}] of those that have some within a minute.
 local function reindex_touched(timers)
   local ready, later = {}, {}

@@ -1,8 +1,8 @@
-"""Escapes for foreign text on a terminal or in a log.
+r"""Escapes for foreign text on a terminal or in a log.
 
 Characters that a reader cannot see, or that command the terminal, are escaped. `visible()` is called where text leaves
 a process: in the streams of the `edw` command (`worker/cli/streams.py`) and in the renderers of the log
-(`config/logging.py`). It escapes a character as JSON does (`\\u001b`, and two escapes for a character above U+FFFF).
+(`config/logging.py`). It escapes a character as JSON does (`\u001b`, and two escapes for a character above U+FFFF).
 An escaped JSON document is therefore still JSON with the same value.
 
 Escaped are:

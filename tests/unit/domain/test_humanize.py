@@ -1,6 +1,6 @@
 import pytest
 
-from worker.domain.format import counted, due, duration, one_line, size
+from worker.domain.humanize import counted, due, duration, one_line, size
 
 
 @pytest.mark.parametrize(

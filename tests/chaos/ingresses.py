@@ -13,7 +13,7 @@ from config.celery import EVENTS_QUEUE, INTAKE_QUEUE, OBSERVE_TASK, broker_url_f
 from config.settings import load_settings
 from worker.publisher import Publisher
 
-#: No door may keep a producer for longer (seconds).
+#: No ingress may keep a producer for longer (seconds).
 PATIENCE = 5.0
 
 Event = Mapping[str, Any]
@@ -85,7 +85,7 @@ def by_celery(api: str, token: str) -> Send:
     return send
 
 
-DOORS: Mapping[str, Callable[[str, str], Send]] = {
+INGRESSES: Mapping[str, Callable[[str, str], Send]] = {
     "publisher": by_publisher,
     "http": by_http,
     "queue": by_plain_queue,

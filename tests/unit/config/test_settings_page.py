@@ -5,9 +5,9 @@ from types import MappingProxyType
 
 import pytest
 
-from config import settings_table
+from config import settings_page as settings_page_module
 from config.settings import Settings, variable
-from config.settings_table import TOPICS, main, settings_page
+from config.settings_page import TOPICS, main, settings_page
 
 PAGE = Path(__file__).parents[3] / "config" / "SETTINGS.md"
 
@@ -44,7 +44,7 @@ def test_a_row_stands_in_the_section_of_its_topic() -> None:
 def test_a_setting_outside_the_topics_is_an_error_that_names_it(
     changed: dict[str, tuple[str, ...]], named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings_table, "TOPICS", MappingProxyType({**TOPICS, **changed}))
+    monkeypatch.setattr(settings_page_module, "TOPICS", MappingProxyType({**TOPICS, **changed}))
     with pytest.raises(ValueError, match=f"TOPICS: {named} must be a setting"):
         settings_page()
 
@@ -58,6 +58,6 @@ def test_a_stale_page_is_refused_and_renewed(tmp_path: Path) -> None:
 
 
 def test_it_is_a_program() -> None:
-    done = subprocess.run([sys.executable, "-m", "config.settings_table"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "config.settings_page"], capture_output=True, text=True, check=True)
     assert done.stdout == settings_page()
     assert "usage" in str(main(["--frobnicate"]))

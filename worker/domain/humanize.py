@@ -1,6 +1,6 @@
 """Durations, sizes, counts and received text, formatted for people."""
 
-from config.visible import visible
+from config.text_escaping import visible
 
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 _SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))

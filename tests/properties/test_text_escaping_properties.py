@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.visible import visible, visible_line
+from config.text_escaping import visible, visible_line
 
 #: Signs of Arabic, Syriac and Kaithi that Unicode files under "format" and that have a shape.
 SHAPED = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD}

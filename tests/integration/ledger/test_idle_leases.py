@@ -1,4 +1,4 @@
-"""Strays: leases of a process that has nothing of them in flight. Were they begun, or was it never told of them?"""
+"""Idle leases: leases of a process that has nothing of them in flight. Were they begun, or did it never get them?"""
 
 import asyncio
 from typing import Any
@@ -22,20 +22,20 @@ async def owing(scene: LedgerScene) -> LedgerScene:
     return scene
 
 
-async def stray(scene: LedgerScene) -> str:
+async def leased_job(scene: LedgerScene) -> str:
     """The one job that the ledger holds to be in flight here."""
     (job,) = await scene.ledger.fleet.leases()
     return job
 
 
-async def told(scene: LedgerScene, job: str) -> tuple[int, int, int]:
+async def reported(scene: LedgerScene, job: str) -> tuple[int, int, int]:
     """Its attempts, how often it was lost, and the attempts that the ledger has counted."""
     found = await scene.job(job)
     return found.attempts, found.lost, await scene.counter("attempts")
 
 
 @pytest.mark.parametrize("call", ["claim", "open"])
-async def test_what_a_process_was_never_told_of_is_given_back_and_wastes_no_attempt(
+async def test_what_a_process_was_never_given_is_given_back_and_wastes_no_attempt(
     scene: LedgerScene, call: str
 ) -> None:
     await scene.register(LANE)
@@ -47,10 +47,10 @@ async def test_what_a_process_was_never_told_of_is_given_back_and_wastes_no_atte
         with replies_lost(scene.ledger), pytest.raises(LedgerUnavailable):
             await (scene.open(stored, LANE, room=1) if call == "open" else scene.claim(LANE))
         call = "claim"
-        job = await stray(scene)
+        job = await leased_job(scene)
         await scene.die()
         assert await scene.ledger.fleet.seize([job]) == []
-        assert await told(scene, job) == (0, 0, 0)
+        assert await reported(scene, job) == (0, 0, 0)
         assert await scene.ledger.fleet.leases() == []
     assert (await scene.ledger.logs.of_job(job, 0, 10)).items == []
     assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == [LANE], "it is due now"
@@ -58,12 +58,12 @@ async def test_what_a_process_was_never_told_of_is_given_back_and_wastes_no_atte
     assert (claim.attempt, claim.lost) == (1, 0)
 
 
-async def test_what_a_process_was_told_of_and_let_go_is_settled_as_lost(owing: LedgerScene) -> None:
+async def test_what_a_process_got_and_let_go_is_settled_as_lost(owing: LedgerScene) -> None:
     """A bug of ours ended it: whether the receiver has it, nobody knows."""
     (claim,) = await owing.claim(LANE)
     assert await owing.ledger.fleet.seize([claim.job_id]) == [claim]
     assert await owing.settle(claim, Verdict.RETRY, lost=True) == "settled"
-    # What is no stray of this process, or none any more, is left alone.
+    # A job that this process does not hold, or holds no more, is left alone.
     dead = await owing.another()
     (again,) = await owing.claim(LANE, by=dead)
     assert await owing.ledger.fleet.seize([claim.job_id, "no-such-job"]) == []
@@ -71,7 +71,7 @@ async def test_what_a_process_was_told_of_and_let_go_is_settled_as_lost(owing: L
     assert await dead.fleet.seize([claim.job_id]) == []
 
 
-async def test_what_the_dead_had_is_settled_as_lost_though_the_reply_that_told_of_it_was_lost(
+async def test_what_the_dead_had_is_settled_as_lost_though_the_reply_that_reported_it_was_lost(
     owing: LedgerScene,
 ) -> None:
     """Also where the dead one's call had the number of one of this process whose reply was lost."""
@@ -84,7 +84,7 @@ async def test_what_the_dead_had_is_settled_as_lost_though_the_reply_that_told_o
     await owing.die(dead)
     with replies_lost(owing.ledger), pytest.raises(LedgerUnavailable):
         await owing.ledger.fleet.seize()
-    job = await stray(owing)
+    job = await leased_job(owing)
     assert [claim.job_id for claim in await owing.ledger.fleet.seize([job])] == [job]
 
 
@@ -103,7 +103,7 @@ async def test_what_a_call_under_way_may_bring_is_left_alone(
         patched.setattr(raw.connection(owing.ledger), "run", late)
         claiming = asyncio.create_task(owing.claim(LANE))
         await done.wait()
-    job = await stray(owing)
+    job = await leased_job(owing)
     assert await owing.ledger.fleet.seize([job]) == []
     assert await owing.ledger.fleet.leases() == [job]
     answer.set()
@@ -127,17 +127,17 @@ async def test_a_call_that_nobody_waits_for_any_more_was_not_answered(
         await done.wait()
         claiming.cancel()
         await asyncio.wait([claiming])
-    job = await stray(owing)
+    job = await leased_job(owing)
     assert await owing.ledger.fleet.seize([job]) == []
-    assert await told(owing, job) == (0, 0, 0)
+    assert await reported(owing, job) == (0, 0, 0)
 
 
-async def test_a_stray_that_was_leased_anew_while_it_was_looked_at_is_left_alone(
+async def test_a_job_that_was_leased_again_while_it_was_looked_at_is_left_alone(
     owing: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with replies_lost(owing.ledger), pytest.raises(LedgerUnavailable):
         await owing.claim(LANE)
-    job = await stray(owing)
+    job = await leased_job(owing)
     hashes, new = raw.connection(owing.ledger).hashes, list[Claim]()
 
     async def overtaken(*given: Any) -> Any:
