@@ -1,6 +1,6 @@
 """Openings and claims of jobs, and their form in the arguments and replies of scripts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import msgspec
 from worker.domain.claim import Claim
 from worker.domain.stored_event import StoredEvent
 from worker.ledger.events.wire_event import WireEvent
+from worker.ledger.lease import NO_TERM
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class _Claimed(msgspec.Struct):
     epoch: int = 0
     lost: int = 0
 
-    def claim(self, event: StoredEvent | None) -> Claim:
+    def claim(self, event: StoredEvent | None, term: int) -> Claim:
         return Claim(
             self.job,
             self.lane,
@@ -66,6 +67,7 @@ class _Claimed(msgspec.Struct):
             self.epoch,
             self.lost,
             event,
+            term,
         )
 
 
@@ -99,17 +101,22 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[s
     return argument
 
 
-def opened_of(reply: bytes, stored: Iterable[StoredEvent]) -> Opened:
-    """Decode the reply of open.lua for these events."""
+def opened_of(reply: bytes, stored: Iterable[StoredEvent], renewed: Callable[[], int]) -> Opened:
+    """Decode the reply of open.lua for these events; `renewed` notes that it renewed the lease (see claims_of)."""
     opened = _opened.decode(reply)
+    term = renewed() if opened.claimed else NO_TERM
     events = {each.ref: each for each in stored}
-    claims = [each.claim(events[each.ref]) for each in opened.claimed]
+    claims = [each.claim(events[each.ref], term) for each in opened.claimed]
     return Opened(claims, opened.waiting, [FilledLane(*each) for each in opened.filled], opened.failed)
 
 
-def claims_of(reply: Sequence[bytes]) -> tuple[list[Claim], list[str]]:
-    """Decode the claims of a script's reply, and the lanes that have more ready jobs."""
+def claims_of(reply: Sequence[bytes], renewed: Callable[[], int]) -> tuple[list[Claim], list[str]]:
+    """Decode the claims of a script's reply, and the lanes that have more ready jobs.
+
+    A script that leases jobs renews this process's lease too: `renewed` notes it, and returns the claims' term.
+    """
     head, *raws = reply
     claims = _claims.decode(head)
     events = {wire.ref: wire.stored(raw) for wire, raw in zip(claims.events, raws, strict=True)}
-    return [each.claim(events.get(each.ref)) for each in claims.jobs], claims.more
+    term = renewed() if claims.jobs else NO_TERM
+    return [each.claim(events.get(each.ref), term) for each in claims.jobs], claims.more
