@@ -54,7 +54,7 @@ end
 local died = {}
 for _, owner in ipairs(A.dead) do
   if redis.call('SISMEMBER', P .. 'home:' .. A.home, owner) == 1 then
-    redis.call('ZADD', P .. 'owners', 'XX', 1, owner)
+    redis.call('ZADD', P .. 'owners', 1, owner)
     died[owner] = true
     take_all(owner)
   end
