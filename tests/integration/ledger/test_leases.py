@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.ledger.scene import HOUR, LedgerScene
 from worker.domain.claim import Claim
 from worker.domain.job import JobState
 from worker.ledger import Ledger, Verdict
+from worker.ledger.lease import NO_TERM
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.ledger.process_identity import NO_HOME, ProcessIdentity
 
@@ -284,6 +286,33 @@ async def test_a_claim_belongs_to_the_term_in_which_it_was_made(scene: LedgerSce
 async def test_jobs_that_are_leased_as_they_are_opened_belong_to_a_term_as_well(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (claim,), _ = await scene.open(await scene.publish("e-1"), "i-1", room=1)
+    assert scene.ledger.fleet.lease.covers(claim.term)
+
+
+async def test_calls_that_lease_nothing_renew_nothing(scene: LedgerScene) -> None:
+    await scene.register("i-1")
+    assert await scene.claim("i-1") == []
+    await scene.open(await scene.publish("e-1"), "i-1", room=0)
+    assert scene.ledger.fleet.lease.term == NO_TERM
+
+
+async def test_a_claim_that_is_answered_during_the_first_heartbeat_is_kept(scene: LedgerScene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1")
+    claims: list[Claim] = []
+
+    def slowly(run: raw.Run) -> raw.Run:
+        async def answered(name: str, **arguments: Any) -> Any:
+            reply = await run(name, **arguments)
+            if name == "renew":
+                claims.extend(await scene.claim("i-1"))
+            return reply
+
+        return answered
+
+    with raw.intercepted(scene.ledger, slowly):
+        assert not await scene.ledger.fleet.renew()
+    (claim,) = claims
     assert scene.ledger.fleet.lease.covers(claim.term)
 
 
