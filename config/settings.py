@@ -343,9 +343,9 @@ class Settings(BaseSettings):
         examples=["warranty.registered quote.sent:store+organization"],
     )
     lease_seconds: Annotated[Seconds, AfterValidator(between(1, 3_600, "s"))] = Field(
-        default=_written("15s"),
-        description="Age of a worker's heartbeat at which it loses its leases; its attempts then count as lost.",
-        examples=["15s"],
+        default=_written("5s"),
+        description="Age of a worker's heartbeat at which it loses its leases; until its next one, it sends nothing.",
+        examples=["5s"],
     )
     sweep_seconds: Annotated[Seconds, AfterValidator(between(0.05, 60, "s"))] = Field(
         default=_written("1s"), description="Interval at which a worker looks for due events and jobs.", examples=["1s"]

@@ -76,6 +76,9 @@ async def _observe(services: WorkerServices, refs: list[str]) -> None:
     except LedgerError as error:
         # The wake-up may be lost: the events are in the inbox, and a sweep observes them.
         _log.warning("observed later", events=len(refs), why=str(error))
+    if services.dispatch.stopping:
+        # Another worker goes on where this one stopped.
+        raise runtime.RuntimeStopped
 
 
 async def _serve(services: WorkerServices, lanes: list[str]) -> None:

@@ -2,6 +2,7 @@
 
     /notes/…     answered at once, and its arrival is kept
     /takes/…     answered at once
+    /pauses/MS   answered after so many milliseconds, and its arrival is kept
     /slow/…      answered after 9 s
     /hangs/…     never answered
     /refuses/…   answered with 500
@@ -10,6 +11,7 @@ Run as a module it serves on loopback, says its port, and then answers the lines
 
     arrivals SINCE TILL    JSON: an array [path, scheduled, late] for each event that was scheduled in that time
     noted COUNT            "noted", as soon as so many events have arrived
+    repeats                the number of requests whose event had arrived before
 
 An event's id begins with the time for which it was scheduled: nanoseconds of the monotonic clock, which all processes
 of a machine share. `late` is how many nanoseconds after that it was here, for the first time.
@@ -59,6 +61,11 @@ class Receivers:
         self.program.write_line(f"noted {count}")
         return self.program.read_line(seconds) == _NOTED
 
+    def repeats(self) -> int:
+        """Return the number of requests whose event had arrived before."""
+        self.program.write_line("repeats")
+        return int(self.program.expect())
+
     def arrivals(self, since: int, till: int) -> Sequence[Arrival]:
         """The events that were scheduled in that time and have arrived."""
         self.program.write_line(f"arrivals {since} {till}")
@@ -72,11 +79,14 @@ class _Book:
         self._seen: set[bytes] = set()
         self._arrivals: list[Arrival] = []
         self._wanted: int | None = None
+        self._repeats = 0
 
     def note(self, path: bytes, body: bytes) -> None:
         now = monotonic_ns()
         event = body[_BEFORE_ID : body.index(b'"', _BEFORE_ID)]
-        if event not in self._seen:
+        if event in self._seen:
+            self._repeats += 1
+        else:
             self._seen.add(event)
             scheduled = int(event.partition(b"-")[0])
             self._arrivals.append((path.decode(), scheduled, now - scheduled))
@@ -87,6 +97,8 @@ class _Book:
             case [b"noted", count]:
                 self._wanted = int(count)
                 self._look()
+            case [b"repeats"]:
+                _say(b"%d" % self._repeats)
             case [b"arrivals", since, till]:
                 first, last = int(since), int(till)
                 _say(msgspec.json.encode([each for each in self._arrivals if first <= each[1] < last]))
@@ -122,6 +134,10 @@ class _Requests(asyncio.Protocol):
         match path.split(b"/", 2)[1]:
             case b"notes":
                 self._transport.write(ANSWER)
+                self._book.note(path, body)
+            case b"pauses":
+                pause = int(path.rpartition(b"/")[2]) / 1000
+                asyncio.get_running_loop().call_later(pause, self._transport.write, ANSWER)
                 self._book.note(path, body)
             case b"takes":
                 self._transport.write(ANSWER)

@@ -102,19 +102,18 @@ class _Run:
         return Outcome(self.plan, records, Check(records).problems(), offered_for)
 
     async def _kill(self, kill: Kill) -> None:
-        which = (kill.victim, kill.number)
-        if which in self.returning:
-            await self.returning[which]
-        victim, leased = self.stage.victim(*which), 0
+        if kill.process in self.returning:
+            await self.returning[kill.process]
+        victim, leased = self.stage.victim(kill.victim, kill.number), 0
         if kill.victim is Victim.REDIS:
             leased = await in_flight(self.stage, *self.stage.workers)
         self._accident(victim.kill)
-        # Of a worker that is killed while Redis is away, they were counted when that was killed.
-        if kill.victim is Victim.WORKER and not self._is_away(Victim.REDIS):
+        # Of a worker that is killed or stopped while Redis is away, they were counted when that was killed.
+        if kill.victim in (Victim.WORKER, Victim.SLEEPER) and not self._is_away(Victim.REDIS):
             leased = await in_flight(self.stage, self.stage.workers[kill.number])
         self.killed.append(Killed(kill.victim, leased))
-        self.returning[which] = asyncio.create_task(self._return(kill, victim))
-        self._say(f"killed {kill.victim}{f' {kill.number}' if kill.victim is Victim.WORKER else ''}")
+        self.returning[kill.process] = asyncio.create_task(self._return(kill, victim))
+        self._say(f"gone: {kill.victim}{f' {kill.number}' if kill.process[0] is Victim.WORKER else ''}")
 
     def _is_away(self, victim: Victim) -> bool:
         returning = self.returning.get((victim, 0))

@@ -10,6 +10,8 @@ class Victim(StrEnum):
     """What may be killed."""
 
     WORKER = "worker"
+    #: A worker that is not killed: SIGSTOP keeps it from running for longer than its lease.
+    SLEEPER = "stopped worker"
     API = "api"
     PUBLISHER = "publisher"
     REDIS = "redis"
@@ -17,23 +19,31 @@ class Victim(StrEnum):
 
 
 #: How often each is chosen, beside the others: workers hold what is in flight.
-WEIGHTS = {Victim.WORKER: 4, Victim.API: 2, Victim.PUBLISHER: 2, Victim.REDIS: 2, Victim.BROKER: 1}
+WEIGHTS = {Victim.WORKER: 4, Victim.SLEEPER: 2, Victim.API: 2, Victim.PUBLISHER: 2, Victim.REDIS: 2, Victim.BROKER: 1}
 #: Where Redis is the broker too.
-OVER_REDIS = (Victim.WORKER, Victim.API, Victim.PUBLISHER, Victim.REDIS)
+OVER_REDIS = (Victim.WORKER, Victim.SLEEPER, Victim.API, Victim.PUBLISHER, Victim.REDIS)
 OVER_RABBITMQ = (*OVER_REDIS, Victim.BROKER)
 #: A victim is started again after so long at most (seconds): at once, or so late that others take over.
 LONGEST_DOWN = 3.0
+#: The leases of workers, and how many of them a stopped worker is stopped for, at least and at most (seconds, leases).
+LEASE_SECONDS = 2.0
+SLEEPS = (1.25, 2.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One `kill -9`, so many seconds after the one before it, and how long its victim stays down."""
+    """One `kill -9` or SIGSTOP, so many seconds after the one before it, and how long its victim stays down."""
 
     after: float
     victim: Victim
     #: Which one, where there are several of the kind.
     number: int
     down: float
+
+    @property
+    def process(self) -> tuple[Victim, int]:
+        """The process that it is about: a worker may be stopped or killed."""
+        return (Victim.WORKER if self.victim is Victim.SLEEPER else self.victim), self.number
 
 
 def schedule(
@@ -48,9 +58,15 @@ def schedule(
         Kill(
             after=random.uniform(*pauses),
             victim=kind,
-            number=random.randrange(workers) if kind is Victim.WORKER else 0,
-            # Short absences are as likely as all the longer ones: they are what a supervisor makes of a crash.
-            down=random.choice((0.0, random.uniform(0.0, LONGEST_DOWN))),
+            number=random.randrange(workers) if kind in (Victim.WORKER, Victim.SLEEPER) else 0,
+            down=_down(kind, random),
         )
         for kind in kinds
     )
+
+
+def _down(kind: Victim, random: Random) -> float:
+    if kind is Victim.SLEEPER:
+        return LEASE_SECONDS * random.uniform(*SLEEPS)
+    # Short absences are as likely as all the longer ones: they are what a supervisor makes of a crash.
+    return random.choice((0.0, random.uniform(0.0, LONGEST_DOWN)))

@@ -14,8 +14,8 @@ from config.settings import Settings
 from tests.benchmarks.processes import Servant
 from tests.chaos.ingresses import INGRESSES
 from tests.chaos.receiver import OBSERVES
-from tests.chaos.schedule import Victim
-from tests.chaos.victims import Mortal, ProcessVictim, ServerVictim
+from tests.chaos.schedule import LEASE_SECONDS, Victim
+from tests.chaos.victims import Mortal, ProcessVictim, ServerVictim, SleepingVictim
 from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
@@ -33,7 +33,7 @@ SETTINGS = {
     "EDW_EGRESS_ALLOW": "127.0.0.0/8",
     # An attempt that is lost with its worker is one of these too.
     "EDW_RETRY_SCHEDULE": "300ms 500ms 1s 1s 2s 2s 3s 3s 5s 5s 5s 5s",
-    "EDW_LEASE_SECONDS": "2",
+    "EDW_LEASE_SECONDS": str(LEASE_SECONDS),
     "EDW_ANNOUNCE_SECONDS": "1s",
     "EDW_SWEEP_SECONDS": "200ms",
     "EDW_CIRCUIT_PAUSES": "500ms 1s",
@@ -62,6 +62,8 @@ class Stage:
         match kind:
             case Victim.WORKER:
                 return self.workers[number]
+            case Victim.SLEEPER:
+                return SleepingVictim(self.workers[number])
             case Victim.API:
                 return self.api
             case Victim.PUBLISHER:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.benchmarks.processes import ProcessEnded, Program
+from tests.counterparts.freezing import freeze, thaw
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
 
@@ -67,6 +68,12 @@ class ProcessVictim:
             self._program.kill()
             self._program = None
 
+    @property
+    def pid(self) -> int:
+        """Of its present life."""
+        assert self._program is not None
+        return self._program.pid
+
     def said(self, event: str) -> dict[str, str] | None:
         """The first log line of this life that reports an event."""
         mark = json.dumps(event)
@@ -79,6 +86,25 @@ class ProcessVictim:
         """Raises ProcessEnded where it has ended by itself."""
         assert self._program is not None
         self._program.check()
+
+
+class SleepingVictim:
+    """A process that is stopped in its tracks, and goes on later as if no time had passed."""
+
+    def __init__(self, process: ProcessVictim) -> None:
+        self._process = process
+
+    def start(self) -> None:
+        """Let it go on."""
+        thaw(self._process.pid)
+
+    def kill(self) -> None:
+        """Stop it. Raises ProcessEnded where it had ended by itself."""
+        self._process.check()
+        freeze(self._process.pid)
+
+    def remove(self) -> None:
+        self._process.remove()
 
 
 class ServerVictim:

@@ -73,6 +73,12 @@ async def lease_count(ledger: Ledger, *owners: str) -> int:
     return sum([int(await raw.command(ledger, "SCARD", f"owner:{each}:leases")) for each in owners])
 
 
+async def observers(ledger: Ledger) -> set[str]:
+    """Return the processes that the ledger lists as observers of events in the inbox."""
+    found = [await raw.command(ledger, "HGET", f"event:{ref}", "observers") for ref in await inbox(ledger)]
+    return {owner for each in found if each for owner in each.decode().split()}
+
+
 async def list_readers(ledger: Ledger) -> int:
     """Return how many processes hold messages of the plain queue."""
     return int(await raw.command(ledger, "ZCARD", "takers"))

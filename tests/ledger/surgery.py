@@ -108,6 +108,11 @@ async def put_failing(ledger: Ledger, integration_id: str, since: int, attempts:
     await raw.command(ledger, "HSET", f"lane:{integration_id}", "failing_since", since, "failing_attempts", attempts)
 
 
+async def put_losses(ledger: Ledger, job_id: str, losses: int) -> None:
+    """Have a job lose so many attempts with their workers."""
+    await raw.command(ledger, "HSET", f"job:{job_id}", "lost", losses)
+
+
 async def lose_due_job(ledger: Ledger, integration_id: str, job_id: str) -> None:
     """Take a pending job out of its lane, so that no sweep finds it."""
     await raw.command(ledger, "ZREM", f"lane:{integration_id}:due", job_id)

@@ -20,6 +20,7 @@ from worker.domain.delivery_target import DeliveryTarget, NoTarget
 from worker.domain.retry_policy import Decision, Fail, Retry, RetryPolicy
 from worker.domain.trace_context import TraceContext
 from worker.ledger import LedgerError
+from worker.telemetry import metrics
 from worker.telemetry.task_context import celery_task
 from worker.telemetry.tracing import Unattended, attempt_span
 from worker.telemetry.tracing.traces import AttemptSpan, Traces
@@ -46,6 +47,8 @@ class AttemptRunner:
         timeout: The time that a deliverer has for one attempt (seconds).
         random: Returns a number from 0 to 1, for jitter.
         traces: Traces attempts; None disables tracing.
+        may_send: Returns whether this process still has the lease of the job. Asked last before anything is sent: a
+            process that was stopped or cut off from the ledger may not know that another one has the job by now.
     """
 
     def __init__(
@@ -55,18 +58,20 @@ class AttemptRunner:
         timeout: float,
         random: Callable[[], float],
         traces: Traces | None,
+        may_send: Callable[[Claim], bool] = lambda _: True,
     ) -> None:
         self._targets = targets
         self._policy = policy
         self._timeout = timeout
         self._random = random
         self._traces = traces
+        self._may_send = may_send
 
     async def run(self, attempt: InFlightAttempt) -> Attempt | NotAttempted | None:
         """Make an attempt and return its record.
 
-        Returns None if the attempt was cancelled before anything was sent. Returns `NotAttempted` if this process
-        lacked a resource; then there is no decision and no span.
+        Returns None if nothing was sent: the attempt was cancelled before, or the job's lease has run out. Returns
+        `NotAttempted` if this process lacked a resource. In both cases there is no decision and no span.
         """
         claim = attempt.claim
         target: DeliveryTarget | NoTarget | None = None
@@ -85,8 +90,12 @@ class AttemptRunner:
             elif claim.event is None:
                 outcome = Unreachable("the event is no longer in the ledger")
             else:
+                delivery = _delivery_of(claim, target, span.trace)
+                if not self._may_send(claim):
+                    metrics.FENCED.inc()
+                    return None
                 attempt.started = began
-                found = _checked(await target.deliverer.deliver(_delivery_of(claim, target, span.trace)))
+                found = _checked(await target.deliverer.deliver(delivery))
                 if isinstance(found, NotAttempted):
                     return found
                 outcome = found

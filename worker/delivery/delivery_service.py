@@ -52,6 +52,7 @@ class DeliveryService:
         timeout: The time that a deliverer has for one attempt (seconds).
         traces: Traces attempts; None disables tracing.
         pass_on: Announces lanes that this process has no slots for now to other processes.
+        may_send: Returns whether this process still has the lease of a claimed job.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class DeliveryService:
         timeout: float,
         traces: Traces | None = None,
         pass_on: Callable[[Sequence[str]], None] = lambda _: None,
+        may_send: Callable[[Claim], bool] = lambda _: True,
     ) -> None:
         self._pool = InFlightPool(max_in_flight, max_in_flight_bytes)
         self._queue = LaneQueue(pass_on)
@@ -73,7 +75,8 @@ class DeliveryService:
         self._settler = Settler(ledger, self._pool, self._queue, report)
         self._returner = Returner(ledger, self._pool, self._queue)
         # Jitter is no secret.
-        runner = AttemptRunner(targets, policy, timeout, Random().random, traces)  # noqa: S311
+        random = Random().random  # noqa: S311
+        runner = AttemptRunner(targets, policy, timeout, random, traces, may_send)
         self._tasks = AttemptTasks(self._pool, runner, limiter, self._queue, self._settler, self._returner)
         self._claim_loop = ClaimLoop(ledger, self._pool, self._limits, self._queue, self._tasks.start)
         self._loops: list[asyncio.Task[None]] = []

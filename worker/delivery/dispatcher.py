@@ -1,20 +1,18 @@
 """The dispatcher: loads events from the inbox, matches them with integrations, and opens their jobs."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from time import time
 
 import structlog
 
 from worker.delivery.delivery_service import DeliveryService
+from worker.delivery.fan_out import Chunk, MatchedEvent, chunks
 from worker.delivery.integration_cache import IntegrationCache
-from worker.domain.job import job_id
+from worker.delivery.observation import Observation
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger, LedgerError, LedgerFull
 from worker.ledger.events.inbox import OBSERVE_TRIES, LoadedEvents
-from worker.ledger.lanes.claims import Opening
 from worker.ledger.policy import JOBS_PER_CALL, by_message
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_filled
@@ -22,37 +20,6 @@ from worker.telemetry.tracing import observing
 from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.dispatch")
-
-
-@dataclass(frozen=True, slots=True)
-class MatchedEvent:
-    """An event and the integrations that observe it."""
-
-    stored: StoredEvent
-    integration_ids: Sequence[str]
-
-
-Chunk = list[tuple[StoredEvent, list[Opening], bool]]
-
-
-def chunks(matches: Iterable[MatchedEvent], size: int = JOBS_PER_CALL) -> Iterator[Chunk]:
-    """Split matches into chunks of at most `size` jobs and events; the last part of an event is marked as last."""
-    chunk: Chunk = []
-    room = size
-    for match in matches:
-        ids = list(match.integration_ids)
-        while True:
-            taken, ids = ids[:room], ids[room:]
-            openings = [Opening(job_id(match.stored.ref, each), each) for each in taken]
-            chunk.append((match.stored, openings, not ids))
-            room -= max(1, len(taken))
-            if room <= 0:
-                yield chunk
-                chunk, room = [], size
-            if not ids:
-                break
-    if chunk:
-        yield chunk
 
 
 class Dispatcher:
@@ -67,27 +34,54 @@ class Dispatcher:
         self._traces = traces
         #: Held while an event is observed alone; only one is at a time.
         self._suspect = asyncio.Lock()
+        self._observation = Observation(ledger.inbox)
 
     async def observe(self, refs: Sequence[str]) -> None:
         """Open the jobs of the events that are still in the inbox; start as many as there are slots for.
 
+        If this process stops, observing ends with the chunk that is being opened. Events that are not finished stay in
+        the inbox, and another process goes on with them.
+
         Raises LedgerError if a call of the ledger fails; then the events stay in the inbox.
         """
-        for portion in by_message(refs):
-            alone = await self._observe_together(portion)
-            for ref in alone:
-                await self._observe_alone(ref)
+        with self._observation.under_way():
+            for portion in by_message(refs):
+                if self.stopping:
+                    break
+                for ref in await self._observe_together(portion):
+                    await self._observe_alone(ref)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this process has stopped observing."""
+        return self._observation.stopping
+
+    def stop(self) -> None:
+        """Observe no more events; what is under way ends with its present chunk."""
+        self._observation.stop()
+
+    async def wait_until_idle(self, seconds: float) -> None:
+        """Wait until nothing is being observed, at most so many seconds."""
+        await self._observation.wait_until_idle(seconds)
+
+    async def leave(self) -> None:
+        """Leave unfinished events to other processes; call it when nothing is observed. Raises LedgerError."""
+        await self._observation.leave()
 
     async def _observe_together(self, refs: Sequence[str], *, alone: bool = False) -> Sequence[str]:
         """Observe events in one go; return those that must be observed alone."""
+        self._observation.begin(refs)
         loaded = await self._ledger.inbox.load(refs, alone=alone)
         try:
-            await self._open(loaded)
+            finished = await self._open(loaded)
         except LedgerFull:
             # Redis may be at its memory limit for long, and workers may stop meanwhile: this event did not kill them.
-            with suppress(LedgerError):
-                await self._ledger.inbox.unload(refs)
+            await self._observation.give_up(refs, announce=False)
             raise
+        if not finished:
+            await self._observation.give_up(refs, announce=True)
+            return ()
+        self._observation.finish(refs)
         return loaded.alone
 
     async def _observe_alone(self, ref: str) -> None:
@@ -96,19 +90,23 @@ class Dispatcher:
         So a harmless event, which became suspect because it was observed at the same time, is not lost with it again.
         """
         async with self._suspect:
+            if self.stopping:
+                return
             _log.warning("observed alone: workers were lost while they observed it", ref=ref)
             await self._observe_together([ref], alone=True)
 
-    async def _open(self, loaded: LoadedEvents) -> None:
+    async def _open(self, loaded: LoadedEvents) -> bool:
+        """Open the jobs of loaded events; return False if the process stopped before all were opened."""
         for ref, raw in loaded.unreadable:
             await self._set_aside(ref, raw, "cannot be read")
         for ref, raw in loaded.deadly:
             await self._set_aside(ref, raw, f"{OBSERVE_TRIES} workers were lost while they observed it", tries=1)
         with observing(self._traces, loaded.events) as observed:
-            found = [await self._match(stored, loaded.versions) for stored in observed.events]
-            matches = [match for match in found if match]
+            matches = await self._match_all(observed.events, loaded.versions)
             failed: set[str] = set()
             for chunk in chunks(matches):
+                if self.stopping:
+                    return False
                 # An event leaves the inbox with its last chunk. If an earlier chunk failed, it must stay there.
                 if wanted := [each for each in chunk if each[0].ref not in failed]:
                     failed |= await self._open_chunk(wanted)
@@ -116,6 +114,17 @@ class Dispatcher:
                 observed.matched(match.stored.ref, len(match.integration_ids))
                 if not match.integration_ids and match.stored.ref not in failed:
                     metrics.observe_unmatched(match.stored.ingress)
+        return not self.stopping
+
+    async def _match_all(self, events: Iterable[StoredEvent], versions: dict[str, int]) -> Sequence[MatchedEvent]:
+        """Match events until all are matched, or the process stops."""
+        matches: list[MatchedEvent] = []
+        for stored in events:
+            if self.stopping:
+                break
+            if match := await self._match(stored, versions):
+                matches.append(match)
+        return matches
 
     async def _open_chunk(self, chunk: Chunk) -> set[str]:
         """Open the jobs of a chunk; return the references of events that could not be opened.

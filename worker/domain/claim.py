@@ -1,6 +1,6 @@
 """A job that a process has leased."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.domain.stored_event import StoredEvent
 from worker.domain.trace_context import TraceContext
@@ -24,6 +24,8 @@ class Claim:
     lost: int = 0
     #: None if retention removed the event, or if Redis was restored from an older copy without it.
     event: StoredEvent | None = None
+    #: The term of the process's lease in which it was claimed (worker/ledger/lease.py); 0 is never sent.
+    term: int = field(default=0, compare=False)
 
     @property
     def trace(self) -> TraceContext | None:

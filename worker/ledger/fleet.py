@@ -8,7 +8,9 @@ from worker.domain.claim import Claim
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.lanes.claim_calls import ClaimCalls
 from worker.ledger.lanes.claims import claimed_of
+from worker.ledger.lease import NO_TERM, Lease
 from worker.ledger.policy import JOBS_PER_CALL, REPLY_BYTE_BUDGET
+from worker.ledger.process_identity import ProcessIdentity, dead_owners
 
 
 class Overdue(msgspec.Struct, frozen=True):
@@ -32,25 +34,49 @@ _sweep = msgspec.msgpack.Decoder(Sweep)
 
 
 class Fleet:
-    """This process as a member of the fleet."""
+    """This process as a member of the fleet.
 
-    def __init__(self, redis: RedisClient, owner: str, calls: ClaimCalls) -> None:
+    Args:
+        owner: This process's name in the ledger.
+        identity: What the name says of this process.
+        calls: The calls that lease jobs to this process.
+        lease: This process's lease.
+    """
+
+    def __init__(
+        self, redis: RedisClient, owner: str, identity: ProcessIdentity, calls: ClaimCalls, lease: Lease
+    ) -> None:
         self._redis = redis
         self._owner = owner
+        self._identity = identity
+        self._home = identity.home if identity.has_home else ""
         self._calls = calls
+        self.lease = lease
 
     async def renew(self) -> bool:
         """Write the heartbeat; return False if the ledger did not know the process, or no longer knew it."""
-        return bool(await self._redis.run("renew", owner=self._owner, lease=self._redis.policy.lease))
+        asked_at, term = self.lease.now(), self.lease.term
+        policy = self._redis.policy
+        known = bool(await self._redis.run("renew", owner=self._owner, lease=policy.lease, home=self._home))
+        self.lease.renewed(asked_at, lost=not known and term != NO_TERM)
+        return known
 
     async def retire(self) -> int:
         """Leave the fleet; return the number of remaining leases, which other processes will take over."""
-        return int(await self._redis.run("retire", owner=self._owner))
+        return int(await self._redis.run("retire", owner=self._owner, home=self._home))
 
-    async def seize(self, idle: Sequence[str] = ()) -> list[Claim]:
+    async def dead_neighbours(self) -> list[str]:
+        """Return the processes of the ledger that ran on this machine, in this PID namespace, and have died."""
+        if not self._home:
+            return []
+        members = await self._redis.call("smembers", f"home:{self._home}")
+        return dead_owners([each.decode() for each in members], self._identity)
+
+    async def seize(self, idle: Sequence[str] = (), dead: Sequence[str] = ()) -> list[Claim]:
         """Take over the attempts of dead processes, to be settled as lost.
 
         Args:
+            dead: Processes of this machine that have died for certain; they are dead before their leases run out.
             idle: Ids of this process's own leased jobs without an attempt in flight. They are settled as lost too,
                 except those leased by a call whose reply was lost: they were never started, and are given back.
         """
@@ -61,9 +87,11 @@ class Fleet:
             limit=JOBS_PER_CALL,
             byte_budget=REPLY_BYTE_BUDGET,
             event_retention=self._redis.policy.event_retention,
+            home=self._home,
+            dead=dead,
             idle=await self._over(idle[:JOBS_PER_CALL]),
         )
-        return claimed_of(reply).claims
+        return claimed_of(reply, lambda: NO_TERM).claims
 
     async def _over(self, idle: Sequence[str]) -> list[dict[str, object]]:
         """Return the leases that no pending call can still return, each with the call that leased it."""

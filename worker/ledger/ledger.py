@@ -1,9 +1,6 @@
 """The ledger as a whole: one connection to Redis, its parts, and the name of this process."""
 
-import os
-import socket
 from collections.abc import Collection
-from secrets import token_hex
 
 from worker.ledger.connection.call_observer import NO_OBSERVER, CallObserver
 from worker.ledger.connection.permissions import EVERYTHING
@@ -19,7 +16,9 @@ from worker.ledger.lanes.claim_calls import ClaimCalls
 from worker.ledger.lanes.job_lanes import JobLanes
 from worker.ledger.lanes.log_records import LogRecords
 from worker.ledger.lanes.reopening import Reopening
+from worker.ledger.lease import Lease
 from worker.ledger.policy import LedgerPolicy
+from worker.ledger.process_identity import own_identity
 from worker.ledger.token_repository import TokenRepository
 
 
@@ -33,18 +32,19 @@ class Ledger:
         shard: str = "0",
         observer: CallObserver = NO_OBSERVER,
     ) -> None:
+        identity = own_identity()
         # No other process has or had this name: leases are recorded under it.
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
+        self.owner = identity.new_owner()
         self.shard = shard
         self.policy = policy or LedgerPolicy()
         self.redis = RedisClient(url, shard, self.policy, observer)
         self.inbox = Inbox(self.redis, self.owner)
         self.events = EventReader(self.redis)
         self.intake_list = IntakeList(self.redis, self.owner, url)
-        calls = ClaimCalls()
-        self.jobs = JobLanes(self.redis, self.owner, calls)
+        calls, lease = ClaimCalls(), Lease(self.policy.lease / 1000)
+        self.jobs = JobLanes(self.redis, self.owner, calls, lease)
         self.redelivery = Reopening(self.redis)
-        self.fleet = Fleet(self.redis, self.owner, calls)
+        self.fleet = Fleet(self.redis, self.owner, identity, calls, lease)
         self.integrations = IntegrationRepository(self.redis)
         self.logs = LogRecords(self.redis)
         self.tokens = TokenRepository(self.redis)

@@ -59,7 +59,7 @@ class BrokenPolicy:
 class LedgerPolicy:
     """Limits and durations of the ledger; durations in milliseconds, the unit of its clock."""
 
-    lease: int = 15_000
+    lease: int = 5_000
     announce: int = 2_000
     event_retention: int = 24 * 3_600_000
     log_retention: int = 3 * 24 * 3_600_000

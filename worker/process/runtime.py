@@ -58,6 +58,9 @@ class Runtime:
         self._drained_by = 0.0
         #: Set when the drain is not to wait for attempts in flight.
         self._hurry = asyncio.Event()
+        #: Calls of other threads that are under way.
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._cut_off = False
         self._unsettled = 0
 
     def start(self) -> None:
@@ -95,6 +98,7 @@ class Runtime:
         """Interrupt attempts in flight in the present or later drain. Safe in a signal handler."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._hurry.set)
+            self._loop.call_soon_threadsafe(self._cut_off_calls)
 
     def stop(self) -> bool:
         """Drain, settle and close; wait for the thread to end. Returns False if an attempt could not be settled."""
@@ -109,12 +113,23 @@ class Runtime:
             stopping = asyncio.ensure_future(self._stopping_soon.wait())
             await asyncio.wait((self._services, stopping), return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-        if not self._services.done():
+        if self._cut_off or not self._services.done():
             raise RuntimeStopped
+        call = asyncio.current_task()
+        assert call is not None  # noqa: S101  (a coroutine of the loop has a task)
+        self._calls.add(call)
         try:
             return await work(self._services.result())
         except IntakeClosed:
             raise RuntimeStopped from None
+        finally:
+            self._calls.discard(call)
+
+    def _cut_off_calls(self) -> None:
+        """End the calls of other threads, which would keep Celery's pool from ending: they get RuntimeStopped."""
+        self._cut_off = True
+        for call in self._calls:
+            call.cancel()
 
     def _stop_claiming(self) -> None:
         if not self._stopping_soon.is_set():
@@ -122,6 +137,7 @@ class Runtime:
             stop_celery(EX_OK)
             # The time counts from now, and not from when Celery has disconnected from its broker.
             self._drained_by = self._loop.time() + self._settings.drain_seconds
+            self._loop.call_at(self._drained_by, self._cut_off_calls)
         self._stopping_soon.set()
         if self._services.done():
             self._services.result().stop_claiming()

@@ -14,8 +14,9 @@ from worker.delivery.dispatcher import Dispatcher
 from worker.event_loop.cancellation import end
 from worker.intake.wakeups import Wakeups
 from worker.integrations.outbox_relay import OutboxRelay
-from worker.ledger import Ledger, LedgerError, LedgerFull
+from worker.ledger import Ledger, LedgerError, LedgerFull, LedgerUnavailable
 from worker.ledger.events.intake_list import RETURNED_PER_CALL
+from worker.ledger.lease import NO_TERM
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.telemetry import metrics
 from worker.telemetry.readiness import Presence, State
@@ -51,6 +52,10 @@ class Sweeper:
         #: more frequent.
         self.pause = min(sweep_seconds, lease / 5)
         self._beat = lease / BEATS_PER_LEASE
+        #: How long a heartbeat may wait for its answer (seconds): the next one gets another connection.
+        self._beat_timeout = lease / 2
+        #: The term of the lease at the last heartbeat.
+        self._term = NO_TERM
         self._orphaned_since: dict[str, float] = {}
         self._timers: list[asyncio.Task[None]] = []
         #: When the ledger last answered a sweep, and when a step of any timer last ended (monotonic seconds).
@@ -77,12 +82,15 @@ class Sweeper:
         self._timers = self._timers[:1]
 
     async def retire(self) -> None:
-        """Stop the heartbeat and leave the fleet; with attempts in flight, stay in it, so that others reap them."""
+        """Stop the heartbeat and leave the fleet; with attempts in flight, stay in it, so that others reap them.
+
+        Events that this process observed and did not finish are left to others, and do not count it as lost.
+        """
         await end(self._timers)
-        if self._deliveries.in_flight:
-            return
         try:
-            await self._ledger.fleet.retire()
+            await self._dispatch.leave()
+            if not self._deliveries.in_flight:
+                await self._ledger.fleet.retire()
         except LedgerError as error:
             _log.warning("not retired", why=str(error))
 
@@ -116,7 +124,7 @@ class Sweeper:
             _log.info("ledger back")
 
     async def _renew(self) -> None:
-        known = await self._ledger.fleet.renew()
+        known = await self._heartbeat()
         if not known or await self._ledger.redis.restarted():
             # Redis may have lost its data or restored an older state, so nothing that was read before is valid.
             await self._ledger.open()
@@ -124,6 +132,20 @@ class Sweeper:
             _log.info("redis restarted" if known else "joined the fleet", owner=self._ledger.owner)
         self._deliveries.cut_off_overdue()
         await self._find_orphaned_leases()
+
+    async def _heartbeat(self) -> bool:
+        """Write the heartbeat; return False if the ledger did not know this process."""
+        fleet = self._ledger.fleet
+        try:
+            async with asyncio.timeout(self._beat_timeout):
+                known = await fleet.renew()
+        except TimeoutError:
+            raise LedgerUnavailable(f"no answer to the heartbeat within {self._beat_timeout:g} s") from None
+        if self._term not in (NO_TERM, fleet.lease.term):
+            metrics.LAPSED.inc()
+            _log.warning("lease ran out", why="this process was stopped, or cut off from the ledger")
+        self._term = fleet.lease.term
+        return known
 
     async def _sweep(self) -> float | None:
         found = await self._ledger.fleet.sweep()
@@ -147,7 +169,8 @@ class Sweeper:
         return found.wait / 1000 if found.wait >= 0 else None
 
     async def _reap(self) -> float | None:
-        lost = await self._ledger.fleet.seize(self._orphans_to_release())
+        fleet = self._ledger.fleet
+        lost = await fleet.seize(self._orphans_to_release(), await fleet.dead_neighbours())
         if lost:
             # An error of ours and not of a receiver: a worker was killed or ran out of memory.
             _log.error("attempts lost with their worker", attempts=len(lost))

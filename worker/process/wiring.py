@@ -28,6 +28,9 @@ from worker.telemetry.readiness import Presence
 from worker.telemetry.redis_clock import RedisClock
 from worker.telemetry.tracing.traces import Traces
 
+#: How long the timers may take to end the chunk that they observe when the process stops (seconds).
+LAST_CHUNK_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerServices:
@@ -50,6 +53,7 @@ class WorkerServices:
     def stop_claiming(self) -> None:
         """Take no more jobs, events or messages; attempts in flight continue."""
         self.deliveries.stop_claiming()
+        self.dispatch.stop()
         self.celery_intake.close()
         self.stop_reading()
 
@@ -65,6 +69,8 @@ class WorkerServices:
 
         Returns the number of attempts that could not be settled.
         """
+        # A chunk that is being opened ends; cancelled in the middle, it would have to be opened again.
+        await self.dispatch.wait_until_idle(LAST_CHUNK_SECONDS)
         await self.sweeper.close()
         left = max(0.0, until - asyncio.get_running_loop().time())
         await asyncio.gather(self.deliveries.drain(left, hurry), *(reader.close() for reader in self.readers))
@@ -98,6 +104,7 @@ def wire(
         settings.webhook_timeout,
         traces,
         wakeups.lanes,
+        lambda claim: ledger.fleet.lease.covers(claim.term),
     )
     dispatch = Dispatcher(ledger, directory, deliveries, traces)
     outbox_relay = OutboxRelay(ledger.integrations, LifecycleEvents(types, catalogue, secrets), wakeups.events)

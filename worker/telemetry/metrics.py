@@ -78,6 +78,8 @@ EXHAUSTION = Counter(
     ("resource",),
 )
 LOST = Counter("edw_attempts_lost", "Attempts that were under way when their worker died.")
+FENCED = Counter("edw_attempts_fenced", "Jobs given back unsent because the lease of this process had run out.")
+LAPSED = Counter("edw_lease_lapses", "Times that the lease of this process ran out before it was renewed.")
 IN_FLIGHT = Gauge("edw_in_flight", "Attempts under way in this process.")
 IN_FLIGHT_LIMIT = Gauge(
     "edw_in_flight_limit",

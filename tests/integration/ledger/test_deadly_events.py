@@ -74,6 +74,34 @@ async def test_its_neighbours_lose_no_more_by_it_and_it_is_set_aside_in_the_end(
     assert status.events_balance == 0
 
 
+async def test_a_process_that_stopped_in_good_order_is_no_loss(scene: LedgerScene) -> None:
+    """However often an event is cut short, it is observed with others and not set aside."""
+    both = await accepted(scene, "e-1", "e-2")
+    for _ in range(OBSERVE_TRIES):
+        stopping: Ledger = await scene.another()
+        await stopping.fleet.renew()
+        await stopping.inbox.load(both)
+        await stopping.inbox.unload(both, announce=True)
+        await stopping.fleet.retire()
+    loaded = await scene.ledger.inbox.load(both)
+    assert (handed_out(loaded), list(loaded.alone)) == (both, [])
+
+
+async def test_events_that_a_process_leaves_are_announced_at_once(scene: LedgerScene) -> None:
+    left, observed, kept = await accepted(scene, "e-1", "e-2", "e-3")
+    (_, gone, _) = (await scene.ledger.inbox.load([left, observed, kept])).events
+    await scene.open([gone])
+    await scene.ledger.inbox.unload([left, observed], announce=True)
+    assert [each.id for each in (await scene.ledger.fleet.sweep()).events] == [left]
+
+
+async def test_events_that_a_process_cannot_observe_now_wait_for_their_time(scene: LedgerScene) -> None:
+    (ref,) = await accepted(scene, "e-1")
+    await scene.ledger.inbox.load([ref])
+    await scene.ledger.inbox.unload([ref])
+    assert (await scene.ledger.fleet.sweep()).events == []
+
+
 async def test_one_whose_observers_live_is_not_blamed_for_a_ledger_that_takes_nothing(scene: LedgerScene) -> None:
     (ref,) = await accepted(scene, "e-1")
     other: Ledger = await scene.another()

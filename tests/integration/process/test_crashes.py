@@ -54,6 +54,48 @@ async def test_kill_9_during_attempt_1_means_attempt_2_by_another_worker_and_two
     await balanced(ledger)
 
 
+async def test_a_restarted_worker_takes_over_what_the_killed_one_held_before_its_lease_ends(
+    start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, settings: Settings
+) -> None:
+    """The leases of the dead fill the lane's cap. They would end after an hour."""
+    lasting = {"EDW_LEASE_SECONDS": "3600", "EDW_LANE_CAP": "2"}
+    await register()
+    receiver.hold = hold = asyncio.Event()
+    first = await start_worker(**lasting).ready()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(4)])
+        await eventually(receiver.got(2), "the lane's cap is in flight")
+    first.kill()
+    receiver.hold = None
+    hold.set()
+
+    await start_worker(**lasting).ready()
+    await eventually(lambda: succeeded(ledger, 4), "all are delivered")
+    attempts = sorted((each.body["id"], each.body["attempt"]) for each in receiver.received)
+    assert len(attempts) == 4 + 2
+    assert len({event for event, attempt in attempts if attempt == 2}) == 2
+    await balanced(ledger)
+
+
+async def test_a_worker_takes_over_what_its_killed_neighbour_held(
+    start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, settings: Settings
+) -> None:
+    lasting = {"EDW_LEASE_SECONDS": "3600"}
+    await register()
+    receiver.hold = hold = asyncio.Event()
+    first = await start_worker(**lasting).ready()
+    async with Publisher(settings) as publisher:
+        await publisher.apublish(order_paid())
+        await eventually(receiver.got(1), "attempt 1 is in flight")
+    await start_worker(**lasting).ready()
+    receiver.hold = None
+    first.kill()
+    hold.set()
+    await eventually(lambda: succeeded(ledger, 1), "the neighbour delivers")
+    assert [each.body["attempt"] for each in receiver.received] == [1, 2]
+    await balanced(ledger)
+
+
 @pytest.mark.parametrize("way", ["frozen", "gone"])
 async def test_without_a_broker_publishing_answers_and_due_jobs_are_delivered(
     way: str,

@@ -4,6 +4,7 @@ The broker matters only where Celery lets go of it. A silent RabbitMQ is tried; 
 silent Redis, which is both. The rest is between a process and its ledger.
 """
 
+import asyncio
 import signal
 from collections.abc import Sequence
 
@@ -11,14 +12,19 @@ import pytest
 
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
-from tests.fleet.ledger_state import balanced
+from tests.fleet.ledger_state import balanced, counted
 from tests.fleet.processes import StartWorker
 from tests.fleet.scene import FleetScene
 from tests.fleet.variants import COMMANDS, by_each_command, on_rabbitmq
+from tests.ledger import inspection
+from tests.samples import order_paid
 from tests.waiting import PATIENCE, eventually
+from worker.publisher import Publisher
 
 #: The drain of a test that shows that nobody waits for it (seconds).
 LONG = 10 * PATIENCE
+#: Events, and the integrations that observe each: they take seconds to observe.
+EVENTS, FAN_OUT = 60, 400
 
 
 async def attempts(scene: FleetScene, integration_id: str) -> list[tuple[int, bool, str]]:
@@ -107,6 +113,29 @@ async def test_who_is_in_a_hurry_waits_for_no_drain_and_everything_is_settled(
     assert (attempt, succeeded) == (1, False)
     assert "stopped before this attempt was over" in why
     assert (await scene.ledger.status.read()).processes == 0
+    await balanced(scene.ledger)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+async def test_a_stop_ends_a_large_fan_out_at_the_next_chunk_and_the_next_worker_finishes_it(
+    number: signal.Signals, scene: FleetScene
+) -> None:
+    # Their jobs are opened and not claimed.
+    await asyncio.gather(*(scene.register(paused=True) for _ in range(FAN_OUT)))
+    async with Publisher(scene.settings) as publisher:
+        await publisher.apublish_many([order_paid(id=f"e-{n}") for n in range(EVENTS)])
+    worker = scene.start_worker("edw worker", EDW_DRAIN_SECONDS=str(LONG))
+    await eventually(lambda: counted(scene.ledger, "opened", 1), "the fan-out has begun")
+
+    assert await worker.stop(number) == 0
+
+    status = await scene.ledger.status.read()
+    assert status.inbox > 0, "not everything was observed"
+    assert status.processes == 0
+    assert await inspection.observers(scene.ledger) == set(), "nothing was lost with the worker"
+    await scene.start_worker().ready()
+    await eventually(lambda: counted(scene.ledger, "matched", EVENTS), "the next worker goes on")
+    assert (await scene.ledger.status.read()).counter("opened") == EVENTS * FAN_OUT
     await balanced(scene.ledger)
 
 

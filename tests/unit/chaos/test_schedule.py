@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.chaos.schedule import LONGEST_DOWN, OVER_RABBITMQ, OVER_REDIS, Kill, Victim, schedule
+from tests.chaos.schedule import LEASE_SECONDS, LONGEST_DOWN, OVER_RABBITMQ, OVER_REDIS, Kill, Victim, schedule
 
 WORKERS = 3
 
@@ -18,7 +18,14 @@ def kills(seed: str, count: int = 50, victims: tuple[Victim, ...] = OVER_RABBITM
 def test_the_same_seed_is_the_same_schedule_in_every_process() -> None:
     assert kills("7") == kills("7")
     # Of a literal, because a hash that is salted by each process would be the same within this one.
-    assert [each.victim for each in kills("7", 5)] == ["worker", "broker", "api", "redis", "publisher"]
+    assert [each.victim for each in kills("7", 6)] == [
+        "redis",
+        "api",
+        "broker",
+        "publisher",
+        "stopped worker",
+        "worker",
+    ]
 
 
 def test_another_seed_is_another_schedule() -> None:
@@ -40,8 +47,17 @@ def test_there_are_so_many_kills_and_every_kind_is_among_them(
 def test_pauses_absences_and_numbers_are_within_their_bounds(seed: str) -> None:
     for kill in kills(seed):
         assert 2.0 <= kill.after <= 7.0
-        assert 0.0 <= kill.down <= LONGEST_DOWN
-        assert kill.number in (range(WORKERS) if kill.victim is Victim.WORKER else {0})
+        least, most = (LEASE_SECONDS, 5.0) if kill.victim is Victim.SLEEPER else (0.0, LONGEST_DOWN)
+        assert least <= kill.down <= most
+        assert kill.number in (range(WORKERS) if kill.process[0] is Victim.WORKER else {0})
+
+
+def test_a_stopped_worker_is_the_process_that_may_be_killed_as_well() -> None:
+    """It is killed or stopped again only once it is back."""
+    found = kills("7", 200)
+    assert {each.process for each in found if each.victim is Victim.SLEEPER} == {
+        each.process for each in found if each.victim is Victim.WORKER
+    }
 
 
 def test_every_worker_is_killed_and_workers_most_of_all() -> None:

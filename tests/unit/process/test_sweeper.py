@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.waiting import eventually
+from worker.ledger.lease import Lease
 from worker.ledger.policy import LedgerPolicy
 from worker.process.sweeper import Sweeper
 from worker.telemetry.readiness import Presence, State
@@ -20,6 +21,7 @@ class Ledger:
     def __init__(self, lease: int = 15_000) -> None:
         self.policy = LedgerPolicy(lease=lease)
         self.fleet = self.redis = self.intake_list = self
+        self.lease = Lease(lease / 1000)
         self.owner = "me"
         self.sweeps = asyncio.Event()
         self.sweeps.set()
@@ -37,7 +39,10 @@ class Ledger:
         await self.sweeps.wait()
         return SimpleNamespace(events=[], lanes=[], unannounced=[], wait=-1)
 
-    async def seize(self, idle_jobs: list[str]) -> list[Any]:
+    async def dead_neighbours(self) -> list[str]:
+        return []
+
+    async def seize(self, idle_jobs: list[str], dead: list[str]) -> list[Any]:
         return []
 
     async def expire(self) -> int:

@@ -13,7 +13,7 @@ from worker.domain.stored_event import StoredEvent
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.wire_event import WireEvent
-from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy, by_message
 
 #: Tries after which an event is set aside: failures to observe it, or processes that died while they observed it.
 OBSERVE_TRIES = 5
@@ -188,9 +188,13 @@ class Inbox:
         )
         return answer
 
-    async def unload(self, refs: Sequence[str]) -> None:
-        """Record that this process did not observe the events because of the ledger, so it does not count as lost."""
-        await self._redis.run("unload", refs=refs, owner=self._owner)
+    async def unload(self, refs: Sequence[str], *, announce: bool = False) -> None:
+        """Record that this process observes the events no longer, so that it does not count as lost if it dies.
+
+        With `announce`, the next sweep of any process announces those that are still in the inbox.
+        """
+        for portion in by_message(refs):
+            await self._redis.run("unload", refs=portion, owner=self._owner, announce=int(announce))
 
     async def came_back(self, message_id: str) -> int:
         """Count a redelivery of a message by the broker; return how many there were."""

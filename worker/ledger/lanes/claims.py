@@ -1,6 +1,6 @@
 """Openings and claims of jobs, and their form in the arguments and replies of scripts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ import msgspec
 from worker.domain.claim import Claim
 from worker.domain.stored_event import StoredEvent
 from worker.ledger.events.wire_event import WireEvent
+from worker.ledger.lease import NO_TERM
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class _Job(msgspec.Struct):
     epoch: int = 0
     lost: int = 0
 
-    def claim(self, event: StoredEvent | None) -> Claim:
+    def claim(self, event: StoredEvent | None, term: int) -> Claim:
         return Claim(
             self.job,
             self.lane,
@@ -81,6 +82,7 @@ class _Job(msgspec.Struct):
             self.epoch,
             self.lost,
             event,
+            term,
         )
 
 
@@ -116,11 +118,12 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[s
     return argument
 
 
-def opened_of(reply: bytes, stored: Iterable[StoredEvent]) -> Opened:
-    """Decode the reply of open.lua for these events."""
+def opened_of(reply: bytes, stored: Iterable[StoredEvent], renewed: Callable[[], int]) -> Opened:
+    """Decode the reply of open.lua for these events; `renewed` notes that it renewed the lease (see claimed_of)."""
     opened = _opened.decode(reply)
+    term = renewed() if opened.claimed else NO_TERM
     events = {each.ref: each for each in stored}
-    claims = [each.claim(events[each.ref]) for each in opened.claimed]
+    claims = [each.claim(events[each.ref], term) for each in opened.claimed]
     filled = [FilledLane(*each) for each in opened.filled]
     return Opened(claims, opened.waiting, later_of(opened.later), filled, opened.failed)
 
@@ -130,9 +133,14 @@ def later_of(lanes: Iterable[tuple[str, int]]) -> Later:
     return {lane: ms / 1000 for lane, ms in lanes}
 
 
-def claimed_of(reply: Sequence[bytes]) -> Claimed:
-    """Decode the claims of a script's reply."""
+def claimed_of(reply: Sequence[bytes], renewed: Callable[[], int]) -> Claimed:
+    """Decode the claims of a script's reply.
+
+    A script that leases jobs renews this process's lease too: `renewed` notes it, and returns the claims' term.
+    """
     head, *raws = reply
     claims = _claims.decode(head)
     events = {wire.ref: wire.stored(raw) for wire, raw in zip(claims.events, raws, strict=True)}
-    return Claimed([each.claim(events.get(each.ref)) for each in claims.jobs], claims.more, later_of(claims.later))
+    term = renewed() if claims.jobs else NO_TERM
+    jobs = [each.claim(events.get(each.ref), term) for each in claims.jobs]
+    return Claimed(jobs, claims.more, later_of(claims.later))

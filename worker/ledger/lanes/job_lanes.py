@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from types import MappingProxyType
 
 from worker.domain.job import Job
@@ -11,6 +12,7 @@ from worker.ledger.lanes.claim_calls import ClaimCalls
 from worker.ledger.lanes.claims import Claimed, Opened, Opening, claimed_of, observed, opened_of
 from worker.ledger.lanes.job_rows import jobs_of
 from worker.ledger.lanes.settlements import Settled, Settlement, item_of, settled_of
+from worker.ledger.lease import Lease
 from worker.ledger.pages import Page
 from worker.ledger.policy import MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET, by_message, check_size
 
@@ -25,10 +27,11 @@ class JobLanes:
     blocks all other calls of Redis.
     """
 
-    def __init__(self, redis: RedisClient, owner: str, calls: ClaimCalls) -> None:
+    def __init__(self, redis: RedisClient, owner: str, calls: ClaimCalls, lease: Lease) -> None:
         self._redis = redis
         self.owner = owner
         self._calls = calls
+        self._lease = lease
 
     async def open(
         self,
@@ -45,7 +48,7 @@ class JobLanes:
         """
         given = list(openings)
         check_size([job for _, jobs, _ in given for job in jobs])
-        policy = self._redis.policy
+        policy, asked_at = self._redis.policy, self._lease.now()
         with self._calls.begun() as call:
             reply = await self._redis.run(
                 "open",
@@ -60,13 +63,14 @@ class JobLanes:
                 event_retention=policy.event_retention,
                 events=[observed(stored, jobs, last) for stored, jobs, last in given],
             )
-            return opened_of(reply, [stored for stored, _, _ in given])
+            return opened_of(reply, [stored for stored, _, _ in given], partial(self._lease.renewed, asked_at))
 
     async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS) -> Claimed:
         """Lease up to `room` due jobs of the lanes to this process.
 
         Each lane gives up to its quota, and a lane in `limits` no more than is said there.
         """
+        asked_at = self._lease.now()
         with self._calls.begun() as call:
             reply = await self._redis.run(
                 "claim",
@@ -78,7 +82,7 @@ class JobLanes:
                 limits=dict(limits),
                 byte_budget=REPLY_BYTE_BUDGET,
             )
-            return claimed_of(reply)
+            return claimed_of(reply, partial(self._lease.renewed, asked_at))
 
     async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
         """Return those of the lanes whose last attempt failed, in any process."""

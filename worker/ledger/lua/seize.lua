@@ -3,9 +3,10 @@
 -- and this process's own leases without an attempt in flight (A.idle). A lease whose claim got no reply is given back
 -- instead, because its attempt never began.
 -- A: owner, lease, limit, byte_budget, event_retention,
+--    home, dead = [processes of this home that have died for certain: see process_identity.py]; their leases end now
 --    idle = [{job, call (the call that leased it), answered (whether its reply arrived)}]
--- Returns {meta, raw, raw ...} as claim does, without `more`; meta.away = 1 if Redis was away: then every lease was
--- extended, and nothing taken over.
+-- Returns {meta, raw, raw ...} as claim does, without `more`; meta.away = 1 if Redis was away: then every lease
+-- except those of A.dead goes on for at least half its length, and only those of A.dead are taken over.
 local meta = { jobs = {}, events = {}, away = 0 }
 local reply = { '' }
 
@@ -35,23 +36,40 @@ local function end_idle(lease)
   end
 end
 
+local function take_all(dead)
+  local leases = P .. 'owner:' .. dead .. ':leases'
+  for _, job in ipairs(room > 0 and redis.call('SRANDMEMBER', leases, room) or {}) do
+    if bytes > A.byte_budget then break end
+    redis.call('SREM', leases, job)
+    take(job, dead)
+  end
+  if redis.call('SCARD', leases) == 0 then
+    redis.call('ZREM', P .. 'owners', dead)
+    redis.call('SREM', P .. 'home:' .. A.home, dead)
+  end
+end
+
+-- Only a member of this process's own home can be known to be dead. Its score keeps it dead if this call cannot take
+-- all its leases.
+local died = {}
+for _, owner in ipairs(A.dead) do
+  if redis.call('SISMEMBER', P .. 'home:' .. A.home, owner) == 1 then
+    redis.call('ZADD', P .. 'owners', 1, owner)
+    died[owner] = true
+    take_all(owner)
+  end
+end
 local swept = redis.call('GET', P .. 'swept')
 redis.call('SET', P .. 'swept', NOW)
 if swept and NOW - num(swept) > A.lease / 2 then
-  -- No process swept for half a lease: Redis was away, so no process could write its heartbeat.
-  for _, owner in ipairs(redis.call('ZRANGE', P .. 'owners', 0, -1)) do renew(owner) end
+  -- No process swept for half a lease. Perhaps Redis was away, so no process could write its heartbeat; it can now.
+  for _, owner in ipairs(redis.call('ZRANGE', P .. 'owners', 0, -1)) do
+    if not died[owner] then redis.call('ZADD', P .. 'owners', 'GT', NOW + A.lease / 2, owner) end
+  end
   meta.away = 1
 else
   for _, dead in ipairs(redis.call('ZRANGE', P .. 'owners', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, 10)) do
-    if dead ~= A.owner then
-      local leases = P .. 'owner:' .. dead .. ':leases'
-      for _, job in ipairs(room > 0 and redis.call('SRANDMEMBER', leases, room) or {}) do
-        if bytes > A.byte_budget then break end
-        redis.call('SREM', leases, job)
-        take(job, dead)
-      end
-      if redis.call('SCARD', leases) == 0 then redis.call('ZREM', P .. 'owners', dead) end
-    end
+    if dead ~= A.owner then take_all(dead) end
   end
   for _, lease in ipairs(A.idle) do
     if room > 0 and bytes <= A.byte_budget then end_idle(lease) end

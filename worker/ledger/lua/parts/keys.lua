@@ -44,6 +44,8 @@
 --   untold                 set   (the outbox) integrations that the fleet disabled and has not announced
 --   owners                 zset  process -> when its lease ends
 --   owner:<id>:leases      set   jobs that the process has in flight
+--   home:<home>            set   processes of one PID namespace of one machine, which can see each other die
+--                                (process_identity.py); may name processes that have left
 --   swept                  the time of the last sweep for dead processes
 --   integration:<id>       hash  scope doc enabled reason created_at updated_at revision
 --                                resealed (how often its secrets were sealed by another key)
