@@ -21,6 +21,8 @@ SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/us
 SERVERS += prometheus=/usr/bin/prometheus
 # Judges the units of deploy/systemd; it is part of most systems, and no container of Debian has it.
 SERVERS += systemd=/usr/bin/systemd-analyze
+# Sets the clock of a Redis that tests start.
+SERVERS += faketime=/usr/bin/faketime
 # Tests whose server is missing are skipped and say so; that they could not be installed is no error here.
 define INSTALL_SERVERS
 missing=; for server in $(SERVERS); do [ -x "$${server#*=}" ] || missing="$$missing $${server%%=*}"; done; \

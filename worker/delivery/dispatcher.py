@@ -18,6 +18,7 @@ from worker.ledger.lanes.claims import Opening
 from worker.ledger.policy import JOBS_PER_CALL, by_message
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_filled
+from worker.telemetry.newer_versions import NEWER
 from worker.telemetry.tracing import observing
 from worker.telemetry.tracing.traces import Traces
 
@@ -100,6 +101,7 @@ class Dispatcher:
             await self._observe_together([ref], alone=True)
 
     async def _open(self, loaded: LoadedEvents) -> None:
+        NEWER.left("event", loaded.newer)
         for ref, raw in loaded.unreadable:
             await self._set_aside(ref, raw, "cannot be read")
         for ref, raw in loaded.deadly:
@@ -156,6 +158,11 @@ class Dispatcher:
         scope = stored.event.scope
         try:
             snapshot = await self._directory.snapshot(scope, versions[scope.key])
+            if snapshot.newer:
+                # This build cannot know what they observe; the event stays in the inbox, for a newer process.
+                NEWER.left("event")
+                await self._ledger.inbox.unload([stored.ref])
+                return None
             return MatchedEvent(stored, snapshot.matching(stored.event.type))
         except LedgerError:
             raise

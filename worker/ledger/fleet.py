@@ -63,7 +63,7 @@ class Fleet:
             event_retention=self._redis.policy.event_retention,
             strays=await self._over(strays[:JOBS_PER_CALL]),
         )
-        return claims_of(reply)[0]
+        return claims_of(reply).claims
 
     async def _over(self, strays: Sequence[str]) -> list[dict[str, object]]:
         """Return the leases that no pending call can still return, each with the call that leased it."""

@@ -80,6 +80,7 @@ class _Claims(msgspec.Struct):
     jobs: list[_Claimed]
     events: list[WireEvent]
     more: list[str] = []
+    newer: int = 0
 
 
 _opened = msgspec.msgpack.Decoder(_Opened)
@@ -90,6 +91,8 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[s
     """Return the argument of open.lua for an event; `last` means that no more of its jobs follow."""
     argument: dict[str, Any] = {
         "ref": stored.ref,
+        "acceptance": stored.acceptance,
+        "minor": stored.minor,
         "size": len(stored.event.raw),
         "last": last,
         "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
@@ -107,9 +110,20 @@ def opened_of(reply: bytes, stored: Iterable[StoredEvent]) -> Opened:
     return Opened(claims, opened.waiting, [FilledLane(*each) for each in opened.filled], opened.failed)
 
 
-def claims_of(reply: Sequence[bytes]) -> tuple[list[Claim], list[str]]:
-    """Decode the claims of a script's reply, and the lanes that have more ready jobs."""
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The result of a claim."""
+
+    claims: list[Claim]
+    #: Lanes that have more ready jobs.
+    more: list[str]
+    #: How many lanes and jobs were left to processes of a newer version.
+    newer: int
+
+
+def claims_of(reply: Sequence[bytes]) -> Claimed:
+    """Decode the reply of a script that leases jobs."""
     head, *raws = reply
-    claims = _claims.decode(head)
-    events = {wire.ref: wire.stored(raw) for wire, raw in zip(claims.events, raws, strict=True)}
-    return [each.claim(events.get(each.ref)) for each in claims.jobs], claims.more
+    found = _claims.decode(head)
+    events = {wire.ref: wire.stored(raw) for wire, raw in zip(found.events, raws, strict=True)}
+    return Claimed([each.claim(events.get(each.ref)) for each in found.jobs], found.more, found.newer)

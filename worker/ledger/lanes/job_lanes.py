@@ -81,7 +81,9 @@ class JobLanes:
                 limits=dict(limits),
                 byte_budget=REPLY_BYTE_BUDGET,
             )
-            return claims_of(reply)
+            claimed = claims_of(reply)
+        self._redis.observer.left_to_newer(claimed.newer)
+        return claimed.claims, claimed.more
 
     async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
         """Return those of the lanes whose last attempt failed, in any process."""
