@@ -6,6 +6,7 @@ import pytest
 
 from tests.fleet.edw_command import Edw
 from tests.ledger import surgery
+from worker.domain.format_version import MINOR
 from worker.ledger import Ledger
 
 DAY_MS = 86_400_000
@@ -57,9 +58,9 @@ async def test_ledger_time_that_is_behind_is_confirmed_too_and_time_that_is_ahea
 
 
 async def test_the_process_that_holds_a_newer_version_back_is_named(edw: Edw, ledger: Ledger) -> None:
-    await ledger.membership.attend("worker")
+    await surgery.join(ledger, MINOR, "older")
     assert seen(edw, "versions")[0] == "ok"
-    await surgery.join(ledger, 7, "newer")
+    await surgery.join(ledger, MINOR + 1, "newer")
     grade, what, advice = seen(edw, "versions")
     assert (grade, advice) == ("warning", "finish the upgrade: replace them")
-    assert f"held back by 1: worker {ledger.owner}" in what
+    assert f"held back by 1: worker older (understands {MINOR})" in what

@@ -1,12 +1,16 @@
 """Records that a newer build wrote: this build leaves them, and spends nothing on them."""
 
+from dataclasses import replace
+
 import pytest
 
+from tests.ledger import raw, surgery
 from tests.ledger.scene import LedgerScene, dispatch_of
 from tests.samples import an_event
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, new_id
 from worker.domain.event import Scope
 from worker.domain.format_version import MINOR
+from worker.domain.ledger_time import confirmation_of
 from worker.ledger.ledger_errors import NewerRecord
 
 NEWER = MINOR + 1
@@ -20,6 +24,7 @@ async def test_an_event_that_needs_a_newer_build_stays_in_the_inbox_and_counts_n
     for _ in range(10):
         loaded = await scene.ledger.inbox.load([event.ref])
         assert (loaded.events, loaded.deadly, loaded.newer) == ((), (), 1)
+    assert await scene.key("HGET", f"event:{event.ref}", "observers") == b""
     await dispatch_of(scene.ledger).observe([event.ref])
     assert await scene.jobs_of(event.ref) == []
     status = await scene.ledger.status.read()
@@ -132,3 +137,26 @@ async def test_a_process_that_was_killed_holds_a_newer_version_back_only_until_i
     await membership.attend("api")
     await membership.leave("api")
     assert membership.in_force == NEWER
+
+
+async def test_a_message_is_left_once_and_only_by_the_process_that_has_it(scene: LedgerScene) -> None:
+    queue = scene.ledger.intake_list
+    await raw.client(scene.ledger).lpush("edw.intake", "first", "second")
+    batch = await queue.take()
+    assert not await queue.leave(replace(batch, number=batch.number + 1))
+    assert not await queue.leave(batch.without(1))
+    assert await queue.leave(batch)
+    assert not await queue.leave(batch)
+    assert await queue.leave(batch.without(1))
+    assert await raw.client(scene.ledger).lrange("edw.intake", 0, -1) == [b"second", b"first"]
+    assert await scene.key("ZCARD", "takers") == 0
+
+
+async def test_a_leap_is_made_up_once_whoever_decides_it(scene: LedgerScene) -> None:
+    membership = scene.ledger.membership
+    await surgery.leap(scene.ledger, 3_600_000)
+    held = await membership.read()
+    release = confirmation_of(held)
+    assert release is not None
+    assert [await membership._release(held, release) for _ in range(2)] == [True, False]
+    assert abs((await membership.read()).offset) < 1_000
