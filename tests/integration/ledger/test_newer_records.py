@@ -6,7 +6,7 @@ import pytest
 
 from tests.ledger import raw, surgery
 from tests.ledger.scene import LedgerScene, dispatch_of
-from tests.samples import an_event
+from tests.samples import an_event, an_integration
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, new_id
 from worker.domain.event import Scope
 from worker.domain.format_version import MINOR
@@ -160,3 +160,11 @@ async def test_a_leap_is_made_up_once_whoever_decides_it(scene: LedgerScene) -> 
     assert release is not None
     assert [await membership._release(held, release) for _ in range(2)] == [True, False]
     assert abs((await membership.read()).offset) < 1_000
+
+
+async def test_the_lane_of_an_integration_needs_what_its_document_needs(scene: LedgerScene) -> None:
+    await scene.ledger.integrations.put(replace(an_integration("i"), minor=NEWER))
+    await scene.owe("i", "e-1")
+    assert await scene.claim("i") == []
+    await scene.ledger.integrations.put(replace(an_integration("i"), minor=MINOR))
+    assert len(await scene.claim("i")) == 1
