@@ -24,6 +24,8 @@ SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/us
 SERVERS += prometheus=/usr/bin/prometheus
 # It checks the units of deploy/systemd. Most systems have it; containers of Debian do not.
 SERVERS += systemd=/usr/bin/systemd-analyze
+# It sets the clock of a Redis that tests start.
+SERVERS += faketime=/usr/bin/faketime
 # A missing server is no error here: the tests that need it are skipped, and say so.
 define INSTALL_SERVERS
 missing=; for server in $(SERVERS); do [ -x "$${server#*=}" ] || missing="$$missing $${server%%=*}"; done; \

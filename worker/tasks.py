@@ -11,11 +11,14 @@ from celery import Task, shared_task
 from celery.exceptions import Reject
 
 from worker.domain.event import Refusal
+from worker.domain.format_version import is_newer
 from worker.domain.trace_context import TRACEPARENT, TRACESTATE, TraceContext
+from worker.intake.celery_messages import LeftToNewer
 from worker.intake.wakeup_sender import MESSAGE_VERSION
 from worker.ledger import LedgerError
 from worker.process import runtime
 from worker.process.wiring import WorkerServices
+from worker.telemetry.newer_versions import NEWER
 from worker.telemetry.task_context import in_task
 
 _log = structlog.get_logger("edw.tasks")
@@ -30,8 +33,8 @@ def observe(self: Task, *args: Any, **kwargs: Any) -> None:
     """
     message = _message(args, kwargs)
     match message:
-        case {"v": int(version)} if version > MESSAGE_VERSION:
-            _reject(self, Refusal("v", f"message version {version} is newer than this worker's {MESSAGE_VERSION}"))
+        case _ if _needs_newer(message):
+            _leave(self)
         case {"event_ids": [*refs]} if all(isinstance(ref, str) for ref in refs):
             _run(self, _observe, refs)
         case {"events": [*events]}:
@@ -43,11 +46,37 @@ def observe(self: Task, *args: Any, **kwargs: Any) -> None:
 @shared_task(name="worker.tasks.deliver", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
 def deliver(self: Task, *args: Any, **kwargs: Any) -> None:
     """Serve the lanes in the message's `lane_ids`, which have due jobs."""
-    match _message(args, kwargs):
+    match message := _message(args, kwargs):
+        case _ if _needs_newer(message):
+            _leave(self)
         case {"lane_ids": [*lanes]} if all(isinstance(lane, str) for lane in lanes):
             _run(self, _serve, lanes)
         case _:
             _reject(self, Refusal("lane_ids", "expected a list of lanes"))
+
+
+def _needs_newer(message: Mapping[str, Any]) -> bool:
+    match message:
+        case {"v": int(version)} if version > MESSAGE_VERSION:
+            return True
+        case {"minor": int(minor)}:
+            return is_newer(minor)
+    return False
+
+
+def _leave(task: Task) -> None:
+    """Leave a message to a newer worker: put it at the end of its queue, after a pause.
+
+    The pause bounds how often a fleet without a newer worker moves the message. If this process dies in between, the
+    broker delivers the message again.
+    """
+    NEWER.left("message")
+    _run(task, lambda services, _: services.celery_intake.pause(), None)
+    request = task.request
+    try:
+        task.signature_from_request(request, request.args, request.kwargs).apply_async()
+    except Exception as error:  # noqa: BLE001  (a broker's client may raise anything; the broker keeps the message)
+        raise Reject(f"not put back: {error}", requeue=True) from None
 
 
 def _take(task: Task, events: list[Any]) -> None:
@@ -60,6 +89,8 @@ def _take(task: Task, events: list[Any]) -> None:
         )
     except Reject:
         raise
+    except LeftToNewer:
+        _leave(task)
     except Exception as error:  # noqa: BLE001  (Celery would acknowledge the message, the only copy of its events)
         _log.exception("cannot take events", task=task_id)
         _reject(task, Refusal("", f"internal error: {type(error).__name__}"))

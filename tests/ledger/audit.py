@@ -68,6 +68,9 @@ class LedgerContents:
         for name, kind, ttl, value in zip(names, kinds, reported[1::2], values, strict=True):
             found._put(name.removeprefix(prefix), kind, value)
             found.ttls[name.removeprefix(prefix)] = ttl
+        for passing in ("floor", "offset"):
+            # The time that the ledger noted last: to read it changes it.
+            found.hashes.get("meta", {}).pop(passing, None)
         found.__post_init__()
         return found
 

@@ -146,3 +146,26 @@ async def _job(ledger: Ledger, job_id: str) -> Mapping[bytes, bytes]:
 async def put_format(ledger: Ledger, number: int) -> None:
     """Have the ledger written by the version that has this format."""
     await raw.command(ledger, "HSET", "meta", "format", number)
+
+
+async def set_format(ledger: Ledger, written: int) -> None:
+    """Mark the ledger with a format, as another version would."""
+    await raw.command(ledger, "HSET", "meta", "format", written)
+
+
+async def leap(ledger: Ledger, milliseconds: int) -> None:
+    """Let Redis's clock have leapt forward by so much, as the ledger sees it."""
+    floor = int(await raw.command(ledger, "HGET", "meta", "floor"))
+    offset = int(await raw.command(ledger, "HGET", "meta", "offset"))
+    changes = ("floor", floor - milliseconds, "offset", offset, "watch", "")
+    await raw.command(ledger, "HSET", "meta", *changes)
+
+
+async def end_hold(ledger: Ledger) -> None:
+    """End the hold of a leap that was measured as wrong: ledger time goes on without it."""
+    await raw.command(ledger, "HSET", "meta", "held", 0)
+
+
+async def join(ledger: Ledger, minor: int, owner: str) -> None:
+    """Announce a worker of another minor version, for long."""
+    await raw.command(ledger, "ZADD", "members", 9e15, f"{minor} worker {owner}")

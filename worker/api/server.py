@@ -85,7 +85,7 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
         traces = stack.enter_context(exporting(settings, "edw-api"))
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard, LedgerCallMetrics())
         stack.push_async_callback(ledger.close)
-        wakeups = Wakeups(WakeupSender(app, settings.shard))
+        wakeups = Wakeups(WakeupSender(app, settings.shard, minor=lambda: ledger.membership.minor))
         stack.callback(wakeups.close)
         deliverers = await stack.enter_async_context(opened_deliverers(settings, types))
         # Checks the version and format of the ledger as soon as it answers.

@@ -16,6 +16,7 @@ from worker.ledger.events.inbox import OBSERVE_TRIES, LoadedEvents
 from worker.ledger.policy import JOBS_PER_CALL, by_message
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_filled
+from worker.telemetry.newer_versions import NEWER
 from worker.telemetry.tracing import observing
 from worker.telemetry.tracing.traces import Traces
 
@@ -97,6 +98,7 @@ class Dispatcher:
 
     async def _open(self, loaded: LoadedEvents) -> bool:
         """Open the jobs of loaded events; return False if the process stopped before all were opened."""
+        NEWER.left("event", loaded.newer)
         for ref, raw in loaded.unreadable:
             await self._set_aside(ref, raw, "cannot be read")
         for ref, raw in loaded.deadly:
@@ -166,6 +168,11 @@ class Dispatcher:
         scope = stored.event.scope
         try:
             snapshot = await self._directory.snapshot(scope, versions[scope.key])
+            if snapshot.newer:
+                # This build cannot know what they observe; the event stays in the inbox, for a newer process.
+                NEWER.left("event")
+                await self._ledger.inbox.unload([stored.ref])
+                return None
             return MatchedEvent(stored, snapshot.matching(stored.event.type))
         except LedgerError:
             raise

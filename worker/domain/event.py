@@ -72,6 +72,8 @@ class Event:
     source: str | None
     #: The trace that the event belongs to.
     trace: TraceContext | None = None
+    #: The minor version that a process needs to understand it (see format_version.py).
+    minor: int = 0
 
     @cached_property
     def ref(self) -> str:
@@ -109,6 +111,10 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class NewerVersion(Refusal):
+    """An event that needs a newer build. What comes by a queue is left to such a build, and is not rejected."""
+
+
 class ForeignEvent(Refusal):
     """The event names a store or organisation that its sender may not act for."""
 

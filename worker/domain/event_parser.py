@@ -14,8 +14,9 @@ from uuid import uuid4
 import msgspec
 
 from config.observable_events import Catalogue
-from worker.domain.event import Event, ForeignEvent, Refusal, Scope
+from worker.domain.event import Event, ForeignEvent, NewerVersion, Refusal, Scope
 from worker.domain.finite import place_of_non_number
+from worker.domain.format_version import MINOR, is_newer
 from worker.domain.nesting import nesting
 from worker.domain.trace_context import TraceContext
 
@@ -75,6 +76,8 @@ class _Wire(msgspec.Struct):
     # Raw, because a value of any type is allowed here: an invalid trace context is ignored.
     traceparent: msgspec.Raw = _NULL
     tracestate: msgspec.Raw = _NULL
+    #: The minor version that a process needs to understand the event.
+    edw_minor: int = 0
 
 
 _text = msgspec.json.Decoder(str)
@@ -98,6 +101,8 @@ def parse_event(
     wire = _decode(raw)
     if isinstance(wire, Refusal):
         return wire
+    if is_newer(wire.edw_minor):
+        return NewerVersion("edw_minor", f"needs minor version {wire.edw_minor}, and this process understands {MINOR}")
     whose = scope or Scope(wire.org_id or None, wire.store_id or None)
     refusal = (_foreign(wire, scope) if scope else None) or _problem(wire, rules.catalogue, whose.level)
     if refusal:
@@ -121,6 +126,7 @@ def _event(raw: bytes, wire: _Wire, event_id: str, scope: Scope, trace: TraceCon
         time=wire.time,
         source=wire.source,
         trace=trace or _trace(wire),
+        minor=max(0, wire.edw_minor),
     )
 
 

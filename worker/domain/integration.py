@@ -40,3 +40,7 @@ class Integration:
     #: Start (ms) and number of the consecutive failures up to now; both 0 if the last attempt succeeded.
     failing_since: int = field(default=0, compare=False)
     failing_attempts: int = field(default=0, compare=False)
+    #: The minor version that a process needs to understand it.
+    minor: int = field(default=0, compare=False)
+    #: Fields of its document that a newer version wrote, as JSON. An edit keeps them.
+    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)

@@ -1,10 +1,11 @@
 """Matching of events and integrations: a pure decision over a snapshot of one scope's registry."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from worker.domain.event import Scope
+from worker.domain.format_version import is_newer
 from worker.domain.integration import Integration
 
 
@@ -16,12 +17,14 @@ class Snapshot:
     version: int = 0
     by_id: Mapping[str, Integration] = field(default_factory=dict)
     by_key: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Enabled integrations that need a newer build than this one.
+    newer: frozenset[str] = frozenset()
 
     def matching(self, observable_key: str) -> tuple[str, ...]:
         """Return the ids of the enabled integrations that observe the key."""
         return self.by_key.get(observable_key, ())
 
-    def updated(self, version: int, changed: Iterable[Integration], deleted: Iterable[str]) -> "Snapshot":
+    def updated(self, version: int, changed: Iterable[Integration], deleted: Collection[str]) -> "Snapshot":
         """Return the snapshot at a later version. The index is rebuilt only for keys of changed integrations."""
         by_id = dict(self.by_id)
         affected: set[str] = set()
@@ -41,4 +44,6 @@ class Snapshot:
                 for key in set(integration.observes):
                     members[key].append(integration.id)
         by_key.update({key: tuple(ids) for key, ids in members.items() if ids})
-        return Snapshot(self.scope, version, by_id, by_key)
+        newer = {each.id for each in replaced.values() if each.enabled and is_newer(each.minor)}
+        kept = self.newer - set(replaced) - set(deleted)
+        return Snapshot(self.scope, version, by_id, by_key, kept | newer)

@@ -13,7 +13,7 @@ from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.trace_context import TraceContext
 from worker.event_loop.pacing import paced
 from worker.intake.accept import AcceptService, EventObserver
-from worker.intake.message_parser import Parsed, entry_of, event_id, log_refusal, split, traced
+from worker.intake.message_parser import Parsed, entry_of, event_id, log_refusal, needs_newer, split, traced
 from worker.ledger import Acceptance, Ledger, LedgerError
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.telemetry.tracing.traces import Traces
@@ -28,6 +28,10 @@ RETRY_SECONDS = 1.0
 
 class IntakeClosed(Exception):
     """This process stops before the ledger has accepted the message's events. The broker still has the message."""
+
+
+class LeftToNewer(Exception):
+    """The message has an event that needs a newer build; nothing of it was accepted."""
 
 
 class CeleryIntake:
@@ -47,6 +51,8 @@ class CeleryIntake:
     ) -> None:
         """Accept and observe events; return when the ledger has them, even if it is away or full for long.
 
+        Raises LeftToNewer if an event needs a newer build.
+
         `again`: the broker delivered the message before, and that worker did not finish it. A message that comes back
         for ever kills each worker that takes it; this method rejects it. `trace` is the message's trace context.
         """
@@ -56,6 +62,8 @@ class CeleryIntake:
         parsed: list[Parsed] = []
         async for each in paced(given):
             parsed.append((parse_event(each, self._rules, event_id(task_id, len(parsed))), each))
+        if needs_newer(split(parsed)[1]):
+            raise LeftToNewer
         return await self.observe(await self.keep(traced(parsed, trace), source, Ingress.CELERY))
 
     async def keep(self, parsed: Sequence[Parsed], source: str, ingress: Ingress) -> list[str]:
@@ -88,6 +96,11 @@ class CeleryIntake:
             # The events are in the inbox; a sweep observes them.
             _log.warning("observed later", events=len(refs), why=str(error))
 
+    async def pause(self) -> None:
+        """Wait before a message is left to a newer worker. Raises IntakeClosed if this process stops first."""
+        if await self._closed_within(RETRY_SECONDS):
+            raise IntakeClosed
+
     def close(self) -> None:
         """End every wait for the ledger; the broker gets those messages back."""
         self._closing.set()
@@ -109,9 +122,12 @@ class CeleryIntake:
     async def _wait(self, error: LedgerError) -> None:
         """Wait before the next try. Raises IntakeClosed if this process stops first."""
         _log.warning("waiting for the ledger", why=str(error))
+        if await self._closed_within(RETRY_SECONDS):
+            raise IntakeClosed
+
+    async def _closed_within(self, seconds: float) -> bool:
         try:
-            async with asyncio.timeout(RETRY_SECONDS):
-                await self._closing.wait()
+            async with asyncio.timeout(seconds):
+                return await self._closing.wait()
         except TimeoutError:
-            return
-        raise IntakeClosed
+            return False

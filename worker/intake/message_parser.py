@@ -1,6 +1,6 @@
 """Parsing of messages of the plain queue: an event, a CloudEvent, or a JSON array of either."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import time
 from typing import Any
@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from worker.domain.cloudevents import event_of_structured, is_cloudevent, split_batch
-from worker.domain.event import Event, Refusal
+from worker.domain.event import Event, NewerVersion, Refusal
 from worker.domain.event_parser import ID_MAX_CHARS, EventRules, parse_event
 from worker.domain.trace_context import TraceContext
 from worker.event_loop.pacing import breathe, paced
@@ -102,6 +102,11 @@ def split(parsed: Sequence[Parsed]) -> tuple[list[Event], list[tuple[Refusal, An
     """Return the events, and the refusals with what was refused."""
     events = [found for found, _ in parsed if isinstance(found, Event)]
     return events, [(found, given) for found, given in parsed if isinstance(found, Refusal)]
+
+
+def needs_newer(refusals: Iterable[tuple[Refusal, Any]]) -> bool:
+    """Return whether a message of these refusals needs a newer build. Then nothing of it is accepted or rejected."""
+    return any(isinstance(refusal, NewerVersion) for refusal, _ in refusals)
 
 
 def _parts(message: bytes, rules: EventRules, message_id: str | None) -> list[_Part]:

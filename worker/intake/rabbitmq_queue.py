@@ -32,7 +32,8 @@ from worker.domain.event import Ingress, Refusal
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.trace_context import TRACEPARENT, TRACESTATE, TraceContext
 from worker.intake.celery_messages import IntakeClosed
-from worker.intake.message_parser import Parsed, parse_message, traced
+from worker.intake.message_parser import Parsed, needs_newer, parse_message, split, traced
+from worker.telemetry.newer_versions import NEWER
 
 _log = structlog.get_logger("edw.intake")
 
@@ -179,7 +180,18 @@ class RabbitMQReader:
             _drain(line, left)
 
     def _take(self, line: Any, channel: Any, batch: Sequence[Any]) -> None:
-        parsed = [each for message in batch for each in self._parse(message)]
+        parsed: list[Parsed] = []
+        left = 0
+        for message in batch:
+            found = self._parse(message)
+            if needs_newer(split(found)[1]):
+                # To the end of the queue; the acknowledgement below removes it from here. Both go by one channel, so
+                # RabbitMQ has the message in its new place first.
+                channel.basic_publish(message, routing_key=self._queue.name)
+                left += 1
+            else:
+                parsed += found
+        NEWER.left("message", left)
         keeping = self._on_loop(self._intake.keep(parsed, self._queue.name, Ingress.QUEUE))
         try:
             refs = self._result(line, keeping)
@@ -191,6 +203,9 @@ class RabbitMQReader:
         if self._observing is not None:
             self._result(line, self._observing)
         self._observing = self._on_loop(self._observe(refs))
+        if left == len(batch):
+            # All of them wait for a newer process; without one, this bounds how often they are moved.
+            self._closing.wait(KEEP_ALIVE_SECONDS)
 
     async def _observe(self, refs: Sequence[str]) -> None:
         try:

@@ -12,12 +12,13 @@ from worker.domain.event_parser import EventRules
 from worker.event_loop.cancellation import end
 from worker.event_loop.pacing import paced
 from worker.intake.accept import AcceptService
-from worker.intake.message_parser import entry_of, is_batch, log_refusal, parse_message_paced, split
+from worker.intake.message_parser import entry_of, is_batch, log_refusal, needs_newer, parse_message_paced, split
 from worker.ledger import Acceptance, LedgerError
 from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT
 from worker.ledger.events.intake_list import MESSAGE_TRIES, MessageBatch
 from worker.ledger.key_names import INTAKE_LIST
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
+from worker.telemetry.newer_versions import NEWER
 from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.intake")
@@ -37,6 +38,7 @@ class PlainQueue(Protocol):
     async def accept(
         self, batch: MessageBatch, done: int, events: Sequence[Event], entries: Sequence[str]
     ) -> list[Acceptance] | None: ...
+    async def leave(self, batch: MessageBatch) -> bool: ...
     async def give_back(self) -> int: ...
     async def wait(self) -> None: ...
 
@@ -100,8 +102,15 @@ class RedisListReader:
         if not batch.messages:
             self._note_answer()
             return await self._or_closing(self._queue.wait())
+        left = len(batch.messages)
         while batch.messages and not self._closing.is_set():
             done, events, refusals = self._refuse_deadly(batch) or await self._parse_batch(batch.messages)
+            if done == 0:
+                if not await self._leave(batch):
+                    break
+                batch, left = batch.without(1), left - 1
+                self._holds = bool(batch.messages)
+                continue
             entries = [entry_of(refusal, given, INTAKE_LIST) for refusal, given in refusals]
             write = partial(self._accept, batch, done, entries)
             accepted = await self._service.accept(Ingress.QUEUE, events, write)
@@ -115,7 +124,15 @@ class RedisListReader:
             for refusal, _ in refusals:
                 log_refusal(refusal, INTAKE_LIST)
             await self._observe(accepted.new)
+        if left == 0:
+            # All of them wait for a newer process; without one, this bounds how often they are moved.
+            await self._pause()
         return None
+
+    async def _leave(self, batch: MessageBatch) -> bool:
+        """Leave the first message of a batch to a newer process; return False if the batch was given back."""
+        NEWER.left("message")
+        return await self._queue.leave(batch)
 
     async def _accept(
         self, batch: MessageBatch, done: int, entries: Sequence[str], events: Sequence[Event]
@@ -132,7 +149,10 @@ class RedisListReader:
         return 1, [], [(refusal, batch.messages[0])]
 
     async def _parse_batch(self, messages: Sequence[bytes]) -> ParsedBatch:
-        """Parse as many messages as one call accepts. An array has a call of its own."""
+        """Parse as many messages as one call accepts. An array has a call of its own.
+
+        Returns no parsed message if the first one needs a newer process.
+        """
         events: list[Event] = []
         refusals: list[tuple[Refusal, Any]] = []
         done = 0
@@ -140,6 +160,8 @@ class RedisListReader:
             if done and (is_batch(message) or done >= MAX_IDS_PER_MESSAGE):
                 return done, events, refusals
             good, bad = split(await parse_message_paced(message, self._rules))
+            if needs_newer(bad):
+                return done, events, refusals
             events += good
             refusals += bad
             if is_batch(message):

@@ -6,7 +6,7 @@ the queue until somebody reads them. RabbitMQ moves them to the dead letter queu
 makes new messages expire at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -26,8 +26,10 @@ from worker.intake.wakeups import EVENTS, LANES, BrokerUnavailable
 
 _log = structlog.get_logger("edw.intake")
 
-#: The version of our message format.
+#: The version of our message format, and the minor version that a worker needs to understand a wake-up. A worker leaves
+#: a message of a newer version to newer workers.
 MESSAGE_VERSION = 1
+WAKEUP_MINOR = 0
 #: Number of waiting messages at which the sender stops adding wake-ups to a queue. A small fleet needs longer to read
 #: that many than their ids need to become overdue again. The sweeps find everything that is not announced.
 WAITING_LIMIT = 2_000
@@ -72,10 +74,14 @@ class _Seen:
 class WakeupSender:
     """Sends wake-ups through a Celery application's producers to queues with fewer than `limit` waiting messages."""
 
-    def __init__(self, app: Celery, shard: str, limit: int = WAITING_LIMIT) -> None:
+    def __init__(
+        self, app: Celery, shard: str, limit: int = WAITING_LIMIT, minor: Callable[[], int] = lambda: 0
+    ) -> None:
+        """Send through `app`; `minor` returns the minor version that this process may write."""
         self._app = app
         self._shard = shard
         self._limit = limit
+        self._minor = minor
         self._seen = {kind: _Seen() for kind in _TASKS}
 
     def __call__(self, kind: str, ids: Sequence[str]) -> None:
@@ -96,6 +102,8 @@ class WakeupSender:
     def _send(self, kind: str, ids: Sequence[str], producer: Producer) -> None:
         task, argument, _ = _TASKS[kind]
         message: dict[str, Any] = {"v": MESSAGE_VERSION, "shard": self._shard, argument: list(ids)}
+        if minor := min(WAKEUP_MINOR, self._minor()):
+            message["minor"] = minor
         self._app.send_task(task, kwargs=message, ignore_result=True, retry=False, producer=producer)
         self._seen[kind].added += 1
 

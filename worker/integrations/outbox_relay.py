@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from worker.domain.event import Event, Ingress
+from worker.domain.format_version import is_newer
 from worker.domain.integration import Integration
 from worker.integrations.lifecycle_events import LifecycleEvents
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_disabled
+from worker.telemetry.newer_versions import NEWER
 
 
 class OutboxRegistry(Protocol):
@@ -33,6 +35,9 @@ class OutboxRelay:
         If it raises LedgerError, the next sweep publishes the rest.
         """
         for integration in await self._registry.get(integration_ids):
+            if is_newer(integration.minor):
+                NEWER.left("outbox")
+                continue
             event = self._changes.event("updated", integration)
             if await self._registry.announce_disabled(integration.id, [event]):
                 report_disabled(integration)

@@ -7,6 +7,7 @@
     lanes/          jobs and their lanes: open, claim, settle with a log, reopen
     inspection/     balance, totals for metrics, history of an event, audit
     fleet.py        heartbeats, sweeps, leases of dead processes
+    membership.py   minor versions of living processes, and the ledger's time
 
 The states of a job, and the scripts that change them:
 
@@ -36,7 +37,8 @@ Errors:
     LedgerError
     ├── LedgerUnavailable    no answer, or an answer that means "later"; the work may or may not have been done
     ├── LedgerFull           Redis is at its memory limit, or its memory is above the high-water mark for new events
-    ├── LedgerFormatError    the server is too old or unsuitable, or a newer version wrote its ledger
+    ├── LedgerFormatError    the server is too old or unsuitable, or another version wrote its ledger
+    ├── NewerRecord          a newer version wrote this record; its processes can read it
     └── LedgerForbidden      Redis refuses the login or a command of this user until an operator corrects its ACL
     LedgerFault              a bug, or a key that another program wrote; no LedgerError, because waiting does not help
 """

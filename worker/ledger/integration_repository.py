@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -70,13 +70,29 @@ class _Document(msgspec.Struct):
     description: str = ""
     paused: bool = False
     rate_limit: float | None = None
+    #: The minor version that a process needs to understand the document.
+    minor: int = 0
+
+
+#: Fields of the document that a minor version added, each with that version. They are written only while it is in
+#: force, and a document that has one needs a process of that version.
+FIELDS_SINCE: Mapping[str, int] = MappingProxyType({})
+_KNOWN = frozenset(_Document.__struct_fields__)
+
+
+class WritingVersion(Protocol):
+    """The part of the membership that says which minor version this process writes."""
+
+    @property
+    def minor(self) -> int: ...
 
 
 class IntegrationRepository:
     """The integrations of the ledger."""
 
-    def __init__(self, redis: RedisClient) -> None:
+    def __init__(self, redis: RedisClient, version: WritingVersion) -> None:
         self._redis = redis
+        self._version = version
 
     async def put(
         self,
@@ -103,7 +119,8 @@ class IntegrationRepository:
             "put_integration",
             id=integration.id,
             scope=integration.scope.key,
-            doc=_document(integration),
+            doc=self._document(integration).decode(),
+            minor=self._minor(integration),
             enabled=int(integration.enabled),
             paused=int(integration.paused),
             rate=integration.rate_limit or 0,
@@ -176,7 +193,9 @@ class IntegrationRepository:
 
     async def reseal(self, before: Integration, after: Integration) -> bool:
         """Write the same integration with secrets sealed by another key; return False if it was changed meanwhile."""
-        done = await self._redis.run_confirmed("reseal", id=before.id, revision=before.revision, doc=_document(after))
+        done = await self._redis.run_confirmed(
+            "reseal", id=before.id, revision=before.revision, doc=self._document(after).decode()
+        )
         return bool(done)
 
     async def refresh(self, snapshot: Snapshot) -> Snapshot:
@@ -202,23 +221,34 @@ class IntegrationRepository:
         )
         return int(version or 0), int(floor or 0), [each.decode() for each in changes]
 
+    def _document(self, integration: Integration) -> bytes:
+        """Return the document: its known fields, and those that a newer version wrote into it."""
+        document = _Document(
+            integration.name,
+            integration.integration_type,
+            integration.observes,
+            dict(integration.configuration),
+            integration.scope.org_id,
+            integration.scope.store_id,
+            integration.description,
+            integration.paused,
+            integration.rate_limit,
+            self._minor(integration),
+        )
+        fields = {name: value for name, value in msgspec.structs.asdict(document).items() if self._may_write(name)}
+        if not document.minor:
+            del fields["minor"]
+        return msgspec.json.encode(fields | dict(integration.unknown))
+
+    def _minor(self, integration: Integration) -> int:
+        written = [since for name, since in FIELDS_SINCE.items() if self._may_write(name)]
+        return max([integration.minor, *written])
+
+    def _may_write(self, field: str) -> bool:
+        return FIELDS_SINCE.get(field, 0) <= self._version.minor
+
     def _with_events(self, events: Sequence[Event]) -> dict[str, Any]:
         return acceptance(events, Ingress.INTEGRATIONS, self._redis.policy)
-
-
-def _document(integration: Integration) -> str:
-    document = _Document(
-        integration.name,
-        integration.integration_type,
-        integration.observes,
-        dict(integration.configuration),
-        integration.scope.org_id,
-        integration.scope.store_id,
-        integration.description,
-        integration.paused,
-        integration.rate_limit,
-    )
-    return msgspec.json.encode(document).decode()
 
 
 def _expected(revision: int | None) -> int:
@@ -231,6 +261,7 @@ def _conflict(integration_id: str) -> RevisionConflict:
 
 def _integration(integration_id: str, row: dict[str, str]) -> Integration:
     document = msgspec.json.decode(row["doc"], type=_Document)
+    fields = msgspec.json.decode(row["doc"], type=dict[str, msgspec.Raw])
     return Integration(
         id=integration_id,
         scope=Scope(document.org_id, document.store_id),
@@ -251,4 +282,6 @@ def _integration(integration_id: str, row: dict[str, str]) -> Integration:
         circuit_until=int(row.get("circuit_until", 0)),
         failing_since=int(row.get("failing_since", 0)),
         failing_attempts=int(row.get("failing_attempts", 0)),
+        minor=document.minor,
+        unknown={name: value for name, value in fields.items() if name not in _KNOWN},
     )

@@ -17,6 +17,7 @@ from worker.ledger.lanes.job_lanes import JobLanes
 from worker.ledger.lanes.log_records import LogRecords
 from worker.ledger.lanes.reopening import Reopening
 from worker.ledger.lease import Lease
+from worker.ledger.membership import Membership
 from worker.ledger.policy import LedgerPolicy
 from worker.ledger.process_identity import own_identity
 from worker.ledger.token_repository import TokenRepository
@@ -45,7 +46,8 @@ class Ledger:
         self.jobs = JobLanes(self.redis, self.owner, calls, lease)
         self.redelivery = Reopening(self.redis)
         self.fleet = Fleet(self.redis, self.owner, identity, calls, lease)
-        self.integrations = IntegrationRepository(self.redis)
+        self.membership = Membership(self.redis, self.owner)
+        self.integrations = IntegrationRepository(self.redis, self.membership)
         self.logs = LogRecords(self.redis)
         self.tokens = TokenRepository(self.redis)
         self.status = StatusReader(self.redis)
@@ -62,9 +64,11 @@ class Ledger:
         Raises:
             LedgerUnavailable: Redis does not answer.
             LedgerForbidden: Redis refuses the login or a command.
-            LedgerFormatError: The server is unsuitable, or a newer version wrote its ledger.
+            LedgerFormatError: The server is unsuitable, or another version wrote its ledger.
         """
         await self.redis.open(needed)
+        # Any script writes the format into an empty ledger, and refuses a ledger of another format.
+        await self.membership.read()
 
     async def close(self) -> None:
         """Close the connections. Leases stay until they run out."""

@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from redis import exceptions as foreign
 
+from worker.domain.format_version import format_problem
+
 
 class LedgerError(Exception):
     """A failure of the ledger as a whole; never about one event or job.
@@ -32,7 +34,15 @@ class LedgerFull(LedgerError):
 
 
 class LedgerFormatError(LedgerError):
-    """The server is too old or unsuitable, or a newer version of this project wrote its ledger."""
+    """The server is too old or unsuitable, or another version of this project wrote its ledger."""
+
+    public = "the ledger has the format of another version"
+
+
+class NewerRecord(LedgerError):
+    """A record was written by a newer version of this project; processes of that version can read it."""
+
+    public = "this process is too old for a record of the ledger: it is being replaced"
 
 
 class LedgerForbidden(LedgerError):
@@ -65,6 +75,8 @@ class Meaning(Enum):
     FORBIDDEN = auto()
     #: This server cannot hold a ledger.
     UNFIT = auto()
+    #: The ledger has another format than this build's; a script's prologue says so.
+    FORMAT = auto()
     FAULT = auto()
     #: The text of the exception decides.
     TEXT = auto()
@@ -137,6 +149,7 @@ _NO_MULTI = "EXEC without MULTI"
 #: Answers of a server that can do it later; redis-py has no class for some of them.
 _LATER = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF")
 _LOGIN = ("NOAUTH", "WRONGPASS")
+_FORMAT = "EDWFORMAT"
 _UNFIT = ("DB index is out of range", "SELECT is not allowed in cluster mode", "CROSSSLOT", "cluster support disabled")
 
 _MENDING = "deploy/redis-users.acl has what a user needs"
@@ -171,6 +184,8 @@ def named(error: BaseException, server: Server, command: str = "") -> LedgerErro
             return LedgerForbidden(f"{where} {_refusal(text, server, command)}; {_MENDING}")
         case Meaning.UNFIT:
             return LedgerFormatError(f"{where} cannot hold a ledger: {text}")
+        case Meaning.FORMAT:
+            return LedgerFormatError(format_problem(text.removeprefix(_FORMAT).strip(), server.address))
     return LedgerFault(f"{where} could not carry out {command or 'a command'}: {text}")
 
 
@@ -185,6 +200,8 @@ def _by_text(text: str) -> Meaning:
         return Meaning.FORBIDDEN
     if text.startswith(_LOGIN):
         return Meaning.LOGIN
+    if text.startswith(_FORMAT):
+        return Meaning.FORMAT
     if text.startswith(_LATER):
         return Meaning.LATER
     # A script's error carries the cause's code in its text.

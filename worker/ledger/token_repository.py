@@ -5,7 +5,9 @@ from dataclasses import replace
 
 from worker.domain.api_token import Role, Token, TokenKind, is_id
 from worker.domain.event import Scope
+from worker.domain.format_version import is_newer
 from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.ledger_errors import NewerRecord
 
 #: The most valid bearers of one client; a further one replaces the oldest.
 BEARERS_MAX = 1_000
@@ -73,6 +75,8 @@ def _fields(token: Token) -> dict[str, object]:
 
 
 def _token(token_id: str, row: Mapping[str, str]) -> Token:
+    if is_newer(int(row.get("minor", 0))):
+        raise NewerRecord(f"token {token_id} needs a newer version of this process")
     return Token(
         id=token_id,
         kind=TokenKind(row["kind"]),

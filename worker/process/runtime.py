@@ -62,6 +62,12 @@ class Runtime:
         self._calls: set[asyncio.Task[Any]] = set()
         self._cut_off = False
         self._unsettled = 0
+        self._ledger: Ledger | None = None
+
+    @property
+    def written_minor(self) -> int:
+        """The minor version that this process writes; 0 before the ledger was reached."""
+        return 0 if self._ledger is None else self._ledger.membership.minor
 
     def start(self) -> None:
         """Start the thread; the services open in it as soon as the ledger answers."""
@@ -164,6 +170,7 @@ class Runtime:
         settings = self._settings
         endpoints = find_endpoints(settings)
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard, LedgerCallMetrics())
+        self._ledger = ledger
         types = DelivererRegistry.load()
         opened = AsyncExitStack()
         raise_descriptor_limit()
@@ -218,8 +225,12 @@ _runtime: Runtime | None = None
 def start(settings: Settings, app: Celery) -> None:
     """Start this process's runtime, which sends wake-ups through `app`."""
     global _runtime  # noqa: PLW0603  (Celery's tasks are functions, so they need a runtime of the process)
-    _runtime = Runtime(settings, WakeupSender(app, settings.shard))
+    _runtime = Runtime(settings, WakeupSender(app, settings.shard, minor=_written_minor))
     _runtime.start()
+
+
+def _written_minor() -> int:
+    return 0 if _runtime is None else _runtime.written_minor
 
 
 def stop_claiming() -> None:

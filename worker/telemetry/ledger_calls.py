@@ -1,6 +1,7 @@
 """The metrics of a process's calls to the ledger."""
 
 from worker.telemetry import metrics
+from worker.telemetry.newer_versions import NEWER
 
 
 class LedgerCallMetrics:
@@ -13,3 +14,7 @@ class LedgerCallMetrics:
     def failed(self, script: str) -> None:
         """Count a call that failed."""
         metrics.LEDGER_FAILURES.labels(script).inc()
+
+    def left_to_newer(self, count: int) -> None:
+        """Report lanes and jobs that were left to processes of a newer version."""
+        NEWER.left("lane", count)

@@ -18,6 +18,7 @@ from prometheus_client import Counter, Gauge, Histogram, Info
 
 from deliverers.contract import Resource
 from worker.domain.event import Ingress
+from worker.domain.ledger_time import LedgerClock
 
 
 class RefusalReason(StrEnum):
@@ -118,6 +119,22 @@ REQUESTS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
+CLOCK_AHEAD = Gauge(
+    "edw_clock_ahead_seconds", "How far this machine's clock is ahead of the ledger's time; negative if it is behind."
+)
+LEDGER_CLOCK_OFFSET = Gauge(
+    "edw_ledger_clock_offset_seconds", "How far the ledger's time is ahead of Redis's clock; negative if it is behind."
+)
+LEDGER_CLOCK_HELD = Gauge(
+    "edw_ledger_clock_held_seconds",
+    "The forward leap of Redis's clock that is held back because nothing explains it; 0 is the rule.",
+)
+LEFT_TO_NEWER = Counter(
+    "edw_left_to_newer",
+    "What this process did not understand and left to processes of a newer version, by kind.",
+    ("kind",),
+)
+
 # Finding a child by its labels takes longer than counting in it.
 _accepted = cache(ACCEPTED.labels)
 _duplicated = cache(DUPLICATED.labels)
@@ -138,8 +155,17 @@ for _end in ("delivered", "exhausted", "gone", "event_gone", "expired"):
     _ended(_end)
 for _state in ("open", "closed"):
     CIRCUITS.labels(_state)
+for _kind in ("message", "event", "lane", "outbox"):
+    LEFT_TO_NEWER.labels(_kind)
 for _resource in Resource:
     EXHAUSTION.labels(_resource.value)
+
+
+def observe_clock(clock: LedgerClock, here: float) -> None:
+    """Set what this machine's clock (`here`, seconds since 1970) and Redis's are off the ledger's time."""
+    CLOCK_AHEAD.set(here - clock.now / 1000)
+    LEDGER_CLOCK_OFFSET.set(clock.offset / 1000)
+    LEDGER_CLOCK_HELD.set(clock.held / 1000)
 
 
 def expect_types(integration_types: Iterable[str]) -> None:

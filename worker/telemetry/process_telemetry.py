@@ -9,6 +9,7 @@ from worker.event_loop.cancellation import end
 from worker.http_server.limits import descriptor_limit, metrics_limits
 from worker.ledger import Ledger
 from worker.telemetry import metrics
+from worker.telemetry.attendance import Attendance
 from worker.telemetry.health_server import serving
 from worker.telemetry.ledger_gauges import GaugeCollector
 from worker.telemetry.redis_clock import RedisClock
@@ -26,6 +27,7 @@ class Telemetry:
         #: Unknown until the ledger has answered for the first time.
         self.clock = RedisClock()
         self._gauges = GaugeCollector(ledger.totals, self.clock, settings.shard, settings.metrics_seconds)
+        self._membership = ledger.membership
         self._stack = AsyncExitStack()
 
     async def open(self, worker_health: WorkerHealth | None = None) -> None:
@@ -34,6 +36,9 @@ class Telemetry:
         settings = self._settings
         limits = metrics_limits(settings, descriptor_limit())
         await self._stack.enter_async_context(serving(settings.api_host, settings.metrics_ports, worker_health, limits))
+        attendance = Attendance(self._membership, "api" if worker_health is None else "worker")
+        attendance.open()
+        self._stack.push_async_callback(attendance.close)
         await self._gauges.open()
         self._stack.push_async_callback(self._gauges.close)
         watch = asyncio.create_task(_watch_loop())

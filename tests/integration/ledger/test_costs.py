@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,11 @@ CHUNK = 100
 MOST_COMMANDS_PER_JOB = 20
 
 
+def assert_even(costs: Collection[int]) -> None:
+    """Calls cost the same, but for the one command by which some of them note the time (see clock.lua)."""
+    assert max(costs) - min(costs) <= 1, costs
+
+
 @pytest.mark.parametrize("work", ["sweep", "seize", "expire", "renew"])
 async def test_a_timers_cost_does_not_grow_with_what_is_not_due(ledger: Ledger, work: str) -> None:
     scene = LedgerScene(ledger, lambda: ledger)
@@ -39,7 +44,7 @@ async def test_a_timers_cost_does_not_grow_with_what_is_not_due(ledger: Ledger, 
             await scene.overdue(job)
         costs.append(await commands(ledger, getattr(ledger.fleet, work)))
         await scene.claim(lane)
-    assert len(set(costs[1:])) == 1, costs
+    assert_even(costs[1:])
 
 
 async def test_a_claims_cost_does_not_grow_with_the_backlog(ledger: Ledger) -> None:
@@ -52,7 +57,7 @@ async def test_a_claims_cost_does_not_grow_with_the_backlog(ledger: Ledger) -> N
         behind = await raw.now(ledger) + HOUR * 1000 * len(costs) - HOUR * 1000
         extra = {f"backlog {len(costs)} {n}": behind for n in range(5_000)}
         await raw.client(ledger).zadd(raw.key(ledger, "lane:busy:due"), extra)
-    assert len(set(costs[1:])) == 1, costs
+    assert_even(costs[1:])
     assert len(await ledger.fleet.leases()) == 6
 
 
@@ -68,7 +73,7 @@ async def test_a_creations_cost_does_not_grow_with_the_integrations_that_are_the
         new = an_integration(f"new {turn}")
         costs.append(await commands(ledger, lambda: limited.integrations.put(new, expect=0)))  # noqa: B023  (called at once)
     await limited.close()
-    assert len(set(costs[1:])) == 1, costs
+    assert_even(costs[1:])
 
 
 async def owed_on_many_lanes(scene: LedgerScene, count: int) -> list[str]:
@@ -154,4 +159,4 @@ async def test_ten_thousand_integrations_are_opened_in_chunks_and_each_costs_the
     assert max(costs) <= CHUNK * MOST_COMMANDS_PER_JOB
     # The last chunk of an event takes it out of the inbox, too.
     every_other = {cost for number, cost in enumerate(costs, 1) if number % len(chunks)}
-    assert len(every_other) == 1, costs
+    assert_even(every_other)

@@ -116,7 +116,8 @@ async def test_a_process_that_is_not_asked_for_them_costs_next_to_nothing(
     scene, other = LedgerScene(ledger, lambda: ledger), Ledger(redis_server.url)
     await plant_future_jobs(ledger, 300, 1)
     await gauges(scene)
-    assert await commands(other, lambda: other.totals.sample(HOLD)) <= 3
+    # The call itself, and the two or three commands that every script's clock takes.
+    assert await commands(other, lambda: other.totals.sample(HOLD)) <= 5
     await other.close()
 
 

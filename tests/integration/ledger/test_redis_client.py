@@ -13,28 +13,64 @@ from tests.counterparts.redis_server import RedisServer
 from tests.ledger import raw
 from tests.ledger.scene import LedgerScene
 from tests.samples import an_event, an_integration
+from worker.domain.format_version import FORMAT
 from worker.ledger import Ledger, LedgerError, LedgerFault, LedgerFormatError, LedgerPolicy, LedgerUnavailable
 from worker.ledger.connection import redis_client as redis_client_module
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.inbox import Acceptance, SyncInbox
 
 
-async def test_a_ledger_that_a_newer_version_wrote_is_refused(scene: LedgerScene, redis_server: RedisServer) -> None:
-    await scene.key("HSET", "meta", "format", 2)
-    with pytest.raises(LedgerFormatError, match="has format 2, and this version knows 1: update this process"):
+@pytest.mark.parametrize(
+    ("written", "advice"),
+    [
+        (FORMAT + 1, f"has format {FORMAT + 1}, and this version uses format {FORMAT}: update this process"),
+        (
+            1,
+            f"has format 1, and this version uses format {FORMAT}; there is no migration: have the old version deliver",
+        ),
+    ],
+)
+async def test_a_ledger_of_another_format_is_refused_and_the_error_says_what_to_do(
+    scene: LedgerScene, redis_server: RedisServer, written: int, advice: str
+) -> None:
+    await scene.key("HSET", "meta", "format", written)
+    with pytest.raises(LedgerFormatError, match=advice):
         await scene.another()
-    with pytest.raises(LedgerFormatError, match="format 2"):
-        SyncRedisClient(redis_server.url, "0", LedgerPolicy()).open()
-    await scene.key("HSET", "meta", "format", 1)
+    sync = SyncRedisClient(redis_server.url, "0", LedgerPolicy())
+    with pytest.raises(LedgerFormatError, match=advice):
+        sync.open()
+    sync.close()
+    await scene.key("HSET", "meta", "format", FORMAT)
+
+
+async def test_every_call_refuses_a_ledger_whose_format_changed_meanwhile_and_changes_nothing(
+    scene: LedgerScene, redis_server: RedisServer
+) -> None:
+    await scene.register("i")
+    (job,) = await scene.owe("i", "e-1")
+    sync = SyncRedisClient(redis_server.url, "0", LedgerPolicy())
+    sync.open()
+    await scene.key("HSET", "meta", "format", FORMAT + 1)
+    fleet = scene.ledger.fleet
+    for call in (fleet.sweep, fleet.seize, fleet.expire, fleet.renew, lambda: scene.claim("i")):
+        with pytest.raises(LedgerFormatError, match="update this process"):
+            await call()
+    with pytest.raises(LedgerFormatError, match="update this process"):
+        await scene.publish("e-2")
+    with pytest.raises(LedgerFormatError, match="update this process"):
+        SyncInbox(sync).accept([an_event("e-3")])
+    sync.close()
+    await scene.key("HSET", "meta", "format", FORMAT)
+    assert [claim.job_id for claim in await scene.claim("i")] == [job]
 
 
 async def test_a_new_ledger_is_marked_with_its_format(scene: LedgerScene, redis_server: RedisServer) -> None:
-    assert await scene.key("HGET", "meta", "format") == b"1"
+    assert await scene.key("HGET", "meta", "format") == str(FORMAT).encode()
     redis_server.clear()
     sync = SyncRedisClient(redis_server.url, "0", LedgerPolicy())
     sync.open()
     sync.close()
-    assert await scene.key("HGET", "meta", "format") == b"1"
+    assert await scene.key("HGET", "meta", "format") == str(FORMAT).encode()
 
 
 async def test_a_redis_server_that_is_too_old_is_refused(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,15 +312,19 @@ async def test_every_call_of_a_script_is_reported_to_the_observer_and_a_failed_o
         def failed(self, script: str) -> None:
             self.calls.append(f"failed {script}")
 
+        def left_to_newer(self, count: int) -> None:
+            assert count == 0
+
     server, recorder = make_redis(), Recorder()
     ledger = Ledger(server.url, LedgerPolicy(wait_replicas=1), observer=recorder)
     await ledger.open()
-    assert recorder.calls == ["permitted"], "only scripts are reported"
+    opening = ["permitted", "attend"]
+    assert recorder.calls == opening, "only scripts are reported"
     await ledger.fleet.renew()
     with pytest.raises(LedgerUnavailable, match="only 0 of 1 replicas"):
         await ledger.inbox.accept([an_event()])
     server.kill()
     with pytest.raises(LedgerUnavailable):
         await ledger.fleet.renew()
-    assert recorder.calls[1:] == ["renew", "accept", "failed renew", "renew"]
+    assert recorder.calls[2:] == ["renew", "accept", "failed renew", "renew"]
     await ledger.close()

@@ -18,8 +18,8 @@ from tests.ledger import inspection
 from tests.samples import SCOPE, order_paid
 from tests.waiting import eventually
 from worker.domain.event import event_ref
+from worker.domain.format_version import FORMAT
 from worker.ledger import Ledger
-from worker.ledger.connection.redis_client import FORMAT
 from worker.publisher import Publisher
 
 

@@ -22,6 +22,7 @@ from tests.fleet.webhook_receiver import Receiver
 from tests.ledger import inspection
 from tests.samples import SCOPE, order_paid
 from tests.waiting import eventually
+from worker.domain.format_version import MINOR
 from worker.ledger import Ledger
 from worker.ledger.events.inbox import RejectedMessage
 
@@ -246,6 +247,25 @@ async def test_messages_that_came_while_no_worker_ran_are_taken_when_one_starts(
     assert await worker.stop() == 0
     assert await left(producer) == 0
     await balanced(ledger)
+
+
+async def test_a_message_that_needs_a_newer_build_stays_in_the_queue_and_holds_up_no_other(
+    start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, producer: Producer
+) -> None:
+    await register()
+    if isinstance(producer, OnRabbit):
+        producer.declare()
+    worker = await start_worker(**producer.changes).ready()
+    newer = json.dumps(order_paid(id="newer", edw_minor=MINOR + 1))
+    await producer.push(newer, f"[{plain('beside')},{newer}]", plain("known"))
+    await eventually(receiver.got(1), "what it understands arrives")
+    await eventually(lambda: worker.said('"left to a newer version"'), "it leaves the others")
+    await producer.push(plain("behind"))
+    await eventually(receiver.got(2), "others are not held up")
+    assert await worker.stop() == 0
+    assert await left(producer) == 2
+    assert sorted(ids(receiver)) == ["behind", "known"]
+    assert (await ledger.status.read()).rejected == 0
 
 
 async def test_a_worker_that_has_nothing_to_read_is_woken_at_once(

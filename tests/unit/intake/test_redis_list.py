@@ -36,6 +36,8 @@ class Queue:
         self.fenced = 0
         self.lost = 0
         self.given_back = 0
+        #: Messages that were left to a newer process.
+        self.left: list[bytes] = []
         self.awaited = asyncio.Event()
         self.pushed = asyncio.Event()
 
@@ -64,6 +66,11 @@ class Queue:
         answers = [Acceptance.DUPLICATE if event.id in self.known else Acceptance.NEW for event in events]
         self.known |= {event.id for event in events}
         return answers
+
+    async def leave(self, batch: MessageBatch) -> bool:
+        self.left.append(batch.messages[0])
+        self.taken = self.taken[1:]
+        return True
 
     async def give_back(self) -> int:
         if self.failures:

@@ -17,6 +17,9 @@ class Recorder:
     def failed(self, script: str) -> None:
         self.calls.append(("failed", script))
 
+    def left_to_newer(self, count: int) -> None:
+        raise AssertionError("no claim was made")
+
 
 def test_a_call_that_is_answered_is_observed_with_its_duration() -> None:
     recorder = Recorder()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from time import time
 from urllib.parse import urlsplit
 
 import click
@@ -12,7 +13,17 @@ from rich.text import Text
 from config.settings import Settings
 from worker.cli.cli_session import EXIT_FAILED, EXIT_NO_REDIS, CliSession, CommandFailure, read_settings, session
 from worker.cli.console import console, json_option, print_json
-from worker.cli.diagnose import Finding, Grade, broker_checks, failed, host_checks, ledger_checks, ok, redis_checks
+from worker.cli.diagnose import (
+    Finding,
+    Grade,
+    broker_checks,
+    failed,
+    host_checks,
+    ledger_checks,
+    ok,
+    redis_checks,
+    version_checks,
+)
 from worker.cli.keys import secrets_keys
 from worker.domain.humanize import counted
 from worker.domain.integration import Integration
@@ -80,6 +91,9 @@ async def _of_the_ledger(*, repair: bool, quick: bool) -> list[Finding]:
             condition, wait_replicas=at.settings.ledger_wait_replicas, high_water=at.settings.memory_high_water
         )
         findings += ledger_checks.judge(await at.ledger.status.read(), await at.ledger.status.workers())
+        membership = at.ledger.membership
+        findings += version_checks.judge_clock(await membership.read(), round(time() * 1000))
+        findings.append(version_checks.judge_versions(await membership.members(), membership.in_force))
         if not quick:
             findings += ledger_checks.judge_audit(await _audit(at, repair=repair), repaired=repair)
         registered = await _registered(at)

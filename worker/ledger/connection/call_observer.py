@@ -15,6 +15,9 @@ class CallObserver(Protocol):
     def failed(self, script: str) -> None:
         """Record that a call failed."""
 
+    def left_to_newer(self, count: int) -> None:
+        """Record lanes and jobs that a claim left to processes of a newer version."""
+
 
 class NoObserver:
     """The observer of a process without metrics."""
@@ -23,6 +26,9 @@ class NoObserver:
         pass
 
     def failed(self, script: str) -> None:
+        pass
+
+    def left_to_newer(self, count: int) -> None:
         pass
 
 

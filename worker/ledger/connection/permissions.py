@@ -7,14 +7,14 @@ the same commands for operators.
 
 from collections.abc import Iterable, Sequence
 
-#: For every connection: the check itself, the server's version and the ledger's format.
-_ALWAYS = frozenset({"eval", "evalsha", "hget", "hset", "info", "time"})
+#: For every connection: the check itself, the server's version, the ledger's format and its time.
+_ALWAYS = frozenset({"eval", "evalsha", "hget", "hmget", "hset", "info", "time"})
 #: For the script `accept`.
 PUBLISHER = _ALWAYS | {"del", "exists", "hexists", "hincrby", "pexpire", "zadd", "zrandmember", "zrem"}
 #: For workers, the API and the command line.
 EVERYTHING = PUBLISHER | {
-    *("blmove", "exec", "get", "hdel", "hgetall", "hmget", "hsetnx", "hstrlen", "incr", "llen", "lmove", "lpos"),
-    *("lpush", "lrange", "ltrim", "multi", "persist", "pexpireat", "pttl", "rpush", "sadd", "scan", "scard", "set"),
+    *("blmove", "exec", "get", "hdel", "hgetall", "hsetnx", "hstrlen", "incr", "llen", "lmove", "lpos"),
+    *("lpush", "lrange", "ltrim", "multi", "persist", "pttl", "rpush", "sadd", "scan", "scard", "set"),
     *("sismember", "smembers", "srandmember", "srem", "sscan", "zcard", "zcount", "zmscore", "zpopmax", "zpopmin"),
     *("zrange", "zrank", "zremrangebyrank", "zremrangebyscore", "zrevrange", "zscan", "zscore"),
 }

@@ -23,8 +23,6 @@ from worker.ledger.ledger_errors import (
 )
 from worker.ledger.policy import LedgerPolicy
 
-#: The ledger's format; a process refuses a newer one.
-FORMAT = 1
 #: The oldest server whose scripts have flags.
 OLDEST_SERVER = (7, 0)
 #: Calls that a process may have under way at once; further calls wait for up to SOCKET_TIMEOUT.
@@ -113,26 +111,19 @@ class RedisClientBase:
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
             raise LedgerFormatError(f"Redis at {self.address} is version {version}; 7.0 or later is needed")
 
-    def _check_format(self, written: int) -> None:
-        if written > FORMAT:
-            raise LedgerFormatError(
-                f"the ledger at {self.address} has format {written}, and this version knows {FORMAT}: "
-                "update this process"
-            )
-
 
 class RedisClient(RedisClientBase):
     """The asynchronous client of a worker, the API or the command line."""
 
     def __init__(self, url: str, shard: str, policy: LedgerPolicy, observer: CallObserver = NO_OBSERVER) -> None:
         super().__init__(url, shard, policy)
-        self._observer = observer
+        self.observer = observer
         self.client = async_client(url, MAX_CONNECTIONS, SOCKET_TIMEOUT)
         #: The id that the server gave itself when it started.
         self._run_id = ""
 
     async def open(self, needed: Collection[str] = EVERYTHING) -> None:
-        """Check that Redis answers, that this user may run the commands, and that this version reads the ledger.
+        """Check that Redis answers, that this user may run the commands, and how old it is.
 
         Raises LedgerUnavailable, LedgerForbidden and LedgerFormatError.
         """
@@ -140,10 +131,6 @@ class RedisClient(RedisClientBase):
             info = await self.client.info("server")
             self._check_version(info)
             await self.check_permitted(needed)
-            written = await self.client.hget(self.key("meta"), "format")
-            if written is None:
-                await self.client.hset(self.key("meta"), "format", str(FORMAT))
-        self._check_format(int(written or FORMAT))
         self._run_id = str(info["run_id"])
 
     async def check_permitted(self, needed: Collection[str] = EVERYTHING) -> None:
@@ -163,7 +150,7 @@ class RedisClient(RedisClientBase):
         """Call a script with named arguments; return its reply, with msgpack undecoded."""
         called = script(name)
         packed = self.packed(arguments)
-        with observing(self._observer, name), mapped(self.server, f"script {name}"):
+        with observing(self.observer, name), mapped(self.server, f"script {name}"):
             try:
                 return await self.client.evalsha(called.digest, 1, self.prefix, packed)
             except NoScriptError:
@@ -221,10 +208,8 @@ class RedisClient(RedisClientBase):
         return [member.decode() for member in found]
 
     async def now(self) -> int:
-        """Return the time of Redis's clock (ms)."""
-        with mapped(self.server):
-            seconds, micros = await self.client.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        """Return the ledger's time (ms)."""
+        return int(await self.run("now"))
 
     async def memory(self) -> Mapping[str, Any]:
         """Return the section `memory` of Redis's INFO."""
@@ -242,7 +227,7 @@ class RedisClient(RedisClientBase):
         pipe = self.client.pipeline(transaction=False)
         pipe.eval(script(name).source, 1, self.prefix, self.packed(arguments))
         pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
-        with observing(self._observer, name), mapped(self.server, f"script {name}"):
+        with observing(self.observer, name), mapped(self.server, f"script {name}"):
             answer, reached = await pipe.execute()
         self._check_replicas(reached)
         return answer

@@ -1,7 +1,8 @@
 """The ledger's Lua scripts: assembled from `lua/` and called by digest.
 
 A script's first line names the parts of `lua/parts/` that it needs: `-- needs: counters, leases`. A part names the
-parts that it needs in the same way. `keys.lua` comes first in every script. The arguments are one msgpack map, with
+parts that it needs in the same way. `keys.lua` comes first in every script, and `clock.lua` second where the script
+may write. The arguments are one msgpack map, with
 names instead of a thousand positional arguments; most replies are msgpack too.
 """
 
@@ -12,6 +13,8 @@ from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+
+from worker.domain.format_version import FORMAT, MINOR
 
 #: Scripts that Redis refuses at its memory limit: they add data. All others run there too, so that pending jobs are
 #: still delivered.
@@ -75,9 +78,11 @@ def assembled(name: str, body: str, *, keeps_memory: bool = False) -> Script:
     With `keeps_memory`, Redis runs the script at its memory limit too. Raises ScriptError if a part is missing or needs
     itself.
     """
-    parts = [_part("keys"), *map(_part, needed_parts(body, _part))]
+    reads = name in _READS
+    always = [_part("keys")] if reads else [f"local FORMAT, MINOR = '{FORMAT}', {MINOR}", _part("keys"), _part("clock")]
+    parts = [*always, *map(_part, needed_parts(body, _part))]
     flags = " flags=allow-oom" if keeps_memory else ""
-    if name in _READS:
+    if reads:
         flags += ",no-writes"
     lua = _COMMENT_LINES.sub("", "\n".join([*parts, body]))
     return Script(name, f"#!lua{flags}\n{lua}")

@@ -6,7 +6,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from worker.ledger.connection.permissions import PUBLISHER
-from worker.ledger.connection.redis_client import FORMAT, REPLICA_WAIT, RedisClientBase
+from worker.ledger.connection.redis_client import REPLICA_WAIT, RedisClientBase
 from worker.ledger.connection.redis_connections import close, sync_client
 from worker.ledger.connection.scripts import script
 from worker.ledger.ledger_errors import mapped
@@ -26,10 +26,7 @@ class SyncRedisClient(RedisClientBase):
             info = self.client.info("server")
             self._check_version(info)
             self._check_permitted(self.run("permitted", **self._probes(needed)))
-            written = self.client.hget(self.key("meta"), "format")
-            if written is None:
-                self.client.hset(self.key("meta"), "format", str(FORMAT))
-        self._check_format(int(written or FORMAT))
+        self.run("now")
 
     def close(self) -> None:
         """Close the connections."""

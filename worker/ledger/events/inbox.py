@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from secrets import randbelow
 from typing import Any
 
 import msgspec
@@ -48,6 +49,8 @@ class LoadedEvents:
     alone: tuple[str, ...] = ()
     #: (reference, raw bytes) of events that lost OBSERVE_TRIES observers. Not decoded: decoding may be what kills.
     deadly: tuple[tuple[str, bytes], ...] = ()
+    #: The number of events that were left in the inbox, for processes of a newer minor version.
+    newer: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class _Loaded(msgspec.Struct):
     versions: list[_Version]
     alone: list[str]
     read: int
+    newer: int = 0
 
 
 _loaded = msgspec.msgpack.Decoder(_Loaded)
@@ -102,6 +106,8 @@ def _wire(event: Event) -> dict[str, Any]:
     }
     if event.trace is not None:
         wire["trace"] = event.trace.written
+    if event.minor:
+        wire["minor"] = event.minor
     return wire
 
 
@@ -109,7 +115,14 @@ def acceptance(events: Iterable[Event], ingress: Ingress, policy: LedgerPolicy) 
     """Return the arguments of a script that accepts events."""
     horizon = policy.job_deadline + policy.event_retention
     wires = [_wire(event) for event in events]
-    return {"events": wires, "ingress": ingress.value, "grace": policy.announce, "horizon": horizon}
+    return {
+        "events": wires,
+        "ingress": ingress.value,
+        "grace": policy.announce,
+        "horizon": horizon,
+        # Small, because every event and every job keeps it.
+        "acceptance": 1 + randbelow(2**31 - 1),
+    }
 
 
 def _calls(events: Sequence[Event], ingress: Ingress, policy: LedgerPolicy) -> Iterator[dict[str, Any]]:
@@ -159,6 +172,7 @@ class Inbox:
         unreadable: list[tuple[str, bytes]] = []
         deadly: list[tuple[str, bytes]] = []
         apart: list[str] = []
+        newer = 0
         versions: dict[str, int] = {}
         while refs:
             head, *raws = await self._load(refs[:MAX_IDS_PER_MESSAGE], alone)
@@ -171,9 +185,10 @@ class Inbox:
                 else:
                     unreadable.append((wire.ref, raw))
             apart += loaded.alone
+            newer += loaded.newer
             versions.update({each.scope: each.version for each in loaded.versions})
             refs = refs[loaded.read :]
-        return LoadedEvents(tuple(events), versions, tuple(unreadable), tuple(apart), tuple(deadly))
+        return LoadedEvents(tuple(events), versions, tuple(unreadable), tuple(apart), tuple(deadly), newer)
 
     async def _load(self, refs: Sequence[str], alone: bool) -> list[bytes]:
         answer: list[bytes] = await self._redis.run(

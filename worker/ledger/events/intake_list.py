@@ -97,6 +97,16 @@ class IntakeList:
         )
         return None if answers is None else [Acceptance(answer) for answer in answers]
 
+    async def leave(self, batch: MessageBatch) -> bool:
+        """Put the first message of a batch at the end of the queue, for a process of a newer version.
+
+        Returns False, and does nothing, if the batch no longer belongs to this process.
+        """
+        done = await self._redis.run(
+            "leave_message", owner=self._owner, batch=batch.number, list=self._list, taken=len(batch.messages)
+        )
+        return bool(done)
+
     async def give_back(self) -> int:
         """Give back all messages that this process has taken and not accepted; return their number."""
         given = total = await self._return(self._owner)

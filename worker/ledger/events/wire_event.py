@@ -19,6 +19,8 @@ class WireEvent(msgspec.Struct):
     lost: int = 0
     ingress: str = ""
     trace: str = ""
+    acceptance: int = 0
+    minor: int = 0
 
     def stored(self, raw: bytes) -> StoredEvent | None:
         """Return the event with its raw bytes, or None if they cannot be read.
@@ -28,6 +30,6 @@ class WireEvent(msgspec.Struct):
         try:
             trace = TraceContext.of_written(self.trace)
             event = stored_event(raw, self.id, Scope.of_key(self.scope), trace)
-            return StoredEvent(self.ref, event, self.accepted_at, self.ingress)
+            return StoredEvent(self.ref, event, self.accepted_at, self.ingress, self.acceptance, self.minor)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None

@@ -43,6 +43,8 @@ class Claimed:
     #: Lanes that have more ready jobs.
     more: Sequence[str] = ()
     later: Later = field(default_factory=dict)
+    #: How many lanes and jobs were left to processes of a newer version.
+    newer: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class _Claims(msgspec.Struct):
     events: list[WireEvent]
     more: list[str] = []
     later: list[tuple[str, int]] = []
+    newer: int = 0
 
 
 _opened = msgspec.msgpack.Decoder(_Opened)
@@ -109,6 +112,8 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[s
     """Return the argument of open.lua for an event; `last` means that no more of its jobs follow."""
     argument: dict[str, Any] = {
         "ref": stored.ref,
+        "acceptance": stored.acceptance,
+        "minor": stored.minor,
         "size": len(stored.event.raw),
         "last": last,
         "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
@@ -143,4 +148,4 @@ def claimed_of(reply: Sequence[bytes], renewed: Callable[[], int]) -> Claimed:
     events = {wire.ref: wire.stored(raw) for wire, raw in zip(claims.events, raws, strict=True)}
     term = renewed() if claims.jobs else NO_TERM
     jobs = [each.claim(events.get(each.ref), term) for each in claims.jobs]
-    return Claimed(jobs, claims.more, later_of(claims.later))
+    return Claimed(jobs, claims.more, later_of(claims.later), claims.newer)

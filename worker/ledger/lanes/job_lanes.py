@@ -82,7 +82,9 @@ class JobLanes:
                 limits=dict(limits),
                 byte_budget=REPLY_BYTE_BUDGET,
             )
-            return claimed_of(reply, partial(self._lease.renewed, asked_at))
+            claimed = claimed_of(reply, partial(self._lease.renewed, asked_at))
+        self._redis.observer.left_to_newer(claimed.newer)
+        return claimed
 
     async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
         """Return those of the lanes whose last attempt failed, in any process."""

@@ -3,15 +3,23 @@
 -- A: owner, call (its number), lease, room (the most jobs), lanes, limits = {lane = its most jobs}, byte_budget
 -- Returns {meta, raw, raw ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost}],
 -- events = [{ref id accepted_at scope ingress trace}] (one for each raw), more = [lanes that have ready jobs left],
--- later = [{lane, ms until it has ready jobs}]}.
+-- later = [{lane, ms until it has ready jobs}], newer = how many lanes and jobs were left to newer processes}.
+
+-- A job that this build does not understand is due again after this time (ms).
+local NEWER_PAUSE = 5000
 local room, bytes = A.room, 0
-local meta = { jobs = {}, events = {} }
+local meta = { jobs = {}, events = {}, newer = 0 }
 local reply = { '' }
 for _, id in ipairs(A.lanes) do
   local lane = lane_state(id)
-  redis.call('HDEL', P .. 'lane:' .. id, 'announced', 'announced_until')
-  touch(id)
-  if lane.exists and lane.hold == '' and lane.from <= NOW then
+  -- A lane that this build does not understand stays announced, for a newer process.
+  if lane.known then
+    redis.call('HDEL', P .. 'lane:' .. id, 'announced', 'announced_until')
+    touch(id)
+  else
+    meta.newer = meta.newer + 1
+  end
+  if lane.known and lane.exists and lane.hold == '' and lane.from <= NOW then
     local quota = math.min(room, lane.free, lane.tokens, A.limits[id] or room)
     local begun = 0
     local due = {}
@@ -21,9 +29,15 @@ for _, id in ipairs(A.lanes) do
     for _, job in ipairs(due) do
       if bytes > A.byte_budget then break end
       local key = P .. 'job:' .. job
-      local j = redis.call('HMGET', key, 'event', 'state', 'attempts', 'base', 'epoch', 'lost', 'size')
-      take_due(job, id, j[7])
-      if j[2] == 'pending' then
+      local j = redis.call('HMGET', key, 'event', 'state', 'attempts', 'base', 'epoch', 'lost', 'size', 'minor')
+      local known = num(j[8]) <= MINOR
+      if known then
+        take_due(job, id, j[7])
+      else
+        redis.call('ZADD', P .. 'lane:' .. id .. ':due', NOW + NEWER_PAUSE, job)
+        meta.newer = meta.newer + 1
+      end
+      if known and j[2] == 'pending' then
         local ref = j[1]
         local attempt = num(j[3]) + 1
         redis.call('HSET', key, 'attempts', attempt, 'owner', A.owner, 'call', A.call)

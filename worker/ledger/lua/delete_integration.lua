@@ -1,7 +1,7 @@
 -- needs: event_acceptance, lane_index, scope_versions
 -- delete_integration: deletes an integration at once; expire cancels the pending jobs of its lane, chunk by chunk.
 -- A: id, tombstones, expect (the revision it must have; -1 for any)
---    events = [{ref id type scope raw digest}] about the change, ingress, grace, horizon
+--    events = [{ref id type scope raw digest}] about the change, ingress, grace, horizon, acceptance
 -- Returns 1; 0 if there was no such integration; -1 if it had another revision than expected.
 local key = P .. 'integration:' .. A.id
 local found = redis.call('HMGET', key, 'scope', 'revision')

@@ -3,7 +3,7 @@
 -- Returns msgpack {now (ms, with fractions), holder = 0 | 1}, for the holder also {counters = [name, value, …], inbox,
 -- pending, leased, rejected, workers (whose lease has not run out)}. All are of one moment, so they balance.
 local key = P .. 'gauges'
-local reply = { now = CLOCK[1] * 1000 + CLOCK[2] / 1000, holder = 0 }
+local reply = { now = NOW + CLOCK[2] % 1000 / 1000, holder = 0 }
 local holder = redis.call('GET', key)
 if holder and holder ~= A.owner then return cmsgpack.pack(reply) end
 redis.call('SET', key, A.owner, 'PX', A.hold)

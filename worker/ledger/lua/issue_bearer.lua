@@ -13,8 +13,9 @@ end
 local key, ends = P .. 'token:' .. A.id, NOW + A.lifetime
 for field, value in pairs(A.fields) do redis.call('HSET', key, field, value) end
 redis.call('HSET', key, 'parent', A.client, 'created_at', NOW, 'expires_at', ends)
-redis.call('PEXPIREAT', key, ends)
+-- Not PEXPIREAT: Redis's own clock, by which keys expire, may differ from the ledger's.
+redis.call('PEXPIRE', key, A.lifetime)
 redis.call('ZADD', bearers, ends, A.id)
 -- The list expires with its last bearer and no sooner, because revoking the client needs it.
-redis.call('PEXPIREAT', bearers, redis.call('ZRANGE', bearers, -1, -1, 'WITHSCORES')[2])
+redis.call('PEXPIRE', bearers, redis.call('ZRANGE', bearers, -1, -1, 'WITHSCORES')[2] - NOW)
 return 1

@@ -5,25 +5,26 @@
 -- event, or of another one that it observed at the same time. So an event that lost `alone_after` observers is loaded
 -- alone, and an event that lost `tries` observers is loaded only to be set aside.
 -- Returns {meta, raw, raw ...}; meta = {events = [{ref id accepted_at scope ingress trace? lost}],
--- versions = [{scope version}], alone = [refs that must be loaded alone],
+-- versions = [{scope version}], alone = [refs that must be loaded alone], newer = how many were left to newer processes,
 -- read = how many of the refs were processed before the byte budget was spent}.
-local meta = { events = {}, versions = {}, alone = {}, read = 0 }
+local meta = { events = {}, versions = {}, alone = {}, read = 0, newer = 0 }
 local reply = { '' }
 local bytes = 0
 local seen = {}
 
--- Returns how many observers an event has lost, and the list of those that still live.
+-- Returns how many observers an event has lost, the list of those that still live, and the event's minor version.
 local function observers_of(key)
-  local h = redis.call('HMGET', key, 'observers', 'lost')
+  local h = redis.call('HMGET', key, 'observers', 'lost', 'minor')
   local lost, living = num(h[2]), {}
   for owner in string.gmatch(h[1] or '', '%S+') do
-    if owner == A.owner or num(redis.call('ZSCORE', P .. 'owners', owner)) > NOW then
+    -- While a jump of TIME is held back (see clock.lua), no observer counts as lost.
+    if owner == A.owner or HELD > 0 or num(redis.call('ZSCORE', P .. 'owners', owner)) > NOW then
       living[#living + 1] = owner
     else
       lost = lost + 1
     end
   end
-  return lost, living
+  return lost, living, num(h[3])
 end
 
 local function note_observers(key, lost, living, joining)
@@ -44,10 +45,14 @@ for i, ref in ipairs(A.refs) do
       count('set_aside')
     else
       redis.call('ZADD', P .. 'inbox', NOW + A.announce, ref)
-      local lost, living = observers_of(key)
+      local lost, living, minor = observers_of(key)
+      -- An event that this build does not understand stays in the inbox, for a newer process.
+      local newer = minor > MINOR
       local put_off = lost >= A.alone_after and not A.alone
-      note_observers(key, lost, living, not put_off and lost < A.tries)
-      if put_off then
+      note_observers(key, lost, living, not newer and not put_off and lost < A.tries)
+      if newer then
+        meta.newer = meta.newer + 1
+      elseif put_off then
         meta.alone[#meta.alone + 1] = ref
       else
         local size, scope = send_event(meta, reply, ref)

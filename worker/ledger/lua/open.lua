@@ -2,7 +2,8 @@
 -- open: opens the jobs of observed events, at most 200 a call, and leases them at once if lane and process have free slots.
 -- A: owner, call (its number), lease, room (the most jobs to lease), limits = {lane = its most jobs to lease},
 --    deadline, event_retention, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
---    events = [{ref, size, last, trace?, jobs = [{id, lane}]}]
+--    events = [{ref, acceptance, minor, size, last, trace?, jobs = [{id, lane}]}]
+--      acceptance  the number of the event's acceptance (see job_opening.lua)
 --      last   no further chunk of this event follows
 --      trace  the trace context that the event gets if it has none
 -- Returns msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that did not fit],
@@ -22,15 +23,15 @@ local function open_jobs_of(e)
     for _, j in ipairs(e.jobs) do
       local lane = lane_state(j.lane)
       local wanted = lane.exists and lane.hold ~= 'disabled' and lane.hold ~= 'closing'
-      local had, left = has_job(j.id, e.ref)
+      local had, left = has_job(j.id, e.acceptance)
       if wanted and not had then
         if lane.ready == nil then
           local due = first_due(j.lane)
           lane.ready = due and due <= NOW or false
         end
         local now = room > 0 and lane.free > 0 and lane.tokens > 0 and lane.hold == '' and lane.from <= NOW
-          and not lane.ready and not left and lane.circuit == '' and (A.limits[j.lane] or 1) > 0
-        open_job(j.id, e.ref, j.lane, now and A.owner or nil, e.size)
+          and lane.known and not lane.ready and not left and lane.circuit == '' and (A.limits[j.lane] or 1) > 0
+        open_job(j.id, e, j.lane, now and A.owner or nil)
         opened[j.lane] = (opened[j.lane] or 0) + 1
         if now then
           room = room - 1
@@ -64,8 +65,6 @@ for id, lane in pairs(waits) do
 end
 -- Retention drops the records of jobs; this removes their index entries, two for each new one.
 for lane, n in pairs(opened) do
-  -- No job of the lane, due or ended, is kept for longer.
-  redis.call('PEXPIRE', P .. 'jobs:' .. lane, A.deadline + A.event_retention)
   for _, job in ipairs(redis.call('ZRANGE', P .. 'jobs:' .. lane, 0, 2 * n - 1)) do
     if redis.call('EXISTS', P .. 'job:' .. job) == 1 then break end
     redis.call('ZREM', P .. 'jobs:' .. lane, job)

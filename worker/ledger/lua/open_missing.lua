@@ -9,7 +9,9 @@ if lane.exists and lane.hold ~= 'closing' then
   for _, j in ipairs(A.jobs) do
     local event = P .. 'event:' .. j.ref
     -- Retention may have dropped an ended job while another job keeps the event. The event's list still names it.
-    local had = has_job(j.id, j.ref) or redis.call('LPOS', event .. ':jobs', j.id)
+    local e = redis.call('HMGET', event, 'acceptance', 'minor')
+    local acceptance, minor = num(e[1]), num(e[2])
+    local had = has_job(j.id, acceptance) or redis.call('LPOS', event .. ':jobs', j.id)
     if not had and redis.call('HEXISTS', event, 'raw') == 1 and not redis.call('ZSCORE', P .. 'inbox', j.ref) then
       local size = redis.call('HSTRLEN', event, 'raw')
       if A.dry == 0 and not has_room(A.lane, size) then
@@ -19,12 +21,9 @@ if lane.exists and lane.hold ~= 'closing' then
       reply.opened = reply.opened + 1
       if A.dry == 0 then
         keep_event(j.ref)
-        open_job(j.id, j.ref, A.lane, nil, size)
+        open_job(j.id, { ref = j.ref, size = size, acceptance = acceptance, minor = minor }, A.lane, nil)
       end
     end
-  end
-  if reply.opened > 0 and A.dry == 0 then
-    redis.call('PEXPIRE', P .. 'jobs:' .. A.lane, A.deadline + A.event_retention)
   end
 end
 write_lanes()

@@ -1,12 +1,13 @@
 -- needs: counters, early_retries, event_acceptance, lane_index, receiver_history, scope_versions
 -- put_integration: creates or updates one integration with its lane.
 -- A: id, scope, doc, enabled, paused, reason, rate (deliveries a second; 0 is no limit)
+--    minor    the minor version that a process needs to understand it
 --    renewed  1 if its receiver may be a different one now: jobs that wait for a later attempt are due now, jobs in
 --             flight are due as soon as they fail, and the history of the old receiver is forgotten
 --    expect   the revision it must have; 0 for a new one, -1 for any
 --    resealed how often its secrets had been sealed again when it was read; compared if a revision is expected
 --    most     the most integrations of one scope; a new one beyond that is refused. 0 is no limit
---    events = [{ref id type scope raw digest}] about the change, ingress, grace, horizon
+--    events = [{ref id type scope raw digest}] about the change, ingress, grace, horizon, acceptance
 -- Returns {its new revision, created_at, updated_at, 1 if its circuit closed}; {the scope's number of integrations} if
 -- that has reached `most`; nil if it had another revision than expected, or its secrets were sealed again.
 local key = P .. 'integration:' .. A.id
@@ -36,7 +37,8 @@ local function write_lane()
   local lane = P .. 'lane:' .. A.id
   redis.call('HSET', lane, 'scope', A.scope, 'rate', A.rate, 'revision', revision,
     'hold', A.enabled == 0 and 'disabled' or A.paused == 1 and 'paused' or '')
-  redis.call('HDEL', lane, 'announced', 'announced_until', 'used_until')
+  redis.call('HDEL', lane, 'announced', 'announced_until', 'used_until', 'minor')
+  if A.minor > 0 then redis.call('HSET', lane, 'minor', A.minor) end
   redis.call('SREM', P .. 'held', A.id)
   redis.call('SREM', P .. 'closing', A.id)
   redis.call('PERSIST', P .. 'jobs:' .. A.id)

@@ -33,8 +33,8 @@ for i, job in ipairs(A.jobs) do
     redis.call('HINCRBY', event, 'open', 1)
     keep_event(j[3])
     redis.call('ZADD', P .. 'pending', NOW + A.deadline, job)
-    -- The job may be kept for this long again, and must stay in its integration's list.
-    redis.call('PEXPIRE', P .. 'jobs:' .. j[2], A.deadline + A.event_retention)
+    -- The list of a deleted integration's jobs expires; this job is pending again, and must stay in it.
+    redis.call('PERSIST', P .. 'jobs:' .. j[2])
     make_due(job, j[2], NOW, j[7])
     count('reopened')
     answers[i] = 'reopened'

@@ -19,7 +19,8 @@ end
 
 for _, taker in ipairs(takers) do
   local lease_end = num(redis.call('ZSCORE', P .. 'owners', taker))
-  if taker == A.owner or lease_end <= NOW then
+  -- While a jump of TIME is held back (see clock.lua), no process is taken for dead.
+  if taker == A.owner or (lease_end <= NOW and HELD == 0) then
     local taken = P .. 'intake-taken:' .. taker
     if A.owner == '' and num(redis.call('ZSCORE', P .. 'takers', taker)) > 0 then
       suspect(redis.call('LRANGE', taken, 0, -1))

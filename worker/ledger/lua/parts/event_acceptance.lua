@@ -1,7 +1,8 @@
 -- needs: counters
 -- The acceptance of events into the inbox.
 
--- Puts an event into the inbox, once: e = {ref id type scope raw digest trace?}. A.grace is the time until a sweep
+-- Puts an event into the inbox, once: e = {ref id type scope raw digest trace? minor?}.
+-- A.acceptance is a random number of this call, which distinguishes this event from a later one of the same id. A.grace is the time until a sweep
 -- announces it (ms), A.horizon the longest time that an event can be kept (ms). Returns 0 for a new event, 1 for a
 -- duplicate, 2 for a duplicate with other content.
 local function accept_event(e)
@@ -14,7 +15,9 @@ local function accept_event(e)
   -- If Redis lost an event, a late settlement may have left an incomplete record of it, which is about to expire.
   redis.call('DEL', key, key .. ':jobs')
   redis.call('HSET', key, 'id', e.id, 'type', e.type, 'scope', e.scope,
-    'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0, 'door', A.ingress)
+    'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0, 'door', A.ingress,
+    'acceptance', A.acceptance)
+  if e.minor then redis.call('HSET', key, 'minor', e.minor) end
   if e.trace then redis.call('HSET', key, 'trace', e.trace) end
   redis.call('ZADD', P .. 'inbox', NOW + A.grace, e.ref)
   count('accepted')

@@ -1,5 +1,6 @@
--- The keys and arguments of every script. scripts.py puts this part in front of each script, then the parts that the
--- script's first line names (`-- needs: counters, leases`), each once and after the parts that it needs itself.
+-- The keys and arguments of every script. scripts.py puts this part in front of each script, and clock.lua behind it
+-- where the script may write; then the parts that the script's first line names (`-- needs: counters, leases`), each
+-- once and after the parts that it needs itself.
 --
 -- KEYS[1]  the ledger's prefix, edw:{shard}: (the hash tag keeps all keys of a shard in one slot)
 -- ARGV[1]  one msgpack map with the script's arguments, and lane_cap; durations and times are milliseconds
@@ -8,17 +9,22 @@
 -- at its left end). If a key's name differs from the term in the code, the term follows in (brackets).
 --   gauges                 the process that reads the totals for metrics, until another process may
 --   meta                   hash  format, batches (the number of the last batch that was taken from the plain queue)
+--                                offset floor held held_at measured watch (see clock.lua)
+--                                minor (the minor version in force: see attend.lua)
+--   members                zset  process that reads messages and documents, with its minor version -> when its
+--                                announcement runs out
 --   counters               hash  accepted duplicates matched unmatched set_aside rejected
 --                                opened reopened succeeded failed cancelled attempts lost
 --                                circuits_opened circuits_closed
 --   inbox                  zset  event ref -> when it is announced next
 --   event:<ref>            hash  id type scope raw digest accepted_at open (its number of pending jobs) door (ingress)
 --                                failures announced observers lost (observers that died)
---                                trace (its trace context, if it has one)
+--                                trace (its trace context, if it has one) acceptance (see job_opening.lua)
+--                                minor (the minor version that a process needs to understand it; 0 if it is missing)
 --   event:<ref>:jobs       list  ids of the jobs it opened
 --   events:<s>             zset  event ref -> accepted_at, of a scope; may name events whose record is gone
 --   job:<id>               hash  event lane size state reason attempts base epoch lost owner done deadline opened_at
---                                ended_at redelivery tried (the integration's revision that last failed it)
+--                                ended_at redelivery acceptance minor (as its event's) tried (the integration's revision that last failed it)
 --                                call (the owner's call that leased it; 0 if it was taken over, or never leased)
 --   jobs:<integration>     zset  job -> opened_at
 --   pending                zset  job -> when its deadline is checked; a job is pending exactly while it is in this list
@@ -33,7 +39,7 @@
 --                                filled (% of its backlog that people were warned of)
 --                                hasten hasten_from (see early_retries.lua)
 --                                renewed (the revision that last changed its configuration)
---                                cap (written by older versions, always 0)
+--                                minor (as its integration's document)
 --   lane:<id>:due          zset  job -> due time
 --   lane:<id>:leased       set   jobs in flight, across the fleet
 --   lanes                  zset  the index: lane -> when it next needs service
@@ -68,7 +74,5 @@
 
 local P = KEYS[1]
 local A = cmsgpack.unpack(ARGV[1])
-local CLOCK = redis.call('TIME')
-local NOW = CLOCK[1] * 1000 + math.floor(CLOCK[2] / 1000)
 
 local function num(value) return tonumber(value or 0) or 0 end

@@ -21,13 +21,15 @@ end
 --   cap     the most attempts in flight, across the fleet (A.lane_cap)
 --   from    when the lane may be served next
 --   tokens  how many attempts its rate limit allows now
+--   known   whether this build understands its integration; if not, it is left to newer processes
 -- A lane rests while its circuit is open. Then, until the circuit closes, one attempt at a time probes the receiver.
 local function policy_of(id)
   local h = redis.call('HMGET', P .. 'lane:' .. id, 'scope', 'hold', 'rest_until', 'revision', 'circuit',
-    'circuit_until', 'announced_until', 'rate', 'used_until')
+    'circuit_until', 'announced_until', 'rate', 'used_until', 'minor')
   local lane = { id = id, exists = h[1] and true or false, scope = h[1], hold = h[2] or '', cap = A.lane_cap,
                  from = num(h[3]), revision = num(h[4]), circuit = h[5] or '', announced_until = num(h[7]),
-                 rate = num(h[8]), used_until = num(h[9]), tokens = math.huge }
+                 rate = num(h[8]), used_until = num(h[9]), tokens = math.huge,
+                 known = num(h[10]) <= MINOR }
   if lane.circuit ~= '' then
     lane.cap = 1
     if lane.circuit == 'open' then lane.from = math.max(lane.from, num(h[6])) end

@@ -1,0 +1,31 @@
+"""The version of what this build writes and reads: the ledger's format, and the minor version within it.
+
+worker/ARCHITECTURE.md has the rules of an upgrade. A new minor version adds fields, and changes no meaning: a process
+that does not know the field leaves the record to a process that does.
+"""
+
+#: The ledger's format (major version). A process refuses a ledger of any other format.
+FORMAT = 2
+#: The minor version that this build understands. Write a new field only where the minor version in force has it.
+MINOR = 0
+
+
+def written_minor(in_force: int) -> int:
+    """Return the minor version that this build writes, given the one in force: what every live process understands."""
+    return min(MINOR, in_force)
+
+
+def is_newer(minor: int) -> bool:
+    """Return whether a record or message needs a newer build than this one."""
+    return minor > MINOR
+
+
+def format_problem(written: str, address: str) -> str:
+    """Return why this build does not use a ledger of the format `written`, and what to do."""
+    seen = f"the ledger at {address} has format {written}, and this version uses format {FORMAT}"
+    if written.isdecimal() and int(written) > FORMAT:
+        return f"{seen}: update this process"
+    return (
+        f"{seen}; there is no migration: have the old version deliver what is pending, then delete the keys of the old "
+        "ledger (edw:{<shard>}:*), or choose an empty Redis (EDW_REDIS_URL) or another shard (EDW_SHARD)"
+    )
