@@ -177,6 +177,8 @@ def _socket(error: OSError, attempted: AttemptedConnection) -> str:
         return refused(str(error.__cause__), attempted)
     if isinstance(error, NotAllowed):
         return refused(str(error), attempted)
+    if error.errno is None and isinstance(error, ConnectionError) and attempted.phase is Phase.CONNECTING:
+        return f"connection closed by {attempted.peer} during the TLS handshake"
     return _template(error.errno, attempted)
 
 
@@ -201,7 +203,11 @@ def _certificate(error: foreign.ClientConnectorCertificateError, attempted: Atte
     cause = error.certificate_error
     if not isinstance(cause, ssl.SSLCertVerificationError):
         return "certificate is not valid"
-    return certificate_reason(cause, attempted.name, datetime.now(UTC))
+    return _refused_certificate(cause, attempted)
+
+
+def _refused_certificate(error: ssl.SSLCertVerificationError, attempted: AttemptedConnection) -> str:
+    return certificate_reason(error, attempted.name, datetime.now(UTC))
 
 
 #: OpenSSL's reasons for bytes that are not a TLS record.
@@ -315,6 +321,8 @@ WORDS: dict[type[BaseException], Callable[[Any, AttemptedConnection], str]] = {
     foreign.NonHttpUrlRedirectClientError: _url,
     HttpProcessingError: _not_http,
     TimeoutError: _deadline,
+    ssl.SSLCertVerificationError: _refused_certificate,
     ssl.SSLError: _handshake,
     OSError: _socket,
+    ValueError: _url,
 }

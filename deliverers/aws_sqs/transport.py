@@ -19,7 +19,8 @@ from yarl import URL
 
 from deliverers.answers import decompressed
 from deliverers.contract import DelivererOptions
-from deliverers.http import BodyInMemory, deadline, read_and_release, resolver_of, session_of
+from deliverers.http import resolver_of
+from deliverers.http.aiohttp_pool import BodyInMemory, deadline, read_and_release, session_of
 from deliverers.reasons import Phase
 
 #: Seconds for which an idle connection is kept: aiobotocore's default, which is known to suit AWS.

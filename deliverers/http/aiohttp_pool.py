@@ -1,39 +1,18 @@
-"""HTTP connections, resolver and bodies that deliverers share. The resolver serves STOMP too."""
+"""Pools of aiohttp's connections, for the deliverers that still use them."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from math import inf
 from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from aiohttp.payload import BytesPayload, Payload
-from aiohttp.resolver import AsyncResolver
 
 from deliverers.answers import read_limited
 from deliverers.contract import DelivererOptions
 from deliverers.egress import NotAllowed, socket_factory
 from deliverers.tls import client_context
-
-#: Share of an attempt's deadline that one DNS query may use before a second server, or the same again, is asked.
-_DNS_SHARE = 0.2
-_DNS_TRIES = 2
-
-
-def _package_version() -> str:
-    try:
-        return version("event-delivery-worker")
-    except PackageNotFoundError:
-        return "0"
-
-
-USER_AGENT = f"event-delivery-worker/{_package_version()}"
-
-
-def resolver_of(options: DelivererOptions) -> AsyncResolver:
-    """Make a resolver on the running loop. It uses c-ares, so that a name server that hangs blocks no thread."""
-    return AsyncResolver(timeout=options.timeout * _DNS_SHARE, tries=_DNS_TRIES)
 
 
 def session_of(
