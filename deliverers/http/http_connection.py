@@ -71,7 +71,7 @@ class HttpConnection(asyncio.Protocol):
         This asks the socket: the loop may not have read yet what has arrived. Over TLS that may be a session ticket;
         then a new connection is a small price.
         """
-        if self._is_over or self._waiter is not None:
+        if self._is_over or self._waiter is not None or self.transport.is_closing():
             return False
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -149,7 +149,8 @@ class HttpConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         if self._is_early:
-            self._settle(ExchangeEnd.ANSWERED)
+            # Later: asyncio's transport is not to be closed while it calls this.
+            self._loop.call_soon(self._settle, ExchangeEnd.ANSWERED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_over = True

@@ -245,11 +245,12 @@ class HttpSender:
         deadline = now + timeout * (1 - _CONNECT_MARGIN)
         attempted = AttemptedConnection(target.host, target.port, timeout, Phase.CONNECTING, alias)
         try:
-            async with asyncio.timeout_at(deadline) as dialling:
+            # Dialling has its own deadline, so that it can name each address; `close` ends it by this one.
+            async with asyncio.timeout(None) as dialling:
                 self._dialling.add(dialling)
                 try:
                     with resuming(self._sessions.get(key)):
-                        opened = await self._connected(target, attempted, deadline)
+                        opened = await self._connected(target, attempted, deadline, dialling)
                 finally:
                     self._dialling.discard(dialling)
         except TimeoutError as error:
@@ -262,7 +263,7 @@ class HttpSender:
         return opened
 
     async def _connected(
-        self, target: HttpTarget, attempted: AttemptedConnection, deadline: float
+        self, target: HttpTarget, attempted: AttemptedConnection, deadline: float, dialling: asyncio.Timeout
     ) -> HttpConnection | Failure:
         dialler, proxy, tls = self._dialler, self._proxy, self._tls
         if dialler is None or tls is None:
@@ -273,6 +274,8 @@ class HttpSender:
         found = await dialler.connect(dialled, deadline)
         if isinstance(found, Undialled):
             return self._undialled(found, attempted)
+        if self.is_open:
+            dialling.reschedule(deadline)
         is_secure = target.scheme == "https"
         at_once = is_secure and proxy is None
         try:
