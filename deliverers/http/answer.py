@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from deliverers.http.response import header_of
+from deliverers.http.response import header_of, headers_of
 
 
 class HttpAnswer(Struct, frozen=True):
@@ -26,6 +26,11 @@ class HttpAnswer(Struct, frozen=True):
     def is_success(self) -> bool:
         """Return whether the status is 2xx and the answer complete."""
         return 200 <= self.status < 300 and not self.broken
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers by their names in lower case, several of one name joined by a comma."""
+        return headers_of(self.head)
 
     def header(self, name: str) -> str | None:
         """Return a header's value, several of them joined by a comma; None if the answer has none."""

@@ -316,12 +316,17 @@ def header_of(head: bytes, name: str) -> str | None:
 
     A blank before the colon is accepted.
     """
-    wanted = name.lower().encode()
-    if wanted not in head.lower():  # nearly always
-        return None
-    found = []
+    # Nearly always there is none.
+    return headers_of(head).get(name.lower()) if name.lower().encode() in head.lower() else None
+
+
+def headers_of(head: bytes) -> dict[str, str]:
+    """Return all headers of a head by their names in lower case, several of one name joined by a comma."""
+    found: dict[str, str] = {}
     for line in head.split(b"\n")[1:]:
         field, colon, value = line.partition(b":")
-        if colon and field.strip().lower() == wanted:
-            found.append(value.strip().decode("utf-8", "surrogateescape"))
-    return ", ".join(found) if found else None
+        if colon:
+            name = field.strip().lower().decode("utf-8", "surrogateescape")
+            text = value.strip().decode("utf-8", "surrogateescape")
+            found[name] = f"{found[name]}, {text}" if name in found else text
+    return found

@@ -16,7 +16,6 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
 
 from aiohttp.abc import AbstractResolver
 
@@ -50,12 +49,19 @@ Failure = Unreachable | NotAttempted
 _UNTAKEN = "the receiver did not take the whole body"
 
 
-@dataclass(slots=True)
 class HttpProgress:
     """How far a request has come, for a caller with a deadline of its own."""
 
-    phase: Phase = Phase.PREPARING
-    _reader: AnswerReader | None = field(default=None, repr=False)
+    __slots__ = ("_phase", "_reader")
+
+    def __init__(self) -> None:
+        self._phase = Phase.PREPARING
+        self._reader: AnswerReader | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """Return the phase."""
+        return self._phase if self.status is None else Phase.READING
 
     @property
     def status(self) -> int | None:
@@ -63,9 +69,13 @@ class HttpProgress:
         reader = self._reader
         return reader.status if reader is not None and reader.has_head else None
 
+    def connecting(self) -> None:
+        """Note that a connection is being opened."""
+        self._phase = Phase.CONNECTING
+
     def sent(self, reader: AnswerReader) -> None:
         """Note that the request was sent."""
-        self.phase, self._reader = Phase.WAITING, reader
+        self._phase, self._reader = Phase.WAITING, reader
 
 
 class HttpSender:
@@ -190,7 +200,7 @@ class HttpSender:
         connection = self._pool.take(key, now)
         if connection is None:
             if progress is not None:
-                progress.phase = Phase.CONNECTING
+                progress.connecting()
             opened = await self._opened(key, head.target, now, timeout, alias)
             if not isinstance(opened, HttpConnection):
                 return opened

@@ -12,7 +12,6 @@ from tests.counterparts.ministack import Ministack
 from tests.counterparts.moto import Moto
 from tests.counterparts.server import started
 
-
 #: Modules whose tests run on both loops: workers use uvloop, and the API asyncio's.
 ON_BOTH_LOOPS = frozenset({"test_http_sender", "test_webhook", "test_webhook_hostile", "test_webhook_security"})
 
