@@ -64,6 +64,8 @@ class HttpConnection(asyncio.Protocol):
         """Take the transport over TLS, in place of the one to the proxy."""
         self._transport = transport
         self._is_tunnel = False
+        # The parser of the proxy's answer has ended.
+        self.reader = AnswerReader()
 
     def is_fit(self) -> bool:
         """Return whether the connection is open and has received nothing since its last answer.

@@ -7,22 +7,32 @@ import os
 import socket
 import ssl
 import struct
+import tracemalloc
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 from aiohttp.abc import AbstractResolver
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from deliverers.contract import Delivered, DelivererOptions, NotAttempted, Refused, Unreachable
 from deliverers.egress import EgressPolicy
 from deliverers.http import HttpAnswer, HttpSender
 from deliverers.testing import LOOPBACK, SHORT_TIMEOUT, a_delivery
 from deliverers.webhook import WebhookDeliverer
+from tests.benchmarks.attacks.hostile_receiver import FLOODS, flood
 from tests.contract.receivers import Script, raw_receiver, read_request, repeating, silent
+from tests.counterparts.proxy import HttpProxy
 from tests.waiting import PATIENCE, eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -501,3 +511,197 @@ async def test_a_kept_connection_over_tls_is_used_again(authority: trustme.CA, c
         for _ in range(3):
             assert isinstance(await sender.send("POST", f"https://shop.example:{port}/", tenant="a"), HttpAnswer)
     assert peer.connections == 1
+
+
+def self_signed(folder: Path, *, name: str = "localhost") -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    names = x509.SubjectAlternativeName([x509.DNSName(name)])
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+        .add_extension(names, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    form, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, form, none)
+    (folder / "own.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "own.pem")
+    return context
+
+
+def restricted(authority: trustme.CA, **changes: Any) -> ssl.SSLContext:
+    context = server_context(authority, "localhost")
+    for name, value in changes.items():
+        setattr(context, name, value)
+    return context
+
+
+def old_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = server_context(authority, "localhost")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+def wants_our_certificate(authority: trustme.CA) -> ssl.SSLContext:
+    context = server_context(authority, "localhost")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    return context
+
+
+def dated(authority: trustme.CA, since: datetime, till: datetime) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", not_before=since, not_after=till).configure_cert(context)
+    return context
+
+
+LONG_AGO, SOME_DAY = datetime(2001, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC)
+BAD_TLS: dict[str, Callable[[trustme.CA, Path], ssl.SSLContext]] = {
+    "expired": lambda ca, _: dated(ca, LONG_AGO, datetime(2002, 1, 1, tzinfo=UTC)),
+    "not yet valid": lambda ca, _: dated(ca, SOME_DAY, datetime(2100, 1, 1, tzinfo=UTC)),
+    "another host": lambda ca, _: server_context(ca, "other.example"),
+    "a part of the host": lambda ca, _: server_context(ca, "host"),
+    "more than the host": lambda ca, _: server_context(ca, "www.localhost"),
+    "a wildcard of one level": lambda ca, _: server_context(ca, "*.localhost"),
+    "an address": lambda ca, _: server_context(ca, "127.0.0.1"),
+    "another address": lambda ca, _: server_context(ca, "127.0.0.2"),
+    "an unknown authority": lambda _, __: server_context(trustme.CA(), "localhost"),
+    "an unknown authority of a known name": lambda ca, _: server_context(
+        trustme.CA(organization_name="trustme"), "localhost"
+    ),
+    "no name": lambda ca, _: server_context(ca, "someone@localhost"),
+    "self-signed": lambda _, folder: self_signed(folder),
+    "self-signed for another host": lambda _, folder: self_signed(folder, name="other.example"),
+    "an old protocol": lambda ca, _: old_tls(ca),
+    "wants our certificate": lambda ca, _: wants_our_certificate(ca),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TLS)
+async def test_a_bad_tls_server_gets_no_request(name: str, authority: trustme.CA, ca_file: str, tmp_path: Path) -> None:
+    peer = Peer()
+    context = BAD_TLS[name](authority, tmp_path)
+    async with raw_receiver(peer, context) as port, opened(tls_ca_file=ca_file) as sender:
+        outcome = await sender.send("POST", f"https://localhost:{port}/?t0p", b"secret", tenant="a")
+    assert isinstance(outcome, Unreachable)
+    assert "certificate" in outcome.reason or "TLS" in outcome.reason
+    assert "t0p" not in repr(outcome)
+    assert peer.requests == []
+
+
+@pytest.mark.parametrize(
+    ("greeting", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak TLS"),
+        (b"\x15\x03\x03\x00\x02\x02\x28", "TLS handshake failed"),
+        (b"", "closed"),
+    ],
+)
+async def test_a_server_that_does_not_speak_tls(greeting: bytes, said: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(greeting)
+        await writer.drain()
+
+    async with raw_receiver(serve) as port, opened() as sender:
+        outcome = await sender.send("POST", f"https://localhost:{port}/", tenant="a")
+    assert isinstance(outcome, Unreachable)
+    assert said in outcome.reason or "connection reset by" in outcome.reason
+
+
+# --- proxies
+
+
+def tunnelling(answer: bytes) -> Script:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9999\r\n\r\n", "(status 403)"),
+        (b"HTTP/1.1 407 Log In\r\n\r\n", "(status 407)"),
+        (b"HTTP/1.1 200 OK\r\n\r\nbytes before the receiver's", "(status 200)"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 99, "(closed the connection)"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "(closed the connection)"),
+        (b"", "(closed the connection)"),
+    ],
+)
+async def test_a_proxy_that_opens_no_tunnel_is_said(answer: bytes, said: str) -> None:
+    async with raw_receiver(tunnelling(answer)) as port, opened(proxy=f"http://127.0.0.1:{port}") as sender:
+        outcome = await sender.send("POST", "https://localhost:9/", tenant="a")
+    assert outcome == Unreachable(f"the egress proxy refused to connect to localhost:9 {said}")
+
+
+async def test_a_proxy_that_never_answers_ends_at_the_deadline() -> None:
+    async with raw_receiver(silent) as port:
+        for url in ("https://localhost:9/", "http://localhost:9/"):
+            async with opened(proxy=f"http://127.0.0.1:{port}", timeout=SHORT_TIMEOUT) as sender:
+                outcome = await sender.send("POST", url, b"{}", tenant="a")
+            assert isinstance(outcome, Unreachable)
+            assert outcome.reason.startswith("no answer within 0.5 s")
+            assert "127.0.0.1" not in repr(outcome)
+
+
+async def test_a_tunnel_is_kept_for_its_receiver_and_tenant(authority: trustme.CA, ca_file: str) -> None:
+    peer = Peer()
+    context = server_context(authority, "localhost")
+    async with raw_receiver(peer, context) as port, HttpProxy() as proxy:
+        async with opened(proxy=proxy.url, tls_ca_file=ca_file) as sender:
+            for tenant in ("a", "a", "b"):
+                answer = await sender.send("POST", f"https://localhost:{port}/", b"{}", tenant=tenant)
+                assert isinstance(answer, HttpAnswer)
+        assert proxy.asked == [f"localhost:{port}"] * 2
+
+
+async def test_a_bad_tls_server_behind_a_proxy_gets_no_request(ca_file: str) -> None:
+    peer = Peer()
+    context = server_context(trustme.CA(), "localhost")
+    async with (
+        raw_receiver(peer, context) as port,
+        HttpProxy() as proxy,
+        opened(proxy=proxy.url, tls_ca_file=ca_file) as sender,
+    ):
+        outcome = await sender.send("POST", f"https://localhost:{port}/", b"{}", tenant="a")
+    assert outcome == Unreachable("certificate is not signed by a known authority")
+    assert peer.requests == []
+
+
+# --- all floods at once
+
+
+async def test_ten_floods_at_once_cost_no_memory_and_no_neighbour() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await flood(writer, head.split(b" ")[1].decode().strip("/"))
+
+    deliverer = WebhookDeliverer(DelivererOptions(timeout=PATIENCE, egress=LOOPBACK))
+    await deliverer.open()
+    tracemalloc.start()
+    try:
+        async with raw_receiver(serve) as port, raw_receiver(Peer()) as quick:
+            urls = [f"http://127.0.0.1:{port}/{name}" for name in FLOODS] * 3
+            flooded = [deliverer.deliver(a_delivery(WebhookDeliverer, {"url": url})) for url in urls]
+            beside = a_delivery(WebhookDeliverer, {"url": f"http://127.0.0.1:{quick}/"})
+            others = [deliverer.deliver(beside) for _ in range(20)]
+            outcomes = await asyncio.gather(*others, *flooded)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        await deliverer.close()
+    assert outcomes[:20] == [Delivered(200, "ok")] * 20
+    # None of them had to wait for its deadline.
+    assert not [each for each in outcomes if "no answer" in getattr(each, "reason", "")]
+    assert peak < 64 * MIB

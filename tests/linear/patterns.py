@@ -62,8 +62,6 @@ PATTERNS: Mapping[str, Pattern | str] = {
     "deliverers.http.response._STATUS_LINE": _pattern("match", b"HTTP/1.1 200 ", b"\r", b""),
     "deliverers.http.target._AUTHORITY": _pattern("match", "", "a", "/"),
     "deliverers.http.target._UNSENDABLE": _pattern("sub", "", "%a", ""),
-    "deliverers.reasons._DIALLED": _pattern("findall", "", "Connect call failed ('", ""),
-    "deliverers.reasons._HEADERS_TOO_LARGE": _pattern("search", "", "too many got more tha", ""),
     "deliverers.reasons._NOT_ALLOWED": _pattern("search", "", "address not allowed: a", ""),
     "deliverers.retry_after._SECONDS": _pattern("fullmatch", "", "1", "x"),
     "deliverers.stomp.stomp_configuration._CONTROL": _pattern("search", "", "a", ""),

@@ -47,7 +47,8 @@ FLOODS: Mapping[str, tuple[bytes, bytes]] = {
 }
 
 
-async def _flood(writer: asyncio.StreamWriter, name: str) -> None:
+async def flood(writer: asyncio.StreamWriter, name: str) -> None:
+    """Answer with a flood until the connection ends."""
     begin, piece = FLOODS[name]
     writer.write(begin)
     piece *= _PIECE_BYTES // len(piece)
@@ -69,7 +70,7 @@ async def serve() -> int:
                 path = head.split(b" ")[1].decode().strip("/")
                 if path in FLOODS:
                     with suppress(OSError):
-                        await _flood(writer, path)
+                        await flood(writer, path)
                     return
                 writer.write(next(answers))
         except (OSError, asyncio.IncompleteReadError):
