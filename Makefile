@@ -19,6 +19,8 @@ LOCK_EMULATOR := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet -
 # A package of Debian's, and the file by which it is known. No test uses a system's own service, so none is started.
 SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq
 SERVERS += prometheus=/usr/bin/prometheus
+# Receivers of webhooks.
+SERVERS += nginx=/usr/sbin/nginx apache2-bin=/usr/sbin/apache2 nodejs=/usr/bin/node
 # Judges the units of deploy/systemd; it is part of most systems, and no container of Debian has it.
 SERVERS += systemd=/usr/bin/systemd-analyze
 # Tests whose server is missing are skipped and say so; that they could not be installed is no error here.
@@ -40,8 +42,8 @@ apt="$$root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0
 install="$$apt install --no-install-recommends $$missing"; \
 $$install >/dev/null 2>&1 || { $$apt update >/dev/null 2>&1; $$install >/dev/null; } || { \
     echo "not installed:$$missing; the tests that need them are skipped"; exit 0; }; \
-case "$$missing" in *rabbitmq-server*) \
-    ! command -v systemctl >/dev/null || $$root systemctl --quiet disable rabbitmq-server >/dev/null 2>&1 || true;; esac
+! command -v systemctl >/dev/null || for service in rabbitmq-server nginx; do \
+    case "$$missing" in *$$service*) $$root systemctl --quiet disable $$service >/dev/null 2>&1 || true;; esac; done
 endef
 
 .DEFAULT_GOAL := help

@@ -13,7 +13,9 @@ from tests.counterparts.moto import Moto
 from tests.counterparts.server import started
 
 #: Modules whose tests run on both loops: workers use uvloop, and the API asyncio's.
-ON_BOTH_LOOPS = frozenset({"test_http_sender", "test_webhook", "test_webhook_hostile", "test_webhook_security"})
+ON_BOTH_LOOPS = frozenset(
+    {"test_http_sender", "test_web_servers", "test_webhook", "test_webhook_hostile", "test_webhook_security"}
+)
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

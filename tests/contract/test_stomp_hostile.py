@@ -182,6 +182,29 @@ async def test_a_host_may_end_in_the_dot_of_the_dns(tmp_path: Path, monkeypatch:
         assert await tried.deliver(delivery_to(f"stomp+ssl://broker.example.:{port}")) == DELIVERED
 
 
+async def test_each_address_of_a_name_is_dialled_once_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Names(AbstractResolver):
+        async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> Any:
+            return [{"family": socket.AF_INET, "host": each} for each in ("10.0.0.1", "127.0.0.1", "127.0.0.2")]
+
+        async def close(self) -> None:
+            pass
+
+    dials: list[int] = []
+    monkeypatch.setattr(deliverers_room, "resolver_of", lambda _: Names())
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        async with opened(dialled=lambda: dials.append(1)) as tried:
+            outcome = await tried.deliver(delivery_to(f"stomp://broker.example:{port}"))
+    assert isinstance(outcome, Unreachable)
+    refused = f"connection refused by broker.example:{port}"
+    assert outcome.reason == f"address not allowed: broker.example (private network); {refused}"
+    found = ["address not allowed: 10.0.0.1 (private network)", "127.0.0.1: Connection refused"]
+    assert outcome.detail.split("; ") == [*found, "127.0.0.2: Connection refused"]
+    assert len(dials) == 2
+
+
 # --- within the session
 
 
