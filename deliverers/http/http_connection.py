@@ -52,6 +52,8 @@ class HttpConnection(asyncio.Protocol):
         #: Whether the answer is complete and the request is not yet written.
         self._is_early = False
         self._is_over = False
+        #: Whether bytes came while no request was under way.
+        self._was_unasked = False
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -99,6 +101,9 @@ class HttpConnection(asyncio.Protocol):
         self.reader.begin(limit, bodiless)
         self._is_tunnel = tunnel
         waiter = self._waiter = self._loop.create_future()
+        if self._is_over or self.transport.is_closing():
+            self._end_at_once()
+            return waiter
         self._timer = self._loop.call_at(deadline, self._settle, ExchangeEnd.TIMED_OUT)
         transport = self.transport
         if len(body) <= _JOINED_BYTES:
@@ -107,6 +112,16 @@ class HttpConnection(asyncio.Protocol):
             transport.write(head)
             transport.write(body)
         return waiter
+
+    def _end_at_once(self) -> None:
+        """End an exchange whose connection ended before its request could be written."""
+        if self.error is not None:
+            self._settle(ExchangeEnd.LOST)
+            return
+        if self._was_unasked:
+            self.reader.refuse()
+        self.reader.close()
+        self._settle(ExchangeEnd.ANSWERED)
 
     def interrupt(self) -> None:
         """End the exchange: this process is closing."""
@@ -135,6 +150,7 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None:
+            self._was_unasked = True
             self.abort()
             return
         reader = self.reader
@@ -156,6 +172,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_over = True
+        self.error = exc
         self._lost(self)
         if self._waiter is None:
             return
@@ -165,7 +182,6 @@ class HttpConnection(asyncio.Protocol):
             self.reader.close()
             self._settle(ExchangeEnd.ANSWERED)
         else:
-            self.error = exc
             self._settle(ExchangeEnd.LOST)
 
     def _answered(self) -> None:
@@ -173,11 +189,13 @@ class HttpConnection(asyncio.Protocol):
         if self._is_early:
             # Surplus, or the end, while the request is still being written.
             return
-        if 200 <= status < 300 and not self._is_tunnel and self.transport.get_write_buffer_size():
-            self._is_early = True
-            # Have `resume_writing` called as soon as all is written.
-            self.transport.set_write_buffer_limits(0)
-            return
+        if not self._is_tunnel and self.transport.get_write_buffer_size():
+            self.reader.reusable = False
+            if 200 <= status < 300:
+                self._is_early = True
+                # Have `resume_writing` called as soon as all is written.
+                self.transport.set_write_buffer_limits(0)
+                return
         self._settle(ExchangeEnd.ANSWERED)
 
     def _settle(self, ended: ExchangeEnd) -> None:

@@ -45,6 +45,7 @@ class Fault(Enum):
     HEADERS_TOO_LONG = "a header of the answer is too long"
     TOO_MANY_INTERIM = "the receiver sent too many interim answers, and no final one"
     TOO_MUCH_EARLY = "the receiver sent too much before its final status"
+    UNASKED = "the receiver sent something before it was asked"
     CLOSED_AT_ONCE = "connection closed by the receiver before it answered"
     CLOSED_IN_HEAD = "connection closed by the receiver in the midst of its answer's headers"
     CLOSED_IN_BODY = "the answer broke off while its body was being read"
@@ -144,6 +145,10 @@ class AnswerReader:
             return
         self._note_status()
         self._end(Fault.CLOSED_IN_HEAD if self._head else Fault.CLOSED_AT_ONCE)
+
+    def refuse(self) -> None:
+        """Take what the receiver sent before the request: it answers nothing."""
+        self._end(Fault.UNASKED)
 
     def header(self, name: str) -> str | None:
         """Return a header's value, several of them joined by a comma; None if the answer has none."""

@@ -31,6 +31,7 @@ _LONGEST_LINE = _LONGEST_COMMAND + len(b"\r\n")
 _TLS_ALERT = 0x15  # RFC 8446, section 5.1
 _END_OF_LINE = re.compile(rb"\r?\n")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_CARRIAGE_RETURN = 0x0D
 _LINE_ENDS = re.compile(rb"[\r\n]*+")
 _NO_BODY = b"\n\0"
 _LENGTH = re.compile(r"[0-9]{1,9}")
@@ -218,6 +219,8 @@ class FrameReader:
 
 
 def _after_line_ends(buffer: bytes, start: int) -> int:
+    if start == len(buffer) or buffer[start] > _CARRIAGE_RETURN:  # nearly always
+        return start
     found = _LINE_ENDS.match(buffer, start)
     return found.end() if found else start
 

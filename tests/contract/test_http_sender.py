@@ -28,6 +28,8 @@ from cryptography.x509.oid import NameOID
 from deliverers.contract import Delivered, DelivererOptions, NotAttempted, Refused, Unreachable
 from deliverers.egress import EgressPolicy
 from deliverers.http import HttpAnswer, HttpSender
+from deliverers.http.http_connection import ExchangeEnd, HttpConnection
+from deliverers.http.response import Fault
 from deliverers.testing import LOOPBACK, SHORT_TIMEOUT, a_delivery
 from deliverers.webhook import WebhookDeliverer
 from tests.benchmarks.attacks.hostile_receiver import FLOODS, flood
@@ -302,6 +304,59 @@ async def test_a_success_while_the_body_is_never_taken_fails_at_the_deadline() -
         answer = await post(sender, port, body=b"x" * 32 * MIB)
     assert isinstance(answer, HttpAnswer)
     assert (answer.status, answer.is_success) == (200, False)
+
+
+async def test_after_an_early_refusal_the_connection_is_not_used_again() -> None:
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK if b"Content-Length: 2\r" in head else OK.replace(b"200 OK", b"413 No"))
+        while await reader.read(65536):
+            pass
+
+    async with raw_receiver(serve) as port, opened() as sender:
+        refused = await post(sender, port, body=b"x" * 32 * MIB)
+        assert refused.status == 413
+        assert (await post(sender, port)).status == 200
+    assert connections == 2
+
+
+# --- peers that end or speak before they are asked
+
+
+@pytest.mark.parametrize("reset", [True, False])
+async def test_a_peer_that_closes_at_once_is_an_outcome(reset: bool) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if reset:
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with raw_receiver(serve) as port, opened() as sender:
+        for _ in range(50):
+            outcome = await post(sender, port)
+            assert isinstance(outcome, Unreachable)
+            assert "closed by the receiver" in outcome.reason or "reset by" in outcome.reason, outcome
+
+
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.6\r\n", OK])
+async def test_what_a_new_connection_sends_unasked_answers_nothing(greeting: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        await reader.read()
+
+    async with raw_receiver(serve) as port:
+        connection = HttpConnection(socket.create_connection(("127.0.0.1", port)), lambda _: None)
+        connection._socket.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: connection, sock=connection._socket)
+        await eventually(connection.transport.is_closing, "the greeting was read")
+        ended = await connection.exchange(b"POST / HTTP/1.1\r\n\r\n", b"", KIB, loop.time() + PATIENCE)
+    found = connection.reader
+    assert (ended, found.status, found.fault) == (ExchangeEnd.ANSWERED, None, Fault.UNASKED)
 
 
 # --- hostile peers

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -176,3 +178,21 @@ def test_of_an_error_that_is_too_large_the_beginning_is_read(lines: bytes) -> No
         assert len(found) == 1
         assert (frame.command, frame.headers["message"]) == ("ERROR", "no")
         assert frame.body == b"x" * (1_000 - raw.index(b"\n\n") - 2)
+
+
+def test_line_ends_are_passed_over_without_a_step_for_each() -> None:
+    reader, steps = FrameReader(), 0
+
+    def count(_frame: FrameType, event: str, _argument: Any) -> Any:
+        nonlocal steps
+        steps += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        found = list(reader.feed(b"\n\r\n" * 10_000 + b"RECEIPT\nreceipt-id:1\n\n\0"))
+    finally:
+        sys.settrace(before)
+    assert [frame.command for frame in found] == ["RECEIPT"]
+    assert 0 < steps < 100
