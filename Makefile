@@ -22,6 +22,8 @@ MEASURED := .coverage_data
 # A package of Debian, and a file of it. No test uses a system's own service, so none is started.
 SERVERS := rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server redis-tools=/usr/bin/redis-cli activemq=/usr/bin/activemq
 SERVERS += prometheus=/usr/bin/prometheus
+# Receivers of webhooks.
+SERVERS += nginx=/usr/sbin/nginx apache2-bin=/usr/sbin/apache2 nodejs=/usr/bin/node
 # It checks the units of deploy/systemd. Most systems have it; containers of Debian do not.
 SERVERS += systemd=/usr/bin/systemd-analyze
 # It sets the clock of a Redis that tests start.
@@ -45,8 +47,8 @@ apt="$$root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0
 install="$$apt install --no-install-recommends $$missing"; \
 $$install >/dev/null 2>&1 || { $$apt update >/dev/null 2>&1; $$install >/dev/null; } || { \
     echo "not installed:$$missing; the tests that need them are skipped"; exit 0; }; \
-case "$$missing" in *rabbitmq-server*) \
-    ! command -v systemctl >/dev/null || $$root systemctl --quiet disable rabbitmq-server >/dev/null 2>&1 || true;; esac
+! command -v systemctl >/dev/null || for service in rabbitmq-server nginx; do \
+    case "$$missing" in *$$service*) $$root systemctl --quiet disable $$service >/dev/null 2>&1 || true;; esac; done
 endef
 
 # What other programs and packages use: its docstrings describe every argument and result.

@@ -1,4 +1,4 @@
-"""A receiver's answer: read with a limit, decompressed with a limit, and made fit for a log."""
+"""A receiver's answer: decompressed with a limit, and made fit for a log."""
 
 from __future__ import annotations
 
@@ -7,37 +7,12 @@ import re
 import zlib
 from http import HTTPStatus
 
-from aiohttp import ClientError, StreamReader
-from aiohttp.http_exceptions import HttpProcessingError
-
-#: Exceptions that reading an answer may raise through the receiver's fault. `TimeoutError` is an `OSError`.
-RECEIVER_FAULTS = (ClientError, HttpProcessingError, OSError)
-
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _WINDOWS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (_ZLIB, _RAW)}  # RFC 9110, section 8.4.1
 
 # Tabs and line ends are readable; NUL breaks databases, and the others can command a terminal.
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _REDACTED = b"********"
-
-
-async def read_limited(content: StreamReader, limit: int) -> tuple[bytes, BaseException | None]:
-    """Read at most `limit` bytes; return them and the error that stopped the reading.
-
-    The error is None if reading reached the end or the limit.
-    """
-    chunks = []
-    size = 0
-    try:
-        while size <= limit:
-            chunk = await content.readany()
-            if not chunk:
-                break
-            chunks.append(chunk)
-            size += len(chunk)
-    except RECEIVER_FAULTS as error:
-        return b"".join(chunks)[:limit], error
-    return chunks[0] if len(chunks) == 1 and size <= limit else b"".join(chunks)[:limit], None
 
 
 def decompressed(raw: bytes, coding: str, limit: int) -> bytes:

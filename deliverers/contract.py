@@ -72,6 +72,11 @@ class Delivery:
     configuration: BaseModel = field(repr=False)
     trace: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def tenant(self) -> str:
+        """Return whose delivery this is: the store, or else the organisation. Connections are not shared beyond it."""
+        return f"store {self.store_id}" if self.store_id is not None else f"organisation {self.org_id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from deliverers.contract import Delivery
+from deliverers.timestamps import canonical_time
 
 #: The media type of `cloudevent_body` (CloudEvents 1.0.2, JSON event format, section 3).
 CLOUDEVENT_TYPE = "application/cloudevents+json"
@@ -82,6 +83,7 @@ def cloudevent_body(delivery: Delivery, elide: bool = False) -> bytes:
       be an extension attribute, which must not be an object (CloudEvents 1.0.2, "Type System"). Around the resource,
       they would give `data` two shapes. `elide` puts `ELIDED` in their place.
     - `source` is the event's; if it has none, `/stores/<store_id>`, or else `/organizations/<org_id>`, or else `/`.
+    - `time` is the event's in canonical form: SDKs refuse a whole event for an offset without a colon.
     - `storeid` and `orgid` are there only if the event has them.
 
     This never raises for an accepted event.
@@ -100,7 +102,7 @@ def cloudevent_body(delivery: Delivery, elide: bool = False) -> bytes:
         b',"type":',
         _encode(delivery.triggered_by),
         b',"time":',
-        _encode(delivery.time),
+        _encode(canonical_time(delivery.time)),
         b',"datacontenttype":"application/json","integrationid":',
         _encode(delivery.integration.id),
     ]

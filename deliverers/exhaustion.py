@@ -1,8 +1,8 @@
 """Exhaustion of our own: exceptions that mean that this process or machine lacks a resource, for any receiver.
 
 An attempt that fails for such a lack says nothing about its receiver. It counts as not made, and costs nothing
-(`NotAttempted`). The error may be buried: aiohttp wraps the error of a socket, c-ares hides that it could open none,
-and a plug-in raises what it likes. So the whole chain of causes is searched.
+(`NotAttempted`). The error may be buried: c-ares hides that it could open no socket, a plug-in raises what it likes,
+and aiohttp's client, which a plug-in may use, wraps the error of a socket. So the whole chain of causes is searched.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every way in which a receiver cannot be reached, in the words that an operator on call wants to read.
 
-Exceptions of aiohttp, ssl, DNS and sockets end here. Nothing of their own text is shown, because it contains URLs
-(whose query may be a secret) and `repr`s. A test fails when aiohttp gains an exception that is not in `WORDS`.
+Exceptions of ssl, DNS and sockets end here. Nothing of their own text is shown, because it contains addresses and
+`repr`s.
 
 The owner of an integration reads these words. The addresses of a name, and of a proxy, are details of our network: an
 address is shown only if the configuration has it as a literal. `detail` has the addresses, for the operator's log.
@@ -14,16 +14,13 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from ipaddress import ip_address
 from typing import Any
 
 import aiodns.error
-import aiohttp
-from aiohttp import client_exceptions as foreign
-from aiohttp.http_exceptions import HttpProcessingError
 
 from deliverers.answers import printable
 from deliverers.certificates import certificate_reason
@@ -91,18 +88,9 @@ def unreached(error: BaseException, attempted: AttemptedConnection) -> Unreachab
 
 
 def detail(error: BaseException) -> str:
-    """Return the addresses that were dialled or refused, for the operator's log; empty if the error has none."""
-    found: list[str] = []
-    # aiohttp's own text repeats this error.
-    cause: BaseException | None = getattr(error, "os_error", None) or error
-    while cause is not None:
-        text = str(cause) if isinstance(cause, OSError) else ""
-        found += [each.group() for each in _NOT_ALLOWED.finditer(text)]
-        for number, address in _DIALLED.findall(text):
-            why = os.strerror(int(number)) if number else "connecting failed"
-            found.append(f"{address}: {why}")
-        cause = cause.__cause__
-    return "; ".join(dict.fromkeys(found))
+    """Return the address that was refused, for the operator's log; empty if the error has none."""
+    found = _NOT_ALLOWED.search(str(error)) if isinstance(error, NotAllowed) else None
+    return found.group() if found else ""
 
 
 def refused(text: str, attempted: AttemptedConnection) -> str:
@@ -114,11 +102,11 @@ def refused(text: str, attempted: AttemptedConnection) -> str:
     return f"address not allowed: {attempted.name} ({found[1].rpartition(', ')[2]})"
 
 
-def _deadline(error: BaseException, attempted: AttemptedConnection) -> str:
+def _deadline(_error: BaseException, attempted: AttemptedConnection) -> str:
     within = f"within {attempted.timeout:g} s"
     if attempted.phase is Phase.PREPARING:
         return f"no answer {within} (this worker had not sent it yet)"
-    if isinstance(error, aiohttp.ConnectionTimeoutError) or attempted.phase is Phase.CONNECTING:
+    if attempted.phase is Phase.CONNECTING:
         return f"no answer {within} (connecting to {attempted.peer})"
     if attempted.phase is Phase.READING:
         return f"no complete answer {within} (reading its body)"
@@ -136,10 +124,6 @@ _DNS_WORDS = {
 }
 
 
-def _name(error: foreign.ClientConnectorDNSError, attempted: AttemptedConnection) -> str:
-    return unresolved(error.os_error, attempted.name)
-
-
 def unresolved(error: OSError, host: str) -> str:
     """Return why a host name has no address; the error is the resolver's, caused by one of aiodns."""
     cause = error.__cause__
@@ -147,7 +131,6 @@ def unresolved(error: OSError, host: str) -> str:
     return f"host name {host} {_DNS_WORDS.get(code, 'does not resolve')}"
 
 
-_DIALLED = re.compile(r"(?:\[Errno (\d+)\] )?Connect call failed \('([^']+)'")
 _NOT_ALLOWED = re.compile(r"address not allowed: \S+ \(([^)]*)\)")
 _TEMPLATES = {
     errno.ECONNREFUSED: "connection refused by {peer}",
@@ -177,19 +160,9 @@ def _socket(error: OSError, attempted: AttemptedConnection) -> str:
         return refused(str(error.__cause__), attempted)
     if isinstance(error, NotAllowed):
         return refused(str(error), attempted)
+    if error.errno is None and isinstance(error, ConnectionError) and attempted.phase is Phase.CONNECTING:
+        return f"connection closed by {attempted.peer} during the TLS handshake"
     return _template(error.errno, attempted)
-
-
-def _dial(error: foreign.ClientConnectorError, attempted: AttemptedConnection) -> str:
-    # aiohttp joins the failures of several addresses into one text. A refusal by the egress policy comes first, because
-    # the receiver cannot fix it.
-    connecting = replace(attempted, phase=Phase.CONNECTING)
-    failure = error.os_error
-    text = str(failure)
-    if _NOT_ALLOWED.search(text):
-        return refused(text, attempted)
-    numbers = [int(number) if number else failure.errno for number, _ in _DIALLED.findall(text)]
-    return dial_reason(numbers, connecting) if numbers else _template(failure.errno, connecting)
 
 
 def dial_reason(numbers: Iterable[int | None], attempted: AttemptedConnection) -> str:
@@ -197,20 +170,16 @@ def dial_reason(numbers: Iterable[int | None], attempted: AttemptedConnection) -
     return "; ".join(_template(number, attempted) for number in dict.fromkeys(numbers))
 
 
-def _certificate(error: foreign.ClientConnectorCertificateError, attempted: AttemptedConnection) -> str:
-    cause = error.certificate_error
-    if not isinstance(cause, ssl.SSLCertVerificationError):
-        return "certificate is not valid"
-    return certificate_reason(cause, attempted.name, datetime.now(UTC))
+def _refused_certificate(error: ssl.SSLCertVerificationError, attempted: AttemptedConnection) -> str:
+    return certificate_reason(error, attempted.name, datetime.now(UTC))
 
 
 #: OpenSSL's reasons for bytes that are not a TLS record.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 
 
-def _handshake(error: ssl.SSLError | foreign.ClientConnectorError, attempted: AttemptedConnection) -> str:
-    cause = error.os_error if isinstance(error, foreign.ClientConnectorError) else error
-    said = getattr(cause, "reason", None) or ""
+def _handshake(error: ssl.SSLError, attempted: AttemptedConnection) -> str:
+    said = getattr(error, "reason", None) or ""
     if said in NOT_TLS:
         return f"{attempted.peer} does not speak TLS (is its URL http rather than https?)"
     if said == "UNEXPECTED_EOF_WHILE_READING":
@@ -220,101 +189,14 @@ def _handshake(error: ssl.SSLError | foreign.ClientConnectorError, attempted: At
     return f"TLS handshake failed ({printable(said.replace('_', ' ').lower())})"
 
 
-def _closed(error: BaseException, _attempted: AttemptedConnection) -> str:
-    # aiohttp puts the beginning of an unfinished answer here.
-    if not isinstance(getattr(error, "message", None), str):
-        return "connection closed by the receiver in the midst of its answer's headers"
-    return "connection closed by the receiver before it answered"
-
-
-def _broken_body(error: BaseException, attempted: AttemptedConnection) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno is not None:
-            return _socket(cause, attempted)
-        cause = cause.__cause__
-    return "the answer broke off or was malformed while its body was being read"
-
-
-_HEADERS_TOO_LARGE = re.compile(
-    r"Too many (?:headers|trailers)|Got more than|too (?:long|large|big)|overflow", re.IGNORECASE
-)
-
-
-def _not_http(error: Any, _attempted: AttemptedConnection) -> str:
-    said = str(getattr(error, "message", ""))
-    if "too many" in said.lower():
-        return "the answer has too many headers"
-    if _HEADERS_TOO_LARGE.search(said):
-        return "a header of the answer is too long"
-    return "the answer is not HTTP"
-
-
 def _url(_error: BaseException, attempted: AttemptedConnection) -> str:
     return f"the URL cannot be called (its host is {printable(attempted.name)})"
 
 
-def _proxy(_error: BaseException, _attempted: AttemptedConnection) -> str:
-    return "the egress proxy cannot be reached"
-
-
-def _proxy_answer(error: foreign.ClientResponseError, attempted: AttemptedConnection) -> str:
-    return f"the egress proxy refused to connect to {attempted.peer} (status {error.status})"
-
-
-def _fingerprint(_error: BaseException, _attempted: AttemptedConnection) -> str:
-    return "certificate has another fingerprint than the one expected"
-
-
-def _unsent(_error: BaseException, _attempted: AttemptedConnection) -> str:
-    return "the receiver did not take the whole body"
-
-
-def _connection(_error: BaseException, attempted: AttemptedConnection) -> str:
-    return f"connection to {attempted.peer} failed while {attempted.phase.value}"
-
-
-def _reset(_error: BaseException, attempted: AttemptedConnection) -> str:
-    return f"connection reset by {attempted.peer} while {attempted.phase.value}"
-
-
-def _unusable(_error: BaseException, _attempted: AttemptedConnection) -> str:
-    return "the answer cannot be used"
-
-
 WORDS: dict[type[BaseException], Callable[[Any, AttemptedConnection], str]] = {
-    foreign.ClientError: _connection,
-    foreign.ClientConnectionError: _connection,
-    foreign.ClientConnectionResetError: _reset,
-    foreign.ClientOSError: _socket,
-    foreign.ClientConnectorError: _dial,
-    foreign.ClientConnectorDNSError: _name,
-    foreign.ClientProxyConnectionError: _proxy,
-    foreign.UnixClientConnectorError: _dial,
-    foreign.ClientSSLError: _handshake,
-    foreign.ClientConnectorSSLError: _handshake,
-    foreign.ClientConnectorCertificateError: _certificate,
-    foreign.ServerConnectionError: _connection,
-    foreign.ServerDisconnectedError: _closed,
-    foreign.ServerTimeoutError: _deadline,
-    foreign.ConnectionTimeoutError: _deadline,
-    foreign.SocketTimeoutError: _deadline,
-    foreign.ServerFingerprintMismatch: _fingerprint,
-    foreign.ClientResponseError: _not_http,
-    foreign.ContentTypeError: _unusable,
-    foreign.WSServerHandshakeError: _unusable,
-    foreign.TooManyRedirects: _unusable,
-    foreign.ClientHttpProxyError: _proxy_answer,
-    foreign.ClientPayloadError: _broken_body,
-    foreign.UploadAbortedError: _unsent,
-    foreign.InvalidURL: _url,
-    foreign.InvalidUrlClientError: _url,
-    foreign.NonHttpUrlClientError: _url,
-    foreign.RedirectClientError: _url,
-    foreign.InvalidUrlRedirectClientError: _url,
-    foreign.NonHttpUrlRedirectClientError: _url,
-    HttpProcessingError: _not_http,
     TimeoutError: _deadline,
+    ssl.SSLCertVerificationError: _refused_certificate,
     ssl.SSLError: _handshake,
     OSError: _socket,
+    ValueError: _url,
 }

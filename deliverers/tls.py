@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,10 +26,23 @@ class CertificateFacts:
     valid_until: datetime
 
 
+#: The session that a handshake resumes which begins in this context; None begins a new one.
+_resumed: ContextVar[ssl.SSLSession | None] = ContextVar("edw_tls_session", default=None)
+
+
 class _ExplainingSSLObject(ssl.SSLObject):
-    """An SSL object that keeps the certificates of a failed handshake: OpenSSL's error has neither dates nor names."""
+    """An SSL object that keeps the certificates of a failed handshake: OpenSSL's error has neither dates nor names.
+
+    It resumes the session that `resuming` names.
+    """
+
+    _has_begun = False
 
     def do_handshake(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            if (session := _resumed.get()) is not None:
+                self.session = session
         try:
             super().do_handshake()
         except ssl.SSLCertVerificationError as error:
@@ -47,6 +63,19 @@ def client_context(ca_file: str | None) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     context.sslobject_class = _ExplainingSSLObject
     return context
+
+
+@contextmanager
+def resuming(session: ssl.SSLSession | None) -> Iterator[None]:
+    """Have the handshakes that begin in this block resume a session (RFC 8446, section 2.2).
+
+    The session must be one with the same server: its certificate is not checked again.
+    """
+    token = _resumed.set(session)
+    try:
+        yield
+    finally:
+        _resumed.reset(token)
 
 
 def refused_certificates(error: ssl.SSLCertVerificationError) -> tuple[CertificateFacts, ...]:

@@ -4,8 +4,8 @@ Choices where no specification decides:
 
 - A POST is not idempotent, so a connection that closes before the answer is an outcome; the POST is never silently
   repeated.
-- Once a status line has arrived, its status is in the log. If the answer then breaks off or is too slow, the outcome is
-  `Refused` with that status, and never `Delivered` or `Gone`.
+- Once the headers have arrived, the status is in the log. If the answer then breaks off or is too slow, the outcome is
+  `Refused` with that status, and never `Delivered` or `Gone`. Malformed framing does not change a status.
 - `secret_key` is sent only as the header X-MOLTIN-SECRET-KEY. `signing_keys` sign, and are never sent.
 - Behind a proxy, the proxy judges the address that is dialled: see `EgressPolicy.proxied_refusal`.
 - Of an answer larger than the read limit, the rest is not awaited: its status counts, and the connection is closed.
@@ -20,15 +20,11 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Annotated, ClassVar
 
-import aiohttp
 import msgspec
-from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
-from multidict import istr
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
-from yarl import URL
 
-from deliverers.answers import RECEIVER_FAULTS, decompressed, kept_text, printable, status_phrase
+from deliverers.answers import decompressed, kept_text, printable, status_phrase
 from deliverers.contract import (
     Delivered,
     DelivererOptions,
@@ -39,29 +35,23 @@ from deliverers.contract import (
     Outcome,
     Refused,
     ShownToAdmin,
-    Unreachable,
 )
 from deliverers.envelopes import webhook_body
-from deliverers.http import USER_AGENT, BodyInMemory, deadline, read_and_release, resolver_of, session_of
-from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason, unreached
+from deliverers.http import USER_AGENT, HttpAnswer, HttpSender, HttpTarget, RequestHead, resolver_of
 from deliverers.retry_after import parse_retry_after
 from deliverers.signatures import signature, signing_key
 from deliverers.urls import checked_url, origin
 
-#: Seconds for which an idle connection is kept. Just below the 5 s after which Node, Apache and uvicorn close theirs: a
-#: request sent at that very moment is lost, and costs an attempt. Under load, connections are never idle for so long.
-KEEP_ALIVE_SECONDS = 4.0
 #: Characters. Servers commonly take 8 KiB for all headers together.
 LONGEST_SECRET_KEY = 4096
 MOST_SIGNING_KEYS = 2
-#: Share of the deadline that connecting may not use, so that the reason names connecting if an attempt ends there.
-_CONNECT_MARGIN = 0.005
 
-_SECRET_HEADER = istr("X-MOLTIN-SECRET-KEY")
-_ID_HEADER = istr("webhook-id")
-_TIMESTAMP_HEADER = istr("webhook-timestamp")
-_SIGNATURE_HEADER = istr("webhook-signature")
-_JSON = "application/json"
+_HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "User-Agent": USER_AGENT,
+}
 _VISIBLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -111,14 +101,14 @@ class WebhookConfiguration(BaseModel):
         return tuple(signing_key(key.get_secret_value()) for key in self.signing_keys or ())
 
     @cached_property
-    def target(self) -> URL:
-        """Return the parsed URL."""
-        return URL(self.url)
+    def head(self) -> RequestHead:
+        """Return the part of the request that depends on the configuration alone."""
+        return RequestHead("POST", HttpTarget.of(self.url), _HEADERS | self.secret_headers)
 
     @cached_property
     def secret_headers(self) -> dict[str, str]:
-        """Return the headers that depend on the configuration. Copy them; do not change them."""
-        return {} if self.secret_key is None else {_SECRET_HEADER: self.secret_key.get_secret_value()}
+        """Return the headers that hold a secret. Do not change them."""
+        return {} if self.secret_key is None else {"X-MOLTIN-SECRET-KEY": self.secret_key.get_secret_value()}
 
     @cached_property
     def secret_forms(self) -> tuple[bytes, ...]:
@@ -130,10 +120,9 @@ class WebhookConfiguration(BaseModel):
 
 
 class WebhookDeliverer:
-    """A deliverer that posts over one shared pool of connections.
+    """A deliverer that posts over shared connections. Lanes limit what is in flight.
 
-    The pool has no limit of its own: lanes limit what is in flight. The one deadline counts from the first DNS query to
-    the last byte of the answer.
+    The one deadline counts from the first DNS query to the last byte of the answer.
     """
 
     integration_type: ClassVar[str] = "webhook"
@@ -141,88 +130,54 @@ class WebhookDeliverer:
 
     def __init__(self, options: DelivererOptions) -> None:
         self._options = options
-        self._session: aiohttp.ClientSession | None = None
-        self._resolver: AbstractResolver | None = None
+        self._sender: HttpSender | None = None
 
     async def open(self) -> None:
-        """Open the pool. Raises `OSError` if the file with extra authorities cannot be used."""
-        timeout = self._options.timeout
-        self._resolver = self._make_resolver()
-        self._session = session_of(
-            self._options,
-            self._resolver,
-            KEEP_ALIVE_SECONDS,
-            headers={hdrs.CONTENT_TYPE: _JSON, hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: USER_AGENT},
-            timeout=deadline(total=timeout, connect=timeout * (1 - _CONNECT_MARGIN)),
-        )
+        """Open the sender. Raises `OSError` if the file with extra authorities cannot be used."""
+        self._sender = sender = HttpSender(self._options, resolver=self._make_resolver())
+        await sender.open()
 
     async def close(self) -> None:
-        """Close the pool and the resolver."""
-        session, self._session = self._session, None
-        resolver, self._resolver = self._resolver, None
-        if session is not None:
-            await session.close()
-        if resolver is not None:
-            await resolver.close()
+        """Close the sender and its connections."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            await sender.close()
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """Post one delivery.
 
         Raises `RuntimeError` before `open`, and `TypeError` for another type's configuration.
         """
-        session, configuration = self._session, delivery.configuration
-        if session is None:
+        sender, configuration = self._sender, delivery.configuration
+        if sender is None:
             raise RuntimeError("deliver() needs open() first")
         if not isinstance(configuration, WebhookConfiguration):
             raise TypeError(f"a webhook's configuration is expected, not {type(configuration).__name__}")
         body, timestamp = webhook_body(delivery), str(int(time.time()))
-        headers = {
-            **delivery.trace,
-            **configuration.secret_headers,
-            _ID_HEADER: delivery.job_id,
-            _TIMESTAMP_HEADER: timestamp,
-        }
+        headers = {**delivery.trace, "webhook-id": delivery.job_id, "webhook-timestamp": timestamp}
         if configuration.keys:
-            headers[_SIGNATURE_HEADER] = signature(configuration.keys, delivery.job_id, timestamp, body)
-        try:
-            response = await session.post(
-                configuration.target, data=BodyInMemory(body, _JSON), headers=headers, allow_redirects=False
-            )
-        except RECEIVER_FAULTS as error:
-            if session.closed:
-                return Unreachable(INTERRUPTED)
-            return unreached(error, self._attempted(configuration, Phase.WAITING))
-        raw, fault = await read_and_release(response, self._options.read_limit)
-        return self._judge(response, raw, fault, configuration)
+            headers["webhook-signature"] = signature(configuration.keys, delivery.job_id, timestamp, body)
+        answer = await sender.exchange(configuration.head, headers, body, tenant=delivery.tenant)
+        return self._judge(answer, configuration) if isinstance(answer, HttpAnswer) else answer
 
-    def _judge(
-        self,
-        response: aiohttp.ClientResponse,
-        raw: bytes,
-        fault: BaseException | None,
-        configuration: WebhookConfiguration,
-    ) -> Outcome:
-        options, status, headers = self._options, response.status, response.headers
-        if coding := headers.get(hdrs.CONTENT_ENCODING):
+    def _judge(self, answer: HttpAnswer, configuration: WebhookConfiguration) -> Outcome:
+        options, status, raw = self._options, answer.status, answer.body
+        if coding := answer.header("content-encoding"):
             raw = decompressed(raw, coding, options.read_limit)
         body = kept_text(raw, options.keep_limit, configuration.secret_forms)
-        if fault is None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        if answer.is_success:
             return Delivered(status, body)
-        pause = parse_retry_after(headers.get(hdrs.RETRY_AFTER), datetime.now(UTC))
-        if fault is not None:
-            why = reason(fault, self._attempted(configuration, Phase.READING))
-            return Refused(status, body, f"Received a status code ({status_phrase(status)}), but {why}", pause)
+        pause = parse_retry_after(answer.header("retry-after"), datetime.now(UTC))
+        if answer.broken:
+            why = f"Received a status code ({status_phrase(status)}), but {answer.broken}"
+            return Refused(status, body, why, pause)
         why = f"Received a status code outside of 2xx range ({status_phrase(status)}) - treating webhook as a fail"
         if status == HTTPStatus.GONE:
             return Gone(f"{why}: the receiver asks for no more", status, body)
-        location = headers.get(hdrs.LOCATION)
+        location = answer.header("location")
         if location is not None and HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             why += f": redirects are not followed (Location: {_shortened(location, configuration)})"
         return Refused(status, body, why, pause)
-
-    def _attempted(self, configuration: WebhookConfiguration, phase: Phase) -> AttemptedConnection:
-        target = configuration.target
-        return AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase)
 
     def _make_resolver(self) -> AbstractResolver:
         return resolver_of(self._options)

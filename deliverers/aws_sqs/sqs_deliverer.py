@@ -11,13 +11,13 @@ from typing import ClassVar
 from pydantic import BaseModel
 from yarl import URL
 
-from deliverers.answers import RECEIVER_FAULTS, printable
+from deliverers.answers import decompressed, printable
 from deliverers.aws_sqs.clients import BotocoreMaker, Clients, UnusableAccess
 from deliverers.aws_sqs.queues import Queue, Waiting
 from deliverers.aws_sqs.sqs_answers import Log, SqsAnswer, broken_off, outcomes
 from deliverers.aws_sqs.sqs_configuration import AwsSqsConfiguration, SqsAccess
 from deliverers.aws_sqs.sqs_messages import Message, TooLarge, message_of
-from deliverers.aws_sqs.transport import Exchange, Transport
+from deliverers.aws_sqs.transport import LEAST_READ, Exchange, Transport, Unsent
 from deliverers.contract import DelivererOptions, Delivery, Outcome, Refused, Unreachable
 from deliverers.http import USER_AGENT
 from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason, unreached
@@ -98,33 +98,39 @@ class AwsSqsDeliverer:
         self, configuration: AwsSqsConfiguration, target: URL, messages: Sequence[Message], exchange: Exchange
     ) -> Sequence[Outcome]:
         entries = [message.entry(number) for number, message in enumerate(messages)]
+        access = configuration.access(target)
+        # Who has the keys of a queue may know of all its messages.
+        exchange.tenant, exchange.alias = access, OUR_ENDPOINT if self._endpoint else ""
         try:
-            async with self._clients.of(configuration.access(target)) as client:
+            async with self._clients.of(access) as client:
                 await client.send_message_batch(QueueUrl=configuration.url, Entries=entries)
         except UnusableAccess as error:
             words = "the queue's endpoint or region cannot be used"
             if self._endpoint is None:
                 words += f": {printable(str(error))}"
             return [Unreachable(words, printable(str(error)))] * len(messages)
-        except RECEIVER_FAULTS as error:
-            return [unreached(error, self._attempted(target, exchange.phase))] * len(messages)
-        return self._judged(configuration, target, exchange, len(messages))
+        except Unsent as error:
+            return [error.outcome] * len(messages)
+        except OSError as error:
+            # botocore could not read its files.
+            return [unreached(error, self._attempted(target, exchange.progress.phase))] * len(messages)
+        return self._judged(configuration, exchange, len(messages))
 
-    def _judged(
-        self, configuration: AwsSqsConfiguration, target: URL, exchange: Exchange, count: int
-    ) -> Sequence[Outcome]:
-        if exchange.status is None:
+    def _judged(self, configuration: AwsSqsConfiguration, exchange: Exchange, count: int) -> Sequence[Outcome]:
+        answer, options = exchange.answer, self._options
+        if answer is None:
             raise RuntimeError("a request has ended without an answer")
-        if exchange.fault is not None:
-            why = reason(exchange.fault, self._attempted(target, Phase.READING))
-            return [broken_off(exchange.status, why)] * count
-        log = Log(self._options.keep_limit, configuration.secret_forms)
-        return outcomes(SqsAnswer(exchange.status, exchange.headers, exchange.body), count, log, datetime.now(UTC))
+        if answer.broken:
+            return [broken_off(answer.status, answer.broken)] * count
+        log = Log(options.keep_limit, configuration.secret_forms)
+        headers = answer.headers
+        body = decompressed(answer.body, headers.get("content-encoding", ""), max(options.read_limit, LEAST_READ))
+        return outcomes(SqsAnswer(answer.status, headers, body), count, log, datetime.now(UTC))
 
     def _too_late(self, waiting: Waiting, target: URL) -> Outcome:
-        exchange = waiting.exchange or Exchange()
-        words = reason(TimeoutError(), self._attempted(target, exchange.phase))
-        return Unreachable(words) if exchange.status is None else broken_off(exchange.status, words)
+        progress = (waiting.exchange or Exchange()).progress
+        words = reason(TimeoutError(), self._attempted(target, progress.phase))
+        return Unreachable(words) if progress.status is None else broken_off(progress.status, words)
 
     def _attempted(self, target: URL, phase: Phase) -> AttemptedConnection:
         alias = OUR_ENDPOINT if self._endpoint else ""

@@ -1,47 +1,52 @@
-"""The HTTP of all clients: one pool of connections with an egress guard and a read limit.
+"""The HTTP of all clients: one sender with an egress guard and a read limit.
 
 aiobotocore uses it as its `http_session_cls`. botocore always gets an empty answer; `sqs_answers` reads the real one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, Protocol, Self
 
-import aiohttp
-from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
-from multidict import CIMultiDict
-from yarl import URL
 
-from deliverers.answers import decompressed
-from deliverers.contract import DelivererOptions
-from deliverers.http import BodyInMemory, deadline, read_and_release, resolver_of, session_of
-from deliverers.reasons import Phase
+from deliverers.contract import DelivererOptions, NotAttempted, Unreachable
+from deliverers.http import HttpAnswer, HttpProgress, HttpSender, HttpTarget, RequestHead, resolver_of
 
 #: Seconds for which an idle connection is kept: aiobotocore's default, which is known to suit AWS.
 KEEP_ALIVE_SECONDS = 12.0
 #: Bytes read of an answer at least: an answer to ten messages must be understood, however little logs keep.
 LEAST_READ = 64 * 1024
+#: Timeouts of a message after which its request is given up. Each message has a deadline of its own, which is earlier.
+_TIMEOUTS = 2
+#: Headers that the sender sets itself.
+_NOT_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "accept-encoding"})
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer, as far as they have come. `status` is set once the answer's first line is there."""
+    """One request and its answer, as far as they have come."""
 
-    phase: Phase = Phase.PREPARING
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    #: The error that broke the answer off.
-    fault: BaseException | None = None
+    #: Whose connections it may use.
+    tenant: Hashable = None
+    #: The name that reasons show for the host.
+    alias: str = ""
+    progress: HttpProgress = field(default_factory=HttpProgress)
+    answer: HttpAnswer | None = None
 
 
 #: The exchange of the running task's request. botocore's calls have no argument for it.
 current: ContextVar[Exchange] = ContextVar("edw_sqs_exchange")
+
+
+class Unsent(Exception):
+    """No answer began; the outcome says why."""
+
+    def __init__(self, outcome: Unreachable | NotAttempted) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
 
 
 class AwsRequest(Protocol):
@@ -54,53 +59,47 @@ class AwsRequest(Protocol):
 
 
 class Transport:
-    """The shared pool. If there is a proxy, it decides about addresses: see `EgressPolicy.proxied_refusal`.
+    """The shared sender. If there is a proxy, it decides about addresses: see `EgressPolicy.proxied_refusal`.
 
-    The pool has no deadline of its own: the caller that waits for an exchange cancels it.
+    It has hardly a deadline of its own: the caller that waits for an exchange cancels it.
     """
 
     def __init__(self, options: DelivererOptions) -> None:
         self._options = options
-        self._session: aiohttp.ClientSession | None = None
-        self._resolver: AbstractResolver | None = None
+        self._sender: HttpSender | None = None
 
     async def open(self) -> None:
-        """Open the pool. Raises `OSError` if the file with extra authorities cannot be used."""
-        self._resolver = self._make_resolver()
-        self._session = session_of(
-            self._options, self._resolver, KEEP_ALIVE_SECONDS, timeout=deadline(), trace_configs=[_phases()]
-        )
+        """Open the sender. Raises `OSError` if the file with extra authorities cannot be used."""
+        self._sender = sender = HttpSender(self._options, KEEP_ALIVE_SECONDS, self._make_resolver())
+        await sender.open()
 
     async def close(self) -> None:
-        """Close the pool and the resolver."""
-        session, self._session = self._session, None
-        resolver, self._resolver = self._resolver, None
-        if session is not None:
-            await session.close()
-        if resolver is not None:
-            await resolver.close()
+        """Close the sender."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            await sender.close()
 
     async def send(self, request: AwsRequest) -> Any:
-        """Make a client's request for the `current` exchange. Raises `RECEIVER_FAULTS` if no answer began."""
-        session, exchange = self._session, current.get()
-        if session is None:
+        """Make a client's request for the `current` exchange. Raises `Unsent` if no answer began."""
+        sender, exchange, options = self._sender, current.get(), self._options
+        if sender is None:
             raise RuntimeError("send() needs open() first")
-        exchange.phase = Phase.CONNECTING
-        headers = CIMultiDict({name: _text(value) for name, value in request.headers.items()})
-        headers[hdrs.ACCEPT_ENCODING] = "identity"
-        response = await session.request(
-            request.method,
-            URL(request.url, encoded=True),
-            data=BodyInMemory(request.body or b""),
-            headers=headers,
-            allow_redirects=False,
-            trace_request_ctx=exchange,
+        headers = {name: _text(value) for name, value in request.headers.items() if name.lower() not in _NOT_OURS}
+        headers["Accept-Encoding"] = "identity"
+        limit = max(options.read_limit, LEAST_READ)
+        answer = await sender.exchange(
+            RequestHead(request.method, HttpTarget.of(request.url), headers),
+            {},
+            request.body or b"",
+            tenant=exchange.tenant,
+            limit=limit,
+            timeout=options.timeout * _TIMEOUTS,
+            alias=exchange.alias,
+            progress=exchange.progress,
         )
-        exchange.phase, exchange.status, exchange.headers = Phase.READING, response.status, response.headers
-        limit = max(self._options.read_limit, LEAST_READ)
-        raw, exchange.fault = await read_and_release(response, limit)
-        coding = response.headers.get(hdrs.CONTENT_ENCODING)
-        exchange.body = decompressed(raw, coding, limit) if coding else raw
+        if not isinstance(answer, HttpAnswer):
+            raise Unsent(answer)
+        exchange.answer = answer
         return _EmptyAnswer()
 
     def session_class(self) -> type:
@@ -139,18 +138,6 @@ class _EmptyAnswer:
     @property
     async def content(self) -> bytes:
         return b"{}"
-
-
-def _phases() -> aiohttp.TraceConfig:
-    """Return a trace configuration that notes in each exchange when it is connected."""
-
-    async def connected(_: aiohttp.ClientSession, context: SimpleNamespace, __: Any) -> None:
-        context.trace_request_ctx.phase = Phase.WAITING
-
-    config = aiohttp.TraceConfig()
-    config.on_connection_create_end.append(connected)
-    config.on_connection_reuseconn.append(connected)
-    return config
 
 
 def _text(value: Any) -> str:

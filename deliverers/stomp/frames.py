@@ -17,17 +17,22 @@ from deliverers.stomp.codec import codec
 #: Bytes. A broker's frames to a producer are short; ActiveMQ's errors may hold a stack trace.
 LARGEST_FRAME = 64 * 1024
 
+#: Bytes. A broker may send the message back in its ERROR, of which only the first `LARGEST_FRAME` bytes are read.
+LARGEST_ERROR = 64 * 1024 * 1024
+
 CONTENT_LENGTH = "content-length"
 #: A line end between frames is also the sign of life (STOMP 1.2, "Heart-beating").
 HEART_BEAT = b"\n"
 
+_ERROR = b"ERROR"
 _COMMANDS = (b"CONNECTED", b"RECEIPT", b"ERROR", b"MESSAGE")
 _LONGEST_COMMAND = max(len(command) for command in _COMMANDS)
 _LONGEST_LINE = _LONGEST_COMMAND + len(b"\r\n")
 _TLS_ALERT = 0x15  # RFC 8446, section 5.1
 _END_OF_LINE = re.compile(rb"\r?\n")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
-_LINE_ENDS = b"\r\n"
+_CARRIAGE_RETURN = 0x0D
+_LINE_ENDS = re.compile(rb"[\r\n]*+")
 _NO_BODY = b"\n\0"
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
@@ -155,13 +160,24 @@ class FrameReader:
                 continue
             self._end = 0
             found = self._frame(buffer, start)
+            # Its NUL is not counted.
+            size = (found[1] - 1 if found else len(buffer)) - start
+            if size > self._largest:
+                yield self._cut_error(buffer[start : start + self._largest])
+                raise NotStomp(f"an ERROR of more than {self._largest} bytes")
             if found is None:
                 self._rest = buffer[start:]
-                if len(self._rest) > self._largest:
-                    raise NotStomp(f"a frame of more than {self._largest} bytes")
                 return
             frame, start = found
             yield frame
+
+    def _cut_error(self, begun: bytes) -> Frame:
+        """Return the beginning of an ERROR that is too large. Raises `NotStomp` for any other frame."""
+        head = _END_OF_HEAD.search(begun)
+        if head is None or not begun.startswith(_ERROR):
+            raise NotStomp(f"a frame of more than {self._largest} bytes")
+        parsed = codec().parse_frame(begun[: head.start()] + b"\n\n")
+        return Frame(parsed.cmd, parsed.headers, begun[head.end() :])
 
     def _is_pointless(self, buffer: bytes, data: bytes) -> bool:
         """Return whether parsing again is pointless: the frame in the rest was checked and is still incomplete.
@@ -185,7 +201,8 @@ class FrameReader:
         parsed = codec().parse_frame(buffer[start : head.start()] + b"\n\n")
         begin, end = head.end(), nul
         if (length := parsed.headers.get(CONTENT_LENGTH)) is not None:
-            end = begin + self._checked_length(length)
+            largest = LARGEST_ERROR if parsed.cmd == "ERROR" else self._largest
+            end = begin + self._checked_length(length, largest)
             if end >= len(buffer):
                 self._end = end - start
                 return None
@@ -195,16 +212,17 @@ class FrameReader:
             return None
         return Frame(parsed.cmd, parsed.headers, buffer[begin:end]), end + 1
 
-    def _checked_length(self, text: str) -> int:
-        if not _LENGTH.fullmatch(text) or int(text) > self._largest:
+    def _checked_length(self, text: str, largest: int) -> int:
+        if not _LENGTH.fullmatch(text) or int(text) > largest:
             raise NotStomp(f"a content-length that is no number up to {self._largest}")
         return int(text)
 
 
 def _after_line_ends(buffer: bytes, start: int) -> int:
-    while start < len(buffer) and buffer[start] in _LINE_ENDS:
-        start += 1
-    return start
+    if start == len(buffer) or buffer[start] > _CARRIAGE_RETURN:  # nearly always
+        return start
+    found = _LINE_ENDS.match(buffer, start)
+    return found.end() if found else start
 
 
 def _check_command(buffer: bytes, start: int) -> None:

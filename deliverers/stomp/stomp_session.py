@@ -82,7 +82,7 @@ class HeartBeats:
     @classmethod
     def agreed(cls, offered: str) -> HeartBeats:
         """Return the agreement that follows from the broker's `heart-beat` header. Raises `NotStomp`."""
-        they_give, comma, they_want = offered.partition(",")
+        they_give, comma, they_want = (part.strip(" \t") for part in offered.partition(","))
         if not comma or not all(each.isascii() and each.isdecimal() for each in (they_give, they_want)):
             raise NotStomp("a heart-beat header that is not two numbers")
         if len(they_give) > 18 or len(they_want) > 18:
@@ -104,6 +104,8 @@ class StompSession(Generic[Waiter]):
 
         self._issued = 0
         self._missed = 0
+        #: Frames that may still come about messages whose deadline has passed: a RECEIPT and an ERROR for each.
+        self._late_frames = 0
         self._received_at = self._sent_at = self._used_at = now
         self.proven = False
 
@@ -142,14 +144,16 @@ class StompSession(Generic[Waiter]):
             receipt = frame.headers.get("receipt-id", "")
             if (waiter := self._settled(receipt)) is not None:
                 return Confirmed(waiter)
-            if not self._is_ours(receipt):
-                raise NotStomp("a receipt that was not asked for")
+            self._check_late(receipt)
             return None
         if frame.command == "ERROR":
             receipt = frame.headers.get("receipt-id", "")
             if (waiter := self._settled(receipt)) is not None:
                 return MessageRejected(waiter, frame)
-            return None if self._is_ours(receipt) else Ended(frame)
+            if not self._is_ours(receipt):
+                return Ended(frame)
+            self._check_late(receipt)
+            return None
         raise NotStomp(f"{frame.command}, which was not asked for")
 
     def due(self, now: float) -> Due[Waiter]:
@@ -198,6 +202,14 @@ class StompSession(Generic[Waiter]):
         self.proven = True
         return pending[0]
 
+    def _check_late(self, receipt: str) -> None:
+        """Pass over an answer that came too late. Raises `NotStomp` for one that was not asked for, or came before."""
+        if not self._is_ours(receipt):
+            raise NotStomp("a receipt that was not asked for")
+        if not self._late_frames:
+            raise NotStomp("a receipt for a second time")
+        self._late_frames -= 1
+
     def _is_ours(self, receipt: str) -> bool:
         """Return whether this receipt was asked for once."""
         number = int(receipt) if receipt.isascii() and receipt.isdecimal() and len(receipt) < 19 else 0
@@ -206,4 +218,5 @@ class StompSession(Generic[Waiter]):
     def _expire(self, now: float) -> list[Waiter]:
         passed = [receipt for receipt, (_, deadline) in self._pending.items() if deadline <= now]
         self._missed += len(passed)
+        self._late_frames += 2 * len(passed)
         return [self._pending.pop(receipt)[0] for receipt in passed]

@@ -13,7 +13,9 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def raw_receiver(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def raw_receiver(
+    script: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[int]:
     """Run `script` for each connection; yields the port. What still runs at the end is cancelled."""
     running: set[asyncio.Task[None]] = set()
 
@@ -29,7 +31,7 @@ async def raw_receiver(script: Script, tls: ssl.SSLContext | None = None) -> Asy
             running.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(serve, host, port, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -80,13 +80,16 @@ class HttpProxy(Proxy):
             return
         where = urlsplit(f"//{target}" if method == "CONNECT" else target)
         there, out = await asyncio.open_connection(where.hostname, where.port)
-        if method == "CONNECT":
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        else:
-            # What is meant for the proxy ends with it (RFC 9110, section 7.6.1).
-            kept = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"proxy-")]
-            out.write(b"\r\n".join(kept))
-        await asyncio.gather(_pump(reader, out), _pump(there, writer))
+        try:
+            if method == "CONNECT":
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                # What is meant for the proxy ends with it (RFC 9110, section 7.6.1).
+                kept = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"proxy-")]
+                out.write(b"\r\n".join(kept))
+            await asyncio.gather(_pump(reader, out), _pump(there, writer))
+        finally:
+            out.close()
 
 
 class TcpProxy(Proxy):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from deliverers.answers import decompressed, kept_text, printable
 from deliverers.aws_sqs.sqs_answers import Log, SqsAnswer, outcomes
 from deliverers.contract import Delivered, Refused
+from deliverers.http.response import MOST_INTERIM, AnswerReader, Fault
 from deliverers.retry_after import LONGEST_SECONDS, parse_retry_after
 from deliverers.stomp.frames import FrameReader, NotStomp
 from deliverers.stomp.stomp_session import HeartBeats
@@ -49,6 +50,51 @@ def body(raw: bytes) -> None:
     assert _SECRET.decode() not in kept
     assert not any(ord(character) < 32 and character not in "\n\r\t" for character in kept)
     assert printable(text_of(content), 50).isprintable()
+
+
+def answers(raw: bytes) -> None:
+    """A final status line that was read whole is never lost, and pieces change nothing."""
+    read = _answered([raw])
+    assert read == _answered([raw[index : index + 1] for index in range(len(raw))])
+    assert read == _answered([raw[:17], raw[17:40], raw[40:]])
+    status, fault = read
+    assert status is not None or fault is not None
+    expected = _final_status(raw)
+    assert status == expected, f"{status} in place of {expected}"
+    if expected is not None:
+        assert fault in (None, Fault.CLOSED_IN_HEAD, Fault.CLOSED_IN_BODY)
+
+
+def _answered(pieces: list[bytes]) -> tuple[int | None, Fault | None]:
+    reader = AnswerReader()
+    reader.begin(_KEPT)
+    for piece in pieces:
+        reader.feed(piece)
+    reader.close()
+    assert reader.done
+    assert not reader.reusable
+    assert len(reader.body) <= _KEPT
+    retry_after((reader.header("retry-after") or "").encode("utf-8", "surrogateescape"))
+    return reader.status, reader.fault
+
+
+def _final_status(raw: bytes) -> int | None:
+    """Return the first final status whose line is whole, found line by line."""
+    for _ in range(MOST_INTERIM + 1):
+        line, end, raw = raw.lstrip(b"\r\n").partition(b"\n")
+        version, *words = line.removesuffix(b"\r").replace(b"\t", b" ").split(b" ")
+        code = next(filter(None, words), b"")
+        digits = version[5:6] + version[7:8] + code
+        is_line = end and version[:5] + version[6:7] == b"HTTP/." and (len(version), len(code)) == (8, 3)
+        if not is_line or not digits.isdigit() or int(code) < 100:
+            return None
+        if int(code) >= 200 or int(code) == 101:
+            return int(code)
+        while line not in (b"", b"\r"):
+            line, end, raw = raw.partition(b"\n")
+            if not end:
+                return None
+    return None
 
 
 def frames(raw: bytes) -> None:
@@ -165,7 +211,40 @@ _FRAME_WORDS = (
     ),
 )
 
+_ANSWERS = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    b"HTTP/1.1 503 Unavailable\r\nRetry-After: 60\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"2;a=b\r\nno\r\n0\r\nX: y\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.0 204 No Content\r\n\r\n",
+    b"HTTP/1.1 410\r\nConnection: close\r\n\r\nbye",
+)
+_ANSWER_WORDS = (
+    *(b"HTTP/1.1 ", b"HTTP/1.0 204", b"HTTP/3.0 ", b"200", b" OK", b"100 Continue", b"101", b"099", b"1000", b"304"),
+    *(b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b" ", b"\t", b":", b" : ", b"\0", b"\xff", b";", b"0\r\n\r\n"),
+    *(b"Content-Length: 2\r\n", b"Content-Length: 2, 2\r\n", b"Content-Length: -1\r\n", b"Content-Length: 99999\r\n"),
+    *(
+        b"Transfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: gzip\r\n",
+        b"transfer-encoding:chunked, x\r\n",
+        b"fffff\r\n",
+    ),
+    *(
+        b"Retry-After: 60\r\n",
+        b"Retry-After : 60\r\n",
+        b"Connection: close\r\n",
+        b"Connection: upgrade\r\nUpgrade: x\r\n",
+    ),
+    *(
+        b"X: " + b"y" * 300,
+        b"RTSP/1.0 200 OK\r\n",
+        b"ICE/1.0 200 OK\r\n",
+        b"HTTP/1.1 100 C\r\n\r\n" * 17,
+        b" folded\r\n",
+    ),
+)
+
 TARGETS = (
+    Target("http-answer", answers, _ANSWER_WORDS, _ANSWERS),
     Target("retry-after", retry_after, _DATES, (b"120", b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sun Nov  6 08:49:37 1994")),
     Target("sqs-answer", sqs, (*_SQS_WORDS, *WORDS), (_BATCH, _ERROR, _XML)),
     Target(

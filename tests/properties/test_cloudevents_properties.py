@@ -25,7 +25,13 @@ NAMES = st.sampled_from(
 )
 
 
-@given(st.dictionaries(TEXT, JSON, max_size=4), PRINTABLE, PRINTABLE, st.sampled_from([None, 1]), st.booleans())
+#: URI-references.
+SOURCES = st.lists(st.sampled_from(["a", "/", "?", "b:", "%20", "%C3%A9", "-", "@", "&", "="])).map(
+    lambda parts: "/s/" + "".join(parts)
+)
+
+
+@given(st.dictionaries(TEXT, JSON, max_size=4), PRINTABLE, SOURCES, st.sampled_from([None, 1]), st.booleans())
 def test_every_mode_carries_the_same_event(
     data: dict[str, Any], event_id: str, source: str, indent: int | None, ascii_only: bool
 ) -> None:

@@ -7,7 +7,7 @@ An event keeps its original bytes: `10.00` stays `10.00`, and an integer of thir
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +19,7 @@ from worker.domain.finite import place_of_non_number
 from worker.domain.format_version import MINOR, is_newer
 from worker.domain.nesting import nesting
 from worker.domain.trace_context import TraceContext
+from worker.domain.uri_reference import is_uri_reference
 
 #: Longest id of an event, a store or an organisation, in characters.
 ID_MAX_CHARS = 128
@@ -29,6 +30,8 @@ NESTING_MAX = 100
 SOURCE_MAX_CHARS = 2048
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: RFC 3339, section 5.7. Python's clock has no second 60.
+_LEAP_SECOND = re.compile(r"(.{17})60((?:[.,].*)?[^.,]*)", re.DOTALL)
 _WRONG_TYPE = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
 _WORDS = {
@@ -213,8 +216,8 @@ def _problem(wire: _Wire, catalogue: Catalogue, level: str) -> Refusal | None:
         return Refusal("data", "expected an object: the affected resource")
     if (included := _given(wire.included)) and included[:1] not in (b"{", b"["):
         return Refusal("included", "expected an object or a list of resources")
-    if wire.source is not None and (len(wire.source) > SOURCE_MAX_CHARS or _CONTROL.search(wire.source)):
-        return Refusal("source", f"expected a URI of at most {SOURCE_MAX_CHARS} characters")
+    if (source := wire.source) is not None and (len(source) > SOURCE_MAX_CHARS or not is_uri_reference(source)):
+        return Refusal("source", f"expected a URI of at most {SOURCE_MAX_CHARS} characters, without spaces (RFC 3986)")
     return _time_problem(wire.time)
 
 
@@ -225,10 +228,12 @@ def _starts(value: msgspec.Raw, opening: bytes) -> bool:
 def _time_problem(time: str | None) -> Refusal | None:
     if time is None:
         return None
+    leap = _LEAP_SECOND.fullmatch(time)
     try:
-        moment = msgspec.convert(time, datetime)
+        moment = msgspec.convert(f"{leap[1]}59{leap[2]}" if leap else time, datetime)
     except msgspec.ValidationError:
         moment = None
-    if moment is None or moment.tzinfo is None:
+    # Leap seconds end a day of UTC.
+    if moment is None or moment.tzinfo is None or (leap and moment.astimezone(UTC).strftime("%H:%M") != "23:59"):
         return Refusal("time", "expected a date and time with its offset (RFC 3339), such as 2026-11-23T20:41:00Z")
     return None

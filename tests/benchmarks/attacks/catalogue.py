@@ -23,6 +23,7 @@ from tests.benchmarks.attacks.clients import (
     pipelining,
     trickling,
 )
+from tests.benchmarks.attacks.hostile_receiver import FLOODS
 from tests.benchmarks.attacks.payloads import EVENTS, INTEGRATIONS, request, wrapped
 from tests.benchmarks.attacks.target import Target
 from worker.ledger.key_names import INTAKE_LIST
@@ -161,6 +162,21 @@ def _orders(target: Target) -> Sequence[Callable[[], bytes]]:
     return [lambda: request("POST", EVENTS, target.publish, body=wrapped(payloads.order(target.store_id)))]
 
 
+def _flood(name: str) -> Requests:
+    def requests(target: Target) -> Sequence[Callable[[], bytes]]:
+        store = target.floods[name]
+        return [lambda: request("POST", EVENTS, store.publish, body=wrapped(payloads.order(store.store_id)))]
+
+    return requests
+
+
+def _flooded_tests(target: Target) -> Sequence[Callable[[], bytes]]:
+    store = target.floods["all"]
+    return _fixed(
+        *(request("POST", f"{INTEGRATIONS}/{each}/test", store.admin, body=b"{}") for each in store.integration_ids)
+    )
+
+
 def _half_sent(target: Target) -> list[Behave]:
     head = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
     return [idling(), idling(head + b"X: " + b"y" * 5_000), trickling(head + b"X: y"), idling(head + b"\r\n")]
@@ -200,6 +216,9 @@ ATTACKS: Sequence[Attack] = (
     _by_crowd("pipelines at /metrics", 50, 5, lambda target: target.metrics_port, _metrics_pipelines),
     _by_http("numbers without end", 5, _numbers),
     _by_http("answers that bite", 20, _orders),
+    *(_by_http(f"floods: {name}", 20, _flood(name)) for name in FLOODS),
+    _by_http("floods: ten at once", 20, _flood("all")),
+    _by_http("floods of test deliveries", 10, _flooded_tests),
     _by_http("bad tokens", 100, _guesses),
     _by_http("malformed Host", 50, _hosts),
     _by_http("1,500 integrations", 50, _integrations),

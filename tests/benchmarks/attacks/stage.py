@@ -13,7 +13,8 @@ import psutil
 from yarl import URL
 
 from tests.benchmarks.attacks.attacker import Attacker
-from tests.benchmarks.attacks.target import HOST, Target
+from tests.benchmarks.attacks.hostile_receiver import FLOODS
+from tests.benchmarks.attacks.target import HOST, Flooded, Target
 from tests.benchmarks.attacks.victim import BY_HTTP, DIRECT, ApiProducer, Victim
 from tests.benchmarks.installation import Installation
 from tests.benchmarks.measure import DeliveriesLost
@@ -73,6 +74,8 @@ def staged(folder: Path) -> Iterator[Stage]:
         for way in (DIRECT, BY_HTTP):
             ours.register(receivers.url(f"/notes/{way}"), Scope(ORG_ID, way))
         broken = ours.register(f"http://{HOST}:{hostile}/", _ATTACKER)
+        floods = {name: _flooded(ours, hostile, name, (name,)) for name in FLOODS}
+        floods["all"] = _flooded(ours, hostile, "all", tuple(FLOODS))
         ours.start_worker()
         stack.callback(ours.program.stop)
         api = Program("the API", [sys.executable, "-m", "worker.cli", "api"], folder / "api.log", ours.environment)
@@ -89,6 +92,7 @@ def staged(folder: Path) -> Iterator[Stage]:
             publish=_token(ours, _ATTACKER, Role.PUBLISH),
             read=_token(ours, _ATTACKER, Role.READ),
             crowd=_token(ours, _CROWD, Role.ADMIN),
+            floods=floods,
         )
         attacker.aim(target)
         by_http = ApiProducer(api_port, _token(ours, Scope(ORG_ID, BY_HTTP), Role.PUBLISH))
@@ -121,6 +125,12 @@ def watched(processes: Mapping[str, Program]) -> Iterator[dict[str, tuple[int, i
 
 async def _is_idle(ours: Installation) -> bool:
     return not await waiting_messages(ours.ledger) and not (await ours.ledger.status.read()).inbox
+
+
+def _flooded(ours: Installation, port: int, name: str, floods: tuple[str, ...]) -> Flooded:
+    scope = Scope(None, f"floods-{name}")
+    found = tuple(ours.register(f"http://{HOST}:{port}/{flood}", scope, flood).id for flood in floods)
+    return Flooded(scope.store_id or "", found, _token(ours, scope, Role.PUBLISH), _token(ours, scope, Role.ADMIN))
 
 
 def _token(ours: Installation, scope: Scope, role: Role) -> str:

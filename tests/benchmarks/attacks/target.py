@@ -6,6 +6,15 @@ import msgspec
 HOST = "127.0.0.1"
 
 
+class Flooded(msgspec.Struct, frozen=True):
+    """A store whose receivers answer with floods."""
+
+    store_id: str
+    integration_ids: tuple[str, ...]
+    publish: str
+    admin: str
+
+
 class Target(msgspec.Struct, frozen=True):
     """One API, one worker and their Redis."""
 
@@ -23,3 +32,5 @@ class Target(msgspec.Struct, frozen=True):
     read: str
     #: An admin's token of another store, which has no integrations yet.
     crowd: str
+    #: Stores whose receivers answer with floods, by the flood's name; `all` has one of each.
+    floods: dict[str, Flooded]

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -129,7 +131,7 @@ def test_a_frame_in_small_pieces_is_looked_at_no_more_often_than_one_in_large_on
         (b"ERROR\nmessage:x\0\n\n\0", "do not end"),
         (b"ERROR\ncontent-length:-1\n\n\0", "no number"),
         (b"ERROR\ncontent-length:\n\n\0", "no number"),
-        (b"ERROR\ncontent-length:1001\n\n\0", "no number up to 1000"),
+        (b"MESSAGE\ncontent-length:1001\n\n\0", "no number up to 1000"),
         (b"ERROR\ncontent-length:1\n\nab\0", "longer than"),
         (b"ERROR\n\n" + b"x" * 1_001, "more than 1000 bytes"),
         (b"ERROR\n\n" + b"x" * 900, None),
@@ -159,3 +161,38 @@ assert dict(os.environ) == before
 """
     subprocess.run([sys.executable, "-c", program], check=True, env=dict(os.environ), timeout=60)
     assert codec() is codec()
+
+
+@pytest.mark.parametrize("lines", [b"", b"content-length:3000\n"])
+def test_of_an_error_that_is_too_large_the_beginning_is_read(lines: bytes) -> None:
+    raw = b"ERROR\nmessage:no\n" + lines + b"\n" + b"x" * 3_000 + b"\0"
+    for pieces in ([raw], [raw[index : index + 7] for index in range(0, len(raw), 7)]):
+        reader, found, refusal = FrameReader(1_000), [], ""
+        try:
+            for piece in pieces:
+                for frame in reader.feed(piece):
+                    found.append(frame)  # noqa: PERF402  (what precedes a refusal is read)
+        except NotStomp as error:
+            refusal = str(error)
+        assert refusal == "an ERROR of more than 1000 bytes"
+        assert len(found) == 1
+        assert (frame.command, frame.headers["message"]) == ("ERROR", "no")
+        assert frame.body == b"x" * (1_000 - raw.index(b"\n\n") - 2)
+
+
+def test_line_ends_are_passed_over_without_a_step_for_each() -> None:
+    reader, steps = FrameReader(), 0
+
+    def count(_frame: FrameType, event: str, _argument: Any) -> Any:
+        nonlocal steps
+        steps += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        found = list(reader.feed(b"\n\r\n" * 10_000 + b"RECEIPT\nreceipt-id:1\n\n\0"))
+    finally:
+        sys.settrace(before)
+    assert [frame.command for frame in found] == ["RECEIPT"]
+    assert 0 < steps < 100

@@ -18,6 +18,27 @@ RULES = EventRules(load_catalogue())
 MIB = 1024 * 1024
 
 
+BAD_SOURCE = "expected a URI of at most 2048 characters, without spaces (RFC 3986)"
+NO_URI_REFERENCES = (
+    *(
+        "a\nb",
+        "my shop",
+        "%zz",
+        "%4",
+        ":x",
+        "a b:c",
+        "1a:b",
+        "a_b:c",
+        "é",
+        "http://a b/",
+        "http://h:port/",
+        "a#b#c",
+        "a[b]",
+    ),
+    *("http://[::1", "http://u@h@i/", "<a>", "a|b", "a\\b", "//a:b:c", "\x7f", "a\u2028"),
+)
+
+
 def raw(**changes: Any) -> bytes:
     """A good event with changes; a value of `...` leaves a field out."""
     event = {"type": "order.paid", "store_id": "store-1", "org_id": "org-1", "data": {"type": "order", "id": "o-1"}}
@@ -97,8 +118,8 @@ def test_what_is_no_json_object_is_refused_as_a_whole(given: bytes, reason: str)
         ({"id": ""}, "id", "is empty; leave it out, or give it a value"),
         ({"store_id": ""}, "store_id", "is empty; leave it out, or give it a value"),
         ({"org_id": {}}, "org_id", "expected a string, got an object"),
-        ({"source": "x" * 2049}, "source", "expected a URI of at most 2048 characters"),
-        ({"source": "a\nb"}, "source", "expected a URI of at most 2048 characters"),
+        ({"source": "x" * 2049}, "source", BAD_SOURCE),
+        *(({"source": each}, "source", BAD_SOURCE) for each in NO_URI_REFERENCES),
         ({"time": 5}, "time", "expected a string, got a number"),
     ],
 )
@@ -108,6 +129,38 @@ def test_a_field_that_is_wrong_is_named_with_what_was_expected(
     refusal = refused(raw(**changes))
     assert (refusal.field, refusal.reason) == (field, reason)
     assert str(refusal) == f"{field}: {reason}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "https://shop.example/a?b=c#d",
+        "//shop.example:8080",
+        "/stores/1",
+        "shops/eu-west:1",
+        "urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66",
+        "mailto:a@shop.example",
+        "my%20shop",
+        "http://[2001:db8::1]:80/",
+        "file:///a",
+        "#part",
+        "?a:b",
+        "./a:b",
+        "1-555-123-4567",
+    ],
+)
+def test_a_source_is_a_uri_reference(source: str) -> None:
+    assert accepted(raw(source=source)).source == source
+
+
+@pytest.mark.parametrize("time", ["2016-12-31T23:59:60Z", "2016-12-31T23:59:60.5z", "2017-01-01 01:59:60+0200"])
+def test_a_leap_second_is_accepted(time: str) -> None:
+    assert accepted(raw(time=time)).time == time
+
+
+@pytest.mark.parametrize("time", ["2016-12-31T22:59:60Z", "2016-12-31T23:59:61Z", "2016-12-31T23:59:60+02:00"])
+def test_a_second_60_elsewhere_is_refused(time: str) -> None:
+    assert refused(raw(time=time)).field == "time"
 
 
 @pytest.mark.parametrize(
