@@ -1,6 +1,6 @@
 """One connection to a receiver: a request out, its answer in, and nothing else.
 
-A connection that receives anything while no request is under way is closed: what it received could not be distinguished from an answer
+A connection that receives anything while no request is under way is closed: the bytes would look like the next answer
 (RFC 9112, section 9.2). An answer counts once its request was written; a refusal may come earlier, such as a 413 while
 a large body is being sent.
 """
