@@ -36,7 +36,7 @@ DELIVERERS, OPERATIONS, TRACING = "deliverers/README.md", "deploy/OPERATIONS.md"
 ELSEWHERE = {"deploy/README.md", DELIVERERS}
 FIRST_SESSION = ("edw integrations create", "edw emit", "edw logs", "edw jobs list", "edw status")
 FLEET = ("export EDW_REDIS_URL", "export EDW_SECRETS_KEYS", ".venv/bin/edw worker", ".venv/bin/edw api")
-LOOKS = ("edw status", "edw doctor")
+LOOKS = ("edw status", "edw doctor", "edw clock show")
 #: How the lines that start so are run, other than those of a session with curl.
 RUN = {
     README: (*(f".venv/bin/{each}" for each in (*FIRST_SESSION, "edw dev", "python -c")), "redis-cli", *FLEET),
@@ -258,9 +258,10 @@ def test_the_snippets_for_producers_run(redis_server: RedisServer, monkeypatch: 
 
 def test_the_fleet_is_looked_at(redis_server: RedisServer, environment: dict[str, str]) -> None:
     environment |= {"EDW_REDIS_URL": redis_server.url, "EDW_BROKER_URL": ""}
-    status, doctor, quick = (line for line in commands(OPERATIONS) if line.startswith(RUN[OPERATIONS][-2:]))
+    status, doctor, quick, clock = (line for line in commands(OPERATIONS) if line.startswith(RUN[OPERATIONS][-3:]))
     assert shell(status, environment).returncode in (0, 1)
     assert "redis" in shell(doctor, environment).stdout
+    assert shell(clock, environment).returncode == 0
     found = shell(quick, environment)
     assert found.returncode in (0, 1), found.stderr
     grades = {finding["grade"] for finding in json.loads(found.stdout)["findings"]}

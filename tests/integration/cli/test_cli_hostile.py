@@ -36,6 +36,8 @@ TOKEN_ID = new_id()
 
 #: Each command, as it is called here; where `--json` is there, with it as well.
 CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "clock confirm": ((ARGUMENT,), ()),
+    "clock show": ((ARGUMENT,), ()),
     "demo": ((ARGUMENT,),),
     "dev": ((ARGUMENT,),),
     "worker": ((ARGUMENT,), ("--processes", ARGUMENT)),

@@ -243,7 +243,7 @@ class TestReadiness:
 
         assert found["checks"]["ledger"]["status"] == "red"
         # It is Celery's broker, too.
-        assert found["checks"]["broker"]["why"] == "unknown: it is the ledger's Redis"
+        assert found["checks"]["broker"]["why"] == "unknown: it is the ledger's server"
         assert (await caller.get(f"{api.url}/healthz")).status == 200
         redis_server.thaw()
         await caller.becomes(api, "degraded")

@@ -80,7 +80,7 @@ class BrokerWatch:
 def in_words(broker: Check, ledger: Check, workers: Check, *, is_ledger_redis: bool) -> Check:
     """Return the check of the broker, with what its state means for the delivery of events."""
     if is_ledger_redis and ledger.status is State.RED:
-        return Check(State.DEGRADED, "unknown: it is the ledger's Redis", ledger.since)
+        return Check(State.DEGRADED, "unknown: it is the ledger's server", ledger.since)
     if broker.status is not State.OK and ledger.status is not State.RED and workers.status is State.OK:
         why = f"{broker.why}; events are delivered all the same, up to seconds later"
         return Check(broker.status, why, broker.since)
