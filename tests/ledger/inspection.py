@@ -1,6 +1,7 @@
 """Reads what the ledger has stored, where the ledger itself has no method for it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -11,6 +12,8 @@ from worker.ledger import Ledger
 
 #: The command that ends the monitoring of Redis, and how long it may take to be seen (seconds).
 _END, _END_SECONDS = "over", 60.0
+#: Keys that one step of a scan looks at, and members of a key that are weighed.
+_SCANNED, _SAMPLES = 1_000, 100
 
 
 async def redis_time(ledger: Ledger) -> int:
@@ -103,6 +106,22 @@ async def everything(ledger: Ledger) -> bytes:
         }
         found.append(repr((name, await client.execute_command(*read[kind]))))
     return "\n".join(found).encode()
+
+
+async def key_kinds(ledger: Ledger) -> dict[str, int]:
+    """Return the bytes of all keys of each kind: of `event:…`, `event:…:jobs`, `pending` and so on."""
+    client, prefix, sizes = raw.client(ledger), raw.prefix(ledger), Counter[str]()
+    names = [name async for name in client.scan_iter(f"{prefix}*", count=_SCANNED)]
+    for start in range(0, len(names), _SCANNED):
+        portion = names[start : start + _SCANNED]
+        pipe = client.pipeline(transaction=False)
+        for name in portion:
+            pipe.execute_command("MEMORY", "USAGE", name, "SAMPLES", _SAMPLES)
+        for name, size in zip(portion, await pipe.execute(), strict=True):
+            first, *rest = name.decode().removeprefix(prefix).split(":")
+            last = rest[-1] if len(rest) > 1 and rest[-1].isalpha() else ""
+            sizes[f"{first}:…{':' if last else ''}{last}" if rest else first] += int(size or 0)
+    return dict(sizes)
 
 
 async def commands(ledger: Ledger, call: Callable[[], Awaitable[Any]]) -> int:

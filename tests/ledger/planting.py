@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any
 
 from tests.ledger import raw
+from tests.samples import an_integration
 from worker.domain.event import Event, Ingress
 from worker.domain.integration import Integration
 from worker.domain.job import job_id
@@ -17,6 +18,20 @@ _LUA = """-- needs: counters, event_acceptance, job_opening
 for _, e in ipairs(A.events) do
   accept_event(e)
   open_job(e.job, e.ref, A.lane, nil, #e.raw)
+  redis.call('ZREM', P .. 'inbox', e.ref)
+  count('matched')
+end
+write_lanes()
+write_counters()
+"""
+#: The same for `A.each` lanes of one event, which the call also creates.
+_LUA_LANES = """-- needs: counters, event_acceptance, job_opening
+for _, e in ipairs(A.events) do
+  accept_event(e)
+  for _, j in ipairs(e.jobs) do
+    redis.call('HSET', P .. 'lane:' .. j.lane, 'scope', e.scope, 'revision', 1, 'hold', '')
+    open_job(j.id, e.ref, j.lane, nil, #e.raw)
+  end
   redis.call('ZREM', P .. 'inbox', e.ref)
   count('matched')
 end
@@ -52,6 +67,28 @@ async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
             await connection.client.evalsha(planting.digest, 1, connection.prefix, arguments)
 
     await asyncio.gather(*(portions() for _ in range(_AT_ONCE)))
+
+
+async def plant_over_lanes(ledger: Ledger, jobs: int, lanes: int) -> None:
+    """Plant due jobs, the same number on each of many lanes: `lane-0`, `lane-1` and so on."""
+    planting = assembled("plant_over_lanes", _LUA_LANES)
+    connection, policy = raw.connection(ledger), ledger.policy
+    await connection.client.script_load(planting.source)
+    per_event = 10
+    made = _events(an_integration("lane-0"), -(-jobs // per_event))
+    turn = cycle(range(lanes))
+    while portion := list(islice(made, _PORTION // per_event)):
+        for event in portion:
+            ways = [f"lane-{n}" for n in islice(turn, per_event)]
+            event["jobs"] = [{"id": job_id(event["ref"], lane), "lane": lane} for lane in ways]
+        arguments = {
+            "events": portion,
+            "ingress": Ingress.PUBLISHER.value,
+            "grace": policy.announce,
+            "horizon": policy.job_deadline + policy.event_retention,
+            "deadline": policy.job_deadline,
+        }
+        await connection.client.evalsha(planting.digest, 1, connection.prefix, connection.packed(arguments))
 
 
 async def plant_future_jobs(ledger: Ledger, lanes: int, jobs: int) -> None:
