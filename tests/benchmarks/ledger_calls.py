@@ -4,8 +4,8 @@
 
 A delivery is accepted, loaded, opened, claimed and settled in batches of 50, as in a busy fleet: on one lane, and with
 a lane for each job. With `--beside` another checkout of this project does the same in turn, so that the ratio of both
-is of one run. The second part fills a ledger with due jobs and calls each script at its worst size. Redis reports the
-time of each call, which includes no wait for the network.
+is of one run. The second part fills a ledger with due jobs and calls each script at its worst size. The
+times are those of the CPU, so that other programs on the machine do not count.
 """
 
 import argparse
@@ -14,9 +14,7 @@ import json
 import os
 import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -27,16 +25,16 @@ from uuid import uuid4
 from config.observable_events import load_catalogue
 from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.varied_orders import VariedOrders
-from tests.ledger import raw
-from tests.ledger.planting import plant_over_lanes
+from tests.ledger.inspection import main_thread_cpu
+from tests.ledger.planting import load_scripts, plant_over_lanes
 from tests.ledger.scene import settlement
+from tests.ledger.script_costs import ScriptCosts
 from tests.samples import SCOPE, an_integration
 from worker.domain.event import Event
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.job import job_id
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger, LedgerPolicy, Verdict
-from worker.ledger.connection.scripts import script
 from worker.ledger.lanes.claims import Opening
 from worker.ledger.policy import JOBS_PER_CALL, MAX_JOBS_PER_CALL
 
@@ -50,49 +48,11 @@ _ROUNDS = 5
 _REPEATS = 7
 
 
-class Calls:
-    """Counts what Redis does for each script that one ledger calls."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        #: Script → the time of each call (µs).
-        self.times: dict[str, list[int]] = defaultdict(list)
-        #: Script → commands inside its calls.
-        self.commands: dict[str, int] = defaultdict(int)
-
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count the calls while the block runs."""
-
-        def noting(run: raw.Run) -> raw.Run:
-            async def noted(name: str, *given: Any, **arguments: Any) -> Any:
-                client = raw.client(self._ledger)
-                await client.config_resetstat()
-                reply = await run(name, *given, **arguments)
-                stats = await client.info("commandstats")
-                called = stats.get("cmdstat_evalsha", {"usec": 0})
-                self.times[name].append(int(called["usec"]))
-                outside = ("cmdstat_evalsha", "cmdstat_info", "cmdstat_config|resetstat")
-                self.commands[name] += sum(int(s["calls"]) for key, s in stats.items() if key not in outside)
-                return reply
-
-            return noted
-
-        with raw.intercepted(self._ledger, noting):
-            yield
-
-
 async def _opened(url: str, **policy: Any) -> Ledger:
     ledger = Ledger(url, LedgerPolicy(**policy))
     await ledger.open()
-    for name in _script_names():
-        await raw.client(ledger).script_load(script(name).source)
+    await load_scripts(ledger)
     return ledger
-
-
-def _script_names() -> Sequence[str]:
-    folder = Path(sys.modules["worker.ledger"].__file__ or "").parent / "lua"
-    return [each.stem for each in folder.glob("*.lua")]
 
 
 def _events(count: int) -> list[Event]:
@@ -133,13 +93,14 @@ async def deliveries(url: str, batches: int) -> dict[str, Any]:
         for lane in lanes:
             await ledger.integrations.put(an_integration(lane))
         await _deliver(ledger, lanes, 2)
-        calls = Calls(ledger)
+        calls = ScriptCosts(ledger)
         with calls.counted():
-            await _deliver(ledger, lanes, batches)
-        done = batches * JOBS_PER_CALL
+            await _deliver(ledger, lanes, 2)
+        before = await main_thread_cpu(ledger)
+        await _deliver(ledger, lanes, batches)
         found[str(count)] = {
-            "commands": {step: calls.commands[step] / done for step in STEPS},
-            "cpu": sum(sum(calls.times[step]) for step in STEPS) / done,
+            "commands": {step: calls.commands[step] / (2 * JOBS_PER_CALL) for step in STEPS},
+            "cpu": (await main_thread_cpu(ledger) - before) * 1e6 / (batches * JOBS_PER_CALL),
         }
         await ledger.close()
     return found
@@ -152,7 +113,7 @@ def _print_deliveries(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str,
         print(f"a delivery, {JOBS_PER_CALL} in a batch, lanes of a batch: {lanes}")
         print("  commands: " + ", ".join(f"{step} {n:.2f}" for step, n in commands.items()) + f"; all {total:.1f}")
         print(f"  aim at most {MOST_COMMANDS}: {'reached' if total <= MOST_COMMANDS else 'MISSED'}")
-        print(f"  scripts: {median(each[lanes]['cpu'] for each in ours):.1f} µs")
+        print(f"  CPU of Redis: {median(each[lanes]['cpu'] for each in ours):.1f} µs")
         if theirs:
             before = theirs[-1][lanes]["commands"]
             ratios = [a[lanes]["cpu"] / b[lanes]["cpu"] for a, b in zip(ours, theirs, strict=True)]
@@ -162,10 +123,10 @@ def _print_deliveries(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str,
             print(f"  CPU: {share:.2f} of it ({min(ratios):.2f} to {max(ratios):.2f}); aim {MOST_CPU}: {verdict}")
 
 
-async def worst_calls(url: str, jobs: int, lanes: int) -> Calls:
+async def worst_calls(url: str, jobs: int, lanes: int) -> ScriptCosts:
     """Return the time of each script's calls at their worst size, beside `jobs` due jobs on `lanes` lanes."""
     ledger = await _opened(url, lane_backlog=10_000_000, log_cap=100_000)
-    calls = Calls(ledger)
+    calls = ScriptCosts(ledger)
     await plant_over_lanes(ledger, jobs, lanes)
     print(f"planted {jobs:,} due jobs on {lanes:,} lanes", file=sys.stderr)
     targets = [f"wide-{n}" for n in range(MAX_JOBS_PER_CALL)]
@@ -230,7 +191,7 @@ def _large(event: Event) -> Event:
     )
 
 
-def _print_worst(calls: Calls) -> bool:
+def _print_worst(calls: ScriptCosts) -> bool:
     reached = True
     print(f"{'script':<22}{'calls':>7}{'median ms':>12}{'longest ms':>12}")
     for name, times in sorted(calls.times.items(), key=lambda each: -max(each[1])):
@@ -244,7 +205,7 @@ def _print_worst(calls: Calls) -> bool:
     return reached
 
 
-def _on_redis(work: Callable[[str], Awaitable[Any]]) -> Any:
+def _on_redis(work: Callable[[str], Coroutine[Any, Any, Any]]) -> Any:
     with TemporaryDirectory(prefix="edw-bench-", ignore_cleanup_errors=True) as folder:
         redis_server = PrivateRedis(Path(folder) / "c", "everysec", appendonly="no")
         try:

@@ -9,6 +9,7 @@ from typing import Any
 from tests.ledger import raw
 from worker.domain.event import Scope
 from worker.ledger import Ledger
+from worker.ledger.events.wire_event import stored_of
 
 #: The command that ends the monitoring of Redis, and how long it may take to be seen (seconds).
 _END, _END_SECONDS = "over", 60.0
@@ -44,8 +45,9 @@ async def inbox(ledger: Ledger) -> list[str]:
 
 async def trace_contexts(ledger: Ledger, event_refs: Sequence[str]) -> list[str | None]:
     """Return the trace contexts of events."""
-    found = [await raw.command(ledger, "HGET", f"event:{ref}", "trace") for ref in event_refs]
-    return [each.decode() if each else None for each in found]
+    stored = [stored_of(ref, await raw.command(ledger, "GET", f"event:{ref}")) for ref in event_refs]
+    traces = [each.event.trace if each else None for each in stored]
+    return [each.written if each else None for each in traces]
 
 
 async def stored_integration(ledger: Ledger, integration_id: str) -> bytes:
@@ -67,7 +69,7 @@ async def indexed_integrations(ledger: Ledger, scope: Scope) -> int:
 async def indexed_logs(ledger: Ledger, scope: Scope, integration_id: str) -> tuple[int, int]:
     """Return how many logs the index of a store names, and that of an integration."""
     names = (f"logs:store:{scope.key}", f"logs:integration:{integration_id}")
-    of_store, of_integration = [int(await raw.command(ledger, "ZCARD", name)) for name in names]
+    of_store, of_integration = [int(await raw.command(ledger, "LLEN", name)) for name in names]
     return of_store, of_integration
 
 
@@ -130,6 +132,12 @@ async def commands(ledger: Ledger, call: Callable[[], Awaitable[Any]]) -> int:
     await call()
     stats = await raw.client(ledger).info("commandstats")
     return sum(each["calls"] for name, each in stats.items() if name != "cmdstat_config|resetstat")
+
+
+async def main_thread_cpu(ledger: Ledger) -> float:
+    """Return the CPU time that Redis's main thread has used so far (seconds), what expires included."""
+    used = await raw.client(ledger).info("cpu")
+    return float(used["used_cpu_user_main_thread"]) + float(used["used_cpu_sys_main_thread"])
 
 
 async def script_microseconds(ledger: Ledger) -> int:

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 #: For every connection: the check itself, the server's version and the ledger's format.
 _ALWAYS = frozenset({"eval", "evalsha", "hget", "hset", "info", "time"})
 #: For the script `accept`.
-PUBLISHER = _ALWAYS | {"del", "exists", "hexists", "hincrby", "pexpire", "zadd", "zrandmember", "zrem"}
+PUBLISHER = _ALWAYS | {"del", "hincrby", "mget", "mset", "zadd"}
 #: For workers, the API and the command line.
 EVERYTHING = PUBLISHER | {
-    *("blmove", "exec", "get", "hdel", "hgetall", "hmget", "hsetnx", "hstrlen", "incr", "llen", "lmove", "lpos"),
-    *("lpush", "lrange", "ltrim", "multi", "persist", "pexpireat", "pttl", "rpush", "sadd", "scan", "scard", "set"),
-    *("sismember", "smembers", "srandmember", "srem", "sscan", "zcard", "zcount", "zmscore", "zpopmax", "zpopmin"),
-    *("zrange", "zrank", "zremrangebyrank", "zremrangebyscore", "zrevrange", "zscan", "zscore"),
+    *("append", "blmove", "exec", "exists", "get", "getrange", "hdel", "hgetall", "hmget", "hsetnx", "incr", "llen"),
+    *("lmove", "lpop", "lpush", "lrange", "lrem", "ltrim", "multi", "persist", "pexpire", "pexpireat", "rpush", "sadd"),
+    *("scan", "scard", "set", "sismember", "smembers", "srandmember", "srem", "sscan", "strlen", "unlink", "zcard"),
+    *("zcount", "zmscore", "zpopmax", "zpopmin", "zrange", "zrank", "zrem", "zremrangebyscore", "zrevrange", "zscan"),
+    "zscore",
 }
 
 _NO_KEY = frozenset({"exec", "info", "multi", "scan", "time", "wait"})

@@ -8,7 +8,7 @@ import msgspec
 
 from worker.domain.claim import Claim
 from worker.domain.stored_event import StoredEvent
-from worker.ledger.events.wire_event import WireEvent
+from worker.ledger.events.wire_event import WireEvent, stored_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class _Claimed(msgspec.Struct):
     base: int = 0
     epoch: int = 0
     lost: int = 0
+    #: The trace of the job's attempts, if its event has none.
+    trace: str | None = None
 
     def claim(self, event: StoredEvent | None) -> Claim:
         return Claim(
@@ -109,7 +111,11 @@ def opened_of(reply: bytes, stored: Iterable[StoredEvent]) -> Opened:
 
 def claims_of(reply: Sequence[bytes]) -> tuple[list[Claim], list[str]]:
     """Decode the claims of a script's reply, and the lanes that have more ready jobs."""
-    head, *raws = reply
+    head, *records = reply
     claims = _claims.decode(head)
-    events = {wire.ref: wire.stored(raw) for wire, raw in zip(claims.events, raws, strict=True)}
+    traces = {each.ref: each.trace for each in claims.jobs}
+    events = {
+        wire.ref: stored_of(wire.ref, record, traces.get(wire.ref))
+        for wire, record in zip(claims.events, records, strict=True)
+    }
     return [each.claim(events.get(each.ref)) for each in claims.jobs], claims.more

@@ -9,26 +9,17 @@ local function first_due(id)
   return head[1] and tonumber(head[2])
 end
 
--- Corrects a lane's place in the index. Invariant 6: a lane is in the index exactly while it has due jobs and is not
--- held. Returns whether a claim would find work there now.
-local function reindex(id)
+-- Returns a lane's place: `idle` without due jobs, `held`, or `indexed` with the time when it needs service. Then the
+-- third value is whether a claim would find work there now.
+local function place_of(id)
   local due = first_due(id)
-  if not due then
-    redis.call('ZREM', P .. 'lanes', id)
-    redis.call('SREM', P .. 'held', id)
-    return false
-  end
+  if not due then return 'idle' end
   local lane = policy_of(id)
-  if not lane.exists or lane.hold ~= '' then
-    redis.call('ZREM', P .. 'lanes', id)
-    redis.call('SADD', P .. 'held', id)
-    return false
-  end
+  if not lane.exists or lane.hold ~= '' then return 'held' end
   local ready = math.max(due, lane.from)
   local full = redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= lane.cap
-  local at = math.max(ready, lane.announced_until, full and NOW + FULL_LANE_RECHECK or 0)
-  redis.call('ZADD', P .. 'lanes', at, id)
-  return not full and ready <= NOW
+  return 'indexed', math.max(ready, lane.announced_until, full and NOW + FULL_LANE_RECHECK or 0),
+    not full and ready <= NOW
 end
 
 -- Notes a lane whose place in the index may have changed.
@@ -39,11 +30,33 @@ local function touch(id)
   touched[#touched + 1] = id
 end
 
--- Corrects the places of the touched lanes. Returns those that have ready jobs and room.
+-- Corrects the places of the touched lanes, and writes the changes of lanes. Invariant 6: a lane is in the index
+-- exactly while it has due jobs and is not held. Returns the lanes that have ready jobs and room.
 local function reindex_touched()
-  local ready = {}
+  local ready, indexed, not_indexed, held, not_held = {}, {}, {}, {}, {}
   for _, id in ipairs(touched) do
-    if reindex(id) then ready[#ready + 1] = id end
+    local place, at, has_work = place_of(id)
+    if place == 'indexed' then
+      indexed[#indexed + 1] = at
+      indexed[#indexed + 1] = id
+    else
+      not_indexed[#not_indexed + 1] = id
+      local list = place == 'held' and held or not_held
+      list[#list + 1] = id
+    end
+    if has_work then ready[#ready + 1] = id end
   end
+  touched, is_touched = {}, {}
+  if #indexed > 0 then redis.call('ZADD', P .. 'lanes', unpack(indexed)) end
+  if #not_indexed > 0 then redis.call('ZREM', P .. 'lanes', unpack(not_indexed)) end
+  if #held > 0 then redis.call('SADD', P .. 'held', unpack(held)) end
+  if #not_held > 0 then redis.call('SREM', P .. 'held', unpack(not_held)) end
+  write_lane_records()
   return ready
+end
+
+-- Corrects the place of one lane, as reindex_touched() does.
+local function reindex(id)
+  touch(id)
+  reindex_touched()
 end
