@@ -157,3 +157,31 @@ async def test_an_event_of_many_jobs_is_kept_until_the_last_of_them_is_forgotten
     await scene.settle(again, Verdict.SUCCEEDED)
     await scene.retention_passes()
     assert not await scene.is_kept(stored.ref)
+
+
+async def test_an_event_is_kept_for_a_job_that_was_reopened_after_the_event_had_ended_with_another(
+    scene: LedgerScene,
+) -> None:
+    await scene.register("i-1", "i-2")
+    (stored,) = await scene.publish("e-1")
+    await scene.open([stored], "i-1", "i-2")
+    first, last = await scene.claim("i-1", "i-2")
+    await scene.settle(first, Verdict.SUCCEEDED)
+    await scene.settle(last, Verdict.SUCCEEDED)
+    await scene.ledger.redelivery.redeliver([first.job_id])
+    await scene.retention_passes()
+    (again,) = await scene.claim("i-1", "i-2")
+    assert (again.job_id, again.event) == (first.job_id, stored)
+    await scene.settle(again, Verdict.SUCCEEDED)
+
+
+async def test_an_end_that_no_longer_counts_holds_up_no_other(scene: LedgerScene) -> None:
+    await scene.register("i-1")
+    await scene.owe("i-1", "e-1")
+    (claim,) = await scene.claim("i-1")
+    await scene.settle(claim, Verdict.FAILED)
+    await scene.ledger.redelivery.redeliver([claim.job_id])
+    (again,) = await scene.claim("i-1")
+    await scene.settle(again, Verdict.FAILED)
+    assert await scene.ledger.fleet.forget() == 1
+    assert await scene.is_kept(claim.event_ref)
