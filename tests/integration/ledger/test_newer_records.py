@@ -20,17 +20,17 @@ async def test_an_event_that_needs_a_newer_build_stays_in_the_inbox_and_counts_n
     await scene.register("i")
     event = an_event("e-1")
     await scene.ledger.inbox.accept([event])
-    await scene.key("HSET", f"event:{event.ref}", "minor", NEWER)
+    await surgery.set_event_minor(scene.ledger, event.ref, NEWER)
     for _ in range(10):
         loaded = await scene.ledger.inbox.load([event.ref])
         assert (loaded.events, loaded.deadly, loaded.newer) == ((), (), 1)
-    assert await scene.key("HGET", f"event:{event.ref}", "observers") == b""
+    assert await scene.key("HGET", f"event:{event.ref}:progress", "observers") == b""
     await dispatch_of(scene.ledger).observe([event.ref])
     assert await scene.jobs_of(event.ref) == []
     status = await scene.ledger.status.read()
     assert (status.inbox, status.rejected, status.events_balance) == (1, 0, 0)
     # A newer process observes it: what it wrote is now understood.
-    await scene.key("HSET", f"event:{event.ref}", "minor", MINOR)
+    await surgery.set_event_minor(scene.ledger, event.ref, MINOR)
     assert len((await scene.ledger.inbox.load([event.ref])).events) == 1
 
 
@@ -84,7 +84,7 @@ async def test_an_event_stays_in_the_inbox_while_its_scope_has_an_integration_th
     for _ in range(10):
         await dispatch.observe([event.ref])
     assert await scene.jobs_of(event.ref) == []
-    assert await scene.key("HGET", f"event:{event.ref}", "lost") == b"0"
+    assert await scene.key("HGET", f"event:{event.ref}:progress", "lost") == b"0"
     await scene.disable("new")
     kept = await scene.key("HGET", "integration:new", "doc")
     assert b'"flavour":{"deep":[1.0]}' in kept
