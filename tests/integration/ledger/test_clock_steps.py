@@ -139,6 +139,19 @@ async def test_a_leap_of_days_ends_nothing_and_takes_over_nothing(
     assert await scene.ledger.fleet.expire() > 0
 
 
+async def test_nothing_is_forgotten_while_a_leap_is_held_back(scene: LedgerScene, stepped: SteppedRedisServer) -> None:
+    await scene.register("i")
+    await scene.owe("i", "e-1")
+    (claim,) = await scene.claim("i")
+    assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
+    stepped.step(LEAP)
+    await scene.retention_passes()
+    assert await scene.is_kept(claim.event_ref)
+    assert await scene.ledger.membership.confirm() is not None
+    await scene.retention_passes()
+    assert not await scene.is_kept(claim.event_ref)
+
+
 async def test_a_dead_process_is_taken_over_again_once_the_hold_is_over(
     scene: LedgerScene, stepped: SteppedRedisServer
 ) -> None:

@@ -31,6 +31,8 @@ async def names(ledger: Ledger) -> set[str]:
 async def played(scene: LedgerScene) -> None:
     """Use every feature that stores something."""
     ledger = scene.ledger
+    await ledger.membership.attend("worker")
+    await ledger.fleet.renew()
     await scene.register("i-1", "i-2", "i-3", "paused", "broken")
     await scene.register("limited", rate_limit=1_000.0)
     await ledger.integrations.put(an_integration("elsewhere", scope=ELSEWHERE))
@@ -98,6 +100,7 @@ async def emptied(scene: LedgerScene) -> None:
         await ledger.tokens.revoke(token.id)
     await raw.command(ledger, "DEL", "rejected")
     await ledger.fleet.retire()
+    await ledger.membership.leave("worker")
 
 
 async def test_of_a_ledger_that_was_used_and_emptied_only_counters_are_left(
