@@ -88,6 +88,8 @@ async def test_a_sweep_leaves_a_timed_lane_to_the_process_that_timed_it_and_take
     assert await settled(scene, Verdict.RETRY, delay=LONG) == {LANE: LONG}
     found = await scene.ledger.fleet.sweep()
     assert (LONG * 1000) / 2 < found.wait <= LONG * 1000 + 200
+    ((_, due),) = await scene.key("ZRANGE", f"lane:{LANE}:due", 0, -1, "WITHSCORES")
+    assert float(await scene.key("ZSCORE", "lanes", LANE)) == float(due) + 200
 
     # A short time, and nobody claims: a sweep announces the lane.
     await scene.owe(LANE, "e-2")

@@ -10,6 +10,7 @@ from tests.samples import an_event, an_integration
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, new_id
 from worker.domain.event import Scope
 from worker.domain.format_version import MINOR
+from worker.domain.job import job_id
 from worker.domain.ledger_time import confirmation_of
 from worker.ledger.ledger_errors import NewerRecord
 
@@ -57,6 +58,17 @@ async def test_a_job_needs_what_its_event_needs(scene: LedgerScene) -> None:
     (job,) = await scene.jobs_of(stored.ref)
     assert claims == []
     assert await scene.key("HGET", f"job:{job}", "minor") == str(NEWER).encode()
+
+
+async def test_a_missing_job_of_a_newer_event_needs_what_its_event_needs(scene: LedgerScene) -> None:
+    (stored,) = await scene.publish("e-1")
+    await scene.open([stored])
+    await scene.register("i")
+    await surgery.set_event_minor(scene.ledger, stored.ref, NEWER)
+    job = job_id(stored.ref, "i")
+    assert await scene.ledger.redelivery.open_missing("i", [(job, stored.ref)]) == (1, False)
+    assert await scene.key("HGET", f"job:{job}", "minor") == str(NEWER).encode()
+    assert await scene.claim("i") == []
 
 
 async def test_a_lane_that_needs_a_newer_build_stays_announced_and_nothing_of_it_is_leased(scene: LedgerScene) -> None:
