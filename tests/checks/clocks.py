@@ -45,6 +45,7 @@ ALLOWED: Mapping[str, str] = {
     "tests/integration/process/test_rabbitmq.py"
     "::test_over_tls_it_may_be_restarted_under_load_and_everything_arrives_once": _PACE,
     "tests/integration/process/test_rolling_restart.py::publish_until": _PACE,
+    "tests/integration/process/test_two_builds.py::publish_until": _PACE,
     "tests/waiting.py::eventually": _LOOKS,
     "tests/waiting.py::wait_until": _LOOKS,
 }

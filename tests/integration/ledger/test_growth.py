@@ -1,12 +1,11 @@
 """Nothing in the ledger grows without an end: once all is over and forgotten, only counters are left."""
 
-import asyncio
-
 import pytest
 
 from tests.ledger import raw
 from tests.ledger.scene import HOUR, LedgerScene, settlement
 from tests.samples import ELSEWHERE, SCOPE, an_event, an_integration, issue_token
+from tests.waiting import eventually
 from worker.domain.event import Ingress
 from worker.domain.job import job_id
 from worker.domain.stored_event import StoredEvent
@@ -18,8 +17,6 @@ from worker.ledger.events.inbox import OBSERVE_TRIES, rejection
 LEFT = {"meta", "counters", "swept"}
 #: Retentions of the test (ms).
 SHORT = 50
-#: How often the test looks whether all has expired: for 60 s.
-MOST_LOOKS = 60_000 // SHORT
 
 
 async def names(ledger: Ledger) -> set[str]:
@@ -115,13 +112,12 @@ async def test_of_a_ledger_that_was_used_and_emptied_only_counters_are_left(
     status = await short.status.read()
     assert (status.inbox, status.pending, status.events_balance, status.jobs_balance) == (0, 0, 0, 0)
 
-    for _ in range(MOST_LOOKS):
-        if await names(short) <= LEFT:
-            break
+    async def only_counters_are_left() -> bool:
         await short.fleet.forget()
         await short.fleet.seize()
-        await asyncio.sleep(SHORT / 1000)  # no message says that a key has expired
-    assert await names(short) - LEFT == set()
+        return await names(short) <= LEFT
+
+    await eventually(only_counters_are_left, "only counters are left")
 
 
 async def test_an_index_holds_nothing_that_is_forgotten_while_others_are_owed(scene: LedgerScene) -> None:
