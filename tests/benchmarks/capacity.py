@@ -1,10 +1,15 @@
 """What fits into how much of the memory of Redis: what an event, a job, a log and an integration take.
 
-python -m tests.benchmarks.capacity [--count N]
+    python -m tests.benchmarks.capacity [--count N] [--beside CHECKOUT]
+
+Each event has content of its own. At the end every kind of key is weighed: MEMORY USAGE of each key, and the rest,
+which is Redis's own tables of keys. With `--beside` another checkout of this project is weighed too.
 """
 
 import argparse
 import asyncio
+import os
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +19,9 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from config.observable_events import load_catalogue
-from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID, OrderPaid
+from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID
 from tests.benchmarks.private_redis import PrivateRedis
+from tests.benchmarks.varied_orders import VariedOrders
 from tests.ledger import inspection
 from worker.domain.claim import Claim
 from worker.domain.event import Event, Scope
@@ -31,6 +37,8 @@ from worker.ledger.policy import MAX_JOBS_PER_CALL
 #: What a receiver typically answers, in bytes.
 ANSWER_BYTES = 100
 GIB = 1 << 30
+#: The aim for a delivered event, its job and its log together (bytes).
+MOST_BYTES = 1_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +64,23 @@ class Filling:
         self._stored: list[StoredEvent] = []
         self._lanes: list[str] = []
 
-    async def weigh(self) -> tuple[float, list[Share]]:
-        """Bytes of an event's own JSON, and what each thing takes of the memory of Redis."""
+    async def weigh(self) -> tuple[float, list[Share], list[Share]]:
+        """Bytes of an event's own JSON, what each thing takes of the memory of Redis, and what each kind of key."""
         await self._register(1)
+        integrations = await self._step("an integration", self._register_many)
+        before, empty = await self._used(), await inspection.key_kinds(self._ledger)
         shares = [
-            await self._step("an integration", self._register_many),
+            integrations,
             await self._step("an event that waits to be observed", self._accept),
             await self._step("and its job, that waits to be delivered", self._open),
             await self._step("and its attempt, with the log (3 days)", self._settle),
         ]
-        return sum(len(each.event.raw) for each in self._stored) / self._count, shares
+        added = await self._used() - before
+        weighed = await inspection.key_kinds(self._ledger)
+        kinds = [Share(kind, (size - empty.get(kind, 0)) / self._count) for kind, size in weighed.items()]
+        kinds = sorted((each for each in kinds if each.size >= 1), key=lambda each: -each.size)
+        kinds.append(Share("tables of keys, and other", added / self._count - sum(each.size for each in kinds)))
+        return sum(len(each.event.raw) for each in self._stored) / self._count, shares, kinds
 
     async def _step(self, name: str, step: Callable[[], Awaitable[None]]) -> Share:
         before = await self._used()
@@ -92,7 +107,7 @@ class Filling:
             self._lanes.append(integration.id)
 
     async def _accept(self) -> None:
-        orders, rules = OrderPaid("capacity"), EventRules(load_catalogue())
+        orders, rules = VariedOrders("capacity", 2), EventRules(load_catalogue())
         for _ in range(0, self._count, MAX_JOBS_PER_CALL):
             parsed = [parse_event(orders.event(), rules) for _ in range(MAX_JOBS_PER_CALL)]
             events = [each for each in parsed if isinstance(each, Event)]
@@ -139,7 +154,7 @@ def _delivered(claim: Claim) -> Settlement:
     )
 
 
-async def measure(redis_server: PrivateRedis, count: int) -> tuple[float, list[Share]]:
+async def measure(redis_server: PrivateRedis, count: int) -> tuple[float, list[Share], list[Share]]:
     """Weighs `count` of everything."""
     ledger = Ledger(redis_server.url, LedgerPolicy(log_cap=10 * count))
     await ledger.open()
@@ -153,18 +168,32 @@ def main() -> int:
     """Answers the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.capacity", description=__doc__)
     parser.add_argument("--count", type=int, default=20_000, help="of everything")
-    count = max(1, parser.parse_args().count // MAX_JOBS_PER_CALL) * MAX_JOBS_PER_CALL
+    parser.add_argument("--beside", type=Path, help="another checkout of this project")
+    given = parser.parse_args()
+    count = max(1, given.count // MAX_JOBS_PER_CALL) * MAX_JOBS_PER_CALL
     with TemporaryDirectory(prefix="edw-bench-", ignore_cleanup_errors=True) as folder:
         redis_server = PrivateRedis(Path(folder) / "c", "everysec")
         try:
             redis_server.start()
-            raw, shares = asyncio.run(measure(redis_server, count))
+            raw, shares, kinds = asyncio.run(measure(redis_server, count))
         finally:
             redis_server.program.stop()
     print(f"{count:,} of each; an event is {raw:,.0f} bytes of JSON, an answer {ANSWER_BYTES}")
     for share in shares:
         print(f"{share.name:<42} {share.size:>8,.0f} bytes {share.per_gib:>12,.0f} in a GiB")
-    return 0
+    print("by kind of key:")
+    for kind in kinds:
+        print(f"  {kind.name:<40} {kind.size:>8,.0f} bytes")
+    total = sum(share.size for share in shares[1:])
+    reached = total <= MOST_BYTES
+    print(
+        f"a delivered event: {total:,.0f} bytes; aim {MOST_BYTES:,}: {'reached' if reached else 'MISSED'}", flush=True
+    )
+    if given.beside:
+        print(f"beside ({given.beside}):", flush=True)
+        command = [sys.executable, "-m", "tests.benchmarks.capacity", "--count", str(count)]
+        subprocess.run(command, cwd=given.beside, env={**os.environ, "PYTHONPATH": str(given.beside)}, check=False)
+    return 0 if reached else 1
 
 
 if __name__ == "__main__":

@@ -50,13 +50,12 @@ ALLOWED: Mapping[tuple[str, str], str] = MappingProxyType(
         ("worker/ledger/lanes/job_lanes.py", "room"): "an argument of claim and open",
         ("worker/ledger/lua/claim.lua", "room"): "an argument of the script",
         ("worker/ledger/lua/open.lua", "room"): "an argument of the script",
-        ("worker/ledger/lua/parts/keys.lua", "door"): "a field of stored events; older ledgers have it",
         ("worker/ledger/lua/parts/keys.lua", "untold"): "a stored key; older ledgers have it",
     }
 )
 #: Files of other people, lists of packages, and the words themselves.
 IGNORED = re.compile(
-    r"requirements[^/]*\.txt|.*/requirements-\w+\.txt|LICENSE|.*\.(png|schema\.json)|tests/(unit/)?checks/(test_)?prose\.py"
+    r"requirements[^/]*\.txt|.*/requirements-\w+\.txt|LICENSE|.*\.(png|schema\.json|zstd)|tests/(unit/)?checks/(test_)?prose\.py"
     r"|.*/schemas/.*\.yaml"
 )
 

@@ -5,16 +5,22 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from tests.ledger import raw
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
+from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger
+from worker.ledger.events.wire_event import stored_of
 from worker.ledger.lanes.log_records import decoded_log
 
 #: A lane at its cap is looked at again within so long (ms; FULL_LANE_RECHECK of lane_index.lua).
 RECHECK = 5_000
+
+#: What has no TTL, whether it is owed or over: sweeps forget it.
+_WITHOUT_TTL = ("job:", "jobs:", "event:", "events:", "ended")
+
+#: What a job's record leaves out.
+_UNSAID = {"owner": "", "base": "0", "epoch": "0", "lost": "0", "reason": ""}
 
 Token = tuple[str, int]
 
@@ -36,7 +42,7 @@ class LedgerContents:
     counters: Counter[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "jobs", dict(self._named("job:", self.hashes)))
+        object.__setattr__(self, "jobs", {job: _UNSAID | row for job, row in self._named("job:", self.hashes)})
         counts = self.hashes.get("counters", {})
         object.__setattr__(self, "counters", Counter({name: int(value) for name, value in counts.items()}))
 
@@ -104,8 +110,19 @@ class LedgerContents:
     @property
     def event_ids(self) -> dict[str, str]:
         """The id that its producer gave to each event, by the ledger's name for it."""
-        rows = self._named("event:", self.hashes)
-        return {ref: row["id"] for ref, row in rows if not ref.endswith(":jobs")}
+        return {ref: each.event.id for ref, each in self.events.items()}
+
+    @property
+    def events(self) -> dict[str, StoredEvent]:
+        """Every event that is kept, by the ledger's name for it."""
+        records = {ref: record for ref, record in self._named("event:", self.strings) if ":" not in ref}
+        stored = {ref: stored_of(ref, record) for ref, record in records.items()}
+        return {ref: each for ref, each in stored.items() if each is not None}
+
+    def jobs_of(self, ref: str) -> list[str]:
+        """The jobs that the list of an event names."""
+        listed = self.strings.get(f"event:{ref}:jobs", b"").decode()
+        return [listed[at : at + 36] for at in range(0, len(listed), 36)]
 
     @property
     def logs(self) -> list[IntegrationLog]:
@@ -118,6 +135,7 @@ class LedgerContents:
         return (
             {name: row for name, row in self.hashes.items() if name.startswith(records)},
             {name: row for name, row in self.scores.items() if name.endswith(scope.key) or f"{scope.key}:" in name},
+            {name: row for name, row in self.lists.items() if name.endswith(scope.key)},
             self.strings,
             self.scores.get("inbox"),
         )
@@ -150,7 +168,8 @@ class LedgerContents:
         if count["opened"] + count["reopened"] != jobs:
             yield f"{count['opened']} + {count['reopened']} jobs opened, {jobs} accounted for"
         issued = sum(int(job["attempts"]) for job in self.jobs.values())
-        if count["attempts"] != issued:
+        # Retention takes the attempts of a job along.
+        if count["attempts"] < issued or (count["opened"] == len(self.jobs) and count["attempts"] != issued):
             yield f"{count['attempts']} attempts counted, {issued} issued"
         # Jobs that were reopened may have ended more than once, and so the states are the least of the counts.
         for state, found in Counter(job["state"] for job in self.jobs.values()).items():
@@ -197,7 +216,7 @@ class LedgerContents:
             if job not in leased:
                 yield f"job {job} is leased to {holders.get(job)} and takes no place of its lane's cap"
         for job, row in self.jobs.items():
-            if row["owner"] and job not in holders:
+            if row.get("owner") and job not in holders:
                 yield f"job {job} names an owner who does not have it"
 
     def _caps(self) -> Iterator[str]:
@@ -246,21 +265,28 @@ class LedgerContents:
                 yield f"lane {lane} says that {policy.get('bytes')} bytes are due, and {expected} are"
 
     def _lives(self) -> Iterator[str]:
-        """What is owed has no TTL; what is over has one."""
-        inbox = self.scores.get("inbox", {})
+        """What is over is on the list of what is to be forgotten, and nothing of it has a TTL."""
+        inbox, entries = self.scores.get("inbox", {}), self.lists.get("ended", [])
         owed = Counter(self.jobs[job]["event"] for job in self.pending if job in self.jobs)
-        for ref, row in self._named("event:", self.hashes):
-            if int(row["open"]) != owed[ref]:
-                yield f"event {ref} says that {row['open']} of its jobs are open, and {owed[ref]} are"
-            for key in (f"event:{ref}", f"event:{ref}:jobs"):
-                lasting = ref in inbox or owed[ref] > 0
-                if key in self.ttls and (self.ttls[key] == -1) != lasting:
-                    yield f"{key} has a TTL of {self.ttls[key]} ms, with {owed[ref]} jobs open"
+        for ref in self.events:
+            known = int(self.hashes.get(f"event:{ref}:progress", {}).get("open", 0))
+            if known != owed[ref]:
+                yield f"event {ref} says that {known} of its jobs are open, and {owed[ref]} are"
+            last = {f"+{self._entry(job)}" for job in self.jobs_of(ref) if job in self.jobs}
+            is_over = ref not in inbox and not owed[ref]
+            if is_over and not any(each in last or each.endswith(f" {ref}") for each in entries):
+                yield f"event {ref} is over, and will never be forgotten"
         for job, row in self.jobs.items():
-            if (self.ttls[f"job:{job}"] == -1) != (row["state"] == "pending"):
-                yield f"job {job} is {row['state']} and has a TTL of {self.ttls[f'job:{job}']} ms"
             if row["state"] != "pending" and "ended_at" not in row:
                 yield f"job {job} is {row['state']} and ended at no time"
+            if row["state"] != "pending" and not {self._entry(job), f"+{self._entry(job)}"} & set(entries):
+                yield f"job {job} is {row['state']}, and will never be forgotten"
+        lasting = {name: ttl for name, ttl in self.ttls.items() if name.startswith(_WITHOUT_TTL)}
+        yield from (f"{name} has a TTL of {ttl} ms" for name, ttl in lasting.items() if ttl != -1)
+
+    def _entry(self, job: str) -> str:
+        epoch = int(self.jobs[job].get("epoch", 0))
+        return f"{job}:{epoch}" if epoch else job
 
     def _indexes(self) -> Iterator[str]:
         """An event knows its jobs, and so does their integration."""
@@ -269,9 +295,12 @@ class LedgerContents:
             jobs_of[row["event"]].append(job)
             if job not in self.scores.get(f"jobs:{row['lane']}", {}):
                 yield f"job {job} is not among its integration's"
-        for ref, _ in self._named("event:", self.hashes):
-            if sorted(self.lists.get(f"event:{ref}:jobs", [])) != sorted(jobs_of[ref]):
+        for ref, each in self.events.items():
+            # Retention may have forgotten some.
+            if len(set(self.jobs_of(ref))) < len(self.jobs_of(ref)) or set(jobs_of[ref]) - set(self.jobs_of(ref)):
                 yield f"event {ref} does not know its jobs"
+            if ref not in self.scores.get(f"events:{each.event.scope.key}", {}):
+                yield f"event {ref} is not among its scope's"
 
     def _logs(self, outstanding: set[Token]) -> Iterator[str]:
         """Invariant 3: attempts 1, 2, 3 …, a log each, but for the one in flight."""
@@ -280,20 +309,20 @@ class LedgerContents:
         for job, row in self.jobs.items():
             issued = int(row["attempts"])
             for attempt in range(1, issued + 1):
-                in_flight = row["owner"] != "" and attempt == issued
+                in_flight = row.get("owner", "") != "" and attempt == issued
                 member = f"{job}:{attempt}"
                 known.add(member)
                 if (member in logs) == in_flight and (job, attempt) not in outstanding:
                     yield f"attempt {attempt} of {issued} of job {job} has {'a' if member in logs else 'no'} log"
         for member, stored in logs.items():
-            record = msgspec.json.decode(stored)
-            if member not in known:
+            log = decoded_log(member, stored)
+            if member not in known and log.job_id in self.jobs:
                 yield f"{member} is logged and was never issued"
             if self.ttls[f"log:{member}"] < 0:
                 yield f"log {member} is kept for ever"
-            if member not in self.scores.get(f"logs:integration:{record['integration_id']}", {}):
-                yield f"log {member} is not among its integration's"
-            indexed = [name for name, all_ in self._named("logs:", self.scores) if member in all_]
+            indexed = [name for name, all_ in self._named("logs:", self.lists) for each in all_ if each == member]
             kinds = Counter(name.split(":")[0] for name in indexed)
-            if kinds != Counter({"store": 1, "integration": 1} | ({} if record["succeeded"] else {"failures": 1})):
-                yield f"log {member} (succeeded: {record['succeeded']}) is indexed by {indexed}"
+            if f"integration:{log.integration_id}" not in indexed:
+                yield f"log {member} is not among its integration's"
+            if kinds != Counter({"store": 1, "integration": 1} | ({} if log.succeeded else {"failures": 1})):
+                yield f"log {member} (succeeded: {log.succeeded}) is indexed by {indexed}"

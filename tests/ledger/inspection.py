@@ -1,6 +1,7 @@
 """Reads what the ledger has stored, where the ledger itself has no method for it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -8,9 +9,12 @@ from typing import Any
 from tests.ledger import raw
 from worker.domain.event import Scope
 from worker.ledger import Ledger
+from worker.ledger.events.wire_event import stored_of
 
 #: The command that ends the monitoring of Redis, and how long it may take to be seen (seconds).
 _END, _END_SECONDS = "over", 60.0
+#: Keys that one step of a scan looks at, and members of a key that are weighed.
+_SCANNED, _SAMPLES = 1_000, 100
 
 
 async def redis_time(ledger: Ledger) -> int:
@@ -41,8 +45,9 @@ async def inbox(ledger: Ledger) -> list[str]:
 
 async def trace_contexts(ledger: Ledger, event_refs: Sequence[str]) -> list[str | None]:
     """Return the trace contexts of events."""
-    found = [await raw.command(ledger, "HGET", f"event:{ref}", "trace") for ref in event_refs]
-    return [each.decode() if each else None for each in found]
+    stored = [stored_of(ref, await raw.command(ledger, "GET", f"event:{ref}")) for ref in event_refs]
+    traces = [each.event.trace if each else None for each in stored]
+    return [each.written if each else None for each in traces]
 
 
 async def stored_integration(ledger: Ledger, integration_id: str) -> bytes:
@@ -64,7 +69,7 @@ async def indexed_integrations(ledger: Ledger, scope: Scope) -> int:
 async def indexed_logs(ledger: Ledger, scope: Scope, integration_id: str) -> tuple[int, int]:
     """Return how many logs the index of a store names, and that of an integration."""
     names = (f"logs:store:{scope.key}", f"logs:integration:{integration_id}")
-    of_store, of_integration = [int(await raw.command(ledger, "ZCARD", name)) for name in names]
+    of_store, of_integration = [int(await raw.command(ledger, "LLEN", name)) for name in names]
     return of_store, of_integration
 
 
@@ -111,12 +116,34 @@ async def everything(ledger: Ledger) -> bytes:
     return "\n".join(found).encode()
 
 
+async def key_kinds(ledger: Ledger) -> dict[str, int]:
+    """Return the bytes of all keys of each kind: of `event:…`, `event:…:jobs`, `pending` and so on."""
+    client, prefix, sizes = raw.client(ledger), raw.prefix(ledger), Counter[str]()
+    names = [name async for name in client.scan_iter(f"{prefix}*", count=_SCANNED)]
+    for start in range(0, len(names), _SCANNED):
+        portion = names[start : start + _SCANNED]
+        pipe = client.pipeline(transaction=False)
+        for name in portion:
+            pipe.execute_command("MEMORY", "USAGE", name, "SAMPLES", _SAMPLES)
+        for name, size in zip(portion, await pipe.execute(), strict=True):
+            first, *rest = name.decode().removeprefix(prefix).split(":")
+            last = rest[-1] if len(rest) > 1 and rest[-1].isalpha() else ""
+            sizes[f"{first}:…{':' if last else ''}{last}" if rest else first] += int(size or 0)
+    return dict(sizes)
+
+
 async def commands(ledger: Ledger, call: Callable[[], Awaitable[Any]]) -> int:
     """Return how many commands Redis executes for a call, those inside scripts included."""
     await raw.client(ledger).config_resetstat()
     await call()
     stats = await raw.client(ledger).info("commandstats")
     return sum(each["calls"] for name, each in stats.items() if name != "cmdstat_config|resetstat")
+
+
+async def main_thread_cpu(ledger: Ledger) -> float:
+    """Return the CPU time that Redis's main thread has used so far (seconds), what expires included."""
+    used = await raw.client(ledger).info("cpu")
+    return float(used["used_cpu_user_main_thread"]) + float(used["used_cpu_sys_main_thread"])
 
 
 async def script_microseconds(ledger: Ledger) -> int:

@@ -2,22 +2,43 @@
 
 import asyncio
 from collections.abc import Iterator
-from itertools import islice
+from importlib.resources import files
+from itertools import cycle, islice
 from typing import Any
 
 from tests.ledger import raw
+from tests.samples import an_integration
 from tests.waiting import eventually
 from worker.domain.event import Event, Ingress
 from worker.domain.integration import Integration
 from worker.domain.job import job_id
 from worker.ledger import Ledger
-from worker.ledger.connection.scripts import assembled
+from worker.ledger.connection.scripts import assembled, script
+from worker.ledger.events.inbox import acceptance
 
 #: What accepting, observing and opening do, by the functions that do it there: nobody else is served meanwhile.
 _LUA = """-- needs: counters, event_acceptance, job_opening
-for _, e in ipairs(A.events) do
-  accept_event(e)
-  open_job(e.job, e.ref, A.lane, nil, #e.raw)
+accept_events()
+for i, e in ipairs(A.events) do
+  list_of_lane(e.job, A.lane)
+  list_of_event(e.ref, { e.job })
+  open_job(e.job, { ref = e.ref, size = #ARGV[1 + i], minor = 0 }, A.lane, nil)
+  redis.call('ZREM', P .. 'inbox', e.ref)
+  count('matched')
+end
+write_lanes()
+write_counters()
+"""
+#: The same for `A.each` lanes of one event, which the call also creates.
+_LUA_LANES = """-- needs: counters, event_acceptance, job_opening
+accept_events()
+for i, e in ipairs(A.events) do
+  for _, j in ipairs(e.jobs) do
+    redis.call('HSET', P .. 'lane:' .. j.lane, 'scope', e.scope, 'revision', 1, 'hold', '')
+    list_of_lane(j.id, j.lane)
+    list_of_event(e.ref, { j.id })
+    open_job(j.id, { ref = e.ref, size = #ARGV[1 + i], minor = 0 }, j.lane, nil)
+  end
   redis.call('ZREM', P .. 'inbox', e.ref)
   count('matched')
 end
@@ -40,19 +61,29 @@ async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
 
     async def batches() -> None:
         while batch := list(islice(events, _BATCH)):
-            arguments = connection.packed(
-                {
-                    "lane": integration.id,
-                    "events": batch,
-                    "ingress": Ingress.PUBLISHER.value,
-                    "grace": policy.announce,
-                    "horizon": policy.job_deadline + policy.event_retention,
-                    "deadline": policy.job_deadline,
-                }
-            )
-            await connection.client.evalsha(planting.digest, 1, connection.prefix, arguments)
+            given = acceptance(batch, Ingress.PUBLISHER, policy)
+            for event in given["events"]:
+                event["job"] = job_id(event["ref"], integration.id)
+            given |= {"lane": integration.id, "deadline": policy.job_deadline}
+            await connection.client.evalsha(planting.digest, 1, connection.prefix, *connection.given(given))
 
     await asyncio.gather(*(batches() for _ in range(_AT_ONCE)))
+
+
+async def plant_over_lanes(ledger: Ledger, jobs: int, lanes: int) -> None:
+    """Plant due jobs, the same number on each of many lanes: `lane-0`, `lane-1` and so on."""
+    planting = assembled("plant_over_lanes", _LUA_LANES)
+    connection, policy = raw.connection(ledger), ledger.policy
+    await connection.client.script_load(planting.source)
+    per_event = 10
+    made = _events(an_integration("lane-0"), -(-jobs // per_event))
+    turn = cycle(range(lanes))
+    while batch := list(islice(made, _BATCH // per_event)):
+        given = acceptance(batch, Ingress.PUBLISHER, policy) | {"deadline": policy.job_deadline}
+        for event in given["events"]:
+            ways = [f"lane-{n}" for n in islice(turn, per_event)]
+            event["jobs"] = [{"id": job_id(event["ref"], lane), "lane": lane} for lane in ways]
+        await connection.client.evalsha(planting.digest, 1, connection.prefix, *connection.given(given))
 
 
 async def plant_future_jobs(ledger: Ledger, lanes: int, jobs: int) -> None:
@@ -71,6 +102,13 @@ async def plant_future_jobs(ledger: Ledger, lanes: int, jobs: int) -> None:
         await pipe.execute()
 
 
+async def load_scripts(ledger: Ledger) -> None:
+    """Have Redis learn every script of the ledger."""
+    for each in (files("worker.ledger") / "lua").iterdir():
+        if each.is_file():
+            await raw.client(ledger).script_load(script(each.name.removesuffix(".lua")).source)
+
+
 async def begin_file(ledger: Ledger) -> None:
     """Begins the append-only file of Redis, and waits until all that is in memory is in it."""
     client = raw.client(ledger)
@@ -87,20 +125,10 @@ async def _writes_file(client: Any) -> bool:
     return bool(state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])
 
 
-def _events(integration: Integration, count: int) -> Iterator[dict[str, Any]]:
+def _events(integration: Integration, count: int) -> Iterator[Event]:
     scope, data = integration.scope, b'{"type":"order","id":"o-1"}'
     head = f'{{"type":"{_OBSERVABLE_KEY}","org_id":"{scope.org_id}","store_id":"{scope.store_id}"'.encode()
-    digest = Event("", _OBSERVABLE_KEY, scope, b"", data, None, None, None).digest
     for number in range(count):
         name = f"backlog-{number}"
         raw = head + b',"id":"%b","data":%b}' % (name.encode(), data)
-        ref = Event(name, _OBSERVABLE_KEY, scope, raw, data, None, None, None).ref
-        yield {
-            "ref": ref,
-            "id": name,
-            "type": _OBSERVABLE_KEY,
-            "scope": scope.key,
-            "raw": raw.decode(),
-            "digest": digest,
-            "job": job_id(ref, integration.id),
-        }
+        yield Event(name, _OBSERVABLE_KEY, scope, raw, data, None, None, None)

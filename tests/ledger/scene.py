@@ -183,6 +183,16 @@ class LedgerScene:
         """Every key."""
         return await LedgerContents.read(self.ledger)
 
+    async def retention_passes(self) -> None:
+        """All that has ended is forgotten, as if EDW_EVENT_RETENTION had passed since."""
+        later = await self.another(event_retention=0)
+        while await later.fleet.forget():
+            pass
+
+    async def is_kept(self, event_ref: str) -> bool:
+        """Whether the ledger still has an event."""
+        return await self.ledger.events.show(event_ref, 0, 1) is not None
+
     async def key(self, command: str, key: str, *arguments: Any) -> Any:
         """A plain command on one key, for what only time or an accident would do."""
         return await raw.command(self.ledger, command, key, *arguments)

@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from struct import pack, unpack
 
 from tests.ledger import raw
-from worker.domain.event import Scope
+from worker.domain.event import Ingress, Scope
 from worker.ledger import Ledger
+from worker.ledger.events.wire_event import raw_of, stored_of, written
 
 # Retention
 
@@ -17,8 +20,8 @@ async def forget_integration(ledger: Ledger, integration_id: str) -> None:
 
 async def forget_event(ledger: Ledger, event_ref: str) -> None:
     """Drop an event, as retention does."""
-    await raw.command(ledger, "DEL", f"event:{event_ref}")
-    await raw.command(ledger, "DEL", f"event:{event_ref}:jobs")
+    for name in (f"event:{event_ref}", f"event:{event_ref}:jobs", f"event:{event_ref}:progress"):
+        await raw.command(ledger, "DEL", name)
 
 
 async def forget_job(ledger: Ledger, job_id: str) -> None:
@@ -27,7 +30,9 @@ async def forget_job(ledger: Ledger, job_id: str) -> None:
     state, attempts, event = row[b"state"].decode(), int(row[b"attempts"]), row[b"event"].decode()
     assert state != "pending", f"job {job_id} is pending, and no retention would drop it"
     await raw.command(ledger, "DEL", f"job:{job_id}")
-    await raw.command(ledger, "LREM", f"event:{event}:jobs", 0, job_id)
+    listed = (await raw.command(ledger, "GET", f"event:{event}:jobs")).decode().replace(job_id, "")
+    await raw.command(ledger, "SET", f"event:{event}:jobs", listed)
+    await raw.command(ledger, "ZREM", f"jobs:{row[b'lane'].decode()}", job_id)
     for counter, count in ((state, 1), ("opened", 1), ("attempts", attempts)):
         await raw.command(ledger, "HINCRBY", "counters", counter, -count)
 
@@ -75,22 +80,35 @@ async def date_events(ledger: Ledger, scope: Scope, accepted_at: Mapping[str, in
 
 async def age_event(ledger: Ledger, event_ref: str, milliseconds: int) -> None:
     """Have an event of the inbox wait for longer."""
-    await raw.command(ledger, "HINCRBY", f"event:{event_ref}", "accepted_at", -milliseconds)
+    record = await raw.command(ledger, "GETRANGE", f"event:{event_ref}", 0, 7)
+    accepted_at = unpack(">d", record)[0] - milliseconds
+    await raw.command(ledger, "SETRANGE", f"event:{event_ref}", 0, pack(">d", accepted_at))
+
+
+async def garble_event(ledger: Ledger, event_ref: str) -> bytes:
+    """Damage the JSON of an event, so that nobody can read it; return what is left of it."""
+    record = await raw.command(ledger, "GET", f"event:{event_ref}")
+    left = b"{broken" + raw_of(record)[len(b"{broken") :]
+    stored = stored_of(event_ref, record)
+    assert stored is not None
+    broken = replace(stored.event, raw=left)
+    await raw.command(ledger, "SET", f"event:{event_ref}", record[:8] + written(broken, Ingress(stored.ingress)))
+    return left
+
+
+async def set_event_minor(ledger: Ledger, event_ref: str, minor: int) -> None:
+    """Have an event need a build of that minor version."""
+    record = await raw.command(ledger, "GET", f"event:{event_ref}")
+    stored = stored_of(event_ref, record)
+    assert stored is not None
+    changed = replace(stored.event, minor=minor)
+    await raw.command(ledger, "SET", f"event:{event_ref}", record[:8] + written(changed, Ingress(stored.ingress)))
 
 
 async def date_jobs(ledger: Ledger, integration_id: str, opened_at: Mapping[str, int]) -> None:
     """Move when jobs of an integration were opened (ms since 1970, by job)."""
     for job_id, moment in opened_at.items():
         await raw.command(ledger, "ZADD", f"jobs:{integration_id}", "XX", moment, job_id)
-
-
-async def date_failure(
-    ledger: Ledger, scope: Scope, job_id: str, attempt: int, *, among_all: float, among_failures: float
-) -> None:
-    """Move a failure in the two indexes of its store's logs (ms since 1970), which then disagree."""
-    member = f"{job_id}:{attempt}"
-    await raw.command(ledger, "ZADD", f"logs:store:{scope.key}", "XX", among_all, member)
-    await raw.command(ledger, "ZADD", f"logs:failures:{scope.key}", "XX", among_failures, member)
 
 
 # Lanes and jobs
@@ -128,9 +146,8 @@ async def cancel_for_overflow(ledger: Ledger, job_id: str) -> None:
     await raw.command(ledger, "ZREM", "pending", job_id)
     ended = ("state", "cancelled", "reason", "lane_overflow", "ended_at", await raw.now(ledger))
     await raw.command(ledger, "HSET", f"job:{job_id}", *ended)
-    await raw.command(ledger, "HINCRBY", f"event:{event}", "open", -1)
-    for name in (f"job:{job_id}", f"event:{event}", f"event:{event}:jobs"):
-        await raw.command(ledger, "PEXPIRE", name, ledger.policy.event_retention)
+    await raw.command(ledger, "HINCRBY", f"event:{event}:progress", "open", -1)
+    await raw.command(ledger, "RPUSH", "ended", f"+{job_id}")
     await raw.command(ledger, "HINCRBY", "counters", "cancelled", 1)
 
 

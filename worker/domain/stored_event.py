@@ -14,8 +14,6 @@ class StoredEvent:
     accepted_at: int
     #: The Ingress by which it was accepted; empty if unknown.
     ingress: str = ""
-    #: A number that distinguishes it from an event of the same id that was accepted before or later.
-    acceptance: int = 0
     #: The minor version that a process needs to understand it.
     minor: int = 0
 

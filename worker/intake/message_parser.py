@@ -15,14 +15,13 @@ from worker.domain.event_parser import ID_MAX_CHARS, EventRules, parse_event
 from worker.domain.trace_context import TraceContext
 from worker.event_loop.pacing import breathe, paced
 from worker.ledger.events.inbox import REJECTED_KEEP_BYTES, rejection
-from worker.ledger.policy import REPLY_BYTE_BUDGET
 
 _log = structlog.get_logger("edw.intake")
 
 #: Most events in one message. One call accepts all of them, and keeps Redis busy for at most 12 ms.
 BATCH_MAX_EVENTS = 1_000
 #: Most bytes of one message. If the deployment's rules allow a larger event, that limit applies.
-MESSAGE_MAX_BYTES = REPLY_BYTE_BUDGET
+MESSAGE_MAX_BYTES = 8 * 1024 * 1024
 
 #: The event in one part of a message, or why there is none; and the part itself.
 Parsed = tuple[Event | Refusal, Any]

@@ -12,6 +12,9 @@ from worker.ledger.lease import NO_TERM, Lease
 from worker.ledger.policy import JOBS_PER_CALL, REPLY_BYTE_BUDGET
 from worker.ledger.process_identity import ProcessIdentity, dead_owners
 
+#: Ended jobs and events that one call forgets: 1-2 ms of Redis's time.
+FORGOTTEN_PER_CALL = 200
+
 
 class Overdue(msgspec.Struct, frozen=True):
     """An event or lane that waits for service; `tries` counts the announcements since it was last served."""
@@ -86,7 +89,6 @@ class Fleet:
             lease=self._redis.policy.lease,
             limit=JOBS_PER_CALL,
             byte_budget=REPLY_BYTE_BUDGET,
-            event_retention=self._redis.policy.event_retention,
             home=self._home,
             dead=dead,
             idle=await self._over(idle[:JOBS_PER_CALL]),
@@ -122,9 +124,23 @@ class Fleet:
             await self._redis.run(
                 "expire",
                 limit=JOBS_PER_CALL,
-                event_retention=policy.event_retention,
                 backlog=policy.lane_backlog,
                 backlog_bytes=policy.lane_backlog_bytes,
+            )
+        )
+
+    async def forget(self) -> int:
+        """Delete jobs and events that ended longer ago than EDW_EVENT_RETENTION, the oldest first.
+
+        Returns how many entries it has worked off, at most FORGOTTEN_PER_CALL.
+        """
+        policy = self._redis.policy
+        return int(
+            await self._redis.run(
+                "forget",
+                limit=FORGOTTEN_PER_CALL,
+                event_retention=policy.event_retention,
+                log_retention=policy.log_retention,
             )
         )
 

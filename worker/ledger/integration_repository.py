@@ -18,6 +18,8 @@ from worker.ledger.policy import by_message
 
 #: Deletions that a scope remembers, so that older snapshots can be updated.
 TOMBSTONES = 1_000
+#: How long the ledger knows a scope after its last integration was deleted (ms).
+SCOPE_RETENTION = 86_400_000
 
 
 #: The state of a new lane.
@@ -168,6 +170,7 @@ class IntegrationRepository:
             "delete_integration",
             id=integration_id,
             tombstones=TOMBSTONES,
+            scope_retention=SCOPE_RETENTION,
             expect=_expected(expect),
             **self._with_events(events),
         )

@@ -12,8 +12,8 @@ MAX_JOBS_PER_CALL = 200
 JOBS_PER_CALL = 50
 #: Ids in one announcement or message.
 MAX_IDS_PER_MESSAGE = 200
-#: The approximate limit for raw events in one reply (bytes), so that 200 large events do not arrive at once.
-REPLY_BYTE_BUDGET = 8 * 1024 * 1024
+#: The approximate limit for events in one call or reply (bytes of their JSON), so that no script copies more of them.
+REPLY_BYTE_BUDGET = 1024 * 1024
 
 
 def check_size(jobs: Sequence[object]) -> None:

@@ -16,6 +16,7 @@ from worker.intake.wakeups import Wakeups
 from worker.integrations.outbox_relay import OutboxRelay
 from worker.ledger import Ledger, LedgerError, LedgerFull, LedgerUnavailable
 from worker.ledger.events.intake_list import RETURNED_PER_CALL
+from worker.ledger.fleet import FORGOTTEN_PER_CALL
 from worker.ledger.lease import NO_TERM
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.telemetry import metrics
@@ -184,7 +185,13 @@ class Sweeper:
         returned = await self._ledger.intake_list.return_dead()
         if returned:
             _log.warning("messages given back that a dead worker had taken", messages=returned)
-        more = len(lost) >= JOBS_PER_CALL or ended >= JOBS_PER_CALL or returned >= RETURNED_PER_CALL
+        forgotten = await self._ledger.fleet.forget()
+        more = (
+            len(lost) >= JOBS_PER_CALL
+            or ended >= JOBS_PER_CALL
+            or returned >= RETURNED_PER_CALL
+            or forgotten >= FORGOTTEN_PER_CALL
+        )
         return 0.0 if more else None
 
     async def _find_orphaned_leases(self) -> None:

@@ -349,8 +349,6 @@ async def test_failures_of_a_store_come_from_their_index_and_nothing_else_is_sca
     monkeypatch.setattr("worker.api.handlers.log_handlers.WINDOW", 2)
     monkeypatch.setattr("worker.api.handlers.log_handlers.CHUNK", 2)
     jobs = await tried(scene, integration, {"old": [FAILED], **{f"new-{n}": [SUCCEEDED] for n in range(9)}})
-    now = await inspection.redis_time(scene.ledger)
-    await surgery.date_failure(scene.ledger, SCOPE, jobs["old"], 1, among_all=1e12, among_failures=now)
 
     async def scanned(*_: Any) -> None:
         raise AssertionError("the store's logs were read")

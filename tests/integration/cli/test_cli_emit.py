@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
 import pytest
@@ -145,9 +146,10 @@ def test_a_file_without_a_bad_line_ends_with_0(edw: Edw) -> None:
 
 
 def test_a_full_redis_says_up_to_which_line_it_went(edw: Edw) -> None:
-    line = b'{"type":"order.paid","data":{"x":"%s"}}\n' % (b"x" * 20_000)
+    # What the ledger cannot compress.
+    lines = b"".join(b'{"type":"order.paid","data":{"x":"%s"}}\n' % token_hex(20_000).encode() for _ in range(1_000))
     with RedisServer(maxmemory="12mb") as full:
-        result = edw("emit", "--file", "-", stdin=line * 1_000, EDW_REDIS_URL=full.url)
+        result = edw("emit", "--file", "-", stdin=lines, EDW_REDIS_URL=full.url)
 
     assert result.code == 1
     assert "memory limit" in result.err

@@ -15,6 +15,7 @@ from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable, Ver
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events import inbox as intake_module
 from worker.ledger.events.inbox import SyncInbox, rejection
+from worker.ledger.pages import Cursor
 
 MIB = 1024 * 1024
 
@@ -249,3 +250,17 @@ async def test_other_stores_of_one_server_are_other_shards(scene: LedgerScene, r
     assert (await other.status.read()).inbox == 1
     assert (await other.integrations.page(SCOPE, 0, 10)).items == []
     await other.close()
+
+
+async def test_an_event_with_the_longest_names_is_kept_and_found_like_any_other(scene: LedgerScene) -> None:
+    """Scripts read the beginning of its record first, and more where the names are long."""
+    scope, event_id = Scope("🚲" * 100, "🚲" * 100), "🚲" * 128
+    event = an_event(event_id, scope)
+    await scene.ledger.inbox.accept([event])
+    (stored,) = (await scene.ledger.inbox.load([event.ref])).events
+    assert (stored.event.id, stored.event.scope, stored.event.raw) == (event_id, scope, event.raw)
+    await scene.open([stored])
+    found = await scene.ledger.events.select(scope, Cursor(0), 10**15, ["order.paid"])
+    assert list(found.refs) == [event.ref]
+    await scene.retention_passes()
+    assert f"events:{scope.key}" not in (await scene.contents()).scores

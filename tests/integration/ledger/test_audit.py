@@ -4,6 +4,7 @@ import pytest
 
 from tests.ledger import raw
 from tests.ledger.scene import HOUR, LedgerScene
+from tests.ledger.surgery import age_event
 from tests.samples import an_integration
 from worker.domain.job import JobState
 from worker.ledger import Verdict
@@ -41,10 +42,12 @@ async def test_a_ledger_that_is_well_has_no_problems(busy: LedgerScene) -> None:
     assert (report.jobs, report.lanes, report.events) == (5, 3, 7)
 
 
-async def mended(scene: LedgerScene, *kinds: str) -> None:
-    """The audit finds something, mends just these kinds, and finds nothing more."""
+async def mended(scene: LedgerScene, *kinds: str, forgotten: bool = False) -> None:
+    """The audit finds something, mends just these kinds, and finds nothing more; `forgotten`: after the next sweep."""
     assert not (await audit(scene)).is_clean
     assert set((await audit(scene, repair=True)).counts) == set(kinds)
+    if forgotten:
+        assert await scene.ledger.fleet.forget() == 1
     assert (await audit(scene)).is_clean
 
 
@@ -200,28 +203,26 @@ async def test_a_backlogs_size_is_counted_anew(scene: LedgerScene) -> None:
 
 @pytest.mark.parametrize(
     ("accident", "kind"),
-    [("count", "wrong_count"), ("expires", "kept_too_short"), ("stays", "kept_for_ever")],
+    [("count", "wrong_count"), ("job stays", "kept_for_ever"), ("event stays", "kept_for_ever")],
 )
 async def test_an_event_is_kept_as_long_as_a_job_of_it_is_owed_and_no_longer(
     scene: LedgerScene, accident: str, kind: str
 ) -> None:
     await scene.register(LANE)
     (stored,) = await scene.publish("e-1")
-    await scene.open([stored], LANE)
-    event = f"event:{stored.ref}"
-    match accident:
-        case "count":
-            await scene.key("HSET", event, "open", 7)
-        case "expires":
-            await scene.key("PEXPIRE", event, 60_000)
-            await scene.key("PEXPIRE", f"{event}:jobs", 60_000)
-        case _:
-            (claim,) = await scene.claim(LANE)
+    lanes = () if accident == "event stays" else (LANE,)
+    await scene.open([stored], *lanes)
+    if accident == "count":
+        await scene.key("HSET", f"event:{stored.ref}:progress", "open", 7)
+    else:
+        for claim in await scene.claim(LANE):
             await scene.settle(claim, Verdict.SUCCEEDED)
-            await scene.key("PERSIST", event)
-            await scene.key("PERSIST", f"{event}:jobs")
-    await mended(scene, kind)
+            await scene.key("HSET", f"job:{claim.job_id}", "ended_at", 1)
+        await scene.key("DEL", "ended")
+        await age_event(scene.ledger, stored.ref, 2 * scene.ledger.policy.event_retention)
+    await mended(scene, kind, forgotten=kind == "kept_for_ever")
     assert (await scene.contents()).problems() == []
+    assert await scene.is_kept(stored.ref) == (accident == "count")
 
 
 async def test_an_audit_goes_through_more_than_one_call_may_touch(scene: LedgerScene) -> None:
@@ -239,7 +240,7 @@ async def test_an_event_with_more_jobs_than_a_call_may_count_is_left_out(
     await scene.register(LANE, "i-2")
     (stored,) = await scene.publish("e-1")
     await scene.open([stored], LANE, "i-2")
-    await scene.key("HSET", f"event:{stored.ref}", "open", 7)
+    await scene.key("HSET", f"event:{stored.ref}:progress", "open", 7)
     monkeypatch.setattr(audit_module, "JOBS_PER_EVENT", 1)
     assert (await audit(scene)).is_clean
     monkeypatch.undo()

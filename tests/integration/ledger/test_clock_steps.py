@@ -139,6 +139,19 @@ async def test_a_leap_of_days_ends_nothing_and_takes_over_nothing(
     assert await scene.ledger.fleet.expire() > 0
 
 
+async def test_nothing_is_forgotten_while_a_leap_is_held_back(scene: LedgerScene, stepped: SteppedRedisServer) -> None:
+    await scene.register("i")
+    await scene.owe("i", "e-1")
+    (claim,) = await scene.claim("i")
+    assert await scene.settle(claim, Verdict.SUCCEEDED) == "settled"
+    stepped.step(LEAP)
+    await scene.retention_passes()
+    assert await scene.is_kept(claim.event_ref)
+    assert await scene.ledger.membership.confirm() is not None
+    await scene.retention_passes()
+    assert not await scene.is_kept(claim.event_ref)
+
+
 async def test_a_dead_process_is_taken_over_again_once_the_hold_is_over(
     scene: LedgerScene, stepped: SteppedRedisServer
 ) -> None:
@@ -180,7 +193,7 @@ async def test_no_observer_counts_as_lost_while_a_leap_is_held_back(
     stepped.step(LEAP)
     for _ in range(OBSERVE_TRIES + 1):
         assert len((await scene.ledger.inbox.load([event.ref])).events) == 1
-    assert await scene.key("HGET", f"event:{event.ref}", "lost") == b"0"
+    assert await scene.key("HGET", f"event:{event.ref}:progress", "lost") == b"0"
 
 
 async def test_a_leap_that_a_living_process_measured_as_wrong_stays_out_of_ledger_time(
@@ -264,5 +277,5 @@ async def test_what_is_owed_has_no_ttl_that_a_leap_could_end(scene: LedgerScene,
     stepped.step(100 * DAY)
     found = await scene.contents()
     assert found.jobs[job]["state"] == "pending"
-    assert {"e-1", "e-2"} == {row["id"] for name, row in found.hashes.items() if name.startswith("event:")}
+    assert {"e-1", "e-2"} == {stored.event.id for stored in found.events.values()}
     assert [claim.job_id for claim in await scene.claim("i")] == [job]

@@ -105,7 +105,7 @@ async def test_an_opening_that_fails_half_way_owes_nothing_yet(scene: LedgerScen
     (ref,) = await in_the_inbox(scene, "e-1")
     (stored,) = (await scene.ledger.inbox.load([ref])).events
     name = key.format(ref=ref, lane=LANE)
-    await damaged(scene, name)
+    await scene.key("RPUSH", name, "damaged")
     assert await scene.open([stored], LANE, room=room) == ([], [])
     assert (await scene.ledger.status.read()).pending == await scene.counter("opened") == 0
 

@@ -5,7 +5,7 @@ import pytest
 from tests.ledger import raw
 from tests.ledger.scene import HOUR, LedgerScene, settlement
 from tests.samples import an_event, an_integration
-from worker.domain.job import JobState
+from worker.domain.job import JobState, job_id
 from worker.ledger import Verdict
 from worker.ledger.lanes.claims import FilledLane, Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
@@ -240,7 +240,7 @@ async def test_a_backlog_that_fills_is_warned_of_at_50_and_90_per_cent_once_each
     warned: list[FilledLane] = []
     for n in range(10):
         (stored,) = await scene.publish(f"e-{n}")
-        opened = await small.jobs.open([(stored, [Opening(f"job-{n}", LANE)], True)], 0)
+        opened = await small.jobs.open([(stored, [Opening(job_id(stored.ref, LANE), LANE)], True)], 0)
         warned += opened.filled
     assert warned == [FilledLane(LANE, 50, 5, 5 * size), FilledLane(LANE, 90, 9, 9 * size)]
 
@@ -254,7 +254,7 @@ async def test_a_backlog_is_warned_of_again_once_it_has_been_clearly_below_and_n
         found: list[int] = []
         for _ in range(count):
             (stored,) = await scene.publish(f"e-{await scene.counter('accepted')}")
-            job = Opening(f"job-{stored.ref}", LANE)
+            job = Opening(job_id(stored.ref, LANE), LANE)
             found += [each.percent for each in (await small.jobs.open([(stored, [job], True)], 0)).filled]
         return found
 
@@ -292,7 +292,7 @@ async def test_a_lane_whose_events_are_too_many_bytes_gives_up_the_oldest_until_
         await scene.key("ZADD", f"lane:{LANE}:due", n + 1, jobs[-1])
     assert "overflowing" not in (await scene.contents()).sets
     (stored,) = await scene.publish("e-99")
-    await small.jobs.open([(stored, [Opening("job-new", LANE)], True)], 0)
+    await small.jobs.open([(stored, [Opening(job_id(stored.ref, LANE), LANE)], True)], 0)
 
     assert await small.fleet.expire() == 5
     assert await small.fleet.expire() == 0

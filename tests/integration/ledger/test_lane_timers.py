@@ -6,6 +6,7 @@ import pytest
 
 from tests.ledger.scene import LedgerScene, settlement
 from tests.samples import an_integration
+from worker.domain.job import job_id
 from worker.ledger import Verdict
 from worker.ledger.lanes.claims import Later, Opening
 
@@ -25,7 +26,7 @@ async def test_a_used_up_rate_limit_names_the_time_of_the_next_attempt_to_the_pr
 ) -> None:
     await scene.ledger.integrations.put(an_integration(rate_limit=1 / LONG))
     stored = await scene.publish("e-1", "e-2", "e-3")
-    opened = await scene.ledger.jobs.open([(each, [Opening(f"job-{each.ref}", LANE)], True) for each in stored], 1)
+    opened = await scene.ledger.jobs.open([(each, [Opening(job_id(each.ref, LANE), LANE)], True) for each in stored], 1)
     claimed = await scene.ledger.jobs.claim([LANE], 10)
 
     assert len(opened.claims) == 1
@@ -87,6 +88,8 @@ async def test_a_sweep_leaves_a_timed_lane_to_the_process_that_timed_it_and_take
     assert await settled(scene, Verdict.RETRY, delay=LONG) == {LANE: LONG}
     found = await scene.ledger.fleet.sweep()
     assert (LONG * 1000) / 2 < found.wait <= LONG * 1000 + 200
+    ((_, due),) = await scene.key("ZRANGE", f"lane:{LANE}:due", 0, -1, "WITHSCORES")
+    assert float(await scene.key("ZSCORE", "lanes", LANE)) == float(due) + 200
 
     # A short time, and nobody claims: a sweep announces the lane.
     await scene.owe(LANE, "e-2")

@@ -10,6 +10,7 @@ from tests.samples import an_event, an_integration
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, new_id
 from worker.domain.event import Scope
 from worker.domain.format_version import MINOR
+from worker.domain.job import job_id
 from worker.domain.ledger_time import confirmation_of
 from worker.ledger.ledger_errors import NewerRecord
 
@@ -20,17 +21,17 @@ async def test_an_event_that_needs_a_newer_build_stays_in_the_inbox_and_counts_n
     await scene.register("i")
     event = an_event("e-1")
     await scene.ledger.inbox.accept([event])
-    await scene.key("HSET", f"event:{event.ref}", "minor", NEWER)
+    await surgery.set_event_minor(scene.ledger, event.ref, NEWER)
     for _ in range(10):
         loaded = await scene.ledger.inbox.load([event.ref])
         assert (loaded.events, loaded.deadly, loaded.newer) == ((), (), 1)
-    assert await scene.key("HGET", f"event:{event.ref}", "observers") == b""
+    assert await scene.key("HGET", f"event:{event.ref}:progress", "observers") == b""
     await dispatch_of(scene.ledger).observe([event.ref])
     assert await scene.jobs_of(event.ref) == []
     status = await scene.ledger.status.read()
     assert (status.inbox, status.rejected, status.events_balance) == (1, 0, 0)
     # A newer process observes it: what it wrote is now understood.
-    await scene.key("HSET", f"event:{event.ref}", "minor", MINOR)
+    await surgery.set_event_minor(scene.ledger, event.ref, MINOR)
     assert len((await scene.ledger.inbox.load([event.ref])).events) == 1
 
 
@@ -59,6 +60,17 @@ async def test_a_job_needs_what_its_event_needs(scene: LedgerScene) -> None:
     assert await scene.key("HGET", f"job:{job}", "minor") == str(NEWER).encode()
 
 
+async def test_a_missing_job_of_a_newer_event_needs_what_its_event_needs(scene: LedgerScene) -> None:
+    (stored,) = await scene.publish("e-1")
+    await scene.open([stored])
+    await scene.register("i")
+    await surgery.set_event_minor(scene.ledger, stored.ref, NEWER)
+    job = job_id(stored.ref, "i")
+    assert await scene.ledger.redelivery.open_missing("i", [(job, stored.ref)]) == (1, False)
+    assert await scene.key("HGET", f"job:{job}", "minor") == str(NEWER).encode()
+    assert await scene.claim("i") == []
+
+
 async def test_a_lane_that_needs_a_newer_build_stays_announced_and_nothing_of_it_is_leased(scene: LedgerScene) -> None:
     await scene.register("i")
     (stored,) = await scene.publish("e-1")
@@ -84,7 +96,7 @@ async def test_an_event_stays_in_the_inbox_while_its_scope_has_an_integration_th
     for _ in range(10):
         await dispatch.observe([event.ref])
     assert await scene.jobs_of(event.ref) == []
-    assert await scene.key("HGET", f"event:{event.ref}", "lost") == b"0"
+    assert await scene.key("HGET", f"event:{event.ref}:progress", "lost") == b"0"
     await scene.disable("new")
     kept = await scene.key("HGET", "integration:new", "doc")
     assert b'"flavour":{"deep":[1.0]}' in kept

@@ -5,6 +5,7 @@ import pytest
 from config.observable_events import load_catalogue
 from tests.ledger import raw
 from tests.ledger.scene import HOUR, LedgerScene
+from tests.ledger.surgery import garble_event
 from tests.samples import SCOPE, an_event, an_integration
 from worker.domain.event import Event, Refusal
 from worker.domain.event_parser import EventRules, parse_event
@@ -113,10 +114,12 @@ async def test_a_job_that_ends_between_two_chunks_does_not_end_the_event(scene: 
     stored = await scene.publish("e-1")
     (claim,), _ = await scene.open(stored, "i-1", room=1, last=False)
     await scene.settle(claim, Verdict.SUCCEEDED)
-    assert await scene.key("PTTL", f"event:{stored[0].ref}") == -1
+    await scene.retention_passes()
+    assert await scene.is_kept(stored[0].ref)
 
     await scene.open(stored, last=True)
-    assert await scene.key("PTTL", f"event:{stored[0].ref}") > 0
+    await scene.retention_passes()
+    assert not await scene.is_kept(stored[0].ref)
     assert await scene.counter("matched") == 1
 
 
@@ -125,8 +128,10 @@ async def test_an_event_that_nobody_observes_is_unmatched_and_kept_for_a_while(s
     await scene.open(stored)
     status = await scene.ledger.status.read()
     assert (status.inbox, status.counter("unmatched"), status.pending) == (0, 1, 0)
-    ttl = await scene.key("PTTL", f"event:{stored[0].ref}")
-    assert 0 <= scene.ledger.policy.event_retention - ttl < 60_000
+    assert await scene.ledger.fleet.forget() == 0
+    assert await scene.is_kept(stored[0].ref)
+    await scene.retention_passes()
+    assert not await scene.is_kept(stored[0].ref)
 
 
 async def test_an_integration_that_was_disabled_since_the_match_gets_no_job(scene: LedgerScene) -> None:
@@ -192,10 +197,12 @@ async def test_an_event_is_set_aside_after_five_failures_and_kept_to_be_looked_a
     assert entry.given == stored.event.raw.decode()
     status = await scene.ledger.status.read()
     assert (status.inbox, status.counter("set_aside"), status.rejected) == (0, 1, 1)
-    assert await scene.key("PTTL", f"event:{stored.ref}") > 0
     # Once more is no more.
     assert not await scene.set_aside(stored)
     assert await scene.counter("set_aside") == 1
+    assert await scene.is_kept(stored.ref)
+    await scene.retention_passes()
+    assert not await scene.is_kept(stored.ref)
 
 
 async def test_an_event_that_is_set_aside_half_opened_lives_as_long_as_its_jobs(scene: LedgerScene) -> None:
@@ -204,10 +211,12 @@ async def test_an_event_that_is_set_aside_half_opened_lives_as_long_as_its_jobs(
     await scene.open([stored], "i-1", last=False)
     for _ in range(OBSERVE_TRIES):
         await scene.set_aside(stored)
-    assert await scene.key("PTTL", f"event:{stored.ref}") == -1
+    await scene.retention_passes()
     (claim,) = await scene.claim("i-1")
+    assert claim.event == stored
     await scene.settle(claim, Verdict.SUCCEEDED)
-    assert await scene.key("PTTL", f"event:{stored.ref}") > 0
+    await scene.retention_passes()
+    assert not await scene.is_kept(stored.ref)
 
 
 async def test_the_rejected_list_is_bounded_and_has_the_newest_first(scene: LedgerScene) -> None:
@@ -271,10 +280,10 @@ def deepest_accepted() -> Event:
 
 async def test_an_event_that_cannot_be_read_is_distinguished_from_its_neighbours(scene: LedgerScene) -> None:
     good, bad = await scene.publish("good", "bad")
-    await scene.key("HSET", f"event:{bad.ref}", "raw", "{broken")
+    left = await garble_event(scene.ledger, bad.ref)
     loaded = await scene.ledger.inbox.load([bad.ref, good.ref])
     assert loaded.events == (good,)
-    assert loaded.unreadable == ((bad.ref, b"{broken"),)
+    assert loaded.unreadable == ((bad.ref, left),)
 
 
 @pytest.mark.parametrize("room", [0, 5])
@@ -288,7 +297,7 @@ async def test_one_call_opens_for_several_events(scene: LedgerScene, room: int) 
 
 
 class TestAnIdThatComesAgain:
-    """A job's record and its event's have each their own retention, which a shortened setting makes unequal."""
+    """Redis may lose the record of an event and keep that of its job."""
 
     async def test_after_its_event_was_forgotten_is_owed_anew_although_the_old_job_is_remembered(
         self, scene: LedgerScene
@@ -307,7 +316,6 @@ class TestAnIdThatComesAgain:
         assert (again.job_id, again.attempt, again.base, again.epoch, again.event) == (job, 2, 1, 1, stored)
         assert [log.attempt for log in (await scene.ledger.logs.of_job(job, 0, 2)).items] == [1]
         assert await scene.state(job) == (JobState.PENDING, "")
-        assert await scene.key("PTTL", f"job:{job}") == -1
         assert await scene.jobs_of(stored.ref) == [job]
         await scene.settle(again, Verdict.SUCCEEDED)
         assert await scene.state(job) == (JobState.SUCCEEDED, "")
@@ -343,10 +351,45 @@ class TestAnIdThatComesAgain:
 
 
 async def _forget_event(scene: LedgerScene, event_id: str) -> None:
-    """Retention drops the event, and not its job."""
-    ref = an_event(event_id).ref
-    await scene.key("DEL", f"event:{ref}")
-    # A later one is of a later millisecond.
-    now = await raw.now(scene.ledger)
-    while await raw.now(scene.ledger) == now:
-        pass
+    """Redis loses the event, and not its job."""
+    await scene.key("DEL", f"event:{an_event(event_id).ref}")
+
+
+class TestAnIdThatComesAgainAfterRetention:
+    @pytest.mark.parametrize("failures", [0, 1, 3])
+    async def test_continues_the_numbers_of_attempts_so_that_no_log_is_overwritten(
+        self, scene: LedgerScene, failures: int
+    ) -> None:
+        await scene.register("i-1")
+        (job,) = await scene.owe("i-1", "e-1")
+        for _ in range(failures):
+            (claim,) = await scene.claim("i-1")
+            await scene.settle(claim, Verdict.RETRY, detail="the first time")
+        (claim,) = await scene.claim("i-1")
+        await scene.settle(claim, Verdict.SUCCEEDED)
+        await scene.retention_passes()
+        assert await scene.ledger.jobs.get([job]) == []
+
+        await scene.owe("i-1", "e-1")
+        (again,) = await scene.claim("i-1")
+        tried = failures + 1
+        assert (again.job_id, again.attempt, again.base) == (job, tried + 1, tried)
+        await scene.settle(again, Verdict.FAILED, detail="the second time")
+        logs = (await scene.ledger.logs.of_job(job, 0, 10)).items
+        assert [log.attempt for log in logs] == list(range(tried + 1, 0, -1))
+        assert [log.error_detail for log in logs if log.attempt <= failures] == ["the first time"] * failures
+
+    async def test_is_a_new_event_with_a_job_of_its_own(self, scene: LedgerScene) -> None:
+        await scene.register("i-1")
+        (job,) = await scene.owe("i-1", "e-1")
+        (claim,) = await scene.claim("i-1")
+        await scene.settle(claim, Verdict.SUCCEEDED)
+        await scene.retention_passes()
+        await scene.key("DEL", f"log:{job}:1")
+        for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1"):
+            await scene.key("DEL", index)
+
+        (stored,) = await scene.publish("e-1")
+        (again,), _ = await scene.open([stored], "i-1", room=1)
+        # No log is left that could be overwritten.
+        assert (again.job_id, again.attempt) == (job, 1)

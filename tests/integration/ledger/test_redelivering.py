@@ -213,12 +213,32 @@ async def test_without_a_mark_every_call_redelivers_anew(scene: LedgerScene) -> 
     assert await scene.ledger.redelivery.redeliver([job]) == ["reopened"]
 
 
-async def test_a_job_that_is_owed_anew_is_listed_for_as_long_as_it_may_live(scene: LedgerScene) -> None:
+async def test_redeliveries_in_turn_each_reopen_a_job_once(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (job,) = await ended(scene, "i-1", Verdict.FAILED, "e-1")
-    await scene.key("PEXPIRE", "jobs:i-1", 1_000)
-    await scene.ledger.redelivery.redeliver([job])
-    assert await scene.key("PTTL", "jobs:i-1") == -1
+    redeliver = scene.ledger.redelivery.redeliver
+    for mark, answer in (("A", "reopened"), ("B", "reopened"), ("A", "known"), ("", "reopened"), ("B", "known")):
+        assert await redeliver([job], mark) == [answer]
+        if answer == "reopened":
+            (claim,) = await scene.claim("i-1")
+            await scene.settle(claim, Verdict.FAILED)
+    assert await chosen(scene, "i-1", FAILED, "A") == {}
+
+
+async def test_the_marks_of_a_job_are_bounded_and_the_latest_are_kept(scene: LedgerScene) -> None:
+    await scene.register("i-1")
+    (job,) = await scene.owe("i-1", "e-1")
+    for n in range(30):
+        assert await scene.ledger.redelivery.redeliver([job], f"mark-{n}") == ["due"]
+    marks = (await scene.key("HGET", f"job:{job}", "marks")).decode().split()
+    assert marks == [f"mark-{n}" for n in range(29, 19, -1)]
+
+
+async def test_a_mark_is_not_taken_for_one_that_contains_it(scene: LedgerScene) -> None:
+    await scene.register("i-1")
+    (job,) = await scene.owe("i-1", "e-1")
+    assert await scene.ledger.redelivery.redeliver([job], "mark-10") == ["due"]
+    assert await scene.ledger.redelivery.redeliver([job], "mark-1") == ["due"]
 
 
 # Which events
@@ -272,20 +292,6 @@ async def test_an_event_that_retention_dropped_is_neither_chosen_nor_opened(scen
     await scene.key("DEL", f"event:{first}")
     assert await missed(scene) == [second]
     assert await scene.ledger.redelivery.open_missing("i-1", wanted([first, second])) == (1, False)
-    # A late settlement may leave a stub of an event, which is nothing to deliver.
-    await scene.key("HSET", f"event:{first}", "open", 0)
-    assert await scene.ledger.redelivery.open_missing("i-1", wanted([first])) == (0, False)
-    await scene.key("DEL", f"event:{first}")
-
-
-async def test_the_index_of_events_forgets_what_is_gone_as_new_ones_come(scene: LedgerScene) -> None:
-    refs = await observed(scene, *(f"old-{n}" for n in range(50)))
-    for ref in refs:
-        await scene.key("DEL", f"event:{ref}")
-    await observed(scene, *(f"new-{n}" for n in range(200)))
-    assert await scene.key("ZCARD", f"events:{SCOPE.key}") < 210
-    policy = scene.ledger.policy
-    assert await scene.key("PTTL", f"events:{SCOPE.key}") > policy.job_deadline + policy.event_retention - 60_000
 
 
 # What was missed
@@ -294,18 +300,17 @@ async def test_the_index_of_events_forgets_what_is_gone_as_new_ones_come(scene: 
 async def test_a_missed_event_has_a_job_that_is_due_now_and_is_kept_until_that_ends(scene: LedgerScene) -> None:
     await scene.register("i-1")
     (ref,) = await observed(scene, "e-1")
-    assert await scene.key("PTTL", f"event:{ref}") > 0
 
     assert await scene.ledger.redelivery.open_missing("i-1", wanted([ref])) == (1, False)
 
-    assert await scene.key("PTTL", f"event:{ref}") == -1
-    assert await scene.key("PTTL", f"event:{ref}:jobs") == -1
+    await scene.retention_passes()
     (claim,) = await scene.claim("i-1")
     assert (claim.job_id, claim.attempt, claim.event_ref) == (job_id(ref, "i-1"), 1, ref)
     assert claim.event is not None
     await scene.settle(claim, Verdict.SUCCEEDED)
-    assert await scene.key("PTTL", f"event:{ref}") > 0
     assert await scene.counter("opened") == 1
+    await scene.retention_passes()
+    assert not await scene.is_kept(ref)
 
 
 async def test_an_event_that_was_over_for_others_is_kept_again_with_all_its_jobs(scene: LedgerScene) -> None:
@@ -313,10 +318,12 @@ async def test_an_event_that_was_over_for_others_is_kept_again_with_all_its_jobs
     (ref,) = await observed(scene, "e-1", by=("i-2",))
     (claim,) = await scene.claim("i-2")
     await scene.settle(claim, Verdict.SUCCEEDED)
-    assert await scene.key("PTTL", f"event:{ref}:jobs") > 0
     assert await scene.ledger.redelivery.open_missing("i-1", wanted([ref])) == (1, False)
-    assert await scene.key("PTTL", f"event:{ref}:jobs") == -1
     assert await scene.jobs_of(ref) == [claim.job_id, job_id(ref, "i-1")]
+    await scene.retention_passes()
+    assert await scene.jobs_of(ref) == [job_id(ref, "i-1")]
+    # What retention took is not missed.
+    assert await scene.ledger.redelivery.open_missing("i-2", [(claim.job_id, ref)]) == (0, False)
 
 
 async def test_a_missed_event_is_opened_once_however_many_ask(scene: LedgerScene) -> None:

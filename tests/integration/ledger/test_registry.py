@@ -258,9 +258,8 @@ async def test_what_a_deleted_integration_owes_is_cancelled_chunk_by_chunk(scene
     assert {row["reason"] for row in contents.jobs.values() if row["state"] == "cancelled"} == {"integration_deleted"}
     assert contents.sets.get("closing") is None
     assert "lane:i-1" not in contents.hashes
-    assert contents.ttls["jobs:i-1"] > 0
-    # It names a pending job, which a leap of Redis's clock must not end.
-    assert contents.ttls["jobs:i-2"] == -1
+    await scene.retention_passes()
+    assert "jobs:i-1" not in (await scene.contents()).scores
 
 
 async def test_what_a_deleted_integration_has_in_flight_may_end_and_is_not_tried_again(scene: LedgerScene) -> None:
@@ -278,14 +277,23 @@ async def test_what_a_deleted_integration_has_in_flight_may_end_and_is_not_tried
     assert "lane:i-1" not in (await scene.contents()).hashes
 
 
-async def test_an_integration_that_is_created_again_remembers_its_new_jobs_for_good(scene: LedgerScene) -> None:
-    await scene.register("i-1")
-    await scene.owe("i-1", "e-1")
+async def test_a_scope_without_integrations_is_forgotten_and_one_that_has_some_again_is_not(scene: LedgerScene) -> None:
+    keys = [f"scope:{SCOPE.key}{each}" for each in ("", ":changes", ":gone")]
+    await scene.register("i-1", "i-2")
+    before = await scene.ledger.integrations.refresh(Snapshot(SCOPE))
     await scene.ledger.integrations.delete("i-1")
-    assert await scene.ledger.fleet.expire() == 1
-    assert await scene.key("PTTL", "jobs:i-1") > 0
-    await scene.register("i-1")
-    assert await scene.key("PTTL", "jobs:i-1") == -1
+    assert [await scene.key("PTTL", key) for key in keys] == [-1, -1, -1]
+    await scene.ledger.integrations.delete("i-2")
+    assert all([await scene.key("PTTL", key) > 0 for key in keys])
+    await scene.register("i-3")
+    assert [await scene.key("PTTL", key) for key in keys] == [-1, -1, -1]
+    await scene.ledger.integrations.delete("i-3")
+    for key in keys:
+        await scene.key("DEL", key)
+
+    await scene.register("i-4")
+    # A worker may have read the scope long ago.
+    assert (await scene.ledger.integrations.refresh(before)).matching("order.paid") == ("i-4",)
 
 
 async def test_an_integration_that_is_created_again_under_its_old_id_is_a_living_one(

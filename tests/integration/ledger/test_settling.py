@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import msgspec
 import pytest
 
 from tests.ledger import raw
@@ -10,7 +9,6 @@ from tests.ledger.scene import HOUR, LedgerScene, settlement
 from tests.samples import SCOPE, an_integration
 from worker.domain.claim import Claim
 from worker.domain.event import Scope
-from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import JobState
 from worker.ledger import Verdict
 from worker.ledger.policy import JOBS_PER_CALL
@@ -116,19 +114,14 @@ async def test_a_log_comes_back_as_it_was_written(scene: LedgerScene) -> None:
     assert log.error_detail == '"quotes", {braces}\n\x00 and Zoë 🚲'
     assert (log.integration_id, log.event_type, log.processing_time) == ("i-1", "order.paid", 0.01)
     assert log.created_at > 1_600_000_000_000
-    raw = await scene.key("GET", f"log:{claim.job_id}:1")
-    assert msgspec.json.decode(raw)["created_at"] == log.created_at
 
 
 async def test_logs_beyond_the_cap_go_the_oldest_first(scene: LedgerScene) -> None:
     few = await scene.another(log_cap=3)
     claims = await claimed(scene, *(f"e-{n}" for n in range(6)))
     indexes = (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}")
-    now = await raw.now(scene.ledger)
-    for age, claim in enumerate(claims[:5]):
+    for claim in claims[:5]:
         await scene.settle(claim, Verdict.FAILED)
-        for index in indexes:
-            await scene.key("ZADD", index, now - 5_000 + age, f"{claim.job_id}:1")
     await scene.ledger.jobs.release([(claims[5].job_id, 1)])
     (last,) = await scene.claim("i-1", by=few)
     await scene.settle(last, Verdict.FAILED, by=few)
@@ -139,7 +132,7 @@ async def test_logs_beyond_the_cap_go_the_oldest_first(scene: LedgerScene) -> No
     assert [log.job_id for log in (await scene.ledger.logs.failures(SCOPE, 0, 10)).items] == kept
     contents = await scene.contents()
     assert {name.split(":")[1] for name in contents.strings if name.startswith("log:")} == set(kept)
-    assert [len(contents.scores[index]) for index in indexes] == [3, 3, 3]
+    assert [len(contents.lists[index]) for index in indexes] == [3, 3, 3]
     # What is beyond the cap is gone, and the audit is not to miss it.
     scene.outstanding |= {(claim.job_id, 1) for claim in claims[:3]}
 
@@ -147,50 +140,70 @@ async def test_logs_beyond_the_cap_go_the_oldest_first(scene: LedgerScene) -> No
 async def test_index_entries_older_than_the_retention_go_with_the_logs(scene: LedgerScene) -> None:
     first, second = await claimed(scene, "e-1", "e-2")
     await scene.settle(first, Verdict.RETRY, delay=HOUR)
-    for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}"):
-        await scene.key("ZADD", index, 1, f"{first.job_id}:1")
+    assert 0 <= scene.ledger.policy.log_retention - await scene.key("PTTL", f"log:{first.job_id}:1") < MINUTE_MS
+    await scene.key("DEL", f"log:{first.job_id}:1")
     await scene.settle(second, Verdict.RETRY, delay=HOUR)
 
     contents = await scene.contents()
     for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}"):
-        assert set(contents.scores[index]) == {f"{second.job_id}:1"}
+        assert contents.lists[index] == [f"{second.job_id}:1"]
         assert 0 <= scene.ledger.policy.log_retention - contents.ttls[index] < MINUTE_MS
-    assert 0 <= scene.ledger.policy.log_retention - contents.ttls[f"log:{first.job_id}:1"] < MINUTE_MS
-    await scene.key("DEL", f"log:{first.job_id}:1")
     scene.outstanding.add((first.job_id, 1))
+
+
+async def test_a_page_of_logs_counts_none_that_has_expired(scene: LedgerScene) -> None:
+    claims = await claimed(scene, *(f"e-{n}" for n in range(5)))
+    for claim in claims:
+        await scene.settle(claim, Verdict.SUCCEEDED)
+    for claim in (*claims[:2], claims[3]):
+        await scene.key("DEL", f"log:{claim.job_id}:1")
+        scene.outstanding.add((claim.job_id, 1))
+    for page in (await scene.ledger.logs.of_scope(SCOPE, 0, 2), await scene.ledger.logs.of_integration("i-1", 0, 2)):
+        assert ([log.job_id for log in page.items], page.total) == ([claims[4].job_id, claims[2].job_id], 2)
 
 
 async def test_an_event_expires_when_its_last_job_has_ended_and_not_before(scene: LedgerScene) -> None:
     await scene.register("i-1", "i-2")
     (stored,) = await scene.publish("e-1")
     claims, _ = await scene.open([stored], "i-1", "i-2", room=2)
-    keys = (f"event:{stored.ref}", f"event:{stored.ref}:jobs")
     await scene.settle(claims[0], Verdict.SUCCEEDED)
-    assert [await scene.key("PTTL", key) for key in keys] == [-1, -1]
+    await scene.retention_passes()
+    assert await scene.is_kept(stored.ref)
+    assert [job.id for job in await scene.ledger.jobs.get([claim.job_id for claim in claims])] == [claims[1].job_id]
 
     await scene.settle(claims[1], Verdict.FAILED)
-    retention = scene.ledger.policy.event_retention
-    for key in (*keys, *(f"job:{claim.job_id}" for claim in claims)):
-        assert 0 <= retention - await scene.key("PTTL", key) < MINUTE_MS
+    assert await scene.ledger.fleet.forget() == 0
+    assert await scene.is_kept(stored.ref)
+    await scene.retention_passes()
+    assert not await scene.is_kept(stored.ref)
 
 
-async def test_index_entries_of_jobs_that_retention_dropped_go_as_new_ones_come(scene: LedgerScene) -> None:
-    claims = await claimed(scene, "e-1", "e-2", "e-3")
-    for claim in claims:
+async def test_what_ended_is_forgotten_beside_a_job_that_waits_for_longer(scene: LedgerScene) -> None:
+    """An old job that is still owed keeps no other in the lists."""
+    claims = await claimed(scene, "oldest", "e-2", "e-3")
+    await scene.settle(claims[0], Verdict.RETRY, delay=HOUR)
+    for claim in claims[1:]:
         await scene.settle(claim, Verdict.SUCCEEDED)
-        event = (await scene.contents()).jobs[claim.job_id]["event"]
-        for key in (f"job:{claim.job_id}", f"event:{event}", f"event:{event}:jobs", f"log:{claim.job_id}:1"):
-            await scene.key("DEL", key)
-        for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1"):
-            await scene.key("ZREM", index, f"{claim.job_id}:1")
-    await scene.key("HINCRBY", "counters", "attempts", -3)
-    assert await scene.ledger.jobs.get([claim.job_id for claim in claims]) == []
+    await scene.retention_passes()
+    contents = await scene.contents()
+    assert set(contents.scores["jobs:i-1"]) == {claims[0].job_id}
+    assert set(contents.scores[f"events:{SCOPE.key}"]) == {claims[0].event_ref}
+    assert "ended" not in contents.lists
 
-    (job,) = await scene.owe("i-1", "e-4")
-    # Twice as fast as new ones come.
-    assert await scene.key("ZCARD", "jobs:i-1") == 2
-    (other,) = await scene.owe("i-1", "e-5")
-    assert {each.decode() for each in await scene.key("ZRANGE", "jobs:i-1", 0, -1)} == {job, other}
+
+async def test_a_job_that_was_reopened_is_kept_from_its_new_end_on(scene: LedgerScene) -> None:
+    (claim,) = await claimed(scene, "e-1")
+    await scene.settle(claim, Verdict.FAILED)
+    await scene.ledger.redelivery.redeliver([claim.job_id])
+    await scene.retention_passes()
+    assert await scene.is_kept(claim.event_ref)
+    (again,) = await scene.claim("i-1")
+    await scene.settle(again, Verdict.FAILED)
+    # Two entries, and the first one is of an end that no longer counts.
+    later = await scene.another(event_retention=60_000)
+    assert await later.fleet.forget() == 0
+    await scene.retention_passes()
+    assert not await scene.is_kept(claim.event_ref)
 
 
 async def test_a_job_past_its_deadline_fails_whatever_held_it(scene: LedgerScene) -> None:
@@ -321,7 +334,7 @@ async def test_what_retention_or_a_person_removed_is_not_redelivered(scene: Ledg
     saved = await raw.client(scene.ledger).dump(raw.key(scene.ledger, f"event:{no_event.event_ref}"))
     await scene.key("DEL", f"event:{no_event.event_ref}")
     assert await scene.ledger.redelivery.redeliver([no_event.job_id, "no-such-job"]) == ["gone", "gone"]
-    await scene.key("RESTORE", f"event:{no_event.event_ref}", 60_000, saved)
+    await scene.key("RESTORE", f"event:{no_event.event_ref}", 0, saved)
 
     await scene.settle(no_integration, Verdict.FAILED)
     await scene.ledger.integrations.delete("i-1")
@@ -385,41 +398,3 @@ async def test_a_lanes_cap_is_the_fleets_present_one(scene: LedgerScene) -> None
     await scene.owe("i-1", *(f"e-{n}" for n in range(12)))
     assert len(await scene.claim("i-1", by=narrow)) == 2
     assert len(await scene.claim("i-1")) == 8
-
-
-async def test_logs_that_an_older_version_wrote_are_read_beside_new_ones(scene: LedgerScene) -> None:
-    (claim,) = await claimed(scene)
-    await scene.settle(claim, Verdict.RETRY, detail="of this version")
-    old = (
-        '{"created_at":1700000000123,"integration_id":"i-1","succeeded":false,"body":"busy }","status_code":503,'
-        '"error_detail":"answered 503","processing_time":0.012,"event_id":"e-1","event_type":"order.paid"}'
-    )
-    # An attempt that is not settled again: the older version's log of it is all there is.
-    (second,) = await scene.claim("i-1")
-    await scene.settle(second, Verdict.RETRY)
-    await scene.key("SET", f"log:{claim.job_id}:2", old, "PX", 3_600_000)
-
-    assert await scene.log(claim.job_id, 2) == IntegrationLog(
-        claim.job_id, "i-1", 2, False, "busy }", 503, "answered 503", 0.012, 1700000000123, "e-1", "order.paid"
-    )
-    logs = (await scene.ledger.logs.of_integration("i-1", 0, 10)).items
-    assert sorted((log.attempt, log.error_detail) for log in logs) == [(1, "of this version"), (2, "answered 503")]
-
-
-async def test_a_new_log_is_kept_in_the_shape_that_an_older_version_reads(scene: LedgerScene) -> None:
-    """While a fleet is updated, processes of both versions write and read logs."""
-    (claim,) = await claimed(scene)
-    await scene.settle(claim, Verdict.SUCCEEDED)
-    kept = msgspec.json.decode(await scene.key("GET", f"log:{claim.job_id}:1"))
-    created_at = kept.pop("created_at")
-    assert abs(created_at - await raw.now(scene.ledger)) < MINUTE_MS
-    assert kept == {
-        "integration_id": "i-1",
-        "succeeded": True,
-        "body": "",
-        "status_code": 200,
-        "error_detail": "",
-        "processing_time": 0.01,
-        "event_id": "e",
-        "event_type": "order.paid",
-    }

@@ -69,7 +69,7 @@ class World:
 
     async def snapshot(self, scope: Scope, version: int) -> Any:
         self._step("match")
-        return SimpleNamespace(matching=lambda _: refs(CHUNKS * JOBS_PER_CALL))
+        return SimpleNamespace(newer=False, matching=lambda _: refs(CHUNKS * JOBS_PER_CALL))
 
     async def open(self, chunk: Any, room: int, limits: Mapping[str, int]) -> Opened:
         self._step("open")

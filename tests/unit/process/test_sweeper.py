@@ -48,6 +48,9 @@ class Ledger:
     async def expire(self) -> int:
         return 0
 
+    async def forget(self) -> int:
+        return 0
+
     async def return_dead(self) -> int:
         return 0
 

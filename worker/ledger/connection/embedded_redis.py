@@ -164,6 +164,7 @@ class EmbeddedRedis:
             "appendfsync": "always",
             "save": "",
             "maxmemory-policy": "noeviction",
+            "lazyfree-lazy-expire": "yes",
             "daemonize": "no",
             "logfile": str((self._data_dir / "redis.log").resolve()),
         }

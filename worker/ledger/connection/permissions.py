@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 #: For every connection: the check itself, the server's version, the ledger's format and its time.
 _ALWAYS = frozenset({"eval", "evalsha", "hget", "hmget", "hset", "info", "time"})
 #: For the script `accept`.
-PUBLISHER = _ALWAYS | {"del", "exists", "hexists", "hincrby", "pexpire", "zadd", "zrandmember", "zrem"}
+PUBLISHER = _ALWAYS | {"del", "hincrby", "mget", "mset", "zadd"}
 #: For workers, the API and the command line.
 EVERYTHING = PUBLISHER | {
-    *("blmove", "exec", "get", "hdel", "hgetall", "hsetnx", "hstrlen", "incr", "llen", "lmove", "lpos"),
-    *("lpush", "lrange", "ltrim", "multi", "persist", "pttl", "rpush", "sadd", "scan", "scard", "set"),
-    *("sismember", "smembers", "srandmember", "srem", "sscan", "zcard", "zcount", "zmscore", "zpopmax", "zpopmin"),
-    *("zrange", "zrank", "zremrangebyrank", "zremrangebyscore", "zrevrange", "zscan", "zscore"),
+    *("append", "blmove", "exec", "exists", "get", "getrange", "hdel", "hgetall", "hsetnx", "incr", "llen", "lmove"),
+    *("lpop", "lpush", "lrange", "lrem", "ltrim", "multi", "persist", "pexpire", "rpush", "sadd", "scan", "scard"),
+    *("set", "sismember", "smembers", "srandmember", "srem", "sscan", "strlen", "unlink", "zcard", "zcount", "zmscore"),
+    *("zpopmax", "zpopmin", "zrange", "zrank", "zrem", "zremrangebyscore", "zrevrange", "zscan", "zscore"),
 }
 
 _NO_KEY = frozenset({"exec", "info", "multi", "scan", "time", "wait"})

@@ -71,6 +71,11 @@ class RedisClientBase:
         """Encode a script's arguments, and add those that every script may need."""
         return _encode({"lane_cap": self.policy.lane_cap, **arguments})
 
+    def given(self, arguments: dict[str, Any]) -> list[bytes]:
+        """Return the arguments of a call: the map of `arguments`, then its `blobs`, which are bytes."""
+        blobs: Sequence[bytes] = arguments.pop("blobs", ())
+        return [self.packed(arguments), *blobs]
+
     def _memory_is_due(self) -> bool:
         return monotonic() - self._sampled_at >= MEMORY_SAMPLE_SECONDS
 
@@ -146,15 +151,18 @@ class RedisClient(RedisClientBase):
         """Close the connections."""
         await aclose(self.client)
 
-    async def run(self, name: str, **arguments: object) -> Any:
-        """Call a script with named arguments; return its reply, with msgpack undecoded."""
+    async def run(self, name: str, **arguments: Any) -> Any:
+        """Call a script with named arguments; return its reply, with msgpack undecoded.
+
+        The argument `blobs` is a sequence of bytes, which the script gets behind all others.
+        """
         called = script(name)
-        packed = self.packed(arguments)
+        given = self.given(arguments)
         with observing(self.observer, name), mapped(self.server, f"script {name}"):
             try:
-                return await self.client.evalsha(called.digest, 1, self.prefix, packed)
+                return await self.client.evalsha(called.digest, 1, self.prefix, *given)
             except NoScriptError:
-                return await self.client.eval(called.source, 1, self.prefix, packed)
+                return await self.client.eval(called.source, 1, self.prefix, *given)
 
     async def refuse_over_water(self) -> None:
         """Raise LedgerFull if Redis's memory is above the high-water mark."""
@@ -216,7 +224,7 @@ class RedisClient(RedisClientBase):
         with mapped(self.server):
             return dict(await self.client.info("memory"))
 
-    async def run_confirmed(self, name: str, **arguments: object) -> Any:
+    async def run_confirmed(self, name: str, **arguments: Any) -> Any:
         """Call a script as run() does, and wait for as many replicas as the settings require.
 
         Raises LedgerUnavailable if too few replicas confirm the write in time.
@@ -225,7 +233,7 @@ class RedisClient(RedisClientBase):
             return await self.run(name, **arguments)
         # WAIT covers only the writes of its own connection, so both commands use one.
         pipe = self.client.pipeline(transaction=False)
-        pipe.eval(script(name).source, 1, self.prefix, self.packed(arguments))
+        pipe.eval(script(name).source, 1, self.prefix, *self.given(arguments))
         pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
         with observing(self.observer, name), mapped(self.server, f"script {name}"):
             answer, reached = await pipe.execute()

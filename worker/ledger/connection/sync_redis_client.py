@@ -32,15 +32,15 @@ class SyncRedisClient(RedisClientBase):
         """Close the connections."""
         close(self.client)
 
-    def run(self, name: str, **arguments: object) -> Any:
+    def run(self, name: str, **arguments: Any) -> Any:
         """Call a script; see RedisClient.run()."""
         called = script(name)
-        packed = self.packed(arguments)
+        given = self.given(arguments)
         with mapped(self.server, f"script {name}"):
             try:
-                return self.client.evalsha(called.digest, 1, self.prefix, packed)
+                return self.client.evalsha(called.digest, 1, self.prefix, *given)
             except NoScriptError:
-                return self.client.eval(called.source, 1, self.prefix, packed)
+                return self.client.eval(called.source, 1, self.prefix, *given)
 
     def refuse_over_water(self) -> None:
         """Raise LedgerFull if Redis's memory is above the high-water mark."""
@@ -49,12 +49,12 @@ class SyncRedisClient(RedisClientBase):
                 self._note_memory(self.client.info("memory"))
         self._refuse_over_water()
 
-    def run_confirmed(self, name: str, **arguments: object) -> Any:
+    def run_confirmed(self, name: str, **arguments: Any) -> Any:
         """Call a script and wait for replicas; see RedisClient.run_confirmed()."""
         if not self.policy.wait_replicas:
             return self.run(name, **arguments)
         pipe = self.client.pipeline(transaction=False)
-        pipe.eval(script(name).source, 1, self.prefix, self.packed(arguments))
+        pipe.eval(script(name).source, 1, self.prefix, *self.given(arguments))
         pipe.execute_command("WAIT", self.policy.wait_replicas, REPLICA_WAIT)
         with mapped(self.server, f"script {name}"):
             answer, reached = pipe.execute()

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from secrets import randbelow
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from worker.domain.event import Event, Ingress, Scope
 from worker.domain.stored_event import StoredEvent
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
-from worker.ledger.events.wire_event import WireEvent
+from worker.ledger.events.wire_event import WireEvent, raw_of, stored_of, written
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy, by_message
 
 #: Tries after which an event is set aside: failures to observe it, or processes that died while they observed it.
@@ -95,33 +94,13 @@ def rejection(field: str, reason: str, given: bytes, at: int, source: str) -> st
     return msgspec.json.encode(RejectedMessage(field, reason, text, at, source)).decode()
 
 
-def _wire(event: Event) -> dict[str, Any]:
-    wire: dict[str, Any] = {
-        "ref": event.ref,
-        "id": event.id,
-        "type": event.type,
-        "scope": event.scope.key,
-        "raw": event.raw.decode(),
-        "digest": event.digest,
-    }
-    if event.trace is not None:
-        wire["trace"] = event.trace.written
-    if event.minor:
-        wire["minor"] = event.minor
-    return wire
-
-
 def acceptance(events: Iterable[Event], ingress: Ingress, policy: LedgerPolicy) -> dict[str, Any]:
     """Return the arguments of a script that accepts events."""
-    horizon = policy.job_deadline + policy.event_retention
-    wires = [_wire(event) for event in events]
+    given = list(events)
     return {
-        "events": wires,
-        "ingress": ingress.value,
+        "events": [{"ref": event.ref, "scope": event.scope.key} for event in given],
         "grace": policy.announce,
-        "horizon": horizon,
-        # Small, because every event and every job keeps it.
-        "acceptance": 1 + randbelow(2**31 - 1),
+        "blobs": [written(event, ingress) for event in given],
     }
 
 
@@ -175,15 +154,15 @@ class Inbox:
         newer = 0
         versions: dict[str, int] = {}
         while refs:
-            head, *raws = await self._load(refs[:MAX_IDS_PER_MESSAGE], alone)
+            head, *records = await self._load(refs[:MAX_IDS_PER_MESSAGE], alone)
             loaded = _loaded.decode(head)
-            for wire, raw in zip(loaded.events, raws, strict=True):
+            for wire, record in zip(loaded.events, records, strict=True):
                 if wire.lost >= OBSERVE_TRIES:
-                    deadly.append((wire.ref, raw))
-                elif stored := wire.stored(raw):
+                    deadly.append((wire.ref, raw_of(record)))
+                elif stored := stored_of(wire.ref, record):
                     events.append(stored)
                 else:
-                    unreadable.append((wire.ref, raw))
+                    unreadable.append((wire.ref, raw_of(record)))
             apart += loaded.alone
             newer += loaded.newer
             versions.update({each.scope: each.version for each in loaded.versions})
@@ -227,7 +206,6 @@ class Inbox:
             entry=rejection("", reason, raw, at, f"event {ref}"),
             rejected_cap=policy.rejected_cap,
             announce=policy.announce,
-            event_retention=policy.event_retention,
         )
         return bool(done)
 

@@ -1,35 +1,89 @@
-"""An event in the replies of the ledger's scripts."""
+"""The record of an event in the ledger: its bytes, and how to read them.
+
+lua/parts/event_records.lua has the form. A record stays as it was written; what changes is in other keys.
+"""
+
+from struct import Struct
 
 import msgspec
 
-from worker.domain.event import Scope
+from worker.domain.event import Event, Ingress, Scope
 from worker.domain.event_parser import stored_event
 from worker.domain.stored_event import StoredEvent
 from worker.domain.trace_context import TraceContext
+from worker.ledger.events.payload_codec import decoded, encoded
+
+#: The time of acceptance (ms), the digest, the length of the head.
+_BEGINNING = Struct(">d16sH")
+_WITHOUT_TIME = Struct(">16sH")
 
 
-class WireEvent(msgspec.Struct):
-    """The fields of an event in a script's reply, without its raw bytes."""
+class _Head(msgspec.Struct, array_like=True):
+    id: str
+    type: str
+    scope: str
+    ingress: str
+    #: Bytes of the event's JSON.
+    size: int
+    #: How the JSON is stored: see payload_codec.py.
+    codec: int
+    #: The minor version that a process needs to understand the event.
+    minor: int = 0
+    trace: str | None = None
+
+
+_heads = msgspec.msgpack.Decoder(_Head)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class WireEvent(msgspec.Struct, frozen=True):
+    """An event in a script's reply, which carries its record separately."""
 
     ref: str
-    id: str
-    accepted_at: int
-    scope: str
     #: For an event in the inbox: how many processes died while they observed it.
     lost: int = 0
-    ingress: str = ""
-    trace: str = ""
-    acceptance: int = 0
-    minor: int = 0
 
-    def stored(self, raw: bytes) -> StoredEvent | None:
-        """Return the event with its raw bytes, or None if they cannot be read.
 
-        A reply carries the raw bytes separately, exactly as the producer sent them.
-        """
-        try:
-            trace = TraceContext.of_written(self.trace)
-            event = stored_event(raw, self.id, Scope.of_key(self.scope), trace)
-            return StoredEvent(self.ref, event, self.accepted_at, self.ingress, self.acceptance, self.minor)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
+def written(event: Event, ingress: Ingress) -> bytes:
+    """Return an event's record without the time, which the ledger adds when it accepts the event."""
+    codec, payload = encoded(event.raw)
+    trace = event.trace.written if event.trace is not None else None
+    scope, size = event.scope.key, len(event.raw)
+    head = _encode(_Head(event.id, event.type, scope, ingress.value, size, codec, event.minor, trace))
+    return _WITHOUT_TIME.pack(bytes.fromhex(event.digest), len(head)) + head + payload
+
+
+def raw_of(record: bytes) -> bytes:
+    """Return the JSON of an event, byte for byte as it was accepted; the record itself if it cannot be read."""
+    try:
+        head, payload = _parts(record)
+        return decoded(head.codec, payload, head.size)
+    except ValueError:
+        return record
+
+
+def stored_of(ref: str, record: bytes, trace: str | None = None) -> StoredEvent | None:
+    """Return the event of a record, or None if it cannot be read.
+
+    Args:
+        ref: The event's reference.
+        record: Its record.
+        trace: The trace of its attempts, if the event itself has none.
+    """
+    try:
+        head, payload = _parts(record)
+        raw = decoded(head.codec, payload, head.size)
+        context = TraceContext.of_written(head.trace or trace or "")
+        event = stored_event(raw, head.id, Scope.of_key(head.scope), context)
+        return StoredEvent(ref, event, int(_BEGINNING.unpack_from(record)[0]), head.ingress, head.minor)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _parts(record: bytes) -> tuple[_Head, bytes]:
+    """Split a record into its head and its payload; raise ValueError if it is none."""
+    if len(record) < _BEGINNING.size:
+        raise ValueError("a record is longer")
+    _, _, length = _BEGINNING.unpack_from(record)
+    body = _BEGINNING.size + length
+    return _heads.decode(record[_BEGINNING.size : body]), record[body:]

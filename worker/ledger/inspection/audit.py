@@ -36,8 +36,7 @@ PROBLEMS = {
     "lease_of_another": "leases of jobs that have ended or belong to another process: they are removed",
     "owner_not_reaped": "processes whose leases no sweep would take over: their leases are taken over",
     "wrong_count": "events with a wrong count of pending jobs: the jobs are counted again",
-    "kept_too_short": "events with pending jobs that would expire: they are kept",
-    "kept_for_ever": "events without pending jobs that would never expire: they expire",
+    "kept_for_ever": "ended jobs and events that no sweep would forget: the next sweep forgets them",
 }
 
 
@@ -149,7 +148,7 @@ class Audit:
 
     async def _events(self) -> AsyncIterator[list[str]]:
         async for names in self._scan("event:*"):
-            if refs := [name for name in names if not name.endswith(":jobs")]:
+            if refs := [name for name in names if ":" not in name]:
                 yield refs
 
     async def _scan(self, pattern: str) -> AsyncIterator[list[str]]:

@@ -11,7 +11,7 @@ from worker.domain.job import Job
 from worker.domain.stored_event import StoredEvent
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.events.inbox import OBSERVE_TRIES
-from worker.ledger.events.wire_event import WireEvent
+from worker.ledger.events.wire_event import stored_of
 from worker.ledger.lanes.job_rows import JobRow
 from worker.ledger.lanes.log_records import decoded_log
 from worker.ledger.pages import Cursor
@@ -59,7 +59,6 @@ class _Job(JobRow):
 
 
 class _Shown(msgspec.Struct):
-    accepted_at: int
     failures: int
     waiting: int
     jobs: list[_Job]
@@ -89,9 +88,9 @@ class EventReader:
         reply = await self._redis.run("show_event", ref=ref, offset=offset, limit=limit)
         if reply is None:
             return None
-        head, raw, event_id, scope = reply
+        head, record = reply
         found = _shown.decode(head)
-        stored = WireEvent(ref, event_id.decode(), found.accepted_at, scope.decode()).stored(raw)
+        stored = stored_of(ref, record)
         if stored is None:
             return None
         jobs = [_history(job) for job in found.jobs]

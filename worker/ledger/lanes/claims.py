@@ -8,7 +8,7 @@ import msgspec
 
 from worker.domain.claim import Claim
 from worker.domain.stored_event import StoredEvent
-from worker.ledger.events.wire_event import WireEvent
+from worker.ledger.events.wire_event import WireEvent, stored_of
 from worker.ledger.lease import NO_TERM
 
 
@@ -71,6 +71,8 @@ class _Job(msgspec.Struct):
     base: int = 0
     epoch: int = 0
     lost: int = 0
+    #: The trace of the job's attempts, if its event has none.
+    trace: str | None = None
 
     def claim(self, event: StoredEvent | None, term: int) -> Claim:
         return Claim(
@@ -112,7 +114,6 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[s
     """Return the argument of open.lua for an event; `last` means that no more of its jobs follow."""
     argument: dict[str, Any] = {
         "ref": stored.ref,
-        "acceptance": stored.acceptance,
         "minor": stored.minor,
         "size": len(stored.event.raw),
         "last": last,
@@ -143,9 +144,13 @@ def claimed_of(reply: Sequence[bytes], renewed: Callable[[], int]) -> Claimed:
 
     A script that leases jobs renews this process's lease too: `renewed` notes it, and returns the claims' term.
     """
-    head, *raws = reply
+    head, *records = reply
     claims = _claims.decode(head)
-    events = {wire.ref: wire.stored(raw) for wire, raw in zip(claims.events, raws, strict=True)}
+    traces = {each.ref: each.trace for each in claims.jobs}
+    events = {
+        wire.ref: stored_of(wire.ref, record, traces.get(wire.ref))
+        for wire, record in zip(claims.events, records, strict=True)
+    }
     term = renewed() if claims.jobs else NO_TERM
     jobs = [each.claim(events.get(each.ref), term) for each in claims.jobs]
     return Claimed(jobs, claims.more, later_of(claims.later), claims.newer)

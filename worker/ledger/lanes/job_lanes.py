@@ -60,7 +60,6 @@ class JobLanes:
                 deadline=policy.job_deadline,
                 backlog=policy.lane_backlog,
                 backlog_bytes=policy.lane_backlog_bytes,
-                event_retention=policy.event_retention,
                 events=[observed(stored, jobs, last) for stored, jobs, last in given],
             )
             return opened_of(reply, [stored for stored, _, _ in given], partial(self._lease.renewed, asked_at))
@@ -98,7 +97,6 @@ class JobLanes:
         reply = await self._redis.run(
             "settle",
             owner=self.owner,
-            event_retention=policy.event_retention,
             log_retention=policy.log_retention,
             log_cap=policy.log_cap,
             circuit=asdict(policy.circuit),
@@ -114,8 +112,7 @@ class JobLanes:
         """
         check_size(claims)
         jobs = [{"job": job, "attempt": attempt} for job, attempt in claims]
-        retention = self._redis.policy.event_retention
-        return int(await self._redis.run("release", owner=self.owner, event_retention=retention, jobs=jobs))
+        return int(await self._redis.run("release", owner=self.owner, jobs=jobs))
 
     async def get(self, job_ids: Sequence[str]) -> list[Job]:
         """Return those of the jobs that retention has not dropped, in the order given."""

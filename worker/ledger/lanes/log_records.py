@@ -10,9 +10,11 @@ from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.pages import Page
 
 
-class _Record(msgspec.Struct):
-    """A log as the ledger stores it. Its key names the job and the attempt."""
+class _Record(msgspec.Struct, array_like=True):
+    """A log as the ledger stores it, an array. Its key names the job and the attempt."""
 
+    #: Milliseconds; attempt_logs.lua writes it.
+    created_at: int
     integration_id: str
     succeeded: bool
     body: str
@@ -21,8 +23,6 @@ class _Record(msgspec.Struct):
     processing_time: float
     event_id: str
     event_type: str
-    #: Milliseconds; attempt_logs.lua puts it in front of the record.
-    created_at: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Head(msgspec.Struct):
@@ -38,8 +38,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encoded_log(log: IntegrationLog) -> str:
-    """Return a log as settle.lua expects it: a JSON object without a time, which the ledger adds."""
+    """Return a log as settle.lua expects it: a JSON array with 0 in place of the time, which the ledger writes."""
     record = _Record(
+        0,
         log.integration_id,
         log.succeeded,
         log.body,
@@ -82,9 +83,8 @@ class LogRecords:
         return _page(_heads.decode(head), raws)
 
     async def _page(self, index: str, offset: int, limit: int, integration: str = "") -> Page[IntegrationLog]:
-        retention = self._redis.policy.log_retention
         head, *raws = await self._redis.run(
-            "page_logs", index=index, offset=offset, limit=limit, retention=retention, integration=integration
+            "page_logs", index=index, offset=offset, limit=limit, integration=integration
         )
         return _page(_heads.decode(head), raws)
 
@@ -107,7 +107,7 @@ def decoded_log(member: str, raw: bytes | str) -> IntegrationLog:
         status_code=record.status_code,
         error_detail=record.error_detail,
         processing_time=record.processing_time,
-        created_at=record.created_at or 0,
+        created_at=record.created_at,
         event_id=record.event_id,
         event_type=record.event_type,
     )

@@ -71,7 +71,6 @@ class Reopening:
             deadline=policy.job_deadline,
             backlog=policy.lane_backlog,
             backlog_bytes=policy.lane_backlog_bytes,
-            event_retention=policy.event_retention,
             mark=mark,
             states={state.value: True for state in states},
         )
@@ -115,7 +114,6 @@ class Reopening:
             deadline=policy.job_deadline,
             backlog=policy.lane_backlog,
             backlog_bytes=policy.lane_backlog_bytes,
-            event_retention=policy.event_retention,
             dry=int(dry_run),
         )
         done = _missing.decode(reply)

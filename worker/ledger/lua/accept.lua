@@ -1,6 +1,6 @@
 -- needs: event_acceptance
 -- accept: puts events into the inbox, each once.
--- A: events = [{ref id type scope raw digest trace?}], ingress, grace, horizon, acceptance
+-- A: events = [{ref scope}], grace (see event_acceptance.lua)
 -- Returns an array, one for each event: 0 new, 1 a duplicate, 2 a duplicate with other content.
 local answers = accept_events()
 write_counters()

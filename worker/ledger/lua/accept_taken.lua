@@ -1,6 +1,6 @@
 -- needs: event_acceptance, rejected_list
 -- accept_taken: accepts the oldest messages that a process has taken, as events and refusals, once.
--- A: owner, batch, events = [{ref id type scope raw digest trace?}], ingress, grace, horizon, acceptance,
+-- A: owner, batch, events = [{ref scope}], grace (see event_acceptance.lua),
 --    taken    how many messages the process has on its list, by its own count
 --    done     how many of these this call accepts
 --    entries  [JSON of a refusal], rejected_cap

@@ -1,9 +1,10 @@
 -- needs: counters, due_jobs, event_replies, lane_quota, leases
 -- claim: leases due jobs of the named lanes in the order given, each lane up to its quota.
 -- A: owner, call (its number), lease, room (the most jobs), lanes, limits = {lane = its most jobs}, byte_budget
--- Returns {meta, raw, raw ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost}],
--- events = [{ref id accepted_at scope ingress trace}] (one for each raw), more = [lanes that have ready jobs left],
--- later = [{lane, ms until it has ready jobs}], newer = how many lanes and jobs were left to newer processes}.
+-- Returns {meta, record, record ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost trace?}],
+-- events = [{ref}] (one for each record), more = [lanes that have ready jobs left],
+-- later = [{lane, ms until it has ready jobs}], newer = how many lanes and jobs were left to newer processes}. The budget
+-- counts an event as often as jobs are leased, by the bytes of its JSON.
 
 -- A job that this build does not understand is due again after this time (ms).
 local NEWER_PAUSE = 5000
@@ -14,7 +15,7 @@ for _, id in ipairs(A.lanes) do
   local lane = lane_state(id)
   -- A lane that this build does not understand stays announced, for a newer process.
   if lane.known then
-    redis.call('HDEL', P .. 'lane:' .. id, 'announced', 'announced_until')
+    change_lane(id, { announced = false, announced_until = false })
     touch(id)
   else
     meta.newer = meta.newer + 1
@@ -29,12 +30,13 @@ for _, id in ipairs(A.lanes) do
     for _, job in ipairs(due) do
       if bytes > A.byte_budget then break end
       local key = P .. 'job:' .. job
-      local j = redis.call('HMGET', key, 'event', 'state', 'attempts', 'base', 'epoch', 'lost', 'size', 'minor')
-      local known = num(j[8]) <= MINOR
+      local j = redis.call('HMGET', key, 'event', 'state', 'attempts', 'base', 'epoch', 'lost', 'size', 'trace', 'minor')
+      local known = num(j[9]) <= MINOR
       if known then
-        take_due(job, id, j[7])
+        later('ZREM', P .. 'lane:' .. id .. ':due', job)
+        change_backlog_bytes(id, -num(j[7]))
       else
-        redis.call('ZADD', P .. 'lane:' .. id .. ':due', NOW + NEWER_PAUSE, job)
+        later('ZADD', P .. 'lane:' .. id .. ':due', NOW + NEWER_PAUSE, job)
         meta.newer = meta.newer + 1
       end
       if known and j[2] == 'pending' then
@@ -45,13 +47,13 @@ for _, id in ipairs(A.lanes) do
         room, begun = room - 1, begun + 1
         meta.jobs[#meta.jobs + 1] = { job = job, lane = id, revision = lane.revision, scope = lane.scope,
           ref = ref,
-          attempt = attempt, base = num(j[4]), epoch = num(j[5]), lost = num(j[6]) }
-        bytes = bytes + (send_event(meta, reply, ref) or 0)
+          attempt = attempt, base = num(j[4]), epoch = num(j[5]), lost = num(j[6]), trace = j[8] or nil }
+        if send_event(meta, reply, ref) then bytes = bytes + num(j[7]) end
       end
     end
     if begun > 0 then use_quota(lane, begun) end
     -- The circuit has been open for long enough: the job that was claimed now is the probe.
-    if lane.circuit == 'open' and #due > 0 then redis.call('HSET', P .. 'lane:' .. id, 'circuit', 'half') end
+    if lane.circuit == 'open' and #due > 0 then change_lane(id, { circuit = 'half' }) end
   end
 end
 if #meta.jobs > 0 then

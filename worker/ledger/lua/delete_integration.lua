@@ -1,7 +1,7 @@
 -- needs: event_acceptance, lane_index, scope_versions
 -- delete_integration: deletes an integration at once; expire cancels the pending jobs of its lane, chunk by chunk.
--- A: id, tombstones, expect (the revision it must have; -1 for any)
---    events = [{ref id type scope raw digest}] about the change, ingress, grace, horizon, acceptance
+-- A: id, tombstones, scope_retention (ms), expect (the revision it must have; -1 for any)
+--    events = [{ref scope}] about the change, grace (see event_acceptance.lua)
 -- Returns 1; 0 if there was no such integration; -1 if it had another revision than expected.
 local key = P .. 'integration:' .. A.id
 local found = redis.call('HMGET', key, 'scope', 'revision')
@@ -20,6 +20,8 @@ if redis.call('ZCARD', scope .. ':gone') > A.tombstones then
   redis.call('ZREM', scope .. ':changes', oldest[1])
   redis.call('HSET', scope, 'floor', oldest[2])
 end
+-- Without an integration the scope need not be known for long.
+if redis.call('EXISTS', scope .. ':list') == 0 then expire_scope(scope) end
 redis.call('HSET', P .. 'lane:' .. A.id, 'hold', 'closing')
 redis.call('SADD', P .. 'closing', A.id)
 redis.call('SREM', P .. 'untold', A.id)

@@ -1,7 +1,7 @@
 -- needs: backlog
 -- expire: ends jobs past their deadline, due jobs beyond their lane's backlog, and jobs of deleted integrations; one
 -- chunk a call.
--- A: limit, event_retention, backlog, backlog_bytes
+-- A: limit, backlog, backlog_bytes
 -- Returns the number of jobs that it ended.
 -- While a jump of TIME is held back (see clock.lua), nothing is ended.
 if HELD > 0 then return 0 end
@@ -9,12 +9,12 @@ if HELD > 0 then return 0 end
 local RECHECK = 60000
 local ended = 0
 for _, job in ipairs(redis.call('ZRANGE', P .. 'pending', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, A.limit)) do
-  local j = redis.call('HMGET', P .. 'job:' .. job, 'event', 'lane', 'size')
+  local j = redis.call('HMGET', P .. 'job:' .. job, 'event', 'lane', 'size', 'epoch')
   if not j[1] then
     redis.call('ZREM', P .. 'pending', job)
   elseif take_due(job, j[2], j[3]) then
     touch(j[2])
-    end_job(job, j[1], 'failed', 'deadline')
+    end_job(job, j[1], 'failed', 'deadline', j[4])
     ended = ended + 1
   else
     redis.call('ZADD', P .. 'pending', NOW + RECHECK, job)
@@ -23,7 +23,7 @@ end
 -- Returns how many due jobs a lane has too many. It assumes that all are of the same size; the next call checks again.
 local function excess_of(id)
   local jobs = redis.call('ZCARD', P .. 'lane:' .. id .. ':due')
-  local bytes = backlog_bytes(id, redis.call('HGET', P .. 'lane:' .. id, 'bytes'))
+  local bytes = backlog_bytes(id)
   local too_many = jobs - A.backlog
   if A.backlog_bytes <= 0 or bytes <= A.backlog_bytes or jobs == 0 then return too_many end
   return math.max(too_many, math.ceil((bytes - A.backlog_bytes) / (bytes / jobs)))
@@ -43,10 +43,10 @@ for _, id in ipairs(redis.call('SRANDMEMBER', P .. 'closing', 10)) do
   local key = P .. 'lane:' .. id
   if redis.call('ZCARD', key .. ':due') == 0 and redis.call('SCARD', key .. ':leased') == 0 then
     redis.call('SREM', P .. 'closing', id)
-    redis.call('DEL', key)
-    redis.call('PEXPIRE', P .. 'jobs:' .. id, A.event_retention)
+    delete_lane(id)
   end
 end
+write_ends()
 write_lanes()
 write_counters()
 return ended

@@ -1,11 +1,10 @@
--- needs: backlog, job_opening, lane_quota
+-- needs: backlog, job_opening, lane_quota, retention
 -- open: opens the jobs of observed events, at most 200 a call, and leases them at once if lane and process have free slots.
 -- A: owner, call (its number), lease, room (the most jobs to lease), limits = {lane = its most jobs to lease},
---    deadline, event_retention, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
---    events = [{ref, acceptance, minor, size, last, trace?, jobs = [{id, lane}]}]
---      acceptance  the number of the event's acceptance (see job_opening.lua)
+--    deadline, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
+--    events = [{ref, minor, size, last, trace?, jobs = [{id, lane}]}]
 --      last   no further chunk of this event follows
---      trace  the trace context that the event gets if it has none
+--      trace  the trace context of the attempts, for an event that has none
 -- Returns msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that did not fit],
 -- later = [{lane, ms until it has ready jobs}],
 -- filled = [{lane, % of its backlog that it has passed, jobs, bytes}],
@@ -16,64 +15,97 @@ local claimed, waiting, opened, filled, failed = {}, {}, {}, {}, {}
 -- Lanes with jobs that were not leased at once.
 local waits = {}
 
+local refs, ids = {}, {}
+for i, e in ipairs(A.events) do
+  refs[i] = e.ref
+  for _, j in ipairs(e.jobs) do ids[#ids + 1] = j.id end
+end
+local in_inbox = #refs > 0 and redis.call('ZMSCORE', P .. 'inbox', unpack(refs)) or {}
+local some_known, opened_here = are_known(ids), {}
+
+-- Returns whether a job is to be opened; then it is in the list of its lane. What is damaged fails here.
+local function is_wanted(j, ref)
+  if opened_here[j.id] then return false end
+  local lane = lane_state(j.lane)
+  if not lane.exists or lane.hold == 'disabled' or lane.hold == 'closing' then return false end
+  if lane.ready == nil then
+    local due = first_due(j.lane)
+    lane.ready = due and due <= NOW or false
+  end
+  if some_known then
+    if has_job(j.id, ref) then return false end
+    j.before = attempts_before(j.id)
+  end
+  list_of_lane(j.id, j.lane)
+  opened_here[j.id] = true
+  return true
+end
+
+local function open_or_lease(e, j)
+  local lane = lane_state(j.lane)
+  local now = room > 0 and lane.free > 0 and lane.tokens > 0 and lane.hold == '' and lane.from <= NOW
+    and lane.known and not lane.ready and not j.before and lane.circuit == '' and (A.limits[j.lane] or 1) > 0
+  open_job(j.id, e, j.lane, now and A.owner or nil, j.before)
+  opened[j.lane] = (opened[j.lane] or 0) + 1
+  if not now then
+    lane.ready = true
+    waits[j.lane] = lane
+    return
+  end
+  room = room - 1
+  use_quota(lane, 1)
+  if A.limits[j.lane] then A.limits[j.lane] = A.limits[j.lane] - 1 end
+  claimed[#claimed + 1] = { job = j.id, lane = j.lane, revision = lane.revision, scope = lane.scope, ref = e.ref,
+                            attempt = 1 }
+end
+
+-- Events that this script has taken out of the inbox.
+local observed = {}
 local function open_jobs_of(e)
-  -- Only events that are still in the inbox count, so a late or doubled message has no effect.
-  if redis.call('ZSCORE', P .. 'inbox', e.ref) then
-    if e.trace then redis.call('HSETNX', P .. 'event:' .. e.ref, 'trace', e.trace) end
-    for _, j in ipairs(e.jobs) do
-      local lane = lane_state(j.lane)
-      local wanted = lane.exists and lane.hold ~= 'disabled' and lane.hold ~= 'closing'
-      local had, left = has_job(j.id, e.acceptance)
-      if wanted and not had then
-        if lane.ready == nil then
-          local due = first_due(j.lane)
-          lane.ready = due and due <= NOW or false
-        end
-        local now = room > 0 and lane.free > 0 and lane.tokens > 0 and lane.hold == '' and lane.from <= NOW
-          and lane.known and not lane.ready and not left and lane.circuit == '' and (A.limits[j.lane] or 1) > 0
-        open_job(j.id, e, j.lane, now and A.owner or nil)
-        opened[j.lane] = (opened[j.lane] or 0) + 1
-        if now then
-          room = room - 1
-          use_quota(lane, 1)
-          if A.limits[j.lane] then A.limits[j.lane] = A.limits[j.lane] - 1 end
-          claimed[#claimed + 1] = { job = j.id, lane = j.lane, revision = lane.revision, scope = lane.scope,
-                                    ref = e.ref, attempt = 1 }
-        else
-          lane.ready = true
-          waits[j.lane] = lane
-        end
-      end
-    end
-    if e.last then
-      redis.call('ZREM', P .. 'inbox', e.ref)
-      count(redis.call('EXISTS', P .. 'event:' .. e.ref .. ':jobs') == 1 and 'matched' or 'unmatched')
-      if num(redis.call('HGET', P .. 'event:' .. e.ref, 'open')) <= 0 then retain_event(e.ref) end
+  local wanted, problem = {}, nil
+  for _, j in ipairs(e.jobs) do
+    -- A damaged lane must not keep a job from the others.
+    local known, is = pcall(is_wanted, j, e.ref)
+    if not known then problem = is end
+    if known and is then wanted[#wanted + 1] = j end
+  end
+  if #wanted > 0 then
+    local wanted_ids = {}
+    for i, j in ipairs(wanted) do wanted_ids[i] = j.id end
+    list_of_event(e.ref, wanted_ids)
+    for _, j in ipairs(wanted) do open_or_lease(e, j) end
+  end
+  if problem then error(problem, 0) end
+  if e.last then
+    later('ZREM', P .. 'inbox', e.ref)
+    observed[e.ref] = true
+    local has_jobs = #wanted > 0 or redis.call('EXISTS', P .. 'event:' .. e.ref .. ':jobs') == 1
+    count(has_jobs and 'matched' or 'unmatched')
+    if #wanted == 0 and num(redis.call('HGET', P .. 'event:' .. e.ref .. ':progress', 'open')) <= 0 then
+      retain_event(e.ref)
     end
   end
 end
 
-for _, e in ipairs(A.events) do
-  -- An error from one event's damaged record must not affect the other events.
-  local done, why = pcall(open_jobs_of, e)
-  if not done then failed[#failed + 1] = { e.ref, type(why) == 'table' and why.err or tostring(why) } end
+for i, e in ipairs(A.events) do
+  -- Only events that are still in the inbox count, so a late or doubled message has no effect.
+  if in_inbox[i] and not observed[e.ref] then
+    -- An error from one event's damaged record must not affect the other events.
+    local done, why = pcall(open_jobs_of, e)
+    if not done then failed[#failed + 1] = { e.ref, type(why) == 'table' and why.err or tostring(why) } end
+  end
 end
+write_collected()
 for id, lane in pairs(waits) do
   if lane.hold == '' and lane.from <= NOW and lane.tokens > 0 then waiting[#waiting + 1] = id end
   local percent, jobs, bytes = check_backlog(id, opened[id])
   if percent then filled[#filled + 1] = { id, percent, jobs, bytes } end
 end
--- Retention drops the records of jobs; this removes their index entries, two for each new one.
-for lane, n in pairs(opened) do
-  for _, job in ipairs(redis.call('ZRANGE', P .. 'jobs:' .. lane, 0, 2 * n - 1)) do
-    if redis.call('EXISTS', P .. 'job:' .. job) == 1 then break end
-    redis.call('ZREM', P .. 'jobs:' .. lane, job)
-  end
-end
 if #claimed > 0 then
   renew(A.owner)
   count('attempts', #claimed)
 end
-local _, later = write_lanes(true)
+write_ends()
+local _, timed = write_lanes(true)
 write_counters()
-return cmsgpack.pack({ claimed = claimed, waiting = waiting, later = later, filled = filled, failed = failed })
+return cmsgpack.pack({ claimed = claimed, waiting = waiting, later = timed, filled = filled, failed = failed })

@@ -9,12 +9,10 @@ local LOOKED_AT_MOST = 1000
 local members, reply, total = {}, { '' }, 0
 local attempts = num(job[1])
 if not job[2] and A.integration ~= '' then
-  -- Logs may be kept for longer than their job. Then the integration's index shows which attempts have logs.
-  local names = {}
-  for attempt = 1, LOOKED_AT_MOST do names[attempt] = A.job .. ':' .. attempt end
-  for attempt, at in ipairs(redis.call('ZMSCORE', P .. 'logs:integration:' .. A.integration, unpack(names))) do
-    if at then attempts, job[2] = attempt, A.integration end
-  end
+  -- Logs may be kept for longer than their job. Then `past` has the number of its attempts, unless it had only one.
+  attempts = math.max(num(redis.call('GET', P .. 'past:' .. A.job)), 1)
+  local last = redis.call('GET', P .. 'log:' .. A.job .. ':' .. attempts)
+  if last and cjson.decode(last)[2] == A.integration then job[2] = A.integration else attempts = 0 end
 end
 for attempt = attempts, math.max(1, attempts - LOOKED_AT_MOST + 1), -1 do
   local key = P .. 'log:' .. A.job .. ':' .. attempt

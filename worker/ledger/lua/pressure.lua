@@ -1,3 +1,4 @@
+-- needs: event_records
 -- pressure: how full the inbox is, and how old its next events are.
 -- A: sample
 -- Returns {events in the inbox, age (ms) of the youngest of the next `sample` events}. The youngest counts, because one
@@ -5,7 +6,7 @@
 local head = redis.call('ZRANGE', P .. 'inbox', 0, A.sample - 1)
 local youngest = -1
 for _, ref in ipairs(head) do
-  local accepted = num(redis.call('HGET', P .. 'event:' .. ref, 'accepted_at'))
-  if accepted > youngest then youngest = accepted end
+  local event = event_head(ref)
+  if event and event.accepted_at > youngest then youngest = event.accepted_at end
 end
 return { redis.call('ZCARD', P .. 'inbox'), youngest > 0 and NOW - youngest or 0 }

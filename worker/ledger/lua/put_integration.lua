@@ -7,7 +7,7 @@
 --    expect   the revision it must have; 0 for a new one, -1 for any
 --    resealed how often its secrets had been sealed again when it was read; compared if a revision is expected
 --    most     the most integrations of one scope; a new one beyond that is refused. 0 is no limit
---    events = [{ref id type scope raw digest}] about the change, ingress, grace, horizon, acceptance
+--    events = [{ref scope}] about the change, grace (see event_acceptance.lua)
 -- Returns {its new revision, created_at, updated_at, 1 if its circuit closed}; {the scope's number of integrations} if
 -- that has reached `most`; nil if it had another revision than expected, or its secrets were sealed again.
 local key = P .. 'integration:' .. A.id
@@ -31,6 +31,7 @@ local function write_integration()
   redis.call('ZADD', scope .. ':list', 'NX', NOW, A.id)
   -- An integration of the same id may have been deleted before.
   redis.call('ZREM', scope .. ':gone', A.id)
+  keep_scope(scope)
 end
 
 local function write_lane()
@@ -41,7 +42,6 @@ local function write_lane()
   if A.minor > 0 then redis.call('HSET', lane, 'minor', A.minor) end
   redis.call('SREM', P .. 'held', A.id)
   redis.call('SREM', P .. 'closing', A.id)
-  redis.call('PERSIST', P .. 'jobs:' .. A.id)
 end
 
 write_integration()

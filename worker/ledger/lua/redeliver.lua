@@ -1,6 +1,6 @@
--- needs: backlog
+-- needs: backlog, redelivery_marks
 -- redeliver: reopens ended jobs, each with a new epoch, and makes pending jobs that wait due now.
--- A: jobs, deadline, event_retention, backlog, backlog_bytes, mark = the redelivery's id, or '',
+-- A: jobs, deadline, backlog, backlog_bytes, mark = the redelivery's id, or '',
 --    states = {state = true}, empty for any
 -- Returns one word for each job:
 --   reopened   it had ended
@@ -14,34 +14,30 @@ local any = next(A.states) == nil
 local answers = {}
 for i, job in ipairs(A.jobs) do
   local key = P .. 'job:' .. job
-  local j = redis.call('HMGET', key, 'state', 'lane', 'event', 'attempts', 'owner', 'redelivery', 'size')
+  local j = redis.call('HMGET', key, 'state', 'lane', 'event', 'attempts', 'owner', 'marks', 'size')
   local event = j[3] and P .. 'event:' .. j[3]
   if not j[1] or redis.call('EXISTS', event) == 0 or redis.call('EXISTS', P .. 'integration:' .. j[2]) == 0 then
     answers[i] = 'gone'
-  elseif A.mark ~= '' and j[6] == A.mark then
+  elseif has_mark(j[6]) then
     answers[i] = 'known'
   elseif not (any or A.states[j[1]]) then
     answers[i] = 'other'
   elseif j[1] ~= 'pending' and not has_room(j[2], num(j[7])) then
     answers[i] = 'full'
   elseif j[1] ~= 'pending' then
-    redis.call('HSET', key, 'state', 'pending', 'reason', '', 'base', j[4], 'lost', 0, 'owner', '',
-      'redelivery', A.mark, 'deadline', NOW + A.deadline)
+    redis.call('HSET', key, 'state', 'pending', 'reason', '', 'base', j[4], 'lost', 0, 'marks', marked(j[6]),
+      'deadline', NOW + A.deadline)
     redis.call('HINCRBY', key, 'epoch', 1)
-    redis.call('HDEL', key, 'ended_at', 'done')
-    redis.call('PERSIST', key)
-    redis.call('HINCRBY', event, 'open', 1)
-    keep_event(j[3])
+    redis.call('HDEL', key, 'ended_at')
+    redis.call('HINCRBY', event .. ':progress', 'open', 1)
     redis.call('ZADD', P .. 'pending', NOW + A.deadline, job)
-    -- The list of a deleted integration's jobs expires; this job is pending again, and must stay in it.
-    redis.call('PERSIST', P .. 'jobs:' .. j[2])
     make_due(job, j[2], NOW, j[7])
     count('reopened')
     answers[i] = 'reopened'
   elseif j[5] and j[5] ~= '' then
     answers[i] = 'in_flight'
   else
-    redis.call('HSET', key, 'redelivery', A.mark)
+    redis.call('HSET', key, 'marks', marked(j[6]))
     make_due(job, j[2], NOW, j[7])
     answers[i] = 'due'
   end

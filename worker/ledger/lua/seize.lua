@@ -2,10 +2,10 @@
 -- seize: takes over attempts that no process carries out, so that they can be settled as lost: those of dead processes,
 -- and this process's own leases without an attempt in flight (A.idle). A lease whose claim got no reply is given back
 -- instead, because its attempt never began.
--- A: owner, lease, limit, byte_budget, event_retention,
+-- A: owner, lease, limit, byte_budget,
 --    home, dead = [processes of this home that have died for certain: see process_identity.py]; their leases end now
 --    idle = [{job, call (the call that leased it), answered (whether its reply arrived)}]
--- Returns {meta, raw, raw ...} as claim does, without `more`; meta.away = 1 if Redis was away: then every lease
+-- Returns {meta, record, record ...} as claim does, without `more`; meta.away = 1 if Redis was away: then every lease
 -- except those of A.dead goes on for at least half its length, and only those of A.dead are taken over.
 local meta = { jobs = {}, events = {}, away = 0 }
 local reply = { '' }
@@ -14,15 +14,16 @@ local bytes, room = 0, A.limit
 
 local function take(job, from)
   local key = P .. 'job:' .. job
-  local j = redis.call('HMGET', key, 'event', 'lane', 'state', 'owner', 'attempts', 'base', 'epoch', 'lost')
+  local j = redis.call('HMGET', key, 'event', 'lane', 'state', 'owner', 'attempts', 'base', 'epoch', 'lost', 'size', 'trace')
   if j[3] ~= 'pending' or j[4] ~= from then return end
   redis.call('HSET', key, 'owner', A.owner, 'call', 0)
   redis.call('SADD', P .. 'owner:' .. A.owner .. ':leases', job)
   local lane = lane_state(j[2])
   meta.jobs[#meta.jobs + 1] = { job = job, lane = j[2], revision = lane.revision, scope = lane.scope or '', ref = j[1],
-    attempt = num(j[5]), base = num(j[6]), epoch = num(j[7]), lost = num(j[8]) }
+    attempt = num(j[5]), base = num(j[6]), epoch = num(j[7]), lost = num(j[8]),
+    trace = j[10] or nil }
   room = room - 1
-  bytes = bytes + (send_event(meta, reply, j[1]) or 0)
+  if send_event(meta, reply, j[1]) then bytes = bytes + num(j[9]) end
 end
 
 local function end_idle(lease)
@@ -78,6 +79,7 @@ else
   end
 end
 if #meta.jobs > 0 then renew(A.owner) end
+write_ends()
 write_lanes()
 write_counters()
 reply[1] = cmsgpack.pack(meta)

@@ -1,4 +1,4 @@
--- needs: time_cursor
+-- needs: event_records, time_cursor
 -- select_events: a chunk of a scope's kept events by time of acceptance, the oldest first.
 -- A: scope, since, after, till, limit, types = {type = true}      (the cursor and its chunk: see time_cursor.lua)
 -- Returns msgpack {refs = [observed events of the types], looked_at, since, after, done = 0 | 1}.
@@ -8,9 +8,9 @@ local reply = cursor_after(found)
 reply.refs = {}
 for i = 1, #found, 2 do
   local ref = found[i]
-  local kind = redis.call('HGET', P .. 'event:' .. ref, 'type')
+  local event = event_head(ref)
   -- An event that is still in the inbox will be matched when it is observed.
-  if kind and A.types[kind] and not redis.call('ZSCORE', P .. 'inbox', ref) then
+  if event and A.types[event.type] and not redis.call('ZSCORE', P .. 'inbox', ref) then
     reply.refs[#reply.refs + 1] = ref
   end
 end

@@ -1,4 +1,4 @@
--- needs: time_cursor
+-- needs: redelivery_marks, time_cursor
 -- select_jobs: a chunk of an integration's jobs to redeliver by time of opening, the oldest first.
 -- A: integration, since, after, till, limit, states = {state = true}, mark
 --    (the cursor and its chunk: see time_cursor.lua)
@@ -10,8 +10,8 @@ local reply = cursor_after(found)
 reply.jobs, reply.gone = {}, 0
 for i = 1, #found, 2 do
   local job = found[i]
-  local j = redis.call('HMGET', P .. 'job:' .. job, 'state', 'event', 'redelivery', 'owner')
-  if j[1] and A.states[j[1]] and (A.mark == '' or j[3] ~= A.mark) then
+  local j = redis.call('HMGET', P .. 'job:' .. job, 'state', 'event', 'marks', 'owner')
+  if j[1] and A.states[j[1]] and not has_mark(j[3]) then
     if redis.call('EXISTS', P .. 'event:' .. j[2]) == 1 then
       local word = j[1] ~= 'pending' and 'reopened' or (j[4] or '') == '' and 'due' or 'in_flight'
       reply.jobs[#reply.jobs + 1] = { job, word }

@@ -1,6 +1,6 @@
 -- needs: attempt_logs, due_jobs, job_ends, leases, receiver_health
 -- settle: writes the outcomes of attempts: log, job state, next due time, counters.
--- A: owner, event_retention, log_retention, log_cap, circuit (see circuits.lua), broken (see broken_receivers.lua),
+-- A: owner, log_retention, log_cap, circuit (see circuits.lua), broken (see broken_receivers.lua),
 --    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why log}]
 --    revision the integration's revision that the attempt used
 --    verdict  succeeded | failed | retry
@@ -18,10 +18,10 @@
 
 local function read_job(item)
   local j = redis.call('HMGET', P .. 'job:' .. item.job,
-    'state', 'owner', 'attempts', 'base', 'event', 'done', 'deadline', 'size')
-  local pending, owner, attempts = j[1] == 'pending', j[2], num(j[3])
+    'state', 'owner', 'attempts', 'base', 'event', 'done', 'deadline', 'size', 'epoch')
+  local pending, owner, attempts = j[1] == 'pending', j[2] or '', num(j[3])
   return { pending = pending, owner = owner, attempts = attempts, base = num(j[4]), event = j[5], done = j[6],
-           deadline = num(j[7]), size = j[8],
+           deadline = num(j[7]), size = j[8], epoch = j[9],
            mine = pending and owner == A.owner and attempts == item.attempt }
 end
 
@@ -34,23 +34,23 @@ end
 -- Makes the job due again. If its deadline comes first, ends it and returns false.
 local function retry(item, job, due)
   if due > job.deadline then
-    end_job(item.job, job.event, 'failed', 'deadline')
+    end_job(item.job, job.event, 'failed', 'deadline', job.epoch)
     return false
   end
   if item.lost then redis.call('HINCRBY', P .. 'job:' .. item.job, 'lost', 1) end
   redis.call('HSET', P .. 'job:' .. item.job, 'owner', '', 'tried', item.revision)
-  make_due(item.job, item.lane, due, job.size)
+  add_due(item.job, item.lane, due, job.size)
   return true
 end
 
 -- Ends the job, or returns it to its lane.
 local function move_on(item, job, lane)
   if item.verdict == 'succeeded' or job.done then
-    end_job(item.job, job.event, 'succeeded', '')
+    end_job(item.job, job.event, 'succeeded', '', job.epoch)
   elseif is_outdated(item, lane) then
     return retry(item, job, NOW) and 'renewed' or 'settled'
   elseif item.verdict == 'failed' then
-    end_job(item.job, job.event, 'failed', item.reason)
+    end_job(item.job, job.event, 'failed', item.reason, job.epoch)
   else
     retry(item, job, NOW + item.delay)
   end
@@ -61,7 +61,7 @@ end
 -- an older one may have been a different one.
 local function note_receiver(item, lane)
   if NOW + item.rest > math.max(NOW, lane.rest_until) then
-    redis.call('HSET', P .. 'lane:' .. item.lane, 'rest_until', NOW + item.rest)
+    change_lane(item.lane, { rest_until = NOW + item.rest })
   end
   if item.disable ~= '' then disable(item.lane, item.disable) end
   if item.health ~= '' then note_health(item.lane, item) end
@@ -71,8 +71,9 @@ local function settle(item, job)
   if item.lost then count('lost') end
   unlease(item.job, item.lane, A.owner)
   touch(item.lane)
-  local h = redis.call('HMGET', P .. 'lane:' .. item.lane, 'revision', 'rest_until', 'renewed')
-  local lane = { current = h[1] and num(h[1]) == item.revision, rest_until = num(h[2]), renewed = num(h[3]) }
+  local h = lane_record(item.lane)
+  local lane = { current = h.revision and num(h.revision) == item.revision, rest_until = num(h.rest_until),
+                 renewed = num(h.renewed) }
   local result = move_on(item, job, lane)
   if lane.current then note_receiver(item, lane) end
   return result
@@ -88,7 +89,7 @@ local function settle_late(item, job)
   if job.owner ~= '' then unlease(item.job, item.lane, job.owner) end
   take_due(item.job, item.lane, job.size)
   touch(item.lane)
-  end_job(item.job, job.event, 'succeeded', '')
+  end_job(item.job, job.event, 'succeeded', '', job.epoch)
 end
 
 local results = {}
@@ -106,7 +107,8 @@ for i, item in ipairs(A.items) do
     results[i] = 'stale'
   end
 end
+write_ends()
 trim_logs()
-local more, later = write_lanes(true)
+local more, timed = write_lanes(true)
 write_counters()
-return cmsgpack.pack({ results = results, more = more, later = later, circuits = circuit_changes, broken = broken_receivers })
+return cmsgpack.pack({ results = results, more = more, later = timed, circuits = circuit_changes, broken = broken_receivers })

@@ -1,10 +1,10 @@
--- needs: job_records
+-- needs: event_jobs, job_records
 -- show_event: the history of an event: whether it is in the inbox, and a page of its jobs, each with its last log.
 -- A: ref, offset, limit
--- Returns {msgpack {accepted_at failures waiting = 1 in the inbox, total, jobs = [{id row event_id event_type due
--- logs = [] or [{member log}]}]}, raw, id, scope}; nil if retention has dropped the event, or it never existed.
-local event = redis.call('HMGET', P .. 'event:' .. A.ref, 'id', 'type', 'accepted_at', 'raw', 'scope', 'failures')
-if not event[4] then return nil end
+-- Returns {msgpack {failures, waiting = 1 in the inbox, total, jobs = [{id row event_id event_type due
+-- logs = [] or [{member log}]}]}, record (see event_records.lua)}; nil if retention has dropped the event, or it never existed.
+local record = redis.call('GET', P .. 'event:' .. A.ref)
+if not record then return nil end
 local function last_logs(id, attempts)
   -- The attempt in flight has no log yet; then the one before has the last log.
   for attempt = attempts, math.max(1, attempts - 1), -1 do
@@ -16,13 +16,15 @@ end
 
 local jobs = {}
 local list = P .. 'event:' .. A.ref .. ':jobs'
-for _, id in ipairs(redis.call('LRANGE', list, A.offset, A.offset + A.limit - 1)) do
+local ids = redis.call('GETRANGE', list, A.offset * ID_BYTES, (A.offset + A.limit) * ID_BYTES - 1)
+for first = 1, #ids, ID_BYTES do
+  local id = string.sub(ids, first, first + ID_BYTES - 1)
   local job = job_record(id)
   if job then
     job.logs = last_logs(id, num(job.row.attempts))
     jobs[#jobs + 1] = job
   end
 end
-return { cmsgpack.pack({ accepted_at = num(event[3]), failures = num(event[6]), jobs = jobs,
-                         waiting = redis.call('ZSCORE', P .. 'inbox', A.ref) and 1 or 0,
-                         total = redis.call('LLEN', list) }), event[4], event[1], event[5] }
+return { cmsgpack.pack({ failures = num(redis.call('HGET', P .. 'event:' .. A.ref .. ':progress', 'failures')),
+                         jobs = jobs, waiting = redis.call('ZSCORE', P .. 'inbox', A.ref) and 1 or 0,
+                         total = redis.call('STRLEN', list) / ID_BYTES }), record }

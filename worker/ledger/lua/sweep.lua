@@ -13,19 +13,21 @@ reindex_touched()
 for _, ref in ipairs(redis.call('ZRANGE', P .. 'inbox', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, A.limit)) do
   local tries = 1
   if redis.call('EXISTS', P .. 'event:' .. ref) == 1 then
-    tries = redis.call('HINCRBY', P .. 'event:' .. ref, 'announced', 1)
+    tries = redis.call('HINCRBY', P .. 'event:' .. ref .. ':progress', 'announced', 1)
   end
   redis.call('ZADD', P .. 'inbox', put_off(tries), ref)
   reply.events[#reply.events + 1] = { id = ref, tries = tries }
 end
 for _, id in ipairs(redis.call('ZRANGE', P .. 'lanes', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, A.limit)) do
-  if redis.call('EXISTS', P .. 'lane:' .. id) == 1 then
-    local tries = redis.call('HINCRBY', P .. 'lane:' .. id, 'announced', 1)
-    redis.call('HSET', P .. 'lane:' .. id, 'announced_until', put_off(tries))
+  local lane = lane_record(id)
+  if lane.scope then
+    local tries = num(lane.announced) + 1
+    change_lane(id, { announced = tries, announced_until = put_off(tries) })
     reply.lanes[#reply.lanes + 1] = { id = id, tries = tries }
   end
-  reindex(id)
+  touch(id)
 end
+reindex_touched()
 for _, index in ipairs({ 'inbox', 'lanes' }) do
   local head = redis.call('ZRANGE', P .. index, 0, 0, 'WITHSCORES')
   if head[1] then

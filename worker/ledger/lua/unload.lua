@@ -4,7 +4,7 @@
 -- Returns the number of events from which it was removed.
 local left = 0
 for _, ref in ipairs(A.refs) do
-  local key = P .. 'event:' .. ref
+  local key = P .. 'event:' .. ref .. ':progress'
   local observers, others = redis.call('HGET', key, 'observers'), {}
   for owner in string.gmatch(observers or '', '%S+') do
     if owner ~= A.owner then others[#others + 1] = owner end

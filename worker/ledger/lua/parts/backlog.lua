@@ -6,9 +6,9 @@
 local function cancel_due(lane, pop, n, reason)
   local popped = redis.call(pop, P .. 'lane:' .. lane .. ':due', n)
   for i = 1, #popped, 2 do
-    local j = redis.call('HMGET', P .. 'job:' .. popped[i], 'event', 'size')
+    local j = redis.call('HMGET', P .. 'job:' .. popped[i], 'event', 'size', 'epoch')
     change_backlog_bytes(lane, -num(j[2]))
-    end_job(popped[i], j[1], 'cancelled', reason)
+    end_job(popped[i], j[1], 'cancelled', reason, j[3])
   end
   touch(lane)
   return #popped / 2
@@ -30,8 +30,7 @@ end
 local BACKLOG_WARNINGS = { 90, 50 }
 local function check_backlog(id, opened)
   local key = P .. 'lane:' .. id
-  local h = redis.call('HMGET', key, 'bytes', 'filled')
-  local jobs, bytes, warned = redis.call('ZCARD', key .. ':due'), backlog_bytes(id, h[1]), num(h[2])
+  local jobs, bytes, warned = redis.call('ZCARD', key .. ':due'), backlog_bytes(id), num(lane_record(id).filled)
   local share = math.max(jobs / A.backlog, A.backlog_bytes > 0 and bytes / A.backlog_bytes or 0) * 100
   if jobs > A.backlog then cancel_oldest(id, math.min(jobs - A.backlog, opened)) end
   if share > 100 then redis.call('SADD', P .. 'overflowing', id) end
@@ -40,11 +39,11 @@ local function check_backlog(id, opened)
     if passed == 0 and share >= percent then passed = percent end
   end
   if passed > warned then
-    redis.call('HSET', key, 'filled', passed)
+    change_lane(id, { filled = passed })
     return passed, jobs, bytes
   end
   -- A new warning is possible only after the backlog was clearly smaller.
-  if warned > 0 and share < warned - 10 then redis.call('HSET', key, 'filled', passed) end
+  if warned > 0 and share < warned - 10 then change_lane(id, { filled = passed }) end
 end
 
 -- Returns whether a lane's backlog can take a job of an event of `size` bytes. An empty backlog can take any
@@ -53,6 +52,6 @@ local function has_room(id, size)
   local key = P .. 'lane:' .. id
   local jobs = redis.call('ZCARD', key .. ':due')
   if jobs == 0 or A.backlog_bytes <= 0 then return jobs < A.backlog end
-  local bytes = backlog_bytes(id, redis.call('HGET', key, 'bytes'))
+  local bytes = backlog_bytes(id)
   return jobs < A.backlog and bytes + size <= A.backlog_bytes
 end

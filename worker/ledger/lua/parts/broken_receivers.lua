@@ -7,13 +7,13 @@ local BROKEN_WARNINGS = { 90, 50 }
 -- Receivers to warn of: [{lane, % of A.broken.after that has passed, since when it fails (ms), attempts}].
 local broken_receivers = {}
 
--- Records a failure. `h` has the lane's failing_since, failing_attempts, failing_job, failing_jobs, failing_warned. The
--- count of failed jobs stops at 2.
-local function note_failing(lane, item, h)
-  local since, attempts = h[1] and num(h[1]) or NOW, num(h[2]) + 1
-  local jobs = h[3] and h[3] ~= item.job and 2 or math.max(1, num(h[4]))
-  redis.call('HSET', P .. 'lane:' .. lane, 'failing_since', since, 'failing_attempts', attempts,
-    'failing_job', h[3] or item.job, 'failing_jobs', jobs)
+-- Records a failure. The count of failed jobs stops at 2.
+local function note_failing(lane, item)
+  local h = lane_record(lane)
+  local since, attempts = h.failing_since and num(h.failing_since) or NOW, num(h.failing_attempts) + 1
+  local first = h.failing_job or item.job
+  local jobs = first ~= item.job and 2 or math.max(1, num(h.failing_jobs))
+  change_lane(lane, { failing_since = since, failing_attempts = attempts, failing_job = first, failing_jobs = jobs })
   local policy, percent = A.broken, 0
   if policy.after <= 0 or jobs < 2 or attempts < policy.attempts then return end
   local share = (NOW - since) / policy.after * 100
@@ -25,16 +25,16 @@ local function note_failing(lane, item, h)
   for _, each in ipairs(BROKEN_WARNINGS) do
     if percent == 0 and share >= each then percent = each end
   end
-  if percent > num(h[5]) then
-    redis.call('HSET', P .. 'lane:' .. lane, 'failing_warned', percent)
+  if percent > num(h.failing_warned) then
+    change_lane(lane, { failing_warned = percent })
     broken_receivers[#broken_receivers + 1] = { lane, percent, since, attempts }
   end
 end
 
 -- Records a success: the receiver does not only fail.
-local function note_not_failing(lane, h)
-  if h[1] then
-    redis.call('HDEL', P .. 'lane:' .. lane, 'failing_since', 'failing_attempts', 'failing_job', 'failing_jobs',
-      'failing_warned')
+local function note_not_failing(lane)
+  if lane_record(lane).failing_since then
+    change_lane(lane, { failing_since = false, failing_attempts = false, failing_job = false, failing_jobs = false,
+                        failing_warned = false })
   end
 end

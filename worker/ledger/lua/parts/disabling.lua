@@ -9,7 +9,7 @@ local function disable(id, reason)
   local revision = redis.call('HINCRBY', key, 'revision', 1)
   redis.call('HSET', key, 'enabled', 0, 'reason', reason, 'updated_at', NOW)
   redis.call('ZADD', P .. 'scope:' .. scope .. ':changes', next_version(P .. 'scope:' .. scope), id)
-  redis.call('HSET', P .. 'lane:' .. id, 'hold', 'disabled', 'revision', revision)
+  change_lane(id, { hold = 'disabled', revision = revision })
   -- This is the outbox: the next sweep finds the integration there and publishes an event (announce_disabled).
   redis.call('SADD', P .. 'untold', id)
   touch(id)

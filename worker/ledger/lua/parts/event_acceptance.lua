@@ -1,39 +1,38 @@
--- needs: counters
+-- needs: collected_writes, counters
 -- The acceptance of events into the inbox.
 
--- Puts an event into the inbox, once: e = {ref id type scope raw digest trace? minor?}.
--- A.acceptance is a random number of this call, which distinguishes this event from a later one of the same id. A.grace is the time until a sweep
--- announces it (ms), A.horizon the longest time that an event can be kept (ms). Returns 0 for a new event, 1 for a
--- duplicate, 2 for a duplicate with other content.
-local function accept_event(e)
-  local key = P .. 'event:' .. e.ref
-  local digest = redis.call('HGET', key, 'digest')
-  if digest then
-    count('duplicates')
-    return digest == e.digest and 1 or 2
-  end
-  -- If Redis lost an event, a late settlement may have left an incomplete record of it, which is about to expire.
-  redis.call('DEL', key, key .. ':jobs')
-  redis.call('HSET', key, 'id', e.id, 'type', e.type, 'scope', e.scope,
-    'raw', e.raw, 'digest', e.digest, 'accepted_at', NOW, 'open', 0, 'door', A.ingress,
-    'acceptance', A.acceptance)
-  if e.minor then redis.call('HSET', key, 'minor', e.minor) end
-  if e.trace then redis.call('HSET', key, 'trace', e.trace) end
-  redis.call('ZADD', P .. 'inbox', NOW + A.grace, e.ref)
-  count('accepted')
-  local index = P .. 'events:' .. e.scope
-  redis.call('ZADD', index, NOW, e.ref)
-  redis.call('PEXPIRE', index, A.horizon)
-  -- Records expire one by one, in no order. To check two members for each new event keeps most of the index valid.
-  for _, ref in ipairs(redis.call('ZRANDMEMBER', index, 2)) do
-    if redis.call('EXISTS', P .. 'event:' .. ref) == 0 then redis.call('ZREM', index, ref) end
-  end
-  return 0
-end
-
--- Returns what accept_event() returned for each of A.events.
+-- Puts A.events = [{ref scope}] into the inbox, each once. ARGV[2], ARGV[3] and so on are their records without the
+-- time (event_records.lua). A.grace is the time until a sweep announces them (ms). Returns an array, one for each
+-- event: 0 new, 1 a duplicate, 2 a duplicate with other content.
 local function accept_events()
-  local answers = {}
-  for i, e in ipairs(A.events) do answers[i] = accept_event(e) end
+  local answers, keys, written, emptied, digests = {}, {}, {}, {}, {}
+  if #A.events == 0 then return answers end
+  for i, e in ipairs(A.events) do keys[i] = P .. 'event:' .. e.ref end
+  local known = redis.call('MGET', unpack(keys))
+  for i, e in ipairs(A.events) do
+    local digest = string.sub(ARGV[1 + i], 1, 16)
+    local first = known[i] and string.sub(known[i], 9, 24) or digests[e.ref]
+    if first then
+      answers[i] = first == digest and 1 or 2
+      count('duplicates')
+    else
+      answers[i] = 0
+      digests[e.ref] = digest
+      written[#written + 1] = keys[i]
+      written[#written + 1] = struct.pack('>d', NOW) .. ARGV[1 + i]
+      -- If Redis lost an event, parts of it may be left.
+      emptied[#emptied + 1] = keys[i] .. ':jobs'
+      emptied[#emptied + 1] = keys[i] .. ':progress'
+      later('ZADD', P .. 'events:' .. e.scope, NOW, e.ref)
+      later('ZADD', P .. 'inbox', NOW + A.grace, e.ref)
+      count('accepted')
+    end
+  end
+  if #written > 0 then
+    redis.call('DEL', unpack(emptied))
+    -- The indexes come first: if one is damaged, no event is accepted, and the producer offers them again.
+    write_collected()
+    redis.call('MSET', unpack(written))
+  end
   return answers
 end

@@ -1,17 +1,22 @@
--- Events in the reply of a script, which has the shape {meta, raw, raw ...}.
+-- Events in the reply of a script, which has the shape {meta, record, record ...} (see event_records.lua).
 
--- Adds an event to the reply, once. Returns the added bytes and the event's scope; 0 if the reply has it already; nil
--- if the event's record is gone (by retention, or because Redis was restored from an old copy).
+-- Adds the record of an event to the reply.
 local sent = {}
+local function send_record(meta, reply, ref, record)
+  sent[ref] = record
+  meta.events[#meta.events + 1] = { ref = ref }
+  reply[#reply + 1] = record
+end
+
+-- Adds an event to the reply, once. Returns its record, or nil if that is gone (by retention, or because Redis was
+-- restored from an old copy).
 local function send_event(meta, reply, ref)
-  if sent[ref] then return 0 end
-  local e = redis.call('HMGET', P .. 'event:' .. ref, 'id', 'accepted_at', 'raw', 'scope', 'door', 'trace',
-    'acceptance', 'minor')
-  if not e[3] then return nil end
-  sent[ref] = true
-  meta.events[#meta.events + 1] =
-    { ref = ref, id = e[1], accepted_at = num(e[2]), scope = e[4] or '', ingress = e[5] or '', trace = e[6] or nil,
-      acceptance = num(e[7]), minor = num(e[8]) }
-  reply[#reply + 1] = e[3]
-  return #e[3], e[4]
+  if sent[ref] ~= nil then return sent[ref] or nil end
+  local record = redis.call('GET', P .. 'event:' .. ref)
+  if record then
+    send_record(meta, reply, ref, record)
+  else
+    sent[ref] = false
+  end
+  return record or nil
 end

@@ -1,18 +1,34 @@
--- needs: counters, event_retention
+-- needs: counters, retention
 -- The end of a job.
 
+local ended_jobs = {}
+
 -- Ends a pending job that is neither due nor leased any more. If the job's record is gone (Redis lost keys), it is only
--- removed from the list of pending jobs.
-local function end_job(job, ref, state, reason)
-  if not ref then
-    redis.call('ZREM', P .. 'pending', job)
-    return
-  end
-  redis.call('HSET', P .. 'job:' .. job, 'state', state, 'reason', reason, 'owner', '', 'ended_at', NOW)
-  redis.call('PEXPIRE', P .. 'job:' .. job, A.event_retention)
-  redis.call('ZREM', P .. 'pending', job)
+-- removed from the list of pending jobs. Call write_ends() at the end of the script.
+local function end_job(job, ref, state, reason, epoch)
+  later('ZREM', P .. 'pending', job)
+  if not ref then return end
+  local key = P .. 'job:' .. job
+  redis.call('HSET', key, 'state', state, 'reason', reason, 'ended_at', NOW)
+  redis.call('HDEL', key, 'owner', 'call', 'deadline', 'done', 'tried')
   count(state)
-  if redis.call('HINCRBY', P .. 'event:' .. ref, 'open', -1) <= 0 and not redis.call('ZSCORE', P .. 'inbox', ref) then
-    retain_event(ref)
+  local open = redis.call('HINCRBY', P .. 'event:' .. ref .. ':progress', 'open', -1)
+  ended_jobs[#ended_jobs + 1] = { entry = num(epoch) > 0 and job .. ':' .. num(epoch) or job, ref = ref, is_last = open <= 0 }
+end
+
+-- Notes the ended jobs for retention, and their events if no job of them is pending and they have left the inbox.
+local function write_ends()
+  write_collected()
+  local refs = {}
+  for i, each in ipairs(ended_jobs) do refs[i] = each.ref end
+  local waiting = #refs > 0 and redis.call('ZMSCORE', P .. 'inbox', unpack(refs)) or {}
+  for i, each in ipairs(ended_jobs) do
+    local is_over = each.is_last and not waiting[i]
+    if is_over then
+      redis.call('HDEL', P .. 'event:' .. each.ref .. ':progress', 'open', 'observers', 'lost', 'announced')
+    end
+    later('RPUSH', P .. 'ended', (is_over and '+' or '') .. each.entry)
   end
+  ended_jobs = {}
+  write_collected()
 end

@@ -4,6 +4,7 @@
 --
 -- KEYS[1]  the ledger's prefix, edw:{shard}: (the hash tag keeps all keys of a shard in one slot)
 -- ARGV[1]  one msgpack map with the script's arguments, and lane_cap; durations and times are milliseconds
+-- ARGV[2], ARGV[3] and so on  bytes, for scripts that accept events (event_acceptance.lua)
 --
 -- Keys. All have the prefix except the plain queue, whose name producers type (A.list: edw.intake, a list; new messages
 -- at its left end). If a key's name differs from the term in the code, the term follows in (brackets).
@@ -17,16 +18,20 @@
 --                                opened reopened succeeded failed cancelled attempts lost
 --                                circuits_opened circuits_closed
 --   inbox                  zset  event ref -> when it is announced next
---   event:<ref>            hash  id type scope raw digest accepted_at open (its number of pending jobs) door (ingress)
---                                failures announced observers lost (observers that died)
---                                trace (its trace context, if it has one) acceptance (see job_opening.lua)
---                                minor (the minor version that a process needs to understand it; 0 if it is missing)
---   event:<ref>:jobs       list  ids of the jobs it opened
---   events:<s>             zset  event ref -> accepted_at, of a scope; may name events whose record is gone
+--   event:<ref>            its record, which never changes (event_records.lua)
+--   event:<ref>:progress   hash  open (its number of pending jobs) failures announced observers lost (observers that
+--                                died); most of it goes when the event is over
+--   event:<ref>:jobs       ids of the jobs it opened, one behind the other (event_jobs.lua)
+--   events:<s>             zset  event ref -> accepted_at, of a scope
 --   job:<id>               hash  event lane size state reason attempts base epoch lost owner done deadline opened_at
---                                ended_at redelivery acceptance minor (as its event's) tried (the integration's revision that last failed it)
+--                                ended_at marks (redelivery_marks.lua) trace (the trace context of its attempts, if its
+--                                event has none) tried (the integration's revision that last failed it)
+--                                minor (as its event's; 0 if it is missing)
 --                                call (the owner's call that leased it; 0 if it was taken over, or never leased)
+--                                What has no value yet is left out.
 --   jobs:<integration>     zset  job -> opened_at
+--   ended                  list  jobs and events that have ended, the oldest first (retention.lua)
+--   past:<job>             how many attempts a forgotten job had, if more than one
 --   pending                zset  job -> when its deadline is checked; a job is pending exactly while it is in this list
 --   lane:<id>              hash  scope revision hold ('', paused, disabled, closing) rest_until
 --                                announced announced_until
@@ -55,13 +60,13 @@
 --   swept                  the time of the last sweep for dead processes
 --   integration:<id>       hash  scope doc enabled reason created_at updated_at revision
 --                                resealed (how often its secrets were sealed by another key)
---   scope:<s>              hash  version floor
+--   scope:<s>              hash  version floor; it expires, with the next two, once it has no integration left
 --   scope:<s>:changes      zset  integration (deleted ones too) -> the scope's version when it last changed
 --   scope:<s>:gone         zset  deleted integration -> the scope's version when it was deleted
 --   scope:<s>:list         zset  integration -> created_at
 --   intake:<s>             the time until which a scope has used up its allowance of events (admit)
---   log:<job>:<attempt>    the JSON of one IntegrationLog, its time first (attempt_logs.lua)
---   logs:store:<s>  logs:integration:<id>  logs:failures:<s>     zset  <job>:<attempt> -> time
+--   log:<job>:<attempt>    one IntegrationLog, a JSON array (log_records.py), its time first (attempt_logs.lua)
+--   logs:store:<s>  logs:integration:<id>  logs:failures:<s>     list  <job>:<attempt>, the newest at the right end
 --   intake-next            list  the message of the plain queue that woke a waiting process; it is taken next
 --   intake-taken:<owner>   list  messages of the plain queue that a process has taken, the oldest at the right end
 --   takers                 zset  process that has taken messages -> the number of its batch, 0 while they go back

@@ -9,28 +9,19 @@ local function first_due(id)
   return head[1] and tonumber(head[2])
 end
 
--- Corrects a lane's place in the index. Invariant 6: a lane is in the index exactly while it has due jobs and is not
--- held. Returns whether a claim would find work there now; if not, also the time when it may, unless the lane waits for
--- free slots or for a change by a person.
-local function reindex(id)
+-- Returns a lane's place: `idle` without due jobs, `held`, or `indexed` with the time when it needs service. Then the
+-- third value is whether a claim would find work there now, and the fourth the time when it may, unless the lane waits
+-- for free slots.
+local function place_of(id)
   local due = first_due(id)
-  if not due then
-    redis.call('ZREM', P .. 'lanes', id)
-    redis.call('SREM', P .. 'held', id)
-    return false
-  end
+  if not due then return 'idle' end
   local lane = policy_of(id)
-  if not lane.exists or lane.hold ~= '' then
-    redis.call('ZREM', P .. 'lanes', id)
-    redis.call('SADD', P .. 'held', id)
-    return false
-  end
+  if not lane.exists or lane.hold ~= '' then return 'held' end
   local ready = math.max(due, lane.from)
   local full = redis.call('SCARD', P .. 'lane:' .. id .. ':leased') >= lane.cap
   local at = math.max(ready, lane.announced_until, full and NOW + FULL_LANE_RECHECK or 0)
-  redis.call('ZADD', P .. 'lanes', at, id)
-  if full then return false end
-  return ready <= NOW, ready
+  if full then return 'indexed', at, false end
+  return 'indexed', at, ready <= NOW, ready
 end
 
 -- Notes a lane whose place in the index may have changed.
@@ -46,19 +37,40 @@ local TIMED = 60000
 -- A sweep announces a lane so long after its time (ms) if a process has set a timer for it.
 local GRACE = 200
 
--- Corrects the places of the touched lanes. Returns those that have ready jobs and free slots. If the caller sets `timers`,
--- also returns [{lane, ms until it has ready jobs}] of those that have some within a minute.
+-- Corrects the places of the touched lanes, and writes the changes of lanes. Invariant 6: a lane is in the index
+-- exactly while it has due jobs and is not held. Returns the lanes that have ready jobs and free slots. If the caller
+-- sets `timers`, also returns [{lane, ms until it has ready jobs}] of those that have some within a minute.
 local function reindex_touched(timers)
-  local ready, later = {}, {}
+  local ready, timed, indexed, not_indexed, held, not_held = {}, {}, {}, {}, {}, {}
   for _, id in ipairs(touched) do
-    local now, at = reindex(id)
-    if now then
+    local place, at, has_work, from = place_of(id)
+    if has_work then
       ready[#ready + 1] = id
-    elseif timers and at and at - NOW <= TIMED then
-      later[#later + 1] = { id, at - NOW }
-      redis.call('HSET', P .. 'lane:' .. id, 'announced_until', at + GRACE)
-      redis.call('ZADD', P .. 'lanes', at + GRACE, id)
+    elseif timers and from and from - NOW <= TIMED then
+      timed[#timed + 1] = { id, from - NOW }
+      at = from + GRACE
+      change_lane(id, { announced_until = at })
+    end
+    if place == 'indexed' then
+      indexed[#indexed + 1] = at
+      indexed[#indexed + 1] = id
+    else
+      not_indexed[#not_indexed + 1] = id
+      local list = place == 'held' and held or not_held
+      list[#list + 1] = id
     end
   end
-  return ready, later
+  touched, is_touched = {}, {}
+  if #indexed > 0 then redis.call('ZADD', P .. 'lanes', unpack(indexed)) end
+  if #not_indexed > 0 then redis.call('ZREM', P .. 'lanes', unpack(not_indexed)) end
+  if #held > 0 then redis.call('SADD', P .. 'held', unpack(held)) end
+  if #not_held > 0 then redis.call('SREM', P .. 'held', unpack(not_held)) end
+  write_lane_records()
+  return ready, timed
+end
+
+-- Corrects the place of one lane, as reindex_touched() does.
+local function reindex(id)
+  touch(id)
+  reindex_touched()
 end

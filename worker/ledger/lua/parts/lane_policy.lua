@@ -1,3 +1,4 @@
+-- needs: lane_records
 -- The policy of a lane: when it may be served, and how many attempts may begin.
 
 -- The bucket of a rate limit (GCRA) holds as many attempts as this time allows (ms), and at least one.
@@ -24,15 +25,15 @@ end
 --   known   whether this build understands its integration; if not, it is left to newer processes
 -- A lane rests while its circuit is open. Then, until the circuit closes, one attempt at a time probes the receiver.
 local function policy_of(id)
-  local h = redis.call('HMGET', P .. 'lane:' .. id, 'scope', 'hold', 'rest_until', 'revision', 'circuit',
-    'circuit_until', 'announced_until', 'rate', 'used_until', 'minor')
-  local lane = { id = id, exists = h[1] and true or false, scope = h[1], hold = h[2] or '', cap = A.lane_cap,
-                 from = num(h[3]), revision = num(h[4]), circuit = h[5] or '', announced_until = num(h[7]),
-                 rate = num(h[8]), used_until = num(h[9]), tokens = math.huge,
-                 known = num(h[10]) <= MINOR }
+  local record = lane_record(id)
+  local lane = { id = id, exists = record.scope and true or false, scope = record.scope, hold = record.hold or '',
+                 cap = A.lane_cap, from = num(record.rest_until), revision = num(record.revision),
+                 circuit = record.circuit or '', announced_until = num(record.announced_until),
+                 rate = num(record.rate), used_until = num(record.used_until), tokens = math.huge,
+                 known = num(record.minor) <= MINOR }
   if lane.circuit ~= '' then
     lane.cap = 1
-    if lane.circuit == 'open' then lane.from = math.max(lane.from, num(h[6])) end
+    if lane.circuit == 'open' then lane.from = math.max(lane.from, num(record.circuit_until)) end
   end
   if lane.rate > 0 then
     local refilled

@@ -18,6 +18,6 @@ local function use_quota(lane, attempts)
   if lane.rate > 0 then
     lane.tokens = lane.tokens - attempts
     lane.used_until = math.max(lane.used_until, NOW) + attempts * 1000 / lane.rate
-    redis.call('HSET', P .. 'lane:' .. lane.id, 'used_until', string.format('%.3f', lane.used_until))
+    change_lane(lane.id, { used_until = string.format('%.3f', lane.used_until) })
   end
 end

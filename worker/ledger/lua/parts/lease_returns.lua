@@ -5,7 +5,7 @@
 -- is no longer leased to that owner for that attempt.
 local function give_back(job, owner, attempt)
   local key = P .. 'job:' .. job
-  local j = redis.call('HMGET', key, 'owner', 'attempts', 'done', 'event', 'size', 'lane')
+  local j = redis.call('HMGET', key, 'owner', 'attempts', 'done', 'event', 'size', 'lane', 'epoch')
   local lane = j[6]
   if j[1] ~= owner or num(j[2]) ~= attempt then return false end
   redis.call('HSET', key, 'attempts', attempt - 1, 'owner', '')
@@ -14,7 +14,7 @@ local function give_back(job, owner, attempt)
   if j[3] then
     -- Meanwhile an earlier attempt was reported as a success.
     touch(lane)
-    end_job(job, j[4], 'succeeded', '')
+    end_job(job, j[4], 'succeeded', '', j[7])
   else
     make_due(job, lane, NOW, j[5])
   end

@@ -1,6 +1,6 @@
 -- Pages of an index, the newest first.
 
--- The most members without a record that one call removes from the index.
+-- The most members without a record that one call removes from a sorted set.
 local PAGE_REMOVALS = 1000
 
 -- Returns the records of a page, and the number of members of the index. `load(member)` returns a member's record, or

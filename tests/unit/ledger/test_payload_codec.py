@@ -1,0 +1,62 @@
+"""An event's JSON comes back byte for byte, and what is damaged is an error and no flood."""
+
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from importlib.resources import files
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.benchmarks.varied_orders import VariedOrders
+from worker.ledger.events.payload_codec import PLAIN, ZSTD_1, decoded, encoded
+
+
+@given(st.binary(max_size=5_000))
+def test_every_payload_comes_back_byte_for_byte(raw: bytes) -> None:
+    codec, payload = encoded(raw)
+    assert len(payload) <= len(raw)
+    assert decoded(codec, payload, len(raw)) == raw
+
+
+def test_an_event_of_a_shop_takes_less_than_half() -> None:
+    raw = VariedOrders("s", 1).event()
+    codec, payload = encoded(raw)
+    assert codec == ZSTD_1
+    assert len(payload) < len(raw) / 2
+    assert decoded(codec, payload, len(raw)) == raw
+
+
+def test_what_does_not_get_smaller_is_stored_as_it_is() -> None:
+    assert encoded(b"{}") == (PLAIN, b"{}")
+
+
+def test_threads_compress_beside_each_other() -> None:
+    orders = VariedOrders("s", 2)
+    raws = [orders.event() for _ in range(500)]
+    with ThreadPoolExecutor(8) as pool:
+        stored = list(pool.map(encoded, raws))
+    assert [decoded(*each, len(raw)) for each, raw in zip(stored, raws, strict=True)] == raws
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_000, 10_000_000])
+def test_no_more_than_the_size_of_an_event_is_decompressed(size: int) -> None:
+    raw = b"a" * 1_000_000
+    codec, payload = encoded(raw)
+    with pytest.raises(ValueError, match="an event"):
+        decoded(codec, payload, size)
+
+
+@pytest.mark.parametrize(
+    ("codec", "payload", "why"),
+    [(ZSTD_1, b"damaged", "cannot be decompressed"), (PLAIN, b"short", "has 5 bytes"), (9, b"", "update this process")],
+)
+def test_a_payload_that_cannot_be_read_is_an_error_that_says_why(codec: int, payload: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        decoded(codec, payload, 100)
+
+
+def test_the_dictionary_of_stored_events_never_changes() -> None:
+    """Events that are stored with it could not be read any more: a better one gets a number of its own."""
+    kept = (files("worker.ledger.events") / "payload_dictionary_1.zstd").read_bytes()
+    assert sha256(kept).hexdigest() == "4b3c53b90b3088d988e522c61d943b886af1566a9937c91d88627301af9040f5"

@@ -1,0 +1,29 @@
+-- The record of an event: one string, because Redis keeps that in the least memory. wire_event.py writes all of it but
+-- the time, and reads it.
+--   8 bytes   the time of acceptance, a big-endian double
+--   16 bytes  the digest
+--   2 bytes   the length of the head, a big-endian number
+--   the head  msgpack [id, type, scope, ingress, size (bytes of the event's JSON), codec, minor, trace];
+--             minor is the minor version that a process needs to understand the event, whatever the rest is
+--   the rest  the event's JSON, as the codec says
+
+-- What is read at first, which has most heads in it.
+local FIRST_BYTES = 512
+
+-- Returns the head of a record.
+local function head_of(record)
+  local id, kind, scope, ingress, size, codec, minor, trace =
+    unpack(cmsgpack.unpack(string.sub(record, 27, 26 + struct.unpack('>H', record, 25))), 1, 8)
+  return { id = id, type = kind, scope = scope, ingress = ingress, size = size, codec = codec, minor = num(minor), trace = trace,
+           accepted_at = (struct.unpack('>d', record)) }
+end
+
+-- Returns the head of an event, or nil if its record is gone.
+local function event_head(ref)
+  local key = P .. 'event:' .. ref
+  local start = redis.call('GETRANGE', key, 0, FIRST_BYTES - 1)
+  if #start <= 26 then return nil end
+  local bytes = 26 + struct.unpack('>H', start, 25)
+  if bytes > FIRST_BYTES then start = redis.call('GETRANGE', key, 0, bytes - 1) end
+  return head_of(start)
+end
