@@ -20,6 +20,8 @@ _PACE = "the pace of a caller, a receiver or a producer, and no wait of the test
 #: Functions that may use a clock, each with its reason.
 ALLOWED: Mapping[str, str] = {
     "tests/contract/receivers.py::script": _PACE,
+    "tests/contract/test_http_sender.py::serve": _PACE,
+    "tests/contract/test_http_sender.py::test_what_a_new_connection_sends_unasked_answers_nothing": "a deadline",
     "tests/contract/test_stomp_hostile.py::confirm": _PACE,
     "tests/contract/test_stomp_hostile.py::script": _PACE,
     "tests/contract/test_stomp_hostile.py::slow": _PACE,

@@ -74,8 +74,6 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "status": ((), ("--lanes", ARGUMENT)),
     "doctor": ((), ("--quick", ARGUMENT)),
     "completion": (("bash",), ("zsh",), ("fish",), (ARGUMENT,)),
-    "clock show": ((),),
-    "clock confirm": ((),),
 }
 
 
