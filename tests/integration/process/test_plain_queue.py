@@ -142,7 +142,7 @@ def accepting(redis_server: RedisServer) -> Iterator[Callable[[bool], None]]:
     """Lets messages be taken and not accepted, or both."""
 
     def put(may: bool) -> None:
-        redis_server.permit("mset", may)
+        redis_server.permit("mget", may)
 
     yield put
     put(True)
