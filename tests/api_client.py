@@ -176,4 +176,5 @@ async def accepted(api: Api) -> int:
 
 async def consistent(ledger: Ledger, played: LedgerScene | None = None) -> None:
     """Assert that nothing that the ledger has contradicts anything else in it."""
-    assert (await LedgerContents.read(ledger)).problems(played.outstanding if played else ()) == []
+    problems = (await LedgerContents.read(ledger)).problems(played.outstanding if played else ())
+    assert problems == []

@@ -174,9 +174,11 @@ async def test_jobs_and_logs_that_retention_has_dropped_take_no_place(
     assert await inspection.indexed_logs(scene.ledger, SCOPE, integration) == (3, 3)
     failures = await admin.get(f"{ALL}/logs", filtered="eq(succeeded,false)")
     assert (len(failures.data), failures.document["results"]["total"]) == (3, 3)
-    # The jobs' records go too, and with them everything that names them.
+    # The jobs' records go too, and with them everything that names them. Each was its event's last job.
     for job in dropped:
+        event = (await scene.job(job)).event_ref
         await surgery.forget_job(scene.ledger, job)
+        await surgery.forget_event(scene.ledger, event)
     path = f"{ALL}/{integration}/jobs"
     assert sorted(ids(await admin.get(path, limit=3))) == sorted(list(jobs.values())[1::2])
     page = await admin.get(path)
@@ -192,9 +194,9 @@ async def test_logs_are_read_by_their_job_for_as_long_as_they_are_kept(
     path = f"{ALL}/{integration}/jobs/{jobs['e-1']}/logs"
     before = await admin.get(path)
     assert [each["attempt"] for each in before.data] == [3, 2, 1]
-    event = (await scene.job(jobs["e-1"])).event_ref
-    await surgery.forget_job(scene.ledger, jobs["e-1"])
-    await surgery.forget_event(scene.ledger, event)
+    forgetful = await scene.another(event_retention=0)
+    assert await forgetful.fleet.forget() == len(jobs)
+    assert await scene.ledger.jobs.get(list(jobs.values())) == []
     assert (await admin.get(path)).document == before.document
     assert [each["attempt"] for each in (await admin.get(path, limit=1, offset=1)).data] == [2]
     await surgery.forget_log(scene.ledger, jobs["e-1"], 3)

@@ -11,7 +11,11 @@ local attempts = num(job[1])
 if not job[2] and A.integration ~= '' then
   -- Logs may be kept for longer than their job. Then `past` has the number of its attempts, unless it had only one.
   attempts = math.max(num(redis.call('GET', P .. 'past:' .. A.job)), 1)
-  local last = redis.call('GET', P .. 'log:' .. A.job .. ':' .. attempts)
+  local last
+  for attempt = attempts, math.max(1, attempts - LOOKED_AT_MOST + 1), -1 do
+    last = redis.call('GET', P .. 'log:' .. A.job .. ':' .. attempt)
+    if last then break end
+  end
   if last and cjson.decode(last)[2] == A.integration then job[2] = A.integration else attempts = 0 end
 end
 for attempt = attempts, math.max(1, attempts - LOOKED_AT_MOST + 1), -1 do
