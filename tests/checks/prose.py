@@ -50,7 +50,6 @@ ALLOWED: Mapping[tuple[str, str], str] = MappingProxyType(
         ("worker/ledger/lanes/job_lanes.py", "room"): "an argument of claim and open",
         ("worker/ledger/lua/claim.lua", "room"): "an argument of the script",
         ("worker/ledger/lua/open.lua", "room"): "an argument of the script",
-        ("worker/ledger/lua/parts/keys.lua", "untold"): "a stored key; older ledgers have it",
     }
 )
 #: Files of other people, lists of packages, and the words themselves.

@@ -24,7 +24,7 @@ end
 if redis.call('EXISTS', scope .. ':list') == 0 then expire_scope(scope) end
 redis.call('HSET', P .. 'lane:' .. A.id, 'hold', 'closing')
 redis.call('SADD', P .. 'closing', A.id)
-redis.call('SREM', P .. 'untold', A.id)
+redis.call('SREM', P .. 'unannounced', A.id)
 reindex(A.id)
 accept_events()
 write_counters()

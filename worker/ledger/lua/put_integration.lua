@@ -54,7 +54,7 @@ if A.renewed == 1 then
   retry_early(A.id)
 end
 -- The events of this change replace the event that the fleet has disabled it.
-redis.call('SREM', P .. 'untold', A.id)
+redis.call('SREM', P .. 'unannounced', A.id)
 reindex(A.id)
 accept_events()
 write_counters()

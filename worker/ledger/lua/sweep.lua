@@ -7,7 +7,7 @@
 local function put_off(tries)
   return NOW + A.announce * math.min(2 ^ (tries - 1), 4)
 end
-local reply = { events = {}, lanes = {}, wait = -1, unannounced = redis.call('SRANDMEMBER', P .. 'untold', 10) }
+local reply = { events = {}, lanes = {}, wait = -1, unannounced = redis.call('SRANDMEMBER', P .. 'unannounced', 10) }
 for _, id in ipairs(redis.call('SRANDMEMBER', P .. 'hastening', 2)) do retry_early(id) end
 reindex_touched()
 for _, ref in ipairs(redis.call('ZRANGE', P .. 'inbox', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, A.limit)) do

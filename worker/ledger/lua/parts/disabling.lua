@@ -11,6 +11,6 @@ local function disable(id, reason)
   redis.call('ZADD', P .. 'scope:' .. scope .. ':changes', next_version(P .. 'scope:' .. scope), id)
   change_lane(id, { hold = 'disabled', revision = revision })
   -- This is the outbox: the next sweep finds the integration there and publishes an event (announce_disabled).
-  redis.call('SADD', P .. 'untold', id)
+  redis.call('SADD', P .. 'unannounced', id)
   touch(id)
 end

@@ -52,7 +52,7 @@
 --   closing                set   lanes of deleted integrations; their jobs are to be cancelled
 --   overflowing            set   lanes that exceed their backlog; their oldest due jobs are to be cancelled
 --   hastening              set   lanes whose later retries are to be made due now (early_retries.lua)
---   untold                 set   (the outbox) integrations that the fleet disabled and has not announced
+--   unannounced            set   (the outbox) integrations that the fleet disabled and has not announced
 --   owners                 zset  process -> when its lease ends
 --   owner:<id>:leases      set   jobs that the process has in flight
 --   home:<home>            set   processes of one PID namespace of one machine, which can see each other die
