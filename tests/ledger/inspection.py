@@ -80,7 +80,7 @@ async def lease_count(ledger: Ledger, *owners: str) -> int:
 
 async def observers(ledger: Ledger) -> set[str]:
     """Return the processes that the ledger lists as observers of events in the inbox."""
-    found = [await raw.command(ledger, "HGET", f"event:{ref}", "observers") for ref in await inbox(ledger)]
+    found = [await raw.command(ledger, "HGET", f"event:{ref}:progress", "observers") for ref in await inbox(ledger)]
     return {owner for each in found if each for owner in each.decode().split()}
 
 
