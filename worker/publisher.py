@@ -197,7 +197,12 @@ class Publisher:
         loop = asyncio.get_running_loop()
         if self._ledger is None or self._loop is not loop:
             ledger = Ledger(self._endpoints.ledger_url, self._policy, self._settings.shard, LedgerCallMetrics())
-            await ledger.open(PUBLISHER)
+            try:
+                await ledger.open(PUBLISHER)
+            except BaseException:
+                # The next call tries again with connections of its own.
+                await ledger.close()
+                raise
             if self._ledger is not None and self._loop is loop:
                 # Another call on this loop was faster.
                 await ledger.close()
@@ -209,7 +214,11 @@ class Publisher:
         with self._opening:
             if self._sync is None:
                 sync = SyncRedisClient(self._endpoints.ledger_url, self._settings.shard, self._policy)
-                sync.open()
+                try:
+                    sync.open()
+                except BaseException:
+                    sync.close()
+                    raise
                 self._sync = sync
             return SyncInbox(self._sync)
 
