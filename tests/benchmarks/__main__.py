@@ -21,12 +21,11 @@ from time import perf_counter
 import msgspec
 
 from tests.benchmarks import backlog, isolation, sqs, stomp
-from tests.benchmarks.alone import heed_signals, say
+from tests.benchmarks.alone import exit_code_of, heed_signals, say
 from tests.benchmarks.floor import PATH as FLOOR_PATH
 from tests.benchmarks.floor import Floor
 from tests.benchmarks.measure import (
     Contestant,
-    DeliveriesLost,
     Medians,
     Window,
     measure,
@@ -34,7 +33,6 @@ from tests.benchmarks.measure import (
 )
 from tests.benchmarks.ours import Ours, Scenario
 from tests.benchmarks.private_redis import PrivateRedis
-from tests.benchmarks.processes import ProcessEnded
 from tests.benchmarks.registry import measure_growth
 from tests.benchmarks.sink import Sink
 from tests.benchmarks.table import Report, Row, document, show
@@ -200,8 +198,8 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Answers the exit code."""
     arguments = _arguments()
-    heed_signals()
-    try:
+
+    def measure() -> int:
         changes = dict(each.split("=", 1) for each in arguments.set)
         length = QUICK if arguments.quick else FULL
         report = run(length, arguments.appendfsync, changes)
@@ -211,18 +209,14 @@ def main() -> int:
         isolated = isolation.compare(length.isolation)
         say("measuring what a backlog costs the others")
         beside = backlog.compare(length.isolation, jobs=length.backlog)
-    except (DeliveriesLost, ProcessEnded) as error:
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
-    show(report)
-    print("", *transports, "", *isolated.lines(), "", *beside.lines(), sep="\n")
-    if arguments.json:
-        found = {**document(report), "isolation": asdict(isolated), "backlog": asdict(beside)}
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
-    return 1 if report.problems else 0
+        show(report)
+        print("", *transports, "", *isolated.lines(), "", *beside.lines(), sep="\n")
+        if arguments.json:
+            found = {**document(report), "isolation": asdict(isolated), "backlog": asdict(beside)}
+            arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+        return 1 if report.problems else 0
+
+    return exit_code_of(measure)
 
 
 if __name__ == "__main__":

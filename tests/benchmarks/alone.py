@@ -39,18 +39,26 @@ def run_alone(
     if missing:
         say(f"error: {missing}")
         return 1
-    heed_signals()
+
+    def measure() -> int:
+        print("\n".join(compare(arguments.rounds, arguments.seconds).lines()))
+        return 0
+
     say(f"load before: {os.getloadavg()[0]:.2f}")
+    return exit_code_of(measure)
+
+
+def exit_code_of(measure: Callable[[], int]) -> int:
+    """Run a benchmark, which signals end, and return its exit code: 1 if something was lost, 130 if interrupted."""
+    heed_signals()
     try:
-        found = compare(arguments.rounds, arguments.seconds)
+        return measure()
     except (DeliveriesLost, ProcessEnded) as error:
         say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
         say("interrupted")
         return 130
-    print("\n".join(found.lines()))
-    return 0
 
 
 def say(line: str) -> None:

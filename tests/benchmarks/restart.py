@@ -21,14 +21,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, monotonic_ns, sleep
 
-from tests.benchmarks.alone import heed_signals, say
+from tests.benchmarks.alone import exit_code_of, say
 from tests.benchmarks.installation import Installation
 from tests.benchmarks.latency import spread
 from tests.benchmarks.measure import DeliveriesLost
 from tests.benchmarks.open_loop import OpenLoop, Stream
 from tests.benchmarks.order import ORG_ID, OrderPaid
 from tests.benchmarks.private_redis import PrivateRedis
-from tests.benchmarks.processes import ProcessEnded, Program
+from tests.benchmarks.processes import Program
 from tests.benchmarks.receivers import Receivers
 from worker.domain.event import Scope
 
@@ -145,22 +145,18 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Return the exit code."""
     arguments = _arguments()
-    heed_signals()
-    say(f"load before: {os.getloadavg()[0]:.2f}")
-    rounds: list[Restarted] = []
-    try:
+
+    def measure() -> int:
+        rounds: list[Restarted] = []
         for number in range(arguments.rounds):
             what = (arguments.rate, arguments.stores, arguments.answer_ms, arguments.down)
             rounds.append(measure_restart(*what, elsewhere=arguments.elsewhere))
             say(f"round {number + 1} of {arguments.rounds}: {rounds[-1]}")
-    except (DeliveriesLost, ProcessEnded) as error:
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
-    print("\n".join(Restarts(rounds).lines()))
-    return 0
+        print("\n".join(Restarts(rounds).lines()))
+        return 0
+
+    say(f"load before: {os.getloadavg()[0]:.2f}")
+    return exit_code_of(measure)
 
 
 if __name__ == "__main__":

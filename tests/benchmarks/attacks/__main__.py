@@ -9,11 +9,9 @@ import argparse
 import os
 import sys
 
-from tests.benchmarks.alone import heed_signals, say
+from tests.benchmarks.alone import exit_code_of, say
 from tests.benchmarks.attacks.catalogue import ATTACKS
 from tests.benchmarks.attacks.contest import compare
-from tests.benchmarks.measure import DeliveriesLost
-from tests.benchmarks.processes import ProcessEnded
 
 #: Of each attack, and of the windows beside it.
 SECONDS = 30.0
@@ -28,18 +26,14 @@ def main() -> int:
     parser.add_argument("--quiet", type=float, default=QUIET_SECONDS, help="seconds of the windows beside it")
     given = parser.parse_args()
     chosen = [attack for attack in ATTACKS if not given.attack or attack.name in given.attack]
-    heed_signals()
-    say(f"load before: {os.getloadavg()[0]:.2f}")
-    try:
+
+    def measure() -> int:
         report = compare(chosen, given.seconds, given.quiet)
-    except (DeliveriesLost, ProcessEnded) as error:
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
-    print("\n".join(report.lines()))
-    return 0 if report.kept else 1
+        print("\n".join(report.lines()))
+        return 0 if report.kept else 1
+
+    say(f"load before: {os.getloadavg()[0]:.2f}")
+    return exit_code_of(measure)
 
 
 if __name__ == "__main__":
