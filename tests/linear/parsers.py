@@ -1,6 +1,6 @@
 """Every parser of foreign bytes, and the inputs of so many bytes that make it work most."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -49,6 +49,7 @@ _RULES = EventRules(load_catalogue(), max_bytes=4 * _MIB)
 _REGISTRY = DelivererRegistry.load()
 _PROXIES = networks("10.0.0.0/8")
 _NOW = datetime(2026, 11, 28, tzinfo=UTC)
+_GOOD = {"name": "a", "observes": ["order.paid"], "configuration": {"url": "https://a.example/"}}
 _EXPECTED = (ApiError, ConfigurationError, NotStomp, ValueError)
 
 
@@ -63,14 +64,22 @@ class Parser:
 
 def _parser(name: str, run: Callable[[Any], object], head: Any, pump: Any, tail: Any) -> Parser:
     """The first piece once, the second as often as it takes, the third once."""
+    return Parser(name, _judged(run), lambda size: head + pump * (size // len(pump)) + tail)
 
+
+def _judged(run: Callable[[Any], object]) -> Callable[[Any], object]:
     def judged(given: Any) -> object:
         try:
             return run(given)
         except _EXPECTED as error:
             return error
 
-    return Parser(name, judged, lambda size: head + pump * (size // len(pump)) + tail)
+    return judged
+
+
+def _names(size: int) -> dict[str, int]:
+    """An integration with as many names as so many bytes of JSON can hold."""
+    return _GOOD | dict.fromkeys(map(str, range(size // 10)), 1)
 
 
 def _event(raw: bytes) -> object:
@@ -100,8 +109,11 @@ def _forwarded(text: str) -> object:
 
 
 def _integration(**changes: Any) -> object:
-    good = {"name": "a", "observes": ["order.paid"], "configuration": {"url": "https://a.example/"}}
-    return register({**good, **changes}, Scope(None, "s"), _REGISTRY, _RULES.catalogue)
+    return _registered({**_GOOD, **changes})
+
+
+def _registered(document: Mapping[str, Any]) -> object:
+    return register(document, Scope(None, "s"), _REGISTRY, _RULES.catalogue)
 
 
 _OPEN = b'{"type":"order.paid","data":{"a":'
@@ -159,7 +171,7 @@ PARSERS = (
     _parser("looks masked", looks_masked, "", "*", "words"),
     _parser("unmasked", lambda text: unmasked(text, text), "", "*", "word"),
     _parser("integration: a name", lambda text: _integration(**{text: 1}), "n", "am", ""),
-    _parser("integration: names", lambda keys: _integration(**dict.fromkeys(map(str, range(len(keys))))), "", "n", ""),
+    Parser("integration: names", _judged(_registered), _names),
     _parser("integration: type", lambda text: _integration(integration_type=text), "", "web", ""),
     _parser("integration: keys", lambda keys: _integration(observes=keys), ["order.pxid"], ["order.pxie"], []),
     _parser("integration: a key", lambda key: _integration(observes=[key]), "", "order.", ""),
