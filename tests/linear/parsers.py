@@ -77,9 +77,9 @@ def _judged(run: Callable[[Any], object]) -> Callable[[Any], object]:
     return judged
 
 
-def _names(size: int) -> dict[str, int]:
+def _names(size: int) -> dict[str, object]:
     """An integration with as many names as so many bytes of JSON can hold."""
-    return _GOOD | dict.fromkeys(map(str, range(size // 10)), 1)
+    return {**_GOOD, **dict.fromkeys(map(str, range(size // 10)), 1)}
 
 
 def _event(raw: bytes) -> object:
