@@ -13,8 +13,8 @@ import psutil
 from yarl import URL
 
 from tests.benchmarks.attacks.attacker import Attacker
-from tests.benchmarks.attacks.hostile_receiver import FLOODS
-from tests.benchmarks.attacks.target import HOST, Flooded, Target
+from tests.benchmarks.attacks.flooded import SECRETS_KEY, flooded_stores, token_of
+from tests.benchmarks.attacks.target import HOST, Target
 from tests.benchmarks.attacks.victim import BY_HTTP, DIRECT, ApiProducer, Victim
 from tests.benchmarks.installation import Installation
 from tests.benchmarks.measure import DeliveriesLost
@@ -23,11 +23,16 @@ from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
 from tests.benchmarks.receivers import Receivers
 from tests.ledger.inspection import waiting_messages
-from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
+from worker.domain.api_token import Role
 from worker.domain.event import Scope
 
 #: As shipped, but for addresses. The attacker's address is a proxy's, so that it may have many connections.
-_CHANGES = {"EDW_DRAIN_SECONDS": "0", "EDW_API_PORT": "0", "EDW_API_PROXIES": "127.0.0.1/32"}
+_CHANGES = {
+    "EDW_DRAIN_SECONDS": "0",
+    "EDW_API_PORT": "0",
+    "EDW_API_PROXIES": "127.0.0.1/32",
+    "EDW_SECRETS_KEYS": SECRETS_KEY,
+}
 _ATTACKER, _CROWD = Scope(None, "attacker"), Scope(None, "crowd")
 _LOOK_SECONDS = 0.05
 _PATIENCE_SECONDS = 60.0
@@ -73,9 +78,8 @@ def staged(folder: Path) -> Iterator[Stage]:
         ours.connect()
         for way in (DIRECT, BY_HTTP):
             ours.register(receivers.url(f"/notes/{way}"), Scope(ORG_ID, way))
-        broken = ours.register(f"http://{HOST}:{hostile}/", _ATTACKER)
-        floods = {name: _flooded(ours, hostile, name, (name,)) for name in FLOODS}
-        floods["all"] = _flooded(ours, hostile, "all", tuple(FLOODS))
+        broken = ours.register(f"http://{HOST}:{hostile.receiver}/", _ATTACKER)
+        floods = flooded_stores(ours, hostile)
         ours.start_worker()
         stack.callback(ours.program.stop)
         api = Program("the API", [sys.executable, "-m", "worker.cli", "api"], folder / "api.log", ours.environment)
@@ -88,14 +92,14 @@ def staged(folder: Path) -> Iterator[Stage]:
             redis_socket=str(redis.path),
             store_id=_ATTACKER.store_id or "",
             integration_id=broken.id,
-            admin=_token(ours, _ATTACKER, Role.ADMIN),
-            publish=_token(ours, _ATTACKER, Role.PUBLISH),
-            read=_token(ours, _ATTACKER, Role.READ),
-            crowd=_token(ours, _CROWD, Role.ADMIN),
+            admin=token_of(ours, _ATTACKER, Role.ADMIN),
+            publish=token_of(ours, _ATTACKER, Role.PUBLISH),
+            read=token_of(ours, _ATTACKER, Role.READ),
+            crowd=token_of(ours, _CROWD, Role.ADMIN),
             floods=floods,
         )
         attacker.aim(target)
-        by_http = ApiProducer(api_port, _token(ours, Scope(ORG_ID, BY_HTTP), Role.PUBLISH))
+        by_http = ApiProducer(api_port, token_of(ours, Scope(ORG_ID, BY_HTTP), Role.PUBLISH))
         stack.enter_context(closing(by_http))
         victim = Victim({DIRECT: ours.publisher, BY_HTTP: by_http}, receivers)
         yield Stage(victim, attacker, {"API": api, "worker": ours.program}, ours)
@@ -125,19 +129,6 @@ def watched(processes: Mapping[str, Program]) -> Iterator[dict[str, tuple[int, i
 
 async def _is_idle(ours: Installation) -> bool:
     return not await waiting_messages(ours.ledger) and not (await ours.ledger.status.read()).inbox
-
-
-def _flooded(ours: Installation, port: int, name: str, floods: tuple[str, ...]) -> Flooded:
-    scope = Scope(None, f"floods-{name}")
-    found = tuple(ours.register(f"http://{HOST}:{port}/{flood}", scope, flood).id for flood in floods)
-    return Flooded(scope.store_id or "", found, _token(ours, scope, Role.PUBLISH), _token(ours, scope, Role.ADMIN))
-
-
-def _token(ours: Installation, scope: Scope, role: Role) -> str:
-    token_id, secret = new_id(), make_secret()
-    token = Token(token_id, TokenKind.TOKEN, role, scope, digest=digest_of(secret))
-    ours.run(ours.ledger.tokens.put(token))
-    return written(token_id, secret)
 
 
 def _port_of(program: Program, log: Path, event: str, field: str) -> int:
