@@ -2,6 +2,7 @@
 
     /notes/…     answered at once, and its arrival is kept
     /takes/…     answered at once
+    /late/…      answered after 100 ms; its arrival is kept
     /slow/…      answered after 9 s
     /hangs/…     never answered
     /refuses/…   answered with 500
@@ -12,7 +13,8 @@ Run as a module it serves on loopback, says its port, and then answers the lines
     noted COUNT            "noted", as soon as so many events have arrived
 
 An event's id begins with the time for which it was scheduled: nanoseconds of the monotonic clock, which all processes
-of a machine share. `late` is how many nanoseconds after that it was here, for the first time.
+of a machine share. `late` is how many nanoseconds after that it was here, for the first time. An event whose id does
+not begin with a number was scheduled for the moment when it arrived.
 """
 
 import asyncio
@@ -32,6 +34,8 @@ from tests.benchmarks.sink import ANSWER, END_OF_HEAD, LISTEN_BACKLOG, request_o
 _ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nno"
 #: How long a slow receiver takes (seconds); an attempt is given up after 10.
 SLOW_SECONDS = 9.0
+#: How long a receiver takes that is neither quick nor slow (seconds).
+LATE_SECONDS = 0.1
 #: A webhook's body begins with its event's id.
 _BEFORE_ID = len(b'{"id":"')
 _NOTED = "noted"
@@ -78,7 +82,8 @@ class _Book:
         event = body[_BEFORE_ID : body.index(b'"', _BEFORE_ID)]
         if event not in self._seen:
             self._seen.add(event)
-            scheduled = int(event.partition(b"-")[0])
+            first = event.partition(b"-")[0]
+            scheduled = int(first) if first.isdigit() else now
             self._arrivals.append((path.decode(), scheduled, now - scheduled))
             self._look()
 
@@ -122,6 +127,9 @@ class _Requests(asyncio.Protocol):
         match path.split(b"/", 2)[1]:
             case b"notes":
                 self._transport.write(ANSWER)
+                self._book.note(path, body)
+            case b"late":
+                asyncio.get_running_loop().call_later(LATE_SECONDS, self._transport.write, ANSWER)
                 self._book.note(path, body)
             case b"takes":
                 self._transport.write(ANSWER)

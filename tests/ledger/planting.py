@@ -1,8 +1,8 @@
 """Backlogs, made quickly: what the ledger's own scripts would write, many in a call."""
 
 import asyncio
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 from tests.ledger import raw
@@ -16,7 +16,7 @@ from worker.ledger.connection.scripts import assembled
 _LUA = """-- needs: counters, event_acceptance, job_opening
 for _, e in ipairs(A.events) do
   accept_event(e)
-  open_job(e.job, e.ref, A.lane, nil, #e.raw)
+  open_job(e.job, e.ref, e.lane, nil, #e.raw)
   redis.call('ZREM', P .. 'inbox', e.ref)
   count('matched')
 end
@@ -32,16 +32,20 @@ _LOOK_SECONDS = 0.1
 
 async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
     """Has `jobs` events accepted, of which each opened one job of the integration, due now."""
+    await plant_across(ledger, [integration], jobs)
+
+
+async def plant_across(ledger: Ledger, integrations: Sequence[Integration], jobs: int) -> None:
+    """Plant `jobs` events, each with one job that is due now, of each of the integrations in turn."""
     planting = assembled("plant", _LUA)
     connection, policy = raw.connection(ledger), ledger.policy
     await connection.client.script_load(planting.source)
-    events = _events(integration, jobs)
+    events = _events(integrations, jobs)
 
     async def portions() -> None:
         while portion := list(islice(events, _PORTION)):
             arguments = connection.packed(
                 {
-                    "lane": integration.id,
                     "events": portion,
                     "ingress": Ingress.PUBLISHER.value,
                     "grace": policy.announce,
@@ -83,12 +87,12 @@ async def _writes_file(client: Any) -> bool:
     return bool(state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])
 
 
-def _events(integration: Integration, count: int) -> Iterator[dict[str, Any]]:
-    scope, data = integration.scope, b'{"type":"order","id":"o-1"}'
-    head = f'{{"type":"{_OBSERVABLE_KEY}","org_id":"{scope.org_id}","store_id":"{scope.store_id}"'.encode()
-    digest = Event("", _OBSERVABLE_KEY, scope, b"", data, None, None, None).digest
-    for number in range(count):
-        name = f"backlog-{number}"
+def _events(integrations: Sequence[Integration], count: int) -> Iterator[dict[str, Any]]:
+    data = b'{"type":"order","id":"o-1"}'
+    digest = Event("", _OBSERVABLE_KEY, integrations[0].scope, b"", data, None, None, None).digest
+    for number, integration in zip(range(count), cycle(integrations), strict=False):
+        scope, name = integration.scope, f"backlog-{number}"
+        head = f'{{"type":"{_OBSERVABLE_KEY}","org_id":"{scope.org_id}","store_id":"{scope.store_id}"'.encode()
         raw = head + b',"id":"%b","data":%b}' % (name.encode(), data)
         ref = Event(name, _OBSERVABLE_KEY, scope, raw, data, None, None, None).ref
         yield {
@@ -99,4 +103,5 @@ def _events(integration: Integration, count: int) -> Iterator[dict[str, Any]]:
             "raw": raw.decode(),
             "digest": digest,
             "job": job_id(ref, integration.id),
+            "lane": integration.id,
         }
