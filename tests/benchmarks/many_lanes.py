@@ -69,9 +69,9 @@ def compare(rounds: int = ROUNDS, seconds: float = _PATIENCE_SECONDS) -> ManyLan
     """Measure; a trial may take `seconds`. Raises DeliveriesLost and ProcessEnded."""
     found: dict[int, list[Drained]] = {FEW: [], MANY: []}
     for number in range(rounds):
-        for lanes in found:
-            found[lanes].append(_drain(lanes, seconds))
-            say(f"round {number + 1} of {rounds}: {lanes:,} lanes: {found[lanes][-1]}")
+        for lanes, drained in found.items():
+            drained.append(_drain(lanes, seconds))
+            say(f"round {number + 1} of {rounds}: {lanes:,} lanes: {drained[-1]}")
     return ManyLanes(found)
 
 

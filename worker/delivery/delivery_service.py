@@ -19,7 +19,7 @@ from worker.delivery.attempt_tasks import AttemptTasks
 from worker.delivery.claim_loop import ClaimingLedger, ClaimLoop
 from worker.delivery.concurrency_limiter import ConcurrencyLimiter
 from worker.delivery.in_flight import InFlightPool
-from worker.delivery.lane_limits import FailingLanes, LaneLimits
+from worker.delivery.lane_limits import KnownLanes, LaneLimits
 from worker.delivery.lane_queue import LaneQueue
 from worker.delivery.returner import ReleasingLedger, Returner
 from worker.delivery.settler import Settler, SettlingLedger
@@ -35,7 +35,7 @@ _log = structlog.get_logger("edw.delivery")
 SETTLE_ON_STOP_SECONDS = 5.0
 
 
-class DeliveryLedger(ClaimingLedger, FailingLanes, SettlingLedger, ReleasingLedger, Protocol):
+class DeliveryLedger(ClaimingLedger, KnownLanes, SettlingLedger, ReleasingLedger, Protocol):
     """The part of the ledger that leases and settles jobs."""
 
 
@@ -69,7 +69,7 @@ class DeliveryService:
         self._pool = InFlightPool(max_in_flight, max_in_flight_bytes)
         self._queue = LaneQueue(pass_on)
         limiter = ConcurrencyLimiter(max_in_flight)
-        self._limits = LaneLimits(ledger, limiter)
+        self._limits = LaneLimits(ledger, limiter, self._queue)
         self._settler = Settler(ledger, self._pool, self._queue, report)
         self._returner = Returner(ledger, self._pool, self._queue)
         # Jitter is no secret.

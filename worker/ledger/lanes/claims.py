@@ -20,6 +20,16 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneStanding:
+    """What the fleet knows of a lane."""
+
+    #: The integration's scope (Scope.key).
+    scope_key: str
+    #: Whether its last attempt failed, in any process.
+    failing: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FilledLane:
     """A lane whose backlog has passed `percent` (50 or 90) of its limit; beyond 100 its oldest jobs are cancelled."""
 
@@ -101,6 +111,7 @@ class _Claims(msgspec.Struct):
 
 _opened = msgspec.msgpack.Decoder(_Opened)
 _claims = msgspec.msgpack.Decoder(_Claims)
+_standings = msgspec.msgpack.Decoder(list[tuple[str, str, int]])
 
 
 def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[str, Any]:
@@ -136,3 +147,8 @@ def claimed_of(reply: Sequence[bytes]) -> Claimed:
     claims = _claims.decode(head)
     events = {wire.ref: wire.stored(raw) for wire, raw in zip(claims.events, raws, strict=True)}
     return Claimed([each.claim(events.get(each.ref)) for each in claims.jobs], claims.more, later_of(claims.later))
+
+
+def standings_of(reply: bytes) -> dict[str, LaneStanding]:
+    """Decode the reply of standings.lua."""
+    return {lane: LaneStanding(scope, bool(failing)) for lane, scope, failing in _standings.decode(reply)}
