@@ -124,6 +124,10 @@ class DeliveryService:
         """Return how many more attempts each lane may have here. Raises LedgerError."""
         return await self._limits.limits(lanes)
 
+    def belong(self, stores: Mapping[str, str]) -> None:
+        """Learn the stores (Scope.key) of lanes, so that each store gets its turn."""
+        self._queue.belong(stores)
+
     def serve(self, lanes: Iterable[str]) -> None:
         """Claim jobs of the lanes as soon as there is room, each lane in its turn."""
         self._queue.put(lanes)

@@ -1,15 +1,17 @@
 """The dispatcher: loads events from the inbox, matches them with integrations, and opens their jobs."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from time import time
 
 import structlog
 
 from worker.delivery.delivery_service import DeliveryService
+from worker.delivery.fair_opener import FairOpener
+from worker.delivery.fan_outs import FanOut, Portion
 from worker.delivery.integration_cache import IntegrationCache
+from worker.domain.claim import Claim
 from worker.domain.job import job_id
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger, LedgerError, LedgerFull
@@ -24,37 +26,6 @@ from worker.telemetry.tracing.traces import Traces
 _log = structlog.get_logger("edw.dispatch")
 
 
-@dataclass(frozen=True, slots=True)
-class MatchedEvent:
-    """An event and the integrations that observe it."""
-
-    stored: StoredEvent
-    integration_ids: Sequence[str]
-
-
-Chunk = list[tuple[StoredEvent, list[Opening], bool]]
-
-
-def chunks(matches: Iterable[MatchedEvent], size: int = JOBS_PER_CALL) -> Iterator[Chunk]:
-    """Split matches into chunks of at most `size` jobs and events; the last portion of an event is marked as last."""
-    chunk: Chunk = []
-    room = size
-    for match in matches:
-        ids = list(match.integration_ids)
-        while True:
-            taken, ids = ids[:room], ids[room:]
-            openings = [Opening(job_id(match.stored.ref, each), each) for each in taken]
-            chunk.append((match.stored, openings, not ids))
-            room -= max(1, len(taken))
-            if room <= 0:
-                yield chunk
-                chunk, room = [], size
-            if not ids:
-                break
-    if chunk:
-        yield chunk
-
-
 class Dispatcher:
     """Observes events: opens one job for each match, and none twice."""
 
@@ -65,6 +36,9 @@ class Dispatcher:
         self._directory = directory
         self._deliveries = deliveries
         self._traces = traces
+        self._opener = FairOpener(self._open_chunk, lambda: deliveries.draining)
+        #: References of the events that are being observed.
+        self._under_way: set[str] = set()
         #: Held while an event is observed alone; only one is at a time.
         self._suspect = asyncio.Lock()
 
@@ -73,10 +47,16 @@ class Dispatcher:
 
         Raises LedgerError if a call of the ledger fails; then the events stay in the inbox.
         """
-        for portion in by_message(refs):
-            alone = await self._observe_together(portion)
-            for ref in alone:
-                await self._observe_alone(ref)
+        # A sweep may announce an event again while its jobs are being opened.
+        mine = [ref for ref in dict.fromkeys(refs) if ref not in self._under_way]
+        self._under_way.update(mine)
+        try:
+            for portion in by_message(mine):
+                alone = await self._observe_together(portion)
+                for ref in alone:
+                    await self._observe_alone(ref)
+        finally:
+            self._under_way.difference_update(mine)
 
     async def _observe_together(self, refs: Sequence[str], *, alone: bool = False) -> Sequence[str]:
         """Observe events in one go; return those that must be observed alone."""
@@ -107,42 +87,50 @@ class Dispatcher:
         with observing(self._traces, loaded.events) as observed:
             found = [await self._match(stored, loaded.versions) for stored in observed.events]
             matches = [match for match in found if match]
-            failed: set[str] = set()
-            for chunk in chunks(matches):
-                # An event leaves the inbox with its last chunk. If an earlier chunk failed, it must stay there.
-                if wanted := [each for each in chunk if each[0].ref not in failed]:
-                    failed |= await self._open_chunk(wanted)
+            opened = await self._opener.open(matches)
             for match in matches:
+                if match in opened.cut_short:
+                    continue
                 observed.matched(match.stored.ref, len(match.integration_ids))
-                if not match.integration_ids and match.stored.ref not in failed:
+                if not match.integration_ids and match not in opened.failed:
                     metrics.observe_unmatched(match.stored.ingress)
+        if opened.cut_short:
+            # This process stops. It must not count as lost with these events.
+            await self._ledger.inbox.unload([each.stored.ref for each in opened.cut_short])
 
-    async def _open_chunk(self, chunk: Chunk) -> set[str]:
-        """Open the jobs of a chunk; return the references of events that could not be opened.
+    async def _open_chunk(self, chunk: Sequence[Portion]) -> set[FanOut]:
+        """Open the jobs of a chunk; return the fan-outs that could not be opened.
 
-        If the chunk fails as a whole, each of its events is tried alone.
+        If the chunk fails as a whole, each of its portions is tried alone.
         """
         try:
-            failed = await self._open_jobs(chunk)
+            failed = dict(await self._open_jobs(chunk))
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001  (as in _match)
             if len(chunk) > 1:
-                return set[str]().union(*[await self._open_chunk([each]) for each in chunk])
-            failed = [(chunk[0][0].ref, f"{type(error).__name__}: {error}")]
-        raws = {stored.ref: stored.event.raw for stored, _, _ in chunk}
-        for ref, why in failed:
-            _log.error("cannot observe", ref=ref, why=why)
-            await self._set_aside(ref, raws[ref], f"could not be opened: {why}")
-        return {ref for ref, _ in failed}
+                return set[FanOut]().union(*[await self._open_chunk([each]) for each in chunk])
+            failed = {chunk[0].fan_out.stored.ref: f"{type(error).__name__}: {error}"}
+        not_opened = {portion.fan_out for portion in chunk if portion.fan_out.stored.ref in failed}
+        for fan_out in not_opened:
+            stored, why = fan_out.stored, failed[fan_out.stored.ref]
+            _log.error("cannot observe", ref=stored.ref, why=why)
+            await self._set_aside(stored.ref, stored.event.raw, f"could not be opened: {why}")
+        return not_opened
 
-    async def _open_jobs(self, chunk: Chunk) -> Sequence[tuple[str, str]]:
+    async def _open_jobs(self, chunk: Sequence[Portion]) -> Sequence[tuple[str, str]]:
         """Open the jobs of a chunk; return (reference, why) of events that could not be opened."""
-        lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
-        limits = await self._deliveries.limits(list(lanes))
+        stores = {lane: portion.fan_out.store for portion in chunk for lane in portion.integration_ids}
+        self._deliveries.belong(stores)
+        limits = await self._deliveries.limits(list(stores))
+        openings = [(each.fan_out.stored, _openings(each), each.last) for each in chunk]
         with self._deliveries.reserved(JOBS_PER_CALL) as room:
-            opened = await self._ledger.jobs.open(chunk, room, limits)
-            self._deliveries.start(opened.claims)
+            opened = await self._ledger.jobs.open(openings, room, limits)
+            claims: dict[str, list[Claim]] = {}
+            for claim in opened.claims:
+                claims.setdefault(claim.event_ref, []).append(claim)
+            for portion in chunk:
+                portion.fan_out.context.run(self._deliveries.start, claims.get(portion.fan_out.stored.ref, ()))
         self._deliveries.serve(opened.waiting)
         self._deliveries.serve_later(opened.later)
         for lane in opened.filled:
@@ -153,11 +141,11 @@ class Dispatcher:
         """Drop all cached integrations, because the ledger may have lost or restored data since they were read."""
         self._directory.forget()
 
-    async def _match(self, stored: StoredEvent, versions: dict[str, int]) -> MatchedEvent | None:
+    async def _match(self, stored: StoredEvent, versions: dict[str, int]) -> FanOut | None:
         scope = stored.event.scope
         try:
             snapshot = await self._directory.snapshot(scope, versions[scope.key])
-            return MatchedEvent(stored, snapshot.matching(stored.event.type))
+            return FanOut(stored, snapshot.matching(stored.event.type))
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001  (a failure of one event must not affect the others)
@@ -170,3 +158,8 @@ class Dispatcher:
     async def _set_aside(self, ref: str, raw: bytes, reason: str, tries: int = OBSERVE_TRIES) -> None:
         if await self._ledger.inbox.set_aside(ref, raw, reason, round(time() * 1000), tries):
             _log.error("event set aside", ref=ref, why=reason)
+
+
+def _openings(portion: Portion) -> list[Opening]:
+    ref = portion.fan_out.stored.ref
+    return [Opening(job_id(ref, each), each) for each in portion.integration_ids]

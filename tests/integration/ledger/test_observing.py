@@ -1,16 +1,19 @@
 """Out of the inbox: jobs opened, or not."""
 
+import asyncio
+
 import pytest
 
 from config.observable_events import load_catalogue
-from tests.ledger import raw
-from tests.ledger.scene import HOUR, LedgerScene
+from tests.ledger import inspection, raw
+from tests.ledger.scene import HOUR, LedgerScene, dispatch_of
 from tests.samples import SCOPE, an_event, an_integration
-from worker.domain.event import Event, Refusal
+from worker.domain.event import Event, Refusal, Scope
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.job import JobState, job_id
 from worker.ledger import Verdict
 from worker.ledger.events.inbox import OBSERVE_TRIES, rejection
+from worker.ledger.policy import JOBS_PER_CALL
 
 
 async def test_a_match_opens_one_job_which_is_due_at_once(scene: LedgerScene) -> None:
@@ -106,6 +109,46 @@ async def test_an_event_leaves_the_inbox_with_its_last_chunk(scene: LedgerScene)
     status = await scene.ledger.status.read()
     assert (status.inbox, status.counter("matched"), status.pending) == (0, 1, 2)
     assert (await scene.ledger.inbox.load([stored[0].ref])).events == ()
+
+
+async def test_a_chunk_that_is_not_the_last_puts_off_the_announcement_of_its_event(scene: LedgerScene) -> None:
+    """So that no other process opens the same chunks while this one is busy with a large fan-out."""
+    await scene.register("i-1", "i-2")
+    (stored,) = await scene.publish("e-1")
+    await scene.key("ZADD", "inbox", 1, stored.ref)
+    await scene.open([stored], "i-1", last=False)
+    assert (await scene.ledger.fleet.sweep()).events == []
+
+    await scene.open([stored], "i-2", last=True)
+    await scene.open([stored], "i-1", last=False)
+    assert await scene.key("ZCARD", "inbox") == 0
+
+
+async def test_observers_of_the_same_event_in_one_process_open_each_chunk_once(scene: LedgerScene) -> None:
+    lanes = [f"i-{number}" for number in range(2 * JOBS_PER_CALL + 1)]
+    await scene.register(*lanes)
+    await scene.ledger.inbox.accept([event := an_event("e-1")])
+    dispatch = dispatch_of(scene.ledger)
+    with inspection.script_calls(scene.ledger) as calls:
+        await asyncio.gather(dispatch.observe([event.ref]), dispatch.observe([event.ref, event.ref]))
+    assert calls.count("open") == 3
+    assert await scene.counter("opened") == len(lanes)
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.counter("matched")) == (0, 1)
+
+
+async def test_a_small_event_of_another_store_is_opened_before_a_large_one_is_done(scene: LedgerScene) -> None:
+    small = Scope("org", "small")
+    await scene.register(*(f"i-{number}" for number in range(20 * JOBS_PER_CALL)))
+    await scene.register("small", scope=small)
+    events = [an_event("large"), an_event("small", scope=small)]
+    await scene.ledger.inbox.accept(events)
+    dispatch = dispatch_of(scene.ledger)
+    large = asyncio.create_task(dispatch.observe([events[0].ref]))
+    await asyncio.create_task(dispatch.observe([events[1].ref]))
+    assert not large.done()
+    await large
+    assert await scene.counter("opened") == 20 * JOBS_PER_CALL + 1
 
 
 async def test_a_job_that_ends_between_two_chunks_does_not_end_the_event(scene: LedgerScene) -> None:

@@ -63,6 +63,7 @@ class JobLanes:
                 lease=policy.lease,
                 room=min(room, MAX_JOBS_PER_CALL),
                 limits=dict(limits),
+                announce=policy.announce,
                 deadline=policy.job_deadline,
                 backlog=policy.lane_backlog,
                 backlog_bytes=policy.lane_backlog_bytes,

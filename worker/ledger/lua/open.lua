@@ -1,7 +1,7 @@
 -- needs: backlog, job_opening, lane_quota
 -- open: opens the jobs of observed events, at most 200 a call, and leases them at once if lane and process have room.
 -- A: owner, call (its number), lease, room (the most jobs to lease), limits = {lane = its most jobs to lease},
---    deadline, event_retention, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
+--    announce, deadline, event_retention, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
 --    events = [{ref, size, last, trace?, jobs = [{id, lane}]}]
 --      last   no further chunk of this event follows
 --      trace  the trace context that the event gets if it has none
@@ -48,6 +48,9 @@ local function open_jobs_of(e)
       redis.call('ZREM', P .. 'inbox', e.ref)
       count(redis.call('EXISTS', P .. 'event:' .. e.ref .. ':jobs') == 1 and 'matched' or 'unmatched')
       if num(redis.call('HGET', P .. 'event:' .. e.ref, 'open')) <= 0 then retain_event(e.ref) end
+    else
+      -- No other process needs to observe the event while this one opens its jobs.
+      redis.call('ZADD', P .. 'inbox', 'XX', NOW + A.announce, e.ref)
     end
   end
 end

@@ -1,0 +1,115 @@
+"""The opener of jobs: one for all observers of a process, so that no store's fan-out keeps another store waiting."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from dataclasses import dataclass, field
+
+from worker.delivery.fan_outs import FanOut, FanOutTurns, Portion
+from worker.ledger import LedgerError
+
+#: Calls under way at a time. A second one keeps the ledger busy while this process handles the first one's answer.
+CALLS_AT_ONCE = 2
+
+#: Opens the jobs of a chunk; returns the fan-outs that could not be opened.
+OpenChunk = Callable[[Sequence[Portion]], Awaitable[Set[FanOut]]]
+
+
+@dataclass(slots=True)
+class OpenedFanOuts:
+    """What came of fan-outs: those that are not named were opened."""
+
+    failed: set[FanOut] = field(default_factory=set)
+    #: Those that were not opened, or in part only, because this process stops. Their events are in the inbox.
+    cut_short: set[FanOut] = field(default_factory=set)
+
+
+class FairOpener:
+    """Opens the fan-outs of all observers in chunks that their stores fill in turn.
+
+    A fan-out has one call under way at most, and each call goes on where the one before stopped.
+
+    Args:
+        open_chunk: Opens the jobs of a chunk.
+        stopped: Returns whether this process stops; then no further chunk is opened.
+    """
+
+    def __init__(self, open_chunk: OpenChunk, stopped: Callable[[], bool]) -> None:
+        self._open_chunk = open_chunk
+        self._stopped = stopped
+        self._turns = FanOutTurns()
+        #: What came of each fan-out: whether it was opened, or None if it was cut short.
+        self._waits: dict[FanOut, asyncio.Future[bool | None]] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def open(self, fan_outs: Sequence[FanOut]) -> OpenedFanOuts:
+        """Open the jobs of events. If the caller is cancelled, what is not open yet stays in the inbox.
+
+        Raises LedgerError.
+        """
+        loop = asyncio.get_running_loop()
+        waits: dict[FanOut, asyncio.Future[bool | None]] = {each: loop.create_future() for each in fan_outs}
+        self._waits |= waits
+        for fan_out in fan_outs:
+            self._turns.add(fan_out)
+        self._start_calls()
+        found = OpenedFanOuts()
+        try:
+            await asyncio.gather(*waits.values(), return_exceptions=True)
+        finally:
+            for fan_out in fan_outs:
+                self._waits.pop(fan_out, None)
+        for fan_out, wait in waits.items():
+            match wait.result():
+                case False:
+                    found.failed.add(fan_out)
+                case None:
+                    found.cut_short.add(fan_out)
+        return found
+
+    def _start_calls(self) -> None:
+        while self._turns and len(self._calls) < CALLS_AT_ONCE:
+            if self._stopped():
+                self._drop(self._turns, lambda wait: wait.set_result(None))
+                self._turns.clear()
+                return
+            # Nobody waits for the fan-outs of a cancelled observer.
+            chunk = [portion for portion in self._turns.take() if portion.fan_out in self._waits]
+            if chunk:
+                call = asyncio.create_task(self._call(chunk))
+                self._calls.add(call)
+                call.add_done_callback(self._call_ended)
+
+    def _call_ended(self, call: "asyncio.Task[None]") -> None:
+        self._calls.discard(call)
+        self._start_calls()
+
+    async def _call(self, chunk: Sequence[Portion]) -> None:
+        try:
+            failed = await self._open_chunk(chunk)
+        except LedgerError as error:
+            # What waits would meet the same error. All these events are in the inbox, and a sweep announces them.
+            self._drop((portion.fan_out for portion in chunk), _raising(error))
+            self._drop(self._turns, _raising(error))
+            self._turns.clear()
+        except asyncio.CancelledError:
+            self._drop((portion.fan_out for portion in chunk), lambda wait: wait.set_result(None))
+            raise
+        except Exception as error:  # noqa: BLE001  (each observer raises it)
+            self._drop((portion.fan_out for portion in chunk), _raising(error))
+        else:
+            for portion in chunk:
+                if portion.fan_out in failed:
+                    self._drop([portion.fan_out], lambda wait: wait.set_result(False))
+                elif portion.last:
+                    self._drop([portion.fan_out], lambda wait: wait.set_result(True))
+                else:
+                    self._turns.add(portion.fan_out)
+
+    def _drop(self, fan_outs: Iterable[FanOut], end: Callable[["asyncio.Future[bool | None]"], None]) -> None:
+        for fan_out in fan_outs:
+            if (wait := self._waits.get(fan_out)) and not wait.done():
+                end(wait)
+
+
+def _raising(error: Exception) -> Callable[["asyncio.Future[bool | None]"], None]:
+    return lambda wait: wait.set_exception(error)
