@@ -13,7 +13,6 @@ from celery.exceptions import Reject
 from worker.domain.event import Refusal
 from worker.domain.trace_context import TRACEPARENT, TRACESTATE, TraceContext
 from worker.intake.wakeup_sender import MESSAGE_VERSION
-from worker.ledger import LedgerError
 from worker.process import runtime
 from worker.process.wiring import WorkerServices
 from worker.telemetry.task_context import in_task
@@ -71,11 +70,7 @@ def _trace(request: Any) -> TraceContext | None:
 
 
 async def _observe(services: WorkerServices, refs: list[str]) -> None:
-    try:
-        await services.dispatch.observe(refs)
-    except LedgerError as error:
-        # The wake-up may be lost: the events are in the inbox, and a sweep observes them.
-        _log.warning("observed later", events=len(refs), why=str(error))
+    await services.dispatch.begin(refs)
 
 
 async def _serve(services: WorkerServices, lanes: list[str]) -> None:

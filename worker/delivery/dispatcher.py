@@ -25,6 +25,9 @@ from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.dispatch")
 
+#: How long a Celery message waits until its events are observed (seconds).
+PATIENCE_SECONDS = 0.1
+
 
 class Dispatcher:
     """Observes events: opens one job for each match, and none twice."""
@@ -39,8 +42,34 @@ class Dispatcher:
         self._opener = FairOpener(self._open_chunk, lambda: deliveries.draining)
         #: References of the events that are being observed.
         self._under_way: set[str] = set()
+        #: Observers that begin() has started.
+        self._observers: set[asyncio.Task[None]] = set()
         #: Held while an event is observed alone; only one is at a time.
         self._suspect = asyncio.Lock()
+
+    async def begin(self, refs: Sequence[str]) -> None:
+        """Observe events; return as soon as it is done, or after PATIENCE_SECONDS while it goes on.
+
+        So a large fan-out does not keep a thread that could take another store's message. The events are in the inbox,
+        so a failure is only logged: a sweep announces them again.
+        """
+        observer = asyncio.create_task(self._observe_or_log(refs))
+        self._observers.add(observer)
+        observer.add_done_callback(self._observers.discard)
+        await asyncio.wait([observer], timeout=PATIENCE_SECONDS)
+
+    async def close(self) -> None:
+        """Wait until nothing is being observed; a process that stops opens no further chunk."""
+        if self._observers:
+            await asyncio.wait(self._observers)
+
+    async def _observe_or_log(self, refs: Sequence[str]) -> None:
+        try:
+            await self.observe(refs)
+        except LedgerError as error:
+            _log.warning("observed later", events=len(refs), why=str(error))
+        except Exception:  # noqa: BLE001  (a bug; the events are in the inbox)
+            _log.exception("cannot observe", events=len(refs))
 
     async def observe(self, refs: Sequence[str]) -> None:
         """Open the jobs of the events that are still in the inbox; start as many as there is room for.
@@ -89,14 +118,14 @@ class Dispatcher:
             matches = [match for match in found if match]
             opened = await self._opener.open(matches)
             for match in matches:
-                if match in opened.cut_short:
+                if match in opened.put_off:
                     continue
                 observed.matched(match.stored.ref, len(match.integration_ids))
                 if not match.integration_ids and match not in opened.failed:
                     metrics.observe_unmatched(match.stored.ingress)
-        if opened.cut_short:
-            # This process stops. It must not count as lost with these events.
-            await self._ledger.inbox.unload([each.stored.ref for each in opened.cut_short])
+        if opened.put_off:
+            # This process observes them later, or not at all, so it must not count as lost with them.
+            await self._ledger.inbox.unload([each.stored.ref for each in opened.put_off])
 
     async def _open_chunk(self, chunk: Sequence[Portion]) -> set[FanOut]:
         """Open the jobs of a chunk; return the fan-outs that could not be opened.

@@ -1,6 +1,7 @@
 """The opener of jobs: one for all observers of a process, so that no store's fan-out keeps another store waiting."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
@@ -9,6 +10,11 @@ from worker.ledger import LedgerError
 
 #: Calls under way at a time. A second one keeps the ledger busy while this process handles the first one's answer.
 CALLS_AT_ONCE = 2
+
+#: Once jobs of one store wait that cost more than this, its further events stay in the inbox. A job costs one, and so
+#: do COST_BYTES of an event.
+STORE_WAITING = 2_000
+COST_BYTES = 16 * 1024
 
 #: Opens the jobs of a chunk; returns the fan-outs that could not be opened.
 OpenChunk = Callable[[Sequence[Portion]], Awaitable[Set[FanOut]]]
@@ -19,8 +25,9 @@ class OpenedFanOuts:
     """What came of fan-outs: those that are not named were opened."""
 
     failed: set[FanOut] = field(default_factory=set)
-    #: Those that were not opened, or in part only, because this process stops. Their events are in the inbox.
-    cut_short: set[FanOut] = field(default_factory=set)
+    #: Those that were not opened, or in part only, because this process stops or their store has enough waiting. Their
+    #: events are in the inbox.
+    put_off: set[FanOut] = field(default_factory=set)
 
 
 class FairOpener:
@@ -37,33 +44,41 @@ class FairOpener:
         self._open_chunk = open_chunk
         self._stopped = stopped
         self._turns = FanOutTurns()
-        #: What came of each fan-out: whether it was opened, or None if it was cut short.
+        #: What came of each fan-out: whether it was opened, or None if it was put off.
         self._waits: dict[FanOut, asyncio.Future[bool | None]] = {}
         self._calls: set[asyncio.Task[None]] = set()
+        #: What waits, by store.
+        self._costs: Counter[str] = Counter()
 
     async def open(self, fan_outs: Sequence[FanOut]) -> OpenedFanOuts:
         """Open the jobs of events. If the caller is cancelled, what is not open yet stays in the inbox.
 
         Raises LedgerError.
         """
-        loop = asyncio.get_running_loop()
-        waits: dict[FanOut, asyncio.Future[bool | None]] = {each: loop.create_future() for each in fan_outs}
-        self._waits |= waits
-        for fan_out in fan_outs:
-            self._turns.add(fan_out)
-        self._start_calls()
         found = OpenedFanOuts()
+        waits: dict[FanOut, asyncio.Future[bool | None]] = {}
+        for fan_out in fan_outs:
+            if self._costs[fan_out.store] > STORE_WAITING:
+                found.put_off.add(fan_out)
+            else:
+                waits[fan_out] = self._waits[fan_out] = asyncio.get_running_loop().create_future()
+                self._costs[fan_out.store] += _cost(fan_out)
+                self._turns.add(fan_out)
+        self._start_calls()
         try:
             await asyncio.gather(*waits.values(), return_exceptions=True)
         finally:
-            for fan_out in fan_outs:
-                self._waits.pop(fan_out, None)
+            for fan_out in waits:
+                del self._waits[fan_out]
+                self._costs[fan_out.store] -= _cost(fan_out)
+                if not self._costs[fan_out.store]:
+                    del self._costs[fan_out.store]
         for fan_out, wait in waits.items():
             match wait.result():
                 case False:
                     found.failed.add(fan_out)
                 case None:
-                    found.cut_short.add(fan_out)
+                    found.put_off.add(fan_out)
         return found
 
     def _start_calls(self) -> None:
@@ -113,3 +128,7 @@ class FairOpener:
 
 def _raising(error: Exception) -> Callable[["asyncio.Future[bool | None]"], None]:
     return lambda wait: wait.set_exception(error)
+
+
+def _cost(fan_out: FanOut) -> int:
+    return max(1, len(fan_out.integration_ids)) + len(fan_out.stored.event.raw) // COST_BYTES

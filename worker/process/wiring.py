@@ -67,7 +67,9 @@ class WorkerServices:
         """
         await self.sweeper.close()
         left = max(0.0, until - asyncio.get_running_loop().time())
-        await asyncio.gather(self.deliveries.drain(left, hurry), *(reader.close() for reader in self.readers))
+        await asyncio.gather(
+            self.deliveries.drain(left, hurry), self.dispatch.close(), *(reader.close() for reader in self.readers)
+        )
         unsettled = self.deliveries.in_flight
         await self.sweeper.retire()
         return unsettled

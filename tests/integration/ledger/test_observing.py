@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.observable_events import load_catalogue
 from tests.ledger import inspection, raw
-from tests.ledger.scene import HOUR, LedgerScene, dispatch_of
+from tests.ledger.scene import HOUR, LedgerScene, dispatch_of, replies_lost
 from tests.samples import SCOPE, an_event, an_integration
 from worker.domain.event import Event, Refusal, Scope
 from worker.domain.event_parser import EventRules, parse_event
@@ -149,6 +150,40 @@ async def test_a_small_event_of_another_store_is_opened_before_a_large_one_is_do
     assert not large.done()
     await large
     assert await scene.counter("opened") == 20 * JOBS_PER_CALL + 1
+
+
+async def test_a_message_does_not_wait_for_a_large_fan_out_and_a_stop_does(scene: LedgerScene) -> None:
+    await scene.register("i-1")
+    await scene.ledger.inbox.accept([event := an_event("e-1")])
+    dispatch, opens = dispatch_of(scene.ledger), asyncio.Event()
+
+    def holding(run: raw.Run) -> raw.Run:
+        async def held(name: str, **arguments: object) -> object:
+            if name == "open":
+                await opens.wait()
+            return await run(name, **arguments)
+
+        return held
+
+    with raw.intercepted(scene.ledger, holding):
+        await dispatch.begin([event.ref])
+        assert await scene.counter("opened") == 0
+        stop = asyncio.create_task(dispatch.close())
+        opens.set()
+        await stop
+    assert await scene.counter("opened") == 1
+
+
+async def test_an_observer_whose_ledger_is_away_leaves_its_events_in_the_inbox(scene: LedgerScene) -> None:
+    await scene.ledger.inbox.accept([event := an_event("e-1")])
+    dispatch = dispatch_of(scene.ledger)
+    with replies_lost(scene.ledger), capture_logs() as logs:
+        await dispatch.begin([event.ref])
+        await dispatch.close()
+    assert [each["event"] for each in logs] == ["observed later"]
+    await dispatch.begin([event.ref])
+    await dispatch.close()
+    assert await scene.counter("unmatched") == 1
 
 
 async def test_a_job_that_ends_between_two_chunks_does_not_end_the_event(scene: LedgerScene) -> None:

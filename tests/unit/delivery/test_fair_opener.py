@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from worker.delivery.fair_opener import CALLS_AT_ONCE, FairOpener
+from worker.delivery.fair_opener import CALLS_AT_ONCE, STORE_WAITING, FairOpener
 from worker.delivery.fan_outs import FanOut, Portion
 from worker.domain.event import Scope
 from worker.domain.event_parser import stored_event
@@ -74,7 +74,7 @@ async def test_a_fan_out_is_opened_chunk_by_chunk_each_job_once(ledger: Ledger, 
     ledger.answer(100)
     found = await opener.open([fan_out("a", 4 * JOBS_PER_CALL + 1)])
     assert not found.failed
-    assert not found.cut_short
+    assert not found.put_off
     assert len(ledger.chunks) == 5
     assert [chunk[0].last for chunk in ledger.chunks] == [False] * 4 + [True]
     assert ledger.opened("a") == 4 * JOBS_PER_CALL + 1
@@ -137,8 +137,8 @@ async def test_a_process_that_stops_opens_no_further_chunk(ledger: Ledger, opene
     await settle()
     ledger.stopped = True
     ledger.answer()
-    assert (await observer).cut_short == {large}
-    assert (await opener.open([small])).cut_short == {small}
+    assert (await observer).put_off == {large}
+    assert (await opener.open([small])).put_off == {small}
     assert len(ledger.chunks) == 1
 
 
@@ -168,3 +168,16 @@ async def test_a_fan_out_keeps_the_context_of_its_observer() -> None:
     task.set("second")
     assert first.context[task] == "first"
     assert fan_out("b", 1).context[task] == "second"
+
+
+async def test_events_of_a_store_that_has_enough_waiting_stay_in_the_inbox(ledger: Ledger, opener: FairOpener) -> None:
+    first = asyncio.create_task(opener.open([fan_out("large", STORE_WAITING + 1, "a")]))
+    await settle()
+    more = fan_out("more", 1, "a")
+    assert (await opener.open([more])).put_off == {more}
+    other = asyncio.create_task(opener.open([fan_out("other", 1, "b")]))
+    ledger.answer(100)
+    assert not (await other).put_off
+    assert not (await first).put_off
+    assert not (await opener.open([more])).put_off
+    assert ledger.opened("more") == 1

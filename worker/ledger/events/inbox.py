@@ -10,6 +10,7 @@ import msgspec
 from worker.domain.batches import batches
 from worker.domain.event import Event, Ingress, Scope
 from worker.domain.stored_event import StoredEvent
+from worker.event_loop.pacing import paced
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.wire_event import WireEvent
@@ -163,7 +164,8 @@ class Inbox:
         while refs:
             head, *raws = await self._load(refs[:MAX_IDS_PER_MESSAGE], alone)
             loaded = _loaded.decode(head)
-            for wire, raw in zip(loaded.events, raws, strict=True):
+            # Decoding large events takes long, and this process has other work.
+            async for wire, raw in paced(list(zip(loaded.events, raws, strict=True)), lambda pair: len(pair[1])):
                 if wire.lost >= OBSERVE_TRIES:
                     deadly.append((wire.ref, raw))
                 elif stored := wire.stored(raw):
