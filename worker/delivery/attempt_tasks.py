@@ -14,7 +14,6 @@ from worker.delivery.in_flight import InFlightAttempt, InFlightPool
 from worker.delivery.lane_queue import LaneQueue
 from worker.delivery.returner import Returner
 from worker.delivery.settler import Settler
-from worker.delivery.start_gate import StartGate
 from worker.domain.claim import Claim
 from worker.event_loop.cancellation import end
 from worker.telemetry import metrics
@@ -52,7 +51,6 @@ class AttemptTasks:
         self._queue = queue
         self._settler = settler
         self._returner = returner
-        self._gate = StartGate()
 
     def start(self, claims: Iterable[Claim]) -> None:
         """Start the attempts of claimed jobs."""
@@ -84,11 +82,6 @@ class AttemptTasks:
                 task.cancel()
 
     async def _run(self, attempt: InFlightAttempt) -> None:
-        try:
-            await self._gate.enter(attempt.claim.scope_key)
-        except asyncio.CancelledError:
-            self._give_back(attempt)
-            return
         made = await self._runner.run(attempt)
         match made:
             case None:
