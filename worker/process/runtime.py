@@ -1,6 +1,7 @@
 """The asyncio loop of a worker process, in a thread of its own, in which its services open and close."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
@@ -35,6 +36,10 @@ from worker.telemetry.tracing.traces import Traces
 from worker.telemetry.worker_health import WorkerHealth
 
 _log = structlog.get_logger("edw.process")
+
+#: How long the busy loop may keep Celery's threads waiting for the interpreter (seconds). Python's own 5 ms add up: a
+#: message needs the interpreter several times until its events are observed.
+SWITCH_SECONDS = 0.001
 
 
 class RuntimeStopped(Exception):
@@ -71,6 +76,7 @@ class Runtime:
 
     def start(self) -> None:
         """Start the thread; the services open in it as soon as the ledger answers."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._thread.start()
 
     def call(self, work: Callable[[WorkerServices], Awaitable[Any]], seconds: float | None = None) -> Any:

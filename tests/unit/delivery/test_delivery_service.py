@@ -23,7 +23,7 @@ from worker.domain.event import Event, Scope
 from worker.domain.retry_policy import Decision, RetryPolicy
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import LedgerUnavailable, Settlement, Verdict
-from worker.ledger.lanes.claims import Claimed
+from worker.ledger.lanes.claims import Claimed, LaneStanding
 from worker.ledger.lanes.job_lanes import NO_LIMITS
 from worker.ledger.lanes.settlements import Settled
 
@@ -57,8 +57,8 @@ class Lanes:
         self.owed = [each for each in self.owed if each not in taken]
         return Claimed(taken, [each.integration_id for each in self.owed if each.integration_id in lanes])
 
-    async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
-        return frozenset()
+    async def standings(self, lanes: Sequence[str]) -> Mapping[str, LaneStanding]:
+        return {lane: LaneStanding("o/s", failing=False) for lane in lanes}
 
     async def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if self.faults:

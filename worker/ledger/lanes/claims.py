@@ -21,6 +21,16 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneStanding:
+    """What the fleet knows of a lane."""
+
+    #: The integration's scope (Scope.key).
+    scope_key: str
+    #: Whether its last attempt failed, in any process.
+    failing: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FilledLane:
     """A lane whose backlog has passed `percent` (50 or 90) of its limit; beyond 100 its oldest jobs are cancelled."""
 
@@ -108,6 +118,7 @@ class _Claims(msgspec.Struct):
 
 _opened = msgspec.msgpack.Decoder(_Opened)
 _claims = msgspec.msgpack.Decoder(_Claims)
+_standings = msgspec.msgpack.Decoder(list[tuple[str, str, int]])
 
 
 def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[str, Any]:
@@ -154,3 +165,8 @@ def claimed_of(reply: Sequence[bytes], renewed: Callable[[], int]) -> Claimed:
     term = renewed() if claims.jobs else NO_TERM
     jobs = [each.claim(events.get(each.ref), term) for each in claims.jobs]
     return Claimed(jobs, claims.more, later_of(claims.later), claims.newer)
+
+
+def standings_of(reply: bytes) -> dict[str, LaneStanding]:
+    """Decode the reply of standings.lua."""
+    return {lane: LaneStanding(scope, bool(failing)) for lane, scope, failing in _standings.decode(reply)}

@@ -9,7 +9,16 @@ from worker.domain.job import Job
 from worker.domain.stored_event import StoredEvent
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.lanes.claim_calls import ClaimCalls
-from worker.ledger.lanes.claims import Claimed, Opened, Opening, claimed_of, observed, opened_of
+from worker.ledger.lanes.claims import (
+    Claimed,
+    LaneStanding,
+    Opened,
+    Opening,
+    claimed_of,
+    observed,
+    opened_of,
+    standings_of,
+)
 from worker.ledger.lanes.job_rows import jobs_of
 from worker.ledger.lanes.settlements import Settled, Settlement, item_of, settled_of
 from worker.ledger.lease import Lease
@@ -57,6 +66,7 @@ class JobLanes:
                 lease=policy.lease,
                 room=min(room, MAX_JOBS_PER_CALL),
                 limits=dict(limits),
+                announce=policy.announce,
                 deadline=policy.job_deadline,
                 backlog=policy.lane_backlog,
                 backlog_bytes=policy.lane_backlog_bytes,
@@ -85,10 +95,9 @@ class JobLanes:
         self._redis.observer.left_to_newer(claimed.newer)
         return claimed
 
-    async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
-        """Return those of the lanes whose last attempt failed, in any process."""
-        rows = await self._redis.hashes([f"lane:{lane}" for lane in lanes], "failing_since")
-        return frozenset(lane for lane, row in zip(lanes, rows, strict=True) if row)
+    async def standings(self, lanes: Sequence[str]) -> dict[str, LaneStanding]:
+        """Return what the fleet knows of those of the lanes that exist."""
+        return standings_of(await self._redis.run("standings", lanes=lanes))
 
     async def settle(self, settlements: Sequence[Settlement]) -> Settled:
         """Write the outcomes of attempts with their logs. Repeating a call whose reply was lost is safe."""
