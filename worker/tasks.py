@@ -14,7 +14,7 @@ from worker.domain.event import Refusal
 from worker.domain.format_version import is_newer
 from worker.domain.trace_context import TRACEPARENT, TRACESTATE, TraceContext
 from worker.intake.celery_messages import LeftToNewer
-from worker.intake.wakeup_sender import MESSAGE_VERSION
+from worker.intake.wakeup_message import MESSAGE_VERSION
 from worker.process import runtime
 from worker.process.wiring import WorkerServices
 from worker.telemetry.newer_versions import NEWER
