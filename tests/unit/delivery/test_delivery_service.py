@@ -68,10 +68,10 @@ class Lanes:
         self.settled |= {each.job_id: each for each in settlements}
         return Settled(["settled"] * len(settlements), [])
 
-    async def release(self, claims: Sequence[tuple[str, int]]) -> int:
+    async def release(self, claims: Sequence[Claim]) -> int:
         if self.faults:
             raise self.faults.pop()
-        self.released += [job for job, _ in claims]
+        self.released += [each.job_id for each in claims]
         return len(claims)
 
 

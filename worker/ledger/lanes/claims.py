@@ -84,7 +84,7 @@ class _Job(msgspec.Struct):
     #: The trace of the job's attempts, if its event has none.
     trace: str | None = None
 
-    def claim(self, event: StoredEvent | None, term: int) -> Claim:
+    def claim(self, event: StoredEvent | None, term: int, call: int) -> Claim:
         return Claim(
             self.job,
             self.lane,
@@ -97,6 +97,7 @@ class _Job(msgspec.Struct):
             self.lost,
             event,
             term,
+            call,
         )
 
 
@@ -135,12 +136,12 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[s
     return argument
 
 
-def opened_of(reply: bytes, stored: Iterable[StoredEvent], renewed: Callable[[], int]) -> Opened:
-    """Decode the reply of open.lua for these events; `renewed` notes that it renewed the lease (see claimed_of)."""
+def opened_of(reply: bytes, stored: Iterable[StoredEvent], renewed: Callable[[], int], call: int) -> Opened:
+    """Decode the reply of open.lua for these events; see claimed_of() for `renewed` and `call`."""
     opened = _opened.decode(reply)
     term = renewed() if opened.claimed else NO_TERM
     events = {each.ref: each for each in stored}
-    claims = [each.claim(events[each.ref], term) for each in opened.claimed]
+    claims = [each.claim(events[each.ref], term, call) for each in opened.claimed]
     filled = [FilledLane(*each) for each in opened.filled]
     return Opened(claims, opened.waiting, later_of(opened.later), filled, opened.failed)
 
@@ -150,10 +151,13 @@ def later_of(lanes: Iterable[tuple[str, int]]) -> Later:
     return {lane: ms / 1000 for lane, ms in lanes}
 
 
-def claimed_of(reply: Sequence[bytes], renewed: Callable[[], int]) -> Claimed:
+def claimed_of(reply: Sequence[bytes], renewed: Callable[[], int], call: int = 0) -> Claimed:
     """Decode the claims of a script's reply.
 
-    A script that leases jobs renews this process's lease too: `renewed` notes it, and returns the claims' term.
+    Args:
+        reply: The reply.
+        renewed: A script that leases jobs renews this process's lease too: notes it, and returns the claims' term.
+        call: The number of the call; 0 for jobs that were taken over.
     """
     head, *records = reply
     claims = _claims.decode(head)
@@ -163,7 +167,7 @@ def claimed_of(reply: Sequence[bytes], renewed: Callable[[], int]) -> Claimed:
         for wire, record in zip(claims.events, records, strict=True)
     }
     term = renewed() if claims.jobs else NO_TERM
-    jobs = [each.claim(events.get(each.ref), term) for each in claims.jobs]
+    jobs = [each.claim(events.get(each.ref), term, call) for each in claims.jobs]
     return Claimed(jobs, claims.more, later_of(claims.later), claims.newer)
 
 

@@ -1,5 +1,6 @@
 -- needs: backlog, job_opening, lane_quota, retention
--- open: opens the jobs of observed events, at most 200 a call, and leases them at once if lane and process have free slots.
+-- open: opens the jobs of observed events, at most MAX_JOBS_PER_CALL (policy.py), and leases them at once if lane and process
+-- have free slots.
 -- A: owner, call (its number), lease, room (the most jobs to lease), limits = {lane = its most jobs to lease},
 --    announce, deadline, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
 --    events = [{ref, minor, size, last, trace?, jobs = [{id, lane}]}]
