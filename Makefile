@@ -55,7 +55,7 @@ endef
 PUBLIC := worker/publisher.py deliverers/contract.py deliverers/testing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test fuzz servers emulators check rehearse bench attacks chaos outages dashboard fmt clean lock
+.PHONY: help install demo run test fuzz servers emulators check rehearse bench everyday attacks chaos outages dashboard fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -89,6 +89,9 @@ rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, a
 	@$(BIN)/python -m tests.integration.deploy.systemd_rehearsal
 bench: $(DEV) emulators ## compares the worker with the floor and the textbook, and measures what broken receivers cost others
 	@$(BIN)/python -m tests.benchmarks
+everyday: $(DEV) $(COUNTERPARTS)/matplotlib/.installed ## measures everyday load, and draws it; ARGS="--beside CHECKOUT" compares
+	@record=$$(mktemp) && trap 'rm -f "$$record"' EXIT && $(BIN)/python -m tests.benchmarks.everyday --json "$$record" $(ARGS) && \
+	    $(COUNTERPARTS)/matplotlib/bin/python -m tests.benchmarks.everyday_chart "$$record" deploy/everyday-load.png
 attacks: $(DEV) ## attacks one API and one worker, and measures what others notice; ARGS="--attack 'bad tokens' --seconds 10" chooses
 	@$(BIN)/python -m tests.benchmarks.attacks $(ARGS)
 dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad day, and draws the dashboard of it

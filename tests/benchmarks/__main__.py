@@ -20,7 +20,7 @@ from time import perf_counter
 
 import msgspec
 
-from tests.benchmarks import backlog, isolation, sqs, stomp
+from tests.benchmarks import backlog, everyday, isolation, sqs, stomp
 from tests.benchmarks.alone import exit_code_of, heed_signals, say
 from tests.benchmarks.floor import PATH as FLOOR_PATH
 from tests.benchmarks.floor import Floor
@@ -56,12 +56,21 @@ class Length:
     #: Rounds with broken receivers and with a backlog, and how many jobs that has.
     isolation: int
     backlog: int
+    #: Of a window of everyday load.
+    everyday: float
 
 
 FULL = Length(
-    rounds=4, window=6.0, rehearsal=1.0, trial=2.0, transport=3.0, isolation=isolation.ROUNDS, backlog=backlog.JOBS
+    rounds=4,
+    window=6.0,
+    rehearsal=1.0,
+    trial=2.0,
+    transport=3.0,
+    isolation=isolation.ROUNDS,
+    backlog=backlog.JOBS,
+    everyday=everyday.WINDOW_SECONDS,
 )
-QUICK = Length(rounds=2, window=2.0, rehearsal=0.5, trial=0.7, transport=1.0, isolation=1, backlog=50_000)
+QUICK = Length(rounds=2, window=2.0, rehearsal=0.5, trial=0.7, transport=1.0, isolation=1, backlog=50_000, everyday=2.0)
 
 
 class Bench:
@@ -205,14 +214,18 @@ def main() -> int:
         report = run(length, arguments.appendfsync, changes)
         say("measuring what SQS and STOMP cost")
         transports = [*sqs.report(length.rounds, length.transport), "", *stomp.report(length.rounds, length.transport)]
+        say("measuring everyday load")
+        day = everyday.compare(length.rounds, length.everyday, arguments.appendfsync)
         say("measuring what broken receivers cost the others")
         isolated = isolation.compare(length.isolation)
         say("measuring what a backlog costs the others")
         beside = backlog.compare(length.isolation, jobs=length.backlog)
         show(report)
-        print("", *transports, "", *isolated.lines(), "", *beside.lines(), sep="\n")
+        print("", *transports, "", *day.lines(), "", *isolated.lines(), "", *beside.lines(), sep="\n")
         if arguments.json:
-            found = {**document(report), "isolation": asdict(isolated), "backlog": asdict(beside)}
+            isolation_found, backlog_found, day_found = asdict(isolated), asdict(beside), asdict(day)
+            parts = {"isolation": isolation_found, "backlog": backlog_found, "everyday": day_found}
+            found = {**document(report), **parts}
             arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
         return 1 if report.problems else 0
 

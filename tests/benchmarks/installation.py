@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from config.settings import Settings
 from tests.benchmarks.order import OBSERVABLE_KEY
 from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
+from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerPolicy
@@ -30,8 +31,12 @@ class Installation:
     #: Known once started.
     program: Program
 
-    def __init__(self, redis_server: PrivateRedis, log: Path, changes: Mapping[str, str]) -> None:
+    def __init__(
+        self, redis_server: PrivateRedis, log: Path, changes: Mapping[str, str], checkout: Path | None = None
+    ) -> None:
         self.redis_server = redis_server
+        # Another checkout of this project, with an environment of its own; by default this one.
+        self._checkout = checkout
         self._log = log
         self._own = {
             "EDW_REDIS_URL": redis_server.url,
@@ -59,8 +64,17 @@ class Installation:
         return self._worker("another", self._log.with_suffix(".another.log"))
 
     def _worker(self, name: str, log: Path) -> Program:
-        command = ["-m", "celery", "-A", "worker.app", "worker", "--hostname", f"{name}@bench"]
-        return Program("our worker", [sys.executable, *command], log, self.environment)
+        command = self._python("-m", "celery", "-A", "worker.app", "worker", "--hostname", f"{name}@bench")
+        return Program("our worker", command, log, self.environment)
+
+    def start_api(self, log: Path) -> Program:
+        """Start the API, which the caller stops; its port is in its log (see Program.logged_port())."""
+        return Program("the API", self._python("-m", "worker.cli", "api"), log, self.environment)
+
+    def _python(self, *arguments: str) -> Sequence[str]:
+        if self._checkout is None:
+            return [sys.executable, *arguments]
+        return ["env", "-C", str(self._checkout), str(self._checkout / ".venv/bin/python"), *arguments]
 
     def await_worker(self, workers: int = 1) -> None:
         """Wait until the fleet has so many workers. Raises ProcessEnded."""
@@ -121,6 +135,12 @@ class Installation:
     def put(self, integration: Integration) -> Integration:
         """Write a new integration, whose secrets are sealed."""
         return self.run(self.ledger.integrations.put(integration, expect=0)).integration
+
+    def token(self, scope: Scope, role: Role) -> str:
+        """Put a token of the API into the ledger; return it as callers send it."""
+        token_id, secret = new_id(), make_secret()
+        self.run(self.ledger.tokens.put(Token(token_id, TokenKind.TOKEN, role, scope, digest=digest_of(secret))))
+        return written(token_id, secret)
 
     def owes_nothing(self) -> bool:
         """True where the ledger has no event and no job that is not over, and every one that ended was delivered."""

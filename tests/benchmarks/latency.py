@@ -33,7 +33,7 @@ def take(loop: OpenLoop, seconds: float, worker: Program, receivers: Receivers) 
     cpu = worker.cpu_seconds() - cpu
     worker.check()
     owed = fed.events[0]
-    arrivals = _await_arrivals(fed, owed, receivers)
+    arrivals = await_arrivals(fed, owed, receivers)
     in_time = sum(scheduled + late < fed.till for _, scheduled, late in arrivals)
     latencies = sorted(late / 1e9 for _, _, late in arrivals)
     return Taken(
@@ -56,7 +56,8 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
     return f"{middle} ({low} - {high})"
 
 
-def _await_arrivals(fed: Fed, owed: int, receivers: Receivers) -> Sequence[Arrival]:
+def await_arrivals(fed: Fed, owed: int, receivers: Receivers) -> Sequence[Arrival]:
+    """Wait until all that was owed has arrived, for a while; return what has."""
     end = monotonic() + GRACE_SECONDS
     while True:
         arrivals = receivers.arrivals(fed.since, fed.till)

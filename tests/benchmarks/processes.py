@@ -3,6 +3,7 @@
 Each one is ended by its own process group, which nothing else is in, so that an interrupted run leaves nothing behind.
 """
 
+import json
 import os
 import selectors
 import subprocess
@@ -10,9 +11,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import psutil
+from yarl import URL
 
 from tests.sessions import kill_group, spawn
 
@@ -20,6 +22,8 @@ from tests.sessions import kill_group, spawn
 STOP_SECONDS = 8.0
 #: How long a process may take until it says its first line (seconds): machines are busy.
 START_SECONDS = 60.0
+#: Between two looks at a log (seconds).
+_LOOK_SECONDS = 0.05
 #: Characters of a log that are shown where its process ended by itself.
 _TAIL = 2000
 
@@ -64,6 +68,18 @@ class Program:
         code = self._process.poll()
         if code is not None:
             raise ProcessEnded(f"{self.name} ended by itself with exit code {code}:\n{self.tail()}")
+
+    def logged_port(self, event: str, field: str) -> int:
+        """Wait until the process logs a URL in that field of that event; return its port. Raises ProcessEnded."""
+        end, mark = monotonic() + START_SECONDS, json.dumps(event)
+        while True:
+            for line in self._log.read_text(errors="replace").splitlines():
+                if mark in line and line.startswith("{"):
+                    return URL(json.loads(line)[field]).port or 0
+            self.check()
+            if monotonic() > end:
+                raise ProcessEnded(f"{self.name} did not log {event!r}:\n{self.tail()}")
+            sleep(_LOOK_SECONDS)
 
     def tail(self) -> str:
         """The end of its log."""

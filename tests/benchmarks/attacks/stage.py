@@ -1,7 +1,5 @@
 """Everybody of a run: Redis, one worker, one API, the victim with its receivers, and the attacker."""
 
-import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -10,17 +8,16 @@ from threading import Event, Thread
 from time import monotonic, sleep
 
 import psutil
-from yarl import URL
 
 from tests.benchmarks.attacks.attacker import Attacker
-from tests.benchmarks.attacks.flooded import SECRETS_KEY, flooded_stores, token_of
+from tests.benchmarks.attacks.flooded import SECRETS_KEY, flooded_stores
 from tests.benchmarks.attacks.target import HOST, Target
 from tests.benchmarks.attacks.victim import BY_HTTP, DIRECT, ApiProducer, Victim
 from tests.benchmarks.installation import Installation
 from tests.benchmarks.measure import DeliveriesLost
 from tests.benchmarks.order import ORG_ID
 from tests.benchmarks.private_redis import PrivateRedis
-from tests.benchmarks.processes import START_SECONDS, ProcessEnded, Program
+from tests.benchmarks.processes import Program
 from tests.benchmarks.receivers import Receivers
 from tests.ledger.inspection import waiting_messages
 from worker.domain.api_token import Role
@@ -82,24 +79,24 @@ def staged(folder: Path) -> Iterator[Stage]:
         floods = flooded_stores(ours, hostile)
         ours.start_worker()
         stack.callback(ours.program.stop)
-        api = Program("the API", [sys.executable, "-m", "worker.cli", "api"], folder / "api.log", ours.environment)
+        api = ours.start_api(folder / "api.log")
         stack.callback(api.stop)
         ours.await_worker()
-        api_port = _port_of(api, folder / "api.log", "api ready", "url")
+        api_port = api.logged_port("api ready", "url")
         target = Target(
             api_port=api_port,
-            metrics_port=_port_of(ours.program, folder / "worker.log", "probe", "metrics"),
+            metrics_port=ours.program.logged_port("probe", "metrics"),
             redis_socket=str(redis.path),
             store_id=_ATTACKER.store_id or "",
             integration_id=broken.id,
-            admin=token_of(ours, _ATTACKER, Role.ADMIN),
-            publish=token_of(ours, _ATTACKER, Role.PUBLISH),
-            read=token_of(ours, _ATTACKER, Role.READ),
-            crowd=token_of(ours, _CROWD, Role.ADMIN),
+            admin=ours.token(_ATTACKER, Role.ADMIN),
+            publish=ours.token(_ATTACKER, Role.PUBLISH),
+            read=ours.token(_ATTACKER, Role.READ),
+            crowd=ours.token(_CROWD, Role.ADMIN),
             floods=floods,
         )
         attacker.aim(target)
-        by_http = ApiProducer(api_port, token_of(ours, Scope(ORG_ID, BY_HTTP), Role.PUBLISH))
+        by_http = ApiProducer(api_port, ours.token(Scope(ORG_ID, BY_HTTP), Role.PUBLISH))
         stack.enter_context(closing(by_http))
         victim = Victim({DIRECT: ours.publisher, BY_HTTP: by_http}, receivers)
         yield Stage(victim, attacker, {"API": api, "worker": ours.program}, ours)
@@ -129,16 +126,3 @@ def watched(processes: Mapping[str, Program]) -> Iterator[dict[str, tuple[int, i
 
 async def _is_idle(ours: Installation) -> bool:
     return not await waiting_messages(ours.ledger) and not (await ours.ledger.status.read()).inbox
-
-
-def _port_of(program: Program, log: Path, event: str, field: str) -> int:
-    """The port of a URL that a process logs. Raises ProcessEnded."""
-    end, mark = monotonic() + START_SECONDS, json.dumps(event)
-    while True:
-        for line in log.read_text(errors="replace").splitlines():
-            if mark in line and line.startswith("{"):
-                return URL(json.loads(line)[field]).port or 0
-        program.check()
-        if monotonic() > end:
-            raise ProcessEnded(f"{program.name} did not log {event!r}:\n{program.tail()}")
-        sleep(_LOOK_SECONDS)

@@ -114,6 +114,7 @@ async def test_a_process_that_is_not_asked_for_them_costs_next_to_nothing(
     ledger: Ledger, redis_server: RedisServer
 ) -> None:
     scene, other = LedgerScene(ledger, lambda: ledger), Ledger(redis_server.url)
+    await other.open()
     await plant_future_jobs(ledger, 300, 1)
     await gauges(scene)
     # The call itself, and the two or three commands that every script's clock takes.

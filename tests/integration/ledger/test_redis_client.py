@@ -133,8 +133,11 @@ async def test_an_answer_waits_for_the_replicas_that_the_settings_ask_for(
     careful = Ledger(primary.tcp_url, LedgerPolicy(wait_replicas=1))
     await careful.open()
     sync = SyncRedisClient(primary.url, "0", careful.policy)
-    # The replica joins in its own time.
-    await raw.client(careful).execute_command("WAIT", 1, 20_000)
+    # The replica joins in its own time. WAIT covers only the writes of its own connection.
+    joining = raw.client(careful).pipeline(transaction=False)
+    joining.execute_command("SET", "joined", 1)
+    joining.execute_command("WAIT", 1, 20_000)
+    await joining.execute()
 
     assert await careful.inbox.accept([an_event("e-1")]) == [Acceptance.NEW]
     assert (await careful.integrations.put(an_integration())).integration.revision == 1

@@ -10,6 +10,7 @@ from redis.exceptions import NoScriptError
 
 from worker.ledger.connection.call_observer import NO_OBSERVER, CallObserver, observing
 from worker.ledger.connection.permissions import EVERYTHING, missing, probes
+from worker.ledger.connection.pipelined_client import PipelinedClient
 from worker.ledger.connection.redis_connections import SOCKET_TIMEOUT, aclose, address_of, async_client, user_of
 from worker.ledger.connection.scripts import script
 from worker.ledger.key_names import intake_list
@@ -25,7 +26,8 @@ from worker.ledger.policy import LedgerPolicy
 
 #: The oldest server whose scripts have flags.
 OLDEST_SERVER = (7, 0)
-#: Calls that a process may have under way at once; further calls wait for up to SOCKET_TIMEOUT.
+#: Plain commands and transactions that a process may have under way at once; further ones wait for up to
+#: SOCKET_TIMEOUT. Scripts share one connection, and none of them waits for another's reply.
 MAX_CONNECTIONS = 16
 #: Keys that one step of a scan looks at.
 SCAN_COUNT = 500
@@ -124,6 +126,7 @@ class RedisClient(RedisClientBase):
         super().__init__(url, shard, policy)
         self.observer = observer
         self.client = async_client(url, MAX_CONNECTIONS, SOCKET_TIMEOUT)
+        self._scripts = PipelinedClient(self.client, SOCKET_TIMEOUT)
         #: The id that the server gave itself when it started.
         self._run_id = ""
 
@@ -149,6 +152,7 @@ class RedisClient(RedisClientBase):
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._scripts.close()
         await aclose(self.client)
 
     async def run(self, name: str, **arguments: Any) -> Any:
@@ -160,9 +164,9 @@ class RedisClient(RedisClientBase):
         given = self.given(arguments)
         with observing(self.observer, name), mapped(self.server, f"script {name}"):
             try:
-                return await self.client.evalsha(called.digest, 1, self.prefix, *given)
+                return await self._scripts.call(b"EVALSHA", called.digest, 1, self.prefix, *given)
             except NoScriptError:
-                return await self.client.eval(called.source, 1, self.prefix, *given)
+                return await self._scripts.call(b"EVAL", called.source, 1, self.prefix, *given)
 
     async def refuse_over_water(self) -> None:
         """Raise LedgerFull if Redis's memory is above the high-water mark."""
