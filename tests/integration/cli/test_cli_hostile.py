@@ -72,6 +72,7 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "jobs show": ((JOB,), (ARGUMENT,)),
     "logs": (SCOPE_OPTIONS, ("--all-stores",), ("--job", ARGUMENT), ("--integration", OWNER), ("--store", ARGUMENT)),
     "logs show": ((*SCOPE_OPTIONS, LOG), (ARGUMENT, *SCOPE_OPTIONS)),
+    "audit": (SCOPE_OPTIONS, ("--store", ARGUMENT)),
     "rejected list": ((), ("--limit", ARGUMENT)),
     "health": ((ARGUMENT,), ()),
     "status": ((), ("--lanes", ARGUMENT)),
