@@ -337,6 +337,14 @@ class Settings(BaseSettings):
         description="Newest refused messages of producers without an answer, kept for inspection; 0 keeps none.",
         examples=["1000"],
     )
+    audit_cap: Annotated[Count, AfterValidator(between(1, 1_000_000))] = Field(
+        default=10_000,
+        description="Records of changes kept per store or organisation at most; the oldest go first.",
+        examples=["10000"],
+    )
+    audit_retention: Annotated[Seconds, AfterValidator(between(1, _YEAR, "s"))] = Field(
+        default=_written("365d"), description="Time for which records of changes are kept.", examples=["365d"]
+    )
     observable_keys: _ObservableKeys = Field(
         default=(),
         description="Observable keys beside the catalogue's: `key` for store level, or `key:store+organization`.",

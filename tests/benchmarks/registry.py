@@ -18,6 +18,7 @@ from deliverers.registry import DelivererRegistry
 from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID, OrderPaid
 from tests.benchmarks.private_redis import PrivateRedis
 from worker.delivery.integration_cache import IntegrationCache
+from worker.domain.change import Actor
 from worker.domain.event import Event as ParsedEvent
 from worker.domain.event import Scope
 from worker.domain.event_parser import EventRules, parse_event
@@ -29,6 +30,7 @@ from worker.ledger import Ledger
 from worker.ledger.lanes.claims import Opening
 
 SIZES = (10, 1_000)
+BY = Actor("", "benchmark")
 #: Operations of each kind and size; the first few of each teach Redis its scripts, and do not count.
 REPETITIONS = 300
 WARM_UP = 20
@@ -66,15 +68,15 @@ async def _measure(redis_server: PrivateRedis, repetitions: int) -> tuple[Growth
         for size, scope in scopes.items():
             for number in range(size):
                 key = OBSERVABLE_KEY if number == 0 else others[number % len(others)]
-                await registrar.create(_attributes(key), scope)
+                await registrar.create(_attributes(key), scope, BY)
 
         async def create(size: int) -> float:
             began = perf_counter()
-            made = await registrar.create(_attributes(others[0]), scopes[size])
+            made = await registrar.create(_attributes(others[0]), scopes[size], BY)
             took = perf_counter() - began
             assert isinstance(made, tuple)
             created: Integration = made[0]
-            await registrar.delete(created)
+            await registrar.delete(created, BY)
             return took
 
         orders = {size: OrderPaid(scope.store_id or "") for size, scope in scopes.items()}

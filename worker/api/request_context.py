@@ -15,6 +15,7 @@ from worker.api.inflating import ACCEPTED_CODINGS, BrokenCodingError, Inflater, 
 from worker.api.json_numbers import LARGEST_NUMBER, pointer_of_number
 from worker.api.paging import Paging
 from worker.domain.api_token import Role, Token
+from worker.domain.change import Actor
 from worker.domain.event import Refusal, Scope
 from worker.domain.integration import Integration
 from worker.domain.trace_context import TraceContext
@@ -69,6 +70,11 @@ class RequestContext:
     def scope(self) -> Scope:
         """The store or organisation that the caller acts for."""
         return self.token.scope
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the audit names it. A bearer token counts as the client that it was issued to."""
+        return Actor(self.token.parent or self.token.id, self.token.name)
 
     @property
     def is_admin(self) -> bool:

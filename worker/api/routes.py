@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.api.filters import FILTER
 from worker.api.handlers import (
+    audit_handlers,
     event_handlers,
     health_handlers,
     integration_handlers,
@@ -43,7 +44,7 @@ from worker.api.schemas import (
     TrialAttributes,
 )
 from worker.api.services.api_health import Liveness
-from worker.domain.resources import IntegrationDocument, JobDocument, LogDocument
+from worker.domain.resources import ChangeDocument, IntegrationDocument, JobDocument, LogDocument
 from worker.telemetry.readiness import Readiness
 
 _PAGES = (
@@ -285,6 +286,17 @@ OPERATIONS: tuple[Operation, ...] = (
         {200: Answer("The event and a page of its jobs.", EventHistoryDocument)},
         _PAGES,
         refusals=(400, 404),
+    ),
+    Operation(
+        "listChanges",
+        "GET",
+        audit_handlers.PATH,
+        audit_handlers.listing,
+        "List the changes that people made, the newest first",
+        ADMINS,
+        {200: Answer("A page of changes.", Collection[ChangeDocument])},
+        _PAGES,
+        refusals=(400,),
     ),
     Operation(
         "logIn",

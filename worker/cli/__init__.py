@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "tokens": ("worker.cli.commands.tokens", "Make, list and revoke the API's tokens."),
     "jobs": ("worker.cli.commands.jobs", "List and show jobs: events owed to integrations."),
     "logs": ("worker.cli.commands.logs", "Show the logs of attempts."),
+    "audit": ("worker.cli.commands.audit", "List the changes that people made."),
     "rejected": ("worker.cli.commands.rejected", "List refused events whose producer got no answer."),
     "health": ("worker.cli.commands.health", "Check the health of a process on this machine."),
     "status": ("worker.cli.commands.status", "Show whether the ledger balances, and what waits."),

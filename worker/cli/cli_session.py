@@ -1,10 +1,12 @@
 """What commands share: settings, the open ledger, and errors when either is unavailable."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from getpass import getuser
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +15,7 @@ from config.logging import configure_logging
 from config.observable_events import Catalogue, load_catalogue
 from config.settings import Settings, SettingsError, load_settings, unknown_variables
 from worker.cli.keys import secrets_keys
+from worker.domain.change import Actor
 from worker.domain.event import Scope
 from worker.domain.secrets_box import SecretsBox, SecretsError
 from worker.ledger import Ledger, LedgerError, LedgerFault, LedgerPolicy, LedgerUnavailable
@@ -55,6 +58,16 @@ class CliSession:
 
     settings: Settings
     ledger: Ledger
+
+    @cached_property
+    def actor(self) -> Actor:
+        """Return the user of the command line, as the audit names changes."""
+        try:
+            user = getuser()
+        except (KeyError, OSError):
+            # The user of a container may have no name.
+            user = f"user {os.getuid()}"
+        return Actor("", f"edw, by {user}")
 
     @cached_property
     def types(self) -> "DelivererRegistry":

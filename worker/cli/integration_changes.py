@@ -23,14 +23,14 @@ async def change_integration(
     `IntegrationService.update`. Raises CommandFailure if there is no such integration.
     """
     if not keys:
-        return await at.registrar.update(await find_integration(at, named, scope), attributes)
+        return await at.registrar.update(await find_integration(at, named, scope), attributes, at.actor)
     tries_left = TRIES
     while True:
         tries_left -= 1
         current = await find_integration(at, named, scope)
         changes = {**attributes, "configuration": _configuration(at, current, attributes, keys)}
         try:
-            return await at.registrar.update(current, changes, current.revision)
+            return await at.registrar.update(current, changes, at.actor, current.revision)
         except RevisionConflict:
             # The configuration that the keys were merged into is no longer the present one.
             if not tries_left:

@@ -41,6 +41,7 @@ def status_document(status: LedgerStatus) -> Document:
         "lanes": [
             {
                 "integration": lane.integration_id,
+                "name": lane.name or None,
                 "due": lane.due,
                 "leased": lane.leased,
                 "bytes": lane.size,

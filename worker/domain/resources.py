@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from worker.domain.change import Change, ChangeAction
 from worker.domain.event import rfc3339
 from worker.domain.integration import Integration
 from worker.domain.integration_log import IntegrationLog
@@ -208,6 +209,40 @@ def log_document(log: IntegrationLog) -> LogDocument:
             _related(log.integration_id, "integration"), _related(log.job_id, "integration-job")
         ),
         meta=ResourceMeta(Timestamps(_time(log.created_at))),
+    )
+
+
+class ChangeAuthor(Struct, frozen=True):
+    """The author of a change: a token, or a user of the command line, who has none."""
+
+    name: str
+    token_id: str | UnsetType = UNSET
+
+
+class ChangeDocument(Struct, frozen=True):
+    """A change that a person made: the attributes that changed, as they were and as they are. Secrets are masked."""
+
+    id: Id
+    action: ChangeAction
+    author: ChangeAuthor
+    #: What was changed.
+    subject: Identifier
+    before: dict[str, Any]
+    after: dict[str, Any]
+    meta: ResourceMeta
+    type: Literal["change"] = "change"
+
+
+def change_document(change: Change) -> ChangeDocument:
+    """Return a record of the audit as the API shows it."""
+    return ChangeDocument(
+        id=change.id,
+        action=change.action,
+        author=ChangeAuthor(change.actor.name, change.actor.token_id or UNSET),
+        subject=Identifier(change.subject_id, change.subject_type),
+        before=dict(change.before),
+        after=dict(change.after),
+        meta=ResourceMeta(Timestamps(_time(change.made_at))),
     )
 
 

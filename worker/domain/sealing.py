@@ -39,6 +39,17 @@ def shown(
     return replace(integration, configuration=configuration)
 
 
+def changed_secrets(
+    before: Integration, after: Integration, registry: DelivererRegistry, secrets: SecretsBox
+) -> list[str]:
+    """Return the names of the secrets of `after`, an integration of the ledger, that have another value than before.
+
+    Raises SecretsError if no key opens them.
+    """
+    old, new = (opened(each, registry, secrets).configuration for each in (before, after))
+    return [name for name in sorted(_secret_fields(after, registry)) if name in new and old.get(name) != new[name]]
+
+
 def warnings_of(integration: Integration, registry: DelivererRegistry) -> list[str]:
     """Return warnings about an accepted integration, whose secrets are in the clear."""
     configuration = integration.configuration

@@ -7,11 +7,12 @@ from weakref import WeakValueDictionary
 
 from config.observable_events import Catalogue
 from deliverers.registry import DelivererRegistry
+from worker.domain.change import Actor, Change, ChangeAction, integration_change
 from worker.domain.event import Event, Ingress, Refusal, Scope
 from worker.domain.humanize import counted
 from worker.domain.integration import Integration
 from worker.domain.integration_input import is_renewed, register
-from worker.domain.sealing import opened, sealed, shown, warnings_of
+from worker.domain.sealing import changed_secrets, opened, sealed, shown, warnings_of
 from worker.domain.secrets_box import SecretsBox
 from worker.integrations.lifecycle_events import LifecycleEvents
 from worker.ledger.integration_repository import RevisionConflict, SavedIntegration, TooManyIntegrations
@@ -32,13 +33,23 @@ class IntegrationWriter(Protocol):
         events: Sequence[Event] = (),
         *,
         renewed: bool = True,
+        change: Change | None = None,
     ) -> SavedIntegration: ...
     async def get(self, integration_ids: Sequence[str]) -> list[Integration]: ...
-    async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool: ...
+    async def delete(
+        self,
+        integration_id: str,
+        expect: int | None = None,
+        events: Sequence[Event] = (),
+        *,
+        change: Change | None = None,
+    ) -> bool: ...
 
 
 class IntegrationService:
     """Creates, changes and deletes integrations. The ledger accepts a lifecycle event together with each change.
+
+    The ledger also records each change for the audit, together with `by`, who made it.
 
     `announce` receives the references of those events; without it, the sweeps find the events. Every call may raise
     LedgerError, and SecretsError if a secret cannot be sealed or opened.
@@ -62,7 +73,7 @@ class IntegrationService:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def create(
-        self, attributes: Mapping[str, Any], scope: Scope
+        self, attributes: Mapping[str, Any], scope: Scope, by: Actor
     ) -> tuple[Integration, list[str]] | list[Refusal]:
         """Create an integration; return it and its warnings, or everything that is wrong with the attributes."""
         made = register(attributes, scope, self._types, self._catalogue)
@@ -70,14 +81,15 @@ class IntegrationService:
             return made
         safe = sealed(made, self._types, self._secrets)
         event = self._changes.event("created", safe)
+        change = integration_change(by, ChangeAction.INTEGRATION_CREATED, None, self.shown(safe))
         try:
-            kept = await self._registry.put(safe, 0, [event])
+            kept = await self._registry.put(safe, 0, [event], change=change)
         except TooManyIntegrations as full:
             return [_refused(full, scope)]
         return self._published(kept, event), warnings_of(made, self._types)
 
     async def update(
-        self, current: Integration, attributes: Mapping[str, Any], expect: int | None = None
+        self, current: Integration, attributes: Mapping[str, Any], by: Actor, expect: int | None = None
     ) -> Integration | list[Refusal]:
         """Change the given attributes; return the new integration, or everything that is wrong with the attributes.
 
@@ -86,10 +98,10 @@ class IntegrationService:
         meanwhile.
         """
         async with self._turns.setdefault(current.id, asyncio.Lock()):
-            return await self._update(current, attributes, expect)
+            return await self._update(current, attributes, by, expect)
 
     async def _update(
-        self, current: Integration, attributes: Mapping[str, Any], expect: int | None
+        self, current: Integration, attributes: Mapping[str, Any], by: Actor, expect: int | None
     ) -> Integration | list[Refusal]:
         for _ in range(TRIES):
             if expect is not None and current.revision != expect:
@@ -100,7 +112,8 @@ class IntegrationService:
             event = self._changes.event("updated", made)
             renewed = is_renewed(current, made, attributes)
             try:
-                kept = await self._registry.put(made, current.revision, [event], renewed=renewed)
+                change = self._update_of(current, made, attributes, by)
+                kept = await self._registry.put(made, current.revision, [event], renewed=renewed, change=change)
             except RevisionConflict:
                 # If only its secrets were sealed again, its revision is still the one that the caller knows.
                 current = await self._kept(current.id)
@@ -110,13 +123,14 @@ class IntegrationService:
             f"integration {current.id} was changed by another request; read it again and repeat the change"
         )
 
-    async def delete(self, current: Integration, expect: int | None = None) -> bool:
+    async def delete(self, current: Integration, by: Actor, expect: int | None = None) -> bool:
         """Delete an integration; return False if it was already deleted.
 
         With `expect`, raises RevisionConflict unless the integration has that revision.
         """
         event = self._changes.event("deleted", current)
-        deleted = await self._registry.delete(current.id, expect, [event])
+        change = integration_change(by, ChangeAction.INTEGRATION_DELETED, self.shown(current), None)
+        deleted = await self._registry.delete(current.id, expect, [event], change=change)
         if deleted:
             self._publish(event)
         return deleted
@@ -132,6 +146,14 @@ class IntegrationService:
         before = opened(current, self._types, self._secrets)
         made = register(attributes, current.scope, self._types, self._catalogue, current=before)
         return made if isinstance(made, list) else sealed(made, self._types, self._secrets)
+
+    def _update_of(self, current: Integration, made: Integration, attributes: Mapping[str, Any], by: Actor) -> Change:
+        """Return the audit's record of an update."""
+        new_secrets = []
+        if "configuration" in attributes or "integration_type" in attributes:
+            new_secrets = changed_secrets(current, made, self._types, self._secrets)
+        before, after = self.shown(current), self.shown(made)
+        return integration_change(by, ChangeAction.INTEGRATION_UPDATED, before, after, new_secrets)
 
     def _published(self, kept: SavedIntegration, event: Event) -> Integration:
         """Announce a stored change, and return the integration."""

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from worker.domain.change import Actor, Change, ChangeAction
+from worker.domain.event import rfc3339
 from worker.domain.integration import Integration
 from worker.domain.job import JobState, job_id
 from worker.ledger import Ledger
@@ -81,6 +83,11 @@ class RedeliveryTally:
         changed = self.reopened + self.due + self.opened
         return self.full or changed >= CHANGED_MOST or self.looked_at >= LOOKED_AT_MOST
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether a job was changed or opened."""
+        return self.reopened + self.due + self.opened > 0
+
     def add(self, answers: Iterable[str]) -> None:
         """Count the ledger's answers for jobs. `known` and `other` are jobs that this call did not change."""
         for answer in answers:
@@ -108,13 +115,15 @@ class RedeliveryService:
         integration: Integration,
         selection: Selection,
         mark: str,
+        by: Actor,
         *,
         dry_run: bool = False,
         place: Place | None = None,
     ) -> RedeliveryTally:
         """Redeliver a selection of an integration's jobs, from the `place` where an earlier call stopped.
 
-        `mark` is the redelivery's id. Raises LedgerError; a call with the same mark is then safe.
+        `mark` is the redelivery's id, and `by` is who asks for it. The audit records it with the first job that
+        changes. Raises LedgerError; a call with the same mark is then safe.
         """
         tally = RedeliveryTally()
         phases = [("jobs", self._jobs)] if selection.states else []
@@ -129,7 +138,8 @@ class RedeliveryService:
                 if tally.is_enough:
                     tally.next = Place(name, cursor)
                     return tally
-                cursor = await redeliver_batch(integration, selection, cursor, mark, tally, dry_run)
+                change = None if tally.has_changed else _change_of(integration, selection, by)
+                cursor = await redeliver_batch(integration, selection, cursor, mark, tally, dry_run, change)
         return tally
 
     async def _jobs(
@@ -140,6 +150,7 @@ class RedeliveryService:
         mark: str,
         tally: RedeliveryTally,
         dry_run: bool,
+        change: Change | None,
     ) -> Cursor | None:
         found = await self._ledger.redelivery.select(integration.id, cursor, selection.till, selection.states, mark)
         tally.gone += found.gone
@@ -148,7 +159,7 @@ class RedeliveryService:
             tally.add(found.jobs.values())
         elif found.jobs:
             # Some may have been settled since the selection: a pending job that was delivered meanwhile stays so.
-            tally.add(await self._ledger.redelivery.redeliver(list(found.jobs), mark, selection.states))
+            tally.add(await self._ledger.redelivery.redeliver(list(found.jobs), mark, selection.states, change=change))
         # If the lane is full, the next call begins with the same page, and reopens the rest once the lane takes jobs.
         return cursor if tally.full else found.next
 
@@ -160,14 +171,28 @@ class RedeliveryService:
         mark: str,
         tally: RedeliveryTally,
         dry_run: bool,
+        change: Change | None,
     ) -> Cursor | None:
         found = await self._ledger.events.select(integration.scope, cursor, selection.till, integration.observes)
         tally.looked_at += found.looked_at
         wanted = [(job_id(ref, integration.id), ref) for ref in found.refs]
-        opened, full = await self._ledger.redelivery.open_missing(integration.id, wanted, dry_run=dry_run)
+        opened, full = await self._ledger.redelivery.open_missing(
+            integration.id, wanted, dry_run=dry_run, change=change
+        )
         tally.opened += opened
         if full:
             # The next call begins with the same page, as in _jobs.
             tally.full = True
             return cursor
         return found.next
+
+
+def _change_of(integration: Integration, selection: Selection, by: Actor) -> Change:
+    selected = {
+        "from": rfc3339(selection.since),
+        "to": rfc3339(selection.till),
+        "states": sorted(selection.states),
+        "missing": selection.missing,
+    }
+    scope = integration.scope.key
+    return Change(by, ChangeAction.JOBS_REDELIVERED, scope, "integration", integration.id, {}, selected)

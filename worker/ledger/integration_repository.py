@@ -7,9 +7,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from worker.domain.change import Change
 from worker.domain.event import Event, Ingress, Scope
 from worker.domain.integration import Integration
 from worker.domain.matching import Snapshot
+from worker.ledger.change_records import change_arguments
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.events.inbox import acceptance
 from worker.ledger.lanes.settlements import CircuitChange
@@ -103,6 +105,7 @@ class IntegrationRepository:
         events: Sequence[Event] = (),
         *,
         renewed: bool = True,
+        change: Change | None = None,
     ) -> SavedIntegration:
         """Create or update an integration; return it as the ledger has it now.
 
@@ -112,6 +115,7 @@ class IntegrationRepository:
             events: Events about the change, which are accepted together with it.
             renewed: Whether the receiver may be a different one now, or is to be tried again. Then the circuit closes,
                 and jobs that wait for a later attempt are due now.
+            change: The audit's record of the change; None for a change that no person makes.
 
         Raises:
             RevisionConflict: It has another revision, or its secrets were sealed again since it was read.
@@ -132,6 +136,7 @@ class IntegrationRepository:
             resealed=integration.resealed,
             most=self._redis.policy.integrations,
             **self._with_events(events),
+            **change_arguments(change, self._redis.policy),
         )
         if kept is None:
             raise _conflict(integration.id)
@@ -161,10 +166,17 @@ class IntegrationRepository:
         found = _rows.decode(reply)
         return Page([_integration(each.id, each.row) for each in found.records], found.total)
 
-    async def delete(self, integration_id: str, expect: int | None = None, events: Sequence[Event] = ()) -> bool:
+    async def delete(
+        self,
+        integration_id: str,
+        expect: int | None = None,
+        events: Sequence[Event] = (),
+        *,
+        change: Change | None = None,
+    ) -> bool:
         """Delete an integration; return False if there was none. Later sweeps cancel the pending jobs of its lane.
 
-        `expect` and `events` as in put().
+        `expect`, `events` and `change` as in put().
         """
         deleted = await self._redis.run_confirmed(
             "delete_integration",
@@ -173,6 +185,7 @@ class IntegrationRepository:
             scope_retention=SCOPE_RETENTION,
             expect=_expected(expect),
             **self._with_events(events),
+            **change_arguments(change, self._redis.policy),
         )
         if deleted < 0:
             raise _conflict(integration_id)
@@ -194,10 +207,14 @@ class IntegrationRepository:
         following, ids = await self._redis.scan("integration:*", cursor)
         return following, await self.get(ids)
 
-    async def reseal(self, before: Integration, after: Integration) -> bool:
+    async def reseal(self, before: Integration, after: Integration, change: Change | None = None) -> bool:
         """Write the same integration with secrets sealed by another key; return False if it was changed meanwhile."""
         done = await self._redis.run_confirmed(
-            "reseal", id=before.id, revision=before.revision, doc=self._document(after).decode()
+            "reseal",
+            id=before.id,
+            revision=before.revision,
+            doc=self._document(after).decode(),
+            **change_arguments(change, self._redis.policy),
         )
         return bool(done)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from worker.ledger.change_records import ChangeRecords
 from worker.ledger.connection.call_observer import NO_OBSERVER, CallObserver
 from worker.ledger.connection.permissions import EVERYTHING
 from worker.ledger.connection.redis_client import RedisClient
@@ -50,6 +51,7 @@ class Ledger:
         self.integrations = IntegrationRepository(self.redis, self.membership)
         self.logs = LogRecords(self.redis)
         self.tokens = TokenRepository(self.redis)
+        self.changes = ChangeRecords(self.redis)
         self.status = StatusReader(self.redis)
         self.totals = TotalsReader(self.redis, self.owner)
 

@@ -70,6 +70,9 @@ class LedgerPolicy:
     lane_backlog_bytes: int = 0
     lane_cap: int = 50
     rejected_cap: int = 1_000
+    #: Records of changes that are kept for one scope, and for how long.
+    audit_cap: int = 10_000
+    audit_retention: int = 365 * 24 * 3_600_000
     #: Integrations of one store, or of one organisation at its own level; 0 is no limit.
     integrations: int = 0
     wait_replicas: int = 0
@@ -92,6 +95,8 @@ class LedgerPolicy:
             lane_backlog_bytes=settings.lane_backlog_bytes,
             lane_cap=settings.lane_cap,
             rejected_cap=settings.rejected_cap,
+            audit_cap=settings.audit_cap,
+            audit_retention=_ms(settings.audit_retention),
             integrations=settings.store_integrations,
             wait_replicas=settings.ledger_wait_replicas,
             circuit=CircuitPolicy(

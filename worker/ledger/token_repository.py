@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from worker.domain.api_token import Role, Token, TokenKind, is_id
+from worker.domain.change import Change
 from worker.domain.event import Scope
 from worker.domain.format_version import is_newer
+from worker.ledger.change_records import change_arguments
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.ledger_errors import NewerRecord
 
@@ -19,14 +21,18 @@ class TokenRepository:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
-    async def put(self, token: Token) -> Token:
+    async def put(self, token: Token, change: Change | None = None) -> Token:
         """Write a token or client; return it with the ledger's time of creation. Repeating is safe.
+
+        `change` is the audit's record of it.
 
         Raises ValueError for a bearer: use issue_bearer() for it.
         """
         if token.kind is TokenKind.BEARER:
             raise ValueError("put() takes a token or client; use issue_bearer() for a bearer")
-        created_at = await self._redis.run_confirmed("put_token", id=token.id, fields=_fields(token))
+        created_at = await self._redis.run_confirmed(
+            "put_token", id=token.id, fields=_fields(token), **change_arguments(change, self._redis.policy)
+        )
         return replace(token, created_at=int(created_at), expires_at=None)
 
     async def get(self, token_id: str) -> Token | None:
@@ -42,9 +48,12 @@ class TokenRepository:
         rows = await self._redis.hashes([f"token:{each}" for each in ids])
         return [_token(each, row) for each, row in zip(ids, rows, strict=True) if row]
 
-    async def revoke(self, token_id: str) -> bool:
+    async def revoke(self, token_id: str, change: Change | None = None) -> bool:
         """Revoke a token or bearer, or a client with all its bearers; return False if there was none."""
-        return is_id(token_id) and bool(await self._redis.run_confirmed("revoke_token", id=token_id))
+        if not is_id(token_id):
+            return False
+        arguments = change_arguments(change, self._redis.policy)
+        return bool(await self._redis.run_confirmed("revoke_token", id=token_id, **arguments))
 
     async def issue_bearer(self, client: Token, bearer: Token, seconds: float) -> bool:
         """Write a bearer of a client that is valid for `seconds`.

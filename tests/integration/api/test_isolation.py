@@ -69,6 +69,13 @@ def own(answer: Answer) -> None:
     assert (answer.data.get("org_id"), answer.data.get("store_id")) != (SCOPE.org_id, SCOPE.store_id)
 
 
+def own_changes(answer: Answer) -> None:
+    """Nothing but what the stranger has just made."""
+    assert answer.status == 200, answer.raw
+    assert [change["action"] for change in answer.data] == ["integration.created"]
+    assert MARK not in answer.raw.decode()
+
+
 def nobodys(answer: Answer) -> None:
     """The same for all."""
     assert answer.status == 200
@@ -93,6 +100,7 @@ VISITS = {
     "redeliverJob": Visit(not_found),
     "publishEvents": Visit(forbidden, {"data": FOREIGN_EVENT}),
     "getEvent": Visit(not_found),
+    "listChanges": Visit(own_changes),
     "describe": Visit(nobodys),
     "readDescription": Visit(nobodys),
 }

@@ -152,6 +152,7 @@ async def test_no_secret_is_ever_printed(
         shown = (await admin.get(path)).raw.decode().replace(f'"secret_key":"{SECRET_KEY}"', "")
         assert not [secret for secret in PLANTED if secret in shown]
     answers += [await reader.get("/v2/integrations"), await reader.get("/v2/integrations/logs")]
+    answers.append(await admin.get("/v2/audit"))
     answers += await bad_requests(admin, given)
     answers += await bad_updates(admin, dict(zip(given, ids, strict=True)), free_port())
     said = [answer.raw.decode().replace(f'"secret_key":"{SECRET_KEY}"', "") for answer in answers]
@@ -164,6 +165,7 @@ async def test_no_secret_is_ever_printed(
         ["integrations", "list", "--store", "store-1", "--org", "org-1", "--json"],
         *(["integrations", "show", each, *form] for each in ids for form in ([], ["--json"])),
         ["logs", "--store", "store-1", "--org", "org-1", "--json"],
+        *(["audit", "--store", "store-1", "--org", "org-1", *form] for form in ([], ["--json"])),
         ["status"],
         ["rejected", "list"],
     ):

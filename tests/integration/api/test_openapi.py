@@ -210,6 +210,7 @@ class TestRealAnswers:
             ("listIntegrationLogs", f"{one}/logs"),
             ("listJobLogs", f"{one}/jobs/{failed}/logs"),
             ("listJobs", f"{one}/jobs"),
+            ("listChanges", "/v2/audit"),
         ):
             assert held(name, await admin.get(where)).data
             held(name, await admin.get(where, limit=1))

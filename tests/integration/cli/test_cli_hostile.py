@@ -17,6 +17,7 @@ from tests.ledger.scene import LedgerScene
 from tests.samples import an_event, an_integration
 from worker.cli import edw as root
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id
+from worker.domain.integration_log import log_id
 from worker.domain.job import job_id
 from worker.ledger import Ledger, Verdict
 from worker.ledger.events.inbox import rejection
@@ -32,6 +33,7 @@ OWNER = "6f1f1cde-1f6f-4d6b-9b1e-3a0d5a3c0001"
 OTHER = "6f1f1cde-1f6f-4d6b-9b1e-3a0d5a3c0002"
 SCOPE_OPTIONS = ("--store", "store-1", "--org", "org-1")
 JOB = job_id(an_event("e-1" + HOSTILE).ref, OWNER)
+LOG = log_id(JOB, 1)
 TOKEN_ID = new_id()
 
 #: Each command, as it is called here; where `--json` is there, with it as well.
@@ -69,6 +71,8 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "jobs list": ((), ("--integration", OWNER), ("--integration", ARGUMENT)),
     "jobs show": ((JOB,), (ARGUMENT,)),
     "logs": (SCOPE_OPTIONS, ("--all-stores",), ("--job", ARGUMENT), ("--integration", OWNER), ("--store", ARGUMENT)),
+    "logs show": ((*SCOPE_OPTIONS, LOG), (ARGUMENT, *SCOPE_OPTIONS)),
+    "audit": (SCOPE_OPTIONS, ("--store", ARGUMENT)),
     "rejected list": ((), ("--limit", ARGUMENT)),
     "health": ((ARGUMENT,), ()),
     "status": ((), ("--lanes", ARGUMENT)),
@@ -90,8 +94,9 @@ class Leaf:
 
 
 def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[Leaf]:
-    if not isinstance(command, click.Group):
+    if not isinstance(command, click.Group) or command.invoke_without_command:
         yield Leaf(" ".join(path), command)
+    if not isinstance(command, click.Group):
         return
     context = click.Context(command)
     for name in command.list_commands(context):

@@ -246,3 +246,23 @@ def test_without_a_redis_server_it_ends_with_3_and_says_what_to_start(edw: Edw, 
     assert result.code == 3
     assert 'Start "edw dev"' in result.err
     assert result.out == ""
+
+
+def test_the_audit_says_who_made_and_revoked_a_token(edw: Edw, redis_url: str) -> None:
+    options = ("--store", "s", "--org", "o")
+    made = edw("tokens", "create", *options, "--role", "admin", "--name", "Back office")
+    parts = read(made.out.strip())
+    assert parts is not None
+    assert edw("tokens", "revoke", parts[0]).code == 0
+    assert edw("tokens", "revoke", parts[0]).code == 1
+
+    revoked, created = edw("audit", *options, "--json").json["data"]
+
+    assert [each["action"] for each in (revoked, created)] == ["token.revoked", "token.created"]
+    assert {each["subject"]["id"] for each in (revoked, created)} == {parts[0]}
+    assert revoked["before"] == created["after"]
+    assert created["after"] == {"kind": "token", "role": "admin", "platform": False, "name": "Back office"}
+    assert created["author"]["name"].startswith("edw, by ")
+    assert "token.revoked" in edw("audit", *options).text
+    assert parts[1] not in edw("audit", *options).text
+    assert edw("audit", "--store", "another").text.startswith("no changes")

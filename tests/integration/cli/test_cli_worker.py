@@ -126,7 +126,7 @@ class TestWorker:
         status = edw("status")
 
         assert "workers 1 alive, attempts in flight: 1" in status.text
-        assert integration in status.text
+        assert f"{integration} Hook" in status.text
         assert edw("status", "--json").json["jobs"]["leased"] == 1
 
     def test_what_is_meant_for_another_celery_changes_nothing(
@@ -197,10 +197,17 @@ class TestWorker:
         assert edw("logs", "--limit", "1", "--json").json["data"] == logs[:1]
         assert edw("logs", "--store", "other", "--json").json["data"] == []
         assert edw("jobs", "list").out == "no pending jobs\n"
-        for result in (edw("jobs", "show", job["id"]), edw("logs"), edw("jobs", "list", "--integration", integration)):
+        assert edw("logs", "show", logs[1]["id"], "--json").json["data"] == logs[1]
+        one = edw("logs", "show", logs[1]["id"][:8])
+        for result in (one, edw("jobs", "show", job["id"]), edw("jobs", "list", "--integration", integration)):
             assert result.code == 0
             assert job["id"] in result.text
+            assert "Hook" in result.text
             assert all(len(line) <= 100 for line in result.out.splitlines())
+        assert edw("logs", "show", "00000000").code == 1
+        lines = [line for line in edw("logs").out.splitlines() if "Hook" in line]
+        assert [line.split()[0] for line in lines] == [log["id"][:8] for log in logs], "one line for each attempt"
+        assert all(len(line) <= 100 for line in edw("logs").out.splitlines())
 
         observe(edw, receiver, "--store", "other")
         edw("emit", "order.paid", "--store", "other")
@@ -220,7 +227,7 @@ class TestWorker:
         observe(edw, receiver)
         deliver(edw, receiver, 1)
         people, script = start_edw("logs", "--follow"), start_edw("logs", "--follow", "--json")
-        people.says("attempt 1")
+        people.says("Hook  order.paid  attempt 1")
         script.says('"attempt":1')
 
         deliver(edw, receiver, 1)

@@ -6,6 +6,7 @@ from tests.ledger import raw
 from tests.ledger.scene import HOUR, LedgerScene, settlement
 from tests.samples import ELSEWHERE, SCOPE, an_event, an_integration, issue_token
 from tests.waiting import eventually
+from worker.domain.change import Actor, Change, ChangeAction
 from worker.domain.event import Ingress
 from worker.domain.job import job_id
 from worker.domain.stored_event import StoredEvent
@@ -75,6 +76,9 @@ async def played(scene: LedgerScene) -> None:
     await ledger.fleet.sweep()
     await ledger.totals.sample(0.01)
     await issue_token(ledger)
+    actor = Actor("0" * 16, "somebody")
+    change = Change(actor, ChangeAction.INTEGRATION_UPDATED, SCOPE.key, "integration", "i-1", {}, {"name": "new"})
+    await ledger.integrations.put(an_integration("i-1", name="new"), change=change)
 
 
 async def _one(scene: LedgerScene, event_id: str) -> StoredEvent:
@@ -104,7 +108,7 @@ async def test_of_a_ledger_that_was_used_and_emptied_only_counters_are_left(
     scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry_module, "SCOPE_RETENTION", SHORT)
-    short = await scene.another(event_retention=SHORT, log_retention=SHORT, lease=SHORT)
+    short = await scene.another(event_retention=SHORT, log_retention=SHORT, audit_retention=SHORT, lease=SHORT)
     brief = LedgerScene(short, scene.another)
     await played(brief)
     assert len(await names(short)) > 50

@@ -28,7 +28,7 @@ async def listing(call: RequestContext) -> Reply:
 async def create(call: RequestContext) -> Reply:
     """Register an integration."""
     attributes = await _attributes(call)
-    made = await call.services.integration_service.create(attributes, call.scope)
+    made = await call.services.integration_service.create(attributes, call.scope, call.actor)
     if isinstance(made, list):
         raise invalid(made)
     integration, warnings = made
@@ -50,7 +50,7 @@ async def update(call: RequestContext) -> Reply:
     current = await call.integration()
     expect = _expected(call, current)
     try:
-        changed = await call.services.integration_service.update(current, attributes, expect)
+        changed = await call.services.integration_service.update(current, attributes, call.actor, expect)
     except RevisionConflict as error:
         raise _conflict(call, error) from None
     if isinstance(changed, list):
@@ -62,7 +62,7 @@ async def delete(call: RequestContext) -> Reply:
     """Delete an integration and cancel its pending jobs."""
     current = await call.integration()
     try:
-        deleted = await call.services.integration_service.delete(current, _expected(call, current))
+        deleted = await call.services.integration_service.delete(current, call.actor, _expected(call, current))
     except RevisionConflict as error:
         raise _conflict(call, error) from None
     if not deleted:

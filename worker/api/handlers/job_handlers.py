@@ -13,6 +13,7 @@ from worker.api.handlers.integration_handlers import PATH
 from worker.api.handlers.log_handlers import filtered_page, kept
 from worker.api.request_context import Reply, RequestContext
 from worker.api.schemas import RedeliveredJob, RedeliveryDocument, RedeliveryMeta, Single
+from worker.domain.change import Change, ChangeAction
 from worker.domain.event import Refusal, rfc3339
 from worker.domain.integration import Integration
 from worker.domain.job import Job, JobState
@@ -64,7 +65,8 @@ async def redeliver_one(call: RequestContext) -> Reply:
     integration = await call.integration()
     job = await _job(call, integration)
     mark = _mark(integration, _key(call))
-    (word_,) = await call.services.ledger.redelivery.redeliver([job.id], mark)
+    change = Change(call.actor, ChangeAction.JOB_REDELIVERED, call.scope.key, "integration-job", job.id)
+    (word_,) = await call.services.ledger.redelivery.redeliver([job.id], mark, change=change)
     if word_ == "gone":
         raise api_error(409, "retention has dropped the event of this job, so it cannot be delivered again")
     if word_ == "full":
@@ -92,7 +94,7 @@ async def redeliver_many(call: RequestContext) -> Reply:
         )
     key = _key(call)
     tally = await call.services.redelivery_service.run(
-        integration, selection, _mark(integration, key), dry_run=dry_run, place=place
+        integration, selection, _mark(integration, key), call.actor, dry_run=dry_run, place=place
     )
     if not dry_run:
         call.services.wakeups.lanes([integration.id])

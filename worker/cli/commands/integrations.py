@@ -119,7 +119,7 @@ def create(disabled: bool, paused: bool, store: str | None, org: str | None, as_
 
     async def work() -> int:
         async with session() as at:
-            made = await at.registrar.create(attributes, scope_of(store, org))
+            made = await at.registrar.create(attributes, scope_of(store, org), at.actor)
             if isinstance(made, list):
                 return _refused(made, as_json)
             integration, warnings = made
@@ -194,7 +194,7 @@ def delete(id: str, store: str | None, org: str | None, as_json: bool) -> None:
     async def work() -> None:
         async with session() as at:
             found = await find_integration(at, id, scope_of(store, org))
-            await at.registrar.delete(found)
+            await at.registrar.delete(found, at.actor)
         if as_json:
             print_json({"deleted": found.id})
         else:

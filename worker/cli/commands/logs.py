@@ -1,13 +1,11 @@
 """`edw logs`: shows the logs of attempts, past and new."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import click
 from msgspec import to_builtins
-from rich.table import Table
-from rich.text import Text
 
 from worker.cli.cli_session import (
     CliSession,
@@ -19,12 +17,13 @@ from worker.cli.cli_session import (
     scope_words,
     session,
 )
-from worker.cli.console import cells, console, json_option, print_json, print_json_line, table, verdict
+from worker.cli.console import console, json_option, print_json, print_json_line
 from worker.cli.every_store import newest_of_every_store
-from worker.cli.selection import find_integration
+from worker.cli.integration_names import name_in, names_of
+from worker.cli.log_lines import details_table, followed_line, lines_table
+from worker.cli.selection import SHORTEST_PREFIX, find_integration
 from worker.cli.tail import Tail
-from worker.domain.event import Scope, rfc3339
-from worker.domain.humanize import duration, one_line
+from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.resources import log_document
 from worker.ledger.pages import Page as LedgerPage
@@ -33,11 +32,13 @@ from worker.ledger.pages import Page as LedgerPage
 FOLLOW_SECONDS = 0.25
 #: Logs per read.
 PAGE = 200
+#: The newest logs of a store among which `edw logs show` looks for an id.
+SEARCHED = 100_000
 
 Page = Callable[[int, int], Awaitable[Sequence[IntegrationLog]]]
 
 
-@click.command(name="logs")
+@click.group(name="logs", invoke_without_command=True)
 @click.option("--integration", metavar="ID", help="Only logs of this integration.")
 @click.option("--job", metavar="ID", help="Only logs of this job.")
 @click.option("--failed", is_flag=True, help="Only failed attempts.")
@@ -46,7 +47,9 @@ Page = Callable[[int, int], Awaitable[Sequence[IntegrationLog]]]
 @click.option("--all-stores", is_flag=True, help="Logs of every store; reads through the whole ledger.")
 @scope_options
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
     integration: str | None,
     job: str | None,
     failed: bool,
@@ -59,9 +62,13 @@ def command(
 ) -> None:
     """Show the logs of attempts, newest first; oldest first with --follow.
 
+    Each attempt has one line. `edw logs show LOG` has everything about one.
+
     Logs are kept by store. --all-stores reads each store that has an integration now, one after the other. This takes
     longer the more the ledger holds, and it cannot be followed.
     """
+    if context.invoked_subcommand:
+        return
     if all_stores:
         if integration or job or follow or store or org:
             raise click.UsageError(
@@ -76,13 +83,14 @@ def command(
             page = await _page(at, scope, integration, job, failed)
             wanted = _failed if failed else _every
             if follow:
-                await _follow(page, wanted, limit, _say_json if as_json else _say)
+                await _follow(page, wanted, limit, _say_json if as_json else Speaker(at).say)
                 return
             found = await _newest(page, wanted, limit)
+            names = await names_of(at, found)
         if as_json:
             print_json({"data": [log_document(each) for each in found]})
         elif found:
-            console().print(_listing(found))
+            console().print(lines_table(found, names))
         else:
             click.echo("no logs" if integration or job else f"no logs ({scope_words(scope)}; see --store and --org)")
 
@@ -94,29 +102,49 @@ def command(
             raise
 
 
-def attempts_table(logs: Iterable[IntegrationLog]) -> Table:
-    """Return a table of one job's logs."""
-    columns = ("attempt", "succeeded", "status_code", "took", "created", "error_detail", "body")
-    listing = table(*columns, right=["attempt"], whole=["took", "created"])
-    for log in logs:
-        listing.add_row(
-            *cells(log.attempt),
-            verdict(log.succeeded, "true", "false"),
-            *cells(log.status_code, _took(log), rfc3339(log.created_at), log.error_detail, one_line(log.body, 60)),
-        )
-    return listing
+@command.command()
+@click.argument("id", metavar="LOG")
+@scope_options
+@json_option
+def show(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """Show everything about one attempt. LOG is the id of its log, or the beginning of the id."""
+
+    async def work() -> None:
+        async with session() as at:
+            log = await _find(at, id.lower(), scope_of(store, org))
+            names = await names_of(at, [log])
+        if as_json:
+            print_json({"data": log_document(log)})
+        else:
+            console().print(details_table(log, name_in(names, log.integration_id)))
+
+    run(work())
+
+
+async def _find(at: CliSession, named: str, scope: Scope) -> IntegrationLog:
+    """Return the newest of a scope's logs whose id begins so. Raises CommandFailure if there is none."""
+    offset = 0
+    while len(named) >= SHORTEST_PREFIX and offset < SEARCHED:
+        logs = (await at.ledger.logs.of_scope(scope, offset, PAGE)).items
+        if found := [each for each in logs if each.id.startswith(named)]:
+            return found[0]
+        if len(logs) < PAGE:
+            break
+        offset += PAGE
+    raise CommandFailure(f'no log\'s id begins with "{named}" ({scope_words(scope)}; see --store and --org)')
 
 
 async def _show_all(limit: int, *, failed: bool, as_json: bool) -> None:
     async with session() as at:
         with console(stderr=True).status("looking for logs"):
             found = await newest_of_every_store(at.ledger, limit, failed=failed)
+        names = await names_of(at, [each.log for each in found])
     if as_json:
         whose = [{"store_id": each.scope.store_id, "org_id": each.scope.org_id} for each in found]
         logs = [to_builtins(log_document(each.log)) for each in found]
         print_json({"data": [{**log, **scope} for log, scope in zip(logs, whose, strict=True)]})
     elif found:
-        console().print(_listing((each.log for each in found), {each.id: each.scope for each in found}))
+        console().print(lines_table((each.log for each in found), names, {each.id: each.scope for each in found}))
     else:
         click.echo("no logs of any store that has an integration")
 
@@ -152,19 +180,19 @@ async def _newest(page: Page, wanted: Callable[[IntegrationLog], bool], limit: i
 
 
 async def _follow(
-    page: Page, wanted: Callable[[IntegrationLog], bool], limit: int, say: Callable[[IntegrationLog], None]
+    page: Page, wanted: Callable[[IntegrationLog], bool], limit: int, say: Callable[[IntegrationLog], Awaitable[None]]
 ) -> None:
     tail = Tail()
     for log in tail.new(await page(0, PAGE))[-limit:]:
         if wanted(log):
-            say(log)
+            await say(log)
     while True:
         # Redis does not announce new logs, and a read costs next to nothing.
         heed_cancellation()
         await asyncio.sleep(FOLLOW_SECONDS)
         for log in await _unseen(page, tail):
             if wanted(log):
-                say(log)
+                await say(log)
 
 
 async def _unseen(page: Page, tail: Tail) -> list[IntegrationLog]:
@@ -185,36 +213,19 @@ def _every(_: IntegrationLog) -> bool:
     return True
 
 
-def _say_json(log: IntegrationLog) -> None:
+async def _say_json(log: IntegrationLog) -> None:
     print_json_line(log_document(log))
 
 
-def _say(log: IntegrationLog) -> None:
-    about = f"{log.event_type}  attempt {log.attempt}  job {log.job_id}  {_took(log)}"
-    console().print(
-        Text(f"{rfc3339(log.created_at)}  "),
-        verdict(log.succeeded, "delivered", "failed"),
-        Text(f"  {log.status_code or '-'}  {about}"),
-        Text("" if log.succeeded else f"  {one_line(log.error_detail, 200)}"),
-        sep="",
-        soft_wrap=True,
-    )
+class Speaker:
+    """Prints followed logs for people; reads the name of each integration once."""
 
+    def __init__(self, at: CliSession) -> None:
+        self._at = at
+        self._names: dict[str, str] = {}
 
-def _listing(logs: Iterable[IntegrationLog], scopes: Mapping[str, Scope] | None = None) -> Table:
-    """Return a table of logs; `scopes`, by log id, adds whose each log is."""
-    listing = table("created", "try", "code", "took", "outcome", right=["try"], whole=["created", "took"])
-    for log in logs:
-        outcome = verdict(log.succeeded, "delivered", one_line(log.error_detail, 200))
-        # The error is what people look for: it gets the space, with the ids below it.
-        about = Text(f"\n{log.event_type}\njob {log.job_id}\nintegration {log.integration_id}", "dim")
-        if scopes:
-            about.append(f"\n{scope_words(scopes[log.id])}")
-        listing.add_row(
-            *cells(rfc3339(log.created_at), log.attempt, log.status_code, _took(log)), outcome.append_text(about)
-        )
-    return listing
-
-
-def _took(log: IntegrationLog) -> str:
-    return duration(log.processing_time * 1000)
+    async def say(self, log: IntegrationLog) -> None:
+        """Print the line of a log."""
+        if log.integration_id not in self._names:
+            self._names[log.integration_id] = name_in(await names_of(self._at, [log]), log.integration_id)
+        console().print(followed_line(log, self._names[log.integration_id]), soft_wrap=True)

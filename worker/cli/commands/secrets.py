@@ -8,6 +8,7 @@ from deliverers.registry import UnknownIntegrationType
 from worker.cli.cli_session import EXIT_FAILED, CliSession, CommandFailure, run, session
 from worker.cli.console import console, json_option, print_json
 from worker.cli.keys import secrets_keys
+from worker.domain.change import Change, ChangeAction
 from worker.domain.integration import Integration
 from worker.domain.secrets_box import SecretsBox, SecretsError
 
@@ -95,7 +96,9 @@ async def _renew(
         if renewed == integration:
             tally.already += 1
             return
-        if dry_run or await at.ledger.integrations.reseal(integration, renewed):
+        scope = integration.scope.key
+        change = Change(at.actor, ChangeAction.SECRETS_RESEALED, scope, "integration", integration.id)
+        if dry_run or await at.ledger.integrations.reseal(integration, renewed, change):
             tally.renewed += 1
             return
         # The integration has just been changed by somebody else.

@@ -8,7 +8,8 @@ from rich.text import Text
 from worker.cli.cli_session import EXIT_FAILED, run, session
 from worker.cli.console import cells, console, json_option, print_json, table, verdict
 from worker.cli.json_documents import status_document
-from worker.domain.humanize import due, duration, size
+from worker.cli.log_lines import NAME_CHARS
+from worker.domain.humanize import due, duration, one_line, size
 from worker.ledger.inspection.ledger_status import LaneStatus, LedgerStatus
 
 
@@ -76,6 +77,7 @@ def _print_waiting(out: Console, status: LedgerStatus) -> None:
         return
     lanes = table(
         "lane (integration)",
+        "name",
         "waiting",
         "size",
         "in flight",
@@ -85,7 +87,17 @@ def _print_waiting(out: Console, status: LedgerStatus) -> None:
         whole=["lane (integration)"],
     )
     for lane in status.lanes:
-        lanes.add_row(*cells(lane.integration_id, lane.due, size(lane.size), lane.leased, _oldest(lane), _policy(lane)))
+        lanes.add_row(
+            *cells(
+                lane.integration_id,
+                one_line(lane.name, NAME_CHARS),
+                lane.due,
+                size(lane.size),
+                lane.leased,
+                _oldest(lane),
+                _policy(lane),
+            )
+        )
     out.print(lanes)
     if status.lanes_total > len(status.lanes):
         out.print(Text(f"… and {status.lanes_total - len(status.lanes)} more lanes"))

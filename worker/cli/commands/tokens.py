@@ -9,6 +9,7 @@ import click
 from worker.cli.cli_session import EXIT_FAILED, CliSession, run, scope_of, scope_options, scope_words, session
 from worker.cli.console import cells, console, json_option, print_json, table
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, is_id, make_secret, new_id, read, written
+from worker.domain.change import Change, ChangeAction
 from worker.domain.event import Scope, rfc3339
 from worker.domain.event_parser import ID_MAX_CHARS
 from worker.domain.humanize import one_line
@@ -63,7 +64,7 @@ def create(
 
     async def work() -> None:
         async with session() as at:
-            await at.ledger.tokens.put(token)
+            await at.ledger.tokens.put(token, _change(at, ChangeAction.TOKEN_CREATED, token))
         _print_token(token, secret, as_json)
 
     run(work())
@@ -147,11 +148,23 @@ async def _revoke(at: CliSession, named: str) -> int:
         # The text may be a secret that was given by mistake.
         click.echo(f"neither a token nor the id of one: {mask(named)}", err=True)
         return EXIT_FAILED
-    if not await at.ledger.tokens.revoke(token_id):
+    token = await at.ledger.tokens.get(token_id)
+    if token is None or not await at.ledger.tokens.revoke(token_id, _change(at, ChangeAction.TOKEN_REVOKED, token)):
         click.echo(f"there is no token {token_id}", err=True)
         return EXIT_FAILED
     click.echo(f"revoked {token_id}; the API refuses it within a second")
     return 0
+
+
+def _change(at: CliSession, action: ChangeAction, token: Token) -> Change:
+    what = {
+        "kind": token.kind.value,
+        "role": token.role.value,
+        "platform": token.platform,
+        "name": token.name,
+    }
+    before, after = ({}, what) if action is ChangeAction.TOKEN_CREATED else (what, {})
+    return Change(at.actor, action, token.scope.key, "token", token.id, before, after)
 
 
 def _acts_for(token: Token) -> str:

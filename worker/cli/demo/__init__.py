@@ -9,13 +9,13 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from worker.cli.cli_session import EXIT_FAILED, CommandFailure, reported_errors
-from worker.cli.commands.logs import attempts_table
 from worker.cli.commands.status import balances_table
 from worker.cli.console import cells, console, table
 from worker.cli.demo.play import DemoError, play
 from worker.cli.demo.promises import Play, differences
 from worker.cli.demo.receiver import ReceivedRequest
 from worker.cli.demo.stage import staged
+from worker.cli.log_lines import attempts_table
 from worker.cli.supervision import Signals, first_of, over
 
 

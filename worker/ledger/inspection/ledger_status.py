@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from worker.ledger.connection.redis_client import RedisClient
 
 #: How long the key that writable() writes is kept (ms).
@@ -29,6 +31,8 @@ class LaneStatus:
     size: int = 0
     #: How long all attempts have failed; 0 if the last one succeeded.
     failing_for: int = 0
+    #: The integration's name; empty if the integration does not exist.
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,15 @@ class LedgerStatus:
         """
         ended = sum(map(self.counter, ("succeeded", "failed", "cancelled")))
         return self.counter("opened") + self.counter("reopened") - ended - self.pending
+
+
+class _Named(msgspec.Struct):
+    """The part of an integration's document that the status shows."""
+
+    name: str
+
+
+_named = msgspec.json.Decoder(_Named)
 
 
 class StatusReader:
@@ -149,10 +162,11 @@ class StatusReader:
                 ("scard", f"lane:{each}:leased"),
                 ("zrange", f"lane:{each}:due", 0, 0, "WITHSCORES"),
                 ("hmget", f"lane:{each}", "circuit", "circuit_until", "hold", "bytes", "failing_since"),
+                ("hget", f"integration:{each}", "doc"),
             )
         ]
         found = await self._redis.atomically(*commands)
-        rows = zip(ids, found[0::4], found[1::4], found[2::4], found[3::4], strict=True)
+        rows = zip(ids, *(found[place::5] for place in range(5)), strict=True)
         return tuple(
             LaneStatus(
                 each,
@@ -165,6 +179,7 @@ class StatusReader:
                 (hold or b"").decode(),
                 int(size or 0),
                 now - int(failing) if failing else 0,
+                _named.decode(doc).name if doc else "",
             )
-            for each, due, leased, first, (circuit, until, hold, size, failing) in rows
+            for each, due, leased, first, (circuit, until, hold, size, failing), doc in rows
         )

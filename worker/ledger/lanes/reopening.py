@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from worker.domain.change import Change
 from worker.domain.job import JobState
+from worker.ledger.change_records import change_arguments
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_JOBS_PER_CALL, check_size
@@ -51,13 +53,21 @@ class Reopening:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
-    async def redeliver(self, job_ids: Sequence[str], mark: str = "", states: Iterable[JobState] = ()) -> list[str]:
+    async def redeliver(
+        self,
+        job_ids: Sequence[str],
+        mark: str = "",
+        states: Iterable[JobState] = (),
+        *,
+        change: Change | None = None,
+    ) -> list[str]:
         """Reopen ended jobs, and make waiting ones due now.
 
         Args:
             job_ids: The jobs.
             mark: The id of the redelivery; empty for none.
             states: Only jobs in these states are changed; empty for any state.
+            change: The audit's record, which is written if a job changes.
 
         Returns:
             One word for each job: `reopened`, `due`, `in_flight`, `known`, `other`, `full` or `gone`; redeliver.lua
@@ -73,6 +83,7 @@ class Reopening:
             backlog_bytes=policy.lane_backlog_bytes,
             mark=mark,
             states={state.value: True for state in states},
+            **change_arguments(change, policy),
         )
         return [answer.decode() for answer in answers]
 
@@ -98,12 +109,18 @@ class Reopening:
         return SelectedJobs(dict(found.jobs), found.gone, found.looked_at, following)
 
     async def open_missing(
-        self, integration_id: str, jobs: Sequence[tuple[str, str]], *, dry_run: bool = False
+        self,
+        integration_id: str,
+        jobs: Sequence[tuple[str, str]],
+        *,
+        dry_run: bool = False,
+        change: Change | None = None,
     ) -> tuple[int, bool]:
         """Open missing jobs (job, event reference) of observed events, due now. No job is opened twice.
 
         Returns the number of opened jobs, and whether the lane's backlog was too full for more. With `dry_run` nothing
-        is opened: the number counts all missing jobs, even if the backlog is full now.
+        is opened: the number counts all missing jobs, even if the backlog is full now. `change` is the audit's record,
+        which is written if a job is opened.
         """
         check_size(jobs)
         policy = self._redis.policy
@@ -115,6 +132,7 @@ class Reopening:
             backlog=policy.lane_backlog,
             backlog_bytes=policy.lane_backlog_bytes,
             dry=int(dry_run),
+            **change_arguments(change, policy),
         )
         done = _missing.decode(reply)
         return done.opened, bool(done.full)

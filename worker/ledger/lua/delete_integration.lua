@@ -1,7 +1,7 @@
--- needs: event_acceptance, lane_index, scope_versions
+-- needs: change_records, event_acceptance, lane_index, scope_versions
 -- delete_integration: deletes an integration at once; expire cancels the pending jobs of its lane, chunk by chunk.
 -- A: id, tombstones, scope_retention (ms), expect (the revision it must have; -1 for any)
---    events = [{ref scope}] about the change, grace (see event_acceptance.lua)
+--    events = [{ref scope}] about the change, grace (see event_acceptance.lua), and its record (see change_records.lua)
 -- Returns 1; 0 if there was no such integration; -1 if it had another revision than expected.
 local key = P .. 'integration:' .. A.id
 local found = redis.call('HMGET', key, 'scope', 'revision')
@@ -27,5 +27,6 @@ redis.call('SADD', P .. 'closing', A.id)
 redis.call('SREM', P .. 'unannounced', A.id)
 reindex(A.id)
 accept_events()
+record_change()
 write_counters()
 return 1

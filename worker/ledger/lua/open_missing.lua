@@ -1,6 +1,7 @@
--- needs: backlog, event_records, job_opening, lane_policy
+-- needs: backlog, change_records, event_records, job_opening, lane_policy
 -- open_missing: opens jobs, due now, of events that were observed while the integration did not exist or was disabled.
 -- A: lane, jobs = [{id ref}], deadline, backlog, backlog_bytes,
+--    the record of the change, which is written if a job is opened (see change_records.lua)
 --    dry = 1 only counts them, all of them, because the backlog may be shorter later
 -- Returns msgpack {opened, full = 1 if the lane's backlog is full and some jobs were left out}.
 local reply = { opened = 0, full = 0 }
@@ -25,6 +26,7 @@ if lane.exists and lane.hold ~= 'closing' then
     end
   end
 end
+if A.dry == 0 and reply.opened > 0 then record_change() end
 write_lanes()
 write_counters()
 return cmsgpack.pack(reply)

@@ -1,4 +1,4 @@
--- needs: counters, early_retries, event_acceptance, lane_index, receiver_history, scope_versions
+-- needs: change_records, counters, early_retries, event_acceptance, lane_index, receiver_history, scope_versions
 -- put_integration: creates or updates one integration with its lane.
 -- A: id, scope, doc, enabled, paused, reason, rate (deliveries a second; 0 is no limit)
 --    minor    the minor version that a process needs to understand it
@@ -7,7 +7,7 @@
 --    expect   the revision it must have; 0 for a new one, -1 for any
 --    resealed how often its secrets had been sealed again when it was read; compared if a revision is expected
 --    most     the most integrations of one scope; a new one beyond that is refused. 0 is no limit
---    events = [{ref scope}] about the change, grace (see event_acceptance.lua)
+--    events = [{ref scope}] about the change, grace (see event_acceptance.lua), and its record (see change_records.lua)
 -- Returns {its new revision, created_at, updated_at, 1 if its circuit closed}; {the scope's number of integrations} if
 -- that has reached `most`; nil if it had another revision than expected, or its secrets were sealed again.
 local key = P .. 'integration:' .. A.id
@@ -57,5 +57,6 @@ end
 redis.call('SREM', P .. 'unannounced', A.id)
 reindex(A.id)
 accept_events()
+record_change()
 write_counters()
 return { revision, num(redis.call('HGET', key, 'created_at')), NOW, closed }

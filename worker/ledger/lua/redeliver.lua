@@ -1,7 +1,8 @@
--- needs: backlog, redelivery_marks
+-- needs: backlog, change_records, redelivery_marks
 -- redeliver: reopens ended jobs, each with a new epoch, and makes pending jobs that wait due now.
 -- A: jobs, deadline, backlog, backlog_bytes, mark = the redelivery's id, or '',
 --    states = {state = true}, empty for any
+--    and the record of the change, which is written if a job is reopened or made due (see change_records.lua)
 -- Returns one word for each job:
 --   reopened   it had ended
 --   due        it was waiting, and is due now
@@ -12,6 +13,7 @@
 --   gone       the job, its event or its integration does not exist any more
 local any = next(A.states) == nil
 local answers = {}
+local has_changed = false
 for i, job in ipairs(A.jobs) do
   local key = P .. 'job:' .. job
   local j = redis.call('HMGET', key, 'state', 'lane', 'event', 'attempts', 'owner', 'marks', 'size')
@@ -34,14 +36,17 @@ for i, job in ipairs(A.jobs) do
     make_due(job, j[2], NOW, j[7])
     count('reopened')
     answers[i] = 'reopened'
+    has_changed = true
   elseif j[5] and j[5] ~= '' then
     answers[i] = 'in_flight'
   else
     redis.call('HSET', key, 'marks', marked(j[6]))
     make_due(job, j[2], NOW, j[7])
     answers[i] = 'due'
+    has_changed = true
   end
 end
+if has_changed then record_change() end
 write_lanes()
 write_counters()
 return answers

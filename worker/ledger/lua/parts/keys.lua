@@ -73,6 +73,8 @@
 --   lost-messages          hash  SHA-1 of a message of the plain queue -> how many processes died after they took it
 --   came-back:<message>    how often the broker delivered a message again (written without a script)
 --   rejected               list  (the rejected list) messages refused without an answer to the producer, newest first
+--   audit:<s>              list  records of the changes that people made in a scope, the newest at the left end
+--                                (change_records.lua)
 --   token:<id>             hash  kind role org store platform name digest created_at; of a bearer, parent expires_at
 --   tokens                 zset  token or client -> created_at
 --   client:<id>:bearers    zset  bearer -> when it expires

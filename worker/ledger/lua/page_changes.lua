@@ -1,0 +1,7 @@
+-- needs: change_records
+-- page_changes: a page of a scope's audit, the newest change first.
+-- A: scope, offset, limit, audit_retention (ms)
+-- Returns {the number of records, record, record ...}.
+local list = P .. 'audit:' .. A.scope
+drop_old_changes(list)
+return { redis.call('LLEN', list), unpack(redis.call('LRANGE', list, A.offset, A.offset + A.limit - 1)) }
