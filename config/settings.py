@@ -329,7 +329,8 @@ class Settings(BaseSettings):
     )
     lane_backlog_bytes: Annotated[Bytes, AfterValidator(between(0, 1 << 50, "bytes"))] = Field(
         default=_written("1GiB"),
-        description="Bytes of the events of one integration's due jobs; beyond, the oldest are cancelled; 0: no limit.",
+        description="Bytes that one integration's due jobs and their events take; beyond, the oldest are cancelled; 0: "
+        "no limit.",
         examples=["1GiB"],
     )
     rejected_cap: Annotated[Count, AfterValidator(between(0, 1_000_000))] = Field(
@@ -372,6 +373,12 @@ class Settings(BaseSettings):
         default=0.85,
         description="Share of the ledger's `maxmemory` above which events are refused.",
         examples=["85%"],
+    )
+    backlog_memory: Fraction = Field(
+        default=0.5,
+        description="Share of the ledger's `maxmemory` for the due jobs of all integrations and their events; beyond, "
+        "the oldest of the largest backlog are cancelled.",
+        examples=["50%"],
     )
     celery_threads: Annotated[Count, AfterValidator(between(1, 256))] = Field(
         default=4, description="Threads of one worker process that take Celery messages.", examples=["4"]

@@ -17,10 +17,13 @@ from worker.ledger.lanes.log_records import decoded_log
 RECHECK = 5_000
 
 #: What has no TTL, whether it is owed or over: sweeps forget it.
-_WITHOUT_TTL = ("job:", "jobs:", "event:", "events:", "ended")
+_WITHOUT_TTL = ("job:", "jobs:", "event:", "events:", "ended", "cut")
 
 #: What a job's record leaves out.
 _UNSAID = {"owner": "", "base": "0", "epoch": "0", "lost": "0", "reason": ""}
+
+#: What a due job takes beside its event's record (bytes; JOB_BYTES of due_jobs.lua).
+JOB_BYTES = 1_100
 
 Token = tuple[str, int]
 
@@ -257,16 +260,25 @@ class LedgerContents:
                     yield f"lane {lane} wants service at {index[lane]}, not between {earliest} and {latest}"
 
     def _sizes(self) -> Iterator[str]:
-        """A lane knows of how many bytes its backlog is."""
+        """A lane knows how many bytes its backlog takes, and the ledger knows the sum."""
+        backlogs = {
+            name.removesuffix(":due"): sum(int(self.jobs[job]["size"]) + JOB_BYTES for job in due if job in self.jobs)
+            for name, due in self._named("lane:", self.scores)
+            if name.endswith(":due")
+        }
         for lane, policy in self._named("lane:", self.hashes):
-            due = self.scores.get(f"lane:{lane}:due", {})
-            expected = sum(int(self.jobs[job]["size"]) for job in due if job in self.jobs)
-            if int(policy.get("bytes", 0)) != expected:
-                yield f"lane {lane} says that {policy.get('bytes')} bytes are due, and {expected} are"
+            if int(policy.get("bytes", 0)) != backlogs.get(lane, 0):
+                yield f"lane {lane} says that {policy.get('bytes')} bytes are due, and {backlogs.get(lane, 0)} are"
+        noted = self.scores.get("backlogs", {})
+        for lane in {*noted, *backlogs}:
+            if f"lane:{lane}" in self.hashes and noted.get(lane, 0) != backlogs.get(lane, 0):
+                yield f"the backlog of lane {lane} is {backlogs.get(lane)}, and {noted.get(lane)} is noted"
+        if int(self.strings.get("backlog-bytes", 0)) != sum(noted.values()):
+            yield f"all backlogs take {sum(noted.values())} bytes; {self.strings.get('backlog-bytes')!r} are noted"
 
     def _lives(self) -> Iterator[str]:
         """What is over is on the list of what is to be forgotten, and nothing of it has a TTL."""
-        inbox, entries = self.scores.get("inbox", {}), self.lists.get("ended", [])
+        inbox, entries = self.scores.get("inbox", {}), [*self.lists.get("ended", []), *self.lists.get("cut", [])]
         owed = Counter(self.jobs[job]["event"] for job in self.pending if job in self.jobs)
         for ref in self.events:
             known = int(self.hashes.get(f"event:{ref}:progress", {}).get("open", 0))

@@ -22,7 +22,7 @@ accept_events()
 for i, e in ipairs(A.events) do
   list_of_lane(e.job, e.lane)
   list_of_event(e.ref, { e.job })
-  open_job(e.job, { ref = e.ref, size = #ARGV[1 + i], minor = 0 }, e.lane, nil)
+  open_job(e.job, { ref = e.ref, size = 8 + #ARGV[1 + i], minor = 0 }, e.lane, nil)
   redis.call('ZREM', P .. 'inbox', e.ref)
   count('matched')
 end
@@ -37,7 +37,7 @@ for i, e in ipairs(A.events) do
     redis.call('HSET', P .. 'lane:' .. j.lane, 'scope', e.scope, 'revision', 1, 'hold', '')
     list_of_lane(j.id, j.lane)
     list_of_event(e.ref, { j.id })
-    open_job(j.id, { ref = e.ref, size = #ARGV[1 + i], minor = 0 }, j.lane, nil)
+    open_job(j.id, { ref = e.ref, size = 8 + #ARGV[1 + i], minor = 0 }, j.lane, nil)
   end
   redis.call('ZREM', P .. 'inbox', e.ref)
   count('matched')

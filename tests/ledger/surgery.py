@@ -136,12 +136,20 @@ async def lose_due_job(ledger: Ledger, integration_id: str, job_id: str) -> None
     await raw.command(ledger, "ZREM", f"lane:{integration_id}:due", job_id)
 
 
+async def forget_backlog(ledger: Ledger, lane: str) -> None:
+    """Forget that a lane has a backlog; its due jobs stay."""
+    taken = int(await raw.command(ledger, "HGET", f"lane:{lane}", "bytes") or 0)
+    await raw.command(ledger, "HSET", f"lane:{lane}", "bytes", 0)
+    await raw.command(ledger, "ZREM", "backlogs", lane)
+    await raw.command(ledger, "DECRBY", "backlog-bytes", taken)
+
+
 async def cancel_for_overflow(ledger: Ledger, job_id: str) -> None:
     """Cancel the only due job of a lane, as a lane does that overflows."""
     row = {name.decode(): value.decode() for name, value in (await _job(ledger, job_id)).items()}
     lane, event = row["lane"], row["event"]
     await raw.command(ledger, "ZREM", f"lane:{lane}:due", job_id)
-    await raw.command(ledger, "HINCRBY", f"lane:{lane}", "bytes", -int(row["size"]))
+    await forget_backlog(ledger, lane)
     await raw.command(ledger, "ZREM", "lanes", lane)
     await raw.command(ledger, "ZREM", "pending", job_id)
     ended = ("state", "cancelled", "reason", "lane_overflow", "ended_at", await raw.now(ledger))

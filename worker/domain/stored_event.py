@@ -16,6 +16,8 @@ class StoredEvent:
     ingress: str = ""
     #: The minor version that a process needs to understand it.
     minor: int = 0
+    #: Bytes of its record in the ledger.
+    record_bytes: int = 0
 
     @property
     def time(self) -> str:

@@ -9,7 +9,7 @@ from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.lanes.claim_calls import ClaimCalls
 from worker.ledger.lanes.claims import claimed_of
 from worker.ledger.lease import NO_TERM, Lease
-from worker.ledger.policy import JOBS_PER_CALL, REPLY_BYTE_BUDGET
+from worker.ledger.policy import JOBS_PER_CALL, MAX_JOBS_PER_CALL, REPLY_BYTE_BUDGET
 from worker.ledger.process_identity import ProcessIdentity, dead_owners
 
 #: Ended jobs and events that one call forgets: 1-2 ms of Redis's time.
@@ -33,7 +33,20 @@ class Sweep(msgspec.Struct, frozen=True):
     unannounced: list[str] = []
 
 
+class CutBacklog(msgspec.Struct, frozen=True):
+    """The largest backlog, which lost jobs because all backlogs together took too much of Redis's memory."""
+
+    #: The integration; empty if no backlog was cut.
+    lane: str
+    #: The number of cancelled jobs.
+    jobs: int
+    #: Bytes that this backlog took before, and all backlogs together.
+    bytes: int
+    sum: int
+
+
 _sweep = msgspec.msgpack.Decoder(Sweep)
+_cut = msgspec.msgpack.Decoder(CutBacklog)
 
 
 class Fleet:
@@ -129,8 +142,21 @@ class Fleet:
             )
         )
 
+    async def cut_backlogs(self) -> CutBacklog | None:
+        """Cancel the oldest jobs of the largest backlog if all together take too much of Redis's memory.
+
+        Returns what was cut, at most MAX_JOBS_PER_CALL jobs, or None.
+        """
+        share = await self._redis.backlog_share()
+        if not share:
+            return None
+        cut = _cut.decode(await self._redis.run("cut_backlogs", share=share, limit=MAX_JOBS_PER_CALL))
+        return cut if cut.jobs else None
+
     async def forget(self) -> int:
         """Delete jobs and events that ended longer ago than EDW_EVENT_RETENTION, the oldest first.
+
+        What was cut because Redis has no memory for it is deleted at once while that lasts.
 
         Returns how many entries it has worked off, at most FORGOTTEN_PER_CALL.
         """
@@ -141,6 +167,7 @@ class Fleet:
                 limit=FORGOTTEN_PER_CALL,
                 event_retention=policy.event_retention,
                 log_retention=policy.log_retention,
+                short=int(bool(await self._redis.backlog_share())),
             )
         )
 

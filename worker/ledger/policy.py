@@ -66,7 +66,7 @@ class LedgerPolicy:
     log_cap: int = 100_000
     job_deadline: int = 7 * 24 * 3_600_000
     lane_backlog: int = 1_000_000
-    #: Bytes of the events of a lane's due jobs; 0 is no limit.
+    #: Bytes that a lane's due jobs and their events take in Redis; 0 is no limit.
     lane_backlog_bytes: int = 0
     lane_cap: int = 50
     rejected_cap: int = 1_000
@@ -80,6 +80,8 @@ class LedgerPolicy:
     broken: BrokenPolicy = BrokenPolicy()
     #: Share of `maxmemory` above which events are refused.
     memory_high_water: float = 0.85
+    #: Share of `maxmemory` that the due jobs of all lanes may take; beyond, the largest lane's oldest are cancelled.
+    backlog_memory: float = 0.5
 
     @classmethod
     def of(cls, settings: Settings) -> "LedgerPolicy":
@@ -111,6 +113,7 @@ class LedgerPolicy:
                 words=duration(settings.disable_after * 1000),
             ),
             memory_high_water=settings.memory_high_water,
+            backlog_memory=settings.backlog_memory,
         )
 
 

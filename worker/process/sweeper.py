@@ -20,6 +20,7 @@ from worker.ledger.fleet import FORGOTTEN_PER_CALL
 from worker.ledger.lease import NO_TERM
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.telemetry import metrics
+from worker.telemetry.lane_events import report_cut
 from worker.telemetry.readiness import Presence, State
 
 _log = structlog.get_logger("edw.process")
@@ -181,6 +182,9 @@ class Sweeper:
         if ended:
             metrics.observe_end("expired", ended)
             _log.warning("jobs ended undelivered", jobs=ended, why="deadline, full backlog or deleted integration")
+        cut = await fleet.cut_backlogs()
+        if cut:
+            report_cut(cut)
         # This comes last: seize() has extended the leases of processes that only seemed dead while Redis was away.
         returned = await self._ledger.intake_list.return_dead()
         if returned:
@@ -189,6 +193,7 @@ class Sweeper:
         more = (
             len(lost) >= JOBS_PER_CALL
             or ended >= JOBS_PER_CALL
+            or cut is not None
             or returned >= RETURNED_PER_CALL
             or forgotten >= FORGOTTEN_PER_CALL
         )

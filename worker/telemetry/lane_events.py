@@ -1,9 +1,10 @@
-"""Log events and metrics of lanes: circuits, broken receivers, disabled integrations and filling backlogs."""
+"""Log events and metrics of lanes: circuits, broken receivers, disabled integrations, filling and cut backlogs."""
 
 import structlog
 
 from worker.domain.event import rfc3339
 from worker.domain.integration import Integration
+from worker.ledger.fleet import CutBacklog
 from worker.ledger.lanes.claims import FilledLane
 from worker.ledger.lanes.settlements import BrokenReceiver, CircuitChange
 from worker.telemetry import metrics
@@ -42,4 +43,17 @@ def report_filled(lane: FilledLane) -> None:
     """Report a backlog that passed a percentage of its limit; a full one cancels its oldest jobs."""
     _log.warning(
         "backlog fills", integration=lane.integration_id, percent=lane.percent, jobs=lane.jobs, bytes=lane.size
+    )
+
+
+def report_cut(backlog: CutBacklog) -> None:
+    """Report jobs that were cancelled because all backlogs together took too much of Redis's memory."""
+    metrics.observe_end("ledger_overflow", backlog.jobs)
+    _log.error(
+        "backlog cut",
+        integration=backlog.lane,
+        jobs=backlog.jobs,
+        bytes=backlog.bytes,
+        all_bytes=backlog.sum,
+        why="all backlogs together take more than EDW_BACKLOG_MEMORY of Redis's memory",
     )

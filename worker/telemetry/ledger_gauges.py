@@ -161,6 +161,14 @@ def families(gauges: LedgerTotals, shard: str) -> Iterator[Metric]:
     yield gauge("edw_inbox_age_seconds", "Age of the next event to be observed, in seconds.", gauges.inbox_age / 1000)
     yield gauge("edw_rejected_kept", "Refused messages in the rejected list.", gauges.rejected)
     yield gauge("edw_workers", "Worker processes whose last heartbeat is no older than a lease.", gauges.workers)
+    yield gauge(
+        "edw_backlog_memory_bytes", "Memory that the due jobs of all lanes and their events take.", gauges.backlog_bytes
+    )
+    yield gauge(
+        "edw_backlog_memory_limit_bytes",
+        "Memory that they may take: EDW_BACKLOG_MEMORY of Redis's; 0 is no limit.",
+        gauges.backlog_limit,
+    )
     yield gauge("edw_redis_memory_bytes", "Memory that the ledger's Redis uses, in bytes.", gauges.memory_used)
     yield gauge(
         "edw_redis_memory_limit_bytes",

@@ -70,7 +70,8 @@ DELIVERED_DELAY = Histogram(
 RETRIES = Counter("edw_retries_scheduled", "Failed attempts after which a retry was scheduled.")
 JOBS_ENDED = Counter(
     "edw_jobs_ended",
-    "Jobs that this process ended, by reason: delivered, exhausted, gone, event_gone, expired (deadline or deletion).",
+    "Jobs that this process ended, by reason: delivered, exhausted, gone, event_gone, expired (deadline or deletion), "
+    "ledger_overflow (backlogs took too much of Redis's memory).",
     ("reason",),
 )
 EXHAUSTION = Counter(
@@ -151,7 +152,7 @@ for _ingress in Ingress:
     _accepted(_ingress.value), _duplicated(_ingress.value), _unmatched(_ingress.value)
     for _reason in RefusalReason:
         _refused(_ingress.value, _reason.value)
-for _end in ("delivered", "exhausted", "gone", "event_gone", "expired"):
+for _end in ("delivered", "exhausted", "gone", "event_gone", "expired", "ledger_overflow"):
     _ended(_end)
 for _state in ("open", "closed"):
     CIRCUITS.labels(_state)

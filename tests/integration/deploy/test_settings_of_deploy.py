@@ -1,6 +1,7 @@
 """deploy/ names no setting that is not there, and its numbers are those of the settings."""
 
 import re
+from collections.abc import Callable
 from importlib.metadata import version
 
 import pytest
@@ -81,3 +82,47 @@ def test_an_example_is_right_once_its_passwords_and_its_key_are_filled_in(
     assert settings.redis_url is not None
     assert settings.broker_url is not None
     assert settings.secrets_keys
+
+
+def _bytes(text: str) -> int:
+    """Return a size as Compose, Kubernetes or Redis writes it."""
+    number, unit = re.fullmatch(r"(\d+)([a-zA-Z]*)", text).groups()  # type: ignore[union-attr]  # a size matches
+    return int(number) << {"": 0, "mi": 20, "g": 30, "gb": 30, "gi": 30}[unit.lower()]
+
+
+def _redis_of_compose() -> tuple[int, int, dict[str, str]]:
+    maxmemory = re.search(r"^maxmemory (\S+)$", FILES["redis.conf"], re.MULTILINE)
+    assert maxmemory
+    services = compose()["services"]
+    return _bytes(maxmemory[1]), _bytes(services["redis"]["mem_limit"]), services["worker"]["environment"]
+
+
+def _redis_of_trial() -> tuple[int, int, dict[str, str]]:
+    (container,) = workloads("trial")["edw-redis"]["containers"]
+    maxmemory = container["args"][container["args"].index("--maxmemory") + 1]
+    (settings,) = of_kind("trial", "ConfigMap").values()
+    return _bytes(maxmemory), _bytes(container["resources"]["limits"]["memory"]), settings["data"]
+
+
+@pytest.mark.parametrize("redis", [_redis_of_compose, _redis_of_trial], ids=["compose", "trial"])
+def test_backlogs_fit_into_their_share_of_redis_and_redis_into_its_container(
+    redis: Callable[[], tuple[int, int, dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maxmemory, container, given = redis()
+    if "EDW_LANE_BACKLOG_BYTES" in given:
+        monkeypatch.setenv("EDW_LANE_BACKLOG_BYTES", given["EDW_LANE_BACKLOG_BYTES"])
+    settings = load_settings()
+
+    # One receiver's backlog is cut by its own limit first, and all together before events are refused.
+    assert settings.lane_backlog_bytes <= settings.backlog_memory * maxmemory
+    assert settings.backlog_memory < settings.memory_high_water < 1
+    # A third of the container is headroom, for clients' buffers and rewriting the append-only file.
+    assert maxmemory <= 2 / 3 * container
+
+
+def test_the_events_in_flight_fit_into_the_container_of_a_worker() -> None:
+    for name in OVERLAYS:
+        (container,) = workloads(name)["edw-worker"]["containers"]
+        limit = _bytes(container["resources"]["limits"]["memory"])
+        # A worker takes 100 MiB, and 700 MB in flight took 417 MiB more; four times their bytes is ample.
+        assert (100 << 20) + 4 * load_settings().max_in_flight_bytes <= limit

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.ledger import raw
+from tests.ledger import raw, surgery
 from tests.ledger.scene import HOUR, LedgerScene
 from tests.ledger.surgery import age_event
 from tests.samples import an_integration
@@ -65,7 +65,7 @@ async def test_a_job_that_is_nowhere_is_due_again(scene: LedgerScene) -> None:
     await scene.register(LANE)
     (job,) = await scene.owe(LANE, "e-1")
     await scene.key("ZREM", f"lane:{LANE}:due", job)
-    await scene.key("HDEL", f"lane:{LANE}", "bytes")
+    await surgery.forget_backlog(scene.ledger, LANE)
     await scene.key("ZREM", "lanes", LANE)
     await mended(scene, "nowhere")
     assert [claim.job_id for claim in await scene.claim(LANE)] == [job]
@@ -177,7 +177,7 @@ async def test_an_owed_job_that_is_not_listed_is_listed_again(scene: LedgerScene
     await scene.key("ZREM", "pending", job, other)
     # One is in no lane either: its event knows of it.
     await scene.key("ZREM", "lane:i-2:due", other)
-    await scene.key("HDEL", "lane:i-2", "bytes")
+    await surgery.forget_backlog(scene.ledger, "i-2")
     await scene.key("ZREM", "lanes", "i-2")
     await mended(scene, "not_listed", "nowhere")
     assert (await scene.contents()).scores["pending"][job] == deadline
@@ -198,6 +198,7 @@ async def test_a_backlogs_size_is_counted_anew(scene: LedgerScene) -> None:
     await scene.register(LANE)
     await scene.owe(LANE, "e-1", "e-2")
     await scene.key("HINCRBY", f"lane:{LANE}", "bytes", 1_000)
+    await scene.key("INCRBY", "backlog-bytes", 1_000)
     await mended(scene, "wrong_size")
 
 

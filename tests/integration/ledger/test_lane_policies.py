@@ -3,10 +3,13 @@
 import pytest
 
 from tests.ledger import raw
+from tests.ledger.audit import JOB_BYTES
 from tests.ledger.scene import HOUR, LedgerScene, settlement
 from tests.samples import an_event, an_integration
+from worker.domain.event import Ingress
 from worker.domain.job import JobState, job_id
 from worker.ledger import Verdict
+from worker.ledger.events.wire_event import written
 from worker.ledger.lanes.claims import FilledLane, Opening
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
@@ -234,15 +237,15 @@ async def due_now(scene: LedgerScene) -> int:
 async def test_a_backlog_that_fills_is_warned_of_at_50_and_90_per_cent_once_each(
     scene: LedgerScene, by_bytes: bool
 ) -> None:
-    size = len(an_event("e-0").raw)
-    small = await scene.another(**{"lane_backlog_bytes": 10 * size} if by_bytes else {"lane_backlog": 10})
+    sizes = [taken_by(f"e-{n}") for n in range(10)]
+    small = await scene.another(**{"lane_backlog_bytes": sum(sizes) - 100} if by_bytes else {"lane_backlog": 10})
     await scene.register(LANE)
     warned: list[FilledLane] = []
     for n in range(10):
         (stored,) = await scene.publish(f"e-{n}")
         opened = await small.jobs.open([(stored, [Opening(job_id(stored.ref, LANE), LANE)], True)], 0)
         warned += opened.filled
-    assert warned == [FilledLane(LANE, 50, 5, 5 * size), FilledLane(LANE, 90, 9, 9 * size)]
+    assert warned == [FilledLane(LANE, 50, 5, sum(sizes[:5])), FilledLane(LANE, 90, 9, sum(sizes[:9]))]
 
 
 async def test_a_backlog_is_warned_of_again_once_it_has_been_clearly_below_and_not_before(scene: LedgerScene) -> None:
@@ -283,7 +286,7 @@ async def test_a_lane_that_overflows_gives_up_what_has_waited_and_not_what_waits
 
 
 async def test_a_lane_whose_events_are_too_many_bytes_gives_up_the_oldest_until_they_fit(scene: LedgerScene) -> None:
-    size = len(an_event("e-00").raw)
+    size = taken_by("e-00")
     small = await scene.another(lane_backlog_bytes=5 * size)
     await scene.register(LANE)
     jobs: list[str] = []
@@ -340,7 +343,12 @@ async def test_a_backlogs_bytes_follow_every_way_that_a_job_can_go(scene: Ledger
     await scene.ledger.redelivery.redeliver([succeeded.job_id, retried.job_id])
     assert len(claims) == len(jobs)
     # retried, released and the reopened one; the audit of every scenario adds them up.
-    assert await owed_bytes(scene) == 3 * len(an_event("e-0").raw)
+    assert await owed_bytes(scene) == sum(taken_by(f"e-{n}") for n in range(3))
+
+
+def taken_by(event_id: str) -> int:
+    """The bytes that a due job takes with its event."""
+    return JOB_BYTES + 8 + len(written(an_event(event_id), Ingress.PUBLISHER))
 
 
 async def owed_bytes(scene: LedgerScene) -> int:

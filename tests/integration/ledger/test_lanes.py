@@ -1,6 +1,7 @@
 """Lanes: in which order, how many at once, and when."""
 
 from tests.ledger import raw, surgery
+from tests.ledger.audit import JOB_BYTES
 from tests.ledger.scene import HOUR, LedgerScene, settlement
 from tests.samples import an_event, an_integration
 from worker.domain.job import JobState
@@ -38,8 +39,9 @@ async def test_a_due_entry_whose_job_is_over_is_dropped_and_not_carried_out(scen
     (claim,) = await scene.claim("i-1")
     await scene.settle(claim, Verdict.SUCCEEDED)
     await scene.key("ZADD", "lane:i-1:due", 1, claim.job_id, 1, "no-such-job")
-    size = (await scene.contents()).jobs[claim.job_id]["size"]
+    size = int((await scene.contents()).jobs[claim.job_id]["size"]) + 2 * JOB_BYTES
     await scene.key("HINCRBY", "lane:i-1", "bytes", size)
+    await scene.key("INCRBY", "backlog-bytes", size)
     assert await scene.claim("i-1") == []
 
 

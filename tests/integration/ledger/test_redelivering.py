@@ -7,6 +7,7 @@ import pytest
 
 from tests.counterparts.redis_server import RedisServer
 from tests.ledger import raw
+from tests.ledger.audit import JOB_BYTES
 from tests.ledger.scene import HOUR, LedgerScene
 from tests.samples import SCOPE, an_event
 from worker.domain.event import Scope
@@ -372,7 +373,9 @@ async def test_a_backlog_takes_what_it_has_room_for_and_says_that_it_is_full(sce
 async def test_what_has_ended_is_reopened_only_where_the_backlog_has_room_and_nothing_goes_for_it(
     scene: LedgerScene, jobs: int, events: int
 ) -> None:
-    small = await scene.another(lane_backlog=jobs, lane_backlog_bytes=events * len(an_event("e-1").raw))
+    # The records are a little larger than the events.
+    size = events * (JOB_BYTES + len(an_event("e-1").raw)) + JOB_BYTES // 2 if events else 0
+    small = await scene.another(lane_backlog=jobs, lane_backlog_bytes=size)
     await scene.register("i-1", "i-2")
     failed = await ended(scene, "i-1", Verdict.FAILED, "e-1", "e-2", "e-3")
     (elsewhere,) = await ended(scene, "i-2", Verdict.FAILED, "e-4")

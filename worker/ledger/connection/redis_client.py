@@ -59,6 +59,8 @@ class RedisClientBase:
         self.policy = policy
         self._sampled_at = -MEMORY_SAMPLE_SECONDS
         self._over_water = ""
+        #: The bytes that Redis uses, and may use (0 is no limit).
+        self._used = self._limit = 0
 
     @property
     def address(self) -> str:
@@ -83,8 +85,8 @@ class RedisClientBase:
 
     def _note_memory(self, info: Mapping[str, Any]) -> None:
         self._sampled_at = monotonic()
-        used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
-        share = used / limit if limit else 0.0
+        self._used, self._limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+        share = self._used / self._limit if self._limit else 0.0
         self._over_water = ""
         if share > self.policy.memory_high_water:
             self._over_water = (
@@ -170,10 +172,19 @@ class RedisClient(RedisClientBase):
 
     async def refuse_over_water(self) -> None:
         """Raise LedgerFull if Redis's memory is above the high-water mark."""
+        await self._sample_memory()
+        self._refuse_over_water()
+
+    async def backlog_share(self) -> int:
+        """Return the bytes that all backlogs together may take; 0 if Redis uses less than that, or has no limit."""
+        await self._sample_memory()
+        share = round(self._limit * self.policy.backlog_memory)
+        return share if self._used > share else 0
+
+    async def _sample_memory(self) -> None:
         if self._memory_is_due():
             with mapped(self.server):
                 self._note_memory(await self.client.info("memory"))
-        self._refuse_over_water()
 
     async def call(self, command: str, key: str, *arguments: object, **options: object) -> Any:
         """Run one plain command on one of the ledger's keys."""

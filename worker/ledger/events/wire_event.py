@@ -86,7 +86,8 @@ def stored_of(ref: str, record: bytes, trace: str | None = None) -> StoredEvent 
         raw = decoded(head.codec, payload, head.size)
         context = TraceContext.of_written(head.trace or trace or "")
         event = stored_event(raw, head.id, Scope.of_key(head.scope), context)
-        return StoredEvent(ref, event, int(_BEGINNING.unpack_from(record)[0]), head.ingress, head.minor)
+        accepted_at = int(_BEGINNING.unpack_from(record)[0])
+        return StoredEvent(ref, event, accepted_at, head.ingress, head.minor, len(record))
     except (ValueError, RecursionError):
         return None
 

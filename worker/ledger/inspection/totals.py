@@ -50,6 +50,7 @@ class _Head(msgspec.Struct):
     leased: int = 0
     rejected: int = 0
     workers: int = 0
+    backlog_bytes: int = 0
 
 
 _head = msgspec.msgpack.Decoder(_Head)
@@ -70,6 +71,9 @@ class LedgerTotals:
     lanes: LaneTotals
     memory_used: int
     memory_limit: int
+    #: The bytes that the backlogs of all lanes take, and may take; 0 is no limit.
+    backlog_bytes: int = 0
+    backlog_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ class TotalsReader:
             lanes=totals,
             memory_used=int(memory["used_memory"]),
             memory_limit=int(memory["maxmemory"]),
+            backlog_bytes=head.backlog_bytes,
+            backlog_limit=round(int(memory["maxmemory"]) * self._redis.policy.backlog_memory),
         )
 
     async def _lanes(self, index: str) -> LaneTotals:

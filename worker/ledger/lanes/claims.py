@@ -37,7 +37,7 @@ class FilledLane:
     integration_id: str
     percent: int
     jobs: int
-    #: Bytes of the events of these jobs.
+    #: Bytes that these jobs and their events take in Redis.
     size: int
 
 
@@ -127,7 +127,7 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[s
     argument: dict[str, Any] = {
         "ref": stored.ref,
         "minor": stored.minor,
-        "size": len(stored.event.raw),
+        "size": stored.record_bytes,
         "last": last,
         "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
     }

@@ -1,4 +1,4 @@
--- needs: lane_index
+-- needs: due_jobs
 -- audit_lane: checks a lane.
 --   Its due and leased jobs are pending jobs of this lane.
 --   It is in the index exactly while it has due jobs and is not held (invariant 6).
@@ -25,7 +25,7 @@ for _, job in ipairs(A.due) do
     if not owed then
       found('due_not_owed', job, function() redis.call('ZREM', due_key, job) end)
     else
-      bytes, seen = bytes + size, seen + 1
+      bytes, seen = bytes + size + JOB_BYTES, seen + 1
       if not redis.call('ZSCORE', P .. 'pending', job) then
         found('not_listed', job, function() redis.call('ZADD', P .. 'pending', deadline, job) end)
       end
@@ -58,6 +58,9 @@ if not right then
 end
 if A.whole == 1 and lane.exists and redis.call('ZCARD', due_key) == seen
     and num(redis.call('HGET', P .. 'lane:' .. A.lane, 'bytes')) ~= bytes then
-  found('wrong_size', A.lane, function() redis.call('HSET', P .. 'lane:' .. A.lane, 'bytes', bytes) end)
+  found('wrong_size', A.lane, function()
+    change_backlog_bytes(A.lane, bytes - num(lane_record(A.lane).bytes))
+    write_lanes()
+  end)
 end
 return cmsgpack.pack({ problems = problems })

@@ -4,7 +4,7 @@
 -- Returns {meta, record, record ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost trace?}],
 -- events = [{ref}] (one for each record), more = [lanes that have ready jobs left],
 -- later = [{lane, ms until it has ready jobs}], newer = how many lanes and jobs were left to newer processes}. The budget
--- counts an event as often as jobs are leased, by the bytes of its JSON.
+-- counts an event as often as jobs are leased, by the bytes of its record.
 
 -- A job that this build does not understand is due again after this time (ms).
 local NEWER_PAUSE = 5000
@@ -34,7 +34,7 @@ for _, id in ipairs(A.lanes) do
       local known = num(j[9]) <= MINOR
       if known then
         later('ZREM', P .. 'lane:' .. id .. ':due', job)
-        change_backlog_bytes(id, -num(j[7]))
+        take_from_backlog(id, j[7])
       else
         later('ZADD', P .. 'lane:' .. id .. ':due', NOW + NEWER_PAUSE, job)
         meta.newer = meta.newer + 1

@@ -11,8 +11,9 @@ if lane.exists and lane.hold ~= 'closing' then
     -- Retention may have dropped an ended job while another job keeps the event. The event's list still names it.
     local had = has_job(j.id, j.ref) or listed(j.id, j.ref)
     local event = not had and event_head(j.ref)
+    if event then event.record = redis.call('STRLEN', P .. 'event:' .. j.ref) end
     if event and not redis.call('ZSCORE', P .. 'inbox', j.ref) then
-      if A.dry == 0 and not has_room(A.lane, event.size) then
+      if A.dry == 0 and not has_room(A.lane, event.record) then
         reply.full = 1
         break
       end
@@ -20,7 +21,7 @@ if lane.exists and lane.hold ~= 'closing' then
       if A.dry == 0 then
         list_of_lane(j.id, A.lane)
         list_of_event(j.ref, { j.id })
-        open_job(j.id, { ref = j.ref, size = event.size, minor = event.minor }, A.lane, nil, attempts_before(j.id))
+        open_job(j.id, { ref = j.ref, size = event.record, minor = event.minor }, A.lane, nil, attempts_before(j.id))
         write_collected()
       end
     end

@@ -1,13 +1,13 @@
 -- needs: due_jobs, job_ends
--- The backlog of a lane: its due jobs. A.backlog limits their number, A.backlog_bytes the bytes of their events (0 is
--- no limit).
+-- The backlog of a lane: its due jobs. A.backlog limits their number, A.backlog_bytes the bytes that they and their
+-- events take (0 is no limit).
 
 -- Cancels the oldest due jobs of a lane, or the newest (`pop` is ZPOPMIN or ZPOPMAX). Returns how many.
 local function cancel_due(lane, pop, n, reason)
   local popped = redis.call(pop, P .. 'lane:' .. lane .. ':due', n)
   for i = 1, #popped, 2 do
     local j = redis.call('HMGET', P .. 'job:' .. popped[i], 'event', 'size', 'epoch')
-    change_backlog_bytes(lane, -num(j[2]))
+    take_from_backlog(lane, j[2])
     end_job(popped[i], j[1], 'cancelled', reason, j[3])
   end
   touch(lane)
@@ -16,12 +16,12 @@ end
 
 -- Cancels the oldest jobs of a lane that has too many. A job that was due before now is older than jobs opened now. A
 -- retry that is due later is older too; the retry that is due last has been tried most often.
-local function cancel_oldest(lane, n)
+local function cancel_oldest(lane, n, reason)
   local due = P .. 'lane:' .. lane .. ':due'
   local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
   local last = redis.call('ZRANGE', due, -1, -1, 'WITHSCORES')
   local from_the_end = #first > 0 and tonumber(first[2]) >= NOW and tonumber(last[2]) > NOW
-  return cancel_due(lane, from_the_end and 'ZPOPMAX' or 'ZPOPMIN', n, 'lane_overflow')
+  return cancel_due(lane, from_the_end and 'ZPOPMAX' or 'ZPOPMIN', n, reason or 'lane_overflow')
 end
 
 -- Checks a lane's backlog after `opened` jobs were added. If it is too large, this cancels at most as many jobs as were
@@ -46,12 +46,12 @@ local function check_backlog(id, opened)
   if warned > 0 and share < warned - 10 then change_lane(id, { filled = passed }) end
 end
 
--- Returns whether a lane's backlog can take a job of an event of `size` bytes. An empty backlog can take any
+-- Returns whether a lane's backlog can take a job of an event whose record has `size` bytes. An empty backlog can take any
 -- event; otherwise an event larger than the whole backlog could never be redelivered.
 local function has_room(id, size)
   local key = P .. 'lane:' .. id
   local jobs = redis.call('ZCARD', key .. ':due')
   if jobs == 0 or A.backlog_bytes <= 0 then return jobs < A.backlog end
   local bytes = backlog_bytes(id)
-  return jobs < A.backlog and bytes + size <= A.backlog_bytes
+  return jobs < A.backlog and bytes + size + JOB_BYTES <= A.backlog_bytes
 end

@@ -23,7 +23,7 @@
 --                                died); most of it goes when the event is over
 --   event:<ref>:jobs       ids of the jobs it opened, one behind the other (event_jobs.lua)
 --   events:<s>             zset  event ref -> accepted_at, of a scope
---   job:<id>               hash  event lane size state reason attempts base epoch lost owner done deadline opened_at
+--   job:<id>               hash  event lane size (of the event's record) state reason attempts base epoch lost owner done deadline opened_at
 --                                ended_at marks (redelivery_marks.lua) trace (the trace context of its attempts, if its
 --                                event has none) tried (the integration's revision that last failed it)
 --                                minor (as its event's; 0 if it is missing)
@@ -31,6 +31,7 @@
 --                                What has no value yet is left out.
 --   jobs:<integration>     zset  job -> opened_at
 --   ended                  list  jobs and events that have ended, the oldest first (retention.lua)
+--   cut                    list  the same, of jobs that were cancelled because Redis had no memory for them
 --   past:<job>             how many attempts a forgotten job had, if more than one
 --   pending                zset  job -> when its deadline is checked; a job is pending exactly while it is in this list
 --   lane:<id>              hash  scope revision hold ('', paused, disabled, closing) rest_until
@@ -40,7 +41,7 @@
 --                                failures window_from window_all window_failed (see circuits.lua)
 --                                failing_since failing_attempts failing_job failing_jobs failing_warned (see
 --                                broken_receivers.lua)
---                                bytes (of its backlog: of the events of its due jobs)
+--                                bytes (that its due jobs and their events take: see due_jobs.lua)
 --                                filled (% of its backlog that people were warned of)
 --                                hasten hasten_from (see early_retries.lua)
 --                                renewed (the revision that last changed its configuration)
@@ -50,6 +51,8 @@
 --   lanes                  zset  the index: lane -> when it next needs service
 --   held                   set   lanes on hold that have due jobs
 --   closing                set   lanes of deleted integrations; their jobs are to be cancelled
+--   backlogs               zset  lane -> the bytes that its backlog takes
+--   backlog-bytes          the sum of these
 --   overflowing            set   lanes that exceed their backlog; their oldest due jobs are to be cancelled
 --   hastening              set   lanes whose later retries are to be made due now (early_retries.lua)
 --   unannounced            set   (the outbox) integrations that the fleet disabled and has not announced

@@ -4,6 +4,8 @@
 --   <job>     or <job>:<epoch>, a job that has ended
 --   +<job>    the same, and its event ended with it
 --   !<time> <event>    an event that ended without a job
+-- The list `cut` is the same for jobs that were cancelled because Redis had no memory for them. They are forgotten at
+-- once while that lasts.
 
 -- Notes that an event without pending jobs has left the inbox.
 local function retain_event(ref)
