@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from config.sentinel import NO_TLS, SCHEME, TLS_SCHEMES, SentinelUrl, is_sentinel
@@ -60,6 +59,8 @@ def _scheme(url: str) -> str:
 
 def fernet_key(key: SecretStr) -> SecretStr:
     """Check a key for cryptography's Fernet."""
+    from cryptography.fernet import Fernet
+
     try:
         Fernet(key.get_secret_value())
     except ValueError:

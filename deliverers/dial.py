@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from itertools import chain, zip_longest
-
-from aiohttp.abc import AbstractResolver
+from typing import TYPE_CHECKING
 
 from deliverers.contract import Resource
 from deliverers.egress import AddressNotAllowed, EgressPolicy, socket_factory
 from deliverers.exhaustion import exhausted
 from deliverers.reasons import AttemptedConnection, Phase, dial_reason, refused, unresolved
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver
 
 #: Seconds after which the next address is dialled while the last one has not answered (RFC 8305, section 5).
 STAGGER_SECONDS = 0.25

@@ -12,10 +12,8 @@ import os
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
-
-import aiodns.error
-from aiohttp import ClientConnectorError
 
 from deliverers.contract import NotAttempted, Resource
 
@@ -60,6 +58,15 @@ def note_unread_authorities(error: ssl.SSLCertVerificationError) -> None:
         setattr(error, _UNREAD, True)
 
 
+def loaded(module: str, name: str) -> tuple[type[BaseException], ...]:
+    """Return an exception's class for isinstance(); an empty tuple if its module is not loaded, so nothing raised it.
+
+    Importing it here would cost a process's start a tenth of a second, and would fail where files are exhausted.
+    """
+    found = getattr(sys.modules.get(module), name, None)
+    return () if found is None else (found,)
+
+
 def _lacking(error: BaseException) -> Resource | None:
     match error:
         case MemoryError():
@@ -73,9 +80,9 @@ def _lacking(error: BaseException) -> Resource | None:
             return Resource.MEMORY if getattr(error, "reason", None) == "MALLOC_FAILURE" else None
         case socket.gaierror():
             return _of_name(error.errno == socket.EAI_MEMORY)
-        case aiodns.error.DNSError():
-            return _of_name(error.args[:1] == (aiodns.error.ARES_ENOMEM,))
-        case ClientConnectorError():
+        case _ if isinstance(error, loaded("aiodns.error", "DNSError")):
+            return _of_name(error.args[:1] == (sys.modules["aiodns.error"].ARES_ENOMEM,))
+        case _ if isinstance(error, loaded("aiohttp", "ClientConnectorError")):
             # Its errno is copied from the error within, and what it means depends on that error's type.
             return None
         case OSError():
@@ -116,7 +123,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield link
         if isinstance(link, BaseExceptionGroup):
             waiting.extend(link.exceptions)
-        if isinstance(link, ClientConnectorError) and (within := getattr(link, "os_error", None)) is not None:
+        if (
+            isinstance(link, loaded("aiohttp", "ClientConnectorError"))
+            and (within := getattr(link, "os_error", None)) is not None
+        ):
             waiting.append(within)
         if link.__cause__ is not None:
             waiting.append(link.__cause__)

@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import ssl
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,13 +21,11 @@ from enum import Enum
 from ipaddress import ip_address
 from typing import Any
 
-import aiodns.error
-
 from deliverers.answers import printable
 from deliverers.certificates import certificate_reason
 from deliverers.contract import NotAttempted, Unreachable
 from deliverers.egress import NotAllowed
-from deliverers.exhaustion import exhausted
+from deliverers.exhaustion import exhausted, loaded
 
 #: The reason for attempts under way when the deliverer was closed; only this worker is to blame.
 INTERRUPTED = "interrupted: this worker was closing, and the outcome is unknown"
@@ -113,22 +112,25 @@ def _deadline(_error: BaseException, attempted: AttemptedConnection) -> str:
     return f"no answer {within} (connected, waiting for it)"
 
 
+#: By the names of aiodns.
 _DNS_WORDS = {
-    aiodns.error.ARES_ENOTFOUND: "does not resolve",
-    aiodns.error.ARES_ENODATA: "does not resolve (it exists, and has no address)",
-    aiodns.error.ARES_EBADNAME: "is not a valid name",
-    aiodns.error.ARES_ETIMEOUT: "does not resolve (no name server answered in time)",
-    aiodns.error.ARES_ESERVFAIL: "does not resolve (the name server failed)",
-    aiodns.error.ARES_EREFUSED: "does not resolve (the name server refused to answer)",
-    aiodns.error.ARES_ECONNREFUSED: "does not resolve (no name server can be reached)",
+    "ARES_ENOTFOUND": "does not resolve",
+    "ARES_ENODATA": "does not resolve (it exists, and has no address)",
+    "ARES_EBADNAME": "is not a valid name",
+    "ARES_ETIMEOUT": "does not resolve (no name server answered in time)",
+    "ARES_ESERVFAIL": "does not resolve (the name server failed)",
+    "ARES_EREFUSED": "does not resolve (the name server refused to answer)",
+    "ARES_ECONNREFUSED": "does not resolve (no name server can be reached)",
 }
 
 
 def unresolved(error: OSError, host: str) -> str:
     """Return why a host name has no address; the error is the resolver's, caused by one of aiodns."""
     cause = error.__cause__
-    code = cause.args[0] if isinstance(cause, aiodns.error.DNSError) and cause.args else None
-    return f"host name {host} {_DNS_WORDS.get(code, 'does not resolve')}"
+    code = cause.args[0] if isinstance(cause, loaded("aiodns.error", "DNSError")) and cause.args else None
+    names = vars(sys.modules["aiodns.error"]) if code is not None else {}
+    words = (text for name, text in _DNS_WORDS.items() if names.get(name) == code)
+    return f"host name {host} {next(words, 'does not resolve') if code is not None else 'does not resolve'}"
 
 
 _NOT_ALLOWED = re.compile(r"address not allowed: \S+ \(([^)]*)\)")

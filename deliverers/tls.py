@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cryptography import x509
-
 from deliverers.exhaustion import note_unread_authorities
 
 _FACTS = "edw_certificates"
@@ -95,6 +93,8 @@ def _presented(connection: ssl.SSLObject) -> tuple[CertificateFacts, ...]:
 
 
 def _facts(certificate: Any) -> CertificateFacts:
+    from cryptography import x509
+
     der = certificate if isinstance(certificate, bytes) else ssl.PEM_cert_to_DER_cert(certificate.public_bytes())
     parsed = x509.load_der_x509_certificate(der)
     try:

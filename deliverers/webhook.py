@@ -18,10 +18,9 @@ import time
 from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
-from aiohttp.abc import AbstractResolver
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
 from deliverers.answers import decompressed, kept_text, printable, status_phrase
@@ -41,6 +40,9 @@ from deliverers.http import USER_AGENT, HttpAnswer, HttpSender, HttpTarget, Requ
 from deliverers.retry_after import parse_retry_after
 from deliverers.signatures import signature, signing_key
 from deliverers.urls import checked_url, origin
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver
 
 #: Characters. Servers commonly take 8 KiB for all headers together.
 LONGEST_SECRET_KEY = 4096

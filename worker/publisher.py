@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from config.observable_events import load_catalogue
 from config.settings import Settings, load_settings
@@ -23,13 +23,15 @@ from worker.event_loop.pacing import paced
 from worker.intake.accept import AcceptService
 from worker.intake.redis_wakeups import RedisWakeupSender, speaks_redis
 from worker.intake.wakeups import Send, Wakeups
-from worker.ledger import Acceptance, Ledger, LedgerPolicy
+from worker.ledger import Acceptance, LedgerPolicy
 from worker.ledger.connection.endpoints import find_endpoints
 from worker.ledger.connection.permissions import PUBLISHER
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.inbox import SyncInbox
-from worker.telemetry.ledger_calls import LedgerCallMetrics
 from worker.telemetry.tracing import traces_of_process
+
+if TYPE_CHECKING:
+    from worker.ledger import Ledger
 
 #: An event's JSON, or a mapping that is encoded as JSON: dates, UUIDs and decimals become strings.
 EventLike = bytes | Mapping[str, Any]
@@ -190,7 +192,10 @@ class Publisher:
     ) -> None:
         await self.aclose()
 
-    async def _ledger_of_this_loop(self) -> Ledger:
+    async def _ledger_of_this_loop(self) -> "Ledger":
+        from worker.ledger import Ledger
+        from worker.telemetry.ledger_calls import LedgerCallMetrics
+
         # Connections belong to their loop, and a program may run several loops in turn by asyncio.run().
         loop = asyncio.get_running_loop()
         if self._ledger is None or self._loop is not loop:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
-
-from aiohttp.abc import AbstractResolver
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from deliverers.contract import DelivererOptions, NotAttempted, Unreachable
 from deliverers.http import HttpAnswer, HttpProgress, HttpSender, HttpTarget, RequestHead, resolver_of
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver
 
 #: Seconds for which an idle connection is kept: aiobotocore's default, which is known to suit AWS.
 KEEP_ALIVE_SECONDS = 12.0

@@ -16,8 +16,7 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
-
-from aiohttp.abc import AbstractResolver
+from typing import TYPE_CHECKING
 
 from deliverers.contract import DelivererOptions, NotAttempted, Unreachable
 from deliverers.dial import AddressDialler, Undialled
@@ -32,6 +31,9 @@ from deliverers.http.response import AnswerReader, Fault
 from deliverers.http.target import HttpTarget
 from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason, unreached
 from deliverers.tls import client_context, resuming
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver
 
 #: Seconds for which an idle connection is kept. Just below the 5 s after which Node, Apache and uvicorn close theirs: a
 #: request sent at that very moment is lost, and costs an attempt. Under load, connections are never idle for so long.

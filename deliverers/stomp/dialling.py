@@ -6,8 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from aiohttp.abc import AbstractResolver
+from typing import TYPE_CHECKING
 
 from deliverers.contract import Resource
 from deliverers.dial import AddressDialler, Undialled, lack_of
@@ -18,6 +17,9 @@ from deliverers.stomp.stomp_answers import ConnectionLost, Declined
 from deliverers.stomp.stomp_configuration import Account, Address
 from deliverers.stomp.stomp_reasons import attempted, broker_error, handshake_reason, lost_reason_with_frame, no_answer
 from deliverers.tls import client_context
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver
 
 #: Share of the time for dialling that is left to name the addresses which did not answer.
 _NAMING_MARGIN = 0.02

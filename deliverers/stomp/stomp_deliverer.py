@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from aiohttp.resolver import AsyncResolver
 from pydantic import BaseModel
 
 from deliverers.answers import kept_text
@@ -23,6 +22,9 @@ from deliverers.stomp.stomp_answers import RECEIVED, Answer, ConnectionLost, Dec
 from deliverers.stomp.stomp_configuration import Account, StompConfiguration
 from deliverers.stomp.stomp_reasons import UNKNOWN, broker_error, lost_reason_with_frame, no_answer
 
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver
+
 _DELIVERED = Delivered(None, "")
 
 
@@ -38,7 +40,7 @@ class StompDeliverer:
     def __init__(self, options: DelivererOptions) -> None:
         self._options = options
         self._pool: Pool | None = None
-        self._resolver: AsyncResolver | None = None
+        self._resolver: AbstractResolver | None = None
 
     async def open(self) -> None:
         """Get ready to connect. Raises `OSError` if the file with extra authorities cannot be used."""

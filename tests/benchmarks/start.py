@@ -72,7 +72,8 @@ def delivers_after(installation: Installation, sink: Sink, log: Path) -> tuple[f
 
 def idle(program: Program) -> tuple[float, float]:
     """Return the cores that an idle process uses, and its memory (MiB: USS, what would be free without it)."""
-    sleep(1.0)
+    # The garbage of the start is collected first.
+    sleep(3.0)
     cpu = program.cpu_seconds()
     sleep(IDLE_SECONDS)
     cores = (program.cpu_seconds() - cpu) / IDLE_SECONDS

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -94,7 +95,7 @@ class RequestContext:
             return url
         # Not from the target: if it is in absolute form, aiohttp drops its port. Host names the same authority.
         host = request.headers.get(hdrs.HOST)
-        return str(URL.build(scheme=request.scheme, authority=host) if host else request.url.origin())
+        return _origin(request.scheme, host) if host else str(request.url.origin())
 
     def named(self, name: str, what: str) -> str:
         """Return a UUID of the path. Raises ApiError (404) for any other text, before the ledger is asked."""
@@ -185,6 +186,11 @@ class RequestContext:
             hint = 'is unknown; wrap the attributes: {"data": {…}}'
             raise invalid([Refusal(name, hint, (name,)) for name in beside], under="")
         return inner
+
+
+@lru_cache(256)  # nearly all requests name the same host, which the server has checked
+def _origin(scheme: str, host: str) -> str:
+    return str(URL.build(scheme=scheme, authority=host))
 
 
 def _is_one_of(types: tuple[str, ...], given: str, request: web.Request) -> bool:

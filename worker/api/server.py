@@ -17,10 +17,11 @@ from worker.api.services.api_services import ApiServices
 from worker.api.services.broker_watch import BrokerWatch
 from worker.api.services.event_intake import EventIntake
 from worker.delivery.integration_cache import IntegrationCache
-from worker.delivery.opened_deliverers import opened_deliverers
+from worker.delivery.opened_deliverers import LateDeliverers
 from worker.delivery.sample_delivery import SampleDelivery
 from worker.domain.event_parser import EventRules
 from worker.domain.secrets_box import SecretsBox
+from worker.event_loop import collector
 from worker.event_loop.cancellation import end
 from worker.http_server.limits import HttpLimits, api_limits, raise_descriptor_limit
 from worker.http_server.site import HttpSite
@@ -52,15 +53,19 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
         site = site_of(services, api_limits(settings, raise_descriptor_limit()))
         await site.open()
         telemetry = Telemetry(services.ledger, settings)
+        collecting = asyncio.create_task(collector.attend())
         try:
             await site.listen(settings.api_host, settings.api_port, shared_port=shared_port)
             _log.info("api ready", url=f"http://{_shown(site.addresses[0])}", ledger=services.ledger.address)
+            # What follows can wait until after the first requests.
+            await services.deliverers.open()
             await telemetry.open()
             await _wait_until_stopped(stopping, services.opening)
             services.health.draining = True
         finally:
             await site.close()
             await telemetry.close()
+            await end([collecting])
         _log.info("api drained")
 
 
@@ -84,7 +89,8 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard, LedgerCallMetrics())
         stack.push_async_callback(ledger.close)
         wakeups, ping = _wakeups(stack, settings, endpoints, lambda: ledger.membership.minor)
-        deliverers = await stack.enter_async_context(opened_deliverers(settings, types))
+        deliverers = LateDeliverers(settings, types)
+        stack.push_async_callback(deliverers.close)
         # Checks the version and format of the ledger as soon as it answers.
         opening = asyncio.create_task(reach(ledger, asyncio.Event()))
         stack.push_async_callback(end, [opening])
@@ -99,8 +105,9 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
             intake=EventIntake(ledger.inbox, settings, wakeups.events, traces),
             redelivery_service=RedeliveryService(ledger),
             sample_delivery=SampleDelivery(
-                IntegrationCache(ledger, types, deliverers, secrets), settings.webhook_timeout
+                IntegrationCache(ledger, types, deliverers.by_type, secrets), settings.webhook_timeout
             ),
+            deliverers=deliverers,
             access=Access(ledger.tokens, proxies=settings.api_proxies),
             types=types,
             health=ApiHealth(ledger.status, broker),

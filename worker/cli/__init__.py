@@ -3,12 +3,14 @@
 Exit codes: 0 success; 1 something was refused or failed; 2 wrong usage; 3 no Redis was found, or it does not answer.
 """
 
+import gc
 import sys
 from collections.abc import Mapping
 from importlib import import_module
 
 import click
 
+from config.lean_imports import absent
 from worker.cli.streams import make_visible, undecodable
 
 #: Command → (its module, its summary).
@@ -31,6 +33,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": ("worker.cli.commands.doctor", "Check the installation and say what to do; repair the ledger."),
     "completion": ("worker.cli.commands.completion", "Print the completion script of your shell."),
 }
+
+#: Commands that run a worker or an API.
+SERVING = ("worker", "api")
 
 _EPILOG = """\
 The ledger is in the Redis or Valkey that EDW_REDIS_URL names. If that is not set, it is in the embedded Redis that
@@ -55,6 +60,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in SERVING:
+            _prepare_to_serve()
         command = import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)  # noqa: S101  (every module of COMMANDS has one)
         return command
@@ -72,6 +79,17 @@ class _Commands(click.Group):
 @click.version_option(package_name="event-delivery-worker", prog_name="edw")
 def edw() -> None:
     """Deliver a commerce platform's events to its customers' integrations, and prove it."""
+
+
+def _prepare_to_serve() -> None:
+    """Have a process that serves start quickly."""
+    # Imports make hundreds of thousands of objects that stay. Both processes enable the collector again
+    # (worker/event_loop/collector.py).
+    gc.disable()
+    with absent("rich", "opentelemetry"):
+        # What imports these two packages where they are there: structlog and redis-py.
+        for name in ("config.logging", "worker.ledger.connection.redis_client"):
+            import_module(name)
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from config.settings import Settings, process_environment
@@ -43,6 +42,8 @@ def made_key(data_dir: Path) -> SecretStr | None:
 
 def make_key(data_dir: Path) -> SecretStr:
     """Return the key of a data folder; create it if there is none. Only the owner may read the file."""
+    from cryptography.fernet import Fernet
+
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (known := made_key(data_dir)) is not None:
         return known

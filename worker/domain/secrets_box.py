@@ -3,11 +3,15 @@
 A sealed value is a string that starts with `sealed:`; the rest is a Fernet token (AES-128-CBC and HMAC-SHA256).
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from __future__ import annotations
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
 from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet, MultiFernet
 
 _PREFIX = "sealed:"
 
@@ -20,9 +24,14 @@ class SecretsBox:
     """Seals and opens the secret fields of a configuration with the keys of `EDW_SECRETS_KEYS`, newest first."""
 
     def __init__(self, keys: Iterable[SecretStr] = ()) -> None:
-        fernets = [Fernet(key.get_secret_value()) for key in keys]
-        self._fernet = MultiFernet(fernets) if fernets else None
-        self._newest = fernets[0] if fernets else None
+        self._fernet: MultiFernet | None = None
+        self._newest: Fernet | None = None
+        if given := tuple(keys):
+            # Imported only where there is a key: it takes as long as a tenth of a process's other imports.
+            from cryptography.fernet import Fernet, MultiFernet
+
+            fernets = [Fernet(key.get_secret_value()) for key in given]
+            self._fernet, self._newest = MultiFernet(fernets), fernets[0]
 
     def seal(self, configuration: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
         """Return the configuration with the named fields sealed. Raises SecretsError if there is no key."""
@@ -51,6 +60,8 @@ class SecretsBox:
         return changed
 
     def _renew(self, value: str) -> str:
+        from cryptography.fernet import InvalidToken
+
         opened = self._open(value)
         try:
             if self._newest is not None:
@@ -73,6 +84,8 @@ class SecretsBox:
             raise SecretsError("a secret in the ledger is not sealed")
         if self._fernet is None:
             raise SecretsError("EDW_SECRETS_KEYS is not set, so the secrets in the ledger cannot be read")
+        from cryptography.fernet import InvalidToken
+
         try:
             return self._fernet.decrypt(value.removeprefix(_PREFIX)).decode()
         except (InvalidToken, ValueError):

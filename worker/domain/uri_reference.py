@@ -1,6 +1,7 @@
 """The syntax of a URI-reference (RFC 3986, appendix A), which an event's `source` is."""
 
 import re
+from functools import lru_cache
 
 _PERCENT = "%[0-9A-Fa-f]{2}"
 _UNRESERVED = r"A-Za-z0-9\-._~!$&'()*+,;="
@@ -14,6 +15,7 @@ _REFERENCE = re.compile(
 )
 
 
+@lru_cache(256)  # a producer names the same source in all its events
 def is_uri_reference(text: str) -> bool:
     """Return whether a text is a URI or a relative reference."""
     return _REFERENCE.fullmatch(text) is not None

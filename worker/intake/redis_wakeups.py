@@ -6,9 +6,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from urllib.parse import urlsplit
-
-import structlog
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from config.sentinel import is_sentinel
 from worker.intake.wakeup_message import TASKS, WAITING_LIMIT, QueueLevel, queue_of, redis_message
@@ -17,12 +16,29 @@ from worker.ledger import LedgerError
 from worker.ledger.connection.redis_connections import aclose, address_of, async_client, close, sync_client, user_of
 from worker.ledger.ledger_errors import LedgerFault, Server, mapped
 
-_log = structlog.get_logger("edw.intake")
+
+def _log() -> Any:
+    # A producer's process hardly ever logs anything, and structlog takes a fifth of its import.
+    import structlog
+
+    return structlog.get_logger("edw.intake")
+
+
+#: Parameters of a URL that mean the same to redis-py and to kombu; the values of `ssl_cert_reqs` are redis-py's.
+_SHARED_PARAMETERS = frozenset(
+    {"db", "username", "password", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"}
+)
+_CERT_REQS = ("none", "optional", "required")
 
 
 def speaks_redis(broker_url: str) -> bool:
-    """Return whether a broker is Redis, under a URL of redis-py; kombu has forms of its own, which Celery serves."""
-    return is_sentinel(broker_url) or urlsplit(broker_url).scheme in ("redis", "rediss", "unix")
+    """Return whether a broker is Redis under a URL that redis-py understands; Celery serves kombu's other forms."""
+    if is_sentinel(broker_url):
+        return True
+    if ";" in broker_url or urlsplit(broker_url).scheme not in ("redis", "rediss", "unix"):
+        return False
+    parameters = dict(parse_qsl(urlsplit(broker_url).query, keep_blank_values=True))
+    return parameters.keys() <= _SHARED_PARAMETERS and parameters.get("ssl_cert_reqs", "none") in _CERT_REQS
 
 
 class _Queues:
@@ -48,7 +64,7 @@ class _Queues:
     def _note(self, kind: str, waiting: int) -> None:
         level = self._levels[kind]
         if level.note(waiting, monotonic()):
-            log = _log.warning if level.is_full else _log.info
+            log = _log().warning if level.is_full else _log().info
             text = "wake-ups withheld" if level.is_full else "wake-ups sent again"
             log(text, queue=queue_of(kind, self._shard), waiting=waiting)
 

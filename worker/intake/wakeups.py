@@ -7,13 +7,18 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
-
-import structlog
+from typing import Any
 
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 from worker.telemetry.readiness import Presence, State
 
-_log = structlog.get_logger("edw.intake")
+
+def _log() -> Any:
+    # A producer's process hardly ever logs anything, and structlog takes a fifth of its import.
+    import structlog
+
+    return structlog.get_logger("edw.intake")
+
 
 #: Most ids that wait to be sent; new ones beyond that are dropped.
 CAPACITY = 20_000
@@ -95,7 +100,7 @@ class Wakeups:
             thread.start()
         except RuntimeError as error:
             if self._broker.away(f"{type(error).__name__}: {error}", State.DEGRADED):
-                _log.error("cannot start the thread that sends wake-ups", why=str(error))
+                _log().error("cannot start the thread that sends wake-ups", why=str(error))
             return None
         return thread
 
@@ -141,15 +146,15 @@ class Wakeups:
         except BrokerUnavailable as error:
             # Anybody may read /readyz, so only the log contains the address.
             if self._broker.away("it does not take wake-ups", State.DEGRADED):
-                _log.warning("broker away", why=str(error))
+                _log().warning("broker away", why=str(error))
             self._pause()
         except Exception:  # noqa: BLE001  (a bug must not end the thread; the sweeps announce the ids)
             if self._broker.away("it does not take wake-ups", State.DEGRADED):
-                _log.exception("cannot send wake-ups")
+                _log().exception("cannot send wake-ups")
             self._pause()
         else:
             if self._broker.there():
-                _log.info("broker back")
+                _log().info("broker back")
 
     def _pause(self) -> None:
         with self._changed:

@@ -45,9 +45,10 @@ Errors:
     LedgerFault              a bug, or a key that another program wrote; no LedgerError, because waiting does not help
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from worker.ledger.events.inbox import Acceptance
-from worker.ledger.lanes.settlements import Settlement, Verdict
-from worker.ledger.ledger import Ledger
 from worker.ledger.ledger_errors import (
     LedgerError,
     LedgerFault,
@@ -57,6 +58,10 @@ from worker.ledger.ledger_errors import (
     LedgerUnavailable,
 )
 from worker.ledger.policy import LedgerPolicy
+
+if TYPE_CHECKING:
+    from worker.ledger.lanes.settlements import Settlement, Verdict
+    from worker.ledger.ledger import Ledger
 
 __all__ = [
     "Acceptance",
@@ -71,3 +76,18 @@ __all__ = [
     "Settlement",
     "Verdict",
 ]
+
+
+#: Imported when they are first asked for: a producer, which only publishes, needs none of their modules.
+_LATE = {
+    "Ledger": "worker.ledger.ledger",
+    "Settlement": "worker.ledger.lanes.settlements",
+    "Verdict": "worker.ledger.lanes.settlements",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LATE[name]), name)
+    return found

@@ -16,6 +16,7 @@ from celery.platforms import EX_FAILURE, EX_OK
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
 from worker.delivery.opened_deliverers import opened_deliverers
+from worker.event_loop import collector
 from worker.event_loop.cancellation import end
 from worker.http_server.limits import raise_descriptor_limit
 from worker.intake.celery_messages import IntakeClosed
@@ -24,7 +25,6 @@ from worker.intake.wakeups import Send, Wakeups
 from worker.ledger import Ledger, LedgerError, LedgerPolicy
 from worker.ledger.connection.endpoints import find_endpoints
 from worker.ledger.connection.startup import reach
-from worker.process import collector
 from worker.process.stop_signals import stop_celery
 from worker.process.wiring import WorkerServices, wire
 from worker.telemetry import metrics
@@ -181,6 +181,7 @@ class Runtime:
         opened = AsyncExitStack()
         raise_descriptor_limit()
         telemetry = Telemetry(ledger, settings)
+        collecting = asyncio.create_task(collector.attend())
         try:
             # Telemetry comes first, so that a process that waits for its ledger reports that it is alive and waits.
             await telemetry.open(self.health)
@@ -203,18 +204,16 @@ class Runtime:
             metrics.track_in_flight(lambda: services.deliveries.in_flight, lambda: services.deliveries.limit)
             services.open()
             self.health.begin(services.sweeper, services.deliveries)
-            collector.relax()
-            collecting = asyncio.create_task(collector.collect_regularly())
             self._services.set_result(services)
             _log.info("worker ready", ledger=ledger.address, owner=ledger.owner, types=types.types)
             await self._stopping.wait()
-            collecting.cancel()
             self._unsettled = await services.drain(self._drained_by, self._hurry)
             _log.info("worker drained", unsettled=self._unsettled)
         finally:
             if self._services.done():
                 self._services.result().stop_reading()
             await telemetry.close()
+            await end([collecting])
             # Cancel calls that still wait, perhaps for a ledger that is away; their callers get RuntimeStopped.
             await end(asyncio.all_tasks() - {asyncio.current_task()})
             self._wakeups.close()

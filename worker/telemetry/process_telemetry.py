@@ -10,7 +10,6 @@ from worker.http_server.limits import descriptor_limit, metrics_limits
 from worker.ledger import Ledger
 from worker.telemetry import metrics
 from worker.telemetry.attendance import Attendance
-from worker.telemetry.health_server import serving
 from worker.telemetry.ledger_gauges import GaugeCollector
 from worker.telemetry.redis_clock import RedisClock
 from worker.telemetry.worker_health import WorkerHealth
@@ -32,6 +31,9 @@ class Telemetry:
 
     async def open(self, worker_health: WorkerHealth | None = None) -> None:
         """Start on the running loop, even if the ledger does not answer; probes report `worker_health`."""
+        # aiohttp's server takes a tenth of a second to import, and everything else is imported before the process runs.
+        from worker.telemetry.health_server import serving
+
         metrics.build_info()
         settings = self._settings
         limits = metrics_limits(settings, descriptor_limit())

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from tests.fleet.ledger_state import balanced
 from tests.fleet.processes import ApiProcess, StartApi, StartWorker
 from tests.fleet.webhook_receiver import Receiver
 from tests.ledger import surgery
-from tests.samples import order_paid
+from tests.samples import SCOPE, order_paid
 from tests.waiting import PATIENCE, eventually
 from worker.cli.supervision import RESTART_BACKOFF
+from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.ledger import Ledger
 
 #: For so long an API waits for a receiver that does not answer, where nothing else ends that (seconds). No test waits
@@ -184,6 +186,27 @@ class TestStarting:
         await caller.becomes(api, "degraded")
         assert (await publish(caller, api)).status == 202
         assert await api.stop() == 0
+
+
+class TestTokens:
+    async def test_every_process_takes_note_of_a_changed_and_of_a_revoked_token_that_it_knows(
+        self, start_api: StartApi, session: aiohttp.ClientSession, ledger: Ledger
+    ) -> None:
+        apis = [await start_api().ready() for _ in range(2)]
+        secret = make_secret()
+        token = Token(new_id(), TokenKind.TOKEN, Role.PUBLISH, SCOPE, digest=digest_of(secret))
+        await ledger.tokens.put(token)
+        caller = Caller(session, written(token.id, secret))
+
+        async def all_answer(*statuses: int) -> bool:
+            return {(await publish(caller, api)).status for api in apis} <= set(statuses)
+
+        assert await all_answer(202)
+        await ledger.tokens.put(replace(token, role=Role.READ))
+        await eventually(lambda: all_answer(403), "it may no longer publish")
+        await ledger.tokens.revoke(token.id)
+        # A process that answers 401 first limits further attempts.
+        await eventually(lambda: all_answer(401, 429), "nobody knows it any more")
 
 
 class TestReadiness:

@@ -89,5 +89,6 @@ def test_redis_is_sent_the_code_alone_behind_the_shebang(name: str) -> None:
 
 def test_a_script_keeps_its_digest() -> None:
     before = script("settle").digest
-    scripts._scripts.cache_clear()
+    script.cache_clear()
+    scripts._sources.cache_clear()
     assert script("settle").digest == before

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from kombu.message import Message
 
-from worker.process.collector import collect_regularly
+from worker.event_loop.collector import collect_regularly
 from worker.process.consumer import _problem
 
 PATIENCE = 30.0

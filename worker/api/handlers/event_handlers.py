@@ -31,6 +31,7 @@ from worker.domain.cloudevents import (
 from worker.domain.event import Event, ForeignEvent, Ingress, Refusal, event_ref, rfc3339
 from worker.domain.event_parser import ID_MAX_CHARS, parse_event
 from worker.domain.resources import Links, ResourceMeta, Timestamps, job_document, log_document
+from worker.domain.trace_context import TraceContext
 from worker.event_loop.pacing import breathe, paced
 from worker.ledger import Acceptance
 from worker.ledger.inspection.event_history import EventHistory, JobHistory
@@ -72,22 +73,26 @@ async def publish(call: RequestContext) -> Reply:
     await intake.check_pressure()
     given = await _given(call)
     parsed = [_parsed(call, each, given.convert) async for each in paced(given.items)]
-    held_back = await intake.held_back([each for each in parsed if isinstance(each, Event)])
-    good = [_traced(each, call) for each in parsed if isinstance(each, Event) and each.scope not in held_back]
-    bad = sum(isinstance(each, Refusal) for each in parsed)
-    metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.INVALID, bad)
-    metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.ALLOWANCE, len(parsed) - bad - len(good))
+    events = [each for each in parsed if isinstance(each, Event)]
+    held_back = await intake.held_back(events)
+    good = [each for each in events if each.scope not in held_back] if held_back else events
+    if call.trace:
+        good = [_traced(each, call.trace) for each in good]
+    metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.INVALID, len(parsed) - len(events))
+    metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.ALLOWANCE, len(events) - len(good))
     accepted = iter(await intake.accept(good))
     base = call.base + PATH + "/"
     results: list[PublishedEvent] = []
-    for index, each in enumerate(parsed):
-        place = given.place(index)
+    for number, each in enumerate(parsed):
+        index = number if given.is_batch else UNSET
         if isinstance(each, Refusal):
-            results.append(_refused(problem_body(each, place, 403 if isinstance(each, ForeignEvent) else 422)))
-        elif each.scope in held_back:
-            results.append(_refused(error_body(429, f"{place}: {_TOO_MANY}", pointer=place)))
+            status = 403 if isinstance(each, ForeignEvent) else 422
+            results.append(_refused(problem_body(each, given.place(number), status), index))
+        elif held_back and each.scope in held_back:
+            place = given.place(number)
+            results.append(_refused(error_body(429, f"{place}: {_TOO_MANY}", pointer=place), index))
         else:
-            results.append(_accepted(base, each, next(accepted)))
+            results.append(_accepted(base, each, next(accepted), index))
     headers = {"Retry-After": str(max(1, ceil(max(held_back.values()))))} if held_back else {}
     return _answer(results, given, headers)
 
@@ -162,9 +167,9 @@ def _batch(items: Sequence[bytes], under: str, convert: Callable[[bytes], bytes 
     return _Given(items, is_batch=True, under=under, convert=convert)
 
 
-def _traced(event: Event, call: RequestContext) -> Event:
+def _traced(event: Event, trace: TraceContext) -> Event:
     """Return an event with a trace: its own, else its request's."""
-    return event if event.trace or not call.trace else replace(event, trace=call.trace)
+    return event if event.trace else replace(event, trace=trace)
 
 
 def _parsed(call: RequestContext, given: bytes, convert: Callable[[bytes], bytes | Refusal]) -> Event | Refusal:
@@ -186,9 +191,10 @@ def _parsed(call: RequestContext, given: bytes, convert: Callable[[bytes], bytes
     return event
 
 
-def _accepted(base: str, event: Event, answer: Acceptance) -> PublishedEvent:
+def _accepted(base: str, event: Event, answer: Acceptance, index: int | UnsetType) -> PublishedEvent:
     return PublishedEvent(
         202,
+        index=index,
         id=event.id,
         duplicate=answer is not Acceptance.NEW,
         differs=answer is Acceptance.DIFFERS,
@@ -196,8 +202,8 @@ def _accepted(base: str, event: Event, answer: Acceptance) -> PublishedEvent:
     )
 
 
-def _refused(error: ErrorBody) -> PublishedEvent:
-    return PublishedEvent(error.status, errors=[error])
+def _refused(error: ErrorBody, index: int | UnsetType) -> PublishedEvent:
+    return PublishedEvent(error.status, index=index, errors=[error])
 
 
 def _answer(results: Sequence[PublishedEvent], given: _Given, headers: Mapping[str, str]) -> Reply:
@@ -208,8 +214,7 @@ def _answer(results: Sequence[PublishedEvent], given: _Given, headers: Mapping[s
         raise ApiError(statuses.pop() if len(statuses) == 1 else 422, errors, headers)
     if not given.is_batch:
         return Reply(Single(results[0]), 202)
-    placed = [msgspec.structs.replace(result, index=index) for index, result in enumerate(results)]
-    return Reply(PublishedBatch(placed, errors or UNSET), 207 if errors else 202, headers)
+    return Reply(PublishedBatch(list(results), errors or UNSET), 207 if errors else 202, headers)
 
 
 def _path(event_id: str) -> str:

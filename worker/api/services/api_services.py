@@ -8,6 +8,7 @@ from deliverers.registry import DelivererRegistry
 from worker.api.services.access import Access
 from worker.api.services.api_health import ApiHealth
 from worker.api.services.event_intake import EventIntake
+from worker.delivery.opened_deliverers import LateDeliverers
 from worker.delivery.sample_delivery import SampleDelivery
 from worker.domain.event_parser import EventRules
 from worker.intake.loop_wakeups import LoopWakeups
@@ -29,6 +30,8 @@ class ApiServices:
     intake: EventIntake
     redelivery_service: RedeliveryService
     sample_delivery: SampleDelivery
+    #: For `sample_delivery`; its caller opens them first.
+    deliverers: LateDeliverers
     access: Access
     types: DelivererRegistry
     health: ApiHealth

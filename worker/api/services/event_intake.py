@@ -125,14 +125,15 @@ class AcceptBatcher:
             batch = self._next()
             events = [event for group, _ in batch for event in group]
             try:
-                answers = iter(await self._accept(events))
+                answers = await self._accept(events)
             except Exception as error:  # noqa: BLE001  (every caller gets the error)
                 for _, answer in batch:
                     if not answer.done():
                         answer.set_exception(error)
                 continue
+            start = 0
             for group, answer in batch:
-                own = [next(answers) for _ in group]
+                own, start = answers[start : start + len(group)], start + len(group)
                 if not answer.done():
                     answer.set_result(own)
 

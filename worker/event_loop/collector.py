@@ -1,10 +1,13 @@
-"""The cyclic garbage collector of a worker process: rare enough for throughput, often enough for memory."""
+"""The cyclic garbage collector of a worker or API process: rare enough for throughput, often enough for memory."""
 
 import asyncio
 import gc
 
 #: Allocations before the collector looks at the youngest objects, and how often older ones are looked at.
 THRESHOLDS = (50_000, 20, 100)
+#: When the collector is made to look less often, after the start (seconds): looking at everything that was imported
+#: takes a tenth of a second, which the first delivery does not have to wait for.
+RELAX_SECONDS = 1.5
 #: Young objects are looked at this often (seconds), however few they are.
 COLLECT_SECONDS = 2.0
 #: The oldest generation that is looked at then.
@@ -21,6 +24,19 @@ def relax() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+
+
+async def attend() -> None:
+    """Relax the collector a while after the start, and then collect regularly, until cancelled.
+
+    The command line disables the collector for that while.
+    """
+    try:
+        await asyncio.sleep(RELAX_SECONDS)
+    finally:
+        gc.enable()
+    relax()
+    await collect_regularly()
 
 
 async def collect_regularly(seconds: float = COLLECT_SECONDS) -> None:
