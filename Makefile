@@ -75,7 +75,7 @@ fuzz: $(DEV) ## gives every parser 10,000 unexpected inputs; ARGS="--inputs 1000
 servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
 	@$(INSTALL_SERVERS)
 emulators: $(EMULATORS) ## installs the emulators of SQS that tests start
-check: $(DEV) ## checks lint, format, types, import contracts, docstrings, repeated names, old words and the page of settings
+check: $(DEV) ## checks lint, format, types, import contracts, docstrings, repeated names, old words, the page of settings and openapi.json
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -84,6 +84,7 @@ check: $(DEV) ## checks lint, format, types, import contracts, docstrings, repea
 	$(BIN)/python -m tests.checks.class_names
 	$(BIN)/python -m tests.checks.prose
 	$(BIN)/python -m config.settings_page --check config/SETTINGS.md
+	$(BIN)/python -m worker.api.openapi_file --check worker/api/openapi.json
 rehearse: $(DEV) servers ## builds what deploy/ builds in a throw-away folder, and runs its units under a systemd (as root)
 	@$(BIN)/python -m tests.integration.deploy.rehearsal
 	@$(BIN)/python -m tests.integration.deploy.systemd_rehearsal
@@ -102,10 +103,11 @@ chaos: $(DEV) servers ## kills processes at random, counts what arrived, then ma
 	@$(if $(SEED)$(KILLS),,$(MAKE) --no-print-directory outages)
 outages: $(DEV) servers ## takes Redis and brokers away for 30 s and 120 s, all cases side by side; ARGS="-k frozen" chooses
 	@$(BIN)/python -m tests.chaos.outages $(ARGS)
-fmt: $(DEV) ## formats the code, repairs what ruff can repair, renews the page of settings
+fmt: $(DEV) ## formats the code, repairs what ruff can repair, renews the page of settings and openapi.json
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 	$(BIN)/python -m config.settings_page --write config/SETTINGS.md
+	$(BIN)/python -m worker.api.openapi_file --write worker/api/openapi.json
 lock: $(DEV) ## pins the newest versions that pyproject.toml allows, with hashes
 	$(LOCK) --upgrade --output-file requirements.txt pyproject.toml
 	$(LOCK) --upgrade --extra otel --extra test --extra dev -c requirements.txt --output-file requirements-dev.txt pyproject.toml

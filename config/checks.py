@@ -45,6 +45,25 @@ def web_address(value: str) -> str:
     return value.strip().rstrip("/")
 
 
+def web_origin(value: str) -> str:
+    """Check an origin as a browser sends it (RFC 6454, section 6.2), or `*`; return it in a browser's spelling."""
+    if value == "*":
+        return value
+    expected = "expected origins such as https://shop.example.com (scheme, host and port, without a path), or *"
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(expected) from None
+    default = {"http": 80, "https": 443}
+    if parts.scheme not in default or not host or "@" in parts.netloc or value.rstrip("/").count("/") != 2:
+        raise ValueError(expected)
+    if parts.query or parts.fragment or not parts.netloc.isascii():
+        raise ValueError(expected)
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port not in (None, default[parts.scheme]) else "")
+
+
 def _scheme(url: str) -> str:
     try:
         parts = urlsplit(url)

@@ -1,6 +1,8 @@
 """The catalogue of observable keys: which events exist, and at which levels.
 
-`observable_events.json` comes from the user's specification; a deployment adds keys with EDW_OBSERVABLE_KEYS.
+`observable_events.json` has the keys of the user's specification, and those of its older documentation:
+`order.deleted`, `settings.deleted` and `integrations.*`. The keys of a store's custom APIs follow a pattern. A
+deployment adds keys with EDW_OBSERVABLE_KEYS.
 """
 
 import re
@@ -25,6 +27,10 @@ _NEAREST = 3
 _COMPARED = 8
 #: Similarity below which two keys are not considered related.
 _ALIKE = 0.4
+#: The keys of a store's custom APIs; in the specification, `customAPIEntryType.*` stands for them.
+CUSTOM_KEY_PATTERN = r"[a-z0-9_]{1,59}_ext\.(?:created|updated|deleted)"
+_CUSTOM_KEY = re.compile(CUSTOM_KEY_PATTERN)
+_OF_CUSTOM_APIS = frozenset({STORE})
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]*+(?:\.[a-z0-9_-]++)++")
 
 
@@ -56,21 +62,21 @@ class Catalogue:
     _levels: Mapping[str, frozenset[str]] = field(repr=False)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._levels
+        return isinstance(key, str) and bool(self.levels(key))
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Return all keys in alphabetical order."""
+        """Return all keys in alphabetical order, except those of custom APIs."""
         return tuple(sorted(self._levels))
 
     def levels(self, key: str) -> frozenset[str]:
         """Return the levels at which a key exists; empty for an unknown key."""
-        return self._levels.get(key, frozenset())
+        return self._levels.get(key) or _levels_of_custom(key)
 
     def problem(self, key: str, level: str) -> str | None:
         """Return why a key cannot be used at a level (`store` or `organization`), or None if it can."""
-        levels = self._levels.get(key)
-        if levels is None:
+        levels = self.levels(key)
+        if not levels:
             return self._unknown(key)
         if level not in levels:
             known = " and ".join(sorted(levels))
@@ -83,7 +89,13 @@ class Catalogue:
         quoted = msgspec.json.encode(cut + "…" * (len(key) > SHOWN_CHARS)).decode()
         near = _nearest(cut.lower(), tuple(self._levels))
         nearest = f"; the nearest known keys are {', '.join(near)}" if near else ""
+        if "_ext." in cut:
+            nearest += f"; those of custom APIs match {CUSTOM_KEY_PATTERN.replace('?:', '')}"
         return f"unknown observable key {quoted}{nearest}"
+
+
+def _levels_of_custom(key: str) -> frozenset[str]:
+    return _OF_CUSTOM_APIS if _CUSTOM_KEY.fullmatch(key) else frozenset()
 
 
 # Cached: a producer with a wrong key sends it with every event. Bounded: one request may bring a thousand different
@@ -115,7 +127,7 @@ def load_catalogue(extra: Iterable[ObservableKey] = ()) -> Catalogue:
     """Return the catalogue with the deployment's own keys; a key in both exists at the levels of both."""
     levels = dict(_shipped())
     for added in extra:
-        levels[added.key] = levels.get(added.key, frozenset()) | added.levels
+        levels[added.key] = levels.get(added.key, _levels_of_custom(added.key)) | added.levels
     return Catalogue(MappingProxyType(levels))
 
 

@@ -25,6 +25,7 @@ from config.checks import (
     shard_name,
     url_of,
     web_address,
+    web_origin,
 )
 from config.observable_events import ObservableKey, observable_key
 from config.setting_files import FILE_SUFFIX, SettingFiles, files_of_settings
@@ -147,6 +148,13 @@ class Settings(BaseSettings):
         description="Proxies in front of the API whose X-Forwarded-For is trusted; empty trusts none.",
         examples=["10.0.0.0/24"],
     )
+    api_cors_origins: Annotated[
+        tuple[str, ...], NoDecode, SettingKind("origins"), BeforeValidator(words), AfterValidator(each(web_origin))
+    ] = Field(
+        default=(),
+        description="Origins of pages in browsers that may call the API, or `*` for all; empty allows none.",
+        examples=["https://shop.example.com https://admin.example.com"],
+    )
     inbox_limit: Annotated[Count, AfterValidator(between(1, 1_000_000_000))] = Field(
         default=100_000,
         description="Events in the inbox, not yet observed, above which the API refuses new events (503).",
@@ -198,6 +206,11 @@ class Settings(BaseSettings):
         default=_written("10s"),
         description="Time limit of an attempt by any transport, from the first DNS query to the answer's last byte.",
         examples=["10s"],
+    )
+    webhook_secret_in_body: _Flag = Field(
+        default=False,
+        description="True adds `configuration.secret_key` to webhook bodies; a receiver that stores bodies stores it.",
+        examples=["false"],
     )
     webhook_read_limit: Annotated[Bytes, AfterValidator(between(1, 1 << 30, "bytes"))] = Field(
         default=_written("64KiB"),

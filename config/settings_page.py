@@ -24,12 +24,12 @@ TOPICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Events": ("event_max_bytes", "event_retention", "observable_keys", "rejected_cap"),
         "Limits of intake": ("inbox_limit", "inbox_max_age", "store_intake_limit"),
         "The Integrations API": (
-            "api_host", "api_port", "api_url", "api_body_limit", "api_connections", "api_proxies", "store_integrations",
-            "audit_cap", "audit_retention",
+            "api_host", "api_port", "api_url", "api_body_limit", "api_connections", "api_proxies",
+            "api_cors_origins", "store_integrations", "audit_cap", "audit_retention",
         ),
         "Attempts and retries": (
-            "retry_schedule", "job_deadline", "webhook_timeout", "webhook_read_limit", "max_in_flight",
-            "max_in_flight_bytes", "lane_cap", "lane_backlog", "lane_backlog_bytes",
+            "retry_schedule", "job_deadline", "webhook_timeout", "webhook_read_limit", "webhook_secret_in_body",
+            "max_in_flight", "max_in_flight_bytes", "lane_cap", "lane_backlog", "lane_backlog_bytes",
         ),
         "Circuits and broken receivers": (
             "circuit_failures", "circuit_share", "circuit_window", "circuit_pauses", "disable_after",

@@ -55,6 +55,8 @@ class Delivery:
         integration: The integration as the receiver sees it.
         configuration: The integration's configuration, parsed by the deliverer's own `configuration_model`.
         trace: W3C Trace Context for the receiver, under `traceparent` and `tracestate`; empty if there is none.
+        flat: Whether the event has a flat payload. Then `data` is the whole payload, which is sent as it is, and
+            `included` is None.
     """
 
     job_id: str
@@ -71,6 +73,7 @@ class Delivery:
     integration: IntegrationRef
     configuration: BaseModel = field(repr=False)
     trace: Mapping[str, str] = field(default_factory=dict)
+    flat: bool = False
 
     @property
     def tenant(self) -> str:
@@ -195,6 +198,8 @@ class DelivererOptions:
     #: True sends STOMP messages as text: without `content-length`, which is how ActiveMQ recognises text. False sends
     #: bytes.
     stomp_text: bool = True
+    #: True adds the integration's `secret_key` to the body of each webhook.
+    secret_in_body: bool = False
     #: Called for each connection that is dialled, to count it.
     dialled: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 

@@ -35,14 +35,15 @@ _decode_deleted = msgspec.json.Decoder(_Deleted).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def webhook_body(delivery: Delivery) -> bytes:
+def webhook_body(delivery: Delivery, secret_key: str | None = None) -> bytes:
     """Build the JSON body that a webhook receives; deliverers/README.md describes it.
 
     This never raises for an accepted event, however odd its `data` is. `store_id` and `org_id` are there only if the
-    event has them.
+    event has them. `secret_key` becomes a member of `configuration`; None leaves that member out.
     """
     if delivery.triggered_by.endswith(_DELETED):
-        payload = resources = _deleted_json(delivery)
+        # An object in `resources` too: receivers of a deleted resource do not parse a string.
+        payload = resources = _utf8(delivery.data) if delivery.flat else _deleted_json(delivery)
     else:
         payload = _payload_json(delivery)
         try:
@@ -69,8 +70,10 @@ def webhook_body(delivery: Delivery) -> bytes:
     if delivery.org_id is not None:
         parts += b',"org_id":', _encode(delivery.org_id)
     url = getattr(delivery.configuration, "url", None)
-    # The url only: a secret never enters a body.
-    parts += b',"configuration":{"url":', _encode(url if isinstance(url, str) else None), b"}}"
+    parts += b',"configuration":{"url":', _encode(url if isinstance(url, str) else None)
+    if secret_key is not None:
+        parts += b',"secret_key":', _encode(secret_key)
+    parts.append(b"}}")
     return b"".join(parts)
 
 
@@ -79,16 +82,17 @@ def cloudevent_body(delivery: Delivery, elide: bool = False) -> bytes:
 
     deliverers/README.md describes it. Choices where that leaves one:
 
-    - `data` is always the resource. The included resources are its last member, `included`. Next to `data`, they would
-      be an extension attribute, which must not be an object (CloudEvents 1.0.2, "Type System"). Around the resource,
-      they would give `data` two shapes. `elide` puts `ELIDED` in their place.
+    - `data` is always the resource, or the flat payload of an event that has one. The included resources are its last
+      member, `included`. Next to `data`, they would be an extension attribute, which must not be an object (CloudEvents
+      1.0.2, "Type System"). Around the resource, they would give `data` two shapes. `elide` puts `ELIDED` in their
+      place.
     - `source` is the event's; if it has none, `/stores/<store_id>`, or else `/organizations/<org_id>`, or else `/`.
     - `time` is the event's in canonical form: SDKs refuse a whole event for an offset without a colon.
     - `storeid` and `orgid` are there only if the event has them.
 
     This never raises for an accepted event.
     """
-    if delivery.triggered_by.endswith(_DELETED):
+    if delivery.triggered_by.endswith(_DELETED) and not delivery.flat:
         data = _deleted_json(delivery)
     elif delivery.included is None:
         data = _utf8(delivery.data)
@@ -157,6 +161,8 @@ def _utf8(raw: bytes) -> bytes:
 
 
 def _payload_json(delivery: Delivery) -> bytes:
+    if delivery.flat:
+        return delivery.data
     if delivery.included is None:
         return b'{"data":' + delivery.data + b"}"
     return b'{"data":' + delivery.data + b',"included":' + delivery.included + b"}"

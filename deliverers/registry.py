@@ -19,7 +19,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 
 from deliverers.aws_sqs import AwsSqsDeliverer
 from deliverers.contract import Deliverer, DelivererOptions
@@ -104,6 +104,11 @@ class DelivererRegistry:
         """Load the built-in deliverers and those of installed packages. Raises `BrokenPlugin`."""
         return cls((*_BUILT_IN, *(_loaded(point) for point in entry_points(group=ENTRY_POINT_GROUP))))
 
+    @classmethod
+    def built_in(cls) -> DelivererRegistry:
+        """Return a registry of the built-in deliverers alone."""
+        return cls(_BUILT_IN)
+
     @property
     def types(self) -> tuple[str, ...]:
         """Return the integration types that can be registered and delivered."""
@@ -128,6 +133,17 @@ class DelivererRegistry:
         """
         hook = getattr(self.configuration_model(integration_type), "normalised", None)
         return dict(hook(configuration) if callable(hook) else configuration)
+
+    def unknown_keys(self, integration_type: str, configuration: Mapping[str, Any]) -> dict[str, str]:
+        """Return the keys that a type's configuration does not have, each with the nearest known key or an empty text.
+
+        A model that allows extra keys has no unknown ones. Raises what `get` raises.
+        """
+        model = self.configuration_model(integration_type)
+        if model.model_config.get("extra") == "allow":
+            return {}
+        known = _known_keys(model)
+        return {key: _nearest_of(key, model.model_fields) for key in configuration if key not in known}
 
     def parse_configuration(self, integration_type: str, configuration: Mapping[str, Any]) -> BaseModel:
         """Parse an integration's `configuration`. Raises `ConfigurationError`, or what `get` raises."""
@@ -238,6 +254,23 @@ def _message(detail: Any, model: type[BaseModel]) -> str:
             return str(detail["msg"])
 
 
+def _known_keys(model: type[BaseModel]) -> frozenset[str]:
+    """Return the keys that a model reads: the names of its fields, and their aliases."""
+    known: set[str] = set()
+    for name, field in model.model_fields.items():
+        known.add(name)
+        aliases = field.validation_alias
+        for alias in aliases.choices if isinstance(aliases, AliasChoices) else [aliases]:
+            known.update(
+                str(each) for each in (alias.path[:1] if isinstance(alias, AliasPath) else [alias] if alias else ())
+            )
+    return frozenset(known)
+
+
 def _nearest(word: str, known: Iterable[str]) -> str:
-    near = get_close_matches(word[:_COMPARED_CHARS], dict.fromkeys(known), n=1, cutoff=0.5)
-    return f'; did you mean "{near[0]}"?' if near else ""
+    near = _nearest_of(word, known)
+    return f'; did you mean "{near}"?' if near else ""
+
+
+def _nearest_of(word: str, known: Iterable[str]) -> str:
+    return next(iter(get_close_matches(word[:_COMPARED_CHARS], dict.fromkeys(known), n=1, cutoff=0.5)), "")

@@ -11,6 +11,8 @@ PREFIX = "whsec_"
 #: Bytes of a key: 192 to 512 bits, as the specification requires.
 SHORTEST_KEY = 24
 LONGEST_KEY = 64
+#: A key as a regular expression, for the API's description; base64 of those lengths.
+PATTERN = f"^{PREFIX}[A-Za-z0-9+/]{{32,86}}={{0,2}}$"
 
 
 def signing_key(text: str) -> bytes:

@@ -6,7 +6,8 @@ Choices where no specification decides:
   repeated.
 - Once the headers have arrived, the status is in the log. If the answer then breaks off or is too slow, the outcome is
   `Refused` with that status, and never `Delivered` or `Gone`. Malformed framing does not change a status.
-- `secret_key` is sent only as the header X-MOLTIN-SECRET-KEY. `signing_keys` sign, and are never sent.
+- `secret_key` is sent only as the header X-MOLTIN-SECRET-KEY, and with the option `secret_in_body` in the body too.
+  `signing_keys` sign, and are never sent.
 - Behind a proxy, the proxy judges the address that is dialled: see `EgressPolicy.proxied_refusal`.
 - Of an answer larger than the read limit, the rest is not awaited: its status counts, and the connection is closed.
 """
@@ -21,7 +22,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from deliverers.answers import decompressed, kept_text, printable, status_phrase
 from deliverers.contract import (
@@ -38,7 +39,7 @@ from deliverers.contract import (
 from deliverers.envelopes import webhook_body
 from deliverers.http import USER_AGENT, HttpAnswer, HttpSender, HttpTarget, RequestHead, resolver_of
 from deliverers.retry_after import parse_retry_after
-from deliverers.signatures import signature, signing_key
+from deliverers.signatures import PATTERN, signature, signing_key
 from deliverers.urls import checked_url, origin
 
 if TYPE_CHECKING:
@@ -64,9 +65,13 @@ class WebhookConfiguration(BaseModel):
 
     #: Another path of the same origin is the same receiver.
     url: Annotated[str, Destination(origin)]
-    secret_key: Annotated[SecretStr | None, ShownToAdmin(), NotDestination()] = None
+    secret_key: Annotated[SecretStr | None, ShownToAdmin(), NotDestination()] = Field(
+        default=None, json_schema_extra={"pattern": f"^([!-~]([ -~]{{0,{LONGEST_SECRET_KEY - 2}}}[!-~])?)?$"}
+    )
     #: Keys of Standard Webhooks: one, or two while one replaces the other.
-    signing_keys: Annotated[list[SecretStr] | None, NotDestination()] = None
+    signing_keys: Annotated[list[SecretStr] | None, NotDestination()] = Field(
+        default=None, json_schema_extra={"maxItems": MOST_SIGNING_KEYS, "items": {"pattern": PATTERN}}
+    )
 
     @field_validator("url")
     @classmethod
@@ -106,6 +111,11 @@ class WebhookConfiguration(BaseModel):
     def head(self) -> RequestHead:
         """Return the part of the request that depends on the configuration alone."""
         return RequestHead("POST", HttpTarget.of(self.url), _HEADERS | self.secret_headers)
+
+    @cached_property
+    def plain_secret_key(self) -> str:
+        """Return the secret key in the clear; empty if there is none."""
+        return "" if self.secret_key is None else self.secret_key.get_secret_value()
 
     @cached_property
     def secret_headers(self) -> dict[str, str]:
@@ -155,8 +165,14 @@ class WebhookDeliverer:
             raise RuntimeError("deliver() needs open() first")
         if not isinstance(configuration, WebhookConfiguration):
             raise TypeError(f"a webhook's configuration is expected, not {type(configuration).__name__}")
-        body, timestamp = webhook_body(delivery), str(int(time.time()))
-        headers = {**delivery.trace, "webhook-id": delivery.job_id, "webhook-timestamp": timestamp}
+        secret_key = configuration.plain_secret_key if self._options.secret_in_body else None
+        body, timestamp = webhook_body(delivery, secret_key), str(int(time.time()))
+        headers = {
+            **delivery.trace,
+            "X-MOLTIN-INTEGRATION-TRIGGER": delivery.triggered_by,
+            "webhook-id": delivery.job_id,
+            "webhook-timestamp": timestamp,
+        }
         if configuration.keys:
             headers["webhook-signature"] = signature(configuration.keys, delivery.job_id, timestamp, body)
         answer = await sender.exchange(configuration.head, headers, body, tenant=delivery.tenant)

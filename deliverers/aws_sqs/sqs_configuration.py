@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 from urllib.parse import quote
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from yarl import URL
 
 from deliverers.contract import Destination, NotDestination
@@ -49,9 +49,13 @@ class AwsSqsConfiguration(BaseModel):
 
     url: Annotated[str, Destination(_queue)]
     #: A destination, because it says whose the secret key is.
-    aws_access_key_id: Annotated[SecretStr, Destination()]
-    aws_secret_access_key: Annotated[SecretStr, NotDestination()]
-    region: str
+    aws_access_key_id: Annotated[SecretStr, Destination()] = Field(
+        json_schema_extra={"pattern": f"^[!-~]{{1,{LONGEST_ACCESS_KEY_ID}}}$"}
+    )
+    aws_secret_access_key: Annotated[SecretStr, NotDestination()] = Field(
+        json_schema_extra={"pattern": f"^[!-~]{{1,{LONGEST_SECRET_ACCESS_KEY}}}$"}
+    )
+    region: str = Field(json_schema_extra={"pattern": f"^{_REGION.pattern}$"})
 
     @field_validator("url")
     @classmethod

@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.config import JsonDict
 from yarl import URL
 
 from deliverers.contract import Destination
@@ -33,6 +34,8 @@ LONGEST_CREDENTIAL = 1024
 
 _EXAMPLE = "stomp+ssl://broker.example.com:61614"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: A credential, for the API's description.
+_CREDENTIAL: JsonDict = {"pattern": f"^[^\\x00-\\x1f\\x7f-\\x9f]{{0,{LONGEST_CREDENTIAL}}}$"}
 _TLS = "stomp+ssl"
 #: Brokers' default ports: the first is IANA's; ActiveMQ, Amazon MQ and RabbitMQ all use the second.
 _PORTS = {"stomp": 61613, _TLS: 61614}
@@ -127,8 +130,8 @@ class StompConfiguration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    username: str | None = None
-    password: SecretStr | None = None
+    username: str | None = Field(default=None, json_schema_extra=_CREDENTIAL)
+    password: SecretStr | None = Field(default=None, json_schema_extra=_CREDENTIAL)
     destination: str
     # Before `addresses`, whose validation reads it. In a valid configuration it is None.
     url: Annotated[str, AfterValidator(_checked_address)] | None = Field(default=None, exclude=True, repr=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from standardwebhooks.webhooks import Webhook
 
 from deliverers.contract import Delivered, Delivery, Gone, Refused
 from deliverers.http import USER_AGENT
@@ -34,6 +35,7 @@ class TestWebhookOverHttp(DelivererContract):
         ((headers, body),) = counterpart.requests
         assert headers["Content-Type"] == "application/json"
         assert headers["X-MOLTIN-SECRET-KEY"] == PLANTED
+        assert headers["X-MOLTIN-INTEGRATION-TRIGGER"] == delivery.triggered_by == json.loads(body)["triggered_by"]
         assert headers["webhook-id"] == delivery.job_id
         assert headers["webhook-timestamp"].isdecimal()
         assert headers["User-Agent"] == USER_AGENT
@@ -56,6 +58,29 @@ class TestWebhookOverHttp(DelivererContract):
     ) -> None:
         await deliverer.deliver(a_delivery(WebhookDeliverer, {"url": counterpart.configuration["url"]}))
         assert "X-MOLTIN-SECRET-KEY" not in counterpart.requests[0][0]
+
+    @pytest.mark.parametrize("kind", ["catalog-release.created", "wishlist_ext.deleted", "integrations.updated"])
+    async def test_the_observable_key_is_a_header(
+        self, deliverer: WebhookDeliverer, counterpart: WebReceiver, delivery: Delivery, kind: str
+    ) -> None:
+        await deliverer.deliver(replace(delivery, triggered_by=kind))
+        assert counterpart.requests[0][0]["X-MOLTIN-INTEGRATION-TRIGGER"] == kind
+
+    @pytest.mark.parametrize("secret", [PLANTED, None])
+    async def test_a_deployment_may_have_the_secret_in_the_body_which_is_what_is_signed(
+        self, counterpart: WebReceiver, secret: str | None
+    ) -> None:
+        key = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
+        configuration = {"url": counterpart.configuration["url"], "secret_key": secret, "signing_keys": [key]}
+        deliverer = WebhookDeliverer(self.options(counterpart, secret_in_body=True))
+        await deliverer.open()
+        outcome = await deliverer.deliver(a_delivery(WebhookDeliverer, configuration))
+        await deliverer.close()
+        ((headers, body),) = counterpart.requests
+        assert json.loads(body)["configuration"] == {"url": configuration["url"], "secret_key": secret or ""}
+        Webhook(key).verify(body, dict(headers))
+        assert isinstance(outcome, Delivered)
+        assert PLANTED not in outcome.body
 
     async def test_a_connection_is_used_again(self, deliverer: WebhookDeliverer, counterpart: WebReceiver) -> None:
         for attempt in range(1, 6):

@@ -31,6 +31,7 @@ _ID = "jobs-1764000000000-"
 
 PATTERNS: Mapping[str, Pattern | str] = {
     "config.checks._SHARD": OURS,
+    "config.observable_events._CUSTOM_KEY": _pattern("fullmatch", "", "a_ext.", "!"),
     "config.observable_events._KEY": _pattern("fullmatch", "a", ".a", "!"),
     "config.units._COUNT": _pattern("fullmatch", "1", "_1", "!"),
     "config.units._DURATION": _pattern("fullmatch", "1", " ", "x"),
@@ -81,6 +82,8 @@ PATTERNS: Mapping[str, Pattern | str] = {
     "deliverers.urls._UNSAFE": _pattern("search", "", "a", ""),
     "deliverers.webhook._VISIBLE": _pattern("fullmatch", "a", " ", "\n"),
     "worker.api.application._IN_PATH": OURS,
+    "worker.api.cors._NAMES": _pattern("fullmatch", "", "a, ", "\n"),
+    "worker.api.services.access._BEARER": _pattern("fullmatch", "bearer", " ", "\n"),
     "worker.api.etags._ELEMENT": _pattern("match", '"', "a ", ""),
     "worker.api.filters._CONDITION": _pattern("match", "eq(a,", "a", ""),
     "worker.api.filters._NUMBER": _pattern("fullmatch", "1.", "1", ""),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from config.observable_events import load_catalogue
 from worker.domain.cloudevents import event_of_binary, event_of_structured, is_cloudevent, split_batch
 from worker.domain.event import Event, Refusal
-from worker.domain.event_parser import EventRules, parse_event
+from worker.domain.event_parser import DOT_SEGMENTS, EventRules, parse_event
 
 RULES = EventRules(load_catalogue())
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -19,7 +19,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=15,
 )
-PRINTABLE = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
+PRINTABLE = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40).filter(
+    lambda text: text not in DOT_SEGMENTS
+)
 NAMES = st.sampled_from(
     ["specversion", "id", "source", "type", "time", "datacontenttype", "data", "data_base64", "storeid", "included"]
 )

@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from worker.api.api_errors import ApiError, api_error, bad_parameter, retry_later
+from worker.api.cors import cross_origin
 from worker.api.filters import FILTER
 from worker.api.operations import Operation
 from worker.api.request_context import JSON, Reply, RequestContext
@@ -50,11 +51,12 @@ Routed = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def application(services: ApiServices) -> web.Application:
     """Return the application, with a route for each operation."""
-    app = web.Application(middlewares=[_for_the_rest(services)], client_max_size=services.settings.api_body_limit)
+    origins = services.settings.api_cors_origins
+    middlewares = [*([cross_origin(origins)] if origins else []), _for_the_rest(services)]
+    app = web.Application(middlewares=middlewares, client_max_size=services.settings.api_body_limit)
     for operation in OPERATIONS:
         handler = _routed(_endpoint(operation, services))
-        # aiohttp's default pattern excludes braces, but an event's id may contain them.
-        path = _IN_PATH.sub(r"{\1:[^/]+}", operation.path)
+        path = _pattern(operation.path)
         app.router.add_route(operation.method, path, handler)
         if operation.method == hdrs.METH_GET:
             app.router.add_route(hdrs.METH_HEAD, path, handler)
@@ -62,8 +64,39 @@ def application(services: ApiServices) -> web.Application:
 
 
 def direct_endpoints(services: ApiServices) -> Mapping[tuple[str, str], Endpoint]:
-    """Return the operations whose path has no parameter, by method and path, for requests that skip the router."""
+    """Return the operations whose path has no parameter, by method and path, for requests that skip the router.
+
+    There is none if pages of other origins may call the API: the router's middleware adds their headers.
+    """
+    if services.settings.api_cors_origins:
+        return {}
     return {(each.method, each.path): _endpoint(each, services) for each in OPERATIONS if "{" not in each.path}
+
+
+def _pattern(path: str) -> str:
+    """Return an operation's path as aiohttp's router reads it.
+
+    A variable segment excludes the words that another operation has in its place, such as `logs` for an integration's
+    id. So a method that such a path does not allow is answered with the methods that it allows (405).
+    """
+    segments = path.split("/")
+    for index, segment in enumerate(segments):
+        if variable := _IN_PATH.fullmatch(segment):
+            words = sorted({words[index] for words in map(_segments, OPERATIONS) if _is_beside(words, segments, index)})
+            others = f"(?!(?:{'|'.join(map(re.escape, words))})$)" if words and index == len(segments) - 1 else ""
+            # aiohttp's default pattern excludes braces, but an event's id may contain them.
+            segments[index] = f"{{{variable[1]}:{others}[^/]+}}"
+    return "/".join(segments)
+
+
+def _segments(operation: Operation) -> list[str]:
+    return operation.path.split("/")
+
+
+def _is_beside(words: list[str], segments: list[str], index: int) -> bool:
+    """Return whether a path has a fixed word where another one, of the same length, has a variable segment."""
+    alike = len(words) == len(segments) and words[:index] == segments[:index]
+    return alike and not _IN_PATH.fullmatch(words[index])
 
 
 def _routed(endpoint: Endpoint) -> Routed:

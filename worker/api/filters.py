@@ -1,7 +1,7 @@
 """Filters in the platform's syntax: `filter=eq(succeeded,false):ge(created_at,2026-11-24T00:00:00Z)`. No I/O."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -87,6 +87,12 @@ def _condition(operator: str, name: str, value: str, fields: Mapping[str, Field[
         return FilterCondition(name, operator, field.read(value.strip().strip('"')), field)
     except ValueError:
         raise bad_parameter(FILTER, f"{operator}({name},…): expected {field.expected}") from None
+
+
+def filter_pattern(fields: Iterable[str]) -> str:
+    """Return the regular expression of a filter by these fields, for the API's description."""
+    one = rf"({'|'.join(_OPERATORS)})\(({'|'.join(fields)}),[^()]*\)"
+    return f"^{one}(:{one}){{0,{MOST_CONDITIONS - 1}}}$"
 
 
 def flag(of: Callable[[Item], Any]) -> Field[Item]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
-from config.observable_events import Catalogue
+from config.observable_events import CUSTOM_KEY_PATTERN, Catalogue
 from deliverers.registry import DelivererRegistry
 from worker.api.api_errors import ErrorDocument
 from worker.api.operations import Operation
+from worker.api.received import DeliveredCloudEvent, WebhookBody, received_webhooks
 from worker.api.schemas import (
     CloudEvent,
     EventAttributes,
@@ -18,7 +19,10 @@ from worker.api.schemas import (
     OAuthErrorDocument,
     TrialAttributes,
 )
+from worker.domain.api_token import TOKEN_PATTERN
 
+#: The component of observable keys.
+_KEY = "ObservableKey"
 _REF = "#/components/schemas/{name}"
 _IN_PATH = re.compile(r"{(\w+)}")
 #: Errors of every operation that needs a token, and of every operation at all (a bad Host, a bug, no ledger).
@@ -56,7 +60,8 @@ def openapi_document(
     operations: Sequence[Operation], types: DelivererRegistry, catalogue: Catalogue, version: str, server: str
 ) -> Document:
     """Return the description of the API in OpenAPI 3.1."""
-    kinds = list(dict.fromkeys([*_kinds(operations), ErrorDocument, OAuthErrorDocument]))
+    beside = (ErrorDocument, OAuthErrorDocument, WebhookBody, DeliveredCloudEvent)
+    kinds = list(dict.fromkeys([*_kinds(operations), *beside]))
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     known = dict(zip(kinds, schemas, strict=True))
 
@@ -68,9 +73,12 @@ def openapi_document(
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schema_of)
     components.update(_configurations(types))
     for kind in (IntegrationAttributes, NewIntegration):
-        _describe_attributes(components[kind.__name__], types, catalogue)
+        _describe_attributes(components[kind.__name__], types)
+    components[_KEY] = _key_schema(catalogue)
     for event in (EventAttributes, CloudEvent, TrialAttributes):
-        components[event.__name__]["properties"]["type"] = {"type": "string", "enum": list(catalogue.keys)}
+        components[event.__name__]["properties"]["type"] = {"$ref": _REF.format(name=_KEY)}
+    # An event with neither or both is refused (422).
+    components[EventAttributes.__name__]["oneOf"] = [{"required": ["data"]}, {"required": ["payload"]}]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -82,10 +90,11 @@ def openapi_document(
         "servers": [{"url": server}],
         "security": [{"token": []}],
         "paths": paths,
+        "webhooks": received_webhooks(known),
         "components": {
             "schemas": components,
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer"},
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": TOKEN_PATTERN},
                 _BASIC: {"type": "http", "scheme": "basic", "description": "Any user name; the password is the token."},
             },
         },
@@ -194,10 +203,16 @@ def _configuration_name(kind: str) -> str:
     return "".join(part.capitalize() for part in re.split(r"[^a-z0-9]+", kind.lower())) + "Configuration"
 
 
-def _describe_attributes(schema: Document, types: DelivererRegistry, catalogue: Catalogue) -> None:
+def _describe_attributes(schema: Document, types: DelivererRegistry) -> None:
     """Add what depends on this installation: integration types, their configurations, and observable keys."""
     properties = schema["properties"]
     known = types.types
     properties["integration_type"] = {"type": "string", "enum": list(known), "default": "webhook"}
     properties["configuration"] = {"anyOf": [{"$ref": _REF.format(name=_configuration_name(kind))} for kind in known]}
-    properties["observes"]["items"] = {"type": "string", "enum": list(catalogue.keys)}
+    properties["observes"]["items"] = {"$ref": _REF.format(name=_KEY)}
+
+
+def _key_schema(catalogue: Catalogue) -> Document:
+    """Return the schema of an observable key."""
+    custom = {"type": "string", "pattern": f"^{CUSTOM_KEY_PATTERN}$", "description": "A key of a custom API."}
+    return {"anyOf": [{"type": "string", "enum": list(catalogue.keys)}, custom]}

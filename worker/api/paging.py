@@ -36,20 +36,27 @@ class Filtered(Struct, frozen=True):
     cut: bool
 
 
-class PageMeta(Struct, frozen=True):
+class Results(Struct, frozen=True):
+    """The number of records on all pages."""
+
+    total: Annotated[int, Meta(ge=0)]
+
+
+class PagePosition(Struct, frozen=True):
     """The position of a page: `current` of `total` pages; `limit` and `offset` in records."""
 
     limit: Annotated[int, Meta(ge=1)]
     offset: Annotated[int, Meta(ge=0)]
     current: Annotated[int, Meta(ge=1)]
     total: Annotated[int, Meta(ge=0)]
+
+
+class PageMeta(PagePosition, frozen=True):
+    """The position of a page, and the same as some of the platform's clients read it: `page`, and `results`."""
+
+    page: PagePosition
+    results: Results
     filter: Filtered | UnsetType = UNSET
-
-
-class Results(Struct, frozen=True):
-    """The number of records on all pages."""
-
-    total: Annotated[int, Meta(ge=0)]
 
 
 class Collection(Struct, Generic[Item], frozen=True):
@@ -91,9 +98,10 @@ class Paging:
             "prev": max(0, self.offset - self.limit) if self.offset > 0 else None,
         }
         written = {name: self._link(path, kept or {}, offset) for name, offset in links.items() if offset is not None}
-        pages = -(-total // self.limit)
-        meta = PageMeta(self.limit, self.offset, self.offset // self.limit + 1, pages, filtered or UNSET)
-        return Collection(items, meta, Results(total), PageLinks(**written))
+        place = (self.limit, self.offset, self.offset // self.limit + 1, -(-total // self.limit))
+        results = Results(total)
+        meta = PageMeta(*place, PagePosition(*place), results, filtered or UNSET)
+        return Collection(items, meta, results, PageLinks(**written))
 
     def _last(self, total: int) -> int:
         # The last page that is reached from this one in steps of the limit.

@@ -36,6 +36,9 @@ DOCUMENT_BYTES = 256 * 1024
 CONTENT_TYPE_CHARS = 256
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+#: For callers who did not choose that type: curl -d sends it.
+_FORM_HINT = '; curl -d sends this type unless it has -H "Content-Type: application/json"'
 #: Content types of JSON; the platform's clients send the one of JSON:API.
 JSON_TYPES = (JSON, "application/vnd.api+json")
 
@@ -118,22 +121,29 @@ class RequestContext:
             raise not_found(f"{what} with this id")
 
     async def raw(
-        self, types: tuple[str, ...] = JSON_TYPES, *, optional: bool = False, most: int | None = None
+        self,
+        types: tuple[str, ...] = JSON_TYPES,
+        *,
+        optional: bool = False,
+        most: int | None = None,
+        also: Callable[[str], bool] = lambda _: False,
     ) -> bytes:
-        """Return the body, whose type must be one of `types`; at most `most` bytes, and at most EDW_API_BODY_LIMIT.
+        """Return the body; at most `most` bytes, and at most EDW_API_BODY_LIMIT.
 
-        With `optional`, a request without a body may have any Content-Type.
+        Its type must be one of `types`, or one for which `also` returns True. A missing type is the first of `types`. A
+        charset is ignored: JSON has none (RFC 8259, section 11), and decoding checks that it is UTF-8. With `optional`,
+        a request without a body may have any Content-Type.
 
         Raises ApiError (400, 408, 413, 415).
         """
         limit = min(self.services.settings.api_body_limit, most or self.services.settings.api_body_limit)
         request = self.request
         given = request.headers.get(hdrs.CONTENT_TYPE)
-        if given is not None and not _is_one_of(types, given, request):
+        if given and given.strip() and not (_is_one_of(types, given, request) or also(given[:CONTENT_TYPE_CHARS])):
             if optional and not request.can_read_body:
                 return b""
-            expected = " or ".join(types)
-            raise api_error(415, f"expected Content-Type: {expected} (in UTF-8), got {_quoted(given)}")
+            expected = f"expected Content-Type: {' or '.join(types)} (in UTF-8), got {_quoted(given)}"
+            raise api_error(415, expected + (_FORM_HINT if given[:CONTENT_TYPE_CHARS].lower().startswith(FORM) else ""))
         coding = self._coding()
         if (request.content_length or 0) > limit:
             raise too_large(limit)
@@ -197,7 +207,7 @@ def _is_one_of(types: tuple[str, ...], given: str, request: web.Request) -> bool
     # Parsing takes time quadratic in the number of parameters, so a long header is not parsed.
     if len(given) > CONTENT_TYPE_CHARS:
         return False
-    return request.content_type in types and (request.charset or "utf-8").lower() == "utf-8"
+    return request.content_type in types
 
 
 def _arrived(request: web.Request, limit: int) -> bytes:

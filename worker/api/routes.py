@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from worker.api.filters import FILTER
+from worker.api.filters import FILTER, filter_pattern
 from worker.api.handlers import (
     audit_handlers,
     event_handlers,
     health_handlers,
     integration_handlers,
+    integration_listing,
     job_handlers,
     log_handlers,
     oauth,
@@ -26,8 +27,10 @@ from worker.api.operations import (
     Parameter,
 )
 from worker.api.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LARGEST_OFFSET, LIMIT, OFFSET, Collection
+from worker.api.request_context import FORM
 from worker.api.schemas import (
     AccessToken,
+    AttributeList,
     CloudEvent,
     Credentials,
     EventAttributes,
@@ -44,7 +47,9 @@ from worker.api.schemas import (
     TrialAttributes,
 )
 from worker.api.services.api_health import Liveness
+from worker.api.sorting import SORT, sort_pattern
 from worker.domain.resources import ChangeDocument, IntegrationDocument, JobDocument, LogDocument
+from worker.integrations.redelivery import CURSOR_PATTERN
 from worker.telemetry.readiness import Readiness
 
 _PAGES = (
@@ -79,7 +84,7 @@ _SELECTION_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "missing": {"type": "boolean"},
     "partial": {"type": "boolean"},
     "dry_run": {"type": "boolean"},
-    "cursor": {"type": "string"},
+    "cursor": {"type": "string", "pattern": f"^{CURSOR_PATTERN}$"},
 }
 _SELECTION = tuple(
     Parameter(name, "As in the body; takes precedence over it.", schema) for name, schema in _SELECTION_SCHEMAS.items()
@@ -88,7 +93,8 @@ _SELECTION = tuple(
 
 def _filter(fields: Mapping[str, Any], note: str) -> Parameter:
     syntax = "Conditions operator(field,value), joined by colons; operators eq, gt, ge, lt, le"
-    return Parameter(FILTER, f"{syntax}; fields {', '.join(fields)}. {note}".strip())
+    schema = {"type": "string", "pattern": filter_pattern(fields)}
+    return Parameter(FILTER, f"{syntax}; fields {', '.join(fields)}. {note}".strip(), schema)
 
 
 #: What a filter without an index does.
@@ -107,12 +113,29 @@ OPERATIONS: tuple[Operation, ...] = (
         "listIntegrations",
         "GET",
         integration_handlers.PATH,
-        integration_handlers.listing,
+        integration_listing.listing,
         "List integrations, the newest first",
         READERS,
         {200: Answer("A page of integrations.", Collection[IntegrationDocument])},
-        _PAGES,
+        (
+            *_PAGES,
+            _filter(integration_listing.fields_of(()), ""),
+            Parameter(
+                SORT,
+                f"Attributes to sort by: {', '.join(integration_listing.SORTS)}; a minus reverses the order.",
+                {"type": "string", "pattern": sort_pattern(integration_listing.SORTS)},
+            ),
+        ),
         refusals=(400,),
+    ),
+    Operation(
+        "listAttributes",
+        "GET",
+        f"{integration_handlers.PATH}/attributes",
+        integration_listing.attributes,
+        "List the attributes of an integration",
+        READERS,
+        {200: Answer("The attributes.", AttributeList)},
     ),
     Operation(
         "createIntegration",
@@ -306,7 +329,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Exchange a client's credentials for a bearer token that is valid for an hour",
         None,
         {200: Answer("The bearer token.", AccessToken)},
-        body=Body({oauth.FORM: Credentials, "application/json": Credentials}),
+        body=Body({FORM: Credentials, "application/json": Credentials}),
         refusals=(400, 401, 413, 415, 429),
     ),
     Operation(

@@ -6,9 +6,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from worker.api.api_errors import ErrorBody, ErrorDocument
 from worker.api.paging import PageLinks, PageMeta, Results
+from worker.domain.api_token import ID_PATTERN, SECRET_PATTERN, TOKEN_PATTERN
 from worker.domain.event_parser import ID_MAX_CHARS
 from worker.domain.integration_input import DESCRIPTION_MAX_CHARS, NAME_MAX_CHARS, OBSERVES_MAX, RATE_LIMITS
 from worker.domain.resources import Id, JobDocument, Links, LogDocument, ResourceMeta, Time
+from worker.integrations.redelivery import CURSOR_PATTERN
 
 #: Events of one request at most.
 EVENTS_MOST = 1_000
@@ -46,11 +48,40 @@ class NewIntegration(IntegrationAttributes, frozen=True, kw_only=True):
     configuration: dict[str, Any]
 
 
+class IntegrationAttribute(Struct, frozen=True):
+    """An attribute of an integration, as the platform's clients read it."""
+
+    label: str
+    #: The attribute's name in bodies.
+    value: str
+    type: str
+    required: bool
+    description: str
+    #: The possible values; empty if there are others.
+    options: list[str]
+
+
+class AttributeMeta(Struct, frozen=True):
+    """The resource whose attributes are listed."""
+
+    entity: str = "integration"
+    version: str = "2"
+
+
+class AttributeList(Struct, frozen=True):
+    """The attributes of an integration."""
+
+    data: list[IntegrationAttribute]
+    meta: AttributeMeta
+
+
 class EventAttributes(Struct, frozen=True):
-    """An event as its producer sends it; `data` is the affected resource."""
+    """An event as its producer sends it. It has either `data`, the affected resource, or `payload`."""
 
     type: str
-    data: dict[str, Any]
+    data: dict[str, Any] | UnsetType | None = UNSET
+    #: A flat payload: an object that receivers get as it is, in place of `{"data": …, "included": …}`.
+    payload: dict[str, Any] | UnsetType | None = UNSET
     id: Annotated[str, Meta(min_length=1, max_length=ID_MAX_CHARS)] | UnsetType | None = UNSET
     time: Time | UnsetType | None = UNSET
     source: str | UnsetType | None = UNSET
@@ -80,6 +111,8 @@ class CloudEvent(Struct, frozen=True):
     datacontenttype: str | UnsetType = UNSET
     storeid: str | UnsetType = UNSET
     orgid: str | UnsetType = UNSET
+    #: Whether `data` is a flat payload, and not a resource.
+    edwpayload: bool | Literal["true", "false"] | UnsetType = UNSET
     traceparent: str | UnsetType = UNSET
     tracestate: str | UnsetType = UNSET
 
@@ -168,7 +201,7 @@ class RedeliveryAttributes(Struct, frozen=True, rename={"since": "from", "till":
     #: Redeliver what is left of a time that retention has partly dropped; without it, such a time is refused (409).
     partial: bool | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
-    cursor: str | UnsetType = UNSET
+    cursor: Annotated[str, Meta(pattern=f"^{CURSOR_PATTERN}$")] | UnsetType = UNSET
 
 
 class RedeliveryDocument(Struct, frozen=True):
@@ -191,14 +224,18 @@ class RedeliveryDocument(Struct, frozen=True):
     #: False if one call could not do everything: repeat it with the cursor, and the id as Idempotency-Key.
     complete: bool
     type: Literal["redelivery"] = "redelivery"
-    cursor: str | UnsetType = UNSET
+    cursor: Annotated[str, Meta(pattern=f"^{CURSOR_PATTERN}$")] | UnsetType = UNSET
 
 
 class TrialAttributes(Struct, frozen=True):
-    """The sample event of a test: `type` is its observable key, `data` the resource; each has a default."""
+    """The sample event of a test: `type` is its observable key, `data` the resource; each has a default.
+
+    `payload` is a flat payload in place of `data`.
+    """
 
     type: str | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
+    payload: dict[str, Any] | UnsetType | None = UNSET
     included: dict[str, Any] | list[Any] | UnsetType | None = UNSET
 
 
@@ -206,14 +243,14 @@ class Credentials(Struct, frozen=True):
     """The credentials with which a client logs in."""
 
     grant_type: Literal["client_credentials"]
-    client_id: str
-    client_secret: str
+    client_id: Annotated[str, Meta(pattern=f"^{ID_PATTERN}$")]
+    client_secret: Annotated[str, Meta(pattern=f"^{SECRET_PATTERN}$")]
 
 
 class AccessToken(Struct, frozen=True):
     """A bearer token; `expires` in seconds since 1970, `expires_in` in seconds."""
 
-    access_token: str
+    access_token: Annotated[str, Meta(pattern=f"^{TOKEN_PATTERN}$")]
     expires: int
     expires_in: int
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  (a word of RFC 6750)

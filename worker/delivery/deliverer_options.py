@@ -17,4 +17,5 @@ def deliverer_options(settings: Settings) -> DelivererOptions:
         sqs_endpoint=settings.sqs_endpoint or None,
         sqs_limit=settings.sqs_limit,
         stomp_text=settings.stomp_messages == "text",
+        secret_in_body=settings.webhook_secret_in_body,
     )

@@ -19,9 +19,13 @@ SECRET_BYTES = 32
 #: Random bytes of an id, which is not secret.
 ID_BYTES = 8
 
-_ID = re.compile(r"[0-9a-f]{16}")
+ID_PATTERN = "[0-9a-f]{16}"
 # 32 bytes are 43 characters of base64url. Both parts have a fixed length.
-_WRITTEN = re.compile(r"edw_(?P<id>[0-9a-f]{16})_(?P<secret>[A-Za-z0-9_-]{43})")
+SECRET_PATTERN = "[A-Za-z0-9_-]{43}"  # noqa: S105  (a pattern, and nobody's secret)
+TOKEN_PATTERN = f"edw_{ID_PATTERN}_{SECRET_PATTERN}"
+
+_ID = re.compile(ID_PATTERN)
+_WRITTEN = re.compile(f"edw_(?P<id>{ID_PATTERN})_(?P<secret>{SECRET_PATTERN})")
 
 
 class Role(StrEnum):

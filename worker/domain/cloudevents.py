@@ -11,6 +11,8 @@ Sources, all of version 1.0.2 of https://github.com/cloudevents/spec: the specif
     traceparent, tracestate (the extension     the same names
     for distributed tracing)
     included (our producers' own addition)     included
+    data, where the extension attribute        payload
+    edwpayload (a boolean) is true
     subject, dataschema, other extensions      ignored
 
 Values are slices of the original bytes: `10.00` stays `10.00`.
@@ -44,8 +46,10 @@ MEDIA_TYPE = "application/cloudevents"
 _ATTRIBUTES = ("specversion", *REQUIRED, "time", "datacontenttype", "storeid", "orgid")
 #: Attributes of the extension for distributed tracing. They are copied here, and checked where they are used.
 _TRACE = ("traceparent", "tracestate")
+#: An extension attribute of ours: true if the data is an event's flat `payload`, and not a resource.
+_FLAT = "edwpayload"
 #: The headers of those attributes in binary mode. The content type has its own header.
-_HEADERS = frozenset(HTTP_PREFIX + name for name in (*_ATTRIBUTES, *_TRACE) if name != "datacontenttype")
+_HEADERS = frozenset(HTTP_PREFIX + name for name in (*_ATTRIBUTES, *_TRACE, _FLAT) if name != "datacontenttype")
 # Possessive: a string without an end is skipped as a whole, so the scan does not start again at each quote inside it.
 _QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)("?)', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -68,9 +72,11 @@ class _Structured(msgspec.Struct):
     orgid: Slice = UNSET
     traceparent: Slice = UNSET
     tracestate: Slice = UNSET
+    edwpayload: Slice = UNSET
     data: Slice = UNSET
     data_base64: Slice = UNSET
     included: Slice = UNSET
+    payload: Slice = UNSET
     store_id: Slice = UNSET
     org_id: Slice = UNSET
 
@@ -86,6 +92,7 @@ class _Ours(msgspec.Struct):
     tracestate: Slice
     data: Slice
     included: Slice
+    payload: Slice
 
 
 class _Version(msgspec.Struct):
@@ -126,11 +133,16 @@ def event_of_structured(raw: bytes) -> bytes | Refusal:
         # If it were ignored like other unknown names, the event would belong to no store.
         if getattr(event, name) is not UNSET:
             return Refusal(name, f'is not an attribute of a CloudEvent; expected "{name.replace("_", "")}"')
+    if event.payload is not UNSET:
+        return Refusal("payload", f"is not an attribute of a CloudEvent; send it as data, with {_FLAT}: true")
     if problem := _problem(texts):
         return problem
+    flat = _flag(None if isinstance(event.edwpayload, UnsetType) else bytes(event.edwpayload).decode(errors="replace"))
+    if isinstance(flat, Refusal):
+        return flat
     slices |= {name: _unless_null(getattr(event, name)) for name in _TRACE}
     data = _structured_data(event)
-    return data if isinstance(data, Refusal) else _ours(slices, data, _unless_null(event.included))
+    return data if isinstance(data, Refusal) else _ours(slices, data, _unless_null(event.included), flat=flat)
 
 
 def event_of_binary(attributes: Mapping[str, str], body: bytes) -> bytes | Refusal:
@@ -153,7 +165,8 @@ def event_of_binary(attributes: Mapping[str, str], body: bytes) -> bytes | Refus
     for name in _TRACE:
         text = attributes.get(name, "")
         slices[name] = Raw(msgspec.json.encode(text)) if text and text.isascii() else UNSET
-    return _ours(slices, data, UNSET)
+    flat = _flag(attributes.get(_FLAT))
+    return flat if isinstance(flat, Refusal) else _ours(slices, data, UNSET, flat=flat)
 
 
 def attributes_of_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str] | Refusal:
@@ -232,13 +245,21 @@ def _problem(attributes: Mapping[str, str]) -> Refusal | None:
         if not attributes.get(name):
             return Refusal(name, "is empty" if name in attributes else "is required in a CloudEvent")
     content_type = attributes.get("datacontenttype")
-    if not _is_json(content_type):
+    if not is_json(content_type):
         expected = "expected JSON (application/json, or a type that ends in +json)"
         return Refusal("datacontenttype", f"{expected}, got {_quoted(content_type)}")
     return None
 
 
-def _ours(slices: Mapping[str, Slice], data: Slice, included: Slice) -> bytes:
+def _flag(written: str | None) -> bool | Refusal:
+    """Return a boolean attribute: JSON's own, or its canonical string form (spec 3, type system); False without it."""
+    text = "null" if written is None else written.strip('"')
+    if text in ("true", "false", "null"):
+        return text == "true"
+    return Refusal(_FLAT, "expected true or false: whether data is the event's flat payload")
+
+
+def _ours(slices: Mapping[str, Slice], data: Slice, included: Slice, *, flat: bool) -> bytes:
     return msgspec.json.encode(
         _Ours(
             type=slices["type"],
@@ -249,8 +270,9 @@ def _ours(slices: Mapping[str, Slice], data: Slice, included: Slice) -> bytes:
             org_id=slices["orgid"],
             traceparent=slices["traceparent"],
             tracestate=slices["tracestate"],
-            data=data,
+            data=UNSET if flat else data,
             included=included,
+            payload=data if flat else UNSET,
         )
     )
 
@@ -300,7 +322,7 @@ def _string(value: Raw) -> str | None:
         return None
 
 
-def _is_json(content_type: str | None) -> bool:
+def is_json(content_type: str | None) -> bool:
     """Return whether a content type is `*/json` or `*/*+json`, with any parameters (JSON 3.1.1).
 
     Without a content type, the data is JSON (JSON 3.1.2).

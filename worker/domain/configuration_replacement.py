@@ -1,17 +1,22 @@
 """Replacement of a stored `configuration` by a given one that may contain masks of secrets.
 
-The given configuration replaces the stored one: a key that is left out or null is removed. A mask stands for the stored
-secret, but only while the destination stays the same (see `deliverers.contract.Destination`). Otherwise a person who
-may change an integration, but never saw its secrets, could make the worker send them to a server of their own.
+The given configuration replaces the stored one: a key that is left out or null is removed. A key that the type does not
+have is ignored, because clients of the platform send such keys; `ignored_keys` warns about them. A mask stands for the
+stored secret, but only while the destination stays the same (see `deliverers.contract.Destination`). Otherwise a
+person who may change an integration, but never saw its secrets, could make the worker send them to a server of their
+own.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deliverers.registry import ConfigurationError, DelivererRegistry
+from deliverers.registry import MOST_KEYS, ConfigurationError, DelivererRegistry
 from worker.domain.event import Refusal
 from worker.domain.masking import mask, masks_in, unmasked
 
+#: Ignored keys that the warnings of one answer name, and characters of each.
+WARNINGS_MOST = 20
+SHOWN_CHARS = 80
 _FOREIGN = "is the mask of a secret, and not the secret: send the secret itself"
 _AMBIGUOUS = "has a mask that several of its secrets share: send the secrets themselves"
 _MOVED = "must be given again, because the destination changed ({}): a mask keeps a secret for its own destination only"
@@ -26,8 +31,42 @@ def configured(
     changes, and None for a new integration. A mask in a new integration counts as the secret itself: it can stand for
     no other, and the specification's own examples are masks (see sealing.py). Raises UnknownIntegrationType.
     """
-    secrets = sorted(registry.secret_fields(kind))
     given = {name: value for name, value in registry.normalised(kind, given).items() if value is not None}
+    # With too many keys, parsing refuses them all, before each one is compared with the known ones.
+    unknown = registry.unknown_keys(kind, given) if len(given) <= MOST_KEYS else {}
+    given = {name: value for name, value in given.items() if name not in unknown}
+    found = _configured(given, kind, registry, stored)
+    return [_hinted(each, unknown) for each in found] if isinstance(found, list) else found
+
+
+def ignored_keys(given: object, kind: str, registry: DelivererRegistry) -> list[str]:
+    """Return warnings about the keys of an accepted configuration that were ignored. Their values are not repeated."""
+    if not isinstance(given, Mapping):
+        return []
+    present = {name: value for name, value in registry.normalised(kind, given).items() if value is not None}
+    unknown = registry.unknown_keys(kind, present)
+    warnings = [
+        f"configuration.{name[:SHOWN_CHARS]} is not a known key, and was ignored"
+        + (f'; did you mean "{near}"?' if near else "")
+        for name, near in list(unknown.items())[:WARNINGS_MOST]
+    ]
+    more = len(unknown) - len(warnings)
+    return [*warnings, *([f"configuration: {more} more keys are not known, and were ignored"] if more else [])]
+
+
+def _hinted(problem: Refusal, unknown: Mapping[str, str]) -> Refusal:
+    """Name the unknown key that may stand for a required one that is missing."""
+    meant = [name for name, near in unknown.items() if problem.path == ("configuration", near)]
+    if not meant or problem.reason != "is required":
+        return problem
+    hint = f'{problem.reason}; "{meant[0][:SHOWN_CHARS]}" is not a known key'
+    return Refusal(problem.field, hint, problem.path)
+
+
+def _configured(
+    given: dict[str, Any], kind: str, registry: DelivererRegistry, stored: Mapping[str, Any] | None
+) -> Mapping[str, Any] | list[Refusal]:
+    secrets = sorted(registry.secret_fields(kind))
     if stored is None:
         return _problems(given, kind, registry) or given
     meant = given | {name: unmasked(given[name], stored.get(name)) for name in secrets if name in given}

@@ -72,6 +72,7 @@ class Event:
     type: str
     scope: Scope
     raw: bytes
+    #: The affected resource; the whole payload if the event is `flat`.
     data: bytes
     included: bytes | None
     time: str | None
@@ -80,6 +81,8 @@ class Event:
     trace: TraceContext | None = None
     #: The minor version that a process needs to understand it (see format_version.py).
     minor: int = 0
+    #: Whether the event carries `payload`, which is sent as it is, in place of `data` and `included`.
+    flat: bool = False
 
     @cached_property
     def ref(self) -> str:
@@ -94,6 +97,8 @@ class Event:
         """A digest that distinguishes a true repetition from another event with the same id."""
         digest = blake2b(self.data, digest_size=16, person=b"edw-event")
         digest.update(b"\0" + (self.included or b"") + b"\0" + self.type.encode())
+        if self.flat:
+            digest.update(b"\0payload")
         return digest.hexdigest()
 
 

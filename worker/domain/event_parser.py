@@ -1,7 +1,7 @@
 """Parsing and validation of events.
 
-An event keeps its original bytes: `10.00` stays `10.00`, and an integer of thirty digits stays exact. `data` and
-`included` are slices of those bytes, and are never parsed into Python numbers.
+An event keeps its original bytes: `10.00` stays `10.00`, and an integer of thirty digits stays exact. `data`,
+`included` and `payload` are slices of those bytes, and are never parsed into Python numbers.
 """
 
 import re
@@ -16,7 +16,7 @@ import msgspec
 from config.observable_events import Catalogue
 from worker.domain.event import Event, ForeignEvent, NewerVersion, Refusal, Scope
 from worker.domain.finite import place_of_non_number
-from worker.domain.format_version import MINOR, is_newer
+from worker.domain.format_version import MINOR, PAYLOAD_SINCE, is_newer
 from worker.domain.nesting import nesting
 from worker.domain.trace_context import TraceContext
 from worker.domain.uri_reference import is_uri_reference
@@ -26,6 +26,9 @@ ID_MAX_CHARS = 128
 #: Nesting levels that an event may have. A decoder's own limit depends on the depth of its caller's stack. Without a
 #: fixed limit, a producer's process could accept an event that a worker cannot read.
 NESTING_MAX = 100
+#: Segments that a client removes from a path, even if their dots are percent-encoded (RFC 3986, sections 5.2.4 and
+#: 6.2.2.2), so no link can lead to such an id.
+DOT_SEGMENTS = (".", "..")
 #: Longest optional `source`, in characters.
 SOURCE_MAX_CHARS = 2048
 
@@ -65,11 +68,13 @@ class EventRules:
 
 
 _NULL = msgspec.Raw(b"null")
+_MISSING_DATA = msgspec.Raw()
 
 
 class _Wire(msgspec.Struct):
     type: str
-    data: msgspec.Raw
+    data: msgspec.Raw = _MISSING_DATA
+    payload: msgspec.Raw = _NULL
     id: str | None = None
     time: str | None = None
     source: str | None = None
@@ -119,17 +124,20 @@ def stored_event(raw: bytes, event_id: str, scope: Scope, trace: TraceContext | 
 
 
 def _event(raw: bytes, wire: _Wire, event_id: str, scope: Scope, trace: TraceContext | None = None) -> Event:
+    payload = None if wire.payload is _NULL else _given(wire.payload)
+    flat = payload is not None
     return Event(
         id=event_id,
         type=wire.type,
         scope=scope,
         raw=raw,
-        data=bytes(wire.data),
+        data=bytes(wire.data) if payload is None else payload,
         included=_given(wire.included),
         time=wire.time,
         source=wire.source,
         trace=trace or _trace(wire),
-        minor=max(0, wire.edw_minor),
+        minor=max(PAYLOAD_SINCE if flat else 0, wire.edw_minor),
+        flat=flat,
     )
 
 
@@ -209,16 +217,32 @@ def _problem(wire: _Wire, catalogue: Catalogue, level: str) -> Refusal | None:
             return Refusal(field, f"has {len(value)} characters, and at most {ID_MAX_CHARS} are accepted")
         if _CONTROL.search(value):
             return Refusal(field, "has control characters")
+        if value in DOT_SEGMENTS:
+            return Refusal(field, f'is "{value}", which clients and proxies remove from the path of a URL (RFC 3986)')
     unknown = catalogue.problem(wire.type, level)
     if unknown:
         return Refusal("type", unknown)
+    if (content := _content_problem(wire)) is not None:
+        return content
+    if (source := wire.source) is not None and (len(source) > SOURCE_MAX_CHARS or not is_uri_reference(source)):
+        return Refusal("source", f"expected a URI of at most {SOURCE_MAX_CHARS} characters, without spaces (RFC 3986)")
+    return _time_problem(wire.time)
+
+
+def _content_problem(wire: _Wire) -> Refusal | None:
+    """Return what is wrong with `data` and `included`, or with the `payload` in their place."""
+    if wire.payload is not _NULL and not _starts(wire.payload, b"n"):
+        for field, value in (("data", wire.data), ("included", wire.included)):
+            if value is not _MISSING_DATA and not _starts(value, b"n"):
+                return Refusal("payload", f"is beside {field}: an event has either data (with included) or payload")
+        return None if _starts(wire.payload, b"{") else Refusal("payload", "expected an object, which is sent as it is")
+    if wire.data is _MISSING_DATA:
+        return Refusal("data", "is required: the affected resource; or payload, an object that is sent as it is")
     if not _starts(wire.data, b"{"):
         return Refusal("data", "expected an object: the affected resource")
     if (included := _given(wire.included)) and included[:1] not in (b"{", b"["):
         return Refusal("included", "expected an object or a list of resources")
-    if (source := wire.source) is not None and (len(source) > SOURCE_MAX_CHARS or not is_uri_reference(source)):
-        return Refusal("source", f"expected a URI of at most {SOURCE_MAX_CHARS} characters, without spaces (RFC 3986)")
-    return _time_problem(wire.time)
+    return None
 
 
 def _starts(value: msgspec.Raw, opening: bytes) -> bool:

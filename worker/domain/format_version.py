@@ -7,7 +7,10 @@ that does not know the field leaves the record to a process that does.
 #: The ledger's format (major version). A process refuses a ledger of any other format.
 FORMAT = 2
 #: The minor version that this build understands. Write a new field only where the minor version in force has it.
-MINOR = 0
+#: 1: an event may carry `payload` in place of `data`.
+MINOR = 1
+#: The minor version that a process needs for an event with `payload`.
+PAYLOAD_SINCE = 1
 
 
 def written_minor(in_force: int) -> int:

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 from config.observable_events import Catalogue
 from deliverers.registry import DelivererRegistry
 from worker.domain.change import Actor, Change, ChangeAction, integration_change
+from worker.domain.configuration_replacement import ignored_keys
 from worker.domain.event import Event, Ingress, Refusal, Scope
 from worker.domain.humanize import counted
 from worker.domain.integration import Integration
@@ -86,7 +87,7 @@ class IntegrationService:
             kept = await self._registry.put(safe, 0, [event], change=change)
         except TooManyIntegrations as full:
             return [_refused(full, scope)]
-        return self._published(kept, event), warnings_of(made, self._types)
+        return self._published(kept, event), [*warnings_of(made, self._types), *self.ignored(attributes, made)]
 
     async def update(
         self, current: Integration, attributes: Mapping[str, Any], by: Actor, expect: int | None = None
@@ -134,6 +135,10 @@ class IntegrationService:
         if deleted:
             self._publish(event)
         return deleted
+
+    def ignored(self, attributes: Mapping[str, Any], integration: Integration) -> list[str]:
+        """Return warnings about given keys that an accepted create or update ignored."""
+        return ignored_keys(attributes.get("configuration"), integration.integration_type, self._types)
 
     def shown(self, integration: Integration, *, reveal: bool = False) -> Integration:
         """Return the integration with its secrets masked; with `reveal`, as an admin of its scope may see it."""

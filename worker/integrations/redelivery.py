@@ -21,7 +21,9 @@ LOOKED_AT_MOST = 100_000
 #: Most jobs that one call reopens or opens.
 CHANGED_MOST = 10_000
 
-_PLACE = re.compile(r"(jobs|events)-([0-9]{1,15})-((?:[0-9a-f-]{36})?)")
+#: A cursor: the phase, the time (ms) and the last id.
+CURSOR_PATTERN = r"(jobs|events)-([0-9]{1,15})-((?:[0-9a-f-]{36})?)"
+_PLACE = re.compile(CURSOR_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from tests.api_client import Answer, Api, Client, Serve, webhook
 from tests.ledger import inspection, surgery
 from tests.samples import ELSEWHERE, SCOPE
 from tests.waiting import eventually
-from worker.api.handlers.oauth import FORM, LIFETIME
+from worker.api.handlers.oauth import LIFETIME
 from worker.api.operations import Operation
+from worker.api.request_context import FORM
 from worker.api.routes import OPERATIONS
 from worker.api.services.access import ATTEMPTS
 from worker.domain.api_token import Role, TokenKind, read, written

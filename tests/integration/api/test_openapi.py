@@ -127,8 +127,12 @@ class TestTheDescription:
             "aws_sqs",
             "stomp",
         }
-        assert "order.paid" in schemas["NewIntegration"]["properties"]["observes"]["items"]["enum"]
-        assert "order.paid" in schemas["EventAttributes"]["properties"]["type"]["enum"]
+        key = {"$ref": "#/components/schemas/ObservableKey"}
+        assert schemas["NewIntegration"]["properties"]["observes"]["items"] == key
+        assert schemas["EventAttributes"]["properties"]["type"] == key
+        observable = Draft202012Validator(schemas["ObservableKey"])
+        assert all(map(observable.is_valid, ("order.paid", "wishlist_ext.created")))
+        assert not any(map(observable.is_valid, ("order.payed", "wishlist_ext.made")))
 
     async def test_the_page_has_all_of_it(self, admin: Client, described: Document) -> None:
         answer = await admin.get("/")

@@ -52,7 +52,14 @@ async def test_an_event_becomes_a_message_once_its_queue_is_there(
 
     async with Publisher(settings) as publisher:
         await publisher.apublish_many(
-            [order_paid(id=f"e-{n}", data={"type": "order", "id": f"o-{n}"}, included={"n": n}) for n in range(15)]
+            [order_paid(id=f"e-{n}", data={"type": "order", "id": f"o-{n}"}, included={"n": n}) for n in range(14)]
+            + [
+                {
+                    name: each
+                    for name, each in order_paid(id="flat", payload={"purpose": "reset"}).items()
+                    if name != "data"
+                }
+            ]
         )
     await eventually(lambda: logged(ledger, integration.id, 15), "every first attempt is logged")
     queue = await asyncio.to_thread(ministack.create_queue, "orders")
@@ -65,8 +72,8 @@ async def test_an_event_becomes_a_message_once_its_queue_is_there(
     assert {log.status_code for log in logs} == {200}
     messages = await asyncio.to_thread(_received, ministack, queue, 15)
     assert {message["id"]: message["data"] for message in messages} == {
-        f"e-{n}": {"type": "order", "id": f"o-{n}", "included": {"n": n}} for n in range(15)
-    }
+        f"e-{n}": {"type": "order", "id": f"o-{n}", "included": {"n": n}} for n in range(14)
+    } | {"flat": {"purpose": "reset"}}
     assert {log.body for log in logs} == {
         json.dumps({"MessageId": each}, separators=(",", ":")) for each in _ids(messages)
     }

@@ -48,7 +48,9 @@ async def test_an_event_becomes_a_message_once_its_broker_is_there(
     ).ready()
 
     async with Publisher(settings) as publisher:
-        await publisher.apublish_many([order_paid(id=f"e-{n}", included={"n": n}) for n in range(15)])
+        await publisher.apublish_many([order_paid(id=f"e-{n}", included={"n": n}) for n in range(14)])
+        flat = order_paid(id="flat", payload={"purpose": "reset", "included": "flat"})
+        await publisher.apublish({name: each for name, each in flat.items() if name != "data"})
     await eventually(lambda: logged(ledger, integration.id, 15), "every first attempt is logged")
     await asyncio.to_thread(active.start)
     logs = await eventually(lambda: logged(ledger, integration.id, 15, succeeded=True), "every event is delivered")
@@ -60,7 +62,9 @@ async def test_an_event_becomes_a_message_once_its_broker_is_there(
     assert {(log.status_code, log.body, log.error_detail) for log in logs} == {(None, "", "")}
     messages = await asyncio.to_thread(read_all, active.plain, "/queue/test.orders")
     bodies = [json.loads(message.body) for message in messages]
-    assert {body["id"]: body["data"]["included"] for body in bodies} == {f"e-{n}": {"n": n} for n in range(15)}
+    assert {body["id"]: body["data"]["included"] for body in bodies} == {f"e-{n}": {"n": n} for n in range(14)} | {
+        "flat": "flat"
+    }
     assert {message.headers["job_id"] for message in messages} == {log.job_id for log in logs}
     assert not worker.said("s3cret")
     await balanced(ledger)

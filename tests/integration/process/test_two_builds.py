@@ -23,11 +23,12 @@ from tests.fleet.variants import on_both_brokers
 from tests.ledger import inspection, surgery
 from tests.samples import order_paid
 from tests.waiting import PATIENCE, eventually
-from worker.domain.format_version import FORMAT
+from worker.domain.format_version import FORMAT, MINOR
 from worker.domain.integration import Integration
 from worker.ledger import LedgerFormatError
 from worker.publisher import Publisher
 
+NEWER = MINOR + 1
 #: No process is killed here, and a busy machine may keep one from its heartbeat for a while.
 ALIVE = {"EDW_LEASE_SECONDS": "15"}
 
@@ -97,11 +98,11 @@ async def test_both_builds_deliver_under_load_whichever_was_there_first(
     one = await scene.start_worker("edw worker", **ALIVE, **builds[first]).ready()
     over = asyncio.Event()
     publishing = asyncio.create_task(publish_until(over, scene))
-    await in_force(scene, 1 if first == "the newer build" else 0)
+    await in_force(scene, NEWER if first == "the newer build" else MINOR)
     other = await scene.start_worker("edw worker", **ALIVE, **builds[second]).ready()
-    await in_force(scene, 0)
+    await in_force(scene, MINOR)
     members = await scene.ledger.membership.members()
-    assert [each.minor for each in members] == [0, 1]
+    assert [each.minor for each in members] == [MINOR, NEWER]
     # What the newer build writes now, both understand.
     await describe(environment, newer, integration)
     assert "flavour" not in await document(scene, integration)
@@ -109,7 +110,7 @@ async def test_both_builds_deliver_under_load_whichever_was_there_first(
     await eventually(scene.receiver.got(now + 100), "deliveries go on")
     old, new = (one, other) if first == "this build" else (other, one)
     assert await old.stop() == 0
-    await in_force(scene, 1)
+    await in_force(scene, NEWER)
     await describe(environment, newer, integration)
     assert (await document(scene, integration))["flavour"] == "vanilla"
     # A roll back: the older build meets what it does not understand, and leaves it to the newer one.
@@ -128,12 +129,12 @@ async def test_what_only_a_newer_build_understands_waits_for_one(
 ) -> None:
     integration = await scene.register()
     new = await scene.start_worker("edw worker", **ALIVE, **newer).ready()
-    await in_force(scene, 1)
+    await in_force(scene, NEWER)
     await describe(environment, newer, integration)
     assert await new.stop() == 0
     old = await scene.start_worker("edw worker", **ALIVE).ready()
     await scene.publish(id="for all")
-    await scene.put_in_intake(order_paid(id="for newer ones", edw_minor=1))
+    await scene.put_in_intake(order_paid(id="for newer ones", edw_minor=NEWER))
     await eventually(lambda: old.said('"kind":"event"') and old.said('"kind":"message"'), "it leaves both")
     status = await scene.ledger.status.read()
     assert (status.counter("attempts"), status.rejected) == (0, 0)
@@ -145,7 +146,7 @@ async def test_what_only_a_newer_build_understands_waits_for_one(
     (found,) = await scene.ledger.integrations.get([integration.id])
     assert await scene.ledger.integrations.reseal(found, found)
     kept = await document(scene, integration)
-    assert (kept["flavour"], kept["minor"], kept["name"]) == ("vanilla", 1, "renamed")
+    assert (kept["flavour"], kept["minor"], kept["name"]) == ("vanilla", NEWER, "renamed")
     await scene.start_worker("edw worker", **ALIVE, **newer).ready()
     await eventually(scene.receiver.got(2), "the newer build delivers both")
     await everything_arrived_once(scene, ["for all", "for newer ones"], 1)
@@ -157,8 +158,8 @@ async def test_messages_that_need_a_newer_build_go_round_in_their_queue_until_on
 ) -> None:
     await scene.register()
     old = await scene.start_worker("edw worker", **ALIVE).ready()
-    producer.send(kwargs={"events": [order_paid(id="fine"), order_paid(id="newer", edw_minor=1)]})
-    producer.send(kwargs={"v": 1, "minor": 1, "events": [order_paid(id="of a newer producer")]})
+    producer.send(kwargs={"events": [order_paid(id="fine"), order_paid(id="newer", edw_minor=NEWER)]})
+    producer.send(kwargs={"v": 1, "minor": NEWER, "events": [order_paid(id="of a newer producer")]})
     await eventually(lambda: left_by(old), "it leaves a message")
     # Others are not held up.
     producer.send(kwargs={"v": 1, "events": [order_paid(id="known")]})
@@ -203,4 +204,4 @@ def text_of(url: str) -> str:
 
 def test_the_newer_build_has_every_change_of_a_release(tmp_path: Path) -> None:
     newer_build(tmp_path)
-    assert "MINOR = 1" in (tmp_path / "worker/domain/format_version.py").read_text()
+    assert f"MINOR = {NEWER}" in (tmp_path / "worker/domain/format_version.py").read_text()

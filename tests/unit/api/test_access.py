@@ -76,6 +76,11 @@ def request(token: str | None, address: str | None = HERE, scheme: str = "Bearer
     return cast(web.Request, Request(address, headers))
 
 
+def written_as(header: str) -> web.Request:
+    """A request whose Authorization is as written."""
+    return cast(web.Request, Request(HERE, {"Authorization": header}))
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -203,6 +208,32 @@ class TestBearers:
         assert (await access.caller(request(token))).id == token.split("_")[1]
         assert (await access.caller(request(token, scheme="bearer"))).role is Role.ADMIN
         assert (await access.caller(request(f" {token} "))).scope == Scope("org-1", "store-1")
+
+    @pytest.mark.parametrize(
+        "header",
+        ["Bearer: {}", "bearer:{}", "BEARER : {}", "Bearer:\t{}", "Bearer\t{}", "Bearer   {}", "{}", " {} "],
+    )
+    async def test_it_is_taken_as_the_platforms_clients_write_it(
+        self, access: Access, ledger: Ledger, header: str
+    ) -> None:
+        token = ledger.make()
+
+        assert (await access.caller(written_as(header.format(token)))).id == token.split("_")[1]
+
+    @pytest.mark.parametrize("header", ["Bearer: {}", "{}", "bearer:{}"])
+    async def test_a_bad_one_is_a_bad_attempt_however_it_is_written(self, access: Access, header: str) -> None:
+        for _ in range(ATTEMPTS):
+            assert (await refused(access, written_as(header.format(BAD)))).status == 401
+        assert (await refused(access, written_as(header.format(BAD)))).status == 429
+
+    @pytest.mark.parametrize(
+        "header", ["Token {}", "Bearers {}", "BearerX{}", "{} {}", "{},{}", "Digest {}", "Basic {}"]
+    )
+    async def test_other_schemes_are_none(self, access: Access, ledger: Ledger, header: str) -> None:
+        token = ledger.make()
+
+        assert (await refused(access, written_as(header.format(token, token)))).status == 401
+        assert ledger.looked_up == 0
 
     async def test_without_one_there_is_a_challenge_and_no_attempt_is_spent(
         self, access: Access, ledger: Ledger

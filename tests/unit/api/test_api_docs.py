@@ -57,4 +57,4 @@ async def test_other_observable_keys_are_described_anew() -> None:
     await docs.openapi(a_call("https://a.example"))
     document: Any = (await docs.openapi(a_call("https://a.example", load_catalogue([ADDED])))).document
 
-    assert "warranty.registered" in document["components"]["schemas"]["EventAttributes"]["properties"]["type"]["enum"]
+    assert "warranty.registered" in document["components"]["schemas"]["ObservableKey"]["anyOf"][0]["enum"]

@@ -88,3 +88,49 @@ def test_a_strangers_key_makes_one_short_printable_line(key: str) -> None:
     problem = load_catalogue().problem(key, "store")
     assert problem is None or (problem.encode() and "\n" not in problem)
     assert problem is None or len(problem) < 6 * SHOWN_CHARS + 200
+
+
+@pytest.mark.parametrize(
+    "key", ["wishlist_ext.created", "a_ext.updated", "_ext_ext.deleted", "9_x_ext.created", "a" * 59 + "_ext.created"]
+)
+def test_the_keys_of_a_stores_custom_apis_are_observable(catalogue: Catalogue, key: str) -> None:
+    assert catalogue.problem(key, "store") is None
+    assert key in catalogue
+    assert catalogue.levels(key) == {"store"}
+    assert "only at store level" in str(catalogue.problem(key, "organization"))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "_ext.created",
+        "wishlist.created",
+        "wishlist_ext.create",
+        "wishlist_ext",
+        "wishlist_ext.paid",
+        "Wishlist_ext.created",
+        "wish-list_ext.created",
+        "a.wishlist_ext.created",
+        "wishlist_ext.created\n",
+        "é_ext.created",
+        "a" * 60 + "_ext.created",
+    ],
+)
+def test_what_only_resembles_them_is_unknown(catalogue: Catalogue, key: str) -> None:
+    problem = catalogue.problem(key, "store")
+    assert problem is not None
+    assert key not in catalogue
+    assert ("those of custom APIs match [a-z0-9_]{1,59}_ext" in problem) is ("_ext." in key)
+
+
+def test_a_deployment_may_observe_a_custom_key_at_another_level_too() -> None:
+    added = load_catalogue([observable_key("wishlist_ext.created:organization")])
+    assert added.levels("wishlist_ext.created") == {"store", "organization"}
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["settings.deleted", "order.deleted", "integrations.created", "integrations.updated", "integrations.deleted"],
+)
+def test_the_keys_of_older_documentation_are_known(catalogue: Catalogue, key: str) -> None:
+    assert catalogue.problem(key, "store") is None

@@ -154,3 +154,35 @@ def test_an_event_without_a_source_is_its_stores(
 def test_bytes_that_are_not_utf8_still_make_a_cloudevent(delivery: Delivery) -> None:
     body = json.loads(cloudevent_body(replace(delivery, data=b'{"name":"\xff"}', included=b'["\xff"]')))
     assert body["data"] == {"name": "\N{REPLACEMENT CHARACTER}", "included": ["\N{REPLACEMENT CHARACTER}"]}
+
+
+FLAT = b'{"one_time_password_token":"t","purpose":"reset","n":10.00}'
+
+
+@pytest.mark.parametrize("kind", ["one-time-password-token-request.created", "order.paid", "catalog-release.updated"])
+def test_a_flat_payload_is_sent_as_it_is(delivery: Delivery, kind: str) -> None:
+    flat = replace(delivery, triggered_by=kind, data=FLAT, included=None, flat=True)
+    body = webhook_body(flat)
+    assert b',"payload":' + FLAT + b',"resources":' in body
+    assert json.loads(body)["resources"] == FLAT.decode()
+    assert b',"data":' + FLAT + b"}" in cloudevent_body(flat)
+    assert not can_be_elided(flat)
+
+
+def test_the_flat_payload_of_a_deletion_keeps_its_members_and_is_an_object_in_both_places(delivery: Delivery) -> None:
+    flat = replace(delivery, triggered_by="catalog-release.deleted", data=FLAT, included=None, flat=True)
+    body = webhook_body(flat)
+    assert b',"payload":' + FLAT + b',"resources":' + FLAT + b"," in body
+    assert b',"data":' + FLAT + b"}" in cloudevent_body(flat)
+
+
+@pytest.mark.parametrize(
+    ("secret", "written"),
+    [("s3cr3t", "s3cr3t"), ("", ""), ('a"b\\c', 'a"b\\c'), ("</script>", "</script>")],
+)
+def test_a_secret_enters_the_body_only_if_it_is_given(delivery: Delivery, secret: str, written: str) -> None:
+    assert json.loads(webhook_body(delivery, secret))["configuration"] == {
+        "url": "https://shop.example/hook",
+        "secret_key": written,
+    }
+    assert json.loads(webhook_body(delivery))["configuration"] == {"url": "https://shop.example/hook"}

@@ -18,6 +18,7 @@ CHANGED = {
     "sqs_endpoint": "http://127.0.0.1:4566",
     "sqs_limit": "512KiB",
     "stomp_messages": "bytes",
+    "webhook_secret_in_body": "true",
 }
 
 

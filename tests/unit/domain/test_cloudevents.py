@@ -233,3 +233,43 @@ def test_a_batch_may_begin_with_blanks() -> None:
 @pytest.mark.parametrize("raw", [b"{}", b"[", b"", b"[{}] x", b"[" * 5000 + b"]" * 5000])
 def test_what_is_no_list_is_no_batch(raw: bytes) -> None:
     assert isinstance(split_batch(raw, 3), Refusal)
+
+
+@pytest.mark.parametrize("flag", [True, "true"])
+def test_a_cloudevents_data_may_be_a_flat_payload(flag: object) -> None:
+    event = taken(event_of_structured(cloudevent(edwpayload=flag)))
+    assert (event.flat, event.data) == (True, DATA)
+    encoded = {"data_base64": base64.b64encode(DATA).decode()}
+    assert taken(event_of_structured(cloudevent(b"", edwpayload=flag, **encoded))).data == DATA
+
+
+@pytest.mark.parametrize("flag", [False, "false", None, ...])
+def test_without_that_attribute_its_data_is_a_resource(flag: object) -> None:
+    assert not taken(event_of_structured(cloudevent(edwpayload=flag))).flat
+
+
+def test_in_binary_mode_the_transport_says_so() -> None:
+    headers = [*((f"ce-{name}", value) for name, value in ATTRIBUTES.items()), ("CE-EdwPayload", "true")]
+    attributes = attributes_of_headers(headers)
+    assert isinstance(attributes, dict)
+    assert taken(event_of_binary(attributes, DATA)).flat
+    properties = attributes_of_properties(
+        {f"cloudEvents:{name}": value for name, value in (ATTRIBUTES | {"edwpayload": True}).items()},
+        "application/json",
+    )
+    assert properties is not None
+    assert taken(event_of_binary(properties, DATA)).flat
+
+
+@pytest.mark.parametrize("flag", [1, "yes", "TRUE", [], {}, ""])
+def test_any_other_value_of_it_is_refused(flag: object) -> None:
+    refusal = refused(event_of_structured(cloudevent(edwpayload=flag)))
+    assert (refusal.field, refusal.reason.partition(":")[0]) == ("edwpayload", "expected true or false")
+
+
+def test_a_payload_beside_the_attributes_is_refused_with_what_to_do() -> None:
+    refusal = refused(event_of_structured(cloudevent(payload={"a": 1})))
+    assert (refusal.field, refusal.reason) == (
+        "payload",
+        "is not an attribute of a CloudEvent; send it as data, with edwpayload: true",
+    )

@@ -5,14 +5,14 @@ from typing import Annotated, Any, ClassVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from deliverers.aws_sqs import AwsSqsDeliverer
 from deliverers.contract import Destination, NotDestination
-from deliverers.registry import DelivererRegistry
+from deliverers.registry import MOST_KEYS, DelivererRegistry
 from deliverers.stomp import StompDeliverer
 from deliverers.webhook import WebhookDeliverer
-from worker.domain.configuration_replacement import configured
+from worker.domain.configuration_replacement import SHOWN_CHARS, WARNINGS_MOST, configured, ignored_keys
 from worker.domain.masking import masked
 
 
@@ -336,7 +336,6 @@ def test_every_problem_is_said_at_once_and_a_field_has_one() -> None:
         "configuration.url",
         "configuration.secret_key",
         "configuration.signing_keys",
-        "configuration.x",
     }
 
 
@@ -358,3 +357,80 @@ def test_a_secret_that_would_not_be_sealed_is_refused_whatever_its_model_takes(v
 
     assert isinstance(found, list)
     assert [str(each) for each in found] == ["configuration.token: must be a string, or a list of strings"]
+
+
+class AliasedConfiguration(BaseModel):
+    """A plug-in's, whose keys have other names too, and which ignores what it does not know."""
+
+    loft: str = Field(validation_alias=AliasChoices("loft", "home", AliasPath("place", 0)))
+    ring: str = Field(default="", alias="band")
+
+
+class AliasedDeliverer(WebhookDeliverer):
+    integration_type: ClassVar[str] = "aliased"
+    configuration_model: ClassVar[type[BaseModel]] = AliasedConfiguration
+
+
+ALIASED = DelivererRegistry((AliasedDeliverer,))
+
+
+@pytest.mark.parametrize(
+    ("kind", "beside", "named"),
+    [
+        (
+            "webhook",
+            {"secret": "plain-text"},
+            '.secret is not a known key, and was ignored; did you mean "secret_key"?',
+        ),
+        ("webhook", {"zzz": 1}, ".zzz is not a known key, and was ignored"),
+        ("webhook", {"a.b": {"deep": []}}, ".a.b is not a known key, and was ignored"),
+        (
+            "webhook",
+            {"secretKey": "plain-text"},
+            '.secretKey is not a known key, and was ignored; did you mean "secret_key"',
+        ),
+        ("aws_sqs", {"queue_url": "https://q.example/1/q"}, ".queue_url is not a known key, and was ignored"),
+        ("stomp", {"user": "me"}, '.user is not a known key, and was ignored; did you mean "username"?'),
+        ("marked", {"weight": 7}, ".weight is not a known key, and was ignored"),
+    ],
+)
+@pytest.mark.parametrize("new", [True, False])
+def test_an_unknown_key_is_ignored_and_named(kind: str, beside: dict[str, Any], named: str, *, new: bool) -> None:
+    base = STORED.get(kind, {"loft": "north"})
+    assert configured(base | beside, kind, TYPES, None if new else base) == base, "it is not stored either"
+    (warning,) = ignored_keys(base | beside, kind, TYPES)
+    assert warning.startswith(f"configuration{named}")
+    assert "plain-text" not in warning
+    assert ignored_keys(base, kind, TYPES) == []
+
+
+def test_known_keys_are_known_by_every_name_that_the_model_reads() -> None:
+    given = {"home": "north", "band": "42", "place": ["x"], "loft": "north", "ring": "42"}
+    assert ignored_keys(given, "aliased", ALIASED) == []
+    assert configured({"home": "north", "nest": 1}, "aliased", ALIASED, None) == {"home": "north"}
+    # A model that takes any key has no unknown ones.
+    assert ignored_keys({"loft": "n", "token": "t", "anything": 1}, "pigeon", TYPES) == []
+
+
+def test_an_unknown_key_that_may_stand_for_a_required_one_is_named_in_the_refusal() -> None:
+    assert refused("webhook", {"uri": "https://shop.example"}) == {
+        "configuration.url": 'is required; "uri" is not a known key'
+    }
+
+
+def test_warnings_are_few_and_short() -> None:
+    given = {"url": "https://shop.example"} | {f"{n}-" + "k" * 500: n for n in range(WARNINGS_MOST + 7)}
+    warnings = ignored_keys(given, "webhook", TYPES)
+    assert len(warnings) == WARNINGS_MOST + 1
+    assert warnings[-1] == "configuration: 7 more keys are not known, and were ignored"
+    assert max(map(len, warnings)) < SHOWN_CHARS + 100
+
+
+def test_too_many_keys_are_refused_before_they_are_compared() -> None:
+    given = {"url": "https://shop.example"} | {f"key-{n}": n for n in range(MOST_KEYS)}
+    assert refused("webhook", given) == {"configuration": "must have at most 100 keys, and has 101"}
+
+
+@pytest.mark.parametrize("given", [None, "x", [], 7])
+def test_what_is_no_configuration_has_no_unknown_keys(given: Any) -> None:
+    assert ignored_keys(given, "webhook", TYPES) == []

@@ -13,6 +13,7 @@ import pytest
 from config.observable_events import load_catalogue, observable_key
 from worker.domain.event import Event, ForeignEvent, Refusal, Scope, rfc3339
 from worker.domain.event_parser import EventRules, parse_event, stored_event
+from worker.domain.format_version import MINOR, PAYLOAD_SINCE
 
 RULES = EventRules(load_catalogue())
 MIB = 1024 * 1024
@@ -103,7 +104,7 @@ def test_what_is_no_json_object_is_refused_as_a_whole(given: bytes, reason: str)
     ("changes", "field", "reason"),
     [
         ({"type": ...}, "type", "is required"),
-        ({"data": ...}, "data", "is required"),
+        ({"data": ...}, "data", "is required: the affected resource; or payload, an object that is sent as it is"),
         ({"type": None}, "type", "expected a string, got null"),
         ({"type": 5}, "type", "expected a string, got a number"),
         ({"type": ["order.paid"]}, "type", "expected a string, got a list"),
@@ -422,3 +423,69 @@ def test_a_number_that_json_does_not_have_is_named_by_a_short_place() -> None:
     refusal = refused({"type": "order.paid", "data": deep})
     assert "finite" in refusal.reason
     assert len(str(refusal)) < 1_000
+
+
+FLAT = b'{ "one_time_password_token":"t", "purpose":"reset", "n":10.00 }'
+
+
+def flat(**changes: Any) -> bytes:
+    named = {"type": "one-time-password-token-request.created", "id": "e-1"} | changes
+    return json.dumps(named).encode()[:-1] + b', "payload": ' + FLAT + b"}"
+
+
+def test_an_event_may_carry_a_flat_payload_which_travels_to_the_byte() -> None:
+    event = accepted(flat())
+    assert (event.flat, event.data, event.included) == (True, FLAT, None)
+    stored = stored_event(event.raw, event.id, event.scope)
+    assert (stored.flat, stored.data, stored.minor) == (True, FLAT, PAYLOAD_SINCE)
+    # Every key takes either form.
+    assert accepted(flat(type="order.paid")).flat
+    assert not accepted(raw(type="one-time-password-token-request.created")).flat
+
+
+@pytest.mark.parametrize("absent", [{"data": None}, {"included": None}, {"data": None, "included": None}])
+def test_a_null_beside_a_payload_counts_as_absent(absent: dict[str, Any]) -> None:
+    assert accepted(flat(**absent)).data == FLAT
+    assert not accepted({"type": "order.paid", "data": {}, "payload": None}).flat
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"data": {}}, "is beside data: an event has either data (with included) or payload"),
+        ({"data": "x"}, "is beside data: an event has either data (with included) or payload"),
+        ({"included": []}, "is beside included: an event has either data (with included) or payload"),
+    ],
+)
+def test_an_event_with_a_resource_and_a_payload_is_refused(changes: dict[str, Any], reason: str) -> None:
+    refusal = refused(flat(**changes))
+    assert (refusal.field, refusal.reason) == ("payload", reason)
+
+
+@pytest.mark.parametrize("payload", ["x", 5, [], [{}], True, ""])
+def test_a_payload_is_an_object(payload: Any) -> None:
+    refusal = refused({"type": "order.paid", "payload": payload})
+    assert (refusal.field, refusal.reason) == ("payload", "expected an object, which is sent as it is")
+
+
+def test_a_payload_and_a_resource_of_the_same_bytes_are_different_events() -> None:
+    one = accepted({"type": "order.paid", "data": {"a": 1}})
+    assert one.digest != accepted({"type": "order.paid", "payload": {"a": 1}}).digest
+
+
+def test_a_payload_needs_a_build_that_knows_it() -> None:
+    assert accepted(flat()).minor == PAYLOAD_SINCE <= MINOR
+    assert accepted(flat(edw_minor=-1)).minor == PAYLOAD_SINCE
+    assert accepted(raw()).minor == 0
+
+
+@pytest.mark.parametrize("field", ["id", "store_id", "org_id"])
+@pytest.mark.parametrize("segment", [".", ".."])
+def test_an_id_that_clients_remove_from_a_path_is_refused(field: str, segment: str) -> None:
+    refusal = refused({"type": "order.paid", "data": {}, field: segment})
+    assert (refusal.field, refusal.reason.split(",")[0]) == (field, f'is "{segment}"')
+
+
+@pytest.mark.parametrize("segment", ["...", "%2e", "%2e%2e", ". ", "./..", ".a", "a..", "\u2024"])
+def test_other_ids_of_dots_have_links_that_lead_to_them(segment: str) -> None:
+    assert accepted({"type": "order.paid", "data": {}, "id": segment}).id == segment

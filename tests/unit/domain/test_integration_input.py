@@ -138,7 +138,6 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_field() -> None:
         "description",
         "type",
         "configuration.url",
-        "configuration.sekret_key",
     }
     assert "order.paid" in problems["observes.0"]
 
@@ -325,10 +324,12 @@ def test_a_brokers_bad_addresses_are_refused_where_they_were_written(
 
 
 def test_a_refusal_of_a_configuration_has_its_exact_path() -> None:
-    found = register(BODY | {"configuration": {"url": "https://e.com", "a.b": 1}}, STORE, TYPES, CATALOGUE)
+    configuration = {"destination": "/queue/a", "addresses": ["stomp://b.example", "b.example"]}
+    found = register(BODY | {"integration_type": "stomp", "configuration": configuration}, STORE, TYPES, CATALOGUE)
 
     assert isinstance(found, list)
-    assert [(each.field, each.path) for each in found] == [("configuration.a.b", ("configuration", "a.b"))]
+    place = ("configuration", "addresses", "1")
+    assert [(each.field, each.path) for each in found] == [("configuration.addresses.1", place)]
 
 
 def test_no_secret_is_stored_without_a_key() -> None:

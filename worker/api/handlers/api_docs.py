@@ -54,7 +54,7 @@ class ApiDocs:
         types, catalogue = call.services.types, call.services.rules.catalogue
         made = self._made
         if made is None or made.types is not types or made.catalogue is not catalogue:
-            document = openapi_document(self._operations(), types, catalogue, _version(), "")
+            document = openapi_document(self._operations(), types, catalogue, product_version(), "")
             made = self._made = _Description(types, catalogue, document, "".join(_page(document)).encode())
         return made
 
@@ -116,7 +116,8 @@ def _schema(title: str, schema: Mapping[str, Any]) -> str:
     return f"<details><summary><code>{escape(title)}</code></summary><pre>{escape(text)}</pre></details>"
 
 
-def _version() -> str:
+def product_version() -> str:
+    """Return the version of this project; 0 if it is not installed."""
     try:
         return version("event-delivery-worker")
     except PackageNotFoundError:

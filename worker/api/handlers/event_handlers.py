@@ -26,6 +26,7 @@ from worker.domain.cloudevents import (
     event_of_binary,
     event_of_structured,
     is_cloudevent,
+    is_json,
     split_batch,
 )
 from worker.domain.event import Event, ForeignEvent, Ingress, Refusal, event_ref, rfc3339
@@ -115,7 +116,8 @@ _TOO_MANY = "this store has used up its allowance of events per second"
 
 
 async def _given(call: RequestContext) -> _Given:
-    raw = await call.raw(TYPES)
+    binary = _SPECVERSION in call.request.headers
+    raw = await call.raw(TYPES, also=is_json if binary else lambda _: False)
     match call.request.content_type:
         case "application/cloudevents+json":
             return _Given([raw], is_batch=False, under="", convert=event_of_structured)
@@ -125,7 +127,7 @@ async def _given(call: RequestContext) -> _Given:
                 raise invalid([batch], under="")
             await breathe()
             return _batch(batch, "", event_of_structured)
-    if _SPECVERSION in call.request.headers:
+    if binary:
         return _Given([raw], is_batch=False, under="", convert=partial(_of_binary, call))
     return await _wrapped(raw)
 
@@ -141,7 +143,8 @@ async def _wrapped(raw: bytes) -> _Given:
     except msgspec.ValidationError:
         raise invalid([Refusal("", 'expected an object: {"data": {…}} or {"data": [ … ]}')], under="") from None
     if isinstance(wrapped.data, UnsetType):
-        raise invalid([Refusal("data", "is required: an event, or a list of events")], under="")
+        hint = '; wrap the event: {"data": {"type": …, "payload": …}}' if b'"payload"' in raw else ""
+        raise invalid([Refusal("data", f"is required: an event, or a list of events{hint}")], under="")
     data = bytes(wrapped.data)
     if not isinstance(wrapped.type, UnsetType):
         hint = 'wrap the event: {"data": {"type": …, "data": …}}'

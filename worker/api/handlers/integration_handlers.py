@@ -1,4 +1,4 @@
-"""Handlers of integrations: list, register, read, change and delete."""
+"""Handlers of integrations: register, read, change and delete."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,13 +18,6 @@ from worker.ledger.integration_repository import RevisionConflict
 PATH = "/v2/integrations"
 
 
-async def listing(call: RequestContext) -> Reply:
-    """Return a page of the caller's integrations, the newest first; one round trip to Redis."""
-    paging = call.paging
-    page = await call.services.ledger.integrations.page(call.scope, paging.offset, paging.limit)
-    return Reply(paging.collection([_document(call, each) for each in page.items], page.total, PATH))
-
-
 async def create(call: RequestContext) -> Reply:
     """Register an integration."""
     attributes = await _attributes(call)
@@ -32,7 +25,7 @@ async def create(call: RequestContext) -> Reply:
     if isinstance(made, list):
         raise invalid(made)
     integration, warnings = made
-    document = _document(call, integration, warnings)
+    document = document_of(call, integration, warnings)
     return Reply(Single(document), 201, {**_tag(integration), "Location": f"{call.base}{PATH}/{integration.id}"})
 
 
@@ -41,7 +34,7 @@ async def read(call: RequestContext) -> Reply:
     integration = await call.integration()
     if etags.names(call.request.headers.get(hdrs.IF_NONE_MATCH), integration.revision):
         return Reply(status=304, headers=_tag(integration))
-    return Reply(Single(_document(call, integration)), headers=_tag(integration))
+    return Reply(Single(document_of(call, integration)), headers=_tag(integration))
 
 
 async def update(call: RequestContext) -> Reply:
@@ -55,7 +48,8 @@ async def update(call: RequestContext) -> Reply:
         raise _conflict(call, error) from None
     if isinstance(changed, list):
         raise invalid(changed)
-    return Reply(Single(_document(call, changed)), headers=_tag(changed))
+    warnings = call.services.integration_service.ignored(attributes, changed)
+    return Reply(Single(document_of(call, changed, warnings)), headers=_tag(changed))
 
 
 async def delete(call: RequestContext) -> Reply:
@@ -80,7 +74,10 @@ async def _attributes(call: RequestContext) -> Mapping[str, Any]:
     return attributes
 
 
-def _document(call: RequestContext, integration: Integration, warnings: list[str] | None = None) -> IntegrationDocument:
+def document_of(
+    call: RequestContext, integration: Integration, warnings: list[str] | None = None
+) -> IntegrationDocument:
+    """Return an integration as the caller may see it."""
     shown = call.services.integration_service.shown(integration, reveal=call.is_admin)
     return integration_document(shown, f"{call.base}{PATH}/{integration.id}", warnings)
 

@@ -9,6 +9,7 @@ from worker.api.filters import FILTER, Field, FilterCondition, flag, number, par
 from worker.api.handlers.integration_handlers import PATH
 from worker.api.paging import Filtered
 from worker.api.request_context import Reply, RequestContext
+from worker.api.sorting import SORT
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.resources import log_document
 from worker.ledger.pages import Page
@@ -96,8 +97,8 @@ async def _listing(
 
 def kept(call: RequestContext) -> Mapping[str, str]:
     """Return the parameters of the query that the links between pages keep."""
-    given = call.request.query.get(FILTER)
-    return {FILTER: given} if given else {}
+    query = call.request.query
+    return {name: query[name] for name in (FILTER, SORT) if query.get(name)}
 
 
 async def filtered_page(
@@ -107,15 +108,19 @@ async def filtered_page(
     paging = call.paging
     if not conditions:
         return await read(paging.offset, paging.limit), None
+    found, filtered = await matching(read, conditions)
+    return Page(found[paging.offset : paging.offset + paging.limit], len(found)), filtered
+
+
+async def matching(read: Read[Record], conditions: Sequence[FilterCondition[Record]]) -> tuple[list[Record], Filtered]:
+    """Return the matches among the newest WINDOW records, in the order in which `read` returns them."""
     # By id: records that are added meanwhile shift the rest, so the last record of a chunk may come again.
-    matching: dict[str, Record] = {}
+    found: dict[str, Record] = {}
     looked_at, total = 0, 0
     while looked_at < WINDOW:
         page = await read(looked_at, CHUNK)
         looked_at, total = looked_at + len(page.items), page.total
-        matching |= {each.id: each for each in page.items if all(condition.holds(each) for condition in conditions)}
+        found |= {each.id: each for each in page.items if all(condition.holds(each) for condition in conditions)}
         if len(page.items) < CHUNK:
             break
-    found = list(matching.values())
-    items = found[paging.offset : paging.offset + paging.limit]
-    return Page(items, len(found)), Filtered(looked_at, looked_at < total)
+    return list(found.values()), Filtered(looked_at, looked_at < total)

@@ -8,14 +8,13 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs
 
 from worker.api.api_errors import ApiError, error_body
-from worker.api.request_context import JSON_TYPES, Reply, RequestContext, decoded
+from worker.api.request_context import FORM, JSON_TYPES, Reply, RequestContext, decoded
 from worker.api.schemas import AccessToken, OAuthErrorDocument
 from worker.api.services.access import basic_pair
 from worker.domain.api_token import TokenKind, bearer_of, make_secret, matches, new_id, written
 
 #: Lifetime of a bearer token (seconds).
 LIFETIME = 3_600
-FORM = "application/x-www-form-urlencoded"
 #: Bytes of a body at most. It needs no token, and has three short fields.
 CREDENTIALS_BYTES = 16 * 1024
 
@@ -66,7 +65,8 @@ def _slow_down(refused: ApiError) -> OAuthError:
 
 async def _credentials(call: RequestContext) -> Mapping[str, Any]:
     raw = await call.raw((FORM, *JSON_TYPES), most=CREDENTIALS_BYTES)
-    if call.request.content_type in JSON_TYPES:
+    untyped = not call.request.headers.get(hdrs.CONTENT_TYPE, "").strip()
+    if call.request.content_type in JSON_TYPES or (untyped and raw.lstrip()[:1] == b"{"):
         body = decoded(raw)
         given = dict(body) if isinstance(body, Mapping) else {}
     else:

@@ -1,7 +1,6 @@
 """Handler of test deliveries, which send a sample event to the receiver and return the log."""
 
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 
@@ -15,16 +14,19 @@ from worker.domain.event_parser import parse_event
 from worker.domain.resources import log_document
 from worker.domain.sample_event import sample_resource
 
+#: The fields of a sample event that its sender may give. Invalid ones are kept, and refused by the parser.
+_CONTENT = ("data", "included", "payload")
+
 
 async def deliver_test(call: RequestContext) -> Reply:
     """Send a sample event now; return the log, whether the attempt succeeded or failed."""
     integration = await call.integration()
     most = call.services.rules.max_bytes + DOCUMENT_BYTES
     given = await call.options("the type and the data of a sample event", most)
-    key = _or(given.get("type"), integration.observes[0])
-    sample = {"type": key, "data": _or(given.get("data"), sample_resource(str(key)))}
-    if given.get("included") is not None:
-        sample["included"] = given["included"]
+    key = integration.observes[0] if given.get("type") is None else given["type"]
+    sample = {"type": key} | {name: given[name] for name in _CONTENT if given.get(name) is not None}
+    if "payload" not in sample:
+        sample.setdefault("data", sample_resource(str(key)))
     parsed = parse_event(msgspec.json.encode(sample), call.services.rules, scope=integration.scope)
     if isinstance(parsed, Refusal):
         raise invalid([parsed])
@@ -37,8 +39,3 @@ async def deliver_test(call: RequestContext) -> Reply:
             raise retry_later(503, "this process cannot open another connection now; nothing was sent")
         case log:
             return Reply(Single(log_document(log)))
-
-
-def _or(given: Any, sample: Any) -> Any:
-    """Return the given value, even an invalid one; the sample only where it is missing."""
-    return sample if given is None else given

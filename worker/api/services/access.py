@@ -1,6 +1,7 @@
 """Authentication of callers: bearer tokens, which the ledger keeps, and a limit on attempts with bad ones."""
 
 import base64
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ NETWORKS_MOST = 10_000
 #: Hops of X-Forwarded-For that are read at most, from the right.
 HOPS_MOST = 32
 
+#: `Bearer <token>`; some of the platform's clients and examples write `Bearer: <token>`.
+_BEARER = re.compile(r"bearer(?:[ \t]*:|(?=[ \t]|$))[ \t]*+(.*+)", re.IGNORECASE)
 _REALM = 'Bearer realm="edw"'
 
 
@@ -212,14 +215,15 @@ def too_many(wait: float) -> ApiError:
 
 
 def _borne(request: web.Request, *, basic: bool) -> str | None:
-    scheme, _, rest = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    match scheme.lower():
-        case "bearer":
-            return rest.strip()
-        case "basic" if basic:
-            pair = basic_pair(rest)
-            return pair[1] if pair else ""
-    return None
+    given = request.headers.get(hdrs.AUTHORIZATION, "").strip()
+    if found := _BEARER.fullmatch(given):
+        return found[1]
+    scheme, _, rest = given.partition(" ")
+    if basic and scheme.lower() == "basic":
+        pair = basic_pair(rest)
+        return pair[1] if pair else ""
+    # Some of the platform's clients send the token alone.
+    return given if read(given) else None
 
 
 def basic_pair(encoded: str) -> tuple[str, str] | None:

@@ -30,6 +30,7 @@ def _keys(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list
 @click.argument("key", required=False, shell_complete=_keys)
 @click.option("--data", type=click.File("rb"), help="File with the affected resource as JSON; default: a sample.")
 @click.option("--included", type=click.File("rb"), help="File with the included resources as JSON.")
+@click.option("--payload", type=click.File("rb"), help="File with a flat payload as JSON, sent in place of --data.")
 @click.option("--id", "event_id", metavar="ID", help="The event's id; a repeated id is a duplicate.")
 @click.option("--source", metavar="URI", help="The event's source, such as the store's base URL.")
 @click.option("--file", "file", type=click.File("rb"), help="Events as NDJSON: one JSON object per line.")
@@ -39,6 +40,7 @@ def command(
     key: str | None,
     data: Any,
     included: Any,
+    payload: Any,
     event_id: str | None,
     source: str | None,
     file: Any,
@@ -54,16 +56,21 @@ def command(
     """
     attributes = {"id": event_id, "source": source, "store_id": store, "org_id": org}
     if file is not None:
-        if key or data or included or any(attributes.values()):
+        if key or data or included or payload or any(attributes.values()):
             raise click.UsageError("--file takes no KEY and no attributes: each line of the file is a whole event")
         emit_file(file, as_json)
         return
     if key is None:
         raise click.UsageError("name a KEY, such as order.paid, or a --file of events")
+    if payload is not None and (data or included):
+        raise click.UsageError("an event has either --data (with --included) or --payload")
     if data is not None and included is not None and data.name == included.name == "<stdin>":
         raise click.UsageError("only one of --data and --included can be standard input")
     event: dict[str, Any] = {"type": key} | {name: value for name, value in attributes.items() if value is not None}
-    event["data"] = _raw("data", data) if data is not None else sample_resource(key, event.get("id"))
+    if payload is not None:
+        event["payload"] = _raw("payload", payload)
+    else:
+        event["data"] = _raw("data", data) if data is not None else sample_resource(key, event.get("id"))
     if included is not None:
         event["included"] = _raw("included", included)
     # The resource's bytes stay as given: 10.00 stays 10.00.

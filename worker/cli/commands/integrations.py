@@ -213,6 +213,8 @@ async def _update(
             raise CommandFailure(f"{error}; look at the integration and try again") from None
         if isinstance(made, list):
             return _refused(made, as_json)
+        for warning in at.registrar.ignored(attributes, made):
+            click.echo(f"warning: {warning}", err=True)
         _print_integration(at, made, as_json)
     return 0
 
