@@ -317,6 +317,16 @@ class Settings(BaseSettings):
     log_cap: Annotated[Count, AfterValidator(between(1, 1_000_000_000))] = Field(
         default=100_000, description="IntegrationLogs kept per store at most; the oldest go first.", examples=["100000"]
     )
+    log_exchange: Annotated[
+        Literal["failures", "all", "none"], SettingKind("`failures`, `all` or `none`"), BeforeValidator(lower)
+    ] = Field(
+        default="failures",
+        description=(
+            "Attempts whose request and answer are kept in full, with masked secrets: failures (each integration's last"
+            " 20), all (its last success too), none. Every IntegrationLog keeps the times."
+        ),
+        examples=["failures"],
+    )
     log_body_limit: Annotated[Bytes, AfterValidator(between(0, 1 << 20, "bytes"))] = Field(
         default=_written("4KiB"),
         description="Bytes of a receiver's answer kept in an IntegrationLog; 0 keeps none.",

@@ -40,7 +40,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "SQS and STOMP": ("sqs_endpoint", "sqs_limit", "stomp_messages"),
         "Secrets": ("secrets_keys",),
-        "IntegrationLogs": ("log_retention", "log_cap", "log_body_limit"),
+        "IntegrationLogs": ("log_retention", "log_cap", "log_body_limit", "log_exchange"),
         "Worker processes": (
             "celery_threads", "drain_seconds", "lease_seconds", "sweep_seconds", "announce_seconds",
         ),

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel
 
 from deliverers.egress import EgressPolicy
+from deliverers.exchange import ExchangePolicy, WireRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,12 @@ class Delivered:
     Attributes:
         status: Status code of the answer; None if the protocol has none.
         body: The part of the answer that the log keeps.
+        exchange: What was sent and what was answered, for the log; None if the deliverer does not say.
     """
 
     status: int | None
     body: str
+    exchange: WireRecord | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,14 @@ class Refused:
         body: The part of the answer that the log keeps.
         reason: What was wrong, for the integration's owner.
         retry_after: Seconds to wait, if the receiver asked for a pause.
+        exchange: As in `Delivered`.
     """
 
     status: int | None
     body: str
     reason: str
     retry_after: float | None = None
+    exchange: WireRecord | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +124,12 @@ class Unreachable:
         reason: What was wrong, for the integration's owner. It names an address only if the configuration has it as a
             literal.
         detail: More for the operator's log alone, such as the addresses of a name.
+        exchange: As in `Delivered`; without an answer.
     """
 
     reason: str
     detail: str = field(default="", compare=False)
+    exchange: WireRecord | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +140,13 @@ class Gone:
         reason: What the receiver said, for the integration's owner.
         status: Status code of the answer.
         body: The part of the answer that the log keeps.
+        exchange: As in `Delivered`.
     """
 
     reason: str
     status: int | None = 410
     body: str = ""
+    exchange: WireRecord | None = field(default=None, compare=False, repr=False)
 
 
 class Resource(StrEnum):
@@ -186,6 +195,8 @@ class DelivererOptions:
     read_limit: int = 64 * 1024
     #: Bytes of an answer (as UTF-8) kept for the log.
     keep_limit: int = 4 * 1024
+    #: Which attempts keep their request and answer in `exchange`; their times are always kept.
+    keep_exchange: ExchangePolicy = ExchangePolicy.FAILURES
     egress: EgressPolicy = field(default_factory=EgressPolicy)
     #: PEM file with certificate authorities that are trusted in addition to the system's; None adds none.
     tls_ca_file: str | None = None

@@ -53,8 +53,16 @@ class AddressDialler:
         self._make_socket = socket_factory(policy, dialled)
         self._resolver = resolver
 
-    async def connect(self, attempted: AttemptedConnection, deadline: float) -> socket.socket | Undialled:
-        """Return a connected, non-blocking socket. `deadline` is a time of the loop."""
+    async def connect(
+        self, attempted: AttemptedConnection, deadline: float, resolved: Callable[[], None] = lambda: None
+    ) -> socket.socket | Undialled:
+        """Return a connected, non-blocking socket.
+
+        Args:
+            attempted: The host and port.
+            deadline: A time of the loop.
+            resolved: Is called once the host's addresses are known.
+        """
         try:
             async with asyncio.timeout_at(deadline):
                 found = await self._resolve(attempted.host, attempted.port)
@@ -62,6 +70,7 @@ class AddressDialler:
             if isinstance(error, TimeoutError) and error.errno is None:
                 return Undialled("", silent=True)
             return Undialled(unresolved(error, attempted.name), lack=lack_of(error))
+        resolved()
         calls = _Calls(replace(attempted, phase=Phase.CONNECTING))
         targets = [(family, (address, attempted.port)) for family, address in alternating(found)]
         connected = await self._first_of(targets, deadline, calls)

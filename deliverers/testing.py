@@ -278,10 +278,11 @@ def shows_no_secret(outcome: object, counterpart: Counterpart) -> None:
     """Fail if an outcome shows one of the counterpart's secrets.
 
     Args:
-        outcome: The outcome, whose `repr` is searched.
+        outcome: The outcome, whose `repr` is searched, and that of its `exchange`.
         counterpart: The counterpart whose secrets are searched for.
 
     Raises:
         AssertionError: A secret was found.
     """
-    assert not any(secret in repr(outcome) for secret in counterpart.secrets)
+    shown = repr((outcome, getattr(outcome, "exchange", None)))
+    assert not any(secret in shown for secret in counterpart.secrets)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
@@ -26,18 +27,20 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from deliverers.answers import decompressed, kept_text, printable, status_phrase
 from deliverers.contract import (
+    Counted,
     Delivered,
     DelivererOptions,
     Delivery,
     Destination,
     Gone,
+    NotAttempted,
     NotDestination,
     Outcome,
     Refused,
     ShownToAdmin,
 )
 from deliverers.envelopes import webhook_body
-from deliverers.http import USER_AGENT, HttpAnswer, HttpSender, HttpTarget, RequestHead, resolver_of
+from deliverers.http import USER_AGENT, HttpAnswer, HttpProgress, HttpSender, HttpTarget, RequestHead, resolver_of
 from deliverers.retry_after import parse_retry_after
 from deliverers.signatures import PATTERN, signature, signing_key
 from deliverers.urls import checked_url, origin
@@ -175,10 +178,21 @@ class WebhookDeliverer:
         }
         if configuration.keys:
             headers["webhook-signature"] = signature(configuration.keys, delivery.job_id, timestamp, body)
-        answer = await sender.exchange(configuration.head, headers, body, tenant=delivery.tenant)
-        return self._judge(answer, configuration) if isinstance(answer, HttpAnswer) else answer
+        progress = HttpProgress()
+        answer = await sender.exchange(configuration.head, headers, body, tenant=delivery.tenant, progress=progress)
+        if isinstance(answer, NotAttempted):
+            return answer
+        head = answer.head if isinstance(answer, HttpAnswer) else b""
+        outcome = self._judge(answer, configuration) if isinstance(answer, HttpAnswer) else answer
+        record = progress.record(
+            self._options.keep_exchange,
+            head,
+            succeeded=isinstance(outcome, Delivered),
+            secrets=configuration.secret_forms,
+        )
+        return replace(outcome, exchange=record)
 
-    def _judge(self, answer: HttpAnswer, configuration: WebhookConfiguration) -> Outcome:
+    def _judge(self, answer: HttpAnswer, configuration: WebhookConfiguration) -> Counted:
         options, status, raw = self._options, answer.status, answer.body
         if coding := answer.header("content-encoding"):
             raw = decompressed(raw, coding, options.read_limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar
@@ -18,7 +19,7 @@ from deliverers.aws_sqs.sqs_answers import Log, SqsAnswer, broken_off, outcomes
 from deliverers.aws_sqs.sqs_configuration import AwsSqsConfiguration, SqsAccess
 from deliverers.aws_sqs.sqs_messages import Message, TooLarge, message_of
 from deliverers.aws_sqs.transport import LEAST_READ, Exchange, Transport, Unsent
-from deliverers.contract import DelivererOptions, Delivery, Outcome, Refused, Unreachable
+from deliverers.contract import Delivered, DelivererOptions, Delivery, NotAttempted, Outcome, Refused, Unreachable
 from deliverers.http import USER_AGENT
 from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason, unreached
 
@@ -78,13 +79,29 @@ class AwsSqsDeliverer:
         waiting = self._queue(configuration, target).add(message)
         try:
             async with asyncio.timeout_at(deadline):
-                return await waiting.outcome
+                outcome = await waiting.outcome
         except TimeoutError:
             if waiting.outcome.done() and not waiting.outcome.cancelled():
-                return waiting.outcome.result()  # it arrived in the same turn of the loop
-            return self._too_late(waiting, target)
+                outcome = waiting.outcome.result()  # it arrived in the same turn of the loop
+            else:
+                outcome = self._too_late(waiting, target)
         finally:
             waiting.leave()
+        return self._recorded(outcome, waiting.exchange, configuration)
+
+    def _recorded(self, outcome: Outcome, exchange: Exchange | None, configuration: AwsSqsConfiguration) -> Outcome:
+        """Return the outcome with the record of its request, which may have carried other messages too."""
+        if exchange is None or isinstance(outcome, NotAttempted):
+            return outcome
+        record = exchange.progress.record(
+            self._options.keep_exchange,
+            exchange.answer.head if exchange.answer is not None else b"",
+            succeeded=isinstance(outcome, Delivered),
+            secrets=configuration.secret_forms,
+            # The deployment's own endpoint is not for the queue's owner.
+            url=configuration.url if self._endpoint else "",
+        )
+        return replace(outcome, exchange=record)
 
     def _queue(self, configuration: AwsSqsConfiguration, target: URL) -> Queue:
         key = (configuration.access(target), configuration.url)

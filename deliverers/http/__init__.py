@@ -6,6 +6,7 @@
     http_connection   one connection: a request out, its answer in
     idle_pool         connections that may carry another request
     proxy             the deployment's proxy
+    progress          how far a request has come, and the record of it
     sender            all of these, by one deadline
 
 A plug-in needs `HttpSender.send`: see deliverers/README.md.
@@ -15,8 +16,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from deliverers.http.answer import HttpAnswer
 from deliverers.http.names import resolver_of
+from deliverers.http.progress import HttpProgress
 from deliverers.http.request import RequestHead
-from deliverers.http.sender import KEEP_ALIVE_SECONDS, HttpProgress, HttpSender
+from deliverers.http.sender import KEEP_ALIVE_SECONDS, HttpSender
 from deliverers.http.target import HttpTarget
 
 __all__ = [

@@ -42,6 +42,10 @@ class HttpConnection(asyncio.Protocol):
         self.error: Exception | None = None
         #: Whether the sender has seen an answer of this connection.
         self.has_answered = False
+        #: The address of the other end; empty if it is unknown.
+        self.peer = _peer_of(sock)
+        #: When the first byte of the current answer arrived, by the loop's clock.
+        self.first_at: float | None = None
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._lost = lost
@@ -99,6 +103,7 @@ class HttpConnection(asyncio.Protocol):
             tunnel: Whether the connection stays open after the answer, as a tunnel.
         """
         self.reader.begin(limit, bodiless)
+        self.first_at = None
         self._is_tunnel = tunnel
         waiter = self._waiter = self._loop.create_future()
         if self._is_over or self.transport.is_closing():
@@ -153,6 +158,8 @@ class HttpConnection(asyncio.Protocol):
             self._was_unasked = True
             self.abort()
             return
+        if self.first_at is None:
+            self.first_at = self._loop.time()
         reader = self.reader
         reader.feed(data)
         if reader.done:
@@ -208,3 +215,10 @@ class HttpConnection(asyncio.Protocol):
         # A waiter that was cancelled is already done.
         if waiter is not None and not waiter.done():
             waiter.set_result(ended)
+
+
+def _peer_of(sock: socket.socket) -> str:
+    try:
+        return str(sock.getpeername()[0])
+    except OSError:
+        return ""

@@ -25,9 +25,10 @@ from deliverers.http.answer import HttpAnswer
 from deliverers.http.http_connection import ExchangeEnd, HttpConnection
 from deliverers.http.idle_pool import IdlePool
 from deliverers.http.names import resolver_of
+from deliverers.http.progress import HttpProgress
 from deliverers.http.proxy import HttpProxy
 from deliverers.http.request import RequestHead, connect_request
-from deliverers.http.response import AnswerReader, Fault
+from deliverers.http.response import Fault
 from deliverers.http.target import HttpTarget
 from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason, unreached
 from deliverers.tls import client_context, resuming
@@ -49,35 +50,6 @@ _TURNS_TO_CLOSE = 4
 
 Failure = Unreachable | NotAttempted
 _UNTAKEN = "the receiver did not take the whole body"
-
-
-class HttpProgress:
-    """How far a request has come, for a caller with a deadline of its own."""
-
-    __slots__ = ("_phase", "_reader")
-
-    def __init__(self) -> None:
-        self._phase = Phase.PREPARING
-        self._reader: AnswerReader | None = None
-
-    @property
-    def phase(self) -> Phase:
-        """Return the phase."""
-        return self._phase if self.status is None else Phase.READING
-
-    @property
-    def status(self) -> int | None:
-        """Return the status of the answer, once its head is there."""
-        reader = self._reader
-        return reader.status if reader is not None and reader.has_head else None
-
-    def connecting(self) -> None:
-        """Note that a connection is being opened."""
-        self._phase = Phase.CONNECTING
-
-    def sent(self, reader: AnswerReader) -> None:
-        """Note that the request was sent."""
-        self._phase, self._reader = Phase.WAITING, reader
 
 
 class HttpSender:
@@ -144,6 +116,7 @@ class HttpSender:
         headers: Mapping[str, str] | None = None,
         *,
         tenant: Hashable,
+        progress: HttpProgress | None = None,
     ) -> HttpAnswer | Failure:
         """Send one request within the options' timeout.
 
@@ -155,6 +128,7 @@ class HttpSender:
             body: The body.
             headers: Further headers, such as `Content-Type`.
             tenant: Whose request it is: `delivery.tenant`. Connections are not shared between tenants.
+            progress: Is kept up to date; its `record` makes the outcome's `exchange`.
 
         Returns:
             The answer, or the outcome of an attempt without one.
@@ -163,7 +137,8 @@ class HttpSender:
             ValueError: The URL or a header cannot be sent.
             RuntimeError: The sender is not open.
         """
-        return await self.exchange(RequestHead(method, HttpTarget.of(url), headers or {}), {}, body, tenant=tenant)
+        head = RequestHead(method, HttpTarget.of(url), headers or {})
+        return await self.exchange(head, {}, body, tenant=tenant, progress=progress)
 
     async def exchange(
         self,
@@ -199,16 +174,19 @@ class HttpSender:
         timeout = options.timeout if timeout is None else timeout
         now = self._loop.time()
         key = (tenant, head.key)
+        progress = progress or HttpProgress()
+        progress.prepared(head.target, data, len(body), is_proxied=proxy is not None)
         connection = self._pool.take(key, now)
         if connection is None:
-            if progress is not None:
-                progress.connecting()
-            opened = await self._opened(key, head.target, now, timeout, alias)
+            progress.connecting(now)
+            opened = await self._opened(key, head.target, now, timeout, alias, progress)
             if not isinstance(opened, HttpConnection):
                 return opened
             connection = opened
-        if progress is not None:
-            progress.sent(connection.reader)
+            now_sent = self._loop.time()
+        else:
+            now_sent = now
+        progress.sent(connection, now_sent)
         limit = options.read_limit if limit is None else limit
         waiter = connection.exchange(data, body, limit, now + timeout, bodiless=head.bodiless)
         try:
@@ -251,7 +229,7 @@ class HttpSender:
         return refusal
 
     async def _opened(
-        self, key: Hashable, target: HttpTarget, now: float, timeout: float, alias: str
+        self, key: Hashable, target: HttpTarget, now: float, timeout: float, alias: str, progress: HttpProgress
     ) -> HttpConnection | Failure:
         """Open a connection, for one exchange and the next ones of its key."""
         deadline = now + timeout * (1 - _CONNECT_MARGIN)
@@ -262,7 +240,7 @@ class HttpSender:
                 self._dialling.add(dialling)
                 try:
                     with resuming(self._sessions.get(key)):
-                        opened = await self._connected(target, attempted, deadline, dialling)
+                        opened = await self._connected(target, attempted, deadline, dialling, progress)
                 finally:
                     self._dialling.discard(dialling)
         except TimeoutError as error:
@@ -275,7 +253,12 @@ class HttpSender:
         return opened
 
     async def _connected(
-        self, target: HttpTarget, attempted: AttemptedConnection, deadline: float, dialling: asyncio.Timeout
+        self,
+        target: HttpTarget,
+        attempted: AttemptedConnection,
+        deadline: float,
+        dialling: asyncio.Timeout,
+        progress: HttpProgress,
     ) -> HttpConnection | Failure:
         dialler, proxy, tls = self._dialler, self._proxy, self._tls
         if dialler is None or tls is None:
@@ -283,9 +266,10 @@ class HttpSender:
         dialled = attempted
         if proxy is not None:
             dialled = AttemptedConnection(proxy.host, proxy.port, attempted.timeout, Phase.CONNECTING, "the proxy")
-        found = await dialler.connect(dialled, deadline)
+        found = await dialler.connect(dialled, deadline, lambda: progress.passed(1, self._loop.time()))
         if isinstance(found, Undialled):
             return self._undialled(found, attempted)
+        progress.passed(2, self._loop.time())
         if self.is_open:
             dialling.reschedule(deadline)
         is_secure = target.scheme == "https"
@@ -313,6 +297,7 @@ class HttpSender:
         if not self.is_open:
             connection.abort()
             return Unreachable(INTERRUPTED)
+        progress.passed(3, self._loop.time())
         return connection
 
     async def _tunnelled(

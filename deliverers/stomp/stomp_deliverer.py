@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel
 
 from deliverers.answers import kept_text
-from deliverers.contract import Delivered, DelivererOptions, Delivery, Outcome, Refused, Resource, Unreachable
+from deliverers.contract import (
+    Counted,
+    Delivered,
+    DelivererOptions,
+    Delivery,
+    NotAttempted,
+    Outcome,
+    Refused,
+    Resource,
+    Unreachable,
+)
 from deliverers.envelopes import CLOUDEVENT_TYPE, cloudevent_body
+from deliverers.exchange import PhaseTimes, WireRecord, is_kept, received_answer, sent_request
 from deliverers.exhaustion import not_attempted
 from deliverers.http import resolver_of
 from deliverers.stomp.codec import codec
@@ -18,7 +30,7 @@ from deliverers.stomp.connection import StompConnection
 from deliverers.stomp.dialling import DialFailure, Dialler
 from deliverers.stomp.frames import CONTENT_LENGTH, Frame, Prepared, Unsendable
 from deliverers.stomp.pool import Pool
-from deliverers.stomp.stomp_answers import RECEIVED, Answer, ConnectionLost, Declined
+from deliverers.stomp.stomp_answers import RECEIVED, Answer, ConnectionLost, Declined, Receipted
 from deliverers.stomp.stomp_configuration import Account, StompConfiguration
 from deliverers.stomp.stomp_reasons import UNKNOWN, broker_error, lost_reason_with_frame, no_answer
 
@@ -72,8 +84,10 @@ class StompDeliverer:
         account = configuration.account
         endpoint = pool.endpoint(account, configuration.destination)
         deadline = self._loop.time() + options.timeout
+        connecting: float | None = None
         connection = endpoint.connection
         if connection is None or not connection.has_capacity:
+            began = self._loop.time()
             try:
                 async with asyncio.timeout_at(deadline):
                     found = await endpoint.ready()
@@ -81,7 +95,7 @@ class StompDeliverer:
                 return Unreachable(endpoint.waited(options.timeout))
             if not isinstance(found, StompConnection):
                 return self._unopened(found, account)
-            connection = found
+            connection, connecting = found, round(self._loop.time() - began, 6)
         body = cloudevent_body(delivery)
         headers = _properties(delivery)
         if not options.stomp_text:
@@ -90,10 +104,19 @@ class StompDeliverer:
             waiter = connection.send(_frame_to(configuration.destination), headers, body, deadline)
         except Unsendable as error:
             return Refused(None, "", f"cannot be sent by STOMP: {error}")
+        sent = self._loop.time()
         answer = await waiter
-        return _DELIVERED if answer is RECEIVED else self._judge(answer, connection, account)
+        times = PhaseTimes(connect=connecting, first_byte=round(self._loop.time() - sent, 6))
+        outcome = _DELIVERED if answer is RECEIVED else self._judge(answer, connection, account)
+        if isinstance(outcome, NotAttempted):
+            return outcome
+        record = WireRecord(times)
+        if is_kept(options.keep_exchange, succeeded=answer is RECEIVED):
+            sent_headers = {"destination": configuration.destination, "persistent": "true", **headers}
+            record = _record(times, connection, account, sent_headers, len(body), answer)
+        return replace(outcome, exchange=record)
 
-    def _judge(self, answer: Answer, connection: StompConnection, account: Account) -> Outcome:
+    def _judge(self, answer: Answer, connection: StompConnection, account: Account) -> Counted | NotAttempted:
         match answer:
             case Declined(frame):
                 return self._refused(
@@ -116,6 +139,28 @@ class StompDeliverer:
     def _refused(self, reason: str, frame: Frame, account: Account) -> Refused:
         secrets = tuple(secret.encode() for secret in account.secrets)
         return Refused(None, kept_text(frame.body.strip(), self._options.keep_limit, secrets), reason)
+
+
+def _record(
+    times: PhaseTimes,
+    connection: StompConnection,
+    account: Account,
+    headers: dict[str, str],
+    size: int,
+    answer: Answer,
+) -> WireRecord:
+    """Return what the log keeps of a SEND and of the broker's frame."""
+    secrets = tuple(secret.encode() for secret in account.secrets)
+    address = connection.address
+    url = f"{address.scheme}://{address.peer}"
+    sent = {**headers, "content-type": CLOUDEVENT_TYPE}
+    request = sent_request("SEND", url, sent.items(), size, "", secrets)
+    match answer:
+        case Receipted():
+            return WireRecord(times, request, received_answer("RECEIPT", ()))
+        case Declined(frame):
+            return WireRecord(times, request, received_answer(frame.command, frame.headers.items(), secrets))
+    return WireRecord(times, request)
 
 
 @lru_cache(1_000)

@@ -197,6 +197,14 @@ class SqsContract(DelivererContract):
         outcome = await deliverer.deliver(delivery)
         assert isinstance(outcome, Refused)
         assert (outcome.status, outcome.reason) == (400, "queue does not exist")
+        record = outcome.exchange
+        assert record is not None
+        assert record.request is not None
+        assert record.answer is not None
+        assert record.request.method == "POST"
+        assert dict(record.request.headers)["X-Amz-Target"] == "AmazonSQS.SendMessageBatch"
+        assert dict(record.request.headers)["Authorization"] == "********"
+        assert record.answer.status_line.split()[1] == "400"
 
     async def test_an_emulators_endpoint_stands_in_for_the_urls_own(
         self, counterpart: SqsCounterpart, delivery: Delivery
@@ -206,8 +214,15 @@ class SqsContract(DelivererContract):
         deliverer = AwsSqsDeliverer(self.options(counterpart, sqs_endpoint=f"http://127.0.0.1:{counterpart.tap.port}"))
         await deliverer.open()
         assert isinstance(await deliverer.deliver(a_delivery(AwsSqsDeliverer, aws)), Delivered)
+        refused = await deliverer.deliver(a_delivery(AwsSqsDeliverer, {**aws, "url": aws["url"] + "-missing"}))
         await deliverer.close()
         assert len(await counterpart.received()) == 1
+        assert isinstance(refused, Refused)
+        assert refused.exchange is not None
+        assert refused.exchange.request is not None
+        # Where the deployment's endpoint is, a queue's owner does not learn.
+        assert (refused.exchange.request.url, refused.exchange.request.peer) == (aws["url"] + "-missing", "")
+        assert str(counterpart.tap.port) not in repr(refused.exchange)
 
     async def test_the_environment_lends_no_keys_and_no_endpoint(
         self,

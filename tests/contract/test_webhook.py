@@ -11,6 +11,7 @@ import trustme
 from standardwebhooks.webhooks import Webhook
 
 from deliverers.contract import Delivered, Delivery, Gone, Refused
+from deliverers.exchange import ExchangePolicy
 from deliverers.http import USER_AGENT
 from deliverers.testing import TRACE, DelivererContract, a_delivery
 from deliverers.webhook import WebhookDeliverer
@@ -95,6 +96,60 @@ class TestWebhookOverHttp(DelivererContract):
         assert isinstance(outcome, Delivered)
         assert PLANTED not in outcome.body
         assert '"X-MOLTIN-SECRET-KEY": "********"' in outcome.body
+
+    async def test_a_failure_keeps_the_request_as_it_was_sent_and_the_answer_without_the_secret(
+        self, deliverer: WebhookDeliverer, counterpart: WebReceiver, delivery: Delivery
+    ) -> None:
+        counterpart.status = 418
+        outcome = await deliverer.deliver(delivery)
+        assert isinstance(outcome, Refused)
+        record = outcome.exchange
+        assert record is not None
+        assert record.request is not None
+        assert record.answer is not None
+        ((headers, body),) = counterpart.requests
+        sent = dict(record.request.headers)
+        assert sent == {**headers, "X-MOLTIN-SECRET-KEY": "********"}
+        path, _, query = counterpart.configuration["url"].partition("?")
+        assert (record.request.method, record.request.url) == ("POST", f"{path}?********")
+        assert query not in repr(record)
+        assert record.request.body_bytes == len(body)
+        assert record.answer.status_line.split()[1] == "418"
+        assert dict(record.answer.headers)["Content-Type"] == "application/json; charset=utf-8"
+        times = record.times
+        assert (times.tls is None) is not counterpart.configuration["url"].startswith("https")
+        assert None not in (times.dns, times.connect, times.first_byte)
+
+    async def test_a_success_keeps_its_times_only_and_a_connection_that_was_open_needs_none_of_dialling(
+        self, deliverer: WebhookDeliverer, counterpart: WebReceiver, delivery: Delivery
+    ) -> None:
+        first, second = [await deliverer.deliver(delivery) for _ in range(2)]
+        assert isinstance(first, Delivered)
+        assert isinstance(second, Delivered)
+        for outcome in (first, second):
+            assert outcome.exchange is not None
+            assert (outcome.exchange.request, outcome.exchange.answer) == (None, None)
+            assert outcome.exchange.times.first_byte is not None
+        assert first.exchange is not None
+        assert second.exchange is not None
+        assert first.exchange.times.connect is not None
+        assert (second.exchange.times.dns, second.exchange.times.connect, second.exchange.times.tls) == (None,) * 3
+
+    @pytest.mark.parametrize("policy", [ExchangePolicy.ALL, ExchangePolicy.NONE])
+    async def test_the_policy_says_whose_request_is_kept(
+        self, counterpart: WebReceiver, policy: ExchangePolicy
+    ) -> None:
+        deliverer = WebhookDeliverer(self.options(counterpart, keep_exchange=policy))
+        await deliverer.open()
+        delivered = await deliverer.deliver(a_delivery(WebhookDeliverer, counterpart.configuration))
+        counterpart.status = 500
+        refused = await deliverer.deliver(a_delivery(WebhookDeliverer, counterpart.configuration))
+        await deliverer.close()
+        assert isinstance(delivered, Delivered)
+        assert isinstance(refused, Refused)
+        for outcome in (delivered, refused):
+            assert outcome.exchange is not None
+            assert (outcome.exchange.request is not None) is (policy is ExchangePolicy.ALL)
 
     async def test_an_event_over_a_mebibyte_is_sent_without_a_warning(
         self, deliverer: WebhookDeliverer, counterpart: WebReceiver

@@ -3,6 +3,7 @@
 from config.settings import Settings
 from deliverers.contract import DelivererOptions
 from deliverers.egress import EgressPolicy
+from deliverers.exchange import ExchangePolicy
 
 
 def deliverer_options(settings: Settings) -> DelivererOptions:
@@ -11,6 +12,7 @@ def deliverer_options(settings: Settings) -> DelivererOptions:
         timeout=settings.webhook_timeout,
         read_limit=settings.webhook_read_limit,
         keep_limit=settings.log_body_limit,
+        keep_exchange=ExchangePolicy(settings.log_exchange),
         egress=EgressPolicy(settings.egress_allow, settings.egress_ports, frozenset(settings.egress_schemes)),
         tls_ca_file=str(settings.tls_ca_file) if settings.tls_ca_file else None,
         proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None,

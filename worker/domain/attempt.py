@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from deliverers.contract import Counted, Delivered, Gone, Refused, Unreachable
+from deliverers.exchange import WireRecord
 from worker.domain.claim import Claim
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.retry_policy import Decision
@@ -94,6 +95,11 @@ class Attempt:
         return None
 
     @property
+    def exchange(self) -> WireRecord | None:
+        """What was sent and what was answered, as far as the deliverer says."""
+        return None if isinstance(self.outcome, LostAttempt | InterruptedAttempt) else self.outcome.exchange
+
+    @property
     def body(self) -> str:
         """The body of the receiver's answer."""
         match self.outcome:
@@ -116,4 +122,5 @@ class Attempt:
             event_id=event.id if event else "",
             event_type=event.type if event else "",
             created_at=created_at,
+            exchange=self.exchange,
         )

@@ -1,7 +1,9 @@
 """IntegrationLogs: the records of attempts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID, uuid5
+
+from deliverers.exchange import WireRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class IntegrationLog:
     created_at: int = 0
     event_id: str = ""
     event_type: str = ""
+    #: The times of its phases, and for some logs what was sent and answered; None if the deliverer does not say.
+    exchange: WireRecord | None = field(default=None, compare=False, repr=False)
 
     @property
     def id(self) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from deliverers.exchange import ReceivedAnswer, SentRequest
 from worker.domain.change import Change, ChangeAction
 from worker.domain.event import rfc3339
 from worker.domain.integration import Integration
@@ -104,6 +105,35 @@ class LogRelationships(Struct, frozen=True):
     job: Related
 
 
+class RequestDocument(Struct, frozen=True):
+    """The request of an attempt as it was sent. Secrets are masked."""
+
+    #: For a message queue its operation, such as SEND.
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    body_bytes: int
+    #: The receiver's address; absent if it is not public and the configuration does not name it.
+    peer: str | UnsetType = UNSET
+
+
+class ResponseDocument(Struct, frozen=True):
+    """The head of the receiver's answer; the log has the body."""
+
+    status_line: str
+    headers: list[tuple[str, str]]
+
+
+class TimesDocument(Struct, frozen=True):
+    """Seconds that the phases of an attempt took. A connection that was open already needs only the first byte."""
+
+    total: float
+    dns: float | UnsetType = UNSET
+    connect: float | UnsetType = UNSET
+    tls: float | UnsetType = UNSET
+    first_byte: float | UnsetType = UNSET
+
+
 class LogDocument(Struct, frozen=True):
     """An IntegrationLog: the outcome of one attempt."""
 
@@ -123,6 +153,10 @@ class LogDocument(Struct, frozen=True):
     type: Literal["integration"] = "integration"
     #: Absent if the receiver sent none.
     status_code: int | UnsetType = UNSET
+    times: TimesDocument | UnsetType = UNSET
+    #: Kept for the last failures of an integration, as EDW_LOG_EXCHANGE says.
+    request: RequestDocument | UnsetType = UNSET
+    response: ResponseDocument | UnsetType = UNSET
 
 
 class JobRelationships(Struct, frozen=True):
@@ -205,6 +239,9 @@ def log_document(log: IntegrationLog) -> LogDocument:
         processing_time=round(log.processing_time, 6),
         event_id=log.event_id,
         triggered_by=log.event_type,
+        times=_times(log),
+        request=_request(log.exchange.request if log.exchange else None),
+        response=_response(log.exchange.answer if log.exchange else None),
         relationships=LogRelationships(
             _related(log.integration_id, "integration"), _related(log.job_id, "integration-job")
         ),
@@ -261,6 +298,26 @@ def change_data(integration: Integration) -> Mapping[str, Any]:
         "observes": list(integration.observes),
         "configuration": dict(integration.configuration),
     }
+
+
+def _times(log: IntegrationLog) -> TimesDocument | UnsetType:
+    if log.exchange is None:
+        return UNSET
+    times = log.exchange.times
+    found = ((name, getattr(times, name)) for name in ("dns", "connect", "tls", "first_byte"))
+    known = {name: seconds for name, seconds in found if seconds is not None}
+    return TimesDocument(round(log.processing_time, 6), **known)
+
+
+def _request(request: SentRequest | None) -> RequestDocument | UnsetType:
+    if request is None:
+        return UNSET
+    headers = list(request.headers)
+    return RequestDocument(request.method, request.url, headers, request.body_bytes, request.peer or UNSET)
+
+
+def _response(answer: ReceivedAnswer | None) -> ResponseDocument | UnsetType:
+    return UNSET if answer is None else ResponseDocument(answer.status_line, list(answer.headers))
 
 
 def _circuit(integration: Integration) -> Circuit | UnsetType:

@@ -89,6 +89,13 @@ async def test_a_refusal_is_a_log_too(admin: Client, integration: str, receiver:
     is_log(answer.data)
     assert (answer.data["succeeded"], answer.data["status_code"], answer.data["body"]) == (False, 503, "try again")
     assert "503" in answer.data["error_detail"]
+    request, response = answer.data["request"], answer.data["response"]
+    assert (request["method"], request["url"], request["peer"]) == ("POST", receiver.url, "127.0.0.1")
+    assert ["X-MOLTIN-SECRET-KEY", "********"] in request["headers"]
+    assert response["status_line"] == "HTTP/1.1 503 Service Unavailable"
+    assert ["Content-Type", "text/plain; charset=utf-8"] in response["headers"]
+    assert answer.data["times"]["total"] >= answer.data["times"]["first_byte"]
+    assert b"s3cret" not in answer.raw
     # It is not tried again.
     assert len(receiver.received) == 1
 

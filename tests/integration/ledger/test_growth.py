@@ -1,7 +1,10 @@
 """Nothing in the ledger grows without an end: once all is over and forgotten, only counters are left."""
 
+from dataclasses import replace
+
 import pytest
 
+from deliverers.exchange import SentRequest, WireRecord
 from tests.ledger import raw
 from tests.ledger.scene import HOUR, LedgerScene, settlement
 from tests.samples import ELSEWHERE, SCOPE, an_event, an_integration, issue_token
@@ -75,6 +78,11 @@ async def played(scene: LedgerScene) -> None:
     await scene.open([(await ledger.inbox.load([an_event("of the fleet").ref])).events[0]])
     await ledger.fleet.sweep()
     await ledger.totals.sample(0.01)
+    await scene.owe("i-1", "with an exchange")
+    (failed,) = await scene.claim("i-1", room=1)
+    made = settlement(failed, Verdict.RETRY)
+    request = WireRecord(request=SentRequest("POST", "https://shop.example", ()))
+    await ledger.jobs.settle([replace(made, log=replace(made.log, exchange=request))])
     await issue_token(ledger)
     actor = Actor("0" * 16, "somebody")
     change = Change(actor, ChangeAction.INTEGRATION_UPDATED, SCOPE.key, "integration", "i-1", {}, {"name": "new"})

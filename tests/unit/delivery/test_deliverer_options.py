@@ -10,6 +10,7 @@ CHANGED = {
     "webhook_timeout": "3s",
     "webhook_read_limit": "1KiB",
     "log_body_limit": "2KiB",
+    "log_exchange": "all",
     "egress_allow": "10.0.0.0/8",
     "egress_ports": "443",
     "egress_schemes": "https",

@@ -90,7 +90,7 @@ async def _listing(
     call: RequestContext, read: Read[IntegrationLog], conditions: Sequence[FilterCondition[IntegrationLog]], path: str
 ) -> Reply:
     page, filtered = await filtered_page(call, read, conditions)
-    documents = [log_document(log) for log in page.items]
+    documents = [log_document(log) for log in await call.services.ledger.logs.with_exchanges(page.items)]
     # In the specification, pages of logs have no `last`.
     return Reply(call.paging.collection(documents, page.total, path, kept(call), last=False, filtered=filtered))
 

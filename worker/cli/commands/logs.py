@@ -19,6 +19,7 @@ from worker.cli.cli_session import (
 )
 from worker.cli.console import console, json_option, print_json, print_json_line
 from worker.cli.every_store import newest_of_every_store
+from worker.cli.exchange_lines import exchange_lines
 from worker.cli.integration_names import name_in, names_of
 from worker.cli.log_lines import details_table, followed_line, lines_table
 from worker.cli.selection import SHORTEST_PREFIX, find_integration
@@ -107,16 +108,25 @@ def command(
 @scope_options
 @json_option
 def show(id: str, store: str | None, org: str | None, as_json: bool) -> None:
-    """Show everything about one attempt. LOG is the id of its log, or the beginning of the id."""
+    """Show everything about one attempt. LOG is the id of its log, or the beginning of the id.
+
+    Of an integration's last failures that is also the request as it was sent, the answer, and a curl command that
+    repeats the request with the body in body.json; its secrets are variables (EDW_LOG_EXCHANGE).
+    """
 
     async def work() -> None:
         async with session() as at:
-            log = await _find(at, id.lower(), scope_of(store, org))
+            found = await _find(at, id.lower(), scope_of(store, org))
+            (log,) = await at.ledger.logs.with_exchanges([found])
             names = await names_of(at, [log])
         if as_json:
             print_json({"data": log_document(log)})
         else:
             console().print(details_table(log, name_in(names, log.integration_id)))
+            if log.exchange is not None:
+                click.echo()
+                for line in exchange_lines(log.exchange):
+                    click.echo(line)
 
     run(work())
 

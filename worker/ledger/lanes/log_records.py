@@ -1,9 +1,11 @@
 """IntegrationLogs in the ledger: their encoding, and how to read them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
+from deliverers.exchange import PhaseTimes, WireRecord
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.ledger.connection.redis_client import RedisClient
@@ -23,6 +25,8 @@ class _Record(msgspec.Struct, array_like=True):
     processing_time: float
     event_id: str
     event_type: str
+    #: Microseconds: first byte, TLS, connecting, DNS; null for a phase without a time, and cut behind the last one.
+    times: list[int | None] = []
 
 
 class _Head(msgspec.Struct):
@@ -33,6 +37,7 @@ class _Head(msgspec.Struct):
 
 
 _heads = msgspec.msgpack.Decoder(_Head)
+_exchanges = msgspec.json.Decoder(WireRecord)
 _records = msgspec.json.Decoder(_Record)
 _encode = msgspec.json.Encoder().encode
 
@@ -49,8 +54,37 @@ def encoded_log(log: IntegrationLog) -> str:
         round(log.processing_time, 6),
         log.event_id,
         log.event_type,
+        _packed_times(log.exchange),
     )
     return _encode(record).decode()
+
+
+def _packed_times(exchange: WireRecord | None) -> list[int | None]:
+    if exchange is None:
+        return []
+    times = exchange.times
+    packed = [
+        None if each is None else round(each * 1_000_000)
+        for each in (times.first_byte, times.tls, times.connect, times.dns)
+    ]
+    while packed and packed[-1] is None:
+        packed.pop()
+    return packed
+
+
+def _exchange_of(packed: Sequence[int | None]) -> WireRecord | None:
+    if not packed:
+        return None
+    first_byte, tls, connect, dns = (
+        None if each is None else each / 1_000_000 for each in (*packed, None, None, None)[:4]
+    )
+    return WireRecord(PhaseTimes(dns, connect, tls, first_byte))
+
+
+def encoded_exchange(log: IntegrationLog) -> str:
+    """Return what settle.lua keeps beside a log: its request and answer as JSON; empty if there is none."""
+    exchange = log.exchange
+    return "" if exchange is None or exchange.request is None else _encode(exchange).decode()
 
 
 class LogRecords:
@@ -82,6 +116,17 @@ class LogRecords:
         )
         return _page(_heads.decode(head), raws)
 
+    async def with_exchanges(self, logs: Sequence[IntegrationLog]) -> list[IntegrationLog]:
+        """Return the logs with what the ledger keeps of their requests and answers; one round trip."""
+        if not logs:
+            return []
+        found = await self._redis.atomically(
+            *(("hget", f"exchanges:{log.integration_id}", f"{log.job_id}:{log.attempt}") for log in logs)
+        )
+        return [
+            replace(log, exchange=_exchanges.decode(raw)) if raw else log for log, raw in zip(logs, found, strict=True)
+        ]
+
     async def _page(self, index: str, offset: int, limit: int, integration: str = "") -> Page[IntegrationLog]:
         head, *raws = await self._redis.run(
             "page_logs", index=index, offset=offset, limit=limit, integration=integration
@@ -110,4 +155,5 @@ def decoded_log(member: str, raw: bytes | str) -> IntegrationLog:
         created_at=record.created_at,
         event_id=record.event_id,
         event_type=record.event_type,
+        exchange=_exchange_of(record.times),
     )

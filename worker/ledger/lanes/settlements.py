@@ -9,7 +9,7 @@ import msgspec
 
 from worker.domain.integration_log import IntegrationLog
 from worker.ledger.lanes.claims import Later, later_of
-from worker.ledger.lanes.log_records import encoded_log
+from worker.ledger.lanes.log_records import encoded_exchange, encoded_log
 
 
 class Verdict(StrEnum):
@@ -119,6 +119,7 @@ def item_of(settlement: Settlement) -> dict[str, Any]:
         "delay": round(settlement.delay * 1000),
         "rest": round(settlement.rest * 1000),
         "log": encoded_log(settlement.log),
+        "exchange": encoded_exchange(settlement.log),
         "lane": settlement.integration_id,
         "scope": settlement.scope_key,
     }

@@ -10,7 +10,7 @@ if not name then return 0 end
 if A.expect >= 0 and num(found[2]) ~= A.expect then return -1 end
 local scope = P .. 'scope:' .. name
 local version = next_version(scope)
-redis.call('DEL', key)
+redis.call('DEL', key, P .. 'exchanges:' .. A.id)
 redis.call('ZREM', scope .. ':list', A.id)
 redis.call('ZADD', scope .. ':changes', version, A.id)
 redis.call('ZADD', scope .. ':gone', version, A.id)

@@ -1,14 +1,14 @@
--- needs: attempt_logs, due_jobs, job_ends, leases, receiver_health
+-- needs: attempt_logs, due_jobs, job_ends, kept_exchanges, leases, receiver_health
 -- settle: writes the outcomes of attempts: log, job state, next due time, counters.
 -- A: owner, log_retention, log_cap, circuit (see circuits.lua), broken (see broken_receivers.lua),
---    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why log}]
+--    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why log exchange}]
 --    revision the integration's revision that the attempt used
 --    verdict  succeeded | failed | retry
 --    lost     its worker died: its log is written only if the attempt has no other log
 --    reason   why the job failed         disable  why the integration is to be disabled, or ''
 --    delay    ms until the job is due    rest     ms for which the whole lane rests
 --    health   ok | failed, or '' if the attempt shows nothing about the receiver    why  what went wrong, in words
---    log      the IntegrationLog, as JSON
+--    log      the IntegrationLog, as JSON      exchange  what was sent and answered, as JSON, or ''
 -- Returns msgpack {results = [settled | renewed | late | stale], more = [lanes that have ready jobs and free slots],
 -- later = [{lane, ms until it has ready jobs}],
 -- circuits = [{lane open|closed until}] that changed, broken = [receivers to warn of: see broken_receivers.lua]}.
@@ -98,6 +98,7 @@ for i, item in ipairs(A.items) do
   -- A process that was taken for dead may still report the real outcome; the log of a lost attempt must not replace it.
   local logged = item.lost and redis.call('EXISTS', P .. 'log:' .. item.job .. ':' .. item.attempt) == 1
   if not item.lost or (job.mine and not logged) then write_log(item) end
+  keep_exchange(item)
   if job.mine then
     results[i] = settle(item, job)
   elseif job.pending and item.verdict == 'succeeded' and item.attempt > job.base then

@@ -69,6 +69,7 @@
 --   scope:<s>:list         zset  integration -> created_at
 --   intake:<s>             the time until which a scope has used up its allowance of events (admit)
 --   log:<job>:<attempt>    one IntegrationLog, a JSON array (log_records.py), its time first (attempt_logs.lua)
+--   exchanges:<integration>  hash  what its last attempts sent and got (kept_exchanges.lua)
 --   logs:store:<s>  logs:integration:<id>  logs:failures:<s>     list  <job>:<attempt>, the newest at the right end
 --   intake-next            list  the message of the plain queue that woke a waiting process; it is taken next
 --   intake-taken:<owner>   list  messages of the plain queue that a process has taken, the oldest at the right end
