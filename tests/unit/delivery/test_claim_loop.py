@@ -201,9 +201,7 @@ async def test_a_freed_slot_of_a_share_goes_to_one_lane_however_many_are_parked(
     assert desk.lanes.claimed == []
     desk.queue.attempt_ended("hangs-0", frees_share=desk.slots.ended("hangs-0", "j", None, desk.now))
     before = len(desk.lanes.asked)
-    async with asyncio.timeout(30):
-        while not desk.lanes.claimed:  # noqa: ASYNC110  (nothing else shows it)
-            await asyncio.sleep(0.001)
+    await eventually(lambda: desk.lanes.claimed, "a lane is claimed")
     assert desk.lanes.claimed[0] == "new-0"
     assert len(desk.lanes.asked) == before
 
