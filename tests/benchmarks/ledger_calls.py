@@ -24,9 +24,9 @@ from typing import Any
 from uuid import uuid4
 
 from config.observable_events import load_catalogue
-from tests.benchmarks.expiries import Expiry, longest_expiries
 from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.varied_orders import VariedOrders
+from tests.ledger.expiries import Expiry, longest_expiries
 from tests.ledger.inspection import main_thread_cpu
 from tests.ledger.planting import load_scripts, plant_over_lanes
 from tests.ledger.scene import settlement

@@ -66,6 +66,7 @@ DEFAULTS: dict[str, Any] = {
     "EDW_MAX_IN_FLIGHT_BYTES": 64 << 20,
     "EDW_LANE_BACKLOG": 1_000_000,
     "EDW_LANE_BACKLOG_BYTES": 1 << 30,
+    "EDW_BACKLOG_MEMORY": 0.5,
     "EDW_LOG_EXCHANGE": "failures",
     "EDW_REJECTED_CAP": 1_000,
     "EDW_AUDIT_CAP": 10_000,
