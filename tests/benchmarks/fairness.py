@@ -3,9 +3,9 @@
     python -m tests.benchmarks.fairness [--rounds N] [--seconds N]
 
 Store B publishes 10 events a second to one healthy webhook, in an open loop. Store A's events match 5,000 integrations
-each, whose receiver answers at once; its large events match one. A publishes nothing, an event every 10 s, every 3 s or
-every second (more than can be delivered), or 50 large events a second. Each row has an installation of its own, with
-one worker process and with two.
+each, whose receiver answers at once, or after a second; its large events match one. A publishes nothing, an event every
+10 s, every 3 s or every second (more than can be delivered), or 50 large events a second. Each row has an installation
+of its own, with one worker process and with two.
 """
 
 import asyncio
@@ -50,6 +50,8 @@ class Load:
     rate: float
     fan_out: int = FAN_OUT
     size: int = 0
+    #: What its receivers do (tests.benchmarks.receivers).
+    path: str = "/takes/a"
 
 
 LOADS = (
@@ -57,6 +59,7 @@ LOADS = (
     Load("one every 10 s", 0.1),
     Load("one every 3 s", 1 / 3),
     Load("one every second", 1.0),
+    Load("one every 10 s, answered after 1 s", 0.1, path="/pauses/1000"),
     Load("50 of 1 MB a second", 50.0, 1, LARGE_BYTES),
 )
 
@@ -82,7 +85,7 @@ class Fairness:
 
     def lines(self) -> Sequence[str]:
         """For people."""
-        lines = [f"{'A publishes':<22}workers  B's p50 / p95 (ms)      B's events/s  A's deliveries/s"]
+        lines = [f"{'A publishes':<36}workers  B's p50 / p95 (ms)      B's events/s  A's deliveries/s"]
         for (name, workers), rounds in self.found.items():
             p50, p95 = (median(getattr(each, field) for each in rounds) for field in ("p50", "p95"))
             own, others = (
@@ -94,7 +97,7 @@ class Fairness:
                 for value, base in ((p50, median(x.p50 for x in alone)), (p95, median(x.p95 for x in alone)))
             )
             lines.append(
-                f"{name:<22}{workers:>7}  {p50 * 1000:>8,.1f} / {p95 * 1000:<10,.1f}{'' if fine else 'MISSED':<6}"
+                f"{name:<36}{workers:>7}  {p50 * 1000:>8,.1f} / {p95 * 1000:<10,.1f}{'' if fine else 'MISSED':<6}"
                 f"{own:>10.1f}  {others:>16,.0f}"
             )
         return lines
@@ -127,7 +130,7 @@ def _measure(load: Load, workers: int, seconds: float) -> Beside:
         stack.enter_context(closing(ours))
         ours.connect()
         ours.register(mine.url("/notes/b"), Scope(ORG_ID, "b"))
-        ours.run(_register(ours.ledger, others.url("/takes/a"), load.fan_out))
+        ours.run(_register(ours.ledger, others.url(load.path), load.fan_out))
         ours.start_worker()
         for program in (ours.program, *(ours.start_another_worker() for _ in range(workers - 1))):
             stack.callback(program.stop)

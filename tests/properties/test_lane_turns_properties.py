@@ -54,3 +54,24 @@ def test_what_is_taken_is_shared_equally_among_stores_that_have_enough(sizes: li
     # Nobody got more than one lane above a store that could have had more.
     assert short is None or max(got) <= short + 1
     assert sum(got) == min(most, sum(sizes))
+
+
+@given(
+    st.lists(st.integers(1, 20), min_size=1, max_size=5),
+    st.lists(st.integers(0, 10), min_size=5, max_size=5),
+    st.integers(0, 60),
+)
+def test_no_store_gives_more_lanes_than_it_may_and_no_lane_is_lost(
+    sizes: list[int], most_of: list[int], most: int
+) -> None:
+    turns = LaneTurns()
+    for store, size in enumerate(sizes):
+        for number in range(size):
+            turns.add(lane_of(store, number), str(store))
+    taken = turns.take(most, lambda store: most_of[int(store)])
+    for store, (size, allowed) in enumerate(zip(sizes, most_of, strict=False)):
+        assert sum(lane.startswith(f"{store}-") for lane in taken) <= min(size, allowed)
+    assert len(taken) == min(most, sum(map(min, sizes, most_of)))
+    assert sorted(taken + turns.take(sum(sizes))) == sorted(
+        lane_of(store, number) for store, size in enumerate(sizes) for number in range(size)
+    )

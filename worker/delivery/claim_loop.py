@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil
 from typing import Protocol
 
 import structlog
@@ -10,6 +11,7 @@ from worker.delivery.in_flight import InFlightPool
 from worker.delivery.lane_limits import LaneLimits
 from worker.delivery.lane_queue import LaneQueue
 from worker.delivery.settler import LEDGER_RETRY_SECONDS, LINGER_SECONDS
+from worker.delivery.store_slots import limits_by_store
 from worker.domain.claim import Claim
 from worker.event_loop.pacing import breathe
 from worker.ledger import LedgerError
@@ -70,13 +72,17 @@ class ClaimLoop:
             if self._queue.is_empty or not room:
                 await self._queue.wait()
                 continue
-            lanes = self._queue.take_strangers()
+            lanes = strangers = self._queue.take_strangers()
             try:
+                if strangers:
+                    await self._limits.learn(strangers)
+                    self._queue.put(strangers)
+                lanes = self._queue.take(min(LANES_PER_CLAIM, room), self._pool.room_of)
                 if lanes:
-                    await self._limits.learn(lanes)
-                    self._queue.put(lanes)
-                lanes = self._queue.take(min(LANES_PER_CLAIM, room))
-                await self._claim(lanes)
+                    await self._claim(lanes)
+                elif not strangers:
+                    # All free slots are left to stores that have fewer.
+                    await self._queue.wait()
             except LedgerError as error:
                 _log.warning("cannot claim", why=str(error))
                 self._queue.put(lanes)
@@ -90,6 +96,14 @@ class ClaimLoop:
         if full := [lane for lane in lanes if limits.get(lane) == 0]:
             self._queue.park(self._limits.waits_for(full))
         if open_lanes := [lane for lane in lanes if limits.get(lane) != 0]:
+            stores = {self._queue.store_of(lane) for lane in open_lanes}
+            equal = ceil(min(JOBS_PER_CALL, self._pool.room) / len(stores))
+            limits = limits_by_store(
+                {lane: limits[lane] for lane in open_lanes},
+                self._queue.store_of,
+                lambda store: min(equal, self._pool.room_of(store)),
+                least=1,
+            )
             with self._pool.reserved(JOBS_PER_CALL) as room:
                 claimed = await self._ledger.claim(open_lanes, room, limits)
                 self._start(claimed.claims)

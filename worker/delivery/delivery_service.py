@@ -23,6 +23,7 @@ from worker.delivery.lane_limits import KnownLanes, LaneLimits
 from worker.delivery.lane_queue import LaneQueue
 from worker.delivery.returner import ReleasingLedger, Returner
 from worker.delivery.settler import Settler, SettlingLedger
+from worker.delivery.store_slots import limits_by_store
 from worker.domain.attempt import Attempt
 from worker.domain.claim import Claim
 from worker.domain.retry_policy import RetryPolicy
@@ -125,7 +126,8 @@ class DeliveryService:
 
     async def limits(self, lanes: Sequence[str]) -> Mapping[str, int]:
         """Return how many more attempts each lane may have here. Raises LedgerError."""
-        return await self._limits.limits(lanes)
+        limits = await self._limits.limits(lanes)
+        return limits_by_store(limits, self._queue.store_of, self._pool.room_of)
 
     def belong(self, stores: Mapping[str, str]) -> None:
         """Learn the stores (Scope.key) of lanes, so that each store gets its turn."""

@@ -8,6 +8,7 @@ from math import ceil, inf
 from time import monotonic
 
 from worker.delivery.in_flight_limit import InFlightLimit
+from worker.delivery.store_slots import StoreSlots
 from worker.domain.claim import Claim
 
 
@@ -44,6 +45,7 @@ class InFlightPool:
         self._slot_bytes = most_bytes / max(1, most)
         self._attempts: dict[str, InFlightAttempt] = {}
         self._used = 0
+        self._stores = StoreSlots()
         self._reserved = 0
         #: When each pending call began that may lease jobs (monotonic seconds).
         self._calls: dict[object, float] = {}
@@ -66,6 +68,10 @@ class InFlightPool:
             return 0
         return max(0, self.limit.at(monotonic()) - self._used - self._reserved)
 
+    def room_of(self, store: str) -> int:
+        """Return the number of attempts of a store (Scope.key) that can be started now."""
+        return self._stores.room_of(store, self.room, self.limit.current)
+
     @property
     def closed(self) -> bool:
         """Whether the pool has stopped taking claims."""
@@ -87,6 +93,7 @@ class InFlightPool:
         attempt = InFlightAttempt(claim, max(1, ceil(size / self._slot_bytes)))
         self._attempts[attempt.name] = attempt
         self._used += attempt.slots
+        self._stores.take(claim.scope_key, attempt.slots)
         return attempt
 
     def remove(self, claims: Iterable[Claim]) -> None:
@@ -94,6 +101,7 @@ class InFlightPool:
         for claim in claims:
             if attempt := self._attempts.pop(_name(claim), None):
                 self._used -= attempt.slots
+                self._stores.give_back(attempt.claim.scope_key, attempt.slots)
         self._changed.set()
 
     def close(self) -> None:

@@ -93,9 +93,13 @@ class LaneQueue:
         if not self.is_empty:
             self._woken.set()
 
-    def take(self, most: int) -> list[str]:
-        """Remove and return the lanes whose turn it is, at most `most`."""
-        return self._waiting.take(most)
+    def take(self, most: int, most_of: Callable[[str], float] = lambda _: inf) -> list[str]:
+        """Remove and return the lanes whose turn it is: at most `most`, and of each store at most `most_of` it."""
+        return self._waiting.take(most, most_of)
+
+    def store_of(self, lane: str) -> str:
+        """Return the store of a lane; empty if it is not known."""
+        return self._store_of.get(lane, "")
 
     def park(self, lanes: Mapping[str, Trust | None]) -> None:
         """Set lanes aside that may have no more slots for now, with the share that each waits for.

@@ -1,6 +1,8 @@
 """Lanes that wait, taken from their stores in turn."""
 
 from collections import OrderedDict
+from collections.abc import Callable
+from math import inf
 
 
 class LaneTurns:
@@ -38,14 +40,25 @@ class LaneTurns:
             del self._stores[store]
         return True
 
-    def take(self, most: int) -> list[str]:
-        """Remove and return the lanes whose turn it is, at most `most`."""
+    def take(self, most: int, most_of: Callable[[str], float] = lambda _: inf) -> list[str]:
+        """Remove and return the lanes whose turn it is: at most `most`, and of each store at most `most_of` it."""
         taken: list[str] = []
-        while self._stores and len(taken) < most:
+        left: dict[str, float] = {}
+        #: Stores in a row that had no turn, because they may have no more lanes.
+        passed = 0
+        while passed < len(self._stores) and len(taken) < most:
             store, lanes = self._stores.popitem(last=False)
+            if store not in left:
+                left[store] = most_of(store)
+            if left[store] < 1:
+                self._stores[store] = lanes
+                passed += 1
+                continue
             lane, _ = lanes.popitem(last=False)
             del self._store_of[lane]
             taken.append(lane)
+            left[store] -= 1
+            passed = 0
             if lanes:
                 self._stores[store] = lanes
         return taken

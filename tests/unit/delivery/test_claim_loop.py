@@ -12,6 +12,7 @@ from worker.delivery.concurrency_limiter import PROBE_SECONDS, PROVEN_SLOTS, SHA
 from worker.delivery.in_flight import InFlightPool
 from worker.delivery.lane_limits import LaneLimits
 from worker.delivery.lane_queue import PARKED_SECONDS, LaneQueue
+from worker.domain.claim import Claim
 from worker.ledger.lanes.claims import Claimed, LaneStanding
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 
@@ -29,6 +30,8 @@ class Lanes:
     asked: list[str] = field(default_factory=list)
     #: What the next claim answers.
     answer: Claimed = field(default_factory=lambda: Claimed([]))
+    #: The limits of the last claim.
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     async def standings(self, lanes: Sequence[str]) -> Mapping[str, LaneStanding]:
         self.asked += lanes
@@ -36,6 +39,7 @@ class Lanes:
 
     async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int]) -> Claimed:
         self.claimed += lanes
+        self.limits = limits
         answer, self.answer = self.answer, Claimed([])
         return answer
 
@@ -53,7 +57,8 @@ class Desk:
     def __post_init__(self) -> None:
         self.queue = LaneQueue(self.passed_on.append, lambda: self.now)
         limits = LaneLimits(self.lanes, self.slots, self.queue, lambda: self.now)
-        self.claimer = ClaimLoop(self.lanes, InFlightPool(TOTAL), limits, self.queue, lambda claims: None, 0.0)
+        self.pool = InFlightPool(TOTAL)
+        self.claimer = ClaimLoop(self.lanes, self.pool, limits, self.queue, lambda claims: None, 0.0)
         self.slots.started("good", "first", -1.0)
         self.slots.ended("good", "first", True, -1.0)
         for number in range(OVERDUE_SLOTS):
@@ -63,6 +68,10 @@ class Desk:
         self.queue.put(lanes)
         for _ in range(10):
             await asyncio.sleep(0)
+
+
+def a_claim(lane: str, store: str) -> Claim:
+    return Claim(f"job of {lane}", lane, 1, store, "ref", 1)
 
 
 @pytest.fixture
@@ -220,3 +229,33 @@ async def test_other_processes_get_one_message_of_lanes_at_most(desk: Desk) -> N
     await desk.serve("third")
     assert all(len(each) <= MAX_IDS_PER_MESSAGE for each in desk.passed_on)
     assert len(desk.passed_on) == 2
+
+
+async def test_a_store_that_comes_is_served_although_another_has_filled_its_slots(desk: Desk) -> None:
+    large = [f"large-{number}" for number in range(TOTAL - 1)]
+    desk.queue.belong({**dict.fromkeys(large, "large"), "more": "large", "small": "small"})
+    claims = [a_claim(lane, "large") for lane in large]
+    for claim in claims:
+        desk.pool.add(claim)
+    for lane in ("more", "small"):
+        desk.slots.started(lane, "first", -1.0)
+        desk.slots.ended(lane, "first", True, -1.0)
+    await desk.serve("more")
+    assert desk.lanes.claimed == [], "the last slot is left to another store"
+    await desk.serve("small")
+    assert desk.lanes.claimed == ["small"]
+
+    desk.pool.remove(claims[:8])
+    desk.queue.wake()
+    await desk.serve()
+    assert desk.lanes.claimed == ["small", "more"]
+
+
+async def test_a_lane_with_many_jobs_leaves_slots_to_the_lane_of_another_store(desk: Desk) -> None:
+    desk.queue.belong({"many": "a", "good": "b"})
+    for number in range(8):
+        desk.slots.started("many", str(number), -1.0)
+    for number in range(8):
+        desk.slots.ended("many", str(number), True, 0.0)
+    await desk.serve("many", "good")
+    assert desk.lanes.limits == {"many": TOTAL // 2, "good": 1}
