@@ -15,24 +15,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any
 
 from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 
-from deliverers.aws_sqs import AwsSqsDeliverer
 from deliverers.contract import Deliverer, DelivererOptions
 from deliverers.destination import changed_destination
 from deliverers.redaction import without_secrets
 from deliverers.secret_fields import secret_fields, shown_fields, unsealable_fields
-from deliverers.stomp import StompDeliverer
-from deliverers.webhook import WebhookDeliverer
 
 #: Packages add a type by an entry point of this group whose object is a `Deliverer` class.
 ENTRY_POINT_GROUP = "edw.deliverers"
 
-_BUILT_IN: tuple[type[Deliverer], ...] = (WebhookDeliverer, AwsSqsDeliverer, StompDeliverer)
 # The specification describes the type as `aws-sqs`; its enum, which wins, says `aws_sqs`.
 _ALIASES = MappingProxyType({"aws-sqs": "aws_sqs"})
 #: Keys that one configuration may have, unknown ones included; no type has a tenth of them.
@@ -41,7 +38,6 @@ MOST_KEYS = 100
 MOST_PROBLEMS = 100
 #: Characters of a foreign word that are compared with known words.
 _COMPARED_CHARS = 80
-_OUR_MODELS = frozenset(each.configuration_model for each in _BUILT_IN)
 _SEALABLE = "must be a string, or a list of strings"
 
 
@@ -93,16 +89,26 @@ class DelivererRegistry:
     """Deliverer classes by their `integration_type`."""
 
     def __init__(self, deliverers: Iterable[type[Deliverer]]) -> None:
-        self._by_type: dict[str, type[Deliverer]] = {}
-        for deliverer in deliverers:
-            if deliverer.integration_type in self._by_type:
-                raise BrokenPlugin(f'there are two deliverers for the integration_type "{deliverer.integration_type}"')
-            self._by_type[deliverer.integration_type] = deliverer
+        #: None until it is loaded.
+        self._found: Mapping[str, type[Deliverer]] | None = _without_doubles(deliverers)
 
     @classmethod
     def load(cls) -> DelivererRegistry:
         """Load the built-in deliverers and those of installed packages. Raises `BrokenPlugin`."""
-        return cls((*_BUILT_IN, *(_loaded(point) for point in entry_points(group=ENTRY_POINT_GROUP))))
+        return cls(_installed())
+
+    @classmethod
+    def late(cls) -> DelivererRegistry:
+        """Return a registry that is loaded with its first use, which raises what `load` raises."""
+        registry = cls(())
+        registry._found = None
+        return registry
+
+    @property
+    def _by_type(self) -> Mapping[str, type[Deliverer]]:
+        if self._found is None:
+            self._found = _without_doubles(_installed())
+        return self._found
 
     @classmethod
     def built_in(cls) -> DelivererRegistry:
@@ -156,7 +162,7 @@ class DelivererRegistry:
             raise ConfigurationError((Problem(_path(()), words),))
         secrets = {name: configuration.get(name) for name in self.secret_fields(integration_type)}
         # Our own models never repeat a value, so their words stay: a gap in them would reveal a short secret.
-        hidden = () if model in _OUR_MODELS else tuple(_texts(secrets.values()))
+        hidden = () if model in _our_models() else tuple(_texts(secrets.values()))
         try:
             parsed = model.model_validate(dict(configuration))
             problems = tuple(Problem(_path((name,)), _SEALABLE) for name in sorted(secrets) if _is_open(secrets[name]))
@@ -196,6 +202,36 @@ class DelivererRegistry:
     def create(self, integration_type: str, options: DelivererOptions) -> Deliverer:
         """Create a deliverer; it must be opened before it delivers."""
         return self.get(integration_type)(options)
+
+
+@cache
+def _built_in() -> tuple[type[Deliverer], ...]:
+    # Imported here: an API listens before it needs them.
+    from deliverers.aws_sqs import AwsSqsDeliverer
+    from deliverers.stomp import StompDeliverer
+    from deliverers.webhook import WebhookDeliverer
+
+    return WebhookDeliverer, AwsSqsDeliverer, StompDeliverer
+
+
+@cache
+def _our_models() -> frozenset[type[BaseModel]]:
+    return frozenset(each.configuration_model for each in _built_in())
+
+
+def _installed() -> Iterator[type[Deliverer]]:
+    yield from _built_in()
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        yield _loaded(point)
+
+
+def _without_doubles(deliverers: Iterable[type[Deliverer]]) -> Mapping[str, type[Deliverer]]:
+    by_type: dict[str, type[Deliverer]] = {}
+    for deliverer in deliverers:
+        if deliverer.integration_type in by_type:
+            raise BrokenPlugin(f'there are two deliverers for the integration_type "{deliverer.integration_type}"')
+        by_type[deliverer.integration_type] = deliverer
+    return by_type
 
 
 def _loaded(point: EntryPoint) -> type[Deliverer]:

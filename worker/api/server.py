@@ -81,7 +81,7 @@ def site_of(services: ApiServices, limits: HttpLimits) -> HttpSite:
 async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
     """Open everything that the handlers use, and close it at the end of the block. Raises NoRedisError."""
     endpoints = find_endpoints(settings)
-    types = DelivererRegistry.load()
+    types = DelivererRegistry.late()
     secrets = SecretsBox(settings.secrets_keys)
     catalogue = load_catalogue(settings.observable_keys)
     async with AsyncExitStack() as stack:

@@ -3,15 +3,16 @@
 Exit codes: 0 success; 1 something was refused or failed; 2 wrong usage; 3 no Redis was found, or it does not answer.
 """
 
-import gc
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 
 import click
 
 from config.lean_imports import absent
 from worker.cli.streams import make_visible, undecodable
+from worker.event_loop.collector import resting
 
 #: Command → (its module, its summary).
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -60,9 +61,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        if cmd_name in SERVING:
-            _prepare_to_serve()
-        command = import_module(COMMANDS[cmd_name][0]).command
+        with _quick_start() if cmd_name in SERVING else nullcontext():
+            command = import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)  # noqa: S101  (every module of COMMANDS has one)
         return command
 
@@ -81,15 +81,15 @@ def edw() -> None:
     """Deliver a commerce platform's events to its customers' integrations, and prove it."""
 
 
-def _prepare_to_serve() -> None:
-    """Have a process that serves start quickly."""
-    # Imports make hundreds of thousands of objects that stay. Both processes enable the collector again
-    # (worker/event_loop/collector.py).
-    gc.disable()
-    with absent("rich", "opentelemetry"):
-        # What imports these two packages where they are there: structlog and redis-py.
-        for name in ("config.logging", "worker.ledger.connection.redis_client"):
-            import_module(name)
+@contextmanager
+def _quick_start() -> Iterator[None]:
+    """Have a process that serves start quickly: without collections during the imports of the block, and leanly."""
+    with resting():
+        with absent("rich", "opentelemetry"):
+            # What imports these two packages where they are there: structlog and redis-py.
+            for name in ("config.logging", "worker.ledger.connection.redis_client"):
+                import_module(name)
+        yield
 
 
 def main() -> None:

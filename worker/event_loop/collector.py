@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 #: Allocations before the collector looks at the youngest objects, and how often older ones are looked at.
 THRESHOLDS = (50_000, 20, 100)
@@ -26,11 +28,23 @@ def relax() -> None:
     gc.set_threshold(*THRESHOLDS)
 
 
-async def attend() -> None:
-    """Relax the collector a while after the start, and then collect regularly, until cancelled.
+@contextmanager
+def resting() -> Iterator[None]:
+    """Disable the collector while a block imports: that makes hundreds of thousands of objects, and they stay."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
-    The command line disables the collector for that while.
-    """
+
+def rest_until_attended() -> None:
+    """Disable the collector for the start of a process that calls attend() in any case."""
+    gc.disable()
+
+
+async def attend() -> None:
+    """Enable and relax the collector a while after the start, and then collect regularly, until cancelled."""
     try:
         await asyncio.sleep(RELAX_SECONDS)
     finally:

@@ -1,6 +1,7 @@
 """Who calls, and for how long somebody may guess; with a clock of the tests' own."""
 
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -48,6 +49,8 @@ class Ledger:
     def __init__(self) -> None:
         self.tokens: dict[str, Token] = {}
         self.looked_up = 0
+        #: Called while an answer is on its way.
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def make(self, kind: TokenKind = TokenKind.TOKEN) -> str:
         """A new token, as its bearer writes it."""
@@ -60,7 +63,9 @@ class Ledger:
 
     async def get(self, token_id: str) -> Token | None:
         self.looked_up += 1
-        return self.tokens.get(token_id)
+        found = self.tokens.get(token_id)
+        self.meanwhile()
+        return found
 
 
 @dataclass
@@ -310,6 +315,22 @@ class TestFreshness:
         clock.passes(FRESH_SECONDS - 0.01)
         await access.caller(request(token))
         clock.passes(0.01)
+        assert (await refused(access, request(token))).status == 401
+
+    async def test_one_that_is_revoked_during_a_slow_look_up_is_refused_a_second_after_that(
+        self, access: Access, ledger: Ledger, clock: Clock
+    ) -> None:
+        token = ledger.make()
+
+        def revoked_meanwhile() -> None:
+            ledger.revoke(token)
+            clock.passes(FRESH_SECONDS - 0.01)
+
+        ledger.meanwhile = revoked_meanwhile
+        await access.caller(request(token))
+        ledger.meanwhile = lambda: None
+        clock.passes(0.01)
+
         assert (await refused(access, request(token))).status == 401
 
     async def test_a_changed_one_is_what_it_is_now(self, access: Access, ledger: Ledger, clock: Clock) -> None:

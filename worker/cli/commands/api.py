@@ -13,6 +13,7 @@ from worker.cli.cli_session import EXIT_FAILED, CommandFailure, read_settings, r
 from worker.cli.keys import with_made_keys
 from worker.cli.parent_watch import watch_parent
 from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
+from worker.event_loop.collector import rest_until_attended
 from worker.ledger.connection.endpoints import find_endpoints
 
 _log = structlog.get_logger("edw.cli")
@@ -43,6 +44,7 @@ def command(processes: int, parent_pipe: int | None, shared_port: bool) -> None:
 
 
 async def _serve(settings: Settings, shared_port: bool) -> None:
+    rest_until_attended()
     from worker.api.server import serve
 
     signals = Signals.of_this_process()

@@ -17,6 +17,7 @@ from worker.cli.cli_session import EXIT_FAILED, read_settings, reported_errors
 from worker.cli.keys import with_made_keys
 from worker.cli.parent_watch import watch_parent
 from worker.cli.supervision import Signals, keep_running, process_changes, process_starter
+from worker.event_loop.collector import rest_until_attended
 from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.connection.endpoints import find_endpoints
 from worker.ledger.connection.startup import reach
@@ -56,6 +57,7 @@ def _work(settings: Settings) -> None:
     # Until the worker handles signals itself (worker/process/stop_signals.py), there is nothing to drain.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, lambda *_: sys.exit(0))
+    rest_until_attended()
     # The worker reads its settings from the environment, where this puts the key.
     with_made_keys(settings)
     from worker.app import app
