@@ -28,6 +28,7 @@ from worker.http_server.limits import HttpLimits, api_limits, raise_descriptor_l
 from worker.http_server.site import HttpSite
 from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import Wakeups
+from worker.integrations.event_search import EventSearch
 from worker.integrations.integration_service import IntegrationService
 from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger, LedgerPolicy
@@ -101,6 +102,7 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
             rules=EventRules(catalogue, settings.event_max_bytes),
             intake=EventIntake(ledger.inbox, settings, wakeups.events, traces),
             redelivery_service=RedeliveryService(ledger),
+            event_search=EventSearch(ledger),
             sample_delivery=SampleDelivery(
                 IntegrationCache(ledger, types, deliverers, secrets), settings.webhook_timeout
             ),

@@ -199,4 +199,5 @@ def _delivery_of(claim: Claim, target: DeliveryTarget, trace: TraceContext | Non
         integration=target.ref,
         configuration=target.configuration,
         trace=trace.headers if trace else {},
+        sequence=stored.sequence,
     )

@@ -1,6 +1,6 @@
 """An event as the ledger keeps it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.domain.event import Event, rfc3339
 
@@ -16,6 +16,8 @@ class StoredEvent:
     ingress: str = ""
     #: The minor version that a process needs to understand it.
     minor: int = 0
+    #: Grows with each accepted event of the same resource: microseconds since 1970, by the ledger's clock.
+    sequence: int = field(default=0, compare=False)
 
     @property
     def time(self) -> str:

@@ -11,6 +11,7 @@ from worker.api.services.event_intake import EventIntake
 from worker.delivery.sample_delivery import SampleDelivery
 from worker.domain.event_parser import EventRules
 from worker.intake.wakeups import Wakeups
+from worker.integrations.event_search import EventSearch
 from worker.integrations.integration_service import IntegrationService
 from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger
@@ -27,6 +28,7 @@ class ApiServices:
     rules: EventRules
     intake: EventIntake
     redelivery_service: RedeliveryService
+    event_search: EventSearch
     sample_delivery: SampleDelivery
     access: Access
     types: DelivererRegistry
