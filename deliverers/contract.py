@@ -55,6 +55,7 @@ class Delivery:
         source: The event's source, a URI; None if the event names none.
         integration: The integration as the receiver sees it.
         configuration: The integration's configuration, parsed by the deliverer's own `configuration_model`.
+        sequence: Grows with each accepted event of the same resource, so that a receiver can drop what is stale.
         trace: W3C Trace Context for the receiver, under `traceparent` and `tracestate`; empty if there is none.
         flat: Whether the event has a flat payload. Then `data` is the whole payload, which is sent as it is, and
             `included` is None.
@@ -75,6 +76,7 @@ class Delivery:
     configuration: BaseModel = field(repr=False)
     trace: Mapping[str, str] = field(default_factory=dict)
     flat: bool = False
+    sequence: int = 0
 
     @property
     def tenant(self) -> str:

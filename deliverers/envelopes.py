@@ -58,7 +58,7 @@ def webhook_body(delivery: Delivery, secret_key: str | None = None) -> bytes:
         _encode(delivery.event_id),
         b',"triggered_by":',
         _encode(delivery.triggered_by),
-        b',"attempt":%d,"integration":' % delivery.attempt,
+        b',"attempt":%d,"sequence":%d,"integration":' % (delivery.attempt, delivery.sequence),
         _encode(delivery.integration),
         b',"payload":',
         payload,
@@ -117,7 +117,8 @@ def cloudevent_body(delivery: Delivery, elide: bool = False) -> bytes:
     # CloudEvents' extension for distributed tracing.
     for name, value in delivery.trace.items():
         parts += b",", _encode(name), b":", _encode(value)
-    parts += b',"attempt":%d,"data":' % delivery.attempt, data, b"}"
+    # CloudEvents' extension "sequence" is a text, which sorts as the numbers do.
+    parts += b',"sequence":"%020d","attempt":%d,"data":' % (delivery.sequence, delivery.attempt), data, b"}"
     return b"".join(parts)
 
 

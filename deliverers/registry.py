@@ -113,7 +113,7 @@ class DelivererRegistry:
     @classmethod
     def built_in(cls) -> DelivererRegistry:
         """Return a registry of the built-in deliverers alone."""
-        return cls(_BUILT_IN)
+        return cls(_built_in())
 
     @property
     def types(self) -> tuple[str, ...]:

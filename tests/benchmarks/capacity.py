@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from config.observable_events import load_catalogue
+from deliverers.exchange import PhaseTimes, WireRecord
 from tests.benchmarks.order import OBSERVABLE_KEY, ORG_ID
 from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.varied_orders import VariedOrders
@@ -142,6 +143,8 @@ def _delivered(claim: Claim) -> Settlement:
         processing_time=0.0123,
         event_id=claim.event.event.id if claim.event else "",
         event_type=OBSERVABLE_KEY,
+        # A connection that was open already.
+        exchange=WireRecord(PhaseTimes(first_byte=0.0117)),
     )
     return Settlement(
         claim.job_id,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from struct import pack, unpack
 
 from tests.ledger import raw
-from worker.domain.event import Ingress, Scope
+from worker.domain.event import Event, Ingress, Scope
 from worker.ledger import Ledger
 from worker.ledger.events.wire_event import raw_of, stored_of, written
 
@@ -194,3 +194,12 @@ async def end_hold(ledger: Ledger) -> None:
 async def join(ledger: Ledger, minor: int, owner: str) -> None:
     """Announce a worker of another minor version, for long."""
     await raw.command(ledger, "ZADD", "members", 9e15, f"{minor} worker {owner}")
+
+
+async def move_resource_ahead(ledger: Ledger, event: Event, milliseconds: int) -> int:
+    """Have the last event of an event's resource be accepted so much later than now; return its sequence."""
+    key = f"events:{event.resource_key}"
+    listed = await raw.command(ledger, "GET", key)
+    time = float(unpack(">d", listed[:8])[0]) + milliseconds
+    await raw.command(ledger, "SET", key, pack(">d", time) + listed[8:])
+    return round(time * 1000)

@@ -7,6 +7,7 @@ import importlib.util
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -125,3 +126,17 @@ def test_the_table_of_the_api_has_every_operation_and_no_other() -> None:
     assert described <= served, described - served
     left_out = {path for _, path in served - described}
     assert left_out <= {"/", "/openapi.json", "/healthz", "/readyz"}, left_out
+
+
+def test_a_receiver_drops_what_is_stale_as_the_page_says() -> None:
+    lines = pages.block("deliverers/README.md", "python", "stale")
+    body = "def take(event, newest):\n" + "".join(f"    {line}\n" for line in lines.splitlines())
+    scope: dict[str, Any] = {}
+    exec(body, scope)
+    newest: dict[tuple[str, str], int] = {}
+    events = [
+        {"sequence": sequence, "payload": {"data": {"type": "order", "id": identity}}}
+        for identity, sequence in (("1", 5), ("1", 4), ("2", 1), ("1", 5), ("1", 6))
+    ]
+    assert [scope["take"](event, newest) for event in events] == [None, "stale", None, "stale", None]
+    assert newest == {("order", "1"): 6, ("order", "2"): 1}

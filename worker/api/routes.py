@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from worker.api.event_documents import PATH as EVENTS_PATH
 from worker.api.filters import FILTER, filter_pattern
 from worker.api.handlers import (
     audit_handlers,
@@ -37,6 +38,7 @@ from worker.api.schemas import (
     EventBatch,
     EventHistoryDocument,
     IntegrationAttributes,
+    ListedEvent,
     NewIntegration,
     PublishedBatch,
     PublishedEvent,
@@ -279,7 +281,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "publishEvents",
         "POST",
-        event_handlers.PATH,
+        EVENTS_PATH,
         event_handlers.publish,
         "Publish an event or a batch",
         PUBLISHERS,
@@ -300,9 +302,27 @@ OPERATIONS: tuple[Operation, ...] = (
         platform=True,
     ),
     Operation(
+        "listEvents",
+        "GET",
+        EVENTS_PATH,
+        event_handlers.listing,
+        "List events, the newest first; those of one resource with what became of each",
+        READERS,
+        {200: Answer("A page of events.", Collection[ListedEvent])},
+        (
+            *_PAGES,
+            _filter(
+                event_handlers.FIELDS,
+                "eq(resource_type,…):eq(resource_id,…) uses an index, which has the last 100 events of a resource; "
+                f"other filters {_WINDOW}.",
+            ),
+        ),
+        refusals=(400,),
+    ),
+    Operation(
         "getEvent",
         "GET",
-        f"{event_handlers.PATH}/{{event_id}}",
+        f"{EVENTS_PATH}/{{event_id}}",
         event_handlers.history,
         "Read the history of an event: its jobs, and the last attempt of each",
         READERS,

@@ -9,6 +9,7 @@ from worker.api.paging import PageLinks, PageMeta, Results
 from worker.domain.api_token import ID_PATTERN, SECRET_PATTERN, TOKEN_PATTERN
 from worker.domain.event_parser import ID_MAX_CHARS
 from worker.domain.integration_input import DESCRIPTION_MAX_CHARS, NAME_MAX_CHARS, OBSERVES_MAX, RATE_LIMITS
+from worker.domain.missing_job import MissingReason
 from worker.domain.resources import Id, JobDocument, Links, LogDocument, ResourceMeta, Time
 from worker.integrations.redelivery import CURSOR_PATTERN
 
@@ -147,6 +148,44 @@ class EventJobDocument(JobDocument, frozen=True, kw_only=True):
     last_log: LogDocument | UnsetType = UNSET
 
 
+#: Whether an event waits to be observed, was observed, or could not be observed and was set aside.
+EventState = Literal["waiting", "observed", "set_aside"]
+
+
+class ResourceIdentifier(Struct, frozen=True):
+    """The resource that an event is about."""
+
+    type: str
+    id: str
+
+
+class MissingJobDocument(Struct, frozen=True):
+    """An integration that has no job of an event, and why; `detail` is the reason in words."""
+
+    integration_id: Id
+    integration_name: str
+    reason: MissingReason
+    detail: str
+
+
+class ListedEvent(Struct, frozen=True):
+    """An event in a list. What became of it is there if the list is of one resource's events."""
+
+    id: str
+    triggered_by: str
+    #: Grows with each accepted event of the same resource.
+    sequence: int
+    meta: ResourceMeta
+    type: Literal["event"] = "event"
+    links: Links | UnsetType = UNSET
+    state: EventState | UnsetType = UNSET
+    resource: ResourceIdentifier | UnsetType = UNSET
+    #: Up to 100 of its jobs; the event itself has all.
+    jobs: list[EventJobDocument] | UnsetType = UNSET
+    #: The other integrations of the store; empty if the event has more than 100 jobs.
+    not_delivered_to: list[MissingJobDocument] | UnsetType = UNSET
+
+
 class EventDocument(Struct, frozen=True):
     """An event and a page of its jobs: it is `waiting` to be observed, `observed`, or `set_aside`.
 
@@ -155,11 +194,15 @@ class EventDocument(Struct, frozen=True):
 
     id: str
     triggered_by: str
-    state: Literal["waiting", "observed", "set_aside"]
+    state: EventState
+    #: Grows with each accepted event of the same resource.
+    sequence: int
     jobs: list[EventJobDocument]
     time: Time
     meta: ResourceMeta
     type: Literal["event"] = "event"
+    #: Absent if the event's data has no id.
+    resource: ResourceIdentifier | UnsetType = UNSET
     source: str | UnsetType = UNSET
     store_id: str | UnsetType = UNSET
     org_id: str | UnsetType = UNSET

@@ -28,6 +28,7 @@ from worker.http_server.site import HttpSite
 from worker.intake.loop_wakeups import LoopWakeups
 from worker.intake.redis_wakeups import AsyncRedisWakeupSender, speaks_redis
 from worker.intake.wakeups import Wakeups
+from worker.integrations.event_search import EventSearch
 from worker.integrations.integration_service import IntegrationService
 from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger, LedgerPolicy
@@ -104,6 +105,7 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
             rules=EventRules(catalogue, settings.event_max_bytes),
             intake=EventIntake(ledger.inbox, settings, wakeups.events, traces),
             redelivery_service=RedeliveryService(ledger),
+            event_search=EventSearch(ledger),
             sample_delivery=SampleDelivery(
                 IntegrationCache(ledger, types, deliverers.by_type, secrets), settings.webhook_timeout
             ),

@@ -200,4 +200,5 @@ def _delivery_of(claim: Claim, target: DeliveryTarget, trace: TraceContext | Non
         configuration=target.configuration,
         trace=trace.headers if trace else {},
         flat=event.flat,
+        sequence=stored.sequence,
     )

@@ -90,7 +90,7 @@ class SampleDelivery:
             scope_key=integration.scope.key,
             event_ref=event.ref,
             attempt=1,
-            event=StoredEvent(event.ref, event, now),
+            event=StoredEvent(event.ref, event, now, sequence=now * 1000),
         )
         target = _OneTarget(self._integrations.target(integration))
         # Without a retry there is no jitter.

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from urllib.parse import quote, unquote
 from uuid import UUID
 
+from worker.domain.affected_resource import AffectedResource, affected_resource
 from worker.domain.name_uuid import name_uuid
 from worker.domain.trace_context import TraceContext
 
@@ -91,6 +92,16 @@ class Event:
         Because the scope is part of it, no tenant's event can be taken for another tenant's.
         """
         return event_ref(self.scope, self.id)
+
+    @cached_property
+    def resource(self) -> AffectedResource | None:
+        """The resource that it is about; None if its `data` has no id."""
+        return affected_resource(self.type, self.data)
+
+    @cached_property
+    def resource_key(self) -> str:
+        """The key of that resource in its scope (see AffectedResource.key); empty without one."""
+        return self.resource.key(self.scope.key) if self.resource is not None else ""
 
     @property
     def digest(self) -> str:

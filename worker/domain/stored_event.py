@@ -1,6 +1,6 @@
 """An event as the ledger keeps it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.domain.event import Event, rfc3339
 
@@ -18,6 +18,8 @@ class StoredEvent:
     minor: int = 0
     #: Bytes of its record in the ledger.
     record_bytes: int = 0
+    #: Grows with each accepted event of the same resource: microseconds since 1970, by the ledger's clock.
+    sequence: int = field(default=0, compare=False)
 
     @property
     def time(self) -> str:

@@ -12,10 +12,11 @@ import msgspec
 
 from config.celery import EVENTS_QUEUE, OBSERVE_TASK
 from tests.benchmarks.order import OBSERVABLE_KEY
-from worker.api.handlers import event_handlers, integration_handlers
+from worker.api import event_documents
+from worker.api.handlers import integration_handlers
 from worker.domain.api_token import make_secret, new_id, written
 
-EVENTS, INTEGRATIONS = event_handlers.PATH, integration_handlers.PATH
+EVENTS, INTEGRATIONS = event_documents.PATH, integration_handlers.PATH
 #: A header line that aiohttp still takes, and as many of them as a head may have.
 _LINE = 8_000
 _LINES = 7

@@ -1,5 +1,6 @@
 """What became of an event: the answer to "did the ERP get order 123?"."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -37,12 +38,14 @@ async def test_an_event_that_nobody_has_looked_at_yet_is_waiting(admin: Client, 
     await publish(admin, "e-1", time="2026-11-24T08:00:00+01:00", source="https://shop.example")
     found = await history(reader, "e-1")
     accepted = found.pop("meta")["timestamps"]["created_at"]
+    assert found.pop("sequence") // 1000 == round(datetime.fromisoformat(accepted).timestamp() * 1000)
     assert found == {
         "id": "e-1",
         "type": "event",
         "triggered_by": "order.paid",
         "state": "waiting",
         "jobs": [],
+        "resource": {"type": "order", "id": "o-1"},
         "time": "2026-11-24T08:00:00+01:00",
         "source": "https://shop.example",
         "store_id": SCOPE.store_id,

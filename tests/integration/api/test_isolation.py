@@ -69,6 +69,13 @@ def own(answer: Answer) -> None:
     assert (answer.data.get("org_id"), answer.data.get("store_id")) != (SCOPE.org_id, SCOPE.store_id)
 
 
+def own_events(answer: Answer) -> None:
+    """Nothing but the event of what the stranger has just made."""
+    assert answer.status == 200, answer.raw
+    assert {event["triggered_by"] for event in answer.data} == {"integration.created"}
+    assert MARK not in answer.raw.decode()
+
+
 def own_changes(answer: Answer) -> None:
     """Nothing but what the stranger has just made."""
     assert answer.status == 200, answer.raw
@@ -99,6 +106,7 @@ VISITS = {
     "listJobLogs": Visit(not_found),
     "redeliverJob": Visit(not_found),
     "publishEvents": Visit(forbidden, {"data": FOREIGN_EVENT}),
+    "listEvents": Visit(own_events),
     "getEvent": Visit(not_found),
     "listChanges": Visit(own_changes),
     "describe": Visit(nobodys),

@@ -215,6 +215,8 @@ class TestRealAnswers:
             ("listJobLogs", f"{one}/jobs/{failed}/logs"),
             ("listJobs", f"{one}/jobs"),
             ("listChanges", "/v2/audit"),
+            ("listEvents", "/v2/events"),
+            ("listEvents", f"/v2/events?filter=eq(resource_type,integration):eq(resource_id,{made})"),
         ):
             assert held(name, await admin.get(where)).data
             held(name, await admin.get(where, limit=1))

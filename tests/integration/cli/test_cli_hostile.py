@@ -72,6 +72,7 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "jobs show": ((JOB,), (ARGUMENT,)),
     "logs": (SCOPE_OPTIONS, ("--all-stores",), ("--job", ARGUMENT), ("--integration", OWNER), ("--store", ARGUMENT)),
     "logs show": ((*SCOPE_OPTIONS, LOG), (ARGUMENT, *SCOPE_OPTIONS)),
+    "find": (("order", ARGUMENT), (ARGUMENT, "o-1", *SCOPE_OPTIONS), ("order", "o-1", *SCOPE_OPTIONS)),
     "audit": (SCOPE_OPTIONS, ("--store", ARGUMENT)),
     "rejected list": ((), ("--limit", ARGUMENT)),
     "health": ((ARGUMENT,), ()),
@@ -137,6 +138,7 @@ async def hostile(redis_url: str) -> AsyncIterator[LedgerScene]:
     first, second = await scene.claim(OWNER)
     await scene.settle(first, Verdict.RETRY, detail=HOSTILE, delay=0, why=HOSTILE)
     await scene.settle(second, Verdict.FAILED, detail=HOSTILE, why=HOSTILE)
+    await ledger.inbox.accept([an_event("e-3" + HOSTILE, data=b'{"type":"order","id":"o-1"}')])
     await ledger.inbox.reject([rejection(HOSTILE, HOSTILE, HOSTILE.encode(), 1, HOSTILE)])
     await ledger.tokens.put(
         Token(TOKEN_ID, TokenKind.TOKEN, Role.READ, scene.scope, name=HOSTILE, digest=digest_of(make_secret()))

@@ -77,7 +77,6 @@ DEFAULTS: dict[str, Any] = {
     "EDW_ANNOUNCE_SECONDS": 2,
     "EDW_LEDGER_WAIT_REPLICAS": 0,
     "EDW_MEMORY_HIGH_WATER": 0.85,
-    "EDW_BACKLOG_MEMORY": 0.5,
     "EDW_CELERY_THREADS": 4,
     "EDW_SHARD": "0",
     "EDW_LOG_FORMAT": "json",

@@ -17,6 +17,7 @@ def test_a_webhook_receives_what_the_specification_lists(delivery: Delivery) -> 
         "id": "event-1",
         "triggered_by": "order.paid",
         "attempt": 2,
+        "sequence": 0,
         "integration": {
             "id": "int-1",
             "integration_type": "webhook",
@@ -28,6 +29,16 @@ def test_a_webhook_receives_what_the_specification_lists(delivery: Delivery) -> 
         "org_id": "org-1",
         "configuration": {"url": "https://shop.example/hook"},
     }
+
+
+def test_a_sequence_grows_as_a_number_and_as_a_text(delivery: Delivery) -> None:
+    bodies = [replace(delivery, sequence=each) for each in (999_999_999_999_999, 1_795_910_400_000_001)]
+    assert [json.loads(webhook_body(each))["sequence"] for each in bodies] == [
+        999_999_999_999_999,
+        1_795_910_400_000_001,
+    ]
+    older, newer = (json.loads(cloudevent_body(each))["sequence"] for each in bodies)
+    assert (older < newer, len(older), int(newer)) == (True, 20, 1_795_910_400_000_001)
 
 
 def test_resources_arrive_byte_for_byte(delivery: Delivery) -> None:
@@ -86,6 +97,7 @@ def test_a_queue_receives_a_cloudevent(delivery: Delivery) -> None:
         "integrationid": "int-1",
         "storeid": "store-1",
         "orgid": "org-1",
+        "sequence": "00000000000000000000",
         "attempt": 2,
         "data": json.loads(delivery.data),
     }

@@ -4,23 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
-from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from config.observable_events import STORE
-from worker.api.api_errors import ApiError, ErrorBody, error_body, invalid, not_found, problem_body
+from worker.api.api_errors import ApiError, ErrorBody, bad_parameter, error_body, invalid, not_found, problem_body
+from worker.api.event_documents import PATH, explained_event, history_document, listed_event, path_of
+from worker.api.filters import FILTER, Field, FilterCondition, parse_filter, text, time
+from worker.api.handlers.log_handlers import filtered_page, kept
 from worker.api.request_context import JSON_TYPES, Reply, RequestContext, decoded
 from worker.api.schemas import (
     EVENTS_MOST,
-    EventDocument,
     EventHistoryDocument,
-    EventJobDocument,
     PublishedBatch,
     PublishedEvent,
     Single,
 )
+from worker.domain.affected_resource import AffectedResource
 from worker.domain.cloudevents import (
     attributes_of_headers,
     event_of_binary,
@@ -29,19 +30,28 @@ from worker.domain.cloudevents import (
     is_json,
     split_batch,
 )
-from worker.domain.event import Event, ForeignEvent, Ingress, Refusal, event_ref, rfc3339
+from worker.domain.event import Event, ForeignEvent, Ingress, Refusal, event_ref
 from worker.domain.event_parser import ID_MAX_CHARS, parse_event
-from worker.domain.resources import Links, ResourceMeta, Timestamps, job_document, log_document
+from worker.domain.resources import Links
 from worker.domain.trace_context import TraceContext
 from worker.event_loop.pacing import breathe, paced
 from worker.ledger import Acceptance
-from worker.ledger.inspection.event_history import EventHistory, JobHistory
+from worker.ledger.inspection.event_history import EventSummary
+from worker.ledger.pages import Page
 from worker.telemetry import metrics
 
-PATH = "/v2/events"
 CLOUDEVENT = "application/cloudevents+json"
 CLOUDEVENTS = "application/cloudevents-batch+json"
 TYPES = (*JSON_TYPES, CLOUDEVENT, CLOUDEVENTS)
+
+_RESOURCE = ("resource_type", "resource_id")
+FIELDS: Mapping[str, Field[EventSummary]] = {
+    # The index of a resource answers these two.
+    **dict.fromkeys(_RESOURCE, text(lambda _: None)),
+    "id": text(lambda event: event.id),
+    "type": text(lambda event: event.type),
+    "created_at": time(lambda event: event.accepted_at),
+}
 
 _SPECVERSION = "ce-specversion"
 
@@ -82,7 +92,6 @@ async def publish(call: RequestContext) -> Reply:
     metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.INVALID, len(parsed) - len(events))
     metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.ALLOWANCE, len(events) - len(good))
     accepted = iter(await intake.accept(good))
-    base = call.base + PATH + "/"
     results: list[PublishedEvent] = []
     for number, each in enumerate(parsed):
         index = number if given.is_batch else UNSET
@@ -93,9 +102,42 @@ async def publish(call: RequestContext) -> Reply:
             place = given.place(number)
             results.append(_refused(error_body(429, f"{place}: {_TOO_MANY}", pointer=place), index))
         else:
-            results.append(_accepted(base, each, next(accepted), index))
+            results.append(_accepted(call.base, each, next(accepted), index))
     headers = {"Retry-After": str(max(1, ceil(max(held_back.values()))))} if held_back else {}
     return _answer(results, given, headers)
+
+
+async def listing(call: RequestContext) -> Reply:
+    """Return a page of the events of a store, or of one resource, the newest first.
+
+    Of a resource, each event has what became of it for every integration. It answers "did the ERP get order 123?".
+    """
+    given = call.request.query.get(FILTER)
+    conditions = parse_filter(given, FIELDS) if given else ()
+    resource, rest = _resource_of(conditions)
+
+    async def read(offset: int, limit: int) -> Page[EventSummary]:
+        return await call.services.ledger.events.page(call.scope, offset, limit, resource)
+
+    page, filtered = await filtered_page(call, read, rest)
+    documents = [listed_event(each, call.base) for each in page.items]
+    if resource is not None:
+        found, names = await call.services.event_search.explained(call.scope, page.items)
+        documents = [explained_event(each, names, call.base) for each in found]
+    return Reply(call.paging.collection(documents, page.total, PATH, kept(call), filtered=filtered))
+
+
+def _resource_of(
+    conditions: Sequence[FilterCondition[EventSummary]],
+) -> tuple[AffectedResource | None, Sequence[FilterCondition[EventSummary]]]:
+    """Return the resource that conditions name, and the other conditions. Raises ApiError (400) for half a resource."""
+    named = {each.name: each.value for each in conditions if each.name in _RESOURCE}
+    rest = [each for each in conditions if each.name not in _RESOURCE]
+    if not named:
+        return None, rest
+    if len(named) + len(rest) != len(conditions) or set(named) != set(_RESOURCE):
+        raise bad_parameter(FILTER, "expected one resource, such as eq(resource_type,order):eq(resource_id,123)")
+    return AffectedResource(named["resource_type"], named["resource_id"]), rest
 
 
 async def history(call: RequestContext) -> Reply:
@@ -108,8 +150,8 @@ async def history(call: RequestContext) -> Reply:
         raise not_found("event with this id, or it is no longer kept")
     ids = list(dict.fromkeys(each.job.integration_id for each in found.jobs))
     names = {each.id: each.name for each in await call.services.ledger.integrations.get(ids)} if ids else {}
-    page = paging.collection(list(found.jobs), found.total, _path(event_id))
-    return Reply(EventHistoryDocument(_document(found, names), page.meta, page.results, page.links))
+    page = paging.collection(list(found.jobs), found.total, path_of(event_id))
+    return Reply(EventHistoryDocument(history_document(found, names), page.meta, page.results, page.links))
 
 
 _TOO_MANY = "this store has used up its allowance of events per second"
@@ -201,7 +243,7 @@ def _accepted(base: str, event: Event, answer: Acceptance, index: int | UnsetTyp
         id=event.id,
         duplicate=answer is not Acceptance.NEW,
         differs=answer is Acceptance.DIFFERS,
-        links=Links(base + quote(event.id, safe="")),
+        links=Links(base + path_of(event.id)),
     )
 
 
@@ -218,31 +260,3 @@ def _answer(results: Sequence[PublishedEvent], given: _Given, headers: Mapping[s
     if not given.is_batch:
         return Reply(Single(results[0]), 202)
     return Reply(PublishedBatch(list(results), errors or UNSET), 207 if errors else 202, headers)
-
-
-def _path(event_id: str) -> str:
-    return f"{PATH}/{quote(event_id, safe='')}"
-
-
-def _document(found: EventHistory, names: Mapping[str, str]) -> EventDocument:
-    event = found.stored.event
-    return EventDocument(
-        id=event.id,
-        triggered_by=event.type,
-        state="waiting" if found.waiting else "set_aside" if found.set_aside else "observed",
-        jobs=[_job(each, names) for each in found.jobs],
-        time=found.stored.time,
-        source=event.source or UNSET,
-        store_id=event.scope.store_id or UNSET,
-        org_id=event.scope.org_id or UNSET,
-        meta=ResourceMeta(Timestamps(rfc3339(found.stored.accepted_at))),
-    )
-
-
-def _job(found: JobHistory, names: Mapping[str, str]) -> EventJobDocument:
-    document = job_document(found.job)
-    return EventJobDocument(
-        **{name: getattr(document, name) for name in document.__struct_fields__},
-        integration_name=names.get(found.job.integration_id, UNSET),
-        last_log=log_document(found.last_log) if found.last_log else UNSET,
-    )

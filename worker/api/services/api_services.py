@@ -13,6 +13,7 @@ from worker.delivery.sample_delivery import SampleDelivery
 from worker.domain.event_parser import EventRules
 from worker.intake.loop_wakeups import LoopWakeups
 from worker.intake.wakeups import Wakeups
+from worker.integrations.event_search import EventSearch
 from worker.integrations.integration_service import IntegrationService
 from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger
@@ -29,6 +30,7 @@ class ApiServices:
     rules: EventRules
     intake: EventIntake
     redelivery_service: RedeliveryService
+    event_search: EventSearch
     sample_delivery: SampleDelivery
     #: For `sample_delivery`; its caller opens them first.
     deliverers: LateDeliverers

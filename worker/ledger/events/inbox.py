@@ -101,7 +101,7 @@ def acceptance(events: Iterable[Event], ingress: Ingress, policy: LedgerPolicy) 
     """Return the arguments of a script that accepts events."""
     given = list(events)
     return {
-        "events": [{"ref": event.ref, "scope": event.scope.key} for event in given],
+        "events": [{"ref": event.ref, "scope": event.scope.key, "resource": event.resource_key} for event in given],
         "grace": policy.announce,
         "blobs": [written(event, ingress) for event in given],
     }

@@ -15,6 +15,7 @@ from worker.ledger.events.payload_codec import decoded, encoded
 
 #: The time of acceptance (ms), the digest, the length of the head.
 _BEGINNING = Struct(">d16sH")
+_TIME = Struct(">d")
 _WITHOUT_TIME = Struct(">16sH")
 
 
@@ -22,7 +23,9 @@ _WITHOUT_TIME = Struct(">16sH")
 ID_BYTES = 36
 
 
-class _Head(msgspec.Struct, array_like=True):
+class EventHead(msgspec.Struct, array_like=True):
+    """The head of a record."""
+
     id: str
     type: str
     scope: str
@@ -34,9 +37,11 @@ class _Head(msgspec.Struct, array_like=True):
     #: The minor version that a process needs to understand the event.
     minor: int = 0
     trace: str | None = None
+    #: The key of its resource; empty if it has none.
+    resource: str = ""
 
 
-_heads = msgspec.msgpack.Decoder(_Head)
+_heads = msgspec.msgpack.Decoder(EventHead)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -60,7 +65,9 @@ def written(event: Event, ingress: Ingress) -> bytes:
     codec, payload = encoded(event.raw)
     trace = event.trace.written if event.trace is not None else None
     scope, size = event.scope.key, len(event.raw)
-    head = _encode(_Head(event.id, event.type, scope, ingress.value, size, codec, event.minor, trace))
+    head = _encode(
+        EventHead(event.id, event.type, scope, ingress.value, size, codec, event.minor, trace, event.resource_key)
+    )
     return _WITHOUT_TIME.pack(bytes.fromhex(event.digest), len(head)) + head + payload
 
 
@@ -86,13 +93,24 @@ def stored_of(ref: str, record: bytes, trace: str | None = None) -> StoredEvent 
         raw = decoded(head.codec, payload, head.size)
         context = TraceContext.of_written(head.trace or trace or "")
         event = stored_event(raw, head.id, Scope.of_key(head.scope), context)
-        accepted_at = int(_BEGINNING.unpack_from(record)[0])
-        return StoredEvent(ref, event, accepted_at, head.ingress, head.minor, len(record))
+        accepted_at, sequence = times_of(record)
+        return StoredEvent(ref, event, accepted_at, head.ingress, head.minor, len(record), sequence)
     except (ValueError, RecursionError):
         return None
 
 
-def _parts(record: bytes) -> tuple[_Head, bytes]:
+def head_of(start: bytes) -> EventHead:
+    """Return the head of a record, of which at least the head is given; raise ValueError if it is none."""
+    return _parts(start)[0]
+
+
+def times_of(record: bytes) -> tuple[int, int]:
+    """Return the time of acceptance (ms) and the sequence (µs) of a record."""
+    (time,) = _TIME.unpack_from(record)
+    return int(time), round(time * 1000)
+
+
+def _parts(record: bytes) -> tuple[EventHead, bytes]:
     """Split a record into its head and its payload; raise ValueError if it is none."""
     if len(record) < _BEGINNING.size:
         raise ValueError("a record is longer")

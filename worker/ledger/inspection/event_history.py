@@ -5,16 +5,17 @@ from dataclasses import dataclass
 
 import msgspec
 
+from worker.domain.affected_resource import AffectedResource
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import Job
 from worker.domain.stored_event import StoredEvent
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.events.inbox import OBSERVE_TRIES
-from worker.ledger.events.wire_event import stored_of
+from worker.ledger.events.wire_event import head_of, stored_of, times_of
 from worker.ledger.lanes.job_rows import JobRow
 from worker.ledger.lanes.log_records import decoded_log
-from worker.ledger.pages import Cursor
+from worker.ledger.pages import Cursor, Page
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 
@@ -47,6 +48,23 @@ class EventHistory:
     set_aside: bool
     jobs: Sequence[JobHistory]
     total: int
+    #: Ids of jobs of the page that have ended and are no longer kept.
+    forgotten: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class EventSummary:
+    """An event in a list, without its data."""
+
+    ref: str
+    id: str
+    type: str
+    #: Milliseconds since 1970, by the ledger's clock.
+    accepted_at: int
+    sequence: int
+    #: Whether it is still in the inbox.
+    waiting: bool
+    ingress: str
 
 
 class _Log(msgspec.Struct):
@@ -63,6 +81,13 @@ class _Shown(msgspec.Struct):
     waiting: int
     jobs: list[_Job]
     total: int
+    forgotten: list[str] = []
+
+
+class _Page(msgspec.Struct):
+    refs: list[str]
+    waiting: list[int]
+    total: int
 
 
 class _Selected(msgspec.Struct):
@@ -73,6 +98,7 @@ class _Selected(msgspec.Struct):
     done: int
 
 
+_page = msgspec.msgpack.Decoder(_Page)
 _shown = msgspec.msgpack.Decoder(_Shown)
 _selected = msgspec.msgpack.Decoder(_Selected)
 
@@ -96,7 +122,28 @@ class EventReader:
         jobs = [_history(job) for job in found.jobs]
         # The last failure removes it from the inbox, so it can no longer be observed.
         set_aside = not found.waiting and found.failures >= OBSERVE_TRIES
-        return EventHistory(stored, bool(found.waiting), set_aside, jobs, found.total)
+        return EventHistory(stored, bool(found.waiting), set_aside, jobs, found.total, frozenset(found.forgotten))
+
+    async def page(
+        self, scope: Scope, offset: int, limit: int, resource: AffectedResource | None = None
+    ) -> Page[EventSummary]:
+        """Return a page of a scope's events, or of those of one resource, the newest first.
+
+        A resource has an index of its own, with its last events only (LISTED_EVENTS of resource_events.lua).
+        """
+        head, *starts = await self._redis.run(
+            "page_events",
+            scope=scope.key,
+            resource=resource.key(scope.key) if resource is not None else "",
+            offset=offset,
+            limit=limit,
+        )
+        found = _page.decode(head)
+        items = [
+            _summary(ref, start, waiting=bool(waiting))
+            for ref, waiting, start in zip(found.refs, found.waiting, starts, strict=True)
+        ]
+        return Page(items, found.total, scope.key)
 
     async def select(self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]) -> SelectedEvents:
         """Return a page of a scope's observed events of the types, accepted from the cursor up to `till` (ms)."""
@@ -116,3 +163,9 @@ class EventReader:
 def _history(row: _Job) -> JobHistory:
     logs = [decoded_log(each.member, each.log) for each in row.logs]
     return JobHistory(row.job(), logs[0] if logs else None)
+
+
+def _summary(ref: str, start: bytes, *, waiting: bool) -> EventSummary:
+    head = head_of(start)
+    accepted_at, sequence = times_of(start)
+    return EventSummary(ref, head.id, head.type, accepted_at, sequence, waiting, head.ingress)

@@ -1,4 +1,4 @@
--- needs: collected_writes, event_jobs, event_records
+-- needs: collected_writes, event_jobs, event_records, resource_events
 -- forget: deletes ended jobs and events that were kept for long enough, with their entries in the indexes: the oldest
 -- first, one chunk a call. Logs expire by themselves.
 -- A: limit, event_retention, log_retention, short = 1 if Redis has no memory for what was cut: it is forgotten at once
@@ -34,7 +34,10 @@ local function forget_event(ref, early)
     return
   end
   local event = event_head(ref)
-  if event then later('ZREM', P .. 'events:' .. event.scope, ref) end
+  if event then
+    later('ZREM', P .. 'events:' .. event.scope, ref)
+    take_from_resource(event.resource, ref)
+  end
   drop(key)
   drop(key .. ':jobs')
   drop(key .. ':progress')

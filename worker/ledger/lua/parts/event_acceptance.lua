@@ -1,13 +1,14 @@
--- needs: collected_writes, counters
+-- needs: collected_writes, counters, resource_events
 -- The acceptance of events into the inbox.
 
--- Puts A.events = [{ref scope}] into the inbox, each once. ARGV[2], ARGV[3] and so on are their records without the
+-- Puts A.events = [{ref scope resource}] into the inbox, each once. ARGV[2], ARGV[3] and so on are their records without the
 -- time (event_records.lua). A.grace is the time until a sweep announces them (ms). Returns an array, one for each
 -- event: 0 new, 1 a duplicate, 2 a duplicate with other content.
 local function accept_events()
   local answers, keys, written, emptied, digests = {}, {}, {}, {}, {}
   if #A.events == 0 then return answers end
   for i, e in ipairs(A.events) do keys[i] = P .. 'event:' .. e.ref end
+  local resources = resource_keys(A.events, keys)
   local known = redis.call('MGET', unpack(keys))
   for i, e in ipairs(A.events) do
     local digest = string.sub(ARGV[1 + i], 1, 16)
@@ -19,7 +20,7 @@ local function accept_events()
       answers[i] = 0
       digests[e.ref] = digest
       written[#written + 1] = keys[i]
-      written[#written + 1] = struct.pack('>d', NOW) .. ARGV[1 + i]
+      written[#written + 1] = add_to_resource(resources[e.resource], known, e.ref) .. ARGV[1 + i]
       -- If Redis lost an event, parts of it may be left.
       emptied[#emptied + 1] = keys[i] .. ':jobs'
       emptied[#emptied + 1] = keys[i] .. ':progress'
@@ -32,6 +33,7 @@ local function accept_events()
     redis.call('DEL', unpack(emptied))
     -- The indexes come first: if one is damaged, no event is accepted, and the producer offers them again.
     write_collected()
+    write_resources(resources, written)
     redis.call('MSET', unpack(written))
   end
   return answers

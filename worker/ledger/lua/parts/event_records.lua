@@ -1,9 +1,11 @@
 -- The record of an event: one string, because Redis keeps that in the least memory. wire_event.py writes all of it but
 -- the time, and reads it.
---   8 bytes   the time of acceptance, a big-endian double
+--   8 bytes   the time of acceptance (ms), a big-endian double. In microseconds it is the event's sequence: its fraction
+--             makes it larger than that of each earlier event of the same resource
 --   16 bytes  the digest
 --   2 bytes   the length of the head, a big-endian number
---   the head  msgpack [id, type, scope, ingress, size (bytes of the event's JSON), codec, minor, trace];
+--   the head  msgpack [id, type, scope, ingress, size (bytes of the event's JSON), codec, minor, trace, resource (the key
+--             of its resource, or '')];
 --             minor is the minor version that a process needs to understand the event, whatever the rest is
 --   the rest  the event's JSON, as the codec says
 
@@ -12,10 +14,10 @@ local FIRST_BYTES = 512
 
 -- Returns the head of a record.
 local function head_of(record)
-  local id, kind, scope, ingress, size, codec, minor, trace =
-    unpack(cmsgpack.unpack(string.sub(record, 27, 26 + struct.unpack('>H', record, 25))), 1, 8)
+  local id, kind, scope, ingress, size, codec, minor, trace, resource =
+    unpack(cmsgpack.unpack(string.sub(record, 27, 26 + struct.unpack('>H', record, 25))), 1, 9)
   return { id = id, type = kind, scope = scope, ingress = ingress, size = size, codec = codec, minor = num(minor), trace = trace,
-           accepted_at = (struct.unpack('>d', record)) }
+           accepted_at = math.floor(struct.unpack('>d', record)), resource = resource or '' }
 end
 
 -- Returns the head of an event, or nil if its record is gone.

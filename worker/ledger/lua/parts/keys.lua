@@ -23,6 +23,7 @@
 --                                died); most of it goes when the event is over
 --   event:<ref>:jobs       ids of the jobs it opened, one behind the other (event_jobs.lua)
 --   events:<s>             zset  event ref -> accepted_at, of a scope
+--   events:<resource>      the events of a resource (resource_events.lua)
 --   job:<id>               hash  event lane size (of the event's record) state reason attempts base epoch lost owner done deadline opened_at
 --                                ended_at marks (redelivery_marks.lua) trace (the trace context of its attempts, if its
 --                                event has none) tried (the integration's revision that last failed it)

@@ -1,0 +1,26 @@
+"""`edw find`: one command explains an order, in one screen."""
+
+import pytest
+
+from tests.fleet.edw_command import Edw
+
+URL = ("--url", "https://shop.example/hook")
+
+
+@pytest.mark.usefixtures("redis_url")
+def test_it_says_for_each_integration_why_it_has_not_got_the_order(edw: Edw) -> None:
+    for name, key in (("ERP", "order.paid"), ("Mail", "customer.created")):
+        assert edw("integrations", "create", "--name", name, "--observes", key, *URL).code == 0
+    assert edw("emit", "order.paid", "--id", "e-1", "--data", "-", stdin=b'{"type":"order","id":"123"}').code == 0
+
+    found = edw("find", "order", "123")
+
+    assert found.code == 0, found.text
+    assert "order.paid" in found.out.splitlines()[0]
+    assert "ERP not sent: the event waits to be observed by a worker" in found.text
+    assert "Mail not sent: does not observe order.paid" in found.text
+    assert all(len(line) <= 100 for line in found.out.splitlines())
+    (event,) = edw("find", "order", "123", "--json").json["data"]
+    assert {each["integration_name"] for each in event["not_delivered_to"]} == {"ERP", "Mail"}
+    for nothing in (edw("find", "order", "124"), edw("find", "order", "123", "--store", "other")):
+        assert (nothing.code, "is kept" in nothing.text) == (1, True)

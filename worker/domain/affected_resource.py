@@ -1,0 +1,52 @@
+"""The resource that an event is about, by which people find the event."""
+
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedResource:
+    """The type and the id of a resource, such as `order` and `123`."""
+
+    type: str
+    id: str
+
+    def key(self, scope_key: str) -> str:
+        """Return a short text that no other resource, and no other scope's, has: 22 characters of base64url."""
+        digest = blake2b(digest_size=16, person=b"edw-resource")
+        for part in (scope_key, self.type, self.id):
+            encoded = part.encode("utf-8", "surrogatepass")
+            digest.update(len(encoded).to_bytes(8) + encoded)
+        return urlsafe_b64encode(digest.digest())[:-2].decode()
+
+
+class _Identified(msgspec.Struct):
+    type: msgspec.Raw = msgspec.Raw(b"null")
+    id: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_identified = msgspec.json.Decoder(_Identified)
+_text = msgspec.json.Decoder(str)
+
+
+def affected_resource(triggered_by: str, data: bytes) -> AffectedResource | None:
+    """Return the resource of an event's `data`; None if that has no id.
+
+    A missing type is taken from the observable key. A number is an id too, as it was written.
+    """
+    try:
+        found = _identified.decode(data)
+        identity = _text_of(bytes(found.id))
+        kind = _text_of(bytes(found.type)) or triggered_by.rpartition(".")[0]
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return None
+    return AffectedResource(kind, identity) if identity else None
+
+
+def _text_of(raw: bytes) -> str:
+    if raw.startswith(b'"'):
+        return _text.decode(raw)
+    return raw.decode() if raw[:1] in b"-0123456789" else ""
