@@ -14,7 +14,7 @@ from tests.benchmarks.measure import DeliveriesLost
 from tests.benchmarks.open_loop import Fed, event_id
 from tests.benchmarks.order import OrderPaid
 from tests.benchmarks.sink import END_OF_HEAD, request_of
-from worker.api.handlers.event_handlers import PATH
+from worker.api.event_documents import PATH
 
 _HOST = "127.0.0.1"
 #: An answer that takes longer is lost (seconds).

@@ -1,6 +1,6 @@
 """Kills and stops processes and steps Redis's clock at random while events flow, and counts what arrived.
 
-    python -m tests.chaos [--seed N] [--kills N] [--broker redis|rabbitmq|both]
+    python -m tests.chaos [--seed N] [--kills N] [--broker redis|rabbitmq|both] [--crowd N]
 
 Exit codes: 0 nothing is missing and everything adds up, 1 something is not so, 130 interrupted.
 """
@@ -29,6 +29,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", default=str(secrets.randbelow(1_000_000)), help="of the run that is to be repeated")
     parser.add_argument("--kills", type=int, default=KILLS, help="in all")
     parser.add_argument("--broker", choices=("redis", "rabbitmq", "both"), default="both")
+    parser.add_argument(
+        "--crowd", type=int, default=0, help="integrations of a second store, which observe all its events"
+    )
     return parser.parse_args()
 
 
@@ -36,14 +39,18 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
     brokers = {"redis": [False], "rabbitmq": [True], "both": [False, True]}[arguments.broker]
     # An odd one goes to the first.
     shares = [arguments.kills // len(brokers) + (n < arguments.kills % len(brokers)) for n in range(len(brokers))]
-    return [Plan(arguments.seed, share, rabbitmq) for share, rabbitmq in zip(shares, brokers, strict=True)]
+    return [
+        Plan(arguments.seed, share, rabbitmq, crowd=arguments.crowd)
+        for share, rabbitmq in zip(shares, brokers, strict=True)
+    ]
 
 
 def _command(arguments: argparse.Namespace) -> str:
     """What repeats a run: the same kills in the same order, at the same pauses."""
-    if arguments.broker == "both":
+    crowd = f" --crowd {arguments.crowd}" if arguments.crowd else ""
+    if arguments.broker == "both" and not crowd:
         return f"make chaos SEED={arguments.seed} KILLS={arguments.kills}"
-    return f"python -m tests.chaos --seed {arguments.seed} --kills {arguments.kills} --broker {arguments.broker}"
+    return f"python -m tests.chaos --seed {arguments.seed} --kills {arguments.kills} --broker {arguments.broker}{crowd}"
 
 
 class _ProgressPrinter:

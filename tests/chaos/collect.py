@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from tests.chaos.receiver import OBSERVES
+from tests.chaos.receiver import CROWD_TYPE, OBSERVES
 from tests.chaos.records import JobRow, Killed, LogRow, Records, read_offers, read_requests
 from tests.chaos.stage import Stage
 from tests.ledger.audit import LedgerContents
@@ -27,7 +27,7 @@ async def collect(stage: Stage, killed: list[Killed], accidents: list[str]) -> R
     ]
     return Records(
         lossy=frozenset({"celery"} if stage.rabbit is None else ()),
-        observers={type_: frozenset(n for n, all_ in OBSERVES.items() if type_ in all_) for type_ in _types()},
+        observers=_observers(stage),
         offers=[offer for ingress in stage.producers for offer in read_offers(stage.offers(ingress), ingress)],
         requests=read_requests(stage.requests),
         events=frozenset(events.values()),
@@ -43,8 +43,12 @@ async def collect(stage: Stage, killed: list[Killed], accidents: list[str]) -> R
     )
 
 
-def _types() -> set[str]:
-    return {type_ for observed in OBSERVES.values() for type_ in observed}
+def _observers(stage: Stage) -> dict[str, frozenset[str]]:
+    types = {type_ for observed in OBSERVES.values() for type_ in observed}
+    crowd = frozenset(stage.names.values()) - set(OBSERVES)
+    return {type_: frozenset(n for n, all_ in OBSERVES.items() if type_ in all_) for type_ in types} | {
+        CROWD_TYPE: crowd
+    }
 
 
 async def _held(stage: Stage) -> frozenset[str]:

@@ -26,6 +26,8 @@ class Plan:
     kills: int
     rabbitmq: bool
     pauses: tuple[float, float] = (0.5, 7.0)
+    #: Integrations of a second store, which all observe each of its few events; 0 is without that store.
+    crowd: int = 0
 
     @property
     def schedule(self) -> tuple[Kill, ...]:
@@ -56,7 +58,7 @@ class Outcome:
 
 async def play(plan: Plan, folder: Path, report: Callable[[Progress], None]) -> Outcome:
     """Carries out a plan; its processes' logs and the journals are left in the folder."""
-    async with staged(folder, rabbitmq=plan.rabbitmq) as stage:
+    async with staged(folder, rabbitmq=plan.rabbitmq, crowd=plan.crowd) as stage:
         run = _Run(plan, stage, report)
         try:
             return await run.play()

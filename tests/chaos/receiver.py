@@ -21,6 +21,8 @@ OBSERVES = {
     "flaky": ("order.paid",),
     "slow": ("order.refunded",),
 }
+#: What all integrations of the second store observe; their receivers answer at once.
+CROWD_TYPE = "customer.updated"
 
 
 def answer_of(integration: str, job_id: str, attempt: int) -> tuple[int, float]:

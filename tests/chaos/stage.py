@@ -13,7 +13,7 @@ from uuid import uuid4
 from config.settings import Settings
 from tests.benchmarks.processes import Servant
 from tests.chaos.ingresses import INGRESSES
-from tests.chaos.receiver import OBSERVES
+from tests.chaos.receiver import CROWD_TYPE, OBSERVES
 from tests.chaos.schedule import LEASE_SECONDS, Kill, Victim
 from tests.chaos.victims import ClockVictim, Mortal, ProcessVictim, ServerVictim, SleepingVictim
 from tests.counterparts.fake_clock import SteppedRedisServer
@@ -21,6 +21,7 @@ from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.samples import SCOPE, issue_token
 from tests.waiting import eventually
+from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.ledger import Ledger, LedgerPolicy
 
@@ -29,6 +30,10 @@ WORKERS = 3
 REQUESTS = "requests"
 #: Events a second, through all ingresses together.
 RATE = 200.0
+#: The second store, which is its producer's name too, and its events a second.
+CROWD, CROWD_RATE = "crowd", 0.1
+#: How many of its integrations are registered at a time.
+_AT_ONCE = 50
 SETTINGS = {
     "EDW_EGRESS_ALLOW": "127.0.0.0/8",
     # An attempt that is lost with its worker is one of these too.
@@ -91,18 +96,20 @@ def offers_of(ingress: str) -> str:
 
 
 @asynccontextmanager
-async def staged(folder: Path, *, rabbitmq: bool) -> AsyncIterator[Stage]:
+async def staged(folder: Path, *, rabbitmq: bool, crowd: int = 0) -> AsyncIterator[Stage]:
     """Starts everybody but the producers, and ends everybody in any case."""
     async with AsyncExitStack() as stack:
         redis_server, rabbit, receiver = await _servers(stack, folder, rabbitmq=rabbitmq)
         own = SETTINGS | {"EDW_REDIS_URL": redis_server.url, "EDW_API_PORT": str(free_port())}
         if rabbit is not None:
             own["EDW_BROKER_URL"] = rabbit.url()
+        if crowd:
+            own["EDW_STORE_INTEGRATIONS"] = str(crowd)
         ledger = Ledger(redis_server.url, LedgerPolicy.of(_settings(own)))
         stack.push_async_callback(ledger.close)
         await ledger.open()
-        names = await _register(ledger, receiver)
-        workers, api, producers = _cast(folder, own, await issue_token(ledger))
+        names = await _register(ledger, receiver) | await _register_crowd(ledger, receiver, crowd)
+        workers, api, producers = _cast(folder, own, await issue_token(ledger), crowd=crowd > 0)
         for each in (*workers, api, *producers.values()):
             stack.callback(each.remove)
         for each in (*workers, api):
@@ -127,9 +134,9 @@ async def _servers(
 
 
 def _cast(
-    folder: Path, own: Mapping[str, str], token: str
+    folder: Path, own: Mapping[str, str], token: str, *, crowd: bool
 ) -> tuple[list[ProcessVictim], ProcessVictim, dict[str, ProcessVictim]]:
-    """The workers, the API and a producer for each ingress, none of them started."""
+    """The workers, the API and a producer for each ingress (and for the second store), none of them started."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EDW_")} | dict(own)
 
     def process(name: str, *arguments: str, held: bool = False) -> ProcessVictim:
@@ -139,9 +146,16 @@ def _cast(
     workers = [process(f"worker-{number}", *celery, f"chaos-{number}@test") for number in range(WORKERS)]
     api = f"http://127.0.0.1:{own['EDW_API_PORT']}"
     producers = {}
+
+    def producer(name: str, ingress: str, rate: float, store: str, *types: str) -> ProcessVictim:
+        arguments = (ingress, str(folder / offers_of(name)), str(rate), api, token, store, *types)
+        return process(f"producer-{name}", "tests.chaos.producer", *arguments, held=True)
+
     for ingress in INGRESSES:
-        arguments = (ingress, str(folder / offers_of(ingress)), str(RATE / len(INGRESSES)), api, token)
-        producers[ingress] = process(f"producer-{ingress}", "tests.chaos.producer", *arguments, held=True)
+        rate = RATE / len(INGRESSES)
+        producers[ingress] = producer(ingress, ingress, rate, "store-1", "order.paid", "order.refunded")
+    if crowd:
+        producers[CROWD] = producer(CROWD, "publisher", CROWD_RATE, CROWD, CROWD_TYPE)
     return workers, process("api", "worker.cli", "api"), producers
 
 
@@ -169,3 +183,22 @@ async def _register(ledger: Ledger, receiver: str) -> dict[str, str]:
         )
         await ledger.integrations.put(integration, expect=0)
     return names
+
+
+async def _register_crowd(ledger: Ledger, receiver: str, count: int) -> dict[str, str]:
+    integrations = [
+        Integration(
+            id=str(uuid4()),
+            scope=Scope(SCOPE.org_id, CROWD),
+            name=f"{CROWD}-{number}",
+            integration_type="webhook",
+            observes=(CROWD_TYPE,),
+            configuration={"url": f"{receiver}/{CROWD}-{number}"},
+        )
+        for number in range(count)
+    ]
+    for first in range(0, count, _AT_ONCE):
+        await asyncio.gather(
+            *(ledger.integrations.put(each, expect=0) for each in integrations[first : first + _AT_ONCE])
+        )
+    return {each.id: each.name for each in integrations}

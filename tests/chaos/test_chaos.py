@@ -21,3 +21,13 @@ async def test_a_kill_a_stop_or_a_step_of_each_kind_loses_nothing_and_everything
     assert [each.victim for each in outcome.records.killed] == [each.victim for each in plan.schedule]
     assert {each.victim for each in outcome.records.killed} == set(OVER_REDIS)
     assert reported[-1].delivered >= reported[-1].accepted > 0
+
+
+@pytest.mark.timeout(300)
+async def test_kills_in_the_middle_of_large_fan_outs_lose_nothing_either(tmp_path: Path) -> None:
+    """`--crowd 5000` is the long run."""
+    plan = Plan(seed="a crowd", kills=3, rabbitmq=False, pauses=(1.0, 2.0), crowd=600)
+    outcome = await play(plan, tmp_path, lambda _: None)
+    assert outcome.problems == []
+    crowd = [each for each in outcome.records.requests if each.integration.startswith("crowd-") and each.taken]
+    assert len({each.integration for each in crowd}) == plan.crowd

@@ -278,7 +278,8 @@ class LedgerContents:
 
     def _lives(self) -> Iterator[str]:
         """What is over is on the list of what is to be forgotten, and nothing of it has a TTL."""
-        inbox, entries = self.scores.get("inbox", {}), [*self.lists.get("ended", []), *self.lists.get("cut", [])]
+        inbox, entries = self.scores.get("inbox", {}), {*self.lists.get("ended", []), *self.lists.get("cut", [])}
+        ended_alone = {each.rpartition(" ")[2] for each in entries if " " in each}
         owed = Counter(self.jobs[job]["event"] for job in self.pending if job in self.jobs)
         for ref in self.events:
             known = int(self.hashes.get(f"event:{ref}:progress", {}).get("open", 0))
@@ -286,12 +287,12 @@ class LedgerContents:
                 yield f"event {ref} says that {known} of its jobs are open, and {owed[ref]} are"
             last = {f"+{self._entry(job)}" for job in self.jobs_of(ref) if job in self.jobs}
             is_over = ref not in inbox and not owed[ref]
-            if is_over and not any(each in last or each.endswith(f" {ref}") for each in entries):
+            if is_over and not (last & entries or ref in ended_alone):
                 yield f"event {ref} is over, and will never be forgotten"
         for job, row in self.jobs.items():
             if row["state"] != "pending" and "ended_at" not in row:
                 yield f"job {job} is {row['state']} and ended at no time"
-            if row["state"] != "pending" and not {self._entry(job), f"+{self._entry(job)}"} & set(entries):
+            if row["state"] != "pending" and not {self._entry(job), f"+{self._entry(job)}"} & entries:
                 yield f"job {job} is {row['state']}, and will never be forgotten"
         lasting = {name: ttl for name, ttl in self.ttls.items() if name.startswith(_WITHOUT_TTL)}
         yield from (f"{name} has a TTL of {ttl} ms" for name, ttl in lasting.items() if ttl != -1)
@@ -314,10 +315,17 @@ class LedgerContents:
             if ref not in self.scores.get(f"events:{each.event.scope.key}", {}):
                 yield f"event {ref} is not among its scope's"
 
+    def _indexes_of_logs(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for name, members in self._named("logs:", self.lists):
+            for each in members:
+                found[each].append(name)
+        return found
+
     def _logs(self, outstanding: set[Token]) -> Iterator[str]:
         """Invariant 3: attempts 1, 2, 3 …, a log each, but for the one in flight."""
         logs = dict(self._named("log:", self.strings))
-        known = set()
+        known, indexes = set(), self._indexes_of_logs()
         for job, row in self.jobs.items():
             issued = int(row["attempts"])
             for attempt in range(1, issued + 1):
@@ -332,7 +340,7 @@ class LedgerContents:
                 yield f"{member} is logged and was never issued"
             if self.ttls[f"log:{member}"] < 0:
                 yield f"log {member} is kept for ever"
-            indexed = [name for name, all_ in self._named("logs:", self.lists) for each in all_ if each == member]
+            indexed = indexes[member]
             kinds = Counter(name.split(":")[0] for name in indexed)
             if f"integration:{log.integration_id}" not in indexed:
                 yield f"log {member} is not among its integration's"

@@ -124,18 +124,19 @@ async def test_an_event_with_another_job_that_ended_is_kept_and_forgotten_in_tim
     assert not await scene.is_kept(stored.ref)
 
 
-@pytest.mark.parametrize("lanes", [1, 500])
+@pytest.mark.parametrize("lanes", [1, 200])
 async def test_a_backlog_counts_what_its_jobs_and_events_really_take(
     scene: LedgerScene, make_redis: Callable[..., RedisServer], lanes: int
 ) -> None:
-    ledger = await scene.another(make_redis().url)
+    ledger = await scene.another(make_redis(appendonly="no").url)
     integrations = [an_integration(f"i-{n}") for n in range(lanes)]
     for each in integrations:
         await ledger.integrations.put(each)
     before = await inspection.used_memory(ledger)
-    await plant_across(ledger, integrations, 10_000)
+    await plant_across(ledger, integrations, 4_000)
     really = await inspection.used_memory(ledger) - before
-    assert 0.8 < int(await raw.command(ledger, "GET", "backlog-bytes")) / really < 1.25
+    # Redis keeps a short list in less memory than a long one. The count may be too high, but hardly too low.
+    assert 0.85 < int(await raw.command(ledger, "GET", "backlog-bytes")) / really < 1.6
 
 
 async def test_one_dead_receivers_backlog_keeps_no_store_from_publishing(
@@ -143,7 +144,7 @@ async def test_one_dead_receivers_backlog_keeps_no_store_from_publishing(
 ) -> None:
     """Without the cut, Redis is over its high-water mark before half of these events are accepted."""
     monkeypatch.setattr(redis_client_module, "MEMORY_SAMPLE_SECONDS", 0.0)
-    ledger = await scene.another(make_redis(maxmemory="24mb").url)
+    ledger = await scene.another(make_redis(maxmemory="24mb", appendonly="no").url)
     dead = LedgerScene(ledger, scene.another)
     await dead.register(LARGE)
     for start in range(0, 20_000, 200):
