@@ -36,8 +36,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "completion": ("worker.cli.commands.completion", "Print the completion script of your shell."),
 }
 
-#: Commands that run a worker or an API.
-SERVING = ("worker", "api")
+#: Commands that use no ledger.
+WITHOUT_LEDGER = ("completion",)
 
 _EPILOG = """\
 The ledger is in the Redis or Valkey that EDW_REDIS_URL names. If that is not set, it is in the embedded Redis that
@@ -62,7 +62,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        with _quick_start() if cmd_name in SERVING else nullcontext():
+        with _quick_start() if cmd_name not in WITHOUT_LEDGER else nullcontext():
             command = import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)  # noqa: S101  (every module of COMMANDS has one)
         return command
@@ -84,7 +84,7 @@ def edw() -> None:
 
 @contextmanager
 def _quick_start() -> Iterator[None]:
-    """Have a process that serves start quickly: without collections during the imports of the block, and leanly."""
+    """Have a process start quickly: without collections during the imports of the block, and leanly."""
     with resting():
         with absent("rich", "opentelemetry"):
             # What imports these two packages where they are there: structlog and redis-py.

@@ -165,7 +165,7 @@ class BoundedHandler(web.RequestHandler):
 
     async def _write_whole(self, answer: WholeAnswer) -> bool:
         """Send an answer in one write; return whether the client is gone."""
-        if self.transport is None:
+        if self.transport is None or self.transport.is_closing():
             return True
         self.transport.write(answer.written())
         if self.writing_paused:
