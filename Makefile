@@ -16,6 +16,11 @@ EMULATORS := $(COUNTERPARTS)/ministack/.installed $(COUNTERPARTS)/moto/.installe
 LOCK_EMULATOR := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
+# Clients and SDKs in other languages, each pinned with its hash. A missing runtime is no error here, as with servers.
+CLIENTS := $(COUNTERPARTS)/javascript/.installed $(COUNTERPARTS)/go/.installed $(COUNTERPARTS)/java/.installed
+# Go is in no release of Debian that is new enough.
+GO := $(or $(shell command -v go),/usr/local/go/bin/go)
+
 # What the processes of a run of all tests measured.
 MEASURED := .coverage_data
 
@@ -26,6 +31,9 @@ SERVERS += prometheus=/usr/bin/prometheus
 SERVERS += nginx=/usr/sbin/nginx apache2-bin=/usr/sbin/apache2 nodejs=/usr/bin/node
 # It checks the units of deploy/systemd. Most systems have it; containers of Debian do not.
 SERVERS += systemd=/usr/bin/systemd-analyze
+# Clients of the API, and producers: the page of snippets, SDKs and a browser (tests/clients). Go is looked for, and not installed.
+SERVERS += npm=/usr/bin/npm maven=/usr/bin/mvn default-jdk-headless=/usr/bin/javac chromium=/usr/bin/chromium
+SERVERS += php-cli=/usr/bin/php php-curl=/usr/share/doc/php-curl php-redis=/usr/share/doc/php-redis
 # It sets the clock of a Redis that tests start.
 SERVERS += faketime=/usr/bin/faketime
 # A missing server is no error here: the tests that need it are skipped, and say so.
@@ -55,7 +63,7 @@ endef
 PUBLIC := worker/publisher.py deliverers/contract.py deliverers/testing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test fuzz servers emulators check rehearse bench everyday attacks chaos outages dashboard fmt clean lock
+.PHONY: help install demo run test fuzz servers emulators clients check rehearse bench everyday attacks chaos outages dashboard fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -67,7 +75,7 @@ run: $(RUNTIME) ## runs the embedded Redis and a worker, until Ctrl-C
 	@$(BIN)/edw dev
 # Tests mostly wait for servers and processes, so two run at once, a file at a time.
 # A run of all tests measures their branch coverage. CI holds the floor (pyproject.toml); elsewhere, tests may be skipped.
-test: $(DEV) servers emulators ## runs all tests, two at a time; ARGS="-k webhook -n 0" chooses, and runs one at a time
+test: $(DEV) servers emulators clients ## runs all tests, two at a time; ARGS="-k webhook -n 0" chooses, and runs one at a time
 	@$(if $(ARGS),$(BIN)/python,rm -rf $(MEASURED) && $(BIN)/coverage run) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 	@$(if $(ARGS),,$(BIN)/coverage combine --quiet && $(BIN)/coverage report $(if $(CI),,--fail-under=0))
 fuzz: $(DEV) ## gives every parser 10,000 unexpected inputs; ARGS="--inputs 10000000 --seed 2 --target event" chooses
@@ -75,6 +83,7 @@ fuzz: $(DEV) ## gives every parser 10,000 unexpected inputs; ARGS="--inputs 1000
 servers: ## installs the servers that tests start, where it may (Debian, Ubuntu; as root or with sudo)
 	@$(INSTALL_SERVERS)
 emulators: $(EMULATORS) ## installs the emulators of SQS that tests start
+clients: servers $(CLIENTS) ## installs the clients in other languages that tests run
 check: $(DEV) ## checks lint, format, types, import contracts, docstrings, repeated names, old words, the page of settings and openapi.json
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -153,3 +162,26 @@ $(COUNTERPARTS)/%/.installed: tests/counterparts/requirements-%.txt | $(BIN)/pip
 	@rm -rf $(@D); $(BIN)/python -m venv $(@D) && \
 	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --only-binary :all: -r $< && \
 	touch $@ || echo "not installed: $*; the tests that need it are skipped" >&2
+
+# npm checks the hashes of the lock file.
+$(COUNTERPARTS)/javascript/.installed: $(addprefix tests/clients/javascript/,package.json package-lock.json)
+	@echo "installing JavaScript clients"
+	@rm -rf $(@D); mkdir -p $(@D) && cp $^ $(@D) && \
+	(cd $(@D) && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >&2) && \
+	touch $@ || echo "not installed: the JavaScript clients; the tests that need them are skipped" >&2
+
+# go.sum has the hashes. Its cache of builds is kept here, so that a snippet is compiled in a second.
+$(COUNTERPARTS)/go/.installed: $(wildcard tests/clients/go/go.* tests/clients/go/*/*.go)
+	@echo "installing Go clients"
+	@mkdir -p $(@D) && cd tests/clients/go && \
+	GOCACHE=$(CURDIR)/$(@D)/cache GOFLAGS=-mod=readonly GOTOOLCHAIN=local $(GO) build -o $(CURDIR)/$(@D)/ ./... && \
+	touch $(CURDIR)/$@ || echo "not installed: the Go clients; the tests that need them are skipped" >&2
+
+# Maven 3.8 has no lock file, so every jar is checked here.
+$(COUNTERPARTS)/java/.installed: $(addprefix tests/clients/java/,pom.xml checksums.sha256)
+	@echo "installing Java clients"
+	@rm -rf $(@D); mkdir -p $(@D) && \
+	mvn --quiet --batch-mode --strict-checksums --file tests/clients/java/pom.xml dependency:copy-dependencies \
+	    -DoutputDirectory=$(CURDIR)/$(@D) && \
+	(cd $(@D) && sha256sum --check --quiet --strict $(CURDIR)/tests/clients/java/checksums.sha256) && \
+	touch $@ || echo "not installed: the Java clients; the tests that need them are skipped" >&2

@@ -28,7 +28,7 @@ def test_it_answers_for_each_event_in_its_order(settings: Settings) -> None:
     with Publisher(settings) as publisher:
         first, bad, again = publisher.publish_many([{**EVENT, "id": "a"}, {"type": "order.paid"}, {**EVENT, "id": "a"}])
     assert first == Receipt("a")
-    assert str(bad) == "data: is required"
+    assert str(bad).startswith("data: is required")
     assert again == Receipt("a", duplicate=True)
 
 

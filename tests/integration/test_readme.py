@@ -1,7 +1,8 @@
 """What the pages say is what happens: every command and every snippet of every page is run.
 
-`deploy/README.md` is run by tests/integration/deploy/test_page.py, and the plug-in of `deliverers/README.md` by
-tests/integration/process/test_plugin.py. tests/unit/test_pages.py checks links and names.
+`deploy/README.md` is run by tests/integration/deploy/test_page.py, the plug-in of `deliverers/README.md` by
+tests/integration/process/test_plugin.py, and `worker/intake/PRODUCERS.md` by tests/clients/test_producers.py.
+tests/unit/test_pages.py checks links and names.
 """
 
 import asyncio
@@ -30,10 +31,11 @@ from tests.waiting import PATIENCE, wait_until
 from worker.ledger.connection.embedded_redis import running
 
 README, INTAKE, API = "README.md", "worker/intake/README.md", "worker/api/README.md"
+PRODUCERS = "worker/intake/PRODUCERS.md"
 DELIVERERS, OPERATIONS, TRACING = "deliverers/README.md", "deploy/OPERATIONS.md", "deploy/TRACING.md"
 
 #: Pages whose commands another test runs.
-ELSEWHERE = {"deploy/README.md", DELIVERERS}
+ELSEWHERE = {"deploy/README.md", DELIVERERS, PRODUCERS}
 FIRST_SESSION = ("edw integrations create", "edw emit", "edw logs", "edw jobs list", "edw status")
 FLEET = ("export EDW_REDIS_URL", "export EDW_SECRETS_KEYS", ".venv/bin/edw worker", ".venv/bin/edw api")
 LOOKS = ("edw status", "edw doctor", "edw clock show")
@@ -48,6 +50,8 @@ RUN = {
 }
 #: These take minutes, or the whole machine: .ci/run or a person runs them. A dry run or `--help` checks their words.
 TOO_LONG = ("make ", ".venv/bin/python -m tests.benchmarks")
+#: Languages of the producers' page.
+LANGUAGES = {"python", "javascript", "php", "go", "java"}
 #: Languages of blocks that hold no command: pictures, and files that a test reads.
 SILENT = {"mermaid", "text", "toml", "json", "dotenv", "python"}
 
@@ -86,7 +90,7 @@ def dev(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Pop
 
 def test_every_block_of_every_page_is_accounted_for() -> None:
     for page in PAGES:
-        assert {language for language, _ in fences(page)} <= {"sh"} | SILENT, page
+        assert {language for language, _ in fences(page)} <= {"sh"} | (LANGUAGES if page == PRODUCERS else SILENT), page
         if page in ELSEWHERE:
             continue
         sessions = {line for session in blocks(page, "sh") if "curl" in session for line in lines_of(session)}
@@ -94,7 +98,7 @@ def test_every_block_of_every_page_is_accounted_for() -> None:
         assert not sessions or page in {README, API}
         for line in rest:
             assert line.startswith(RUN.get(page, ())), f"{page}: nobody runs {line}"
-    assert {page for page in PAGES if blocks(page, "python")} == {README, INTAKE, DELIVERERS}
+    assert {page for page in PAGES if blocks(page, "python")} == {README, INTAKE, PRODUCERS, DELIVERERS}
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(line.startswith(TOO_LONG) for line in commands(page))])

@@ -139,7 +139,7 @@ class RequestContext:
         limit = min(self.services.settings.api_body_limit, most or self.services.settings.api_body_limit)
         request = self.request
         given = request.headers.get(hdrs.CONTENT_TYPE)
-        if given and given.strip() and not (_is_one_of(types, given, request) or also(given[:CONTENT_TYPE_CHARS])):
+        if given and given.strip() and not _is_taken(types, given, request, also):
             if optional and not request.can_read_body:
                 return b""
             expected = f"expected Content-Type: {' or '.join(types)} (in UTF-8), got {_quoted(given)}"
@@ -203,11 +203,11 @@ def _origin(scheme: str, host: str) -> str:
     return str(URL.build(scheme=scheme, authority=host))
 
 
-def _is_one_of(types: tuple[str, ...], given: str, request: web.Request) -> bool:
+def _is_taken(types: tuple[str, ...], given: str, request: web.Request, also: Callable[[str], bool]) -> bool:
     # Parsing takes time quadratic in the number of parameters, so a long header is not parsed.
     if len(given) > CONTENT_TYPE_CHARS:
         return False
-    return request.content_type in types
+    return request.content_type in types or also(given)
 
 
 def _arrived(request: web.Request, limit: int) -> bytes:

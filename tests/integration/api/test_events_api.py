@@ -141,7 +141,7 @@ async def test_an_event_is_shown_page_by_page(admin: Client, scene: LedgerScene)
     assert [len(page.data["jobs"]) for page in pages] == [3, 3, 1]
     assert {job["integration_name"] for page in pages for job in page.data["jobs"]} == {f"n-{n}" for n in range(7)}
     assert {page.document["results"]["total"] for page in pages} == {7}
-    assert pages[1].document["meta"] == {"limit": 3, "offset": 3, "current": 2, "total": 3}
+    assert pages[1].document["meta"]["page"] == {"limit": 3, "offset": 3, "current": 2, "total": 3}
     assert set(pages[1].document["links"]) == {"first", "last", "next", "prev"}
 
 

@@ -63,8 +63,10 @@ async def test_following_next_finds_every_integration_once_the_newest_first(api:
     pages = await walk(admin, ALL, limit=3)
     assert [len(page.data) for page in pages] == [3, 3, 1]
     assert [each for page in pages for each in ids(page)] == created[::-1]
-    assert [page.document["meta"] for page in pages] == [
-        {"limit": 3, "offset": offset, "current": current, "total": 3} for current, offset in ((1, 0), (2, 3), (3, 6))
+    places = [{"limit": 3, "offset": offset, "current": n, "total": 3} for n, offset in ((1, 0), (2, 3), (3, 6))]
+    assert [page.document["meta"]["page"] for page in pages] == places
+    assert [page.document["meta"] | place for page, place in zip(pages, places, strict=True)] == [
+        page.document["meta"] for page in pages
     ]
     assert {page.document["results"]["total"] for page in pages} == {7}
     middle = pages[1].document["links"]
@@ -94,11 +96,14 @@ async def test_following_next_finds_every_log_and_every_job_once(
     assert attempts == [2, 1]
 
 
+EMPTY = {"limit": 25, "offset": 0, "current": 1, "total": 0}
+
+
 async def test_an_empty_listing_is_a_page_without_links(admin: Client, integration: str) -> None:
     for path in (f"{ALL}/logs", f"{ALL}/{integration}/logs", f"{ALL}/{integration}/jobs"):
         assert (await admin.get(path)).document == {
             "data": [],
-            "meta": {"limit": 25, "offset": 0, "current": 1, "total": 0},
+            "meta": EMPTY | {"page": EMPTY, "results": {"total": 0}},
             "results": {"total": 0},
             "links": {},
         }
@@ -468,7 +473,7 @@ async def test_a_filter_that_is_no_text_is_answered_in_shape(
 
 async def test_a_filter_where_there_is_none_is_refused_and_not_ignored(admin: Client) -> None:
     made = await admin.create()
-    for path in ("/v2/integrations", f"/v2/integrations/{made['id']}"):
+    for path in ("/v2/integrations/attributes", f"/v2/integrations/{made['id']}"):
         answer = await admin.get(path, filtered="eq(enabled,false)")
         assert answer.status == 400
         assert answer.errors[0]["source"] == {"parameter": "filter"}
