@@ -1,13 +1,17 @@
-"""The configuration of Celery. Its messages are wake-ups: a lost, doubled or late one loses no job."""
+"""The configuration of Celery. Its messages are wake-ups: a lost, doubled or late one loses no job.
 
-from typing import Any
+Importing this module does not import kombu: producers and the API need only the names in it if Redis is the broker.
+"""
+
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
-
-from kombu.entity import Exchange, Queue
 
 from config.amqp_tls import amqp_tls
 from config.sentinel import SentinelUrl, is_sentinel
 from config.settings import Settings
+
+if TYPE_CHECKING:
+    from kombu.entity import Queue
 
 EVENTS_QUEUE = "edw.events"
 DELIVERIES_QUEUE = "edw.deliveries"
@@ -68,11 +72,13 @@ def queue_name(name: str, shard: str) -> str:
     return name if shard == "0" else f"{name}.{shard}"
 
 
-def intake_queues(shard: str) -> tuple[Queue, Queue]:
+def intake_queues(shard: str) -> "tuple[Queue, Queue]":
     """Return the plain queue on RabbitMQ and its dead-letter queue.
 
     Both hang on the default exchange, so any client reaches them by name.
     """
+    from kombu.entity import Exchange, Queue
+
     name = queue_name(INTAKE_QUEUE, shard)
     dead = dead_queue(name)
     # RabbitMQ binds every queue to the default exchange by the queue's own name.
@@ -80,8 +86,10 @@ def intake_queues(shard: str) -> tuple[Queue, Queue]:
     return queue, dead
 
 
-def dead_queue(name: str) -> Queue:
+def dead_queue(name: str) -> "Queue":
     """Return the queue where RabbitMQ keeps messages that could not be taken from the queue `name`."""
+    from kombu.entity import Exchange, Queue
+
     name = f"{name}.dead"
     return Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=_QUORUM)
 
@@ -117,6 +125,8 @@ def _messages() -> dict[str, Any]:
 
 
 def _queues(shard: str, *, quorum: bool) -> dict[str, Any]:
+    from kombu.entity import Exchange, Queue
+
     events, deliveries = queue_name(EVENTS_QUEUE, shard), queue_name(DELIVERIES_QUEUE, shard)
     # A message of the events queue may hold whole events that exist nowhere else; one of the deliveries queue is a mere
     # wake-up, so it needs no dead-letter queue.

@@ -67,7 +67,7 @@ def _stamp(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
 
 
 def _iso(moment: datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def _json_line(_: WrappedLogger, __: str, event: EventDict) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -12,6 +13,7 @@ from deliverers.contract import ShownToAdmin
 _SECRETS = (SecretStr, SecretBytes, Secret)
 
 
+@lru_cache(maxsize=256)  # a worker asks for each integration, of a few types
 def secret_fields(model: type[BaseModel]) -> frozenset[str]:
     """Return the names of the fields that hold secrets."""
     return frozenset(name for name, field in model.model_fields.items() if _is_sealed(field.annotation))

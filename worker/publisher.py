@@ -15,17 +15,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from celery import Celery
-
-from config.celery import celery_options
 from config.observable_events import load_catalogue
 from config.settings import Settings, load_settings
 from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules, parse_event
 from worker.event_loop.pacing import paced
 from worker.intake.accept import AcceptService
-from worker.intake.wakeup_sender import WakeupSender
-from worker.intake.wakeups import Wakeups
+from worker.intake.redis_wakeups import RedisWakeupSender, speaks_redis
+from worker.intake.wakeups import Send, Wakeups
 from worker.ledger import Acceptance, Ledger, LedgerPolicy
 from worker.ledger.connection.endpoints import find_endpoints
 from worker.ledger.connection.permissions import PUBLISHER
@@ -87,9 +84,8 @@ class Publisher:
         self._endpoints = find_endpoints(settings)
         self._policy = LedgerPolicy.of(settings)
         self._rules = EventRules(load_catalogue(settings.observable_keys), settings.event_max_bytes)
-        app = Celery("edw-publisher", set_as_current=False)
-        app.conf.update(celery_options(settings, self._endpoints.broker_url))
-        self._wakeups = Wakeups(WakeupSender(app, settings.shard))
+        self._sender = _sender(settings, self._endpoints.broker_url)
+        self._wakeups = Wakeups(self._sender)
         self._service = AcceptService(traces_of_process, self._wakeups.events)
         self._sync: SyncRedisClient | None = None
         self._ledger: Ledger | None = None
@@ -166,6 +162,8 @@ class Publisher:
     def close(self) -> None:
         """Wait at most one second for the last wake-ups to be sent, and close the connections."""
         self._wakeups.close()
+        if isinstance(self._sender, RedisWakeupSender):
+            self._sender.close()
         if self._sync is not None:
             self._sync.close()
 
@@ -226,6 +224,15 @@ class Publisher:
         self._service.refuse(Ingress.PUBLISHER, len(parsed) - len(answers))
         each_answer = iter(answers)
         return [each if isinstance(each, Refusal) else _receipt(each, next(each_answer)) for each in parsed]
+
+
+def _sender(settings: Settings, broker_url: str) -> Send:
+    # Celery is imported only for a broker that needs it.
+    if speaks_redis(broker_url):
+        return RedisWakeupSender(broker_url, settings.shard)
+    from worker.intake.wakeup_sender import WakeupSender, client_app
+
+    return WakeupSender(client_app("edw-publisher", settings, broker_url), settings.shard)
 
 
 def _several(events: Iterable[EventLike]) -> Sequence[EventLike]:

@@ -14,8 +14,7 @@ from worker.domain.event import Refusal
 from worker.domain.format_version import is_newer
 from worker.domain.trace_context import TRACEPARENT, TRACESTATE, TraceContext
 from worker.intake.celery_messages import LeftToNewer
-from worker.intake.wakeup_sender import MESSAGE_VERSION
-from worker.ledger import LedgerError
+from worker.intake.wakeup_message import MESSAGE_VERSION
 from worker.process import runtime
 from worker.process.wiring import WorkerServices
 from worker.telemetry.newer_versions import NEWER
@@ -102,11 +101,7 @@ def _trace(request: Any) -> TraceContext | None:
 
 
 async def _observe(services: WorkerServices, refs: list[str]) -> None:
-    try:
-        await services.dispatch.observe(refs)
-    except LedgerError as error:
-        # The wake-up may be lost: the events are in the inbox, and a sweep observes them.
-        _log.warning("observed later", events=len(refs), why=str(error))
+    await services.dispatch.begin(refs)
     if services.dispatch.stopping:
         # Another worker goes on where this one stopped.
         raise runtime.RuntimeStopped

@@ -119,16 +119,21 @@ class Installation:
         self, url: str, scope: Scope, name: str = "ERP", *, paused: bool = False, rate_limit: float | None = None
     ) -> Integration:
         """A webhook of `scope` that observes paid orders. It has no secret, so that no key is needed."""
-        integration = Integration(
-            id=str(uuid4()),
-            scope=scope,
-            name=name,
-            integration_type="webhook",
-            observes=(OBSERVABLE_KEY,),
-            configuration={"url": url},
-            paused=paused,
-            rate_limit=rate_limit,
+        return self.put(
+            Integration(
+                id=str(uuid4()),
+                scope=scope,
+                name=name,
+                integration_type="webhook",
+                observes=(OBSERVABLE_KEY,),
+                configuration={"url": url},
+                paused=paused,
+                rate_limit=rate_limit,
+            )
         )
+
+    def put(self, integration: Integration) -> Integration:
+        """Write a new integration, whose secrets are sealed."""
         return self.run(self.ledger.integrations.put(integration, expect=0)).integration
 
     def token(self, scope: Scope, role: Role) -> str:

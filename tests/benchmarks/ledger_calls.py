@@ -5,7 +5,8 @@
 A delivery is accepted, loaded, opened, claimed and settled in batches of 50, as in a busy fleet: on one lane, and with
 a lane for each job. With `--beside` another checkout of this project does the same in turn, so that the ratio of both
 is of one run. The second part fills a ledger with due jobs and calls each script at its worst size. The
-times are those of the CPU, so that other programs on the machine do not count.
+times are those of the CPU, so that other programs on the machine do not count. In the end, many keys and a large index
+expire at one moment.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from typing import Any
 from uuid import uuid4
 
 from config.observable_events import load_catalogue
+from tests.benchmarks.expiries import Expiry, longest_expiries
 from tests.benchmarks.private_redis import PrivateRedis
 from tests.benchmarks.varied_orders import VariedOrders
 from tests.ledger.inspection import main_thread_cpu
@@ -30,13 +32,14 @@ from tests.ledger.planting import load_scripts, plant_over_lanes
 from tests.ledger.scene import settlement
 from tests.ledger.script_costs import ScriptCosts
 from tests.samples import SCOPE, an_integration
+from worker.domain.claim import Claim
 from worker.domain.event import Event
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.job import job_id
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger, LedgerPolicy, Verdict
 from worker.ledger.lanes.claims import Opening
-from worker.ledger.policy import JOBS_PER_CALL, MAX_JOBS_PER_CALL
+from worker.ledger.policy import JOBS_PER_CALL, MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL
 
 #: The scripts of a delivery.
 STEPS = ("accept", "load", "open", "claim", "settle", "forget")
@@ -44,6 +47,8 @@ STEPS = ("accept", "load", "open", "claim", "settle", "forget")
 MOST_COMMANDS, MOST_CPU = 25, 0.6
 #: No call may block Redis for longer (ms, the median).
 LONGEST_MS = 10.0
+#: As deploy/redis.conf has it, but without a file.
+SERVER = {"appendonly": "no", "lazyfree-lazy-expire": "yes"}
 _ROUNDS = 5
 _REPEATS = 7
 
@@ -143,21 +148,19 @@ async def _at_worst(ledger: Ledger, lanes: list[str], turn: int) -> None:
     large = [_large(each) for each in _events(MAX_JOBS_PER_CALL)]
     for events in (large, _events(MAX_JOBS_PER_CALL)):
         stored = await _store(ledger, events)
-        await ledger.jobs.open(
+        opened = await ledger.jobs.open(
             [(each, [Opening(job_id(each.ref, lane), lane)], True) for each, lane in zip(stored, lanes, strict=True)],
             MAX_JOBS_PER_CALL // 2,
         )
-        leased = await ledger.fleet.leases()
-        await ledger.jobs.claim(lanes, MAX_JOBS_PER_CALL)
-        held = await ledger.fleet.leases()
-        claims = (await ledger.jobs.claim(lanes, MAX_JOBS_PER_CALL)).claims
-        await ledger.jobs.release([(each.job_id, each.attempt) for each in claims])
-        await ledger.fleet.seize(sorted(set(held) | set(leased))[:JOBS_PER_CALL])
-        await _settle_all(ledger, lanes)
+        held = [*opened.claims, *(await ledger.jobs.claim(lanes, MAX_JOBS_PER_CALL)).claims]
+        await ledger.jobs.release(held[: MAX_JOBS_PER_CALL // 2])
+        seized = await ledger.fleet.seize([each.job_id for each in held[-JOBS_PER_CALL:]])
+        await _settle_all(ledger, lanes, [*held, *seized])
+    await _store(ledger, _events(MAX_IDS_PER_MESSAGE))
     (one,) = await _store(ledger, _events(1))
     wide = [Opening(job_id(one.ref, lane), lane) for lane in lanes]
-    await ledger.jobs.open([(one, wide, True)], MAX_JOBS_PER_CALL)
-    await _settle_all(ledger, lanes)
+    opened = await ledger.jobs.open([(one, wide, True)], MAX_JOBS_PER_CALL)
+    await _settle_all(ledger, lanes, opened.claims)
     await ledger.redelivery.redeliver([each.job_id for each in wide])
     await _settle_all(ledger, lanes)
     await ledger.fleet.sweep()
@@ -173,11 +176,10 @@ async def _at_worst(ledger: Ledger, lanes: list[str], turn: int) -> None:
     await ledger.integrations.put(an_integration("lane-0", name=f"again {turn}"))
 
 
-async def _settle_all(ledger: Ledger, lanes: Sequence[str]) -> None:
-    """Settle what is leased, and what can be claimed: JOBS_PER_CALL a call, each on a lane of its own."""
-    leased = await ledger.jobs.get(await ledger.fleet.leases())
-    for start in range(0, len(leased), MAX_JOBS_PER_CALL):
-        await ledger.jobs.release([(each.id, each.attempts) for each in leased[start : start + MAX_JOBS_PER_CALL]])
+async def _settle_all(ledger: Ledger, lanes: Sequence[str], held: Sequence[Claim] = ()) -> None:
+    """Give back what is held, and settle what can be claimed: JOBS_PER_CALL a call, each on a lane of its own."""
+    for start in range(0, len(held), MAX_JOBS_PER_CALL):
+        await ledger.jobs.release(held[start : start + MAX_JOBS_PER_CALL])
     while claims := (await ledger.jobs.claim(lanes, JOBS_PER_CALL)).claims:
         await ledger.jobs.settle([settlement(each, Verdict.SUCCEEDED, healthy=True) for each in claims])
 
@@ -205,9 +207,17 @@ def _print_worst(calls: ScriptCosts) -> bool:
     return reached
 
 
+def _print_expiries(expiries: Sequence[Expiry]) -> bool:
+    reached = all(each.longest <= LONGEST_MS for each in expiries)
+    for each in expiries:
+        print(f"expiry of {each.name}: Redis stood still for {each.longest:g} ms at most")
+    print(f"aim: no expiry above {LONGEST_MS:g} ms: {'reached' if reached else 'MISSED'}")
+    return reached
+
+
 def _on_redis(work: Callable[[str], Coroutine[Any, Any, Any]]) -> Any:
     with TemporaryDirectory(prefix="edw-bench-", ignore_cleanup_errors=True) as folder:
-        redis_server = PrivateRedis(Path(folder) / "c", "everysec", appendonly="no")
+        redis_server = PrivateRedis(Path(folder) / "c", "everysec", **SERVER)
         try:
             redis_server.start()
             return asyncio.run(work(redis_server.url))
@@ -246,7 +256,8 @@ def main() -> int:
     _print_deliveries(ours, theirs)
     if not given.jobs:
         return 0
-    return 0 if _print_worst(_on_redis(lambda url: worst_calls(url, given.jobs, given.lanes))) else 1
+    reached = _print_worst(_on_redis(lambda url: worst_calls(url, given.jobs, given.lanes)))
+    return 0 if _print_expiries(_on_redis(longest_expiries)) and reached else 1
 
 
 if __name__ == "__main__":

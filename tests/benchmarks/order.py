@@ -91,10 +91,15 @@ _EVENT = {
 
 
 class OrderPaid:
-    """Makes the events of one store: equal but for their ids, and cheap to make, so that producing is not measured."""
+    """Makes the events of one store: equal but for their ids, and cheap to make, so that producing is not measured.
 
-    def __init__(self, store_id: str = STORE_ID) -> None:
-        raw = msgspec.json.encode(_EVENT).replace(_STORE, store_id.encode())
+    Events that would be smaller than `size` bytes are padded to about that.
+    """
+
+    def __init__(self, store_id: str = STORE_ID, size: int = 0) -> None:
+        padding = size - len(msgspec.json.encode(_EVENT))
+        event = _EVENT | {"data": _DATA | {"note": "x" * padding}} if padding > 0 else _EVENT
+        raw = msgspec.json.encode(event).replace(_STORE, store_id.encode())
         self._before, self._after = raw.split(_ID)
 
     def event(self, event_id: str = "") -> bytes:

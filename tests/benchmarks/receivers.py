@@ -14,7 +14,8 @@ Run as a module it serves on loopback, says its port, and then answers the lines
     repeats                the number of requests whose event had arrived before
 
 An event's id begins with the time for which it was scheduled: nanoseconds of the monotonic clock, which all processes
-of a machine share. `late` is how many nanoseconds after that it was here, for the first time.
+of a machine share. `late` is how many nanoseconds after that it was here, for the first time. An event whose id does
+not begin with a number was scheduled for the moment when it arrived.
 """
 
 import asyncio
@@ -88,7 +89,8 @@ class _Book:
             self._repeats += 1
         else:
             self._seen.add(event)
-            scheduled = int(event.partition(b"-")[0])
+            first = event.partition(b"-")[0]
+            scheduled = int(first) if first.isdigit() else now
             self._arrivals.append((path.decode(), scheduled, now - scheduled))
             self._look()
 

@@ -1,8 +1,10 @@
-"""Events flow through all four ingresses while processes are killed at random; a checker that knows every id counts.
+"""Events flow through all four ingresses while processes are killed and stopped at random, and Redis's clock steps.
+
+A checker that knows every id counts.
 
 python -m tests.chaos [--seed N] [--kills N] [--broker redis|rabbitmq|both]
 
-schedule     who is killed when: a function of the seed
+schedule     who is killed when, and when the clock steps: a function of the seed
 victims      what can be killed, and started again
 stage        the processes of a run, and their arguments
 producer     offers events through one of the ingresses, and notes each before and after

@@ -1,4 +1,4 @@
-"""Kills processes at random while events flow, and counts what arrived.
+"""Kills and stops processes and steps Redis's clock at random while events flow, and counts what arrived.
 
     python -m tests.chaos [--seed N] [--kills N] [--broker redis|rabbitmq|both]
 
@@ -17,6 +17,7 @@ from time import monotonic
 
 from tests.chaos.play import Outcome, Plan, Progress, play
 from tests.chaos.table import lines
+from tests.counterparts.fake_clock import SteppedRedisServer
 from tests.counterparts.rabbitmq import RabbitServer
 
 #: In all, by default.
@@ -111,7 +112,8 @@ async def _play(plan: Plan) -> Outcome:
 def main() -> int:
     """Answers the exit code."""
     arguments = _arguments()
-    if arguments.broker != "redis" and (why := RabbitServer.missing()):
+    why = SteppedRedisServer.missing() or (RabbitServer.missing() if arguments.broker != "redis" else None)
+    if why:
         print(f"error: {why}", file=sys.stderr)
         return 1
     began = monotonic()

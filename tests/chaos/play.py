@@ -102,9 +102,10 @@ class _Run:
         return Outcome(self.plan, records, Check(records).problems(), offered_for)
 
     async def _kill(self, kill: Kill) -> None:
-        if kill.process in self.returning:
-            await self.returning[kill.process]
-        victim, leased = self.stage.victim(kill.victim, kill.number), 0
+        for process in kill.after_return_of:
+            if process in self.returning:
+                await self.returning[process]
+        victim, leased = self.stage.victim(kill), 0
         if kill.victim is Victim.REDIS:
             leased = await in_flight(self.stage, *self.stage.workers)
         self._accident(victim.kill)
@@ -113,7 +114,7 @@ class _Run:
             leased = await in_flight(self.stage, self.stage.workers[kill.number])
         self.killed.append(Killed(kill.victim, leased))
         self.returning[kill.process] = asyncio.create_task(self._return(kill, victim))
-        self._say(f"gone: {kill.victim}{f' {kill.number}' if kill.process[0] is Victim.WORKER else ''}")
+        self._say(f"gone: {kill.victim}{_which(kill)}")
 
     def _is_away(self, victim: Victim) -> bool:
         returning = self.returning.get((victim, 0))
@@ -133,3 +134,10 @@ class _Run:
 
     def _say(self, doing: str) -> None:
         self.report(Progress(len(self.killed), self._accepted.now(), self._delivered.now(), doing))
+
+
+def _which(kill: Kill) -> str:
+    """Which one it is, or how far the clock has stepped."""
+    if kill.victim is Victim.CLOCK:
+        return f" {kill.step:+g} s"
+    return f" {kill.number}" if kill.process[0] is Victim.WORKER else ""

@@ -1,4 +1,4 @@
-"""Who is killed when. A function of the seed, so that a red run can be repeated."""
+"""Who is killed when, and when the clock steps. A function of the seed, so that a red run can be repeated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,29 +16,50 @@ class Victim(StrEnum):
     PUBLISHER = "publisher"
     REDIS = "redis"
     BROKER = "broker"
+    #: Redis's clock, which steps, and later steps back to where it would be.
+    CLOCK = "clock"
 
 
 #: How often each is chosen, beside the others: workers hold what is in flight.
-WEIGHTS = {Victim.WORKER: 4, Victim.SLEEPER: 2, Victim.API: 2, Victim.PUBLISHER: 2, Victim.REDIS: 2, Victim.BROKER: 1}
+WEIGHTS = {
+    Victim.WORKER: 4,
+    Victim.SLEEPER: 2,
+    Victim.API: 2,
+    Victim.PUBLISHER: 2,
+    Victim.REDIS: 2,
+    Victim.BROKER: 1,
+    Victim.CLOCK: 2,
+}
 #: Where Redis is the broker too.
-OVER_REDIS = (Victim.WORKER, Victim.SLEEPER, Victim.API, Victim.PUBLISHER, Victim.REDIS)
+OVER_REDIS = (Victim.WORKER, Victim.SLEEPER, Victim.API, Victim.PUBLISHER, Victim.REDIS, Victim.CLOCK)
 OVER_RABBITMQ = (*OVER_REDIS, Victim.BROKER)
 #: A victim is started again after so long at most (seconds): at once, or so late that others take over.
 LONGEST_DOWN = 3.0
 #: The leases of workers, and how many of them a stopped worker is stopped for, at least and at most (seconds, leases).
 LEASE_SECONDS = 2.0
 SLEEPS = (1.25, 2.5)
+#: How far the clock steps (seconds): back, ahead by more than a lease, and ahead by so much that it is held back. A day
+#: is less than what Redis keeps by its own clock.
+STEPS = (-600.0, -0.5, 20.0, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One `kill -9` or SIGSTOP, so many seconds after the one before it, and how long its victim stays down."""
+    """One `kill -9`, SIGSTOP or step, so many seconds after the one before it, and how long its victim stays down."""
 
     after: float
     victim: Victim
     #: Which one, where there are several of the kind.
     number: int
     down: float
+    #: How far the clock steps (seconds).
+    step: float = 0.0
+
+    @property
+    def after_return_of(self) -> tuple[tuple[Victim, int], ...]:
+        """What must be back before this: the victim itself. A clock cannot step while its Redis is away."""
+        redis_and_clock = (Victim.REDIS, Victim.CLOCK)
+        return tuple((each, 0) for each in redis_and_clock) if self.victim in redis_and_clock else (self.process,)
 
     @property
     def process(self) -> tuple[Victim, int]:
@@ -60,6 +81,7 @@ def schedule(
             victim=kind,
             number=random.randrange(workers) if kind in (Victim.WORKER, Victim.SLEEPER) else 0,
             down=_down(kind, random),
+            step=random.choice(STEPS) if kind is Victim.CLOCK else 0.0,
         )
         for kind in kinds
     )

@@ -14,11 +14,11 @@ from config.settings import Settings
 from tests.benchmarks.processes import Servant
 from tests.chaos.ingresses import INGRESSES
 from tests.chaos.receiver import OBSERVES
-from tests.chaos.schedule import LEASE_SECONDS, Victim
-from tests.chaos.victims import Mortal, ProcessVictim, ServerVictim, SleepingVictim
+from tests.chaos.schedule import LEASE_SECONDS, Kill, Victim
+from tests.chaos.victims import ClockVictim, Mortal, ProcessVictim, ServerVictim, SleepingVictim
+from tests.counterparts.fake_clock import SteppedRedisServer
 from tests.counterparts.ports import free_port
 from tests.counterparts.rabbitmq import RabbitServer
-from tests.counterparts.redis_server import RedisServer
 from tests.samples import SCOPE, issue_token
 from tests.waiting import eventually
 from worker.domain.integration import Integration
@@ -48,7 +48,7 @@ class Stage:
     """Everything, started."""
 
     folder: Path
-    redis_server: RedisServer
+    redis_server: SteppedRedisServer
     rabbit: RabbitServer | None
     ledger: Ledger
     workers: list[ProcessVictim]
@@ -57,13 +57,15 @@ class Stage:
     #: The integrations by their ids.
     names: Mapping[str, str]
 
-    def victim(self, kind: Victim, number: int) -> Mortal:
+    def victim(self, kill: Kill) -> Mortal:
         """Whom the schedule means."""
-        match kind:
+        match kill.victim:
             case Victim.WORKER:
-                return self.workers[number]
+                return self.workers[kill.number]
             case Victim.SLEEPER:
-                return SleepingVictim(self.workers[number])
+                return SleepingVictim(self.workers[kill.number])
+            case Victim.CLOCK:
+                return ClockVictim(self.redis_server, kill.step)
             case Victim.API:
                 return self.api
             case Victim.PUBLISHER:
@@ -112,10 +114,10 @@ async def staged(folder: Path, *, rabbitmq: bool) -> AsyncIterator[Stage]:
 
 async def _servers(
     stack: AsyncExitStack, folder: Path, *, rabbitmq: bool
-) -> tuple[RedisServer, RabbitServer | None, str]:
+) -> tuple[SteppedRedisServer, RabbitServer | None, str]:
     """Starts Redis, the broker and the receiver; the last is its URL."""
-    redis_server, rabbit = RedisServer(), RabbitServer() if rabbitmq else None
-    servers: list[RedisServer | RabbitServer] = [redis_server] if rabbit is None else [redis_server, rabbit]
+    redis_server, rabbit = SteppedRedisServer(), RabbitServer() if rabbitmq else None
+    servers: list[SteppedRedisServer | RabbitServer] = [redis_server] if rabbit is None else [redis_server, rabbit]
     for each in servers:
         stack.callback(each.remove)
     receiver = Servant("the receiver", "tests.chaos.receiver", folder / "receiver.log", [str(folder / REQUESTS)])

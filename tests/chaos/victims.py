@@ -1,4 +1,4 @@
-"""What can be killed, and started again with what it has on disk."""
+"""What can be killed, and started again with what it has on disk; and a clock that steps."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.benchmarks.processes import ProcessEnded, Program
+from tests.counterparts.fake_clock import SteppedRedisServer
 from tests.counterparts.freezing import freeze, thaw
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
@@ -123,6 +124,27 @@ class ServerVictim:
 
     def remove(self) -> None:
         self._server.remove()
+
+
+class ClockVictim:
+    """The clock of Redis, which steps by so many seconds, and later back again."""
+
+    def __init__(self, server: SteppedRedisServer, seconds: float) -> None:
+        self._server = server
+        self._seconds = seconds
+
+    def start(self) -> None:
+        """Step it back to where it would be."""
+        self._server.step(-self._seconds)
+
+    def kill(self) -> None:
+        """Step it. Raises ProcessEnded where its server had ended by itself."""
+        if not self._server.running:
+            raise ProcessEnded("the Redis of the clock had ended by itself")
+        self._server.step(self._seconds)
+
+    def remove(self) -> None:
+        """Nothing of its own is left."""
 
 
 def accident(step: Callable[[], None]) -> str:

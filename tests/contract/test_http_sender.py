@@ -32,7 +32,7 @@ from deliverers.http.http_connection import ExchangeEnd, HttpConnection
 from deliverers.http.response import Fault
 from deliverers.testing import LOOPBACK, SHORT_TIMEOUT, a_delivery
 from deliverers.webhook import WebhookDeliverer
-from tests.benchmarks.attacks.hostile_receiver import FLOODS, flood
+from tests.benchmarks.attacks.hostile_receiver import FLOODS, pour
 from tests.contract.receivers import Script, raw_receiver, read_request, repeating, silent
 from tests.counterparts.proxy import HttpProxy
 from tests.waiting import PATIENCE, eventually
@@ -740,7 +740,7 @@ async def test_a_bad_tls_server_behind_a_proxy_gets_no_request(ca_file: str) -> 
 async def test_ten_floods_at_once_cost_no_memory_and_no_neighbour() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        await flood(writer, head.split(b" ")[1].decode().strip("/"))
+        await pour(writer, *FLOODS[head.split(b" ")[1].decode().strip("/")])
 
     deliverer = WebhookDeliverer(DelivererOptions(timeout=PATIENCE, egress=LOOPBACK))
     await deliverer.open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from time import monotonic
 
 import redis
 
@@ -30,12 +31,12 @@ class SteppedRedisServer(RedisServer):
     def step(self, seconds: float) -> None:
         """Step the clock by so much; negative steps it back. Returns once the server goes by it."""
         with self.client() as client:
-            before = _time_of(client)
+            before = _offset_of(client)
             self._step += seconds
             fresh = self._clock.with_suffix(".new")
             fresh.write_text(f"{self._step:+.3f}")
             fresh.rename(self._clock)
-            while abs(_time_of(client) - before - seconds) > abs(seconds) / 2:
+            while abs(_offset_of(client) - before - seconds) > abs(seconds) / 2:
                 pass
 
     @classmethod
@@ -60,6 +61,7 @@ class SteppedRedisServer(RedisServer):
         self._processes.append(spawn((server_binary(), *words), self._folder / "out.log", dict(os.environ) | fake))
 
 
-def _time_of(client: redis.Redis) -> float:
+def _offset_of(client: redis.Redis) -> float:
+    """Return how much the server's clock is ahead of a clock of this machine that never steps (seconds)."""
     seconds, micros = client.time()
-    return float(seconds) + float(micros) / 1e6
+    return float(seconds) + float(micros) / 1e6 - monotonic()

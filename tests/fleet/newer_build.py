@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 #: What a release would change: file, what is there, and what replaces it.
 CHANGES = (
     ("worker/domain/format_version.py", "\nMINOR = 0\n", "\nMINOR = 1\n"),
-    ("worker/intake/wakeup_sender.py", "\nWAKEUP_MINOR = 0\n", "\nWAKEUP_MINOR = 1\n"),
+    ("worker/intake/wakeup_message.py", "\nWAKEUP_MINOR = 0\n", "\nWAKEUP_MINOR = 1\n"),
     (
         "worker/ledger/integration_repository.py",
         "MappingProxyType({})\n_KNOWN",

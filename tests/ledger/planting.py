@@ -1,7 +1,7 @@
 """Backlogs, made quickly: what the ledger's own scripts would write, many in a call."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from itertools import cycle, islice
 from typing import Any
@@ -20,9 +20,9 @@ from worker.ledger.events.inbox import acceptance
 _LUA = """-- needs: counters, event_acceptance, job_opening
 accept_events()
 for i, e in ipairs(A.events) do
-  list_of_lane(e.job, A.lane)
+  list_of_lane(e.job, e.lane)
   list_of_event(e.ref, { e.job })
-  open_job(e.job, { ref = e.ref, size = #ARGV[1 + i], minor = 0 }, A.lane, nil)
+  open_job(e.job, { ref = e.ref, size = #ARGV[1 + i], minor = 0 }, e.lane, nil)
   redis.call('ZREM', P .. 'inbox', e.ref)
   count('matched')
 end
@@ -54,17 +54,22 @@ _LOOK_SECONDS = 0.1
 
 async def plant(ledger: Ledger, integration: Integration, jobs: int) -> None:
     """Has `jobs` events accepted, of which each opened one job of the integration, due now."""
+    await plant_across(ledger, [integration], jobs)
+
+
+async def plant_across(ledger: Ledger, integrations: Sequence[Integration], jobs: int) -> None:
+    """Plant `jobs` events, each with one job that is due now, of each of the integrations in turn."""
     planting = assembled("plant", _LUA)
     connection, policy = raw.connection(ledger), ledger.policy
     await connection.client.script_load(planting.source)
-    events = _events(integration, jobs)
+    events = zip(_events(integrations, jobs), cycle(integrations), strict=False)
 
     async def batches() -> None:
         while batch := list(islice(events, _BATCH)):
-            given = acceptance(batch, Ingress.PUBLISHER, policy)
-            for event in given["events"]:
-                event["job"] = job_id(event["ref"], integration.id)
-            given |= {"lane": integration.id, "deadline": policy.job_deadline}
+            given = acceptance([event for event, _ in batch], Ingress.PUBLISHER, policy)
+            for event, (_, integration) in zip(given["events"], batch, strict=True):
+                event |= {"job": job_id(event["ref"], integration.id), "lane": integration.id}
+            given |= {"deadline": policy.job_deadline}
             await connection.client.evalsha(planting.digest, 1, connection.prefix, *connection.given(given))
 
     await asyncio.gather(*(batches() for _ in range(_AT_ONCE)))
@@ -76,7 +81,7 @@ async def plant_over_lanes(ledger: Ledger, jobs: int, lanes: int) -> None:
     connection, policy = raw.connection(ledger), ledger.policy
     await connection.client.script_load(planting.source)
     per_event = 10
-    made = _events(an_integration("lane-0"), -(-jobs // per_event))
+    made = _events([an_integration("lane-0")], -(-jobs // per_event))
     turn = cycle(range(lanes))
     while batch := list(islice(made, _BATCH // per_event)):
         given = acceptance(batch, Ingress.PUBLISHER, policy) | {"deadline": policy.job_deadline}
@@ -125,10 +130,11 @@ async def _writes_file(client: Any) -> bool:
     return bool(state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])
 
 
-def _events(integration: Integration, count: int) -> Iterator[Event]:
-    scope, data = integration.scope, b'{"type":"order","id":"o-1"}'
-    head = f'{{"type":"{_OBSERVABLE_KEY}","org_id":"{scope.org_id}","store_id":"{scope.store_id}"'.encode()
-    for number in range(count):
-        name = f"backlog-{number}"
+def _events(integrations: Sequence[Integration], count: int) -> Iterator[Event]:
+    """Yield events of the integrations' stores, in turn."""
+    data = b'{"type":"order","id":"o-1"}'
+    for number, integration in zip(range(count), cycle(integrations), strict=False):
+        scope, name = integration.scope, f"backlog-{number}"
+        head = f'{{"type":"{_OBSERVABLE_KEY}","org_id":"{scope.org_id}","store_id":"{scope.store_id}"'.encode()
         raw = head + b',"id":"%b","data":%b}' % (name.encode(), data)
         yield Event(name, _OBSERVABLE_KEY, scope, raw, data, None, None, None)

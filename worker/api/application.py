@@ -5,7 +5,7 @@ the answer to those.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from time import perf_counter
 from uuid import uuid4
@@ -24,6 +24,7 @@ from worker.api.services.api_services import ApiServices
 from worker.domain.api_token import Token
 from worker.domain.secrets_box import SecretsError
 from worker.domain.trace_context import TRACEPARENT, TRACESTATE, TraceContext
+from worker.http_server.whole_answer import WholeAnswer
 from worker.ledger import LedgerError
 from worker.telemetry import metrics
 
@@ -43,14 +44,15 @@ _ALWAYS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 }
 
-Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Endpoint = Callable[[web.Request], Awaitable[WholeAnswer]]
+Routed = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(services: ApiServices) -> web.Application:
     """Return the application, with a route for each operation."""
     app = web.Application(middlewares=[_for_the_rest(services)], client_max_size=services.settings.api_body_limit)
     for operation in OPERATIONS:
-        handler = _endpoint(operation, services)
+        handler = _routed(_endpoint(operation, services))
         # aiohttp's default pattern excludes braces, but an event's id may contain them.
         path = _IN_PATH.sub(r"{\1:[^/]+}", operation.path)
         app.router.add_route(operation.method, path, handler)
@@ -59,8 +61,20 @@ def application(services: ApiServices) -> web.Application:
     return app
 
 
-def _endpoint(operation: Operation, services: ApiServices) -> Endpoint:
+def direct_endpoints(services: ApiServices) -> Mapping[tuple[str, str], Endpoint]:
+    """Return the operations whose path has no parameter, by method and path, for requests that skip the router."""
+    return {(each.method, each.path): _endpoint(each, services) for each in OPERATIONS if "{" not in each.path}
+
+
+def _routed(endpoint: Endpoint) -> Routed:
     async def handle(request: web.Request) -> web.StreamResponse:
+        return (await endpoint(request)).response()
+
+    return handle
+
+
+def _endpoint(operation: Operation, services: ApiServices) -> Endpoint:
+    async def handle(request: web.Request) -> WholeAnswer:
         began = perf_counter()
         caller: Token | None = None
         why: str | None = None
@@ -83,7 +97,7 @@ def _endpoint(operation: Operation, services: ApiServices) -> Endpoint:
     return handle
 
 
-async def _handled(operation: Operation, call: RequestContext) -> web.Response:
+async def _handled(operation: Operation, call: RequestContext) -> WholeAnswer:
     """Run an operation, in a span where this process traces. Raises what the operation raises."""
     traces = call.services.traces
     # Probes come every few seconds; tracing them is of no use.
@@ -109,7 +123,9 @@ def _status_of(error: Exception) -> int:
 
 
 def _trace(request: web.Request) -> TraceContext | None:
-    parents = request.headers.getall(TRACEPARENT, ())
+    parents = request.headers.getall(TRACEPARENT, None)
+    if parents is None:
+        return None
     # Several traceparents are invalid, but the state may come in several headers (W3C Trace Context, 3.3.1).
     return TraceContext.of(parents[0], ",".join(request.headers.getall(TRACESTATE, ()))) if len(parents) == 1 else None
 
@@ -125,19 +141,22 @@ def _check_role(operation: Operation, caller: Token) -> None:
 
 def _check_filter(operation: Operation, request: web.Request) -> None:
     """Refuse a filter where an operation has none, since ignoring it would return too much. Raises ApiError (400)."""
-    if FILTER in request.query and all(each.name != FILTER for each in operation.parameters):
+    if (
+        "?" in request.raw_path
+        and FILTER in request.query
+        and all(each.name != FILTER for each in operation.parameters)
+    ):
         raise bad_parameter(FILTER, "this operation has no filter")
 
 
-def _response(reply: Reply) -> web.Response:
+def _response(reply: Reply) -> WholeAnswer:
     if reply.status in (204, 304):
-        return web.Response(status=reply.status, headers={**_ALWAYS, **reply.headers})
+        return WholeAnswer(reply.status, {**_ALWAYS, **reply.headers})
     content = reply.document if isinstance(reply.document, bytes) else _encode(reply.document)
-    headers = {**_ALWAYS, **reply.headers, hdrs.CONTENT_TYPE: reply.content_type}
-    return web.Response(body=content, status=reply.status, headers=headers)
+    return WholeAnswer(reply.status, {**_ALWAYS, **reply.headers, hdrs.CONTENT_TYPE: reply.content_type}, content)
 
 
-def _failure(error: Exception, operation: Operation | None = None) -> web.Response:
+def _failure(error: Exception, operation: Operation | None = None) -> WholeAnswer:
     match error:
         case ApiError():
             refusal = error
@@ -155,13 +174,12 @@ def _failure(error: Exception, operation: Operation | None = None) -> web.Respon
             _log.error("internal error", incident=incident, operation=operation and operation.name, exc_info=error)
             refusal = api_error(500, f"an internal error has occurred; it is logged as incident {incident}")
     document = _encode(refusal.document)
-    headers = {**_ALWAYS, **refusal.headers, hdrs.CONTENT_TYPE: JSON}
-    return web.Response(body=document, status=refusal.status, headers=headers)
+    return WholeAnswer(refusal.status, {**_ALWAYS, **refusal.headers, hdrs.CONTENT_TYPE: JSON}, document)
 
 
 def refused(status: int, detail: str) -> web.Response:
     """Return the answer to a request that HTTP itself forbids; no operation sees it."""
-    return _failure(api_error(status, detail))
+    return _failure(api_error(status, detail)).response()
 
 
 def _detail(error: Exception) -> str:
@@ -189,16 +207,16 @@ def _for_the_rest(services: ApiServices) -> Middleware:
     """
 
     @web.middleware
-    async def in_shape(request: web.Request, handler: Endpoint) -> web.StreamResponse:
+    async def in_shape(request: web.Request, handler: Routed) -> web.StreamResponse:
         if request.match_info.http_exception is None:
             return await handler(request)
         try:
             await services.access.caller(request)
             return await handler(request)
         except Exception as error:  # noqa: BLE001  (as above)
-            response = _failure(error)
-            _log.info("request", method=request.method, path=request.path, status=response.status)
-            return response
+            answer = _failure(error)
+            _log.info("request", method=request.method, path=request.path, status=answer.status)
+            return answer.response()
 
     return in_shape
 

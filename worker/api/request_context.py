@@ -133,6 +133,8 @@ class RequestContext:
         if (protocol := protocol_of(request)) is not None:
             protocol.ask_for_body()
         try:
+            if not coding and request.content.is_eof():
+                return _arrived(request, limit)
             async with asyncio.timeout(BODY_SECONDS):
                 return await (_inflated(request, coding, limit) if coding else _read(request, limit))
         except TimeoutError:
@@ -184,6 +186,14 @@ def _is_one_of(types: tuple[str, ...], given: str, request: web.Request) -> bool
     if len(given) > CONTENT_TYPE_CHARS:
         return False
     return request.content_type in types and (request.charset or "utf-8").lower() == "utf-8"
+
+
+def _arrived(request: web.Request, limit: int) -> bytes:
+    """Return a body that is here as a whole. Raises ApiError (413)."""
+    body = request.content.read_nowait()
+    if len(body) > limit:
+        raise too_large(limit)
+    return body
 
 
 async def _read(request: web.Request, limit: int) -> bytes:

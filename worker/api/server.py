@@ -1,18 +1,16 @@
 """The API process: it opens the services, listens, and on SIGTERM finishes the requests under way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import structlog
-from celery import Celery
 
-from config.celery import celery_options
 from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
-from worker.api.application import application, refused
+from worker.api.application import application, direct_endpoints, refused
 from worker.api.services.access import Access
 from worker.api.services.api_health import ApiHealth
 from worker.api.services.api_services import ApiServices
@@ -26,12 +24,13 @@ from worker.domain.secrets_box import SecretsBox
 from worker.event_loop.cancellation import end
 from worker.http_server.limits import HttpLimits, api_limits, raise_descriptor_limit
 from worker.http_server.site import HttpSite
-from worker.intake.wakeup_sender import WakeupSender
+from worker.intake.loop_wakeups import LoopWakeups
+from worker.intake.redis_wakeups import AsyncRedisWakeupSender, speaks_redis
 from worker.intake.wakeups import Wakeups
 from worker.integrations.integration_service import IntegrationService
 from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger, LedgerPolicy
-from worker.ledger.connection.endpoints import find_endpoints
+from worker.ledger.connection.endpoints import Endpoints, find_endpoints
 from worker.ledger.connection.startup import reach
 from worker.telemetry import metrics
 from worker.telemetry.ledger_calls import LedgerCallMetrics
@@ -69,15 +68,14 @@ def site_of(services: ApiServices, limits: HttpLimits) -> HttpSite:
     """Return the API's server, with the limits of its clients; it does not listen yet."""
     app = application(services)
     seconds = services.settings.drain_seconds
-    return HttpSite("api", app, limits, refused, metrics.observe_http, shutdown_seconds=seconds)
+    direct = direct_endpoints(services)
+    return HttpSite("api", app, limits, refused, metrics.observe_http, shutdown_seconds=seconds, direct=direct)
 
 
 @asynccontextmanager
 async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
     """Open everything that the handlers use, and close it at the end of the block. Raises NoRedisError."""
     endpoints = find_endpoints(settings)
-    app = Celery("edw-api", set_as_current=False)
-    app.conf.update(celery_options(settings, endpoints.broker_url))
     types = DelivererRegistry.load()
     secrets = SecretsBox(settings.secrets_keys)
     catalogue = load_catalogue(settings.observable_keys)
@@ -85,13 +83,12 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
         traces = stack.enter_context(exporting(settings, "edw-api"))
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard, LedgerCallMetrics())
         stack.push_async_callback(ledger.close)
-        wakeups = Wakeups(WakeupSender(app, settings.shard, minor=lambda: ledger.membership.minor))
-        stack.callback(wakeups.close)
+        wakeups, ping = _wakeups(stack, settings, endpoints, lambda: ledger.membership.minor)
         deliverers = await stack.enter_async_context(opened_deliverers(settings, types))
         # Checks the version and format of the ledger as soon as it answers.
         opening = asyncio.create_task(reach(ledger, asyncio.Event()))
         stack.push_async_callback(end, [opening])
-        broker = BrokerWatch(partial(_ping, app), is_ledger_redis=endpoints.broker_url == endpoints.ledger_url)
+        broker = BrokerWatch(ping, is_ledger_redis=endpoints.broker_url == endpoints.ledger_url)
         stack.push_async_callback(broker.close)
         broker.open()
         yield ApiServices(
@@ -125,10 +122,23 @@ async def _wait_until_stopped(stopping: asyncio.Event, opening: "asyncio.Task[bo
         await end([stopped])
 
 
-def _ping(app: Celery) -> None:
-    """Connect to the broker and disconnect. Raises what its client raises."""
-    with app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, interval_start=0, timeout=app.conf.broker_connection_timeout)
+def _wakeups(
+    stack: AsyncExitStack, settings: Settings, endpoints: Endpoints, minor: Callable[[], int]
+) -> tuple[Wakeups | LoopWakeups, Callable[[], Awaitable[None]]]:
+    """Return what sends wake-ups until `stack` ends, and a check whether the broker answers."""
+    url = endpoints.broker_url
+    if speaks_redis(url):
+        sender = AsyncRedisWakeupSender(url, settings.shard, minor)
+        stack.push_async_callback(sender.close)
+        on_loop = LoopWakeups(sender)
+        stack.push_async_callback(on_loop.close)
+        return on_loop, sender.ping
+    from worker.intake.wakeup_sender import WakeupSender, client_app, ping
+
+    app = client_app("edw-api", settings, url)
+    in_thread = Wakeups(WakeupSender(app, settings.shard, minor=minor))
+    stack.callback(in_thread.close)
+    return in_thread, partial(asyncio.to_thread, ping, app)
 
 
 def _shown(address: Sequence[object]) -> str:

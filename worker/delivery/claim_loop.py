@@ -9,8 +9,9 @@ import structlog
 from worker.delivery.in_flight import InFlightPool
 from worker.delivery.lane_limits import LaneLimits
 from worker.delivery.lane_queue import LaneQueue
-from worker.delivery.settler import LEDGER_RETRY_SECONDS
+from worker.delivery.settler import LEDGER_RETRY_SECONDS, LINGER_SECONDS
 from worker.domain.claim import Claim
+from worker.event_loop.pacing import breathe
 from worker.ledger import LedgerError
 from worker.ledger.lanes.claims import Claimed
 from worker.ledger.policy import JOBS_PER_CALL
@@ -36,6 +37,7 @@ class ClaimLoop:
         limits: Knows how many attempts each lane may have.
         queue: The lanes that wait for service; the loop puts lanes back that have more jobs.
         start: Starts the attempts of claimed jobs.
+        linger: How long freed slots of a share wait for further ones (seconds).
     """
 
     def __init__(
@@ -45,22 +47,35 @@ class ClaimLoop:
         limits: LaneLimits,
         queue: LaneQueue,
         start: Callable[[Iterable[Claim]], None],
+        linger: float = LINGER_SECONDS,
     ) -> None:
         self._ledger = ledger
         self._pool = pool
         self._limits = limits
         self._queue = queue
         self._start = start
+        self._linger = linger
 
     async def claim_for_ever(self) -> None:
         """Claim until cancelled."""
         while True:
             self._queue.put_due()
-            if self._queue.is_empty or not self._pool.room:
+            room = self._pool.room
+            if room and self._queue.waits_for_shares:
+                if self._queue.is_empty:
+                    # Slots of a share are freed one by one; several at a time make fewer, larger claims.
+                    await asyncio.sleep(self._linger)
+                    room = self._pool.room
+                self._queue.unpark(self._limits.free())
+            if self._queue.is_empty or not room:
                 await self._queue.wait()
                 continue
-            lanes = self._queue.take(LANES_PER_CLAIM)
+            lanes = self._queue.take_strangers()
             try:
+                if lanes:
+                    await self._limits.learn(lanes)
+                    self._queue.put(lanes)
+                lanes = self._queue.take(min(LANES_PER_CLAIM, room))
                 await self._claim(lanes)
             except LedgerError as error:
                 _log.warning("cannot claim", why=str(error))
@@ -72,10 +87,13 @@ class ClaimLoop:
 
     async def _claim(self, lanes: Sequence[str]) -> None:
         limits = await self._limits.limits(lanes, overdue=True)
-        self._queue.park(lane for lane in lanes if limits.get(lane) == 0)
+        if full := [lane for lane in lanes if limits.get(lane) == 0]:
+            self._queue.park(self._limits.waits_for(full))
         if open_lanes := [lane for lane in lanes if limits.get(lane) != 0]:
             with self._pool.reserved(JOBS_PER_CALL) as room:
                 claimed = await self._ledger.claim(open_lanes, room, limits)
                 self._start(claimed.claims)
             self._queue.put(claimed.more)
             self._queue.put_later(claimed.later)
+        else:
+            await breathe()

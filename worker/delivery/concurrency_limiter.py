@@ -10,11 +10,17 @@ The trust in a lane:
 
 The shares of the slots:
 
-- All suspect lanes together get a quarter, in equal shares of at least two slots. So a receiver that is slow but
-  healthy still gets many slots if few lanes are suspect.
-- All unproven lanes together get another quarter, one slot each. Part of it is reserved for lanes without overdue jobs:
-  after a restart, healthy lanes mostly have none, and hanging lanes have some.
-- So half of the slots remain for healthy lanes. The circuit deals with a receiver that goes on failing.
+- All suspect lanes together get a quarter, in equal shares of at least one slot. So a receiver that is slow but healthy
+  still gets many slots if few lanes are suspect.
+- All unproven lanes together get another quarter, one slot each. While their attempts do well, this share grows by one
+  with each, up to seven eighths: many healthy lanes are tried as fast as few. It is halved, down to a quarter, when one
+  of them becomes suspect, and is a quarter again when none has done well lately.
+- A quarter of the unproven lanes' first quarter is reserved for lanes without overdue jobs: after a restart, healthy
+  lanes mostly have none, and hanging lanes have some.
+
+What it guarantees: half of the slots remain for lanes that deliver, however many others hang. If many unproven lanes
+hang at once just after many did well, it is an eighth until those attempts end. The circuit deals with a receiver that
+goes on failing.
 
 A healthy receiver may begin to hang. So a proven lane gets at most twice as many slots as it has lately had answered at
 the same time. As with TCP's slow start, it reaches any number within a few answers. Once half of the slots are in use,
@@ -28,15 +34,14 @@ from collections import OrderedDict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 
 #: An attempt that takes longer is slow (seconds).
 SLOW_SECONDS = 2.0
 #: An unproven lane becomes suspect when its attempt takes longer (seconds); then another new lane gets its slot.
 PROBE_SECONDS = 0.5
-#: All lanes of a kind together get one part in this many of the process's slots.
+#: A quarter is one part in this many: of the process's slots, or of a share of them.
 SHARE = 4
-#: One part in this many of the unproven lanes' share is reserved for lanes without overdue jobs.
-FRESH_SHARE = 2
 #: Slots of a proven lane at first.
 PROVEN_SLOTS = 4
 #: A proven lane may use this many times as many slots as it has lately had answered at the same time.
@@ -45,10 +50,6 @@ GROWTH = 2
 LATELY_SECONDS = 0.5
 #: The most lanes that are remembered; the least recently used ones are forgotten, and are unproven then.
 REMEMBERED = 20_000
-#: The fewest slots of a suspect lane.
-SUSPECT_SLOTS = 2
-#: The most slots of an unproven lane.
-UNPROVEN_SLOTS = 1
 
 
 class Trust(Enum):
@@ -65,16 +66,19 @@ class _Lane:
     did_well: bool | None = None
     #: Attempts under way → when they began, and the slots that each takes; the oldest first.
     under_way: dict[str, tuple[float, int]] = field(default_factory=dict)
+    #: When the oldest of them began; never, without any.
+    since: float = inf
     #: The slots of all these attempts.
     used: int = 0
     #: When an attempt last did well, and the most slots that the lane may use since then.
     well_at: float = 0.0
     window: int = PROVEN_SLOTS
+    #: The trust in the lane when it was last looked at with an attempt under way.
+    counted: Trust = Trust.UNPROVEN
 
     def trust(self, now: float, crowded: bool) -> Trust:
-        oldest = next(iter(self.under_way.values()), (now, 0))[0]
         patience = SLOW_SECONDS if self.did_well else PROBE_SECONDS
-        if self.did_well is False or now - oldest > patience:
+        if self.did_well is False or now - self.since > patience:
             return Trust.SUSPECT
         if not self.did_well or (crowded and now - self.well_at > LATELY_SECONDS):
             return Trust.UNPROVEN
@@ -84,7 +88,7 @@ class _Lane:
         if now - self.well_at <= LATELY_SECONDS:
             return self.window
         # A lane that has jobs waiting, and has not delivered lately, may hang.
-        return UNPROVEN_SLOTS if overdue else PROVEN_SLOTS
+        return 1 if overdue else PROVEN_SLOTS
 
     def does_well(self, at_once: int, now: float) -> None:
         self.window = max(self.window_at(now), GROWTH * at_once)
@@ -97,6 +101,10 @@ class ConcurrencyLimiter:
     def __init__(self, total: int) -> None:
         self._share = max(1, total // SHARE)
         self._half = total / 2
+        #: The unproven lanes' share since one of their attempts last did well, and when that was.
+        self._trial = self._share
+        self._most_trial = max(self._share, total - self._share // 2)
+        self._tried_at = 0.0
         self._used = 0
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
         #: Lanes with an attempt under way: few, at most one for each slot, while many are remembered.
@@ -116,6 +124,8 @@ class ConcurrencyLimiter:
     def started(self, lane: str, attempt: str, now: float, slots: int = 1) -> None:
         """Record that an attempt begins, which takes some slots."""
         known = self._known(lane)
+        if not known.under_way:
+            known.counted, known.since = known.trust(now, self._crowded), now
         known.under_way[attempt] = (now, slots)
         known.used += slots
         self._busy[lane] = known
@@ -129,37 +139,31 @@ class ConcurrencyLimiter:
         known = self._busy.get(lane)
         if known is None or attempt not in known.under_way:
             return False
-        # An attempt of a proven lane counts in no share.
-        counted = known.trust(now, self._crowded) is not Trust.PROVEN
+        trust = self._look_at(known, now, self._crowded)
         at_once = known.used
         began, slots = known.under_way.pop(attempt)
         took = now - began
         known.used -= slots
         self._used -= slots
+        known.since = next(iter(known.under_way.values()), (inf, 0))[0]
         if not known.under_way:
             del self._busy[lane]
         if did_well is not None:
             known.did_well = did_well and took <= SLOW_SECONDS
         if did_well and known.did_well:
             known.does_well(at_once, now)
-        return counted
+        if trust is Trust.UNPROVEN and did_well is not None:
+            self._tried(now, bool(known.did_well))
+        # An attempt of a proven lane counts in no share.
+        return trust is not Trust.PROVEN
 
     def limits(self, lanes: Iterable[str], now: float, *, overdue: bool = False) -> Mapping[str, int]:
         """Return how many more attempts each lane may have here; 0 is none for now.
 
         `overdue` means that the lanes have jobs that had to wait.
         """
-        left = {Trust.SUSPECT: self._share, Trust.UNPROVEN: self._share}
-        suspects, crowded = 0, self._crowded
-        for each in self._busy.values():
-            if (trust := each.trust(now, crowded)) is not Trust.PROVEN:
-                left[trust] -= each.used
-                suspects += trust is Trust.SUSPECT
-        # New lanes that turned out to hang may use more than the suspects' share: the unproven lanes' share shrinks.
-        left[Trust.UNPROVEN] += min(0, left[Trust.SUSPECT])
-        if overdue:
-            left[Trust.UNPROVEN] -= self._share // FRESH_SHARE
-        most = {Trust.SUSPECT: max(SUSPECT_SLOTS, self._share // max(1, suspects)), Trust.UNPROVEN: UNPROVEN_SLOTS}
+        left, suspects, crowded = self._left(now, overdue)
+        most = {Trust.SUSPECT: max(1, self._share // max(1, suspects)), Trust.UNPROVEN: 1}
         found: dict[str, int] = {}
         for lane in lanes:
             known = self._lanes.get(lane) or _Lane()
@@ -170,6 +174,51 @@ class ConcurrencyLimiter:
                 found[lane] = max(0, min(most[trust] - known.used, left[trust]))
                 left[trust] -= found[lane]
         return found
+
+    def free(self, now: float) -> Mapping[Trust, int]:
+        """Return how many slots are free in each share, for lanes with overdue jobs."""
+        left, _, _ = self._left(now, overdue=True)
+        return {trust: max(0, slots) for trust, slots in left.items()}
+
+    def waits_for(self, lane: str, now: float) -> Trust | None:
+        """Return which share a lane waits for that may have no more attempts; None if it waits for its own to end."""
+        known = self._lanes.get(lane) or _Lane()
+        return None if known.used else known.trust(now, self._crowded)
+
+    def _left(self, now: float, overdue: bool) -> tuple[dict[Trust, int], int, bool]:
+        """Return how many slots are left in each share, the number of suspect lanes, and whether half are in use."""
+        suspects, suspect, unproven, crowded = 0, 0, 0, self._crowded
+        for each in self._busy.values():
+            trust = self._look_at(each, now, crowded)
+            if trust is Trust.SUSPECT:
+                suspects, suspect = suspects + 1, suspect + each.used
+            elif trust is Trust.UNPROVEN:
+                unproven += each.used
+        left = {Trust.SUSPECT: self._share - suspect}
+        # New lanes that turned out to hang may use more than the suspects' share: the unproven lanes' share shrinks.
+        left[Trust.UNPROVEN] = self._trial_at(now) - unproven + min(0, left[Trust.SUSPECT])
+        if overdue:
+            left[Trust.UNPROVEN] -= self._share // SHARE
+        return left, suspects, crowded
+
+    def _look_at(self, lane: _Lane, now: float, crowded: bool) -> Trust:
+        """Return the trust in a lane with an attempt under way, and note whether it has just become suspect."""
+        trust = lane.trust(now, crowded)
+        if trust is not lane.counted:
+            if trust is Trust.SUSPECT and lane.counted is Trust.UNPROVEN:
+                self._tried(now, False)
+            lane.counted = trust
+        return trust
+
+    def _tried(self, now: float, did_well: bool) -> None:
+        """Record what came of the attempt of an unproven lane."""
+        if did_well:
+            self._trial, self._tried_at = min(self._most_trial, self._trial_at(now) + 1), now
+        else:
+            self._trial = max(self._share, self._trial // 2)
+
+    def _trial_at(self, now: float) -> int:
+        return self._trial if now - self._tried_at <= LATELY_SECONDS else self._share
 
     @property
     def _crowded(self) -> bool:

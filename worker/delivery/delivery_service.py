@@ -19,7 +19,7 @@ from worker.delivery.attempt_tasks import AttemptTasks
 from worker.delivery.claim_loop import ClaimingLedger, ClaimLoop
 from worker.delivery.concurrency_limiter import ConcurrencyLimiter
 from worker.delivery.in_flight import InFlightPool
-from worker.delivery.lane_limits import FailingLanes, LaneLimits
+from worker.delivery.lane_limits import KnownLanes, LaneLimits
 from worker.delivery.lane_queue import LaneQueue
 from worker.delivery.returner import ReleasingLedger, Returner
 from worker.delivery.settler import Settler, SettlingLedger
@@ -35,7 +35,7 @@ _log = structlog.get_logger("edw.delivery")
 SETTLE_ON_STOP_SECONDS = 5.0
 
 
-class DeliveryLedger(ClaimingLedger, FailingLanes, SettlingLedger, ReleasingLedger, Protocol):
+class DeliveryLedger(ClaimingLedger, KnownLanes, SettlingLedger, ReleasingLedger, Protocol):
     """The part of the ledger that leases and settles jobs."""
 
 
@@ -71,7 +71,7 @@ class DeliveryService:
         self._pool = InFlightPool(max_in_flight, max_in_flight_bytes)
         self._queue = LaneQueue(pass_on)
         limiter = ConcurrencyLimiter(max_in_flight)
-        self._limits = LaneLimits(ledger, limiter)
+        self._limits = LaneLimits(ledger, limiter, self._queue)
         self._settler = Settler(ledger, self._pool, self._queue, report)
         self._returner = Returner(ledger, self._pool, self._queue)
         # Jitter is no secret.
@@ -126,6 +126,10 @@ class DeliveryService:
     async def limits(self, lanes: Sequence[str]) -> Mapping[str, int]:
         """Return how many more attempts each lane may have here. Raises LedgerError."""
         return await self._limits.limits(lanes)
+
+    def belong(self, stores: Mapping[str, str]) -> None:
+        """Learn the stores (Scope.key) of lanes, so that each store gets its turn."""
+        self._queue.belong(stores)
 
     def serve(self, lanes: Iterable[str]) -> None:
         """Claim jobs of the lanes as soon as slots are free, each lane in its turn."""

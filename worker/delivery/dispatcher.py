@@ -1,18 +1,21 @@
 """The dispatcher: loads events from the inbox, matches them with integrations, and opens their jobs."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from time import time
 
 import structlog
 
 from worker.delivery.delivery_service import DeliveryService
-from worker.delivery.fan_out import Chunk, MatchedEvent, chunks
+from worker.delivery.fair_opener import FairOpener
+from worker.delivery.fan_outs import FanOut, FanOutPart
 from worker.delivery.integration_cache import IntegrationCache
 from worker.delivery.observation import Observation
+from worker.domain.job import job_id
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger, LedgerError, LedgerFull
 from worker.ledger.events.inbox import OBSERVE_TRIES, LoadedEvents
+from worker.ledger.lanes.claims import Opening
 from worker.ledger.policy import JOBS_PER_CALL, by_message
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_filled
@@ -21,6 +24,9 @@ from worker.telemetry.tracing import observing
 from worker.telemetry.tracing.traces import Traces
 
 _log = structlog.get_logger("edw.dispatch")
+
+#: How long a wake-up waits until its events are observed (seconds).
+PATIENCE_SECONDS = 0.1
 
 
 class Dispatcher:
@@ -33,23 +39,46 @@ class Dispatcher:
         self._directory = directory
         self._deliveries = deliveries
         self._traces = traces
+        self._observation = Observation(ledger.inbox)
+        self._opener = FairOpener(self._open_chunk, lambda: self.stopping)
+        #: What begin() has started.
+        self._begun: set[asyncio.Task[None]] = set()
         #: Held while an event is observed alone; only one is at a time.
         self._suspect = asyncio.Lock()
-        self._observation = Observation(ledger.inbox)
+
+    async def begin(self, refs: Sequence[str]) -> None:
+        """Observe events; return as soon as it is done, or after PATIENCE_SECONDS while it goes on.
+
+        So a large fan-out does not keep a thread that could take another store's message. The events are in the inbox,
+        so a failure is only logged: a sweep announces them again.
+        """
+        begun = asyncio.create_task(self._observe_or_log(refs))
+        self._begun.add(begun)
+        begun.add_done_callback(self._begun.discard)
+        await asyncio.wait([begun], timeout=PATIENCE_SECONDS)
+
+    async def _observe_or_log(self, refs: Sequence[str]) -> None:
+        try:
+            await self.observe(refs)
+        except LedgerError as error:
+            _log.warning("observed later", events=len(refs), why=str(error))
+        except Exception:  # noqa: BLE001  (a bug; the events are in the inbox)
+            _log.exception("cannot observe", events=len(refs))
 
     async def observe(self, refs: Sequence[str]) -> None:
         """Open the jobs of the events that are still in the inbox; start as many as there are slots for.
 
         If this process stops, observing ends with the chunk that is being opened. Events that are not finished stay in
-        the inbox, and another process goes on with them.
+        the inbox, and another process goes on where this one stopped.
 
         Raises LedgerError if a call of the ledger fails; then the events stay in the inbox.
         """
-        with self._observation.under_way():
-            for portion in by_message(refs):
+        # A sweep may announce an event again while its jobs are being opened.
+        with self._observation.under_way(refs) as new:
+            for part in by_message(new):
                 if self.stopping:
                     break
-                for ref in await self._observe_together(portion):
+                for ref in await self._observe_together(part):
                     await self._observe_alone(ref)
 
     @property
@@ -69,20 +98,26 @@ class Dispatcher:
         """Leave unfinished events to other processes; call it when nothing is observed. Raises LedgerError."""
         await self._observation.leave()
 
+    def forget(self) -> None:
+        """Drop all cached integrations, because the ledger may have lost or restored data since they were read."""
+        self._directory.forget()
+
     async def _observe_together(self, refs: Sequence[str], *, alone: bool = False) -> Sequence[str]:
         """Observe events in one go; return those that must be observed alone."""
         self._observation.begin(refs)
         loaded = await self._ledger.inbox.load(refs, alone=alone)
         try:
-            finished = await self._open(loaded)
+            put_off = await self._open(loaded)
         except LedgerFull:
             # Redis may be at its memory limit for long, and workers may stop meanwhile: this event did not kill them.
             await self._observation.give_up(refs, announce=False)
             raise
-        if not finished:
-            await self._observation.give_up(refs, announce=True)
-            return ()
-        self._observation.finish(refs)
+        if self.stopping:
+            put_off = [*put_off, *loaded.alone]
+        self._observation.finish(set(refs).difference(put_off))
+        if put_off:
+            # This process observes them later, or not at all, so it must not count as lost with them.
+            await self._observation.give_up(put_off, announce=self.stopping)
         return loaded.alone
 
     async def _observe_alone(self, ref: str) -> None:
@@ -96,84 +131,42 @@ class Dispatcher:
             _log.warning("observed alone: workers were lost while they observed it", ref=ref)
             await self._observe_together([ref], alone=True)
 
-    async def _open(self, loaded: LoadedEvents) -> bool:
-        """Open the jobs of loaded events; return False if the process stopped before all were opened."""
+    async def _open(self, loaded: LoadedEvents) -> Sequence[str]:
+        """Open the jobs of loaded events; return the references of those that are left for later."""
         NEWER.left("event", loaded.newer)
         for ref, raw in loaded.unreadable:
             await self._set_aside(ref, raw, "cannot be read")
         for ref, raw in loaded.deadly:
             await self._set_aside(ref, raw, f"{OBSERVE_TRIES} workers were lost while they observed it", tries=1)
         with observing(self._traces, loaded.events) as observed:
-            matches = await self._match_all(observed.events, loaded.versions)
-            failed: set[str] = set()
-            for chunk in chunks(matches):
-                if self.stopping:
-                    return False
-                # An event leaves the inbox with its last chunk. If an earlier chunk failed, it must stay there.
-                if wanted := [each for each in chunk if each[0].ref not in failed]:
-                    failed |= await self._open_chunk(wanted)
-            for match in matches:
-                observed.matched(match.stored.ref, len(match.integration_ids))
-                if not match.integration_ids and match.stored.ref not in failed:
-                    metrics.observe_unmatched(match.stored.ingress)
-        return not self.stopping
+            fan_outs: list[FanOut] = []
+            left = list(observed.events)
+            while left and not self.stopping:
+                if fan_out := await self._match(left.pop(0), loaded):
+                    fan_outs.append(fan_out)
+            opened = await self._opener.open(fan_outs)
+            for each in fan_outs:
+                if each not in opened.put_off:
+                    observed.matched(each.stored.ref, each.matches)
+                    if not each.matches and each not in opened.failed:
+                        metrics.observe_unmatched(each.stored.ingress)
+        return [stored.ref for stored in (*left, *(each.stored for each in opened.put_off))]
 
-    async def _match_all(self, events: Iterable[StoredEvent], versions: dict[str, int]) -> Sequence[MatchedEvent]:
-        """Match events until all are matched, or the process stops."""
-        matches: list[MatchedEvent] = []
-        for stored in events:
-            if self.stopping:
-                break
-            if match := await self._match(stored, versions):
-                matches.append(match)
-        return matches
-
-    async def _open_chunk(self, chunk: Chunk) -> set[str]:
-        """Open the jobs of a chunk; return the references of events that could not be opened.
-
-        If the chunk fails as a whole, each of its events is tried alone.
-        """
-        try:
-            failed = await self._open_jobs(chunk)
-        except LedgerError:
-            raise
-        except Exception as error:  # noqa: BLE001  (as in _match)
-            if len(chunk) > 1:
-                return set[str]().union(*[await self._open_chunk([each]) for each in chunk])
-            failed = [(chunk[0][0].ref, f"{type(error).__name__}: {error}")]
-        raws = {stored.ref: stored.event.raw for stored, _, _ in chunk}
-        for ref, why in failed:
-            _log.error("cannot observe", ref=ref, why=why)
-            await self._set_aside(ref, raws[ref], f"could not be opened: {why}")
-        return {ref for ref, _ in failed}
-
-    async def _open_jobs(self, chunk: Chunk) -> Sequence[tuple[str, str]]:
-        """Open the jobs of a chunk; return (reference, why) of events that could not be opened."""
-        lanes = {each.integration_id for _, openings, _ in chunk for each in openings}
-        limits = await self._deliveries.limits(list(lanes))
-        with self._deliveries.reserved(JOBS_PER_CALL) as room:
-            opened = await self._ledger.jobs.open(chunk, room, limits)
-            self._deliveries.start(opened.claims)
-        self._deliveries.serve(opened.waiting)
-        self._deliveries.serve_later(opened.later)
-        for lane in opened.filled:
-            report_filled(lane)
-        return opened.failed
-
-    def forget(self) -> None:
-        """Drop all cached integrations, because the ledger may have lost or restored data since they were read."""
-        self._directory.forget()
-
-    async def _match(self, stored: StoredEvent, versions: dict[str, int]) -> MatchedEvent | None:
+    async def _match(self, stored: StoredEvent, loaded: LoadedEvents) -> FanOut | None:
         scope = stored.event.scope
         try:
-            snapshot = await self._directory.snapshot(scope, versions[scope.key])
+            snapshot = await self._directory.snapshot(scope, loaded.versions[scope.key])
             if snapshot.newer:
                 # This build cannot know what they observe; the event stays in the inbox, for a newer process.
                 NEWER.left("event")
                 await self._ledger.inbox.unload([stored.ref])
                 return None
-            return MatchedEvent(stored, snapshot.matching(stored.event.type))
+            matching = snapshot.matching(stored.event.type)
+            if opened := loaded.opened.get(stored.ref):
+                # Another observer was interrupted: go on where it stopped.
+                missing = [each for each in matching if job_id(stored.ref, each) not in opened]
+                return FanOut(stored, missing, len(matching))
+            return FanOut(stored, matching, len(matching))
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001  (a failure of one event must not affect the others)
@@ -183,6 +176,49 @@ class Dispatcher:
             )
             return None
 
+    async def _open_chunk(self, chunk: Sequence[FanOutPart]) -> set[FanOut]:
+        """Open the jobs of a chunk; return the fan-outs that could not be opened.
+
+        If the chunk fails as a whole, each of its parts is tried alone.
+        """
+        try:
+            failed = dict(await self._open_jobs(chunk))
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001  (as in _match)
+            if len(chunk) > 1:
+                return set[FanOut]().union(*[await self._open_chunk([each]) for each in chunk])
+            failed = {chunk[0].fan_out.stored.ref: f"{type(error).__name__}: {error}"}
+        not_opened = {part.fan_out for part in chunk if part.fan_out.stored.ref in failed}
+        for fan_out in not_opened:
+            stored, why = fan_out.stored, failed[fan_out.stored.ref]
+            _log.error("cannot observe", ref=stored.ref, why=why)
+            await self._set_aside(stored.ref, stored.event.raw, f"could not be opened: {why}")
+        return not_opened
+
+    async def _open_jobs(self, chunk: Sequence[FanOutPart]) -> Sequence[tuple[str, str]]:
+        """Open the jobs of a chunk; return (reference, why) of events that could not be opened."""
+        stores = {lane: part.fan_out.store for part in chunk for lane in part.integration_ids}
+        self._deliveries.belong(stores)
+        limits = await self._deliveries.limits(list(stores))
+        openings = [(each.fan_out.stored, _openings(each), each.last) for each in chunk]
+        with self._deliveries.reserved(JOBS_PER_CALL) as room:
+            opened = await self._ledger.jobs.open(openings, room, limits)
+            for part in chunk:
+                ref = part.fan_out.stored.ref
+                claims = [claim for claim in opened.claims if claim.event_ref == ref]
+                part.fan_out.context.run(self._deliveries.start, claims)
+        self._deliveries.serve(opened.waiting)
+        self._deliveries.serve_later(opened.later)
+        for lane in opened.filled:
+            report_filled(lane)
+        return opened.failed
+
     async def _set_aside(self, ref: str, raw: bytes, reason: str, tries: int = OBSERVE_TRIES) -> None:
         if await self._ledger.inbox.set_aside(ref, raw, reason, round(time() * 1000), tries):
             _log.error("event set aside", ref=ref, why=reason)
+
+
+def _openings(part: FanOutPart) -> list[Opening]:
+    ref = part.fan_out.stored.ref
+    return [Opening(job_id(ref, each), each) for each in part.integration_ids]

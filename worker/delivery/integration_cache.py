@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from deliverers.contract import Deliverer, IntegrationRef
 from deliverers.registry import ConfigurationError, DelivererRegistry, UnknownIntegrationType
+from worker.delivery.integration_reads import IntegrationReads
 from worker.domain.claim import Claim
 from worker.domain.delivery_target import DeliveryTarget, NoTarget
 from worker.domain.event import Scope
@@ -30,6 +31,7 @@ class IntegrationCache:
         self._deliverers = deliverers
         self._secrets = secrets
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
+        self._reads = IntegrationReads(ledger.integrations.get)
         self._targets: OrderedDict[str, tuple[int, DeliveryTarget | NoTarget]] = OrderedDict()
 
     async def snapshot(self, scope: Scope, version: int) -> Snapshot:
@@ -57,12 +59,15 @@ class IntegrationCache:
         return found[1]
 
     async def load_target(self, claim: Claim) -> DeliveryTarget | NoTarget:
-        """Read the target of a claim from the registry, and cache it."""
-        found = await self._ledger.integrations.get([claim.integration_id])
-        if not found:
+        """Read the target of a claim from a snapshot of this revision, else from the registry, and cache it."""
+        snapshot = self._snapshots.get(claim.scope_key)
+        found = snapshot.by_id.get(claim.integration_id) if snapshot else None
+        if found is None or found.revision != claim.revision:
+            found = await self._reads.read(claim.integration_id)
+        if found is None:
             return NoTarget("", "the integration was deleted")
-        target = self.target(found[0])
-        self._targets[claim.integration_id] = (found[0].revision, target)
+        target = self.target(found)
+        self._targets[claim.integration_id] = (found.revision, target)
         if len(self._targets) > TARGETS_KEPT:
             self._targets.popitem(last=False)
         return target

@@ -1,21 +1,29 @@
 """The queue of lanes that wait for service from this process."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
+from itertools import islice
 from math import inf
 from time import perf_counter
 
-#: Parked lanes get another turn after this time (seconds), or earlier when an attempt ends.
+from worker.delivery.concurrency_limiter import REMEMBERED, Trust
+from worker.delivery.lane_turns import LaneTurns
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE
+
+#: Lanes that wait for their own attempts get another turn after this time (seconds), or earlier when one ends.
 PARKED_SECONDS = 0.5
+#: So many of them at a time, so that the cost does not grow with their number.
+PARKED_LOOKED_AT = 50
 
 
 class LaneQueue:
-    """A queue of lanes without duplicates, which one claim loop reads.
+    """A queue of lanes without duplicates, which one claim loop reads. Lanes are taken from their stores in turn.
 
-    A lane is *parked* while it uses all the slots that it may use in this process. A lane that has no ready job yet
-    waits for its time.
+    A lane is *parked* while it may have no more slots in this process: because its share of the slots is used up, or
+    because it waits for its own attempts. A lane that has no ready job yet waits for its time.
 
     Args:
         pass_on: Announces lanes to other processes, which may have slots for them.
@@ -29,44 +37,83 @@ class LaneQueue:
     ) -> None:
         self._pass_on = pass_on
         self._clock = clock
-        self._waiting: dict[str, None] = {}
-        self._parked: dict[str, None] = {}
+        self._store_of: OrderedDict[str, str] = OrderedDict()
+        #: Lanes that wait until their store is known.
+        self._strangers: dict[str, None] = {}
+        self._waiting = LaneTurns()
+        #: Parked lanes by the share that they wait for; None is for those that wait for their own attempts.
+        self._parked: dict[Trust | None, LaneTurns] = {
+            Trust.SUSPECT: LaneTurns(),
+            Trust.UNPROVEN: LaneTurns(),
+            None: LaneTurns(),
+        }
         #: When lanes are due that wait for their time, and the same as a heap, which may also have outdated times.
         self._due_at: dict[str, float] = {}
         self._timers: list[tuple[float, str]] = []
         self._unpark_at = 0.0
-        #: The earliest time of the next announcement to other processes.
+        #: Lanes to announce to other processes, and the earliest time of the next announcement.
+        self._to_pass_on: dict[str, None] = {}
         self._pass_on_at = 0.0
         self._woken = asyncio.Event()
 
     @property
     def is_empty(self) -> bool:
         """Whether no lane waits for its turn; parked lanes do not count."""
-        return not self._waiting
+        return not self._waiting and not self._strangers
+
+    @property
+    def waits_for_shares(self) -> bool:
+        """Whether lanes are parked that wait for a slot of a share."""
+        return bool(self._parked[Trust.SUSPECT] or self._parked[Trust.UNPROVEN])
+
+    def belong(self, stores: Mapping[str, str]) -> None:
+        """Learn the stores (Scope.key) of lanes."""
+        for lane, store in stores.items():
+            self._store_of[lane] = store
+            self._store_of.move_to_end(lane)
+        while len(self._store_of) > REMEMBERED:
+            self._store_of.popitem(last=False)
+
+    def take_strangers(self) -> list[str]:
+        """Remove and return lanes whose store must be learned before they are put back, at most one message's worth."""
+        taken = list(islice(self._strangers, MAX_IDS_PER_MESSAGE))
+        self._strangers = dict.fromkeys(islice(self._strangers, len(taken), None))
+        return taken
 
     def put(self, lanes: Iterable[str]) -> None:
-        """Append the lanes that are not queued already."""
+        """Append the lanes that are not queued and not parked already."""
         for lane in lanes:
-            self._waiting.setdefault(lane)
-        if self._waiting:
+            if any(lane in parked for parked in self._parked.values()):
+                continue
+            store = self._store_of.get(lane)
+            if store is None:
+                self._strangers[lane] = None
+            else:
+                self._waiting.add(lane, store)
+        if not self.is_empty:
             self._woken.set()
 
     def take(self, most: int) -> list[str]:
         """Remove and return the lanes whose turn it is, at most `most`."""
-        lanes = list(self._waiting)[:most]
-        for lane in lanes:
-            del self._waiting[lane]
-        return lanes
+        return self._waiting.take(most)
 
-    def park(self, lanes: Iterable[str]) -> None:
-        """Set lanes aside that may have no more slots for now, and announce them to other processes.
+    def park(self, lanes: Mapping[str, Trust | None]) -> None:
+        """Set lanes aside that may have no more slots for now, with the share that each waits for.
 
-        The wake-up for these lanes came to this process, but others may have slots for them.
+        The wake-up for these lanes came to this process, but others may have slots for them. So they are announced to
+        other processes, at most one message's worth.
         """
-        if not self._parked:
+        if lanes and not self._parked[None]:
             self._unpark_at = self._clock() + PARKED_SECONDS
-        self._parked |= dict.fromkeys(lanes)
-        self._let_others_know(list(self._parked))
+        for lane, share in lanes.items():
+            self._parked[share].add(lane, self._store_of.get(lane, ""))
+        self._let_others_know(lanes)
+
+    def unpark(self, free: Mapping[Trust, int]) -> None:
+        """Append as many of the lanes that wait for a share as the share has free slots."""
+        for share, slots in free.items():
+            if slots > 0:
+                self.put(self._parked[share].take(slots))
 
     def put_later(self, lanes: Mapping[str, float]) -> None:
         """Append each lane after its time (seconds). Of several times of a lane the earliest counts."""
@@ -80,9 +127,9 @@ class LaneQueue:
             self._woken.set()
 
     def put_due(self) -> None:
-        """Append the lanes whose time has come, and parked lanes once they have waited long enough.
+        """Append the lanes whose time has come, and some that have waited long enough for their own attempts.
 
-        While lanes are parked, a lane with a slow attempt may become suspect, which frees a slot for others.
+        When other lanes are suspect no more, a suspect lane may have more slots before one of its attempts ends.
         """
         now = self._clock()
         while self._timers and self._timers[0][0] <= now:
@@ -90,21 +137,20 @@ class LaneQueue:
             if self._due_at.get(lane) == at:
                 del self._due_at[lane]
                 self.put([lane])
-        if self._parked and now >= self._unpark_at:
-            self._unpark()
+        if self._parked[None] and now >= self._unpark_at:
+            self._unpark_at = now + PARKED_SECONDS
+            self.put(self._parked[None].take(PARKED_LOOKED_AT))
+        self._let_others_know(())
 
     def attempt_ended(self, lane: str, *, frees_share: bool) -> None:
-        """Put parked lanes back into the queue after an attempt of `lane`.
+        """Put the lane of an attempt back into the queue if it is parked: it may have another attempt now.
 
-        Args:
-            lane: The lane of the attempt; it may have another attempt now.
-            frees_share: Whether the attempt counted in a share of several lanes; then any parked lane may have one now.
+        `frees_share` means that the attempt counted in a share of several lanes; then another lane may have its slot.
         """
-        if frees_share:
-            self._unpark()
-        elif lane in self._parked:
-            del self._parked[lane]
+        if any(parked.discard(lane) for parked in self._parked.values()):
             self.put([lane])
+        if frees_share and self.waits_for_shares:
+            self._woken.set()
 
     def hand_over(self, lanes: Iterable[str]) -> None:
         """Append lanes whose jobs were given back, and announce them to other processes, which may have free slots."""
@@ -114,33 +160,36 @@ class LaneQueue:
 
     def clear(self) -> None:
         """Forget all lanes: other processes will serve them."""
-        self._waiting.clear()
-        self._parked.clear()
+        for queue in (self._waiting, *self._parked.values()):
+            queue.clear()
+        self._strangers.clear()
         self._due_at.clear()
         self._timers.clear()
+        self._to_pass_on.clear()
 
     def wake(self) -> None:
         """Wake the reader, because it may have a free slot again."""
         self._woken.set()
 
     async def wait(self) -> None:
-        """Wait until there may be something to do."""
+        """Wait until there may be something to do.
+
+        While lanes are parked, a lane with a slow attempt may become suspect, which frees a slot for others.
+        """
         self._woken.clear()
-        next_at = [self._unpark_at] if self._parked else []
+        seconds = PARKED_SECONDS if any(self._parked.values()) else None
         if self._timers:
-            next_at.append(self._timers[0][0])
-        seconds = max(0.0, min(next_at) - self._clock()) if next_at else None
+            seconds = max(0.0, min(self._timers[0][0] - self._clock(), inf if seconds is None else seconds))
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
 
-    def _unpark(self) -> None:
-        if self._parked:
-            parked, self._parked = self._parked, {}
-            self.put(parked)
-
-    def _let_others_know(self, lanes: Sequence[str]) -> None:
+    def _let_others_know(self, lanes: Iterable[str]) -> None:
         now = self._clock()
-        if lanes and now >= self._pass_on_at:
+        for lane in lanes:
+            if len(self._to_pass_on) < MAX_IDS_PER_MESSAGE:
+                self._to_pass_on[lane] = None
+        if self._to_pass_on and now >= self._pass_on_at:
             self._pass_on_at = now + PARKED_SECONDS
-            self._pass_on(lanes)
+            announced, self._to_pass_on = self._to_pass_on, {}
+            self._pass_on(list(announced))

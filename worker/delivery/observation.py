@@ -28,7 +28,8 @@ class Observation:
         self._ledger = ledger
         #: Events that the ledger may list this process for, the oldest first.
         self._listed: dict[str, None] = {}
-        self._under_way = 0
+        #: Events that are being observed.
+        self._under_way: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
@@ -43,14 +44,15 @@ class Observation:
         self._stopping = True
 
     @contextmanager
-    def under_way(self) -> Iterator[None]:
-        """Note that events are being observed while the block runs."""
-        self._under_way += 1
+    def under_way(self, refs: Iterable[str]) -> Iterator[Sequence[str]]:
+        """Note that events are being observed while the block runs; yield those that were not already."""
+        new = [ref for ref in dict.fromkeys(refs) if ref not in self._under_way]
+        self._under_way.update(new)
         self._idle.clear()
         try:
-            yield
+            yield new
         finally:
-            self._under_way -= 1
+            self._under_way.difference_update(new)
             if not self._under_way:
                 self._idle.set()
 

@@ -20,7 +20,7 @@ _log = structlog.get_logger("edw.delivery")
 class ReleasingLedger(Protocol):
     """The part of the ledger that takes claims back."""
 
-    async def release(self, claims: Sequence[tuple[str, int]]) -> int: ...
+    async def release(self, claims: Sequence[Claim]) -> int: ...
 
 
 class Returner:
@@ -50,7 +50,7 @@ class Returner:
                 await self._added.wait()
             batch = [self._waiting[index] for index in range(min(JOBS_PER_CALL, len(self._waiting)))]
             try:
-                await self._ledger.release([(each.job_id, each.attempt) for each in batch])
+                await self._ledger.release(batch)
             except LedgerError as error:
                 # If this process lacks file descriptors, it may be the connection to the ledger that needs one.
                 _log.warning("cannot give back", jobs=len(self._waiting), why=str(error))

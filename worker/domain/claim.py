@@ -26,6 +26,8 @@ class Claim:
     event: StoredEvent | None = None
     #: The term of the process's lease in which it was claimed (worker/ledger/lease.py); 0 is never sent.
     term: int = field(default=0, compare=False)
+    #: The number of the process's call that claimed it, which no other claim of the job has; 0 if it was taken over.
+    call: int = field(default=0, compare=False)
 
     @property
     def trace(self) -> TraceContext | None:

@@ -6,11 +6,12 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from urllib.parse import quote, unquote
-from uuid import UUID, uuid5
+from uuid import UUID
 
+from worker.domain.name_uuid import name_uuid
 from worker.domain.trace_context import TraceContext
 
-_EVENT_NAMESPACE = UUID("6f0e8a1e-52f7-5c0e-9a3b-6d3f0f7f4b11")
+_EVENT_NAMESPACE = UUID("6f0e8a1e-52f7-5c0e-9a3b-6d3f0f7f4b11").bytes
 
 
 class Ingress(StrEnum):
@@ -39,7 +40,7 @@ class Scope:
     @property
     def key(self) -> str:
         """The scope as one unambiguous string, used in the ledger's keys."""
-        return f"{quote(self.org_id or '', safe='')}/{quote(self.store_id or '', safe='')}"
+        return _key(self.org_id, self.store_id)
 
     @classmethod
     def of_key(cls, key: str) -> "Scope":
@@ -53,9 +54,14 @@ def _scope(key: str) -> Scope:
     return Scope(unquote(org) or None, unquote(store) or None)
 
 
+@lru_cache(4096)
+def _key(org_id: str | None, store_id: str | None) -> str:
+    return f"{quote(org_id or '', safe='')}/{quote(store_id or '', safe='')}"
+
+
 def event_ref(scope: Scope, event_id: str) -> str:
     """Return the reference of an event; see Event.ref."""
-    return str(uuid5(_EVENT_NAMESPACE, f"{scope.key}/{event_id}"))
+    return name_uuid(_EVENT_NAMESPACE, f"{scope.key}/{event_id}")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from uuid import UUID, uuid5
+
+from worker.domain.name_uuid import name_uuid
 
 
 class JobState(StrEnum):
@@ -37,4 +38,4 @@ class Job:
 
 def job_id(event_ref: str, integration_id: str) -> str:
     """Return the id of the only job of an event and an integration. Opening it again changes nothing."""
-    return str(uuid5(UUID(event_ref), integration_id))
+    return name_uuid(bytes.fromhex(event_ref.replace("-", "")), integration_id)

@@ -1,10 +1,13 @@
 """Checks of Host and the request target (RFC 9112, section 3.2)."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 _LARGEST_PORT = 65_535
 _LARGEST_NAME = 253
+#: A name, a colon and the five digits of a port.
+_LONGEST = _LARGEST_NAME + 6
 # A registered name (RFC 3986, 3.2.2) without percent-encoding and sub-delimiters, which no DNS name has. The check
 # matters because answers contain links made of this name. Dots separate the repetitions, so matching takes linear time.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
@@ -41,6 +44,11 @@ def host_problem(version: tuple[int, int], hosts: list[str], target: str) -> str
 
 def is_host(text: str) -> bool:
     """Return whether a text is a name or an address, with an optional port."""
+    return len(text) <= _LONGEST and _is_host(text)
+
+
+@lru_cache(256)  # nearly all requests name the same host
+def _is_host(text: str) -> bool:
     if text.startswith("["):
         address, bracket, rest = text[1:].partition("]")
         return bool(bracket) and _is_ipv6(address) and (not rest or (rest[0] == ":" and _is_port(rest[1:])))

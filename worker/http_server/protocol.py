@@ -21,12 +21,11 @@ from worker.http_server.limits import (
     PIPELINED_MOST,
     HttpLimits,
 )
+from worker.http_server.whole_answer import PRODUCT, WholeAnswer
 
 if TYPE_CHECKING:
     from logging import Logger
 
-#: The Server field: the product without a version, which an attacker could look up.
-PRODUCT = "edw"
 #: Makes the answer to a request that no handler sees, from a status and a detail.
 Refuse = Callable[[int, str], web.Response]
 
@@ -149,17 +148,38 @@ class BoundedHandler(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer; then discard the rest of a short request body, or close the connection after a long one."""
-        resp.headers.setdefault(hdrs.SERVER, PRODUCT)
         content = request.content
+        whole: Any = resp
+        if isinstance(whole, WholeAnswer):
+            if content.is_eof() and not self._upgraded and whole.fits(request):
+                return resp, await self._write_whole(whole)
+            resp = whole.response()
+        resp.headers.setdefault(hdrs.SERVER, PRODUCT)
         if not content.is_eof() and (self._awaits_continue or (request.content_length or 0) > DISCARDED_BYTES):
             resp.force_close()
         found = await super().finish_response(request, resp, start_time)
         if not content.is_eof() and not found[1]:
             await self._discard_body(content, is_last=not resp.keep_alive)
+        self._note_answered()
+        return found
+
+    async def _write_whole(self, answer: WholeAnswer) -> bool:
+        """Send an answer in one write; return whether the client is gone."""
+        if self.transport is None:
+            return True
+        self.transport.write(answer.written())
+        if self.writing_paused:
+            try:
+                await self._drain_helper()
+            except ConnectionError:
+                return True
+        self._note_answered()
+        return False
+
+    def _note_answered(self) -> None:
         if not self._messages:
             self._phase = _Phase.HEAD if self._head_bytes else _Phase.IDLE
         self._since, self._awaits_continue = self._loop.time(), False
-        return found
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -16,10 +16,13 @@ from worker.http_server.connections import Connections, Limit
 from worker.http_server.hosts import host_problem
 from worker.http_server.limits import BACKLOG, HttpLimits
 from worker.http_server.protocol import BoundedHandler, Refuse, protocol_of, reason_of
+from worker.http_server.whole_answer import WholeAnswer
 
 _log = structlog.get_logger("edw.http")
 
 Observe = Callable[[str, int, Iterable[tuple[Limit, int]]], None]
+#: Answers a request without the application.
+Direct = Callable[[web.Request], Awaitable[WholeAnswer]]
 
 #: Seconds between two checks of the connections.
 LOOK_SECONDS = 0.5
@@ -38,6 +41,8 @@ class HttpSite:
         observe: Called with the name, the number of open connections, and how many each limit closed since the
             last call.
         shutdown_seconds: Seconds that requests under way may take after `close()`.
+        direct: Handlers by method and target. A request for exactly that target goes to its handler, past the
+            application's router and middlewares.
     """
 
     def __init__(
@@ -49,11 +54,13 @@ class HttpSite:
         observe: Observe = lambda *_: None,
         *,
         shutdown_seconds: float = 60.0,
+        direct: Mapping[tuple[str, str], Direct] | None = None,
     ) -> None:
         self._name = name
         self._limits = limits
         self._refuse = refuse
         self._observe = observe
+        self._direct = direct or {}
         self.connections = Connections(limits.connections)
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=shutdown_seconds)
         self._watching: asyncio.Task[None] | None = None
@@ -109,7 +116,9 @@ class HttpSite:
                 rest = CIMultiDict(headers)
                 rest.popall(hdrs.EXPECT)
                 request = request.clone(headers=rest)
-            answered: web.StreamResponse = await handler(request)
+            # BoundedHandler takes a WholeAnswer too, but aiohttp's types do not know it.
+            direct: Any = self._direct.get((request.method, request.raw_path))
+            answered: web.StreamResponse = await (direct or handler)(request)
             return answered
 
         return handle

@@ -33,8 +33,8 @@ _REFUSING = frozenset({Ingress.HTTP, Ingress.PUBLISHER})
 class EventObserver(Protocol):
     """Opens the jobs of events that the ledger has accepted."""
 
-    async def observe(self, refs: Sequence[str]) -> None:
-        """Open the jobs of these events. If it raises LedgerError, the events stay in the inbox."""
+    async def begin(self, refs: Sequence[str]) -> None:
+        """Open the jobs of these events, perhaps after this returns. What cannot be opened stays in the inbox."""
         ...
 
 

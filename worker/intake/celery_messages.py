@@ -87,14 +87,9 @@ class CeleryIntake:
         await self.keep([(refusal, given)], source, Ingress.CELERY)
 
     async def observe(self, refs: Sequence[str]) -> None:
-        """Open the jobs of accepted events. If the ledger cannot do it now, a sweep does it later."""
-        if not refs:
-            return
-        try:
-            await self._observer.observe(refs)
-        except LedgerError as error:
-            # The events are in the inbox; a sweep observes them.
-            _log.warning("observed later", events=len(refs), why=str(error))
+        """Open the jobs of accepted events; a large fan-out may go on afterwards."""
+        if refs:
+            await self._observer.begin(refs)
 
     async def pause(self) -> None:
         """Wait before a message is left to a newer worker. Raises IntakeClosed if this process stops first."""

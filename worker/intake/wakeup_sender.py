@@ -1,4 +1,6 @@
-"""Sending of wake-ups to the broker: one Celery message for many ids, and a bounded number of waiting messages.
+"""Sending of wake-ups by Celery's client: one message for many ids, and a bounded number of waiting messages.
+
+It serves every broker. Where Redis is the broker, `redis_wakeups` sends the same messages at a tenth of the cost.
 
 The sweeps announce overdue work again and again, so a queue that nobody reads would grow without end. The sender
 therefore checks a queue's length before it adds a message. Expiring messages would not bound it. On Redis they stay in
@@ -10,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 import structlog
 from amqp.exceptions import AMQPError, MessageNacked
@@ -21,20 +22,14 @@ from kombu.exceptions import HttpError, KombuError
 from kombu.messaging import Producer
 from redis.exceptions import RedisClusterException, RedisError
 
-from config.celery import BROKER_TIMEOUT, DELIVERIES_QUEUE, EVENTS_QUEUE, queue_name
-from worker.intake.wakeups import EVENTS, LANES, BrokerUnavailable
+from config.celery import BROKER_TIMEOUT, celery_options
+from config.settings import Settings
+from worker.intake.wakeup_message import LOOK_SECONDS, TASKS, WAITING_LIMIT, arguments_of, queue_of
+from worker.intake.wakeups import BrokerUnavailable
 
 _log = structlog.get_logger("edw.intake")
 
-#: The version of our message format, and the minor version that a worker needs to understand a wake-up. A worker leaves
-#: a message of a newer version to newer workers.
-MESSAGE_VERSION = 1
-WAKEUP_MINOR = 0
-#: Number of waiting messages at which the sender stops adding wake-ups to a queue. A small fleet needs longer to read
-#: that many than their ids need to become overdue again. The sweeps find everything that is not announced.
-WAITING_LIMIT = 2_000
-#: A queue's length is checked again after this time (seconds) or this number of messages from this sender.
-LOOK_SECONDS = 1.0
+#: A queue's length is checked again after LOOK_SECONDS or this number of messages from this sender.
 LOOK_MESSAGES = 100
 #: Longest wait for a failed broker in each step of closing its connection (seconds).
 LET_GO_SECONDS = 0.5
@@ -43,10 +38,18 @@ LET_GO_SECONDS = 0.5
 #: `OSError`. kombu wraps some errors of a publish in its own, but none of the check of a queue's length.
 _FOREIGN = (KombuError, HttpError, AMQPError, MessageNacked, RedisError, RedisClusterException, OSError)
 
-_TASKS = {
-    EVENTS: ("worker.tasks.observe", "event_ids", EVENTS_QUEUE),
-    LANES: ("worker.tasks.deliver", "lane_ids", DELIVERIES_QUEUE),
-}
+
+def client_app(name: str, settings: Settings, broker_url: str) -> Celery:
+    """Return an application of Celery that only sends."""
+    app = Celery(name, set_as_current=False)
+    app.conf.update(celery_options(settings, broker_url))
+    return app
+
+
+def ping(app: Celery) -> None:
+    """Connect to the broker and disconnect. Raises what its client raises."""
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=app.conf.broker_connection_timeout)
 
 
 @contextmanager
@@ -82,7 +85,7 @@ class WakeupSender:
         self._shard = shard
         self._limit = limit
         self._minor = minor
-        self._seen = {kind: _Seen() for kind in _TASKS}
+        self._seen = {kind: _Seen() for kind in TASKS}
 
     def __call__(self, kind: str, ids: Sequence[str]) -> None:
         """Send one message, or none if too many wait.
@@ -100,11 +103,8 @@ class WakeupSender:
                 raise
 
     def _send(self, kind: str, ids: Sequence[str], producer: Producer) -> None:
-        task, argument, _ = _TASKS[kind]
-        message: dict[str, Any] = {"v": MESSAGE_VERSION, "shard": self._shard, argument: list(ids)}
-        if minor := min(WAKEUP_MINOR, self._minor()):
-            message["minor"] = minor
-        self._app.send_task(task, kwargs=message, ignore_result=True, retry=False, producer=producer)
+        message = arguments_of(kind, ids, self._shard, self._minor())
+        self._app.send_task(TASKS[kind][0], kwargs=message, ignore_result=True, retry=False, producer=producer)
         self._seen[kind].added += 1
 
     def _may_send(self, kind: str, producer: Producer) -> bool:
@@ -112,7 +112,7 @@ class WakeupSender:
         if last.is_old:
             # Reset first: after a failed check, the next message checks again, and finds a broker that is back.
             self._seen[kind] = _Seen()
-            queue = self._app.amqp.queues[queue_name(_TASKS[kind][2], self._shard)]
+            queue = self._app.amqp.queues[queue_of(kind, self._shard)]
             self._seen[kind] = seen = _Seen(_waiting(queue, producer), monotonic())
             self._log_change(queue, last, seen)
         return self._seen[kind].waiting < self._limit

@@ -7,7 +7,7 @@ from config.settings import Settings
 from worker.domain.humanize import duration
 
 #: The most jobs that a script call may touch, so that it stays well under 10 ms.
-MAX_JOBS_PER_CALL = 200
+MAX_JOBS_PER_CALL = 100
 #: Jobs per call of the hot scripts. A call takes 1-2 ms for one lane, 2-5 ms if each job has a lane of its own.
 JOBS_PER_CALL = 50
 #: Ids in one announcement or message.

@@ -1,6 +1,7 @@
 """The asyncio loop of a worker process, in a thread of its own, in which its services open and close."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
@@ -18,8 +19,8 @@ from worker.delivery.opened_deliverers import opened_deliverers
 from worker.event_loop.cancellation import end
 from worker.http_server.limits import raise_descriptor_limit
 from worker.intake.celery_messages import IntakeClosed
-from worker.intake.wakeup_sender import WakeupSender
-from worker.intake.wakeups import Wakeups
+from worker.intake.redis_wakeups import RedisWakeupSender, speaks_redis
+from worker.intake.wakeups import Send, Wakeups
 from worker.ledger import Ledger, LedgerError, LedgerPolicy
 from worker.ledger.connection.endpoints import find_endpoints
 from worker.ledger.connection.startup import reach
@@ -35,6 +36,10 @@ from worker.telemetry.tracing.traces import Traces
 from worker.telemetry.worker_health import WorkerHealth
 
 _log = structlog.get_logger("edw.process")
+
+#: How long the busy loop may keep Celery's threads waiting for the interpreter (seconds). Python's own 5 ms add up: a
+#: message needs the interpreter several times until its events are observed.
+SWITCH_SECONDS = 0.001
 
 
 class RuntimeStopped(Exception):
@@ -71,6 +76,7 @@ class Runtime:
 
     def start(self) -> None:
         """Start the thread; the services open in it as soon as the ledger answers."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._thread.start()
 
     def call(self, work: Callable[[WorkerServices], Awaitable[Any]], seconds: float | None = None) -> Any:
@@ -223,10 +229,19 @@ _runtime: Runtime | None = None
 
 
 def start(settings: Settings, app: Celery) -> None:
-    """Start this process's runtime, which sends wake-ups through `app`."""
+    """Start this process's runtime; `app` sends its wake-ups if the broker is not Redis."""
     global _runtime  # noqa: PLW0603  (Celery's tasks are functions, so they need a runtime of the process)
-    _runtime = Runtime(settings, WakeupSender(app, settings.shard, minor=_written_minor))
+    _runtime = Runtime(settings, _sender(settings, app))
     _runtime.start()
+
+
+def _sender(settings: Settings, app: Celery) -> Send:
+    url = find_endpoints(settings).broker_url
+    if speaks_redis(url):
+        return RedisWakeupSender(url, settings.shard, _written_minor)
+    from worker.intake.wakeup_sender import WakeupSender
+
+    return WakeupSender(app, settings.shard, minor=_written_minor)
 
 
 def _written_minor() -> int:

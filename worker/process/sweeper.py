@@ -161,7 +161,7 @@ class Sweeper:
         if self._deliveries.room:
             self._deliveries.serve(lanes)
             if events:
-                await self._dispatch.observe(events)
+                await self._dispatch.begin(events)
         else:
             self._wakeups.events(events)
             self._wakeups.lanes(lanes)

@@ -1,4 +1,4 @@
-"""The attacker's process. It listens as a customer's receiver does, says its port, and then obeys lines:
+"""The attacker's process. It listens as a customer's receivers do, says its ports, and then obeys lines:
 
     target JSON            a Target
     attack SECONDS NAME    runs one; answers with JSON what came of it, and how often
@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from tests.benchmarks.attacks import hostile_broker, hostile_receiver
 from tests.benchmarks.attacks.catalogue import ATTACKS
 from tests.benchmarks.attacks.clients import Tally
-from tests.benchmarks.attacks.hostile_receiver import serve
-from tests.benchmarks.attacks.target import Target
+from tests.benchmarks.attacks.target import Hostile, Target
 from tests.benchmarks.processes import START_SECONDS, Servant
 
 NICENESS = 19
@@ -29,9 +29,9 @@ class Attacker:
     def __init__(self, log: Path) -> None:
         self.program = Servant("the attacker", "tests.benchmarks.attacks.attacker", log)
 
-    def start(self) -> int:
-        """Wait until its receiver listens; answer the port."""
-        return int(self.program.expect())
+    def start(self) -> Hostile:
+        """Wait until its receivers listen; return their ports."""
+        return msgspec.json.decode(self.program.expect(), type=Hostile)
 
     def aim(self, target: Target) -> None:
         """Say whom to attack."""
@@ -48,7 +48,8 @@ class Attacker:
 
 async def _obey() -> None:
     loop, attacks = asyncio.get_running_loop(), {attack.name: attack for attack in ATTACKS}
-    _say(str(await serve()))
+    hostile = Hostile(receiver=await hostile_receiver.serve(), broker=await hostile_broker.serve())
+    _say(msgspec.json.encode(hostile).decode())
     target: Target | None = None
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         match line.rstrip("\n").split(" ", 2):

@@ -23,6 +23,7 @@ from tests.benchmarks.attacks.clients import (
     pipelining,
     trickling,
 )
+from tests.benchmarks.attacks.hostile_broker import STOMP_FLOODS
 from tests.benchmarks.attacks.hostile_receiver import FLOODS
 from tests.benchmarks.attacks.payloads import EVENTS, INTEGRATIONS, request, wrapped
 from tests.benchmarks.attacks.target import Target
@@ -218,6 +219,9 @@ ATTACKS: Sequence[Attack] = (
     _by_http("answers that bite", 20, _orders),
     *(_by_http(f"floods: {name}", 20, _flood(name)) for name in FLOODS),
     _by_http("floods: ten at once", 20, _flood("all")),
+    _by_http("floods: SQS, ten at once", 20, _flood("SQS")),
+    *(_by_http(f"floods: STOMP, {name}", 20, _flood(f"STOMP, {name}")) for name in STOMP_FLOODS),
+    _by_http("floods: STOMP, all at once", 20, _flood("STOMP")),
     _by_http("floods of test deliveries", 10, _flooded_tests),
     _by_http("bad tokens", 100, _guesses),
     _by_http("malformed Host", 50, _hosts),

@@ -47,9 +47,8 @@ FLOODS: Mapping[str, tuple[bytes, bytes]] = {
 }
 
 
-async def flood(writer: asyncio.StreamWriter, name: str) -> None:
-    """Answer with a flood until the connection ends."""
-    begin, piece = FLOODS[name]
+async def pour(writer: asyncio.StreamWriter, begin: bytes, piece: bytes) -> None:
+    """Write the beginning, and the piece again and again until the connection ends."""
     writer.write(begin)
     piece *= _PIECE_BYTES // len(piece)
     while not writer.transport.is_closing():
@@ -70,7 +69,7 @@ async def serve() -> int:
                 path = head.split(b" ")[1].decode().strip("/")
                 if path in FLOODS:
                     with suppress(OSError):
-                        await flood(writer, path)
+                        await pour(writer, *FLOODS[path])
                     return
                 writer.write(next(answers))
         except (OSError, asyncio.IncompleteReadError):

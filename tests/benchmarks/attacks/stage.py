@@ -10,8 +10,8 @@ from time import monotonic, sleep
 import psutil
 
 from tests.benchmarks.attacks.attacker import Attacker
-from tests.benchmarks.attacks.hostile_receiver import FLOODS
-from tests.benchmarks.attacks.target import HOST, Flooded, Target
+from tests.benchmarks.attacks.flooded import SECRETS_KEY, flooded_stores
+from tests.benchmarks.attacks.target import HOST, Target
 from tests.benchmarks.attacks.victim import BY_HTTP, DIRECT, ApiProducer, Victim
 from tests.benchmarks.installation import Installation
 from tests.benchmarks.measure import DeliveriesLost
@@ -24,7 +24,12 @@ from worker.domain.api_token import Role
 from worker.domain.event import Scope
 
 #: As shipped, but for addresses. The attacker's address is a proxy's, so that it may have many connections.
-_CHANGES = {"EDW_DRAIN_SECONDS": "0", "EDW_API_PORT": "0", "EDW_API_PROXIES": "127.0.0.1/32"}
+_CHANGES = {
+    "EDW_DRAIN_SECONDS": "0",
+    "EDW_API_PORT": "0",
+    "EDW_API_PROXIES": "127.0.0.1/32",
+    "EDW_SECRETS_KEYS": SECRETS_KEY,
+}
 _ATTACKER, _CROWD = Scope(None, "attacker"), Scope(None, "crowd")
 _LOOK_SECONDS = 0.05
 _PATIENCE_SECONDS = 60.0
@@ -70,9 +75,8 @@ def staged(folder: Path) -> Iterator[Stage]:
         ours.connect()
         for way in (DIRECT, BY_HTTP):
             ours.register(receivers.url(f"/notes/{way}"), Scope(ORG_ID, way))
-        broken = ours.register(f"http://{HOST}:{hostile}/", _ATTACKER)
-        floods = {name: _flooded(ours, hostile, name, (name,)) for name in FLOODS}
-        floods["all"] = _flooded(ours, hostile, "all", tuple(FLOODS))
+        broken = ours.register(f"http://{HOST}:{hostile.receiver}/", _ATTACKER)
+        floods = flooded_stores(ours, hostile)
         ours.start_worker()
         stack.callback(ours.program.stop)
         api = ours.start_api(folder / "api.log")

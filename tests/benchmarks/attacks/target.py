@@ -6,6 +6,13 @@ import msgspec
 HOST = "127.0.0.1"
 
 
+class Hostile(msgspec.Struct, frozen=True):
+    """Ports of the attacker."""
+
+    receiver: int
+    broker: int
+
+
 class Flooded(msgspec.Struct, frozen=True):
     """A store whose receivers answer with floods."""
 

@@ -535,7 +535,7 @@ async def test_a_call_does_its_share_and_the_cursor_goes_on_where_it_stopped(
     kept = await ended(scene, integration, Verdict.SUCCEEDED, "kept")
     missed = await observed(scene, *(f"m-{n}" for n in range(5)))
     monkeypatch.setattr("worker.ledger.lanes.reopening.MAX_JOBS_PER_CALL", 2)
-    monkeypatch.setattr("worker.ledger.inspection.event_history.MAX_IDS_PER_MESSAGE", 2)
+    monkeypatch.setattr("worker.ledger.inspection.event_history.MAX_JOBS_PER_CALL", 2)
     monkeypatch.setattr("worker.integrations.redelivery.CHANGED_MOST", 1)
 
     dry = await to_the_end(missing=True, dry_run=True)
@@ -573,7 +573,7 @@ async def test_a_backlog_that_is_full_takes_the_rest_once_there_is_room(
     small = api.client(admin.token)
     await ended(scene, integration, Verdict.FAILED, "failed")
     missed = await observed(scene, *(f"m-{n}" for n in range(5)))
-    monkeypatch.setattr("worker.ledger.inspection.event_history.MAX_IDS_PER_MESSAGE", batch)
+    monkeypatch.setattr("worker.ledger.inspection.event_history.MAX_JOBS_PER_CALL", batch)
 
     dry = await redeliver(small, integration, missing=True, dry_run=True)
     done = await redeliver(small, integration, missing=True)

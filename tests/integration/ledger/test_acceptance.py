@@ -128,7 +128,7 @@ async def test_claims_stop_where_the_reply_has_grown_large_and_say_that_there_is
     claims, more = claimed.claims, claimed.more
     assert [claim.integration_id for claim in claims] == ["i-1"]
     assert more == ["i-1", "i-2"]
-    await scene.ledger.jobs.release([(claim.job_id, claim.attempt) for claim in claims])
+    await scene.ledger.jobs.release(claims)
 
 
 async def test_an_event_that_several_claims_share_travels_once(scene: LedgerScene) -> None:
@@ -226,7 +226,7 @@ async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken
     first, second, third = await there.claim("i-1")
     assert await there.settle(first, Verdict.SUCCEEDED) == "settled"
     assert await there.settle(second, Verdict.RETRY, delay=3600) == "settled"
-    assert await full.jobs.release([(third.job_id, third.attempt)]) == 1
+    assert await full.jobs.release([third]) == 1
     # die() would itself be refused by a full Redis.
     await raw.client(full).config_set("maxmemory", 0)
     await there.die(dead)

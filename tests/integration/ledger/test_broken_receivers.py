@@ -86,7 +86,8 @@ async def test_any_process_can_ask_which_lanes_failed_last(fleet: LedgerScene) -
     for healthy in (None, False, True):
         (claim,) = await fleet.claim(LANE)
         await ends(fleet, claim, healthy, delay=0)
-        assert await another.jobs.failing([LANE, "unknown"]) == ({LANE} if healthy is False else frozenset())
+        standings = await another.jobs.standings([LANE, "unknown"])
+        assert {lane: each.failing for lane, each in standings.items()} == {LANE: healthy is False}
 
 
 async def test_a_changed_configuration_begins_the_time_anew(fleet: LedgerScene) -> None:

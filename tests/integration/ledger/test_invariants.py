@@ -288,8 +288,7 @@ class LedgerMachine(RuleBasedStateMachine):
         started = [token for token in self.tokens if not token.seized]
         if started:
             token = started[pick % len(started)]
-            claim = token.claim
-            given = [(claim.job_id, claim.attempt)]
+            given = [token.claim]
             self.do(self.ledgers[token.owner].jobs.release(given))
             assert self.do(self.ledgers[token.owner].jobs.release(given)) == 0
             self.tokens.remove(token)

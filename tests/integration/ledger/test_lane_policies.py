@@ -316,7 +316,7 @@ async def test_a_call_ends_no_more_of_overfull_backlogs_than_it_opens(scene: Led
     small = await scene.another(lane_backlog=1)
     lanes = [f"i-{n}" for n in range(20)]
     await scene.register(*lanes)
-    await scene.open(await scene.publish(*(f"e-{n}" for n in range(10))), *lanes)
+    await scene.open(await scene.publish(*(f"e-{n}" for n in range(MAX_JOBS_PER_CALL // len(lanes)))), *lanes)
 
     await scene.open(await scene.publish("one more"), *lanes, by=small)
     assert await scene.counter("cancelled") == len(lanes)
@@ -332,7 +332,7 @@ async def test_a_backlogs_bytes_follow_every_way_that_a_job_can_go(scene: Ledger
     retried, released, succeeded, expired, _, _ = claims = await scene.claim(LANE)
     assert await owed_bytes(scene) == 0
     await scene.settle(retried, Verdict.RETRY, delay=HOUR)
-    await scene.ledger.jobs.release([(released.job_id, released.attempt)])
+    await scene.ledger.jobs.release([released])
     await scene.settle(succeeded, Verdict.SUCCEEDED)
     await scene.settle(expired, Verdict.RETRY, delay=HOUR)
     await scene.overdue(expired.job_id)

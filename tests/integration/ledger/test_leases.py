@@ -3,16 +3,17 @@
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.counterparts.redis_server import RedisServer
 from tests.ledger import raw
-from tests.ledger.scene import HOUR, LedgerScene
+from tests.ledger.scene import HOUR, LedgerScene, replies_lost
 from worker.domain.claim import Claim
 from worker.domain.job import JobState
-from worker.ledger import Ledger, Verdict
+from worker.ledger import Ledger, LedgerUnavailable, Verdict
 from worker.ledger.lease import NO_TERM
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.ledger.process_identity import NO_HOME, ProcessIdentity
@@ -323,7 +324,7 @@ async def test_a_claim_is_worthless_once_its_owner_was_forgotten(scene: LedgerSc
     await scene.key("ZREM", "owners", scene.ledger.owner)
     assert not await scene.ledger.fleet.renew()
     assert not scene.ledger.fleet.lease.covers(claim.term)
-    await scene.ledger.jobs.release([(claim.job_id, claim.attempt)])
+    await scene.ledger.jobs.release([claim])
     (again,) = await scene.claim("i-1")
     assert scene.ledger.fleet.lease.covers(again.term)
 
@@ -434,7 +435,7 @@ async def test_a_late_success_says_nothing_of_a_later_epoch(scene: LedgerScene, 
     await scene.ledger.redelivery.redeliver([claim.job_id])
     (third,) = await scene.claim("i-1")
     if again == "a release":
-        await scene.ledger.jobs.release([(third.job_id, third.attempt)])
+        await scene.ledger.jobs.release([third])
     else:
         await scene.settle(third, Verdict.RETRY, lost=again != "a retry")
     assert (await scene.state(claim.job_id))[0] is JobState.PENDING
@@ -463,7 +464,7 @@ async def test_an_attempt_whose_job_ended_by_a_late_success_leaves_no_gap_in_the
     assert await scene.settle(claim, Verdict.SUCCEEDED, by=dead) == "late"
 
     if end == "given back":
-        await scene.ledger.jobs.release([(again.job_id, again.attempt)])
+        await scene.ledger.jobs.release([again])
     else:
         await scene.die(scene.ledger)
         for lost in await third.fleet.seize():
@@ -482,7 +483,7 @@ async def test_what_is_given_back_and_had_succeeded_late_makes_room_in_its_lane(
     await scene.settle(claim, Verdict.SUCCEEDED, by=dead)
     await scene.owe("i-1", "e-2")
     assert (await scene.ledger.fleet.sweep()).lanes == [], "it is full"
-    await scene.ledger.jobs.release([(again.job_id, again.attempt)])
+    await scene.ledger.jobs.release([again])
     assert [each.id for each in (await scene.ledger.fleet.sweep()).lanes] == ["i-1"]
 
 
@@ -500,22 +501,41 @@ async def test_the_first_owners_token_is_worthless_once_another_has_the_job(scen
     claim = await claimed(scene, dead)
     await scene.die(dead)
     (seized,) = await scene.ledger.fleet.seize()
-    assert await dead.jobs.release([(claim.job_id, claim.attempt)]) == 0
+    assert await dead.jobs.release([claim]) == 0
     assert await scene.settle(seized, Verdict.RETRY, lost=True) == "settled"
 
 
 async def test_what_was_never_started_goes_back_and_its_number_is_un_issued(scene: LedgerScene) -> None:
     claim = await claimed(scene, scene.ledger)
-    given = [(claim.job_id, claim.attempt)]
+    given = [claim]
     assert await scene.ledger.jobs.release(given) == 1
     assert await scene.ledger.jobs.release(given) == 0
     assert ((await scene.job(claim.job_id)).attempts, await scene.counter("attempts")) == (0, 0)
 
     (again,) = await scene.claim("i-1")
     assert again.attempt == 1
-    assert await scene.ledger.jobs.release([(claim.job_id, 7)]) == 0
+    assert await scene.ledger.jobs.release([replace(again, attempt=7)]) == 0
     await scene.settle(again, Verdict.SUCCEEDED)
     assert await scene.ledger.jobs.release(given) == 0
+
+
+@pytest.mark.parametrize("leased_by", ["a claim", "an opening"])
+async def test_a_release_that_is_repeated_after_its_reply_was_lost_spares_a_later_claim(
+    scene: LedgerScene, leased_by: str
+) -> None:
+    """The later claim of the same process has the same attempt number."""
+    if leased_by == "a claim":
+        first = await claimed(scene, scene.ledger)
+    else:
+        await scene.register("i-1")
+        ((first,), _) = await scene.open(await scene.publish("e-1"), "i-1", room=1)
+    with replies_lost(scene.ledger), pytest.raises(LedgerUnavailable):
+        await scene.ledger.jobs.release([first])
+    (again,) = await scene.claim("i-1")
+    assert (again.job_id, again.attempt) == (first.job_id, first.attempt)
+    assert await scene.ledger.jobs.release([first]) == 0
+    assert await scene.ledger.fleet.leases() == [again.job_id]
+    assert await scene.settle(again, Verdict.SUCCEEDED) == "settled"
 
 
 async def test_a_process_leaves_the_fleet_only_without_leases(scene: LedgerScene) -> None:

@@ -1,17 +1,21 @@
 """Out of the inbox: jobs opened, or not."""
 
+import asyncio
+
 import pytest
+from structlog.testing import capture_logs
 
 from config.observable_events import load_catalogue
-from tests.ledger import raw
-from tests.ledger.scene import HOUR, LedgerScene
+from tests.ledger import inspection, raw
+from tests.ledger.scene import HOUR, LedgerScene, dispatch_of, replies_lost
 from tests.ledger.surgery import garble_event
 from tests.samples import SCOPE, an_event, an_integration
-from worker.domain.event import Event, Refusal
+from worker.domain.event import Event, Refusal, Scope
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.job import JobState, job_id
 from worker.ledger import Verdict
 from worker.ledger.events.inbox import OBSERVE_TRIES, rejection
+from worker.ledger.policy import JOBS_PER_CALL
 
 
 async def test_a_match_opens_one_job_which_is_due_at_once(scene: LedgerScene) -> None:
@@ -107,6 +111,137 @@ async def test_an_event_leaves_the_inbox_with_its_last_chunk(scene: LedgerScene)
     status = await scene.ledger.status.read()
     assert (status.inbox, status.counter("matched"), status.pending) == (0, 1, 2)
     assert (await scene.ledger.inbox.load([stored[0].ref])).events == ()
+
+
+async def test_a_chunk_that_is_not_the_last_puts_off_the_announcement_of_its_event(scene: LedgerScene) -> None:
+    """So that no other process opens the same chunks while this one is busy with a large fan-out."""
+    await scene.register("i-1", "i-2")
+    (stored,) = await scene.publish("e-1")
+    await scene.key("ZADD", "inbox", 1, stored.ref)
+    await scene.open([stored], "i-1", last=False)
+    assert (await scene.ledger.fleet.sweep()).events == []
+
+    await scene.open([stored], "i-2", last=True)
+    await scene.open([stored], "i-1", last=False)
+    assert await scene.key("ZCARD", "inbox") == 0
+
+
+async def test_observers_of_the_same_event_in_one_process_open_each_chunk_once(scene: LedgerScene) -> None:
+    lanes = [f"i-{number}" for number in range(2 * JOBS_PER_CALL + 1)]
+    await scene.register(*lanes)
+    await scene.ledger.inbox.accept([event := an_event("e-1")])
+    dispatch = dispatch_of(scene.ledger)
+    with inspection.script_calls(scene.ledger) as calls:
+        await asyncio.gather(dispatch.observe([event.ref]), dispatch.observe([event.ref, event.ref]))
+    assert calls.count("open") == 3
+    assert await scene.counter("opened") == len(lanes)
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.counter("matched")) == (0, 1)
+
+
+async def test_an_interrupted_fan_out_goes_on_where_it_stopped(scene: LedgerScene) -> None:
+    lanes = [f"i-{number}" for number in range(6 * JOBS_PER_CALL)]
+    await scene.register(*lanes)
+    await scene.ledger.inbox.accept([event := an_event("e-1")])
+    another = await scene.another()
+    first, second = dispatch_of(scene.ledger), dispatch_of(another)
+
+    def stopping(run: raw.Run) -> raw.Run:
+        async def stops(name: str, **arguments: object) -> object:
+            answer = await run(name, **arguments)
+            if name == "open" and calls.count("open") == 2:
+                first.stop()
+            return answer
+
+        return stops
+
+    with inspection.script_calls(scene.ledger) as calls, raw.intercepted(scene.ledger, stopping):
+        await first.observe([event.ref])
+    assert calls.count("open") == 2
+    assert (await scene.ledger.fleet.sweep()).events, "others are to go on with it at once"
+
+    # Half of its jobs have even ended meanwhile.
+    for claim in await scene.claim(*lanes[:JOBS_PER_CALL]):
+        await scene.settle(claim, Verdict.SUCCEEDED)
+    with inspection.script_calls(another) as calls:
+        await second.observe([event.ref])
+    assert calls.count("open") == 4
+    assert await scene.counter("opened") == len(lanes)
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.counter("matched")) == (0, 1)
+
+
+async def test_a_fan_out_that_was_interrupted_before_its_end_was_noted_ends(scene: LedgerScene) -> None:
+    """All its jobs are open, and the integrations of the last chunk were deleted."""
+    await scene.register("i-1")
+    (stored,) = await scene.publish("e-1")
+    await scene.open([stored], "i-1", last=False)
+    await dispatch_of(scene.ledger).observe([stored.ref])
+    status = await scene.ledger.status.read()
+    assert (status.inbox, status.counter("matched"), status.counter("unmatched")) == (0, 1, 0)
+    assert await scene.counter("opened") == 1
+
+
+async def test_an_event_whose_list_of_jobs_is_damaged_does_not_keep_the_others_from_being_observed(
+    scene: LedgerScene,
+) -> None:
+    await scene.register("i-1", "i-2")
+    damaged, other = await scene.publish("damaged", "other")
+    await scene.open([damaged], "i-1", last=False)
+    key = f"event:{damaged.ref}:jobs"
+    await scene.key("SET", key, b"\xff\x00 not ids")
+    await dispatch_of(scene.ledger).observe([damaged.ref, other.ref])
+    assert len(await scene.jobs_of(other.ref)) == 2
+    assert await scene.counter("opened") == 4
+    await scene.key("SET", key, "".join(job_id(damaged.ref, lane) for lane in ("i-1", "i-2")))
+
+
+async def test_a_small_event_of_another_store_is_opened_before_a_large_one_is_done(scene: LedgerScene) -> None:
+    small = Scope("org", "small")
+    await scene.register(*(f"i-{number}" for number in range(20 * JOBS_PER_CALL)))
+    await scene.register("small", scope=small)
+    events = [an_event("large"), an_event("small", scope=small)]
+    await scene.ledger.inbox.accept(events)
+    dispatch = dispatch_of(scene.ledger)
+    large = asyncio.create_task(dispatch.observe([events[0].ref]))
+    await asyncio.create_task(dispatch.observe([events[1].ref]))
+    assert not large.done()
+    await large
+    assert await scene.counter("opened") == 20 * JOBS_PER_CALL + 1
+
+
+async def test_a_message_does_not_wait_for_a_large_fan_out_and_a_stop_does(scene: LedgerScene) -> None:
+    await scene.register("i-1")
+    await scene.ledger.inbox.accept([event := an_event("e-1")])
+    dispatch, opens = dispatch_of(scene.ledger), asyncio.Event()
+
+    def holding(run: raw.Run) -> raw.Run:
+        async def held(name: str, **arguments: object) -> object:
+            if name == "open":
+                await opens.wait()
+            return await run(name, **arguments)
+
+        return held
+
+    with raw.intercepted(scene.ledger, holding):
+        await dispatch.begin([event.ref])
+        assert await scene.counter("opened") == 0
+        stop = asyncio.create_task(dispatch.wait_until_idle(HOUR))
+        opens.set()
+        await stop
+    assert await scene.counter("opened") == 1
+
+
+async def test_an_observer_whose_ledger_is_away_leaves_its_events_in_the_inbox(scene: LedgerScene) -> None:
+    await scene.ledger.inbox.accept([event := an_event("e-1")])
+    dispatch = dispatch_of(scene.ledger)
+    with replies_lost(scene.ledger), capture_logs() as logs:
+        await dispatch.begin([event.ref])
+        await dispatch.wait_until_idle(HOUR)
+    assert [each["event"] for each in logs] == ["observed later"]
+    await dispatch.begin([event.ref])
+    await dispatch.wait_until_idle(HOUR)
+    assert await scene.counter("unmatched") == 1
 
 
 async def test_a_job_that_ends_between_two_chunks_does_not_end_the_event(scene: LedgerScene) -> None:

@@ -14,7 +14,7 @@ from worker.domain.job import JobState, job_id
 from worker.ledger import LedgerFull, Verdict
 from worker.ledger.lanes import reopening as redelivery_module
 from worker.ledger.pages import Cursor
-from worker.ledger.policy import MAX_IDS_PER_MESSAGE, MAX_JOBS_PER_CALL
+from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 FAILED = (JobState.FAILED,)
 ORDERS = ("order.paid",)
@@ -283,7 +283,7 @@ async def test_batches_of_events_of_one_millisecond_leave_nothing_out(scene: Led
     found = await missed(scene)
     assert sorted(found) == sorted(refs)
     first = await scene.ledger.events.select(SCOPE, Cursor(0), EVER, ORDERS)
-    assert first.looked_at == min(count, MAX_IDS_PER_MESSAGE)
+    assert first.looked_at == min(count, MAX_JOBS_PER_CALL)
 
 
 async def test_an_event_that_retention_dropped_is_neither_chosen_nor_opened(scene: LedgerScene) -> None:
@@ -428,9 +428,9 @@ async def test_a_disabled_lane_is_owed_what_was_missed_and_a_deleted_one_is_not(
 
 async def test_no_call_touches_more_than_it_may(scene: LedgerScene) -> None:
     too_many = [("j", "r")] * (MAX_JOBS_PER_CALL + 1)
-    with pytest.raises(ValueError, match="at most 200"):
+    with pytest.raises(ValueError, match=f"at most {MAX_JOBS_PER_CALL}"):
         await scene.ledger.redelivery.open_missing("i-1", too_many)
-    with pytest.raises(ValueError, match="at most 200"):
+    with pytest.raises(ValueError, match=f"at most {MAX_JOBS_PER_CALL}"):
         await scene.ledger.redelivery.redeliver(["j"] * (MAX_JOBS_PER_CALL + 1))
 
 

@@ -122,7 +122,7 @@ async def test_logs_beyond_the_cap_go_the_oldest_first(scene: LedgerScene) -> No
     indexes = (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}")
     for claim in claims[:5]:
         await scene.settle(claim, Verdict.FAILED)
-    await scene.ledger.jobs.release([(claims[5].job_id, 1)])
+    await scene.ledger.jobs.release(claims[5:])
     (last,) = await scene.claim("i-1", by=few)
     await scene.settle(last, Verdict.FAILED, by=few)
 
@@ -222,8 +222,8 @@ async def test_a_job_past_its_deadline_fails_whatever_held_it(scene: LedgerScene
 
 async def test_jobs_past_their_deadline_end_a_call_full_at_a_time(scene: LedgerScene) -> None:
     await scene.register("i-1")
-    count = JOBS_PER_CALL * 2 + 5
-    for job in await scene.owe("i-1", *(f"e-{n}" for n in range(count))):
+    jobs = await scene.owe("i-1", *(f"e-{n}" for n in range(JOBS_PER_CALL * 2)))
+    for job in jobs + await scene.owe("i-1", *(f"late-{n}" for n in range(5))):
         await scene.overdue(job)
     ended = [await scene.ledger.fleet.expire() for _ in range(4)]
     assert ended == [JOBS_PER_CALL, JOBS_PER_CALL, 5, 0]

@@ -22,7 +22,8 @@ from tests.fleet.webhook_receiver import Receiver
 from tests.samples import order_paid
 from tests.waiting import PATIENCE, eventually
 from worker.intake import wakeup_sender
-from worker.intake.wakeup_sender import WAITING_LIMIT, WakeupSender
+from worker.intake.wakeup_message import WAITING_LIMIT
+from worker.intake.wakeup_sender import WakeupSender
 from worker.intake.wakeups import EVENTS, LANES, BrokerUnavailable
 from worker.ledger import Ledger
 from worker.publisher import Publisher

@@ -1,13 +1,12 @@
 """Readiness: what it looks at, how often, and what makes it red."""
 
 import asyncio
-import threading
 from typing import Any
 
 import pytest
 from msgspec import UNSET, UnsetType
 
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import eventually
 from worker.api.services import api_health as health_module
 from worker.api.services import broker_watch as broker_module
 from worker.api.services.api_health import ApiHealth
@@ -45,9 +44,13 @@ def fake_redis() -> FakeRedis:
     return FakeRedis()
 
 
+async def answers_at_once() -> None:
+    """Does nothing, as a broker that is well."""
+
+
 @pytest.fixture
 def health(fake_redis: FakeRedis) -> ApiHealth:
-    return ApiHealth(fake_redis, BrokerWatch(lambda: None))
+    return ApiHealth(fake_redis, BrokerWatch(answers_at_once))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,7 @@ async def test_a_broker_that_is_away_degrades_and_heals(fake_redis: FakeRedis, m
     monkeypatch.setattr(health_module, "LOOK_SECONDS", 0.0)
     away = True
 
-    def ping() -> None:
+    async def ping() -> None:
         if away:
             raise ConnectionRefusedError("nobody listens")
 
@@ -113,10 +116,10 @@ async def test_a_broker_that_is_away_degrades_and_heals(fake_redis: FakeRedis, m
 
 async def test_a_broker_that_does_not_answer_is_not_reported_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_module, "SILENT_SECONDS", 0.05)
-    answers = threading.Event()
+    answers = asyncio.Event()
 
-    def ping() -> None:
-        answers.wait(PATIENCE)
+    async def ping() -> None:
+        await answers.wait()
 
     broker = BrokerWatch(ping)
     broker.open()

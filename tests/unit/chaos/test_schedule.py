@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.chaos.schedule import LEASE_SECONDS, LONGEST_DOWN, OVER_RABBITMQ, OVER_REDIS, Kill, Victim, schedule
+from tests.chaos.schedule import LEASE_SECONDS, LONGEST_DOWN, OVER_RABBITMQ, OVER_REDIS, STEPS, Kill, Victim, schedule
 
 WORKERS = 3
 
@@ -19,12 +19,12 @@ def test_the_same_seed_is_the_same_schedule_in_every_process() -> None:
     assert kills("7") == kills("7")
     # Of a literal, because a hash that is salted by each process would be the same within this one.
     assert [each.victim for each in kills("7", 6)] == [
+        "worker",
+        "clock",
         "redis",
-        "api",
         "broker",
         "publisher",
         "stopped worker",
-        "worker",
     ]
 
 
@@ -58,6 +58,14 @@ def test_a_stopped_worker_is_the_process_that_may_be_killed_as_well() -> None:
     assert {each.process for each in found if each.victim is Victim.SLEEPER} == {
         each.process for each in found if each.victim is Victim.WORKER
     }
+
+
+def test_the_clock_steps_both_ways_and_only_beside_a_redis_that_runs() -> None:
+    found = [each for each in kills("7", 200) if each.victim is Victim.CLOCK]
+    assert {each.step for each in found} == set(STEPS)
+    assert min(STEPS) < 0 < max(STEPS)
+    assert all((Victim.REDIS, 0) in each.after_return_of for each in found)
+    assert {each.step for each in kills("7", 200) if each.victim is not Victim.CLOCK} == {0.0}
 
 
 def test_every_worker_is_killed_and_workers_most_of_all() -> None:

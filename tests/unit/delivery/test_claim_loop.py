@@ -8,13 +8,16 @@ import pytest
 
 from tests.waiting import eventually
 from worker.delivery.claim_loop import ClaimLoop
-from worker.delivery.concurrency_limiter import FRESH_SHARE, PROBE_SECONDS, PROVEN_SLOTS, SHARE, ConcurrencyLimiter
+from worker.delivery.concurrency_limiter import PROBE_SECONDS, PROVEN_SLOTS, SHARE, ConcurrencyLimiter
 from worker.delivery.in_flight import InFlightPool
 from worker.delivery.lane_limits import LaneLimits
 from worker.delivery.lane_queue import PARKED_SECONDS, LaneQueue
-from worker.ledger.lanes.claims import Claimed
+from worker.ledger.lanes.claims import Claimed, LaneStanding
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 
 TOTAL = 16
+#: Slots of unproven lanes that have overdue jobs.
+OVERDUE_SLOTS = TOTAL // SHARE - TOTAL // SHARE // SHARE
 
 
 @dataclass
@@ -27,9 +30,9 @@ class Lanes:
     #: What the next claim answers.
     answer: Claimed = field(default_factory=lambda: Claimed([]))
 
-    async def failing(self, lanes: Sequence[str]) -> set[str]:
+    async def standings(self, lanes: Sequence[str]) -> Mapping[str, LaneStanding]:
         self.asked += lanes
-        return self.bad
+        return {lane: LaneStanding(f"store of {lane}", lane in self.bad) for lane in lanes}
 
     async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int]) -> Claimed:
         self.claimed += lanes
@@ -49,16 +52,16 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.queue = LaneQueue(self.passed_on.append, lambda: self.now)
-        limits = LaneLimits(self.lanes, self.slots, lambda: self.now)
-        self.claimer = ClaimLoop(self.lanes, InFlightPool(TOTAL), limits, self.queue, lambda claims: None)
-        self.slots.started("good", "first", 0.0)
-        self.slots.ended("good", "first", True, 0.0)
-        for number in range(TOTAL // SHARE // FRESH_SHARE):
+        limits = LaneLimits(self.lanes, self.slots, self.queue, lambda: self.now)
+        self.claimer = ClaimLoop(self.lanes, InFlightPool(TOTAL), limits, self.queue, lambda claims: None, 0.0)
+        self.slots.started("good", "first", -1.0)
+        self.slots.ended("good", "first", True, -1.0)
+        for number in range(OVERDUE_SLOTS):
             self.slots.started(f"hangs-{number}", "j", 0.0)
 
     async def serve(self, *lanes: str) -> None:
         self.queue.put(lanes)
-        for _ in range(5):
+        for _ in range(10):
             await asyncio.sleep(0)
 
 
@@ -108,7 +111,7 @@ async def test_it_is_looked_at_again_in_time_where_nothing_else_goes_on(desk: De
 
 async def test_a_lane_that_fails_elsewhere_takes_nothing_from_the_new_ones(desk: Desk) -> None:
     """As after a restart: the process knows nothing, and the ledger does."""
-    for number in range(TOTAL // SHARE // FRESH_SHARE):
+    for number in range(OVERDUE_SLOTS):
         desk.slots.ended(f"hangs-{number}", "j", False, 0.0)
     desk.lanes.bad = {f"bad-{number}" for number in range(TOTAL // SHARE)}
     for lane in sorted(desk.lanes.bad):
@@ -121,7 +124,7 @@ async def test_a_lane_that_fails_elsewhere_takes_nothing_from_the_new_ones(desk:
 async def test_the_fleet_is_asked_once_of_each_lane(desk: Desk) -> None:
     for _ in range(3):
         await desk.serve("new", "good")
-    assert desk.lanes.asked == ["new"]
+    assert sorted(desk.lanes.asked) == ["good", "new"]
 
 
 async def test_other_processes_are_notified_of_lanes_that_have_no_slot_here_and_not_more_often_than_they_are_looked_at(
@@ -135,8 +138,9 @@ async def test_other_processes_are_notified_of_lanes_that_have_no_slot_here_and_
     desk.now += PARKED_SECONDS
     for number in range(TOTAL):
         desk.slots.started(f"hangs-too-{number}", "j", desk.now)
+    desk.queue.wake()
     await desk.serve("new-2")
-    assert set(desk.passed_on[1]) == {"new-1", "new-2"}
+    assert desk.passed_on[1:] == [["new-2"]]
 
 
 async def test_a_lane_that_is_not_ready_yet_is_claimed_from_at_its_time(desk: Desk) -> None:
@@ -168,3 +172,53 @@ async def test_a_process_that_stops_claiming_forgets_the_times_of_lanes(desk: De
     desk.queue.wake()
     await desk.serve()
     assert desk.lanes.claimed == []
+
+
+async def test_a_store_with_many_lanes_delays_another_store_by_one_turn_only(desk: Desk) -> None:
+    many = {f"many-{number}": "large" for number in range(500)}
+    desk.queue.belong({**many, "good": "small"})
+    for lane in many:
+        desk.slots.started(lane, "first", -1.0)
+        desk.slots.ended(lane, "first", True, -1.0)
+    await desk.serve(*many, "good")
+    assert desk.lanes.claimed.index("good") <= 1
+
+
+async def test_lanes_whose_store_is_not_known_are_asked_for_together(desk: Desk) -> None:
+    lanes = [f"many-{number}" for number in range(MAX_IDS_PER_MESSAGE + 1)]
+    desk.queue.put(lanes)
+    await asyncio.sleep(0)
+    assert desk.lanes.asked == lanes[:-1]
+    await desk.serve()
+    assert desk.lanes.asked == lanes
+
+
+async def test_a_freed_slot_of_a_share_goes_to_one_lane_however_many_are_parked(desk: Desk) -> None:
+    lanes = [f"new-{number}" for number in range(300)]
+    await desk.serve(*lanes)
+    while not desk.queue.is_empty:  # noqa: ASYNC110  (nothing else shows it)
+        await asyncio.sleep(0)
+    assert desk.lanes.claimed == []
+    desk.queue.attempt_ended("hangs-0", frees_share=desk.slots.ended("hangs-0", "j", None, desk.now))
+    before = len(desk.lanes.asked)
+    async with asyncio.timeout(30):
+        while not desk.lanes.claimed:  # noqa: ASYNC110  (nothing else shows it)
+            await asyncio.sleep(0.001)
+    assert desk.lanes.claimed[0] == "new-0"
+    assert len(desk.lanes.asked) == before
+
+
+async def test_a_lane_that_is_announced_again_while_it_is_parked_stays_parked(desk: Desk) -> None:
+    await desk.serve("new")
+    await desk.serve("new")
+    assert desk.queue.is_empty
+    assert desk.queue.waits_for_shares
+
+
+async def test_other_processes_get_one_message_of_lanes_at_most(desk: Desk) -> None:
+    await desk.serve(*[f"new-{number}" for number in range(3 * MAX_IDS_PER_MESSAGE)])
+    await desk.serve("another")
+    desk.now += PARKED_SECONDS
+    await desk.serve("third")
+    assert all(len(each) <= MAX_IDS_PER_MESSAGE for each in desk.passed_on)
+    assert len(desk.passed_on) == 2

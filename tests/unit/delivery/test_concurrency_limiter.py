@@ -9,8 +9,8 @@ from worker.delivery.concurrency_limiter import (
     PROBE_SECONDS,
     PROVEN_SLOTS,
     SLOW_SECONDS,
-    SUSPECT_SLOTS,
     ConcurrencyLimiter,
+    Trust,
 )
 
 TOTAL = 40
@@ -125,13 +125,13 @@ def test_suspects_share_a_quarter_and_each_has_two_at_least_while_there_is_room(
 def test_a_large_event_counts_as_the_slots_that_it_takes() -> None:
     slots = ConcurrencyLimiter(TOTAL)
     proven(slots, "good")
-    slots.started("new", "large", 0.0, SHARE - 1)
-    assert slots.limits(["another", "third", "good"], 0.1) == {"another": 1, "third": 0, "good": PROVEN_SLOTS}
-    slots.started("good", "large", 0.1, PROVEN_SLOTS)
-    assert slots.limits(["good"], 0.1) == {"good": 0}
-    slots.ended("good", "large", True, 0.2)
-    slots.ended("new", "large", None, 0.2)
-    assert slots.limits(["another", "third"], 0.2) == {"another": 1, "third": 1}
+    slots.started("new", "large", 1.0, SHARE - 1)
+    assert slots.limits(["another", "third", "good"], 1.1) == {"another": 1, "third": 0, "good": PROVEN_SLOTS}
+    slots.started("good", "large", 1.1, PROVEN_SLOTS)
+    assert slots.limits(["good"], 1.1) == {"good": 0}
+    slots.ended("good", "large", True, 1.2)
+    slots.ended("new", "large", None, 1.2)
+    assert slots.limits(["another", "third"], 1.2) == {"another": 1, "third": 1}
 
 
 def test_what_hangs_takes_nothing_from_what_is_new_or_does_well() -> None:
@@ -232,4 +232,76 @@ def test_whatever_happens_the_limits_keep_to_the_shares(steps: list[tuple[str, s
             # Nobody is proven.
             assert all(limit <= SHARE for limit in found.values())
             assert sum(found.values()) <= 2 * SHARE
-    assert SUSPECT_SLOTS <= SHARE
+
+
+def new_ones(slots: ConcurrencyLimiter, now: float, name: str) -> list[str]:
+    """Start an attempt of each new lane that may have one, and return these lanes."""
+    lanes = [f"{name}-{number}" for number in range(2 * TOTAL)]
+    found = [lane for lane, limit in slots.limits(lanes, now, overdue=True).items() if limit]
+    for lane in found:
+        slots.started(lane, "j", now)
+    return found
+
+
+def test_while_new_ones_do_well_they_get_more_up_to_seven_eighths() -> None:
+    slots, now, sizes = ConcurrencyLimiter(TOTAL), 0.0, []
+    for number in range(6):
+        lanes = new_ones(slots, now, f"round-{number}")
+        sizes.append(len(lanes))
+        now += 0.1
+        for lane in lanes:
+            slots.ended(lane, "j", True, now)
+    reserved = SHARE // 4
+    assert sizes[0] == SHARE - reserved
+    assert sizes[1] == SHARE + sizes[0] - reserved
+    assert sizes[-1] == TOTAL - SHARE // 2 - reserved
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_new_ones_that_fail_or_hang_halve_what_new_ones_get_down_to_a_quarter(ends: bool) -> None:
+    slots = ConcurrencyLimiter(TOTAL)
+    for number in range(4):
+        lanes = new_ones(slots, number / 10, f"round-{number}")
+        for lane in lanes:
+            slots.ended(lane, "j", True, number / 10)
+    before = slots.free(0.3)[Trust.UNPROVEN]
+    slots.started("bad", "j", 0.3)
+    if ends:
+        slots.ended("bad", "j", False, 0.3)
+        assert slots.free(0.3)[Trust.UNPROVEN] == (before + SHARE // 4) // 2 - SHARE // 4
+        for number in range(3):
+            slots.started(f"bad-{number}", "j", 0.3)
+            slots.ended(f"bad-{number}", "j", False, 0.3)
+    now = 0.3 + PROBE_SECONDS + 0.1
+    assert slots.free(now)[Trust.UNPROVEN] == SHARE - SHARE // 4
+
+
+def test_what_new_ones_earned_counts_only_for_a_while() -> None:
+    slots = ConcurrencyLimiter(TOTAL)
+    for lane in new_ones(slots, 0.0, "new"):
+        slots.ended(lane, "j", True, 0.0)
+    assert slots.free(LATELY_SECONDS)[Trust.UNPROVEN] > SHARE - SHARE // 4
+    assert slots.free(LATELY_SECONDS + 0.1)[Trust.UNPROVEN] == SHARE - SHARE // 4
+
+
+def test_new_ones_that_all_hang_after_many_did_well_leave_an_eighth_to_what_delivers() -> None:
+    slots, now = ConcurrencyLimiter(TOTAL), 0.0
+    for number in range(6):
+        for lane in new_ones(slots, now, f"round-{number}"):
+            slots.ended(lane, "j", True, now)
+    taken = 0
+    for number in range(20):
+        taken += len(new_ones(slots, now, f"hangs-{number}"))
+        now += PROBE_SECONDS / 4
+    assert taken <= TOTAL - SHARE // 2
+    proven(slots, "good")
+    assert slots.limits(["good"], 0.2)["good"] > 0
+
+
+def test_a_lane_waits_for_its_own_attempt_or_for_a_share() -> None:
+    slots = ConcurrencyLimiter(TOTAL)
+    slots.learn(["bad"], {"bad"})
+    hanging(slots, "busy")
+    assert slots.waits_for("busy", 0.0) is None
+    assert slots.waits_for("new", 0.0) is Trust.UNPROVEN
+    assert slots.waits_for("bad", 0.0) is Trust.SUSPECT

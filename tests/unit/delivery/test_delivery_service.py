@@ -23,7 +23,7 @@ from worker.domain.event import Event, Scope
 from worker.domain.retry_policy import Decision, RetryPolicy
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import LedgerUnavailable, Settlement, Verdict
-from worker.ledger.lanes.claims import Claimed
+from worker.ledger.lanes.claims import Claimed, LaneStanding
 from worker.ledger.lanes.job_lanes import NO_LIMITS
 from worker.ledger.lanes.settlements import Settled
 
@@ -57,8 +57,8 @@ class Lanes:
         self.owed = [each for each in self.owed if each not in taken]
         return Claimed(taken, [each.integration_id for each in self.owed if each.integration_id in lanes])
 
-    async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
-        return frozenset()
+    async def standings(self, lanes: Sequence[str]) -> Mapping[str, LaneStanding]:
+        return {lane: LaneStanding("o/s", failing=False) for lane in lanes}
 
     async def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if self.faults:
@@ -68,10 +68,10 @@ class Lanes:
         self.settled |= {each.job_id: each for each in settlements}
         return Settled(["settled"] * len(settlements), [])
 
-    async def release(self, claims: Sequence[tuple[str, int]]) -> int:
+    async def release(self, claims: Sequence[Claim]) -> int:
         if self.faults:
             raise self.faults.pop()
-        self.released += [job for job, _ in claims]
+        self.released += [each.job_id for each in claims]
         return len(claims)
 
 

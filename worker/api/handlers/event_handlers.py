@@ -78,6 +78,7 @@ async def publish(call: RequestContext) -> Reply:
     metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.INVALID, bad)
     metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.ALLOWANCE, len(parsed) - bad - len(good))
     accepted = iter(await intake.accept(good))
+    base = call.base + PATH + "/"
     results: list[PublishedEvent] = []
     for index, each in enumerate(parsed):
         place = given.place(index)
@@ -86,7 +87,7 @@ async def publish(call: RequestContext) -> Reply:
         elif each.scope in held_back:
             results.append(_refused(error_body(429, f"{place}: {_TOO_MANY}", pointer=place)))
         else:
-            results.append(_accepted(call, each, next(accepted)))
+            results.append(_accepted(base, each, next(accepted)))
     headers = {"Retry-After": str(max(1, ceil(max(held_back.values()))))} if held_back else {}
     return _answer(results, given, headers)
 
@@ -185,13 +186,13 @@ def _parsed(call: RequestContext, given: bytes, convert: Callable[[bytes], bytes
     return event
 
 
-def _accepted(call: RequestContext, event: Event, answer: Acceptance) -> PublishedEvent:
+def _accepted(base: str, event: Event, answer: Acceptance) -> PublishedEvent:
     return PublishedEvent(
         202,
         id=event.id,
         duplicate=answer is not Acceptance.NEW,
         differs=answer is Acceptance.DIFFERS,
-        links=Links(call.base + _path(event.id)),
+        links=Links(base + quote(event.id, safe="")),
     )
 
 

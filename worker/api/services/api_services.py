@@ -10,6 +10,7 @@ from worker.api.services.api_health import ApiHealth
 from worker.api.services.event_intake import EventIntake
 from worker.delivery.sample_delivery import SampleDelivery
 from worker.domain.event_parser import EventRules
+from worker.intake.loop_wakeups import LoopWakeups
 from worker.intake.wakeups import Wakeups
 from worker.integrations.integration_service import IntegrationService
 from worker.integrations.redelivery import RedeliveryService
@@ -31,7 +32,7 @@ class ApiServices:
     access: Access
     types: DelivererRegistry
     health: ApiHealth
-    wakeups: Wakeups
+    wakeups: Wakeups | LoopWakeups
     #: None if the process does not trace.
     traces: Traces | None
     #: Checks the ledger as soon as it answers; raises LedgerFormatError if it belongs to another version.

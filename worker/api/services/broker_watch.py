@@ -1,7 +1,7 @@
 """The broker's state for the API's readiness. The API depends on the ledger; the broker only carries wake-ups."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
 
@@ -23,11 +23,11 @@ class BrokerWatch:
     """A periodic check of the connection to the broker.
 
     Args:
-        ping: Connects to the broker; raises if it fails, and may block.
+        ping: Connects to the broker; raises if it fails.
         is_ledger_redis: Whether the broker is the ledger's own Redis.
     """
 
-    def __init__(self, ping: Callable[[], None], *, is_ledger_redis: bool = False) -> None:
+    def __init__(self, ping: Callable[[], Awaitable[None]], *, is_ledger_redis: bool = False) -> None:
         self._ping = ping
         self._is_ledger_redis = is_ledger_redis
         self._presence = Presence()
@@ -64,7 +64,7 @@ class BrokerWatch:
         while True:
             self._asked_at, detail = monotonic(), ""
             try:
-                await asyncio.to_thread(self._ping)
+                await self._ping()
                 news = self._presence.there()
             except Exception as error:  # noqa: BLE001  (any error of a broker's client)
                 news = self._presence.away("it is away", State.DEGRADED)

@@ -53,6 +53,13 @@ class EventIntake:
 
         Backlogs do not count: one dead receiver must not stop the acceptance of events.
         """
+        if monotonic() - self._sampled_at >= SAMPLE_SECONDS:
+            await self._sample()
+        if self._refusal:
+            metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.PRESSURE)
+            raise retry_later(503, self._refusal, PRESSURE_RETRY_SECONDS)
+
+    async def _sample(self) -> None:
         async with self._sampling:
             if monotonic() - self._sampled_at >= SAMPLE_SECONDS:
                 refusal = await self._look()
@@ -61,9 +68,6 @@ class EventIntake:
                 elif self._refusal and not refusal:
                     _log.info("events accepted again")
                 self._refusal, self._sampled_at = refusal, monotonic()
-        if self._refusal:
-            metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.PRESSURE)
-            raise retry_later(503, self._refusal, PRESSURE_RETRY_SECONDS)
 
     async def held_back(self, events: Sequence[Event]) -> Mapping[Scope, float]:
         """Return the scopes that have used up their allowance of events, with the seconds until each has more."""

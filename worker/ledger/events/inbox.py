@@ -1,7 +1,7 @@
 """The inbox: events that were accepted and are to be observed; and the rejected list."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 from worker.domain.batches import batches
 from worker.domain.event import Event, Ingress, Scope
 from worker.domain.stored_event import StoredEvent
+from worker.event_loop.pacing import paced
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.wire_event import WireEvent, raw_of, stored_of, written
@@ -50,6 +51,8 @@ class LoadedEvents:
     deadly: tuple[tuple[str, bytes], ...] = ()
     #: The number of events that were left in the inbox, for processes of a newer minor version.
     newer: int = 0
+    #: The jobs that other observers opened of some events, before they were interrupted.
+    opened: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,22 +155,26 @@ class Inbox:
         deadly: list[tuple[str, bytes]] = []
         apart: list[str] = []
         newer = 0
+        opened: dict[str, frozenset[str]] = {}
         versions: dict[str, int] = {}
         while refs:
             head, *records = await self._load(refs[:MAX_IDS_PER_MESSAGE], alone)
             loaded = _loaded.decode(head)
-            for wire, record in zip(loaded.events, records, strict=True):
+            # Decoding large events takes long, and this process has other work.
+            async for wire, record in paced(list(zip(loaded.events, records, strict=True)), lambda pair: len(pair[1])):
                 if wire.lost >= OBSERVE_TRIES:
                     deadly.append((wire.ref, raw_of(record)))
                 elif stored := stored_of(wire.ref, record):
                     events.append(stored)
+                    if wire.jobs:
+                        opened[wire.ref] = wire.opened
                 else:
                     unreadable.append((wire.ref, raw_of(record)))
             apart += loaded.alone
             newer += loaded.newer
             versions.update({each.scope: each.version for each in loaded.versions})
             refs = refs[loaded.read :]
-        return LoadedEvents(tuple(events), versions, tuple(unreadable), tuple(apart), tuple(deadly), newer)
+        return LoadedEvents(tuple(events), versions, tuple(unreadable), tuple(apart), tuple(deadly), newer, opened)
 
     async def _load(self, refs: Sequence[str], alone: bool) -> list[bytes]:
         answer: list[bytes] = await self._redis.run(

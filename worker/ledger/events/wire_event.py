@@ -18,6 +18,10 @@ _BEGINNING = Struct(">d16sH")
 _WITHOUT_TIME = Struct(">16sH")
 
 
+#: The length of a job's id in the list of an event's jobs (lua/parts/event_jobs.lua).
+ID_BYTES = 36
+
+
 class _Head(msgspec.Struct, array_like=True):
     id: str
     type: str
@@ -42,6 +46,13 @@ class WireEvent(msgspec.Struct, frozen=True):
     ref: str
     #: For an event in the inbox: how many processes died while they observed it.
     lost: int = 0
+    #: For an event in the inbox: the ids of its jobs that are open, one after the other.
+    jobs: str = ""
+
+    @property
+    def opened(self) -> frozenset[str]:
+        """The ids of these jobs."""
+        return frozenset(self.jobs[first : first + ID_BYTES] for first in range(0, len(self.jobs), ID_BYTES))
 
 
 def written(event: Event, ingress: Ingress) -> bytes:

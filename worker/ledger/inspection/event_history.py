@@ -15,7 +15,7 @@ from worker.ledger.events.wire_event import stored_of
 from worker.ledger.lanes.job_rows import JobRow
 from worker.ledger.lanes.log_records import decoded_log
 from worker.ledger.pages import Cursor
-from worker.ledger.policy import MAX_IDS_PER_MESSAGE
+from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class EventReader:
             since=cursor.since,
             after=cursor.after,
             till=till,
-            limit=MAX_IDS_PER_MESSAGE,
+            limit=MAX_JOBS_PER_CALL,
             types=dict.fromkeys(types, True),
         )
         found = _selected.decode(reply)

@@ -21,6 +21,16 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneStanding:
+    """What the fleet knows of a lane."""
+
+    #: The integration's scope (Scope.key).
+    scope_key: str
+    #: Whether its last attempt failed, in any process.
+    failing: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FilledLane:
     """A lane whose backlog has passed `percent` (50 or 90) of its limit; beyond 100 its oldest jobs are cancelled."""
 
@@ -74,7 +84,7 @@ class _Job(msgspec.Struct):
     #: The trace of the job's attempts, if its event has none.
     trace: str | None = None
 
-    def claim(self, event: StoredEvent | None, term: int) -> Claim:
+    def claim(self, event: StoredEvent | None, term: int, call: int) -> Claim:
         return Claim(
             self.job,
             self.lane,
@@ -87,6 +97,7 @@ class _Job(msgspec.Struct):
             self.lost,
             event,
             term,
+            call,
         )
 
 
@@ -108,6 +119,7 @@ class _Claims(msgspec.Struct):
 
 _opened = msgspec.msgpack.Decoder(_Opened)
 _claims = msgspec.msgpack.Decoder(_Claims)
+_standings = msgspec.msgpack.Decoder(list[tuple[str, str, int]])
 
 
 def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[str, Any]:
@@ -124,12 +136,12 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[s
     return argument
 
 
-def opened_of(reply: bytes, stored: Iterable[StoredEvent], renewed: Callable[[], int]) -> Opened:
-    """Decode the reply of open.lua for these events; `renewed` notes that it renewed the lease (see claimed_of)."""
+def opened_of(reply: bytes, stored: Iterable[StoredEvent], renewed: Callable[[], int], call: int) -> Opened:
+    """Decode the reply of open.lua for these events; see claimed_of() for `renewed` and `call`."""
     opened = _opened.decode(reply)
     term = renewed() if opened.claimed else NO_TERM
     events = {each.ref: each for each in stored}
-    claims = [each.claim(events[each.ref], term) for each in opened.claimed]
+    claims = [each.claim(events[each.ref], term, call) for each in opened.claimed]
     filled = [FilledLane(*each) for each in opened.filled]
     return Opened(claims, opened.waiting, later_of(opened.later), filled, opened.failed)
 
@@ -139,10 +151,13 @@ def later_of(lanes: Iterable[tuple[str, int]]) -> Later:
     return {lane: ms / 1000 for lane, ms in lanes}
 
 
-def claimed_of(reply: Sequence[bytes], renewed: Callable[[], int]) -> Claimed:
+def claimed_of(reply: Sequence[bytes], renewed: Callable[[], int], call: int = 0) -> Claimed:
     """Decode the claims of a script's reply.
 
-    A script that leases jobs renews this process's lease too: `renewed` notes it, and returns the claims' term.
+    Args:
+        reply: The reply.
+        renewed: A script that leases jobs renews this process's lease too: notes it, and returns the claims' term.
+        call: The number of the call; 0 for jobs that were taken over.
     """
     head, *records = reply
     claims = _claims.decode(head)
@@ -152,5 +167,10 @@ def claimed_of(reply: Sequence[bytes], renewed: Callable[[], int]) -> Claimed:
         for wire, record in zip(claims.events, records, strict=True)
     }
     term = renewed() if claims.jobs else NO_TERM
-    jobs = [each.claim(events.get(each.ref), term) for each in claims.jobs]
+    jobs = [each.claim(events.get(each.ref), term, call) for each in claims.jobs]
     return Claimed(jobs, claims.more, later_of(claims.later), claims.newer)
+
+
+def standings_of(reply: bytes) -> dict[str, LaneStanding]:
+    """Decode the reply of standings.lua."""
+    return {lane: LaneStanding(scope, bool(failing)) for lane, scope, failing in _standings.decode(reply)}

@@ -5,11 +5,21 @@ from dataclasses import asdict
 from functools import partial
 from types import MappingProxyType
 
+from worker.domain.claim import Claim
 from worker.domain.job import Job
 from worker.domain.stored_event import StoredEvent
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.lanes.claim_calls import ClaimCalls
-from worker.ledger.lanes.claims import Claimed, Opened, Opening, claimed_of, observed, opened_of
+from worker.ledger.lanes.claims import (
+    Claimed,
+    LaneStanding,
+    Opened,
+    Opening,
+    claimed_of,
+    observed,
+    opened_of,
+    standings_of,
+)
 from worker.ledger.lanes.job_rows import jobs_of
 from worker.ledger.lanes.settlements import Settled, Settlement, item_of, settled_of
 from worker.ledger.lease import Lease
@@ -42,7 +52,7 @@ class JobLanes:
         """Open jobs of events, and lease some of them to this process at once.
 
         Args:
-            openings: (event, its jobs, whether these are the last jobs of the event), at most 200 jobs in all.
+            openings: (event, its jobs, whether these are its last ones), at most MAX_JOBS_PER_CALL jobs in all.
             room: The most jobs to lease at once; their lanes need free slots too.
             limits: The most jobs to lease of some lanes.
         """
@@ -57,12 +67,13 @@ class JobLanes:
                 lease=policy.lease,
                 room=min(room, MAX_JOBS_PER_CALL),
                 limits=dict(limits),
+                announce=policy.announce,
                 deadline=policy.job_deadline,
                 backlog=policy.lane_backlog,
                 backlog_bytes=policy.lane_backlog_bytes,
                 events=[observed(stored, jobs, last) for stored, jobs, last in given],
             )
-            return opened_of(reply, [stored for stored, _, _ in given], partial(self._lease.renewed, asked_at))
+            return opened_of(reply, [stored for stored, _, _ in given], partial(self._lease.renewed, asked_at), call)
 
     async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int] = NO_LIMITS) -> Claimed:
         """Lease up to `room` due jobs of the lanes to this process.
@@ -81,14 +92,13 @@ class JobLanes:
                 limits=dict(limits),
                 byte_budget=REPLY_BYTE_BUDGET,
             )
-            claimed = claimed_of(reply, partial(self._lease.renewed, asked_at))
+            claimed = claimed_of(reply, partial(self._lease.renewed, asked_at), call)
         self._redis.observer.left_to_newer(claimed.newer)
         return claimed
 
-    async def failing(self, lanes: Sequence[str]) -> frozenset[str]:
-        """Return those of the lanes whose last attempt failed, in any process."""
-        rows = await self._redis.hashes([f"lane:{lane}" for lane in lanes], "failing_since")
-        return frozenset(lane for lane, row in zip(lanes, rows, strict=True) if row)
+    async def standings(self, lanes: Sequence[str]) -> dict[str, LaneStanding]:
+        """Return what the fleet knows of those of the lanes that exist."""
+        return standings_of(await self._redis.run("standings", lanes=lanes))
 
     async def settle(self, settlements: Sequence[Settlement]) -> Settled:
         """Write the outcomes of attempts with their logs. Repeating a call whose reply was lost is safe."""
@@ -105,13 +115,14 @@ class JobLanes:
         )
         return settled_of(reply)
 
-    async def release(self, claims: Sequence[tuple[str, int]]) -> int:
-        """Give back leased jobs (job, attempt) that were never started, and take their attempt numbers back.
+    async def release(self, claims: Sequence[Claim]) -> int:
+        """Give back leased jobs that were never started, and take their attempt numbers back.
 
-        Returns the number of jobs given back.
+        Returns the number of jobs given back. Repeating a call whose reply was lost is safe: a later claim of the same
+        job stays.
         """
         check_size(claims)
-        jobs = [{"job": job, "attempt": attempt} for job, attempt in claims]
+        jobs = [{"job": each.job_id, "attempt": each.attempt, "call": each.call} for each in claims]
         return int(await self._redis.run("release", owner=self.owner, jobs=jobs))
 
     async def get(self, job_ids: Sequence[str]) -> list[Job]:

@@ -4,7 +4,7 @@
 -- The progress of an event names its observers until the event has left the inbox. A dead observer may have died of this
 -- event, or of another one that it observed at the same time. So an event that lost `alone_after` observers is loaded
 -- alone, and an event that lost `tries` observers is loaded only to be set aside.
--- Returns {meta, record, record ...}; meta = {events = [{ref lost}], versions = [{scope version}],
+-- Returns {meta, record, record ...}; meta = {events = [{ref lost jobs?}], versions = [{scope version}],
 -- alone = [refs that must be loaded alone], newer = how many were left to newer processes,
 -- read = how many of the refs were processed before the byte budget was spent}.
 local meta = { events = {}, versions = {}, alone = {}, read = 0, newer = 0 }
@@ -12,9 +12,9 @@ local reply = { '' }
 local bytes = 0
 local seen = {}
 
--- Returns how many observers an event has lost, and the list of those that still live.
+-- Returns how many observers an event has lost, the list of those that still live, and whether it has jobs already.
 local function observers_of(key)
-  local h = redis.call('HMGET', key, 'observers', 'lost')
+  local h = redis.call('HMGET', key, 'observers', 'lost', 'open')
   local lost, living = num(h[2]), {}
   for owner in string.gmatch(h[1] or '', '%S+') do
     -- While a jump of TIME is held back (see clock.lua), no observer counts as lost.
@@ -24,7 +24,13 @@ local function observers_of(key)
       lost = lost + 1
     end
   end
-  return lost, living
+  return lost, living, h[3]
+end
+
+-- Returns the ids of the jobs that an interrupted observer opened; nil if they cannot be read.
+local function opened_jobs(ref)
+  local read, ids = pcall(redis.call, 'GET', P .. 'event:' .. ref .. ':jobs')
+  return read and ids and not string.find(ids, '[^%x-]') and ids or nil
 end
 
 local function note_observers(key, lost, living, joining)
@@ -36,7 +42,7 @@ end
 
 local function load_event(ref)
   local progress = P .. 'event:' .. ref .. ':progress'
-  local lost, living = observers_of(progress)
+  local lost, living, has_jobs = observers_of(progress)
   local put_off = lost >= A.alone_after and not A.alone
   local record = not put_off and redis.call('GET', P .. 'event:' .. ref)
   if not put_off and not record then
@@ -62,6 +68,7 @@ local function load_event(ref)
   end
   send_record(meta, reply, ref, record)
   meta.events[#meta.events].lost = lost
+  if has_jobs then meta.events[#meta.events].jobs = opened_jobs(ref) end
   bytes = bytes + head.size
   if not seen[head.scope] then
     seen[head.scope] = true

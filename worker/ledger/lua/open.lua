@@ -1,7 +1,8 @@
 -- needs: backlog, job_opening, lane_quota, retention
--- open: opens the jobs of observed events, at most 200 a call, and leases them at once if lane and process have free slots.
+-- open: opens the jobs of observed events, at most MAX_JOBS_PER_CALL (policy.py), and leases them at once if lane and process
+-- have free slots.
 -- A: owner, call (its number), lease, room (the most jobs to lease), limits = {lane = its most jobs to lease},
---    deadline, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
+--    announce, deadline, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
 --    events = [{ref, minor, size, last, trace?, jobs = [{id, lane}]}]
 --      last   no further chunk of this event follows
 --      trace  the trace context of the attempts, for an event that has none
@@ -84,6 +85,9 @@ local function open_jobs_of(e)
     if #wanted == 0 and num(redis.call('HGET', P .. 'event:' .. e.ref .. ':progress', 'open')) <= 0 then
       retain_event(e.ref)
     end
+  else
+    -- No other process needs to observe the event while this one opens its jobs.
+    later('ZADD', P .. 'inbox', NOW + A.announce, e.ref)
   end
 end
 

@@ -33,7 +33,7 @@ local function end_idle(lease)
   if lease.answered then
     take(lease.job, A.owner)
   else
-    give_back(lease.job, A.owner, num(j[2]))
+    give_back(lease.job, A.owner, num(j[2]), lease.call)
   end
 end
 

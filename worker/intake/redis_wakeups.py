@@ -1,0 +1,107 @@
+"""Sending of wake-ups where Redis is the broker: one command for a message, whose reply is the queue's length.
+
+`RedisWakeupSender` is for threads, `AsyncRedisWakeupSender` for an event loop. `wakeup_sender` serves other brokers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from urllib.parse import urlsplit
+
+import structlog
+
+from config.sentinel import is_sentinel
+from worker.intake.wakeup_message import TASKS, WAITING_LIMIT, QueueLevel, queue_of, redis_message
+from worker.intake.wakeups import BrokerUnavailable
+from worker.ledger import LedgerError
+from worker.ledger.connection.redis_connections import aclose, address_of, async_client, close, sync_client, user_of
+from worker.ledger.ledger_errors import LedgerFault, Server, mapped
+
+_log = structlog.get_logger("edw.intake")
+
+
+def speaks_redis(broker_url: str) -> bool:
+    """Return whether a broker is Redis, under a URL of redis-py; kombu has forms of its own, which Celery serves."""
+    return is_sentinel(broker_url) or urlsplit(broker_url).scheme in ("redis", "rediss", "unix")
+
+
+class _Queues:
+    """The queues at a Redis broker, and what their senders share."""
+
+    def __init__(self, url: str, shard: str, minor: Callable[[], int], limit: int) -> None:
+        self._server = Server(address_of(url), user_of(url))
+        self._shard = shard
+        self._minor = minor
+        self._levels = {kind: QueueLevel(limit) for kind in TASKS}
+
+    @contextmanager
+    def _errors_mapped(self) -> Iterator[None]:
+        try:
+            with mapped(self._server):
+                yield
+        except (LedgerError, LedgerFault) as error:
+            raise BrokerUnavailable(str(error)) from error
+
+    def _message(self, kind: str, ids: Sequence[str]) -> bytes:
+        return redis_message(kind, ids, self._shard, self._minor())
+
+    def _note(self, kind: str, waiting: int) -> None:
+        level = self._levels[kind]
+        if level.note(waiting, monotonic()):
+            log = _log.warning if level.is_full else _log.info
+            text = "wake-ups withheld" if level.is_full else "wake-ups sent again"
+            log(text, queue=queue_of(kind, self._shard), waiting=waiting)
+
+    def _is_due_to_look(self, kind: str) -> bool:
+        level = self._levels[kind]
+        return level.is_full and level.is_old(monotonic())
+
+
+class RedisWakeupSender(_Queues):
+    """Sends wake-ups from a thread to queues with fewer than `limit` waiting messages."""
+
+    def __init__(self, url: str, shard: str, minor: Callable[[], int] = lambda: 0, limit: int = WAITING_LIMIT) -> None:
+        """Send to a broker; `minor` returns the minor version that this process may write."""
+        super().__init__(url, shard, minor, limit)
+        self._client = sync_client(url)
+
+    def __call__(self, kind: str, ids: Sequence[str]) -> None:
+        """Send one message, or none if too many wait. Raises BrokerUnavailable if the broker fails."""
+        queue = queue_of(kind, self._shard)
+        with self._errors_mapped():
+            if self._is_due_to_look(kind):
+                self._note(kind, int(self._client.llen(queue)))
+            if not self._levels[kind].is_full:
+                self._note(kind, int(self._client.lpush(queue, self._message(kind, ids))))
+
+    def close(self) -> None:
+        """Close the connections."""
+        close(self._client)
+
+
+class AsyncRedisWakeupSender(_Queues):
+    """Sends wake-ups on the running loop to queues with fewer than `limit` waiting messages."""
+
+    def __init__(self, url: str, shard: str, minor: Callable[[], int] = lambda: 0, limit: int = WAITING_LIMIT) -> None:
+        """Send to a broker; `minor` returns the minor version that this process may write."""
+        super().__init__(url, shard, minor, limit)
+        # One for wake-ups, which go one after the other, and one for ping().
+        self._client = async_client(url, 2)
+
+    async def __call__(self, kind: str, ids: Sequence[str]) -> None:
+        """Send one message, or none if too many wait. Raises BrokerUnavailable if the broker fails."""
+        queue = queue_of(kind, self._shard)
+        with self._errors_mapped():
+            if self._is_due_to_look(kind):
+                self._note(kind, int(await self._client.llen(queue)))
+            if not self._levels[kind].is_full:
+                self._note(kind, int(await self._client.lpush(queue, self._message(kind, ids))))
+
+    async def ping(self) -> None:
+        """Check that the broker answers. Raises BrokerUnavailable."""
+        with self._errors_mapped():
+            await self._client.ping()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await aclose(self._client)
