@@ -13,7 +13,7 @@ from tests.benchmarks.attacks.hostile_receiver import FLOODS
 from tests.benchmarks.attacks.target import HOST, Flooded, Hostile
 from tests.benchmarks.installation import Installation
 from tests.benchmarks.order import OBSERVABLE_KEY
-from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
+from worker.domain.api_token import Role
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.domain.sealing import sealed
@@ -65,14 +65,4 @@ def _store(ours: Installation, name: str, receivers: tuple[tuple[str, Configurat
     for number, (kind, configuration) in enumerate(receivers):
         made = Integration(str(uuid4()), scope, f"flood {number}", kind, (OBSERVABLE_KEY,), configuration)
         found.append(ours.put(sealed(made, registry, box)).id)
-    return Flooded(
-        scope.store_id or "", tuple(found), token_of(ours, scope, Role.PUBLISH), token_of(ours, scope, Role.ADMIN)
-    )
-
-
-def token_of(ours: Installation, scope: Scope, role: Role) -> str:
-    """Make a token; return it as a client sends it."""
-    token_id, secret = new_id(), make_secret()
-    token = Token(token_id, TokenKind.TOKEN, role, scope, digest=digest_of(secret))
-    ours.run(ours.ledger.tokens.put(token))
-    return written(token_id, secret)
+    return Flooded(scope.store_id or "", tuple(found), ours.token(scope, Role.PUBLISH), ours.token(scope, Role.ADMIN))

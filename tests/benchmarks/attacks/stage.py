@@ -126,9 +126,3 @@ def watched(processes: Mapping[str, Program]) -> Iterator[dict[str, tuple[int, i
 
 async def _is_idle(ours: Installation) -> bool:
     return not await waiting_messages(ours.ledger) and not (await ours.ledger.status.read()).inbox
-
-
-def _flooded(ours: Installation, port: int, name: str, floods: tuple[str, ...]) -> Flooded:
-    scope = Scope(None, f"floods-{name}")
-    found = tuple(ours.register(f"http://{HOST}:{port}/{flood}", scope, flood).id for flood in floods)
-    return Flooded(scope.store_id or "", found, ours.token(scope, Role.PUBLISH), ours.token(scope, Role.ADMIN))
