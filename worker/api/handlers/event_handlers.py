@@ -190,7 +190,7 @@ def _accepted(base: str, event: Event, answer: Acceptance) -> PublishedEvent:
     return PublishedEvent(
         202,
         id=event.id,
-        duplicate=answer is not Acceptance.NEW,
+        duplicate=not answer.is_new,
         differs=answer is Acceptance.DIFFERS,
         links=Links(base + quote(event.id, safe="")),
     )
