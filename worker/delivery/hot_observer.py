@@ -12,6 +12,7 @@ from typing import Protocol
 
 import structlog
 
+from worker.event_loop.cancellation import end
 from worker.ledger import LedgerError
 
 _log = structlog.get_logger("edw.dispatch")
@@ -20,6 +21,8 @@ _log = structlog.get_logger("edw.dispatch")
 RENEW_SECONDS = 1.0
 #: How long a process waits along after a sweep found another one registered (seconds): longer than between two sweeps.
 FOLLOW_SECONDS = 2.5
+#: How long a process that stops waits for its last call of the ledger (seconds): longer than a wait for events.
+CLOSE_SECONDS = 2.0
 #: Calls of `observe` under way at once.
 AT_ONCE = 4
 
@@ -77,10 +80,14 @@ class HotObserver:
         self._stopping = True
 
     async def close(self) -> None:
-        """Wait until this process is no longer registered; events that wait for it go to other processes."""
+        """Wait until this process is no longer registered; events that wait for it go to other processes.
+
+        A ledger that does not answer is not waited for: the registration runs out, and sweeps announce the events.
+        """
         self.stop()
         if self._waiting is not None:
-            await asyncio.wait([self._waiting])
+            _, late = await asyncio.wait([self._waiting], timeout=CLOSE_SECONDS)
+            await end(late)
 
     def _wait(self) -> None:
         if self._idle and not self._stopping and self._free_slots() and self._waiting is None:

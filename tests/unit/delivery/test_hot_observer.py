@@ -160,6 +160,18 @@ async def test_a_process_that_stops_hands_over_what_waits(fleet: Fleet) -> None:
     assert fleet.noted == ["join", "leave", "hand over e-9"]
 
 
+async def test_a_process_that_stops_waits_for_no_ledger_that_does_not_answer(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 0.0)
+    async with observer_of(fleet) as observer:
+        observer.start()
+        await waits(fleet)
+        # The wait gets no answer.
+        await observer.close()
+    assert fleet.noted == ["join", "leave"]
+
+
 async def test_none_waits_where_the_setting_disables_it(fleet: Fleet) -> None:
     async with observer_of(fleet, idle=0.0) as observer:
         observer.start()
