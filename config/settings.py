@@ -387,6 +387,12 @@ class Settings(BaseSettings):
         description="Time after which an unserved wake-up is sent again.",
         examples=["2s"],
     )
+    observer_idle: Annotated[Seconds, AfterValidator(between(0, 600, "s"))] = Field(
+        default=_written("2s"),
+        description="Time without an event after which a worker no longer waits for events in the ledger; the broker "
+        "announces the next one. 0: the broker announces every event.",
+        examples=["2s"],
+    )
     ledger_wait_replicas: Annotated[Count, AfterValidator(between(0, 100))] = Field(
         default=0,
         description="Replicas that must have an event before it counts as accepted (`WAIT`); 0 waits for none.",

@@ -43,6 +43,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "IntegrationLogs": ("log_retention", "log_cap", "log_body_limit", "log_exchange"),
         "Worker processes": (
             "celery_threads", "drain_seconds", "lease_seconds", "sweep_seconds", "announce_seconds",
+            "observer_idle",
         ),
         "Metrics, logs and traces": (
             "metrics_port", "metrics_connections", "metrics_seconds", "metrics_integrations", "log_format", "log_level",

@@ -247,7 +247,7 @@ def _several(events: Iterable[EventLike]) -> Sequence[EventLike]:
 
 
 def _receipt(event: Event, answer: Acceptance) -> Receipt:
-    return Receipt(event.id, duplicate=answer is not Acceptance.NEW, differs=answer is Acceptance.DIFFERS)
+    return Receipt(event.id, duplicate=not answer.is_new, differs=answer is Acceptance.DIFFERS)
 
 
 def _only(answers: Sequence[Receipt | Refusal]) -> Receipt:

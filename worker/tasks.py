@@ -105,6 +105,7 @@ async def _observe(services: WorkerServices, refs: list[str]) -> None:
     if services.dispatch.stopping:
         # Another worker goes on where this one stopped.
         raise runtime.RuntimeStopped
+    services.hot_observer.start()
 
 
 async def _serve(services: WorkerServices, lanes: list[str]) -> None:

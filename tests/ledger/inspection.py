@@ -167,6 +167,16 @@ def script_calls(ledger: Ledger) -> Iterator[list[str]]:
         yield names
 
 
+async def hot_observers(ledger: Ledger) -> int:
+    """Return how many processes are registered that observe new events at once."""
+    return int(await raw.command(ledger, "ZCARD", "observers"))
+
+
+async def events_for_hot_observers(ledger: Ledger) -> int:
+    """Return how many new events wait for such processes."""
+    return int(await raw.command(ledger, "LLEN", "observe-next"))
+
+
 @asynccontextmanager
 async def round_trips(ledger: Ledger) -> AsyncIterator[list[str]]:
     """Note each command on keys of the ledger meanwhile, but for those that scripts call."""

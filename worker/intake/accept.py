@@ -47,7 +47,7 @@ class AcceptedEvents:
 
     @property
     def new(self) -> list[str]:
-        """The references of the new events."""
+        """The references of the new events that need a wake-up."""
         answers = self.answers or ()
         return [event.ref for event, answer in zip(self.events, answers, strict=False) if answer is Acceptance.NEW]
 
@@ -97,6 +97,6 @@ class AcceptService:
         self, ingress: Ingress, events: Sequence[Event], answers: Sequence[Acceptance] | None
     ) -> AcceptedEvents:
         accepted = AcceptedEvents(events, answers)
-        metrics.observe_accepted(ingress, (answer is Acceptance.NEW for answer in answers or ()))
+        metrics.observe_accepted(ingress, (answer.is_new for answer in answers or ()))
         self._announce(accepted.new)
         return accepted

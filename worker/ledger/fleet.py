@@ -31,6 +31,8 @@ class Sweep(msgspec.Struct, frozen=True):
     wait: int
     #: The outbox: integrations that the fleet has disabled and not yet announced.
     unannounced: list[str] = []
+    #: Whether a process is registered that observes new events at once.
+    observed: bool = False
 
 
 class CutBacklog(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from worker.ledger.change_records import ChangeRecords
 from worker.ledger.connection.call_observer import NO_OBSERVER, CallObserver
 from worker.ledger.connection.permissions import EVERYTHING
 from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.events.hot_events import HotEvents
 from worker.ledger.events.inbox import Inbox
 from worker.ledger.events.intake_list import IntakeList
 from worker.ledger.fleet import Fleet
@@ -42,6 +43,7 @@ class Ledger:
         self.redis = RedisClient(url, shard, self.policy, observer)
         self.inbox = Inbox(self.redis, self.owner)
         self.events = EventReader(self.redis)
+        self.hot_events = HotEvents(self.redis, self.owner)
         self.intake_list = IntakeList(self.redis, self.owner, url)
         calls, lease = ClaimCalls(), Lease(self.policy.lease / 1000)
         self.jobs = JobLanes(self.redis, self.owner, calls, lease)
@@ -75,4 +77,5 @@ class Ledger:
     async def close(self) -> None:
         """Close the connections. Leases stay until they run out."""
         await self.intake_list.close()
+        await self.hot_events.close()
         await self.redis.close()

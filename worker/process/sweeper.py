@@ -11,6 +11,7 @@ import structlog
 
 from worker.delivery.delivery_service import DeliveryService
 from worker.delivery.dispatcher import Dispatcher
+from worker.delivery.hot_observer import HotObserver
 from worker.event_loop.cancellation import end
 from worker.intake.wakeups import Wakeups
 from worker.integrations.outbox_relay import OutboxRelay
@@ -41,6 +42,7 @@ class Sweeper:
         deliveries: DeliveryService,
         wakeups: Wakeups,
         outbox_relay: OutboxRelay,
+        hot_observer: HotObserver,
         sweep_seconds: float,
         presence: Presence,
     ) -> None:
@@ -49,6 +51,7 @@ class Sweeper:
         self._deliveries = deliveries
         self._wakeups = wakeups
         self._outbox_relay = outbox_relay
+        self._hot_observer = hot_observer
         lease = ledger.policy.lease / 1000
         #: Seconds between two sweeps. Reaping treats a gap of half a lease as an absence of Redis, so sweeps must be
         #: more frequent.
@@ -166,6 +169,8 @@ class Sweeper:
         else:
             self._wakeups.events(events)
             self._wakeups.lanes(lanes)
+        if found.observed:
+            self._hot_observer.follow()
         if found.unannounced:
             await self._outbox_relay.publish(found.unannounced)
         return found.wait / 1000 if found.wait >= 0 else None

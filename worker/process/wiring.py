@@ -11,6 +11,7 @@ from deliverers.contract import Deliverer
 from deliverers.registry import DelivererRegistry
 from worker.delivery.delivery_service import DeliveryService
 from worker.delivery.dispatcher import Dispatcher
+from worker.delivery.hot_observer import HotObserver
 from worker.delivery.integration_cache import IntegrationCache
 from worker.domain.event_parser import EventRules
 from worker.domain.retry_policy import RetryPolicy
@@ -39,6 +40,7 @@ class WorkerServices:
     celery_intake: CeleryIntake
     dispatch: Dispatcher
     deliveries: DeliveryService
+    hot_observer: HotObserver
     sweeper: Sweeper
     #: Readers of the plain queue, in Redis and in RabbitMQ.
     readers: Sequence[RedisListReader | RabbitMQReader]
@@ -53,6 +55,7 @@ class WorkerServices:
     def stop_claiming(self) -> None:
         """Take no more jobs, events or messages; attempts in flight continue."""
         self.deliveries.stop_claiming()
+        self.hot_observer.stop()
         self.dispatch.stop()
         self.celery_intake.close()
         self.stop_reading()
@@ -69,6 +72,7 @@ class WorkerServices:
 
         Returns the number of attempts that could not be settled.
         """
+        await self.hot_observer.close()
         # A chunk that is being opened ends; cancelled in the middle, it would have to be opened again.
         await self.dispatch.wait_until_idle(LAST_CHUNK_SECONDS)
         await self.sweeper.close()
@@ -107,12 +111,17 @@ def wire(
         lambda claim: ledger.fleet.lease.covers(claim.term),
     )
     dispatch = Dispatcher(ledger, directory, deliveries, traces)
+    hot_observer = HotObserver(
+        ledger.hot_events, dispatch.begin, lambda: deliveries.room, wakeups.events, settings.observer_idle
+    )
     outbox_relay = OutboxRelay(ledger.integrations, LifecycleEvents(types, catalogue, secrets), wakeups.events)
-    sweeper = Sweeper(ledger, dispatch, deliveries, wakeups, outbox_relay, settings.sweep_seconds, presence)
+    sweeper = Sweeper(
+        ledger, dispatch, deliveries, wakeups, outbox_relay, hot_observer, settings.sweep_seconds, presence
+    )
     celery_intake = CeleryIntake(ledger, dispatch, rules, traces)
     readers: list[RedisListReader | RabbitMQReader] = [
         RedisListReader(ledger.intake_list, celery_intake.observe, rules, traces)
     ]
     if is_rabbitmq(broker_url):
         readers.append(RabbitMQReader(broker_url, settings.shard, celery_intake, rules))
-    return WorkerServices(celery_intake, dispatch, deliveries, sweeper, readers)
+    return WorkerServices(celery_intake, dispatch, deliveries, hot_observer, sweeper, readers)

@@ -241,7 +241,7 @@ def _accepted(base: str, event: Event, answer: Acceptance, index: int | UnsetTyp
         202,
         index=index,
         id=event.id,
-        duplicate=answer is not Acceptance.NEW,
+        duplicate=not answer.is_new,
         differs=answer is Acceptance.DIFFERS,
         links=Links(base + path_of(event.id)),
     )

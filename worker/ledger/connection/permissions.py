@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 #: For every connection: the check itself, the server's version, the ledger's format and its time.
 _ALWAYS = frozenset({"eval", "evalsha", "hget", "hmget", "hset", "info", "time"})
 #: For the script `accept`.
-PUBLISHER = _ALWAYS | {"del", "hincrby", "mget", "mset", "zadd"}
+PUBLISHER = _ALWAYS | {"del", "hincrby", "llen", "mget", "mset", "rpush", "zadd"}
 #: For workers, the API and the command line.
 EVERYTHING = PUBLISHER | {
-    *("append", "blmove", "exec", "exists", "get", "getrange", "hdel", "hgetall", "hsetnx", "incr", "llen", "lmove"),
-    *("lpop", "lpush", "lrange", "lrem", "ltrim", "multi", "persist", "pexpire", "rpush", "sadd", "scan", "scard"),
+    *("append", "blmove", "exec", "exists", "get", "getrange", "hdel", "hgetall", "hsetnx", "incr", "lmove"),
+    *("lpop", "lpush", "lrange", "lrem", "ltrim", "multi", "persist", "pexpire", "sadd", "blmpop", "scan", "scard"),
     *("set", "sismember", "smembers", "srandmember", "srem", "sscan", "strlen", "unlink", "zcard", "zcount", "zmscore"),
     *("zpopmax", "zpopmin", "zrange", "zrank", "zrem", "zremrangebyscore", "zrevrange", "zscan", "zscore"),
 }
@@ -42,4 +42,6 @@ def _probe(name: str, prefix: str, key: str) -> list[str]:
         return [name, "0"] if name == "scan" else [name]
     if name in ("eval", "evalsha"):
         return [name, "0", "1", prefix]
+    if name == "blmpop":
+        return [name, "0", "1", key, "LEFT"]
     return [name, key, key] if name in ("blmove", "lmove") else [name, key]

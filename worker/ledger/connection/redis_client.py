@@ -170,6 +170,10 @@ class RedisClient(RedisClientBase):
             except NoScriptError:
                 return await self._scripts.call(b"EVAL", called.source, 1, self.prefix, *given)
 
+    def another_connection(self) -> PipelinedClient:
+        """Return a client with a connection of its own, for calls that wait; its errors are those of redis-py."""
+        return PipelinedClient(self.client, SOCKET_TIMEOUT)
+
     async def refuse_over_water(self) -> None:
         """Raise LedgerFull if Redis's memory is above the high-water mark."""
         await self._sample_memory()

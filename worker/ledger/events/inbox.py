@@ -27,6 +27,8 @@ PRESSURE_SAMPLE = 10
 #: Bytes of a rejected event that are kept for inspection.
 REJECTED_KEEP_BYTES = 16 * 1024
 
+_OF_PRODUCERS = frozenset({Ingress.HTTP, Ingress.PUBLISHER})
+
 
 class Acceptance(IntEnum):
     """The ledger's answer to an event that was offered to it."""
@@ -35,6 +37,13 @@ class Acceptance(IntEnum):
     DUPLICATE = 1
     #: An event of the same id but other content is known; the known one stays.
     DIFFERS = 2
+    #: New, and a worker that waits in the ledger has it: it needs no wake-up.
+    WAKES = 3
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the ledger did not know the event."""
+        return self in (Acceptance.NEW, Acceptance.WAKES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,8 @@ def acceptance(events: Iterable[Event], ingress: Ingress, policy: LedgerPolicy) 
     return {
         "events": [{"ref": event.ref, "scope": event.scope.key, "resource": event.resource_key} for event in given],
         "grace": policy.announce,
+        # A worker observes what it took from Celery or the plain queue itself.
+        "hot": int(ingress in _OF_PRODUCERS),
         "blobs": [written(event, ingress) for event in given],
     }
 

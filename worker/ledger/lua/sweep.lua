@@ -3,7 +3,8 @@
 -- A: announce, limit
 -- It postpones the next announcement of each, so that at most one wake-up for each is under way.
 -- Returns msgpack {events = [{id tries}], lanes = [{id tries}], wait = ms until the next is due, or -1,
--- unannounced = [integrations that the fleet has disabled and not yet announced]}.
+-- unannounced = [integrations that the fleet has disabled and not yet announced], observed = true if a process is registered
+-- that observes new events at once (join_observers)}.
 local function put_off(tries)
   return NOW + A.announce * math.min(2 ^ (tries - 1), 4)
 end
@@ -35,5 +36,6 @@ for _, index in ipairs({ 'inbox', 'lanes' }) do
     if reply.wait < 0 or wait < reply.wait then reply.wait = wait end
   end
 end
+if num(redis.call('HGET', P .. 'meta', 'observed_until')) > NOW then reply.observed = true end
 if redis.call('EXISTS', P .. 'hastening') == 1 then reply.wait = 0 end
 return cmsgpack.pack(reply)

@@ -3,9 +3,22 @@
 
 -- Puts A.events = [{ref scope resource}] into the inbox, each once. ARGV[2], ARGV[3] and so on are their records without the
 -- time (event_records.lua). A.grace is the time until a sweep announces them (ms). Returns an array, one for each
--- event: 0 new, 1 a duplicate, 2 a duplicate with other content.
+-- event: 0 new, 1 a duplicate, 2 a duplicate with other content, 3 new and in the list for registered observers.
+-- A.hot = 1: a new event may go into that list, because the caller does not observe it itself.
+
+-- The most events in observe-next; more get a wake-up by the broker.
+local HOT_LIMIT = 2000
+
+-- Puts new events into the list for registered observers, if there is one; returns the answer for new events.
+local function new_answer(fresh)
+  if A.hot ~= 1 or num(redis.call('HGET', P .. 'meta', 'observed_until')) <= NOW then return 0 end
+  if redis.call('LLEN', P .. 'observe-next') >= HOT_LIMIT then return 0 end
+  redis.call('RPUSH', P .. 'observe-next', unpack(fresh))
+  return 3
+end
+
 local function accept_events()
-  local answers, keys, written, emptied, digests = {}, {}, {}, {}, {}
+  local answers, keys, written, emptied, digests, fresh = {}, {}, {}, {}, {}, {}
   if #A.events == 0 then return answers end
   for i, e in ipairs(A.events) do keys[i] = P .. 'event:' .. e.ref end
   local resources = resource_keys(A.events, keys)
@@ -19,6 +32,7 @@ local function accept_events()
     else
       answers[i] = 0
       digests[e.ref] = digest
+      fresh[#fresh + 1] = e.ref
       written[#written + 1] = keys[i]
       written[#written + 1] = add_to_resource(resources[e.resource], known, e.ref) .. ARGV[1 + i]
       -- If Redis lost an event, parts of it may be left.
@@ -35,6 +49,10 @@ local function accept_events()
     write_collected()
     write_resources(resources, written)
     redis.call('MSET', unpack(written))
+    local answer = new_answer(fresh)
+    for i in ipairs(answers) do
+      if answers[i] == 0 then answers[i] = answer end
+    end
   end
   return answers
 end

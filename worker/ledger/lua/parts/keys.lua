@@ -12,6 +12,9 @@
 --   meta                   hash  format, batches (the number of the last batch that was taken from the plain queue)
 --                                offset floor held held_at measured watch (see clock.lua)
 --                                minor (the minor version in force: see attend.lua)
+--                                observed_until (when the last registration in observers runs out)
+--   observers              zset  process that observes new events at once -> when its registration runs out
+--   observe-next           list  new events for these processes; a wake-up, so the inbox has them as well
 --   members                zset  process that reads messages and documents, with its minor version -> when its
 --                                announcement runs out
 --   counters               hash  accepted duplicates matched unmatched set_aside rejected

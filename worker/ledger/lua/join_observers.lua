@@ -1,0 +1,4 @@
+-- join_observers: registers a process that observes new events at once, or renews its registration.
+-- A: owner, lease. While one is registered, `accept` puts new events into observe-next and asks for no wake-up.
+redis.call('ZADD', P .. 'observers', NOW + A.lease, A.owner)
+redis.call('HSET', P .. 'meta', 'observed_until', NOW + A.lease)
