@@ -22,7 +22,8 @@ class Job:
     event_ref: str
     integration_id: str
     state: JobState
-    #: Why the job ended: `exhausted`, `deadline`, `gone`, `lane_overflow`, `integration_deleted`.
+    #: Why the job ended: `exhausted`, `deadline`, `gone`, `lane_overflow`, `integration_deleted`,
+    #: `erased`.
     reason: str
     attempts: int
     epoch: int

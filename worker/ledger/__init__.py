@@ -28,6 +28,8 @@ The states of a job, and the scripts that change them:
     pending     settle: a late success of an earlier attempt    succeeded
     due         expire: EDW_JOB_DEADLINE after opening          failed  (deadline)
     due         open, expire: more than the lane may have due   cancelled  (lane_overflow)
+    due         erase: its event was erased                     cancelled  (erased)
+    leased      settle, release: its event was erased           cancelled  (erased)
     due         expire: its integration was deleted             cancelled  (integration_deleted)
     ended       redeliver, if the backlog is not full           pending: due now, a new epoch
 

@@ -11,7 +11,7 @@ if lane.exists and lane.hold ~= 'closing' then
     -- Retention may have dropped an ended job while another job keeps the event. The event's list still names it.
     local had = has_job(j.id, j.ref) or listed(j.id, j.ref)
     local event = not had and event_head(j.ref)
-    if event and not redis.call('ZSCORE', P .. 'inbox', j.ref) then
+    if event and not event.erased and not redis.call('ZSCORE', P .. 'inbox', j.ref) then
       if A.dry == 0 and not has_room(A.lane, event.size) then
         reply.full = 1
         break
