@@ -211,9 +211,10 @@ class TestWorker:
         assert "curl -X POST" in one.text
         sent = edw("logs", "show", logs[1]["id"], "--body")
         assert json.loads(sent.out) == receiver.bodies[0], "the body of the first attempt"
-        lines = [line for line in edw("logs").out.splitlines() if "Hook" in line]
+        listed = edw("logs").out.splitlines()
+        lines = [line for line in listed if "Hook" in line]
         assert [line.split()[0] for line in lines] == [log["id"][:8] for log in logs], "one line for each attempt"
-        assert all(len(line) <= 100 for line in edw("logs").out.splitlines())
+        assert all(len(line) <= 100 for line in listed)
 
         observe(edw, receiver, "--store", "other")
         edw("emit", "order.paid", "--store", "other")
