@@ -190,6 +190,9 @@ class WebhookDeliverer:
             succeeded=isinstance(outcome, Delivered),
             secrets=configuration.secret_forms,
         )
+        if isinstance(outcome, Delivered):
+            # Much faster than replace(), which the other outcomes can afford.
+            return Delivered(outcome.status, outcome.body, record)
         return replace(outcome, exchange=record)
 
     def _judge(self, answer: HttpAnswer, configuration: WebhookConfiguration) -> Counted:

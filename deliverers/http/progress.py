@@ -116,6 +116,9 @@ class HttpProgress:
 
     def _phase_times(self) -> PhaseTimes:
         began, resolved, connected, secured, sent = self._times
+        if began is None:
+            # The rule: the connection was open already.
+            return PhaseTimes(first_byte=_between(sent, self._connection.first_at if self._connection else None))
         is_secure = self._target is not None and self._target.scheme == "https"
         first = self._connection.first_at if self._connection is not None else None
         return PhaseTimes(

@@ -36,6 +36,7 @@ def history_document(found: EventHistory, names: Mapping[str, str]) -> EventDocu
         state=_state(found),
         sequence=found.stored.sequence,
         jobs=[_job(each, names) for each in found.jobs],
+        erased=found.stored.erased or UNSET,
         resource=_resource(event.resource),
         time=found.stored.time,
         source=event.source or UNSET,

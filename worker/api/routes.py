@@ -331,6 +331,16 @@ OPERATIONS: tuple[Operation, ...] = (
         refusals=(400, 404),
     ),
     Operation(
+        "eraseEvent",
+        "DELETE",
+        f"{EVENTS_PATH}/{{event_id}}",
+        event_handlers.erase,
+        "Erase an event's data and the answers to it, and cancel its pending jobs",
+        ADMINS,
+        {204: Answer("The event is erased. Its jobs and the outcomes of its attempts stay.")},
+        refusals=(404,),
+    ),
+    Operation(
         "listChanges",
         "GET",
         audit_handlers.PATH,

@@ -201,6 +201,8 @@ class EventDocument(Struct, frozen=True):
     time: Time
     meta: ResourceMeta
     type: Literal["event"] = "event"
+    #: True if its data was erased.
+    erased: bool | UnsetType = UNSET
     #: Absent if the event's data has no id.
     resource: ResourceIdentifier | UnsetType = UNSET
     source: str | UnsetType = UNSET

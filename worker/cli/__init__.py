@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "secrets": ("worker.cli.commands.secrets", "Seal the secrets of integrations with a new key."),
     "tokens": ("worker.cli.commands.tokens", "Make, list and revoke the API's tokens."),
     "jobs": ("worker.cli.commands.jobs", "List and show jobs: events owed to integrations."),
+    "events": ("worker.cli.commands.events", "Erase events, and the answers to them."),
     "find": ("worker.cli.commands.find", "Say who got a resource's events, who did not, and why."),
     "logs": ("worker.cli.commands.logs", "Show the logs of attempts."),
     "audit": ("worker.cli.commands.audit", "List the changes that people made."),

@@ -19,6 +19,7 @@ class ChangeAction(StrEnum):
     SECRETS_RESEALED = "integration.secrets_resealed"
     TOKEN_CREATED = "token.created"  # noqa: S105  (an action, and nobody's password)
     TOKEN_REVOKED = "token.revoked"  # noqa: S105  (an action, and nobody's password)
+    EVENT_ERASED = "event.erased"
     JOB_REDELIVERED = "job.redelivered"
     JOBS_REDELIVERED = "integration.redelivered"
 

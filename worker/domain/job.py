@@ -24,7 +24,7 @@ class Job:
     integration_id: str
     state: JobState
     #: Why the job ended: `exhausted`, `deadline`, `gone`, `lane_overflow`, `ledger_overflow`,
-    #: `integration_deleted`.
+    #: `integration_deleted`, `erased`.
     reason: str
     attempts: int
     epoch: int

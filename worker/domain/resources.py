@@ -178,7 +178,7 @@ class JobDocument(Struct, frozen=True):
     relationships: JobRelationships
     meta: ResourceMeta
     type: Literal["integration-job"] = "integration-job"
-    #: Why the job ended: exhausted, deadline, gone, lane_overflow, ledger_overflow, integration_deleted.
+    #: Why the job ended: exhausted, deadline, gone, lane_overflow, ledger_overflow, integration_deleted, erased.
     reason: str | UnsetType = UNSET
     #: Absent while an attempt is in flight, and after the job's end.
     next_attempt_at: Time | UnsetType = UNSET

@@ -20,6 +20,8 @@ class StoredEvent:
     record_bytes: int = 0
     #: Grows with each accepted event of the same resource: microseconds since 1970, by the ledger's clock.
     sequence: int = field(default=0, compare=False)
+    #: Whether its data was erased.
+    erased: bool = field(default=False, compare=False)
 
     @property
     def time(self) -> str:

@@ -29,6 +29,8 @@ The states of a job, and the scripts that change them:
     due         expire: EDW_JOB_DEADLINE after opening          failed  (deadline)
     due         open, expire: more than the lane may have due   cancelled  (lane_overflow)
     due         cut_backlogs: all backlogs take too much memory cancelled  (ledger_overflow)
+    due         erase: its event was erased                     cancelled  (erased)
+    leased      settle, release: its event was erased           cancelled  (erased)
     due         expire: its integration was deleted             cancelled  (integration_deleted)
     ended       redeliver, if the backlog is not full           pending: due now, a new epoch
 

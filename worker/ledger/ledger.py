@@ -6,6 +6,7 @@ from worker.ledger.change_records import ChangeRecords
 from worker.ledger.connection.call_observer import NO_OBSERVER, CallObserver
 from worker.ledger.connection.permissions import EVERYTHING
 from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.events.erasure import Erasure
 from worker.ledger.events.hot_events import HotEvents
 from worker.ledger.events.inbox import Inbox
 from worker.ledger.events.intake_list import IntakeList
@@ -54,6 +55,7 @@ class Ledger:
         self.logs = LogRecords(self.redis)
         self.tokens = TokenRepository(self.redis)
         self.changes = ChangeRecords(self.redis)
+        self.erasure = Erasure(self.redis)
         self.status = StatusReader(self.redis)
         self.totals = TotalsReader(self.redis, self.owner)
 

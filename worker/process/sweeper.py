@@ -16,6 +16,7 @@ from worker.event_loop.cancellation import end
 from worker.intake.wakeups import Wakeups
 from worker.integrations.outbox_relay import OutboxRelay
 from worker.ledger import Ledger, LedgerError, LedgerFull, LedgerUnavailable
+from worker.ledger.events.erasure import JOBS_PER_ERASURE
 from worker.ledger.events.intake_list import RETURNED_PER_CALL
 from worker.ledger.fleet import FORGOTTEN_PER_CALL
 from worker.ledger.lease import NO_TERM
@@ -194,6 +195,7 @@ class Sweeper:
         returned = await self._ledger.intake_list.return_dead()
         if returned:
             _log.warning("messages given back that a dead worker had taken", messages=returned)
+        erased = await self._ledger.erasure.resume()
         forgotten = await self._ledger.fleet.forget()
         more = (
             len(lost) >= JOBS_PER_CALL
@@ -201,6 +203,7 @@ class Sweeper:
             or cut is not None
             or returned >= RETURNED_PER_CALL
             or forgotten >= FORGOTTEN_PER_CALL
+            or erased >= JOBS_PER_ERASURE
         )
         return 0.0 if more else None
 

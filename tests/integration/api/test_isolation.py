@@ -106,6 +106,7 @@ VISITS = {
     "listJobLogs": Visit(not_found),
     "redeliverJob": Visit(not_found),
     "publishEvents": Visit(forbidden, {"data": FOREIGN_EVENT}),
+    "eraseEvent": Visit(not_found),
     "listEvents": Visit(own_events),
     "getEvent": Visit(not_found),
     "listChanges": Visit(own_changes),

@@ -243,6 +243,8 @@ class TestRealAnswers:
         held("publishEvents", await admin.post("/v2/events", large, {"Content-Encoding": "gzip"}))
         for event_id in ("sent", "e-1", "unknown"):
             held("getEvent", await admin.get(f"/v2/events/{event_id}"))
+        held("eraseEvent", await admin.delete("/v2/events/e-1"))
+        held("eraseEvent", await admin.delete("/v2/events/e-none"))
         held("deleteIntegration", await admin.delete(one, {"If-Match": tag}))
         held("deleteIntegration", await admin.delete(one))
         held("deleteIntegration", await admin.delete(one))

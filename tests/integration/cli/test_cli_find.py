@@ -24,3 +24,20 @@ def test_it_says_for_each_integration_why_it_has_not_got_the_order(edw: Edw) -> 
     assert {each["integration_name"] for each in event["not_delivered_to"]} == {"ERP", "Mail"}
     for nothing in (edw("find", "order", "124"), edw("find", "order", "123", "--store", "other")):
         assert (nothing.code, "is kept" in nothing.text) == (1, True)
+
+
+@pytest.mark.usefixtures("redis_url")
+def test_all_events_of_an_order_are_erased(edw: Edw) -> None:
+    for event, order in (("e-1", "123"), ("e-2", "124"), ("e-3", "123")):
+        data = b'{"type":"order","id":"%s"}' % order.encode()
+        assert edw("emit", "order.paid", "--id", event, "--data", "-", stdin=data).code == 0
+    assert edw("events", "erase", "--resource", "order", "125").code == 1
+    assert edw("events", "erase").code == 2
+
+    erased = edw("events", "erase", "--resource", "order", "123", "--json").json["erased"]
+
+    assert sorted(erased) == ["e-1", "e-3"]
+    assert edw("find", "order", "123").code == 1
+    assert edw("find", "order", "124").code == 0
+    assert {each["action"] for each in edw("audit", "--json").json["data"]} == {"event.erased"}
+    assert edw("events", "erase", "e-2").text == "erased 1 event"

@@ -72,6 +72,7 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "jobs show": ((JOB,), (ARGUMENT,)),
     "logs": (SCOPE_OPTIONS, ("--all-stores",), ("--job", ARGUMENT), ("--integration", OWNER), ("--store", ARGUMENT)),
     "logs show": ((*SCOPE_OPTIONS, LOG), (ARGUMENT, *SCOPE_OPTIONS)),
+    "events erase": ((ARGUMENT,), ("--resource", "order", ARGUMENT), ("e-1" + HOSTILE, *SCOPE_OPTIONS)),
     "find": (("order", ARGUMENT), (ARGUMENT, "o-1", *SCOPE_OPTIONS), ("order", "o-1", *SCOPE_OPTIONS)),
     "audit": (SCOPE_OPTIONS, ("--store", ARGUMENT)),
     "rejected list": ((), ("--limit", ARGUMENT)),

@@ -83,6 +83,8 @@ async def played(scene: LedgerScene) -> None:
     made = settlement(failed, Verdict.RETRY)
     request = WireRecord(request=SentRequest("POST", "https://shop.example", ()))
     await ledger.jobs.settle([replace(made, log=replace(made.log, exchange=request))])
+    await scene.owe("i-1", "to be erased")
+    await ledger.erasure.erase(an_event("to be erased").ref)
     await issue_token(ledger)
     actor = Actor("0" * 16, "somebody")
     change = Change(actor, ChangeAction.INTEGRATION_UPDATED, SCOPE.key, "integration", "i-1", {}, {"name": "new"})
@@ -116,7 +118,7 @@ async def test_of_a_ledger_that_was_used_and_emptied_only_counters_are_left(
     scene: LedgerScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry_module, "SCOPE_RETENTION", SHORT)
-    short = await scene.another(event_retention=SHORT, log_retention=SHORT, audit_retention=SHORT, lease=SHORT)
+    short = await scene.another(event_retention=SHORT, log_retention=SHORT, audit_retention=SHORT)
     brief = LedgerScene(short, scene.another)
     await played(brief)
     assert len(await names(short)) > 50

@@ -20,7 +20,7 @@ class Ledger:
 
     def __init__(self, lease: int = 15_000) -> None:
         self.policy = LedgerPolicy(lease=lease)
-        self.fleet = self.redis = self.intake_list = self
+        self.fleet = self.redis = self.intake_list = self.erasure = self
         self.lease = Lease(lease / 1000)
         self.owner = "me"
         self.sweeps = asyncio.Event()
@@ -49,6 +49,9 @@ class Ledger:
         return 0
 
     async def forget(self) -> int:
+        return 0
+
+    async def resume(self) -> int:
         return 0
 
     async def return_dead(self) -> int:

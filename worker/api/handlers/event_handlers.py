@@ -22,6 +22,7 @@ from worker.api.schemas import (
     Single,
 )
 from worker.domain.affected_resource import AffectedResource
+from worker.domain.change import Change, ChangeAction
 from worker.domain.cloudevents import (
     attributes_of_headers,
     event_of_binary,
@@ -152,6 +153,16 @@ async def history(call: RequestContext) -> Reply:
     names = {each.id: each.name for each in await call.services.ledger.integrations.get(ids)} if ids else {}
     page = paging.collection(list(found.jobs), found.total, path_of(event_id))
     return Reply(EventHistoryDocument(history_document(found, names), page.meta, page.results, page.links))
+
+
+async def erase(call: RequestContext) -> Reply:
+    """Erase an event's data and the answers to it, and cancel what is pending of it."""
+    event_id = call.request.match_info["event_id"]
+    change = Change(call.actor, ChangeAction.EVENT_ERASED, call.scope.key, "event", event_id)
+    is_id = 0 < len(event_id) <= ID_MAX_CHARS
+    if not is_id or not await call.services.ledger.erasure.erase(event_ref(call.scope, event_id), change):
+        raise not_found("event with this id, or it is no longer kept")
+    return Reply(status=204)
 
 
 _TOO_MANY = "this store has used up its allowance of events per second"

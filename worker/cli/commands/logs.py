@@ -23,6 +23,7 @@ from worker.cli.exchange_lines import exchange_lines
 from worker.cli.integration_names import name_in, names_of
 from worker.cli.log_lines import details_table, followed_line, lines_table
 from worker.cli.selection import SHORTEST_PREFIX, find_integration
+from worker.cli.sent_body import sent_body
 from worker.cli.tail import Tail
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
@@ -105,18 +106,22 @@ def command(
 
 @command.command()
 @click.argument("id", metavar="LOG")
+@click.option("--body", "body_only", is_flag=True, help="Print only the body that was sent, for the curl command.")
 @scope_options
 @json_option
-def show(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+def show(id: str, body_only: bool, store: str | None, org: str | None, as_json: bool) -> None:
     """Show everything about one attempt. LOG is the id of its log, or the beginning of the id.
 
     Of an integration's last failures that is also the request as it was sent, the answer, and a curl command that
-    repeats the request with the body in body.json; its secrets are variables (EDW_LOG_EXCHANGE).
+    repeats the request; its secrets are variables (EDW_LOG_EXCHANGE). Its body: edw logs show LOG --body > body.json
     """
 
     async def work() -> None:
         async with session() as at:
             found = await _find(at, id.lower(), scope_of(store, org))
+            if body_only:
+                click.echo(await sent_body(at, found), nl=False)
+                return
             (log,) = await at.ledger.logs.with_exchanges([found])
             names = await names_of(at, [log])
         if as_json:

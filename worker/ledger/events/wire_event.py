@@ -11,7 +11,7 @@ from worker.domain.event import Event, Ingress, Scope
 from worker.domain.event_parser import stored_event
 from worker.domain.stored_event import StoredEvent
 from worker.domain.trace_context import TraceContext
-from worker.ledger.events.payload_codec import decoded, encoded
+from worker.ledger.events.payload_codec import PLAIN, decoded, encoded
 
 #: The time of acceptance (ms), the digest, the length of the head.
 _BEGINNING = Struct(">d16sH")
@@ -39,6 +39,8 @@ class EventHead(msgspec.Struct, array_like=True):
     trace: str | None = None
     #: The key of its resource; empty if it has none.
     resource: str = ""
+    #: 1 if its data was erased.
+    erased: int = 0
 
 
 _heads = msgspec.msgpack.Decoder(EventHead)
@@ -71,6 +73,15 @@ def written(event: Event, ingress: Ingress) -> bytes:
     return _WITHOUT_TIME.pack(bytes.fromhex(event.digest), len(head)) + head + payload
 
 
+def without_data(record: bytes) -> bytes:
+    """Return a record whose event has no data and no resource any more; raise ValueError if it is none."""
+    head, _ = _parts(record)
+    payload = msgspec.json.encode({"type": head.type, "data": {}})
+    erased = _encode(msgspec.structs.replace(head, codec=PLAIN, size=len(payload), resource="", erased=1))
+    _, digest, _ = _BEGINNING.unpack_from(record)
+    return record[: _TIME.size] + _WITHOUT_TIME.pack(digest, len(erased)) + erased + payload
+
+
 def raw_of(record: bytes) -> bytes:
     """Return the JSON of an event, byte for byte as it was accepted; the record itself if it cannot be read."""
     try:
@@ -94,7 +105,8 @@ def stored_of(ref: str, record: bytes, trace: str | None = None) -> StoredEvent 
         context = TraceContext.of_written(head.trace or trace or "")
         event = stored_event(raw, head.id, Scope.of_key(head.scope), context)
         accepted_at, sequence = times_of(record)
-        return StoredEvent(ref, event, accepted_at, head.ingress, head.minor, len(record), sequence)
+        size, erased = len(record), bool(head.erased)
+        return StoredEvent(ref, event, accepted_at, head.ingress, head.minor, size, sequence, erased)
     except (ValueError, RecursionError):
         return None
 

@@ -65,6 +65,8 @@ class EventSummary:
     #: Whether it is still in the inbox.
     waiting: bool
     ingress: str
+    #: The key of its resource (AffectedResource.key); empty if it has none.
+    resource_key: str = ""
 
 
 class _Log(msgspec.Struct):
@@ -168,4 +170,4 @@ def _history(row: _Job) -> JobHistory:
 def _summary(ref: str, start: bytes, *, waiting: bool) -> EventSummary:
     head = head_of(start)
     accepted_at, sequence = times_of(start)
-    return EventSummary(ref, head.id, head.type, accepted_at, sequence, waiting, head.ingress)
+    return EventSummary(ref, head.id, head.type, accepted_at, sequence, waiting, head.ingress, head.resource)

@@ -12,7 +12,7 @@ if lane.exists and lane.hold ~= 'closing' then
     local had = has_job(j.id, j.ref) or listed(j.id, j.ref)
     local event = not had and event_head(j.ref)
     if event then event.record = redis.call('STRLEN', P .. 'event:' .. j.ref) end
-    if event and not redis.call('ZSCORE', P .. 'inbox', j.ref) then
+    if event and not event.erased and not redis.call('ZSCORE', P .. 'inbox', j.ref) then
       if A.dry == 0 and not has_room(A.lane, event.record) then
         reply.full = 1
         break

@@ -10,7 +10,7 @@
 --   known      the same redelivery has handled it before
 --   other      its state is not among the states: it was settled after it was selected
 --   full       it has ended, and its lane's backlog is full; a redelivery never cancels a pending job
---   gone       the job, its event or its integration does not exist any more
+--   gone       the job, its event or its integration does not exist any more, or the event was erased
 local any = next(A.states) == nil
 local answers = {}
 local has_changed = false
@@ -18,7 +18,8 @@ for i, job in ipairs(A.jobs) do
   local key = P .. 'job:' .. job
   local j = redis.call('HMGET', key, 'state', 'lane', 'event', 'attempts', 'owner', 'marks', 'size')
   local event = j[3] and P .. 'event:' .. j[3]
-  if not j[1] or redis.call('EXISTS', event) == 0 or redis.call('EXISTS', P .. 'integration:' .. j[2]) == 0 then
+  if not j[1] or redis.call('EXISTS', event) == 0 or redis.call('EXISTS', P .. 'integration:' .. j[2]) == 0
+    or redis.call('HGET', event .. ':progress', 'erased') then
     answers[i] = 'gone'
   elseif has_mark(j[6]) then
     answers[i] = 'known'

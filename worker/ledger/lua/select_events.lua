@@ -10,7 +10,7 @@ for i = 1, #found, 2 do
   local ref = found[i]
   local event = event_head(ref)
   -- An event that is still in the inbox will be matched when it is observed.
-  if event and A.types[event.type] and not redis.call('ZSCORE', P .. 'inbox', ref) then
+  if event and not event.erased and A.types[event.type] and not redis.call('ZSCORE', P .. 'inbox', ref) then
     reply.refs[#reply.refs + 1] = ref
   end
 end

@@ -3,7 +3,7 @@
 -- A: integration, since, after, till, limit, states = {state = true}, mark
 --    (the cursor and its chunk: see time_cursor.lua)
 -- Returns msgpack {jobs = [{id, the word that redeliver would return}], gone = how many jobs are left out because
--- retention dropped their event, looked_at, since, after, done = 0 | 1}.
+-- retention dropped their event, or it was erased, looked_at, since, after, done = 0 | 1}.
 local index = P .. 'jobs:' .. A.integration
 local found = read_chunk(index)
 local reply = cursor_after(found)
@@ -12,7 +12,8 @@ for i = 1, #found, 2 do
   local job = found[i]
   local j = redis.call('HMGET', P .. 'job:' .. job, 'state', 'event', 'marks', 'owner')
   if j[1] and A.states[j[1]] and not has_mark(j[3]) then
-    if redis.call('EXISTS', P .. 'event:' .. j[2]) == 1 then
+    local event = P .. 'event:' .. j[2]
+    if redis.call('EXISTS', event) == 1 and not redis.call('HGET', event .. ':progress', 'erased') then
       local word = j[1] ~= 'pending' and 'reopened' or (j[4] or '') == '' and 'due' or 'in_flight'
       reply.jobs[#reply.jobs + 1] = { job, word }
     else

@@ -1,4 +1,4 @@
--- needs: attempt_logs, due_jobs, job_ends, kept_exchanges, leases, receiver_health
+-- needs: attempt_logs, due_jobs, erased_answers, job_ends, kept_exchanges, leases, receiver_health
 -- settle: writes the outcomes of attempts: log, job state, next due time, counters.
 -- A: owner, log_retention, log_cap, circuit (see circuits.lua), broken (see broken_receivers.lua),
 --    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why log exchange}]
@@ -18,10 +18,10 @@
 
 local function read_job(item)
   local j = redis.call('HMGET', P .. 'job:' .. item.job,
-    'state', 'owner', 'attempts', 'base', 'event', 'done', 'deadline', 'size', 'epoch')
+    'state', 'owner', 'attempts', 'base', 'event', 'done', 'deadline', 'size', 'epoch', 'erased')
   local pending, owner, attempts = j[1] == 'pending', j[2] or '', num(j[3])
   return { pending = pending, owner = owner, attempts = attempts, base = num(j[4]), event = j[5], done = j[6],
-           deadline = num(j[7]), size = j[8], epoch = j[9],
+           deadline = num(j[7]), size = j[8], epoch = j[9], erased = j[10],
            mine = pending and owner == A.owner and attempts == item.attempt }
 end
 
@@ -47,6 +47,8 @@ end
 local function move_on(item, job, lane)
   if item.verdict == 'succeeded' or job.done then
     end_job(item.job, job.event, 'succeeded', '', job.epoch)
+  elseif job.erased then
+    end_job(item.job, job.event, 'cancelled', 'erased', job.epoch)
   elseif is_outdated(item, lane) then
     return retry(item, job, NOW) and 'renewed' or 'settled'
   elseif item.verdict == 'failed' then
@@ -96,6 +98,7 @@ local results = {}
 for i, item in ipairs(A.items) do
   local job = read_job(item)
   -- A process that was taken for dead may still report the real outcome; the log of a lost attempt must not replace it.
+  if job.erased then item.log, item.exchange = without_answer(item.log), '' end
   local logged = item.lost and redis.call('EXISTS', P .. 'log:' .. item.job .. ':' .. item.attempt) == 1
   if not item.lost or (job.mine and not logged) then write_log(item) end
   keep_exchange(item)

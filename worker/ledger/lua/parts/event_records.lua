@@ -5,7 +5,7 @@
 --   16 bytes  the digest
 --   2 bytes   the length of the head, a big-endian number
 --   the head  msgpack [id, type, scope, ingress, size (bytes of the event's JSON), codec, minor, trace, resource (the key
---             of its resource, or '')];
+--             of its resource, or ''), 1 if its data was erased];
 --             minor is the minor version that a process needs to understand the event, whatever the rest is
 --   the rest  the event's JSON, as the codec says
 
@@ -14,10 +14,10 @@ local FIRST_BYTES = 512
 
 -- Returns the head of a record.
 local function head_of(record)
-  local id, kind, scope, ingress, size, codec, minor, trace, resource =
-    unpack(cmsgpack.unpack(string.sub(record, 27, 26 + struct.unpack('>H', record, 25))), 1, 9)
+  local id, kind, scope, ingress, size, codec, minor, trace, resource, erased =
+    unpack(cmsgpack.unpack(string.sub(record, 27, 26 + struct.unpack('>H', record, 25))), 1, 10)
   return { id = id, type = kind, scope = scope, ingress = ingress, size = size, codec = codec, minor = num(minor), trace = trace,
-           accepted_at = math.floor(struct.unpack('>d', record)), resource = resource or '' }
+           accepted_at = math.floor(struct.unpack('>d', record)), resource = resource or '', erased = num(erased) == 1 }
 end
 
 -- Returns the head of an event, or nil if its record is gone.

@@ -22,7 +22,7 @@
 --                                circuits_opened circuits_closed
 --   inbox                  zset  event ref -> when it is announced next
 --   event:<ref>            its record, which never changes (event_records.lua)
---   event:<ref>:progress   hash  open (its number of pending jobs) failures announced observers lost (observers that
+--   event:<ref>:progress   hash  open (its number of pending jobs) failures announced erased (jobs that were) observers lost (observers that
 --                                died); most of it goes when the event is over
 --   event:<ref>:jobs       ids of the jobs it opened, one behind the other (event_jobs.lua)
 --   events:<s>             zset  event ref -> accepted_at, of a scope
@@ -33,6 +33,8 @@
 --                                minor (as its event's; 0 if it is missing)
 --                                call (the owner's call that leased it; 0 if it was taken over, or never leased)
 --                                What has no value yet is left out.
+--                                erased (1 if its event was erased)
+--   erasing                set   events that are being erased
 --   jobs:<integration>     zset  job -> opened_at
 --   ended                  list  jobs and events that have ended, the oldest first (retention.lua)
 --   cut                    list  the same, of jobs that were cancelled because Redis had no memory for them

@@ -16,6 +16,9 @@ local function give_back(job, owner, attempt, call)
     -- Meanwhile an earlier attempt was reported as a success.
     touch(lane)
     end_job(job, j[4], 'succeeded', '', j[7])
+  elseif redis.call('HGET', key, 'erased') then
+    touch(lane)
+    end_job(job, j[4], 'cancelled', 'erased', j[7])
   else
     make_due(job, lane, NOW, j[5])
   end

@@ -1,0 +1,49 @@
+"""The body that an attempt sent, made again from the event that the ledger keeps."""
+
+from pydantic import BaseModel
+
+from deliverers.contract import Delivery, IntegrationRef
+from deliverers.envelopes import cloudevent_body, webhook_body
+from worker.cli.cli_session import CliSession, CommandFailure
+from worker.domain.integration_log import IntegrationLog
+
+_WEBHOOK = "webhook"
+
+
+class _Shown(BaseModel):
+    """The part of a configuration that a body holds."""
+
+    url: str | None = None
+
+
+async def sent_body(at: CliSession, log: IntegrationLog) -> bytes:
+    """Return the body of an attempt: equal byte for byte, unless the integration's name or URL has changed since.
+
+    Raises CommandFailure if the event is erased or no longer kept, or the integration was deleted.
+    """
+    jobs = await at.ledger.jobs.get([log.job_id])
+    history = await at.ledger.events.show(jobs[0].event_ref, 0, 1) if jobs else None
+    found = await at.ledger.integrations.get([log.integration_id])
+    if history is None or history.stored.erased or not found:
+        raise CommandFailure("the event of this log is no longer kept, or its integration was deleted")
+    stored, event, integration = history.stored, history.stored.event, found[0]
+    kind = integration.integration_type
+    # A body holds nothing else of a configuration, so its secrets stay sealed.
+    configuration = _Shown(url=integration.configuration.get("url"))
+    delivery = Delivery(
+        job_id=log.job_id,
+        attempt=log.attempt,
+        epoch=0,
+        event_id=event.id,
+        triggered_by=event.type,
+        data=event.data,
+        included=event.included,
+        store_id=event.scope.store_id,
+        org_id=event.scope.org_id,
+        time=stored.time,
+        source=event.source,
+        integration=IntegrationRef(integration.id, kind, integration.name, integration.description),
+        configuration=configuration,
+        sequence=stored.sequence,
+    )
+    return webhook_body(delivery) if kind == _WEBHOOK else cloudevent_body(delivery)
