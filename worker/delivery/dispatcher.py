@@ -16,7 +16,7 @@ from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger, LedgerError, LedgerFull
 from worker.ledger.events.inbox import OBSERVE_TRIES, LoadedEvents
 from worker.ledger.lanes.claims import Opening
-from worker.ledger.policy import JOBS_PER_CALL, by_message
+from worker.ledger.policy import by_message
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_filled
 from worker.telemetry.newer_versions import NEWER
@@ -202,7 +202,9 @@ class Dispatcher:
         self._deliveries.belong(stores)
         limits = await self._deliveries.limits(list(stores))
         openings = [(each.fan_out.stored, _openings(each), each.last) for each in chunk]
-        with self._deliveries.reserved(JOBS_PER_CALL) as room:
+        # No more slots than this chunk may use: another call's stores may need them.
+        wanted = sum(limits.get(lane, 1) > 0 for part in chunk for lane in part.integration_ids)
+        with self._deliveries.reserved(wanted) as room:
             opened = await self._ledger.jobs.open(openings, room, limits)
             for part in chunk:
                 ref = part.fan_out.stored.ref
