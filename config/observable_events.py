@@ -75,7 +75,7 @@ class Catalogue:
 
     def problem(self, key: str, level: str) -> str | None:
         """Return why a key cannot be used at a level (`store` or `organization`), or None if it can."""
-        levels = self.levels(key)
+        levels = self._levels.get(key) or _levels_of_custom(key)
         if not levels:
             return self._unknown(key)
         if level not in levels:

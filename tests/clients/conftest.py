@@ -34,6 +34,8 @@ def dev(ministack: Ministack, site: ClientSite, tmp_path_factory: pytest.TempPat
             tmp_path_factory.mktemp("dev"),
             EDW_SQS_ENDPOINT=ministack.url,
             EDW_API_CORS_ORIGINS=f"http://127.0.0.1:{site.port}",
+            # On a slow machine too, an event has one attempt.
+            EDW_WEBHOOK_TIMEOUT="100s",
         ) as running,
     ):
         yield running

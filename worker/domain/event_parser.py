@@ -217,12 +217,13 @@ def _problem(wire: _Wire, catalogue: Catalogue, level: str) -> Refusal | None:
             return Refusal(field, f"has {len(value)} characters, and at most {ID_MAX_CHARS} are accepted")
         if _CONTROL.search(value):
             return Refusal(field, "has control characters")
-        if value in DOT_SEGMENTS:
+        if value[0] == "." and value in DOT_SEGMENTS:
             return Refusal(field, f'is "{value}", which clients and proxies remove from the path of a URL (RFC 3986)')
     unknown = catalogue.problem(wire.type, level)
     if unknown:
         return Refusal("type", unknown)
-    if (content := _content_problem(wire)) is not None:
+    is_plain = wire.payload is _NULL and wire.included is _NULL and _starts(wire.data, b"{")
+    if not is_plain and (content := _content_problem(wire)) is not None:
         return content
     if (source := wire.source) is not None and (len(source) > SOURCE_MAX_CHARS or not is_uri_reference(source)):
         return Refusal("source", f"expected a URI of at most {SOURCE_MAX_CHARS} characters, without spaces (RFC 3986)")

@@ -111,6 +111,7 @@ VISITS = {
     "getEvent": Visit(not_found),
     "listChanges": Visit(own_changes),
     "describe": Visit(nobodys),
+    "listAttributes": Visit(nobodys),
     "readDescription": Visit(nobodys),
 }
 
@@ -157,7 +158,7 @@ async def test_the_walk_reaches_everything_where_the_caller_is_the_right_one(
     for operation in found:
         answer = await visit(admin, operation, victim)
         assert answer.status == 200, (operation.name, answer.raw)
-        if operation.name not in ("describe", "readDescription", "listJobs", "getJob"):
+        if operation.name not in ("describe", "readDescription", "listAttributes", "listJobs", "getJob"):
             assert MARK.encode() in answer.raw, operation.name
     for name, status in (("redeliverJob", 202), ("redeliverIntegration", 202), ("testIntegration", 200)):
         (operation,) = [each for each in GUARDED if each.name == name]

@@ -208,6 +208,8 @@ class TestRealAnswers:
         held("updateIntegration", await admin.put(one, {"data": {"observes": []}}))
         for limit, offset in ((25, 0), (1, 0), (1, 1), (0, 0)):
             held("listIntegrations", await admin.get(path, limit=limit, offset=offset))
+        held("listIntegrations", await admin.get(path, sort="-name", filtered="eq(enabled,true)"))
+        held("listAttributes", await admin.get(f"{path}/attributes"))
         failed, succeeded = await self._jobs(scene, made)
         for name, where in (
             ("listLogs", f"{path}/logs"),

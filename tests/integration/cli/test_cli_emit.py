@@ -162,3 +162,27 @@ def test_a_broker_that_is_gone_delays_nobody(edw: Edw) -> None:
 
     assert result.code == 0, result.text
     assert result.json["duplicate"] is False
+
+
+def test_a_flat_payload_is_kept_byte_for_byte_in_place_of_data(edw: Edw, redis_url: str) -> None:
+    flat = '{"purpose":"reset","n": 10.00}'
+    key = "one-time-password-token-request.created"
+
+    result = edw("emit", key, "--payload", "-", "--id", "event-1", stdin=flat.encode())
+
+    assert result.code == 0, result.text
+    (stored,) = kept(redis_url)
+    assert (stored.event.flat, stored.event.data, stored.event.type) == (True, flat.encode(), key)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("order.paid", "--payload", "-", "--data", __file__), 2, "either --data (with --included) or --payload"),
+        (("order.paid", "--payload", "-", "--included", __file__), 2, "either --data (with --included) or --payload"),
+        (("order.paid", "--payload", "-"), 1, "refused: payload: expected an object"),
+    ],
+)
+def test_a_payload_is_an_object_and_comes_alone(edw: Edw, arguments: Sequence[str], code: int, said: str) -> None:
+    result = edw("emit", *arguments, stdin=b"[]")
+    assert (result.code, said in result.text) == (code, True), result.text

@@ -296,3 +296,18 @@ def test_tables_fit_a_hundred_columns_and_foreign_text_commands_no_terminal(edw:
     assert "[red]" in listing.out
     assert "\x1b" not in listing.out
     assert all(len(line) <= 100 for line in listing.out.splitlines())
+
+
+def test_an_unknown_key_of_a_configuration_is_ignored_with_a_warning(edw: Edw, tmp_path: Path) -> None:
+    file = tmp_path / "integration.json"
+    configuration = {"url": "https://shop.example", "secret": "planted"}
+    file.write_text(json.dumps({"name": "Shop", "observes": ["order.paid"], "configuration": configuration}))
+    named = 'warning: configuration.secret is not a known key, and was ignored; did you mean "secret_key"?'
+
+    created = edw("integrations", "create", "--file", str(file), "--json")
+    updated = edw("integrations", "update", created.json["data"]["id"], "--file", str(file), "--json")
+
+    for result in (created, updated):
+        assert result.code == 0, result.text
+        assert result.err.strip() == named
+        assert result.json["data"]["configuration"] == {"url": "https://shop.example"}
