@@ -199,7 +199,7 @@ class TestWorker:
         assert edw("jobs", "list").out == "no pending jobs\n"
         explained = edw("logs", "show", logs[1]["id"], "--json").json["data"]
         assert explained.items() >= logs[1].items()
-        assert explained["response"]["status_line"].startswith("HTTP/1.0 503")
+        assert explained["response"]["status_line"].split()[1] == "503"
         one = edw("logs", "show", logs[1]["id"][:8])
         for result in (one, edw("jobs", "show", job["id"]), edw("jobs", "list", "--integration", integration)):
             assert result.code == 0
@@ -207,7 +207,7 @@ class TestWorker:
             assert "Hook" in result.text
             assert all(len(line) <= 100 for line in result.out.splitlines() if "curl" not in line)
         assert edw("logs", "show", "00000000").code == 1
-        assert "HTTP/1.0 503" in one.text
+        assert "503 Service Unavailable" in one.text
         assert "curl -X POST" in one.text
         sent = edw("logs", "show", logs[1]["id"], "--body")
         assert json.loads(sent.out) == receiver.bodies[0], "the body of the first attempt"
