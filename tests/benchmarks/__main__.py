@@ -57,7 +57,7 @@ class Length:
     isolation: int
     backlog: int
     #: Of a window of everyday load.
-    everyday: float
+    everyday: float = everyday.WINDOW_SECONDS
 
 
 FULL = Length(

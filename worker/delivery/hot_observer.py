@@ -23,6 +23,10 @@ RENEW_SECONDS = 1.0
 FOLLOW_SECONDS = 2.5
 #: How long a process that stops waits for its last call of the ledger (seconds): longer than a wait for events.
 CLOSE_SECONDS = 2.0
+#: Batches of events are at least this far apart on average (seconds), so that many events a second make larger ones.
+INTERVAL_SECONDS = 0.004
+#: This many batches may come at once after a pause.
+BURST = 3
 #: Calls of `observe` under way at once.
 AT_ONCE = 4
 
@@ -60,6 +64,8 @@ class HotObserver:
         self._hand_over = hand_over
         self._idle = idle
         self._registered_until = self._follow_until = self._renew_at = 0.0
+        # As in GCRA: when the next batch would be due if none came ahead of time.
+        self._next_at = 0.0
         self._registered = False
         self._stopping = False
         self._waiting: asyncio.Task[None] | None = None
@@ -97,6 +103,8 @@ class HotObserver:
         try:
             try:
                 while not self._stopping and self._free_slots() and await self._is_wanted():
+                    if (pause := self._next_at - (BURST - 1) * INTERVAL_SECONDS - monotonic()) > 0:
+                        await asyncio.sleep(pause)
                     await self._begin(await self._ledger.wait())
             finally:
                 if self._registered:
@@ -131,6 +139,7 @@ class HotObserver:
             return
         if self._registered:
             self._registered_until = monotonic() + self._idle
+        self._next_at = max(self._next_at, monotonic()) + INTERVAL_SECONDS
         begun = asyncio.ensure_future(self._observe(refs))
         self._begun.add(begun)
         begun.add_done_callback(self._begun.discard)
