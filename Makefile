@@ -28,6 +28,8 @@ SERVERS += nginx=/usr/sbin/nginx apache2-bin=/usr/sbin/apache2 nodejs=/usr/bin/n
 SERVERS += systemd=/usr/bin/systemd-analyze
 # It sets the clock of a Redis that tests start.
 SERVERS += faketime=/usr/bin/faketime
+# Tests of the console open its pages in it.
+SERVERS += chromium=/usr/bin/chromium
 # A missing server is no error here: the tests that need it are skipped, and say so.
 define INSTALL_SERVERS
 missing=; for server in $(SERVERS); do [ -x "$${server#*=}" ] || missing="$$missing $${server%%=*}"; done; \

@@ -46,6 +46,15 @@ def web_address(value: str) -> str:
     return value.strip().rstrip("/")
 
 
+def web_origin(value: str) -> str:
+    """Check an origin: a scheme and a host, and nothing behind them that could add another directive to a header."""
+    if value != web_address(value) or urlsplit(value).path or set(value) & set(";,'\"*"):
+        raise ValueError(
+            "expected an origin: http or https, a host and perhaps a port, such as https://admin.example.com"
+        )
+    return value
+
+
 def _scheme(url: str) -> str:
     try:
         parts = urlsplit(url)

@@ -25,6 +25,7 @@ from config.checks import (
     shard_name,
     url_of,
     web_address,
+    web_origin,
 )
 from config.observable_events import ObservableKey, observable_key
 from config.setting_files import FILE_SUFFIX, SettingFiles, files_of_settings
@@ -90,6 +91,13 @@ _Schemes = Annotated[
     BeforeValidator(words),
     AfterValidator(each(one_of("http", "https", "stomp", "stomp+ssl"))),
 ]
+_Origins = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    SettingKind("origins"),
+    BeforeValidator(words),
+    AfterValidator(each(web_origin)),
+]
 _Flag = Annotated[bool, SettingKind("`true` or `false`")]
 _Level = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -146,6 +154,11 @@ class Settings(BaseSettings):
         default=(),
         description="Proxies in front of the API whose X-Forwarded-For is trusted; empty trusts none.",
         examples=["10.0.0.0/24"],
+    )
+    console_frame_ancestors: _Origins = Field(
+        default=(),
+        description="Origins of the sites that may embed the console in a frame; empty allows none. It needs HTTPS.",
+        examples=["https://admin.example.com"],
     )
     inbox_limit: Annotated[Count, AfterValidator(between(1, 1_000_000_000))] = Field(
         default=100_000,

@@ -5,9 +5,10 @@ the answer to those.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from time import perf_counter
+from types import MappingProxyType
 from uuid import uuid4
 
 import msgspec
@@ -44,10 +45,14 @@ _ALWAYS = {
 }
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+NO_PARTS: Mapping[str, Endpoint] = MappingProxyType({})
 
 
-def application(services: ApiServices) -> web.Application:
-    """Return the application, with a route for each operation."""
+def application(services: ApiServices, parts: Mapping[str, Endpoint] = NO_PARTS) -> web.Application:
+    """Return the application, with a route for each operation.
+
+    `parts` answer everything under their paths, such as /console, in their own way.
+    """
     app = web.Application(middlewares=[_for_the_rest(services)], client_max_size=services.settings.api_body_limit)
     for operation in OPERATIONS:
         handler = _endpoint(operation, services)
@@ -56,6 +61,8 @@ def application(services: ApiServices) -> web.Application:
         app.router.add_route(operation.method, path, handler)
         if operation.method == hdrs.METH_GET:
             app.router.add_route(hdrs.METH_HEAD, path, handler)
+    for path, part in parts.items():
+        app.router.add_route("*", path + "{rest:(?:/.*)?}", part)
     return app
 
 

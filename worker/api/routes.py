@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.api.filters import FILTER
 from worker.api.handlers import (
+    console_handlers,
     event_handlers,
     health_handlers,
     integration_handlers,
@@ -28,6 +29,8 @@ from worker.api.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LARGEST_OFFSET, LIMI
 from worker.api.schemas import (
     AccessToken,
     CloudEvent,
+    ConsoleLink,
+    ConsoleLinkAttributes,
     Credentials,
     EventAttributes,
     EventBatch,
@@ -296,6 +299,17 @@ OPERATIONS: tuple[Operation, ...] = (
         {200: Answer("The bearer token.", AccessToken)},
         body=Body({oauth.FORM: Credentials, "application/json": Credentials}),
         refusals=(400, 401, 413, 415, 429),
+    ),
+    Operation(
+        "createConsoleLink",
+        "POST",
+        console_handlers.PATH,
+        console_handlers.create_link,
+        "Make a link that opens the store's console once, for minutes",
+        ADMINS,
+        {201: Answer("The link.", Single[ConsoleLink])},
+        body=Body.json(Single[ConsoleLinkAttributes], required=False),
+        refusals=(400, 413, 415, 422),
     ),
     Operation(
         "describe",

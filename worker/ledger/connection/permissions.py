@@ -13,8 +13,36 @@ _ALWAYS = frozenset({"eval", "evalsha", "hget", "hmget", "hset", "info", "time"}
 PUBLISHER = _ALWAYS | {"del", "hincrby", "mget", "mset", "zadd"}
 #: For workers, the API and the command line.
 EVERYTHING = PUBLISHER | {
-    *("append", "blmove", "exec", "exists", "get", "getrange", "hdel", "hgetall", "hsetnx", "incr", "llen", "lmove"),
-    *("lpop", "lpush", "lrange", "lrem", "ltrim", "multi", "persist", "pexpire", "rpush", "sadd", "scan", "scard"),
+    *(
+        "append",
+        "bitfield",
+        "blmove",
+        "exec",
+        "exists",
+        "get",
+        "getrange",
+        "hdel",
+        "hgetall",
+        "hsetnx",
+        "incr",
+        "lindex",
+    ),
+    *(
+        "llen",
+        "lmove",
+        "lpop",
+        "lpush",
+        "lrange",
+        "lrem",
+        "ltrim",
+        "multi",
+        "persist",
+        "pexpire",
+        "rpush",
+        "sadd",
+        "scan",
+        "scard",
+    ),
     *("set", "sismember", "smembers", "srandmember", "srem", "sscan", "strlen", "unlink", "zcard", "zcount", "zmscore"),
     *("zpopmax", "zpopmin", "zrange", "zrank", "zrem", "zremrangebyscore", "zrevrange", "zscan", "zscore"),
 }
