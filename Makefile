@@ -57,7 +57,7 @@ endef
 PUBLIC := worker/publisher.py deliverers/contract.py deliverers/testing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test fuzz servers emulators check rehearse bench attacks chaos outages dashboard fmt clean lock
+.PHONY: help install demo run test fuzz servers emulators check rehearse bench attacks chaos outages dashboard screens fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -96,6 +96,8 @@ attacks: $(DEV) ## attacks one API and one worker, and measures what others noti
 dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad day, and draws the dashboard of it
 	@record=$$(mktemp) && trap 'rm -f "$$record"' EXIT && $(BIN)/python -m tests.dashboard "$$record" && \
 	    $(COUNTERPARTS)/matplotlib/bin/python -m tests.dashboard.draw "$$record" deploy/grafana/dashboard.png
+screens: $(DEV) servers ## plays a day, and draws the console's pictures of it
+	@$(BIN)/python -m tests.console deploy/console
 chaos: $(DEV) servers ## kills processes at random, counts what arrived, then make outages; SEED=… and KILLS=… repeat kills alone
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 	@$(if $(SEED)$(KILLS),,$(MAKE) --no-print-directory outages)

@@ -153,6 +153,6 @@ async def plant_pulse(ledger: Ledger, lines: Sequence[Sequence[int]]) -> None:
     """Has the last minutes, up to the present one, read (accepted, attempts, succeeded, inbox, pending)."""
     connection, minute = raw.connection(ledger), await raw.now(ledger) // 60_000
     first = minute - len(lines) + 1
-    packed = [msgspec.msgpack.encode([first + index, *line]) for index, line in enumerate(lines)]
+    packed = [msgspec.json.encode([first + index, *line]) for index, line in enumerate(lines)]
     await connection.client.delete(connection.key("pulse"))
     await connection.client.rpush(connection.key("pulse"), *packed)

@@ -39,7 +39,7 @@ def common_reason(why: str) -> str:
 
 
 def _common(word: str) -> str:
-    core = word.strip("()[],;:.!?\"'")
+    core = word.strip("(),;:.!?\"'")
     return word.replace(core, NAME) if core and _differs(core) else word
 
 

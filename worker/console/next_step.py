@@ -32,10 +32,7 @@ class NextStep:
 
 def next_step(integration: Integration, lane: LaneStatus, now: int) -> NextStep:
     """Return what happens next, given the integration and its lane at the time `now` (ms)."""
-    owed, since = (
-        counted(lane.due + lane.leased, "delivery").replace("deliverys", "deliveries"),
-        integration.failing_since,
-    )
+    owed, since = _waiting(lane.due + lane.leased), integration.failing_since
     if not integration.enabled:
         who = (
             f"The worker disabled it: {integration.disabled_reason}."
@@ -43,16 +40,14 @@ def next_step(integration: Integration, lane: LaneStatus, now: int) -> NextStep:
             else "It is disabled."
         )
         tone = Tone.BAD if integration.disabled_reason else Tone.IDLE
-        return NextStep(
-            tone, "Disabled", f"{who} New events do not reach it; {owed} wait until it is enabled.", 0, since
-        )
+        return NextStep(tone, "Disabled", f"{who} New events do not reach it; {owed} until it is enabled.", 0, since)
     if integration.paused:
-        return NextStep(Tone.IDLE, "Paused", f"Its events are kept: {owed} wait until it is resumed.", 0, since)
+        return NextStep(Tone.IDLE, "Paused", f"Its events are kept: {owed} until it is resumed.", 0, since)
     if integration.circuit == "open":
         at = integration.circuit_until
-        return NextStep(Tone.BAD, "Circuit open", f"One attempt then probes the receiver; {owed} wait.", at, since)
+        return NextStep(Tone.BAD, "Circuit open", f"One attempt then probes the receiver; {owed}.", at, since)
     if integration.circuit:
-        return NextStep(Tone.WARNING, "Probing", f"One attempt at a time, until one succeeds; {owed} wait.", 0, since)
+        return NextStep(Tone.WARNING, "Probing", f"One attempt at a time, until one succeeds; {owed}.", 0, since)
     at = now - lane.oldest_due_age if lane.due and lane.oldest_due_age < 0 else 0
     if since:
         tries = counted(integration.failing_attempts, "attempt")
@@ -65,5 +60,13 @@ def next_step(integration: Integration, lane: LaneStatus, now: int) -> NextStep:
             Tone.BUSY, "Delivering", f"{counted(lane.leased, 'attempt')} in flight, {lane.due} waiting.", at
         )
     if lane.due:
-        return NextStep(Tone.BUSY, "Delivering", f"{owed} wait for their turn.", at)
+        whose = "its" if lane.due == 1 else "their"
+        return NextStep(Tone.BUSY, "Delivering", f"{owed} for {whose} turn.", at)
     return NextStep(Tone.GOOD, "Healthy", "Nothing is owed.")
+
+
+def _waiting(count: int) -> str:
+    """Return how many deliveries wait, in words."""
+    if count == 1:
+        return "1 delivery waits"
+    return f"{count:,} deliveries wait" if count else "no delivery waits"

@@ -246,3 +246,15 @@ def test_without_a_redis_server_it_ends_with_3_and_says_what_to_start(edw: Edw, 
     assert result.code == 3
     assert 'Start "edw dev"' in result.err
     assert result.out == ""
+
+
+@pytest.mark.parametrize("more", ["--client", "--platform", "--store s", "--role publish"])
+def test_an_operators_token_is_for_all_stores_and_only_reads_or_administers(edw: Edw, more: str) -> None:
+    role = [] if "--role" in more else ["--role", "read"]
+    failed = edw("tokens", "create", "--operator", *role, *more.split())
+    assert failed.code == 2, failed.text
+    assert "--operator" in failed.text
+    made = edw("tokens", "create", "--operator", "--role", "admin")
+    assert "acts for all stores, in the console" in made.text
+    (found,) = listed(edw)
+    assert (found["kind"], found["role"], found["store_id"]) == ("operator", "admin", None)

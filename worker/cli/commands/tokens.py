@@ -202,7 +202,6 @@ def _document(token: Token) -> dict[str, Any]:
         "kind": token.kind.value,
         "role": token.role.value,
         "platform": token.platform,
-        "operator": token.operator,
         "store_id": token.scope.store_id,
         "org_id": token.scope.org_id,
         "name": token.name,

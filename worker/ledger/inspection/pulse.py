@@ -22,7 +22,7 @@ class PulseLine(msgspec.Struct, frozen=True, array_like=True):
     pending: int
 
 
-_line = msgspec.msgpack.Decoder(PulseLine, strict=False)
+_line = msgspec.json.Decoder(PulseLine, strict=False)
 
 
 class PulseReader:
