@@ -249,7 +249,9 @@ def test_without_a_redis_server_it_ends_with_3_and_says_what_to_start(edw: Edw, 
 
 
 @pytest.mark.parametrize("more", ["--client", "--platform", "--store s", "--role publish"])
-def test_an_operators_token_is_for_all_stores_and_only_reads_or_administers(edw: Edw, more: str) -> None:
+def test_an_operators_token_is_for_all_stores_and_only_reads_or_administers(
+    edw: Edw, redis_url: str, more: str
+) -> None:
     role = [] if "--role" in more else ["--role", "read"]
     failed = edw("tokens", "create", "--operator", *role, *more.split())
     assert failed.code == 2, failed.text

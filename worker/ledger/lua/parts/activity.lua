@@ -26,16 +26,17 @@ end
 
 -- Writes what was counted: one command for each lane, and a second one in the first call of an hour.
 local function write_activity()
-  local day, hour = math.floor(NOW / 86400000), math.floor(NOW % 86400000 / 3600000)
+  local day, first = math.floor(NOW / 86400000), 64 + math.floor(NOW % 86400000 / 3600000) * 256
   for lane, noted in pairs(activity) do
-    local key, calls = P .. 'activity:' .. lane .. ':' .. day, { 'OVERFLOW', 'SAT' }
+    local key, calls, n = P .. 'activity:' .. lane .. ':' .. day, { 'OVERFLOW', 'SAT' }, 2
     for i = 1, 8 do
       if noted[i] > 0 then
-        for _, word in ipairs({ 'INCRBY', 'u32', 64 + (hour * 8 + i - 1) * 32, noted[i] }) do calls[#calls + 1] = word end
+        calls[n + 1], calls[n + 2], calls[n + 3], calls[n + 4] = 'INCRBY', 'u32', first + (i - 1) * 32, noted[i]
+        n = n + 4
       end
     end
     if noted.succeeded then
-      for _, word in ipairs({ 'SET', 'i64', 0, string.format('%.0f', NOW) }) do calls[#calls + 1] = word end
+      calls[n + 1], calls[n + 2], calls[n + 3], calls[n + 4] = 'SET', 'i64', 0, string.format('%.0f', NOW)
     end
     local totals = redis.call('BITFIELD', key, unpack(calls))
     if totals[1] == noted[1] then redis.call('PEXPIRE', key, ACTIVITY_KEPT) end
