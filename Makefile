@@ -31,7 +31,7 @@ SERVERS += prometheus=/usr/bin/prometheus
 SERVERS += nginx=/usr/sbin/nginx apache2-bin=/usr/sbin/apache2 nodejs=/usr/bin/node
 # It checks the units of deploy/systemd. Most systems have it; containers of Debian do not.
 SERVERS += systemd=/usr/bin/systemd-analyze
-# Clients of the API, and producers: the page of snippets, SDKs and a browser (tests/clients). Go is looked for, and not installed.
+# Clients of the API, producers, and the browser of tests/clients and of the console's tests. Go is looked for, and not installed.
 SERVERS += npm=/usr/bin/npm maven=/usr/bin/mvn default-jdk-headless=/usr/bin/javac chromium=/usr/bin/chromium
 SERVERS += php-cli=/usr/bin/php php-curl=/usr/share/doc/php-curl php-redis=/usr/share/doc/php-redis
 # It sets the clock of a Redis that tests start.
@@ -63,7 +63,7 @@ endef
 PUBLIC := worker/publisher.py deliverers/contract.py deliverers/testing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test fuzz servers emulators clients check rehearse bench everyday attacks chaos outages dashboard fmt clean lock
+.PHONY: help install demo run test fuzz servers emulators clients check rehearse bench everyday attacks chaos outages dashboard screens fmt clean lock
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -107,6 +107,8 @@ attacks: $(DEV) ## attacks one API and one worker, and measures what others noti
 dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad day, and draws the dashboard of it
 	@record=$$(mktemp) && trap 'rm -f "$$record"' EXIT && $(BIN)/python -m tests.dashboard "$$record" && \
 	    $(COUNTERPARTS)/matplotlib/bin/python -m tests.dashboard.draw "$$record" deploy/grafana/dashboard.png
+screens: $(DEV) servers ## plays a day, and draws the console's pictures of it
+	@$(BIN)/python -m tests.console deploy/console
 chaos: $(DEV) servers ## kills processes at random, counts what arrived, then make outages; SEED=… and KILLS=… repeat kills alone
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 	@$(if $(SEED)$(KILLS),,$(MAKE) --no-print-directory outages)

@@ -46,10 +46,8 @@ def web_address(value: str) -> str:
 
 
 def web_origin(value: str) -> str:
-    """Check an origin as a browser sends it (RFC 6454, section 6.2), or `*`; return it in a browser's spelling."""
-    if value == "*":
-        return value
-    expected = "expected origins such as https://shop.example.com (scheme, host and port, without a path), or *"
+    """Check an origin as a browser sends it (RFC 6454, section 6.2); return it in a browser's spelling."""
+    expected = "expected origins such as https://shop.example.com (scheme, host and port, without a path)"
     try:
         parts = urlsplit(value)
         host, port = parts.hostname, parts.port
@@ -58,10 +56,21 @@ def web_origin(value: str) -> str:
     default = {"http": 80, "https": 443}
     if parts.scheme not in default or not host or "@" in parts.netloc or value.rstrip("/").count("/") != 2:
         raise ValueError(expected)
-    if parts.query or parts.fragment or not parts.netloc.isascii():
+    # None of these may add another directive to a header.
+    if parts.query or parts.fragment or not parts.netloc.isascii() or set(parts.netloc) & set(";,'\"* \\"):
         raise ValueError(expected)
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + (f":{port}" if port not in (None, default[parts.scheme]) else "")
+
+
+def web_origin_or_all(value: str) -> str:
+    """Check an origin, or `*` for all origins."""
+    if value == "*":
+        return value
+    try:
+        return web_origin(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or *") from None
 
 
 def _scheme(url: str) -> str:

@@ -26,6 +26,7 @@ from config.checks import (
     url_of,
     web_address,
     web_origin,
+    web_origin_or_all,
 )
 from config.observable_events import ObservableKey, observable_key
 from config.setting_files import FILE_SUFFIX, SettingFiles, files_of_settings
@@ -91,6 +92,20 @@ _Schemes = Annotated[
     BeforeValidator(words),
     AfterValidator(each(one_of("http", "https", "stomp", "stomp+ssl"))),
 ]
+_Origins = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    SettingKind("origins"),
+    BeforeValidator(words),
+    AfterValidator(each(web_origin)),
+]
+_OriginsOrAll = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    SettingKind("origins"),
+    BeforeValidator(words),
+    AfterValidator(each(web_origin_or_all)),
+]
 _Flag = Annotated[bool, SettingKind("`true` or `false`")]
 _Level = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -148,12 +163,15 @@ class Settings(BaseSettings):
         description="Proxies in front of the API whose X-Forwarded-For is trusted; empty trusts none.",
         examples=["10.0.0.0/24"],
     )
-    api_cors_origins: Annotated[
-        tuple[str, ...], NoDecode, SettingKind("origins"), BeforeValidator(words), AfterValidator(each(web_origin))
-    ] = Field(
+    api_cors_origins: _OriginsOrAll = Field(
         default=(),
         description="Origins of pages in browsers that may call the API, or `*` for all; empty allows none.",
         examples=["https://shop.example.com https://admin.example.com"],
+    )
+    console_frame_ancestors: _Origins = Field(
+        default=(),
+        description="Origins of the sites that may embed the console in a frame; empty allows none. It needs HTTPS.",
+        examples=["https://admin.example.com"],
     )
     inbox_limit: Annotated[Count, AfterValidator(between(1, 1_000_000_000))] = Field(
         default=100_000,

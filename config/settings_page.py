@@ -25,7 +25,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Limits of intake": ("inbox_limit", "inbox_max_age", "store_intake_limit"),
         "The Integrations API": (
             "api_host", "api_port", "api_url", "api_body_limit", "api_connections", "api_proxies",
-            "api_cors_origins", "store_integrations", "audit_cap", "audit_retention",
+            "api_cors_origins", "store_integrations", "audit_cap", "audit_retention", "console_frame_ancestors",
         ),
         "Attempts and retries": (
             "retry_schedule", "job_deadline", "webhook_timeout", "webhook_read_limit", "webhook_secret_in_body",

@@ -15,7 +15,7 @@ from config.settings import Settings
 from tests.ledger.audit import LedgerContents
 from tests.ledger.scene import LedgerScene
 from tests.samples import SCOPE, issue_token
-from worker.api.server import services_of, site_of
+from worker.api.server import Parts, no_parts, services_of, site_of
 from worker.api.services.api_services import ApiServices
 from worker.domain.api_token import Role, TokenKind
 from worker.domain.event import Scope
@@ -156,12 +156,12 @@ Serve = Callable[..., Awaitable[Api]]
 
 
 @asynccontextmanager
-async def served(settings: Settings, limits: HttpLimits | None = None) -> AsyncIterator[Api]:
-    """Serve the API on a port of its own, within the limits for its HTTP server."""
+async def served(settings: Settings, limits: HttpLimits | None = None, parts: Parts = no_parts) -> AsyncIterator[Api]:
+    """Serve the API on a port of its own, within the limits for its HTTP server, with other parts under other paths."""
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(services_of(settings))
         await services.ledger.open()
-        site = site_of(services, limits or HttpLimits(connections=100))
+        site = site_of(services, limits or HttpLimits(connections=100), parts)
         await site.open()
         stack.push_async_callback(site.close)
         await site.listen("127.0.0.1", 0)

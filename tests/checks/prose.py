@@ -54,7 +54,7 @@ ALLOWED: Mapping[tuple[str, str], str] = MappingProxyType(
 )
 #: Files of other people, lists of packages, and the words themselves.
 IGNORED = re.compile(
-    r"requirements[^/]*\.txt|.*/requirements-\w+\.txt|LICENSE|.*\.(png|schema\.json|zstd)|tests/(unit/)?checks/(test_)?prose\.py"
+    r"requirements[^/]*\.txt|.*/requirements-\w+\.txt|LICENSE|.*/LICENSE\.\w+|.*\.min\.js|.*\.(png|schema\.json|zstd)|tests/(unit/)?checks/(test_)?prose\.py"
     r"|.*/schemas/.*\.yaml"
 )
 

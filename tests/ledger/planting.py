@@ -6,6 +6,8 @@ from importlib.resources import files
 from itertools import cycle, islice
 from typing import Any
 
+import msgspec
+
 from tests.ledger import raw
 from tests.samples import an_integration
 from tests.waiting import eventually
@@ -138,3 +140,25 @@ def _events(integrations: Sequence[Integration], count: int) -> Iterator[Event]:
         head = f'{{"type":"{_OBSERVABLE_KEY}","org_id":"{scope.org_id}","store_id":"{scope.store_id}"'.encode()
         raw = head + b',"id":"%b","data":%b}' % (name.encode(), data)
         yield Event(name, _OBSERVABLE_KEY, scope, raw, data, None, None, None)
+
+
+async def plant_activity(ledger: Ledger, lane: str, hours: Sequence[tuple[int, int]], bucket: int = 0) -> None:
+    """Has the last hours of a lane, up to the present one, count (attempts, failures) of about the same duration."""
+    connection, now, succeeded = raw.connection(ledger), await raw.now(ledger), False
+    for back, (attempts, failed) in enumerate(reversed(hours)):
+        day, hour = divmod(now // 3_600_000 - back, 24)
+        key, first = connection.key(f"activity:{lane}:{day}"), 64 + hour * 256
+        for index, count in ((0, attempts), (1, failed), (2 + bucket, attempts)):
+            await connection.client.execute_command("BITFIELD", key, "SET", "u32", first + 32 * index, count)
+        if attempts > failed and not succeeded:
+            succeeded = True
+            await connection.client.execute_command("BITFIELD", key, "SET", "i64", 0, now - back * 3_600_000 - 60_000)
+
+
+async def plant_pulse(ledger: Ledger, lines: Sequence[Sequence[int]]) -> None:
+    """Has the last minutes, up to the present one, read (accepted, attempts, succeeded, inbox, pending)."""
+    connection, minute = raw.connection(ledger), await raw.now(ledger) // 60_000
+    first = minute - len(lines) + 1
+    packed = [msgspec.json.encode([first + index, *line]) for index, line in enumerate(lines)]
+    await connection.client.delete(connection.key("pulse"))
+    await connection.client.rpush(connection.key("pulse"), *packed)

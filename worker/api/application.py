@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from time import perf_counter
+from types import MappingProxyType
 from uuid import uuid4
 
 import msgspec
@@ -47,10 +48,14 @@ _ALWAYS = {
 
 Endpoint = Callable[[web.Request], Awaitable[WholeAnswer]]
 Routed = Callable[[web.Request], Awaitable[web.StreamResponse]]
+NO_PARTS: Mapping[str, Routed] = MappingProxyType({})
 
 
-def application(services: ApiServices) -> web.Application:
-    """Return the application, with a route for each operation."""
+def application(services: ApiServices, parts: Mapping[str, Routed] = NO_PARTS) -> web.Application:
+    """Return the application, with a route for each operation.
+
+    `parts` answer everything under their paths, such as /console, in their own way.
+    """
     origins = services.settings.api_cors_origins
     middlewares = [*([cross_origin(origins)] if origins else []), _for_the_rest(services)]
     app = web.Application(middlewares=middlewares, client_max_size=services.settings.api_body_limit)
@@ -60,6 +65,8 @@ def application(services: ApiServices) -> web.Application:
         app.router.add_route(operation.method, path, handler)
         if operation.method == hdrs.METH_GET:
             app.router.add_route(hdrs.METH_HEAD, path, handler)
+    for path, part in parts.items():
+        app.router.add_route("*", path + "{rest:(?:/.*)?}", part)
     return app
 
 

@@ -7,6 +7,7 @@ from worker.api.event_documents import PATH as EVENTS_PATH
 from worker.api.filters import FILTER, filter_pattern
 from worker.api.handlers import (
     audit_handlers,
+    console_handlers,
     event_handlers,
     health_handlers,
     integration_handlers,
@@ -33,6 +34,8 @@ from worker.api.schemas import (
     AccessToken,
     AttributeList,
     CloudEvent,
+    ConsoleLink,
+    ConsoleLinkAttributes,
     Credentials,
     EventAttributes,
     EventBatch,
@@ -361,6 +364,17 @@ OPERATIONS: tuple[Operation, ...] = (
         {200: Answer("The bearer token.", AccessToken)},
         body=Body({FORM: Credentials, "application/json": Credentials}),
         refusals=(400, 401, 413, 415, 429),
+    ),
+    Operation(
+        "createConsoleLink",
+        "POST",
+        console_handlers.PATH,
+        console_handlers.create_link,
+        "Make a link that opens the store's console once, for minutes",
+        ADMINS,
+        {201: Answer("The link.", Single[ConsoleLink])},
+        body=Body.json(Single[ConsoleLinkAttributes], required=False),
+        refusals=(400, 413, 415, 422),
     ),
     Operation(
         "describe",

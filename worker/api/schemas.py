@@ -236,6 +236,22 @@ class RedeliveredJob(Struct, frozen=True):
     meta: RedeliveryMeta
 
 
+class ConsoleLinkAttributes(Struct, frozen=True):
+    """The role that a link into the console gives, and the seconds for which the link works."""
+
+    role: Literal["read", "admin"] | UnsetType = UNSET
+    expires_in: Annotated[float, Meta(ge=10, le=900)] | UnsetType = UNSET
+
+
+class ConsoleLink(Struct, frozen=True):
+    """A link that opens the store's console once."""
+
+    url: Annotated[str, Meta(extra_json_schema={"format": "uri"})]
+    role: Literal["read", "admin"]
+    expires_at: Time
+    type: Literal["console-link"] = "console-link"
+
+
 class RedeliveryAttributes(Struct, frozen=True, rename={"since": "from", "till": "to"}):
     """The selection of a redelivery: jobs by time of opening and state; with `missing`, also events that had no job."""
 

@@ -1,7 +1,7 @@
 """The API process: it opens the services, listens, and on SIGTERM finishes the requests under way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -10,7 +10,7 @@ import structlog
 from config.observable_events import load_catalogue
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
-from worker.api.application import application, direct_endpoints, refused
+from worker.api.application import Routed, application, direct_endpoints, refused
 from worker.api.services.access import Access
 from worker.api.services.api_health import ApiHealth
 from worker.api.services.api_services import ApiServices
@@ -42,7 +42,18 @@ from worker.telemetry.tracing import exporting
 _log = structlog.get_logger("edw.api")
 
 
-async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: bool = False) -> None:
+#: Makes what answers under other paths than the API's own, such as /console.
+Parts = Callable[[ApiServices], Mapping[str, Routed]]
+
+
+def no_parts(_: ApiServices) -> Mapping[str, Routed]:
+    """Return nothing: the API alone."""
+    return {}
+
+
+async def serve(
+    settings: Settings, stopping: asyncio.Event, *, shared_port: bool = False, parts: Parts = no_parts
+) -> None:
     """Serve until `stopping` is set, then finish the requests under way within EDW_DRAIN_SECONDS.
 
     While the ledger does not answer, requests get 503 and /readyz is red.
@@ -51,7 +62,7 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
     LedgerFormatError if the ledger belongs to another version.
     """
     async with services_of(settings) as services:
-        site = site_of(services, api_limits(settings, raise_descriptor_limit()))
+        site = site_of(services, api_limits(settings, raise_descriptor_limit()), parts)
         await site.open()
         telemetry = Telemetry(services.ledger, settings)
         collecting = asyncio.create_task(collector.attend())
@@ -70,9 +81,9 @@ async def serve(settings: Settings, stopping: asyncio.Event, *, shared_port: boo
         _log.info("api drained")
 
 
-def site_of(services: ApiServices, limits: HttpLimits) -> HttpSite:
+def site_of(services: ApiServices, limits: HttpLimits, parts: Parts = no_parts) -> HttpSite:
     """Return the API's server, with the limits of its clients; it does not listen yet."""
-    app = application(services)
+    app = application(services, parts(services))
     seconds = services.settings.drain_seconds
     direct = direct_endpoints(services)
     return HttpSite("api", app, limits, refused, metrics.observe_http, shutdown_seconds=seconds, direct=direct)

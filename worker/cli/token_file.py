@@ -13,25 +13,57 @@ from worker.ledger.connection.endpoints import find_endpoints
 TOKEN_FILE = "token"  # noqa: S105  (a file's name)
 
 
-async def make_token(settings: Settings) -> str:
-    """Return the admin token of the data folder, or a new one if the ledger knows none. Raises LedgerError."""
+#: Seconds for which the link into the console works.
+LINK_LIFETIME = 24 * 3_600
+
+
+async def make_access(settings: Settings) -> tuple[str, str]:
+    """Return the admin token of the data folder, and a one-time link's secret for the console.
+
+    The token is a new one if the ledger knows none. The link opens the console as an operator's. Raises LedgerError.
+    """
     ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
     try:
         await ledger.open()
-        file = settings.data_dir / TOKEN_FILE
-        known = file.read_text().strip() if file.is_file() else ""
-        parts = read(known)
-        if parts and (token := await ledger.tokens.get(parts[0])) and matches(token, parts[1]):
-            return known
-        made, secret = new_id(), make_secret()
-        text = written(made, secret)
-        await ledger.tokens.put(
-            Token(made, TokenKind.TOKEN, Role.ADMIN, Scope(), name="made by edw dev", digest=digest_of(secret))
-        )
-        _write(file, text)
-        return text
+        text = await _token(ledger, settings.data_dir / TOKEN_FILE)
+        return text, await _link(ledger, text)
     finally:
         await ledger.close()
+
+
+async def _token(ledger: Ledger, file: Path) -> str:
+    known = _known(file)
+    parts = read(known)
+    if parts and (token := await ledger.tokens.get(parts[0])) and matches(token, parts[1]):
+        return known
+    made, secret = new_id(), make_secret()
+    text = written(made, secret)
+    await ledger.tokens.put(
+        Token(made, TokenKind.TOKEN, Role.ADMIN, Scope(), name="made by edw dev", digest=digest_of(secret))
+    )
+    _write(file, text)
+    return text
+
+
+async def _link(ledger: Ledger, token: str) -> str:
+    parent, _, _ = token.removeprefix("edw_").partition("_")
+    made, secret = new_id(), make_secret()
+    link = Token(
+        made,
+        TokenKind.LINK,
+        Role.ADMIN,
+        Scope(),
+        name="made by edw dev",
+        digest=digest_of(secret),
+        parent=parent,
+        operator=True,
+    )
+    await ledger.tokens.open_session(link, LINK_LIFETIME)
+    return written(made, secret)
+
+
+def _known(file: Path) -> str:
+    return file.read_text().strip() if file.is_file() else ""
 
 
 def _write(file: Path, text: str) -> None:

@@ -42,6 +42,24 @@ class TokenKind(StrEnum):
     TOKEN = "token"  # noqa: S105  (a kind, and nobody's password)
     CLIENT = "client"
     BEARER = "bearer"
+    #: An operator's token. It opens the console for all stores, and is not valid for the API.
+    OPERATOR = "operator"
+    #: A session of the console, which a person opened with a token.
+    SESSION = "session"
+    #: A session of the console that a one-time link opened. It makes no tokens, because these would outlive it.
+    GUEST = "guest"
+    #: A one-time link into the console.
+    LINK = "link"
+
+
+#: Kinds that end by themselves, and with the token that they come from (Token.parent).
+SHORT_LIVED = frozenset({TokenKind.BEARER, TokenKind.SESSION, TokenKind.GUEST, TokenKind.LINK})
+#: Kinds that the API accepts.
+BEARING = frozenset({TokenKind.TOKEN, TokenKind.BEARER})
+#: Kinds that open a session of the console.
+OPENING = frozenset({TokenKind.TOKEN, TokenKind.OPERATOR})
+#: Kinds that are a session of the console.
+SESSIONS = frozenset({TokenKind.SESSION, TokenKind.GUEST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +81,10 @@ class Token:
     created_at: int = 0
     #: Milliseconds since 1970, by the ledger's clock; None if the token is valid until it is revoked.
     expires_at: int | None = None
-    #: The id of the client that a bearer token was issued to; empty for other kinds.
+    #: The id of the client or token that a short-lived one comes from; empty for other kinds.
     parent: str = ""
+    #: It acts for all stores, in the console alone: an operator's token, and what comes from it.
+    operator: bool = False
 
 
 def new_id() -> str:
@@ -117,4 +137,18 @@ def bearer_of(client: Token, id: str, secret: str) -> Token:
         name=client.name,
         digest=digest_of(secret),
         parent=client.id,
+    )
+
+
+def descendant_of(parent: Token, kind: TokenKind, id: str, secret: str, role: Role | None = None) -> Token:
+    """Return a session or link with the scope and, unless one is given, the role of the token that it comes from."""
+    return Token(
+        id=id,
+        kind=kind,
+        role=role or parent.role,
+        scope=parent.scope,
+        name=parent.name,
+        digest=digest_of(secret),
+        parent=parent.parent or parent.id,
+        operator=parent.operator,
     )

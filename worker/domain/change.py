@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
+from worker.domain.api_token import Token
 from worker.domain.integration import Integration
 
 
@@ -92,3 +93,10 @@ def _attributes(integration: Integration | None) -> dict[str, Any]:
         "observes": list(integration.observes),
         "configuration": dict(integration.configuration),
     }
+
+
+def token_change(actor: Actor, action: ChangeAction, token: Token) -> Change:
+    """Return the creation or revocation of a token."""
+    what = {"kind": token.kind.value, "role": token.role.value, "platform": token.platform, "name": token.name}
+    before, after = ({}, what) if action is ChangeAction.TOKEN_CREATED else (what, {})
+    return Change(actor, action, token.scope.key, "token", token.id, before, after)

@@ -12,7 +12,11 @@ from worker.ledger.events.inbox import Inbox
 from worker.ledger.events.intake_list import IntakeList
 from worker.ledger.fleet import Fleet
 from worker.ledger.inspection.event_history import EventReader
+from worker.ledger.inspection.failing_lanes import FailingIndex
+from worker.ledger.inspection.lane_activity import ActivityReader
 from worker.ledger.inspection.ledger_status import StatusReader
+from worker.ledger.inspection.processes import ProcessReader
+from worker.ledger.inspection.pulse import PulseReader
 from worker.ledger.inspection.totals import TotalsReader
 from worker.ledger.integration_repository import IntegrationRepository
 from worker.ledger.lanes.claim_calls import ClaimCalls
@@ -58,6 +62,10 @@ class Ledger:
         self.erasure = Erasure(self.redis)
         self.status = StatusReader(self.redis)
         self.totals = TotalsReader(self.redis, self.owner)
+        self.activity = ActivityReader(self.redis)
+        self.failing = FailingIndex(self.redis)
+        self.pulse = PulseReader(self.redis)
+        self.processes = ProcessReader(self.redis)
 
     @property
     def address(self) -> str:

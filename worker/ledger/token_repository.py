@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from worker.domain.api_token import Role, Token, TokenKind, is_id
+from worker.domain.api_token import SHORT_LIVED, Role, Token, TokenKind, is_id
 from worker.domain.change import Change
 from worker.domain.event import Scope
 from worker.domain.format_version import is_newer
@@ -11,7 +11,7 @@ from worker.ledger.change_records import change_arguments
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.ledger_errors import NewerRecord
 
-#: The most valid bearers of one client; a further one replaces the oldest.
+#: The most valid bearers of one client, or sessions and links of one token; a further one replaces the oldest.
 BEARERS_MAX = 1_000
 
 
@@ -26,10 +26,12 @@ class TokenRepository:
 
         `change` is the audit's record of it.
 
-        Raises ValueError for a bearer: use issue_bearer() for it.
+        Raises ValueError for a short-lived one: use issue_bearer() or open_session() for it.
         """
-        if token.kind is TokenKind.BEARER:
-            raise ValueError("put() takes a token or client; use issue_bearer() for a bearer")
+        if token.kind in SHORT_LIVED:
+            raise ValueError(
+                "put() takes a token or client; use issue_bearer() for a bearer, open_session() for others"
+            )
         created_at = await self._redis.run_confirmed(
             "put_token", id=token.id, fields=_fields(token), **change_arguments(change, self._redis.policy)
         )
@@ -60,15 +62,28 @@ class TokenRepository:
 
         Returns False, and writes nothing, if the client was revoked meanwhile.
         """
-        issued = await self._redis.run(
+        return await self._issue(client.id, TokenKind.CLIENT, replace(bearer, kind=TokenKind.BEARER), seconds)
+
+    async def open_session(self, session: Token, seconds: float, link: str = "") -> bool:
+        """Write a session or a link, which ends after `seconds` or with the token that it comes from.
+
+        `link` is the id of the one-time link that the session uses up. Returns False, and writes nothing, if that token
+        or that link does not exist any more.
+        """
+        return await self._issue(session.parent, None, session, seconds, link)
+
+    async def _issue(self, parent: str, kind: TokenKind | None, issued: Token, seconds: float, link: str = "") -> bool:
+        done = await self._redis.run(
             "issue_bearer",
-            id=bearer.id,
-            client=client.id,
-            fields=_fields(replace(bearer, kind=TokenKind.BEARER)),
+            id=issued.id,
+            parent=parent,
+            kind=kind.value if kind else "",
+            link=link,
+            fields=_fields(issued),
             lifetime=round(seconds * 1000),
             most=BEARERS_MAX,
         )
-        return bool(issued)
+        return bool(done)
 
 
 def _fields(token: Token) -> dict[str, object]:
@@ -80,6 +95,7 @@ def _fields(token: Token) -> dict[str, object]:
         "platform": int(token.platform),
         "name": token.name,
         "digest": token.digest,
+        **({"operator": 1} if token.operator else {}),
     }
 
 
@@ -97,4 +113,5 @@ def _token(token_id: str, row: Mapping[str, str]) -> Token:
         created_at=int(row["created_at"]),
         expires_at=int(row["expires_at"]) if "expires_at" in row else None,
         parent=row.get("parent", ""),
+        operator=row.get("operator") == "1",
     )

@@ -266,3 +266,17 @@ def test_the_audit_says_who_made_and_revoked_a_token(edw: Edw, redis_url: str) -
     assert "token.revoked" in edw("audit", *options).text
     assert parts[1] not in edw("audit", *options).text
     assert edw("audit", "--store", "another").text.startswith("no changes")
+
+
+@pytest.mark.parametrize("more", ["--client", "--platform", "--store s", "--role publish"])
+def test_an_operators_token_is_for_all_stores_and_only_reads_or_administers(
+    edw: Edw, redis_url: str, more: str
+) -> None:
+    role = [] if "--role" in more else ["--role", "read"]
+    failed = edw("tokens", "create", "--operator", *role, *more.split())
+    assert failed.code == 2, failed.text
+    assert "--operator" in failed.text
+    made = edw("tokens", "create", "--operator", "--role", "admin")
+    assert "acts for all stores, in the console" in made.text
+    (found,) = listed(edw)
+    assert (found["kind"], found["role"], found["store_id"]) == ("operator", "admin", None)

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from time import monotonic
@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 
 from config.units import Network
 from worker.api.api_errors import ApiError, api_error, retry_later
-from worker.domain.api_token import Token, TokenKind, matches, read
+from worker.domain.api_token import BEARING, Token, TokenKind, matches, read
 from worker.http_server.callers import network_of, parsed_address
 
 #: Seconds for which a valid token is not looked up again; a revoked token may work for as long.
@@ -121,8 +121,25 @@ class Access:
             raise api_error(401, "expected Authorization: Bearer <token>", {hdrs.WWW_AUTHENTICATE: challenge})
         parts = read(text)
         if parts is not None and (token := await self._good(*parts, request)):
+            if token.operator:
+                raise api_error(403, "an operator's token opens the console only; the API needs a token of a store")
             return token
         raise self.refused(request, "the token is unknown or was revoked")
+
+    async def entered(self, request: web.Request, text: str, kinds: Collection[TokenKind]) -> Token | float:
+        """Return the token of one of the kinds that a person entered; else count a bad attempt.
+
+        Then the result is the time until the address may try again (seconds); 0 if it may now.
+        """
+        address = self._address(request)
+        if wait := self.attempts.left_in(address):
+            return wait
+        parts = read(text.strip())
+        token = await self._tokens.get(parts[0]) if parts else None
+        if parts and token and token.kind in kinds and matches(token, parts[1]):
+            return token
+        self.attempts.failed(address)
+        return 0.0
 
     def refused(self, request: web.Request, detail: str) -> ApiError:
         """Count bad credentials, and return the answer to them (401 or 429)."""
@@ -165,7 +182,11 @@ class Access:
             raise too_many(wait)
         token = await self._tokens.get(token_id)
         # A client's secret is not a bearer token; it is exchanged for one at /oauth/access_token.
-        if token is None or token.kind is TokenKind.CLIENT or not matches(token, secret):
+        if (
+            token is None
+            or not (token.kind in BEARING or token.kind is TokenKind.OPERATOR)
+            or not matches(token, secret)
+        ):
             if known is not None:
                 # It was valid and was revoked. A wrong guess at its secret does not come to this line.
                 self._known.pop(token_id, None)

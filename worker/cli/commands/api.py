@@ -46,9 +46,10 @@ def command(processes: int, parent_pipe: int | None, shared_port: bool) -> None:
 async def _serve(settings: Settings, shared_port: bool) -> None:
     rest_until_attended()
     from worker.api.server import serve
+    from worker.cli.console_part import console_part
 
     signals = Signals.of_this_process()
-    serving = asyncio.ensure_future(serve(settings, signals.stop, shared_port=shared_port))
+    serving = asyncio.ensure_future(serve(settings, signals.stop, shared_port=shared_port, parts=console_part))
     hurried = asyncio.ensure_future(signals.hurry.wait())
     try:
         await asyncio.wait([serving, hurried], return_when=asyncio.FIRST_COMPLETED)

@@ -11,7 +11,7 @@ from config.settings import Settings
 from worker.cli.cli_session import EXIT_FAILED, read_settings, reported_errors, warn_of_unknown_settings
 from worker.cli.keys import KEY_FILE, make_key
 from worker.cli.supervision import Child, Signals, died, first_of, process_changes, process_starter, redis_running
-from worker.cli.token_file import TOKEN_FILE, make_token
+from worker.cli.token_file import TOKEN_FILE, make_access
 from worker.ledger.connection.embedded_redis import EmbeddedRedis
 
 #: Networks of receivers on this machine, for somebody who tries things out.
@@ -42,8 +42,8 @@ async def _live(settings: Settings) -> int:
         if signals.stop.is_set():
             return 0
         changes = child_changes(settings)
-        token = await make_token(settings)
-        _explain(settings, changes, token)
+        token, link = await make_access(settings)
+        _explain(settings, changes, token, link)
         children: dict[str, Child] = {}
         try:
             for name in ("worker", "api"):
@@ -76,7 +76,7 @@ def child_changes(settings: Settings) -> Mapping[str, str]:
     return changes
 
 
-def _explain(settings: Settings, changes: Mapping[str, str], token: str) -> None:
+def _explain(settings: Settings, changes: Mapping[str, str], token: str, link: str) -> None:
     folder = settings.data_dir.resolve()
     key = folder / KEY_FILE
     made = "EDW_SECRETS_KEYS" in changes
@@ -85,6 +85,7 @@ def _explain(settings: Settings, changes: Mapping[str, str], token: str) -> None
     lines = [
         f"redis    {'from EDW_REDIS_URL' if settings.redis_url else f'embedded, in {folder}'}",
         f"api      {address}",
+        f"console  {address}/console/enter?link={link}  (open it in a browser; it works once)",
         f"token    {token}  (admin; kept in {kept})",
         f"secrets  {f'sealed with {key}' if made else 'sealed with EDW_SECRETS_KEYS'}",
         f"egress   {'this machine is allowed' if 'EDW_EGRESS_ALLOW' in changes else 'from EDW_EGRESS_ALLOW'}",

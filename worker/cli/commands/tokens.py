@@ -9,7 +9,7 @@ import click
 from worker.cli.cli_session import EXIT_FAILED, CliSession, run, scope_of, scope_options, scope_words, session
 from worker.cli.console import cells, console, json_option, print_json, table
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, is_id, make_secret, new_id, read, written
-from worker.domain.change import Change, ChangeAction
+from worker.domain.change import ChangeAction, token_change
 from worker.domain.event import Scope, rfc3339
 from worker.domain.event_parser import ID_MAX_CHARS
 from worker.domain.humanize import one_line
@@ -39,32 +39,44 @@ def command() -> None:
 @click.option(
     "--platform", is_flag=True, help="Make a token of the platform itself, whose events name their store_id and org_id."
 )
+@click.option("--operator", is_flag=True, help="Make an operator's token: it opens the console for all stores.")
 @click.option("--name", default="", help="Its name, for people.")
 @scope_options
 @json_option
 def create(
-    role: str | None, client: bool, platform: bool, name: str, store: str | None, org: str | None, as_json: bool
+    role: str | None,
+    client: bool,
+    platform: bool,
+    operator: bool,
+    name: str,
+    store: str | None,
+    org: str | None,
+    as_json: bool,
 ) -> None:
     """Make a token. Standard output gets the token alone; standard error gets its description.
 
     \b
     edw tokens create --store s-1 --org o-1 --role admin --name "Back office"
     TOKEN=$(edw tokens create --role publish)
+    edw tokens create --operator --role read --name "Anna, on call"
     """
+    if operator:
+        _check_operator(role, client, platform)
     secret = make_secret()
     token = Token(
         id=new_id(),
-        kind=TokenKind.CLIENT if client else TokenKind.TOKEN,
+        kind=TokenKind.OPERATOR if operator else TokenKind.CLIENT if client else TokenKind.TOKEN,
         role=_role(role, platform),
-        scope=_scope(store, org, platform),
+        scope=_scope(store, org, "--platform" if platform else "--operator" if operator else ""),
         platform=platform,
         name=_fit("--name", name, NAME_MAX_CHARS),
         digest=digest_of(secret),
+        operator=operator,
     )
 
     async def work() -> None:
         async with session() as at:
-            await at.ledger.tokens.put(token, _change(at, ChangeAction.TOKEN_CREATED, token))
+            await at.ledger.tokens.put(token, token_change(at.actor, ChangeAction.TOKEN_CREATED, token))
         _print_token(token, secret, as_json)
 
     run(work())
@@ -114,9 +126,16 @@ def _role(role: str | None, platform: bool) -> Role:
     return Role(role or Role.PUBLISH)
 
 
-def _scope(store: str | None, org: str | None, platform: bool) -> Scope:
-    if platform and (store is not None or org is not None):
-        raise click.UsageError("--platform takes neither --store nor --org: it acts for all of them")
+def _check_operator(role: str | None, client: bool, platform: bool) -> None:
+    if client or platform:
+        raise click.UsageError("--operator works without --client and --platform")
+    if role == Role.PUBLISH.value:
+        raise click.UsageError(f"--operator works with --role {Role.READ} or {Role.ADMIN}")
+
+
+def _scope(store: str | None, org: str | None, of_all: str) -> Scope:
+    if of_all and (store is not None or org is not None):
+        raise click.UsageError(f"{of_all} takes neither --store nor --org: it acts for all of them")
     for option, value in (("--store", store), ("--org", org)):
         # An unset variable of a script must not widen the token's scope.
         if value is not None and not _fit(option, value, ID_MAX_CHARS):
@@ -149,27 +168,20 @@ async def _revoke(at: CliSession, named: str) -> int:
         click.echo(f"neither a token nor the id of one: {mask(named)}", err=True)
         return EXIT_FAILED
     token = await at.ledger.tokens.get(token_id)
-    if token is None or not await at.ledger.tokens.revoke(token_id, _change(at, ChangeAction.TOKEN_REVOKED, token)):
+    if token is None or not await at.ledger.tokens.revoke(
+        token_id, token_change(at.actor, ChangeAction.TOKEN_REVOKED, token)
+    ):
         click.echo(f"there is no token {token_id}", err=True)
         return EXIT_FAILED
     click.echo(f"revoked {token_id}; the API refuses it within a second")
     return 0
 
 
-def _change(at: CliSession, action: ChangeAction, token: Token) -> Change:
-    what = {
-        "kind": token.kind.value,
-        "role": token.role.value,
-        "platform": token.platform,
-        "name": token.name,
-    }
-    before, after = ({}, what) if action is ChangeAction.TOKEN_CREATED else (what, {})
-    return Change(at.actor, action, token.scope.key, "token", token.id, before, after)
-
-
 def _acts_for(token: Token) -> str:
     if token.platform:
         return "the platform"
+    if token.operator:
+        return "all stores, in the console"
     return scope_words(token.scope) if token.scope != Scope() else "the only store"
 
 

@@ -155,6 +155,11 @@ class Inbox:
         size, age = await self._redis.run("pressure", sample=PRESSURE_SAMPLE)
         return Pressure(int(size), int(age) / 1000)
 
+    async def age(self) -> float:
+        """Return how long the events that are observed next have waited (seconds)."""
+        _, age = await self._redis.run("pressure", sample=PRESSURE_SAMPLE)
+        return int(age) / 1000
+
     async def load(self, refs: Sequence[str], *, alone: bool = False) -> LoadedEvents:
         """Load those of the events that are still in the inbox, and postpone their next announcement.
 

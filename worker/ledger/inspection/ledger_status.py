@@ -1,6 +1,7 @@
 """The status of the ledger: the balance of its counters, and the lanes that have work."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -140,6 +141,22 @@ class StatusReader:
             memory_used=int(info["used_memory"]),
             memory_limit=int(info["maxmemory"]),
         )
+
+    async def of_lanes(self, ids: Sequence[str]) -> tuple[LaneStatus, ...]:
+        """Return the status of some lanes, in the order given; `held` is left out."""
+        return await self._lanes(list(ids), set(), await self._redis.now()) if ids else ()
+
+    async def in_flight_by_scope(self, sample: int = 200) -> Mapping[str, int]:
+        """Return how many of a sample of the attempts in flight belong to each scope, the most first.
+
+        The sample has up to `sample` attempts of each process.
+        """
+        owners = [each.decode() for each in await self._redis.call("zrange", "owners", 0, -1)]
+        _, lanes = await self._in_flight(owners, sample)
+        distinct = list(dict.fromkeys(lanes))
+        rows = await self._redis.hashes([f"lane:{each}" for each in distinct], "scope")
+        scopes = {lane: row.get("scope", "") for lane, row in zip(distinct, rows, strict=True)}
+        return dict(Counter(scopes[lane] for lane in lanes if scopes[lane]).most_common())
 
     async def _in_flight(self, owners: list[str], most: int) -> tuple[int, list[str]]:
         """Return the number of jobs in flight, and the lanes of some of them: of up to `most` jobs of each process."""

@@ -116,6 +116,7 @@ def item_of(settlement: Settlement) -> dict[str, Any]:
         "health": "" if settlement.healthy is None else "ok" if settlement.healthy else "failed",
         "why": settlement.why,
         "reason": settlement.reason,
+        "ms": round(settlement.log.processing_time * 1000),
         "delay": round(settlement.delay * 1000),
         "rest": round(settlement.rest * 1000),
         "log": encoded_log(settlement.log),

@@ -1,3 +1,4 @@
+-- needs: pulse
 -- attend: shows that a process lives, which minor version it understands, and how much time it has seen pass. Workers
 -- and API processes call it all the time, so that ledger time is known to pass.
 -- A: owner ('' only reads), kind (worker or api), lifetime (how long the announcement holds, ms),
@@ -27,6 +28,7 @@ if changed > 0 then
 end
 local m = redis.call('HMGET', P .. 'meta', 'held_at', 'measured', 'watch')
 if A.owner ~= '' then
+  note_pulse()
   -- While a jump is held back, what was measured before it must stay.
   local watch = HELD > 0 and (m[3] or '') or A.watch .. ' ' .. string.format('%.0f', NOW)
   redis.call('HSET', P .. 'meta', 'minor', minor, 'watch', watch)

@@ -1,4 +1,4 @@
--- needs: change_records, event_acceptance, lane_index, scope_versions
+-- needs: change_records, event_acceptance, failing_index, lane_index, scope_versions
 -- delete_integration: deletes an integration at once; expire cancels the pending jobs of its lane, chunk by chunk.
 -- A: id, tombstones, scope_retention (ms), expect (the revision it must have; -1 for any)
 --    events = [{ref scope}] about the change, grace (see event_acceptance.lua), and its record (see change_records.lua)
@@ -25,6 +25,7 @@ if redis.call('EXISTS', scope .. ':list') == 0 then expire_scope(scope) end
 redis.call('HSET', P .. 'lane:' .. A.id, 'hold', 'closing')
 redis.call('SADD', P .. 'closing', A.id)
 redis.call('SREM', P .. 'unannounced', A.id)
+unlist_failing(A.id, name)
 reindex(A.id)
 accept_events()
 record_change()

@@ -1,13 +1,14 @@
--- needs: attempt_logs, due_jobs, erased_answers, job_ends, kept_exchanges, leases, receiver_health
+-- needs: activity, attempt_logs, due_jobs, erased_answers, job_ends, kept_exchanges, leases, receiver_health
 -- settle: writes the outcomes of attempts: log, job state, next due time, counters.
 -- A: owner, log_retention, log_cap, circuit (see circuits.lua), broken (see broken_receivers.lua),
---    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why log exchange}]
+--    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why ms log exchange}]
 --    revision the integration's revision that the attempt used
 --    verdict  succeeded | failed | retry
 --    lost     its worker died: its log is written only if the attempt has no other log
 --    reason   why the job failed         disable  why the integration is to be disabled, or ''
 --    delay    ms until the job is due    rest     ms for which the whole lane rests
 --    health   ok | failed, or '' if the attempt shows nothing about the receiver    why  what went wrong, in words
+--    ms       how long the attempt took
 --    log      the IntegrationLog, as JSON      exchange  what was sent and answered, as JSON, or ''
 -- Returns msgpack {results = [settled | renewed | late | stale], more = [lanes that have ready jobs and free slots],
 -- later = [{lane, ms until it has ready jobs}],
@@ -71,6 +72,7 @@ end
 
 local function settle(item, job)
   if item.lost then count('lost') end
+  note_activity(item.lane, item.verdict == 'succeeded', item.ms)
   unlease(item.job, item.lane, A.owner)
   touch(item.lane)
   local h = lane_record(item.lane)
@@ -91,6 +93,7 @@ local function settle_late(item, job)
   if job.owner ~= '' then unlease(item.job, item.lane, job.owner) end
   take_due(item.job, item.lane, job.size)
   touch(item.lane)
+  note_activity(item.lane, true, item.ms)
   end_job(item.job, job.event, 'succeeded', '', job.epoch)
 end
 
@@ -113,6 +116,7 @@ for i, item in ipairs(A.items) do
 end
 write_ends()
 trim_logs()
+write_activity()
 local more, timed = write_lanes(true)
 write_counters()
 return cmsgpack.pack({ results = results, more = more, later = timed, circuits = circuit_changes, broken = broken_receivers })

@@ -52,6 +52,10 @@
 --                                hasten hasten_from (see early_retries.lua)
 --                                renewed (the revision that last changed its configuration)
 --                                minor (as its integration's document)
+--                                failing_why (the last failure, in words)
+--   failing  failing:<s>   zset  lane whose last attempt failed -> since when (of all scopes, of one)
+--   activity:<id>:<day>    the attempts of a lane in each hour of a day (activity.lua)
+--   pulse                  list  the counters of each minute of the last 24 hours (pulse.lua)
 --   lane:<id>:due          zset  job -> due time
 --   lane:<id>:leased       set   jobs in flight, across the fleet
 --   lanes                  zset  the index: lane -> when it next needs service
@@ -85,9 +89,10 @@
 --   rejected               list  (the rejected list) messages refused without an answer to the producer, newest first
 --   audit:<s>              list  records of the changes that people made in a scope, the newest at the left end
 --                                (change_records.lua)
---   token:<id>             hash  kind role org store platform name digest created_at; of a bearer, parent expires_at
+--   token:<id>             hash  kind role org store platform name digest created_at operator; of a bearer, session or
+--                                link, parent expires_at
 --   tokens                 zset  token or client -> created_at
---   client:<id>:bearers    zset  bearer -> when it expires
+--   client:<id>:bearers    zset  bearer of a client, session or link of a token -> when it expires
 
 local P = KEYS[1]
 local A = cmsgpack.unpack(ARGV[1])

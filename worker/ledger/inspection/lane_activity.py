@@ -1,0 +1,89 @@
+"""The attempts of a lane in each of the last 24 hours. lua/parts/activity.lua writes them."""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.ledger.connection.redis_client import RedisClient
+
+#: Upper bounds of an attempt's time (ms), as in activity.lua; None is beyond all of them.
+BOUNDS: tuple[int | None, ...] = (100, 250, 500, 1_000, 3_000, None)
+HOURS = 24
+
+_HOUR_MS = 3_600_000
+_COUNTERS = 2 + len(BOUNDS)
+_HEAD = struct.Struct(">q")
+_HOUR = struct.Struct(f">{_COUNTERS}I")
+
+
+@dataclass(frozen=True, slots=True)
+class HourActivity:
+    """The attempts of an hour: all of them, those that failed, and how many took as long as each of BOUNDS."""
+
+    attempts: int = 0
+    failed: int = 0
+    by_time: tuple[int, ...] = (0,) * len(BOUNDS)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneActivity:
+    """The last 24 hours of a lane, the oldest first; the last one is not over."""
+
+    hours: tuple[HourActivity, ...] = (HourActivity(),) * HOURS
+    #: Milliseconds since 1970; 0 if there was none in the last day or two.
+    last_success: int = 0
+
+    @property
+    def attempts(self) -> int:
+        """All attempts."""
+        return sum(each.attempts for each in self.hours)
+
+    @property
+    def success_rate(self) -> float | None:
+        """The share of attempts that succeeded; None without an attempt."""
+        return 1 - sum(each.failed for each in self.hours) / self.attempts if self.attempts else None
+
+    @property
+    def p95(self) -> tuple[int | None] | None:
+        """The bound (ms) within which 95 % of the attempts ended, `(None,)` beyond all bounds; None without any."""
+        counts = [sum(column) for column in zip(*(each.by_time for each in self.hours), strict=True)]
+        reached, wanted = 0, sum(counts) * 0.95
+        for bound, count in zip(BOUNDS, counts, strict=True):
+            reached += count
+            if count and reached >= wanted:
+                return (bound,)
+        return None
+
+
+class ActivityReader:
+    """Reads the activity of lanes."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+
+    async def of_lanes(self, ids: Sequence[str]) -> Mapping[str, LaneActivity]:
+        """Return the activity of each of the lanes."""
+        if not ids:
+            return {}
+        hour = await self._redis.now() // _HOUR_MS
+        day = hour // HOURS
+        keys = [f"activity:{each}:{past}" for each in ids for past in (day - 1, day)]
+        found = await self._redis.atomically(*(("get", key) for key in keys))
+        pairs = zip(ids, found[0::2], found[1::2], strict=True)
+        return {each: activity_of(yesterday or b"", today or b"", hour % HOURS) for each, yesterday, today in pairs}
+
+
+def activity_of(yesterday: bytes, today: bytes, hour: int) -> LaneActivity:
+    """Decode the records of two days, where `hour` is the present hour of the second."""
+    hours = [*_hours(yesterday)[hour + 1 :], *_hours(today)[: hour + 1]]
+    return LaneActivity(tuple(hours), max(_last_success(yesterday), _last_success(today)))
+
+
+def _last_success(day: bytes) -> int:
+    return int(_HEAD.unpack_from(day)[0]) if len(day) >= _HEAD.size else 0
+
+
+def _hours(day: bytes) -> list[HourActivity]:
+    whole = day.ljust(_HEAD.size + HOURS * _HOUR.size, b"\0")
+    rows = (_HOUR.unpack_from(whole, _HEAD.size + index * _HOUR.size) for index in range(HOURS))
+    return [HourActivity(attempts, failed, tuple(times)) for attempts, failed, *times in rows]
