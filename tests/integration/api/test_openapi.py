@@ -239,8 +239,8 @@ class TestRealAnswers:
         held("deleteIntegration", await admin.delete(one, {"If-Match": tag}))
         held("deleteIntegration", await admin.delete(one))
         held("deleteIntegration", await admin.delete(one))
-        for body in (None, {"data": {"role": "admin", "expires_in": 60}}, {"data": {"role": "publish"}}):
-            held("createConsoleLink", await admin.post("/v2/console/links", body))
+        for link in (None, {"data": {"role": "admin", "expires_in": 60}}, {"data": {"role": "publish"}}):
+            held("createConsoleLink", await admin.post("/v2/console/links", link))
         for name, where in (("describe", "/openapi.json"), ("readDescription", "/")):
             held(name, await admin.get(where))
         for name in ("healthz", "readyz"):
