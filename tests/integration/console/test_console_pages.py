@@ -139,6 +139,12 @@ def test_an_operator_finds_an_id_of_any_store(operator: Watched) -> None:
     expect(page.get_by_role("heading", name="Fulfilment")).to_be_visible()
 
 
+def test_an_operator_runs_the_checks_of_the_doctor(operator: Watched) -> None:
+    page = operator.open("/fleet")
+    page.get_by_role("button", name="Run the checks").click()
+    expect(page.locator(".results")).to_contain_text("may run all")
+
+
 def refreshed(page: Page) -> None:
     """What the page's script does every few seconds."""
     page.evaluate("htmx.trigger(document.querySelector('main[data-live]'), 'refresh')")

@@ -58,7 +58,7 @@ def command(repair: bool, quick: bool, strict: bool, as_json: bool) -> None:
     """
     if repair and quick:
         raise click.UsageError("--repair needs the audit, which --quick skips: give one of the two")
-    findings, code = asyncio.run(examine(repair=repair, quick=quick))
+    findings, code = asyncio.run(_examine(repair=repair, quick=quick))
     if as_json:
         print_json({"findings": [asdict(each) for each in findings], "worst": _worst(findings)})
     else:
@@ -68,8 +68,7 @@ def command(repair: bool, quick: bool, strict: bool, as_json: bool) -> None:
     raise SystemExit(code)
 
 
-async def examine(*, repair: bool, quick: bool) -> tuple[list[Finding], int]:
-    """Run the checks; return their findings and the exit code."""
+async def _examine(*, repair: bool, quick: bool) -> tuple[list[Finding], int]:
     settings = read_settings()
     findings, code = [*host_checks.settings_and_files(settings)], 0
     try:
