@@ -660,8 +660,8 @@ class TestBackPressure:
         admin = await (await serve(inbox_limit=10, inbox_max_age=1.0)).someone()
         lanes = [f"i-{n}" for n in range(10)]
         await scene.register(*lanes)
-        for batch in range(15):
-            await scene.open(await scene.publish(*(f"{batch}-{n}" for n in range(20))), *lanes)
+        for batch in range(30):
+            await scene.open(await scene.publish(*(f"{batch}-{n}" for n in range(10))), *lanes)
         assert (await scene.ledger.status.read()).pending == 3_000
 
         assert (await admin.post(EVENTS, {"data": order()})).status == 202

@@ -545,9 +545,9 @@ async def test_a_delete_that_names_an_etag_loses_to_a_change_in_between(
     made = await admin.post(ALL, {"data": webhook()})
     delete = IntegrationRepository.delete
 
-    async def late(self: IntegrationRepository, *arguments: Any) -> bool:
+    async def late(self: IntegrationRepository, *given: Any, **how: Any) -> bool:
         assert (await admin.put(at(made.data), {"data": {"name": "new"}})).status == 200
-        return await delete(self, *arguments)
+        return await delete(self, *given, **how)
 
     monkeypatch.setattr(IntegrationRepository, "delete", late)
     assert (await admin.delete(at(made.data), {"If-Match": made.etag})).status == 412

@@ -231,7 +231,7 @@ async def test_logs_are_read_by_their_job_for_as_long_as_they_are_kept(
         "{all}/logs?filter=eq(succeeded,true)",
     ],
 )
-async def test_a_listing_page_is_one_round_trip(
+async def test_a_listing_page_is_one_round_trip_and_logs_need_a_second_for_their_exchanges(
     api: Api, admin: Client, scene: LedgerScene, integration: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However long this test takes, the token was looked up by then.
@@ -242,7 +242,9 @@ async def test_a_listing_page_is_one_round_trip(
     before = await admin.get(written)
     async with inspection.round_trips(api.ledger) as commands:
         after = await admin.get(written)
-    assert commands == ["EVALSHA"]
+    has_logs = path.partition("?")[0].endswith("/logs") and before.data
+    assert list(dict.fromkeys(commands)) == ["EVALSHA", "HGET"] if has_logs else ["EVALSHA"]
+    assert commands.count("EVALSHA") == 1
     assert after.raw == before.raw
 
 
