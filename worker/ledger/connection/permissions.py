@@ -13,7 +13,7 @@ _ALWAYS = frozenset({"eval", "evalsha", "hget", "hmget", "hset", "info", "time"}
 PUBLISHER = _ALWAYS | {"del", "hincrby", "llen", "mget", "mset", "rpush", "zadd"}
 #: For workers, the API and the command line.
 EVERYTHING = PUBLISHER | {
-    *("append", "blmove", "exec", "exists", "get", "getrange", "hdel", "hgetall", "hsetnx", "incr", "lmove"),
+    *("append", "blmove", "exec", "exists", "get", "getrange", "hdel", "hgetall", "hsetnx", "incr", "incrby", "lmove"),
     *("lpop", "lpush", "lrange", "lrem", "ltrim", "multi", "persist", "pexpire", "sadd", "blmpop", "scan", "scard"),
     *("set", "sismember", "smembers", "srandmember", "srem", "sscan", "strlen", "unlink", "zcard", "zcount", "zmscore"),
     *("zpopmax", "zpopmin", "zrange", "zrank", "zrem", "zremrangebyscore", "zrevrange", "zscan", "zscore"),
