@@ -14,7 +14,21 @@ PUBLISHER = _ALWAYS | {"del", "hincrby", "llen", "mget", "mset", "rpush", "zadd"
 #: For workers, the API and the command line.
 EVERYTHING = PUBLISHER | {
     *("append", "bitfield", "blmove", "blmpop", "exec", "exists", "get", "getrange", "hdel", "hgetall", "hsetnx"),
-    *("incr", "lindex", "lmove", "lpop", "lpush", "lrange", "lrem", "ltrim", "multi", "persist", "pexpire", "sadd"),
+    *(
+        "incr",
+        "incrby",
+        "lindex",
+        "lmove",
+        "lpop",
+        "lpush",
+        "lrange",
+        "lrem",
+        "ltrim",
+        "multi",
+        "persist",
+        "pexpire",
+        "sadd",
+    ),
     *("scan", "scard"),
     *("set", "sismember", "smembers", "srandmember", "srem", "sscan", "strlen", "unlink", "zcard", "zcount", "zmscore"),
     *("zpopmax", "zpopmin", "zrange", "zrank", "zrem", "zremrangebyscore", "zrevrange", "zscan", "zscore"),
