@@ -118,7 +118,7 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
             redelivery_service=RedeliveryService(ledger),
             event_search=EventSearch(ledger),
             sample_delivery=SampleDelivery(
-                IntegrationCache(ledger, types, deliverers.by_type, secrets), settings.webhook_timeout
+                IntegrationCache(ledger, types, deliverers.by_type, secrets), settings.webhook_timeout, deliverers.open
             ),
             deliverers=deliverers,
             access=Access(ledger.tokens, proxies=settings.api_proxies),

@@ -7,6 +7,7 @@ for a disabled integration too, because that is when people test.
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import time
@@ -47,11 +48,20 @@ class TooManySamples:
 
 
 class SampleDelivery:
-    """Makes test deliveries; `timeout` is the time that a deliverer has for one (seconds)."""
+    """Makes test deliveries.
 
-    def __init__(self, integrations: IntegrationCache, timeout: float) -> None:
+    Args:
+        integrations: Finds the targets.
+        timeout: The time that a deliverer has for one delivery (seconds).
+        open_deliverers: Opens the deliverers, unless they are open.
+    """
+
+    def __init__(
+        self, integrations: IntegrationCache, timeout: float, open_deliverers: Callable[[], Awaitable[None]]
+    ) -> None:
         self._integrations = integrations
         self._timeout = timeout
+        self._open_deliverers = open_deliverers
         self._of_integration: Counter[str] = Counter()
         self._of_scope: Counter[str] = Counter()
 
@@ -67,6 +77,7 @@ class SampleDelivery:
         self._of_integration[integration.id] += 1
         self._of_scope[scope] += 1
         try:
+            await self._open_deliverers()
             return await self._run(integration, event)
         finally:
             self._of_integration -= Counter([integration.id])

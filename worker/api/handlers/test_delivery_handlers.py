@@ -31,7 +31,6 @@ async def deliver_test(call: RequestContext) -> Reply:
     if isinstance(parsed, Refusal):
         raise invalid([parsed])
     event = replace(parsed, trace=call.trace)
-    await call.services.deliverers.open()
     match await call.services.sample_delivery.run(integration, event):
         case TooManySamples(reason=reason):
             raise retry_later(429, reason)
