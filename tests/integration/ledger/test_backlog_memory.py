@@ -147,8 +147,8 @@ async def test_one_dead_receivers_backlog_keeps_no_store_from_publishing(
     ledger = await scene.another(make_redis(maxmemory="24mb", appendonly="no").url)
     dead = LedgerScene(ledger, scene.another)
     await dead.register(LARGE)
-    for start in range(0, 20_000, 200):
-        events = [an_event(f"e-{n}") for n in range(start, start + 200)]
+    for start in range(0, 20_000, MAX_JOBS_PER_CALL):
+        events = [an_event(f"e-{n}") for n in range(start, start + MAX_JOBS_PER_CALL)]
         try:
             await ledger.inbox.accept(events)
         except LedgerFull as error:

@@ -9,6 +9,7 @@ from tests.samples import an_integration
 from worker.domain.job import job_id
 from worker.ledger import Verdict
 from worker.ledger.lanes.claims import Later, Opening
+from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 LANE = "i-1"
 #: Seconds; longer than any step of a test takes.
@@ -39,10 +40,11 @@ async def test_a_used_up_rate_limit_names_the_time_of_the_next_attempt_to_the_pr
 async def test_a_fast_rate_refills_for_several_attempts_before_the_lane_is_served_again(scene: LedgerScene) -> None:
     scene.ledger = await scene.another(lane_cap=1000)
     await scene.ledger.integrations.put(an_integration(rate_limit=1000))
-    await scene.owe(LANE, *(f"e-{n}" for n in range(150)))
-    claimed = await scene.ledger.jobs.claim([LANE], 150)
+    for part in ("a", "b"):
+        await scene.owe(LANE, *(f"{part}-{n}" for n in range(75)))
+    claimed = await scene.ledger.jobs.claim([LANE], MAX_JOBS_PER_CALL)
     while not claimed.later:  # a slow machine may refill the bucket meanwhile
-        claimed = await scene.ledger.jobs.claim([LANE], 150)
+        claimed = await scene.ledger.jobs.claim([LANE], MAX_JOBS_PER_CALL)
         assert claimed.claims, "neither jobs nor a time"
     assert claimed.later == {LANE: 0.05}
 
