@@ -1,4 +1,4 @@
-"""Origins of sites that may embed the console: each becomes a part of a header, and can add nothing to it."""
+"""Origins of sites: each becomes a part of a header, and can add nothing to it."""
 
 import pytest
 
@@ -11,11 +11,14 @@ def test_an_origin_is_accepted(origin: str) -> None:
     assert web_origin(origin) == origin
 
 
+def test_an_origin_is_written_as_a_browser_does() -> None:
+    assert web_origin("https://admin.example.com:443/") == "https://admin.example.com"
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "admin.example.com",
-        "https://admin.example.com/",
         "https://admin.example.com/path",
         "https://a.example;script-src",
         "https://a.example,https://b.example",
