@@ -68,7 +68,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 def processes(edw: Edw) -> int:
-    return int(edw("status", "--json").json["processes"])
+    status = edw("status", "--json")
+    # While the embedded Redis starts, there is no status.
+    return int(status.json["processes"]) if status.code == 0 else 0
 
 
 def workers(environment: dict[str, str]) -> list[int]:

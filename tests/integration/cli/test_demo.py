@@ -1,5 +1,6 @@
 """`edw demo`, as a newcomer runs it."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -13,8 +14,8 @@ def test_the_demo_keeps_its_promises_and_leaves_nothing_behind(edw: Edw, environ
     assert result.code == 0, result.text
     assert "the receiver answers 503" in result.out
     assert "the receiver answers 200" in result.out
-    assert "1 false 503" in result.text
-    assert "2 true 200" in result.text
+    assert re.search(r"\b1 503 ", result.text)
+    assert re.search(r"\b2 200 ", result.text)
     assert "X-MOLTIN-SECRET-KEY demo-secret" in result.text
     assert "Zoë Müller-Łukasiewicz" in result.out
     assert '"amount": 149.90' in result.out

@@ -17,8 +17,8 @@ from worker.ledger import Ledger, Verdict
 from worker.ledger import integration_repository as registry_module
 from worker.ledger.events.inbox import OBSERVE_TRIES, rejection
 
-#: What stays of an empty ledger: its format, its counters, and when it was last swept.
-LEFT = {"meta", "counters", "swept"}
+#: What stays of an empty ledger: its format, its counters, what all backlogs take, and when it was last swept.
+LEFT = {"meta", "counters", "backlog-bytes", "swept"}
 #: Retentions of the test (ms).
 SHORT = 50
 
@@ -132,6 +132,7 @@ async def test_of_a_ledger_that_was_used_and_emptied_only_counters_are_left(
         return await names(short) <= LEFT
 
     await eventually(only_counters_are_left, "only counters are left")
+    assert int(await raw.command(short, "GET", "backlog-bytes")) == 0
 
 
 async def test_an_index_holds_nothing_that_is_forgotten_while_others_are_owed(scene: LedgerScene) -> None:

@@ -469,6 +469,8 @@ async def test_a_cloudevent_in_binary_mode_has_its_attributes_in_the_properties(
     on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
+    # A worker that is ready may still be declaring its queues.
+    on_rabbit.declare()
     await start_worker(**on_rabbit.changes).ready()
     headers = {f"cloudEvents:{name}": value for name, value in (CLOUDEVENT | {"id": "binary"}).items()}
     await on_rabbit.push(EXACT, content_type="application/json", headers=headers)
@@ -484,6 +486,8 @@ async def test_an_event_without_an_id_has_its_messages(
     on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
+    # A worker that is ready may still be declaring its queues.
+    on_rabbit.declare()
     await start_worker(**on_rabbit.changes).ready()
     event = json.dumps(order_paid())
     for _ in range(2):
@@ -523,6 +527,8 @@ async def test_a_message_with_a_foreign_encoding_or_compression_is_kept(
     on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
+    # A worker that is ready may still be declaring its queues.
+    on_rabbit.declare()
     await start_worker(**on_rabbit.changes).ready()
     await on_rabbit.push(plain("as text"), content_encoding="utf-8", content_type="text/plain")
     await on_rabbit.push(plain("ignored").encode("utf-16"), content_encoding="utf-16")

@@ -63,7 +63,14 @@ class PipelinedConnection(asyncio.Protocol):
         if self._retired or self._transport.is_closing():
             return False
         # The loop notices the end of a connection only in its next turn. While replies are awaited, it looks often.
-        return bool(self._calls) or not self._poll.poll(0)
+        return bool(self._calls) or not self._has_ended()
+
+    def _has_ended(self) -> bool:
+        try:
+            return bool(self._poll.poll(0))
+        except OSError:
+            # poll(2) needs room below the limit of open files, even for one that is open already.
+            return False
 
     def send(self, words: tuple[Word, ...]) -> "asyncio.Future[Any]":
         """Send a command, and return the future of its reply. Raises ConnectionError of redis-py if it was closed."""
