@@ -69,7 +69,7 @@ class PipelinedConnection(asyncio.Protocol):
         try:
             return bool(self._poll.poll(0))
         except OSError:
-            # poll(2) needs room below the limit of open files, even for one that is open already.
+            # poll(2) refuses any number of files that is above the limit, even for one that is open already.
             return False
 
     def send(self, words: tuple[Word, ...]) -> "asyncio.Future[Any]":
