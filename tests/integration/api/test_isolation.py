@@ -110,6 +110,8 @@ VISITS = {
     "listEvents": Visit(own_events),
     "getEvent": Visit(not_found),
     "listChanges": Visit(own_changes),
+    # It opens the console of the caller's own store.
+    "createConsoleLink": Visit(own),
     "describe": Visit(nobodys),
     "listAttributes": Visit(nobodys),
     "readDescription": Visit(nobodys),
