@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from amqp.exceptions import NotFound
 from kombu.connection import Connection
 
 from config.celery import DELIVERY_LIMIT, INTAKE_QUEUE, intake_queues
@@ -82,12 +83,21 @@ class OnRabbit:
             yield connection.channel()
 
     async def push(self, *messages: str | bytes, message_id: str = "", **properties: Any) -> None:
+        self._await_queue()
         with self.channel() as channel:
             for body in messages:
                 raw = body if isinstance(body, bytes) else body.encode()
                 rest = {"delivery_mode": 2, **({"message_id": message_id} if message_id else {})}
                 message = channel.prepare_message(raw, properties=rest, **properties)
                 channel.basic_publish(message, exchange="", routing_key=INTAKE_QUEUE, mandatory=True)
+
+    def _await_queue(self) -> None:
+        """Declare the queue if there is none: a worker that is ready may not have declared it yet."""
+        try:
+            with self.channel() as channel:
+                channel.queue_declare(INTAKE_QUEUE, passive=True)
+        except NotFound:
+            self.declare()
 
     def declare(self) -> None:
         """What a worker's first start does."""
@@ -469,8 +479,6 @@ async def test_a_cloudevent_in_binary_mode_has_its_attributes_in_the_properties(
     on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
-    # A worker that is ready may still be declaring its queues.
-    on_rabbit.declare()
     await start_worker(**on_rabbit.changes).ready()
     headers = {f"cloudEvents:{name}": value for name, value in (CLOUDEVENT | {"id": "binary"}).items()}
     await on_rabbit.push(EXACT, content_type="application/json", headers=headers)
@@ -486,8 +494,6 @@ async def test_an_event_without_an_id_has_its_messages(
     on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
-    # A worker that is ready may still be declaring its queues.
-    on_rabbit.declare()
     await start_worker(**on_rabbit.changes).ready()
     event = json.dumps(order_paid())
     for _ in range(2):
@@ -527,8 +533,6 @@ async def test_a_message_with_a_foreign_encoding_or_compression_is_kept(
     on_rabbit: OnRabbit, start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger
 ) -> None:
     await register()
-    # A worker that is ready may still be declaring its queues.
-    on_rabbit.declare()
     await start_worker(**on_rabbit.changes).ready()
     await on_rabbit.push(plain("as text"), content_encoding="utf-8", content_type="text/plain")
     await on_rabbit.push(plain("ignored").encode("utf-16"), content_encoding="utf-16")
