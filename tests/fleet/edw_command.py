@@ -25,6 +25,7 @@ class Result:
 
     @property
     def json(self) -> Any:
+        assert self.out, f"no output, exit code {self.code}: {self.text}"
         return json.loads(self.out)
 
     @property

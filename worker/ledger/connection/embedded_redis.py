@@ -21,6 +21,8 @@ from time import monotonic, sleep
 
 #: How long a server may take until it answers (seconds). It reads the append-only file first, which may be long.
 START_SECONDS = 60.0
+#: How long it may take to answer PING (seconds); a busy machine needs more than one.
+ANSWER_SECONDS = 5.0
 #: How long it may take to stop (seconds).
 STOP_SECONDS = 20.0
 _ADDRESS = "address"
@@ -200,7 +202,7 @@ def _answers(path: str) -> bool:
     """Return whether the server has read its data and answers PING."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(1)
+            connection.settimeout(ANSWER_SECONDS)
             connection.connect(path)
             connection.sendall(b"PING\r\n")
             return connection.recv(64).startswith(b"+PONG")
