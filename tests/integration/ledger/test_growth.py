@@ -17,8 +17,8 @@ from worker.ledger import Ledger, Verdict
 from worker.ledger import integration_repository as registry_module
 from worker.ledger.events.inbox import OBSERVE_TRIES, rejection
 
-#: What stays of an empty ledger: its format, its counters, what all backlogs take, the counters of each minute of a day,
-#: and when it was last swept.
+#: What stays of an empty ledger: its format, its counters, what all backlogs take, the counters of each minute of a
+#: day, and when it was last swept.
 LEFT = {"meta", "counters", "backlog-bytes", "pulse", "swept"}
 #: Counters of attempts by lane and day, which expire.
 ACTIVITY = "activity:"
