@@ -2,9 +2,10 @@
 
 from pydantic import BaseModel
 
-from deliverers.contract import Delivery, IntegrationRef
+from deliverers.contract import IntegrationRef
 from deliverers.envelopes import cloudevent_body, webhook_body
 from worker.cli.cli_session import CliSession, CommandFailure
+from worker.domain.deliveries import delivery_of
 from worker.domain.integration_log import IntegrationLog
 
 _WEBHOOK = "webhook"
@@ -26,24 +27,10 @@ async def sent_body(at: CliSession, log: IntegrationLog) -> bytes:
     found = await at.ledger.integrations.get([log.integration_id])
     if history is None or history.stored.erased or not found:
         raise CommandFailure("the event of this log is no longer kept, or its integration was deleted")
-    stored, event, integration = history.stored, history.stored.event, found[0]
+    integration = found[0]
     kind = integration.integration_type
+    ref = IntegrationRef(integration.id, kind, integration.name, integration.description)
     # A body holds nothing else of a configuration, so its secrets stay sealed.
     configuration = _Shown(url=integration.configuration.get("url"))
-    delivery = Delivery(
-        job_id=log.job_id,
-        attempt=log.attempt,
-        epoch=0,
-        event_id=event.id,
-        triggered_by=event.type,
-        data=event.data,
-        included=event.included,
-        store_id=event.scope.store_id,
-        org_id=event.scope.org_id,
-        time=stored.time,
-        source=event.source,
-        integration=IntegrationRef(integration.id, kind, integration.name, integration.description),
-        configuration=configuration,
-        sequence=stored.sequence,
-    )
+    delivery = delivery_of(history.stored, ref, configuration, log.job_id, log.attempt)
     return webhook_body(delivery) if kind == _WEBHOOK else cloudevent_body(delivery)

@@ -9,16 +9,16 @@ from typing import Protocol
 
 import structlog
 
-from deliverers.contract import Counted, Delivery, NotAttempted, Outcome, Refused, Resource, Unreachable
+from deliverers.contract import Counted, NotAttempted, Outcome, Refused, Resource, Unreachable
 from deliverers.exhaustion import exhausted
 from deliverers.redaction import safe_traceback
 from worker.delivery.in_flight import InFlightAttempt
 from worker.delivery.settler import LEDGER_RETRY_SECONDS
 from worker.domain.attempt import Attempt, InterruptedAttempt, LostAttempt
 from worker.domain.claim import Claim
+from worker.domain.deliveries import delivery_of
 from worker.domain.delivery_target import DeliveryTarget, NoTarget
 from worker.domain.retry_policy import Decision, Fail, Retry, RetryPolicy
-from worker.domain.trace_context import TraceContext
 from worker.ledger import LedgerError
 from worker.telemetry import metrics
 from worker.telemetry.task_context import celery_task
@@ -90,7 +90,15 @@ class AttemptRunner:
             elif claim.event is None:
                 outcome = Unreachable("the event is no longer in the ledger")
             else:
-                delivery = _delivery_of(claim, target, span.trace)
+                delivery = delivery_of(
+                    claim.event,
+                    target.ref,
+                    target.configuration,
+                    claim.job_id,
+                    claim.attempt,
+                    claim.epoch,
+                    span.trace,
+                )
                 if not self._may_send(claim):
                     metrics.FENCED.inc()
                     return None
@@ -177,28 +185,3 @@ def _traceback_of(error: Exception, target: DeliveryTarget | NoTarget | None) ->
 def _overdue(timeout: float) -> Unreachable:
     """Return the outcome of an attempt whose deliverer was cancelled long after `timeout` (seconds)."""
     return Unreachable(f"the deliverer did not keep its deadline of {timeout:g} s")
-
-
-def _delivery_of(claim: Claim, target: DeliveryTarget, trace: TraceContext | None = None) -> Delivery:
-    """Return the argument of a deliverer for a claim that has its event; `trace` is passed on to the receiver."""
-    stored = claim.event
-    assert stored is not None  # noqa: S101  (the caller checked it)
-    event = stored.event
-    return Delivery(
-        job_id=claim.job_id,
-        attempt=claim.attempt,
-        epoch=claim.epoch,
-        event_id=event.id,
-        triggered_by=event.type,
-        data=event.data,
-        included=event.included,
-        store_id=event.scope.store_id,
-        org_id=event.scope.org_id,
-        time=stored.time,
-        source=event.source,
-        integration=target.ref,
-        configuration=target.configuration,
-        trace=trace.headers if trace else {},
-        flat=event.flat,
-        sequence=stored.sequence,
-    )
