@@ -350,7 +350,7 @@ async def test_a_deliverer_that_fails_is_a_failed_attempt_and_no_traceback(
     def broken(*_: Any) -> None:
         raise RuntimeError("the secret of this failure")
 
-    monkeypatch.setattr(attempt_runner, "_delivery_of", broken)
+    monkeypatch.setattr(attempt_runner, "delivery_of", broken)
     answer = await admin.post(f"{ALL}/{integration}/test")
     assert answer.status == 200
     assert answer.data["error_detail"] == "internal error of the deliverer"

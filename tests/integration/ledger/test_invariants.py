@@ -276,7 +276,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _outdated(self, token: Token, row: dict[str, str], verdict: End) -> bool:
         """It failed with a configuration that another has followed, and goes on."""
-        over = row["done"] != "0" or int(row["deadline"]) < self.contents.now
+        over = "done" in row or int(row["deadline"]) < self.contents.now
         return self._was_renewed(token) and not over and verdict not in (SUCCEEDED, LOST)
 
     def _was_renewed(self, token: Token) -> bool:
