@@ -23,6 +23,9 @@ from config.text_escaping import visible, visible_line
 #: Celery writes two lines at `info` for every wake-up, with nothing but ids in them; shown only at `debug`.
 _CHATTY = ("celery.worker.strategy", "celery.app.trace")
 
+#: Celery's logger of messages; it logs each acknowledgement that a lost broker did not get as critical.
+_MESSAGES = "celery.worker.request"
+
 #: At `debug`, these loggers write whole requests, keys and passwords included; that is never shown.
 _INDISCREET = ("botocore", "aiobotocore", "stomp", "stomp.py")
 
@@ -148,7 +151,16 @@ def _route_standard_logging(output: BinaryIO, level: str, form: str, render: Cal
         logging.getLogger(name).setLevel(logging.NOTSET if level == "DEBUG" else logging.WARNING)
     for name in _INDISCREET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    logging.getLogger(_MESSAGES).addFilter(_calm)
     logging.captureWarnings(capture=True)
+
+
+def _calm(record: logging.LogRecord) -> bool:
+    """Make a warning without a traceback of an acknowledgement that failed: the broker delivers the message again."""
+    if str(record.msg).startswith(("Couldn't ack", "Couldn't reject")):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info = None
+    return True
 
 
 def _stamp_record(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

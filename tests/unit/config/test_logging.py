@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 import structlog
+from kombu.message import Message
 from pydantic import SecretStr
 
 from config.logging import configure_logging
@@ -120,6 +121,29 @@ def test_celerys_lines_for_every_wake_up_are_for_debugging(configure: Configure)
     stream = configure(log_level="debug")
     logging.getLogger("celery.app.trace").info("Task succeeded")
     assert [line["event"] for line in lines(stream)] == ["Task succeeded"]
+
+
+@pytest.mark.parametrize("settle", ["ack_log_error", "reject_log_error"])
+def test_an_acknowledgement_that_a_lost_broker_did_not_get_is_a_warning_without_a_traceback(
+    configure: Configure, settle: str
+) -> None:
+    class LostChannel:
+        no_ack_consumers: tuple[str, ...] = ()
+
+        def basic_ack(self, *_: Any, **__: Any) -> None:
+            raise ConnectionError("connection reset")
+
+        basic_reject = basic_ack
+
+    stream = configure()
+    message = Message(channel=LostChannel(), delivery_tag="7", body=b"{}")
+    getattr(message, settle)(logging.getLogger("celery.worker.request"), (ConnectionError,))
+    logging.getLogger("celery.worker.request").error("task failed")
+    away, other = lines(stream)
+    assert (away["level"], other["level"]) == ("warning", "error")
+    assert "'7'" in away["event"]
+    assert "connection reset" in away["event"]
+    assert "exception" not in away
 
 
 def test_a_warning_is_logged(configure: Configure) -> None:
