@@ -12,11 +12,20 @@ API = f"{COMMAND.format('api')}; import worker.api.server"
 WORKER = f"{COMMAND.format('worker')}; import worker.app, worker.tasks"
 
 #: Loaded when the first integration, certificate or command needs it, or never.
-NOWHERE = ("aiobotocore", "botocore", "stomp", "jsonschema", "cryptography.fernet", "cryptography.x509")
+NOWHERE = (
+    "aiobotocore",
+    "botocore",
+    "stomp",
+    "pydantic_settings",
+    "jsonschema",
+    "cryptography.fernet",
+    "cryptography.x509",
+)
 LEFT_OUT = {
     PUBLISHER: (
         *NOWHERE,
-        *("celery", "kombu", "aiohttp", "aiodns", "structlog", "rich", "yarl", "uvloop", "deliverers.registry"),
+        *("celery", "kombu", "aiohttp", "aiodns", "structlog", "rich", "yarl", "uvloop", "redis", "opentelemetry"),
+        "deliverers.registry",
         *("worker.delivery", "worker.api", "worker.process", "worker.integrations", "worker.ledger.lanes"),
     ),
     API: (*NOWHERE, "celery", "kombu", "amqp", "rich", "opentelemetry", "worker.process"),
