@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache, lru_cache
-from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -138,5 +138,5 @@ class _Entry(msgspec.Struct):
 
 @cache
 def _shipped() -> Mapping[str, frozenset[str]]:
-    content = files("config").joinpath("observable_events.json").read_bytes()
+    content = Path(__file__).with_name("observable_events.json").read_bytes()
     return {entry.key: frozenset(entry.levels) for entry in msgspec.json.decode(content, type=list[_Entry])}

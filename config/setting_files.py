@@ -1,7 +1,6 @@
 """Settings from files: `EDW_REDIS_URL_FILE=/run/secrets/redis_url` gives the value of `EDW_REDIS_URL`.
 
-Docker and Kubernetes mount secrets as such files. pydantic-settings' own source takes a folder whose files have the
-variables' names; a mounted secret is a file of any name, so each one is named by a variable here.
+Docker and Kubernetes mount secrets as such files, with any name, so a variable names each one.
 """
 
 from collections.abc import Mapping

@@ -11,9 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.checks import (
     existing_file,
@@ -74,34 +73,29 @@ _RedisUrl = Annotated[SecretStr | None, SettingKind("URL, secret"), AfterValidat
 _BrokerUrl = Annotated[SecretStr | None, SettingKind("URL, secret"), AfterValidator(url_of(_BROKER_SCHEMES))]
 _Keys = Annotated[
     tuple[SecretStr, ...],
-    NoDecode,
     SettingKind("Fernet keys, secret"),
     BeforeValidator(words),
     AfterValidator(each(fernet_key)),
 ]
 _ObservableKeys = Annotated[
     tuple[ObservableKey, ...],
-    NoDecode,
     SettingKind("keys"),
     BeforeValidator(lambda value: tuple(observable_key(word) for word in words(value))),
 ]
 _Schemes = Annotated[
     tuple[str, ...],
-    NoDecode,
     SettingKind("schemes"),
     BeforeValidator(words),
     AfterValidator(each(one_of("http", "https", "stomp", "stomp+ssl"))),
 ]
 _Origins = Annotated[
     tuple[str, ...],
-    NoDecode,
     SettingKind("origins"),
     BeforeValidator(words),
     AfterValidator(each(web_origin)),
 ]
 _OriginsOrAll = Annotated[
     tuple[str, ...],
-    NoDecode,
     SettingKind("origins"),
     BeforeValidator(words),
     AfterValidator(each(web_origin_or_all)),
@@ -110,16 +104,19 @@ _Flag = Annotated[bool, SettingKind("`true` or `false`")]
 _Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
-class Settings(BaseSettings):
-    """The settings of a deployment. Durations are in seconds, sizes in bytes."""
+class Settings(BaseModel):
+    """The settings of a deployment. Durations are in seconds, sizes in bytes.
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
+    A field that is not given has the value of its environment variable, if that is set and not empty.
+    """
+
+    # pydantic-settings is not used: it takes a tenth of a producer's import, and every variable here is plain text.
+    model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        env_ignore_empty=True,
         validate_default=True,
         hide_input_in_errors=True,
+        arbitrary_types_allowed=True,  # range, for ports
     )
 
     redis_url: _RedisUrl = Field(
@@ -459,6 +456,9 @@ class Settings(BaseSettings):
         examples=["otlp"],
     )
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**(_of_environment() | given))
+
     @property
     def metrics_ports(self) -> range:
         """Return the ports for the metrics of a process, which takes the first free one."""
@@ -469,6 +469,13 @@ class Settings(BaseSettings):
 def variable(field: str) -> str:
     """Return the environment variable of a field."""
     return PREFIX + field.upper()
+
+
+def _of_environment() -> dict[str, Any]:
+    """Return the value of each field that the environment sets. Case does not matter in names of variables."""
+    set_here = {name.upper(): value for name, value in os.environ.items() if value}
+    names = {field: variable(field) for field in Settings.model_fields}
+    return {field: set_here[name] for field, name in names.items() if name in set_here}
 
 
 def kind(field: FieldInfo) -> str:

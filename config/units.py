@@ -12,7 +12,6 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
-from pydantic_settings import NoDecode
 
 LARGEST_PORT = 65_535
 Network = IPv4Network | IPv6Network
@@ -168,7 +167,6 @@ Bytes = Annotated[int, SettingKind("size"), BeforeValidator(byte_size)]
 Count = Annotated[int, SettingKind("number"), BeforeValidator(count)]
 Port = Annotated[int, SettingKind("port"), BeforeValidator(count), AfterValidator(between(0, LARGEST_PORT))]
 Fraction = Annotated[float, SettingKind("share of 1"), BeforeValidator(fraction)]
-# NoDecode, because pydantic-settings would parse a list from the environment as JSON.
-Schedule = Annotated[tuple[float, ...], NoDecode, SettingKind("durations"), BeforeValidator(durations)]
-Ports = Annotated[tuple[range, ...], NoDecode, SettingKind("ports"), BeforeValidator(port_ranges)]
-Networks = Annotated[tuple[Network, ...], NoDecode, SettingKind("networks"), BeforeValidator(networks)]
+Schedule = Annotated[tuple[float, ...], SettingKind("durations"), BeforeValidator(durations)]
+Ports = Annotated[tuple[range, ...], SettingKind("ports"), BeforeValidator(port_ranges)]
+Networks = Annotated[tuple[Network, ...], SettingKind("networks"), BeforeValidator(networks)]

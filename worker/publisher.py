@@ -10,7 +10,7 @@ OpenTelemetry, each publish is a span.
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -21,17 +21,17 @@ from worker.domain.event import Event, Ingress, Refusal
 from worker.domain.event_parser import EventRules, parse_event
 from worker.event_loop.pacing import paced
 from worker.intake.accept import AcceptService
-from worker.intake.redis_wakeups import RedisWakeupSender, speaks_redis
 from worker.intake.wakeups import Send, Wakeups
 from worker.ledger import Acceptance, LedgerPolicy
 from worker.ledger.connection.endpoints import find_endpoints
 from worker.ledger.connection.permissions import PUBLISHER
-from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.inbox import SyncInbox
 from worker.telemetry.tracing import traces_of_process
 
+# A program may import this module and never publish, so redis-py, a third of the import, waits for the first Publisher.
 if TYPE_CHECKING:
     from worker.ledger import Ledger
+    from worker.ledger.connection.sync_redis_client import SyncRedisClient
 
 #: An event's JSON, or a mapping that is encoded as JSON: dates, UUIDs and decimals become strings.
 EventLike = bytes | Mapping[str, Any]
@@ -86,8 +86,8 @@ class Publisher:
         self._endpoints = find_endpoints(settings)
         self._policy = LedgerPolicy.of(settings)
         self._rules = EventRules(load_catalogue(settings.observable_keys), settings.event_max_bytes)
-        self._sender = _sender(settings, self._endpoints.broker_url)
-        self._wakeups = Wakeups(self._sender)
+        send, self._close_sender = _sender(settings, self._endpoints.broker_url)
+        self._wakeups = Wakeups(send)
         self._service = AcceptService(traces_of_process, self._wakeups.events)
         self._sync: SyncRedisClient | None = None
         self._ledger: Ledger | None = None
@@ -164,8 +164,7 @@ class Publisher:
     def close(self) -> None:
         """Wait at most one second for the last wake-ups to be sent, and close the connections."""
         self._wakeups.close()
-        if isinstance(self._sender, RedisWakeupSender):
-            self._sender.close()
+        self._close_sender()
         if self._sync is not None:
             self._sync.close()
 
@@ -214,6 +213,8 @@ class Publisher:
         return self._ledger
 
     def _inbox(self) -> SyncInbox:
+        from worker.ledger.connection.sync_redis_client import SyncRedisClient
+
         with self._opening:
             if self._sync is None:
                 sync = SyncRedisClient(self._endpoints.ledger_url, self._settings.shard, self._policy)
@@ -231,13 +232,18 @@ class Publisher:
         return [each if isinstance(each, Refusal) else _receipt(each, next(each_answer)) for each in parsed]
 
 
-def _sender(settings: Settings, broker_url: str) -> Send:
-    # Celery is imported only for a broker that needs it.
+def _sender(settings: Settings, broker_url: str) -> tuple[Send, Callable[[], None]]:
+    # What sends wake-ups, and what closes it.
+    from worker.intake.redis_wakeups import RedisWakeupSender, speaks_redis
+
     if speaks_redis(broker_url):
-        return RedisWakeupSender(broker_url, settings.shard)
+        sender = RedisWakeupSender(broker_url, settings.shard)
+        return sender, sender.close
+    # Celery is imported only for a broker that needs it.
     from worker.intake.wakeup_sender import WakeupSender, client_app
 
-    return WakeupSender(client_app("edw-publisher", settings, broker_url), settings.shard)
+    # Its connections are those of Celery's own pool.
+    return WakeupSender(client_app("edw-publisher", settings, broker_url), settings.shard), lambda: None
 
 
 def _several(events: Iterable[EventLike]) -> Sequence[EventLike]:

@@ -12,12 +12,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trustme
 from aiohttp.abc import AbstractResolver
-from aiohttp.resolver import AsyncResolver
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,6 +24,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 
 from deliverers.contract import Delivered, DelivererOptions, Gone, Outcome, Refused, Unreachable
 from deliverers.egress import EgressPolicy
+from deliverers.http.names import LateResolver
 from deliverers.testing import LOOPBACK, PATIENCE, SHORT_TIMEOUT, a_delivery
 from deliverers.webhook import WebhookDeliverer
 
@@ -414,7 +414,7 @@ async def opened_with_name_server(
 ) -> AsyncIterator[WebhookDeliverer]:
     class Deliverer(WebhookDeliverer):
         def _make_resolver(self) -> AbstractResolver:
-            return AsyncResolver(nameservers=[f"127.0.0.1:{port}"], timeout=seconds * 0.2, tries=2)
+            return cast("AbstractResolver", LateResolver(seconds * 0.2, [f"127.0.0.1:{port}"]))
 
     deliverer = Deliverer(DelivererOptions(timeout=seconds, egress=egress))
     await deliverer.open()

@@ -11,7 +11,7 @@ import pytest
 
 from worker.ledger import Ledger
 from worker.ledger.connection.redis_client import RedisClient
-from worker.ledger.ledger_errors import mapped
+from worker.ledger.redis_errors import mapped
 
 #: Calls a script of the ledger by its name, with its arguments.
 Run = Callable[..., Awaitable[Any]]

@@ -8,7 +8,7 @@ import pytest
 #: What `edw COMMAND` imports before it runs.
 COMMAND = "from worker.cli import edw; edw.get_command(None, {!r})"
 PUBLISHER = "import worker.publisher"
-API = f"{COMMAND.format('api')}; import worker.api.server"
+API = f"{COMMAND.format('api')}; from worker.cli.commands.api import load_server; load_server()"
 WORKER = f"{COMMAND.format('worker')}; import worker.app, worker.tasks"
 
 #: Loaded when the first integration, certificate or command needs it, or never.
@@ -16,10 +16,11 @@ NOWHERE = ("aiobotocore", "botocore", "stomp", "jsonschema", "cryptography.ferne
 LEFT_OUT = {
     PUBLISHER: (
         *NOWHERE,
-        *("celery", "kombu", "aiohttp", "aiodns", "structlog", "rich", "yarl", "uvloop", "deliverers.registry"),
+        *("celery", "kombu", "aiohttp", "aiodns", "structlog", "rich", "yarl", "uvloop", "redis", "opentelemetry"),
+        "deliverers.registry",
         *("worker.delivery", "worker.api", "worker.process", "worker.integrations", "worker.ledger.lanes"),
     ),
-    API: (*NOWHERE, "celery", "kombu", "amqp", "rich", "opentelemetry", "worker.process"),
+    API: (*NOWHERE, "celery", "kombu", "amqp", "rich", "opentelemetry", "aiodns", "worker.process"),
     WORKER: (*NOWHERE, "aiohttp", "aiodns", "rich", "opentelemetry", "worker.api"),
 }
 

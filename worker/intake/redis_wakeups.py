@@ -14,7 +14,8 @@ from worker.intake.wakeup_message import TASKS, WAITING_LIMIT, QueueLevel, queue
 from worker.intake.wakeups import BrokerUnavailable
 from worker.ledger import LedgerError
 from worker.ledger.connection.redis_connections import aclose, address_of, async_client, close, sync_client, user_of
-from worker.ledger.ledger_errors import LedgerFault, Server, mapped
+from worker.ledger.ledger_errors import LedgerFault, Server
+from worker.ledger.redis_errors import mapped
 
 
 def _log() -> Any:

@@ -282,7 +282,8 @@ async def test_whatever_the_redis_servers_client_raises_is_an_error_of_the_ledge
     """A new exception of redis-py that is not mapped at the edge would end a loop that waits for a LedgerError."""
     from redis import exceptions
 
-    from worker.ledger.ledger_errors import Server, mapped
+    from worker.ledger.ledger_errors import Server
+    from worker.ledger.redis_errors import mapped
 
     here = Server("here")
 

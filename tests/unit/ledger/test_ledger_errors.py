@@ -16,7 +16,8 @@ from worker.ledger import (
     LedgerFull,
     LedgerUnavailable,
 )
-from worker.ledger.ledger_errors import MEANINGS, Server, mapped
+from worker.ledger.ledger_errors import Server
+from worker.ledger.redis_errors import MEANINGS, mapped
 
 asking = partial(mapped, Server("here", "me"), "script accept")
 IN_A_PIPELINE = "Command # 1 (EVAL #!lua ... 1 edw:{0}: ...) of pipeline caused error: "

@@ -1,12 +1,15 @@
 """`edw api`: the Integrations API, in one process or several on one port."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 import click
 import structlog
 import uvloop
 
+from config.lean_imports import absent
 from config.logging import warn_of_unknown_variables
 from config.settings import Settings
 from worker.cli.cli_session import EXIT_FAILED, CommandFailure, read_settings, reported_errors
@@ -43,13 +46,21 @@ def command(processes: int, parent_pipe: int | None, shared_port: bool) -> None:
         uvloop.run(_serve(settings, shared_port))
 
 
+def load_server() -> Callable[..., Coroutine[Any, Any, None]]:
+    """Import the server with its console, and return it. Only a process that serves needs them."""
+    # aiohttp's client, which the API does not use, would import c-ares.
+    with absent("aiodns"):
+        from worker.api.server import serve
+        from worker.cli.console_part import console_part
+    return partial(serve, parts=console_part)
+
+
 async def _serve(settings: Settings, shared_port: bool) -> None:
     rest_until_attended()
-    from worker.api.server import serve
-    from worker.cli.console_part import console_part
+    serve = load_server()
 
     signals = Signals.of_this_process()
-    serving = asyncio.ensure_future(serve(settings, signals.stop, shared_port=shared_port, parts=console_part))
+    serving = asyncio.ensure_future(serve(settings, signals.stop, shared_port=shared_port))
     hurried = asyncio.ensure_future(signals.hurry.wait())
     try:
         await asyncio.wait([serving, hurried], return_when=asyncio.FIRST_COMPLETED)

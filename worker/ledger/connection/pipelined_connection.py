@@ -36,7 +36,7 @@ class PipelinedConnection(asyncio.Protocol):
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self.loop = asyncio.get_running_loop()
-        # Replies become the exceptions that redis-py raises, so that ledger_errors.py knows them.
+        # Replies become the exceptions that redis-py raises, so that redis_errors.py knows them.
         to_error: Callable[[str], Exception] = DefaultParser.parse_error
         self._replies = Reader(protocolError=InvalidResponse, replyError=to_error, notEnoughData=_INCOMPLETE)
         # Calls without a reply, with their deadlines; a call that was cancelled or timed out stays for its reply.

@@ -20,9 +20,9 @@ from worker.ledger.ledger_errors import (
     LedgerFull,
     LedgerUnavailable,
     Server,
-    mapped,
 )
 from worker.ledger.policy import LedgerPolicy
+from worker.ledger.redis_errors import mapped
 
 #: The oldest server whose scripts have flags.
 OLDEST_SERVER = (7, 0)

@@ -8,7 +8,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from worker.ledger.connection.redis_client import RedisClient
-from worker.ledger.ledger_errors import mapped
+from worker.ledger.redis_errors import mapped
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha1
-from importlib.resources import files
+from pathlib import Path
 
 from worker.domain.format_version import FORMAT, MINOR
 
@@ -68,7 +68,7 @@ def _sources() -> Mapping[str, str]:
     If a process read a script only when it first needs it, it might have no file descriptor left then, and could not
     settle. Each is assembled when it is first needed, because all together take as long as a fifth of the imports.
     """
-    lua = files("worker.ledger") / "lua"
+    lua = Path(__file__).parents[1] / "lua"
     scripts = {each.name: each for each in lua.iterdir() if each.is_file()}
     parts = {f"parts/{each.name}": each for each in (lua / "parts").iterdir()}
     return {name.removesuffix(".lua"): each.read_text() for name, each in (scripts | parts).items()}

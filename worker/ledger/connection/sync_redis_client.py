@@ -9,8 +9,8 @@ from worker.ledger.connection.permissions import PUBLISHER
 from worker.ledger.connection.redis_client import REPLICA_WAIT, RedisClientBase
 from worker.ledger.connection.redis_connections import close, sync_client
 from worker.ledger.connection.scripts import script
-from worker.ledger.ledger_errors import mapped
 from worker.ledger.policy import LedgerPolicy
+from worker.ledger.redis_errors import mapped
 
 
 class SyncRedisClient(RedisClientBase):

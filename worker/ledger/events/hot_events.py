@@ -8,8 +8,8 @@ announces the events, which are in the inbox.
 from collections.abc import Sequence
 
 from worker.ledger.connection.redis_client import RedisClient
-from worker.ledger.ledger_errors import mapped
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
+from worker.ledger.redis_errors import mapped
 
 #: A registration ends so long after its last renewal (ms).
 REGISTRATION_MS = 3_000

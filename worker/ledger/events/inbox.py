@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,10 +11,12 @@ from worker.domain.batches import batches
 from worker.domain.event import Event, Ingress, Scope
 from worker.domain.stored_event import StoredEvent
 from worker.event_loop.pacing import paced
-from worker.ledger.connection.redis_client import RedisClient
-from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events.wire_event import WireEvent, raw_of, stored_of, written
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET, LedgerPolicy, by_message
+
+if TYPE_CHECKING:
+    from worker.ledger.connection.redis_client import RedisClient
+    from worker.ledger.connection.sync_redis_client import SyncRedisClient
 
 #: Tries after which an event is set aside: failures to observe it, or processes that died while they observed it.
 OBSERVE_TRIES = 5
@@ -127,7 +129,7 @@ def _calls(events: Sequence[Event], ingress: Ingress, policy: LedgerPolicy) -> I
 class Inbox:
     """The inbox of the ledger, for one process (`owner`)."""
 
-    def __init__(self, redis: RedisClient, owner: str) -> None:
+    def __init__(self, redis: "RedisClient", owner: str) -> None:
         self._redis = redis
         self._owner = owner
 
@@ -245,7 +247,7 @@ class Inbox:
 class SyncInbox:
     """The inbox for producers without an event loop."""
 
-    def __init__(self, redis: SyncRedisClient) -> None:
+    def __init__(self, redis: "SyncRedisClient") -> None:
         self._redis = redis
 
     def accept(self, events: Sequence[Event], ingress: Ingress = Ingress.PUBLISHER) -> list[Acceptance]:

@@ -18,8 +18,8 @@ from worker.domain.event import Event, Ingress
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.connection.redis_connections import aclose, async_client
 from worker.ledger.events.inbox import LOSSES_BEFORE_ALONE, OBSERVE_TRIES, Acceptance, acceptance
-from worker.ledger.ledger_errors import mapped
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE, REPLY_BYTE_BUDGET
+from worker.ledger.redis_errors import mapped
 
 #: The longest wait of a call that waits for messages (seconds), well within SOCKET_TIMEOUT.
 WAIT_SECONDS = 2

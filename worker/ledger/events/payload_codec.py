@@ -5,7 +5,7 @@ events need it: a better one is another codec. `python -m tests.benchmarks.paylo
 """
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from threading import local
 
 import zstandard
@@ -31,7 +31,7 @@ class _Coders(local):
 
 @cache
 def _dictionary() -> zstandard.ZstdCompressionDict:
-    found = zstandard.ZstdCompressionDict((files("worker.ledger.events") / "payload_dictionary_1.zstd").read_bytes())
+    found = zstandard.ZstdCompressionDict(Path(__file__).with_name("payload_dictionary_1.zstd").read_bytes())
     found.precompute_compress(level=_LEVEL)
     return found
 
