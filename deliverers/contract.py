@@ -2,16 +2,17 @@
 
 The fields of a deliverer's `configuration_model` say who may see what:
 
-- A field of `SecretStr`, `SecretStr | None` or `list[SecretStr]` is a secret. The ledger seals it, and people see its
-  mask: stars, then the last four characters. A secret of fewer than 12 characters is shown as eight stars. Every other
-  field is stored and shown as given. A model with a secret in another place (an inner model, a mapping, a field with an
-  alias) is therefore refused when it is loaded.
+- A field of `SecretStr`, `list[SecretStr]` or `dict[str, SecretStr]`, optionally None, is a secret. The ledger seals
+  it, and people see its mask: stars, then the last four characters. A secret of fewer than 12 characters, or in PEM, is
+  shown as eight stars. Every other field is stored and shown as given, and so are the keys of a dict. A model with a
+  secret in another place (an inner model, another mapping, a field with an alias) is therefore refused when it is
+  loaded.
 - `Annotated[SecretStr | None, ShownToAdmin()]` is a secret that an integration's own admin may see in the clear.
 - `Destination` and `NotDestination` mark which fields say where secrets are sent. A stored secret is never sent to a
   destination that was not given together with it: an update that changes the destination has to give its secrets again.
 
 A model may also have the hook of `Normalising`. Its validators raise `ValueError` with words that never repeat a
-value.
+value. A validator that looks at several fields raises `deliverers.field_error.FieldError`, which names the field.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,7 +19,7 @@ from worker.cli.cli_session import (
     session,
 )
 from worker.cli.console import cells, console, json_option, print_json, table, verdict
-from worker.cli.integration_changes import change_integration
+from worker.cli.integration_changes import change_integration, merged
 from worker.cli.selection import all_integrations, find_integration
 from worker.domain.event import Refusal, Scope, rfc3339
 from worker.domain.humanize import one_line
@@ -48,6 +49,21 @@ def _attribute_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--secret-key",
             metavar="VALUE|-",
             help="Sent as X-MOLTIN-SECRET-KEY. With -, edw prompts for it, or reads it from standard input.",
+        ),
+        click.option(
+            "--header",
+            "headers",
+            metavar="'NAME: VALUE'",
+            multiple=True,
+            help="A header that a webhook adds; repeat it for several. Without a value, the header is removed.",
+        ),
+        click.option(
+            "--set",
+            "settings",
+            metavar="KEY=VALUE",
+            multiple=True,
+            help="Another key of the configuration. KEY=@FILE reads a file, KEY=- prompts or reads standard input, and "
+            "KEY= removes the key. A VALUE that begins with [ or { is JSON.",
         ),
         click.option("--type", "integration_type", help="How events leave: webhook, aws_sqs or stomp."),
         click.option("--description", help="Its purpose, for people."),
@@ -114,8 +130,7 @@ def create(disabled: bool, paused: bool, store: str | None, org: str | None, as_
     attributes, keys = _attributes(given), _keys(given)
     attributes |= ({"enabled": False} if disabled else {}) | ({"paused": True} if paused else {})
     if keys:
-        known = attributes.get("configuration")
-        attributes["configuration"] = {**(known if isinstance(known, Mapping) else {}), **keys}
+        attributes["configuration"] = merged(attributes.get("configuration"), keys)
 
     async def work() -> int:
         async with session() as at:
@@ -233,15 +248,40 @@ def _attributes(given: Mapping[str, Any]) -> Attributes:
 
 def _keys(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys of a configuration that have options of their own."""
-    keys = {name: given[name] for name in ("url", "secret_key") if given[name] is not None}
+    keys: dict[str, Any] = {name: given[name] for name in ("url", "secret_key") if given[name] is not None}
     if keys.get("secret_key") == "-":
-        keys["secret_key"] = _asked_secret()
+        keys["secret_key"] = _asked("secret_key")
+    if given["headers"]:
+        pairs = (each.partition(":") for each in given["headers"])
+        keys["headers"] = {name.strip(): value.strip() or None for name, _, value in pairs}
+    for each in given["settings"]:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set {each}: expected KEY=VALUE")
+        keys[name] = _value(name, value)
     return keys
 
 
-def _asked_secret() -> str:
+def _value(name: str, text: str) -> Any:
+    """Return the value of a key that --set names; None removes it."""
+    if text == "-":
+        return _asked(name)
+    if text.startswith("@"):
+        try:
+            return Path(text[1:]).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandFailure(f"--set {name}: {text[1:]} cannot be read: {error}") from None
+    if text.startswith(("[", "{")):
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise CommandFailure(f"--set {name}: is not JSON: {error}") from None
+    return text or None
+
+
+def _asked(name: str) -> str:
     if sys.stdin.isatty():
-        return str(click.prompt("secret_key", hide_input=True))
+        return str(click.prompt(name, hide_input=True))
     return sys.stdin.readline().rstrip("\r\n")
 
 
