@@ -57,6 +57,8 @@ class Delivery:
         integration: The integration as the receiver sees it.
         configuration: The integration's configuration, parsed by the deliverer's own `configuration_model`.
         sequence: Grows with each accepted event of the same resource, so that a receiver can drop what is stale.
+        timeout: The integration's own time limit of this attempt in seconds; None for that of the options. Use
+            `DelivererOptions.timeout_of`.
         trace: W3C Trace Context for the receiver, under `traceparent` and `tracestate`; empty if there is none.
         flat: Whether the event has a flat payload. Then `data` is the whole payload, which is sent as it is, and
             `included` is None.
@@ -78,6 +80,7 @@ class Delivery:
     trace: Mapping[str, str] = field(default_factory=dict)
     flat: bool = False
     sequence: int = 0
+    timeout: float | None = None
 
     @property
     def tenant(self) -> str:
@@ -192,8 +195,11 @@ Outcome = Counted | NotAttempted
 class DelivererOptions:
     """What a process gives to every deliverer that it opens."""
 
-    #: Time limit of an attempt in seconds, from the first DNS query to the last byte of the answer.
+    #: Time limit of an attempt in seconds, from the first DNS query to the last byte of the answer, unless the
+    #: integration has its own: use `timeout_of`.
     timeout: float = 10.0
+    #: The longest time limit that an integration may have, in seconds.
+    longest_timeout: float = 30.0
     #: Bytes read of an answer, counted on the wire and again after decompression.
     read_limit: int = 64 * 1024
     #: Bytes of an answer (as UTF-8) kept for the log.
@@ -216,6 +222,17 @@ class DelivererOptions:
     secret_in_body: bool = False
     #: Called for each connection that is dialled, to count it.
     dialled: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+
+    def timeout_of(self, delivery: Delivery) -> float:
+        """Return the time limit of an attempt in seconds: the integration's own, or `timeout`.
+
+        Args:
+            delivery: The attempt.
+
+        Returns:
+            The time limit in seconds.
+        """
+        return self.timeout if delivery.timeout is None else delivery.timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +312,7 @@ class Deliverer(Protocol):
         ...
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        """Make one attempt within `options.timeout` seconds.
+        """Make one attempt within `options.timeout_of(delivery)` seconds.
 
         Args:
             delivery: The attempt; its configuration is an instance of `configuration_model`.

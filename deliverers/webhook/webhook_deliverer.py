@@ -89,7 +89,9 @@ class WebhookDeliverer:
         if configuration.keys:
             headers["webhook-signature"] = signature(configuration.keys, delivery.job_id, timestamp, body)
         progress = HttpProgress()
-        answer = await sender.exchange(configuration.head, headers, body, tenant=delivery.tenant, progress=progress)
+        answer = await sender.exchange(
+            configuration.head, headers, body, tenant=delivery.tenant, timeout=delivery.timeout, progress=progress
+        )
         if isinstance(answer, NotAttempted):
             return answer
         head = answer.head if isinstance(answer, HttpAnswer) else b""

@@ -320,12 +320,28 @@ def test_headers_and_other_keys_have_options_and_an_update_changes_only_what_is_
     made = data(create(edw, *headers, "--set", f"bearer_token=@{token}"))
     assert made["configuration"]["headers"] == {"X-Api-Key": "*" * 17 + "tery", "X-Tenant": "********"}
     assert made["configuration"]["bearer_token"] == "*" * 17 + "tery"
-    changes = ("--header", "X-Tenant:", "--header", "X-New: value", "--set", "bearer_token=")
+    patience = ("--timeout", "20s", "--retry-schedule", "5s 1m")
+    assert data(edw("integrations", "update", made["id"], *patience, *SCOPE, "--json"))["retry_schedule"] == [5, 60]
+    assert "5 s, 1 min" in edw("integrations", "show", made["id"], *SCOPE).out
+    changes = (
+        "--timeout",
+        "",
+        "--retry-schedule",
+        "none",
+        "--header",
+        "X-Tenant:",
+        "--header",
+        "X-New: value",
+        "--set",
+        "bearer_token=",
+    )
     updated = data(edw("integrations", "update", made["id"], *changes, *SCOPE, "--json"))
     assert updated["configuration"] == {
         "url": "https://example.com/hook",
         "headers": {"X-Api-Key": "*" * 17 + "tery", "X-New": "********"},
     }
+    assert (updated.get("timeout"), updated["retry_schedule"]) == (None, [])
+    assert edw("integrations", "update", made["id"], "--retry-schedule", "soon", *SCOPE).code == 2
     for wrong, words in (
         ("bearer_token", "expected KEY=VALUE"),
         ("headers={", "is not JSON"),

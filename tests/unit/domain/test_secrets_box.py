@@ -27,7 +27,7 @@ def test_what_was_sealed_opens_to_what_it_was() -> None:
 
     assert sealed["secret_key"].startswith("sealed:")
     assert all(each.startswith("sealed:") for each in sealed["keys"])
-    assert (sealed["url"], sealed["b"]) == ("https://x", SECRET)
+    assert (sealed["url"], sealed["other"]) == ("https://x", SECRET)
     assert list(sealed["named"]) == ["X"]
     assert SECRET not in str([sealed["secret_key"], sealed["keys"], sealed["named"]])
     renewed = SecretsBox([key()]).seal(box.open(sealed, fields), fields)

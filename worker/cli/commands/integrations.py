@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from config.units import durations
 from worker.cli.cli_session import (
     EXIT_FAILED,
     CliSession,
@@ -22,7 +23,7 @@ from worker.cli.console import cells, console, json_option, print_json, table, v
 from worker.cli.integration_changes import change_integration, merged
 from worker.cli.selection import all_integrations, find_integration
 from worker.domain.event import Refusal, Scope, rfc3339
-from worker.domain.humanize import one_line
+from worker.domain.humanize import duration, one_line
 from worker.domain.integration import Integration
 from worker.domain.integration_input import attributes_of
 from worker.domain.resources import integration_document
@@ -72,6 +73,16 @@ def _attribute_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=float,
             metavar="NUMBER",
             help="Deliveries per second at most, across the fleet; 0 means no limit.",
+        ),
+        click.option(
+            "--timeout",
+            metavar="DURATION",
+            help='Time that an attempt may take, such as 20s; "" takes the deployment\'s.',
+        ),
+        click.option(
+            "--retry-schedule",
+            metavar="DURATIONS",
+            help='Pauses after failed attempts, such as "5s 1m 1h"; none: one attempt; "" takes the deployment\'s.',
         ),
         click.option("--file", "file", type=click.File("rb"), help="Attributes as JSON, as in the specification."),
     )
@@ -241,9 +252,23 @@ def _attributes(given: Mapping[str, Any]) -> Attributes:
             attributes[name] = given[name]
     if given["rate_limit"] is not None:
         attributes["rate_limit"] = given["rate_limit"] or None
+    if given["timeout"] is not None:
+        attributes["timeout"] = _durations("--timeout", given["timeout"])[0] if given["timeout"] else None
+    if given["retry_schedule"] is not None:
+        attributes["retry_schedule"] = _durations("--retry-schedule", given["retry_schedule"])
     if given["observes"]:
         attributes["observes"] = list(given["observes"])
     return attributes
+
+
+def _durations(option: str, text: str) -> Any:
+    """Return durations in seconds; None for an empty text, and none for `none`."""
+    if text in ("", "none"):
+        return [] if text else None
+    try:
+        return list(durations(text))
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from None
 
 
 def _keys(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -332,6 +357,8 @@ def _print_integration(at: CliSession, integration: Integration, as_json: bool) 
         else "no" + (f": {masked.disabled_reason}" if masked.disabled_reason else ""),
         **({"paused": "yes: its jobs wait"} if masked.paused else {}),
         **({"rate_limit": f"{masked.rate_limit:g} deliveries a second"} if masked.rate_limit else {}),
+        **({"timeout": f"{masked.timeout:g} s"} if masked.timeout is not None else {}),
+        **({"retry_schedule": _schedule(masked.retry_schedule)} if masked.retry_schedule is not None else {}),
         **({"circuit": _circuit(masked)} if masked.circuit else {}),
         **(
             {"failing since": f"{rfc3339(masked.failing_since)}, {masked.failing_attempts} attempts"}
@@ -349,6 +376,10 @@ def _print_integration(at: CliSession, integration: Integration, as_json: bool) 
     for name, value in rows.items():
         details.add_row(*cells(name, value))
     console().print(details)
+
+
+def _schedule(pauses: Sequence[float]) -> str:
+    return ", ".join(duration(pause * 1000) for pause in pauses) or "none: one attempt"
 
 
 def _circuit(integration: Integration) -> str:
