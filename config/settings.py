@@ -222,6 +222,11 @@ class Settings(BaseModel):
         description="Time limit of an attempt by any transport, from the first DNS query to the answer's last byte.",
         examples=["10s"],
     )
+    webhook_timeout_max: Annotated[Seconds, AfterValidator(between(1, 600, "s"))] = Field(
+        default=_written("30s"),
+        description="Longest `timeout` that an integration may have for its attempts, in place of EDW_WEBHOOK_TIMEOUT.",
+        examples=["30s"],
+    )
     webhook_secret_in_body: _Flag = Field(
         default=False,
         description="True adds `configuration.secret_key` to webhook bodies; a receiver that stores bodies stores it.",
@@ -277,9 +282,10 @@ class Settings(BaseModel):
         examples=["20"],
     )
     drain_seconds: Annotated[Seconds, AfterValidator(between(0, 3_600, "s"))] = Field(
-        default=_written("25s"),
-        description="Time that a stopping worker or API waits for what is in flight; 0 does not wait.",
-        examples=["25s"],
+        default=_written("30s"),
+        description="Time that a stopping worker or API waits for what is in flight, best as long as the longest "
+        "timeout of an integration; 0 does not wait.",
+        examples=["30s"],
     )
     egress_allow: Networks = Field(
         default=(),

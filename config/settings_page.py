@@ -28,7 +28,8 @@ TOPICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "api_cors_origins", "store_integrations", "audit_cap", "audit_retention", "console_frame_ancestors",
         ),
         "Attempts and retries": (
-            "retry_schedule", "job_deadline", "webhook_timeout", "webhook_read_limit", "webhook_secret_in_body",
+            "retry_schedule", "job_deadline", "webhook_timeout", "webhook_timeout_max", "webhook_read_limit",
+            "webhook_secret_in_body",
             "max_in_flight", "max_in_flight_bytes", "lane_cap", "lane_backlog", "lane_backlog_bytes",
         ),
         "Circuits and broken receivers": (

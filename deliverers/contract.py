@@ -2,16 +2,17 @@
 
 The fields of a deliverer's `configuration_model` say who may see what:
 
-- A field of `SecretStr`, `SecretStr | None` or `list[SecretStr]` is a secret. The ledger seals it, and people see its
-  mask: stars, then the last four characters. A secret of fewer than 12 characters is shown as eight stars. Every other
-  field is stored and shown as given. A model with a secret in another place (an inner model, a mapping, a field with an
-  alias) is therefore refused when it is loaded.
+- A field of `SecretStr`, `list[SecretStr]` or `dict[str, SecretStr]`, optionally None, is a secret. The ledger seals
+  it, and people see its mask: stars, then the last four characters. A secret of fewer than 12 characters, or in PEM, is
+  shown as eight stars. Every other field is stored and shown as given, and so are the keys of a dict. A model with a
+  secret in another place (an inner model, another mapping, a field with an alias) is therefore refused when it is
+  loaded.
 - `Annotated[SecretStr | None, ShownToAdmin()]` is a secret that an integration's own admin may see in the clear.
 - `Destination` and `NotDestination` mark which fields say where secrets are sent. A stored secret is never sent to a
   destination that was not given together with it: an update that changes the destination has to give its secrets again.
 
 A model may also have the hook of `Normalising`. Its validators raise `ValueError` with words that never repeat a
-value.
+value. A validator that looks at several fields raises `deliverers.field_error.FieldError`, which names the field.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Delivery:
         integration: The integration as the receiver sees it.
         configuration: The integration's configuration, parsed by the deliverer's own `configuration_model`.
         sequence: Grows with each accepted event of the same resource, so that a receiver can drop what is stale.
+        timeout: The integration's own time limit of this attempt in seconds; None for that of the options. Use
+            `DelivererOptions.timeout_of`.
         trace: W3C Trace Context for the receiver, under `traceparent` and `tracestate`; empty if there is none.
         flat: Whether the event has a flat payload. Then `data` is the whole payload, which is sent as it is, and
             `included` is None.
@@ -77,6 +80,7 @@ class Delivery:
     trace: Mapping[str, str] = field(default_factory=dict)
     flat: bool = False
     sequence: int = 0
+    timeout: float | None = None
 
     @property
     def tenant(self) -> str:
@@ -191,8 +195,11 @@ Outcome = Counted | NotAttempted
 class DelivererOptions:
     """What a process gives to every deliverer that it opens."""
 
-    #: Time limit of an attempt in seconds, from the first DNS query to the last byte of the answer.
+    #: Time limit of an attempt in seconds, from the first DNS query to the last byte of the answer, unless the
+    #: integration has its own: use `timeout_of`.
     timeout: float = 10.0
+    #: The longest time limit that an integration may have, in seconds.
+    longest_timeout: float = 30.0
     #: Bytes read of an answer, counted on the wire and again after decompression.
     read_limit: int = 64 * 1024
     #: Bytes of an answer (as UTF-8) kept for the log.
@@ -215,6 +222,17 @@ class DelivererOptions:
     secret_in_body: bool = False
     #: Called for each connection that is dialled, to count it.
     dialled: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+
+    def timeout_of(self, delivery: Delivery) -> float:
+        """Return the time limit of an attempt in seconds: the integration's own, or `timeout`.
+
+        Args:
+            delivery: The attempt.
+
+        Returns:
+            The time limit in seconds.
+        """
+        return self.timeout if delivery.timeout is None else delivery.timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +312,7 @@ class Deliverer(Protocol):
         ...
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        """Make one attempt within `options.timeout` seconds.
+        """Make one attempt within `options.timeout_of(delivery)` seconds.
 
         Args:
             delivery: The attempt; its configuration is an instance of `configuration_model`.

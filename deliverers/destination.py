@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from deliverers.contract import Destination, NotDestination
-from deliverers.secret_fields import secret_fields
+from deliverers.secret_fields import secret_fields, secret_texts
 
 
 def changed_destination(before: BaseModel, after: BaseModel) -> tuple[str, ...]:
@@ -42,8 +42,7 @@ def _moves(field: FieldInfo, before: Any, after: Any, *, is_secret: bool) -> boo
 
 
 def _holds_url(secret: Any) -> bool:
-    values: Iterable[Any] = secret if isinstance(secret, list | tuple) else (secret,)
-    return any(isinstance(each, SecretStr) and "://" in each.get_secret_value() for each in values)
+    return any(isinstance(each, SecretStr) and "://" in each.get_secret_value() for each in secret_texts(secret))
 
 
 def _different_extras(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from enum import StrEnum
 from ipaddress import ip_address
 
@@ -99,10 +99,17 @@ def shown_peer(peer: str, host: str) -> str:
         return ""
 
 
-def safe_headers(lines: Iterable[tuple[str, str]], secrets: Iterable[bytes] = ()) -> Headers:
-    """Return headers fit for a log: without secrets, readable, each value cut to VALUE_CHARS."""
+def safe_headers(
+    lines: Iterable[tuple[str, str]], secrets: Iterable[bytes] = (), masked: Container[str] = ()
+) -> Headers:
+    """Return headers fit for a log: without secrets, readable, each value cut to VALUE_CHARS.
+
+    Of the headers in `masked`, by their names in lower case, no value is shown.
+    """
     found = tuple(secrets)
-    return tuple((_readable(name), _value(name, value, found)) for name, value in lines)
+    return tuple(
+        (_readable(name), MASKED if name.lower() in masked else _value(name, value, found)) for name, value in lines
+    )
 
 
 def head_lines(head: bytes) -> tuple[str, list[tuple[str, str]]]:
@@ -117,21 +124,32 @@ def head_lines(head: bytes) -> tuple[str, list[tuple[str, str]]]:
 
 
 def sent_request(
-    method: str, url: str, lines: Iterable[tuple[str, str]], body_bytes: int, peer: str, secrets: Iterable[bytes] = ()
+    method: str,
+    url: str,
+    lines: Iterable[tuple[str, str]],
+    body_bytes: int,
+    peer: str,
+    secrets: Iterable[bytes] = (),
+    masked: Container[str] = (),
 ) -> SentRequest:
     """Return the record of a request, whose headers are cut to half of RECORD_BYTES."""
     # A query often holds a token.
     path, mark, _ = url.partition("?")
     shown = (_readable(_without(path, tuple(secrets))) + (mark and f"?{MASKED}"))[:URL_CHARS]
-    return SentRequest(method, shown, _fitting(safe_headers(lines, secrets), len(shown.encode())), body_bytes, peer)
+    return SentRequest(
+        method, shown, _fitting(safe_headers(lines, secrets, masked), len(shown.encode())), body_bytes, peer
+    )
 
 
 def received_answer(
-    status_line: str, lines: Iterable[tuple[str, str]], secrets: Iterable[bytes] = ()
+    status_line: str,
+    lines: Iterable[tuple[str, str]],
+    secrets: Iterable[bytes] = (),
+    masked: Container[str] = (),
 ) -> ReceivedAnswer:
     """Return the record of an answer's head, whose headers are cut to half of RECORD_BYTES."""
     first = _value("", status_line, tuple(secrets))
-    return ReceivedAnswer(first, _fitting(safe_headers(lines, secrets), len(first.encode())))
+    return ReceivedAnswer(first, _fitting(safe_headers(lines, secrets, masked), len(first.encode())))
 
 
 def _fitting(headers: Headers, used: int) -> Headers:

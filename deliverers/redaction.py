@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel, SecretStr
 
-from deliverers.secret_fields import secret_fields
+from deliverers.secret_fields import secret_fields, secret_texts
 
 REDACTED = "********"
 #: Replaces a whole text that repeats a short secret: stars in the secret's place would show where its letters are.
@@ -43,8 +43,7 @@ def without_secrets(secrets: Iterable[str], text: str) -> str:
 
 def _secrets_of(configuration: BaseModel) -> Iterator[str]:
     for name in secret_fields(type(configuration)):
-        value = getattr(configuration, name)
-        for each in value if isinstance(value, list | tuple) else (value,):
+        for each in secret_texts(getattr(configuration, name)):
             if isinstance(each, SecretStr) and each.get_secret_value():
                 yield each.get_secret_value()
 

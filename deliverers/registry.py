@@ -24,8 +24,9 @@ from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 
 from deliverers.contract import Deliverer, DelivererOptions
 from deliverers.destination import changed_destination
+from deliverers.field_error import FieldError
 from deliverers.redaction import without_secrets
-from deliverers.secret_fields import secret_fields, shown_fields, unsealable_fields
+from deliverers.secret_fields import secret_fields, secret_texts, shown_fields, unsealable_fields
 
 #: Packages add a type by an entry point of this group whose object is a `Deliverer` class.
 ENTRY_POINT_GROUP = "edw.deliverers"
@@ -38,7 +39,7 @@ MOST_KEYS = 100
 MOST_PROBLEMS = 100
 #: Characters of a foreign word that are compared with known words.
 _COMPARED_CHARS = 80
-_SEALABLE = "must be a string, or a list of strings"
+_SEALABLE = "must be a string, or a list or object of strings"
 
 
 class RegistryError(Exception):
@@ -170,7 +171,7 @@ class DelivererRegistry:
                 return parsed
         except ValidationError as error:
             problems = tuple(
-                Problem(_path(detail["loc"]), without_secrets(hidden, _message(detail, model)))
+                Problem(_path(_location(detail)), without_secrets(hidden, _message(detail, model)))
                 for detail in error.errors(include_url=False, include_input=False)[:MOST_PROBLEMS]
             )
         # Raised outside the handler: pydantic's error holds the input, and must not travel along as the context.
@@ -250,7 +251,8 @@ def _loaded(point: EntryPoint) -> type[Deliverer]:
     if open_to_all := unsealable_fields(model):
         raise BrokenPlugin(
             f'the deliverer "{point.name}" ({point.value}) has secrets that would be stored in the clear: '
-            f"{', '.join(open_to_all)} (only a field of SecretStr or list[SecretStr], without an alias, is sealed)"
+            f"{', '.join(open_to_all)} (only a field of SecretStr, list[SecretStr] or dict[str, SecretStr], without an"
+            " alias, is sealed)"
         )
     found: type[Deliverer] = deliverer
     return found
@@ -260,18 +262,25 @@ def _texts(values: Iterable[Any]) -> Iterator[str]:
     for value in values:
         if isinstance(value, str) and value:
             yield value
-        elif isinstance(value, list | tuple):
-            yield from _texts(value)
+        elif isinstance(value, list | tuple | Mapping):
+            yield from _texts(secret_texts(value))
 
 
 def _is_open(secret: Any) -> bool:
     """Return whether a secret field has a value that would not be sealed, whatever its model accepts."""
-    values = secret if isinstance(secret, list) else (secret,)
-    return not all(each is None or isinstance(each, str) for each in values)
+    return not all(each is None or isinstance(each, str) for each in secret_texts(secret))
 
 
 def _path(location: tuple[int | str, ...]) -> tuple[str, ...]:
     return ("configuration", *(str(part) for part in location))
+
+
+def _location(detail: Any) -> tuple[int | str, ...]:
+    location: tuple[int | str, ...] = detail["loc"]
+    match detail.get("ctx", {}).get("error"):
+        case FieldError(place=place):
+            return (*location, *place)
+    return location
 
 
 def _message(detail: Any, model: type[BaseModel]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -39,7 +40,7 @@ def unsealable_fields(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _is_sealed(annotation: Any) -> bool:
-    """Return whether the type is a secret text, or a list of them, optionally null."""
+    """Return whether the type is a secret text, or a list of them or a dict of them by name, optionally null."""
     kind, inner = get_origin(annotation), get_args(annotation)
     if kind is Annotated:
         return _is_sealed(inner[0])
@@ -47,7 +48,20 @@ def _is_sealed(annotation: Any) -> bool:
         return all(_is_sealed(each) for each in inner if each is not NoneType)
     if kind in (list, tuple):
         return all(each is SecretStr for each in inner if each is not Ellipsis)
+    if kind is dict:
+        return inner[0] is str and inner[1] is SecretStr
     return annotation is SecretStr
+
+
+def secret_texts(value: Any) -> Iterator[Any]:
+    """Yield each value of a secret field, which has one, a list of them, or a mapping of names to them."""
+    match value:
+        case Mapping():
+            yield from value.values()
+        case list() | tuple():
+            yield from value
+        case _:
+            yield value
 
 
 def _hides_secret(annotation: Any, seen: frozenset[Any]) -> bool:

@@ -127,6 +127,15 @@ class DelivererContract(ABC):
         assert [message["attempt"] for message in received] == [1, 2]
         assert len({message["id"] for message in received}) == 1
 
+    async def test_the_integrations_own_deadline_counts(
+        self, deliverer: Deliverer, counterpart: Counterpart, delivery: Delivery
+    ) -> None:
+        counterpart.fall_silent()
+        async with asyncio.timeout(PATIENCE):
+            outcome = await deliverer.deliver(replace(delivery, timeout=SHORT_TIMEOUT))
+        assert isinstance(outcome, Unreachable)
+        assert "no answer within 0.5 s" in outcome.reason
+
     async def test_many_at_once_all_arrive(
         self, deliverer: Deliverer, counterpart: Counterpart, delivery: Delivery
     ) -> None:

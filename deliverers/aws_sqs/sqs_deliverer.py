@@ -71,7 +71,8 @@ class AwsSqsDeliverer:
             raise RuntimeError("deliver() needs open() first")
         if not isinstance(configuration, AwsSqsConfiguration):
             raise TypeError(f"a configuration of aws_sqs is expected, not {type(configuration).__name__}")
-        deadline = asyncio.get_running_loop().time() + self._options.timeout
+        timeout = self._options.timeout_of(delivery)
+        deadline = asyncio.get_running_loop().time() + timeout
         target = self._endpoint or configuration.endpoint
         message = message_of(delivery, self._options.sqs_limit, configuration.is_fifo)
         if isinstance(message, TooLarge):
@@ -84,7 +85,7 @@ class AwsSqsDeliverer:
             if waiting.outcome.done() and not waiting.outcome.cancelled():
                 outcome = waiting.outcome.result()  # it arrived in the same turn of the loop
             else:
-                outcome = self._too_late(waiting, target)
+                outcome = self._too_late(waiting, target, timeout)
         finally:
             waiting.leave()
         return self._recorded(outcome, waiting.exchange, configuration)
@@ -144,11 +145,13 @@ class AwsSqsDeliverer:
         body = decompressed(answer.body, headers.get("content-encoding", ""), max(options.read_limit, LEAST_READ))
         return outcomes(SqsAnswer(answer.status, headers, body), count, log, datetime.now(UTC))
 
-    def _too_late(self, waiting: Waiting, target: URL) -> Outcome:
+    def _too_late(self, waiting: Waiting, target: URL, timeout: float) -> Outcome:
         progress = (waiting.exchange or Exchange()).progress
-        words = reason(TimeoutError(), self._attempted(target, progress.phase))
+        words = reason(TimeoutError(), self._attempted(target, progress.phase, timeout))
         return Unreachable(words) if progress.status is None else broken_off(progress.status, words)
 
-    def _attempted(self, target: URL, phase: Phase) -> AttemptedConnection:
+    def _attempted(self, target: URL, phase: Phase, timeout: float | None = None) -> AttemptedConnection:
         alias = OUR_ENDPOINT if self._endpoint else ""
-        return AttemptedConnection(target.raw_host or "", target.port or 0, self._options.timeout, phase, alias)
+        return AttemptedConnection(
+            target.raw_host or "", target.port or 0, timeout or self._options.timeout, phase, alias
+        )

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 KEEP_ALIVE_SECONDS = 12.0
 #: Bytes read of an answer at least: an answer to ten messages must be understood, however little logs keep.
 LEAST_READ = 64 * 1024
-#: Timeouts of a message after which its request is given up. Each message has a deadline of its own, which is earlier.
+#: The longest timeouts of a message after which its request is given up. Each message has a deadline of its own, which
+#: is earlier.
 _TIMEOUTS = 2
 #: Headers that the sender sets itself.
 _NOT_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "accept-encoding"})
@@ -94,7 +95,7 @@ class Transport:
             request.body or b"",
             tenant=exchange.tenant,
             limit=limit,
-            timeout=options.timeout * _TIMEOUTS,
+            timeout=max(options.timeout, options.longest_timeout) * _TIMEOUTS,
             alias=exchange.alias,
             progress=exchange.progress,
         )

@@ -83,6 +83,7 @@ class HttpProgress:
         *,
         succeeded: bool,
         secrets: tuple[bytes, ...] = (),
+        masked: frozenset[str] = frozenset(),
         url: str = "",
     ) -> WireRecord:
         """Return the record of the exchange for the attempt's log. Call it before the loop runs other tasks.
@@ -92,6 +93,7 @@ class HttpProgress:
             answer_head: The status line and the headers of the answer; empty if there is none.
             succeeded: Whether the attempt succeeded.
             secrets: Texts that must not be in the record.
+            masked: Names, in lower case, of headers whose values must not be in it.
             url: The URL to show, in place of the one that was used; then the address is not shown.
         """
         times = self._phase_times()
@@ -108,11 +110,11 @@ class HttpProgress:
         ours = ("proxy-", "host") if url else ("proxy-",)
         lines = [line for line in lines if not line[0].lower().startswith(ours)]
         method = first.partition(" ")[0]
-        request = sent_request(method, url or target.absolute, lines, self.body_bytes, shown, secrets)
+        request = sent_request(method, url or target.absolute, lines, self.body_bytes, shown, secrets, masked)
         if not answer_head:
             return WireRecord(times, request)
         status_line, answered = head_lines(answer_head)
-        return WireRecord(times, request, received_answer(status_line, answered, secrets))
+        return WireRecord(times, request, received_answer(status_line, answered, secrets, masked))
 
     def _phase_times(self) -> PhaseTimes:
         began, resolved, connected, secured, sent = self._times

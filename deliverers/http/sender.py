@@ -116,9 +116,10 @@ class HttpSender:
         headers: Mapping[str, str] | None = None,
         *,
         tenant: Hashable,
+        timeout: float | None = None,
         progress: HttpProgress | None = None,
     ) -> HttpAnswer | Failure:
-        """Send one request within the options' timeout.
+        """Send one request within a time limit.
 
         Redirects are not followed, and nothing is decompressed.
 
@@ -128,6 +129,7 @@ class HttpSender:
             body: The body.
             headers: Further headers, such as `Content-Type`.
             tenant: Whose request it is: `delivery.tenant`. Connections are not shared between tenants.
+            timeout: Seconds: `delivery.timeout`. None takes the options' timeout.
             progress: Is kept up to date; its `record` makes the outcome's `exchange`.
 
         Returns:
@@ -138,7 +140,7 @@ class HttpSender:
             RuntimeError: The sender is not open.
         """
         head = RequestHead(method, HttpTarget.of(url), headers or {})
-        return await self.exchange(head, {}, body, tenant=tenant, progress=progress)
+        return await self.exchange(head, {}, body, tenant=tenant, timeout=timeout, progress=progress)
 
     async def exchange(
         self,

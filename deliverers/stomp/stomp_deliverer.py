@@ -83,7 +83,8 @@ class StompDeliverer:
             raise TypeError(f"a STOMP broker's configuration is expected, not {type(configuration).__name__}")
         account = configuration.account
         endpoint = pool.endpoint(account, configuration.destination)
-        deadline = self._loop.time() + options.timeout
+        timeout = options.timeout_of(delivery)
+        deadline = self._loop.time() + timeout
         connecting: float | None = None
         connection = endpoint.connection
         if connection is None or not connection.has_capacity:
@@ -92,7 +93,7 @@ class StompDeliverer:
                 async with asyncio.timeout_at(deadline):
                     found = await endpoint.ready()
             except TimeoutError:
-                return Unreachable(endpoint.waited(options.timeout))
+                return Unreachable(endpoint.waited(timeout))
             if not isinstance(found, StompConnection):
                 return self._unopened(found, account)
             connection, connecting = found, round(self._loop.time() - began, 6)
@@ -107,7 +108,7 @@ class StompDeliverer:
         sent = self._loop.time()
         answer = await waiter
         times = PhaseTimes(connect=connecting, first_byte=round(self._loop.time() - sent, 6))
-        outcome = _DELIVERED if answer is RECEIVED else self._judge(answer, connection, account)
+        outcome = _DELIVERED if answer is RECEIVED else self._judge(answer, connection, account, timeout)
         if isinstance(outcome, NotAttempted):
             return outcome
         record = WireRecord(times)
@@ -116,7 +117,9 @@ class StompDeliverer:
             record = _record(times, connection, account, sent_headers, len(body), answer)
         return replace(outcome, exchange=record)
 
-    def _judge(self, answer: Answer, connection: StompConnection, account: Account) -> Counted | NotAttempted:
+    def _judge(
+        self, answer: Answer, connection: StompConnection, account: Account, timeout: float
+    ) -> Counted | NotAttempted:
         match answer:
             case Declined(frame):
                 return self._refused(
@@ -127,7 +130,7 @@ class StompDeliverer:
             case ConnectionLost(words, last):
                 return Unreachable(f"{lost_reason_with_frame(words, last, account.secrets)}; {UNKNOWN}")
         peer = connection.address.peer
-        return Unreachable(f"{no_answer(self._options.timeout, f'sent to {peer}, no receipt came')}; {UNKNOWN}")
+        return Unreachable(f"{no_answer(timeout, f'sent to {peer}, no receipt came')}; {UNKNOWN}")
 
     def _unopened(self, failure: DialFailure, account: Account) -> Outcome:
         if failure.lack is not None:

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -15,6 +16,7 @@ from deliverers.exchange import ExchangePolicy
 from deliverers.http import USER_AGENT
 from deliverers.testing import TRACE, DelivererContract, a_delivery
 from deliverers.webhook import WebhookDeliverer
+from deliverers.webhook.webhook_headers import basic_credentials
 from tests.contract.web_receiver import PLANTED, WebReceiver
 
 
@@ -119,6 +121,34 @@ class TestWebhookOverHttp(DelivererContract):
         times = record.times
         assert (times.tls is None) is not counterpart.configuration["url"].startswith("https")
         assert None not in (times.dns, times.connect, times.first_byte)
+
+    @pytest.mark.parametrize(
+        ("given", "sent"),
+        [
+            ({"bearer_token": PLANTED}, {"Authorization": f"Bearer {PLANTED}"}),
+            (
+                {"basic_username": "shop", "basic_password": PLANTED},
+                {"Authorization": basic_credentials("shop", PLANTED)},
+            ),
+            ({"headers": {"X-Api-Key": PLANTED, "X-Env": "ok"}}, {"X-Api-Key": PLANTED, "X-Env": "ok"}),
+        ],
+    )
+    async def test_authentication_reaches_the_receiver_and_the_log_shows_the_names_alone(
+        self, deliverer: WebhookDeliverer, counterpart: WebReceiver, given: dict[str, Any], sent: dict[str, str]
+    ) -> None:
+        counterpart.status = 500
+        configuration = {"url": counterpart.configuration["url"], **given}
+        outcome = await deliverer.deliver(a_delivery(WebhookDeliverer, configuration))
+        ((headers, _),) = counterpart.requests
+        assert {name: headers[name] for name in sent} == sent
+        assert isinstance(outcome, Refused)
+        assert outcome.exchange is not None
+        assert outcome.exchange.request is not None
+        shown = dict(outcome.exchange.request.headers)
+        assert {name: shown[name] for name in sent} == dict.fromkeys(sent, "********")
+        # The receiver repeats the headers in its answer.
+        text = repr((outcome, outcome.exchange))
+        assert not [value for value in (PLANTED, sent.get("Authorization", PLANTED)) if value in text]
 
     async def test_a_success_keeps_its_times_only_and_a_connection_that_was_open_needs_none_of_dialling(
         self, deliverer: WebhookDeliverer, counterpart: WebReceiver, delivery: Delivery

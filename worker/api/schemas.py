@@ -10,6 +10,7 @@ from worker.domain.api_token import ID_PATTERN, SECRET_PATTERN, TOKEN_PATTERN
 from worker.domain.event_parser import ID_MAX_CHARS
 from worker.domain.integration_input import DESCRIPTION_MAX_CHARS, NAME_MAX_CHARS, OBSERVES_MAX, RATE_LIMITS
 from worker.domain.missing_job import MissingReason
+from worker.domain.patience import MOST_PAUSES, PAUSES, SHORTEST_TIMEOUT
 from worker.domain.resources import Id, JobDocument, Links, LogDocument, ResourceMeta, Time
 from worker.integrations.redelivery import CURSOR_PATTERN
 
@@ -36,6 +37,14 @@ class IntegrationAttributes(Struct, frozen=True):
     paused: bool | UnsetType = UNSET
     #: Deliveries per second across the fleet; null for no limit.
     rate_limit: Annotated[float, Meta(ge=RATE_LIMITS[0], le=RATE_LIMITS[1])] | UnsetType | None = UNSET
+    #: Time limit of an attempt in seconds, up to EDW_WEBHOOK_TIMEOUT_MAX; null for the deployment's.
+    timeout: Annotated[float, Meta(ge=SHORTEST_TIMEOUT)] | UnsetType | None = UNSET
+    #: The pause after each failed attempt, in seconds; empty makes one attempt, null takes the deployment's schedule.
+    retry_schedule: (
+        Annotated[list[Annotated[float, Meta(ge=PAUSES[0], le=PAUSES[1])]], Meta(max_length=MOST_PAUSES)]
+        | UnsetType
+        | None
+    ) = UNSET
     integration_type: str | UnsetType = UNSET
     observes: Annotated[list[str], Meta(min_length=1, max_length=OBSERVES_MAX)] | UnsetType = UNSET
     configuration: dict[str, Any] | UnsetType = UNSET

@@ -29,7 +29,7 @@ from worker.intake.loop_wakeups import LoopWakeups
 from worker.intake.redis_wakeups import AsyncRedisWakeupSender, speaks_redis
 from worker.intake.wakeups import Wakeups
 from worker.integrations.event_search import EventSearch
-from worker.integrations.integration_service import IntegrationService
+from worker.integrations.integration_service import IntegrationService, patience_limits
 from worker.integrations.redelivery import RedeliveryService
 from worker.ledger import Ledger, LedgerPolicy
 from worker.ledger.connection.endpoints import Endpoints, find_endpoints
@@ -112,13 +112,17 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
         yield ApiServices(
             settings=settings,
             ledger=ledger,
-            integration_service=IntegrationService(ledger.integrations, types, catalogue, secrets, wakeups.events),
+            integration_service=IntegrationService(
+                ledger.integrations, types, catalogue, secrets, wakeups.events, patience_limits(settings)
+            ),
             rules=EventRules(catalogue, settings.event_max_bytes),
             intake=EventIntake(ledger.inbox, settings, wakeups.events, traces),
             redelivery_service=RedeliveryService(ledger),
             event_search=EventSearch(ledger),
             sample_delivery=SampleDelivery(
-                IntegrationCache(ledger, types, deliverers.by_type, secrets), settings.webhook_timeout, deliverers.open
+                IntegrationCache(ledger, types, deliverers.by_type, secrets, settings.webhook_timeout_max),
+                settings.webhook_timeout,
+                deliverers.open,
             ),
             deliverers=deliverers,
             access=Access(ledger.tokens, proxies=settings.api_proxies),

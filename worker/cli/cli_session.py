@@ -88,10 +88,11 @@ class CliSession:
     @cached_property
     def registrar(self) -> "IntegrationService":
         """Return the service that changes integrations."""
-        from worker.integrations.integration_service import IntegrationService
+        from worker.integrations.integration_service import IntegrationService, patience_limits
 
         secrets = SecretsBox(secrets_keys(self.settings))
-        return IntegrationService(self.ledger.integrations, self.types, self.catalogue, secrets)
+        limits = patience_limits(self.settings)
+        return IntegrationService(self.ledger.integrations, self.types, self.catalogue, secrets, limits=limits)
 
 
 def read_settings(*, for_people: bool = True) -> Settings:

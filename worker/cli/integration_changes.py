@@ -50,4 +50,19 @@ def _configuration(
         base = at.registrar.shown(current).configuration
     with suppress(UnknownIntegrationType):  # the service refuses it with a message
         keys = at.types.normalised(kind, keys)
-    return {**(base if isinstance(base, Mapping) else {}), **keys}
+    return merged(base, keys)
+
+
+def merged(configuration: object, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with other values for some keys; of a value that is an object, only for its keys given.
+
+    None removes a key.
+    """
+    base = dict(configuration) if isinstance(configuration, Mapping) else {}
+    for name, value in keys.items():
+        known = base.get(name)
+        if isinstance(value, Mapping):
+            both = {**(known if isinstance(known, Mapping) else {}), **value}
+            value = {inner: each for inner, each in both.items() if each is not None}  # noqa: PLW2901  (the value to set)
+        base[name] = value
+    return {name: value for name, value in base.items() if value is not None}

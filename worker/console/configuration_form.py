@@ -13,6 +13,8 @@ from deliverers.secret_fields import secret_fields
 
 #: Prefix of the names of its fields.
 PREFIX = "configuration."
+#: The media type by which a schema marks a text in PEM.
+PEM_TYPE = "application/x-pem-file"
 
 
 class InputKind(StrEnum):
@@ -23,6 +25,10 @@ class InputKind(StrEnum):
     CHOICE = "choice"
     #: Several texts, one on each line.
     LINES = "lines"
+    #: Texts by name, one on each line: `Name: value`.
+    PAIRS = "pairs"
+    #: One text of several lines, such as a certificate.
+    BLOCK = "block"
     #: Any other value, as JSON.
     JSON = "json"
 
@@ -78,7 +84,7 @@ def _plain(schema: Mapping[str, Any], parts: Mapping[str, Any]) -> Mapping[str, 
     """Return a schema without its alternative null, and without a reference."""
     alternatives = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
     if len(alternatives) == 1:
-        schema = alternatives[0]
+        schema = {**schema, **alternatives[0]}
     reference = str(schema.get("$ref", "")).rpartition("/")[2]
     found: Mapping[str, Any] = parts.get(reference, schema) if reference else schema
     return found
@@ -88,8 +94,12 @@ def _kind(schema: Mapping[str, Any]) -> tuple[InputKind, Sequence[str]]:
     if choices := schema.get("enum"):
         return InputKind.CHOICE, [str(each) for each in choices]
     match schema.get("type"):
+        case "string" if schema.get("contentMediaType") == PEM_TYPE:
+            return InputKind.BLOCK, ()
         case "string":
             return InputKind.TEXT, ()
+        case "object" if dict(schema.get("additionalProperties") or {}).get("type") == "string":
+            return InputKind.PAIRS, ()
         case "integer" | "number":
             return InputKind.NUMBER, ()
         case "boolean":
@@ -105,6 +115,8 @@ def _written(kind: InputKind, value: Any) -> str:
     match kind:
         case InputKind.LINES if isinstance(value, list | tuple):
             return "\n".join(map(str, value))
+        case InputKind.PAIRS if isinstance(value, Mapping):
+            return "\n".join(f"{name}: {each}" for name, each in value.items())
         case InputKind.JSON:
             return json.dumps(value, ensure_ascii=False)
         case InputKind.CHOICE if isinstance(value, bool):
@@ -119,6 +131,9 @@ def _read(field: FormField, text: str) -> Any:
     match field.kind:
         case InputKind.LINES:
             return [each.strip() for each in text.split("\n") if each.strip()]
+        case InputKind.PAIRS:
+            parts = (each.partition(":") for each in text.split("\n") if each.strip())
+            return {name.strip(): value.strip() for name, _, value in parts}
         case InputKind.CHOICE if set(field.choices) == {"true", "false"}:
             return text == "true"
         case InputKind.NUMBER | InputKind.JSON:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from math import isnan
 from time import perf_counter
 from traceback import format_exception
@@ -44,7 +45,7 @@ class AttemptRunner:
     Args:
         targets: Finds the target of a job.
         policy: Decides the next step after an outcome.
-        timeout: The time that a deliverer has for one attempt (seconds).
+        timeout: The time that a deliverer has for one attempt (seconds), unless the integration has its own.
         random: Returns a number from 0 to 1, for jitter.
         traces: Traces attempts; None disables tracing.
         may_send: Returns whether this process still has the lease of the job. Asked last before anything is sent: a
@@ -98,7 +99,9 @@ class AttemptRunner:
                     claim.attempt,
                     claim.epoch,
                     span.trace,
+                    target.timeout,
                 )
+                attempt.timeout = target.timeout
                 if not self._may_send(claim):
                     metrics.FENCED.inc()
                     return None
@@ -112,7 +115,7 @@ class AttemptRunner:
                 return None
             outcome = InterruptedAttempt()
             if attempt.overdue:
-                outcome, ours = _overdue(self._timeout), True
+                outcome, ours = _overdue(attempt.timeout or self._timeout), True
         except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
             if lack := exhausted(error):
                 return lack
@@ -121,16 +124,21 @@ class AttemptRunner:
                 "deliverer failed", job=claim.job_id, attempt=claim.attempt, exception=_traceback_of(error, target)
             )
             outcome, ours = _broken(error), True
-        decision = self._decide(claim, outcome)
+        decision = self._decide(claim, outcome, target)
         kind = target.integration_type if target else ""
         elapsed = perf_counter() - began
         made = Attempt(claim, kind, outcome, decision, elapsed, began, ours, celery_task(), span.trace)
         span.end(made)
         return made
 
-    def lost(self, claim: Claim) -> Attempt:
+    async def lost(self, claim: Claim) -> Attempt:
         """Return the record of an attempt that was lost because its process died."""
-        decision = self._policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
+        try:
+            policy = self._policy_of(self._targets.known_target(claim) or await self._load_target(claim))
+            decision = policy.after_loss(claim.attempt - claim.base, claim.lost + 1, self._random())
+        except asyncio.CancelledError:
+            # This process ends too. Without the integration's own schedule, the job must not end here.
+            decision = Retry(0.0)
         span = attempt_span(self._traces, claim, None)
         made = Attempt(claim, "", LostAttempt(), decision, 0.0, ours=True, trace=span.trace)
         span.end(made)
@@ -140,14 +148,22 @@ class AttemptRunner:
         """Return whether the attempt's deliverer has missed its deadline by more than DEADLINE_GRACE_SECONDS."""
         if attempt.task is None or attempt.task.done() or not attempt.started:
             return False
-        return attempt.started < perf_counter() - self._timeout - DEADLINE_GRACE_SECONDS
+        return attempt.started < perf_counter() - (attempt.timeout or self._timeout) - DEADLINE_GRACE_SECONDS
 
-    def _decide(self, claim: Claim, outcome: Counted | InterruptedAttempt) -> Decision:
+    def _decide(
+        self, claim: Claim, outcome: Counted | InterruptedAttempt, target: DeliveryTarget | NoTarget | None
+    ) -> Decision:
         if isinstance(outcome, InterruptedAttempt):
             return Retry(0.0)
         if claim.event is None:
             return Fail("event_gone")
-        return self._policy.decide(outcome, claim.attempt - claim.base, self._random())
+        return self._policy_of(target).decide(outcome, claim.attempt - claim.base, self._random())
+
+    def _policy_of(self, target: DeliveryTarget | NoTarget | None) -> RetryPolicy:
+        """Return the retry policy of a target, whose integration may have a schedule of its own."""
+        if target is None or target.retry_schedule is None:
+            return self._policy
+        return replace(self._policy, schedule=target.retry_schedule)
 
     async def _load_target(self, claim: Claim) -> DeliveryTarget | NoTarget:
         while True:

@@ -64,8 +64,9 @@ class AttemptTasks:
     def lose(self, claims: Iterable[Claim]) -> None:
         """Settle attempts that were lost because their process died."""
         for claim in claims:
-            self._pool.add(claim)
-            self._settler.add(self._runner.lost(claim))
+            attempt = self._pool.add(claim)
+            attempt.task = asyncio.create_task(self._lose(claim))
+            attempt.task.add_done_callback(partial(self._task_ended, attempt))
 
     def cut_off_overdue(self) -> None:
         """Cancel attempts whose deliverer has long missed its deadline."""
@@ -93,6 +94,9 @@ class AttemptTasks:
                     self._pool.limit.reached()
                 self._ended(attempt, made.healthy)
                 self._settler.add(made)
+
+    async def _lose(self, claim: Claim) -> None:
+        self._settler.add(await self._runner.lost(claim))
 
     async def _run_alone(self, attempt: InFlightAttempt) -> None:
         """Run an attempt that may kill its worker, once nothing else is in flight, so that no other is lost with it."""
@@ -136,7 +140,7 @@ class AttemptTasks:
 
     def _ended(self, attempt: InFlightAttempt, did_well: bool | None) -> None:
         lane = attempt.claim.integration_id
-        counted = self._limiter.ended(lane, attempt.name, did_well, perf_counter())
+        counted = self._limiter.ended(lane, attempt.name, did_well, perf_counter(), attempt.timeout)
         self._queue.attempt_ended(lane, frees_share=counted)
 
 

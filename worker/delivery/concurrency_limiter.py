@@ -73,6 +73,8 @@ class _Lane:
     #: When an attempt last did well, and the most slots that the lane may use since then.
     well_at: float = 0.0
     window: int = PROVEN_SLOTS
+    #: How much longer than usual its attempts may take: a lane that hangs keeps its slots for so much longer.
+    patience: float = 1.0
     #: The trust in the lane when it was last looked at with an attempt under way.
     counted: Trust = Trust.UNPROVEN
 
@@ -96,9 +98,14 @@ class _Lane:
 
 
 class ConcurrencyLimiter:
-    """Divides the slots of one process, `total` in all, among lanes."""
+    """Divides the slots of one process, `total` in all, among lanes.
 
-    def __init__(self, total: int) -> None:
+    `timeout` is the usual time limit of an attempt (seconds). A suspect lane whose attempts may take longer gets fewer
+    slots by as much, so that the suspects' share is free again as soon.
+    """
+
+    def __init__(self, total: int, timeout: float = inf) -> None:
+        self._timeout = timeout
         self._share = max(1, total // SHARE)
         self._half = total / 2
         #: The unproven lanes' share since one of their attempts last did well, and when that was.
@@ -131,8 +138,10 @@ class ConcurrencyLimiter:
         self._busy[lane] = known
         self._used += slots
 
-    def ended(self, lane: str, attempt: str, did_well: bool | None, now: float) -> bool:
+    def ended(self, lane: str, attempt: str, did_well: bool | None, now: float, timeout: float | None = None) -> bool:
         """Record the end of an attempt; `did_well` is None if it shows nothing about its receiver.
+
+        `timeout` is the lane's own time limit in seconds, if it has one.
 
         Returns whether this frees a slot in a share of several lanes.
         """
@@ -140,6 +149,7 @@ class ConcurrencyLimiter:
         if known is None or attempt not in known.under_way:
             return False
         trust = self._look_at(known, now, self._crowded)
+        known.patience = 1.0 if timeout is None else max(1.0, timeout / self._timeout)
         at_once = known.used
         began, slots = known.under_way.pop(attempt)
         took = now - began
@@ -171,7 +181,8 @@ class ConcurrencyLimiter:
             if trust is Trust.PROVEN:
                 found[lane] = max(0, known.window_at(now, overdue) - known.used)
             else:
-                found[lane] = max(0, min(most[trust] - known.used, left[trust]))
+                lane_most = max(1, int(most[trust] / known.patience))
+                found[lane] = max(0, min(lane_most - known.used, left[trust]))
                 left[trust] -= found[lane]
         return found
 

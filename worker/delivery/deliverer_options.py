@@ -10,6 +10,7 @@ def deliverer_options(settings: Settings) -> DelivererOptions:
     """Return the options of all deliverers of this process."""
     return DelivererOptions(
         timeout=settings.webhook_timeout,
+        longest_timeout=settings.webhook_timeout_max,
         read_limit=settings.webhook_read_limit,
         keep_limit=settings.log_body_limit,
         keep_exchange=ExchangePolicy(settings.log_exchange),

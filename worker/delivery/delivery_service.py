@@ -50,7 +50,7 @@ class DeliveryService:
         report: Reports an attempt and the ledger's answer: `settled`, `renewed`, `late` or `stale`.
         max_in_flight: The most attempts in flight.
         max_in_flight_bytes: The most bytes of their events.
-        timeout: The time that a deliverer has for one attempt (seconds).
+        timeout: The time that a deliverer has for one attempt (seconds), unless the integration has its own.
         traces: Traces attempts; None disables tracing.
         pass_on: Announces lanes that this process has no slots for now to other processes.
         may_send: Returns whether this process still has the lease of a claimed job.
@@ -71,7 +71,7 @@ class DeliveryService:
     ) -> None:
         self._pool = InFlightPool(max_in_flight, max_in_flight_bytes)
         self._queue = LaneQueue(pass_on)
-        limiter = ConcurrencyLimiter(max_in_flight)
+        limiter = ConcurrencyLimiter(max_in_flight, timeout)
         self._limits = LaneLimits(ledger, limiter, self._queue)
         self._settler = Settler(ledger, self._pool, self._queue, report)
         self._returner = Returner(ledger, self._pool, self._queue)

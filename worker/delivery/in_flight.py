@@ -22,6 +22,8 @@ class InFlightAttempt:
     #: When the deliverer was called (perf_counter()); None before that: nothing was sent yet.
     started: float | None = None
     task: "asyncio.Task[None] | None" = None
+    #: The integration's own time limit in seconds, once it is known; None for the process's.
+    timeout: float | None = None
     #: Whether it was cancelled long after its deadline.
     overdue: bool = False
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from math import inf
 
 from deliverers.contract import Deliverer, IntegrationRef
 from deliverers.registry import ConfigurationError, DelivererRegistry, UnknownIntegrationType
@@ -21,15 +22,24 @@ SNAPSHOTS_KEPT = 5_000
 
 
 class IntegrationCache:
-    """A process's cache of the registry. Versions and revisions in the ledger's replies show what is out of date."""
+    """A process's cache of the registry. Versions and revisions in the ledger's replies show what is out of date.
+
+    `longest_timeout` (seconds) limits the integrations' own timeouts: the setting may be lower than it was.
+    """
 
     def __init__(
-        self, ledger: Ledger, types: DelivererRegistry, deliverers: Mapping[str, Deliverer], secrets: SecretsBox
+        self,
+        ledger: Ledger,
+        types: DelivererRegistry,
+        deliverers: Mapping[str, Deliverer],
+        secrets: SecretsBox,
+        longest_timeout: float = inf,
     ) -> None:
         self._ledger = ledger
         self._types = types
         self._deliverers = deliverers
         self._secrets = secrets
+        self._longest_timeout = longest_timeout
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
         self._reads = IntegrationReads(ledger.integrations.get)
         self._targets: OrderedDict[str, tuple[int, DeliveryTarget | NoTarget]] = OrderedDict()
@@ -74,16 +84,18 @@ class IntegrationCache:
 
     def target(self, integration: Integration) -> DeliveryTarget | NoTarget:
         """Make a new target for an integration of the ledger."""
-        kind = integration.integration_type
+        kind, schedule = integration.integration_type, integration.retry_schedule
         deliverer = self._deliverers.get(kind)
         if deliverer is None:
-            return NoTarget(kind, f"this worker has no deliverer for the integration_type {kind!r}")
+            reason = f"this worker has no deliverer for the integration_type {kind!r}"
+            return NoTarget(kind, reason, retry_schedule=schedule)
         try:
             opened = self._secrets.open(integration.configuration, self._types.secret_fields(kind))
             configuration = self._types.parse_configuration(kind, opened)
         except SecretsError as error:
-            return NoTarget(kind, "the integration's secrets cannot be opened now", str(error))
+            return NoTarget(kind, "the integration's secrets cannot be opened now", str(error), schedule)
         except (ConfigurationError, UnknownIntegrationType) as error:
-            return NoTarget(kind, f"the integration's configuration cannot be used: {error}")
+            return NoTarget(kind, f"the integration's configuration cannot be used: {error}", retry_schedule=schedule)
         ref = IntegrationRef(integration.id, kind, integration.name, integration.description)
-        return DeliveryTarget(ref, deliverer, configuration)
+        timeout = None if integration.timeout is None else min(integration.timeout, self._longest_timeout)
+        return DeliveryTarget(ref, deliverer, configuration, timeout, schedule)

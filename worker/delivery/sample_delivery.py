@@ -52,7 +52,7 @@ class SampleDelivery:
 
     Args:
         integrations: Finds the targets.
-        timeout: The time that a deliverer has for one delivery (seconds).
+        timeout: The time that a deliverer has for one delivery (seconds), unless the integration has its own.
         open_deliverers: Opens the deliverers, unless they are open.
     """
 
@@ -104,8 +104,9 @@ class SampleDelivery:
             event=StoredEvent(event.ref, event, now, sequence=now * 1000),
         )
         target = _OneTarget(self._integrations.target(integration))
+        timeout = (target.target.timeout if isinstance(target.target, DeliveryTarget) else None) or self._timeout
         # Without a retry there is no jitter.
-        made = await self._attempt(AttemptRunner(target, _ONE_ATTEMPT, self._timeout, lambda: 0.5, None), claim)
+        made = await self._attempt(AttemptRunner(target, _ONE_ATTEMPT, timeout, lambda: 0.5, None), claim, timeout)
         if isinstance(made, NotAttempted):
             metrics.observe_exhaustion(made.resource)
             _log.error("own resource exhausted", resource=made.resource.value, why=made.reason)
@@ -122,12 +123,12 @@ class SampleDelivery:
         )
         return made.log(created_at=now)
 
-    async def _attempt(self, runner: AttemptRunner, claim: Claim) -> Attempt | NotAttempted:
+    async def _attempt(self, runner: AttemptRunner, claim: Claim, timeout: float) -> Attempt | NotAttempted:
         """Make the attempt; cancel a deliverer that has long missed its deadline."""
         attempt = InFlightAttempt(claim)
         task = asyncio.create_task(runner.run(attempt))
         try:
-            await asyncio.wait([task], timeout=self._timeout + DEADLINE_GRACE_SECONDS)
+            await asyncio.wait([task], timeout=timeout + DEADLINE_GRACE_SECONDS)
             attempt.overdue = not task.done()
         finally:
             task.cancel()

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from worker.domain.api_token import Token
-from worker.domain.integration import Integration
+from worker.domain.integration import Integration, patience_of
 
 
 class ChangeAction(StrEnum):
@@ -89,6 +89,7 @@ def _attributes(integration: Integration | None) -> dict[str, Any]:
         "enabled": integration.enabled,
         "paused": integration.paused,
         "rate_limit": integration.rate_limit,
+        **patience_of(integration),
         "integration_type": integration.integration_type,
         "observes": list(integration.observes),
         "configuration": dict(integration.configuration),

@@ -86,11 +86,20 @@ def _problems(configuration: Mapping[str, Any], kind: str, registry: DelivererRe
 
 def _foreign(meant: Mapping[str, Any], stored: Mapping[str, Any], secrets: Iterable[str]) -> list[Refusal]:
     """Refuse masks that stand for no stored secret. A secret that was registered as a mask may stay."""
+    found = [name for name in secrets if set(masks_in(meant.get(name))) - set(masks_in(stored.get(name)))]
     return [
-        _refused(name, _AMBIGUOUS if _is_shared(meant[name], stored.get(name)) else _FOREIGN)
-        for name in secrets
-        if set(masks_in(meant.get(name))) - set(masks_in(stored.get(name)))
+        _refused(place, _AMBIGUOUS if _is_shared(meant[name], stored.get(name)) else _FOREIGN)
+        for name in found
+        for place in _places(name, meant[name], stored.get(name))
     ]
+
+
+def _places(name: str, meant: Any, stored: Any) -> list[tuple[str, ...]]:
+    """Return the places of masks in a secret field: the names in a mapping, else the field itself."""
+    if not isinstance(meant, Mapping):
+        return [(name,)]
+    known = masks_in(stored)
+    return [(name, key) for key, each in meant.items() if set(masks_in(each)) - set(known)]
 
 
 def _is_shared(meant: Any, stored: Any) -> bool:
@@ -111,8 +120,9 @@ def _moved(
     if not kept:
         return []
     changed = registry.changed_destination(kind, stored, meant)
-    return [_refused(name, _MOVED.format(", ".join(changed))) for name in kept] if changed else []
+    return [_refused((name,), _MOVED.format(", ".join(changed))) for name in kept] if changed else []
 
 
-def _refused(name: str, reason: str) -> Refusal:
-    return Refusal(f"configuration.{name}", reason, ("configuration", name))
+def _refused(place: tuple[str, ...], reason: str) -> Refusal:
+    path = ("configuration", *place)
+    return Refusal(".".join(path), reason, path)

@@ -15,8 +15,12 @@ def delivery_of(
     attempt: int,
     epoch: int = 0,
     trace: TraceContext | None = None,
+    timeout: float | None = None,
 ) -> Delivery:
-    """Return the delivery of an event to an integration; `trace` is passed on to the receiver."""
+    """Return the delivery of an event to an integration; `trace` is passed on to the receiver.
+
+    `timeout` is the integration's own, in seconds.
+    """
     event = stored.event
     return Delivery(
         job_id=job_id,
@@ -35,4 +39,5 @@ def delivery_of(
         trace=trace.headers if trace else {},
         flat=event.flat,
         sequence=stored.sequence,
+        timeout=timeout,
     )

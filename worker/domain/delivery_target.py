@@ -14,6 +14,10 @@ class DeliveryTarget:
     ref: IntegrationRef
     deliverer: Deliverer
     configuration: BaseModel
+    #: The integration's own time limit of an attempt in seconds; None for the process's.
+    timeout: float | None = None
+    #: The integration's own pauses after failed attempts in seconds; None for the deployment's.
+    retry_schedule: tuple[float, ...] | None = None
 
     @property
     def integration_type(self) -> str:
@@ -30,3 +34,4 @@ class NoTarget:
     reason: str
     #: For the operator's log only.
     detail: str = ""
+    retry_schedule: tuple[float, ...] | None = None

@@ -4,13 +4,24 @@ worker/ARCHITECTURE.md has the rules of an upgrade. A new minor version adds fie
 that does not know the field leaves the record to a process that does.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 #: The ledger's format (major version). A process refuses a ledger of any other format.
 FORMAT = 2
 #: The minor version that this build understands. Write a new field only where the minor version in force has it.
 #: 1: an event may carry `payload` in place of `data`.
-MINOR = 1
+#: 2: an integration may have a `timeout`, a `retry_schedule`, and further keys of its configuration.
+MINOR = 2
 #: The minor version that a process needs for an event with `payload`.
 PAYLOAD_SINCE = 1
+#: The minor version that a process needs for an integration with a patience of its own.
+PATIENCE_SINCE = 2
+#: Keys of configurations that a minor version added, by integration_type, each with that version. An older process
+#: would deliver without the authentication that they ask for, or fail.
+CONFIGURATION_SINCE: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {"webhook": dict.fromkeys(("headers", "basic_username", "basic_password", "bearer_token"), 2)}
+)
 
 
 def written_minor(in_force: int) -> int:

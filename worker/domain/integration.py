@@ -24,6 +24,10 @@ class Integration:
     paused: bool = False
     #: Deliveries per second across the fleet; None for no limit.
     rate_limit: float | None = None
+    #: Time limit of an attempt in seconds; None for the deployment's.
+    timeout: float | None = None
+    #: The pause after each failed attempt, in seconds; None for the deployment's.
+    retry_schedule: tuple[float, ...] | None = None
     #: Why the worker disabled it, for example because the receiver answered 410. Empty if a person disabled it.
     disabled_reason: str = ""
     #: Milliseconds since 1970, by the ledger's clock (as is `updated_at`).
@@ -44,3 +48,12 @@ class Integration:
     minor: int = field(default=0, compare=False)
     #: Fields of its document that a newer version wrote, as JSON. An edit keeps them.
     unknown: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+def patience_of(integration: Integration) -> dict[str, Any]:
+    """Return the attributes of an integration's own patience, those that it has."""
+    schedule = integration.retry_schedule
+    return {
+        **({"timeout": integration.timeout} if integration.timeout is not None else {}),
+        **({"retry_schedule": list(schedule)} if schedule is not None else {}),
+    }

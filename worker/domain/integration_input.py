@@ -18,6 +18,7 @@ from deliverers.registry import (
 from worker.domain.configuration_replacement import configured
 from worker.domain.event import Refusal, Scope
 from worker.domain.integration import Integration
+from worker.domain.patience import USUAL_LIMITS, PatienceLimits, patience_problems, schedule_of
 
 #: Characters.
 NAME_MAX_CHARS = 255
@@ -33,7 +34,18 @@ ATTRIBUTES_MAX = 100
 #: Smallest and largest rate limit, in deliveries per second.
 RATE_LIMITS = (0.001, 100_000)
 
-_WRITABLE = ("name", "description", "enabled", "paused", "rate_limit", "integration_type", "observes", "configuration")
+_WRITABLE = (
+    "name",
+    "description",
+    "enabled",
+    "paused",
+    "rate_limit",
+    "timeout",
+    "retry_schedule",
+    "integration_type",
+    "observes",
+    "configuration",
+)
 #: Attributes that our own answers add. They are accepted, so that a client can send back a body that it read.
 _READ_ONLY = ("id", "type", "links", "meta", "relationships")
 #: The specification requires `observers` on creation and calls the property `observes`.
@@ -68,6 +80,7 @@ def register(
     *,
     current: Integration | None = None,
     new_id: str | None = None,
+    limits: PatienceLimits = USUAL_LIMITS,
 ) -> Integration | list[Refusal]:
     """Return the integration that a create or update asks for, or everything that is wrong with the request.
 
@@ -80,6 +93,7 @@ def register(
         return [Refusal("", f"must have at most {ATTRIBUTES_MAX} attributes, and has {len(document)}")]
     document = _without_alias(document)
     problems: list[Refusal] = [*_unknown_attributes(document), *_texts(document, current), *_flags(document)]
+    problems += patience_problems(document, limits)
     problems += _observes_problems(document, scope, catalogue, current)
     kind = _kind(document, current)
     configuration = _configuration(document, kind, registry, current)
@@ -99,6 +113,8 @@ def register(
         enabled=enabled,
         paused=document.get("paused", base.paused),
         rate_limit=document.get("rate_limit", base.rate_limit),
+        timeout=document.get("timeout", base.timeout),
+        retry_schedule=schedule_of(document, base.retry_schedule),
         # A caller that sets `enabled` has dealt with the worker's reason for disabling the integration.
         disabled_reason=base.disabled_reason if "enabled" not in document else "",
     )

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from deliverers.exchange import ReceivedAnswer, SentRequest
 from worker.domain.change import Change, ChangeAction
 from worker.domain.event import rfc3339
-from worker.domain.integration import Integration
+from worker.domain.integration import Integration, patience_of
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import Job, JobState
 
@@ -78,6 +78,10 @@ class IntegrationDocument(Struct, frozen=True):
     type: Literal["integration"] = "integration"
     #: Deliveries per second; absent if there is no limit.
     rate_limit: Annotated[float, Meta(gt=0)] | UnsetType = UNSET
+    #: Time limit of an attempt in seconds; absent for the deployment's.
+    timeout: float | UnsetType = UNSET
+    #: The pause after each failed attempt, in seconds; absent for the deployment's.
+    retry_schedule: list[float] | UnsetType = UNSET
     #: Why the worker disabled it; absent if the worker did not.
     disabled_reason: str | UnsetType = UNSET
     store_id: str | UnsetType = UNSET
@@ -195,6 +199,7 @@ def integration_document(
         enabled=integration.enabled,
         paused=integration.paused,
         rate_limit=UNSET if integration.rate_limit is None else integration.rate_limit,
+        **patience_of(integration),
         integration_type=integration.integration_type,
         observes=list(integration.observes),
         configuration=dict(integration.configuration),
@@ -293,6 +298,7 @@ def change_data(integration: Integration) -> Mapping[str, Any]:
         "enabled": integration.enabled,
         "paused": integration.paused,
         **({"rate_limit": integration.rate_limit} if integration.rate_limit is not None else {}),
+        **patience_of(integration),
         **({"disabled_reason": integration.disabled_reason} if integration.disabled_reason else {}),
         "integration_type": integration.integration_type,
         "observes": list(integration.observes),

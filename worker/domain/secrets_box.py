@@ -57,6 +57,8 @@ class SecretsBox:
                     changed[field] = change(value)
                 case list() as values:
                     changed[field] = [change(value) for value in values]
+                case Mapping() as values:
+                    changed[field] = {name: change(value) for name, value in values.items()}
         return changed
 
     def _renew(self, value: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from config.observable_events import Catalogue
+from config.settings import Settings
 from deliverers.registry import DelivererRegistry
 from worker.domain.change import Actor, Change, ChangeAction, integration_change
 from worker.domain.configuration_replacement import ignored_keys
@@ -13,15 +14,26 @@ from worker.domain.event import Event, Ingress, Refusal, Scope
 from worker.domain.humanize import counted
 from worker.domain.integration import Integration
 from worker.domain.integration_input import is_renewed, register
+from worker.domain.patience import USUAL_LIMITS, PatienceLimits
 from worker.domain.sealing import changed_secrets, opened, sealed, shown, warnings_of
 from worker.domain.secrets_box import SecretsBox
 from worker.integrations.lifecycle_events import LifecycleEvents
-from worker.ledger.integration_repository import RevisionConflict, SavedIntegration, TooManyIntegrations
+from worker.ledger.integration_repository import (
+    NotInForceError,
+    RevisionConflict,
+    SavedIntegration,
+    TooManyIntegrations,
+)
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_circuit
 
 #: Most tries of a change that conflicts with changes of other processes, if the caller named no revision.
 TRIES = 20
+
+
+def patience_limits(settings: Settings) -> PatienceLimits:
+    """Return the limits of integrations' own timeouts and retry schedules."""
+    return PatienceLimits(settings.webhook_timeout_max, settings.job_deadline)
 
 
 class IntegrationWriter(Protocol):
@@ -63,6 +75,7 @@ class IntegrationService:
         catalogue: Catalogue,
         secrets: SecretsBox,
         announce: Callable[[Sequence[str]], None] = lambda _: None,
+        limits: PatienceLimits = USUAL_LIMITS,
     ) -> None:
         self._registry = registry
         self._types = types
@@ -70,6 +83,7 @@ class IntegrationService:
         self._secrets = secrets
         self._changes = LifecycleEvents(types, catalogue, secrets)
         self._announce = announce
+        self._limits = limits
         #: Locks that serialise the changes of one integration; many at once would use up the tries of the last one.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -77,7 +91,7 @@ class IntegrationService:
         self, attributes: Mapping[str, Any], scope: Scope, by: Actor
     ) -> tuple[Integration, list[str]] | list[Refusal]:
         """Create an integration; return it and its warnings, or everything that is wrong with the attributes."""
-        made = register(attributes, scope, self._types, self._catalogue)
+        made = register(attributes, scope, self._types, self._catalogue, limits=self._limits)
         if isinstance(made, list):
             return made
         safe = sealed(made, self._types, self._secrets)
@@ -87,6 +101,8 @@ class IntegrationService:
             kept = await self._registry.put(safe, 0, [event], change=change)
         except TooManyIntegrations as full:
             return [_refused(full, scope)]
+        except NotInForceError as error:
+            return [_too_early(error)]
         return self._published(kept, event), [*warnings_of(made, self._types), *self.ignored(attributes, made)]
 
     async def update(
@@ -119,6 +135,8 @@ class IntegrationService:
                 # If only its secrets were sealed again, its revision is still the one that the caller knows.
                 current = await self._kept(current.id)
                 continue
+            except NotInForceError as error:
+                return [_too_early(error)]
             return self._published(kept, event)
         raise RevisionConflict(
             f"integration {current.id} was changed by another request; read it again and repeat the change"
@@ -147,10 +165,13 @@ class IntegrationService:
     def _changed(self, current: Integration, attributes: Mapping[str, Any]) -> Integration | list[Refusal]:
         # Without a new configuration the secrets stay sealed, and no key is needed.
         if "configuration" not in attributes and "integration_type" not in attributes:
-            return register(attributes, current.scope, self._types, self._catalogue, current=current)
+            return self._registered(attributes, current)
         before = opened(current, self._types, self._secrets)
-        made = register(attributes, current.scope, self._types, self._catalogue, current=before)
+        made = self._registered(attributes, before)
         return made if isinstance(made, list) else sealed(made, self._types, self._secrets)
+
+    def _registered(self, attributes: Mapping[str, Any], current: Integration) -> Integration | list[Refusal]:
+        return register(attributes, current.scope, self._types, self._catalogue, current=current, limits=self._limits)
 
     def _update_of(self, current: Integration, made: Integration, attributes: Mapping[str, Any], by: Actor) -> Change:
         """Return the audit's record of an update."""
@@ -184,4 +205,12 @@ def _refused(full: TooManyIntegrations, scope: Scope) -> Refusal:
         "",
         f"this {owner} has {counted(full.have, 'integration')}, and at most {full.most:,} are allowed"
         " (EDW_STORE_INTEGRATIONS): delete one that is not needed",
+    )
+
+
+def _too_early(error: NotInForceError) -> Refusal:
+    return Refusal(
+        error.field,
+        "cannot be kept yet: a process of an older version runs, which would ignore it. Finish the upgrade"
+        " (edw doctor names the process), then repeat the request",
     )

@@ -97,7 +97,7 @@ def wire(
     """Wire the services, on a ledger and deliverers that are open; `presence` notes whether the ledger answers."""
     catalogue, secrets = load_catalogue(settings.observable_keys), SecretsBox(settings.secrets_keys)
     rules = EventRules(catalogue, settings.event_max_bytes)
-    directory = IntegrationCache(ledger, types, deliverers, secrets)
+    directory = IntegrationCache(ledger, types, deliverers, secrets, settings.webhook_timeout_max)
     deliveries = DeliveryService(
         ledger.jobs,
         directory,

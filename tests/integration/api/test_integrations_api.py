@@ -1021,3 +1021,18 @@ async def test_a_receiver_that_only_fails_is_shown_with_since_when(admin: Client
     assert "failing" not in made["meta"]
     await surgery.put_failing(scene.ledger, made["id"], since=1_900_000_000_000, attempts=7)
     assert (await admin.get(at(made))).data["meta"]["failing"] == {"since": "2030-03-17T17:46:40.000Z", "attempts": 7}
+
+
+async def test_a_patience_of_its_own_is_shown_changed_and_taken_back(api: Api, admin: Client) -> None:
+    made = await admin.create(timeout=20, retry_schedule=[5, 60.5])
+    assert (made["timeout"], made["retry_schedule"]) == (20, [5, 60.5])
+    read = (await admin.get(at(made))).data
+    assert (read["timeout"], read["retry_schedule"]) == (20, [5, 60.5])
+    changed = await admin.put(at(made), {"data": {"timeout": None, "retry_schedule": []}})
+    assert "timeout" not in changed.data
+    assert changed.data["retry_schedule"] == []
+    refused = await admin.put(at(made), {"data": {"timeout": 31, "retry_schedule": [5, -1]}})
+    assert refused.status == 422
+    assert [each["source"]["pointer"] for each in refused.errors] == ["/data/timeout", "/data/retry_schedule/1"]
+    record = (await admin.get("/v2/audit")).data[0]
+    assert record["after"]["retry_schedule"] == []

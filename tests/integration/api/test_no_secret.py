@@ -27,7 +27,9 @@ ACCESS_KEY_ID = "AKIAplanted-secret-id"
 SECRET_ACCESS_KEY = "planted/secret+access/key"
 PASSWORD = "planted-secret-of-the-broker"
 REDIS_PASSWORD = "planted-secret-of-redis"
-PLANTED = (SECRET_KEY, SIGNING_KEY, ACCESS_KEY_ID, SECRET_ACCESS_KEY, PASSWORD, REDIS_PASSWORD)
+HEADER = "planted-secret-of-a-header"
+BASIC = "planted-secret-of-a-login"
+PLANTED = (HEADER, BASIC, SECRET_KEY, SIGNING_KEY, ACCESS_KEY_ID, SECRET_ACCESS_KEY, PASSWORD, REDIS_PASSWORD)
 
 
 def forms(secret: str) -> set[str]:
@@ -63,7 +65,14 @@ async def parrot() -> AsyncIterator[int]:
 
 def configurations(receiver: Receiver, parrot: int) -> dict[str, dict[str, object]]:
     return {
-        "webhook": {"url": receiver.url, "secret_key": SECRET_KEY, "signing_keys": [SIGNING_KEY]},
+        "webhook": {
+            "url": receiver.url,
+            "secret_key": SECRET_KEY,
+            "signing_keys": [SIGNING_KEY],
+            "headers": {"X-Api-Key": HEADER},
+            "basic_username": "shop",
+            "basic_password": BASIC,
+        },
         "aws_sqs": {
             "url": f"http://127.0.0.1:{parrot}/123456789012/queue",
             "region": "eu-west-1",

@@ -311,3 +311,46 @@ def test_an_unknown_key_of_a_configuration_is_ignored_with_a_warning(edw: Edw, t
         assert result.code == 0, result.text
         assert result.err.strip() == named
         assert result.json["data"]["configuration"] == {"url": "https://shop.example"}
+
+
+def test_headers_and_other_keys_have_options_and_an_update_changes_only_what_is_named(edw: Edw, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(SECRET)
+    headers = ("--header", f"X-Api-Key: {SECRET}", "--header", "X-Tenant: shop")
+    made = data(create(edw, *headers, "--set", f"bearer_token=@{token}"))
+    assert made["configuration"]["headers"] == {"X-Api-Key": "*" * 17 + "tery", "X-Tenant": "********"}
+    assert made["configuration"]["bearer_token"] == "*" * 17 + "tery"
+    patience = ("--timeout", "20s", "--retry-schedule", "5s 1m")
+    assert data(edw("integrations", "update", made["id"], *patience, *SCOPE, "--json"))["retry_schedule"] == [5, 60]
+    assert "5 s, 1 min" in edw("integrations", "show", made["id"], *SCOPE).out
+    changes = (
+        "--timeout",
+        "",
+        "--retry-schedule",
+        "none",
+        "--header",
+        "X-Tenant:",
+        "--header",
+        "X-New: value",
+        "--set",
+        "bearer_token=",
+    )
+    updated = data(edw("integrations", "update", made["id"], *changes, *SCOPE, "--json"))
+    assert updated["configuration"] == {
+        "url": "https://example.com/hook",
+        "headers": {"X-Api-Key": "*" * 17 + "tery", "X-New": "********"},
+    }
+    assert (updated.get("timeout"), updated["retry_schedule"]) == (None, [])
+    assert edw("integrations", "update", made["id"], "--retry-schedule", "soon", *SCOPE).code == 2
+    for wrong, words in (
+        ("bearer_token", "expected KEY=VALUE"),
+        ("headers={", "is not JSON"),
+        ("x=@/none", "cannot be read"),
+    ):
+        result = create(edw, "--set", wrong)
+        assert result.code != 0
+        assert words in result.err
+    refused = create(edw, "--header", f"Connection: {SECRET}")
+    assert refused.code == 1
+    assert "configuration.headers.Connection: must not be given" in refused.err
+    assert SECRET not in refused.err

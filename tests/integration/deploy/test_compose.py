@@ -56,7 +56,7 @@ def test_the_ledger_and_the_broker_are_reached_by_those_who_need_them() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_who_was_asked_to_stop_has_the_time_to_drain(name: str, stop_seconds: float) -> None:
     assert seconds(SERVICES[name]["stop_grace_period"]) > stop_seconds
-    assert SERVICES[name]["environment"]["EDW_DRAIN_SECONDS"] == "25s"
+    assert SERVICES[name]["environment"]["EDW_DRAIN_SECONDS"] == "30s"
 
 
 def test_a_missing_secret_is_said_by_its_name_and_stands_in_the_example() -> None:

@@ -92,7 +92,7 @@ def test_who_was_asked_to_stop_has_the_time_to_drain(name: str, pod: str, stop_s
     pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
 
     assert spec["terminationGracePeriodSeconds"] >= stop_seconds + pause
-    assert _settings(name)["EDW_DRAIN_SECONDS"] == "25s"
+    assert _settings(name)["EDW_DRAIN_SECONDS"] == "30s"
 
 
 def test_the_api_is_asked_until_everybody_knows_that_it_stops() -> None:
@@ -225,7 +225,7 @@ def test_settings_are_read_from_the_map_and_secrets_from_the_secret() -> None:
             assert first == {"configMapRef": {"name": settings}}
             assert second["secretRef"]["name"].startswith("edw")
         assert "EDW_SECRETS_KEYS" not in _settings(name)
-        assert seconds(_settings(name)["EDW_DRAIN_SECONDS"]) == 25
+        assert seconds(_settings(name)["EDW_DRAIN_SECONDS"]) == 30
 
 
 def _reached(address: str) -> bool:

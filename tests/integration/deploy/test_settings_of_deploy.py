@@ -31,7 +31,7 @@ def test_what_compose_and_kubernetes_set_is_taken(monkeypatch: pytest.MonkeyPatc
 
     settings = load_settings()
 
-    assert settings.drain_seconds == 25
+    assert settings.drain_seconds == 30
     assert settings.ledger_wait_replicas == 1
     assert settings.api_url == "https://integrations.example.com"
 

@@ -1,17 +1,20 @@
 """Records that a newer build wrote: this build leaves them, and spends nothing on them."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from deliverers.registry import DelivererRegistry
 from tests.ledger import raw, surgery
 from tests.ledger.scene import LedgerScene, dispatch_of
 from tests.samples import an_event, an_integration
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, new_id
 from worker.domain.event import Scope
-from worker.domain.format_version import MINOR
+from worker.domain.format_version import CONFIGURATION_SINCE, MINOR, PATIENCE_SINCE
 from worker.domain.job import job_id
 from worker.domain.ledger_time import confirmation_of
+from worker.ledger.integration_repository import NotInForceError
 from worker.ledger.ledger_errors import NewerRecord
 
 NEWER = MINOR + 1
@@ -180,3 +183,58 @@ async def test_the_lane_of_an_integration_needs_what_its_document_needs(scene: L
     assert await scene.claim("i") == []
     await scene.ledger.integrations.put(replace(an_integration("i"), minor=MINOR))
     assert len(await scene.claim("i")) == 1
+
+
+OWN_PATIENCE: dict[str, Any] = {"timeout": 20.0, "retry_schedule": (5.0, 60.0)}
+
+
+async def test_a_patience_of_its_own_needs_this_version_and_without_it_an_older_process_may_deliver(
+    scene: LedgerScene,
+) -> None:
+    patient = replace(an_integration("i"), **OWN_PATIENCE)
+    await scene.ledger.integrations.put(patient)
+    (found,) = await scene.ledger.integrations.get(["i"])
+    assert (found.timeout, found.retry_schedule, found.minor) == (20.0, (5.0, 60.0), PATIENCE_SINCE)
+    assert await scene.key("HGET", "lane:i", "minor") == str(PATIENCE_SINCE).encode()
+    await scene.ledger.integrations.put(replace(found, timeout=None, retry_schedule=None))
+    (found,) = await scene.ledger.integrations.get(["i"])
+    assert (found.timeout, found.retry_schedule, found.minor) == (None, None, 0)
+    assert await scene.key("HGET", "lane:i", "minor") is None
+
+
+@pytest.mark.parametrize("name", CONFIGURATION_SINCE["webhook"])
+async def test_an_authentication_that_older_processes_do_not_know_keeps_them_from_the_lane(
+    scene: LedgerScene, name: str
+) -> None:
+    await scene.ledger.integrations.put(an_integration("i", configuration={"url": "https://a.example", name: "x"}))
+    assert await scene.key("HGET", "lane:i", "minor") == str(CONFIGURATION_SINCE["webhook"][name]).encode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"timeout": 20.0}, "timeout"),
+        ({"configuration": {"url": "u", "bearer_token": "sealed:x"}}, "configuration.bearer_token"),
+    ],
+)
+async def test_while_an_older_process_lives_nothing_is_written_that_it_would_ignore(
+    scene: LedgerScene, changes: dict[str, Any], field: str
+) -> None:
+    await scene.key("ZADD", "members", 9e15, f"{MINOR - 1} worker older")
+    await scene.ledger.membership.attend("api")
+    with pytest.raises(NotInForceError) as caught:
+        await scene.ledger.integrations.put(replace(an_integration("i"), **changes))
+    assert caught.value.field == field
+    assert await scene.ledger.integrations.get(["i"]) == []
+
+
+def test_every_key_of_a_configuration_is_one_of_the_first_release_or_names_its_version() -> None:
+    first = {
+        "webhook": {"url", "secret_key", "signing_keys"},
+        "aws_sqs": {"url", "aws_access_key_id", "aws_secret_access_key", "region"},
+        "stomp": {"url", "addresses", "destination", "username", "password"},
+    }
+    registry = DelivererRegistry.built_in()
+    for kind, known in first.items():
+        fields = set(registry.configuration_model(kind).model_fields)
+        assert fields == known | set(CONFIGURATION_SINCE.get(kind, {})), kind

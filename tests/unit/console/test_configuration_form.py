@@ -19,6 +19,7 @@ class PluginModel(BaseModel):
     tls: bool | None = None
     level: Literal["low", "high"] = "low"
     headers: dict[str, str] | None = None
+    sizes: dict[str, int] | None = None
 
 
 def kinds(model: type[BaseModel]) -> dict[str, tuple[InputKind, bool, bool]]:
@@ -33,7 +34,8 @@ def test_a_plug_ins_model_has_a_form() -> None:
         "recipients": (InputKind.LINES, True, False),
         "tls": (InputKind.CHOICE, False, False),
         "level": (InputKind.CHOICE, False, False),
-        "headers": (InputKind.JSON, False, False),
+        "headers": (InputKind.PAIRS, False, False),
+        "sizes": (InputKind.JSON, False, False),
     }
 
 
@@ -53,6 +55,7 @@ def test_what_a_form_shows_is_what_it_sends_back() -> None:
         "tls": False,
         "level": "high",
         "headers": {"X-A": "ü"},
+        "sizes": {"a": 1},
     }
     form = {PREFIX + each.name: each.value for each in fields_of(PluginModel, configuration)}
     assert configuration_of(PluginModel, form) == configuration
@@ -65,3 +68,13 @@ def test_a_field_that_is_left_empty_is_left_out() -> None:
 
 def test_what_is_no_number_reaches_the_models_own_validation() -> None:
     assert configuration_of(PluginModel, {PREFIX + "port": "twenty-five"}) == {"port": "twenty-five"}
+
+
+def test_headers_are_entered_one_on_each_line_and_a_certificate_as_it_is() -> None:
+    model = DelivererRegistry.built_in().get("webhook").configuration_model
+    shown = {each.name: each for each in fields_of(model, {"url": "u", "headers": {"X-A": "********", "X-B": "c: d"}})}
+    assert (shown["headers"].kind, shown["headers"].secret) == (InputKind.PAIRS, True)
+    assert shown["headers"].value == "X-A: ********\nX-B: c: d"
+    assert shown["headers"].note.startswith("Further headers")
+    sent = configuration_of(model, {f"{PREFIX}headers": "X-A: ********\r\n\r\n X-B :c: d \r\n"})
+    assert sent == {"headers": {"X-A": "********", "X-B": "c: d"}}

@@ -305,3 +305,14 @@ def test_a_lane_waits_for_its_own_attempt_or_for_a_share() -> None:
     assert slots.waits_for("busy", 0.0) is None
     assert slots.waits_for("new", 0.0) is Trust.UNPROVEN
     assert slots.waits_for("bad", 0.0) is Trust.SUSPECT
+
+
+def test_a_lane_that_hangs_longer_than_usual_gets_fewer_slots_by_as_much() -> None:
+    slots = ConcurrencyLimiter(TOTAL, timeout=10.0)
+    for lane, timeout in (("usual", None), ("patient", 30.0), ("hurried", 1.0)):
+        slots.started(lane, f"{lane}-1", 0.0)
+        slots.ended(lane, f"{lane}-1", False, 1.0, timeout)
+    usual = slots.limits(["usual"], 1.0)["usual"]
+    assert usual > 3
+    assert slots.limits(["patient"], 1.0)["patient"] == usual // 3
+    assert slots.limits(["hurried"], 1.0)["hurried"] == usual

@@ -8,6 +8,7 @@ from worker.delivery.deliverer_options import deliverer_options
 
 CHANGED = {
     "webhook_timeout": "3s",
+    "webhook_timeout_max": "20s",
     "webhook_read_limit": "1KiB",
     "log_body_limit": "2KiB",
     "log_exchange": "all",

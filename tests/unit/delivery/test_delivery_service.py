@@ -5,6 +5,7 @@ import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 
 from deliverers.contract import Delivered, Deliverer, Delivery, IntegrationRef, NotAttempted, Outcome, Refused, Resource
 from tests.waiting import eventually
-from worker.delivery import in_flight
+from worker.delivery import attempt_runner, in_flight
 from worker.delivery.attempt_tasks import LOSSES_BEFORE_ALONE
 from worker.delivery.delivery_service import DeliveryService
 from worker.domain.attempt import Attempt, InterruptedAttempt
@@ -96,10 +97,15 @@ class Targets:
     def __init__(self, deliverer: Deliverer) -> None:
         self.target = DeliveryTarget(IntegrationRef("i", "fake", "n", ""), deliverer, FakeConfiguration())
 
+        self.known = True
+        self.readable = asyncio.Event()
+        self.readable.set()
+
     def known_target(self, claim: Claim) -> DeliveryTarget | NoTarget | None:
-        return self.target
+        return self.target if self.known else None
 
     async def load_target(self, claim: Claim) -> DeliveryTarget | NoTarget:
+        await self.readable.wait()
         return self.target
 
 
@@ -108,6 +114,7 @@ class Delivering:
     lanes: Lanes
     reported: list[Attempt]
     receiver: Receiver
+    targets: Targets
     deliveries: DeliveryService
 
     async def until(self, condition: Callable[[], Any]) -> None:
@@ -121,16 +128,17 @@ async def delivered(_: Delivery) -> Outcome:
 @pytest.fixture
 async def delivering() -> AsyncIterator[Delivering]:
     lanes, reported, receiver = Lanes(), list[Attempt](), Receiver(delivered)
-    deliveries = deliveries_of(lanes, reported, receiver, RetryPolicy((1.0, 2.0)))
+    targets = Targets(receiver)  # type: ignore[arg-type]  # its constructor takes an answer in place of options
+    deliveries = deliveries_of(lanes, reported, targets, RetryPolicy((1.0, 2.0)))
     deliveries.open()
-    yield Delivering(lanes, reported, receiver, deliveries)
+    yield Delivering(lanes, reported, receiver, targets, deliveries)
     await deliveries.drain(0.0, asyncio.Event())
 
 
-def deliveries_of(lanes: Lanes, reported: list[Attempt], receiver: Receiver, policy: RetryPolicy) -> DeliveryService:
+def deliveries_of(lanes: Lanes, reported: list[Attempt], targets: Targets, policy: RetryPolicy) -> DeliveryService:
     return DeliveryService(
         lanes,
-        Targets(receiver),  # type: ignore[arg-type]  # its constructor takes an answer in place of options
+        targets,
         policy,
         lambda attempt, result: reported.append(attempt),
         max_in_flight=10,
@@ -186,7 +194,7 @@ async def test_an_attempt_that_meets_a_bug_of_ours_is_left_to_be_found_and_holds
         def decide(self, outcome: Outcome, attempt: int, random: float) -> Decision:
             raise ValueError("a bug")
 
-    deliveries = deliveries_of(delivering.lanes, delivering.reported, delivering.receiver, Buggy((1.0,)))
+    deliveries = deliveries_of(delivering.lanes, delivering.reported, delivering.targets, Buggy((1.0,)))
     deliveries.open()
     deliveries.start([claim("a")])
     await delivering.until(lambda: deliveries.in_flight == 0)
@@ -402,3 +410,82 @@ async def test_a_resource_that_a_plug_in_made_up_is_its_bug(delivering: Deliveri
     await delivering.until(lambda: delivering.lanes.settled)
     assert delivering.lanes.settled["a"].verdict is Verdict.RETRY
     assert delivering.reported[0].ours
+
+
+async def unavailable(_: Delivery) -> Outcome:
+    return Refused(503, "", "unavailable")
+
+
+def patient(delivering: Delivering, **changes: Any) -> None:
+    """Give the integration a patience of its own."""
+    delivering.targets.target = replace(delivering.targets.target, **changes)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "attempt", "verdict"),
+    [
+        ((5.0,) * 9, 5, Verdict.RETRY),
+        ((5.0,) * 9, 10, Verdict.FAILED),
+        ((), 1, Verdict.FAILED),
+        (None, 3, Verdict.FAILED),
+    ],
+)
+async def test_an_integrations_own_schedule_says_how_often_it_is_tried(
+    delivering: Delivering, schedule: tuple[float, ...] | None, attempt: int, verdict: Verdict
+) -> None:
+    patient(delivering, retry_schedule=schedule)
+    delivering.receiver.answer = unavailable
+    delivering.lanes.owed = [replace(claim("j"), attempt=attempt)]
+    delivering.deliveries.serve(["lane-j"])
+    await delivering.until(lambda: delivering.lanes.settled)
+    assert delivering.lanes.settled["j"].verdict is verdict
+
+
+async def test_a_lost_attempt_ends_a_job_by_its_integrations_own_schedule_which_may_have_to_be_read(
+    delivering: Delivering,
+) -> None:
+    patient(delivering, retry_schedule=(5.0,) * 9)
+    delivering.targets.known = False
+    delivering.deliveries.lose([replace(claim("j", lost=2), attempt=5), replace(claim("k", lost=2), attempt=10)])
+    await delivering.until(lambda: len(delivering.lanes.settled) == 2)
+    assert delivering.lanes.settled["j"].verdict is Verdict.RETRY
+    assert delivering.lanes.settled["k"].verdict is Verdict.FAILED
+
+
+async def test_a_lost_attempt_whose_integration_cannot_be_read_before_the_end_ends_no_job(
+    delivering: Delivering,
+) -> None:
+    delivering.targets.known = False
+    delivering.targets.readable.clear()
+    delivering.deliveries.lose([replace(claim("j", lost=2), attempt=50)])
+    await delivering.deliveries.drain(0.0, asyncio.Event())
+    assert delivering.lanes.settled["j"].verdict is Verdict.RETRY
+
+
+async def test_a_deliverer_gets_its_integrations_own_timeout_and_is_cut_off_only_after_it(
+    delivering: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient(delivering, timeout=900.0)
+    began, timeouts = asyncio.Event(), list[float | None]()
+
+    async def hang(delivery: Delivery) -> Outcome:
+        timeouts.append(delivery.timeout)
+        began.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    delivering.receiver.answer = hang
+    delivering.lanes.owed = [claim("j")]
+    delivering.deliveries.serve(["lane-j"])
+    await began.wait()
+    assert timeouts == [900.0]
+    later = perf_counter() + 800.0
+    monkeypatch.setattr(attempt_runner, "perf_counter", lambda: later)
+    delivering.deliveries.cut_off_overdue()
+    await asyncio.sleep(0)
+    assert not delivering.lanes.settled
+    monkeypatch.setattr(attempt_runner, "perf_counter", lambda: later + 200.0)
+    delivering.deliveries.cut_off_overdue()
+    await delivering.until(lambda: delivering.lanes.settled)
+    (made,) = delivering.reported
+    assert made.reason == "the deliverer did not keep its deadline of 900 s"

@@ -339,7 +339,7 @@ def test_every_problem_is_said_at_once_and_a_field_has_one() -> None:
     }
 
 
-@pytest.mark.parametrize("value", [7, {"a": "b"}, ["a", 7], [["a"]]])
+@pytest.mark.parametrize("value", [7, {"a": 7}, ["a", 7], [["a"]]])
 def test_a_secret_that_would_not_be_sealed_is_refused_whatever_its_model_takes(value: Any) -> None:
     class LooseConfiguration(BaseModel):
         token: SecretStr | list[SecretStr] | None = None
@@ -356,7 +356,7 @@ def test_a_secret_that_would_not_be_sealed_is_refused_whatever_its_model_takes(v
     found = configured({"token": value}, "loose", DelivererRegistry((LooseDeliverer,)), None)
 
     assert isinstance(found, list)
-    assert [str(each) for each in found] == ["configuration.token: must be a string, or a list of strings"]
+    assert [str(each) for each in found] == ["configuration.token: must be a string, or a list or object of strings"]
 
 
 class AliasedConfiguration(BaseModel):
@@ -434,3 +434,23 @@ def test_too_many_keys_are_refused_before_they_are_compared() -> None:
 @pytest.mark.parametrize("given", [None, "x", [], 7])
 def test_what_is_no_configuration_has_no_unknown_keys(given: Any) -> None:
     assert ignored_keys(given, "webhook", TYPES) == []
+
+
+HEADERS = {"url": "https://shop.example/hook", "headers": {"X-Api-Key": "first-key-of-1111", "X-Tenant": "short"}}
+
+
+def test_headers_are_masked_by_name_and_a_mask_keeps_the_value_of_its_own_header() -> None:
+    sent_back = masked(HEADERS, ["headers"])
+    assert sent_back["headers"] == {"X-Api-Key": "*************1111", "X-Tenant": "********"}
+    assert replaced("webhook", sent_back, HEADERS) == HEADERS
+    changed = {"X-Tenant": "********", "X-New": "a new value"}
+    assert replaced("webhook", sent_back | {"headers": changed}, HEADERS)["headers"] == changed | {"X-Tenant": "short"}
+
+
+def test_the_mask_of_another_header_or_for_another_destination_is_refused() -> None:
+    sent_back = masked(HEADERS, ["headers"])
+    problems = refused("webhook", sent_back | {"headers": {"X-Other": "*************1111"}}, HEADERS)
+    assert list(problems) == ["configuration.headers.X-Other"]
+    moved = refused("webhook", sent_back | {"url": "https://evil.example/"}, HEADERS)
+    assert list(moved) == ["configuration.headers"]
+    assert "must be given again" in moved["configuration.headers"]

@@ -94,3 +94,15 @@ def test_what_can_only_be_a_mask_looks_like_one(value: str) -> None:
 @pytest.mark.parametrize("value", ["", "secret", "**cdef", "a********", "********* and more"])
 def test_what_may_be_a_secret_does_not(value: str) -> None:
     assert not looks_masked(value)
+
+
+def test_a_secret_in_pem_shows_nothing_of_itself() -> None:
+    assert mask("-----BEGIN PRIVATE KEY-----\nMIG\n-----END PRIVATE KEY-----\n") == UNKNOWN
+
+
+def test_a_mapping_of_secrets_keeps_its_names() -> None:
+    assert masked({"headers": {"X-A": FIRST, "X-B": "short"}}, ["headers"]) == {
+        "headers": {"X-A": mask(FIRST), "X-B": UNKNOWN}
+    }
+    assert hidden({"headers": {"X-A": "sealed:abc"}}, ["headers"]) == {"headers": {"X-A": UNKNOWN}}
+    assert unmasked({"X-A": mask(FIRST), "X-C": "new"}, {"X-A": FIRST, "X-B": SECOND}) == {"X-A": FIRST, "X-C": "new"}

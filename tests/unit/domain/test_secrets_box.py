@@ -15,14 +15,23 @@ def key() -> SecretStr:
 
 def test_what_was_sealed_opens_to_what_it_was() -> None:
     box = SecretsBox([key()])
-    given = {"url": "https://x", "secret_key": SECRET, "keys": ["a", "ü🚲", ""], "other": SECRET}
-    fields = ["secret_key", "keys", "not there"]
+    given = {
+        "url": "https://x",
+        "secret_key": SECRET,
+        "keys": ["a", "ü🚲", ""],
+        "named": {"X": SECRET},
+        "other": SECRET,
+    }
+    fields = ["secret_key", "keys", "named", "not there"]
     sealed = box.seal(given, fields)
 
     assert sealed["secret_key"].startswith("sealed:")
     assert all(each.startswith("sealed:") for each in sealed["keys"])
     assert (sealed["url"], sealed["other"]) == ("https://x", SECRET)
-    assert SECRET not in str([sealed["secret_key"], sealed["keys"]])
+    assert list(sealed["named"]) == ["X"]
+    assert SECRET not in str([sealed["secret_key"], sealed["keys"], sealed["named"]])
+    renewed = SecretsBox([key()]).seal(box.open(sealed, fields), fields)
+    assert box.renewed(sealed, fields) == sealed != renewed
     assert box.open(sealed, fields) == given
     assert given["secret_key"] == SECRET
 

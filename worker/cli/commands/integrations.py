@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from config.units import durations
 from worker.cli.cli_session import (
     EXIT_FAILED,
     CliSession,
@@ -18,10 +20,10 @@ from worker.cli.cli_session import (
     session,
 )
 from worker.cli.console import cells, console, json_option, print_json, table, verdict
-from worker.cli.integration_changes import change_integration
+from worker.cli.integration_changes import change_integration, merged
 from worker.cli.selection import all_integrations, find_integration
 from worker.domain.event import Refusal, Scope, rfc3339
-from worker.domain.humanize import one_line
+from worker.domain.humanize import duration, one_line
 from worker.domain.integration import Integration
 from worker.domain.integration_input import attributes_of
 from worker.domain.resources import integration_document
@@ -49,6 +51,21 @@ def _attribute_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="VALUE|-",
             help="Sent as X-MOLTIN-SECRET-KEY. With -, edw prompts for it, or reads it from standard input.",
         ),
+        click.option(
+            "--header",
+            "headers",
+            metavar="'NAME: VALUE'",
+            multiple=True,
+            help="A header that a webhook adds; repeat it for several. Without a value, the header is removed.",
+        ),
+        click.option(
+            "--set",
+            "settings",
+            metavar="KEY=VALUE",
+            multiple=True,
+            help="Another key of the configuration. KEY=@FILE reads a file, KEY=- prompts or reads standard input, and "
+            "KEY= removes the key. A VALUE that begins with [ or { is JSON.",
+        ),
         click.option("--type", "integration_type", help="How events leave: webhook, aws_sqs or stomp."),
         click.option("--description", help="Its purpose, for people."),
         click.option(
@@ -56,6 +73,16 @@ def _attribute_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=float,
             metavar="NUMBER",
             help="Deliveries per second at most, across the fleet; 0 means no limit.",
+        ),
+        click.option(
+            "--timeout",
+            metavar="DURATION",
+            help='Time that an attempt may take, such as 20s; "" takes the deployment\'s.',
+        ),
+        click.option(
+            "--retry-schedule",
+            metavar="DURATIONS",
+            help='Pauses after failed attempts, such as "5s 1m 1h"; none: one attempt; "" takes the deployment\'s.',
         ),
         click.option("--file", "file", type=click.File("rb"), help="Attributes as JSON, as in the specification."),
     )
@@ -114,8 +141,7 @@ def create(disabled: bool, paused: bool, store: str | None, org: str | None, as_
     attributes, keys = _attributes(given), _keys(given)
     attributes |= ({"enabled": False} if disabled else {}) | ({"paused": True} if paused else {})
     if keys:
-        known = attributes.get("configuration")
-        attributes["configuration"] = {**(known if isinstance(known, Mapping) else {}), **keys}
+        attributes["configuration"] = merged(attributes.get("configuration"), keys)
 
     async def work() -> int:
         async with session() as at:
@@ -226,22 +252,61 @@ def _attributes(given: Mapping[str, Any]) -> Attributes:
             attributes[name] = given[name]
     if given["rate_limit"] is not None:
         attributes["rate_limit"] = given["rate_limit"] or None
+    if given["timeout"] is not None:
+        attributes["timeout"] = _durations("--timeout", given["timeout"])[0] if given["timeout"] else None
+    if given["retry_schedule"] is not None:
+        attributes["retry_schedule"] = _durations("--retry-schedule", given["retry_schedule"])
     if given["observes"]:
         attributes["observes"] = list(given["observes"])
     return attributes
 
 
+def _durations(option: str, text: str) -> Any:
+    """Return durations in seconds; None for an empty text, and none for `none`."""
+    if text in ("", "none"):
+        return [] if text else None
+    try:
+        return list(durations(text))
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from None
+
+
 def _keys(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys of a configuration that have options of their own."""
-    keys = {name: given[name] for name in ("url", "secret_key") if given[name] is not None}
+    keys: dict[str, Any] = {name: given[name] for name in ("url", "secret_key") if given[name] is not None}
     if keys.get("secret_key") == "-":
-        keys["secret_key"] = _asked_secret()
+        keys["secret_key"] = _asked("secret_key")
+    if given["headers"]:
+        pairs = (each.partition(":") for each in given["headers"])
+        keys["headers"] = {name.strip(): value.strip() or None for name, _, value in pairs}
+    for each in given["settings"]:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set {each}: expected KEY=VALUE")
+        keys[name] = _value(name, value)
     return keys
 
 
-def _asked_secret() -> str:
+def _value(name: str, text: str) -> Any:
+    """Return the value of a key that --set names; None removes it."""
+    if text == "-":
+        return _asked(name)
+    if text.startswith("@"):
+        try:
+            return Path(text[1:]).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandFailure(f"--set {name}: {text[1:]} cannot be read: {error}") from None
+    if text.startswith(("[", "{")):
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise CommandFailure(f"--set {name}: is not JSON: {error}") from None
+    return text or None
+
+
+def _asked(name: str) -> str:
     if sys.stdin.isatty():
-        return str(click.prompt("secret_key", hide_input=True))
+        return str(click.prompt(name, hide_input=True))
     return sys.stdin.readline().rstrip("\r\n")
 
 
@@ -292,6 +357,8 @@ def _print_integration(at: CliSession, integration: Integration, as_json: bool) 
         else "no" + (f": {masked.disabled_reason}" if masked.disabled_reason else ""),
         **({"paused": "yes: its jobs wait"} if masked.paused else {}),
         **({"rate_limit": f"{masked.rate_limit:g} deliveries a second"} if masked.rate_limit else {}),
+        **({"timeout": f"{masked.timeout:g} s"} if masked.timeout is not None else {}),
+        **({"retry_schedule": _schedule(masked.retry_schedule)} if masked.retry_schedule is not None else {}),
         **({"circuit": _circuit(masked)} if masked.circuit else {}),
         **(
             {"failing since": f"{rfc3339(masked.failing_since)}, {masked.failing_attempts} attempts"}
@@ -309,6 +376,10 @@ def _print_integration(at: CliSession, integration: Integration, as_json: bool) 
     for name, value in rows.items():
         details.add_row(*cells(name, value))
     console().print(details)
+
+
+def _schedule(pauses: Sequence[float]) -> str:
+    return ", ".join(duration(pause * 1000) for pause in pauses) or "none: one attempt"
 
 
 def _circuit(integration: Integration) -> str:

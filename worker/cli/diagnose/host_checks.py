@@ -16,12 +16,20 @@ DNS_PATIENCE = 3.0
 
 
 def settings_and_files(settings: Settings) -> Iterator[Finding]:
-    """Check for unknown EDW_ variables, and the limit of open files."""
+    """Check for unknown EDW_ variables, the time to drain, and the limit of open files."""
     unknown = unknown_variables()
     if unknown:
         yield warning("settings", "; ".join(unknown), "correct or remove them")
     else:
         yield ok("settings", "every EDW_ variable is known")
+    if 0 < settings.drain_seconds < settings.webhook_timeout_max:
+        yield warning(
+            "draining",
+            f"EDW_DRAIN_SECONDS={settings.drain_seconds:g}s, and an integration may wait for"
+            f" EDW_WEBHOOK_TIMEOUT_MAX={settings.webhook_timeout_max:g}s",
+            "attempts that take longer are interrupted when a worker stops, and repeated: raise EDW_DRAIN_SECONDS with"
+            " the time that your system gives a process to stop, or lower EDW_WEBHOOK_TIMEOUT_MAX",
+        )
     needed = deliveries_need(settings) + settings.metrics_connections + BACKLOG
     limit = raise_descriptor_limit()
     seen = f"{limit} (EDW_MAX_IN_FLIGHT={settings.max_in_flight} needs {needed})"

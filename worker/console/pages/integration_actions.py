@@ -1,11 +1,12 @@
 """Changes of integrations: create, edit, switch on and off, delete, test."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from config.units import durations
 from deliverers.contract import NotAttempted
 from deliverers.registry import UnknownIntegrationType
 from worker.console.configuration_form import configuration_of, fields_of
@@ -129,6 +130,9 @@ def _form(visit: Visit, shown: Integration, problems: Iterable[Refusal], status:
         "problems": by_field,
         "revision": visit.form.get("revision", str(shown.revision)),
         "scope": shown.scope,
+        "schedule": "none"
+        if shown.retry_schedule == ()
+        else " ".join(f"{each:g}s" for each in shown.retry_schedule or ()),
     }
     return Html("integration_form.html", values, status or (422 if refusals else 200))
 
@@ -151,6 +155,8 @@ def _attributes(visit: Visit, kind: str) -> dict[str, Any]:
         "integration_type": kind,
         "observes": list(visit.lists.get("observes", ())),
         "rate_limit": _number(form.get("rate_limit", "")),
+        "timeout": _number(form.get("timeout", "")),
+        "retry_schedule": _schedule(form.get("retry_schedule", "")),
     }
     try:
         model = visit.services.types.get(kind).configuration_model
@@ -169,7 +175,7 @@ def _entered(visit: Visit, current: Integration) -> Integration:
         secrets = frozenset(masked)
     given = {name: value for name, value in attributes.get("configuration", {}).items() if name not in secrets}
     kept = {name: value for name, value in masked.items() if name in secrets}
-    rate = attributes["rate_limit"]
+    rate, timeout, schedule = (attributes[name] for name in ("rate_limit", "timeout", "retry_schedule"))
     return replace(
         current,
         name=attributes["name"],
@@ -177,6 +183,8 @@ def _entered(visit: Visit, current: Integration) -> Integration:
         observes=tuple(attributes["observes"]),
         configuration=kept | given,
         rate_limit=rate if isinstance(rate, float) else current.rate_limit,
+        timeout=timeout if isinstance(timeout, float) else current.timeout,
+        retry_schedule=tuple(schedule) if isinstance(schedule, list) else current.retry_schedule,
     )
 
 
@@ -187,6 +195,21 @@ def _number(text: str) -> float | str | None:
         return float(text)
     except ValueError:
         return text
+
+
+def _schedule(text: str) -> list[float] | str | None:
+    """Return the pauses that a person entered, such as `5s 1m`; what cannot be read stays, to be refused."""
+    if text.strip() in ("", "none"):
+        return [] if text.strip() else None
+    try:
+        return list(durations(text))
+    except ValueError:
+        return text
+
+
+def _written(schedule: Sequence[float] | None) -> str:
+    """Return pauses as a person enters them."""
+    return "" if schedule is None else " ".join(f"{each:g}s" for each in schedule) or "none"
 
 
 def _revision(visit: Visit) -> int:

@@ -1,4 +1,4 @@
-"""`webhook`: an event leaves as one HTTP POST.
+"""The deliverer of `webhook`.
 
 Choices where no specification decides:
 
@@ -7,23 +7,20 @@ Choices where no specification decides:
 - Once the headers have arrived, the status is in the log. If the answer then breaks off or is too slow, the outcome is
   `Refused` with that status, and never `Delivered` or `Gone`. Malformed framing does not change a status.
 - `secret_key` is sent only as the header X-MOLTIN-SECRET-KEY, and with the option `secret_in_body` in the body too.
-  `signing_keys` sign, and are never sent.
+  `signing_keys` sign, and are never sent. The log shows the names of an integration's own headers, and no value.
 - Behind a proxy, the proxy judges the address that is dialled: see `EgressPolicy.proxied_refusal`.
 - Of an answer larger than the read limit, the rest is not awaited: its status counts, and the connection is closed.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel
 
 from deliverers.answers import decompressed, kept_text, printable, status_phrase
 from deliverers.contract import (
@@ -31,107 +28,20 @@ from deliverers.contract import (
     Delivered,
     DelivererOptions,
     Delivery,
-    Destination,
     Gone,
     NotAttempted,
-    NotDestination,
     Outcome,
     Refused,
-    ShownToAdmin,
 )
 from deliverers.envelopes import webhook_body
-from deliverers.http import USER_AGENT, HttpAnswer, HttpProgress, HttpSender, HttpTarget, RequestHead, resolver_of
+from deliverers.exchange import MASKED
+from deliverers.http import HttpAnswer, HttpProgress, HttpSender, resolver_of
 from deliverers.retry_after import parse_retry_after
-from deliverers.signatures import PATTERN, signature, signing_key
-from deliverers.urls import checked_url, origin
+from deliverers.signatures import signature
+from deliverers.webhook.webhook_configuration import WebhookConfiguration
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
-
-#: Characters. Servers commonly take 8 KiB for all headers together.
-LONGEST_SECRET_KEY = 4096
-MOST_SIGNING_KEYS = 2
-
-_HEADERS = {
-    "Content-Type": "application/json",
-    "Accept": "*/*",
-    "Accept-Encoding": "identity",
-    "User-Agent": USER_AGENT,
-}
-_VISIBLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-
-
-class WebhookConfiguration(BaseModel):
-    """`WebhookConfigurationObject` of the specification. Derived values are computed once per object."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    #: Another path of the same origin is the same receiver.
-    url: Annotated[str, Destination(origin)]
-    secret_key: Annotated[SecretStr | None, ShownToAdmin(), NotDestination()] = Field(
-        default=None, json_schema_extra={"pattern": f"^([!-~]([ -~]{{0,{LONGEST_SECRET_KEY - 2}}}[!-~])?)?$"}
-    )
-    #: Keys of Standard Webhooks: one, or two while one replaces the other.
-    signing_keys: Annotated[list[SecretStr] | None, NotDestination()] = Field(
-        default=None, json_schema_extra={"maxItems": MOST_SIGNING_KEYS, "items": {"pattern": PATTERN}}
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _url_is_sound(cls, value: str) -> str:
-        checked_url(value, ("https", "http"))
-        return value
-
-    @field_validator("secret_key")
-    @classmethod
-    def _secret_key_fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
-        secret = value.get_secret_value() if value is not None else ""
-        if not secret:
-            return None
-        if len(secret) > LONGEST_SECRET_KEY:
-            raise ValueError(f"must be at most {LONGEST_SECRET_KEY} characters long, and has {len(secret)}")
-        if any(character in secret for character in "\r\n\0"):
-            raise ValueError("must not contain line breaks or NUL: it is sent as the header X-MOLTIN-SECRET-KEY")
-        if not _VISIBLE.fullmatch(secret):
-            raise ValueError("must be visible ASCII characters, with spaces only between them: it is sent as a header")
-        return value
-
-    @field_validator("signing_keys")
-    @classmethod
-    def _signing_keys_are_keys(cls, value: list[SecretStr] | None) -> list[SecretStr] | None:
-        if value and len(value) > MOST_SIGNING_KEYS:
-            raise ValueError(f"must be at most {MOST_SIGNING_KEYS} keys, and are {len(value)}")
-        for key in value or ():
-            signing_key(key.get_secret_value())
-        return value or None
-
-    @cached_property
-    def keys(self) -> tuple[bytes, ...]:
-        """Return the keys that sign."""
-        return tuple(signing_key(key.get_secret_value()) for key in self.signing_keys or ())
-
-    @cached_property
-    def head(self) -> RequestHead:
-        """Return the part of the request that depends on the configuration alone."""
-        return RequestHead("POST", HttpTarget.of(self.url), _HEADERS | self.secret_headers)
-
-    @cached_property
-    def plain_secret_key(self) -> str:
-        """Return the secret key in the clear; empty if there is none."""
-        return "" if self.secret_key is None else self.secret_key.get_secret_value()
-
-    @cached_property
-    def secret_headers(self) -> dict[str, str]:
-        """Return the headers that hold a secret. Do not change them."""
-        return {} if self.secret_key is None else {"X-MOLTIN-SECRET-KEY": self.secret_key.get_secret_value()}
-
-    @cached_property
-    def secret_forms(self) -> tuple[bytes, ...]:
-        """Return the secret as an answer may echo it: plain, and in a JSON string."""
-        if self.secret_key is None:
-            return ()
-        plain = self.secret_key.get_secret_value()
-        return tuple({plain.encode(), msgspec.json.encode(plain)[1:-1]})
 
 
 class WebhookDeliverer:
@@ -179,7 +89,9 @@ class WebhookDeliverer:
         if configuration.keys:
             headers["webhook-signature"] = signature(configuration.keys, delivery.job_id, timestamp, body)
         progress = HttpProgress()
-        answer = await sender.exchange(configuration.head, headers, body, tenant=delivery.tenant, progress=progress)
+        answer = await sender.exchange(
+            configuration.head, headers, body, tenant=delivery.tenant, timeout=delivery.timeout, progress=progress
+        )
         if isinstance(answer, NotAttempted):
             return answer
         head = answer.head if isinstance(answer, HttpAnswer) else b""
@@ -189,6 +101,7 @@ class WebhookDeliverer:
             head,
             succeeded=isinstance(outcome, Delivered),
             secrets=configuration.secret_forms,
+            masked=configuration.masked_headers,
         )
         if isinstance(outcome, Delivered):
             # Much faster than replace(), which the other outcomes can afford.
@@ -225,6 +138,6 @@ def _shortened(location: str, configuration: WebhookConfiguration) -> str:
     if found:
         authority, slash, path = rest.partition("/")
         bare = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
-    if configuration.secret_key is not None:
-        bare = bare.replace(configuration.secret_key.get_secret_value(), "********")
+    for secret in configuration.secret_forms:
+        bare = bare.replace(secret.decode(), MASKED)
     return printable(bare)

@@ -1,0 +1,217 @@
+"""The configuration of `webhook`: a URL, the secrets that sign, and how the worker authenticates to the receiver."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from deliverers.contract import Destination, NotDestination, ShownToAdmin
+from deliverers.field_error import FieldError
+from deliverers.http import USER_AGENT, HttpTarget, RequestHead
+from deliverers.signatures import PATTERN, signing_key
+from deliverers.urls import checked_url, origin
+from deliverers.webhook.webhook_headers import (
+    AUTHORIZATION,
+    LONGEST_VALUE,
+    MOST_HEADERS,
+    NAME_PATTERN,
+    VALUE_PATTERN,
+    basic_credentials,
+    check_headers,
+    echoes,
+    lower_names,
+    secrets_of_headers,
+    value_problem,
+)
+
+MOST_SIGNING_KEYS = 2
+#: Characters of a user name and of a password.
+LONGEST_CREDENTIAL = 1024
+
+_SECRET_KEY = "X-MOLTIN-SECRET-KEY"  # noqa: S105  (a header's name)
+_HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "User-Agent": USER_AGENT,
+}
+
+
+class WebhookConfiguration(BaseModel):
+    """`WebhookConfigurationObject` of the specification, and what our receivers need. Derived values are computed once.
+
+    At most one of `basic_username`, `bearer_token` and a header `Authorization` authenticates.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    #: Another path of the same origin is the same receiver.
+    url: Annotated[str, Destination(origin)]
+    secret_key: Annotated[SecretStr | None, ShownToAdmin(), NotDestination()] = Field(
+        default=None,
+        description=f"Sent as the header {_SECRET_KEY}.",
+        json_schema_extra={"pattern": f"^([!-~]([ -~]{{0,{LONGEST_VALUE - 2}}}[!-~])?)?$"},
+    )
+    #: Keys of Standard Webhooks: one, or two while one replaces the other.
+    signing_keys: Annotated[list[SecretStr] | None, NotDestination()] = Field(
+        default=None,
+        description="Keys (whsec_…) that sign by HMAC: one, or two while one replaces the other.",
+        json_schema_extra={"maxItems": MOST_SIGNING_KEYS, "items": {"pattern": PATTERN}},
+    )
+    headers: Annotated[dict[str, SecretStr] | None, NotDestination()] = Field(
+        default=None,
+        description="Further headers, by their names. All values are secrets.",
+        json_schema_extra={
+            "maxProperties": MOST_HEADERS,
+            "propertyNames": {"pattern": NAME_PATTERN},
+            "additionalProperties": {
+                "type": "string",
+                "format": "password",
+                "writeOnly": True,
+                "pattern": VALUE_PATTERN,
+            },
+        },
+    )
+    #: A destination, because it says whose the password is.
+    basic_username: Annotated[str | None, Destination()] = Field(
+        default=None,
+        description="User name of HTTP Basic authentication, with basic_password.",
+        json_schema_extra={"maxLength": LONGEST_CREDENTIAL},
+    )
+    basic_password: Annotated[SecretStr | None, NotDestination()] = Field(
+        default=None,
+        description="Password of HTTP Basic authentication.",
+        json_schema_extra={"maxLength": LONGEST_CREDENTIAL},
+    )
+    bearer_token: Annotated[SecretStr | None, NotDestination()] = Field(
+        default=None,
+        description="A token that is sent as Authorization: Bearer.",
+        json_schema_extra={"pattern": "^[!-~]*$", "maxLength": LONGEST_VALUE - len("Bearer ")},
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_sound(cls, value: str) -> str:
+        checked_url(value, ("https", "http"))
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _secret_key_fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = value.get_secret_value() if value is not None else ""
+        if not secret:
+            return None
+        if len(secret) <= LONGEST_VALUE and any(character in secret for character in "\r\n\0"):
+            raise ValueError(f"must not contain line breaks or NUL: it is sent as the header {_SECRET_KEY}")
+        if problem := value_problem(secret):
+            raise ValueError(problem)
+        return value
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _signing_keys_are_keys(cls, value: list[SecretStr] | None) -> list[SecretStr] | None:
+        if value and len(value) > MOST_SIGNING_KEYS:
+            raise ValueError(f"must be at most {MOST_SIGNING_KEYS} keys, and are {len(value)}")
+        for key in value or ():
+            signing_key(key.get_secret_value())
+        return value or None
+
+    @field_validator("headers", mode="before")
+    @classmethod
+    def _headers_are_sound(cls, value: Any) -> Any:
+        if value is not None:
+            check_headers(value)
+        return value or None
+
+    @field_validator("basic_username")
+    @classmethod
+    def _username_is_sound(cls, value: str | None) -> str | None:
+        if value and ":" in value:
+            raise ValueError("must not contain a colon, which ends the user name (RFC 7617)")
+        _check_credential(value or "")
+        return value or None
+
+    @field_validator("basic_password")
+    @classmethod
+    def _password_is_sound(cls, value: SecretStr | None) -> SecretStr | None:
+        _check_credential(_plain(value))
+        return value
+
+    @field_validator("bearer_token")
+    @classmethod
+    def _token_is_sound(cls, value: SecretStr | None) -> SecretStr | None:
+        token = _plain(value)
+        if not token:
+            return None
+        if " " in token:
+            raise ValueError("must be the token alone, without spaces: the worker adds the word Bearer")
+        if problem := value_problem(f"Bearer {token}"):
+            raise ValueError(problem)
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_to_authenticate(self) -> Self:
+        if self.basic_password is not None and self.basic_username is None:
+            raise FieldError("is required with basic_password", "basic_username")
+        if self.basic_username is not None and self.basic_password is None:
+            raise FieldError("is required with basic_username; it may be empty", "basic_password")
+        ways = [name for name in ("basic_username", "bearer_token") if getattr(self, name) is not None]
+        if AUTHORIZATION in lower_names(self.headers or {}):
+            ways.append("headers.Authorization")
+        if len(ways) > 1:
+            words = f"cannot be combined with {ways[0]}: both set the header Authorization"
+            raise FieldError(words, *ways[-1].split("."))
+        return self
+
+    @cached_property
+    def keys(self) -> tuple[bytes, ...]:
+        """Return the keys that sign."""
+        return tuple(signing_key(key.get_secret_value()) for key in self.signing_keys or ())
+
+    @cached_property
+    def head(self) -> RequestHead:
+        """Return the part of the request that depends on the configuration alone."""
+        return RequestHead("POST", HttpTarget.of(self.url), _HEADERS | self.secret_headers)
+
+    @cached_property
+    def plain_secret_key(self) -> str:
+        """Return the secret key in the clear; empty if there is none."""
+        return _plain(self.secret_key)
+
+    @cached_property
+    def secret_headers(self) -> dict[str, str]:
+        """Return the headers that hold a secret. Do not change them."""
+        own = {name: value.get_secret_value() for name, value in (self.headers or {}).items()}
+        if self.secret_key is not None:
+            own[_SECRET_KEY] = self.plain_secret_key
+        if self.basic_username is not None:
+            own["Authorization"] = basic_credentials(self.basic_username, _plain(self.basic_password))
+        if self.bearer_token is not None:
+            own["Authorization"] = f"Bearer {_plain(self.bearer_token)}"
+        return own
+
+    @cached_property
+    def masked_headers(self) -> frozenset[str]:
+        """Return the names of the headers whose values no log shows, in lower case."""
+        return lower_names(self.headers or {})
+
+    @cached_property
+    def secret_forms(self) -> tuple[bytes, ...]:
+        """Return the secrets as an answer may echo them: plain, and in a JSON string."""
+        if not (headers := self.secret_headers):
+            return ()
+        whole = (self.plain_secret_key, _plain(self.basic_password), _plain(self.bearer_token))
+        return echoes(filter(None, [*whole, *secrets_of_headers(headers)]))
+
+
+def _plain(secret: SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()
+
+
+def _check_credential(text: str) -> None:
+    if len(text) > LONGEST_CREDENTIAL:
+        raise ValueError(f"must be at most {LONGEST_CREDENTIAL} characters long, and has {len(text)}")
+    if not text.isprintable():
+        raise ValueError("must not contain control characters")
