@@ -19,7 +19,7 @@ from worker.console.console_routes import ROUTES, PageRoute
 from worker.console.console_services import ConsoleServices, Doctor
 from worker.console.console_session import ConsoleSession, cookie_of, is_same_origin
 from worker.console.html import rendered
-from worker.console.visit import ROOT, Answer, Html, PageRefusal, SeeOther, Visit
+from worker.console.visit import ROOT, Answer, Download, Html, PageRefusal, SeeOther, Visit
 from worker.domain.api_token import SESSIONS, matches
 from worker.domain.secrets_box import SecretsError
 from worker.ledger import LedgerError
@@ -135,6 +135,13 @@ class ConsoleSite:
     def _response(self, visit: Visit, answer: Answer) -> web.Response:
         if isinstance(answer, SeeOther):
             return web.Response(status=303, headers={**self._headers, **answer.headers, hdrs.LOCATION: answer.location})
+        if isinstance(answer, Download):
+            disposition = f'attachment; filename="{answer.name}"'
+            saved: dict[str, str] = {
+                hdrs.CONTENT_DISPOSITION: disposition,
+                hdrs.CONTENT_TYPE: "application/octet-stream",
+            }
+            return web.Response(body=answer.content, headers={**self._headers, **saved})
         values = {"visit": visit, "link": visit.link, "now": visit.now, "asset": self._asset}
         text = rendered(answer.template, {**values, **answer.values})
         headers = {**self._headers, **answer.headers, hdrs.CONTENT_TYPE: "text/html; charset=utf-8"}

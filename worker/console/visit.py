@@ -55,7 +55,15 @@ class SeeOther:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Answer = Html | SeeOther
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An answer: a file that the browser saves."""
+
+    name: str
+    content: bytes
+
+
+Answer = Html | SeeOther | Download
 
 
 @dataclass(frozen=True, slots=True)

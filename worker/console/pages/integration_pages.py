@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from worker.console.pages.audit_pages import changes_of
 from worker.console.pages.integration_rows import IntegrationRow, place_of, rows_of
 from worker.console.visit import PAGE, Answer, Html, SeeOther, Visit
 from worker.domain.integration import Integration
@@ -85,6 +86,8 @@ async def show(visit: Visit) -> Answer:
     values: dict[str, Any] = {}
     if tab == "attempts":
         values["logs"] = await ledger.logs.of_integration(integration.id, visit.offset, SHOWN)
+    elif tab == "changes" and visit.is_admin:
+        values["rows"], values["cut"] = await changes_of(visit, integration.scope, integration.id)
     elif tab == "settings":
         values["shown"] = visit.services.integration_service.shown(integration)
     else:
