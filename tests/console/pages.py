@@ -25,6 +25,8 @@ PAGES = {
     "/events?type=order&id=123": "Not sent to 2 integrations",
     "/attempts": "Mailing list",
     "/attempts?show=failed": "no answer",
+    "/failing": "Loyalty",
+    "/failing?reason=certificate+expired": "ERP",
     "/search?q=no+such+thing": "Nothing has this id, name or address.",
 }
 #: Pages of admins.

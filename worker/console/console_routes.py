@@ -9,6 +9,7 @@ from worker.console.pages import (
     entrance,
     event_list,
     event_pages,
+    failing_page,
     fleet_page,
     integration_actions,
     integration_pages,
@@ -49,6 +50,7 @@ _ATTEMPT = _INTEGRATION + "/jobs/{job}"
 ROUTES: tuple[PageRoute, ...] = (
     PageRoute("root", "GET", "", now_page.show),
     PageRoute("now", "GET", "/now", now_page.show),
+    PageRoute("failing", "GET", "/failing", failing_page.show),
     PageRoute("signInForm", "GET", "/sign-in", entrance.form, None),
     PageRoute("signIn", "POST", "/sign-in", entrance.sign_in, None),
     PageRoute("linkForm", "GET", "/enter", entrance.link_form, None),

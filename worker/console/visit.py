@@ -131,7 +131,11 @@ class Visit:
     @property
     def offset(self) -> int:
         """Records before the page."""
-        text = self.query.get("offset", "")
+        return self.number("offset")
+
+    def number(self, name: str) -> int:
+        """Return a whole number of the query; 0 for any other text."""
+        text = self.query.get(name, "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
     def link(self, path: str, scope: Scope | None = None, **query: str | int | None) -> str:
@@ -139,6 +143,11 @@ class Visit:
         given = {name: str(value) for name, value in query.items() if value not in (None, "")}
         if self.session and self.is_operator and (kept := scope or self.chosen) is not None:
             given |= {"org": kept.org_id or "", "store": kept.store_id or ""}
+        return ROOT + path + (f"?{urlencode(given)}" if given else "")
+
+    def fleet_link(self, path: str, **query: str | int | None) -> str:
+        """Return the address of a page of the whole fleet, without the store that an operator has chosen."""
+        given = {name: str(value) for name, value in query.items() if value not in (None, "")}
         return ROOT + path + (f"?{urlencode(given)}" if given else "")
 
     def may_see(self, scope: Scope) -> bool:

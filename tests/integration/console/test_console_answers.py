@@ -186,3 +186,41 @@ def test_an_event_of_many_integrations_has_pages_of_them(stage: Stage) -> None:
     second = words(visitor.get("/events/e-many?others=100").text)
     assert "Not sent to 30 integrations, and why" in second
     assert "Part 0 it does not observe this type" in second
+
+
+def test_a_reason_has_a_page_of_its_receivers_across_stores(operator: Visitor, reader: Visitor) -> None:
+    first = operator.get().text
+    assert '/console/failing?reason=certificate+expired">certificate expired</a>' in first
+    assert "in 2 stores" in first
+    page = words(operator.get("/failing?reason=certificate expired").text)
+    assert "2 integrations of 2 stores" in page
+    assert "https://erp.globex.example/hooks" in page
+    assert "Loyalty" not in page
+    own = words(reader.get("/failing?reason=certificate expired").text)
+    assert "1 integration of store-7 of acme" in own
+    assert "globex" not in own
+    assert "No receiver fails for this reason now." in reader.get("/failing?reason=no such").text
+    assert "Nothing fails." in reader.get("/failing?from=500").text
+
+
+def test_a_token_says_when_it_was_used_last(stage: Stage) -> None:
+    visitor = Visitor(stage.url)
+    unused, used = (stage.new_token(Role.ADMIN, STORE).split("_")[1] for _ in range(2))
+    visitor.sign_in(stage.new_token(Role.ADMIN, STORE))
+    stage.do(stage.api.ledger.tokens.note_use(used))
+    rows = [words(row) for row in visitor.get("/tokens").text.split("<tr>")]
+    states = {each: next(row for row in rows if each in row) for each in (unused, used)}
+    assert "never" in states[unused]
+    assert "never" not in states[used]
+    # The session itself counts for the token that opened it.
+    assert "never" not in next(row for row in rows if "(yours)" in row)
+
+
+def test_a_process_shows_its_build_and_the_lag_of_its_event_loop(stage: Stage, operator: Visitor) -> None:
+    membership = stage.api.ledger.membership
+    stage.do(membership.attend("api", "9.8.7", 1.5))
+    page = words(operator.get("/fleet").text)
+    assert "1.5 s 9.8.7" in page
+    stage.do(membership.attend("api", "9.8.7", 0.004))
+    assert "4 ms 9.8.7" in words(operator.get("/fleet").text)
+    stage.do(membership.leave("api"))

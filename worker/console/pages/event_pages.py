@@ -31,7 +31,7 @@ class Mark:
 
 async def show(visit: Visit) -> Answer:
     """Return the page of an event."""
-    history, offset = await _history(visit, visit.offset), _others_offset(visit)
+    history, offset = await _history(visit, visit.offset), visit.number("others")
     others = await integrations_of(visit, visit.scope, offset)
     event, stored = history.stored.event, history.stored
     return Html(
@@ -96,12 +96,6 @@ async def erase(visit: Visit) -> Answer:
 
 def _path(event_id: str) -> str:
     return f"/events/{quote(event_id, safe='')}"
-
-
-def _others_offset(visit: Visit) -> int:
-    """Return the number of integrations before the page of those that the event was not sent to."""
-    text = visit.query.get("others", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 async def _history(visit: Visit, offset: int = 0) -> EventHistory:

@@ -24,12 +24,13 @@ async def _page(visit: Visit, lines: Sequence[DoctorLine] | None) -> Html:
     workers, members, clock = await asyncio.gather(
         ledger.processes.read(), ledger.membership.members(), ledger.membership.read()
     )
-    versions = {each.owner: each.minor for each in members}
+    known = {each.owner: each for each in members}
     return Html(
         "fleet.html",
         {
-            "workers": [(each, process_name(each.owner), versions.get(each.owner)) for each in workers],
-            "apis": [(process_name(each.owner), each.minor) for each in members if each.kind == "api"],
+            "workers": [(each, process_name(each.owner), known.get(each.owner)) for each in workers],
+            "apis": [(process_name(each.owner), each) for each in members if each.kind == "api"],
+            "builds": {each.build for each in members if each.build},
             "version": f"{FORMAT}.{MINOR}",
             "clock_difference": clock.now - visit.now,
             "lines": lines,

@@ -46,12 +46,14 @@ async def stores(visit: Visit) -> Answer:
 
 
 async def _failing(visit: Visit, failing: FailingReceivers) -> dict[str, Any]:
-    groups = groups_of(failing.lanes)[:GROUPS]
+    found = groups_of(failing.lanes)
+    groups = found[:GROUPS]
     ids = [each.id for group in groups for each in group.lanes[:NAMED]]
     known = {each.id: each for each in await visit.services.ledger.integrations.get(ids)} if ids else {}
     return {
         "failing": failing,
         "groups": groups,
+        "more_groups": len(found) > GROUPS,
         "named": NAMED,
         "known": known,
         "places": _places(known),
