@@ -19,6 +19,7 @@ from worker.console.console_routes import ROUTES, PageRoute
 from worker.console.console_services import ConsoleServices, Doctor
 from worker.console.console_session import ConsoleSession, cookie_of, is_same_origin
 from worker.console.html import rendered
+from worker.console.integration_directory import IntegrationDirectory
 from worker.console.visit import ROOT, Answer, Download, Html, PageRefusal, SeeOther, Visit
 from worker.domain.api_token import SESSIONS, matches
 from worker.domain.secrets_box import SecretsError
@@ -53,6 +54,7 @@ class ConsoleSite:
     def __init__(self, services: ConsoleServices, doctor: Doctor | None = None) -> None:
         self._services = services
         self._doctor = doctor
+        self._directory = IntegrationDirectory(services.ledger.integrations)
         self._router = web.UrlDispatcher()
         self._routes: dict[tuple[str, str], PageRoute] = {}
         for route in ROUTES:
@@ -67,7 +69,7 @@ class ConsoleSite:
         """Answer a request under /console."""
         began = perf_counter()
         route: PageRoute | None = None
-        visit = Visit(request, self._services, None, doctor=self._doctor)
+        visit = Visit(request, self._services, self._directory, None, doctor=self._doctor)
         try:
             if request.path.startswith(f"{ROOT}/static/"):
                 return self._static(request.path.removeprefix(f"{ROOT}/static/"))

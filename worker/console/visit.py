@@ -11,6 +11,7 @@ from aiohttp import web
 
 from worker.console.console_services import ConsoleServices, Doctor
 from worker.console.console_session import ConsoleSession
+from worker.console.integration_directory import IntegrationDirectory
 from worker.domain.api_token import Role, Token, TokenKind
 from worker.domain.change import Actor
 from worker.domain.event import Scope
@@ -72,6 +73,7 @@ class Visit:
 
     request: web.Request
     services: ConsoleServices
+    directory: IntegrationDirectory
     session: ConsoleSession | None
     params: Mapping[str, str] = field(default_factory=dict)
     #: The fields of its form, and the fields that occur several times.

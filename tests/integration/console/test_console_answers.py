@@ -1,15 +1,13 @@
 """The questions that people have: did the ERP get order 123, what did it answer, who changed this, and erase it."""
 
-import re
 from dataclasses import replace
-from html import unescape
 
 import pytest
 
 from tests.console.pages import ERP, JOB, at_store
 from tests.console.play import AUTHOR, EVENT_ID, PARTS
 from tests.console.stage import OTHER, STORE, Stage
-from tests.console.visitor import Visitor
+from tests.console.visitor import Visitor, words
 from tests.samples import an_event, an_integration
 from worker.domain.api_token import Role
 from worker.domain.event import event_ref
@@ -38,11 +36,6 @@ def operator(stage: Stage) -> Visitor:
     made = Visitor(stage.url)
     made.sign_in(stage.token(Role.ADMIN, None))
     return made
-
-
-def words(text: str) -> str:
-    """What a page says, without its markup."""
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split())
 
 
 def test_a_search_for_a_resource_says_who_got_it_who_did_not_and_why(reader: Visitor) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.console.pages.event_rows import NotSent, integrations_of, known_of, not_sent
+from worker.console.pages.event_rows import SHOWN, NotSent, integrations_of, known_of, not_sent
 from worker.console.visit import PAGE, Answer, Html, SeeOther, Visit
 from worker.domain.affected_resource import AffectedResource
 from worker.domain.integration import Integration
@@ -44,7 +44,7 @@ async def _explained(visit: Visit, refs: Sequence[str]) -> list[ExplainedRow]:
     rows = []
     for ref in refs:
         # Retention may have dropped the event since the list was read.
-        if history := await visit.services.ledger.events.show(ref, 0, PAGE):
+        if history := await visit.services.ledger.events.show(ref, 0, SHOWN):
             known = await known_of(visit, history, others)
             missing = await not_sent(visit, history, others)
             rows.append(ExplainedRow(history, known, missing, others.total > len(others.items)))

@@ -51,7 +51,9 @@ async def not_sent(visit: Visit, history: EventHistory, others: Integrations) ->
     """Return which of a page of integrations have no job of an event, and why; `edw find` gives the same reasons."""
     stored = history.stored
     jobs = {job_id(stored.ref, each.id): each for each in others.items}
-    had = {each.id for each in await visit.services.ledger.jobs.get(list(jobs))} if jobs else set()
+    had = {each.job.id for each in history.jobs}
+    if history.total > len(history.jobs) + len(history.forgotten):
+        had = {each.id for each in await visit.services.ledger.jobs.get(list(jobs))}
     return [
         NotSent(
             each,

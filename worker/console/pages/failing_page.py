@@ -1,7 +1,7 @@
 """Failing receivers: those that fail for one reason, or all of them; an operator sees those of all stores."""
 
 from worker.console.failure_groups import common_reason
-from worker.console.pages.integration_rows import place_of
+from worker.console.places import place_of
 from worker.console.visit import PAGE, Answer, Html, Visit
 from worker.ledger.inspection.failing_lanes import FAILING_MOST
 

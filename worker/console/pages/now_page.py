@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.console.failure_groups import groups_of
-from worker.console.pages.integration_rows import place_of
+from worker.console.places import place_of
 from worker.console.sparkline import line
 from worker.console.visit import Answer, Html, Visit
 from worker.domain.event import Scope

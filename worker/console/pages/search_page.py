@@ -5,8 +5,8 @@ from contextlib import suppress
 from urllib.parse import quote, urlsplit
 from uuid import UUID
 
-from worker.console.pages.integration_pages import LOOKED_AT
-from worker.console.pages.integration_rows import place_of
+from worker.console.integration_directory import DirectoryEntry, entry_of, matching_entries
+from worker.console.places import place_of
 from worker.console.visit import Answer, Html, SeeOther, Visit
 from worker.domain.affected_resource import AffectedResource
 from worker.domain.event import event_ref
@@ -29,7 +29,7 @@ async def show(visit: Visit) -> Answer:
         return SeeOther(found)
     matching = await _by_place(visit, text) if text else []
     places = {each.id: place_of(each) for each in matching}
-    return Html("search.html", {"text": text, "matching": matching[:LISTED], "places": places, "looked_at": LOOKED_AT})
+    return Html("search.html", {"text": text, "matching": matching, "places": places, "most": LISTED})
 
 
 async def _by_id(visit: Visit, text: str) -> str | None:
@@ -90,20 +90,21 @@ def resources_in(text: str) -> Iterator[AffectedResource]:
 
 async def _by_place(visit: Visit, text: str) -> Sequence[Integration]:
     """Return integrations whose name or address has the text, or the host of the text if it is a URL."""
-    looked_at = await _looked_at(visit)
-    for sought in (text.casefold(), _host_of(text)):
-        found = [each for each in looked_at if sought and sought in f"{each.name}\n{place_of(each)}".casefold()]
+    get = visit.services.ledger.integrations.get
+    for sought in (text, _host_of(text)):
+        found = [each.id for each in matching_entries(await _entries(visit), "", sought, ())] if sought else []
         if found:
-            return found
+            return await get(found[:LISTED])
     return []
 
 
-async def _looked_at(visit: Visit) -> Sequence[Integration]:
-    """Return a store's newest integrations; for an operator who has not chosen one, the failing ones of all stores."""
+async def _entries(visit: Visit) -> Sequence[DirectoryEntry]:
+    """Return a store's integrations; for an operator who has not chosen a store, the failing ones of all stores."""
     ledger = visit.services.ledger
-    if visit.chosen is None:
-        return await ledger.integrations.get([each.id for each in (await ledger.failing.read()).lanes])
-    return (await ledger.integrations.page(visit.scope, 0, LOOKED_AT)).items
+    if visit.chosen is not None:
+        return await visit.directory.newest_first(visit.chosen)
+    failing = await ledger.failing.read()
+    return [entry_of(each) for each in await ledger.integrations.get([each.id for each in failing.lanes])]
 
 
 def _host_of(text: str) -> str:

@@ -56,3 +56,7 @@ class FailingIndex:
         index = "failing" if scope is None else f"failing:{scope.key}"
         found = _reply.decode(await self._redis.run("failing", index=index, offset=offset, limit=limit))
         return FailingReceivers(found.lanes, found.total)
+
+    async def ids(self, scope: Scope, limit: int) -> Sequence[str]:
+        """Return the ids of a scope's failing lanes, those that began to fail last first."""
+        return [each.decode() for each in await self._redis.call("zrevrange", f"failing:{scope.key}", 0, limit - 1)]
