@@ -107,8 +107,8 @@ attacks: $(DEV) ## attacks one API and one worker, and measures what others noti
 dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad day, and draws the dashboard of it
 	@record=$$(mktemp) && trap 'rm -f "$$record"' EXIT && $(BIN)/python -m tests.dashboard "$$record" && \
 	    $(COUNTERPARTS)/matplotlib/bin/python -m tests.dashboard.draw "$$record" deploy/grafana/dashboard.png
-screens: $(DEV) servers ## plays a day, and draws the console's pictures of it
-	@$(BIN)/python -m tests.console deploy/console
+screens: $(DEV) servers ## plays a day, and draws the console's pictures of it; EVERY=folder draws every page there
+	@$(BIN)/python -m tests.console $(if $(EVERY),$(EVERY) --every,deploy/console)
 chaos: $(DEV) servers ## kills processes at random, counts what arrived, then make outages; SEED=… and KILLS=… repeat kills alone
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 	@$(if $(SEED)$(KILLS),,$(MAKE) --no-print-directory outages)

@@ -4,13 +4,17 @@ from dataclasses import dataclass, replace
 from math import sin
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
+from deliverers.exchange import PhaseTimes, WireRecord, received_answer, sent_request
 from tests.console.stage import OTHER, STORE, Stage
 from tests.ledger.planting import plant_activity, plant_pulse
 from tests.ledger.scene import settlement
 from tests.samples import an_event, an_integration
+from worker.domain.change import Actor, Change, ChangeAction, integration_change
 from worker.domain.event import Event, Scope
+from worker.domain.integration import Integration
 from worker.domain.job import job_id
 from worker.ledger import Ledger, Verdict
 from worker.ledger.events.inbox import rejection
@@ -37,11 +41,18 @@ class Part:
     why: str = ""
     busy: int = 60
     bucket: int = 0
-    kind: str = "webhook"
+    #: What it observes; what is not `order.paid` gets no event of the play.
+    observes: str = "order.paid"
+    #: Whether a person disables it before the first event.
+    switched_off: bool = False
 
     @property
     def id(self) -> str:
         return str(UUID(int=0xE0_0000_0000_4000_8000_0000_0000_0000 + self.number))
+
+    @property
+    def is_sent_to(self) -> bool:
+        return self.observes == "order.paid" and not self.switched_off
 
 
 PARTS = (
@@ -61,20 +72,29 @@ PARTS = (
     Part(8, "ERP", "https://erp.globex.example/hooks", OTHER, EXPIRED, 70),
     Part(9, "Fulfilment", "https://ship.globex.example/in", OTHER, busy=50),
     Part(10, "Storefront cache", "https://cache.acme.example/purge", busy=220),
+    Part(11, "Old ERP", "https://erp-2019.acme.example/hook", busy=0, switched_off=True),
+    Part(12, "Price list", "https://prices.acme.example/in", busy=20, observes="product.updated"),
 )
 #: The event that an operator is asked about.
 EVENT_ID = "order-123-paid"
+#: The person who made and changed the integrations.
+AUTHOR = Actor("5a1b9c2d3e4f6071", "Anna, back office")
 
 
 async def play(ledger: Ledger) -> None:
     """Write the day into an empty ledger."""
     random = Random(7)
     for part in PARTS:
-        await ledger.integrations.put(
-            an_integration(part.id, scope=part.scope, name=part.name, configuration={"url": part.url})
+        made = an_integration(
+            part.id, scope=part.scope, name=part.name, configuration={"url": part.url}, observes=(part.observes,)
         )
+        kept = await ledger.integrations.put(made, change=_change(ChangeAction.INTEGRATION_CREATED, None, made))
+        if part.switched_off:
+            off = replace(kept.integration, enabled=False)
+            change = _change(ChangeAction.INTEGRATION_UPDATED, made, off)
+            await ledger.integrations.put(off, renewed=False, change=change)
     for scope in (STORE, OTHER):
-        await _deliver(ledger, scope, [part for part in PARTS if part.scope == scope])
+        await _deliver(ledger, scope, [part for part in PARTS if part.scope == scope and part.is_sent_to])
     for part in PARTS:
         hours = [int(part.busy * (1 + 0.6 * sin(hour / 3.8)) * random.uniform(0.8, 1.2)) for hour in range(24)]
         failing = 3 if part.why else 0
@@ -112,13 +132,41 @@ def _settled(claim: Any, part: Part, number: int) -> Any:
         made = settlement(claim, verdict, delay=240, detail=part.why, healthy=False, why=part.why)
         status = 500 if "500" in part.why else None
         log = replace(
-            made.log, status_code=status, body="upstream connect error" if status else "", processing_time=1.8
+            made.log,
+            status_code=status,
+            body="upstream connect error" if status else "",
+            processing_time=0.061 if part.why == EXPIRED else 1.8,
         )
     else:
         made = settlement(claim, Verdict.SUCCEEDED, healthy=True)
         log = replace(made.log, body=ANSWER, processing_time=(40, 180, 400, 800, 2000, 5000)[part.bucket] / 1000)
     event = claim.event.event
-    return replace(made, log=replace(log, event_id=event.id, event_type=event.type))
+    exchange = _exchange(part, log.status_code, log.processing_time, claim.event)
+    return replace(made, log=replace(log, event_id=event.id, event_type=event.type, exchange=exchange))
+
+
+def _exchange(part: Part, status: int | None, seconds: float, stored: Any) -> WireRecord:
+    """What an attempt sent and got: an expired certificate ends the handshake, so nothing was sent."""
+    times = PhaseTimes(0.0021, 0.0184, 0.0412, max(0.01, seconds - 0.07))
+    if part.why == EXPIRED:
+        times = PhaseTimes(0.0021, 0.0184)
+    lines = [
+        ("Host", urlsplit(part.url).netloc),
+        ("Content-Type", "application/json"),
+        ("X-MOLTIN-SECRET-KEY", "correct-horse-battery"),
+        ("X-MOLTIN-INTEGRATION-TRIGGER", "order.paid"),
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("User-Agent", "event-delivery-worker"),
+    ]
+    request = sent_request("POST", part.url, lines, len(stored.event.raw), "203.0.113.7")
+    head = [("Content-Type", "application/json"), ("Server", "nginx/1.27"), ("Date", "Sun, 29 Nov 2026 02:14:06 GMT")]
+    reason = {200: "OK", 500: "Internal Server Error"}
+    answer = received_answer(f"HTTP/1.1 {status} {reason[status]}", head) if status else None
+    return WireRecord(times, request, answer)
+
+
+def _change(action: ChangeAction, before: Integration | None, after: Integration) -> Change:
+    return integration_change(AUTHOR, action, before, after)
 
 
 def _event(event_id: str, scope: Scope) -> Event:

@@ -1,6 +1,7 @@
 """A visitor without a browser: requests as a browser would send them, or as it never would."""
 
 import re
+from html import unescape
 from typing import Any
 
 import requests
@@ -36,3 +37,8 @@ class Visitor:
         if answer.status_code == 303:
             self.get()
         return answer
+
+
+def words(text: str) -> str:
+    """What a page says, without its markup."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split())

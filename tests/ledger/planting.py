@@ -1,7 +1,7 @@
 """Backlogs, made quickly: what the ledger's own scripts would write, many in a call."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from itertools import cycle, islice
 from typing import Any
@@ -77,18 +77,20 @@ async def plant_across(ledger: Ledger, integrations: Sequence[Integration], jobs
     await asyncio.gather(*(batches() for _ in range(_AT_ONCE)))
 
 
-async def plant_over_lanes(ledger: Ledger, jobs: int, lanes: int) -> None:
-    """Plant due jobs, the same number on each of many lanes: `lane-0`, `lane-1` and so on."""
+async def plant_over_lanes(
+    ledger: Ledger, jobs: int, lanes: int, name: Callable[[int], str] = "lane-{}".format
+) -> None:
+    """Plant due jobs, the same number on each of many lanes: `lane-0`, `lane-1` and so on, or as `name` says."""
     planting = assembled("plant_over_lanes", _LUA_LANES)
     connection, policy = raw.connection(ledger), ledger.policy
     await connection.client.script_load(planting.source)
     per_event = 10
-    made = _events([an_integration("lane-0")], -(-jobs // per_event))
+    made = _events([an_integration(name(0))], -(-jobs // per_event))
     turn = cycle(range(lanes))
     while batch := list(islice(made, _BATCH // per_event)):
         given = acceptance(batch, Ingress.PUBLISHER, policy) | {"deadline": policy.job_deadline}
         for event in given["events"]:
-            ways = [f"lane-{n}" for n in islice(turn, per_event)]
+            ways = [name(n) for n in islice(turn, per_event)]
             event["jobs"] = [{"id": job_id(event["ref"], lane), "lane": lane} for lane in ways]
         await connection.client.evalsha(planting.digest, 1, connection.prefix, *connection.given(given))
 

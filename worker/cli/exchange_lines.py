@@ -1,15 +1,10 @@
 """What an attempt sent and got, for people: its lines, and a curl command that repeats the request."""
 
 from collections.abc import Iterator
-from shlex import quote
 
-from deliverers.exchange import MASKED, SentRequest, WireRecord
+from deliverers.exchange import SentRequest, WireRecord
+from worker.domain.curl_command import curl_line, is_http
 from worker.domain.humanize import duration
-
-#: Headers that curl sets itself, in lower case.
-_OF_CURL = frozenset({"host", "content-length", "accept-encoding"})
-#: The file with the body that the curl command sends.
-BODY_FILE = "body.json"
 
 
 def exchange_lines(record: WireRecord) -> Iterator[str]:
@@ -23,28 +18,9 @@ def exchange_lines(record: WireRecord) -> Iterator[str]:
         yield ""
         yield record.answer.status_line
         yield from (f"{name}: {value}" for name, value in record.answer.headers)
-    if record.request is not None and record.request.url.startswith(("http://", "https://")):
+    if record.request is not None and is_http(record.request):
         yield ""
         yield curl_line(record.request)
-
-
-def curl_line(request: SentRequest) -> str:
-    """Return a curl command that repeats the request, on one line. Masked values are variables of the shell."""
-    path, query, _ = request.url.partition(f"?{MASKED}")
-    words = ["curl", "-X", quote(request.method), f'{quote(path)}"?$QUERY"' if query else quote(path)]
-    for name, value in request.headers:
-        if name.lower() in _OF_CURL or not name.isascii():
-            continue
-        if value == MASKED:
-            words += ["-H", f'"{name}: ${variable_of(name)}"']
-        else:
-            words += ["-H", quote(f"{name}: {value}")]
-    return " ".join([*words, "--data-binary", f"@{BODY_FILE}"])
-
-
-def variable_of(header: str) -> str:
-    """Return the shell variable for a header's masked value: `X_MOLTIN_SECRET_KEY`."""
-    return "".join(character if character.isalnum() else "_" for character in header.upper())
 
 
 def _request(request: SentRequest) -> Iterator[str]:

@@ -20,6 +20,7 @@ class Entrance(Protocol):
     """Checks tokens that people enter, and limits bad attempts."""
 
     async def entered(self, request: web.Request, text: str, kinds: Collection[TokenKind]) -> Token | float: ...
+    async def note_use(self, token: Token) -> None: ...
 
 
 class Intake(Protocol):

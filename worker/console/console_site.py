@@ -19,7 +19,8 @@ from worker.console.console_routes import ROUTES, PageRoute
 from worker.console.console_services import ConsoleServices, Doctor
 from worker.console.console_session import ConsoleSession, cookie_of, is_same_origin
 from worker.console.html import rendered
-from worker.console.visit import ROOT, Answer, Html, PageRefusal, SeeOther, Visit
+from worker.console.integration_directory import IntegrationDirectory
+from worker.console.visit import ROOT, Answer, Download, Html, PageRefusal, SeeOther, Visit
 from worker.domain.api_token import SESSIONS, matches
 from worker.domain.secrets_box import SecretsError
 from worker.ledger import LedgerError
@@ -53,6 +54,7 @@ class ConsoleSite:
     def __init__(self, services: ConsoleServices, doctor: Doctor | None = None) -> None:
         self._services = services
         self._doctor = doctor
+        self._directory = IntegrationDirectory(services.ledger.integrations)
         self._router = web.UrlDispatcher()
         self._routes: dict[tuple[str, str], PageRoute] = {}
         for route in ROUTES:
@@ -67,7 +69,7 @@ class ConsoleSite:
         """Answer a request under /console."""
         began = perf_counter()
         route: PageRoute | None = None
-        visit = Visit(request, self._services, None, doctor=self._doctor)
+        visit = Visit(request, self._services, self._directory, None, doctor=self._doctor)
         try:
             if request.path.startswith(f"{ROOT}/static/"):
                 return self._static(request.path.removeprefix(f"{ROOT}/static/"))
@@ -106,6 +108,7 @@ class ConsoleSite:
         token = await self._services.ledger.tokens.get(parts[0])
         if token is None or token.kind not in SESSIONS or not matches(token, parts[1]):
             return None
+        await self._services.access.note_use(token)
         return ConsoleSession(token, parts[1])
 
     async def _with_form(self, visit: Visit, *, needs_session: bool) -> Visit:
@@ -135,6 +138,13 @@ class ConsoleSite:
     def _response(self, visit: Visit, answer: Answer) -> web.Response:
         if isinstance(answer, SeeOther):
             return web.Response(status=303, headers={**self._headers, **answer.headers, hdrs.LOCATION: answer.location})
+        if isinstance(answer, Download):
+            disposition = f'attachment; filename="{answer.name}"'
+            saved: dict[str, str] = {
+                hdrs.CONTENT_DISPOSITION: disposition,
+                hdrs.CONTENT_TYPE: "application/octet-stream",
+            }
+            return web.Response(body=answer.content, headers={**self._headers, **saved})
         values = {"visit": visit, "link": visit.link, "now": visit.now, "asset": self._asset}
         text = rendered(answer.template, {**values, **answer.values})
         headers = {**self._headers, **answer.headers, hdrs.CONTENT_TYPE: "text/html; charset=utf-8"}

@@ -22,6 +22,11 @@ class FailureGroup:
         """When the first of them began to fail (ms since 1970)."""
         return min(each.since for each in self.lanes)
 
+    @property
+    def stores(self) -> int:
+        """The number of stores that they belong to."""
+        return len({each.scope for each in self.lanes})
+
 
 def groups_of(lanes: Iterable[FailingLane]) -> list[FailureGroup]:
     """Return the groups, the largest first."""

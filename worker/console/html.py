@@ -43,6 +43,7 @@ def _environment() -> Environment:
         "counted": counted,
         "one_line": one_line,
         "part": lambda text: quote(text, safe=""),
+        "plain": plain,
         "pretty": pretty,
         "scope": scope_name,
         "size": size,
@@ -91,9 +92,14 @@ def scope_name(scope: Scope) -> str:
     return f"organisation {scope.org_id}" if scope.org_id else "the only store"
 
 
+def plain(text: str) -> str:
+    """Return text unchanged, cut if long."""
+    return text if len(text) <= TEXT_SHOWN else text[:TEXT_SHOWN] + "\n…"
+
+
 def pretty(text: str) -> str:
     """Return JSON with indentation, its numbers as they were written, and any other text unchanged; cut if long."""
     shown = text
     with suppress(msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         shown = msgspec.json.format(text.encode(), indent=2).decode()
-    return shown if len(shown) <= TEXT_SHOWN else shown[:TEXT_SHOWN] + "\n…"
+    return plain(shown)

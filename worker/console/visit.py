@@ -11,6 +11,7 @@ from aiohttp import web
 
 from worker.console.console_services import ConsoleServices, Doctor
 from worker.console.console_session import ConsoleSession
+from worker.console.integration_directory import IntegrationDirectory
 from worker.domain.api_token import Role, Token, TokenKind
 from worker.domain.change import Actor
 from worker.domain.event import Scope
@@ -55,7 +56,15 @@ class SeeOther:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Answer = Html | SeeOther
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An answer: a file that the browser saves."""
+
+    name: str
+    content: bytes
+
+
+Answer = Html | SeeOther | Download
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ class Visit:
 
     request: web.Request
     services: ConsoleServices
+    directory: IntegrationDirectory
     session: ConsoleSession | None
     params: Mapping[str, str] = field(default_factory=dict)
     #: The fields of its form, and the fields that occur several times.
@@ -123,7 +133,11 @@ class Visit:
     @property
     def offset(self) -> int:
         """Records before the page."""
-        text = self.query.get("offset", "")
+        return self.number("offset")
+
+    def number(self, name: str) -> int:
+        """Return a whole number of the query; 0 for any other text."""
+        text = self.query.get(name, "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
     def link(self, path: str, scope: Scope | None = None, **query: str | int | None) -> str:
@@ -131,6 +145,11 @@ class Visit:
         given = {name: str(value) for name, value in query.items() if value not in (None, "")}
         if self.session and self.is_operator and (kept := scope or self.chosen) is not None:
             given |= {"org": kept.org_id or "", "store": kept.store_id or ""}
+        return ROOT + path + (f"?{urlencode(given)}" if given else "")
+
+    def fleet_link(self, path: str, **query: str | int | None) -> str:
+        """Return the address of a page of the whole fleet, without the store that an operator has chosen."""
+        given = {name: str(value) for name, value in query.items() if value not in (None, "")}
         return ROOT + path + (f"?{urlencode(given)}" if given else "")
 
     def may_see(self, scope: Scope) -> bool:

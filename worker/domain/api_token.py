@@ -85,6 +85,9 @@ class Token:
     parent: str = ""
     #: It acts for all stores, in the console alone: an operator's token, and what comes from it.
     operator: bool = False
+    #: When it was last used, to the minute (ms since 1970, the ledger's clock); 0 if it was not used yet. Of a client,
+    #: bearer tokens count; of a token, sessions of the console.
+    used_at: int = 0
 
 
 def new_id() -> str:

@@ -27,6 +27,8 @@ class IntegrationLog:
     event_type: str = ""
     #: The times of its phases, and for some logs what was sent and answered; None if the deliverer does not say.
     exchange: WireRecord | None = field(default=None, compare=False, repr=False)
+    #: The process that made the attempt, as the ledger names it; empty if its exchange is not kept.
+    worker: str = field(default="", compare=False)
 
     @property
     def id(self) -> str:

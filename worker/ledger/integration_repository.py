@@ -238,20 +238,20 @@ class IntegrationRepository:
 
     async def refresh(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot at the registry's current version; read only the changes since then."""
-        version, floor, ids = await self._changes(snapshot.scope, snapshot.version)
+        version, floor, ids = await self.changed_since(snapshot.scope, snapshot.version)
         if snapshot.version < floor or snapshot.version > version:
             # It is older than the deletions that the scope remembers, or Redis has lost data since.
             snapshot = Snapshot(snapshot.scope)
-            version, _, ids = await self._changes(snapshot.scope, 0)
+            version, _, ids = await self.changed_since(snapshot.scope, 0)
         if snapshot.version == version:
             return snapshot
         found = await self.get(ids)
         return snapshot.updated(version, found, set(ids) - {each.id for each in found})
 
-    async def _changes(self, scope: Scope, since: int) -> tuple[int, int, list[str]]:
+    async def changed_since(self, scope: Scope, since: int) -> tuple[int, int, list[str]]:
         """Return a scope's version, the oldest version whose deletions it remembers, and the ids changed since.
 
-        All three are read at one moment.
+        The ids come in the order of their changes, with those of deleted integrations. All is read at one moment.
         """
         key = f"scope:{scope.key}"
         (version, floor), changes = await self._redis.atomically(

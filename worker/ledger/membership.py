@@ -5,8 +5,8 @@ is the one in force. It also knows that time passes, so a leap of Redis's clock 
 """
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
@@ -37,6 +37,10 @@ class Member:
     #: `worker` or `api`.
     kind: str
     owner: str
+    #: The version of its build; empty if it is not known.
+    build: str = ""
+    #: The longest delay of its event loop's timers in the last seconds (seconds); None if it is not known.
+    lag: float | None = None
 
 
 class _Attended(msgspec.Struct):
@@ -77,10 +81,13 @@ class Membership:
         """Return the ledger's clock, and note the minor version in force. Announces nothing."""
         return (await self._attend("", "")).clock
 
-    async def attend(self, kind: str) -> LedgerClock:
-        """Announce this process, and end the hold of a jump that it can explain; return the ledger's clock."""
+    async def attend(self, kind: str, build: str = "", lag: float = 0.0) -> LedgerClock:
+        """Announce this process, and end the hold of a jump that it can explain; return the ledger's clock.
+
+        `build` is the version of its build, `lag` the delay of its event loop (seconds); people see them.
+        """
         boottime = _boottime()
-        found = await self._attend(kind, self._owner)
+        found = await self._attend(kind, self._owner, build=build, lag=lag)
         clock = found.clock
         if not clock.held:
             self._watch = Watch(_boot(), boottime, clock.now)
@@ -100,7 +107,9 @@ class Membership:
         """Return the processes whose announcement holds."""
         now = await self._redis.now()
         found = await self._redis.call("zrange", "members", f"({now}", "+inf", byscore=True)
-        return sorted(_members(each.decode() for each in found), key=lambda member: (member.minor, member.owner))
+        members = sorted(_members(each.decode() for each in found), key=lambda member: (member.minor, member.owner))
+        rows = await self._redis.hashes([f"process:{each.owner}" for each in members])
+        return [_described(each, row) for each, row in zip(members, rows, strict=True)]
 
     async def confirm(self) -> int | None:
         """Make Redis's TIME the ledger's time; return by how much ledger time went forward (ms).
@@ -112,13 +121,17 @@ class Membership:
                 return release.advance
         return None
 
-    async def _attend(self, kind: str, owner: str, *, leaving: bool = False) -> _Attended:
+    async def _attend(
+        self, kind: str, owner: str, *, leaving: bool = False, build: str = "", lag: float = 0.0
+    ) -> _Attended:
         reply = await self._redis.run(
             "attend",
             owner=owner,
             kind=kind,
             lifetime=MEMBER_LIFETIME,
             leaving=int(leaving),
+            build=build,
+            lag=round(lag * 1000),
             watch=f"{_boot()} {_boottime()}",
         )
         found = _attended.decode(reply)
@@ -150,6 +163,12 @@ def _members(names: Iterable[str]) -> Iterable[Member]:
     for name in names:
         minor, kind, owner = name.split(" ", 2)
         yield Member(int(minor), kind, owner)
+
+
+def _described(member: Member, row: Mapping[str, str]) -> Member:
+    if not row.get("build"):
+        return member
+    return replace(member, build=row["build"], lag=int(row.get("lag", 0)) / 1000)
 
 
 @cache

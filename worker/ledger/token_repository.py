@@ -50,6 +50,10 @@ class TokenRepository:
         rows = await self._redis.hashes([f"token:{each}" for each in ids])
         return [_token(each, row) for each, row in zip(ids, rows, strict=True) if row]
 
+    async def note_use(self, token_id: str) -> None:
+        """Note that a token or client is in use now; does nothing if it was revoked."""
+        await self._redis.run("note_token_use", id=token_id)
+
     async def revoke(self, token_id: str, change: Change | None = None) -> bool:
         """Revoke a token or bearer, or a client with all its bearers; return False if there was none."""
         if not is_id(token_id):
@@ -114,4 +118,5 @@ def _token(token_id: str, row: Mapping[str, str]) -> Token:
         expires_at=int(row["expires_at"]) if "expires_at" in row else None,
         parent=row.get("parent", ""),
         operator=row.get("operator") == "1",
+        used_at=int(row.get("used_at", 0)),
     )

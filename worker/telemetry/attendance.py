@@ -11,6 +11,7 @@ from worker.domain.ledger_time import LedgerClock
 from worker.event_loop.cancellation import end
 from worker.ledger import LedgerError
 from worker.telemetry import metrics
+from worker.telemetry.loop_lag import LoopLag
 
 _log = structlog.get_logger("edw.telemetry")
 
@@ -21,16 +22,17 @@ ATTEND_SECONDS = 1.0
 class Attended(Protocol):
     """The part of the ledger that processes attend (worker.ledger.membership)."""
 
-    async def attend(self, kind: str) -> LedgerClock: ...
+    async def attend(self, kind: str, build: str, lag: float) -> LedgerClock: ...
     async def leave(self, kind: str) -> None: ...
 
 
 class Attendance:
     """Attends the ledger for a process of a kind (`worker` or `api`) until it is closed."""
 
-    def __init__(self, membership: Attended, kind: str, pause: float = ATTEND_SECONDS) -> None:
+    def __init__(self, membership: Attended, kind: str, lag: LoopLag, pause: float = ATTEND_SECONDS) -> None:
         self._membership = membership
         self._kind = kind
+        self._lag = lag
         self._pause = pause
         self._attending: asyncio.Task[None] | None = None
 
@@ -48,7 +50,8 @@ class Attendance:
     async def _for_ever(self) -> None:
         while True:
             try:
-                metrics.observe_clock(await self._membership.attend(self._kind), time())
+                clock = await self._membership.attend(self._kind, metrics.build_version(), self._lag.worst)
+                metrics.observe_clock(clock, time())
             except LedgerError as error:
                 _log.debug("not attended", why=str(error))
             except Exception:  # noqa: BLE001  (a timer that dies would let this process count as dead)

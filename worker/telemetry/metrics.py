@@ -184,11 +184,16 @@ def track_in_flight(count: Callable[[], int], limit: Callable[[], int]) -> None:
 
 def build_info() -> None:
     """Expose the versions of this project and of Python as `edw_build_info`; call it once per process."""
+    _build().info({"version": build_version(), "python": platform.python_version()})
+
+
+@cache
+def build_version() -> str:
+    """Return the version of this project; `unknown` if it is not installed as a package."""
     try:
-        ours = version("event-delivery-worker")
+        return version("event-delivery-worker")
     except PackageNotFoundError:
-        ours = "unknown"
-    _build().info({"version": ours, "python": platform.python_version()})
+        return "unknown"
 
 
 @cache

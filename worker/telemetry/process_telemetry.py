@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from time import perf_counter
 
 from config.settings import Settings
 from worker.event_loop.cancellation import end
@@ -11,11 +10,9 @@ from worker.ledger import Ledger
 from worker.telemetry import metrics
 from worker.telemetry.attendance import Attendance
 from worker.telemetry.ledger_gauges import GaugeCollector
+from worker.telemetry.loop_lag import LoopLag
 from worker.telemetry.redis_clock import RedisClock
 from worker.telemetry.worker_health import WorkerHealth
-
-#: Seconds between two measurements of the event loop's lag.
-TICK_SECONDS = 0.25
 
 
 class Telemetry:
@@ -38,21 +35,15 @@ class Telemetry:
         settings = self._settings
         limits = metrics_limits(settings, descriptor_limit())
         await self._stack.enter_async_context(serving(settings.api_host, settings.metrics_ports, worker_health, limits))
-        attendance = Attendance(self._membership, "api" if worker_health is None else "worker")
+        lag = LoopLag()
+        attendance = Attendance(self._membership, "api" if worker_health is None else "worker", lag)
         attendance.open()
         self._stack.push_async_callback(attendance.close)
         await self._gauges.open()
         self._stack.push_async_callback(self._gauges.close)
-        watch = asyncio.create_task(_watch_loop())
+        watch = asyncio.create_task(lag.watch())
         self._stack.push_async_callback(end, [watch])
 
     async def close(self) -> None:
         """Stop; does nothing if it has not started."""
         await self._stack.aclose()
-
-
-async def _watch_loop() -> None:
-    while True:
-        began = perf_counter()
-        await asyncio.sleep(TICK_SECONDS)
-        metrics.LOOP_LAG.observe(max(0.0, perf_counter() - began - TICK_SECONDS))

@@ -148,6 +148,7 @@ def test_the_list_has_what_was_made_and_never_a_secret(edw: Edw, redis_url: str,
 
     assert found.keys() == {token_id, client["id"]}
     assert found[token_id].pop("created_at").startswith("20")
+    assert found[token_id].pop("last_used_at") is None
     assert found[token_id] == {
         "id": token_id,
         "kind": "token",

@@ -7,56 +7,22 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.console.browser import Watched, watched
+from tests.console.pages import ADMIN_PAGES, ERP, JOB, OPERATOR_PAGES, PAGES, at_store
 from tests.console.play import EVENT_ID, PARTS
 from tests.console.stage import OTHER, STORE, Stage
 from tests.ledger.scene import settlement
 from tests.samples import an_event, an_integration
 from worker.domain.api_token import Role
-from worker.domain.event import event_ref
 from worker.domain.job import job_id
 from worker.ledger import Verdict
 from worker.ledger.lanes.claims import Opening
 
-ERP = f"/integrations/{PARTS[0].id}"
-JOB = job_id(event_ref(STORE, EVENT_ID), PARTS[0].id)
-AT = "?org=acme&store=store-7"
-#: Pages of everybody, and what each one shows.
-PAGES = {
-    "": "certificate expired",
-    "/integrations": "Storefront cache",
-    "/integrations?state=failing&sort=rate": "Loyalty",
-    "/integrations?q=wms.acme": "Warehouse",
-    ERP: "Next attempt in",
-    f"{ERP}?tab=attempts": "certificate expired",
-    f"{ERP}?tab=settings": "https://erp.acme.example/hooks/orders",
-    f"{ERP}/jobs/{JOB}/attempts/3": "All attempts of this delivery",
-    f"/integrations/{PARTS[5].id}": "The worker disabled it: answered 410 Gone.",
-    f"/events/{EVENT_ID}": "answered 500 Internal Server Error",
-    "/attempts": "Mailing list",
-    "/attempts?show=failed": "no answer",
-    "/search?q=no+such+thing": "Nothing has this id, name or address.",
-}
-#: Pages of admins.
-ADMIN_PAGES = {
-    "/integrations/new": "Events that it observes",
-    "/integrations/new?type=aws_sqs": "aws_secret_access_key",
-    "/integrations/new?type=stomp": "addresses",
-    f"{ERP}/edit": "Rate limit",
-    f"{ERP}/redeliver": "Count them",
-    "/tokens": "Create token",
-}
-#: Pages of operators.
-OPERATOR_PAGES = {
-    "/now": "every event and delivery is accounted for",
-    "/stores": "store-8 of acme",
-    "/rejected": "unknown observable key",
-    "/fleet": "Run the checks",
-    "/tokens": "all stores, in the console",
-}
 #: A page of each template, for the slow examination.
 EXAMINED = (
     *("/integrations", ERP, f"{ERP}?tab=attempts", f"{ERP}?tab=settings", f"{ERP}/jobs/{JOB}/attempts/3"),
-    *(f"/events/{EVENT_ID}", "/attempts", "/search?q=x", f"{ERP}/edit", f"{ERP}/redeliver", "/no-such-page"),
+    *(f"/events/{EVENT_ID}", f"/events/{EVENT_ID}/erase", "/events", "/events?type=order&id=123", "/audit"),
+    *(f"{ERP}?tab=changes", f"{ERP}/jobs/{JOB}/attempts/3?tab=request"),
+    *("/attempts", "/search?q=x", "/failing", f"{ERP}/edit", f"{ERP}/redeliver", "/no-such-page"),
 )
 
 
@@ -74,11 +40,6 @@ def owner(stage: Stage, browser: Browser) -> Iterator[Watched]:
     with watched(browser, stage.url) as made:
         made.sign_in(stage.token(Role.ADMIN, STORE))
         yield made
-
-
-def at_store(path: str) -> str:
-    """The address of a page for an operator who looks at the store."""
-    return path + (AT.replace("?", "&") if "?" in path else AT)
 
 
 def test_every_page_shows_a_reader_what_is_the_stores(stage: Stage, browser: Browser) -> None:

@@ -38,6 +38,16 @@ async def test_a_lane_is_listed_while_its_last_attempt_failed(scene: LedgerScene
     assert await failing(ledger) == await failing(ledger, SCOPE) == []
 
 
+async def test_the_index_of_failing_lanes_has_pages(scene: LedgerScene) -> None:
+    lanes = [f"i-{number}" for number in range(3)]
+    await scene.register(*lanes)
+    for number, lane in enumerate(lanes):
+        await attempt(scene, lane, f"e-{number}", Verdict.RETRY, "answered 500")
+    first, rest = await scene.ledger.failing.read(None, 2), await scene.ledger.failing.read(SCOPE, 2, 2)
+    assert first.total == rest.total == 3
+    assert sorted(each.id for each in (*first.lanes, *rest.lanes)) == lanes
+
+
 @pytest.mark.parametrize("change", ["renewed", "deleted"])
 async def test_a_lane_is_unlisted_when_its_receiver_changes_or_goes(scene: LedgerScene, change: str) -> None:
     await scene.register("i-1")

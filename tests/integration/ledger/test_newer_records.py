@@ -139,6 +139,17 @@ async def test_the_oldest_living_process_decides_which_minor_version_is_in_force
     assert [each.kind for each in await membership.members()] == ["worker", "api"]
 
 
+async def test_a_member_says_its_build_and_how_much_its_event_loop_lags(scene: LedgerScene) -> None:
+    membership, other = scene.ledger.membership, await scene.another()
+    await membership.attend("worker", "1.2.3", 0.25)
+    await other.membership.attend("api")
+    found = {each.kind: (each.build, each.lag) for each in await membership.members()}
+    assert found == {"worker": ("1.2.3", 0.25), "api": ("", None)}
+    await membership.leave("worker")
+    assert [each.kind for each in await membership.members()] == ["api"]
+    assert not [name for name in (await scene.contents()).hashes if name == f"process:{scene.ledger.owner}"]
+
+
 async def test_a_process_that_was_killed_holds_a_newer_version_back_only_until_its_announcement_runs_out(
     scene: LedgerScene,
 ) -> None:

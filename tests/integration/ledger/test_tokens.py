@@ -314,3 +314,17 @@ async def test_at_the_redis_servers_memory_limit_tokens_are_found_and_revoked_an
     assert await ledger.tokens.revoke(token.id) is True
     assert await ledger.tokens.get(token.id) is None
     await ledger.close()
+
+
+async def test_the_use_of_a_token_is_kept_and_a_revoked_token_stays_gone(scene: LedgerScene) -> None:
+    tokens = scene.ledger.tokens
+    token = await tokens.put(a_token())
+    assert token.used_at == 0
+    await tokens.note_use(token.id)
+    found = await tokens.get(token.id)
+    assert found
+    assert found.used_at >= found.created_at > 0
+    await tokens.revoke(token.id)
+    await tokens.note_use(token.id)
+    assert await tokens.get(token.id) is None
+    assert await tokens.listing(0, 10) == []

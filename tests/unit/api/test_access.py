@@ -25,6 +25,7 @@ from worker.api.services.access import (
 )
 from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secret, new_id, written
 from worker.domain.event import Scope
+from worker.ledger import LedgerFull
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 BAD = written("0" * 16, "A" * 43)
@@ -49,6 +50,9 @@ class Ledger:
     def __init__(self) -> None:
         self.tokens: dict[str, Token] = {}
         self.looked_up = 0
+        #: Ids of tokens whose use was noted; `full` refuses it.
+        self.noted: list[str] = []
+        self.full = False
         #: Called while an answer is on its way.
         self.meanwhile: Callable[[], None] = lambda: None
 
@@ -66,6 +70,11 @@ class Ledger:
         found = self.tokens.get(token_id)
         self.meanwhile()
         return found
+
+    async def note_use(self, token_id: str) -> None:
+        if self.full:
+            raise LedgerFull("Redis is full")
+        self.noted.append(token_id)
 
 
 @dataclass
@@ -99,6 +108,34 @@ def ledger() -> Ledger:
 @pytest.fixture
 def access(ledger: Ledger, clock: Clock) -> Access:
     return Access(ledger, clock)
+
+
+async def test_the_use_of_a_token_is_noted_once_a_minute(access: Access, ledger: Ledger, clock: Clock) -> None:
+    token = ledger.make()
+    token_id = token.split("_")[1]
+    for _ in range(5):
+        await access.caller(request(token))
+        clock.passes(FRESH_SECONDS + 1)
+    assert ledger.noted == [token_id]
+    clock.passes(60)
+    await access.caller(request(token))
+    assert ledger.noted == [token_id, token_id]
+
+
+async def test_the_use_of_a_bearer_or_a_session_is_its_clients_or_tokens(access: Access, ledger: Ledger) -> None:
+    bearer = ledger.make(TokenKind.BEARER)
+    found = ledger.tokens[bearer.split("_")[1]]
+    ledger.tokens[found.id] = replace(found, parent="c" * 16)
+    await access.caller(request(bearer))
+    await access.note_use(replace(found, id="d" * 16, parent="e" * 16))
+    assert ledger.noted == ["c" * 16, "e" * 16]
+
+
+async def test_bad_tokens_are_not_noted_and_a_full_ledger_refuses_nobody(access: Access, ledger: Ledger) -> None:
+    await refused(access, request(BAD))
+    assert ledger.noted == []
+    ledger.full = True
+    assert (await access.caller(request(ledger.make()))).role is Role.ADMIN
 
 
 async def refused(access: Access, call: web.Request, *, basic: bool = False) -> ApiError:

@@ -1,9 +1,7 @@
-"""The curl command that repeats a request does what it says, in a real shell."""
-
-import subprocess
+"""The lines about what an attempt sent and got: everything but the secrets."""
 
 from deliverers.exchange import MASKED, PhaseTimes, WireRecord, received_answer, sent_request
-from worker.cli.exchange_lines import curl_line, exchange_lines
+from worker.cli.exchange_lines import exchange_lines
 
 HEADERS = [
     ("Host", "shop.example"),
@@ -12,25 +10,6 @@ HEADERS = [
     ("X-MOLTIN-SECRET-KEY", "correct-horse"),
 ]
 URL = "https://shop.example/hook's $(id)?token=geheim"
-
-
-def test_a_shell_takes_every_word_as_it_was_sent_and_secrets_from_variables() -> None:
-    line = curl_line(sent_request("POST", URL, HEADERS, 12, ""))
-    script = f"curl() {{ printf '%s\\n' \"$@\"; }}; X_MOLTIN_SECRET_KEY=from-the-shell; QUERY=a=1; {line}"
-    words = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
-    odd = 'X-Odd: it\'s "$HOME" `id` \\ *'
-    secret = "X-MOLTIN-SECRET-KEY: from-the-shell"
-    assert words == [
-        "-X",
-        "POST",
-        "https://shop.example/hook's $(id)?a=1",
-        "-H",
-        odd,
-        "-H",
-        secret,
-        "--data-binary",
-        "@body.json",
-    ]
 
 
 def test_everything_of_a_failure_is_there_and_no_secret() -> None:

@@ -4,6 +4,7 @@ import base64
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from time import monotonic
@@ -15,6 +16,7 @@ from config.units import Network
 from worker.api.api_errors import ApiError, api_error, retry_later
 from worker.domain.api_token import BEARING, Token, TokenKind, matches, read
 from worker.http_server.callers import network_of, parsed_address
+from worker.ledger import LedgerError
 
 #: Seconds for which a valid token is not looked up again; a revoked token may work for as long.
 FRESH_SECONDS = 1.0
@@ -23,6 +25,9 @@ FRESH_SECONDS = 1.0
 KNOWN_SECONDS = 3_600.0
 #: Tokens, and clients, that a process remembers at most.
 KNOWN_MOST = 10_000
+
+#: Seconds for which a use is not noted again.
+USED_SECONDS = 60.0
 
 #: Bad attempts that a network (an IPv4 address or an IPv6 /64) may make at once, and seconds until it gets one more.
 ATTEMPTS = 20
@@ -41,6 +46,7 @@ class TokenLookup(Protocol):
     """The part of the ledger that finds tokens."""
 
     async def get(self, token_id: str) -> Token | None: ...
+    async def note_use(self, token_id: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -106,6 +112,8 @@ class Access:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         #: Clients that have logged in. They are kept apart from bearer tokens, because a client's secret is not one.
         self._clients: OrderedDict[str, _Known] = OrderedDict()
+        #: When the use of a token was noted last.
+        self._noted: OrderedDict[str, float] = OrderedDict()
         self.attempts = BadCredentialLimiter(clock)
 
     async def caller(self, request: web.Request, *, basic: bool = False) -> Token:
@@ -137,6 +145,7 @@ class Access:
         parts = read(text.strip())
         token = await self._tokens.get(parts[0]) if parts else None
         if parts and token and token.kind in kinds and matches(token, parts[1]):
+            await self.note_use(token)
             return token
         self.attempts.failed(address)
         return 0.0
@@ -192,7 +201,23 @@ class Access:
                 self._known.pop(token_id, None)
             return None
         _remember(self._known, token, now)
+        await self.note_use(token)
         return token
+
+    async def note_use(self, token: Token) -> None:
+        """Note that a token is in use, once a minute; what comes from another token counts for that one.
+
+        It is a service to people, so a ledger that takes no writes refuses nobody.
+        """
+        used, now = token.parent or token.id, self._clock()
+        if now - self._noted.get(used, -USED_SECONDS) < USED_SECONDS:
+            return
+        self._noted[used] = now
+        self._noted.move_to_end(used)
+        if len(self._noted) > KNOWN_MOST:
+            self._noted.popitem(last=False)
+        with suppress(LedgerError):
+            await self._tokens.note_use(used)
 
 
 def _remember(known: OrderedDict[str, _Known], token: Token, now: float) -> None:

@@ -23,11 +23,11 @@ from worker.cli.exchange_lines import exchange_lines
 from worker.cli.integration_names import name_in, names_of
 from worker.cli.log_lines import details_table, followed_line, lines_table
 from worker.cli.selection import SHORTEST_PREFIX, find_integration
-from worker.cli.sent_body import sent_body
 from worker.cli.tail import Tail
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.resources import log_document
+from worker.integrations.sent_body import sent_body
 from worker.ledger.pages import Page as LedgerPage
 
 #: Seconds between two reads of new logs.
@@ -120,7 +120,10 @@ def show(id: str, body_only: bool, store: str | None, org: str | None, as_json: 
         async with session() as at:
             found = await _find(at, id.lower(), scope_of(store, org))
             if body_only:
-                click.echo(await sent_body(at, found), nl=False)
+                body = await sent_body(at.ledger, found)
+                if body is None:
+                    raise CommandFailure("the event of this log is no longer kept, or its integration was deleted")
+                click.echo(body, nl=False)
                 return
             (log,) = await at.ledger.logs.with_exchanges([found])
             names = await names_of(at, [log])

@@ -210,12 +210,14 @@ def _document(token: Token) -> dict[str, Any]:
         "org_id": token.scope.org_id,
         "name": token.name,
         "created_at": rfc3339(token.created_at),
+        "last_used_at": rfc3339(token.used_at) if token.used_at else None,
     }
 
 
 def _listing(found: Sequence[Token]) -> object:
-    listing = table("id", "kind", "role", "acts for", "name", "created", whole=["id", "kind", "role", "created"])
+    listing = table("id", "kind", "role", "acts for", "name", "created", "last used", whole=["id", "kind", "role"])
     for each in found:
         what = (each.id, each.kind.value, each.role.value, _acts_for(each), one_line(each.name, 40))
-        listing.add_row(*cells(*what, rfc3339(each.created_at)))
+        used = rfc3339(each.used_at) if each.used_at else "never"
+        listing.add_row(*cells(*what, rfc3339(each.created_at), used))
     return listing

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from worker.console.console_services import DoctorLine
+from worker.console.process_name import process_name
 from worker.console.visit import Answer, Html, Visit
 from worker.domain.format_version import FORMAT, MINOR
-from worker.ledger.process_identity import ProcessIdentity
 
 
 async def show(visit: Visit) -> Answer:
@@ -24,21 +24,16 @@ async def _page(visit: Visit, lines: Sequence[DoctorLine] | None) -> Html:
     workers, members, clock = await asyncio.gather(
         ledger.processes.read(), ledger.membership.members(), ledger.membership.read()
     )
-    versions = {each.owner: each.minor for each in members}
+    known = {each.owner: each for each in members}
     return Html(
         "fleet.html",
         {
-            "workers": [(each, _name(each.owner), versions.get(each.owner)) for each in workers],
-            "apis": [(_name(each.owner), each.minor) for each in members if each.kind == "api"],
+            "workers": [(each, process_name(each.owner), known.get(each.owner)) for each in workers],
+            "apis": [(process_name(each.owner), each) for each in members if each.kind == "api"],
+            "builds": {each.build for each in members if each.build},
             "version": f"{FORMAT}.{MINOR}",
             "clock_difference": clock.now - visit.now,
             "lines": lines,
             "has_doctor": visit.doctor is not None,
         },
     )
-
-
-def _name(owner: str) -> str:
-    """Return a process as people name it: host and process id."""
-    identity = ProcessIdentity.of(owner)
-    return f"{owner.rsplit(':', 4)[0]}, process {identity.pid}" if identity else owner

@@ -1,79 +1,74 @@
 """The list of a store's integrations, and the page of one."""
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+import math
+from collections.abc import Sequence
 from typing import Any
 
-from worker.console.pages.integration_rows import IntegrationRow, place_of, rows_of
+from worker.console.integration_directory import LISTED_MOST, candidates, matching_entries
+from worker.console.pages.audit_pages import changes_of
+from worker.console.pages.integration_rows import rows_of
 from worker.console.visit import PAGE, Answer, Html, SeeOther, Visit
-from worker.domain.integration import Integration
-from worker.ledger.inspection.failing_lanes import FAILING_MOST
 
-#: The newest integrations that a filter looks at.
-LOOKED_AT = 500
+#: Integrations that an order by owed deliveries, age or success rate looks at: failing ones first, then those on
+#: hold, then the newest.
+SORTED_MOST = 1_000
 #: The attempts and deliveries on the page of an integration.
 SHOWN = 25
 
-_STATES: Mapping[str, Callable[[Integration], bool]] = MappingProxyType(
-    {
-        "failing": lambda each: each.enabled and bool(each.failing_since),
-        "disabled": lambda each: not each.enabled,
-        "paused": lambda each: each.enabled and each.paused,
-        "healthy": lambda each: each.enabled and not each.paused and not each.failing_since,
-    }
-)
-_ORDERS: Mapping[str, Callable[[IntegrationRow], Any]] = MappingProxyType(
-    {
-        "name": lambda row: row.integration.name.casefold(),
-        "owed": lambda row: -row.owed,
-        "rate": lambda row: 2.0 if row.activity.success_rate is None else row.activity.success_rate,
-        "oldest": lambda row: -row.lane.oldest_due_age if row.lane.due else 1,
-    }
-)
+STATES = ("failing", "disabled", "paused", "healthy")
 
 
 async def listing(visit: Visit) -> Answer:
-    """Return a page of the integrations, the newest first; with a filter, those among the newest LOOKED_AT."""
+    """Return a page of the integrations; filters and the order by name hold for all of the store."""
     if visit.chosen is None:
         return SeeOther(visit.link("/stores"))
     state, text = visit.query.get("state", ""), visit.query.get("q", "").strip()
-    found, total, looked_at = await _found(visit, state, text)
-    rows = await rows_of(visit, found[:PAGE])
-    if order := _ORDERS.get(visit.query.get("sort", "")):
-        rows.sort(key=order)
+    state, order = state if state in STATES else "", visit.query.get("sort", "")
+    ids, total, sorted_of = await _found(visit, state, text, order)
+    integrations = await visit.services.ledger.integrations.get(ids) if ids else []
     return Html(
         "integrations.html",
         {
-            "rows": rows,
+            "rows": await rows_of(visit, integrations),
             "total": total,
-            "looked_at": looked_at,
+            "sorted_of": sorted_of,
             "state": state,
             "text": text,
-            "states": list(_STATES),
-            "sort": visit.query.get("sort", ""),
-            "more": len(found) > PAGE,
+            "states": STATES,
+            "sort": order,
+            "shown_most": PAGE,
         },
     )
 
 
-async def _found(visit: Visit, state: str, text: str) -> tuple[Sequence[Integration], int, int]:
-    """Return the integrations from the offset on, the number of all, and how many a filter looked at (0: no filter)."""
-    integrations, scope, offset = visit.services.ledger.integrations, visit.scope, visit.offset
-    if state == "failing" and not text:
-        failing = await visit.services.ledger.failing.read(scope, FAILING_MOST)
-        ids = [each.id for each in failing.lanes][offset : offset + PAGE + 1]
-        return [each for each in await integrations.get(ids) if _STATES[state](each)], failing.total, 0
-    if state not in _STATES and not text:
-        page = await integrations.page(scope, offset, PAGE + 1)
-        return page.items, page.total, 0
-    page = await integrations.page(scope, 0, LOOKED_AT)
-    holds = _STATES.get(state)
-    matching = [each for each in page.items if (holds is None or holds(each)) and _has(each, text)]
-    return matching[offset:], page.total, len(page.items)
+async def _found(visit: Visit, state: str, text: str, order: str) -> tuple[Sequence[str], int, int]:
+    """Return the ids of a page, the number of all that match, and how many an order looked at (0: all of them)."""
+    if not (state or text or order):
+        page = await visit.services.ledger.integrations.page(visit.scope, visit.offset, PAGE)
+        return [each.id for each in page.items], page.total, 0
+    failing = await visit.services.ledger.failing.ids(visit.scope, LISTED_MOST)
+    matching = matching_entries(await visit.directory.newest_first(visit.scope), state, text, frozenset(failing))
+    found = [each.id for each in matching]
+    total, sorted_of = len(found), 0
+    if order == "name":
+        found = [each.id for each in sorted(matching, key=lambda each: each.name)]
+    elif order in ("owed", "oldest", "rate"):
+        found = [each.id for each in candidates(matching, failing, SORTED_MOST)]
+        sorted_of = len(found) if len(found) < total else 0
+        found = await _sorted(visit, found, order)
+    return found[visit.offset : visit.offset + PAGE], total, sorted_of
 
 
-def _has(integration: Integration, text: str) -> bool:
-    return text.casefold() in f"{integration.name}\n{integration.id}\n{place_of(integration)}".casefold()
+async def _sorted(visit: Visit, ids: Sequence[str], order: str) -> list[str]:
+    """Return ids in an order that depends on their lanes: most owed, longest due, or lowest success rate first."""
+    ledger, rank = visit.services.ledger, dict[str, float]()
+    if order == "rate":
+        rates = await ledger.activity.success_rates(ids)
+        rank = {each: 2.0 if rates[each] is None else rates[each] or 0.0 for each in ids}
+    else:
+        for each, depth in zip(ids, await ledger.status.depths(ids), strict=True):
+            rank[each] = -(depth.due + depth.leased) if order == "owed" else depth.oldest_due_at or math.inf
+    return sorted(ids, key=rank.__getitem__)
 
 
 async def show(visit: Visit) -> Answer:
@@ -85,6 +80,8 @@ async def show(visit: Visit) -> Answer:
     values: dict[str, Any] = {}
     if tab == "attempts":
         values["logs"] = await ledger.logs.of_integration(integration.id, visit.offset, SHOWN)
+    elif tab == "changes" and visit.is_admin:
+        values["rows"], values["cut"] = await changes_of(visit, integration.scope, integration.id)
     elif tab == "settings":
         values["shown"] = visit.services.integration_service.shown(integration)
     else:

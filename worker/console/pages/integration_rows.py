@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.console.next_step import NextStep, next_step
+from worker.console.places import place_of
 from worker.console.sparkline import Bar, bars
 from worker.console.visit import Visit
 from worker.domain.humanize import duration
 from worker.domain.integration import Integration
 from worker.ledger.inspection.lane_activity import LaneActivity
 from worker.ledger.inspection.ledger_status import LaneStatus
-
-#: Keys of a configuration that say where events go, the first that is there.
-_PLACES = ("url", "destination", "addresses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +59,3 @@ async def rows_of(visit: Visit, integrations: Sequence[Integration]) -> list[Int
         IntegrationRow(each, lane, activity[each.id], next_step(each, lane, visit.now), place_of(each))
         for each, lane in zip(integrations, lanes, strict=True)
     ]
-
-
-def place_of(integration: Integration) -> str:
-    """Return where an integration's events go: the part of its configuration that is no secret."""
-    for name in _PLACES:
-        match integration.configuration.get(name):
-            case str() as text if text:
-                return text
-            case [str() as first, *_]:
-                return first
-    return ""

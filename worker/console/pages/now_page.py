@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.console.failure_groups import groups_of
-from worker.console.pages.integration_rows import place_of
+from worker.console.places import place_of
 from worker.console.sparkline import line
 from worker.console.visit import Answer, Html, Visit
 from worker.domain.event import Scope
@@ -46,12 +46,14 @@ async def stores(visit: Visit) -> Answer:
 
 
 async def _failing(visit: Visit, failing: FailingReceivers) -> dict[str, Any]:
-    groups = groups_of(failing.lanes)[:GROUPS]
+    found = groups_of(failing.lanes)
+    groups = found[:GROUPS]
     ids = [each.id for group in groups for each in group.lanes[:NAMED]]
     known = {each.id: each for each in await visit.services.ledger.integrations.get(ids)} if ids else {}
     return {
         "failing": failing,
         "groups": groups,
+        "more_groups": len(found) > GROUPS,
         "named": NAMED,
         "known": known,
         "places": _places(known),

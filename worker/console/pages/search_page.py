@@ -1,28 +1,35 @@
-"""One search for ids of integrations, deliveries, attempts and events, and for names and hosts of receivers."""
+"""One search for ids of integrations, deliveries, attempts and events, for resources, and for names and hosts."""
 
-from urllib.parse import quote
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
-from worker.console.pages.integration_pages import LOOKED_AT
-from worker.console.pages.integration_rows import place_of
+from worker.console.integration_directory import DirectoryEntry, entry_of, matching_entries
+from worker.console.places import place_of
 from worker.console.visit import Answer, Html, SeeOther, Visit
+from worker.domain.affected_resource import AffectedResource
 from worker.domain.event import event_ref
 from worker.domain.event_parser import ID_MAX_CHARS
 from worker.domain.integration import Integration
 
-#: The newest attempts whose ids are compared.
+#: The newest attempts, and the newest failed ones, whose ids are compared.
 LOGS = 200
+#: Integrations that the page lists.
+LISTED = 50
+#: What may stand between the type and the id of a resource, beside a blank.
+_BETWEEN = "/:#="
 
 
 async def show(visit: Visit) -> Answer:
     """Open what the text names; otherwise list the integrations whose name or address has it."""
     text = visit.query.get("q", "").strip()
-    found = await _by_id(visit, text) or await _event(visit, text)
+    found = await _by_id(visit, text) or await _event(visit, text) or await _resource(visit, text)
     if found:
         return SeeOther(found)
     matching = await _by_place(visit, text) if text else []
     places = {each.id: place_of(each) for each in matching}
-    return Html("search.html", {"text": text, "matching": matching, "places": places, "looked_at": LOOKED_AT})
+    return Html("search.html", {"text": text, "matching": matching, "places": places, "most": LISTED})
 
 
 async def _by_id(visit: Visit, text: str) -> str | None:
@@ -38,13 +45,16 @@ async def _by_id(visit: Visit, text: str) -> str | None:
         owner = await ledger.integrations.get([job.integration_id])
         if owner and visit.may_see(owner[0].scope):
             return visit.link(f"/events/{quote(job.event_id, safe='')}", owner[0].scope)
-    if visit.chosen is None:
-        return None
-    for log in (await ledger.logs.of_scope(visit.scope, 0, LOGS)).items:
-        if log.id == wanted:
-            return visit.link(
-                f"/integrations/{log.integration_id}/jobs/{log.job_id}/attempts/{log.attempt}", visit.scope
-            )
+    return await _attempt(visit, wanted) if visit.chosen is not None else None
+
+
+async def _attempt(visit: Visit, wanted: str) -> str | None:
+    logs = visit.services.ledger.logs
+    for read in (logs.of_scope, logs.failures):
+        for log in (await read(visit.scope, 0, LOGS)).items:
+            if log.id == wanted:
+                path = f"/integrations/{log.integration_id}/jobs/{log.job_id}/attempts/{log.attempt}"
+                return visit.link(path, visit.scope)
     return None
 
 
@@ -55,9 +65,49 @@ async def _event(visit: Visit, text: str) -> str | None:
     return visit.link(f"/events/{quote(text, safe='')}") if found else None
 
 
-async def _by_place(visit: Visit, text: str) -> list[Integration]:
+async def _resource(visit: Visit, text: str) -> str | None:
     if visit.chosen is None:
-        return []
-    page = await visit.services.ledger.integrations.page(visit.scope, 0, LOOKED_AT)
-    sought = text.casefold()
-    return [each for each in page.items if sought in f"{each.name}\n{place_of(each)}".casefold()]
+        return None
+    for each in resources_in(text):
+        if (await visit.services.ledger.events.page(visit.scope, 0, 1, each)).total:
+            return visit.link("/events", type=each.type, id=each.id)
+    return None
+
+
+def resources_in(text: str) -> Iterator[AffectedResource]:
+    """Yield the resources that a text may name: `order 123`, `order/123`, `order:123`, `order #123`."""
+    words = text.split(None, 1)
+    if len(words) == 2:
+        yield AffectedResource(words[0], words[1])
+        if words[1].startswith("#"):
+            yield AffectedResource(words[0], words[1][1:].strip())
+        return
+    for mark in _BETWEEN:
+        kind, found, identity = text.partition(mark)
+        if found and kind and identity:
+            yield AffectedResource(kind, identity)
+
+
+async def _by_place(visit: Visit, text: str) -> Sequence[Integration]:
+    """Return integrations whose name or address has the text, or the host of the text if it is a URL."""
+    get = visit.services.ledger.integrations.get
+    for sought in (text, _host_of(text)):
+        found = [each.id for each in matching_entries(await _entries(visit), "", sought, ())] if sought else []
+        if found:
+            return await get(found[:LISTED])
+    return []
+
+
+async def _entries(visit: Visit) -> Sequence[DirectoryEntry]:
+    """Return a store's integrations; for an operator who has not chosen a store, the failing ones of all stores."""
+    ledger = visit.services.ledger
+    if visit.chosen is not None:
+        return await visit.directory.newest_first(visit.chosen)
+    failing = await ledger.failing.read()
+    return [entry_of(each) for each in await ledger.integrations.get([each.id for each in failing.lanes])]
+
+
+def _host_of(text: str) -> str:
+    with suppress(ValueError):
+        return (urlsplit(text).hostname or "") if "://" in text else ""
+    return ""

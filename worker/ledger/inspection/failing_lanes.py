@@ -51,8 +51,12 @@ class FailingIndex:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
-    async def read(self, scope: Scope | None = None, limit: int = FAILING_MOST) -> FailingReceivers:
-        """Return failing lanes of a scope, or of all scopes."""
+    async def read(self, scope: Scope | None = None, limit: int = FAILING_MOST, offset: int = 0) -> FailingReceivers:
+        """Return failing lanes of a scope, or of all scopes, after the first `offset` ones."""
         index = "failing" if scope is None else f"failing:{scope.key}"
-        found = _reply.decode(await self._redis.run("failing", index=index, limit=limit))
+        found = _reply.decode(await self._redis.run("failing", index=index, offset=offset, limit=limit))
         return FailingReceivers(found.lanes, found.total)
+
+    async def ids(self, scope: Scope, limit: int) -> Sequence[str]:
+        """Return the ids of a scope's failing lanes, those that began to fail last first."""
+        return [each.decode() for each in await self._redis.call("zrevrange", f"failing:{scope.key}", 0, limit - 1)]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.policy import by_message
 
 #: Upper bounds of an attempt's time (ms), as in activity.lua; None is beyond all of them.
 BOUNDS: tuple[int | None, ...] = (100, 250, 500, 1_000, 3_000, None)
@@ -63,20 +64,43 @@ class ActivityReader:
 
     async def of_lanes(self, ids: Sequence[str]) -> Mapping[str, LaneActivity]:
         """Return the activity of each of the lanes."""
+        hour, days = await self._days(ids)
+        return {each: activity_of(yesterday, today, hour) for each, yesterday, today in days}
+
+    async def success_rates(self, ids: Sequence[str]) -> Mapping[str, float | None]:
+        """Return the share of attempts in the last 24 hours that succeeded, of each of the lanes; None without any."""
+        hour, days = await self._days(ids)
+        return {each: success_rate_of(yesterday, today, hour) for each, yesterday, today in days}
+
+    async def _days(self, ids: Sequence[str]) -> tuple[int, list[tuple[str, bytes, bytes]]]:
+        """Return the present hour of the day, and the records of yesterday and today of each lane."""
         if not ids:
-            return {}
+            return 0, []
         hour = await self._redis.now() // _HOUR_MS
         day = hour // HOURS
-        keys = [f"activity:{each}:{past}" for each in ids for past in (day - 1, day)]
-        found = await self._redis.atomically(*(("get", key) for key in keys))
-        pairs = zip(ids, found[0::2], found[1::2], strict=True)
-        return {each: activity_of(yesterday or b"", today or b"", hour % HOURS) for each, yesterday, today in pairs}
+        found: list[bytes] = []
+        for some in by_message(ids):
+            raws = await self._redis.run("lane_activity", ids=some, days=[day - 1, day])
+            found += [raw or b"" for raw in raws]
+        return hour % HOURS, list(zip(ids, found[0::2], found[1::2], strict=True))
 
 
 def activity_of(yesterday: bytes, today: bytes, hour: int) -> LaneActivity:
     """Decode the records of two days, where `hour` is the present hour of the second."""
     hours = [*_hours(yesterday)[hour + 1 :], *_hours(today)[: hour + 1]]
     return LaneActivity(tuple(hours), max(_last_success(yesterday), _last_success(today)))
+
+
+def success_rate_of(yesterday: bytes, today: bytes, hour: int) -> float | None:
+    """Return the success rate of LaneActivity, decoding nothing else; None without an attempt."""
+    attempts = failed = 0
+    for day, first, end in ((yesterday, hour + 1, HOURS), (today, 0, hour + 1)):
+        # A record ends with its last hour that has an attempt.
+        start, stop = _HEAD.size + first * _HOUR.size, _HEAD.size + end * _HOUR.size
+        part = day[start:stop]
+        for counts in _HOUR.iter_unpack(part + bytes(-len(part) % _HOUR.size)):
+            attempts, failed = attempts + counts[0], failed + counts[1]
+    return 1 - failed / attempts if attempts else None
 
 
 def _last_success(day: bytes) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.policy import by_message
 
 #: How long the key that writable() writes is kept (ms).
 WRITABLE_TTL = 10_000
@@ -78,6 +79,17 @@ class LedgerStatus:
         return self.counter("opened") + self.counter("reopened") - ended - self.pending
 
 
+class LaneDepth(msgspec.Struct, array_like=True, frozen=True):
+    """How many jobs a lane has; `oldest_due_at` is the due time of its oldest due job (ms; 0 without one)."""
+
+    due: int
+    leased: int
+    oldest_due_at: int
+
+
+_depths = msgspec.msgpack.Decoder(list[LaneDepth])
+
+
 class _Named(msgspec.Struct):
     """The part of an integration's document that the status shows."""
 
@@ -109,7 +121,7 @@ class StatusReader:
     async def read(self, lanes: int = 50) -> LedgerStatus:
         """Return the status of the ledger now, with at most `lanes` lanes.
 
-        The lanes that have waited longest come first, then held lanes, then others with attempts in flight.
+        The lanes that have waited longest come first, then some of the held lanes, then others with attempts in flight.
         """
         head = await self._redis.atomically(
             ("hgetall", "counters"),
@@ -118,11 +130,12 @@ class StatusReader:
             ("zcard", "pending"),
             ("zrange", "owners", 0, -1),
             ("zrange", "lanes", 0, lanes - 1),
-            ("smembers", "held"),
+            ("srandmember", "held", lanes),
+            ("scard", "held"),
             ("llen", "rejected"),
             ("zcard", "lanes"),
         )
-        counters, inbox, first, pending, owners, indexed, held, rejected, total = head
+        counters, inbox, first, pending, owners, indexed, held, held_total, rejected, total = head
         leased, busy = await self._in_flight([each.decode() for each in owners], lanes)
         now = await self._redis.now()
         info = await self._redis.memory()
@@ -135,24 +148,31 @@ class StatusReader:
             pending=pending,
             leased=leased,
             processes=len(owners),
-            lanes=await self._lanes(listed, {each.decode() for each in held}, now),
-            lanes_total=max(total + len(held), len(listed)),
+            lanes=await self._lanes(listed, now),
+            lanes_total=max(total + held_total, len(listed)),
             rejected=rejected,
             memory_used=int(info["used_memory"]),
             memory_limit=int(info["maxmemory"]),
         )
 
     async def of_lanes(self, ids: Sequence[str]) -> tuple[LaneStatus, ...]:
-        """Return the status of some lanes, in the order given; `held` is left out."""
-        return await self._lanes(list(ids), set(), await self._redis.now()) if ids else ()
+        """Return the status of some lanes, in the order given."""
+        return await self._lanes(list(ids), await self._redis.now()) if ids else ()
 
-    async def in_flight_by_scope(self, sample: int = 200) -> Mapping[str, int]:
+    async def depths(self, ids: Sequence[str]) -> list[LaneDepth]:
+        """Return how many jobs each of some lanes has, in the order given."""
+        found: list[LaneDepth] = []
+        for some in by_message(ids):
+            found += _depths.decode(await self._redis.run("lane_depths", ids=some))
+        return found
+
+    async def in_flight_by_scope(self, sample: int = 400) -> Mapping[str, int]:
         """Return how many of a sample of the attempts in flight belong to each scope, the most first.
 
-        The sample has up to `sample` attempts of each process.
+        The sample has about `sample` attempts, as many of each process.
         """
         owners = [each.decode() for each in await self._redis.call("zrange", "owners", 0, -1)]
-        _, lanes = await self._in_flight(owners, sample)
+        _, lanes = await self._in_flight(owners, max(1, sample // max(1, len(owners))))
         distinct = list(dict.fromkeys(lanes))
         rows = await self._redis.hashes([f"lane:{each}" for each in distinct], "scope")
         scopes = {lane: row.get("scope", "") for lane, row in zip(distinct, rows, strict=True)}
@@ -168,7 +188,7 @@ class StatusReader:
         jobs = await self._redis.hashes([f"job:{job.decode()}" for sample in samples for job in sample], "lane")
         return sum(counts), [job["lane"] for job in jobs if job]
 
-    async def _lanes(self, ids: list[str], held: set[str], now: int) -> tuple[LaneStatus, ...]:
+    async def _lanes(self, ids: list[str], now: int) -> tuple[LaneStatus, ...]:
         if not ids:
             return ()
         commands = [
@@ -189,7 +209,7 @@ class StatusReader:
                 each,
                 due,
                 leased,
-                each in held,
+                bool(hold) and due > 0,
                 now - int(first[0][1]) if first else -1,
                 (circuit or b"").decode(),
                 max(0, int(until or 0) - now),

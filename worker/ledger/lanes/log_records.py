@@ -29,6 +29,12 @@ class _Record(msgspec.Struct, array_like=True):
     times: list[int | None] = []
 
 
+class _KeptExchange(WireRecord, frozen=True):
+    """An exchange with the process that made the attempt; kept_exchanges.lua adds it."""
+
+    worker: str = ""
+
+
 class _Head(msgspec.Struct):
     members: list[str]
     total: int
@@ -37,7 +43,7 @@ class _Head(msgspec.Struct):
 
 
 _heads = msgspec.msgpack.Decoder(_Head)
-_exchanges = msgspec.json.Decoder(WireRecord)
+_exchanges = msgspec.json.Decoder(_KeptExchange)
 _records = msgspec.json.Decoder(_Record)
 _encode = msgspec.json.Encoder().encode
 
@@ -123,15 +129,18 @@ class LogRecords:
         found = await self._redis.atomically(
             *(("hget", f"exchanges:{log.integration_id}", f"{log.job_id}:{log.attempt}") for log in logs)
         )
-        return [
-            replace(log, exchange=_exchanges.decode(raw)) if raw else log for log, raw in zip(logs, found, strict=True)
-        ]
+        return [_with_exchange(log, raw) if raw else log for log, raw in zip(logs, found, strict=True)]
 
     async def _page(self, index: str, offset: int, limit: int, integration: str = "") -> Page[IntegrationLog]:
         head, *raws = await self._redis.run(
             "page_logs", index=index, offset=offset, limit=limit, integration=integration
         )
         return _page(_heads.decode(head), raws)
+
+
+def _with_exchange(log: IntegrationLog, raw: bytes) -> IntegrationLog:
+    kept = _exchanges.decode(raw)
+    return replace(log, exchange=WireRecord(kept.times, kept.request, kept.answer), worker=kept.worker)
 
 
 def _page(head: _Head, raws: Sequence[bytes]) -> Page[IntegrationLog]:

@@ -3,6 +3,7 @@
 -- and API processes call it all the time, so that ledger time is known to pass.
 -- A: owner ('' only reads), kind (worker or api), lifetime (how long the announcement holds, ms),
 --    leaving = 1 if the process ends
+--    build (the version of its build), lag (the delay of its event loop, ms): people see them
 --    watch = 'boot id, CLOCK_BOOTTIME (ms)' of the process
 -- Returns msgpack {now, store (Redis's TIME), offset, held, held_at, measured = 0 | 1, watch (of an earlier sweep),
 -- minor (in force)}; times are ms. For the fields of `meta`, see clock.lua.
@@ -10,10 +11,14 @@
 local members, member = P .. 'members', MINOR .. ' ' .. A.kind .. ' ' .. A.owner
 local changed = 0
 if A.owner ~= '' then
+  local described = P .. 'process:' .. A.owner
   if A.leaving == 1 then
     changed = redis.call('ZREM', members, member)
+    redis.call('DEL', described)
   else
     changed = redis.call('ZADD', members, NOW + A.lifetime, member)
+    redis.call('HSET', described, 'build', A.build, 'lag', A.lag)
+    redis.call('PEXPIRE', described, A.lifetime)
   end
   changed = changed + redis.call('ZREMRANGEBYSCORE', members, '-inf', NOW)
 end

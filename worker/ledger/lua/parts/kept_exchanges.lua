@@ -1,5 +1,5 @@
 -- What the attempts of an integration sent and got: of its last failures and its last success, a hash.
---   <job>:<attempt>  the exchange, as JSON
+--   <job>:<attempt>  the exchange, as JSON, with the process that made the attempt (`worker`)
 --   failures         the members of the failures, the oldest first, each with a blank behind it
 --   success          the member of the success
 
@@ -23,6 +23,8 @@ local function keep_exchange(item)
     while #failures > EXCHANGES_KEPT do dropped[#dropped + 1] = table.remove(failures, 1) end
   end
   if #dropped > 0 then redis.call('HDEL', key, unpack(dropped)) end
-  redis.call('HSET', key, member, item.exchange, 'failures', table.concat(failures, ' ') .. ' ', 'success', success or '')
+  -- An exchange is an object with at least the request.
+  local kept = string.sub(item.exchange, 1, -2) .. ',"worker":' .. cjson.encode(A.owner) .. '}'
+  redis.call('HSET', key, member, kept, 'failures', table.concat(failures, ' ') .. ' ', 'success', success or '')
   redis.call('PEXPIRE', key, A.log_retention)
 end

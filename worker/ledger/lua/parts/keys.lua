@@ -13,6 +13,7 @@
 --                                offset floor held held_at measured watch (see clock.lua)
 --                                minor (the minor version in force: see attend.lua)
 --                                observed_until (when the last registration in observers runs out)
+--   process:<owner>        hash  build lag (the delay of its event loop, ms) of a member; it expires
 --   observers              zset  process that observes new events at once -> when its registration runs out
 --   observe-next           list  new events for these processes; a wake-up, so the inbox has them as well
 --   members                zset  process that reads messages and documents, with its minor version -> when its
@@ -89,8 +90,8 @@
 --   rejected               list  (the rejected list) messages refused without an answer to the producer, newest first
 --   audit:<s>              list  records of the changes that people made in a scope, the newest at the left end
 --                                (change_records.lua)
---   token:<id>             hash  kind role org store platform name digest created_at operator; of a bearer, session or
---                                link, parent expires_at
+--   token:<id>             hash  kind role org store platform name digest created_at operator used_at (to the minute); of
+--                                a bearer, session or link, parent expires_at
 --   tokens                 zset  token or client -> created_at
 --   client:<id>:bearers    zset  bearer of a client, session or link of a token -> when it expires
 

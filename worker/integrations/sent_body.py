@@ -4,9 +4,9 @@ from pydantic import BaseModel
 
 from deliverers.contract import IntegrationRef
 from deliverers.envelopes import cloudevent_body, webhook_body
-from worker.cli.cli_session import CliSession, CommandFailure
 from worker.domain.deliveries import delivery_of
 from worker.domain.integration_log import IntegrationLog
+from worker.ledger import Ledger
 
 _WEBHOOK = "webhook"
 
@@ -17,16 +17,16 @@ class _Shown(BaseModel):
     url: str | None = None
 
 
-async def sent_body(at: CliSession, log: IntegrationLog) -> bytes:
+async def sent_body(ledger: Ledger, log: IntegrationLog) -> bytes | None:
     """Return the body of an attempt: equal byte for byte, unless the integration's name or URL has changed since.
 
-    Raises CommandFailure if the event is erased or no longer kept, or the integration was deleted.
+    Returns None if the event is erased or no longer kept, or the integration was deleted.
     """
-    jobs = await at.ledger.jobs.get([log.job_id])
-    history = await at.ledger.events.show(jobs[0].event_ref, 0, 1) if jobs else None
-    found = await at.ledger.integrations.get([log.integration_id])
+    jobs = await ledger.jobs.get([log.job_id])
+    history = await ledger.events.show(jobs[0].event_ref, 0, 1) if jobs else None
+    found = await ledger.integrations.get([log.integration_id])
     if history is None or history.stored.erased or not found:
-        raise CommandFailure("the event of this log is no longer kept, or its integration was deleted")
+        return None
     integration = found[0]
     kind = integration.integration_type
     ref = IntegrationRef(integration.id, kind, integration.name, integration.description)
