@@ -7,12 +7,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 #: What a release would change: file, what is there, and what replaces it.
 CHANGES = (
-    ("worker/domain/format_version.py", "\nMINOR = 1\n", "\nMINOR = 2\n"),
-    ("worker/intake/wakeup_message.py", "\nWAKEUP_MINOR = 0\n", "\nWAKEUP_MINOR = 2\n"),
+    ("worker/domain/format_version.py", "\nMINOR = 2\n", "\nMINOR = 3\n"),
+    ("worker/intake/wakeup_message.py", "\nWAKEUP_MINOR = 0\n", "\nWAKEUP_MINOR = 3\n"),
     (
         "worker/ledger/integration_repository.py",
-        "MappingProxyType({})\n_KNOWN",
-        'MappingProxyType({"flavour": 2})\n_KNOWN',
+        'MappingProxyType({"filter": FILTER_SINCE})\n_KNOWN',
+        'MappingProxyType({"filter": FILTER_SINCE, "flavour": 3})\n_KNOWN',
     ),
     (
         "worker/ledger/integration_repository.py",

@@ -89,6 +89,7 @@ def _attributes(integration: Integration | None) -> dict[str, Any]:
         "enabled": integration.enabled,
         "paused": integration.paused,
         "rate_limit": integration.rate_limit,
+        **({"filter": dict(integration.filter)} if integration.filter is not None else {}),
         "integration_type": integration.integration_type,
         "observes": list(integration.observes),
         "configuration": dict(integration.configuration),

@@ -8,9 +8,12 @@ that does not know the field leaves the record to a process that does.
 FORMAT = 2
 #: The minor version that this build understands. Write a new field only where the minor version in force has it.
 #: 1: an event may carry `payload` in place of `data`.
-MINOR = 1
+#: 2: an integration may have a `filter`.
+MINOR = 2
 #: The minor version that a process needs for an event with `payload`.
 PAYLOAD_SINCE = 1
+#: The minor version that a process needs for an integration with a `filter`: an older one would deliver everything.
+FILTER_SINCE = 2
 
 
 def written_minor(in_force: int) -> int:

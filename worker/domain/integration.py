@@ -24,6 +24,8 @@ class Integration:
     paused: bool = False
     #: Deliveries per second across the fleet; None for no limit.
     rate_limit: float | None = None
+    #: The pattern that its events must match (see content_filter.py); None for no filter.
+    filter: Mapping[str, Any] | None = None
     #: Why the worker disabled it, for example because the receiver answered 410. Empty if a person disabled it.
     disabled_reason: str = ""
     #: Milliseconds since 1970, by the ledger's clock (as is `updated_at`).

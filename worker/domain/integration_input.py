@@ -16,6 +16,7 @@ from deliverers.registry import (
     normalise_integration_type,
 )
 from worker.domain.configuration_replacement import configured
+from worker.domain.content_filter import compile_filter
 from worker.domain.event import Refusal, Scope
 from worker.domain.integration import Integration
 
@@ -33,7 +34,17 @@ ATTRIBUTES_MAX = 100
 #: Smallest and largest rate limit, in deliveries per second.
 RATE_LIMITS = (0.001, 100_000)
 
-_WRITABLE = ("name", "description", "enabled", "paused", "rate_limit", "integration_type", "observes", "configuration")
+_WRITABLE = (
+    "name",
+    "description",
+    "enabled",
+    "paused",
+    "rate_limit",
+    "filter",
+    "integration_type",
+    "observes",
+    "configuration",
+)
 #: Attributes that our own answers add. They are accepted, so that a client can send back a body that it read.
 _READ_ONLY = ("id", "type", "links", "meta", "relationships")
 #: The specification requires `observers` on creation and calls the property `observes`.
@@ -80,6 +91,7 @@ def register(
         return [Refusal("", f"must have at most {ATTRIBUTES_MAX} attributes, and has {len(document)}")]
     document = _without_alias(document)
     problems: list[Refusal] = [*_unknown_attributes(document), *_texts(document, current), *_flags(document)]
+    problems += _filter_problems(document)
     problems += _observes_problems(document, scope, catalogue, current)
     kind = _kind(document, current)
     configuration = _configuration(document, kind, registry, current)
@@ -99,6 +111,7 @@ def register(
         enabled=enabled,
         paused=document.get("paused", base.paused),
         rate_limit=document.get("rate_limit", base.rate_limit),
+        filter=document.get("filter", base.filter),
         # A caller that sets `enabled` has dealt with the worker's reason for disabling the integration.
         disabled_reason=base.disabled_reason if "enabled" not in document else "",
     )
@@ -159,6 +172,12 @@ def _flags(document: Mapping[str, Any]) -> Iterator[Refusal]:
     is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
     if rate is not None and not (is_number and least <= rate <= most):
         yield Refusal("rate_limit", f"must be deliveries per second, from {least:g} to {most:,}, or null for no limit")
+
+
+def _filter_problems(document: Mapping[str, Any]) -> list[Refusal]:
+    given = document.get("filter")
+    found = [] if given is None else compile_filter(given)
+    return found if isinstance(found, list) else []
 
 
 def _observes_problems(

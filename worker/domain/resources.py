@@ -78,6 +78,8 @@ class IntegrationDocument(Struct, frozen=True):
     type: Literal["integration"] = "integration"
     #: Deliveries per second; absent if there is no limit.
     rate_limit: Annotated[float, Meta(gt=0)] | UnsetType = UNSET
+    #: The pattern that its events must match; absent if it gets all the events that it observes.
+    filter: dict[str, Any] | UnsetType = UNSET
     #: Why the worker disabled it; absent if the worker did not.
     disabled_reason: str | UnsetType = UNSET
     store_id: str | UnsetType = UNSET
@@ -195,6 +197,7 @@ def integration_document(
         enabled=integration.enabled,
         paused=integration.paused,
         rate_limit=UNSET if integration.rate_limit is None else integration.rate_limit,
+        filter=UNSET if integration.filter is None else dict(integration.filter),
         integration_type=integration.integration_type,
         observes=list(integration.observes),
         configuration=dict(integration.configuration),
@@ -293,6 +296,7 @@ def change_data(integration: Integration) -> Mapping[str, Any]:
         "enabled": integration.enabled,
         "paused": integration.paused,
         **({"rate_limit": integration.rate_limit} if integration.rate_limit is not None else {}),
+        **({"filter": dict(integration.filter)} if integration.filter is not None else {}),
         **({"disabled_reason": integration.disabled_reason} if integration.disabled_reason else {}),
         "integration_type": integration.integration_type,
         "observes": list(integration.observes),

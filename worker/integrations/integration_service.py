@@ -16,7 +16,12 @@ from worker.domain.integration_input import is_renewed, register
 from worker.domain.sealing import changed_secrets, opened, sealed, shown, warnings_of
 from worker.domain.secrets_box import SecretsBox
 from worker.integrations.lifecycle_events import LifecycleEvents
-from worker.ledger.integration_repository import RevisionConflict, SavedIntegration, TooManyIntegrations
+from worker.ledger.integration_repository import (
+    NotInForceError,
+    RevisionConflict,
+    SavedIntegration,
+    TooManyIntegrations,
+)
 from worker.telemetry import metrics
 from worker.telemetry.lane_events import report_circuit
 
@@ -87,6 +92,8 @@ class IntegrationService:
             kept = await self._registry.put(safe, 0, [event], change=change)
         except TooManyIntegrations as full:
             return [_refused(full, scope)]
+        except NotInForceError as error:
+            return [_too_early(error)]
         return self._published(kept, event), [*warnings_of(made, self._types), *self.ignored(attributes, made)]
 
     async def update(
@@ -119,6 +126,8 @@ class IntegrationService:
                 # If only its secrets were sealed again, its revision is still the one that the caller knows.
                 current = await self._kept(current.id)
                 continue
+            except NotInForceError as error:
+                return [_too_early(error)]
             return self._published(kept, event)
         raise RevisionConflict(
             f"integration {current.id} was changed by another request; read it again and repeat the change"
@@ -184,4 +193,12 @@ def _refused(full: TooManyIntegrations, scope: Scope) -> Refusal:
         "",
         f"this {owner} has {counted(full.have, 'integration')}, and at most {full.most:,} are allowed"
         " (EDW_STORE_INTEGRATIONS): delete one that is not needed",
+    )
+
+
+def _too_early(error: NotInForceError) -> Refusal:
+    return Refusal(
+        error.field,
+        "cannot be kept yet: a process of an older version runs, which would ignore it. Finish the upgrade"
+        " (edw doctor names the process), then repeat the request",
     )

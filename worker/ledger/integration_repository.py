@@ -9,6 +9,7 @@ import msgspec
 
 from worker.domain.change import Change
 from worker.domain.event import Event, Ingress, Scope
+from worker.domain.format_version import FILTER_SINCE, is_newer
 from worker.domain.integration import Integration
 from worker.domain.matching import Snapshot
 from worker.ledger.change_records import change_arguments
@@ -74,14 +75,24 @@ class _Document(msgspec.Struct):
     description: str = ""
     paused: bool = False
     rate_limit: float | None = None
+    filter: dict[str, Any] | None = None
     #: The minor version that a process needs to understand the document.
     minor: int = 0
 
 
 #: Fields of the document that a minor version added, each with that version. They are written only while it is in
-#: force, and a document that has one needs a process of that version.
-FIELDS_SINCE: Mapping[str, int] = MappingProxyType({})
+#: force, or where the document has needed it already, and left out if their value is None. A document that has one
+#: needs a process of that version.
+FIELDS_SINCE: Mapping[str, int] = MappingProxyType({"filter": FILTER_SINCE})
 _KNOWN = frozenset(_Document.__struct_fields__)
+
+
+class NotInForceError(Exception):
+    """A process of an older version lives, which would not understand the `field`; nothing was written."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field}: not every process understands it yet")
+        self.field = field
 
 
 class WritingVersion(Protocol):
@@ -120,13 +131,17 @@ class IntegrationRepository:
         Raises:
             RevisionConflict: It has another revision, or its secrets were sealed again since it was read.
             TooManyIntegrations: It is new, and its scope has as many integrations as it may have.
+            NotInForceError: It has a filter, and a process lives that would ignore it.
         """
+        if integration.filter is not None and not self._may_write("filter", integration):
+            raise NotInForceError("filter")
+        document, minor = self._document(integration)
         kept = await self._redis.run_confirmed(
             "put_integration",
             id=integration.id,
             scope=integration.scope.key,
-            doc=self._document(integration).decode(),
-            minor=self._minor(integration),
+            doc=document,
+            minor=minor,
             enabled=int(integration.enabled),
             paused=int(integration.paused),
             rate=integration.rate_limit or 0,
@@ -213,7 +228,7 @@ class IntegrationRepository:
             "reseal",
             id=before.id,
             revision=before.revision,
-            doc=self._document(after).decode(),
+            doc=self._document(after)[0],
             **change_arguments(change, self._redis.policy),
         )
         return bool(done)
@@ -241,8 +256,14 @@ class IntegrationRepository:
         )
         return int(version or 0), int(floor or 0), [each.decode() for each in changes]
 
-    def _document(self, integration: Integration) -> bytes:
-        """Return the document: its known fields, and those that a newer version wrote into it."""
+    def _document(self, integration: Integration) -> tuple[str, int]:
+        """Return the document, with the fields that a newer version wrote into it, and the minor version it needs."""
+        fields = self._fields(integration)
+        document = msgspec.json.encode(fields | dict(integration.unknown)).decode()
+        return document, fields.get("minor", 0)
+
+    def _fields(self, integration: Integration) -> dict[str, Any]:
+        """Return the known fields of the document that may be written now."""
         document = _Document(
             integration.name,
             integration.integration_type,
@@ -253,19 +274,21 @@ class IntegrationRepository:
             integration.description,
             integration.paused,
             integration.rate_limit,
-            self._minor(integration),
+            None if integration.filter is None else dict(integration.filter),
         )
-        fields = {name: value for name, value in msgspec.structs.asdict(document).items() if self._may_write(name)}
-        if not document.minor:
-            del fields["minor"]
-        return msgspec.json.encode(fields | dict(integration.unknown))
+        given = msgspec.structs.asdict(document)
+        new = {
+            name: since
+            for name, since in FIELDS_SINCE.items()
+            if given[name] is not None and self._may_write(name, integration)
+        }
+        fields = {name: value for name, value in given.items() if name in new or name not in FIELDS_SINCE}
+        # A version that this build knows is needed only by the fields that are written now.
+        fields["minor"] = max([integration.minor if is_newer(integration.minor) else 0, *new.values()])
+        return fields if fields["minor"] else {name: value for name, value in fields.items() if name != "minor"}
 
-    def _minor(self, integration: Integration) -> int:
-        written = [since for name, since in FIELDS_SINCE.items() if self._may_write(name)]
-        return max([integration.minor, *written])
-
-    def _may_write(self, field: str) -> bool:
-        return FIELDS_SINCE.get(field, 0) <= self._version.minor
+    def _may_write(self, field: str, integration: Integration) -> bool:
+        return FIELDS_SINCE[field] <= max(self._version.minor, integration.minor)
 
     def _with_events(self, events: Sequence[Event]) -> dict[str, Any]:
         return acceptance(events, Ingress.INTEGRATIONS, self._redis.policy)
@@ -293,6 +316,7 @@ def _integration(integration_id: str, row: dict[str, str]) -> Integration:
         enabled=row["enabled"] == "1",
         paused=document.paused,
         rate_limit=document.rate_limit,
+        filter=document.filter,
         disabled_reason=row.get("reason", ""),
         created_at=int(row["created_at"]),
         updated_at=int(row["updated_at"]),

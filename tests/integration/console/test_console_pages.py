@@ -43,6 +43,7 @@ ADMIN_PAGES = {
     "/integrations/new?type=stomp": "addresses",
     f"{ERP}/edit": "Rate limit",
     f"{ERP}/redeliver": "Count them",
+    f"{ERP}/filter": "Nothing is delivered and nothing is saved.",
     "/tokens": "Create token",
 }
 #: Pages of operators.
@@ -56,7 +57,15 @@ OPERATOR_PAGES = {
 #: A page of each template, for the slow examination.
 EXAMINED = (
     *("/integrations", ERP, f"{ERP}?tab=attempts", f"{ERP}?tab=settings", f"{ERP}/jobs/{JOB}/attempts/3"),
-    *(f"/events/{EVENT_ID}", "/attempts", "/search?q=x", f"{ERP}/edit", f"{ERP}/redeliver", "/no-such-page"),
+    *(
+        f"/events/{EVENT_ID}",
+        "/attempts",
+        "/search?q=x",
+        f"{ERP}/edit",
+        f"{ERP}/filter",
+        f"{ERP}/redeliver",
+        "/no-such-page",
+    ),
 )
 
 

@@ -60,6 +60,7 @@ async def attributes(call: RequestContext) -> Reply:
                 _attribute("enabled", "boolean", "Whether events are delivered; true by default."),
                 _attribute("paused", "boolean", "While true, jobs are opened but not attempted."),
                 _attribute("rate_limit", "number", "Deliveries per second; without it there is no limit."),
+                _attribute("filter", "object", "The pattern that its events must match; without it, it gets them all."),
                 _attribute("integration_type", "string", "How events leave; webhook by default.", options=types),
                 _attribute("observes", "array", "Observable keys.", required=True, options=keys),
                 _attribute("configuration", "object", "Where events are delivered.", required=True),

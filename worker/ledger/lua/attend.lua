@@ -17,7 +17,8 @@ if A.owner ~= '' then
   end
   changed = changed + redis.call('ZREMRANGEBYSCORE', members, '-inf', NOW)
 end
-local minor = num(META[5])
+-- Nobody has used a new ledger, so no process of an older version reads it.
+local minor = META[5] and num(META[5]) or MINOR
 if changed > 0 then
   local least = math.huge
   for _, each in ipairs(redis.call('ZRANGE', members, 0, -1)) do
