@@ -36,6 +36,7 @@ ADMIN_PAGES = {
     "/integrations/new?type=stomp": "addresses",
     f"{ERP}/edit": "Rate limit",
     f"{ERP}/redeliver": "Count them",
+    f"{ERP}/filter": "Nothing is delivered and nothing is saved.",
     f"/events/{EVENT_ID}/erase": "Erase for good",
     f"{ERP}?tab=changes": "Anna, back office",
     "/tokens": "Create token",

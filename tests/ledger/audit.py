@@ -164,7 +164,8 @@ class LedgerContents:
     def _balance(self) -> Iterator[str]:
         """Invariant 1."""
         count = self.counters
-        events = len(self.scores.get("inbox", {})) + count["unmatched"] + count["matched"] + count["set_aside"]
+        ended = sum(count[each] for each in ("unmatched", "filtered", "matched", "set_aside"))
+        events = len(self.scores.get("inbox", {})) + ended
         if count["accepted"] != events:
             yield f"{count['accepted']} events accepted, {events} accounted for"
         jobs = count["succeeded"] + count["failed"] + count["cancelled"] + len(self.pending)

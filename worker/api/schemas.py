@@ -45,6 +45,8 @@ class IntegrationAttributes(Struct, frozen=True):
         | UnsetType
         | None
     ) = UNSET
+    #: The pattern that its events must match, as in deliverers/README.md; null for no filter.
+    filter: dict[str, Any] | UnsetType | None = UNSET
     integration_type: str | UnsetType = UNSET
     observes: Annotated[list[str], Meta(min_length=1, max_length=OBSERVES_MAX)] | UnsetType = UNSET
     configuration: dict[str, Any] | UnsetType = UNSET
@@ -287,6 +289,8 @@ class RedeliveryDocument(Struct, frozen=True):
     in_flight: int
     #: Events that had no job and have one now.
     opened: int
+    #: Events that the integration observes and has no job for, because its filter does not match them.
+    filtered: int
     #: Jobs that cannot be redelivered because retention has dropped their event.
     gone: int
     #: True if the backlog was full and jobs were not reopened: a redelivery displaces no pending job.
@@ -295,6 +299,42 @@ class RedeliveryDocument(Struct, frozen=True):
     complete: bool
     type: Literal["redelivery"] = "redelivery"
     cursor: Annotated[str, Meta(pattern=f"^{CURSOR_PATTERN}$")] | UnsetType = UNSET
+
+
+class FilterTrialAttributes(Struct, frozen=True):
+    """The event that a filter is tried with: a stored one, or a sample, which has a default.
+
+    `filter` is tried in place of the integration's own; null stands for no filter.
+    """
+
+    #: The id of a stored event of the store; a sample has none.
+    event_id: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    data: dict[str, Any] | UnsetType = UNSET
+    included: dict[str, Any] | list[Any] | UnsetType = UNSET
+    payload: dict[str, Any] | UnsetType = UNSET
+    filter: dict[str, Any] | UnsetType | None = UNSET
+
+
+class UnmetCondition(Struct, frozen=True):
+    """The condition of a filter that an event does not meet."""
+
+    #: Its place in the filter, as a JSON pointer.
+    pointer: str
+    expected: str
+    #: What the event has there.
+    found: str
+
+
+class FilterTrial(Struct, frozen=True):
+    """The answer of a filter for one event: `matches`, or the condition that the event does not meet."""
+
+    matches: bool
+    #: Whether the integration observes the event's type; a filter alone makes no delivery.
+    observed: bool
+    type: Literal["filter-trial"] = "filter-trial"
+    #: Absent if the event matches.
+    condition: UnmetCondition | UnsetType = UNSET
 
 
 class TrialAttributes(Struct, frozen=True):

@@ -24,7 +24,7 @@ def status_document(status: LedgerStatus) -> Document:
     """Return the ledger's status at one moment; ages are in seconds."""
     return {
         "events": {
-            **{name: status.counter(name) for name in ("accepted", "unmatched", "matched", "set_aside")},
+            **{name: status.counter(name) for name in ("accepted", "unmatched", "filtered", "matched", "set_aside")},
             "inbox": status.inbox,
             "balance": status.events_balance,
         },

@@ -7,6 +7,7 @@ from time import time
 import structlog
 
 from worker.delivery.delivery_service import DeliveryService
+from worker.delivery.event_filtering import passing
 from worker.delivery.fair_opener import FairOpener
 from worker.delivery.fan_outs import FanOut, FanOutPart
 from worker.delivery.integration_cache import IntegrationCache
@@ -148,8 +149,8 @@ class Dispatcher:
             for each in fan_outs:
                 if each not in opened.put_off:
                     observed.matched(each.stored.ref, each.matches)
-                    if not each.matches and each not in opened.failed:
-                        metrics.observe_unmatched(each.stored.ingress)
+                    if each not in opened.failed:
+                        metrics.observe_matches(each.stored.ingress, each.matches, each.filtered)
         return [stored.ref for stored in (*left, *(each.stored for each in opened.put_off))]
 
     async def _match(self, stored: StoredEvent, loaded: LoadedEvents) -> FanOut | None:
@@ -161,12 +162,15 @@ class Dispatcher:
                 NEWER.left("event")
                 await self._ledger.inbox.unload([stored.ref])
                 return None
-            matching = snapshot.matching(stored.event.type)
+            matching: Sequence[str] = snapshot.matching(stored.event.type)
+            filtered = 0
+            if snapshot.filters:
+                matching, filtered = await passing(snapshot, stored)
             if opened := loaded.opened.get(stored.ref):
                 # Another observer was interrupted: go on where it stopped.
                 missing = [each for each in matching if job_id(stored.ref, each) not in opened]
-                return FanOut(stored, missing, len(matching))
-            return FanOut(stored, matching, len(matching))
+                return FanOut(stored, missing, len(matching), filtered=filtered)
+            return FanOut(stored, matching, len(matching), filtered=filtered)
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001  (a failure of one event must not affect the others)
@@ -205,7 +209,8 @@ class Dispatcher:
         # No more slots than this chunk may use: another call's stores may need them.
         wanted = sum(limits.get(lane, 1) > 0 for part in chunk for lane in part.integration_ids)
         with self._deliveries.reserved(wanted) as room:
-            opened = await self._ledger.jobs.open(openings, room, limits)
+            filtered = {each.fan_out.stored.ref: each.fan_out.filtered for each in chunk if each.fan_out.filtered}
+            opened = await self._ledger.jobs.open(openings, room, limits, filtered)
             for part in chunk:
                 ref = part.fan_out.stored.ref
                 claims = [claim for claim in opened.claims if claim.event_ref == ref]

@@ -21,6 +21,8 @@ class FanOut:
     #: How many integrations observe the event: more than there are jobs to open if another observer was interrupted.
     matches: int
     taken: int = 0
+    #: How many integrations observe the event and do not get it, because their filters do not match.
+    filtered: int = 0
     #: The context of the observer, such as its Celery task, for the attempts of the jobs.
     context: Context = field(default_factory=copy_context)
 

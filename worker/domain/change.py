@@ -90,6 +90,7 @@ def _attributes(integration: Integration | None) -> dict[str, Any]:
         "paused": integration.paused,
         "rate_limit": integration.rate_limit,
         **patience_of(integration),
+        **({"filter": dict(integration.filter)} if integration.filter is not None else {}),
         "integration_type": integration.integration_type,
         "observes": list(integration.observes),
         "configuration": dict(integration.configuration),

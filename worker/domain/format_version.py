@@ -11,10 +11,12 @@ from types import MappingProxyType
 FORMAT = 2
 #: The minor version that this build understands. Write a new field only where the minor version in force has it.
 #: 1: an event may carry `payload` in place of `data`.
-#: 2: an integration may have a `timeout`, a `retry_schedule`, and further keys of its configuration.
+#: 2: an integration may have a `filter`, a `timeout`, a `retry_schedule`, and further keys of its configuration.
 MINOR = 2
 #: The minor version that a process needs for an event with `payload`.
 PAYLOAD_SINCE = 1
+#: The minor version that a process needs for an integration with a `filter`: an older one would deliver everything.
+FILTER_SINCE = 2
 #: The minor version that a process needs for an integration with a patience of its own.
 PATIENCE_SINCE = 2
 #: Keys of configurations that a minor version added, by integration_type, each with that version. An older process

@@ -28,6 +28,8 @@ class Integration:
     timeout: float | None = None
     #: The pause after each failed attempt, in seconds; None for the deployment's.
     retry_schedule: tuple[float, ...] | None = None
+    #: The pattern that its events must match (see content_filter.py); None for no filter.
+    filter: Mapping[str, Any] | None = None
     #: Why the worker disabled it, for example because the receiver answered 410. Empty if a person disabled it.
     disabled_reason: str = ""
     #: Milliseconds since 1970, by the ledger's clock (as is `updated_at`).

@@ -16,6 +16,7 @@ from deliverers.registry import (
     normalise_integration_type,
 )
 from worker.domain.configuration_replacement import configured
+from worker.domain.content_filter import compile_filter
 from worker.domain.event import Refusal, Scope
 from worker.domain.integration import Integration
 from worker.domain.patience import USUAL_LIMITS, PatienceLimits, patience_problems, schedule_of
@@ -42,6 +43,7 @@ _WRITABLE = (
     "rate_limit",
     "timeout",
     "retry_schedule",
+    "filter",
     "integration_type",
     "observes",
     "configuration",
@@ -94,6 +96,7 @@ def register(
     document = _without_alias(document)
     problems: list[Refusal] = [*_unknown_attributes(document), *_texts(document, current), *_flags(document)]
     problems += patience_problems(document, limits)
+    problems += _filter_problems(document)
     problems += _observes_problems(document, scope, catalogue, current)
     kind = _kind(document, current)
     configuration = _configuration(document, kind, registry, current)
@@ -115,6 +118,7 @@ def register(
         rate_limit=document.get("rate_limit", base.rate_limit),
         timeout=document.get("timeout", base.timeout),
         retry_schedule=schedule_of(document, base.retry_schedule),
+        filter=document.get("filter", base.filter),
         # A caller that sets `enabled` has dealt with the worker's reason for disabling the integration.
         disabled_reason=base.disabled_reason if "enabled" not in document else "",
     )
@@ -175,6 +179,12 @@ def _flags(document: Mapping[str, Any]) -> Iterator[Refusal]:
     is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
     if rate is not None and not (is_number and least <= rate <= most):
         yield Refusal("rate_limit", f"must be deliveries per second, from {least:g} to {most:,}, or null for no limit")
+
+
+def _filter_problems(document: Mapping[str, Any]) -> list[Refusal]:
+    given = document.get("filter")
+    found = [] if given is None else compile_filter(given)
+    return found if isinstance(found, list) else []
 
 
 def _observes_problems(

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from worker.domain.content_filter import ContentFilter, compile_filter
 from worker.domain.event import Scope
 from worker.domain.format_version import is_newer
 from worker.domain.integration import Integration
@@ -19,6 +20,8 @@ class Snapshot:
     by_key: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Enabled integrations that need a newer build than this one.
     newer: frozenset[str] = frozenset()
+    #: The compiled filters of those that have one.
+    filters: Mapping[str, ContentFilter] = field(default_factory=dict)
 
     def matching(self, observable_key: str) -> tuple[str, ...]:
         """Return the ids of the enabled integrations that observe the key."""
@@ -44,6 +47,14 @@ class Snapshot:
                 for key in set(integration.observes):
                     members[key].append(integration.id)
         by_key.update({key: tuple(ids) for key, ids in members.items() if ids})
-        newer = {each.id for each in replaced.values() if each.enabled and is_newer(each.minor)}
+        compiled = {each.id: compile_filter(each.filter) for each in replaced.values() if each.filter is not None}
+        filters = {each: known for each, known in self.filters.items() if each in by_id and each not in replaced}
+        filters |= {each: found for each, found in compiled.items() if isinstance(found, ContentFilter)}
+        # A filter that this build cannot read was written by a newer one.
+        newer = {
+            each.id
+            for each in replaced.values()
+            if each.enabled and (is_newer(each.minor) or each.id in compiled.keys() - filters.keys())
+        }
         kept = self.newer - set(replaced) - set(deleted)
-        return Snapshot(self.scope, version, by_id, by_key, kept | newer)
+        return Snapshot(self.scope, version, by_id, by_key, kept | newer, filters)

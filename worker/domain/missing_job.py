@@ -18,6 +18,8 @@ class MissingReason(StrEnum):
     CREATED_LATER = "created_later"
     NOT_OBSERVED = "not_observed"
     DISABLED = "disabled"
+    #: Its filter does not match the event.
+    FILTERED = "filtered"
     #: It would get the event now; it was changed after the event.
     CHANGED_LATER = "changed_later"
     #: It had a job, which ended and is no longer kept.
@@ -36,7 +38,14 @@ class MissingJob:
 
 
 def missing_job(
-    integration: Integration, triggered_by: str, accepted_at: int, *, waiting: bool, set_aside: bool, forgotten: bool
+    integration: Integration,
+    triggered_by: str,
+    accepted_at: int,
+    *,
+    waiting: bool,
+    set_aside: bool,
+    forgotten: bool,
+    left_out: str = "",
 ) -> MissingJob:
     """Return why an integration has no job of an event.
 
@@ -47,21 +56,28 @@ def missing_job(
         waiting: Whether the event is still in the inbox.
         set_aside: Whether it could not be observed.
         forgotten: Whether the integration had a job of it, which is no longer kept.
+        left_out: Why the integration's filter left the event out, in words; empty if it did not.
     """
-    reason, words = _reason(integration, triggered_by, accepted_at, waiting, set_aside, forgotten)
+    reason, words = _reason(integration, triggered_by, accepted_at, waiting, set_aside, forgotten, left_out)
     return MissingJob(integration.id, integration.name, reason, words)
 
 
 def _reason(
-    integration: Integration, triggered_by: str, accepted_at: int, waiting: bool, set_aside: bool, forgotten: bool
+    integration: Integration,
+    triggered_by: str,
+    accepted_at: int,
+    waiting: bool,
+    set_aside: bool,
+    forgotten: bool,
+    left_out: str,
 ) -> tuple[MissingReason, str]:
     changed = rfc3339(integration.updated_at)
     if forgotten:
         return MissingReason.FORGOTTEN, "its job has ended and is no longer kept"
     if integration.created_at > accepted_at:
         return MissingReason.CREATED_LATER, f"created later, at {rfc3339(integration.created_at)}"
+    later = f" (changed at {changed}, after the event)" if integration.updated_at > accepted_at else ""
     if triggered_by not in integration.observes:
-        later = f" (changed at {changed}, after the event)" if integration.updated_at > accepted_at else ""
         return MissingReason.NOT_OBSERVED, f"does not observe {triggered_by}{later}"
     if not integration.enabled:
         why = f": {integration.disabled_reason}" if integration.disabled_reason else ""
@@ -70,4 +86,8 @@ def _reason(
         return MissingReason.WAITING, "the event waits to be observed by a worker"
     if set_aside:
         return MissingReason.SET_ASIDE, 'the event could not be observed: see "edw rejected list"'
+    if left_out:
+        return MissingReason.FILTERED, left_out + later
+    if integration.filter is not None:
+        return MissingReason.CHANGED_LATER, f"its filter matches now; it was changed at {changed}"
     return MissingReason.CHANGED_LATER, f"did not observe it then; it was changed at {changed}"

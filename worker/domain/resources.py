@@ -82,6 +82,8 @@ class IntegrationDocument(Struct, frozen=True):
     timeout: float | UnsetType = UNSET
     #: The pause after each failed attempt, in seconds; absent for the deployment's.
     retry_schedule: list[float] | UnsetType = UNSET
+    #: The pattern that its events must match; absent if it gets all the events that it observes.
+    filter: dict[str, Any] | UnsetType = UNSET
     #: Why the worker disabled it; absent if the worker did not.
     disabled_reason: str | UnsetType = UNSET
     store_id: str | UnsetType = UNSET
@@ -200,6 +202,7 @@ def integration_document(
         paused=integration.paused,
         rate_limit=UNSET if integration.rate_limit is None else integration.rate_limit,
         **patience_of(integration),
+        filter=UNSET if integration.filter is None else dict(integration.filter),
         integration_type=integration.integration_type,
         observes=list(integration.observes),
         configuration=dict(integration.configuration),
@@ -299,6 +302,7 @@ def change_data(integration: Integration) -> Mapping[str, Any]:
         "paused": integration.paused,
         **({"rate_limit": integration.rate_limit} if integration.rate_limit is not None else {}),
         **patience_of(integration),
+        **({"filter": dict(integration.filter)} if integration.filter is not None else {}),
         **({"disabled_reason": integration.disabled_reason} if integration.disabled_reason else {}),
         "integration_type": integration.integration_type,
         "observes": list(integration.observes),

@@ -6,10 +6,11 @@ repeats the call with that id.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from worker.domain.change import Actor, Change, ChangeAction
+from worker.domain.content_filter import ContentFilter, compile_filter, content_of
 from worker.domain.event import rfc3339
 from worker.domain.integration import Integration
 from worker.domain.job import JobState, job_id
@@ -20,6 +21,8 @@ from worker.ledger.pages import Cursor
 LOOKED_AT_MOST = 100_000
 #: Most jobs that one call reopens or opens.
 CHANGED_MOST = 10_000
+#: Events whose data is read at once for a filter; each may have a mebibyte.
+EVENTS_PER_READ = 10
 
 #: A cursor: the phase, the time (ms) and the last id.
 CURSOR_PATTERN = r"(jobs|events)-([0-9]{1,15})-((?:[0-9a-f-]{36})?)"
@@ -30,7 +33,8 @@ _PLACE = re.compile(CURSOR_PATTERN)
 class Selection:
     """The jobs to redeliver: opened from `since` to `till` (ms since 1970, both included), in one of the states.
 
-    With `missing`, also the retained events of that time that the integration observes and has no job for.
+    With `missing`, also the retained events of that time that the integration observes and has no job for. Its filter
+    decides about these; jobs that it had are redelivered whatever the filter is now.
     """
 
     since: int
@@ -70,6 +74,8 @@ class RedeliveryTally:
     in_flight: int = 0
     #: New jobs, of events that had none.
     opened: int = 0
+    #: Events that the integration observes and has no job for, because its filter does not match them.
+    filtered: int = 0
     #: Jobs whose event retention has removed; they cannot be redelivered.
     gone: int = 0
     #: Jobs and events that were read.
@@ -177,16 +183,30 @@ class RedeliveryService:
     ) -> Cursor | None:
         found = await self._ledger.events.select(integration.scope, cursor, selection.till, integration.observes)
         tally.looked_at += found.looked_at
-        wanted = [(job_id(ref, integration.id), ref) for ref in found.refs]
+        refs = await self._passing(integration, found.refs)
+        wanted = [(job_id(ref, integration.id), ref) for ref in refs]
         opened, full = await self._ledger.redelivery.open_missing(
             integration.id, wanted, dry_run=dry_run, change=change
         )
         tally.opened += opened
+        if not full:
+            tally.filtered += len(found.refs) - len(refs)
         if full:
             # The next call begins with the same page, as in _jobs.
             tally.full = True
             return cursor
         return found.next
+
+    async def _passing(self, integration: Integration, refs: Sequence[str]) -> Sequence[str]:
+        """Return the references of those events that the integration's filter lets pass."""
+        compiled = None if integration.filter is None else compile_filter(integration.filter)
+        if not isinstance(compiled, ContentFilter):
+            return refs
+        passing: list[str] = []
+        for first in range(0, len(refs), EVENTS_PER_READ):
+            found = await self._ledger.events.stored(refs[first : first + EVENTS_PER_READ])
+            passing += [stored.ref for stored in found if compiled.matches(content_of(stored))]
+        return passing
 
 
 def _change_of(integration: Integration, selection: Selection, by: Actor) -> Change:

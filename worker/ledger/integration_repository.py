@@ -9,7 +9,7 @@ import msgspec
 
 from worker.domain.change import Change
 from worker.domain.event import Event, Ingress, Scope
-from worker.domain.format_version import CONFIGURATION_SINCE, PATIENCE_SINCE, is_newer
+from worker.domain.format_version import CONFIGURATION_SINCE, FILTER_SINCE, PATIENCE_SINCE, is_newer
 from worker.domain.integration import Integration
 from worker.domain.matching import Snapshot
 from worker.ledger.change_records import change_arguments
@@ -77,6 +77,7 @@ class _Document(msgspec.Struct):
     rate_limit: float | None = None
     timeout: float | None = None
     retry_schedule: tuple[float, ...] | None = None
+    filter: dict[str, Any] | None = None
     #: The minor version that a process needs to understand the document.
     minor: int = 0
 
@@ -84,7 +85,9 @@ class _Document(msgspec.Struct):
 #: Fields of the document that a minor version added, each with that version. They are written only while it is in
 #: force, or where the document has needed it already, and left out if their value is None. A document that has one
 #: needs a process of that version.
-FIELDS_SINCE: Mapping[str, int] = MappingProxyType({"timeout": PATIENCE_SINCE, "retry_schedule": PATIENCE_SINCE})
+FIELDS_SINCE: Mapping[str, int] = MappingProxyType(
+    {"timeout": PATIENCE_SINCE, "retry_schedule": PATIENCE_SINCE, "filter": FILTER_SINCE}
+)
 _KNOWN = frozenset(_Document.__struct_fields__)
 
 
@@ -279,6 +282,7 @@ class IntegrationRepository:
             integration.rate_limit,
             integration.timeout,
             integration.retry_schedule,
+            None if integration.filter is None else dict(integration.filter),
         )
         given = msgspec.structs.asdict(document)
         written = {
@@ -332,6 +336,7 @@ def _integration(integration_id: str, row: dict[str, str]) -> Integration:
         rate_limit=document.rate_limit,
         timeout=document.timeout,
         retry_schedule=document.retry_schedule,
+        filter=document.filter,
         disabled_reason=row.get("reason", ""),
         created_at=int(row["created_at"]),
         updated_at=int(row["updated_at"]),

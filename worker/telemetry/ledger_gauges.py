@@ -31,7 +31,7 @@ PAUSE_PER_SAMPLE = 4
 #: Seconds that the start of a process waits for the first sample, if Redis is silent.
 FIRST_SAMPLE_SECONDS = 1.0
 
-_EVENTS = ("accepted", "duplicates", "matched", "unmatched", "set_aside", "rejected")
+_EVENTS = ("accepted", "duplicates", "matched", "unmatched", "filtered", "set_aside", "rejected")
 _JOBS = ("opened", "reopened", "succeeded", "failed", "cancelled")
 
 

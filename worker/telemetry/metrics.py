@@ -41,6 +41,12 @@ REFUSED = Counter(
 )
 
 UNMATCHED = Counter("edw_events_unmatched", "Events that no integration observes, by ingress.", ("ingress",))
+FILTERED = Counter(
+    "edw_events_filtered",
+    "Events that the filters of all integrations that observe them left out, by ingress.",
+    ("ingress",),
+)
+LEFT_OUT = Counter("edw_deliveries_filtered", "Deliveries of events that the filters of integrations prevented.")
 
 #: The outcomes of this process's own attempts. `lost` is not among them: that attempt was another process's, which
 #: knew the type.
@@ -140,6 +146,7 @@ LEFT_TO_NEWER = Counter(
 _accepted = cache(ACCEPTED.labels)
 _duplicated = cache(DUPLICATED.labels)
 _unmatched = cache(UNMATCHED.labels)
+_filtered = cache(FILTERED.labels)
 _refused = cache(REFUSED.labels)
 _attempts = cache(ATTEMPTS.labels)
 _duration = cache(DURATION.labels)
@@ -149,7 +156,7 @@ _request = cache(REQUESTS.labels)
 
 # Series that alerts use exist from the start; otherwise the first count is a new series, and not an increase.
 for _ingress in Ingress:
-    _accepted(_ingress.value), _duplicated(_ingress.value), _unmatched(_ingress.value)
+    _accepted(_ingress.value), _duplicated(_ingress.value), _unmatched(_ingress.value), _filtered(_ingress.value)
     for _reason in RefusalReason:
         _refused(_ingress.value, _reason.value)
 for _end in ("delivered", "exhausted", "gone", "event_gone", "expired", "ledger_overflow"):
@@ -216,9 +223,12 @@ def observe_refused(ingress: Ingress, reason: RefusalReason, count: int = 1) -> 
         _refused(ingress.value, reason.value).inc(count)
 
 
-def observe_unmatched(ingress: str) -> None:
-    """Count an event that no integration observes."""
-    _unmatched(ingress).inc()
+def observe_matches(ingress: str, matches: int, filtered: int) -> None:
+    """Count an event that no integration gets, and the integrations whose filters left it out."""
+    if filtered:
+        LEFT_OUT.inc(filtered)
+    if not matches:
+        (_filtered if filtered else _unmatched)(ingress).inc()
 
 
 def observe_attempt(integration_type: str, outcome: str, seconds: float) -> None:

@@ -98,6 +98,7 @@ VISITS = {
     "updateIntegration": Visit(not_found, {"data": {"name": "taken over"}}),
     "deleteIntegration": Visit(not_found),
     "testIntegration": Visit(not_found),
+    "tryFilter": Visit(not_found),
     "redeliverIntegration": Visit(not_found, {"data": {"state": "succeeded", "missing": True}}),
     "listLogs": Visit(empty),
     "listIntegrationLogs": Visit(not_found),

@@ -236,6 +236,8 @@ class TestRealAnswers:
             held("redeliverIntegration", await admin.post(f"{one}/redeliver", body))
         held("testIntegration", await admin.post(f"{one}/test"))
         held("testIntegration", await admin.post(f"{one}/test", {"data": {"type": "nothing"}}))
+        held("tryFilter", await admin.post(f"{one}/filter/try", {"data": {"filter": {"data": {"id": "x"}}}}))
+        held("tryFilter", await admin.post(f"{one}/filter/try", {"data": {"filter": {}}}))
         event: Document = {"type": "order.paid", "data": {"id": "o"}, "id": "sent"}
         for data in (event, [event, event], [event, {}], {}, event | {"store_id": "x"}):
             held("publishEvents", await admin.post("/v2/events", {"data": data}))

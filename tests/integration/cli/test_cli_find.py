@@ -41,3 +41,23 @@ def test_all_events_of_an_order_are_erased(edw: Edw) -> None:
     assert edw("find", "order", "124").code == 0
     assert {each["action"] for each in edw("audit", "--json").json["data"]} == {"event.erased"}
     assert edw("events", "erase", "e-2").text == "erased 1 event"
+
+
+@pytest.mark.usefixtures("redis_url")
+def test_a_filter_is_given_tried_and_removed(edw: Edw) -> None:
+    create = ("integrations", "create", "--name", "Large", "--observes", "order.paid", *URL)
+    refused = edw(*create, "--filter", '{"data": {"total": {"$atleast": 1}}}')
+    assert (refused.code, "filter.data.total.$atleast: is not an operator" in refused.text) == (1, True)
+    assert "--filter: is not JSON" in edw(*create, "--filter", "{").text
+    made = edw(*create, "--filter", '{"data": {"total": {"$gte": 100}}}', "--json").json["data"]
+    data = b'{"type":"order","id":"123","total":99}'
+    assert edw("emit", "order.paid", "--id", "e-1", "--data", "-", stdin=data).code == 0
+
+    tried = edw("integrations", "try-filter", made["id"], "--event", "e-1")
+    other = edw("integrations", "try-filter", made["id"], "--data", "-", "--filter", "null", "--json", stdin=data)
+
+    words = "The event does not match: /data/total/$gte expects at least 100; the event has 99."
+    assert (tried.code, tried.text) == (1, words)
+    assert (other.code, other.json["data"]["matches"]) == (0, True)
+    assert "filter" in edw("integrations", "show", made["id"]).text
+    assert "filter" not in edw("integrations", "update", made["id"], "--filter", "null", "--json").json["data"]

@@ -256,7 +256,7 @@ def test_status_writes_the_balance_out(edw: Edw) -> None:
     result = edw("status")
 
     assert result.code == 0
-    assert "accepted 1 = inbox 1 + unmatched 0 + matched 0 + set aside 0 ok" in result.text
+    assert "accepted 1 = inbox 1 + unmatched 0 + filtered 0 + matched 0 + set aside 0 ok" in result.text
     assert "opened 0 + reopened 0 = succeeded 0 + failed 0 + cancelled 0 + pending 0 ok" in result.text
     assert "none: start one" in result.text
     assert edw("rejected", "list").out == "nothing was rejected\n"

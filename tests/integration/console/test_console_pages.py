@@ -22,7 +22,7 @@ EXAMINED = (
     *("/integrations", ERP, f"{ERP}?tab=attempts", f"{ERP}?tab=settings", f"{ERP}/jobs/{JOB}/attempts/3"),
     *(f"/events/{EVENT_ID}", f"/events/{EVENT_ID}/erase", "/events", "/events?type=order&id=123", "/audit"),
     *(f"{ERP}?tab=changes", f"{ERP}/jobs/{JOB}/attempts/3?tab=request"),
-    *("/attempts", "/search?q=x", "/failing", f"{ERP}/edit", f"{ERP}/redeliver", "/no-such-page"),
+    *("/attempts", "/search?q=x", "/failing", f"{ERP}/edit", f"{ERP}/filter", f"{ERP}/redeliver", "/no-such-page"),
 )
 
 

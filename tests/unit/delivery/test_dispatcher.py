@@ -69,9 +69,9 @@ class World:
 
     async def snapshot(self, scope: Scope, version: int) -> Any:
         self._step("match")
-        return SimpleNamespace(newer=False, matching=lambda _: refs(CHUNKS * JOBS_PER_CALL))
+        return SimpleNamespace(newer=False, filters={}, matching=lambda _: refs(CHUNKS * JOBS_PER_CALL))
 
-    async def open(self, chunk: Any, room: int, limits: Mapping[str, int]) -> Opened:
+    async def open(self, chunk: Any, room: int, limits: Mapping[str, int], filtered: Mapping[str, int]) -> Opened:
         self._step("open")
         if self.fault:
             raise self.fault

@@ -21,10 +21,13 @@ AT = 1_000_000
         ({}, {"waiting": True}, MissingReason.WAITING),
         ({}, {"set_aside": True}, MissingReason.SET_ASIDE),
         ({"updated_at": AT + 1}, {}, MissingReason.CHANGED_LATER),
+        ({"filter": {"data": {"n": 1}}}, {"left_out": "its filter …"}, MissingReason.FILTERED),
+        ({"filter": {"data": {"n": 1}}}, {"left_out": "its filter …", "waiting": True}, MissingReason.WAITING),
+        ({"filter": {"data": {"n": 1}}, "updated_at": AT + 1}, {}, MissingReason.CHANGED_LATER),
     ],
 )
 def test_the_first_reason_that_holds_is_said(
-    changes: dict[str, Any], states: dict[str, bool], reason: MissingReason
+    changes: dict[str, Any], states: dict[str, Any], reason: MissingReason
 ) -> None:
     integration = an_integration(**({"created_at": AT, "updated_at": AT} | changes))
     flags = {"waiting": False, "set_aside": False, "forgotten": False} | states

@@ -62,6 +62,7 @@ async def attributes(call: RequestContext) -> Reply:
                 _attribute("rate_limit", "number", "Deliveries per second; without it there is no limit."),
                 _attribute("timeout", "number", "Seconds that an attempt may take; without it, the deployment's."),
                 _attribute("retry_schedule", "array", "Pauses after failed attempts, in seconds."),
+                _attribute("filter", "object", "The pattern that its events must match; without it, it gets them all."),
                 _attribute("integration_type", "string", "How events leave; webhook by default.", options=types),
                 _attribute("observes", "array", "Observable keys.", required=True, options=keys),
                 _attribute("configuration", "object", "Where events are delivered.", required=True),

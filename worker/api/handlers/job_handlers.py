@@ -179,6 +179,7 @@ def _document(tally: RedeliveryTally, key: str, *, dry_run: bool) -> RedeliveryD
         due=tally.due,
         in_flight=tally.in_flight,
         opened=tally.opened,
+        filtered=tally.filtered,
         gone=tally.gone,
         full=tally.full,
         complete=tally.next is None,

@@ -23,6 +23,7 @@ from worker.cli.console import cells, console, json_option, print_json, table, v
 from worker.cli.integration_changes import change_integration, merged
 from worker.cli.selection import all_integrations, find_integration
 from worker.domain.event import Refusal, Scope, rfc3339
+from worker.domain.event_parser import EventRules
 from worker.domain.humanize import duration, one_line
 from worker.domain.integration import Integration
 from worker.domain.integration_input import attributes_of
@@ -83,6 +84,12 @@ def _attribute_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--retry-schedule",
             metavar="DURATIONS",
             help='Pauses after failed attempts, such as "5s 1m 1h"; none: one attempt; "" takes the deployment\'s.',
+        ),
+        click.option(
+            "--filter",
+            "filter_",
+            metavar="JSON",
+            help="The pattern that its events must match; null means no filter.",
         ),
         click.option("--file", "file", type=click.File("rb"), help="Attributes as JSON, as in the specification."),
     )
@@ -229,6 +236,57 @@ def delete(id: str, store: str | None, org: str | None, as_json: bool) -> None:
     run(work())
 
 
+@command.command("try-filter")
+@click.argument("id")
+@click.option("--event", metavar="ID", help="A stored event of the store; without it, a sample is tried.")
+@click.option("--type", "type_", metavar="KEY", help="The sample's observable key; by default the first observed one.")
+@click.option("--data", type=click.File("rb"), help="The sample's data: a file with the resource as JSON, or -.")
+@click.option("--filter", "filter_", metavar="JSON", help="Try this filter in place of the integration's.")
+@scope_options
+@json_option
+def try_filter(
+    id: str,
+    event: str | None,
+    type_: str | None,
+    data: Any,
+    filter_: str | None,
+    store: str | None,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Say whether an event matches a filter, and which condition it does not meet.
+
+    Nothing is delivered. The exit code is 1 if the event does not match.
+
+    \b
+    edw integrations try-filter 2da46671 --event e-1
+    edw integrations try-filter 2da46671 --data order.json --filter '{"data": {"total": {"$gte": 100}}}'
+    """
+    sample = {"type": type_, "data": _json(data.name, data.read()) if data else None, "event_id": event}
+    given = {name: value for name, value in sample.items() if value is not None}
+    if filter_ is not None:
+        given["filter"] = _json("--filter", filter_)
+    run(_try_filter(id, scope_of(store, org), given, as_json))
+
+
+async def _try_filter(named: str, scope: Scope, given: Attributes, as_json: bool) -> int:
+    # Imported here because most commands do not parse events.
+    from worker.api.handlers.filter_handlers import trial_document
+    from worker.integrations.filter_trial import FilterTrials
+
+    async with session() as at:
+        integration = await find_integration(at, named, scope)
+        rules = EventRules(at.catalogue, at.settings.event_max_bytes)
+        tried = await FilterTrials(at.ledger, rules).run(integration, given)
+    if isinstance(tried, list):
+        return _refused(tried, as_json)
+    if as_json:
+        print_json({"data": trial_document(tried)})
+    else:
+        click.echo(tried.words)
+    return 0 if tried.unmet is None else EXIT_FAILED
+
+
 async def _update(
     named: str, scope: Scope, attributes: Attributes, as_json: bool, keys: Mapping[str, Any] | None = None
 ) -> int:
@@ -256,6 +314,8 @@ def _attributes(given: Mapping[str, Any]) -> Attributes:
         attributes["timeout"] = _durations("--timeout", given["timeout"])[0] if given["timeout"] else None
     if given["retry_schedule"] is not None:
         attributes["retry_schedule"] = _durations("--retry-schedule", given["retry_schedule"])
+    if given["filter_"] is not None:
+        attributes["filter"] = _json("--filter", given["filter_"])
     if given["observes"]:
         attributes["observes"] = list(given["observes"])
     return attributes
@@ -269,6 +329,13 @@ def _durations(option: str, text: str) -> Any:
         return list(durations(text))
     except ValueError as error:
         raise click.UsageError(f"{option}: {error}") from None
+
+
+def _json(option: str, text: str | bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CommandFailure(f"{option}: is not JSON: {error}") from None
 
 
 def _keys(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -311,11 +378,7 @@ def _asked(name: str) -> str:
 
 
 def _from_file(file: Any) -> Attributes:
-    try:
-        body = msgspec.json.decode(file.read())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CommandFailure(f"{file.name}: is not JSON: {error}") from None
-    attributes = attributes_of(body)
+    attributes = attributes_of(_json(file.name, file.read()))
     if isinstance(attributes, Refusal):
         raise CommandFailure(f"{file.name}: {attributes}")
     return dict(attributes)
@@ -366,6 +429,7 @@ def _print_integration(at: CliSession, integration: Integration, as_json: bool) 
             else {}
         ),
         "observes": ", ".join(masked.observes),
+        **({"filter": _text(masked.filter)} if masked.filter is not None else {}),
         **{f"configuration.{name}": _text(value) for name, value in masked.configuration.items()},
         "scope": scope_words(masked.scope),
         "created": rfc3339(masked.created_at),

@@ -19,8 +19,9 @@ from worker.ledger.inspection.ledger_status import LaneStatus, LedgerStatus
 def command(lanes: int, as_json: bool) -> None:
     """Show whether the ledger balances, and what waits.
 
-    At any moment, every accepted event is in the inbox, matched, unmatched or set aside, and every opened job has
-    ended or is pending. If a balance is broken, something was lost, and the exit code is 1.
+    At any moment, every accepted event is in the inbox, matched, unmatched, filtered or set aside, and every opened
+    job has ended or is pending. An event is filtered if the filters of all that observe it left it out. If a balance is
+    broken, something was lost, and the exit code is 1.
     """
 
     async def work() -> int:
@@ -52,7 +53,8 @@ def balances_table(status: LedgerStatus) -> Table:
     count = status.counter
     balances = table("", "", "", "")
     balances.show_header = False
-    inbox = f"inbox {status.inbox} + unmatched {count('unmatched')} + matched {count('matched')}"
+    inbox = f"inbox {status.inbox} + unmatched {count('unmatched')} + filtered {count('filtered')}"
+    inbox += f" + matched {count('matched')}"
     ended = f"succeeded {count('succeeded')} + failed {count('failed')} + cancelled {count('cancelled')}"
     balances.add_row(
         *cells("events", f"accepted {count('accepted')}", f"= {inbox} + set aside {count('set_aside')}"),
@@ -72,6 +74,8 @@ def _print_waiting(out: Console, status: LedgerStatus) -> None:
         out.print(Text(f"The oldest event of the inbox is overdue by {duration(status.inbox_overdue)}."))
     if status.rejected:
         out.print(Text(f'Rejected: {status.rejected}; see "edw rejected list".'))
+    if left_out := status.counter("left_out"):
+        out.print(Text(f"Filters left out {left_out} deliveries of events."))
     if not status.lanes:
         out.print(Text("No lane has work."))
         return

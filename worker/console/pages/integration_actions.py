@@ -10,6 +10,7 @@ from config.units import durations
 from deliverers.contract import NotAttempted
 from deliverers.registry import UnknownIntegrationType
 from worker.console.configuration_form import configuration_of, fields_of
+from worker.console.pages.filter_page import entered_json, filter_text
 from worker.console.pages.integration_rows import rows_of
 from worker.console.visit import Answer, Html, PageRefusal, SeeOther, Visit
 from worker.delivery.sample_delivery import TooManySamples
@@ -128,6 +129,7 @@ def _form(visit: Visit, shown: Integration, problems: Iterable[Refusal], status:
         "types": types.types,
         "groups": _groups(visit, shown.scope),
         "problems": by_field,
+        "filter_text": filter_text(visit, shown),
         "revision": visit.form.get("revision", str(shown.revision)),
         "scope": shown.scope,
         "schedule": "none"
@@ -157,6 +159,8 @@ def _attributes(visit: Visit, kind: str) -> dict[str, Any]:
         "rate_limit": _number(form.get("rate_limit", "")),
         "timeout": _number(form.get("timeout", "")),
         "retry_schedule": _schedule(form.get("retry_schedule", "")),
+        # A page of an older version has no such field.
+        **({"filter": entered_json(form["filter"])} if "filter" in form else {}),
     }
     try:
         model = visit.services.types.get(kind).configuration_model

@@ -126,6 +126,12 @@ class EventReader:
         set_aside = not found.waiting and found.failures >= OBSERVE_TRIES
         return EventHistory(stored, bool(found.waiting), set_aside, jobs, found.total, frozenset(found.forgotten))
 
+    async def stored(self, refs: Sequence[str]) -> list[StoredEvent]:
+        """Return those of the events that are kept and readable; their data is read at once."""
+        records = await self._redis.atomically(*(("get", f"event:{ref}") for ref in refs))
+        found = (stored_of(ref, record) for ref, record in zip(refs, records, strict=True) if record is not None)
+        return [each for each in found if each is not None]
+
     async def page(
         self, scope: Scope, offset: int, limit: int, resource: AffectedResource | None = None
     ) -> Page[EventSummary]:

@@ -64,9 +64,9 @@ class LedgerStatus:
     def events_balance(self) -> int:
         """The number of lost events; anything but 0 breaks invariant 1.
 
-        It is accepted - (inbox + unmatched + matched + set aside).
+        It is accepted - (inbox + unmatched + filtered + matched + set aside).
         """
-        accounted = self.inbox + sum(map(self.counter, ("unmatched", "matched", "set_aside")))
+        accounted = self.inbox + sum(map(self.counter, ("unmatched", "filtered", "matched", "set_aside")))
         return self.counter("accepted") - accounted
 
     @property

@@ -122,8 +122,11 @@ _claims = msgspec.msgpack.Decoder(_Claims)
 _standings = msgspec.msgpack.Decoder(list[tuple[str, str, int]])
 
 
-def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[str, Any]:
-    """Return the argument of open.lua for an event; `last` means that no more of its jobs follow."""
+def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool, filtered: int = 0) -> dict[str, Any]:
+    """Return the argument of open.lua for an event.
+
+    `last` means that no more of its jobs follow; `filtered` integrations observe it and do not get it.
+    """
     argument: dict[str, Any] = {
         "ref": stored.ref,
         "minor": stored.minor,
@@ -131,6 +134,8 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool) -> dict[s
         "last": last,
         "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
     }
+    if filtered:
+        argument["filtered"] = filtered
     if stored.event.trace is not None:
         argument["trace"] = stored.event.trace.written
     return argument

@@ -48,6 +48,7 @@ class JobLanes:
         openings: Iterable[tuple[StoredEvent, Sequence[Opening], bool]],
         room: int,
         limits: Mapping[str, int] = NO_LIMITS,
+        filtered: Mapping[str, int] = NO_LIMITS,
     ) -> Opened:
         """Open jobs of events, and lease some of them to this process at once.
 
@@ -55,6 +56,7 @@ class JobLanes:
             openings: (event, its jobs, whether these are its last ones), at most MAX_JOBS_PER_CALL jobs in all.
             room: The most jobs to lease at once; their lanes need free slots too.
             limits: The most jobs to lease of some lanes.
+            filtered: How many integrations observe an event, by its reference, and do not get it.
         """
         given = list(openings)
         check_size([job for _, jobs, _ in given for job in jobs])
@@ -71,7 +73,7 @@ class JobLanes:
                 deadline=policy.job_deadline,
                 backlog=policy.lane_backlog,
                 backlog_bytes=policy.lane_backlog_bytes,
-                events=[observed(stored, jobs, last) for stored, jobs, last in given],
+                events=[observed(stored, jobs, last, filtered.get(stored.ref, 0)) for stored, jobs, last in given],
             )
             return opened_of(reply, [stored for stored, _, _ in given], partial(self._lease.renewed, asked_at), call)
 

@@ -3,8 +3,9 @@
 -- have free slots.
 -- A: owner, call (its number), lease, room (the most jobs to lease), limits = {lane = its most jobs to lease},
 --    announce, deadline, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
---    events = [{ref, minor, size, last, trace?, jobs = [{id, lane}]}]
+--    events = [{ref, minor, size, last, trace?, filtered?, jobs = [{id, lane}]}]
 --      last   no further chunk of this event follows
+--      filtered  how many integrations observe the event and do not get it, because of their filters
 --      trace  the trace context of the attempts, for an event that has none
 -- Returns msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that did not fit],
 -- later = [{lane, ms until it has ready jobs}],
@@ -81,7 +82,8 @@ local function open_jobs_of(e)
     later('ZREM', P .. 'inbox', e.ref)
     observed[e.ref] = true
     local has_jobs = #wanted > 0 or redis.call('EXISTS', P .. 'event:' .. e.ref .. ':jobs') == 1
-    count(has_jobs and 'matched' or 'unmatched')
+    count(has_jobs and 'matched' or e.filtered and 'filtered' or 'unmatched')
+    if e.filtered then count('left_out', e.filtered) end
     if #wanted == 0 and num(redis.call('HGET', P .. 'event:' .. e.ref .. ':progress', 'open')) <= 0 then
       retain_event(e.ref)
     end

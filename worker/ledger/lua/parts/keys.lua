@@ -18,9 +18,10 @@
 --   observe-next           list  new events for these processes; a wake-up, so the inbox has them as well
 --   members                zset  process that reads messages and documents, with its minor version -> when its
 --                                announcement runs out
---   counters               hash  accepted duplicates matched unmatched set_aside rejected
+--   counters               hash  accepted duplicates matched unmatched filtered set_aside rejected
 --                                opened reopened succeeded failed cancelled attempts lost
 --                                circuits_opened circuits_closed
+--                                left_out (deliveries that filters prevented)
 --   inbox                  zset  event ref -> when it is announced next
 --   event:<ref>            its record, which never changes (event_records.lua)
 --   event:<ref>:progress   hash  open (its number of pending jobs) failures announced erased (jobs that were) observers lost (observers that
