@@ -78,8 +78,9 @@ class _Run:
     returning: dict[tuple[Victim, int], asyncio.Task[None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        offers = [self.stage.offers(ingress) for ingress in self.stage.producers]
-        self._accepted, self._delivered = Count(offers, ACCEPTED), Count([self.stage.requests], TAKEN)
+        #: What was accepted, by ingress.
+        self._accepted = {each: Count([self.stage.offers(each)], ACCEPTED) for each in self.stage.producers}
+        self._delivered = Count([self.stage.requests], TAKEN)
 
     async def play(self) -> Outcome:
         began = monotonic()
@@ -91,6 +92,7 @@ class _Run:
             await self._kill(kill)
         await asyncio.gather(*self.returning.values())
         await self._calm("everybody is back")
+        await self._until_each_was_accepted()
         for producer in self.stage.producers.values():
             self._accident(producer.check)
         await asyncio.gather(*(asyncio.to_thread(each.finish) for each in self.stage.producers.values()))
@@ -134,8 +136,15 @@ class _Run:
         self._say(doing)
         await asyncio.sleep(CALM_SECONDS)
 
+    async def _until_each_was_accepted(self) -> None:
+        """Wait until something was accepted by each ingress: a busy machine takes its time."""
+        end = monotonic() + PATIENCE
+        while not all(each.now() for each in self._accepted.values()) and monotonic() < end:
+            await self._calm("waits until each producer is served")
+
     def _say(self, doing: str) -> None:
-        self.report(Progress(len(self.killed), self._accepted.now(), self._delivered.now(), doing))
+        accepted = sum(each.now() for each in self._accepted.values())
+        self.report(Progress(len(self.killed), accepted, self._delivered.now(), doing))
 
 
 def _which(kill: Kill) -> str:

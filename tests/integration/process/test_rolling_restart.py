@@ -17,8 +17,8 @@ from worker.publisher import Publisher, Receipt
 
 #: Events in one call, and the calls a second: 150 events a second.
 BATCH, CALLS = 5, 30
-#: Nobody dies here, and a busy machine may keep a process from its heartbeat for a while.
-ALIVE = {"EDW_LEASE_SECONDS": "15"}
+#: Nobody dies here, and a busy machine may keep a process from its heartbeat, or from what it drains, for a while.
+ALIVE = {"EDW_LEASE_SECONDS": "120", "EDW_DRAIN_SECONDS": "60"}
 
 
 async def publish_until(over: asyncio.Event, settings: Settings) -> list[str]:
