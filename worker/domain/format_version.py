@@ -20,7 +20,16 @@ PATIENCE_SINCE = 2
 #: Keys of configurations that a minor version added, by integration_type, each with that version. An older process
 #: would deliver without the authentication that they ask for, or fail.
 CONFIGURATION_SINCE: Mapping[str, Mapping[str, int]] = MappingProxyType(
-    {"webhook": dict.fromkeys(("headers", "basic_username", "basic_password", "bearer_token"), 2)}
+    {
+        "webhook": dict.fromkeys(
+            (
+                *("headers", "basic_username", "basic_password", "bearer_token"),
+                *("oauth_token_url", "oauth_client_id", "oauth_client_secret", "oauth_scope", "oauth_audience"),
+                "oauth_auth_method",
+            ),
+            2,
+        )
+    }
 )
 
 

@@ -281,16 +281,15 @@ class IntegrationRepository:
             integration.retry_schedule,
         )
         given = msgspec.structs.asdict(document)
-        written = {
-            name
+        new = {
+            name: since
             for name, since in FIELDS_SINCE.items()
             if given[name] is not None and self._may_write(since, integration)
         }
-        fields = {name: value for name, value in given.items() if name in written or name not in FIELDS_SINCE}
+        fields = {name: value for name, value in given.items() if name in new or name not in FIELDS_SINCE}
         # A version that this build knows is needed only by what is written now.
         newer = integration.minor if is_newer(integration.minor) else 0
-        needed = (since for name, since in _needs(integration).items() if name in written or name not in FIELDS_SINCE)
-        fields["minor"] = max([newer, *needed])
+        fields["minor"] = max([newer, *new.values(), *_keys_since(integration).values()])
         return fields if fields["minor"] else {name: value for name, value in fields.items() if name != "minor"}
 
     def _may_write(self, since: int, integration: Integration) -> bool:
@@ -302,10 +301,13 @@ class IntegrationRepository:
 
 def _needs(integration: Integration) -> dict[str, int]:
     """Return what an integration has that a minor version added: each field, and each key of its configuration."""
-    known = CONFIGURATION_SINCE.get(integration.integration_type, {})
-    keys = {f"configuration.{name}": known[name] for name in integration.configuration if name in known}
     fields = {name: since for name, since in FIELDS_SINCE.items() if getattr(integration, name, None) is not None}
-    return fields | keys
+    return fields | _keys_since(integration)
+
+
+def _keys_since(integration: Integration) -> dict[str, int]:
+    known = CONFIGURATION_SINCE.get(integration.integration_type, {})
+    return {f"configuration.{name}": known[name] for name in integration.configuration if name in known}
 
 
 def _expected(revision: int | None) -> int:
