@@ -56,6 +56,7 @@ class WebhookDeliverer:
 
     integration_type: ClassVar[str] = "webhook"
     configuration_model: ClassVar[type[BaseModel]] = WebhookConfiguration
+    signs: ClassVar[bool] = True
 
     def __init__(self, options: DelivererOptions) -> None:
         self._options = options
@@ -135,8 +136,9 @@ class WebhookDeliverer:
             "webhook-id": delivery.job_id,
             "webhook-timestamp": timestamp,
         }
-        if configuration.keys:
-            headers["webhook-signature"] = signature(configuration.keys, delivery.job_id, timestamp, body)
+        keys, pairs = configuration.keys, delivery.signing_keys
+        if (keys or pairs) and (signed := signature(keys, delivery.job_id, timestamp, body, pairs)):
+            headers["webhook-signature"] = signed
         secrets = configuration.secret_forms
         if token:
             headers["Authorization"] = f"Bearer {token}"

@@ -11,8 +11,8 @@ CHANGES = (
     ("worker/intake/wakeup_message.py", "\nWAKEUP_MINOR = 0\n", "\nWAKEUP_MINOR = 3\n"),
     (
         "worker/ledger/integration_repository.py",
-        '"retry_schedule": PATIENCE_SINCE})\n_KNOWN',
-        '"retry_schedule": PATIENCE_SINCE, "flavour": 3})\n_KNOWN',
+        '"retry_schedule": PATIENCE_SINCE}\n)\n_KNOWN',
+        '"retry_schedule": PATIENCE_SINCE, "flavour": 3}\n)\n_KNOWN',
     ),
     (
         "worker/ledger/integration_repository.py",

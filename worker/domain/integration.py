@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.domain.event import Scope
+from worker.domain.signing_keys import KeyPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Integration:
     timeout: float | None = None
     #: The pause after each failed attempt, in seconds; None for the deployment's.
     retry_schedule: tuple[float, ...] | None = None
+    #: The key pairs that sign its webhooks, the newest first, private keys sealed; None for none.
+    keys: tuple[KeyPair, ...] | None = field(default=None, repr=False)
     #: Why the worker disabled it, for example because the receiver answered 410. Empty if a person disabled it.
     disabled_reason: str = ""
     #: Milliseconds since 1970, by the ledger's clock (as is `updated_at`).

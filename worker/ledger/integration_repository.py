@@ -9,9 +9,10 @@ import msgspec
 
 from worker.domain.change import Change
 from worker.domain.event import Event, Ingress, Scope
-from worker.domain.format_version import CONFIGURATION_SINCE, PATIENCE_SINCE, is_newer
+from worker.domain.format_version import CONFIGURATION_SINCE, KEYS_SINCE, PATIENCE_SINCE, is_newer
 from worker.domain.integration import Integration
 from worker.domain.matching import Snapshot
+from worker.domain.signing_keys import KeyPair
 from worker.ledger.change_records import change_arguments
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.events.inbox import acceptance
@@ -77,6 +78,7 @@ class _Document(msgspec.Struct):
     rate_limit: float | None = None
     timeout: float | None = None
     retry_schedule: tuple[float, ...] | None = None
+    keys: tuple[KeyPair, ...] | None = None
     #: The minor version that a process needs to understand the document.
     minor: int = 0
 
@@ -84,7 +86,9 @@ class _Document(msgspec.Struct):
 #: Fields of the document that a minor version added, each with that version. They are written only while it is in
 #: force, or where the document has needed it already, and left out if their value is None. A document that has one
 #: needs a process of that version.
-FIELDS_SINCE: Mapping[str, int] = MappingProxyType({"timeout": PATIENCE_SINCE, "retry_schedule": PATIENCE_SINCE})
+FIELDS_SINCE: Mapping[str, int] = MappingProxyType(
+    {"keys": KEYS_SINCE, "timeout": PATIENCE_SINCE, "retry_schedule": PATIENCE_SINCE}
+)
 _KNOWN = frozenset(_Document.__struct_fields__)
 
 
@@ -279,6 +283,7 @@ class IntegrationRepository:
             integration.rate_limit,
             integration.timeout,
             integration.retry_schedule,
+            integration.keys,
         )
         given = msgspec.structs.asdict(document)
         new = {
@@ -334,6 +339,7 @@ def _integration(integration_id: str, row: dict[str, str]) -> Integration:
         rate_limit=document.rate_limit,
         timeout=document.timeout,
         retry_schedule=document.retry_schedule,
+        keys=document.keys,
         disabled_reason=row.get("reason", ""),
         created_at=int(row["created_at"]),
         updated_at=int(row["updated_at"]),

@@ -1,12 +1,16 @@
 """The list of a store's integrations, and the page of one."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from time import time
 from types import MappingProxyType
 from typing import Any
 
+from deliverers.registry import UnknownIntegrationType
 from worker.console.pages.integration_rows import IntegrationRow, place_of, rows_of
 from worker.console.visit import PAGE, Answer, Html, SeeOther, Visit
 from worker.domain.integration import Integration
+from worker.domain.signing_keys import signing
 from worker.ledger.inspection.failing_lanes import FAILING_MOST
 
 #: The newest integrations that a filter looks at.
@@ -72,6 +76,12 @@ async def _found(visit: Visit, state: str, text: str) -> tuple[Sequence[Integrat
     return matching[offset:], page.total, len(page.items)
 
 
+def _signs(visit: Visit, integration: Integration) -> bool:
+    with suppress(UnknownIntegrationType):
+        return visit.services.types.signs(integration.integration_type)
+    return False
+
+
 def _has(integration: Integration, text: str) -> bool:
     return text.casefold() in f"{integration.name}\n{integration.id}\n{place_of(integration)}".casefold()
 
@@ -87,6 +97,8 @@ async def show(visit: Visit) -> Answer:
         values["logs"] = await ledger.logs.of_integration(integration.id, visit.offset, SHOWN)
     elif tab == "settings":
         values["shown"] = visit.services.integration_service.shown(integration)
+        values["keys"] = signing(integration.keys, time() * 1000)
+        values["has_keys"] = _signs(visit, integration)
     else:
         tab = "deliveries"
         values["jobs"] = await ledger.jobs.of_integration(integration.id, visit.offset, SHOWN)
