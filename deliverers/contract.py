@@ -26,6 +26,7 @@ from pydantic import BaseModel
 
 from deliverers.egress import EgressPolicy
 from deliverers.exchange import ExchangePolicy, WireRecord
+from deliverers.signatures import SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Delivery:
         sequence: Grows with each accepted event of the same resource, so that a receiver can drop what is stale.
         timeout: The integration's own time limit of this attempt in seconds; None for that of the options. Use
             `DelivererOptions.timeout_of`.
+        signing_keys: The integration's own keys of Ed25519; only where the deliverer `signs`.
         trace: W3C Trace Context for the receiver, under `traceparent` and `tracestate`; empty if there is none.
         flat: Whether the event has a flat payload. Then `data` is the whole payload, which is sent as it is, and
             `included` is None.
@@ -81,6 +83,7 @@ class Delivery:
     flat: bool = False
     sequence: int = 0
     timeout: float | None = None
+    signing_keys: tuple[SigningKey, ...] = field(default=(), repr=False)
 
     @property
     def tenant(self) -> str:
@@ -288,6 +291,9 @@ class Normalising(Protocol):
 
 class Deliverer(Protocol):
     """A plug-in that delivers the jobs of one `integration_type`.
+
+    A deliverer with a class attribute `signs` that is true signs with `delivery.signing_keys`, and people may make and
+    rotate keys for its integrations.
 
     Reasons and bodies never contain a secret of the configuration, nor details of our network. Word an exception with
     `deliverers.reasons.reason`, never with its own text, which contains the addresses that were dialled.

@@ -200,6 +200,10 @@ class DelivererRegistry:
             return ("configuration",)
         return tuple(f"configuration.{name}" for name in changed_destination(old, new))
 
+    def signs(self, integration_type: str) -> bool:
+        """Return whether a type's deliverer signs with keys that the worker makes. Raises what `get` raises."""
+        return bool(getattr(self.get(integration_type), "signs", False))
+
     def create(self, integration_type: str, options: DelivererOptions) -> Deliverer:
         """Create a deliverer; it must be opened before it delivers."""
         return self.get(integration_type)(options)

@@ -29,7 +29,38 @@ def signing_key(text: str) -> bytes:
     return key
 
 
-def signature(keys: Iterable[bytes], message_id: str, timestamp: str, body: bytes) -> str:
-    """Return the value of `webhook-signature`: one signature per key, as a receiver may know only one key."""
+class SigningKey:
+    """A private key of Ed25519 that signs an integration's webhooks. The worker made it; receivers have the public one.
+
+    Args:
+        private: The 32 bytes of the private key.
+        until: Seconds since 1970 at which it signs no more; None if no other key has replaced it.
+    """
+
+    __slots__ = ("_private", "until")
+
+    def __init__(self, private: bytes, until: float | None = None) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        self._private = Ed25519PrivateKey.from_private_bytes(private)
+        self.until = until
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the signature of a message."""
+        return self._private.sign(message)
+
+
+def signature(
+    keys: Iterable[bytes], message_id: str, timestamp: str, body: bytes, pairs: Iterable[SigningKey] = ()
+) -> str:
+    """Return the value of `webhook-signature`: one signature per key, as a receiver may know only one key.
+
+    `keys` sign by HMAC (`v1`), and `pairs` by Ed25519 (`v1a`), those whose time has not run out at the timestamp.
+    """
     signed = b".".join((message_id.encode(), timestamp.encode(), body))
-    return " ".join(f"v1,{b64encode(hmac.digest(key, signed, 'sha256')).decode()}" for key in keys)
+    found = [f"v1,{b64encode(hmac.digest(key, signed, 'sha256')).decode()}" for key in keys]
+    now = float(timestamp)
+    found += [
+        f"v1a,{b64encode(pair.sign(signed)).decode()}" for pair in pairs if pair.until is None or now < pair.until
+    ]
+    return " ".join(found)

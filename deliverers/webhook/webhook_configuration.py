@@ -12,6 +12,7 @@ from deliverers.field_error import FieldError
 from deliverers.http import USER_AGENT, HttpTarget, RequestHead
 from deliverers.signatures import PATTERN, signing_key
 from deliverers.urls import checked_url, origin
+from deliverers.webhook.oauth_grant import AuthMethod, OAuthGrant
 from deliverers.webhook.webhook_headers import (
     AUTHORIZATION,
     LONGEST_VALUE,
@@ -31,6 +32,8 @@ MOST_SIGNING_KEYS = 2
 LONGEST_CREDENTIAL = 1024
 
 _SECRET_KEY = "X-MOLTIN-SECRET-KEY"  # noqa: S105  (a header's name)
+#: Fields of which one may be given, as each sets `Authorization`.
+_WAYS = ("basic_username", "bearer_token", "oauth_token_url")
 _HEADERS = {
     "Content-Type": "application/json",
     "Accept": "*/*",
@@ -42,7 +45,7 @@ _HEADERS = {
 class WebhookConfiguration(BaseModel):
     """`WebhookConfigurationObject` of the specification, and what our receivers need. Derived values are computed once.
 
-    At most one of `basic_username`, `bearer_token` and a header `Authorization` authenticates.
+    At most one of `basic_username`, `bearer_token`, `oauth_token_url` and a header `Authorization` authenticates.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -91,10 +94,36 @@ class WebhookConfiguration(BaseModel):
         json_schema_extra={"pattern": "^[!-~]*$", "maxLength": LONGEST_VALUE - len("Bearer ")},
     )
 
-    @field_validator("url")
+    oauth_token_url: Annotated[str | None, Destination()] = Field(
+        default=None, description="URL at which access tokens are fetched by OAuth 2.0 client credentials."
+    )
+    #: A destination, because it says whose the client secret is.
+    oauth_client_id: Annotated[str | None, Destination()] = Field(
+        default=None, description="OAuth client id.", json_schema_extra={"maxLength": LONGEST_CREDENTIAL}
+    )
+    oauth_client_secret: Annotated[SecretStr | None, NotDestination()] = Field(
+        default=None, description="OAuth client secret.", json_schema_extra={"maxLength": LONGEST_CREDENTIAL}
+    )
+    oauth_scope: Annotated[str | None, NotDestination()] = Field(
+        default=None,
+        description="OAuth scopes that are asked for, with spaces between them.",
+        json_schema_extra={"maxLength": LONGEST_CREDENTIAL},
+    )
+    oauth_audience: Annotated[str | None, NotDestination()] = Field(
+        default=None,
+        description="The audience that some OAuth servers want to know.",
+        json_schema_extra={"maxLength": LONGEST_CREDENTIAL},
+    )
+    oauth_auth_method: Annotated[AuthMethod | None, NotDestination()] = Field(
+        default=None,
+        description="How the client authenticates: client_secret_basic, unless the server wants the other.",
+    )
+
+    @field_validator("url", "oauth_token_url")
     @classmethod
-    def _url_is_sound(cls, value: str) -> str:
-        checked_url(value, ("https", "http"))
+    def _url_is_sound(cls, value: str | None) -> str | None:
+        if value is not None:
+            checked_url(value, ("https", "http"))
         return value
 
     @field_validator("secret_key")
@@ -133,7 +162,13 @@ class WebhookConfiguration(BaseModel):
         _check_credential(value or "")
         return value or None
 
-    @field_validator("basic_password")
+    @field_validator("oauth_client_id", "oauth_scope", "oauth_audience")
+    @classmethod
+    def _text_is_sound(cls, value: str | None) -> str | None:
+        _check_credential(value or "")
+        return value or None
+
+    @field_validator("basic_password", "oauth_client_secret")
     @classmethod
     def _password_is_sound(cls, value: SecretStr | None) -> SecretStr | None:
         _check_credential(_plain(value))
@@ -157,13 +192,32 @@ class WebhookConfiguration(BaseModel):
             raise FieldError("is required with basic_password", "basic_username")
         if self.basic_username is not None and self.basic_password is None:
             raise FieldError("is required with basic_username; it may be empty", "basic_password")
-        ways = [name for name in ("basic_username", "bearer_token") if getattr(self, name) is not None]
+        self._check_oauth()
+        ways = [name for name in _WAYS if getattr(self, name) is not None]
         if AUTHORIZATION in lower_names(self.headers or {}):
             ways.append("headers.Authorization")
         if len(ways) > 1:
             words = f"cannot be combined with {ways[0]}: both set the header Authorization"
             raise FieldError(words, *ways[-1].split("."))
         return self
+
+    def _check_oauth(self) -> None:
+        needed = ("oauth_token_url", "oauth_client_id", "oauth_client_secret")
+        given = [
+            name for name in type(self).model_fields if name.startswith("oauth_") and getattr(self, name) is not None
+        ]
+        for name in needed:
+            if given and name not in given:
+                raise FieldError(f"is required with {given[0]}", name)
+
+    @cached_property
+    def oauth(self) -> OAuthGrant | None:
+        """Return the credentials by which access tokens are fetched; None if there are none."""
+        url, client, secret = self.oauth_token_url, self.oauth_client_id, self.oauth_client_secret
+        if url is None or client is None or secret is None:
+            return None
+        method = self.oauth_auth_method or "client_secret_basic"
+        return OAuthGrant(url, client, secret, self.oauth_scope or "", self.oauth_audience or "", method)
 
     @cached_property
     def keys(self) -> tuple[bytes, ...]:
@@ -200,10 +254,11 @@ class WebhookConfiguration(BaseModel):
     @cached_property
     def secret_forms(self) -> tuple[bytes, ...]:
         """Return the secrets as an answer may echo them: plain, and in a JSON string."""
+        oauth = () if self.oauth is None else self.oauth.secret_forms
         if not (headers := self.secret_headers):
-            return ()
+            return oauth
         whole = (self.plain_secret_key, _plain(self.basic_password), _plain(self.bearer_token))
-        return echoes(filter(None, [*whole, *secrets_of_headers(headers)]))
+        return (*echoes(filter(None, [*whole, *secrets_of_headers(headers)])), *oauth)
 
 
 def _plain(secret: SecretStr | None) -> str:

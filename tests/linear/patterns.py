@@ -80,6 +80,7 @@ PATTERNS: Mapping[str, Pattern | str] = {
     "deliverers.urls._AFTER_HOST": _pattern("split", "", "a", "?"),
     "deliverers.urls._LAST_LABEL_IS_A_NUMBER": _pattern("match", "", "1", "g"),
     "deliverers.urls._UNSAFE": _pattern("search", "", "a", ""),
+    "deliverers.webhook.oauth_grant._TOKEN": _pattern("fullmatch", "", "a", " "),
     "deliverers.webhook.webhook_headers._NAME": _pattern("fullmatch", "", "a", ":"),
     "deliverers.webhook.webhook_headers._VISIBLE": _pattern("fullmatch", "a", " ", "\n"),
     "worker.api.application._IN_PATH": OURS,

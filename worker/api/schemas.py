@@ -12,6 +12,7 @@ from worker.domain.integration_input import DESCRIPTION_MAX_CHARS, NAME_MAX_CHAR
 from worker.domain.missing_job import MissingReason
 from worker.domain.patience import MOST_PAUSES, PAUSES, SHORTEST_TIMEOUT
 from worker.domain.resources import Id, JobDocument, Links, LogDocument, ResourceMeta, Time
+from worker.domain.signing_keys import LONGEST_OVERLAP
 from worker.integrations.redelivery import CURSOR_PATTERN
 
 #: Events of one request at most.
@@ -335,6 +336,31 @@ class FilterTrial(Struct, frozen=True):
     type: Literal["filter-trial"] = "filter-trial"
     #: Absent if the event matches.
     condition: UnmetCondition | UnsetType = UNSET
+
+
+class SigningKeyDocument(Struct, frozen=True):
+    """A public key (Ed25519) that verifies an integration's webhooks, signature version v1a of Standard Webhooks."""
+
+    id: Annotated[str, Meta(examples=["9f86d081884c7d65"])]
+    #: `whpk_` and the 32 bytes of the key in base64.
+    public_key: Annotated[str, Meta(pattern="^whpk_[A-Za-z0-9+/]{43}=$")]
+    created_at: Time
+    #: When it signs no more, because another key has replaced it; absent for the newest.
+    retires_at: Time | UnsetType = UNSET
+    algorithm: Literal["ed25519"] = "ed25519"
+    type: Literal["signing-key"] = "signing-key"
+
+
+class SigningKeyList(Struct, frozen=True):
+    """The public keys whose private keys sign now, the newest first."""
+
+    data: list[SigningKeyDocument]
+
+
+class KeyRotationAttributes(Struct, frozen=True):
+    """A rotation: the older keys go on signing for `overlap` seconds, a day without it; 0 ends them at once."""
+
+    overlap: Annotated[float, Meta(ge=0, le=LONGEST_OVERLAP)] | UnsetType | None = UNSET
 
 
 class TrialAttributes(Struct, frozen=True):

@@ -66,6 +66,7 @@ ROUTES: tuple[PageRoute, ...] = (
     PageRoute("editIntegration", "GET", _INTEGRATION + "/edit", integration_actions.edit_form, Role.ADMIN),
     PageRoute("updateIntegration", "POST", _INTEGRATION + "/edit", integration_actions.update, Role.ADMIN),
     PageRoute("switchIntegration", "POST", _INTEGRATION + "/switch", integration_actions.switch, Role.ADMIN),
+    PageRoute("changeKeys", "POST", _INTEGRATION + "/keys", integration_actions.change_keys, Role.ADMIN),
     PageRoute("testIntegration", "POST", _INTEGRATION + "/test", integration_actions.test, Role.ADMIN),
     PageRoute("filter", "GET", _INTEGRATION + "/filter", filter_page.show, Role.ADMIN),
     PageRoute("tryFilter", "POST", _INTEGRATION + "/filter", filter_page.run, Role.ADMIN),

@@ -100,6 +100,7 @@ class AttemptRunner:
                     claim.epoch,
                     span.trace,
                     target.timeout,
+                    target.signing_keys,
                 )
                 attempt.timeout = target.timeout
                 if not self._may_send(claim):

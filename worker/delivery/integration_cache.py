@@ -13,6 +13,7 @@ from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.domain.matching import Snapshot
 from worker.domain.secrets_box import SecretsBox, SecretsError
+from worker.domain.signing_keys import opened_keys
 from worker.ledger import Ledger
 
 #: The most targets that a process keeps; the least recently used are dropped.
@@ -92,10 +93,11 @@ class IntegrationCache:
         try:
             opened = self._secrets.open(integration.configuration, self._types.secret_fields(kind))
             configuration = self._types.parse_configuration(kind, opened)
+            signing_keys = opened_keys(integration.keys, self._secrets) if self._types.signs(kind) else ()
         except SecretsError as error:
             return NoTarget(kind, "the integration's secrets cannot be opened now", str(error), schedule)
         except (ConfigurationError, UnknownIntegrationType) as error:
             return NoTarget(kind, f"the integration's configuration cannot be used: {error}", retry_schedule=schedule)
         ref = IntegrationRef(integration.id, kind, integration.name, integration.description)
         timeout = None if integration.timeout is None else min(integration.timeout, self._longest_timeout)
-        return DeliveryTarget(ref, deliverer, configuration, timeout, schedule)
+        return DeliveryTarget(ref, deliverer, configuration, timeout, schedule, signing_keys)

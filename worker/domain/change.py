@@ -16,6 +16,9 @@ class ChangeAction(StrEnum):
     INTEGRATION_CREATED = "integration.created"
     INTEGRATION_UPDATED = "integration.updated"
     INTEGRATION_DELETED = "integration.deleted"
+    #: A new key pair signs its webhooks, or none signs them any more.
+    KEYS_ROTATED = "integration.keys_rotated"
+    KEYS_DELETED = "integration.keys_deleted"
     #: Its secrets were sealed with another key; the secrets are the same.
     SECRETS_RESEALED = "integration.secrets_resealed"
     TOKEN_CREATED = "token.created"  # noqa: S105  (an action, and nobody's password)
@@ -95,6 +98,12 @@ def _attributes(integration: Integration | None) -> dict[str, Any]:
         "observes": list(integration.observes),
         "configuration": dict(integration.configuration),
     }
+
+
+def keys_change(actor: Actor, action: ChangeAction, before: Integration, after: Integration) -> Change:
+    """Return the change of an integration's key pairs; of each, the record has the id."""
+    old, new = ({"keys": [pair.id for pair in each.keys or ()]} for each in (before, after))
+    return Change(actor, action, before.scope.key, "integration", before.id, old, new)
 
 
 def token_change(actor: Actor, action: ChangeAction, token: Token) -> Change:

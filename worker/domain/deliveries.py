@@ -3,6 +3,7 @@
 from pydantic import BaseModel
 
 from deliverers.contract import Delivery, IntegrationRef
+from deliverers.signatures import SigningKey
 from worker.domain.stored_event import StoredEvent
 from worker.domain.trace_context import TraceContext
 
@@ -16,10 +17,11 @@ def delivery_of(
     epoch: int = 0,
     trace: TraceContext | None = None,
     timeout: float | None = None,
+    signing_keys: tuple[SigningKey, ...] = (),
 ) -> Delivery:
     """Return the delivery of an event to an integration; `trace` is passed on to the receiver.
 
-    `timeout` is the integration's own, in seconds.
+    `timeout` (seconds) and `signing_keys` are the integration's own.
     """
     event = stored.event
     return Delivery(
@@ -40,4 +42,5 @@ def delivery_of(
         flat=event.flat,
         sequence=stored.sequence,
         timeout=timeout,
+        signing_keys=signing_keys,
     )

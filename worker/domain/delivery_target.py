@@ -1,10 +1,11 @@
 """The target of a job's delivery, or the reason why there is none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
 from deliverers.contract import Deliverer, IntegrationRef
+from deliverers.signatures import SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class DeliveryTarget:
     timeout: float | None = None
     #: The integration's own pauses after failed attempts in seconds; None for the deployment's.
     retry_schedule: tuple[float, ...] | None = None
+    #: The integration's own keys that sign; empty if it has none, or its deliverer signs nothing.
+    signing_keys: tuple[SigningKey, ...] = field(default=(), repr=False)
 
     @property
     def integration_type(self) -> str:

@@ -11,7 +11,8 @@ from types import MappingProxyType
 FORMAT = 2
 #: The minor version that this build understands. Write a new field only where the minor version in force has it.
 #: 1: an event may carry `payload` in place of `data`.
-#: 2: an integration may have a `filter`, a `timeout`, a `retry_schedule`, and further keys of its configuration.
+#: 2: an integration may have a `filter`, a `timeout`, a `retry_schedule`, key pairs, and further keys of its
+#: configuration.
 MINOR = 2
 #: The minor version that a process needs for an event with `payload`.
 PAYLOAD_SINCE = 1
@@ -19,10 +20,21 @@ PAYLOAD_SINCE = 1
 FILTER_SINCE = 2
 #: The minor version that a process needs for an integration with a patience of its own.
 PATIENCE_SINCE = 2
+#: The minor version that a process needs for an integration with key pairs: an older one would not sign with them.
+KEYS_SINCE = 2
 #: Keys of configurations that a minor version added, by integration_type, each with that version. An older process
 #: would deliver without the authentication that they ask for, or fail.
 CONFIGURATION_SINCE: Mapping[str, Mapping[str, int]] = MappingProxyType(
-    {"webhook": dict.fromkeys(("headers", "basic_username", "basic_password", "bearer_token"), 2)}
+    {
+        "webhook": dict.fromkeys(
+            (
+                *("headers", "basic_username", "basic_password", "bearer_token"),
+                *("oauth_token_url", "oauth_client_id", "oauth_client_secret", "oauth_scope", "oauth_audience"),
+                "oauth_auth_method",
+            ),
+            2,
+        )
+    }
 )
 
 

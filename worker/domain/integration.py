@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.domain.event import Scope
+from worker.domain.signing_keys import KeyPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Integration:
     retry_schedule: tuple[float, ...] | None = None
     #: The pattern that its events must match (see content_filter.py); None for no filter.
     filter: Mapping[str, Any] | None = None
+    #: The key pairs that sign its webhooks, the newest first, private keys sealed; None for none.
+    keys: tuple[KeyPair, ...] | None = field(default=None, repr=False)
     #: Why the worker disabled it, for example because the receiver answered 410. Empty if a person disabled it.
     disabled_reason: str = ""
     #: Milliseconds since 1970, by the ledger's clock (as is `updated_at`).

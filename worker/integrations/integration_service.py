@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from config.observable_events import Catalogue
 from config.settings import Settings
 from deliverers.registry import DelivererRegistry
-from worker.domain.change import Actor, Change, ChangeAction, integration_change
+from worker.domain.change import Actor, Change, ChangeAction, integration_change, keys_change
 from worker.domain.configuration_replacement import ignored_keys
 from worker.domain.event import Event, Ingress, Refusal, Scope
 from worker.domain.humanize import counted
@@ -17,6 +18,7 @@ from worker.domain.integration_input import is_renewed, register
 from worker.domain.patience import USUAL_LIMITS, PatienceLimits
 from worker.domain.sealing import changed_secrets, opened, sealed, shown, warnings_of
 from worker.domain.secrets_box import SecretsBox
+from worker.domain.signing_keys import USUAL_OVERLAP, KeyPair, new_pair, overlap_problem, rotated
 from worker.integrations.lifecycle_events import LifecycleEvents
 from worker.ledger.integration_repository import (
     NotInForceError,
@@ -141,6 +143,51 @@ class IntegrationService:
         raise RevisionConflict(
             f"integration {current.id} was changed by another request; read it again and repeat the change"
         )
+
+    async def rotate_keys(
+        self, current: Integration, by: Actor, now: int, overlap: float = USUAL_OVERLAP
+    ) -> Integration | Refusal:
+        """Make a key pair that signs the integration's webhooks; older ones go on signing for `overlap` seconds.
+
+        `now` is in milliseconds since 1970. Returns the integration, or why it gets no key.
+        """
+        if not self._types.signs(current.integration_type):
+            return Refusal("", f"integrations of the type {current.integration_type} have no signing keys")
+        if problem := overlap_problem(overlap):
+            return Refusal("overlap", problem)
+        fresh = new_pair(self._secrets, now)
+        return await self._with_keys(
+            current, ChangeAction.KEYS_ROTATED, by, lambda pairs: rotated(pairs, fresh, now, overlap)
+        )
+
+    async def delete_keys(self, current: Integration, by: Actor) -> Integration | Refusal:
+        """Delete an integration's key pairs; none signs any more."""
+        return await self._with_keys(current, ChangeAction.KEYS_DELETED, by, lambda _: ())
+
+    async def _with_keys(
+        self,
+        current: Integration,
+        action: ChangeAction,
+        by: Actor,
+        change: Callable[[tuple[KeyPair, ...] | None], tuple[KeyPair, ...] | Refusal],
+    ) -> Integration | Refusal:
+        async with self._turns.setdefault(current.id, asyncio.Lock()):
+            for _ in range(TRIES):
+                pairs = change(current.keys)
+                if isinstance(pairs, Refusal):
+                    return pairs
+                made = replace(current, keys=pairs or None)
+                event = self._changes.event("updated", made)
+                try:
+                    record = keys_change(by, action, current, made)
+                    kept = await self._registry.put(made, current.revision, [event], renewed=False, change=record)
+                except RevisionConflict:
+                    current = await self._kept(current.id)
+                    continue
+                except NotInForceError as error:
+                    return _too_early(error)
+                return self._published(kept, event)
+        raise RevisionConflict(f"integration {current.id} was changed by other requests; repeat the change")
 
     async def delete(self, current: Integration, by: Actor, expect: int | None = None) -> bool:
         """Delete an integration; return False if it was already deleted.

@@ -9,9 +9,10 @@ import msgspec
 
 from worker.domain.change import Change
 from worker.domain.event import Event, Ingress, Scope
-from worker.domain.format_version import CONFIGURATION_SINCE, FILTER_SINCE, PATIENCE_SINCE, is_newer
+from worker.domain.format_version import CONFIGURATION_SINCE, FILTER_SINCE, KEYS_SINCE, PATIENCE_SINCE, is_newer
 from worker.domain.integration import Integration
 from worker.domain.matching import Snapshot
+from worker.domain.signing_keys import KeyPair
 from worker.ledger.change_records import change_arguments
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.events.inbox import acceptance
@@ -78,6 +79,7 @@ class _Document(msgspec.Struct):
     timeout: float | None = None
     retry_schedule: tuple[float, ...] | None = None
     filter: dict[str, Any] | None = None
+    keys: tuple[KeyPair, ...] | None = None
     #: The minor version that a process needs to understand the document.
     minor: int = 0
 
@@ -86,7 +88,7 @@ class _Document(msgspec.Struct):
 #: force, or where the document has needed it already, and left out if their value is None. A document that has one
 #: needs a process of that version.
 FIELDS_SINCE: Mapping[str, int] = MappingProxyType(
-    {"timeout": PATIENCE_SINCE, "retry_schedule": PATIENCE_SINCE, "filter": FILTER_SINCE}
+    {"keys": KEYS_SINCE, "timeout": PATIENCE_SINCE, "retry_schedule": PATIENCE_SINCE, "filter": FILTER_SINCE}
 )
 _KNOWN = frozenset(_Document.__struct_fields__)
 
@@ -283,18 +285,18 @@ class IntegrationRepository:
             integration.timeout,
             integration.retry_schedule,
             None if integration.filter is None else dict(integration.filter),
+            integration.keys,
         )
         given = msgspec.structs.asdict(document)
-        written = {
-            name
+        new = {
+            name: since
             for name, since in FIELDS_SINCE.items()
             if given[name] is not None and self._may_write(since, integration)
         }
-        fields = {name: value for name, value in given.items() if name in written or name not in FIELDS_SINCE}
+        fields = {name: value for name, value in given.items() if name in new or name not in FIELDS_SINCE}
         # A version that this build knows is needed only by what is written now.
         newer = integration.minor if is_newer(integration.minor) else 0
-        needed = (since for name, since in _needs(integration).items() if name in written or name not in FIELDS_SINCE)
-        fields["minor"] = max([newer, *needed])
+        fields["minor"] = max([newer, *new.values(), *_keys_since(integration).values()])
         return fields if fields["minor"] else {name: value for name, value in fields.items() if name != "minor"}
 
     def _may_write(self, since: int, integration: Integration) -> bool:
@@ -306,10 +308,13 @@ class IntegrationRepository:
 
 def _needs(integration: Integration) -> dict[str, int]:
     """Return what an integration has that a minor version added: each field, and each key of its configuration."""
-    known = CONFIGURATION_SINCE.get(integration.integration_type, {})
-    keys = {f"configuration.{name}": known[name] for name in integration.configuration if name in known}
     fields = {name: since for name, since in FIELDS_SINCE.items() if getattr(integration, name, None) is not None}
-    return fields | keys
+    return fields | _keys_since(integration)
+
+
+def _keys_since(integration: Integration) -> dict[str, int]:
+    known = CONFIGURATION_SINCE.get(integration.integration_type, {})
+    return {f"configuration.{name}": known[name] for name in integration.configuration if name in known}
 
 
 def _expected(revision: int | None) -> int:
@@ -337,6 +342,7 @@ def _integration(integration_id: str, row: dict[str, str]) -> Integration:
         timeout=document.timeout,
         retry_schedule=document.retry_schedule,
         filter=document.filter,
+        keys=document.keys,
         disabled_reason=row.get("reason", ""),
         created_at=int(row["created_at"]),
         updated_at=int(row["updated_at"]),

@@ -70,8 +70,9 @@ def configurations(receiver: Receiver, parrot: int) -> dict[str, dict[str, objec
             "secret_key": SECRET_KEY,
             "signing_keys": [SIGNING_KEY],
             "headers": {"X-Api-Key": HEADER},
-            "basic_username": "shop",
-            "basic_password": BASIC,
+            "oauth_token_url": f"http://127.0.0.1:{parrot}/token",
+            "oauth_client_id": "shop",
+            "oauth_client_secret": BASIC,
         },
         "aws_sqs": {
             "url": f"http://127.0.0.1:{parrot}/123456789012/queue",

@@ -22,21 +22,38 @@ def test_secrets_are_sealed_with_a_new_key_and_the_old_one_can_go(
 ) -> None:
     old, new = environment["EDW_SECRETS_KEYS"], Fernet.generate_key().decode()
     ids = [create(edw, f"the-secret-of-{n}") for n in range(3)]
-    edw("integrations", "create", "--name", "open", "--observes", "order.paid", "--url", "http://localhost/")
+    signed = edw(
+        *(
+            "integrations",
+            "create",
+            "--name",
+            "open",
+            "--observes",
+            "order.paid",
+            "--url",
+            "http://localhost/",
+            "--json",
+        )
+    ).json["data"]["id"]
+    (made,) = edw("integrations", "rotate-keys", signed, "--json").json["data"]
+    newest, older = edw("integrations", "rotate-keys", signed, "--overlap", "1h", "--json").json["data"]
+    assert older["public_key"] == made["public_key"] != newest["public_key"]
+    assert made["public_key"] in edw("integrations", "keys", signed).out
 
     both = {"EDW_SECRETS_KEYS": f"{new} {old}"}
     planned = edw("secrets", "rotate", "--dry-run", "--json", **both)
-    assert (planned.code, planned.json) == (0, {"renewed": 3, "already": 0, "closed": [], "dry_run": True})
+    assert (planned.code, planned.json) == (0, {"renewed": 4, "already": 0, "closed": [], "dry_run": True})
     done = edw("secrets", "rotate", **both)
-    assert (done.code, done.out) == (0, "3 were sealed anew with the newest key; 0 already were\n")
+    assert (done.code, done.out) == (0, "4 were sealed anew with the newest key; 0 already were\n")
     again = edw("secrets", "rotate", "--json", **both).json
-    assert (again["renewed"], again["already"]) == (0, 3)
+    assert (again["renewed"], again["already"]) == (0, 4)
 
     for each in ids:
         shown = edw("integrations", "show", each, "--json", EDW_SECRETS_KEYS=new).json["data"]["configuration"]
         assert shown["secret_key"] == "***********of-" + str(ids.index(each))
         assert shown["signing_keys"][0].endswith(KEY[-4:])
     assert edw("secrets", "rotate", EDW_SECRETS_KEYS=new).code == 0
+    assert edw("integrations", "delete-keys", signed).out.startswith("no signing keys")
 
 
 def test_secrets_that_no_key_opens_are_named_and_left(redis_url: str, edw: Edw) -> None:

@@ -16,7 +16,7 @@ from worker.publisher import Publisher
 
 HANGING = 30
 EVENTS = 40
-#: There are more that hang than a worker has slots, and each holds on for a minute. No lease runs out on a busy machine.
+#: There are more that hang than a worker has slots, and each holds on for a minute. No lease runs out meanwhile.
 CROWDED = {
     "EDW_LEASE_SECONDS": "60",
     "EDW_MAX_IN_FLIGHT": "20",

@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl.signing import SigningKey as SodiumKey
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from deliverers.signatures import signature, signing_key
+from deliverers.signatures import SigningKey, signature, signing_key
+from tests.ed25519 import verified_by
 
 KEY = "whsec_" + b64encode(bytes(range(32))).decode()
 
@@ -58,3 +60,24 @@ def test_during_a_rotation_a_receiver_may_know_either_key() -> None:
 def test_what_is_no_key_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must be whsec_ followed by 24 to 64 bytes in base64$"):
         signing_key(text)
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=200))
+def test_another_library_verifies_what_ed25519_signs_and_the_reference_library_reads_past_it(
+    seed: bytes, content: bytes
+) -> None:
+    body = f'"{b64encode(content).decode()}"'
+    stamp = str(int(datetime.now(UTC).timestamp()))
+    public = "whpk_" + b64encode(bytes(SodiumKey(seed).verify_key)).decode()
+    signed = signature([signing_key(KEY)], "job-1", stamp, body.encode(), [SigningKey(seed)])
+    headers = {"webhook-id": "job-1", "webhook-timestamp": stamp, "webhook-signature": signed}
+    assert verified_by(public, headers, body.encode())
+    assert not verified_by(public, headers, body.encode() + b" ")
+    Webhook(KEY).verify(body, headers)
+
+
+def test_a_key_signs_until_its_time() -> None:
+    old, new = SigningKey(bytes(32), until=100.0), SigningKey(bytes(range(32)))
+    assert signature([], "id", "99", b"{}", [new, old]).count("v1a,") == 2
+    assert signature([], "id", "100", b"{}", [new, old]) == signature([], "id", "100", b"{}", [new])
+    assert signature([], "id", "100", b"{}", [old]) == ""

@@ -11,6 +11,7 @@ from deliverers.webhook import WebhookConfiguration
 TYPES = DelivererRegistry.built_in()
 URL = "https://shop.example/hook"
 SECRET = "planted-secret-value"
+OAUTH = {"oauth_token_url": "https://a.example/t", "oauth_client_id": "shop", "oauth_client_secret": SECRET}
 
 
 def taken(**given: Any) -> WebhookConfiguration:
@@ -94,6 +95,13 @@ def test_basic_and_bearer_become_the_header_authorization() -> None:
         ({"basic_username": "a", "basic_password": f"{SECRET}\n"}, ("basic_password",), "control characters"),
         ({"bearer_token": f"Bearer {SECRET}"}, ("bearer_token",), "the token alone"),
         ({"bearer_token": f"{SECRET}\n"}, ("bearer_token",), "visible ASCII"),
+        ({"oauth_token_url": "https://a.example/t"}, ("oauth_client_id",), "is required with oauth_token_url"),
+        ({"oauth_scope": "x"}, ("oauth_token_url",), "is required with oauth_scope"),
+        ({"oauth_client_secret": SECRET}, ("oauth_token_url",), "is required with oauth_client_secret"),
+        ({**OAUTH, "oauth_token_url": "ftp://a.example"}, ("oauth_token_url",), "must begin with https://"),
+        ({**OAUTH, "oauth_client_id": "a\nb"}, ("oauth_client_id",), "control characters"),
+        ({**OAUTH, "oauth_auth_method": "none"}, ("oauth_auth_method",), "client_secret_basic"),
+        ({**OAUTH, "bearer_token": SECRET}, ("oauth_token_url",), "cannot be combined with bearer_token"),
         (
             {"basic_username": "a", "basic_password": SECRET, "bearer_token": SECRET},
             ("bearer_token",),

@@ -1,8 +1,10 @@
 """`edw integrations`: manages integrations from the command line."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from time import time
 from typing import Any
 
 import click
@@ -28,6 +30,7 @@ from worker.domain.humanize import duration, one_line
 from worker.domain.integration import Integration
 from worker.domain.integration_input import attributes_of
 from worker.domain.resources import integration_document
+from worker.domain.signing_keys import signing
 from worker.ledger.integration_repository import RevisionConflict
 
 Attributes = dict[str, Any]
@@ -287,6 +290,69 @@ async def _try_filter(named: str, scope: Scope, given: Attributes, as_json: bool
     return 0 if tried.unmet is None else EXIT_FAILED
 
 
+@command.command()
+@click.argument("id")
+@scope_options
+@json_option
+def keys(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """List the public keys that verify the signatures (v1a) of a webhook."""
+
+    async def work() -> None:
+        async with session() as at:
+            _print_keys(await find_integration(at, id, scope_of(store, org)), as_json)
+
+    run(work())
+
+
+@command.command("rotate-keys")
+@click.argument("id")
+@click.option("--overlap", metavar="DURATION", default="24h", help="How long older keys go on signing; 0 ends them.")
+@scope_options
+@json_option
+def rotate_keys(id: str, overlap: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """Make a key pair that signs a webhook (v1a of Standard Webhooks); its public key is shown.
+
+    Older keys go on signing for the overlap, so that receivers can learn the new one first.
+    """
+    seconds = _durations("--overlap", overlap)[0]
+    run(_change_keys(id, scope_of(store, org), lambda at: partial(_rotate, at, seconds), as_json))
+
+
+@command.command("delete-keys")
+@click.argument("id")
+@scope_options
+@json_option
+def delete_keys(id: str, store: str | None, org: str | None, as_json: bool) -> None:
+    """Delete the key pairs of a webhook: none signs any more."""
+    run(_change_keys(id, scope_of(store, org), lambda at: partial(_delete_keys, at), as_json))
+
+
+async def _rotate(at: CliSession, seconds: float, integration: Integration) -> Integration | Refusal:
+    return await at.registrar.rotate_keys(integration, at.actor, round(time() * 1000), seconds)
+
+
+async def _delete_keys(at: CliSession, integration: Integration) -> Integration | Refusal:
+    return await at.registrar.delete_keys(integration, at.actor)
+
+
+async def _change_keys(
+    named: str,
+    scope: Scope,
+    change: Callable[[CliSession], Callable[[Integration], Awaitable[Integration | Refusal]]],
+    as_json: bool,
+) -> int:
+    async with session() as at:
+        integration = await find_integration(at, named, scope)
+        try:
+            made = await change(at)(integration)
+        except RevisionConflict as error:
+            raise CommandFailure(str(error)) from None
+        if isinstance(made, Refusal):
+            return _refused([made], as_json)
+        _print_keys(made, as_json)
+    return 0
+
+
 async def _update(
     named: str, scope: Scope, attributes: Attributes, as_json: bool, keys: Mapping[str, Any] | None = None
 ) -> int:
@@ -444,6 +510,23 @@ def _print_integration(at: CliSession, integration: Integration, as_json: bool) 
 
 def _schedule(pauses: Sequence[float]) -> str:
     return ", ".join(duration(pause * 1000) for pause in pauses) or "none: one attempt"
+
+
+def _print_keys(integration: Integration, as_json: bool) -> None:
+    found = signing(integration.keys, time() * 1000)
+    if as_json:
+        # Imported here because most commands do not serve the API.
+        from worker.api.handlers.key_handlers import key_list
+
+        print_json({"data": key_list(integration).data})
+    elif found:
+        listing = table("id", "public key", "made", "signs until", whole=["id", "public key"])
+        for pair in found:
+            until = rfc3339(pair.retires_at) if pair.retires_at else "it is replaced"
+            listing.add_row(*cells(pair.id, pair.public_key, rfc3339(pair.created_at), until))
+        console().print(listing)
+    else:
+        click.echo("no signing keys; edw integrations rotate-keys makes one")
 
 
 def _circuit(integration: Integration) -> str:

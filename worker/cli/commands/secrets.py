@@ -11,6 +11,7 @@ from worker.cli.keys import secrets_keys
 from worker.domain.change import Change, ChangeAction
 from worker.domain.integration import Integration
 from worker.domain.secrets_box import SecretsBox, SecretsError
+from worker.domain.signing_keys import renewed as renewed_pairs
 
 #: Tries for an integration that somebody else keeps changing.
 TRIES = 20
@@ -86,10 +87,14 @@ async def _renew(
             # The plug-in of this type is not installed here, and only the plug-in knows which fields are secrets.
             tally.closed.append(integration.id)
             return
-        if not any(integration.configuration.get(name) for name in fields):
+        if not any(integration.configuration.get(name) for name in fields) and integration.keys is None:
             return
         try:
-            renewed = replace(integration, configuration=secrets.renewed(integration.configuration, fields))
+            renewed = replace(
+                integration,
+                configuration=secrets.renewed(integration.configuration, fields),
+                keys=renewed_pairs(integration.keys, secrets),
+            )
         except SecretsError:
             tally.closed.append(integration.id)
             return

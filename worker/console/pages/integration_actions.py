@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import time
 from typing import Any
 
 import msgspec
@@ -91,6 +92,25 @@ async def switch(visit: Visit) -> Answer:
     except RevisionConflict:
         raise PageRefusal(409, "Changed meanwhile", _CHANGED) from None
     return SeeOther(visit.link(f"/integrations/{current.id}", current.scope))
+
+
+async def change_keys(visit: Visit) -> Answer:
+    """Rotate or delete the key pairs that sign an integration's webhooks."""
+    current, what = await visit.integration(), visit.form.get("what", "")
+    service = visit.services.integration_service
+    try:
+        match what:
+            case "rotate":
+                made = await service.rotate_keys(current, visit.actor, round(time() * 1000))
+            case "delete":
+                made = await service.delete_keys(current, visit.actor)
+            case _:
+                raise PageRefusal(400, "Refused", "The form names no known change.")
+    except RevisionConflict:
+        raise PageRefusal(409, "Changed meanwhile", _CHANGED) from None
+    if isinstance(made, Refusal):
+        raise PageRefusal(422, "No new key", f"{str(made)[:1].upper()}{str(made)[1:]}.")
+    return SeeOther(visit.link(f"/integrations/{current.id}", current.scope, tab="settings"))
 
 
 async def test(visit: Visit) -> Answer:

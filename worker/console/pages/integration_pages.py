@@ -2,12 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
+from time import time
 from typing import Any
 
+from deliverers.registry import UnknownIntegrationType
 from worker.console.integration_directory import LISTED_MOST, candidates, matching_entries
 from worker.console.pages.audit_pages import changes_of
 from worker.console.pages.integration_rows import rows_of
 from worker.console.visit import PAGE, Answer, Html, SeeOther, Visit
+from worker.domain.integration import Integration
+from worker.domain.signing_keys import signing
 
 #: Integrations that an order by owed deliveries, age or success rate looks at: failing ones first, then those on
 #: hold, then the newest.
@@ -71,6 +76,12 @@ async def _sorted(visit: Visit, ids: Sequence[str], order: str) -> list[str]:
     return sorted(ids, key=rank.__getitem__)
 
 
+def _signs(visit: Visit, integration: Integration) -> bool:
+    with suppress(UnknownIntegrationType):
+        return visit.services.types.signs(integration.integration_type)
+    return False
+
+
 async def show(visit: Visit) -> Answer:
     """Return the page of an integration: what happens next, its deliveries, its attempts, its settings."""
     integration = await visit.integration()
@@ -84,6 +95,8 @@ async def show(visit: Visit) -> Answer:
         values["rows"], values["cut"] = await changes_of(visit, integration.scope, integration.id)
     elif tab == "settings":
         values["shown"] = visit.services.integration_service.shown(integration)
+        values["keys"] = signing(integration.keys, time() * 1000)
+        values["has_keys"] = _signs(visit, integration)
     else:
         tab = "deliveries"
         values["jobs"] = await ledger.jobs.of_integration(integration.id, visit.offset, SHOWN)
