@@ -84,7 +84,7 @@ MEANINGS: Mapping[type[BaseException], Meaning] = {
 }
 
 #: The base classes to catch. Some exceptions of redis-py do not derive from RedisError.
-_FOREIGN = (
+FOREIGN = (
     foreign.RedisError,
     foreign.RedisClusterException,
     foreign.ChildDeadlockedError,
@@ -121,7 +121,7 @@ def mapped(server: Server, command: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except _FOREIGN as error:
+    except FOREIGN as error:
         raise named(error, server, command) from error
 
 

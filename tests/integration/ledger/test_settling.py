@@ -151,6 +151,55 @@ async def test_index_entries_older_than_the_retention_go_with_the_logs(scene: Le
     scene.outstanding.add((first.job_id, 1))
 
 
+async def test_logs_that_have_expired_do_not_count_towards_the_cap(scene: LedgerScene) -> None:
+    few = await scene.another(log_cap=3)
+    claims = await claimed(scene, *(f"e-{n}" for n in range(4)))
+    await scene.ledger.jobs.release(claims)
+    first, *others = await scene.claim("i-1", by=few)
+    await few.jobs.settle([settlement(each, Verdict.SUCCEEDED) for each in (first, *others[:2])])
+    await scene.key("DEL", f"log:{first.job_id}:1")
+    await scene.settle(others[2], Verdict.SUCCEEDED, by=few)
+
+    kept = [claim.job_id for claim in reversed(others)]
+    assert [log.job_id for log in (await scene.ledger.logs.of_scope(SCOPE, 0, 10)).items] == kept
+    assert (await scene.contents()).lists["logs:integration:i-1"] == [f"{claim.job_id}:1" for claim in others]
+    scene.outstanding.add((first.job_id, 1))
+
+
+async def test_an_expired_failure_leaves_its_list_with_the_next_log_of_the_store(scene: LedgerScene) -> None:
+    first, second = await claimed(scene, "e-1", "e-2")
+    await scene.settle(first, Verdict.FAILED)
+    await scene.key("DEL", f"log:{first.job_id}:1")
+    await scene.settle(second, Verdict.SUCCEEDED)
+
+    assert f"logs:failures:{SCOPE.key}" not in (await scene.contents()).lists
+    scene.outstanding.add((first.job_id, 1))
+
+
+async def test_of_two_outcomes_in_one_call_the_last_one_is_the_log(scene: LedgerScene) -> None:
+    first, second = await claimed(scene, "e-1", "e-2")
+    given = [
+        settlement(second, Verdict.FAILED),
+        settlement(first, Verdict.FAILED),
+        settlement(first, Verdict.SUCCEEDED),
+    ]
+    await scene.ledger.jobs.settle(given)
+
+    lists = (await scene.contents()).lists
+    both = [f"{second.job_id}:1", f"{first.job_id}:1"]
+    assert (lists[f"logs:store:{SCOPE.key}"], lists[f"logs:failures:{SCOPE.key}"]) == (both, both[:1])
+
+
+async def test_a_lane_whose_last_due_job_has_succeeded_late_waits_for_no_service(scene: LedgerScene) -> None:
+    first, second = await claimed(scene, "e-1", "e-2")
+    # As if another process had taken the first job over and settled it as lost.
+    await scene.settle(first, Verdict.RETRY, delay=HOUR)
+    assert (await scene.contents()).scores["lanes"]
+    await scene.ledger.jobs.settle([settlement(first, Verdict.SUCCEEDED), settlement(second, Verdict.SUCCEEDED)])
+
+    assert "lanes" not in (await scene.contents()).scores
+
+
 async def test_a_page_of_logs_counts_none_that_has_expired(scene: LedgerScene) -> None:
     claims = await claimed(scene, *(f"e-{n}" for n in range(5)))
     for claim in claims:

@@ -42,6 +42,14 @@ class JobLanes:
         self.owner = owner
         self._calls = calls
         self._lease = lease
+        policy = redis.policy
+        self._settling = {
+            "owner": owner,
+            "log_retention": policy.log_retention,
+            "log_cap": policy.log_cap,
+            "circuit": asdict(policy.circuit),
+            "broken": asdict(policy.broken),
+        }
 
     async def open(
         self,
@@ -105,17 +113,8 @@ class JobLanes:
     async def settle(self, settlements: Sequence[Settlement]) -> Settled:
         """Write the outcomes of attempts with their logs. Repeating a call whose reply was lost is safe."""
         check_size(settlements)
-        policy = self._redis.policy
-        reply = await self._redis.run(
-            "settle",
-            owner=self.owner,
-            log_retention=policy.log_retention,
-            log_cap=policy.log_cap,
-            circuit=asdict(policy.circuit),
-            broken=asdict(policy.broken),
-            items=[item_of(each) for each in settlements],
-        )
-        return settled_of(reply)
+        items = [item_of(each) for each in settlements]
+        return settled_of(await self._redis.run("settle", **self._settling, items=items))
 
     async def release(self, claims: Sequence[Claim]) -> int:
         """Give back leased jobs that were never started, and take their attempt numbers back.

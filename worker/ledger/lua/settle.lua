@@ -74,7 +74,7 @@ local function settle(item, job)
   if item.lost then count('lost') end
   note_activity(item.lane, item.verdict == 'succeeded', item.ms)
   unlease(item.job, item.lane, A.owner)
-  touch(item.lane)
+  touch_freed(item.lane)
   local h = lane_record(item.lane)
   local lane = { current = h.revision and num(h.revision) == item.revision, rest_until = num(h.rest_until),
                  renewed = num(h.renewed) }

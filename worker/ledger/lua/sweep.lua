@@ -36,6 +36,6 @@ for _, index in ipairs({ 'inbox', 'lanes' }) do
     if reply.wait < 0 or wait < reply.wait then reply.wait = wait end
   end
 end
-if num(redis.call('HGET', P .. 'meta', 'observed_until')) > NOW then reply.observed = true end
+if num(META[6]) > NOW then reply.observed = true end
 if redis.call('EXISTS', P .. 'hastening') == 1 then reply.wait = 0 end
 return cmsgpack.pack(reply)

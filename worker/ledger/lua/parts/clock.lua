@@ -17,7 +17,7 @@ local TICK = 20
 -- The longest leap of TIME that needs no explanation (ms).
 local JUMP = 60000
 
-local META = redis.call('HMGET', P .. 'meta', 'format', 'offset', 'floor', 'held', 'minor')
+local META = redis.call('HMGET', P .. 'meta', 'format', 'offset', 'floor', 'held', 'minor', 'observed_until')
 if META[1] ~= FORMAT then
   if META[1] then return redis.error_reply('EDWFORMAT ' .. META[1]) end
   redis.call('HSET', P .. 'meta', 'format', FORMAT)

@@ -11,7 +11,7 @@ local HOT_LIMIT = 2000
 
 -- Puts new events into the list for registered observers, if there is one; returns the answer for new events.
 local function new_answer(fresh)
-  if A.hot ~= 1 or num(redis.call('HGET', P .. 'meta', 'observed_until')) <= NOW then return 0 end
+  if A.hot ~= 1 or num(META[6]) <= NOW then return 0 end
   if redis.call('LLEN', P .. 'observe-next') >= HOT_LIMIT then return 0 end
   redis.call('RPUSH', P .. 'observe-next', unpack(fresh))
   return 3

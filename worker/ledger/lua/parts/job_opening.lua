@@ -30,9 +30,13 @@ local function attempts_before(id)
 end
 
 -- Adds a job to the list of its lane. This and list_of_event() come first: if a list is damaged, the script fails before
--- the job is pending, and the event is tried again.
+-- the job is pending, and the event is tried again. The first job shows that a list is sound; the others are collected.
+local sound_lists = {}
 local function list_of_lane(id, lane)
-  redis.call('ZADD', P .. 'jobs:' .. lane, NOW, id)
+  local key = P .. 'jobs:' .. lane
+  if sound_lists[lane] then return later('ZADD', key, NOW, id) end
+  redis.call('ZADD', key, NOW, id)
+  sound_lists[lane] = true
 end
 
 -- Adds jobs to the list of their event, and counts them as pending.

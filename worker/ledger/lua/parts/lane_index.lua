@@ -24,13 +24,19 @@ local function place_of(id)
   return 'indexed', at, ready <= NOW, ready
 end
 
--- Notes a lane whose place in the index may have changed.
-local touched, is_touched = {}, {}
-local function touch(id)
-  if is_touched[id] then return end
-  is_touched[id] = true
-  touched[#touched + 1] = id
+-- Lanes whose place in the index may have changed, and of each whether it may have lost due jobs.
+local touched, may_be_idle = {}, {}
+
+local function note_touched(id, idle)
+  if may_be_idle[id] == nil then touched[#touched + 1] = id end
+  may_be_idle[id] = idle or may_be_idle[id] or false
 end
+
+-- Notes a lane whose place in the index may have changed.
+local function touch(id) note_touched(id, true) end
+
+-- Notes a lane that only has more free slots. If it has no due jobs now, it had none before, so it is in no index.
+local function touch_freed(id) note_touched(id, false) end
 
 -- A process sets no timer for a lane that is ready later than this (ms): a sweep will announce it.
 local TIMED = 60000
@@ -54,13 +60,13 @@ local function reindex_touched(timers)
     if place == 'indexed' then
       indexed[#indexed + 1] = at
       indexed[#indexed + 1] = id
-    else
+    elseif place == 'held' or may_be_idle[id] then
       not_indexed[#not_indexed + 1] = id
       local list = place == 'held' and held or not_held
       list[#list + 1] = id
     end
   end
-  touched, is_touched = {}, {}
+  touched, may_be_idle = {}, {}
   if #indexed > 0 then redis.call('ZADD', P .. 'lanes', unpack(indexed)) end
   if #not_indexed > 0 then redis.call('ZREM', P .. 'lanes', unpack(not_indexed)) end
   if #held > 0 then redis.call('SADD', P .. 'held', unpack(held)) end
