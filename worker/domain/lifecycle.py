@@ -121,7 +121,7 @@ class ExhaustedJobs(Struct, frozen=True):
     """Jobs of an integration that failed for good, and that no event has reported."""
 
     lane: str
-    count: int
+    number: int
     since: int
     job: str
     why: str
@@ -143,7 +143,7 @@ def warning_of(notice: Notice | ExhaustedJobs, integration: Integration, api_url
         "links": ConsoleLinks(console_page(integration, api_url)) if api_url else UNSET,
     }
     if isinstance(notice, ExhaustedJobs):
-        about |= {"count": notice.count, "since": rfc3339(notice.since), "reason": notice.why}
+        about |= {"count": notice.number, "since": rfc3339(notice.since), "reason": notice.why}
         return EXHAUSTED, JobExhausted(**about, last_job=Identifier(notice.job, "integration-job"))
     at, since = rfc3339(notice.at), rfc3339(notice.since)
     match notice.kind:

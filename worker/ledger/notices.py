@@ -34,7 +34,7 @@ class Notices:
     async def publish_exhausted(self, jobs: ExhaustedJobs, events: Sequence[Event]) -> bool:
         """Accept the events that report jobs that failed; return False if another process has done it."""
         done = await self._redis.run_confirmed(
-            "publish_exhausted", lane=jobs.lane, count=jobs.count, **self._with(events)
+            "publish_exhausted", lane=jobs.lane, number=jobs.number, **self._with(events)
         )
         return bool(done)
 

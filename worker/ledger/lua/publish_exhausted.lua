@@ -1,12 +1,12 @@
 -- needs: event_acceptance, exhaustions
--- publish_exhausted: accepts the event that reports `count` jobs that failed for good. Further ones wait for the next event.
--- A: lane, count, events = [{ref scope}], grace (see event_acceptance.lua)
+-- publish_exhausted: accepts the event that reports `number` jobs that failed for good. Further ones wait for the next event.
+-- A: lane, number, events = [{ref scope}], grace (see event_acceptance.lua)
 -- Returns 1, or 0 if another process has done it.
 local index = P .. 'exhausted'
 local due, h = redis.call('ZSCORE', index, A.lane), lane_record(A.lane)
 if not due or tonumber(due) > NOW then return 0 end
-local left = num(h.exhausted) - A.count
-if not h.scope or A.count == 0 or left < 0 then
+local left = num(h.exhausted) - A.number
+if not h.scope or A.number == 0 or left < 0 then
   redis.call('ZREM', index, A.lane)
   return 0
 end
