@@ -142,7 +142,8 @@ class Settings(BaseModel):
     api_port: Port = Field(default=8080, description="Port of the HTTP API; 0 takes any free port.", examples=["8080"])
     api_url: Annotated[str, SettingKind("URL"), AfterValidator(web_address)] = Field(
         default="",
-        description="The API's base URL as clients see it, for links in answers; empty uses the host of each request.",
+        description="The API's base URL as clients see it, for links in answers; empty uses the host of each request. "
+        "Workers put links to the console into lifecycle events if it is set.",
         examples=["https://integrations.example.com"],
     )
     api_body_limit: Annotated[Bytes, AfterValidator(between(1 << 10, 1 << 30, "bytes"))] = Field(

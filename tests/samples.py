@@ -8,6 +8,7 @@ from worker.domain.api_token import Role, Token, TokenKind, digest_of, make_secr
 from worker.domain.event import Event, Scope
 from worker.domain.event_parser import stored_event
 from worker.domain.integration import Integration
+from worker.domain.lifecycle import ExhaustedJobs, Notice, warning_of
 from worker.ledger import Ledger
 
 SCOPE = Scope("org-1", "store-1")
@@ -59,3 +60,16 @@ async def issue_token(
     token = Token(token_id, kind, role, Scope() if platform else scope, platform, digest=digest_of(secret))
     await ledger.tokens.put(token)
     return written(token_id, secret)
+
+
+def warnings() -> dict[str, dict[str, Any]]:
+    """Return the data of a lifecycle event of each kind that warns people, about `an_integration()` named ERP."""
+    notices: list[Notice | ExhaustedJobs] = [
+        Notice("failing", "i-1", 9_000, since=1_000, attempts=20, percent=50, why="answered 500", disable_at=17_000),
+        Notice("recovered", "i-1", 9_000, since=1_000, attempts=20),
+        Notice("disabled", "i-1", 9_000, why="answered 410 Gone", attempts=1),
+        Notice("filling", "i-1", 9_000, percent=90, jobs=9, bytes=900, most=10, most_bytes=0),
+        ExhaustedJobs("i-1", 3, 1_000, "2da46671-b4c2-44ac-b133-d1221aafc77b", "answered 500"),
+    ]
+    made = (warning_of(each, an_integration(name="ERP"), "https://edw.example") for each in notices)
+    return {key: msgspec.to_builtins(data) for key, data in made}

@@ -41,7 +41,7 @@ class Receiver:
         self.received.append(Received(dict(request.headers), body, raw, request.path))
         if self.hold is not None:
             await self.hold.wait()
-        if body["id"] in self.holds:
+        if body.get("id") in self.holds:
             await self.holds[body["id"]].wait()
         await asyncio.sleep(self.pause)
         status = self.always.get(request.path) or (self.answers.pop(0) if self.answers else 200)

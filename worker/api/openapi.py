@@ -20,6 +20,7 @@ from worker.api.schemas import (
     TrialAttributes,
 )
 from worker.domain.api_token import TOKEN_PATTERN
+from worker.domain.lifecycle import WARNINGS
 
 #: The component of observable keys.
 _KEY = "ObservableKey"
@@ -60,7 +61,7 @@ def openapi_document(
     operations: Sequence[Operation], types: DelivererRegistry, catalogue: Catalogue, version: str, server: str
 ) -> Document:
     """Return the description of the API in OpenAPI 3.1."""
-    beside = (ErrorDocument, OAuthErrorDocument, WebhookBody, DeliveredCloudEvent)
+    beside = (ErrorDocument, OAuthErrorDocument, WebhookBody, DeliveredCloudEvent, *WARNINGS.values())
     kinds = list(dict.fromkeys([*_kinds(operations), *beside]))
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     known = dict(zip(kinds, schemas, strict=True))

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from deliverers.envelopes import CLOUDEVENT_TYPE
 from worker.api.request_context import JSON
+from worker.domain.lifecycle import WARNINGS
 from worker.domain.resources import Id, Time
 
 Attempt = Annotated[int, Meta(ge=1)]
@@ -95,8 +96,20 @@ def received_webhooks(known: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
     )
     return {
         "webhook": {"post": {**webhook, "parameters": headers, "responses": taken}},
+        **{
+            key: {"post": {**_warning(key, known[WebhookBody], known[kind]), "parameters": headers, "responses": taken}}
+            for key, kind in WARNINGS.items()
+        },
         "message": {"post": {**message, "responses": {"default": {"description": "A queue has no answer."}}}},
     }
+
+
+def _warning(key: str, body: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """Return a lifecycle event at a webhook; in a queue, the same `data` is that of the CloudEvent."""
+    payload = {"type": "object", "properties": {"data": data}, "required": ["data"]}
+    own = {"type": "object", "properties": {"triggered_by": {"const": key}, "payload": payload}}
+    name = "receive" + "".join(part.capitalize() for part in key.split("."))
+    return _received(name, f"The lifecycle event {key}", {"allOf": [body, own]}, JSON)
 
 
 def _received(name: str, summary: str, schema: dict[str, Any], content_type: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from worker.domain.claim import Claim
+from worker.domain.lifecycle import LIFECYCLE_KEYS, ExhaustedJobs
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.lanes.claim_calls import ClaimCalls
 from worker.ledger.lanes.claims import claimed_of
@@ -31,6 +32,9 @@ class Sweep(msgspec.Struct, frozen=True):
     wait: int
     #: The outbox: integrations that the fleet has disabled and not yet announced.
     unannounced: list[str] = []
+    #: The outbox: transitions that no lifecycle event has reported (see notice_of()), and jobs that failed for good.
+    notices: list[str] = []
+    exhausted: list[ExhaustedJobs] = []
     #: Whether a process is registered that observes new events at once.
     observed: bool = False
 
@@ -141,6 +145,7 @@ class Fleet:
                 limit=JOBS_PER_CALL,
                 backlog=policy.lane_backlog,
                 backlog_bytes=policy.lane_backlog_bytes,
+                quiet=dict.fromkeys(LIFECYCLE_KEYS, True),
             )
         )
 

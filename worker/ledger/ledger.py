@@ -25,6 +25,7 @@ from worker.ledger.lanes.log_records import LogRecords
 from worker.ledger.lanes.reopening import Reopening
 from worker.ledger.lease import Lease
 from worker.ledger.membership import Membership
+from worker.ledger.notices import Notices
 from worker.ledger.policy import LedgerPolicy
 from worker.ledger.process_identity import own_identity
 from worker.ledger.token_repository import TokenRepository
@@ -56,6 +57,7 @@ class Ledger:
         self.fleet = Fleet(self.redis, self.owner, identity, calls, lease)
         self.membership = Membership(self.redis, self.owner)
         self.integrations = IntegrationRepository(self.redis, self.membership)
+        self.notices = Notices(self.redis)
         self.logs = LogRecords(self.redis)
         self.tokens = TokenRepository(self.redis)
         self.changes = ChangeRecords(self.redis)

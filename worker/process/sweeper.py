@@ -172,8 +172,7 @@ class Sweeper:
             self._wakeups.lanes(lanes)
         if found.observed:
             self._hot_observer.follow()
-        if found.unannounced:
-            await self._outbox_relay.publish(found.unannounced)
+        await self._outbox_relay.publish(found)
         return found.wait / 1000 if found.wait >= 0 else None
 
     async def _reap(self) -> float | None:

@@ -114,7 +114,8 @@ def wire(
     hot_observer = HotObserver(
         ledger.hot_events, dispatch.begin, lambda: deliveries.room, wakeups.events, settings.observer_idle
     )
-    outbox_relay = OutboxRelay(ledger.integrations, LifecycleEvents(types, catalogue, secrets), wakeups.events)
+    changes = LifecycleEvents(types, catalogue, secrets, settings.api_url)
+    outbox_relay = OutboxRelay(ledger.integrations, ledger.notices, changes, wakeups.events)
     sweeper = Sweeper(
         ledger, dispatch, deliveries, wakeups, outbox_relay, hot_observer, settings.sweep_seconds, presence
     )

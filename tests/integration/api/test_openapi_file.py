@@ -13,9 +13,10 @@ from deliverers.envelopes import cloudevent_body, webhook_body
 from deliverers.testing import TRACE, a_delivery
 from deliverers.webhook import WebhookDeliverer
 from tests.pages import ROOT
-from tests.samples import SCOPE
+from tests.samples import SCOPE, warnings
 from worker.api.openapi_file import main, published
 from worker.domain.api_token import make_secret, new_id, written
+from worker.domain.lifecycle import WARNINGS
 from worker.integrations.redelivery import Place
 from worker.ledger.pages import Cursor
 
@@ -91,6 +92,19 @@ def test_a_webhooks_body_is_as_described(shape: str, secret: str | None) -> None
 def test_a_queues_message_is_as_described(shape: str) -> None:
     delivery = replace(a_delivery(AwsSqsDeliverer, SQS), **SHAPES[shape])
     received("message").validate(json.loads(cloudevent_body(delivery)))
+
+
+@pytest.mark.parametrize(("key", "data"), warnings().items())
+def test_a_lifecycle_event_is_as_described(key: str, data: dict[str, Any]) -> None:
+    assert set(warnings()) == set(WARNINGS)
+    delivery = replace(
+        a_delivery(WebhookDeliverer, URL), triggered_by=key, included=None, data=json.dumps(data).encode()
+    )
+    body = json.loads(webhook_body(delivery))
+    received(key).validate(body)
+    for left_out in ("name", "links"):
+        del body["payload"]["data"][left_out]
+    assert not received(key).is_valid(body)
 
 
 @pytest.mark.parametrize("left_out", ["id", "triggered_by", "payload", "resources", "integration", "configuration"])

@@ -112,6 +112,9 @@ async def emptied(scene: LedgerScene) -> None:
         pass
     for token in await ledger.tokens.listing(0, 10):
         await ledger.tokens.revoke(token.id)
+    while notices := (await ledger.fleet.sweep()).notices:
+        for notice in notices:
+            await ledger.notices.publish(notice, [])
     await raw.command(ledger, "DEL", "rejected")
     await ledger.fleet.retire()
     await ledger.membership.leave("worker")

@@ -37,7 +37,7 @@ class Ledger:
 
     async def sweep(self) -> Any:
         await self.sweeps.wait()
-        return SimpleNamespace(events=[], lanes=[], unannounced=[], wait=-1, observed=False)
+        return SimpleNamespace(events=[], lanes=[], unannounced=[], notices=[], exhausted=[], wait=-1, observed=False)
 
     async def dead_neighbours(self) -> list[str]:
         return []
@@ -64,7 +64,11 @@ def sweeper_of(ledger: Any, sweep_seconds: float) -> Sweeper:
     )
     wakeups: Any = SimpleNamespace(events=lambda _: None, lanes=lambda _: None)
     nobody: Any = None
-    return Sweeper(ledger, nobody, deliveries, wakeups, nobody, nobody, sweep_seconds, Presence())
+    relay: Any = SimpleNamespace(publish=_nothing)
+    return Sweeper(ledger, nobody, deliveries, wakeups, relay, nobody, sweep_seconds, Presence())
+
+
+async def _nothing(_: Any) -> None: ...
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ _NEEDS_MEMORY = frozenset(
         "issue_bearer",
         "open",
         "open_missing",
+        "publish_exhausted",
+        "publish_notice",
         "put_integration",
         "put_token",
         "redeliver",

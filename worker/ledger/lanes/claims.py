@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from worker.domain.claim import Claim
+from worker.domain.lifecycle import LIFECYCLE_KEYS
 from worker.domain.stored_event import StoredEvent
 from worker.ledger.events.wire_event import WireEvent, stored_of
 from worker.ledger.lease import NO_TERM
@@ -134,6 +135,8 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool, filtered:
         "last": last,
         "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
     }
+    if stored.event.type in LIFECYCLE_KEYS:
+        argument["quiet"] = 1
     if filtered:
         argument["filtered"] = filtered
     if stored.event.trace is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from worker.domain.integration_log import IntegrationLog
+from worker.domain.lifecycle import LIFECYCLE_KEYS
 from worker.ledger.lanes.claims import Later, later_of
 from worker.ledger.lanes.log_records import encoded_exchange, encoded_log
 
@@ -106,7 +107,9 @@ def settled_of(reply: bytes) -> Settled:
 
 def item_of(settlement: Settlement) -> dict[str, Any]:
     """Return the argument of settle.lua for a settlement."""
+    quiet = {"quiet": 1} if settlement.log.event_type in LIFECYCLE_KEYS else {}
     return {
+        **quiet,
         "job": settlement.job_id,
         "attempt": settlement.attempt,
         "revision": settlement.revision,

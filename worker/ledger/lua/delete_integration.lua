@@ -25,6 +25,7 @@ if redis.call('EXISTS', scope .. ':list') == 0 then expire_scope(scope) end
 redis.call('HSET', P .. 'lane:' .. A.id, 'hold', 'closing')
 redis.call('SADD', P .. 'closing', A.id)
 redis.call('SREM', P .. 'unannounced', A.id)
+redis.call('ZREM', P .. 'exhausted', A.id)
 unlist_failing(A.id, name)
 reindex(A.id)
 accept_events()

@@ -1,7 +1,7 @@
--- needs: backlog
+-- needs: backlog, event_records, exhaustions
 -- expire: ends jobs past their deadline, due jobs beyond their lane's backlog, and jobs of deleted integrations; one
 -- chunk a call.
--- A: limit, backlog, backlog_bytes
+-- A: limit, backlog, backlog_bytes, quiet = {type = true} of lifecycle events
 -- Returns the number of jobs that it ended.
 -- While a jump of TIME is held back (see clock.lua), nothing is ended.
 if HELD > 0 then return 0 end
@@ -15,6 +15,8 @@ for _, job in ipairs(redis.call('ZRANGE', P .. 'pending', '-inf', NOW, 'BYSCORE'
   elseif take_due(job, j[2], j[3]) then
     touch(j[2])
     end_job(job, j[1], 'failed', 'deadline', j[4])
+    local event = event_head(j[1])
+    if not (event and A.quiet[event.type]) then note_exhausted(j[2], job, 'its time was over') end
     ended = ended + 1
   else
     redis.call('ZADD', P .. 'pending', NOW + RECHECK, job)

@@ -3,9 +3,10 @@
 -- have free slots.
 -- A: owner, call (its number), lease, room (the most jobs to lease), limits = {lane = its most jobs to lease},
 --    announce, deadline, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
---    events = [{ref, minor, size, last, trace?, filtered?, jobs = [{id, lane}]}]
+--    events = [{ref, minor, size, last, trace?, filtered?, quiet?, jobs = [{id, lane}]}]
 --      last   no further chunk of this event follows
 --      filtered  how many integrations observe the event and do not get it, because of their filters
+--      quiet  1 for a lifecycle event
 --      trace  the trace context of the attempts, for an event that has none
 -- Returns msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that did not fit],
 -- later = [{lane, ms until it has ready jobs}],
@@ -16,6 +17,8 @@ local room = A.room
 local claimed, waiting, opened, filled, failed = {}, {}, {}, {}, {}
 -- Lanes with jobs that were not leased at once.
 local waits = {}
+-- Lanes to which more than lifecycle events were added.
+local loud = {}
 
 local refs, ids = {}, {}
 for i, e in ipairs(A.events) do
@@ -49,6 +52,7 @@ local function open_or_lease(e, j)
     and lane.known and not lane.ready and not j.before and lane.circuit == '' and (A.limits[j.lane] or 1) > 0
   open_job(j.id, e, j.lane, now and A.owner or nil, j.before)
   opened[j.lane] = (opened[j.lane] or 0) + 1
+  if not e.quiet then loud[j.lane] = true end
   if not now then
     lane.ready = true
     waits[j.lane] = lane
@@ -104,7 +108,7 @@ end
 write_collected()
 for id, lane in pairs(waits) do
   if lane.hold == '' and lane.from <= NOW and lane.tokens > 0 then waiting[#waiting + 1] = id end
-  local percent, jobs, bytes = check_backlog(id, opened[id])
+  local percent, jobs, bytes = check_backlog(id, opened[id], not loud[id])
   if percent then filled[#filled + 1] = { id, percent, jobs, bytes } end
 end
 if #claimed > 0 then

@@ -1,13 +1,14 @@
--- needs: activity, attempt_logs, due_jobs, erased_answers, job_ends, kept_exchanges, leases, receiver_health
+-- needs: activity, attempt_logs, due_jobs, erased_answers, exhaustions, job_ends, kept_exchanges, leases, receiver_health
 -- settle: writes the outcomes of attempts: log, job state, next due time, counters.
 -- A: owner, log_retention, log_cap, circuit (see circuits.lua), broken (see broken_receivers.lua),
---    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why ms log exchange}]
+--    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why ms log exchange quiet?}]
 --    revision the integration's revision that the attempt used
 --    verdict  succeeded | failed | retry
 --    lost     its worker died: its log is written only if the attempt has no other log
 --    reason   why the job failed         disable  why the integration is to be disabled, or ''
 --    delay    ms until the job is due    rest     ms for which the whole lane rests
 --    health   ok | failed, or '' if the attempt shows nothing about the receiver    why  what went wrong, in words
+--    quiet    1 if the event is a lifecycle event: its delivery raises none
 --    ms       how long the attempt took
 --    log      the IntegrationLog, as JSON      exchange  what was sent and answered, as JSON, or ''
 -- Returns msgpack {results = [settled | renewed | late | stale], more = [lanes that have ready jobs and free slots],
@@ -36,6 +37,7 @@ end
 local function retry(item, job, due)
   if due > job.deadline then
     end_job(item.job, job.event, 'failed', 'deadline', job.epoch)
+    if not item.quiet then note_exhausted(item.lane, item.job, item.why) end
     return false
   end
   if item.lost then redis.call('HINCRBY', P .. 'job:' .. item.job, 'lost', 1) end
@@ -54,6 +56,7 @@ local function move_on(item, job, lane)
     return retry(item, job, NOW) and 'renewed' or 'settled'
   elseif item.verdict == 'failed' then
     end_job(item.job, job.event, 'failed', item.reason, job.epoch)
+    if not item.quiet and item.reason ~= 'gone' then note_exhausted(item.lane, item.job, item.why) end
   else
     retry(item, job, NOW + item.delay)
   end
@@ -66,7 +69,7 @@ local function note_receiver(item, lane)
   if NOW + item.rest > math.max(NOW, lane.rest_until) then
     change_lane(item.lane, { rest_until = NOW + item.rest })
   end
-  if item.disable ~= '' then disable(item.lane, item.disable) end
+  if item.disable ~= '' then disable(item.lane, item.disable, item.quiet) end
   if item.health ~= '' then note_health(item.lane, item) end
 end
 

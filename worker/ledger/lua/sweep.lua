@@ -4,11 +4,21 @@
 -- It postpones the next announcement of each, so that at most one wake-up for each is under way.
 -- Returns msgpack {events = [{id tries}], lanes = [{id tries}], wait = ms until the next is due, or -1,
 -- unannounced = [integrations that the fleet has disabled and not yet announced], observed = true if a process is registered
--- that observes new events at once (join_observers)}.
+-- that observes new events at once (join_observers), notices = [notices that are not published: see notices.lua],
+-- exhausted = [{lane number since job why}: jobs that failed for good and are to be reported now]}.
+-- Notices of one reply.
+local NOTICES = 10
 local function put_off(tries)
   return NOW + A.announce * math.min(2 ^ (tries - 1), 4)
 end
 local reply = { events = {}, lanes = {}, wait = -1, unannounced = redis.call('SRANDMEMBER', P .. 'unannounced', 10) }
+reply.notices = redis.call('LRANGE', P .. 'notices', 0, NOTICES - 1)
+reply.exhausted = {}
+for i, id in ipairs(redis.call('ZRANGE', P .. 'exhausted', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, NOTICES)) do
+  local lane = lane_record(id)
+  reply.exhausted[i] = { lane = id, number = num(lane.exhausted), since = num(lane.exhausted_since),
+                         job = lane.exhausted_job or '', why = lane.exhausted_why or '' }
+end
 for _, id in ipairs(redis.call('SRANDMEMBER', P .. 'hastening', 2)) do retry_early(id) end
 reindex_touched()
 for _, ref in ipairs(redis.call('ZRANGE', P .. 'inbox', '-inf', NOW, 'BYSCORE', 'LIMIT', 0, A.limit)) do

@@ -1,4 +1,4 @@
--- needs: due_jobs, job_ends
+-- needs: due_jobs, job_ends, notices
 -- The backlog of a lane: its due jobs. A.backlog limits their number, A.backlog_bytes the bytes that they and their
 -- events take (0 is no limit).
 
@@ -26,9 +26,11 @@ end
 
 -- Checks a lane's backlog after `opened` jobs were added. If it is too large, this cancels at most as many jobs as were
 -- opened, and expire cancels the rest. Returns the % of the backlog (see BACKLOG_WARNINGS) that the lane has passed
--- since the last warning, with its jobs and bytes; nothing if it passed none. The field `filled` stores that %.
+-- since the last warning, with its jobs and bytes; nothing if it passed none. The field `filled` stores that %, and
+-- `filling_reported` the one that a lifecycle event reported: a backlog to which only lifecycle events were added (`quiet`)
+-- raises none.
 local BACKLOG_WARNINGS = { 90, 50 }
-local function check_backlog(id, opened)
+local function check_backlog(id, opened, quiet)
   local key = P .. 'lane:' .. id
   local jobs, bytes, warned = redis.call('ZCARD', key .. ':due'), backlog_bytes(id), num(lane_record(id).filled)
   local share = math.max(jobs / A.backlog, A.backlog_bytes > 0 and bytes / A.backlog_bytes or 0) * 100
@@ -37,6 +39,14 @@ local function check_backlog(id, opened)
   local passed = 0
   for _, percent in ipairs(BACKLOG_WARNINGS) do
     if passed == 0 and share >= percent then passed = percent end
+  end
+  local reported = num(lane_record(id).filling_reported)
+  if passed > reported and not quiet then
+    change_lane(id, { filling_reported = passed })
+    note_transition('filling', id, { percent = passed, jobs = jobs, bytes = bytes, most = A.backlog,
+                                     most_bytes = A.backlog_bytes })
+  elseif reported > 0 and share < reported - 10 then
+    change_lane(id, { filling_reported = passed })
   end
   if passed > warned then
     change_lane(id, { filled = passed })

@@ -1,4 +1,4 @@
--- needs: disabling, failing_index
+-- needs: disabling, failing_index, notices
 -- Receivers that only fail: people are warned, and at last the integration is disabled.
 -- A.broken = {after (how long all attempts must have failed, ms; 0 never disables), attempts (how many must have failed
 --   at least, of more than one job), words (`after` in words)}
@@ -7,19 +7,7 @@ local BROKEN_WARNINGS = { 90, 50 }
 -- Receivers to warn of: [{lane, % of A.broken.after that has passed, since when it fails (ms), attempts}].
 local broken_receivers = {}
 
--- The longest reason that a lane keeps (bytes).
-local WHY_KEPT = 200
-
--- Returns a text without the characters beyond WHY_KEPT bytes.
-local function cut(text)
-  if #text <= WHY_KEPT then return text end
-  local last = WHY_KEPT
-  -- Bytes 128 to 191 continue a character.
-  while last > 0 and string.byte(text, last + 1) >= 128 and string.byte(text, last + 1) < 192 do last = last - 1 end
-  return string.sub(text, 1, last)
-end
-
--- Records a failure. The count of failed jobs stops at 2.
+-- Records a failure. An attempt to deliver a lifecycle event (item.quiet) raises none. The count of failed jobs stops at 2.
 local function note_failing(lane, item)
   local h = lane_record(lane)
   if not h.failing_since and h.hold ~= 'closing' then list_failing(lane, h.scope) end
@@ -34,7 +22,7 @@ local function note_failing(lane, item)
   local share = (NOW - since) / policy.after * 100
   if share >= 100 then
     disable(lane, string.format('nothing but failures for %s, in %d attempts; the last one: %s',
-      policy.words, attempts, item.why))
+      policy.words, attempts, item.why), item.quiet)
     return
   end
   for _, each in ipairs(BROKEN_WARNINGS) do
@@ -44,14 +32,28 @@ local function note_failing(lane, item)
     change_lane(lane, { failing_warned = percent })
     broken_receivers[#broken_receivers + 1] = { lane, percent, since, attempts }
   end
+  if percent > num(h.failing_reported) and not item.quiet then
+    change_lane(lane, { failing_reported = percent, trouble = h.trouble or since })
+    note_transition('failing', lane, { percent = percent, since = since, attempts = attempts, why = why,
+                                       disable_at = since + policy.after })
+  end
+end
+
+-- Notes that a receiver of which people were warned works again; an attempt to deliver a lifecycle event does not.
+local function note_recovered(lane, item)
+  local h = lane_record(lane)
+  if item.quiet or h.hold == 'disabled' then return end
+  note_transition('recovered', lane, { since = num(h.trouble), attempts = num(h.failing_attempts) })
+  change_lane(lane, { trouble = false })
 end
 
 -- Records a success: the receiver does not only fail.
-local function note_not_failing(lane)
+local function note_not_failing(lane, item)
   local h = lane_record(lane)
+  if h.trouble then note_recovered(lane, item) end
   if h.failing_since then
     unlist_failing(lane, h.scope)
     change_lane(lane, { failing_since = false, failing_attempts = false, failing_job = false, failing_jobs = false,
-                        failing_warned = false, failing_why = false })
+                        failing_warned = false, failing_reported = false, failing_why = false })
   end
 end

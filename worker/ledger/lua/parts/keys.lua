@@ -55,6 +55,9 @@
 --                                renewed (the revision that last changed its configuration)
 --                                minor (as its integration's document)
 --                                failing_why (the last failure, in words)
+--                                failing_reported filling_reported (% that a lifecycle event has reported)
+--                                trouble (since when, as lifecycle events reported; until it recovers)
+--                                exhausted exhausted_since exhausted_job exhausted_why exhausted_at (exhaustions.lua)
 --   failing  failing:<s>   zset  lane whose last attempt failed -> since when (of all scopes, of one)
 --   activity:<id>:<day>    the attempts of a lane in each hour of a day (activity.lua)
 --   pulse                  list  the counters of each minute of the last 24 hours (pulse.lua)
@@ -68,6 +71,8 @@
 --   overflowing            set   lanes that exceed their backlog; their oldest due jobs are to be cancelled
 --   hastening              set   lanes whose later retries are to be made due now (early_retries.lua)
 --   unannounced            set   (the outbox) integrations that the fleet disabled and has not announced
+--   notices                list  (the outbox) transitions that lifecycle events are to report (notices.lua)
+--   exhausted              zset  lane with jobs that failed for good -> when an event may report them (exhaustions.lua)
 --   owners                 zset  process -> when its lease ends
 --   owner:<id>:leases      set   jobs that the process has in flight
 --   home:<home>            set   processes of one PID namespace of one machine, which can see each other die

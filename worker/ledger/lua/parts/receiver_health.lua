@@ -4,7 +4,7 @@
 -- Records the health. A healthy receiver costs no write.
 local function note_health(lane, item)
   if item.health == 'ok' then
-    note_not_failing(lane)
+    note_not_failing(lane, item)
     note_circuit_success(lane)
   else
     note_failing(lane, item)

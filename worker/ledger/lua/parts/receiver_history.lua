@@ -2,7 +2,7 @@
 -- The history of a receiver, which attempts write into its lane: rests, circuit, failures.
 
 local RECEIVER_HISTORY = { 'rest_until', 'circuit', 'circuit_until', 'trips', 'failures', 'window_from', 'window_all',
-  'window_failed', 'failing_since', 'failing_attempts', 'failing_job', 'failing_jobs', 'failing_warned', 'failing_why' }
+  'window_failed', 'failing_since', 'failing_attempts', 'failing_job', 'failing_jobs', 'failing_warned', 'failing_reported', 'failing_why' }
 
 -- Forgets the receiver of an old configuration. Returns 1 if this closed the lane's circuit, else 0.
 local function forget_receiver(id)

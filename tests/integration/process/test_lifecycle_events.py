@@ -1,0 +1,40 @@
+"""Lifecycle events from the fleet: who observes them is warned once, however many workers see it happen."""
+
+from tests.fleet.ledger_state import balanced
+from tests.fleet.scene import FleetScene
+from tests.samples import SCOPE
+from tests.waiting import eventually
+from worker.domain.job import JobState
+
+
+async def test_people_are_warned_once_and_a_broken_receiver_of_warnings_warns_of_nothing(
+    scene: FleetScene,
+) -> None:
+    scene.receiver.always = {"/broken": 500}
+    broken = scene.receiver.url.replace("/hook", "/broken")
+    erp = await scene.register(name="ERP", configuration={"url": broken})
+    await scene.register(name="People", observes=("job.exhausted",))
+    deaf = await scene.register(name="Deaf", observes=("job.exhausted",), configuration={"url": broken})
+    for _ in range(2):
+        await scene.start_worker(EDW_RETRY_SCHEDULE="100ms", EDW_API_URL="https://edw.example").ready()
+    await scene.publish(id="lost")
+
+    async def deaf_has_failed() -> bool:
+        jobs = (await scene.ledger.jobs.of_integration(deaf.id, 0, 10)).items
+        return bool(jobs) and all(each.state is JobState.FAILED for each in jobs)
+
+    await eventually(deaf_has_failed, "the warning was not delivered to who does not listen")
+    await eventually(lambda: [each for each in scene.receiver.received if each.path == "/hook"], "people are warned")
+    (warned,) = [each.body for each in scene.receiver.received if each.path == "/hook"]
+    assert warned["triggered_by"] == "job.exhausted"
+    data = warned["payload"]["data"]
+    assert (data["id"], data["name"], data["count"]) == (erp.id, "ERP", 1)
+    assert "500 Internal Server Error" in data["reason"]
+    assert data["links"]["console"] == f"https://edw.example/console/integrations/{erp.id}?org=org-1&store=store-1"
+    # Another sweep of both workers finds nothing more.
+    for _ in range(2):
+        found = await scene.ledger.fleet.sweep()
+        assert (found.notices, found.exhausted) == ([], [])
+    events = (await scene.ledger.events.page(SCOPE, 0, 100)).items
+    assert sorted(each.type for each in events) == ["job.exhausted", "order.paid"]
+    await balanced(scene.ledger)
