@@ -42,6 +42,8 @@ REFUSED = Counter(
 
 UNMATCHED = Counter("edw_events_unmatched", "Events that no integration observes, by ingress.", ("ingress",))
 
+ARCHIVED = Counter("edw_history_archived", "Jobs, events and logs that this process has archived in PostgreSQL.")
+
 #: The outcomes of this process's own attempts. `lost` is not among them: that attempt was another process's, which
 #: knew the type.
 OUTCOMES = ("delivered", "refused", "unreachable", "gone", "interrupted", "internal")

@@ -5,9 +5,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.counterparts.postgres import PostgresServer
+from tests.counterparts.redis_server import RedisServer
 from tests.counterparts.server import started
+from tests.integration.history.archive import KEPT, ledger_with_history
+from tests.ledger.scene import LedgerScene, playing_on
 from worker.history import migrations
+from worker.history.archiver import Archiver
 from worker.history.database import HistoryDatabase
+from worker.ledger import Ledger
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +50,24 @@ async def history(empty_history: HistoryDatabase) -> HistoryDatabase:
     """A history with its tables, and without a partition."""
     await migrations.migrate(empty_history)
     return empty_history
+
+
+@pytest.fixture
+async def played(scene: LedgerScene) -> LedgerScene:
+    """The scene of a process with a history, whose ledger forgets what is archived at once."""
+    return await ledger_with_history(scene)
+
+
+@pytest.fixture
+async def archiver(played: LedgerScene, empty_history: HistoryDatabase) -> AsyncIterator[Archiver]:
+    """An archiver of this process; a test calls its steps."""
+    made = Archiver(played.ledger, empty_history, KEPT)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def scene(ledger: Ledger, redis_server: RedisServer) -> AsyncIterator[LedgerScene]:
+    """A scene on the ledger, without its audit: what is forgotten is not in the ledger."""
+    async with playing_on(ledger, redis_server.url) as made:
+        yield made

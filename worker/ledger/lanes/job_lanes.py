@@ -109,6 +109,7 @@ class JobLanes:
             owner=self.owner,
             log_retention=policy.log_retention,
             log_cap=policy.log_cap,
+            history=int(policy.history),
             circuit=asdict(policy.circuit),
             broken=asdict(policy.broken),
             items=[item_of(each) for each in settlements],
