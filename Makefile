@@ -8,7 +8,7 @@ DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
-	--extra embedded --build-deps-for editable --build-deps-for wheel
+	--extra embedded --extra history --build-deps-for editable --build-deps-for wheel
 
 # Emulators of SQS, each in an environment of its own: they pin what we use in other versions.
 COUNTERPARTS := .venv-counterparts
@@ -34,6 +34,8 @@ SERVERS += systemd=/usr/bin/systemd-analyze
 # Clients of the API, producers, and the browser of tests/clients and of the console's tests. Go is looked for, and not installed.
 SERVERS += npm=/usr/bin/npm maven=/usr/bin/mvn default-jdk-headless=/usr/bin/javac chromium=/usr/bin/chromium
 SERVERS += php-cli=/usr/bin/php php-curl=/usr/share/doc/php-curl php-redis=/usr/share/doc/php-redis
+# The history. The tests run its programs, and leave the cluster alone that the package makes.
+SERVERS += postgresql=/usr/bin/pg_createcluster
 # It sets the clock of a Redis that tests start.
 SERVERS += faketime=/usr/bin/faketime
 # A missing server is no error here: the tests that need it are skipped, and say so.
@@ -55,7 +57,7 @@ apt="$$root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0
 install="$$apt install --no-install-recommends $$missing"; \
 $$install >/dev/null 2>&1 || { $$apt update >/dev/null 2>&1; $$install >/dev/null; } || { \
     echo "not installed:$$missing; the tests that need them are skipped"; exit 0; }; \
-! command -v systemctl >/dev/null || for service in rabbitmq-server nginx; do \
+! command -v systemctl >/dev/null || for service in rabbitmq-server nginx postgresql; do \
     case "$$missing" in *$$service*) $$root systemctl --quiet disable $$service >/dev/null 2>&1 || true;; esac; done
 endef
 

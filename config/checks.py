@@ -16,6 +16,8 @@ from pydantic import SecretStr
 from config.sentinel import NO_TLS, SCHEME, TLS_SCHEMES, SentinelUrl, is_sentinel
 
 _SHARD = re.compile(r"[a-z0-9-]{1,32}")
+#: The module that the extra `history` installs.
+_DRIVER = "psycopg"
 #: Modules that the extra `otel` installs.
 _EXPORTER = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 
@@ -131,6 +133,13 @@ def one_of(*known: str) -> Callable[[str], str]:
 def lower(value: Any) -> Any:
     """Return text in lower case, without surrounding spaces; anything else unchanged."""
     return value.strip().lower() if isinstance(value, str) else value
+
+
+def driver_installed(value: SecretStr | None) -> SecretStr | None:
+    """Check that PostgreSQL's driver is there, if there is a history."""
+    if value is not None and find_spec(_DRIVER) is None:
+        raise ValueError("needs the extra \"history\": pip install 'event-delivery-worker[history]'")
+    return value
 
 
 def exporter_installed(value: str) -> str:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from config.checks import (
+    driver_installed,
     existing_file,
     exporter_installed,
     fernet_key,
@@ -70,6 +71,12 @@ def _written(default: str) -> Any:
 
 
 _RedisUrl = Annotated[SecretStr | None, SettingKind("URL, secret"), AfterValidator(url_of(_REDIS_SCHEMES))]
+_HistoryUrl = Annotated[
+    SecretStr | None,
+    SettingKind("URL, secret"),
+    AfterValidator(url_of(("postgresql", "postgres"))),
+    AfterValidator(driver_installed),
+]
 _BrokerUrl = Annotated[SecretStr | None, SettingKind("URL, secret"), AfterValidator(url_of(_BROKER_SCHEMES))]
 _Keys = Annotated[
     tuple[SecretStr, ...],
@@ -128,6 +135,29 @@ class Settings(BaseModel):
         default=None,
         description="URL of Celery's broker, RabbitMQ or Redis; empty uses the ledger's Redis.",
         examples=["amqp://user:password@localhost:5672//"],
+    )
+    history_url: _HistoryUrl = Field(
+        default=None,
+        description="URL of the PostgreSQL (14 or later) that keeps the history of what happened; empty: no history.",
+        examples=["postgresql://edw_writer:password@localhost:5432/edw"],
+    )
+    history_migrate: Annotated[Literal["auto", "manual"], SettingKind("`auto` or `manual`"), BeforeValidator(lower)] = (
+        Field(
+            default="auto",
+            description="Who makes the history's tables: auto, a worker at its start; manual, `edw history migrate`.",
+            examples=["auto"],
+        )
+    )
+    history_retention: Annotated[Seconds, AfterValidator(between(_DAY, 20 * _YEAR, "s"))] = Field(
+        default=_written("90d"),
+        description="Time for which the history keeps a day of events, jobs and logs after the day's end.",
+        examples=["90d"],
+    )
+    history_payloads: Annotated[Seconds, AfterValidator(between(_DAY, 20 * _YEAR, "s"))] = Field(
+        default=_written("30d"),
+        description="Time for which the history keeps the data of events, which redelivery needs; at most "
+        "EDW_HISTORY_RETENTION.",
+        examples=["30d"],
     )
     data_dir: Annotated[Path, SettingKind("folder"), AfterValidator(Path.expanduser)] = Field(
         default=Path(".edw"),

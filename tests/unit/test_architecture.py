@@ -11,7 +11,7 @@ PAGE = (ROOT / "worker" / "ARCHITECTURE.md").read_text()
 #: Every package may import these, so the picture leaves them out.
 EVERYWHERE = {"domain", "event_loop"}
 #: Modules and folders directly under worker/: a newcomer reads them at a glance.
-MOST_ENTRIES = 16
+MOST_ENTRIES = 17
 
 
 def package_of(module: str) -> str:

@@ -13,15 +13,18 @@ WORKER = f"{COMMAND.format('worker')}; import worker.app, worker.tasks"
 
 #: Loaded when the first integration, certificate or command needs it, or never.
 NOWHERE = ("aiobotocore", "botocore", "stomp", "jsonschema", "cryptography.fernet", "cryptography.x509")
+#: Imported only where EDW_HISTORY_URL is set.
+HISTORY = ("psycopg", "worker.history")
 LEFT_OUT = {
     PUBLISHER: (
         *NOWHERE,
+        *HISTORY,
         *("celery", "kombu", "aiohttp", "aiodns", "structlog", "rich", "yarl", "uvloop", "redis", "opentelemetry"),
         "deliverers.registry",
         *("worker.delivery", "worker.api", "worker.process", "worker.integrations", "worker.ledger.lanes"),
     ),
-    API: (*NOWHERE, "celery", "kombu", "amqp", "rich", "opentelemetry", "aiodns", "worker.process"),
-    WORKER: (*NOWHERE, "aiohttp", "aiodns", "rich", "opentelemetry", "worker.api"),
+    API: (*NOWHERE, *HISTORY, "celery", "kombu", "amqp", "rich", "opentelemetry", "aiodns", "worker.process"),
+    WORKER: (*NOWHERE, *HISTORY, "aiohttp", "aiodns", "rich", "opentelemetry", "worker.api"),
 }
 
 

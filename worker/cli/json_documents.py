@@ -54,6 +54,7 @@ def status_document(status: LedgerStatus) -> Document:
             for lane in status.lanes
         ],
         "lanes_total": status.lanes_total,
+        **({"history": {"waiting": status.outbox.waiting, "lag": status.outbox.lag / 1000}} if status.outbox else {}),
         "memory": {"used": status.memory_used, "limit": status.memory_limit or None},
     }
 

@@ -5,6 +5,7 @@
     connection/     Redis: its address, its clients, calls of scripts
     events/         the inbox and the plain queue
     lanes/          jobs and their lanes: open, claim, settle with a log, reopen
+    archive_outbox.py  what the history is still to have
     change_records.py  the audit: who changed what
     inspection/     balance, totals for metrics, history of an event, audit
     fleet.py        heartbeats, sweeps, leases of dead processes

@@ -163,6 +163,8 @@ class Fleet:
     async def forget(self) -> int:
         """Delete jobs and events that ended longer ago than EDW_EVENT_RETENTION, the oldest first.
 
+        With a history, delete what was archived long enough ago, with its logs, and nothing else.
+
         What was cut because Redis has no memory for it is deleted at once while that lasts.
 
         Returns how many entries it has worked off, at most FORGOTTEN_PER_CALL.
@@ -175,6 +177,8 @@ class Fleet:
                 event_retention=policy.event_retention,
                 log_retention=policy.log_retention,
                 short=int(bool(await self._redis.backlog_share())),
+                history=int(policy.history),
+                window=policy.window,
             )
         )
 

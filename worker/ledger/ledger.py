@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from worker.ledger.archive_outbox import ArchiveOutbox
 from worker.ledger.change_records import ChangeRecords
 from worker.ledger.connection.call_observer import NO_OBSERVER, CallObserver
 from worker.ledger.connection.permissions import EVERYTHING
@@ -61,6 +62,7 @@ class Ledger:
         self.logs = LogRecords(self.redis)
         self.tokens = TokenRepository(self.redis)
         self.changes = ChangeRecords(self.redis)
+        self.outbox = ArchiveOutbox(self.redis, self.owner)
         self.erasure = Erasure(self.redis)
         self.status = StatusReader(self.redis)
         self.totals = TotalsReader(self.redis, self.owner)

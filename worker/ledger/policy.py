@@ -15,6 +15,10 @@ MAX_IDS_PER_MESSAGE = 200
 #: The approximate limit for events in one call or reply (bytes of their JSON), so that no script copies more of them.
 REPLY_BYTE_BUDGET = 1024 * 1024
 
+#: How long a log may wait to be archived (ms), and how many of a store; Redis's memory is the limit before.
+UNARCHIVED = 365 * 24 * 3_600_000
+UNARCHIVED_LOGS = 1_000_000_000
+
 
 def check_size(jobs: Sequence[object]) -> None:
     """Raise ValueError for more jobs than a call may touch."""
@@ -64,6 +68,10 @@ class LedgerPolicy:
     event_retention: int = 24 * 3_600_000
     log_retention: int = 3 * 24 * 3_600_000
     log_cap: int = 100_000
+    #: Whether there is a history; then nothing is forgotten before it is archived.
+    history: bool = False
+    #: How long what is archived stays in the ledger.
+    window: int = 15 * 60_000
     job_deadline: int = 7 * 24 * 3_600_000
     lane_backlog: int = 1_000_000
     #: Bytes that a lane's due jobs and their events take in Redis; 0 is no limit.
@@ -86,12 +94,16 @@ class LedgerPolicy:
     @classmethod
     def of(cls, settings: Settings) -> "LedgerPolicy":
         """Return the policy of the settings."""
+        history = settings.history_url is not None
         return cls(
             lease=_ms(settings.lease_seconds),
             announce=_ms(settings.announce_seconds),
             event_retention=_ms(settings.event_retention),
-            log_retention=_ms(settings.log_retention),
-            log_cap=settings.log_cap,
+            # A log that is not archived must not expire.
+            log_retention=UNARCHIVED if history else _ms(settings.log_retention),
+            log_cap=UNARCHIVED_LOGS if history else settings.log_cap,
+            history=history,
+            window=_ms(settings.event_retention),
             job_deadline=_ms(settings.job_deadline),
             lane_backlog=settings.lane_backlog,
             lane_backlog_bytes=settings.lane_backlog_bytes,

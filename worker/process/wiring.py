@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from config.celery import is_rabbitmq
 from config.observable_events import load_catalogue
@@ -24,10 +25,14 @@ from worker.integrations.lifecycle_events import LifecycleEvents
 from worker.integrations.outbox_relay import OutboxRelay
 from worker.ledger import Ledger
 from worker.process.sweeper import Sweeper
+from worker.telemetry import metrics
 from worker.telemetry.attempt_reporter import AttemptReporter
 from worker.telemetry.readiness import Presence
 from worker.telemetry.redis_clock import RedisClock
 from worker.telemetry.tracing.traces import Traces
+
+if TYPE_CHECKING:
+    from worker.history.archiver import Archiver
 
 #: How long the timers may take to end the chunk that they observe when the process stops (seconds).
 LAST_CHUNK_SECONDS = 1.0
@@ -44,6 +49,8 @@ class WorkerServices:
     sweeper: Sweeper
     #: Readers of the plain queue, in Redis and in RabbitMQ.
     readers: Sequence[RedisListReader | RabbitMQReader]
+    #: None without a history.
+    archiver: "Archiver | None" = None
 
     def open(self) -> None:
         """Start the services on the running loop."""
@@ -51,6 +58,8 @@ class WorkerServices:
         self.sweeper.open()
         for reader in self.readers:
             reader.open()
+        if self.archiver is not None:
+            self.archiver.open()
 
     def stop_claiming(self) -> None:
         """Take no more jobs, events or messages; attempts in flight continue."""
@@ -79,6 +88,8 @@ class WorkerServices:
         left = max(0.0, until - asyncio.get_running_loop().time())
         await asyncio.gather(self.deliveries.drain(left, hurry), *(reader.close() for reader in self.readers))
         unsettled = self.deliveries.in_flight
+        if self.archiver is not None:
+            await self.archiver.close()
         await self.sweeper.retire()
         return unsettled
 
@@ -125,4 +136,17 @@ def wire(
     ]
     if is_rabbitmq(broker_url):
         readers.append(RabbitMQReader(broker_url, settings.shard, celery_intake, rules))
-    return WorkerServices(celery_intake, dispatch, deliveries, hot_observer, sweeper, readers)
+    archiver = _archiver(settings, ledger)
+    return WorkerServices(celery_intake, dispatch, deliveries, hot_observer, sweeper, readers, archiver)
+
+
+def _archiver(settings: Settings, ledger: Ledger) -> "Archiver | None":
+    if settings.history_url is None:
+        return None
+    from worker.history.archiver import Archiver, HistoryPolicy
+    from worker.history.database import HistoryDatabase
+
+    retention, payloads = (round(each * 1000) for each in (settings.history_retention, settings.history_payloads))
+    policy = HistoryPolicy(retention, payloads, migrates=settings.history_migrate == "auto")
+    database = HistoryDatabase(settings.history_url.get_secret_value())
+    return Archiver(ledger, database, policy, metrics.ARCHIVED.inc)

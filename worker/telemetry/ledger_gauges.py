@@ -169,6 +169,12 @@ def families(gauges: LedgerTotals, shard: str) -> Iterator[Metric]:
         "Memory that they may take: EDW_BACKLOG_MEMORY of Redis's; 0 is no limit.",
         gauges.backlog_limit,
     )
+    yield gauge(
+        "edw_history_lag_seconds",
+        "Time for which the oldest record has waited to be archived; 0 without a history.",
+        gauges.outbox.lag / 1000,
+    )
+    yield gauge("edw_history_waiting", "Jobs, events and logs that wait to be archived.", gauges.outbox.waiting)
     yield gauge("edw_redis_memory_bytes", "Memory that the ledger's Redis uses, in bytes.", gauges.memory_used)
     yield gauge(
         "edw_redis_memory_limit_bytes",

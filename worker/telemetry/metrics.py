@@ -48,6 +48,8 @@ FILTERED = Counter(
 )
 LEFT_OUT = Counter("edw_deliveries_filtered", "Deliveries of events that the filters of integrations prevented.")
 
+ARCHIVED = Counter("edw_history_archived", "Jobs, events and logs that this process has archived in PostgreSQL.")
+
 #: The outcomes of this process's own attempts. `lost` is not among them: that attempt was another process's, which
 #: knew the type.
 OUTCOMES = ("delivered", "refused", "unreachable", "gone", "interrupted", "internal")

@@ -40,6 +40,8 @@ TOKEN_ID = new_id()
 CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "clock confirm": ((ARGUMENT,), ()),
     "clock show": ((ARGUMENT,), ()),
+    "history migrate": ((ARGUMENT,), ()),
+    "history status": ((ARGUMENT,), ()),
     "demo": ((ARGUMENT,),),
     "dev": ((ARGUMENT,),),
     "worker": ((ARGUMENT,), ("--processes", ARGUMENT)),

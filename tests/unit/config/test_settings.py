@@ -19,6 +19,10 @@ ROOT = Path(__file__).parents[3]
 DEFAULTS: dict[str, Any] = {
     "EDW_REDIS_URL": None,
     "EDW_BROKER_URL": None,
+    "EDW_HISTORY_URL": None,
+    "EDW_HISTORY_MIGRATE": "auto",
+    "EDW_HISTORY_RETENTION": 90 * 86_400,
+    "EDW_HISTORY_PAYLOADS": 30 * 86_400,
     "EDW_DATA_DIR": Path(".edw"),
     "EDW_API_HOST": "127.0.0.1",
     "EDW_API_PORT": 8080,
@@ -224,6 +228,7 @@ def test_a_variable_that_is_no_setting_is_warned_of_and_stops_nothing(monkeypatc
         ("EDW_REDIS_URL", f"redis://:a/{PLANTED}@redis.example"),
         ("EDW_REDIS_URL", f"redis://[{PLANTED}"),
         ("EDW_BROKER_URL", f"{PLANTED}:5672"),
+        ("EDW_HISTORY_URL", f"mysql://user:{PLANTED}@db.example/edw"),
         ("EDW_SECRETS_KEYS", f"{PLANTED} {KEY}"),
     ],
 )
@@ -266,3 +271,12 @@ def test_traces_need_what_the_extra_installs(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("config.checks.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"EDW_TRACES='OTLP': needs the extra \"otel\": pip install"):
         load_settings()
+
+
+def test_a_history_needs_what_its_extra_installs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDW_HISTORY_URL", f"postgresql://edw:{PLANTED}@db.example/edw")
+    assert load_settings().history_url is not None
+    monkeypatch.setattr("config.checks.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"EDW_HISTORY_URL: needs the extra \"history\": pip install") as caught:
+        load_settings()
+    assert PLANTED not in str(caught.value)

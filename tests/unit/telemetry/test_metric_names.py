@@ -24,7 +24,7 @@ PAGES = [
 ]
 #: Names of ours that are no metric: groups of rules, and examples of files and keys on the pages.
 NOT_METRICS = {"edw_receivers", "edw_delivery", "edw_fleet", "edw_redis", "edw_intake", "edw_ledger", "edw_processes"}
-NOT_METRICS |= {"edw_http_put", "edw_secrets_keys", "edw_minor"}
+NOT_METRICS |= {"edw_writer", "edw_reader", "edw_http_put", "edw_secrets_keys", "edw_minor"}
 
 _NAME = re.compile(r"\bedw_[a-z][a-z_]*[a-z](?!\w|\*|\()")
 _FAMILY = re.compile(r"\b(edw_[a-z_]+_)\*")

@@ -9,7 +9,8 @@ from worker.cli.cli_session import EXIT_FAILED, run, session
 from worker.cli.console import cells, console, json_option, print_json, table, verdict
 from worker.cli.json_documents import status_document
 from worker.cli.log_lines import NAME_CHARS
-from worker.domain.humanize import due, duration, one_line, size
+from worker.domain.humanize import counted, due, duration, one_line, size
+from worker.ledger.archive_outbox import OutboxLag
 from worker.ledger.inspection.ledger_status import LaneStatus, LedgerStatus
 
 
@@ -42,6 +43,8 @@ def _print_status(out: Console, status: LedgerStatus, address: str) -> None:
     workers = f"{status.processes} alive" if status.processes else 'none: start one with "edw worker"'
     in_flight = f", attempts in flight: {status.leased}" if status.leased else ""
     out.print(Text(f"workers  {workers}{in_flight}"))
+    if status.outbox is not None:
+        out.print(Text(f"history  {_lag(status.outbox)}"))
     out.print()
     out.print(balances_table(status))
     out.print()
@@ -122,6 +125,13 @@ def _policy(lane: LaneStatus) -> str:
 
 def _oldest(lane: LaneStatus) -> str | None:
     return due(lane.oldest_due_age) if lane.due else None
+
+
+def _lag(outbox: OutboxLag) -> str:
+    """Return what waits to be archived, in words."""
+    if not outbox.waiting:
+        return "everything is archived"
+    return f"{counted(outbox.waiting, 'record')} to archive, the oldest since {duration(outbox.lag)}"
 
 
 def _memory(status: LedgerStatus) -> str:

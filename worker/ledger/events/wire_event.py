@@ -116,6 +116,12 @@ def head_of(start: bytes) -> EventHead:
     return _parts(start)[0]
 
 
+def split(record: bytes) -> tuple[bytes, bytes]:
+    """Return a record up to its payload, and the payload; raise ValueError if it is none."""
+    _, payload = _parts(record)
+    return record[: len(record) - len(payload)], payload
+
+
 def times_of(record: bytes) -> tuple[int, int]:
     """Return the time of acceptance (ms) and the sequence (µs) of a record."""
     (time,) = _TIME.unpack_from(record)

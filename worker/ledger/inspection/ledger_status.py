@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from worker.ledger.archive_outbox import ArchiveOutbox, OutboxLag
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.policy import by_message
 
@@ -55,6 +56,8 @@ class LedgerStatus:
     rejected: int
     memory_used: int
     memory_limit: int
+    #: What waits to be archived; None without a history.
+    outbox: OutboxLag | None = None
 
     def counter(self, name: str) -> int:
         """Return a counter of the scripts; 0 if nothing was counted yet."""
@@ -153,7 +156,11 @@ class StatusReader:
             rejected=rejected,
             memory_used=int(info["used_memory"]),
             memory_limit=int(info["maxmemory"]),
+            outbox=await self._outbox_lag(),
         )
+
+    async def _outbox_lag(self) -> OutboxLag | None:
+        return await ArchiveOutbox(self._redis, "").lag() if self._redis.policy.history else None
 
     async def of_lanes(self, ids: Sequence[str]) -> tuple[LaneStatus, ...]:
         """Return the status of some lanes, in the order given."""

@@ -7,6 +7,7 @@ from time import perf_counter
 
 import msgspec
 
+from worker.ledger.archive_outbox import NOTHING_WAITS, ArchiveOutbox, OutboxLag
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.events.inbox import PRESSURE_SAMPLE
 
@@ -74,6 +75,8 @@ class LedgerTotals:
     #: The bytes that the backlogs of all lanes take, and may take; 0 is no limit.
     backlog_bytes: int = 0
     backlog_limit: int = 0
+    #: What waits to be archived; nothing without a history.
+    outbox: OutboxLag = NOTHING_WAITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class TotalsReader:
     def __init__(self, redis: RedisClient, owner: str) -> None:
         self._redis = redis
         self._owner = owner
+        self._outbox = ArchiveOutbox(redis, owner)
 
     async def sample(self, hold: float) -> Sample:
         """Return a sample, with totals unless another process has read them within the last `hold` seconds.
@@ -129,6 +133,7 @@ class TotalsReader:
             memory_limit=int(memory["maxmemory"]),
             backlog_bytes=head.backlog_bytes,
             backlog_limit=round(int(memory["maxmemory"]) * self._redis.policy.backlog_memory),
+            outbox=await self._outbox.lag() if self._redis.policy.history else NOTHING_WAITS,
         )
 
     async def _lanes(self, index: str) -> LaneTotals:

@@ -47,6 +47,7 @@ class JobLanes:
             "owner": owner,
             "log_retention": policy.log_retention,
             "log_cap": policy.log_cap,
+            "history": int(policy.history),
             "circuit": asdict(policy.circuit),
             "broken": asdict(policy.broken),
         }

@@ -1,6 +1,7 @@
 -- needs: activity, attempt_logs, due_jobs, erased_answers, exhaustions, job_ends, kept_exchanges, leases, receiver_health
 -- settle: writes the outcomes of attempts: log, job state, next due time, counters.
--- A: owner, log_retention, log_cap, circuit (see circuits.lua), broken (see broken_receivers.lua),
+-- A: owner, log_retention, log_cap, history = 1 with a history (archive_entries.lua), circuit (see circuits.lua),
+--    broken (see broken_receivers.lua),
 --    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why ms log exchange quiet?}]
 --    revision the integration's revision that the attempt used
 --    verdict  succeeded | failed | retry
@@ -100,13 +101,23 @@ local function settle_late(item, job)
   end_job(item.job, job.event, 'succeeded', '', job.epoch)
 end
 
+-- Notes a log for the history, unless its job ends here: the job's end leads to its last logs.
+local function note_attempt(item, job, result)
+  if job.mine and result == 'settled' and item.verdict ~= 'retry' then return end
+  local had_ended = job.event and not job.pending
+  later('RPUSH', P .. 'attempted', (had_ended and '~' or '') .. item.job .. ':' .. item.attempt)
+  -- The job is not forgotten before this log is archived, too.
+  if had_ended then redis.call('HINCRBY', P .. 'job:' .. item.job, 'late', 1) end
+end
+
 local results = {}
 for i, item in ipairs(A.items) do
   local job = read_job(item)
   -- A process that was taken for dead may still report the real outcome; the log of a lost attempt must not replace it.
   if job.erased then item.log, item.exchange = without_answer(item.log), '' end
   local logged = item.lost and redis.call('EXISTS', P .. 'log:' .. item.job .. ':' .. item.attempt) == 1
-  if not item.lost or (job.mine and not logged) then write_log(item) end
+  local writes = not item.lost or (job.mine and not logged)
+  if writes then write_log(item) end
   keep_exchange(item)
   if job.mine then
     results[i] = settle(item, job)
@@ -116,6 +127,7 @@ for i, item in ipairs(A.items) do
   else
     results[i] = 'stale'
   end
+  if A.history == 1 and writes then note_attempt(item, job, results[i]) end
 end
 write_ends()
 trim_logs()

@@ -12,6 +12,7 @@
 --   meta                   hash  format, batches (the number of the last batch that was taken from the plain queue)
 --                                offset floor held held_at measured watch (see clock.lua)
 --                                minor (the minor version in force: see attend.lua)
+--                                archived_at (when a process with a history was last there: archive_lease)
 --                                observed_until (when the last registration in observers runs out)
 --   process:<owner>        hash  build lag (the delay of its event loop, ms) of a member; it expires
 --   observers              zset  process that observes new events at once -> when its registration runs out
@@ -36,10 +37,14 @@
 --                                call (the owner's call that leased it; 0 if it was taken over, or never leased)
 --                                What has no value yet is left out.
 --                                erased (1 if its event was erased)
+--                                late (logs that were written after its end, and are not archived yet)
 --   erasing                set   events that are being erased
 --   jobs:<integration>     zset  job -> opened_at
 --   ended                  list  jobs and events that have ended, the oldest first (retention.lua)
 --   cut                    list  the same, of jobs that were cancelled because Redis had no memory for them
+--   attempted              list  logs to be archived, of attempts after which the job went on (archive_entries.lua)
+--   archived               list  what the history has, and the ledger still (archive_entries.lua)
+--   archiver               the process that archives now, until its lease runs out
 --   past:<job>             how many attempts a forgotten job had, if more than one
 --   pending                zset  job -> when its deadline is checked; a job is pending exactly while it is in this list
 --   lane:<id>              hash  scope revision hold ('', paused, disabled, closing) rest_until

@@ -1,0 +1,156 @@
+"""Connections to PostgreSQL, and the translation of psycopg's errors."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from time import monotonic
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
+
+import psycopg
+
+from worker.ledger import LedgerError
+
+#: Seconds in which a connection must open.
+CONNECT_SECONDS = 5
+#: Seconds that a read takes at most, with its wait for a connection.
+READ_SECONDS = 4.0
+#: Connections of one process for reading.
+READERS = 4
+#: Seconds for which nothing is read after a read has failed: callers get their answer from the ledger at once.
+REST_SECONDS = 1.0
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Result = TypeVar("Result")
+
+
+class HistoryError(LedgerError):
+    """A failure of the history as a whole."""
+
+    public: ClassVar[str] = "the history cannot be used now"
+
+
+class HistoryUnavailable(HistoryError):
+    """PostgreSQL did not answer, or cannot do it now. The work may or may not have been done."""
+
+    public = "the history does not answer"
+
+
+class HistoryRefused(HistoryError):
+    """PostgreSQL refuses the login or a statement, or lacks our tables, until an operator corrects it."""
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Raise psycopg's exceptions as ours."""
+    try:
+        yield
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidAuthorizationSpecification) as error:
+        raise HistoryRefused(f"PostgreSQL refuses this user: {_first_line(error)}") from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedColumn) as error:
+        raise HistoryRefused(
+            f'the history\'s tables are missing or old ({_first_line(error)}): run "edw history migrate"'
+        ) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
+        raise HistoryUnavailable(f"PostgreSQL does not answer: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def address_of(url: str) -> str:
+    """Return host, port and database of a URL, without user and password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
+
+
+class HistoryDatabase:
+    """One process's access to the history.
+
+    Reading connections are kept open, READERS of them at most. psycopg's own pool does not suit: where PostgreSQL
+    refuses a connection, it keeps its callers waiting until their timeout.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
+        self._url = url
+        self._clock = clock
+        self.address = address_of(url)
+        self._idle: list[Connection] = []
+        self._free = asyncio.Semaphore(READERS)
+        self._rests_until = 0.0
+
+    async def connect(self, name: str = "edw") -> Connection:
+        """Return a new connection for writing, which the caller closes. Raises HistoryError."""
+        # A process that hangs in the middle of a transaction must not keep others from the rows it locked.
+        limits = "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=5000 -c statement_timeout=60000"
+        return await self._connect(name, limits)
+
+    @asynccontextmanager
+    async def connection(self, name: str = "edw") -> AsyncIterator[Connection]:
+        """Open a connection for writing for the length of the block."""
+        opened = await self.connect(name)
+        try:
+            with mapped():
+                yield opened
+        finally:
+            await opened.close()
+
+    async def read(self, work: Callable[[Connection], Coroutine[Any, Any, Result]]) -> Result:
+        """Run `work` on a connection for reading, and return its result. Raises HistoryError."""
+        if self._clock() < self._rests_until:
+            raise HistoryUnavailable("PostgreSQL did not answer a moment ago")
+        try:
+            with mapped():
+                async with asyncio.timeout(READ_SECONDS), self._free:
+                    return await self._read(work)
+        except TimeoutError:
+            self._rests_until = self._clock() + REST_SECONDS
+            raise HistoryUnavailable(f"PostgreSQL does not answer: nothing within {READ_SECONDS:g} s") from None
+        except HistoryUnavailable:
+            self._rests_until = self._clock() + REST_SECONDS
+            raise
+
+    async def close(self) -> None:
+        """Close the connections for reading."""
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _read(self, work: Callable[[Connection], Coroutine[Any, Any, Result]]) -> Result:
+        reader = self._idle.pop() if self._idle else None
+        if reader is None or reader.closed:
+            reader = await self._reader()
+        try:
+            found = await work(reader)
+        except psycopg.OperationalError:
+            await reader.close()
+            if self._idle or not reader.broken:
+                raise
+            # The server may have restarted since the last read: reading once more, on a new connection, is harmless.
+            reader = await self._reader()
+            found = await work(reader)
+        except BaseException:
+            # It may be in the middle of an answer.
+            await reader.close()
+            raise
+        self._idle.append(reader)
+        return found
+
+    async def _reader(self) -> Connection:
+        for stale in self._idle:
+            await stale.close()
+        self._idle.clear()
+        limits = f"-c statement_timeout={round(READ_SECONDS * 1000)} -c default_transaction_read_only=on"
+        opened = await self._connect("edw-reader", limits)
+        await opened.set_autocommit(True)
+        return opened
+
+    async def _connect(self, name: str, limits: str) -> Connection:
+        with mapped():
+            return await psycopg.AsyncConnection.connect(
+                self._url,
+                connect_timeout=CONNECT_SECONDS,
+                application_name=name,
+                options=limits,
+                tcp_user_timeout=15_000,
+            )

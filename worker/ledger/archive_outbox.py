@@ -1,0 +1,166 @@
+"""The outbox of the history: what has happened and is still to be archived (lua/parts/archive_entries.lua).
+
+One process at a time has the lease of it. Reading changes nothing; what is archived is then taken off.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.policy import REPLY_BYTE_BUDGET
+
+#: Its lists, in the order in which they are archived.
+LISTS = ("cut", "ended", "attempted")
+#: Entries that one call reads or takes off: 1-2 ms of Redis's time.
+ENTRIES_PER_CALL = 100
+#: How long a process that died keeps others from archiving (ms).
+ARCHIVE_LEASE = 10_000
+
+
+class OutboxJob(msgspec.Struct):
+    """A job that has ended, as its hash has it: the fields are those of archive_take.lua, as texts."""
+
+    id: str
+    #: Among the jobs of its event.
+    place: int
+    scope: str
+    row: tuple[str, str, str, str, str, str, str, str, str, str, str]
+
+
+class OutboxLog(msgspec.Struct):
+    """The log of an attempt, as the ledger stores it."""
+
+    #: The job and the number of the attempt.
+    member: str
+    scope: str
+    log: str
+    #: What was sent and answered, as JSON; empty if it is not kept.
+    exchange: str
+    #: 1 if it may replace an earlier log of the attempt.
+    again: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEvent:
+    """An event, as the ledger stores it (events/wire_event.py)."""
+
+    ref: str
+    record: bytes
+    #: How often observing it failed.
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxBatch:
+    """Entries of one list, and what is to be archived of them."""
+
+    list: str
+    entries: Sequence[str]
+    events: Sequence[OutboxEvent]
+    jobs: Sequence[OutboxJob]
+    logs: Sequence[OutboxLog]
+
+    @property
+    def bytes(self) -> int:
+        """The approximate size."""
+        return sum(len(each.record) for each in self.events) + sum(
+            len(each.log) + len(each.exchange) for each in self.logs
+        )
+
+    def plus(self, other: "OutboxBatch") -> "OutboxBatch":
+        """Return both batches of a list as one."""
+        return OutboxBatch(
+            self.list,
+            [*self.entries, *other.entries],
+            [*self.events, *other.events],
+            [*self.jobs, *other.jobs],
+            [*self.logs, *other.logs],
+        )
+
+    @property
+    def kept(self) -> Sequence[str]:
+        """What the ledger notes as archived, for each entry; empty where there was nothing to archive."""
+        if self.list != "attempted":
+            return self.entries
+        times = {each.member: each.log[1:].partition(",")[0] for each in self.logs}
+        members = [entry.removeprefix("~") for entry in self.entries]
+        return [f"={member}:{times[member]}" if member in times else "" for member in members]
+
+
+class OutboxLag(msgspec.Struct, frozen=True):
+    """How much waits to be archived, and for how long the oldest has waited (ms)."""
+
+    waiting: int
+    lag: int
+    #: What is archived and still in the ledger.
+    kept: int
+
+
+#: Of a ledger without a history.
+NOTHING_WAITS = OutboxLag(0, 0, 0)
+
+
+class _TakenEvent(msgspec.Struct):
+    ref: str
+    failures: int = 0
+
+
+class _Taken(msgspec.Struct):
+    entries: list[str]
+    events: list[_TakenEvent]
+    jobs: list[OutboxJob]
+    logs: list[OutboxLog]
+
+
+_taken = msgspec.msgpack.Decoder(_Taken, strict=False)
+_lag = msgspec.msgpack.Decoder(OutboxLag, strict=False)
+
+
+class ArchiveOutbox:
+    """The outbox, for one process (`owner`)."""
+
+    def __init__(self, redis: RedisClient, owner: str) -> None:
+        self._redis = redis
+        self.owner = owner
+
+    async def lease(self) -> bool:
+        """Lease the outbox for ARCHIVE_LEASE, or renew the lease; return False if another process has it."""
+        return bool(await self._redis.run("archive_lease", owner=self.owner, lease=ARCHIVE_LEASE, leaving=0))
+
+    async def leave(self) -> None:
+        """Give the lease back."""
+        await self._redis.run("archive_lease", owner=self.owner, lease=ARCHIVE_LEASE, leaving=1)
+
+    async def take(self, name: str, offset: int = 0, limit: int = ENTRIES_PER_CALL) -> OutboxBatch:
+        """Return the entries of a list from `offset` on, without changing anything."""
+        head, *records = await self._redis.run(
+            "archive_take", list=name, offset=offset, limit=limit, byte_budget=REPLY_BYTE_BUDGET
+        )
+        found = _taken.decode(head)
+        events = [
+            OutboxEvent(each.ref, record, each.failures) for each, record in zip(found.events, records, strict=True)
+        ]
+        return OutboxBatch(name, found.entries, events, found.jobs, found.logs)
+
+    async def done(self, batch: OutboxBatch) -> bool:
+        """Take archived entries off; return False if another process has taken some of them off."""
+        for first in range(0, len(batch.entries), ENTRIES_PER_CALL):
+            chunk = slice(first, first + ENTRIES_PER_CALL)
+            if not await self._done(batch.list, batch.entries[chunk], batch.kept[chunk], again=False):
+                return False
+        return True
+
+    async def put_back(self, batch: OutboxBatch) -> bool:
+        """Move entries to the end of their list, so that others get their turn; return False as done() does."""
+        return await self._done(batch.list, batch.entries, (), again=True)
+
+    async def lag(self) -> OutboxLag:
+        """Return how much waits."""
+        return _lag.decode(await self._redis.run("archive_lag"))
+
+    async def _done(self, name: str, entries: Sequence[str], kept: Sequence[str], *, again: bool) -> bool:
+        return bool(
+            await self._redis.run("archive_done", list=name, entries=entries, kept=list(kept), again=int(again))
+        )

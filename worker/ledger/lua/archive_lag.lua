@@ -1,0 +1,23 @@
+-- needs: archive_entries
+-- archive_lag: how much waits in the outbox of the history (archive_entries.lua), and for how long the oldest has waited.
+-- Returns msgpack {waiting, lag (ms), kept = entries of `archived`}.
+local waiting, oldest = 0, NOW
+
+local function since(list, entry)
+  if list == 'attempted' then
+    local log = redis.call('GETRANGE', P .. 'log:' .. string.match(entry, '^~?(.*)$'), 0, 20)
+    return log ~= '' and num(time_of_log(log)) or NOW
+  end
+  local ref, time = ended_event(entry)
+  if ref then return time > 0 and time or NOW end
+  return num(redis.call('HGET', P .. 'job:' .. ended_job(entry), 'ended_at') or NOW)
+end
+
+for _, list in ipairs({ 'cut', 'ended', 'attempted' }) do
+  local entry = redis.call('LINDEX', P .. list, 0)
+  if entry then
+    waiting = waiting + redis.call('LLEN', P .. list)
+    oldest = math.min(oldest, since(list, entry))
+  end
+end
+return cmsgpack.pack({ waiting = waiting, lag = NOW - oldest, kept = redis.call('LLEN', P .. 'archived') })
