@@ -16,12 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
-from time import perf_counter
+from threading import Thread
+from time import perf_counter, sleep
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -40,6 +42,9 @@ from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.ledger import Ledger, Verdict
 
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event as EventType
+
 INTEGRATIONS = 10_000
 JOBS = 1_000_000
 FAILING = 1_000
@@ -53,6 +58,8 @@ CONSOLES = 10
 #: Seconds between two refreshes of a console, as of console.js.
 REFRESH_SECONDS = 5.0
 RATE = 100
+#: Before the windows, and before each window's consoles have signed in (seconds).
+LEAD_SECONDS = 6.0
 WINDOW_SECONDS = 10.0
 WINDOWS = 6
 
@@ -246,10 +253,14 @@ def measure_deliveries(folder: Path, windows: int) -> BesideConsoles:
         stack.enter_context(closing(producer))
         token = operators_token(ours)
         found: dict[bool, list[float]] = {False: [], True: []}
-        producer.feed(RATE, 2.0)
+        # The first page imports the console; that is measured by nobody.
+        with consoles(port, token, scope):
+            sleep(LEAD_SECONDS)
+            producer.feed(RATE, 2.0)
         for number in range(2 * windows):
             with_consoles = bool(number % 2)
             with consoles(port, token, scope) if with_consoles else ExitStack():
+                sleep(LEAD_SECONDS)
                 fed = producer.feed(RATE, WINDOW_SECONDS)
                 arrivals = await_arrivals(fed, fed.events[0], receivers)
             latencies = sorted(late / 1e6 for _, _, late in arrivals)
@@ -260,28 +271,37 @@ def measure_deliveries(folder: Path, windows: int) -> BesideConsoles:
 @contextmanager
 def consoles(port: int, token: str, scope: Scope) -> Iterator[None]:
     """Have CONSOLES consoles open, each on a page that refreshes itself, until the end of the block."""
+    spawning = get_context("spawn")
+    # In a process of their own, so that they do not delay the producer.
+    over = spawning.Event()
+    visitors = spawning.Process(target=watch_all, args=(port, token, scope, over))
+    visitors.start()
+    try:
+        yield
+    finally:
+        over.set()
+        visitors.join()
+
+
+def watch_all(port: int, token: str, scope: Scope, over: "EventType") -> None:
+    """Have CONSOLES pages open until the event `over`."""
     at = urlencode({"org": scope.org_id or "", "store": scope.store_id or ""})
     paths = ("/now", f"/integrations?{at}", f"/attempts?{at}", f"/events?{at}")
-    over, threads = Event(), []
+    threads = [Thread(target=watch, args=(port, token, number, paths, over)) for number in range(CONSOLES)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
-    def watch(number: int) -> None:
-        visitor = Browser(port)
+
+def watch(port: int, token: str, number: int, paths: Sequence[str], over: "EventType") -> None:
+    """Have one page open until the event `over`."""
+    with closing(Browser(port)) as visitor:
         visitor.sign_in(token)
         over.wait(REFRESH_SECONDS * number / CONSOLES)
         while not over.is_set():
             visitor.open(paths[number % len(paths)])
             over.wait(REFRESH_SECONDS)
-        visitor.close()
-
-    for number in range(CONSOLES):
-        threads.append(Thread(target=watch, args=(number,)))
-        threads[-1].start()
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
 
 
 def main() -> int:

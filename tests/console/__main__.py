@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, ViewportSize
 
 from tests.console.browser import Watched, chromium, watched
 from tests.console.pages import ADMIN_PAGES, OPERATOR_PAGES, PAGES, at_store
-from tests.console.play import PARTS, played
+from tests.console.play import PARTS, be_present, played
 from tests.console.stage import STORE, Stage, staged
 from worker.domain.api_token import Role
 
@@ -32,11 +32,12 @@ def main() -> None:
             with watched(browser, stage.url, viewport=SIZE) as operator:
                 operator.sign_in(stage.token(Role.ADMIN, None))
                 for name, path in PICTURES.items():
-                    draw(operator, path, given.folder / f"{name}.png")
+                    draw(stage, operator, path, given.folder / f"{name}.png")
 
 
-def draw(visitor: Watched, path: str, file: Path, *, whole: bool = False) -> None:
+def draw(stage: Stage, visitor: Watched, path: str, file: Path, *, whole: bool = False) -> None:
     """Write the picture of a page."""
+    stage.do(be_present(stage.api.ledger, described=path == "/fleet"))
     # Hiding the caret would add a style, which the page's policy refuses.
     visitor.open(path).screenshot(path=file, caret="initial", full_page=whole)
 
@@ -46,14 +47,14 @@ def draw_every(stage: Stage, browser: Browser, folder: Path) -> None:
     of_store = [*PAGES, *ADMIN_PAGES]
     for looks, scheme, viewport in (("light", "light", SIZE), ("dark", "dark", SIZE), ("phone", "light", PHONE)):
         with watched(browser, stage.url, viewport=viewport, color_scheme=scheme) as visitor:
-            draw(visitor, "/sign-in", folder / f"sign-in-{looks}.png")
+            draw(stage, visitor, "/sign-in", folder / f"sign-in-{looks}.png")
             visitor.sign_in(stage.token(Role.ADMIN, STORE))
             for number, path in enumerate(of_store):
-                draw(visitor, path, folder / f"store-{number:02}-{looks}.png", whole=True)
+                draw(stage, visitor, path, folder / f"store-{number:02}-{looks}.png", whole=True)
             visitor.page.context.clear_cookies()
             visitor.sign_in(stage.token(Role.ADMIN, None))
             for number, path in enumerate((*OPERATOR_PAGES, at_store("/integrations"))):
-                draw(visitor, path, folder / f"operator-{number:02}-{looks}.png", whole=True)
+                draw(stage, visitor, path, folder / f"operator-{number:02}-{looks}.png", whole=True)
     names = [f"{number:02} {path or '/'}" for number, path in enumerate(of_store)]
     (folder / "pages.txt").write_text("\n".join(names) + "\n")
 

@@ -192,3 +192,10 @@ def played(stage: Stage) -> Stage:
     """Play the day on a stage, and return the stage."""
     stage.do(play(stage.api.ledger))
     return stage
+
+
+async def be_present(ledger: Ledger, *, described: bool) -> None:
+    """Be a worker that is alive, for a moment; `described` also with its build, which ends the played charts."""
+    await ledger.fleet.renew()
+    if described:
+        await ledger.membership.attend("worker", "0.1.0", 0.003)

@@ -155,6 +155,7 @@ HOSTILE = (
     "javascript:alert(1)",
     "\x1b[31m\u202egnp.exe\u2066 \u200b",
     "<main hx-get='https://evil.example/' hx-trigger='load'>",
+    "W" * 200,
 )
 
 
@@ -171,8 +172,10 @@ def test_hostile_content_does_nothing(stage: Stage, browser: Browser) -> None:
         expect(page.locator("pre")).to_contain_text(r"\u001b[31m\u202egnp.exe")
         page.get_by_role("link", name="attempt 1").click()
         expect(page.locator("pre")).to_contain_text(MARKUP)
-        for path in ("", "/integrations", "/attempts", f"/integrations/{lane}?tab=settings", f"/search?q={MARKUP}"):
+        lists = ("", "/integrations", "/attempts", "/events", "/failing", f"/search?q={MARKUP}")
+        for path in (*lists, f"/integrations/{lane}?tab=settings"):
             expect(visitor.open(path).locator("main")).to_contain_text("<")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
             assert page.locator("main img, main script, main [onload], main main").count() == 0
 
 

@@ -147,7 +147,7 @@ def _form(visit: Visit, shown: Integration, problems: Iterable[Refusal], status:
         "each": shown,
         "fields": fields_of(model, shown.configuration),
         "types": types.types,
-        "groups": _groups(visit, shown.scope),
+        "groups": _groups(visit, shown.scope, shown.observes),
         "problems": by_field,
         "filter_text": filter_text(visit, shown),
         "revision": visit.form.get("revision", str(shown.revision)),
@@ -159,13 +159,15 @@ def _form(visit: Visit, shown: Integration, problems: Iterable[Refusal], status:
     return Html("integration_form.html", values, status or (422 if refusals else 200))
 
 
-def _groups(visit: Visit, scope: Scope) -> list[KeyGroup]:
+def _groups(visit: Visit, scope: Scope, observed: Sequence[str]) -> list[KeyGroup]:
+    """Return the keys that may be observed; those of resources that are observed come first."""
     catalogue = visit.services.rules.catalogue
     found: dict[str, list[str]] = {}
     for key in catalogue.keys:
         if scope.level in catalogue.levels(key):
             found.setdefault(key.partition(".")[0], []).append(key)
-    return [KeyGroup(resource, tuple(keys)) for resource, keys in found.items()]
+    groups = [KeyGroup(resource, tuple(keys)) for resource, keys in found.items()]
+    return sorted(groups, key=lambda group: not set(group.keys) & set(observed))
 
 
 def _attributes(visit: Visit, kind: str) -> dict[str, Any]:
