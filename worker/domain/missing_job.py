@@ -45,7 +45,7 @@ def missing_job(
     waiting: bool,
     set_aside: bool,
     forgotten: bool,
-    left_out: str = "",
+    left_out: str | None = None,
 ) -> MissingJob:
     """Return why an integration has no job of an event.
 
@@ -56,7 +56,8 @@ def missing_job(
         waiting: Whether the event is still in the inbox.
         set_aside: Whether it could not be observed.
         forgotten: Whether the integration had a job of it, which is no longer kept.
-        left_out: Why the integration's filter left the event out, in words; empty if it did not.
+        left_out: Why the integration's filter leaves the event out, in words; empty if it does not. None if that was
+            not checked.
     """
     reason, words = _reason(integration, triggered_by, accepted_at, waiting, set_aside, forgotten, left_out)
     return MissingJob(integration.id, integration.name, reason, words)
@@ -69,7 +70,7 @@ def _reason(
     waiting: bool,
     set_aside: bool,
     forgotten: bool,
-    left_out: str,
+    left_out: str | None,
 ) -> tuple[MissingReason, str]:
     changed = rfc3339(integration.updated_at)
     if forgotten:
@@ -86,6 +87,8 @@ def _reason(
         return MissingReason.WAITING, "the event waits to be observed by a worker"
     if set_aside:
         return MissingReason.SET_ASIDE, 'the event could not be observed: see "edw rejected list"'
+    if left_out is None and integration.filter is not None:
+        return MissingReason.FILTERED, f"it has a filter, which may have left the event out{later}"
     if left_out:
         return MissingReason.FILTERED, left_out + later
     if integration.filter is not None:

@@ -1,15 +1,13 @@
 """The search for events of a resource, with what became of each event for every integration of its scope."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from worker.domain.content_filter import ContentFilter, compile_filter, content_of
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.domain.job import job_id
 from worker.domain.missing_job import MissingJob, missing_job
-from worker.domain.stored_event import StoredEvent
+from worker.integrations.filter_reasons import FilterReasons
 from worker.ledger import Ledger
 from worker.ledger.inspection.event_history import EventHistory, EventSummary
 
@@ -41,13 +39,12 @@ class EventSearch:
     ) -> tuple[Sequence[ExplainedEvent], dict[str, str]]:
         """Return events with what became of each; those that retention drops meanwhile are left out."""
         integrations = await self._integrations(scope) if summaries else []
-        compiled = {each.id: compile_filter(each.filter) for each in integrations if each.filter is not None}
-        filters = {each: found for each, found in compiled.items() if isinstance(found, ContentFilter)}
+        reasons = FilterReasons(integrations)
         found: list[ExplainedEvent] = []
         for summary in summaries:
             history = await self._ledger.events.show(summary.ref, 0, JOBS_MOST)
             if history is not None:
-                found.append(ExplainedEvent(summary, history, _missing(summary, history, integrations, filters)))
+                found.append(ExplainedEvent(summary, history, _missing(summary, history, integrations, reasons)))
         return found, {each.id: each.name for each in integrations}
 
     async def _integrations(self, scope: Scope) -> list[Integration]:
@@ -64,12 +61,11 @@ def _missing(
     summary: EventSummary,
     history: EventHistory,
     integrations: Sequence[Integration],
-    filters: Mapping[str, ContentFilter],
+    reasons: FilterReasons,
 ) -> Sequence[MissingJob]:
     if history.total > JOBS_MOST:
         # Not all of its jobs were read, so nobody is known to have none.
         return ()
-    content = content_of(history.stored) if filters else {}
     had = {each.job.integration_id for each in history.jobs}
     return [
         missing_job(
@@ -79,18 +75,8 @@ def _missing(
             waiting=history.waiting,
             set_aside=history.set_aside,
             forgotten=job_id(summary.ref, each.id) in history.forgotten,
-            left_out=_left_out(filters.get(each.id), history.stored, content),
+            left_out=reasons.of(each.id, history.stored),
         )
         for each in integrations
         if each.id not in had
     ]
-
-
-def _left_out(content_filter: ContentFilter | None, stored: StoredEvent, content: Mapping[str, Any]) -> str:
-    """Return why a filter leaves an event out, in words; empty if it matches, or if there is no filter."""
-    if content_filter is None:
-        return ""
-    if stored.erased:
-        return "it has a filter, which cannot be checked any more: the event's data was erased"
-    unmet = content_filter.unmet(content)
-    return f"its filter does not match: {unmet}" if unmet is not None else ""

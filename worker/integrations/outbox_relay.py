@@ -86,5 +86,7 @@ class OutboxRelay:
         return [] if integration is None else [self._changes.warning(notice, integration)]
 
     def _accepted(self, *events: Event) -> None:
+        if not events:
+            return
         metrics.observe_accepted(Ingress.INTEGRATIONS, [True] * len(events))
         self._announce([event.ref for event in events])

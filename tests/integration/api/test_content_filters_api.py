@@ -2,13 +2,19 @@
 
 from typing import Any
 
+import pytest
+
 from tests.api_client import Client
 from tests.ledger.scene import LedgerScene, dispatch_of
 from tests.samples import ELSEWHERE, SCOPE, order_paid
 from worker.domain.api_token import Role
 from worker.domain.event import event_ref
+from worker.domain.format_version import FILTER_SINCE
+from worker.ledger.membership import Membership
 
 LARGE = {"data": {"total": {"$gte": 100}, "status": {"$in": ["complete", "paid"]}}}
+
+ATTRIBUTES = {"name": "n", "observes": ["order.paid"], "configuration": {"url": "https://shop.example/hook"}}
 
 
 def the_order(total: float, **changes: Any) -> dict[str, Any]:
@@ -33,13 +39,26 @@ async def test_a_filter_is_kept_shown_replaced_and_removed(admin: Client, reader
 
 
 async def test_a_filter_that_is_wrong_is_refused_with_its_place(admin: Client) -> None:
-    attributes = {"name": "n", "observes": ["order.paid"], "configuration": {"url": "https://shop.example/hook"}}
     wrong = {"data": {"total": {"$gte": True}, "status": {"$within": []}}, "total": 1}
-    answer = await admin.post("/v2/integrations", {"data": attributes | {"filter": wrong}})
+    answer = await admin.post("/v2/integrations", {"data": ATTRIBUTES | {"filter": wrong}})
     assert answer.status == 422
     assert {each["source"]["pointer"] for each in answer.errors} == {
         *("/data/filter/data/total/$gte", "/data/filter/data/status/$within", "/data/filter/total"),
     }
+
+
+async def test_a_filter_that_an_older_process_would_ignore_is_refused_for_now(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await admin.create()
+    monkeypatch.setattr(Membership, "minor", FILTER_SINCE - 1)
+    body = {"data": {"filter": LARGE}}
+    created = await admin.post("/v2/integrations", {"data": ATTRIBUTES | body["data"]})
+    updated = await admin.put(f"/v2/integrations/{made['id']}", body)
+    for answer in (created, updated):
+        assert (answer.status, answer.errors[0]["source"]["pointer"]) == (422, "/data/filter")
+        assert "Finish the upgrade" in answer.errors[0]["detail"]
+    assert "filter" not in (await admin.get(f"/v2/integrations/{made['id']}")).data
 
 
 async def test_a_filter_is_tried_with_a_sample_and_with_a_stored_event(admin: Client, scene: LedgerScene) -> None:

@@ -106,6 +106,26 @@ def test_an_operator_runs_the_checks_of_the_doctor(operator: Watched) -> None:
     expect(page.locator(".results")).to_contain_text("may run all")
 
 
+def test_an_owner_tries_a_filter_and_keeps_it(owner: Watched) -> None:
+    warehouse = f"/integrations/{PARTS[1].id}"
+    page = owner.open(f"{warehouse}/filter")
+    for given, answer in (
+        ('{"data": {"total": {"amount": {"$gte": 100}}}}', "/data/total/amount/$gte expects at least 100"),
+        ('{"data": {"items": {"sku": "MUG-BLUE"}}}', "The event matches."),
+    ):
+        page.get_by_label("Filter").fill(given)
+        page.get_by_label("Id of a stored event").fill(EVENT_ID)
+        page.get_by_role("button", name="Try").click()
+        expect(page.get_by_role("status")).to_contain_text(answer)
+    page.get_by_label("Filter").fill("{")
+    page.get_by_role("button", name="Try").click()
+    expect(page.get_by_role("alert")).to_contain_text("must be an object such as")
+    page = owner.open(f"{warehouse}/edit")
+    page.get_by_label("Filter").fill('{"data": {"status": "paid"}}')
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("main")).to_contain_text('{"data": {"status": "paid"}}')
+
+
 def refreshed(page: Page) -> None:
     """What the page's script does every few seconds."""
     page.evaluate("htmx.trigger(document.querySelector('main[data-live]'), 'refresh')")

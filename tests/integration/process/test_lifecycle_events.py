@@ -13,7 +13,8 @@ async def test_people_are_warned_once_and_a_broken_receiver_of_warnings_warns_of
     scene.receiver.always = {"/broken": 500}
     broken = scene.receiver.url.replace("/hook", "/broken")
     erp = await scene.register(name="ERP", configuration={"url": broken})
-    await scene.register(name="People", observes=("job.exhausted",))
+    await scene.register(name="People", observes=("job.exhausted",), filter={"data": {"name": {"$startsWith": "ER"}}})
+    await scene.register(name="Others", observes=("job.exhausted",), filter={"data": {"name": "WMS"}})
     deaf = await scene.register(name="Deaf", observes=("job.exhausted",), configuration={"url": broken})
     for _ in range(2):
         await scene.start_worker(EDW_RETRY_SCHEDULE="100ms", EDW_API_URL="https://edw.example").ready()
@@ -37,4 +38,6 @@ async def test_people_are_warned_once_and_a_broken_receiver_of_warnings_warns_of
         assert (found.notices, found.exhausted) == ([], [])
     events = (await scene.ledger.events.page(SCOPE, 0, 100)).items
     assert sorted(each.type for each in events) == ["job.exhausted", "order.paid"]
+    status = await scene.ledger.status.read()
+    assert (status.counter("left_out"), status.counter("matched"), status.inbox) == (1, 2, 0)
     await balanced(scene.ledger)

@@ -23,7 +23,8 @@ AT = 1_000_000
         ({"updated_at": AT + 1}, {}, MissingReason.CHANGED_LATER),
         ({"filter": {"data": {"n": 1}}}, {"left_out": "its filter …"}, MissingReason.FILTERED),
         ({"filter": {"data": {"n": 1}}}, {"left_out": "its filter …", "waiting": True}, MissingReason.WAITING),
-        ({"filter": {"data": {"n": 1}}, "updated_at": AT + 1}, {}, MissingReason.CHANGED_LATER),
+        ({"filter": {"data": {"n": 1}}, "updated_at": AT + 1}, {"left_out": ""}, MissingReason.CHANGED_LATER),
+        ({"filter": {"data": {"n": 1}}}, {}, MissingReason.FILTERED),
     ],
 )
 def test_the_first_reason_that_holds_is_said(
