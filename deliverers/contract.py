@@ -11,14 +11,16 @@ The fields of a deliverer's `configuration_model` say who may see what:
 - `Destination` and `NotDestination` mark which fields say where secrets are sent. A stored secret is never sent to a
   destination that was not given together with it: an update that changes the destination has to give its secrets again.
 
-A model may also have the hook of `Normalising`. Its validators raise `ValueError` with words that never repeat a
-value. A validator that looks at several fields raises `deliverers.field_error.FieldError`, which names the field.
+A model may also have the hooks of `Normalising` and `Expiring`. Its validators raise `ValueError` with words that never
+repeat a value. A validator that looks at several fields raises `deliverers.field_error.FieldError`, which names the
+field.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
@@ -285,6 +287,22 @@ class Normalising(Protocol):
 
         Returns:
             The same keys in the stored spelling.
+        """
+        ...
+
+
+class Expiring(Protocol):
+    """A configuration model some of whose values run out, such as certificates."""
+
+    @classmethod
+    def expirations(cls, configuration: Mapping[str, Any]) -> Mapping[str, datetime]:
+        """Return when values run out, by the names of their fields. People are warned 30 days ahead.
+
+        Args:
+            configuration: A configuration as it is stored: its secrets may be sealed or masked, and it may be invalid.
+
+        Returns:
+            The end of each value that has one, in UTC.
         """
         ...
 

@@ -180,15 +180,33 @@ def _refused_certificate(error: ssl.SSLCertVerificationError, attempted: Attempt
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 
 
+#: What a receiver says about a client certificate (RFC 8446, section 6.2), by the end of OpenSSL's reason.
+_CLIENT_CERTIFICATE = {
+    "ALERT_CERTIFICATE_REQUIRED": "wants a client certificate, and got none (configuration.client_certificate)",
+    "ALERT_UNKNOWN_CA": "does not know the authority that signed the client certificate",
+    "ALERT_CERTIFICATE_EXPIRED": "refused the client certificate: it has expired",
+    "ALERT_CERTIFICATE_REVOKED": "refused the client certificate: it was revoked",
+    "ALERT_CERTIFICATE_UNKNOWN": "refused the client certificate",
+    "ALERT_BAD_CERTIFICATE": "refused the client certificate",
+    "ALERT_UNSUPPORTED_CERTIFICATE": "refused the client certificate: it does not take this kind",
+    "ALERT_ACCESS_DENIED": "refused the client certificate: access denied",
+}
+
+
 def _handshake(error: ssl.SSLError, attempted: AttemptedConnection) -> str:
     said = getattr(error, "reason", None) or ""
+    for ending, words in _CLIENT_CERTIFICATE.items():
+        if said.endswith(ending):
+            return f"{attempted.peer} {words}"
     if said in NOT_TLS:
         return f"{attempted.peer} does not speak TLS (is its URL http rather than https?)"
     if said == "UNEXPECTED_EOF_WHILE_READING":
         return f"connection closed by {attempted.peer} during the TLS handshake"
     if not said:
         return "TLS handshake failed"
-    return f"TLS handshake failed ({printable(said.replace('_', ' ').lower())})"
+    words = f"TLS handshake failed ({printable(said.replace('_', ' ').lower())})"
+    # Before TLS 1.3, this alert is also that of a missing certificate.
+    return f"{words}; it may want a client certificate" if said.endswith("ALERT_HANDSHAKE_FAILURE") else words
 
 
 def _url(_error: BaseException, attempted: AttemptedConnection) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -199,6 +200,14 @@ class DelivererRegistry:
         except ConfigurationError:
             return ("configuration",)
         return tuple(f"configuration.{name}" for name in changed_destination(old, new))
+
+    def expirations(self, integration_type: str, configuration: Mapping[str, Any]) -> Mapping[str, datetime]:
+        """Return when values of a stored configuration run out, by their fields (see `Expiring`).
+
+        Raises what `get` raises.
+        """
+        hook = getattr(self.configuration_model(integration_type), "expirations", None)
+        return dict(hook(configuration)) if callable(hook) else {}
 
     def signs(self, integration_type: str) -> bool:
         """Return whether a type's deliverer signs with keys that the worker makes. Raises what `get` raises."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from deliverers.exhaustion import note_unread_authorities
+from deliverers.tls_identity import TlsIdentity
 
 _FACTS = "edw_certificates"
 
@@ -49,15 +50,18 @@ class _ExplainingSSLObject(ssl.SSLObject):
             raise
 
 
-def client_context(ca_file: str | None) -> ssl.SSLContext:
+def client_context(ca_file: str | None, identity: TlsIdentity | None = None) -> ssl.SSLContext:
     """Return a client's context that verifies certificates and host names.
 
-    It trusts the system's authorities, and those of `ca_file` (PEM). Raises `OSError` if the file cannot be read, and
-    `ssl.SSLError` (an `OSError` too) if it holds no certificate.
+    It trusts the system's authorities, and those of `ca_file` (PEM); or else only the authorities of the identity.
+    Raises `OSError` if the file cannot be read, and `ssl.SSLError` (an `OSError` too) if it holds no certificate.
     """
-    context = ssl.create_default_context()
-    if ca_file is not None:
+    own = identity.authorities if identity is not None else ""
+    context = ssl.create_default_context(cadata=own or None)
+    if ca_file is not None and not own:
         context.load_verify_locations(cafile=ca_file)
+    if identity is not None:
+        identity.apply(context)
     context.set_alpn_protocols(["http/1.1"])
     context.sslobject_class = _ExplainingSSLObject
     return context

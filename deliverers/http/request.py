@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from deliverers.http.target import HttpTarget
+from deliverers.tls_identity import TlsIdentity
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: Added by the sender; another value of theirs would say where a request ends, or ask for another protocol.
@@ -21,15 +22,18 @@ class RequestHead:
     Raises `ValueError` for a method or header that cannot be sent; the text never repeats a value.
     """
 
-    __slots__ = ("absolute", "bodiless", "key", "origin", "target")
+    __slots__ = ("absolute", "bodiless", "identity", "key", "origin", "target")
 
-    def __init__(self, method: str, target: HttpTarget, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, method: str, target: HttpTarget, headers: Mapping[str, str], identity: TlsIdentity | None = None
+    ) -> None:
         if not _TOKEN.fullmatch(method) or method == "CONNECT":
             raise ValueError("the method cannot be sent")
         rest = f" HTTP/1.1\r\nHost: {target.authority}\r\n{header_lines(headers)}"
         self.target = target
-        #: What connections are shared by, beside their tenant: the TLS identity follows from scheme and host.
-        self.key = (target.scheme, target.host, target.port)
+        self.identity = identity
+        #: What connections are shared by, beside their tenant.
+        self.key = (target.scheme, target.host, target.port, identity)
         #: Whether the answer never has a body.
         self.bodiless = method == "HEAD"
         self.origin = f"{method} {target.path}{rest}"

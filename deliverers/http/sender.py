@@ -32,6 +32,7 @@ from deliverers.http.response import Fault
 from deliverers.http.target import HttpTarget
 from deliverers.reasons import INTERRUPTED, AttemptedConnection, Phase, reason, unreached
 from deliverers.tls import client_context, resuming
+from deliverers.tls_identity import IdentityContexts, TlsIdentity
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
@@ -49,6 +50,8 @@ MOST_SESSIONS = 1_000
 _TURNS_TO_CLOSE = 4
 
 Failure = Unreachable | NotAttempted
+#: A tenant, and the key of a request's head.
+SessionKey = tuple[Hashable, tuple[Hashable, ...]]
 _UNTAKEN = "the receiver did not take the whole body"
 
 
@@ -72,7 +75,8 @@ class HttpSender:
         self._dialler: AddressDialler | None = None
         self._tls: ssl.SSLContext | None = None
         # Least recently stored first.
-        self._sessions: OrderedDict[Hashable, ssl.SSLSession] = OrderedDict()
+        self._sessions: OrderedDict[SessionKey, ssl.SSLSession] = OrderedDict()
+        self._contexts = IdentityContexts()
         self._sweep: asyncio.TimerHandle | None = None
         self._has_checks = bool(options.proxy or options.egress.schemes)
 
@@ -181,7 +185,7 @@ class HttpSender:
         connection = self._pool.take(key, now)
         if connection is None:
             progress.connecting(now)
-            opened = await self._opened(key, head.target, now, timeout, alias, progress)
+            opened = await self._opened(key, head, now, timeout, alias, progress)
             if not isinstance(opened, HttpConnection):
                 return opened
             connection = opened
@@ -231,9 +235,10 @@ class HttpSender:
         return refusal
 
     async def _opened(
-        self, key: Hashable, target: HttpTarget, now: float, timeout: float, alias: str, progress: HttpProgress
+        self, key: SessionKey, head: RequestHead, now: float, timeout: float, alias: str, progress: HttpProgress
     ) -> HttpConnection | Failure:
         """Open a connection, for one exchange and the next ones of its key."""
+        target = head.target
         deadline = now + timeout * (1 - _CONNECT_MARGIN)
         attempted = AttemptedConnection(target.host, target.port, timeout, Phase.CONNECTING, alias)
         try:
@@ -241,8 +246,9 @@ class HttpSender:
             async with asyncio.timeout(None) as dialling:
                 self._dialling.add(dialling)
                 try:
+                    tls = await self._context_of(head.identity)
                     with resuming(self._sessions.get(key)):
-                        opened = await self._connected(target, attempted, deadline, dialling, progress)
+                        opened = await self._connected(target, tls, attempted, deadline, dialling, progress)
                 finally:
                     self._dialling.discard(dialling)
         except TimeoutError as error:
@@ -254,15 +260,31 @@ class HttpSender:
             self._keys[opened] = key
         return opened
 
+    async def _context_of(self, identity: TlsIdentity | None) -> ssl.SSLContext | None:
+        """Return the context of an identity. It is made in a thread, because reading authorities takes long."""
+        if identity is None:
+            return self._tls
+        if (known := self._contexts.get(identity)) is not None:
+            return known
+        made = await self._loop.run_in_executor(None, client_context, self._options.tls_ca_file, identity)
+        if (known := self._contexts.get(identity)) is not None:
+            return known  # another request may have been first
+        if (dropped := self._contexts.keep(identity, made)) is not None:
+            # A session belongs to its context.
+            for key in [key for key in self._sessions if dropped in key[1]]:
+                del self._sessions[key]
+        return made
+
     async def _connected(
         self,
         target: HttpTarget,
+        tls: ssl.SSLContext | None,
         attempted: AttemptedConnection,
         deadline: float,
         dialling: asyncio.Timeout,
         progress: HttpProgress,
     ) -> HttpConnection | Failure:
-        dialler, proxy, tls = self._dialler, self._proxy, self._tls
+        dialler, proxy = self._dialler, self._proxy
         if dialler is None or tls is None:
             return Unreachable(INTERRUPTED)
         dialled = attempted
@@ -289,7 +311,7 @@ class HttpSender:
             raise
         if is_secure and proxy is not None:
             try:
-                failure = await self._tunnelled(connection, target, attempted, deadline)
+                failure = await self._tunnelled(connection, target, tls, attempted, deadline)
             except BaseException:
                 connection.abort()
                 raise
@@ -303,7 +325,12 @@ class HttpSender:
         return connection
 
     async def _tunnelled(
-        self, connection: HttpConnection, target: HttpTarget, attempted: AttemptedConnection, deadline: float
+        self,
+        connection: HttpConnection,
+        target: HttpTarget,
+        tls: ssl.SSLContext,
+        attempted: AttemptedConnection,
+        deadline: float,
     ) -> Failure | None:
         """Have the proxy open a tunnel, and secure it; return why it did not."""
         lines = self._proxy.lines if self._proxy is not None else ""
@@ -314,11 +341,10 @@ class HttpSender:
         if status is None or not 200 <= status < 300 or connection.reader.has_surplus:
             shown = "closed the connection" if status is None else f"status {status}"
             return Unreachable(f"the egress proxy refused to connect to {attempted.peer} ({shown})")
-        assert self._tls is not None  # noqa: S101  (set by `open`)
         secured = await self._loop.start_tls(
             connection.transport,
             connection,
-            self._tls,
+            tls,
             server_hostname=target.server_name,
             ssl_shutdown_timeout=_TLS_CLOSE_SECONDS,
         )
@@ -335,7 +361,7 @@ class HttpSender:
             return Unreachable(late or "the egress proxy cannot be reached", found.detail)
         return Unreachable("; ".join(filter(None, (found.words, late))), found.detail)
 
-    def _note_session(self, key: Hashable, connection: HttpConnection) -> None:
+    def _note_session(self, key: SessionKey, connection: HttpConnection) -> None:
         """Keep the TLS session of a new connection, for the next one: its tickets came before the answer."""
         connection.has_answered = True
         secured: ssl.SSLObject | None = connection.transport.get_extra_info("ssl_object")
@@ -345,7 +371,7 @@ class HttpSender:
             if len(self._sessions) > MOST_SESSIONS:
                 self._sessions.popitem(last=False)
 
-    def _keep(self, key: Hashable, connection: HttpConnection) -> None:
+    def _keep(self, key: SessionKey, connection: HttpConnection) -> None:
         """Keep what the next exchange can use: the connection, and its TLS session."""
         if not connection.has_answered:
             self._note_session(key, connection)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic.config import JsonDict
 
+from deliverers.client_certificates import LONGEST_PEM, certificates_of, check_key, end_of, identity_of, is_pair
 from deliverers.contract import Destination, NotDestination, ShownToAdmin
 from deliverers.field_error import FieldError
 from deliverers.http import USER_AGENT, HttpTarget, RequestHead
@@ -34,6 +38,7 @@ LONGEST_CREDENTIAL = 1024
 _SECRET_KEY = "X-MOLTIN-SECRET-KEY"  # noqa: S105  (a header's name)
 #: Fields of which one may be given, as each sets `Authorization`.
 _WAYS = ("basic_username", "bearer_token", "oauth_token_url")
+_PEM: JsonDict = {"contentMediaType": "application/x-pem-file", "maxLength": LONGEST_PEM}
 _HEADERS = {
     "Content-Type": "application/json",
     "Accept": "*/*",
@@ -119,6 +124,23 @@ class WebhookConfiguration(BaseModel):
         description="How the client authenticates: client_secret_basic, unless the server wants the other.",
     )
 
+    client_certificate: Annotated[str | None, NotDestination()] = Field(
+        default=None,
+        description="Certificate in PEM that the worker presents to the receiver, with its chain (mutual TLS).",
+        json_schema_extra=_PEM,
+    )
+    client_key: Annotated[SecretStr | None, NotDestination()] = Field(
+        default=None,
+        description="Private key in PEM of client_certificate, without a passphrase.",
+        json_schema_extra=_PEM,
+    )
+    #: A destination, because it says whom the worker trusts to be the receiver.
+    ca_certificate: Annotated[str | None, Destination()] = Field(
+        default=None,
+        description="Authorities in PEM that are trusted for the receiver, in place of the usual ones.",
+        json_schema_extra=_PEM,
+    )
+
     @field_validator("url", "oauth_token_url")
     @classmethod
     def _url_is_sound(cls, value: str | None) -> str | None:
@@ -174,6 +196,20 @@ class WebhookConfiguration(BaseModel):
         _check_credential(_plain(value))
         return value
 
+    @field_validator("client_certificate", "ca_certificate")
+    @classmethod
+    def _certificates_are_sound(cls, value: str | None) -> str | None:
+        if value:
+            certificates_of(value)
+        return value or None
+
+    @field_validator("client_key")
+    @classmethod
+    def _key_is_sound(cls, value: SecretStr | None) -> SecretStr | None:
+        if key := _plain(value):
+            check_key(key)
+        return value if key else None
+
     @field_validator("bearer_token")
     @classmethod
     def _token_is_sound(cls, value: SecretStr | None) -> SecretStr | None:
@@ -193,6 +229,7 @@ class WebhookConfiguration(BaseModel):
         if self.basic_username is not None and self.basic_password is None:
             raise FieldError("is required with basic_username; it may be empty", "basic_password")
         self._check_oauth()
+        self._check_certificate()
         ways = [name for name in _WAYS if getattr(self, name) is not None]
         if AUTHORIZATION in lower_names(self.headers or {}):
             ways.append("headers.Authorization")
@@ -209,6 +246,30 @@ class WebhookConfiguration(BaseModel):
         for name in needed:
             if given and name not in given:
                 raise FieldError(f"is required with {given[0]}", name)
+
+    def _check_certificate(self) -> None:
+        certificate, key = self.client_certificate, self.client_key
+        if certificate is not None and key is None:
+            raise FieldError("is required with client_certificate", "client_key")
+        if key is not None and certificate is None:
+            raise FieldError("is required with client_key", "client_certificate")
+        if certificate is not None and not is_pair(certificate, _plain(key)):
+            raise FieldError("is not the key of the first certificate in client_certificate", "client_key")
+        for name in ("client_certificate", "ca_certificate"):
+            if getattr(self, name) is not None and not self.url.lower().startswith("https:"):
+                raise FieldError("needs a url that begins with https://", name)
+
+    @classmethod
+    def expirations(cls, configuration: Mapping[str, Any]) -> dict[str, datetime]:
+        """Return when the certificates run out (see `Expiring`)."""
+        ends = {name: end_of(configuration.get(name)) for name in ("client_certificate", "ca_certificate")}
+        return {name: end for name, end in ends.items() if end is not None}
+
+    @cached_property
+    def ends(self) -> Mapping[str, datetime]:
+        """Return when the certificates run out."""
+        own = {"client_certificate": self.client_certificate, "ca_certificate": self.ca_certificate}
+        return self.expirations(own) if any(own.values()) else {}
 
     @cached_property
     def oauth(self) -> OAuthGrant | None:
@@ -227,7 +288,8 @@ class WebhookConfiguration(BaseModel):
     @cached_property
     def head(self) -> RequestHead:
         """Return the part of the request that depends on the configuration alone."""
-        return RequestHead("POST", HttpTarget.of(self.url), _HEADERS | self.secret_headers)
+        identity = identity_of(self.client_certificate, self.client_key, self.ca_certificate)
+        return RequestHead("POST", HttpTarget.of(self.url), _HEADERS | self.secret_headers, identity)
 
     @cached_property
     def plain_secret_key(self) -> str:

@@ -33,6 +33,7 @@ from deliverers.contract import (
     NotAttempted,
     Outcome,
     Refused,
+    Unreachable,
 )
 from deliverers.envelopes import webhook_body
 from deliverers.exchange import MASKED
@@ -161,6 +162,8 @@ class WebhookDeliverer:
         if isinstance(outcome, Delivered):
             # Much faster than replace(), which the other outcomes can afford.
             return Delivered(outcome.status, outcome.body, record)
+        if isinstance(outcome, Unreachable) and configuration.head.identity is not None:
+            outcome = replace(outcome, reason=_explained(outcome.reason, configuration, datetime.now(UTC)))
         return replace(outcome, exchange=record)
 
     def _judge(self, answer: HttpAnswer, secrets: tuple[bytes, ...]) -> Counted:
@@ -184,6 +187,15 @@ class WebhookDeliverer:
 
     def _make_resolver(self) -> AbstractResolver:
         return resolver_of(self._options)
+
+
+def _explained(reason: str, configuration: WebhookConfiguration, now: datetime) -> str:
+    """Return why there was no answer, with what the integration's own certificates may have to do with it."""
+    if configuration.client_certificate is not None and "closed by" in reason:
+        # Many servers close without an alert, or before it is sent.
+        reason += "; it may have refused the client certificate"
+    ends = configuration.ends.items()
+    return reason + "".join(f" (configuration.{name} expired on {end:%Y-%m-%d})" for name, end in ends if end <= now)
 
 
 def _is_unauthorised(outcome: Outcome) -> bool:

@@ -14,7 +14,14 @@ from tests.counterparts.server import started
 
 #: Modules whose tests run on both loops: workers use uvloop, and the API asyncio's.
 ON_BOTH_LOOPS = frozenset(
-    {"test_http_sender", "test_web_servers", "test_webhook", "test_webhook_hostile", "test_webhook_security"}
+    {
+        "test_http_sender",
+        "test_web_servers",
+        "test_webhook",
+        "test_webhook_hostile",
+        "test_webhook_mtls",
+        "test_webhook_security",
+    }
 )
 
 

@@ -10,11 +10,13 @@ from worker.delivery.integration_reads import IntegrationReads
 from worker.domain.claim import Claim
 from worker.domain.delivery_target import DeliveryTarget, NoTarget
 from worker.domain.event import Scope
+from worker.domain.expiry import ends_of
 from worker.domain.integration import Integration
 from worker.domain.matching import Snapshot
 from worker.domain.secrets_box import SecretsBox, SecretsError
 from worker.domain.signing_keys import opened_keys
 from worker.ledger import Ledger
+from worker.telemetry.certificate_watch import CERTIFICATES
 
 #: The most targets that a process keeps; the least recently used are dropped.
 TARGETS_KEPT = 20_000
@@ -49,7 +51,8 @@ class IntegrationCache:
         """Return the scope's integrations, as of the registry's `version` or later."""
         known = self._snapshots.get(scope.key) or Snapshot(scope)
         if known.version != version:
-            known = await self._ledger.integrations.refresh(known)
+            before, known = known, await self._ledger.integrations.refresh(known)
+            CERTIFICATES.forget(each for each in before.by_id if each not in known.by_id)
         self._snapshots[scope.key] = known
         self._snapshots.move_to_end(scope.key)
         if len(self._snapshots) > SNAPSHOTS_KEPT:
@@ -98,6 +101,7 @@ class IntegrationCache:
             return NoTarget(kind, "the integration's secrets cannot be opened now", str(error), schedule)
         except (ConfigurationError, UnknownIntegrationType) as error:
             return NoTarget(kind, f"the integration's configuration cannot be used: {error}", retry_schedule=schedule)
+        CERTIFICATES.note(integration.id, ends_of(integration, self._types))
         ref = IntegrationRef(integration.id, kind, integration.name, integration.description)
         timeout = None if integration.timeout is None else min(integration.timeout, self._longest_timeout)
         return DeliveryTarget(ref, deliverer, configuration, timeout, schedule, signing_keys)

@@ -8,6 +8,7 @@ own.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from deliverers.registry import MOST_KEYS, ConfigurationError, DelivererRegistry
@@ -23,9 +24,15 @@ _MOVED = "must be given again, because the destination changed ({}): a mask keep
 
 
 def configured(
-    given: Mapping[str, Any], kind: str, registry: DelivererRegistry, stored: Mapping[str, Any] | None
+    given: Mapping[str, Any],
+    kind: str,
+    registry: DelivererRegistry,
+    stored: Mapping[str, Any] | None,
+    now: datetime | None = None,
 ) -> Mapping[str, Any] | list[Refusal]:
     """Return the configuration to store, or everything that is wrong with the given one.
+
+    With `now`, certificates and others that have run out are refused, unless they are stored already.
 
     `stored` is the current configuration of the same type, with its secrets in the clear. It is empty if the type
     changes, and None for a new integration. A mask in a new integration counts as the secret itself: it can stand for
@@ -36,7 +43,19 @@ def configured(
     unknown = registry.unknown_keys(kind, given) if len(given) <= MOST_KEYS else {}
     given = {name: value for name, value in given.items() if name not in unknown}
     found = _configured(given, kind, registry, stored)
+    if now is not None and not isinstance(found, list):
+        found = _run_out(found, kind, registry, stored or {}, now) or found
     return [_hinted(each, unknown) for each in found] if isinstance(found, list) else found
+
+
+def _run_out(
+    meant: Mapping[str, Any], kind: str, registry: DelivererRegistry, stored: Mapping[str, Any], now: datetime
+) -> list[Refusal]:
+    return [
+        _refused((name,), f"expired on {end:%Y-%m-%d}: give one that is valid")
+        for name, end in registry.expirations(kind, meant).items()
+        if end <= now and meant.get(name) != stored.get(name)
+    ]
 
 
 def ignored_keys(given: object, kind: str, registry: DelivererRegistry) -> list[str]:

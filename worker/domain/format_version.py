@@ -30,7 +30,7 @@ CONFIGURATION_SINCE: Mapping[str, Mapping[str, int]] = MappingProxyType(
             (
                 *("headers", "basic_username", "basic_password", "bearer_token"),
                 *("oauth_token_url", "oauth_client_id", "oauth_client_secret", "oauth_scope", "oauth_audience"),
-                "oauth_auth_method",
+                *("oauth_auth_method", "client_certificate", "client_key", "ca_certificate"),
             ),
             2,
         )

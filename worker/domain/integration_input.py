@@ -6,6 +6,7 @@ first, and seals those of the result afterwards (see sealing.py).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Protocol
 from uuid import uuid4
@@ -83,13 +84,14 @@ def register(
     current: Integration | None = None,
     new_id: str | None = None,
     limits: PatienceLimits = USUAL_LIMITS,
+    now: datetime | None = None,
 ) -> Integration | list[Refusal]:
     """Return the integration that a create or update asks for, or everything that is wrong with the request.
 
     With `current`, only the given attributes change. A given `configuration` replaces the current one as a whole; see
     `worker.domain.configuration_replacement` for masks of secrets in it. Changing the `integration_type` starts with an
     empty configuration. Secrets are in the clear, in arguments and result. A new integration gets `new_id`, or a random
-    UUID.
+    UUID. With `now`, a certificate that has run out is refused.
     """
     if len(document) > ATTRIBUTES_MAX:
         return [Refusal("", f"must have at most {ATTRIBUTES_MAX} attributes, and has {len(document)}")]
@@ -99,7 +101,7 @@ def register(
     problems += _filter_problems(document)
     problems += _observes_problems(document, scope, catalogue, current)
     kind = _kind(document, current)
-    configuration = _configuration(document, kind, registry, current)
+    configuration = _configuration(document, kind, registry, current, now)
     if isinstance(configuration, list):
         problems += configuration
     if problems or isinstance(configuration, list):
@@ -220,7 +222,11 @@ def _kind(document: Mapping[str, Any], current: Integration | None) -> Any:
 
 
 def _configuration(
-    document: Mapping[str, Any], kind: Any, registry: DelivererRegistry, current: Integration | None
+    document: Mapping[str, Any],
+    kind: Any,
+    registry: DelivererRegistry,
+    current: Integration | None,
+    now: datetime | None,
 ) -> Mapping[str, Any] | list[Refusal]:
     if not isinstance(kind, str):
         return [Refusal("integration_type", "must be a string, such as webhook")]
@@ -231,6 +237,6 @@ def _configuration(
     if not isinstance(given, Mapping):
         return [Refusal("configuration", "must be an object")]
     try:
-        return configured(given, kind, registry, None if current is None else stored)
+        return configured(given, kind, registry, None if current is None else stored, now)
     except UnknownIntegrationType as error:
         return [Refusal("integration_type", str(error))]

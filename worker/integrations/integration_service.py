@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -12,6 +13,7 @@ from deliverers.registry import DelivererRegistry
 from worker.domain.change import Actor, Change, ChangeAction, integration_change, keys_change
 from worker.domain.configuration_replacement import ignored_keys
 from worker.domain.event import Event, Ingress, Refusal, Scope
+from worker.domain.expiry import expiry_warnings
 from worker.domain.humanize import counted
 from worker.domain.integration import Integration
 from worker.domain.integration_input import is_renewed, register
@@ -93,7 +95,7 @@ class IntegrationService:
         self, attributes: Mapping[str, Any], scope: Scope, by: Actor
     ) -> tuple[Integration, list[str]] | list[Refusal]:
         """Create an integration; return it and its warnings, or everything that is wrong with the attributes."""
-        made = register(attributes, scope, self._types, self._catalogue, limits=self._limits)
+        made = register(attributes, scope, self._types, self._catalogue, limits=self._limits, now=datetime.now(UTC))
         if isinstance(made, list):
             return made
         safe = sealed(made, self._types, self._secrets)
@@ -205,6 +207,10 @@ class IntegrationService:
         """Return warnings about given keys that an accepted create or update ignored."""
         return ignored_keys(attributes.get("configuration"), integration.integration_type, self._types)
 
+    def expiring(self, integration: Integration) -> list[str]:
+        """Return warnings about what runs out within 30 days, such as a client certificate."""
+        return expiry_warnings(integration, self._types, datetime.now(UTC))
+
     def shown(self, integration: Integration, *, reveal: bool = False) -> Integration:
         """Return the integration with its secrets masked; with `reveal`, as an admin of its scope may see it."""
         return shown(integration, self._types, self._secrets, reveal=reveal)
@@ -218,7 +224,15 @@ class IntegrationService:
         return made if isinstance(made, list) else sealed(made, self._types, self._secrets)
 
     def _registered(self, attributes: Mapping[str, Any], current: Integration) -> Integration | list[Refusal]:
-        return register(attributes, current.scope, self._types, self._catalogue, current=current, limits=self._limits)
+        return register(
+            attributes,
+            current.scope,
+            self._types,
+            self._catalogue,
+            current=current,
+            limits=self._limits,
+            now=datetime.now(UTC),
+        )
 
     def _update_of(self, current: Integration, made: Integration, attributes: Mapping[str, Any], by: Actor) -> Change:
         """Return the audit's record of an update."""

@@ -22,6 +22,7 @@ from worker.ledger.fleet import FORGOTTEN_PER_CALL
 from worker.ledger.lease import NO_TERM
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.telemetry import metrics
+from worker.telemetry.certificate_watch import look_at_certificates
 from worker.telemetry.lane_events import report_cut
 from worker.telemetry.readiness import Presence, State
 
@@ -137,6 +138,7 @@ class Sweeper:
             self._dispatch.forget()
             _log.info("redis restarted" if known else "joined the fleet", owner=self._ledger.owner)
         self._deliveries.cut_off_overdue()
+        look_at_certificates()
         await self._find_orphaned_leases()
 
     async def _heartbeat(self) -> bool:

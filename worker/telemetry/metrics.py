@@ -138,6 +138,11 @@ LEDGER_CLOCK_HELD = Gauge(
     "edw_ledger_clock_held_seconds",
     "The forward leap of Redis's clock that is held back because nothing explains it; 0 is the rule.",
 )
+CERTIFICATES_ENDING = Gauge(
+    "edw_certificates_ending",
+    "Integrations that this process delivers to with a certificate that ends within 30 days, or has ended, by state.",
+    ("state",),
+)
 LEFT_TO_NEWER = Counter(
     "edw_left_to_newer",
     "What this process did not understand and left to processes of a newer version, by kind.",

@@ -4,10 +4,12 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import trustme
 from cryptography.fernet import Fernet
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
@@ -21,6 +23,7 @@ from tests.ledger import inspection, surgery
 from tests.ledger.scene import LedgerScene
 from tests.samples import SCOPE
 from tests.waiting import eventually
+from worker.domain.api_token import Role
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.domain.masking import masked as mask_all
@@ -1036,3 +1039,22 @@ async def test_a_patience_of_its_own_is_shown_changed_and_taken_back(api: Api, a
     assert [each["source"]["pointer"] for each in refused.errors] == ["/data/timeout", "/data/retry_schedule/1"]
     record = (await admin.get("/v2/audit")).data[0]
     assert record["after"]["retry_schedule"] == []
+
+
+async def test_a_client_certificate_is_shown_its_key_is_not_and_its_end_is_warned_of(api: Api, admin: Client) -> None:
+    authority, end = trustme.CA(), datetime.now(UTC) + timedelta(days=20)
+    issued = authority.issue_cert(common_name="shop", not_after=end)
+    certificate, key = (each.bytes().decode() for each in (issued.cert_chain_pems[0], issued.private_key_pem))
+    given = {"url": "https://a.example", "client_certificate": certificate, "client_key": key}
+    made = await admin.create(configuration=given)
+    reader = api.client(await api.token(Role.READ))
+    for client in (admin, reader):
+        read = (await client.get(at(made))).data
+        assert read["configuration"] == given | {"client_key": "********"}
+        (warning,) = read["meta"]["warnings"]
+        assert warning.startswith("configuration.client_certificate expires on ")
+    kept = await admin.put(at(made), {"data": {"configuration": read["configuration"]}})
+    assert kept.status == 200
+    mismatched = given | {"client_key": authority.issue_cert("x.example").private_key_pem.bytes().decode()}
+    refused = await admin.put(at(made), {"data": {"configuration": mismatched}})
+    assert refused.pointers == ["/data/configuration/client_key"]

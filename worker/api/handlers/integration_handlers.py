@@ -79,6 +79,7 @@ def document_of(
 ) -> IntegrationDocument:
     """Return an integration as the caller may see it."""
     shown = call.services.integration_service.shown(integration, reveal=call.is_admin)
+    warnings = [*(warnings or ()), *call.services.integration_service.expiring(integration)]
     return integration_document(shown, f"{call.base}{PATH}/{integration.id}", warnings)
 
 

@@ -473,9 +473,12 @@ def _listing(found: Sequence[Integration]) -> object:
 
 def _print_integration(at: CliSession, integration: Integration, as_json: bool) -> None:
     masked = at.registrar.shown(integration)
+    expiring = at.registrar.expiring(integration)
     if as_json:
-        print_json({"data": integration_document(masked)})
+        print_json({"data": integration_document(masked, warnings=expiring)})
         return
+    for warning in expiring:
+        click.echo(f"warning: {warning}", err=True)
     rows: dict[str, object] = {
         "id": masked.id,
         "name": masked.name,

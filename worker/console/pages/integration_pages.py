@@ -96,6 +96,7 @@ async def show(visit: Visit) -> Answer:
     elif tab == "settings":
         values["shown"] = visit.services.integration_service.shown(integration)
         values["keys"] = signing(integration.keys, time() * 1000)
+        values["expiring"] = visit.services.integration_service.expiring(integration)
         values["has_keys"] = _signs(visit, integration)
     else:
         tab = "deliveries"
