@@ -175,7 +175,8 @@ def _encode(given: Mapping[str, Any]) -> bytes | Refusal:
 def _decode(raw: bytes) -> _Wire | Refusal:
     try:
         # The decoder does not look into slices, so the encoding of the whole text is checked here.
-        raw.decode()
+        if not raw.isascii():
+            raw.decode()
         if nesting(raw, NESTING_MAX) > NESTING_MAX:
             return Refusal("", f"is nested too deeply: at most {NESTING_MAX} levels are accepted")
         return _decoder.decode(raw)
