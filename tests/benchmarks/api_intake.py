@@ -26,7 +26,7 @@ from tests.benchmarks.installation import Installation
 from tests.benchmarks.latency import spread
 from tests.benchmarks.order import ORG_ID, STORE_ID, OrderPaid
 from tests.benchmarks.private_redis import PrivateRedis
-from tests.benchmarks.processes import START_SECONDS, Program
+from tests.benchmarks.processes import START_SECONDS
 from tests.counterparts.ports import free_port
 from tests.samples import issue_token
 from worker.domain.api_token import Role
@@ -124,8 +124,7 @@ class ServedApi:
     """One API process, with a token that may publish."""
 
     def __init__(self, installation: Installation, port: int, log: Path) -> None:
-        command = [sys.executable, "-m", "worker.cli", "api"]
-        self.program = Program("the API", command, log, installation.environment)
+        self.program = installation.start_api(log)
         self.port = port
         scope = Scope(ORG_ID, STORE_ID)
         self._token = installation.run(issue_token(installation.ledger, scope=scope, role=Role.PUBLISH))
@@ -219,7 +218,8 @@ async def _drain(url: str) -> None:
         await client.aclose()
 
 
-async def _window(api: ServedApi, load: Load, seconds: float, url: str) -> tuple[float, float]:
+async def api_window(api: ServedApi, load: Load, seconds: float, url: str) -> tuple[float, float]:
+    """Feed an API for so long; return its microseconds for each event, and the events a second."""
     draining = asyncio.create_task(_drain(url))
     try:
         cpu, began = api.program.cpu_seconds(), monotonic()
@@ -250,7 +250,7 @@ def compare(rounds: int, seconds: float) -> Intake:
         rates: dict[str, list[float]] = {}
         for number in range(rounds + 1):
             for load in loads():
-                found = uvloop.run(_window(api, load, seconds if number else WARM_UP_SECONDS, server.url))
+                found = uvloop.run(api_window(api, load, seconds if number else WARM_UP_SECONDS, server.url))
                 if number:
                     micros.setdefault(load.name, []).append(found[0])
                     rates.setdefault(load.name, []).append(found[1])

@@ -64,14 +64,15 @@ class Installation:
         return self._worker("another", self._log.with_suffix(".another.log"))
 
     def _worker(self, name: str, log: Path) -> Program:
-        command = self._python("-m", "celery", "-A", "worker.app", "worker", "--hostname", f"{name}@bench")
+        command = self.python("-m", "celery", "-A", "worker.app", "worker", "--hostname", f"{name}@bench")
         return Program("our worker", command, log, self.environment)
 
     def start_api(self, log: Path) -> Program:
         """Start the API, which the caller stops; its port is in its log (see Program.logged_port())."""
-        return Program("the API", self._python("-m", "worker.cli", "api"), log, self.environment)
+        return Program("the API", self.python("-m", "worker.cli", "api"), log, self.environment)
 
-    def _python(self, *arguments: str) -> Sequence[str]:
+    def python(self, *arguments: str) -> Sequence[str]:
+        """Return the command line of a Python process of the checkout."""
         if self._checkout is None:
             return [sys.executable, *arguments]
         return ["env", "-C", str(self._checkout), str(self._checkout / ".venv/bin/python"), *arguments]

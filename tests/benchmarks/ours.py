@@ -19,8 +19,15 @@ FAN_OUTS = (1, 5)
 class Ours(Installation):
     """One worker process with its Redis server, and a producer in this process. Every scenario is a contestant."""
 
-    def __init__(self, redis_server: PrivateRedis, sink: Sink, log: Path, changes: Mapping[str, str]) -> None:
-        super().__init__(redis_server, log, changes)
+    def __init__(
+        self,
+        redis_server: PrivateRedis,
+        sink: Sink,
+        log: Path,
+        changes: Mapping[str, str],
+        checkout: Path | None = None,
+    ) -> None:
+        super().__init__(redis_server, log, changes, checkout)
         self._sink = sink
         self.start_worker()
 

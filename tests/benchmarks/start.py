@@ -37,15 +37,10 @@ _STORE = "start"
 _IMPORT = "from time import perf_counter as now; began = now(); import worker.publisher; print(now() - began)"
 
 
-def command(name: str) -> Sequence[str]:
-    """Return the command line of `edw NAME`."""
-    return [sys.executable, "-m", "worker.cli", name]
-
-
 def listens_after(installation: Installation, port: int, log: Path) -> tuple[float, Program]:
     """Start an API; return the seconds until it accepts a connection, and the process."""
     began = monotonic()
-    program = Program("the API", command("api"), log, installation.environment)
+    program = Program("the API", installation.python("-m", "worker.cli", "api"), log, installation.environment)
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return monotonic() - began, program
@@ -63,7 +58,7 @@ def delivers_after(installation: Installation, sink: Sink, log: Path) -> tuple[f
     installation.publisher.publish(OrderPaid(store).event())
     sink.expect(path, 1)
     began = monotonic()
-    program = Program("the worker", command("worker"), log, installation.environment)
+    program = Program("the worker", installation.python("-m", "worker.cli", "worker"), log, installation.environment)
     if not sink.reached(START_SECONDS):
         program.check()
         raise ProcessEnded(f"the worker does not deliver:\n{program.tail()}")
@@ -80,9 +75,9 @@ def idle(program: Program) -> tuple[float, float]:
     return cores, psutil.Process(program.pid).memory_full_info().uss / (1 << 20)
 
 
-def import_seconds() -> float:
+def import_seconds(installation: Installation) -> float:
     """Return the seconds that a new interpreter takes to import the publisher."""
-    found = subprocess.run([sys.executable, "-c", _IMPORT], capture_output=True, text=True, check=True)
+    found = subprocess.run(installation.python("-c", _IMPORT), capture_output=True, text=True, check=True)
     return float(found.stdout)
 
 
@@ -115,7 +110,7 @@ def measure(rounds: int) -> Sequence[str]:
                         rests.append((name, *idle(program)))
                 finally:
                     program.stop()
-    imports = [import_seconds() for _ in range(rounds)]
+        imports = [import_seconds(installation) for _ in range(rounds)]
     return [
         f"edw api listens after                {spread(api, 2)} s",
         f"edw worker's first delivery after    {spread(worker, 2)} s",

@@ -1,10 +1,12 @@
 """The resource that an event is about, by which people find the event."""
 
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class AffectedResource:
         # The lengths say where each part ends.
         parts = f"{len(scope_key)} {len(self.type)} {scope_key}{self.type}{self.id}"
         digest = blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16, person=b"edw-resource").digest()
-        return urlsafe_b64encode(digest)[:-2].decode()
+        return b2a_base64(digest, newline=False)[:-2].translate(_URL_SAFE).decode()
 
 
 class _Usual(msgspec.Struct):

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import quote, unquote
 from uuid import UUID
 
 from worker.domain.affected_resource import AffectedResource, affected_resource
+from worker.domain.lazily import Lazily
 from worker.domain.name_uuid import name_uuid
 from worker.domain.trace_context import TraceContext
 
@@ -85,7 +86,7 @@ class Event:
     #: Whether the event carries `payload`, which is sent as it is, in place of `data` and `included`.
     flat: bool = False
 
-    @cached_property
+    @Lazily
     def ref(self) -> str:
         """The event's identity (organisation, store, id) as one UUID.
 
@@ -93,12 +94,12 @@ class Event:
         """
         return event_ref(self.scope, self.id)
 
-    @cached_property
+    @Lazily
     def resource(self) -> AffectedResource | None:
         """The resource that it is about; None if its `data` has no id."""
         return affected_resource(self.type, self.data)
 
-    @cached_property
+    @Lazily
     def resource_key(self) -> str:
         """The key of that resource in its scope (see AffectedResource.key); empty without one."""
         return self.resource.key(self.scope.key) if self.resource is not None else ""

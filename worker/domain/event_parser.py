@@ -175,7 +175,8 @@ def _encode(given: Mapping[str, Any]) -> bytes | Refusal:
 def _decode(raw: bytes) -> _Wire | Refusal:
     try:
         # The decoder does not look into slices, so the encoding of the whole text is checked here.
-        raw.decode()
+        if not raw.isascii():
+            raw.decode()
         if nesting(raw, NESTING_MAX) > NESTING_MAX:
             return Refusal("", f"is nested too deeply: at most {NESTING_MAX} levels are accepted")
         return _decoder.decode(raw)
@@ -215,7 +216,7 @@ def _problem(wire: _Wire, catalogue: Catalogue, level: str) -> Refusal | None:
             return Refusal(field, "is empty; leave it out, or give it a value")
         if len(value) > ID_MAX_CHARS:
             return Refusal(field, f"has {len(value)} characters, and at most {ID_MAX_CHARS} are accepted")
-        if _CONTROL.search(value):
+        if not value.isprintable() and _CONTROL.search(value):
             return Refusal(field, "has control characters")
         if value[0] == "." and value in DOT_SEGMENTS:
             return Refusal(field, f'is "{value}", which clients and proxies remove from the path of a URL (RFC 3986)')
@@ -253,7 +254,7 @@ def _starts(value: msgspec.Raw, opening: bytes) -> bool:
 def _time_problem(time: str | None) -> Refusal | None:
     if time is None:
         return None
-    leap = _LEAP_SECOND.fullmatch(time)
+    leap = _LEAP_SECOND.fullmatch(time) if "60" in time else None
     try:
         moment = msgspec.convert(f"{leap[1]}59{leap[2]}" if leap else time, datetime)
     except msgspec.ValidationError:

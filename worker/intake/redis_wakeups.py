@@ -13,7 +13,16 @@ from config.sentinel import is_sentinel
 from worker.intake.wakeup_message import TASKS, WAITING_LIMIT, QueueLevel, queue_of, redis_message
 from worker.intake.wakeups import BrokerUnavailable
 from worker.ledger import LedgerError
-from worker.ledger.connection.redis_connections import aclose, address_of, async_client, close, sync_client, user_of
+from worker.ledger.connection.pipelined_client import PipelinedClient
+from worker.ledger.connection.redis_connections import (
+    SOCKET_TIMEOUT,
+    aclose,
+    address_of,
+    async_client,
+    close,
+    sync_client,
+    user_of,
+)
 from worker.ledger.ledger_errors import LedgerFault, Server
 from worker.ledger.redis_errors import mapped
 
@@ -102,17 +111,18 @@ class AsyncRedisWakeupSender(_Queues):
     def __init__(self, url: str, shard: str, minor: Callable[[], int] = lambda: 0, limit: int = WAITING_LIMIT) -> None:
         """Send to a broker; `minor` returns the minor version that this process may write."""
         super().__init__(url, shard, minor, limit)
-        # One for wake-ups, which go one after the other, and one for ping().
+        # For ping(), and to open the connection for wake-ups, which go one after the other.
         self._client = async_client(url, 2)
+        self._calls = PipelinedClient(self._client, SOCKET_TIMEOUT)
 
     async def __call__(self, kind: str, ids: Sequence[str]) -> None:
         """Send one message, or none if too many wait. Raises BrokerUnavailable if the broker fails."""
         queue = queue_of(kind, self._shard)
         with self._errors_mapped():
             if self._is_due_to_look(kind):
-                self._note(kind, int(await self._client.llen(queue)))
+                self._note(kind, int(await self._calls.call(b"LLEN", queue)))
             if not self._levels[kind].is_full:
-                self._note(kind, int(await self._client.lpush(queue, self._message(kind, ids))))
+                self._note(kind, int(await self._calls.call(b"LPUSH", queue, self._message(kind, ids))))
 
     async def ping(self) -> None:
         """Check that the broker answers. Raises BrokerUnavailable."""
@@ -121,4 +131,5 @@ class AsyncRedisWakeupSender(_Queues):
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._calls.close()
         await aclose(self._client)

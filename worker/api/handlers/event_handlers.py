@@ -93,6 +93,7 @@ async def publish(call: RequestContext) -> Reply:
     metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.INVALID, len(parsed) - len(events))
     metrics.observe_refused(Ingress.HTTP, metrics.RefusalReason.ALLOWANCE, len(events) - len(good))
     accepted = iter(await intake.accept(good))
+    base = call.base
     results: list[PublishedEvent] = []
     for number, each in enumerate(parsed):
         index = number if given.is_batch else UNSET
@@ -103,7 +104,7 @@ async def publish(call: RequestContext) -> Reply:
             place = given.place(number)
             results.append(_refused(error_body(429, f"{place}: {_TOO_MANY}", pointer=place), index))
         else:
-            results.append(_accepted(call.base, each, next(accepted), index))
+            results.append(_accepted(base, each, next(accepted), index))
     headers = {"Retry-After": str(max(1, ceil(max(held_back.values()))))} if held_back else {}
     return _answer(results, given, headers)
 
