@@ -29,6 +29,7 @@ _NEEDS_MEMORY = frozenset(
         "put_integration",
         "put_token",
         "redeliver",
+        "restore",
         "writable",
     }
 )
