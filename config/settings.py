@@ -148,6 +148,18 @@ class Settings(BaseModel):
             examples=["auto"],
         )
     )
+    ledger_window: Annotated[Seconds, AfterValidator(between(1, _DAY, "s"))] = Field(
+        default=_written("15m"),
+        description="With a history, time for which the ledger keeps what is archived; it replaces "
+        "EDW_EVENT_RETENTION and EDW_LOG_RETENTION.",
+        examples=["15m"],
+    )
+    deduplication_window: Annotated[Seconds, AfterValidator(between(1, 30 * _DAY, "s"))] = Field(
+        default=_written("24h"),
+        description="With a history, time for which the id of an event counts as a duplicate after the ledger has "
+        "forgotten it.",
+        examples=["24h"],
+    )
     history_retention: Annotated[Seconds, AfterValidator(between(_DAY, 20 * _YEAR, "s"))] = Field(
         default=_written("90d"),
         description="Time for which the history keeps a day of events, jobs and logs after the day's end.",

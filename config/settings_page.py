@@ -21,7 +21,10 @@ TOPICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "redis_url", "broker_url", "data_dir", "shard", "ledger_wait_replicas", "memory_high_water",
             "backlog_memory",
         ),
-        "History in PostgreSQL": ("history_url", "history_migrate", "history_retention", "history_payloads"),
+        "History in PostgreSQL": (
+            "history_url", "history_migrate", "history_retention", "history_payloads", "ledger_window",
+            "deduplication_window",
+        ),
         "Events": ("event_max_bytes", "event_retention", "observable_keys", "rejected_cap"),
         "Limits of intake": ("inbox_limit", "inbox_max_age", "store_intake_limit"),
         "The Integrations API": (

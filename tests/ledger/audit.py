@@ -88,7 +88,8 @@ class LedgerContents:
             case "hash":
                 self.hashes[name] = {k.decode(): v.decode() for k, v in value.items()}
             case "set":
-                self.sets[name] = {each.decode() for each in value}
+                # Digests of known_ids.lua are bytes.
+                self.sets[name] = {each.decode(errors="backslashreplace") for each in value}
             case "zset":
                 self.scores[name] = {each.decode(): score for each, score in value}
             case "list":

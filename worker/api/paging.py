@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -37,9 +37,10 @@ class Filtered(Struct, frozen=True):
 
 
 class Results(Struct, frozen=True):
-    """The number of records on all pages."""
+    """The number of records on all pages; with `at_least`, there are more, which a filter by time reaches."""
 
     total: Annotated[int, Meta(ge=0)]
+    at_least: bool | UnsetType = UNSET
 
 
 class PagePosition(Struct, frozen=True):
@@ -57,6 +58,8 @@ class PageMeta(PagePosition, frozen=True):
     page: PagePosition
     results: Results
     filter: Filtered | UnsetType = UNSET
+    #: The history does not answer, so that older records may be missing here.
+    history: Literal["unavailable"] | UnsetType = UNSET
 
 
 class Collection(Struct, Generic[Item], frozen=True):
@@ -89,8 +92,13 @@ class Paging:
         *,
         last: bool = True,
         filtered: Filtered | None = None,
+        at_least: bool = False,
+        history_away: bool = False,
     ) -> Collection[Item]:
-        """Return a page of `items`; its links lead to `path` and keep the parameters in `kept`."""
+        """Return a page of `items`; its links lead to `path` and keep the parameters in `kept`.
+
+        `at_least` and `history_away` are those of the page (worker.ledger.pages.Page).
+        """
         links = {
             "first": 0 if self.offset > 0 else None,
             "last": self._last(total) if last and total > self.limit else None,
@@ -99,8 +107,9 @@ class Paging:
         }
         written = {name: self._link(path, kept or {}, offset) for name, offset in links.items() if offset is not None}
         place = (self.limit, self.offset, self.offset // self.limit + 1, -(-total // self.limit))
-        results = Results(total)
-        meta = PageMeta(*place, PagePosition(*place), results, filtered or UNSET)
+        results = Results(total, at_least or UNSET)
+        away: Literal["unavailable"] | UnsetType = "unavailable" if history_away else UNSET
+        meta = PageMeta(*place, PagePosition(*place), results, filtered or UNSET, away)
         return Collection(items, meta, results, PageLinks(**written))
 
     def _last(self, total: int) -> int:

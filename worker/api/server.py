@@ -100,6 +100,7 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
         traces = stack.enter_context(exporting(settings, "edw-api"))
         ledger = Ledger(endpoints.ledger_url, LedgerPolicy.of(settings), settings.shard, LedgerCallMetrics())
         stack.push_async_callback(ledger.close)
+        _join_history(stack, settings, ledger)
         wakeups, ping = _wakeups(stack, settings, endpoints, lambda: ledger.membership.minor)
         deliverers = LateDeliverers(settings, types)
         stack.push_async_callback(deliverers.close)
@@ -132,6 +133,17 @@ async def services_of(settings: Settings) -> AsyncIterator[ApiServices]:
             traces=traces,
             opening=opening,
         )
+
+
+def _join_history(stack: AsyncExitStack, settings: Settings, ledger: Ledger) -> None:
+    """Have what reads the ledger go on in the history, if there is one, until `stack` ends."""
+    if settings.history_url is not None:
+        from worker.history.database import HistoryDatabase
+        from worker.history.seam import join
+
+        database = HistoryDatabase(settings.history_url.get_secret_value())
+        stack.push_async_callback(database.close)
+        join(ledger, database)
 
 
 async def _wait_until_stopped(stopping: asyncio.Event, opening: "asyncio.Task[bool]") -> None:

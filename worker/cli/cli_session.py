@@ -122,9 +122,27 @@ async def session() -> AsyncIterator[CliSession]:
         ledger = Ledger(find_endpoints(settings).ledger_url, LedgerPolicy.of(settings), settings.shard)
         try:
             await ledger.open()
-            yield CliSession(settings, ledger)
+            async with _with_history(settings, ledger):
+                yield CliSession(settings, ledger)
         finally:
             await ledger.close()
+
+
+@asynccontextmanager
+async def _with_history(settings: Settings, ledger: Ledger) -> AsyncIterator[None]:
+    """Have what reads the ledger go on in the history, if there is one, for the block."""
+    if settings.history_url is None:
+        yield
+        return
+    from worker.history.database import HistoryDatabase
+    from worker.history.seam import join
+
+    database = HistoryDatabase(settings.history_url.get_secret_value())
+    join(ledger, database)
+    try:
+        yield
+    finally:
+        await database.close()
 
 
 def run(work: Coroutine[Any, Any, int | None]) -> None:

@@ -1,6 +1,6 @@
 """Events, their scopes, and the reasons why one is refused."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -85,6 +85,8 @@ class Event:
     minor: int = 0
     #: Whether the event carries `payload`, which is sent as it is, in place of `data` and `included`.
     flat: bool = False
+    #: Whether we made its id, so that it cannot be a repetition.
+    made: bool = field(default=False, compare=False)
 
     @Lazily
     def ref(self) -> str:

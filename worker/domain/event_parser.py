@@ -115,7 +115,8 @@ def parse_event(
     refusal = (_foreign(wire, scope) if scope else None) or _problem(wire, rules.catalogue, whose.level)
     if refusal:
         return refusal
-    return _event(raw, wire, wire.id or default_id or str(uuid4()), whose)
+    named = wire.id or default_id
+    return _event(raw, wire, named or str(uuid4()), whose, made=not named)
 
 
 def stored_event(raw: bytes, event_id: str, scope: Scope, trace: TraceContext | None = None) -> Event:
@@ -123,7 +124,9 @@ def stored_event(raw: bytes, event_id: str, scope: Scope, trace: TraceContext | 
     return _event(raw, _decoder.decode(raw), event_id, scope, trace)
 
 
-def _event(raw: bytes, wire: _Wire, event_id: str, scope: Scope, trace: TraceContext | None = None) -> Event:
+def _event(
+    raw: bytes, wire: _Wire, event_id: str, scope: Scope, trace: TraceContext | None = None, *, made: bool = False
+) -> Event:
     payload = None if wire.payload is _NULL else _given(wire.payload)
     flat = payload is not None
     return Event(
@@ -138,6 +141,7 @@ def _event(raw: bytes, wire: _Wire, event_id: str, scope: Scope, trace: TraceCon
         trace=trace or _trace(wire),
         minor=max(PAYLOAD_SINCE if flat else 0, wire.edw_minor),
         flat=flat,
+        made=made,
     )
 
 

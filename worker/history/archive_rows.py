@@ -15,7 +15,7 @@ from worker.ledger.events.wire_event import EventHead, head_of, split, times_of
 
 #: The columns of each table, in the order of the rows.
 COLUMNS: Mapping[str, Sequence[str]] = {
-    "events": ("day", "ref", "scope", "accepted_at", "type", "resource", "set_aside", "head"),
+    "events": ("day", "ref", "scope", "sequence", "type", "resource", "set_aside", "head"),
     "payloads": ("day", "ref", "payload"),
     "jobs": (
         *("day", "id", "event", "integration", "scope", "state", "reason", "attempts", "base", "epoch", "lost"),
@@ -67,11 +67,11 @@ def rows_of(batch: OutboxBatch) -> ArchiveRows:
     payloads: dict[str, Row] = {}
     for event in batch.events:
         try:
-            head, (accepted_at, _) = head_of(event.record), times_of(event.record)
+            head, (accepted_at, sequence) = head_of(event.record), times_of(event.record)
         except (ValueError, msgspec.MsgspecError):
             continue
         heads[event.ref] = head, day_of(accepted_at)
-        events[event.ref], payloads[event.ref] = _event_rows(event, head, accepted_at)
+        events[event.ref], payloads[event.ref] = _event_rows(event, head, accepted_at, sequence)
     jobs = {each.id: _job_row(each, heads.get(each.row[8])) for each in batch.jobs}
     logs = {each.member: _log_row(each) for each in batch.logs}
     replaced = [(logs[each.member][1], logs[each.member][2], logs[each.member][0]) for each in batch.logs if each.again]
@@ -79,11 +79,11 @@ def rows_of(batch: OutboxBatch) -> ArchiveRows:
     return ArchiveRows({table: list(rows.values()) for table, rows in tables.items()}, replaced)
 
 
-def _event_rows(event: OutboxEvent, head: EventHead, accepted_at: int) -> tuple[Row, Row]:
+def _event_rows(event: OutboxEvent, head: EventHead, accepted_at: int, sequence: int) -> tuple[Row, Row]:
     start, payload = split(event.record)
     day, ref = day_of(accepted_at), UUID(event.ref)
     set_aside = event.failures >= OBSERVE_TRIES
-    row = (day, ref, head.scope, accepted_at, head.type, head.resource, set_aside, start)
+    row = (day, ref, head.scope, sequence, head.type, head.resource, set_aside, start)
     return row, (day, ref, payload)
 
 

@@ -1,11 +1,14 @@
 """Writes rows into the history, in one transaction: COPY into staging tables, and from there on by ON CONFLICT."""
 
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from psycopg import sql
 
 from worker.history.archive_rows import COLUMNS, TYPES, ArchiveRows, Row
 from worker.history.database import Connection, HistoryUnavailable, mapped
+from worker.ledger.events.wire_event import split, without_data
+from worker.ledger.lanes.log_records import without_answer
 
 #: The primary keys; the rest of a row is replaced by a later version.
 _KEYS: Mapping[str, Sequence[str]] = {
@@ -14,6 +17,19 @@ _KEYS: Mapping[str, Sequence[str]] = {
     "jobs": ("id", "day"),
     "logs": ("job", "attempt", "day"),
 }
+
+
+_ERASED_EVENT = (
+    "SELECT e.day, e.head, p.payload FROM edw.events e LEFT JOIN edw.payloads p ON p.ref = e.ref AND p.day = e.day"
+    " WHERE e.ref = %s FOR UPDATE OF e"
+)
+_ERASE_EVENT = "UPDATE edw.events SET head = %s, resource = '' WHERE ref = %s AND day = %s"
+_ERASE_PAYLOAD = "UPDATE edw.payloads SET payload = %s WHERE ref = %s AND day = %s"
+_ERASED_LOGS = (
+    "SELECT job, attempt, day, record FROM edw.logs"
+    " WHERE job IN (SELECT id FROM edw.jobs WHERE event = %s UNION SELECT unnest(%s::uuid[]))"
+)
+_ERASE_LOG = "UPDATE edw.logs SET record = %s, exchange = NULL WHERE job = %s AND attempt = %s AND day = %s"
 
 
 class LeaseLost(HistoryUnavailable):
@@ -87,6 +103,23 @@ class ArchiveWriter:
                         await self._write(table, written)
                 for job, attempt, day in rows.replaced:
                     await self._connection.execute(_REPLACE, (job, attempt, day, day, day))
+
+    async def erase(self, ref: str, jobs: Sequence[str]) -> None:
+        """Erase an event: its data, and the answers to it. `jobs` are those of its jobs that the ledger names.
+
+        The event, its jobs and the outcomes of its attempts stay. Repeating is harmless.
+        """
+        with mapped():
+            async with self._connection.transaction():
+                await self._check_owner()
+                rows = await self._connection.execute(_ERASED_EVENT, (UUID(ref),))
+                for day, head, payload in await rows.fetchall():
+                    start, rest = split(without_data(bytes(head) + bytes(payload or b"")))
+                    await self._connection.execute(_ERASE_EVENT, (start, UUID(ref), day))
+                    await self._connection.execute(_ERASE_PAYLOAD, (rest, UUID(ref), day))
+                logs = await self._connection.execute(_ERASED_LOGS, (UUID(ref), [UUID(job) for job in jobs]))
+                for job, attempt, day, record in await logs.fetchall():
+                    await self._connection.execute(_ERASE_LOG, (without_answer(record), job, attempt, day))
 
     async def _check_owner(self) -> None:
         # Locked until the end of the transaction, so that nobody takes over in the middle of it.

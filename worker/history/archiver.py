@@ -27,6 +27,8 @@ _log = structlog.get_logger("edw.history")
 #: Entries and bytes of one batch, which the process holds in memory.
 BATCH_ENTRIES = 500
 BATCH_BYTES = 8 * 1024 * 1024
+#: Events that one step erases.
+ERASED_AT_ONCE = 100
 #: Seconds between two looks at an empty outbox.
 IDLE_SECONDS = 0.5
 #: Seconds between two tries to get the lease, and between two renewals.
@@ -133,7 +135,16 @@ class Archiver:
             if batch.entries:
                 await self._write(batch, writer, partitions)
                 done += len(batch.entries)
+        done += await self._erase(writer)
         return 0.0 if done >= ENTRIES_PER_CALL else IDLE_SECONDS
+
+    async def _erase(self, writer: ArchiveWriter) -> int:
+        """Erase what people have erased; what was read before that is written by now. Returns the number of events."""
+        refs = await self._outbox.tombstones(ERASED_AT_ONCE)
+        for ref in refs:
+            await writer.erase(ref, await self._outbox.jobs_of(ref))
+            await self._outbox.erased(ref)
+        return len(refs)
 
     async def _batch(self, name: str) -> OutboxBatch:
         """Return the next entries of a list, as many as the process may hold."""

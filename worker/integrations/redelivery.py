@@ -15,6 +15,7 @@ from worker.domain.event import rfc3339
 from worker.domain.integration import Integration
 from worker.domain.job import JobState, job_id
 from worker.ledger import Ledger
+from worker.ledger.lanes.reopening import SelectedJobs
 from worker.ledger.pages import Cursor
 
 #: Most jobs and events that one call reads. Each 10,000 take a fraction of a second of Redis's time.
@@ -25,7 +26,7 @@ CHANGED_MOST = 10_000
 EVENTS_PER_READ = 10
 
 #: A cursor: the phase, the time (ms) and the last id.
-CURSOR_PATTERN = r"(jobs|events)-([0-9]{1,15})-((?:[0-9a-f-]{36})?)"
+CURSOR_PATTERN = r"(jobs|past|events|missed)-([0-9]{1,15})-((?:[0-9a-f-]{36})?)"
 _PLACE = re.compile(CURSOR_PATTERN)
 
 
@@ -45,7 +46,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a redelivery stopped: in the phase of jobs, or in that of events without a job."""
+    """Where a redelivery stopped: in the phase of jobs, or in that of events without a job.
+
+    The phases `past` and `missed` are the same for what only the history has.
+    """
 
     phase: str
     cursor: Cursor
@@ -134,8 +138,8 @@ class RedeliveryService:
         changes. Raises LedgerError; a call with the same mark is then safe.
         """
         tally = RedeliveryTally()
-        phases = [("jobs", self._jobs)] if selection.states else []
-        phases += [("events", self._events)] if selection.missing else []
+        phases = [("jobs", self._jobs), ("past", self._past_jobs)] if selection.states else []
+        phases += [("events", self._events), ("missed", self._missed_events)] if selection.missing else []
         started = place is None
         for name, redeliver_batch in phases:
             if not started and place is not None and name != place.phase:
@@ -160,7 +164,34 @@ class RedeliveryService:
         dry_run: bool,
         change: Change | None,
     ) -> Cursor | None:
-        found = await self._ledger.redelivery.select(integration.id, cursor, selection.till, selection.states, mark)
+        select = self._ledger.redelivery.select
+        found = await select(integration.id, cursor, selection.till, selection.states, mark)
+        return await self._redeliver(found, cursor, selection, mark, tally, dry_run, change)
+
+    async def _past_jobs(
+        self,
+        integration: Integration,
+        selection: Selection,
+        cursor: Cursor,
+        mark: str,
+        tally: RedeliveryTally,
+        dry_run: bool,
+        change: Change | None,
+    ) -> Cursor | None:
+        select = self._ledger.redelivery.select_archived
+        found = await select(integration.id, cursor, selection.till, selection.states, mark)
+        return await self._redeliver(found, cursor, selection, mark, tally, dry_run, change)
+
+    async def _redeliver(
+        self,
+        found: SelectedJobs,
+        cursor: Cursor,
+        selection: Selection,
+        mark: str,
+        tally: RedeliveryTally,
+        dry_run: bool,
+        change: Change | None,
+    ) -> Cursor | None:
         tally.gone += found.gone
         tally.looked_at += found.looked_at
         if dry_run:
@@ -182,20 +213,47 @@ class RedeliveryService:
         change: Change | None,
     ) -> Cursor | None:
         found = await self._ledger.events.select(integration.scope, cursor, selection.till, integration.observes)
-        tally.looked_at += found.looked_at
-        refs = await self._passing(integration, found.refs)
+        page = found.refs, found.looked_at, found.next
+        return await self._open_missing(integration, page, cursor, tally, dry_run, change)
+
+    async def _missed_events(
+        self,
+        integration: Integration,
+        selection: Selection,
+        cursor: Cursor,
+        mark: str,
+        tally: RedeliveryTally,
+        dry_run: bool,
+        change: Change | None,
+    ) -> Cursor | None:
+        select = self._ledger.redelivery.select_missed
+        page = await select(integration.scope, cursor, selection.till, integration.observes)
+        return await self._open_missing(integration, page, cursor, tally, dry_run, change)
+
+    async def _open_missing(
+        self,
+        integration: Integration,
+        page: tuple[Sequence[str], int, Cursor | None],
+        cursor: Cursor,
+        tally: RedeliveryTally,
+        dry_run: bool,
+        change: Change | None,
+    ) -> Cursor | None:
+        found, looked_at, following = page
+        tally.looked_at += looked_at
+        refs = await self._passing(integration, found)
         wanted = [(job_id(ref, integration.id), ref) for ref in refs]
         opened, full = await self._ledger.redelivery.open_missing(
             integration.id, wanted, dry_run=dry_run, change=change
         )
         tally.opened += opened
         if not full:
-            tally.filtered += len(found.refs) - len(refs)
+            tally.filtered += len(found) - len(refs)
         if full:
             # The next call begins with the same page, as in _jobs.
             tally.full = True
             return cursor
-        return found.next
+        return following
 
     async def _passing(self, integration: Integration, refs: Sequence[str]) -> Sequence[str]:
         """Return the references of those events that the integration's filter lets pass."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.events.wire_event import ID_BYTES
 from worker.ledger.policy import REPLY_BYTE_BUDGET
 
 #: Its lists, in the order in which they are archived.
@@ -127,11 +128,11 @@ class ArchiveOutbox:
 
     async def lease(self) -> bool:
         """Lease the outbox for ARCHIVE_LEASE, or renew the lease; return False if another process has it."""
-        return bool(await self._redis.run("archive_lease", owner=self.owner, lease=ARCHIVE_LEASE, leaving=0))
+        return bool(await self._redis.run("archive_lease", **self._leasing(), leaving=0))
 
     async def leave(self) -> None:
         """Give the lease back."""
-        await self._redis.run("archive_lease", owner=self.owner, lease=ARCHIVE_LEASE, leaving=1)
+        await self._redis.run("archive_lease", **self._leasing(), leaving=1)
 
     async def take(self, name: str, offset: int = 0, limit: int = ENTRIES_PER_CALL) -> OutboxBatch:
         """Return the entries of a list from `offset` on, without changing anything."""
@@ -159,6 +160,23 @@ class ArchiveOutbox:
     async def lag(self) -> OutboxLag:
         """Return how much waits."""
         return _lag.decode(await self._redis.run("archive_lag"))
+
+    async def tombstones(self, most: int) -> list[str]:
+        """Return some of the events that are to be erased from the history."""
+        return [ref.decode() for ref in await self._redis.call("srandmember", "tombstones", number=most)]
+
+    async def jobs_of(self, ref: str) -> list[str]:
+        """Return the jobs of an event that the ledger names."""
+        ids: bytes = await self._redis.call("get", f"event:{ref}:jobs") or b""
+        return [ids[first : first + ID_BYTES].decode() for first in range(0, len(ids), ID_BYTES)]
+
+    async def erased(self, ref: str) -> None:
+        """Note that the history has erased an event."""
+        await self._redis.call("srem", "tombstones", ref)
+
+    def _leasing(self) -> dict[str, object]:
+        policy = self._redis.policy
+        return {"owner": self.owner, "lease": ARCHIVE_LEASE, "known": policy.deduplication if policy.history else 0}
 
     async def _done(self, name: str, entries: Sequence[str], kept: Sequence[str], *, again: bool) -> bool:
         return bool(

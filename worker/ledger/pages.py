@@ -17,6 +17,10 @@ class Page(Generic[Item]):
     scope_key: str = ""
     #: The id of that integration, if the query did not name it.
     integration_id: str = ""
+    #: Whether the list has more than `total`.
+    at_least: bool = False
+    #: Whether the history did not answer, so that only what the ledger has is here.
+    history_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)

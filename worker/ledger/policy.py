@@ -72,6 +72,8 @@ class LedgerPolicy:
     history: bool = False
     #: How long what is archived stays in the ledger.
     window: int = 15 * 60_000
+    #: How long the identity of an archived event is remembered after it was forgotten.
+    deduplication: int = 24 * 3_600_000
     job_deadline: int = 7 * 24 * 3_600_000
     lane_backlog: int = 1_000_000
     #: Bytes that a lane's due jobs and their events take in Redis; 0 is no limit.
@@ -103,7 +105,8 @@ class LedgerPolicy:
             log_retention=UNARCHIVED if history else _ms(settings.log_retention),
             log_cap=UNARCHIVED_LOGS if history else settings.log_cap,
             history=history,
-            window=_ms(settings.event_retention),
+            window=_ms(settings.ledger_window),
+            deduplication=_ms(settings.deduplication_window),
             job_deadline=_ms(settings.job_deadline),
             lane_backlog=settings.lane_backlog,
             lane_backlog_bytes=settings.lane_backlog_bytes,

@@ -21,6 +21,8 @@ DEFAULTS: dict[str, Any] = {
     "EDW_BROKER_URL": None,
     "EDW_HISTORY_URL": None,
     "EDW_HISTORY_MIGRATE": "auto",
+    "EDW_LEDGER_WINDOW": 15 * 60,
+    "EDW_DEDUPLICATION_WINDOW": 86_400,
     "EDW_HISTORY_RETENTION": 90 * 86_400,
     "EDW_HISTORY_PAYLOADS": 30 * 86_400,
     "EDW_DATA_DIR": Path(".edw"),

@@ -12,7 +12,7 @@ from config.observable_events import STORE
 from worker.api.api_errors import ApiError, ErrorBody, bad_parameter, error_body, invalid, not_found, problem_body
 from worker.api.event_documents import PATH, explained_event, history_document, listed_event, path_of
 from worker.api.filters import FILTER, Field, FilterCondition, parse_filter, text, time
-from worker.api.handlers.log_handlers import filtered_page, kept
+from worker.api.handlers.log_handlers import filtered_page, kept, latest
 from worker.api.request_context import JSON_TYPES, Reply, RequestContext, decoded
 from worker.api.schemas import (
     EVENTS_MOST,
@@ -117,16 +117,24 @@ async def listing(call: RequestContext) -> Reply:
     given = call.request.query.get(FILTER)
     conditions = parse_filter(given, FIELDS) if given else ()
     resource, rest = _resource_of(conditions)
+    events = call.services.ledger.events.until(latest(conditions))
 
     async def read(offset: int, limit: int) -> Page[EventSummary]:
-        return await call.services.ledger.events.page(call.scope, offset, limit, resource)
+        return await events.page(call.scope, offset, limit, resource)
 
     page, filtered = await filtered_page(call, read, rest)
     documents = [listed_event(each, call.base) for each in page.items]
     if resource is not None:
         found, names = await call.services.event_search.explained(call.scope, page.items)
         documents = [explained_event(each, names, call.base) for each in found]
-    return Reply(call.paging.collection(documents, page.total, PATH, kept(call), filtered=filtered))
+    return Reply(
+        call.paging.collection(
+            *(documents, page.total, PATH, kept(call)),
+            filtered=filtered,
+            at_least=page.at_least,
+            history_away=page.history_away,
+        )
+    )
 
 
 def _resource_of(
@@ -152,7 +160,7 @@ async def history(call: RequestContext) -> Reply:
         raise not_found("event with this id, or it is no longer kept")
     ids = list(dict.fromkeys(each.job.integration_id for each in found.jobs))
     names = {each.id: each.name for each in await call.services.ledger.integrations.get(ids)} if ids else {}
-    page = paging.collection(list(found.jobs), found.total, path_of(event_id))
+    page = paging.collection(list(found.jobs), found.total, path_of(event_id), history_away=found.history_away)
     return Reply(EventHistoryDocument(history_document(found, names), page.meta, page.results, page.links))
 
 

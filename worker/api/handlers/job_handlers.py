@@ -7,10 +7,11 @@ from uuid import UUID, uuid4, uuid5
 
 from msgspec import UNSET
 
+from config.settings import Settings
 from worker.api.api_errors import api_error, bad_parameter, invalid, not_found
 from worker.api.filters import FILTER, Field, milliseconds, number, parse_filter, text, time, word
 from worker.api.handlers.integration_handlers import PATH
-from worker.api.handlers.log_handlers import filtered_page, kept
+from worker.api.handlers.log_handlers import filtered_page, kept, latest
 from worker.api.request_context import Reply, RequestContext
 from worker.api.schemas import RedeliveredJob, RedeliveryDocument, RedeliveryMeta, Single
 from worker.domain.change import Change, ChangeAction
@@ -42,17 +43,26 @@ _ATTRIBUTES = ("from", "to", "state", "missing", "partial", "dry_run", "cursor")
 async def listing(call: RequestContext) -> Reply:
     """Return a page of an integration's jobs, the newest first; one round trip to Redis without a filter."""
     integration_id = call.named("integration_id", "integration")
+    given = call.request.query.get(FILTER)
+    conditions = parse_filter(given, FIELDS) if given else ()
+    jobs = call.services.ledger.jobs.until(latest(conditions))
 
     async def read(offset: int, limit: int) -> Page[Job]:
-        page = await call.services.ledger.jobs.of_integration(integration_id, offset, limit)
+        page = await jobs.of_integration(integration_id, offset, limit)
         call.must_own(page.scope_key, "integration")
         return page
 
-    given = call.request.query.get(FILTER)
-    page, filtered = await filtered_page(call, read, parse_filter(given, FIELDS) if given else ())
+    page, filtered = await filtered_page(call, read, conditions)
     documents = [job_document(job) for job in page.items]
     path = f"{PATH}/{integration_id}/jobs"
-    return Reply(call.paging.collection(documents, page.total, path, kept(call), filtered=filtered))
+    return Reply(
+        call.paging.collection(
+            *(documents, page.total, path, kept(call)),
+            filtered=filtered,
+            at_least=page.at_least,
+            history_away=page.history_away,
+        )
+    )
 
 
 async def read(call: RequestContext) -> Reply:
@@ -84,12 +94,13 @@ async def redeliver_many(call: RequestContext) -> Reply:
     integration = await call.integration()
     attributes = await _attributes(call)
     selection, dry_run, place = _selection(attributes, _now())
-    horizon = _now() - call.services.ledger.policy.event_retention
+    kept, setting = _retention(call.services.settings)
+    horizon = _now() - round(kept * 1000)
     if "from" in attributes and selection.since < horizon and not attributes.get("partial", False):
         # Retention counts from a job's end. Older jobs may still exist, if they are pending or ended late.
         raise api_error(
             409,
-            f"retention (EDW_EVENT_RETENTION) has dropped jobs that ended before {rfc3339(horizon)}: use a later "
+            f"retention ({setting}) has dropped jobs that ended before {rfc3339(horizon)}: use a later "
             '`from`, or "partial": true to redeliver what is left of the whole time',
         )
     key = _key(call)
@@ -99,6 +110,13 @@ async def redeliver_many(call: RequestContext) -> Reply:
     if not dry_run:
         call.services.wakeups.lanes([integration.id])
     return Reply(Single(_document(tally, key, dry_run=dry_run)), 200 if dry_run else 202)
+
+
+def _retention(settings: Settings) -> tuple[float, str]:
+    """Return how far back a redelivery reaches (seconds), and the setting that limits it."""
+    if settings.history_url is None:
+        return settings.event_retention, "EDW_EVENT_RETENTION"
+    return min(settings.history_payloads, settings.history_retention), "EDW_HISTORY_PAYLOADS"
 
 
 async def _job(call: RequestContext, integration: Integration) -> Job:
@@ -149,7 +167,7 @@ def _selection(attributes: Mapping[str, Any], now: int) -> tuple[Selection, bool
             place = Place.read(str(attributes["cursor"]))
         except ValueError:
             problems.append(Refusal("cursor", "expected the cursor of an earlier answer"))
-    if place is not None and place.phase == "events" and attributes.get("missing") is not True:
+    if place is not None and place.phase in ("events", "missed") and attributes.get("missing") is not True:
         # Otherwise the events that are left would be skipped, and the redelivery reported as complete.
         problems.append(Refusal("missing", "expected true, as in the call that returned this cursor"))
     if since > till:

@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from worker.api.api_errors import not_found
+from worker.api.api_errors import bad_parameter, not_found
 from worker.api.filters import FILTER, Field, FilterCondition, flag, number, parse_filter, text, time
 from worker.api.handlers.integration_handlers import PATH
-from worker.api.paging import Filtered
+from worker.api.paging import OFFSET, Filtered
 from worker.api.request_context import Reply, RequestContext
 from worker.api.sorting import SORT
 from worker.domain.integration_log import IntegrationLog
@@ -18,6 +18,8 @@ from worker.ledger.pages import Page
 WINDOW = 10_000
 #: Records that it reads at a time.
 CHUNK = 200
+#: The same across ledger and history, where each read begins at the newest.
+HISTORY_CHUNK = 2_500
 
 FIELDS: Mapping[str, Field[IntegrationLog]] = {
     "succeeded": flag(lambda log: log.succeeded),
@@ -45,8 +47,8 @@ Read = Callable[[int, int], Awaitable[Page[Record]]]
 
 async def of_store(call: RequestContext) -> Reply:
     """Return a page of a store's logs. Failures have an index of their own."""
-    logs = call.services.ledger.logs
     conditions = _conditions(call)
+    logs = call.services.ledger.logs.until(latest(conditions))
     failures = [each for each in conditions if each.name == "succeeded" and each.value is False]
     read = partial(logs.failures if failures else logs.of_scope, call.scope)
     rest = [each for each in conditions if each not in failures]
@@ -56,14 +58,15 @@ async def of_store(call: RequestContext) -> Reply:
 async def of_integration(call: RequestContext) -> Reply:
     """Return a page of an integration's logs."""
     integration_id = call.named("integration_id", "integration")
-    logs = call.services.ledger.logs
+    conditions = _conditions(call)
+    logs = call.services.ledger.logs.until(latest(conditions))
 
     async def read(offset: int, limit: int) -> Page[IntegrationLog]:
         page = await logs.of_integration(integration_id, offset, limit)
         call.must_own(page.scope_key, "integration")
         return page
 
-    return await _listing(call, read, _conditions(call), f"{PATH}/{integration_id}/logs")
+    return await _listing(call, read, conditions, f"{PATH}/{integration_id}/logs")
 
 
 async def of_job(call: RequestContext) -> Reply:
@@ -92,7 +95,21 @@ async def _listing(
     page, filtered = await filtered_page(call, read, conditions)
     documents = [log_document(log) for log in await call.services.ledger.logs.with_exchanges(page.items)]
     # In the specification, pages of logs have no `last`.
-    return Reply(call.paging.collection(documents, page.total, path, kept(call), last=False, filtered=filtered))
+    return Reply(
+        call.paging.collection(
+            *(documents, page.total, path, kept(call)),
+            last=False,
+            filtered=filtered,
+            at_least=page.at_least,
+            history_away=page.history_away,
+        )
+    )
+
+
+def latest(conditions: Sequence[FilterCondition[Any]]) -> int | None:
+    """Return the time (ms) up to which records can fulfil the conditions; None if there is no such limit."""
+    limits = [each.value for each in conditions if each.name == "created_at" and each.operator in ("lt", "le", "eq")]
+    return min(limits, default=None)
 
 
 def kept(call: RequestContext) -> Mapping[str, str]:
@@ -106,21 +123,36 @@ async def filtered_page(
 ) -> tuple[Page[Record], Filtered | None]:
     """Return the requested page. With conditions, it lists matches among the newest WINDOW records."""
     paging = call.paging
+    has_history = call.services.settings.history_url is not None
+    if has_history and paging.offset >= WINDOW:
+        expected = f"expected at most {WINDOW - 1:,}; a filter by created_at reaches what is older"
+        raise bad_parameter(OFFSET, expected)
     if not conditions:
         return await read(paging.offset, paging.limit), None
-    found, filtered = await matching(read, conditions)
-    return Page(found[paging.offset : paging.offset + paging.limit], len(found)), filtered
+    away = False
+
+    async def noting(offset: int, limit: int) -> Page[Record]:
+        nonlocal away
+        page = await read(offset, limit)
+        away = away or page.history_away
+        return page
+
+    found, filtered = await matching(noting, conditions, HISTORY_CHUNK if has_history else CHUNK)
+    items = found[paging.offset : paging.offset + paging.limit]
+    return Page(items, len(found), history_away=away), filtered
 
 
-async def matching(read: Read[Record], conditions: Sequence[FilterCondition[Record]]) -> tuple[list[Record], Filtered]:
+async def matching(
+    read: Read[Record], conditions: Sequence[FilterCondition[Record]], chunk: int = CHUNK
+) -> tuple[list[Record], Filtered]:
     """Return the matches among the newest WINDOW records, in the order in which `read` returns them."""
     # By id: records that are added meanwhile shift the rest, so the last record of a chunk may come again.
     found: dict[str, Record] = {}
     looked_at, total = 0, 0
     while looked_at < WINDOW:
-        page = await read(looked_at, CHUNK)
+        page = await read(looked_at, chunk)
         looked_at, total = looked_at + len(page.items), page.total
         found |= {each.id: each for each in page.items if all(condition.holds(each) for condition in conditions)}
-        if len(page.items) < CHUNK:
+        if len(page.items) < chunk:
             break
     return list(found.values()), Filtered(looked_at, looked_at < total)

@@ -2,12 +2,22 @@
 
 import click
 
-from worker.cli.cli_session import EXIT_FAILED, CliSession, run, scope_of, scope_options, scope_words, session
+from worker.cli.cli_session import (
+    EXIT_FAILED,
+    CliSession,
+    CommandFailure,
+    run,
+    scope_of,
+    scope_options,
+    scope_words,
+    session,
+)
 from worker.cli.console import console, json_option, print_json
 from worker.domain.affected_resource import AffectedResource
 from worker.domain.change import Change, ChangeAction
 from worker.domain.event import Scope, event_ref
 from worker.domain.humanize import counted
+from worker.ledger.inspection.event_history import EventReader
 
 #: Events per read.
 PAGE = 200
@@ -57,16 +67,39 @@ async def _erase(at: CliSession, scope: Scope, event_id: str, ref: str) -> bool:
 
 
 async def _erase_all(at: CliSession, scope: Scope, resource: AffectedResource) -> list[str]:
-    """Erase every kept event of a resource. The index has only the last ones, so all events of the scope are read."""
+    """Erase every kept event of a resource.
+
+    The ledger's index has only the last ones, so all events of the scope are read there. The history's has all.
+    """
     key, erased, offset = resource.key(scope.key), dict[str, str](), 0
+    kept = EventReader(at.ledger.redis)
     with console(stderr=True).status("looking for events") as status:
         while True:
             # New events shift the pages, so that some come again; none is missed.
-            page = await at.ledger.events.page(scope, offset, PAGE)
+            page = await kept.page(scope, offset, PAGE)
             for event in page.items:
                 if event.resource_key == key and await _erase(at, scope, event.id, event.ref):
                     erased[event.ref] = event.id
             offset += PAGE
             if offset >= page.total:
-                return list(erased.values())
+                break
             status.update(f"{offset:,} of {page.total:,} events read, {len(erased):,} erased")
+        if at.settings.history_url is not None:
+            await _erase_archived(at, scope, resource, erased)
+    return list(erased.values())
+
+
+async def _erase_archived(at: CliSession, scope: Scope, resource: AffectedResource, erased: dict[str, str]) -> None:
+    """Erase the events of a resource that only the history has; add them to `erased`, by reference."""
+    till: int | None = None
+    while True:
+        page = await at.ledger.events.until(till).page(scope, 0, PAGE, resource)
+        if page.history_away:
+            raise CommandFailure("the history does not answer: what it has of the resource is not erased; try again")
+        fresh = [event for event in page.items if event.ref not in erased]
+        for event in fresh:
+            if await _erase(at, scope, event.id, event.ref):
+                erased[event.ref] = event.id
+        if not fresh or len(page.items) < PAGE:
+            return
+        till = page.items[-1].accepted_at

@@ -6,15 +6,15 @@ CREATE TABLE edw.events (
     day         date    NOT NULL,  -- of acceptance
     ref         uuid    NOT NULL,  -- the event's identity: organisation, store and id
     scope       text    NOT NULL COLLATE "C",
-    accepted_at bigint  NOT NULL,
+    sequence    bigint  NOT NULL,  -- the time of acceptance in microseconds; grows with each event of a resource
     type        text    NOT NULL COLLATE "C",
     resource    text    NOT NULL COLLATE "C",  -- the key of its resource; empty if it has none
     set_aside   boolean NOT NULL,  -- it could not be observed
     head        bytea   NOT NULL,  -- the ledger's record up to its payload: time, digest, id, codec and more
     PRIMARY KEY (ref, day)
 ) PARTITION BY RANGE (day);
-CREATE INDEX events_of_scope ON edw.events (scope, day, accepted_at, ref);
-CREATE INDEX events_of_resource ON edw.events (resource, day, accepted_at, ref) WHERE resource <> '';
+CREATE INDEX events_of_scope ON edw.events (scope, day, sequence, ref);
+CREATE INDEX events_of_resource ON edw.events (resource, day, sequence, ref);
 
 -- The JSON of an event, in the codec that its head names. Most are compressed by Zstandard with a dictionary, which
 -- PostgreSQL cannot do; it compresses the others.

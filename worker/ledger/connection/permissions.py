@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 #: For every connection: the check itself, the server's version, the ledger's format and its time.
 _ALWAYS = frozenset({"eval", "evalsha", "hget", "hmget", "hset", "info", "time"})
 #: For the script `accept`.
-PUBLISHER = _ALWAYS | {"del", "hincrby", "llen", "mget", "mset", "rpush", "zadd"}
+PUBLISHER = _ALWAYS | {"del", "hincrby", "llen", "mget", "mset", "rpush", "smismember", "zadd"}
 #: For workers, the API and the command line.
 EVERYTHING = PUBLISHER | {
     *("append", "bitfield", "blmove", "blmpop", "exec", "exists", "get", "getrange", "hdel", "hgetall", "hsetnx"),

@@ -31,6 +31,7 @@ _NEEDS_MEMORY = frozenset(
         "put_integration",
         "put_token",
         "redeliver",
+        "restore",
         "writable",
     }
 )

@@ -35,11 +35,15 @@ class Erasure:
         record: bytes | None = await self._redis.call("get", f"event:{ref}")
         if record is None:
             return False
-        arguments = change_arguments(change, self._redis.policy)
+        arguments = change_arguments(change, self._redis.policy) | {"history": int(self._redis.policy.history)}
         found = await self._chunk(ref, blobs=[without_data(record)], **arguments)
         while found.found and found.left:
             found = await self._chunk(ref)
         return bool(found.found)
+
+    async def bury(self, ref: str, change: Change | None = None) -> None:
+        """Note that an event, which only the history has, is to be erased there."""
+        await self._redis.run_confirmed("bury", ref=ref, **change_arguments(change, self._redis.policy))
 
     async def resume(self) -> int:
         """Go on with an erasure that was begun, and whose caller may be dead; return how many jobs were erased."""

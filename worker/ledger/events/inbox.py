@@ -108,11 +108,16 @@ def rejection(field: str, reason: str, given: bytes, at: int, source: str) -> st
     return msgspec.json.encode(RejectedMessage(field, reason, text, at, source)).decode()
 
 
+def _accepted(event: Event) -> dict[str, Any]:
+    named = {"ref": event.ref, "scope": event.scope.key, "resource": event.resource_key}
+    return named | {"made": 1} if event.made else named
+
+
 def acceptance(events: Iterable[Event], ingress: Ingress, policy: LedgerPolicy) -> dict[str, Any]:
     """Return the arguments of a script that accepts events."""
     given = list(events)
     return {
-        "events": [{"ref": event.ref, "scope": event.scope.key, "resource": event.resource_key} for event in given],
+        "events": [_accepted(event) for event in given],
         "grace": policy.announce,
         # A worker observes what it took from Celery or the plain queue itself.
         "hot": int(ingress in _OF_PRODUCERS),

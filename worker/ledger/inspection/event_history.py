@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import msgspec
 
@@ -12,7 +13,7 @@ from worker.domain.job import Job
 from worker.domain.stored_event import StoredEvent
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.events.inbox import OBSERVE_TRIES
-from worker.ledger.events.wire_event import head_of, stored_of, times_of
+from worker.ledger.events.wire_event import ID_BYTES, head_of, stored_of, times_of
 from worker.ledger.lanes.job_rows import JobRow
 from worker.ledger.lanes.log_records import decoded_log
 from worker.ledger.pages import Cursor, Page
@@ -50,6 +51,10 @@ class EventHistory:
     total: int
     #: Ids of jobs of the page that have ended and are no longer kept.
     forgotten: frozenset[str] = frozenset()
+    #: Ids of all jobs of the page, in their order.
+    listed: Sequence[str] = ()
+    #: Whether the history did not answer, so that only what the ledger has is here.
+    history_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class _Shown(msgspec.Struct):
     jobs: list[_Job]
     total: int
     forgotten: list[str] = []
+    listed: str = ""
 
 
 class _Page(msgspec.Struct):
@@ -124,7 +130,14 @@ class EventReader:
         jobs = [_history(job) for job in found.jobs]
         # The last failure removes it from the inbox, so it can no longer be observed.
         set_aside = not found.waiting and found.failures >= OBSERVE_TRIES
-        return EventHistory(stored, bool(found.waiting), set_aside, jobs, found.total, frozenset(found.forgotten))
+        listed = [found.listed[first : first + ID_BYTES] for first in range(0, len(found.listed), ID_BYTES)]
+        return EventHistory(
+            stored, bool(found.waiting), set_aside, jobs, found.total, frozenset(found.forgotten), listed
+        )
+
+    def until(self, till: int | None) -> Self:
+        """Return a reader whose lists may leave out what is newer than `till` (ms), where that reaches further back."""
+        return self
 
     async def stored(self, refs: Sequence[str]) -> list[StoredEvent]:
         """Return those of the events that are kept and readable; their data is read at once."""
@@ -148,10 +161,24 @@ class EventReader:
         )
         found = _page.decode(head)
         items = [
-            _summary(ref, start, waiting=bool(waiting))
+            summary_of(ref, start, waiting=bool(waiting))
             for ref, waiting, start in zip(found.refs, found.waiting, starts, strict=True)
         ]
         return Page(items, found.total, scope.key)
+
+    async def kept(self, refs: Sequence[str]) -> set[str]:
+        """Return those of the events that the ledger has."""
+        if not refs:
+            return set()
+        found = await self._redis.atomically(*(("exists", f"event:{ref}") for ref in refs))
+        return {ref for ref, exists in zip(refs, found, strict=True) if exists}
+
+    async def refs(self, scope: Scope, resource: AffectedResource | None, most: int) -> list[str]:
+        """Return the references of a scope's events, or of those of one resource, in any order; at most `most`."""
+        if resource is None:
+            return await self._redis.newest(f"events:{scope.key}", 0, most)
+        listed: bytes = await self._redis.call("get", f"events:{resource.key(scope.key)}") or b""
+        return [listed[first : first + ID_BYTES].decode() for first in range(8, len(listed), ID_BYTES)][:most]
 
     async def select(self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]) -> SelectedEvents:
         """Return a page of a scope's observed events of the types, accepted from the cursor up to `till` (ms)."""
@@ -173,7 +200,8 @@ def _history(row: _Job) -> JobHistory:
     return JobHistory(row.job(), logs[0] if logs else None)
 
 
-def _summary(ref: str, start: bytes, *, waiting: bool) -> EventSummary:
+def summary_of(ref: str, start: bytes, *, waiting: bool) -> EventSummary:
+    """Return an event as a list shows it; `start` is its record up to the payload."""
     head = head_of(start)
     accepted_at, sequence = times_of(start)
     return EventSummary(ref, head.id, head.type, accepted_at, sequence, waiting, head.ingress, head.resource)

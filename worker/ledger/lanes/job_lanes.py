@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from types import MappingProxyType
+from typing import Self
 
 from worker.domain.claim import Claim
 from worker.domain.job import Job
@@ -135,10 +136,18 @@ class JobLanes:
             found += jobs_of(reply).items
         return found
 
+    def until(self, till: int | None) -> Self:
+        """Return a reader whose lists may leave out what is newer than `till` (ms), where that reaches further back."""
+        return self
+
     async def of_integration(self, integration_id: str, offset: int, limit: int) -> Page[Job]:
         """Return a page of an integration's jobs, the newest first, with the integration's scope."""
         reply = await self._redis.run("page_jobs", integration=integration_id, offset=offset, limit=limit)
         return jobs_of(reply)
+
+    async def ids_of(self, integration_id: str, most: int) -> list[str]:
+        """Return ids of an integration's jobs, the newest first; at most `most`."""
+        return await self._redis.newest(f"jobs:{integration_id}", 0, most)
 
     async def pending(self, offset: int, limit: int) -> list[str]:
         """Return ids of pending jobs, the one nearest to its deadline first."""

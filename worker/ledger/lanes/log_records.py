@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Self
 
 import msgspec
 
@@ -99,6 +100,10 @@ class LogRecords:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
+    def until(self, till: int | None) -> Self:
+        """Return a reader whose lists may leave out what is newer than `till` (ms), where that reaches further back."""
+        return self
+
     async def of_scope(self, scope: Scope, offset: int, limit: int) -> Page[IntegrationLog]:
         """Return a page of a store's logs, or of an organisation's own."""
         return await self._page(f"store:{scope.key}", offset, limit)
@@ -129,7 +134,16 @@ class LogRecords:
         found = await self._redis.atomically(
             *(("hget", f"exchanges:{log.integration_id}", f"{log.job_id}:{log.attempt}") for log in logs)
         )
-        return [_with_exchange(log, raw) if raw else log for log, raw in zip(logs, found, strict=True)]
+        return [with_exchange(log, raw) if raw else log for log, raw in zip(logs, found, strict=True)]
+
+    async def members(self, index: str, most: int) -> list[tuple[str, int]]:
+        """Return the job and the attempt of each log of an index, the newest first; at most `most`.
+
+        The index is `store:` or `failures:` with a scope's key, or `integration:` with an id.
+        """
+        found = await self._redis.call("lrange", f"logs:{index}", -most, -1)
+        pairs = (member.decode().rpartition(":") for member in reversed(found))
+        return [(job, int(attempt)) for job, _, attempt in pairs]
 
     async def _page(self, index: str, offset: int, limit: int, integration: str = "") -> Page[IntegrationLog]:
         head, *raws = await self._redis.run(
@@ -138,7 +152,13 @@ class LogRecords:
         return _page(_heads.decode(head), raws)
 
 
-def _with_exchange(log: IntegrationLog, raw: bytes) -> IntegrationLog:
+def without_answer(record: bytes) -> bytes:
+    """Return a log of the ledger without the body of the receiver's answer."""
+    return _encode(msgspec.structs.replace(_records.decode(record), body=""))
+
+
+def with_exchange(log: IntegrationLog, raw: bytes) -> IntegrationLog:
+    """Return a log with what was sent and answered, and by which process, as kept_exchanges.lua keeps it."""
     kept = _exchanges.decode(raw)
     return replace(log, exchange=WireRecord(kept.times, kept.request, kept.answer), worker=kept.worker)
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import msgspec
 
 from worker.domain.change import Change
+from worker.domain.event import Scope
 from worker.domain.job import JobState
 from worker.ledger.change_records import change_arguments
 from worker.ledger.connection.redis_client import RedisClient
+from worker.ledger.events.wire_event import head_of
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_JOBS_PER_CALL, check_size
 
@@ -24,6 +26,39 @@ class SelectedJobs:
     looked_at: int
     #: The start of the next page; None if this is the last one.
     next: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredEvent:
+    """An event of the history: its record, and the ids of all its jobs."""
+
+    ref: str
+    record: bytes
+    job_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredJob:
+    """An ended job of the history."""
+
+    id: str
+    event_ref: str
+    integration_id: str
+    state: str
+    reason: str
+    attempts: int
+    base: int
+    epoch: int
+    lost: int
+    opened_at: int
+    ended_at: int
+    marks: str
+
+    @property
+    def row(self) -> list[str]:
+        """The fields of its hash, in the order of restore.lua."""
+        numbers = (self.attempts, self.base, self.epoch, self.lost, self.opened_at, self.ended_at)
+        return [self.state, self.reason, *map(str, numbers), self.event_ref, self.integration_id, self.marks]
 
 
 class _Selected(msgspec.Struct):
@@ -107,6 +142,40 @@ class Reopening:
         found = _selected.decode(reply)
         following = None if found.done else Cursor(found.since, found.after)
         return SelectedJobs(dict(found.jobs), found.gone, found.looked_at, following)
+
+    async def select_archived(
+        self, integration_id: str, cursor: Cursor, till: int, states: Iterable[JobState], mark: str
+    ) -> SelectedJobs:
+        """Return a page of those jobs that only the history has, like select(); without a history, an empty one."""
+        return SelectedJobs({}, 0, 0, None)
+
+    async def select_missed(
+        self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]
+    ) -> tuple[Sequence[str], int, Cursor | None]:
+        """Return a page of the events of the types that only the history has; without a history, an empty one.
+
+        These are references of events, how many events were read, and the start of the next page.
+        """
+        return (), 0, None
+
+    async def restore(self, events: Sequence[RestoredEvent], jobs: Sequence[RestoredJob]) -> int:
+        """Put events and ended jobs back into the ledger; return the number of jobs. Repeating is safe.
+
+        What is not reopened is forgotten again. Raises LedgerFull as accept() does.
+        """
+        check_size(jobs)
+        await self._redis.refuse_over_water()
+        return int(
+            await self._redis.run_confirmed(
+                "restore",
+                events=[
+                    {"ref": each.ref, "scope": head_of(each.record).scope, "jobs": "".join(each.job_ids)}
+                    for each in events
+                ],
+                jobs=[{"id": each.id, "row": each.row} for each in jobs],
+                blobs=[each.record for each in events],
+            )
+        )
 
     async def open_missing(
         self,

@@ -1,7 +1,7 @@
 -- needs: change_records, due_jobs, erased_answers, event_jobs, event_records, job_ends, resource_events, retention
 -- erase: erases an event's data and the answers to it, and cancels its pending jobs; one chunk of its jobs a call. The
 -- counts, the digest of the event and the logs' outcomes stay. Sweeps go on with what a dead caller has left.
--- A: ref, limit, and the record of the change (see change_records.lua)
+-- A: ref, limit, history = 1 with a history, and the record of the change (see change_records.lua)
 -- ARGV[2]  the event's record without its data; left out to go on with an erasure that has begun
 -- Returns msgpack {found = 0 | 1, jobs = jobs of this chunk, left = 1 if more jobs follow}.
 local key = P .. 'event:' .. A.ref
@@ -14,6 +14,8 @@ local function begin_erasure(record)
   redis.call('SET', key, ARGV[2])
   redis.call('HSET', progress, 'erased', 0)
   redis.call('SADD', P .. 'erasing', A.ref)
+  -- It may be in the history, or on its way there.
+  if A.history == 1 then redis.call('SADD', P .. 'tombstones', A.ref) end
   if redis.call('ZREM', P .. 'inbox', A.ref) == 1 then
     count(redis.call('EXISTS', key .. ':jobs') == 1 and 'matched' or 'unmatched')
     if num(redis.call('HGET', progress, 'open')) <= 0 then retain_event(A.ref) end

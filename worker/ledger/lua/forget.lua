@@ -1,4 +1,4 @@
--- needs: archive_entries, collected_writes, event_jobs, event_records, resource_events
+-- needs: archive_entries, collected_writes, event_jobs, event_records, known_ids, resource_events
 -- forget: deletes ended jobs and events that were kept for long enough, with their entries in the indexes: the oldest
 -- first, one chunk a call. With a history, only what is archived, with its logs; without one, logs expire by themselves.
 -- A: limit, event_retention, log_retention, short = 1 if Redis has no memory for what was cut: it is forgotten at once,
@@ -48,6 +48,7 @@ local function forget_event(ref, again)
   if event then
     later('ZREM', P .. 'events:' .. event.scope, ref)
     take_from_resource(event.resource, ref)
+    if again == 'archived' then remember(ref) end
   end
   drop(key)
   drop(key .. ':jobs')
@@ -60,8 +61,8 @@ local function drop_log(member, scope, lane)
   drop(P .. 'log:' .. member)
   later('HDEL', P .. 'exchanges:' .. lane, member)
   for _, index in ipairs({ 'store:' .. scope, 'failures:' .. scope, 'integration:' .. lane }) do
-    local members = gone[index] or { count = 0 }
-    members[member], members.count = true, members.count + 1
+    local members = gone[index] or { n = 0 }
+    members[member], members.n = true, members.n + 1
     gone[index] = members
   end
 end
@@ -70,7 +71,7 @@ end
 local function trim_indexes()
   for index, members in pairs(gone) do
     local key, n = P .. 'logs:' .. index, 0
-    for _, member in ipairs(redis.call('LRANGE', key, 0, members.count + 10)) do
+    for _, member in ipairs(redis.call('LRANGE', key, 0, members.n + 10)) do
       if not members[member] and redis.call('EXISTS', P .. 'log:' .. member) == 1 then break end
       n = n + 1
     end
@@ -170,6 +171,7 @@ if A.history ~= 1 and NOW - num(redis.call('HGET', P .. 'meta', 'archived_at')) 
   forget_list('ended', NOW - A.event_retention)
 end
 write_collected()
+expire_known()
 trim_indexes()
 if #records > 0 then redis.call('UNLINK', unpack(records)) end
 return done

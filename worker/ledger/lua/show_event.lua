@@ -2,7 +2,9 @@
 -- show_event: the history of an event: whether it is in the inbox, and a page of its jobs, each with its last log.
 -- A: ref, offset, limit
 -- Returns {msgpack {failures, waiting = 1 in the inbox, total, jobs = [{id row event_id event_type due
--- logs = [] or [{member log}]}], forgotten = [ids of jobs of the page that are no longer kept]}, record (see event_records.lua)}; nil if retention has dropped the event, or it never existed.
+-- logs = [] or [{member log}]}], forgotten = [ids of jobs of the page that are no longer kept], listed = the ids of all
+-- jobs of the page, one behind the other}, record (see event_records.lua)}; nil if retention has dropped the event, or it
+-- never existed.
 local record = redis.call('GET', P .. 'event:' .. A.ref)
 if not record then return nil end
 local function last_logs(id, attempts)
@@ -28,5 +30,5 @@ for first = 1, #ids, ID_BYTES do
   end
 end
 return { cmsgpack.pack({ failures = num(redis.call('HGET', P .. 'event:' .. A.ref .. ':progress', 'failures')),
-                         jobs = jobs, forgotten = forgotten, waiting = redis.call('ZSCORE', P .. 'inbox', A.ref) and 1 or 0,
+                         jobs = jobs, forgotten = forgotten, listed = ids, waiting = redis.call('ZSCORE', P .. 'inbox', A.ref) and 1 or 0,
                          total = redis.call('STRLEN', list) / ID_BYTES }), record }

@@ -17,7 +17,8 @@ local TICK = 20
 -- The longest leap of TIME that needs no explanation (ms).
 local JUMP = 60000
 
-local META = redis.call('HMGET', P .. 'meta', 'format', 'offset', 'floor', 'held', 'minor', 'observed_until')
+local META =
+  redis.call('HMGET', P .. 'meta', 'format', 'offset', 'floor', 'held', 'minor', 'observed_until', 'known')
 if META[1] ~= FORMAT then
   if META[1] then return redis.error_reply('EDWFORMAT ' .. META[1]) end
   redis.call('HSET', P .. 'meta', 'format', FORMAT)
@@ -27,6 +28,8 @@ local STORE_NOW = CLOCK[1] * 1000 + math.floor(CLOCK[2] / 1000)
 local NOW = STORE_NOW + num(META[2])
 -- What is held back of a jump that nothing explains yet (ms); 0 is the rule.
 local HELD = num(META[4])
+-- How long the identity of a forgotten event is remembered (ms); 0 without a history: see known_ids.lua.
+local KNOWN = num(META[7])
 
 -- Writes the floor, and corrects the offset if TIME has stepped back or leapt forward.
 local function keep_time()

@@ -1,7 +1,7 @@
--- needs: collected_writes, counters, resource_events
+-- needs: collected_writes, counters, known_ids, resource_events
 -- The acceptance of events into the inbox.
 
--- Puts A.events = [{ref scope resource}] into the inbox, each once. ARGV[2], ARGV[3] and so on are their records without the
+-- Puts A.events = [{ref scope resource made = 1 if the id is ours, so that it cannot be a repetition}] into the inbox, each once. ARGV[2], ARGV[3] and so on are their records without the
 -- time (event_records.lua). A.grace is the time until a sweep announces them (ms). Returns an array, one for each
 -- event: 0 new, 1 a duplicate, 2 a duplicate with other content, 3 new and in the list for registered observers.
 -- A.hot = 1: a new event may go into that list, because the caller does not observe it itself.
@@ -23,11 +23,20 @@ local function accept_events()
   for i, e in ipairs(A.events) do keys[i] = P .. 'event:' .. e.ref end
   local resources = resource_keys(A.events, keys)
   local known = redis.call('MGET', unpack(keys))
+  local unknown = {}
+  for i, e in ipairs(A.events) do
+    if not known[i] and e.made ~= 1 then unknown[#unknown + 1] = e.ref end
+  end
+  local forgotten = remembered(unknown)
   for i, e in ipairs(A.events) do
     local digest = string.sub(ARGV[1 + i], 1, 16)
     local first = known[i] and string.sub(known[i], 9, 24) or digests[e.ref]
     if first then
       answers[i] = first == digest and 1 or 2
+      count('duplicates')
+    elseif forgotten[e.ref] then
+      -- Nobody knows its content any more.
+      answers[i] = 1
       count('duplicates')
     else
       answers[i] = 0
