@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings, load_settings
+from tests.counterparts.postgres import PostgresServer
 from tests.counterparts.rabbitmq import RabbitServer
 from tests.counterparts.redis_server import RedisServer
-from tests.counterparts.server import require
+from tests.counterparts.server import require, started
 from tests.fleet.environment import quick_environment
 from tests.fleet.processes import StartWorker, WorkerProcess
 from tests.fleet.webhook_receiver import Receiver, receiving
@@ -89,6 +90,28 @@ def rabbit(rabbit_server: RabbitServer) -> RabbitServer:
 def vhost(rabbit: RabbitServer, unused_vhosts: Iterator[str]) -> str:
     """A virtual host of RabbitMQ without queues."""
     return next(unused_vhosts)
+
+
+@pytest.fixture(scope="session")
+def postgres_of_session() -> Iterator[PostgresServer]:
+    """One server for the whole run; a test asks for `postgres`."""
+    yield from started(PostgresServer)
+
+
+@pytest.fixture
+def postgres(postgres_of_session: PostgresServer) -> PostgresServer:
+    """A running server, whatever the last test did to it."""
+    postgres_of_session.thaw()
+    if not postgres_of_session.running:
+        postgres_of_session.kill()
+        postgres_of_session.start()
+    return postgres_of_session
+
+
+@pytest.fixture
+def database_name(postgres: PostgresServer) -> str:
+    """An empty database."""
+    return postgres.new_database()
 
 
 @pytest.fixture

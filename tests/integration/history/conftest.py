@@ -1,40 +1,17 @@
-"""A real PostgreSQL, and a database of its own for each test that wants one."""
+"""A history, and an archiver on a scene."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.counterparts.postgres import PostgresServer
 from tests.counterparts.redis_server import RedisServer
-from tests.counterparts.server import started
 from tests.integration.history.archive import KEPT, ledger_with_history
 from tests.ledger.scene import LedgerScene, playing_on
 from worker.history import migrations
 from worker.history.archiver import Archiver
 from worker.history.database import HistoryDatabase
 from worker.ledger import Ledger
-
-
-@pytest.fixture(scope="session")
-def postgres_of_session() -> Iterator[PostgresServer]:
-    """One server for the whole run; a test asks for `postgres`."""
-    yield from started(PostgresServer)
-
-
-@pytest.fixture
-def postgres(postgres_of_session: PostgresServer) -> PostgresServer:
-    """A running server, whatever the last test did to it."""
-    postgres_of_session.thaw()
-    if not postgres_of_session.running:
-        postgres_of_session.kill()
-        postgres_of_session.start()
-    return postgres_of_session
-
-
-@pytest.fixture
-def database_name(postgres: PostgresServer) -> str:
-    """An empty database."""
-    return postgres.new_database()
 
 
 @pytest.fixture
