@@ -128,7 +128,11 @@ class HistoryDatabase:
                 raise
             # The server may have restarted since the last read: reading once more, on a new connection, is harmless.
             reader = await self._reader()
-            found = await work(reader)
+            try:
+                found = await work(reader)
+            except BaseException:
+                await reader.close()
+                raise
         except BaseException:
             # It may be in the middle of an answer.
             await reader.close()

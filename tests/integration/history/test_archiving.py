@@ -271,7 +271,6 @@ async def test_while_postgresql_is_in_trouble_nothing_is_forgotten_and_work_resu
     played: LedgerScene, empty_history: HistoryDatabase, postgres: PostgresServer, trouble: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("worker.history.archiver.WRITE_SECONDS", 1.0)
     archiver = Archiver(played.ledger, empty_history, KEPT)
     await played.register("i-1")
     await archive(archiver)
@@ -287,11 +286,13 @@ async def test_while_postgresql_is_in_trouble_nothing_is_forgotten_and_work_resu
             postgres.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'edw%'")
         case "locked":
             lock.execute("LOCK edw.jobs")
-    archiver.open()
     await played.owe("i-1", "e-1")
     (claim,) = await played.claim("i-1")
     await played.settle(claim, Verdict.SUCCEEDED)
-    await eventually(lambda: archiver.is_away, "the archiver has noticed")
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.history.archiver.WRITE_SECONDS", 1.0)
+        archiver.open()
+        await eventually(lambda: archiver.is_away, "the archiver has noticed")
     assert await forget(played.ledger) == 0
     assert (await played.ledger.outbox.lag()).waiting == 1
 
@@ -308,7 +309,7 @@ async def test_while_postgresql_is_in_trouble_nothing_is_forgotten_and_work_resu
         return (await played.ledger.outbox.lag()).waiting == 0
 
     await eventually(archived, "the archiver has gone on")
-    assert not archiver.is_away
+    await eventually(lambda: not archiver.is_away, "it says so")
     assert len(await rows(empty_history, JOBS)) == 1
     await archiver.close()
 
