@@ -4,11 +4,12 @@ import pytest
 
 from tests.console.play import PARTS
 from tests.console.stage import OTHER, STORE, Stage, staged
-from tests.console.visitor import Visitor
+from tests.console.visitor import Visitor, words
+from tests.samples import an_event
 from worker.api.services.access import ATTEMPTS
 from worker.console.console_routes import ROUTES
-from worker.domain.api_token import Role, TokenKind, read
-from worker.domain.event import event_ref
+from worker.domain.api_token import Role, Token, TokenKind, descendant_of, digest_of, make_secret, new_id, read, written
+from worker.domain.event import Scope, event_ref
 
 INTEGRATION = f"/integrations/{PARTS[0].id}"
 
@@ -234,6 +235,21 @@ def test_a_link_opens_the_console_once_and_only_by_its_form(stage: Stage, visito
     assert visitor.post("/enter", link=link).status_code == 303
     assert "store-7" in visitor.get().text
     assert Visitor(stage.url).post("/enter", link=link).status_code == 403
+
+
+def test_the_link_of_a_newcomer_shows_their_newest_event(stage: Stage, visitor: Visitor) -> None:
+    # As `edw dev` makes it.
+    secret = make_secret()
+    link = Token(new_id(), TokenKind.OPERATOR, Role.ADMIN, Scope(), digest=digest_of(secret), operator=True)
+    stage.do(stage.api.ledger.tokens.put(link))
+    once = descendant_of(link, TokenKind.LINK, new_id(), secret)
+    assert stage.do(stage.api.ledger.tokens.open_session(once, 60))
+    stage.do(stage.api.ledger.inbox.accept([an_event("my-first-event", Scope())]))
+    opened = visitor.post("/enter", link=written(once.id, secret))
+    assert opened.headers["Location"] == "/console?org=&store="
+    page = words(visitor.get("?org=&store=").text)
+    assert "Newest events of the only store" in page
+    assert "my-first-event" in page
 
 
 def test_a_link_gives_the_role_that_was_asked_for_and_makes_no_tokens(stage: Stage, visitor: Visitor) -> None:
