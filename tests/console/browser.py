@@ -50,20 +50,18 @@ class Watched:
 
     def axe(self, path: str) -> list[str]:
         """Return what axe-core finds on a page: in the light theme everything, in the dark one its contrasts."""
-        contrast = {"type": "rule", "values": ["color-contrast"]}
-        return [
-            f"{path} {theme} {each}"
-            for theme, rules in (("light", _TAGS), ("dark", contrast))
-            for each in self._axe(path, theme, rules)
-        ]
-
-    def _axe(self, path: str, theme: Any, rules: Any) -> list[str]:
-        self.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        self.page.emulate_media(color_scheme="light", reduced_motion="reduce")
         # Not as a script element, which the policy of the page refuses.
         self.open(path).evaluate(_AXE)
-        found: Any = self.page.evaluate("rules => axe.run(document, {runOnly: rules})", rules)
+        found = self._axe(f"{path} light", {"type": "tag", "values": _TAGS})
+        self.page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        return found + self._axe(f"{path} dark", {"type": "rule", "values": ["color-contrast"]})
+
+    def _axe(self, name: str, rules: Any) -> list[str]:
+        options = {"runOnly": rules, "resultTypes": ["violations"], "preload": False}
+        found: Any = self.page.evaluate("options => axe.run(document, options)", options)
         return [
-            f"{each['id']}: {node['html'][:160]} {node['any'][0]['message'][:200] if node['any'] else ''}"
+            f"{name} {each['id']}: {node['html'][:160]} {node['any'][0]['message'][:200] if node['any'] else ''}"
             for each in found["violations"]
             for node in each["nodes"]
         ]

@@ -79,7 +79,9 @@ def span(milliseconds: float) -> str:
 
 
 def took(seconds: float) -> str:
-    """Return how long something took: `850 ms`, `1.8 s`, `12 s`."""
+    """Return how long something took: `0.4 ms`, `850 ms`, `1.8 s`, `12 s`."""
+    if seconds < 0.01:
+        return f"{seconds * 1000:.1f} ms"
     if seconds < 1:
         return f"{round(seconds * 1000)} ms"
     return f"{seconds:.1f} s" if seconds < 10 else span(seconds * 1000)

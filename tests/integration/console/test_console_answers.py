@@ -215,5 +215,5 @@ def test_a_process_shows_its_build_and_the_lag_of_its_event_loop(stage: Stage, o
     page = words(operator.get("/fleet").text)
     assert "1.5 s 9.8.7" in page
     stage.do(membership.attend("api", "9.8.7", 0.004))
-    assert "4 ms 9.8.7" in words(operator.get("/fleet").text)
+    assert "4.0 ms 9.8.7" in words(operator.get("/fleet").text)
     stage.do(membership.leave("api"))

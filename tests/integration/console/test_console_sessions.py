@@ -4,9 +4,12 @@ import pytest
 
 from tests.console.play import PARTS
 from tests.console.stage import OTHER, STORE, Stage, staged
-from tests.console.visitor import Visitor
+from tests.console.visitor import Visitor, words
+from tests.samples import an_event
 from worker.api.services.access import ATTEMPTS
-from worker.domain.api_token import Role, TokenKind, read
+from worker.console.console_routes import ROUTES
+from worker.domain.api_token import Role, Token, TokenKind, descendant_of, digest_of, make_secret, new_id, read, written
+from worker.domain.event import Scope, event_ref
 
 INTEGRATION = f"/integrations/{PARTS[0].id}"
 
@@ -117,6 +120,29 @@ def test_a_form_of_another_session_is_refused(stage: Stage, visitor: Visitor) ->
     assert found.enabled
 
 
+def test_no_form_at_all_is_accepted_without_a_session_from_elsewhere_or_with_another_sessions_token(
+    stage: Stage,
+) -> None:
+    forms = [route for route in ROUTES if route.method == "POST" and route.role is not None and route.name != "signOut"]
+    assert len(forms) >= 12
+    operator, nobody, other = (Visitor(stage.url) for _ in range(3))
+    operator.sign_in(stage.token(Role.ADMIN, None))
+    other.sign_in(stage.token(Role.ADMIN, STORE))
+    job = stage.do(stage.api.ledger.jobs.of_integration(PARTS[0].id, 0, 1)).items[0]
+    names = {"integration": PARTS[0].id, "job": job.id, "event": "order-118-paid", "token": "0" * 16}
+    before = stage.do(stage.api.ledger.status.read()).counters
+    for route in forms:
+        path = route.path.format_map(names) + "?org=acme&store=store-7"
+        assert nobody.post(path).headers["Location"] == "/console/sign-in", route.name
+        assert operator.post(path, {"Sec-Fetch-Site": "cross-site"}).status_code == 403, route.name
+        assert operator.post(path, form_token=other.form_token).status_code == 403, route.name
+        assert operator.post(path, form_token="").status_code == 403, route.name
+    assert stage.do(stage.api.ledger.status.read()).counters == before
+    kept = stage.do(stage.api.ledger.events.show(event_ref(STORE, "order-118-paid"), 0, 1))
+    assert kept
+    assert not kept.stored.erased
+
+
 def test_a_form_that_is_sent_twice_changes_nothing_the_second_time(stage: Stage, visitor: Visitor) -> None:
     visitor.sign_in(stage.token(Role.ADMIN, OTHER))
     path = f"/integrations/{PARTS[8].id}"
@@ -129,7 +155,13 @@ def test_a_form_that_is_sent_twice_changes_nothing_the_second_time(stage: Stage,
 def test_the_role_read_changes_nothing(stage: Stage, visitor: Visitor) -> None:
     visitor.sign_in(stage.token(Role.READ, STORE))
     forms = [f"{INTEGRATION}/{form}" for form in ("switch", "test", "redeliver", "edit")]
-    for path in (*forms, "/integrations/new", "/tokens", "/events/order-123-paid/redeliver"):
+    for path in (
+        *forms,
+        "/integrations/new",
+        "/tokens",
+        "/events/order-123-paid/redeliver",
+        "/events/order-123-paid/erase",
+    ):
         assert visitor.post(path, what="disable", revision="1").status_code == 403, path
 
 
@@ -203,6 +235,21 @@ def test_a_link_opens_the_console_once_and_only_by_its_form(stage: Stage, visito
     assert visitor.post("/enter", link=link).status_code == 303
     assert "store-7" in visitor.get().text
     assert Visitor(stage.url).post("/enter", link=link).status_code == 403
+
+
+def test_the_link_of_a_newcomer_shows_their_newest_event(stage: Stage, visitor: Visitor) -> None:
+    # As `edw dev` makes it.
+    secret = make_secret()
+    link = Token(new_id(), TokenKind.OPERATOR, Role.ADMIN, Scope(), digest=digest_of(secret), operator=True)
+    stage.do(stage.api.ledger.tokens.put(link))
+    once = descendant_of(link, TokenKind.LINK, new_id(), secret)
+    assert stage.do(stage.api.ledger.tokens.open_session(once, 60))
+    stage.do(stage.api.ledger.inbox.accept([an_event("my-first-event", Scope())]))
+    opened = visitor.post("/enter", link=written(once.id, secret))
+    assert opened.headers["Location"] == "/console?org=&store="
+    page = words(visitor.get("?org=&store=").text)
+    assert "Newest events of the only store" in page
+    assert "my-first-event" in page
 
 
 def test_a_link_gives_the_role_that_was_asked_for_and_makes_no_tokens(stage: Stage, visitor: Visitor) -> None:

@@ -89,7 +89,7 @@ def test_a_duration_is_written_in_one_unit(milliseconds: int, words: str) -> Non
     assert span(milliseconds) == words
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.0404, "40 ms"), (1.84, "1.8 s"), (12.0, "12 s")])
+@pytest.mark.parametrize(("seconds", "words"), [(0.0004, "0.4 ms"), (0.0404, "40 ms"), (1.84, "1.8 s"), (12.0, "12 s")])
 def test_a_short_time_keeps_a_decimal(seconds: float, words: str) -> None:
     assert took(seconds) == words
 

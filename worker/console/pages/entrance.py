@@ -74,7 +74,9 @@ async def _opened(visit: Visit, source: Token, kind: TokenKind) -> Answer:
         raise PageRefusal(403, "Refused", "The token or link was used or revoked a moment ago.")
     if visit.session:
         await visit.services.ledger.tokens.revoke(visit.session.token.id)
-    return SeeOther(ROOT, {"Set-Cookie": _cookie(visit, written(session.id, secret))})
+    # An operator's link is that of `edw dev`, whose events belong to the only store.
+    first = f"{ROOT}?org=&store=" if link and source.operator else ROOT
+    return SeeOther(first, {"Set-Cookie": _cookie(visit, written(session.id, secret))})
 
 
 def _cookie(visit: Visit, value: str) -> str:

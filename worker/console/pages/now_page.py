@@ -17,6 +17,8 @@ from worker.ledger.inspection.pulse import rates
 NAMED = 5
 GROUPS = 12
 STORES = 8
+#: Events of the chosen store.
+NEWEST = 5
 MINUTES = 60
 
 
@@ -30,7 +32,8 @@ async def show(visit: Visit) -> Answer:
     else:
         page = await visit.services.ledger.integrations.page(visit.token.scope, 0, 1)
         values |= {"integrations": page.total}
-    return Html("now.html", values)
+    events = await visit.services.ledger.events.page(visit.chosen, 0, NEWEST) if visit.chosen is not None else None
+    return Html("now.html", values | {"events": events})
 
 
 async def stores(visit: Visit) -> Answer:
