@@ -18,7 +18,7 @@ from worker.domain.lifecycle import LIFECYCLE_KEYS, WARNINGS
 from worker.domain.secrets_box import SecretsBox
 from worker.integrations.lifecycle_events import LifecycleEvents
 from worker.integrations.outbox_relay import OutboxRelay
-from worker.ledger import Ledger, Verdict
+from worker.ledger import Ledger, LedgerFault, Verdict
 from worker.ledger.policy import BrokenPolicy
 
 LANE = "i-1"
@@ -234,6 +234,25 @@ async def test_what_a_deleted_integration_left_in_the_outbox_is_dropped(fleet: L
     assert await published(fleet) == []
     assert await fleet.key("LLEN", "notices") == 0
     assert await fleet.key("ZCARD", "exhausted") == 0
+
+
+async def test_what_cannot_be_published_now_stays_in_the_outbox(fleet: LedgerScene) -> None:
+    await attempt(fleet, healthy=False, verdict=Verdict.FAILED, disable="answered 410")
+    index = f"events:{SCOPE.key}"
+    relay, sweep = relay_of(fleet.ledger), await fleet.ledger.fleet.sweep()
+    kept = await fleet.key("DUMP", index)
+    await fleet.key("SET", index, "damaged")
+    for part in (
+        msgspec.structs.replace(sweep, notices=[], exhausted=[]),
+        msgspec.structs.replace(sweep, unannounced=[], exhausted=[]),
+        msgspec.structs.replace(sweep, unannounced=[], notices=[]),
+    ):
+        with pytest.raises(LedgerFault):
+            await relay.publish(part)
+    await fleet.key("RESTORE", index, 0, kept, "REPLACE")
+    assert sorted(key for key, _ in await published(fleet)) == [
+        *("integration.disabled", "integration.updated", "job.exhausted"),
+    ]
 
 
 async def test_a_notice_of_a_newer_version_is_left_to_it(fleet: LedgerScene) -> None:
