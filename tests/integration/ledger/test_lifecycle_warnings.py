@@ -18,7 +18,7 @@ from worker.domain.lifecycle import LIFECYCLE_KEYS, WARNINGS
 from worker.domain.secrets_box import SecretsBox
 from worker.integrations.lifecycle_events import LifecycleEvents
 from worker.integrations.outbox_relay import OutboxRelay
-from worker.ledger import Ledger, Verdict
+from worker.ledger import Ledger, LedgerFault, Verdict
 from worker.ledger.policy import BrokenPolicy
 
 LANE = "i-1"
@@ -148,11 +148,12 @@ async def test_jobs_that_failed_for_good_are_reported_once_a_minute_with_their_n
     ((key, data),) = await published(fleet, other)
     assert (key, data["count"], data["reason"]) == ("job.exhausted", 1, "answered 500")
     assert data["last_job"] == {"type": "integration-job", "id": first}
+    # However slow the machine is, the minute after that event is not over.
+    await fleet.key("HSET", f"lane:{LANE}", "exhausted_at", await raw.now(fleet.ledger) + 3_600_000)
     last = [await attempt(fleet, healthy=False, verdict=Verdict.FAILED, why=f"answered 50{n}") for n in range(3)][-1]
     (expired,) = await fleet.owe(LANE, "expired")
     await fleet.overdue(expired)
     assert await fleet.ledger.fleet.expire() == 1
-    # Less than a minute has passed.
     assert await published(fleet, other) == []
     due = float(await fleet.key("ZSCORE", "exhausted", LANE))
     assert due == 60_000 + float(await fleet.key("HGET", f"lane:{LANE}", "exhausted_at"))
@@ -168,6 +169,7 @@ async def test_jobs_that_fail_while_an_event_is_published_wait_for_the_next_one(
     sweep = await fleet.ledger.fleet.sweep()
     await attempt(fleet, healthy=False, verdict=Verdict.FAILED)
     await relay_of(fleet.ledger).publish(sweep)
+    await fleet.key("ZINCRBY", "exhausted", 3_600_000, LANE)
     assert await published(fleet) == []
     assert await fleet.key("HGET", f"lane:{LANE}", "exhausted") == b"1"
     await fleet.key("ZADD", "exhausted", 1, LANE)
@@ -232,6 +234,25 @@ async def test_what_a_deleted_integration_left_in_the_outbox_is_dropped(fleet: L
     assert await published(fleet) == []
     assert await fleet.key("LLEN", "notices") == 0
     assert await fleet.key("ZCARD", "exhausted") == 0
+
+
+async def test_what_cannot_be_published_now_stays_in_the_outbox(fleet: LedgerScene) -> None:
+    await attempt(fleet, healthy=False, verdict=Verdict.FAILED, disable="answered 410")
+    index = f"events:{SCOPE.key}"
+    relay, sweep = relay_of(fleet.ledger), await fleet.ledger.fleet.sweep()
+    kept = await fleet.key("DUMP", index)
+    await fleet.key("SET", index, "damaged")
+    for part in (
+        msgspec.structs.replace(sweep, notices=[], exhausted=[]),
+        msgspec.structs.replace(sweep, unannounced=[], exhausted=[]),
+        msgspec.structs.replace(sweep, unannounced=[], notices=[]),
+    ):
+        with pytest.raises(LedgerFault):
+            await relay.publish(part)
+    await fleet.key("RESTORE", index, 0, kept, "REPLACE")
+    assert sorted(key for key, _ in await published(fleet)) == [
+        *("integration.disabled", "integration.updated", "job.exhausted"),
+    ]
 
 
 async def test_a_notice_of_a_newer_version_is_left_to_it(fleet: LedgerScene) -> None:

@@ -10,6 +10,8 @@ if not h.scope or A.number == 0 or left < 0 then
   redis.call('ZREM', index, A.lane)
   return 0
 end
+-- If an index is damaged, the script fails here, and the jobs stay to be reported.
+accept_events()
 if left > 0 then
   redis.call('ZADD', index, NOW + EXHAUSTED_PAUSE, A.lane)
   change_lane(A.lane, { exhausted = left, exhausted_since = NOW, exhausted_at = NOW })
@@ -19,6 +21,5 @@ else
                         exhausted_at = NOW })
 end
 write_lane_records()
-accept_events()
 write_counters()
 return 1
