@@ -20,10 +20,10 @@ async def publish(visit: Visit) -> Answer:
     if isinstance(event, Refusal):
         return await _page(visit, 422, problem=str(event), text=text)
     (answer,) = await visit.services.intake.accept([event])
-    return await _page(visit, published=event.id, scope=event.scope, answer=answer.value)
+    return await _page(visit, published=event.id, published_in=event.scope, answer=answer.value)
 
 
 async def _page(visit: Visit, status: int = 200, **more: object) -> Html:
-    values = {"problem": "", "text": "", "published": "", "scope": None, "answer": ""} | more
+    values = {"problem": "", "text": "", "published": "", "published_in": None, "answer": ""} | more
     found = await visit.services.ledger.inbox.rejected(SHOWN)
     return Html("rejected.html", {"messages": found, "shown_most": SHOWN, **values}, status)
