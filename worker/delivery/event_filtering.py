@@ -15,7 +15,7 @@ async def passing(snapshot: Snapshot, stored: StoredEvent) -> tuple[Sequence[str
     """Return the ids of the integrations that get an event, and how many observe it and do not get it."""
     matching = snapshot.matching(stored.event.type)
     filters = snapshot.filters
-    if not any(each in filters for each in matching):
+    if not filters or not any(each in filters for each in matching):
         return matching, 0
     content = content_of(stored)
     found: list[str] = []
