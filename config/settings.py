@@ -353,6 +353,19 @@ class Settings(BaseModel):
         description="URL of an SQS emulator; empty uses the host of each queue's URL.",
         examples=["http://127.0.0.1:4566"],
     )
+    aws_credentials: Annotated[Literal["none", "chain"], SettingKind("`none` or `chain`"), BeforeValidator(lower)] = (
+        Field(
+            default="none",
+            description="The deployment's own AWS credentials, to assume the `role_arn` of integrations; `chain` finds "
+            "them as AWS's SDKs do: in `AWS_…` variables, files, the container, the machine; `none` assumes no role.",
+            examples=["chain"],
+        )
+    )
+    sts_endpoint: Annotated[str, SettingKind("URL"), AfterValidator(web_address)] = Field(
+        default="",
+        description="URL of an STS endpoint or emulator; empty uses AWS's own of the queue's region.",
+        examples=["http://127.0.0.1:4566"],
+    )
     sqs_limit: Annotated[Bytes, AfterValidator(between(1 << 10, 1 << 20, "bytes"))] = Field(
         default=_written("256KiB"),
         description="Largest SQS message, attributes included; a larger event is sent without its `included`.",

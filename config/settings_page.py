@@ -43,7 +43,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Where deliveries may go": (
             "egress_allow", "egress_ports", "egress_schemes", "egress_proxy", "tls_ca_file",
         ),
-        "SQS and STOMP": ("sqs_endpoint", "sqs_limit", "stomp_messages"),
+        "SQS and STOMP": ("sqs_endpoint", "aws_credentials", "sts_endpoint", "sqs_limit", "stomp_messages"),
         "Secrets": ("secrets_keys",),
         "IntegrationLogs": ("log_retention", "log_cap", "log_body_limit", "log_exchange"),
         "Worker processes": (

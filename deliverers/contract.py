@@ -218,6 +218,10 @@ class DelivererOptions:
     proxy: str | None = field(default=None, repr=False)
     #: URL of an SQS emulator; None uses the host of each queue's URL.
     sqs_endpoint: str | None = None
+    #: True assumes the roles that integrations name, with the deployment's AWS credentials, as AWS's SDKs find them.
+    aws_credentials: bool = False
+    #: URL of an STS emulator or endpoint; None uses AWS's own of the queue's region.
+    sts_endpoint: str | None = None
     #: Bytes of an SQS message, attributes included.
     sqs_limit: int = 262_144
     #: True sends STOMP messages as text: without `content-length`, which is how ActiveMQ recognises text. False sends

@@ -136,6 +136,7 @@ class BotocoreMaker:
                 endpoint_url=access.endpoint,
                 aws_access_key_id=access.access_key_id,
                 aws_secret_access_key=access.secret_access_key,
+                aws_session_token=access.session_token or None,
                 config=config,
             )
             client: Client = await context.__aenter__()
@@ -154,25 +155,35 @@ class BotocoreMaker:
             raise
 
     def _load_now(self) -> tuple[Any, Any]:
-        from aiobotocore.config import AioConfig
-        from aiobotocore.session import AioSession
-        from botocore.configprovider import ConfigValueStore, ConstantProvider
+        return loaded_session("sqs", self._session_class, self._user_agent)
 
-        session = AioSession()
-        # Defaults only, nothing from the environment: no profile, region, endpoint, proxy or models.
+
+def loaded_session(
+    service: str, session_class: type, user_agent: str, *, from_environment: bool = False
+) -> tuple[Any, Any]:
+    """Return a session of aiobotocore with a service's model, and the configuration of its clients. It reads files.
+
+    Without `from_environment` it has defaults only: no profile, region, endpoint, proxy or models of the environment.
+    """
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import AioSession
+    from botocore.configprovider import ConfigValueStore, ConstantProvider
+
+    session = AioSession()
+    if not from_environment:
         values = {name: ConstantProvider(default) for name, (_, _, default, _) in session.SESSION_VARIABLES.items()}
         values["config_file"] = values["credentials_file"] = ConstantProvider(os.devnull)
         session.register_component("config_store", ConfigValueStore(mapping=values))
-        session.warm_up_loader_caches("sqs")
-        config = AioConfig(
-            http_session_cls=self._session_class,
-            signature_version="v4",
-            user_agent=self._user_agent,
-            # Retries belong to the ledger.
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            defaults_mode="legacy",
-            # The message was checked before, or is for SQS to judge.
-            parameter_validation=False,
-            disable_request_compression=True,
-        )
-        return session, config
+    session.warm_up_loader_caches(service)
+    config = AioConfig(
+        http_session_cls=session_class,
+        signature_version="v4",
+        user_agent=user_agent,
+        # Retries belong to the ledger.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        defaults_mode="legacy",
+        # What is sent was checked before, or is for AWS to judge.
+        parameter_validation=False,
+        disable_request_compression=True,
+    )
+    return session, config

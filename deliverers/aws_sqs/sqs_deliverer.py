@@ -13,10 +13,11 @@ from pydantic import BaseModel
 from yarl import URL
 
 from deliverers.answers import decompressed, printable
+from deliverers.aws_sqs.assumed_roles import AssumedRoles, RoleCredentials, grant_of
 from deliverers.aws_sqs.clients import BotocoreMaker, Clients, UnusableAccess
 from deliverers.aws_sqs.queues import Queue, Waiting
 from deliverers.aws_sqs.sqs_answers import Log, SqsAnswer, broken_off, outcomes
-from deliverers.aws_sqs.sqs_configuration import AwsSqsConfiguration, SqsAccess
+from deliverers.aws_sqs.sqs_configuration import AwsSqsConfiguration, SqsAccess, secret_forms
 from deliverers.aws_sqs.sqs_messages import Message, TooLarge, message_of
 from deliverers.aws_sqs.transport import LEAST_READ, Exchange, Transport, Unsent
 from deliverers.contract import Delivered, DelivererOptions, Delivery, NotAttempted, Outcome, Refused, Unreachable
@@ -40,13 +41,14 @@ class AwsSqsDeliverer:
         self._options = options
         self._endpoint = URL(options.sqs_endpoint) if options.sqs_endpoint else None
         self._transport = Transport(options)
+        self._roles = AssumedRoles(options)
         self._clients = Clients(BotocoreMaker(self._transport.session_class(), USER_AGENT))
         self._queues: dict[tuple[SqsAccess, str], Queue] = {}
         self._sweeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Open the pool. Raises `OSError` if the file with extra authorities cannot be used."""
-        await self._transport.open()
+        self._roles.open(await self._transport.open())
         self._sweeping = asyncio.create_task(self._clients.sweep_for_ever())
 
     async def close(self) -> None:
@@ -60,6 +62,7 @@ class AwsSqsDeliverer:
         self._queues.clear()
         await self._clients.close()
         await self._transport.close()
+        await self._roles.close()
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """Send one message.
@@ -77,7 +80,30 @@ class AwsSqsDeliverer:
         message = message_of(delivery, self._options.sqs_limit, configuration.is_fifo)
         if isinstance(message, TooLarge):
             return Refused(None, "", message.reason)
-        waiting = self._queue(configuration, target).add(message)
+        access, held = configuration.access(target), None
+        if configuration.role_arn is not None:
+            grant = grant_of(delivery, configuration.role_arn, configuration.region)
+            found = await self._roles.credentials(grant, timeout)
+            if not isinstance(found, RoleCredentials):
+                return found
+            held = grant, found
+            access = SqsAccess(access.endpoint, access.region, *found)
+        outcome, exchange = await self._outcome(configuration, access, target, message, deadline, timeout)
+        if held is not None and isinstance(outcome, Refused) and "access key" in outcome.reason:
+            # The role's credentials were revoked, or ran out early; the next attempt assumes the role anew.
+            self._roles.drop(*held)
+        return self._recorded(outcome, exchange, configuration, access)
+
+    async def _outcome(
+        self,
+        configuration: AwsSqsConfiguration,
+        access: SqsAccess,
+        target: URL,
+        message: Message,
+        deadline: float,
+        timeout: float,
+    ) -> tuple[Outcome, Exchange | None]:
+        waiting = self._queue(configuration, access, target).add(message)
         try:
             async with asyncio.timeout_at(deadline):
                 outcome = await waiting.outcome
@@ -88,9 +114,11 @@ class AwsSqsDeliverer:
                 outcome = self._too_late(waiting, target, timeout)
         finally:
             waiting.leave()
-        return self._recorded(outcome, waiting.exchange, configuration)
+        return outcome, waiting.exchange
 
-    def _recorded(self, outcome: Outcome, exchange: Exchange | None, configuration: AwsSqsConfiguration) -> Outcome:
+    def _recorded(
+        self, outcome: Outcome, exchange: Exchange | None, configuration: AwsSqsConfiguration, access: SqsAccess
+    ) -> Outcome:
         """Return the outcome with the record of its request, which may have carried other messages too."""
         if exchange is None or isinstance(outcome, NotAttempted):
             return outcome
@@ -98,25 +126,29 @@ class AwsSqsDeliverer:
             self._options.keep_exchange,
             exchange.answer.head if exchange.answer is not None else b"",
             succeeded=isinstance(outcome, Delivered),
-            secrets=configuration.secret_forms,
+            secrets=secret_forms(access),
             # The deployment's own endpoint is not for the queue's owner.
             url=configuration.url if self._endpoint else "",
         )
         return replace(outcome, exchange=record)
 
-    def _queue(self, configuration: AwsSqsConfiguration, target: URL) -> Queue:
-        key = (configuration.access(target), configuration.url)
+    def _queue(self, configuration: AwsSqsConfiguration, access: SqsAccess, target: URL) -> Queue:
+        key = (access, configuration.url)
         queue = self._queues.get(key)
         if queue is None:
-            send = partial(self._send, configuration, target)
+            send = partial(self._send, configuration, access, target)
             queue = self._queues[key] = Queue(send, partial(self._queues.pop, key, None))
         return queue
 
     async def _send(
-        self, configuration: AwsSqsConfiguration, target: URL, messages: Sequence[Message], exchange: Exchange
+        self,
+        configuration: AwsSqsConfiguration,
+        access: SqsAccess,
+        target: URL,
+        messages: Sequence[Message],
+        exchange: Exchange,
     ) -> Sequence[Outcome]:
         entries = [message.entry(number) for number, message in enumerate(messages)]
-        access = configuration.access(target)
         # Who has the keys of a queue may know of all its messages.
         exchange.tenant, exchange.alias = access, OUR_ENDPOINT if self._endpoint else ""
         try:
@@ -132,15 +164,15 @@ class AwsSqsDeliverer:
         except OSError as error:
             # botocore could not read its files.
             return [unreached(error, self._attempted(target, exchange.progress.phase))] * len(messages)
-        return self._judged(configuration, exchange, len(messages))
+        return self._judged(access, exchange, len(messages))
 
-    def _judged(self, configuration: AwsSqsConfiguration, exchange: Exchange, count: int) -> Sequence[Outcome]:
+    def _judged(self, access: SqsAccess, exchange: Exchange, count: int) -> Sequence[Outcome]:
         answer, options = exchange.answer, self._options
         if answer is None:
             raise RuntimeError("a request has ended without an answer")
         if answer.broken:
             return [broken_off(answer.status, answer.broken)] * count
-        log = Log(options.keep_limit, configuration.secret_forms)
+        log = Log(options.keep_limit, secret_forms(access))
         headers = answer.headers
         body = decompressed(answer.body, headers.get("content-encoding", ""), max(options.read_limit, LEAST_READ))
         return outcomes(SqsAnswer(answer.status, headers, body), count, log, datetime.now(UTC))

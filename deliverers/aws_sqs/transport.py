@@ -57,7 +57,8 @@ class AwsRequest(Protocol):
     method: str
     url: str
     headers: Mapping[str, Any]
-    body: bytes | None
+    #: A text in STS's protocol.
+    body: bytes | str | None
 
 
 class Transport:
@@ -70,10 +71,11 @@ class Transport:
         self._options = options
         self._sender: HttpSender | None = None
 
-    async def open(self) -> None:
-        """Open the sender. Raises `OSError` if the file with extra authorities cannot be used."""
+    async def open(self) -> HttpSender:
+        """Open the sender, and return it. Raises `OSError` if the file with extra authorities cannot be used."""
         self._sender = sender = HttpSender(self._options, KEEP_ALIVE_SECONDS, self._make_resolver())
         await sender.open()
+        return sender
 
     async def close(self) -> None:
         """Close the sender."""
@@ -86,13 +88,11 @@ class Transport:
         sender, exchange, options = self._sender, current.get(), self._options
         if sender is None:
             raise RuntimeError("send() needs open() first")
-        headers = {name: _text(value) for name, value in request.headers.items() if name.lower() not in _NOT_OURS}
-        headers["Accept-Encoding"] = "identity"
         limit = max(options.read_limit, LEAST_READ)
         answer = await sender.exchange(
-            RequestHead(request.method, HttpTarget.of(request.url), headers),
+            RequestHead(request.method, HttpTarget.of(request.url), headers_of(request)),
             {},
-            request.body or b"",
+            body_of(request),
             tenant=exchange.tenant,
             limit=limit,
             timeout=max(options.timeout, options.longest_timeout) * _TIMEOUTS,
@@ -140,6 +140,18 @@ class _EmptyAnswer:
     @property
     async def content(self) -> bytes:
         return b"{}"
+
+
+def headers_of(request: AwsRequest) -> dict[str, str]:
+    """Return the headers of a client's request that our sender does not set itself."""
+    headers = {name: _text(value) for name, value in request.headers.items() if name.lower() not in _NOT_OURS}
+    return headers | {"Accept-Encoding": "identity"}
+
+
+def body_of(request: AwsRequest) -> bytes:
+    """Return the body of a client's request."""
+    body = request.body or b""
+    return body.encode() if isinstance(body, str) else body
 
 
 def _text(value: Any) -> str:

@@ -31,6 +31,19 @@ class Ministack(Emulator):
             "S3_DATA_DIR": "{folder}/s3",
         }
 
+    def create_role(self, trusted: Mapping[str, object], *actions: str) -> str:
+        """The ARN of a new role that may do this; `trusted` is the condition of its trust policy."""
+        iam, name = self.client("iam"), f"role-{uuid4().hex}"
+        statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole", "Condition": trusted}
+        trust = {"Version": "2012-10-17", "Statement": [statement]}
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}],
+        }
+        iam.put_role_policy(RoleName=name, PolicyName="may", PolicyDocument=json.dumps(policy))
+        return str(made["Arn"])
+
     def create_user(self, *actions: str) -> tuple[str, str]:
         """The keys of a new user who may do this, and nothing else."""
         iam, name = self.client("iam"), f"user-{uuid4().hex}"

@@ -18,6 +18,8 @@ def deliverer_options(settings: Settings) -> DelivererOptions:
         tls_ca_file=str(settings.tls_ca_file) if settings.tls_ca_file else None,
         proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None,
         sqs_endpoint=settings.sqs_endpoint or None,
+        aws_credentials=settings.aws_credentials == "chain",
+        sts_endpoint=settings.sts_endpoint or None,
         sqs_limit=settings.sqs_limit,
         stomp_text=settings.stomp_messages == "text",
         secret_in_body=settings.webhook_secret_in_body,

@@ -33,7 +33,8 @@ CONFIGURATION_SINCE: Mapping[str, Mapping[str, int]] = MappingProxyType(
                 *("oauth_auth_method", "client_certificate", "client_key", "ca_certificate"),
             ),
             2,
-        )
+        ),
+        "aws_sqs": {"role_arn": 2},
     }
 )
 

@@ -225,3 +225,32 @@ async def plant_hostile(stage: Stage, scope: object, lane: str, event_id: str) -
     body = (MARKUP + "\x1b]0;title\x07" + "x" * 65_536)[:65_536]
     log = replace(settled.log, body=body, event_id=event_id, event_type="order.paid")
     await ledger.jobs.settle([replace(settled, log=log)])
+
+
+def test_an_admin_gives_headers_and_patience_and_makes_and_rotates_keys(stage: Stage, browser: Browser) -> None:
+    with watched(browser, stage.url) as visitor:
+        visitor.sign_in(stage.new_token(Role.ADMIN, replace(STORE, store_id="signed")))
+        page = visitor.open("/integrations/new")
+        page.locator("[name=name]").fill("Signed")
+        page.locator("[name='configuration.url']").fill("https://erp.example/hook")
+        page.locator("[name='configuration.headers']").fill("Connection: close\nX-Tenant: acme")
+        page.locator("[name=timeout]").fill("20")
+        page.locator("[name=retry_schedule]").fill("5s 1m")
+        page.get_by_label("order.paid", exact=True).check()
+        page.get_by_role("button", name="Create").click()
+        expect(page.get_by_role("alert")).to_contain_text("configuration.headers.Connection: must not be given")
+        page.locator("[name='configuration.headers']").fill("X-Api-Key: the-secret-of-the-shop\nX-Tenant: acme")
+        page.get_by_role("button", name="Create").click()
+        page.get_by_role("link", name="Settings").click()
+        main = page.locator("main")
+        for text in ('"X-Api-Key":', "********", "20.0 s", "5.0 s, 60.0 s", "No key signs."):
+            expect(main).to_contain_text(text)
+        expect(main).not_to_contain_text("the-secret-of-the")
+        page.get_by_role("button", name="Make a key").click()
+        expect(main.get_by_text("whpk_")).to_have_count(1)
+        page.get_by_role("button", name="Rotate").click()
+        expect(main.get_by_text("whpk_")).to_have_count(2)
+        expect(main).to_contain_text("signs until")
+        page.get_by_text("Delete keys…").click()
+        page.get_by_role("button", name="Delete the keys").click()
+        expect(main).to_contain_text("No key signs.")

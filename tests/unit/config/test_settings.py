@@ -61,6 +61,8 @@ DEFAULTS: dict[str, Any] = {
     "EDW_EGRESS_SCHEMES": (),
     "EDW_EGRESS_PROXY": None,
     "EDW_SQS_ENDPOINT": "",
+    "EDW_AWS_CREDENTIALS": "none",
+    "EDW_STS_ENDPOINT": "",
     "EDW_SQS_LIMIT": 262_144,
     "EDW_STOMP_MESSAGES": "text",
     "EDW_SECRETS_KEYS": (),

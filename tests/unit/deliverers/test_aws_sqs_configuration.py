@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from deliverers.aws_sqs import AwsSqsConfiguration
 from deliverers.registry import ConfigurationError, DelivererRegistry
@@ -27,7 +28,7 @@ def test_a_sound_configuration_knows_its_queue_and_prints_no_key() -> None:
     configuration = parsed({})
 
     assert configuration.queue_name == "orders.fifo"
-    assert configuration.aws_secret_access_key.get_secret_value() == PLANTED
+    assert configuration.aws_secret_access_key == SecretStr(PLANTED)
     assert PLANTED not in repr(configuration)
     assert "AKIA" not in repr(configuration)
 
@@ -62,7 +63,7 @@ def test_everything_that_is_missing_is_said() -> None:
         ("aws_access_key_id", PLANTED + "é", "visible ASCII"),
         ("aws_access_key_id", PLANTED + "x" * 128, "at most 128 characters"),
         ("aws_access_key_id", 7, "must be a string"),
-        ("aws_access_key_id", None, "must be a string"),
+        ("aws_access_key_id", None, "is required"),
         ("aws_secret_access_key", PLANTED + "\n", "visible ASCII"),
         ("aws_secret_access_key", PLANTED + "x" * 256, "at most 256 characters"),
         ("region", "", "such as eu-west-1"),
@@ -80,3 +81,31 @@ def test_a_bad_value_is_refused_in_words_without_it(field: str, value: Any, word
     assert problem.path == ("configuration", field)
     assert words in problem.message
     assert PLANTED not in str(caught.value)
+
+
+BARE = {"url": SOUND["url"], "region": SOUND["region"]}
+ROLE = "arn:aws:iam::123456789012:role/path/events"
+
+
+def test_a_role_takes_the_place_of_both_keys() -> None:
+    configuration = TYPES.parse_configuration("aws_sqs", {**BARE, "role_arn": ROLE})
+    assert isinstance(configuration, AwsSqsConfiguration)
+    assert (configuration.role_arn, configuration.aws_access_key_id) == (ROLE, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"role_arn": "role/events"}, {"configuration.role_arn": "must be the ARN of a role"}),
+        ({"role_arn": ROLE + " "}, {"configuration.role_arn": "must be the ARN of a role"}),
+        ({"role_arn": ROLE, "aws_access_key_id": "A"}, {"configuration.aws_access_key_id": "cannot be combined"}),
+        ({"aws_access_key_id": "A"}, {"configuration.aws_secret_access_key": "is required"}),
+    ],
+)
+def test_keys_and_a_role_that_contradict_each_other_are_refused(given: dict[str, str], found: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        TYPES.parse_configuration("aws_sqs", BARE | given)
+    problems = {each.field: each.message for each in caught.value.problems}
+    assert problems.keys() == found.keys()
+    for field, words in found.items():
+        assert words in problems[field]

@@ -8,6 +8,8 @@ from worker.delivery.deliverer_options import deliverer_options
 
 CHANGED = {
     "webhook_timeout": "3s",
+    "aws_credentials": "chain",
+    "sts_endpoint": "http://127.0.0.1:4566",
     "webhook_timeout_max": "20s",
     "webhook_read_limit": "1KiB",
     "log_body_limit": "2KiB",
