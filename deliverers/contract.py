@@ -28,6 +28,7 @@ from pydantic import BaseModel
 
 from deliverers.egress import EgressPolicy
 from deliverers.exchange import ExchangePolicy, WireRecord
+from deliverers.quick_values import quickly_made
 from deliverers.signatures import SigningKey
 
 
@@ -41,6 +42,7 @@ class IntegrationRef:
     description: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One attempt of one job.
@@ -93,6 +95,7 @@ class Delivery:
         return f"store {self.store_id}" if self.store_id is not None else f"organisation {self.org_id}"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """Outcome: the receiver has the message.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from deliverers.contract import Counted, Delivered, Gone, Refused, Unreachable
 from deliverers.exchange import WireRecord
+from deliverers.quick_values import quickly_made
 from worker.domain.claim import Claim
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.retry_policy import Decision
@@ -24,6 +25,7 @@ class InterruptedAttempt:
     reason: str = "the worker stopped before this attempt was over; its outcome is unknown"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One finished try at a job."""

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from deliverers.quick_values import quickly_made
 from worker.domain.stored_event import StoredEvent
 from worker.domain.trace_context import TraceContext
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A job leased to this process, and the number of the attempt to make."""

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
 from deliverers.exchange import WireRecord
+from deliverers.quick_values import quickly_made
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class IntegrationLog:
     """The outcome of one attempt, in the terms of the specification's IntegrationLog."""

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from deliverers.quick_values import quickly_made
 from worker.domain.event import Event, rfc3339
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event of the ledger, with its reference and the time of its acceptance (ms since 1970, the ledger's clock)."""

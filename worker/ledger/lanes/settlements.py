@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from deliverers.quick_values import quickly_made
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.lifecycle import LIFECYCLE_KEYS
 from worker.ledger.lanes.claims import Later, later_of
@@ -24,6 +25,7 @@ class Verdict(StrEnum):
     RETRY = "retry"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """The outcome of an attempt, for the ledger; durations in seconds."""
