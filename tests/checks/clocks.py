@@ -27,6 +27,7 @@ ALLOWED: Mapping[str, str] = {
     "tests/contract/test_stomp_hostile.py::slow": _PACE,
     "tests/counterparts/freezing.py::_await_stopped": _LOOKS,
     "tests/counterparts/freezing.py::await_group_ended": _LOOKS,
+    "tests/counterparts/postgres.py::kill": _LOOKS,
     "tests/counterparts/rabbitmq.py::_ended": _LOOKS,
     "tests/counterparts/server.py::start": _LOOKS,
     "tests/fleet/outages.py::check": "a share of a processor; time that a process waits for one only lowers it",

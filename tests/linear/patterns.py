@@ -114,6 +114,8 @@ PATTERNS: Mapping[str, Pattern | str] = {
     "worker.ledger.redis_errors._KEYS": _pattern("search", "", "access the ", ""),
     "worker.ledger.redis_errors._OF_USER": _pattern("search", "", "User a has no permissions to run the '", ""),
     "worker.ledger.redis_errors._UNKNOWN": _pattern("search", "", "unknown sub", ""),
+    "worker.history.days._PARTITION": OURS,
+    "worker.history.migrations._NAME": OURS,
     "worker.integrations.redelivery._PLACE": _pattern("fullmatch", _ID, "a", ""),
     "worker.domain.api_token._ID": _pattern("fullmatch", "", "a", ""),
     "worker.domain.api_token._WRITTEN": _pattern("fullmatch", "edw_0123456789abcdef_", "a", ""),

@@ -13,7 +13,7 @@ from worker.ledger.connection.redis_client import RedisClientBase
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 #: They may know how the ledger's keys are named.
-OF_THE_LEDGER = ("ledger", "integration/ledger", "unit/ledger")
+OF_THE_LEDGER = ("ledger", "integration/ledger", "integration/history", "unit/ledger")
 #: What the ledger's keys begin with, behind their prefix.
 KINDS = ("event", "events", "integration", "job", "jobs", "lane", "log", "logs", "owner", "scope", "token")
 _KEY = re.compile(rf"(?:{'|'.join(KINDS)}):\S*")

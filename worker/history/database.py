@@ -145,8 +145,11 @@ class HistoryDatabase:
             await stale.close()
         self._idle.clear()
         limits = f"-c statement_timeout={round(READ_SECONDS * 1000)} -c default_transaction_read_only=on"
+        # To plan for ninety partitions takes longer than to read a page: a plan is made once for each connection.
+        limits += " -c plan_cache_mode=force_generic_plan"
         opened = await self._connect("edw-reader", limits)
         await opened.set_autocommit(True)
+        opened.prepare_threshold = 1
         return opened
 
     async def _connect(self, name: str, limits: str) -> Connection:

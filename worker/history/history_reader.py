@@ -69,9 +69,9 @@ class HistoryReader:
         """Return the newest logs of a list; with `till` (ms), none that is newer."""
         query = sql.SQL(
             "SELECT job::text, attempt, record FROM edw.logs WHERE {} AND day <= %s AND at <= %s"
-            " ORDER BY day DESC, at DESC, job DESC, attempt DESC LIMIT {}"
-        ).format(index.where, sql.Literal(most))
-        rows = await self._rows(query, index.value, *_until(till))
+            " ORDER BY day DESC, at DESC, job DESC, attempt DESC LIMIT %s"
+        ).format(index.where)
+        rows = await self._rows(query, index.value, *_until(till), most)
         return [decoded_log(f"{job}:{attempt}", record) for job, attempt, record in rows]
 
     async def count_logs(self, index: LogIndex, without: Sequence[tuple[str, int]], most: int) -> int:
@@ -258,10 +258,10 @@ class HistoryReader:
         most: int,
     ) -> int:
         missing = sql.SQL(" AND NOT EXISTS (SELECT 1 FROM {} WHERE {})").format(given, same) if values else sql.SQL("")
-        query = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} l WHERE {}{} LIMIT {}) AS found").format(
-            sql.Identifier("edw", table), where, missing, sql.Literal(most)
+        query = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} l WHERE {}{} LIMIT %s) AS found").format(
+            sql.Identifier("edw", table), where, missing
         )
-        ((count,),) = await self._rows(query, value, *values)
+        ((count,),) = await self._rows(query, value, *values, most)
         return int(count)
 
     async def _rows(self, query: sql.SQL | sql.Composed, *values: object) -> list[tuple[Any, ...]]:

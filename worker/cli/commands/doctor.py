@@ -29,6 +29,7 @@ from worker.domain.humanize import counted
 from worker.domain.integration import Integration
 from worker.domain.sealing import opened
 from worker.domain.secrets_box import SecretsBox, SecretsError
+from worker.ledger import LedgerError
 from worker.ledger.connection.endpoints import NoRedisError, find_endpoints
 from worker.ledger.connection.permissions import EVERYTHING
 from worker.ledger.connection.redis_condition import read_condition
@@ -77,6 +78,7 @@ async def _examine(*, repair: bool, quick: bool) -> tuple[list[Finding], int]:
         advice = _REDIS_ADVICE if failure.exit_code == EXIT_NO_REDIS else _REFUSED_ADVICE
         findings.append(failed("redis", failure.message, advice))
         code = failure.exit_code
+    findings += await _of_the_history(settings)
     findings += await asyncio.to_thread(lambda: list(_of_the_broker(settings)))
     if code == 0 and _worst(findings) is Grade.FAILED:
         code = EXIT_FAILED
@@ -101,6 +103,27 @@ async def _of_the_ledger(*, repair: bool, quick: bool) -> list[Finding]:
         findings.append(host_checks.secrets(keys, registered.unreadable, registered.total))
         findings += await host_checks.egress(at.settings, registered.hosts)
         return findings
+
+
+async def _of_the_history(settings: Settings) -> list[Finding]:
+    if settings.history_url is None:
+        return []
+    from worker.cli.diagnose import history_checks
+    from worker.history.database import HistoryDatabase
+    from worker.history.inspection import read_status
+
+    database = HistoryDatabase(settings.history_url.get_secret_value())
+    try:
+        async with session() as at:
+            outbox, now = await at.ledger.outbox.lag(), await at.ledger.redis.now()
+        return list(history_checks.judge(await database.read(read_status), database.address, outbox, now))
+    except LedgerError as error:
+        return [failed("history", str(error), "deploy/RUNBOOK.md#historyfallingbehind")]
+    except CommandFailure:
+        # The check of Redis has reported it.
+        return []
+    finally:
+        await database.close()
 
 
 def _user(at: CliSession) -> str:
