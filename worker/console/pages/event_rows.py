@@ -8,6 +8,7 @@ from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.domain.job import job_id
 from worker.domain.missing_job import MissingJob, missing_job
+from worker.integrations.filter_reasons import FilterReasons
 from worker.ledger.inspection.event_history import EventHistory
 
 #: Integrations and jobs of an event that a page shows at most.
@@ -54,6 +55,7 @@ async def not_sent(visit: Visit, history: EventHistory, others: Integrations) ->
     had = {each.job.id for each in history.jobs}
     if history.total > len(history.jobs) + len(history.forgotten):
         had = {each.id for each in await visit.services.ledger.jobs.get(list(jobs))}
+    reasons = FilterReasons(others.items)
     return [
         NotSent(
             each,
@@ -64,6 +66,7 @@ async def not_sent(visit: Visit, history: EventHistory, others: Integrations) ->
                 waiting=history.waiting,
                 set_aside=history.set_aside,
                 forgotten=job in history.forgotten,
+                left_out=reasons.of(each.id, stored),
             ),
             stored.accepted_at,
         )
