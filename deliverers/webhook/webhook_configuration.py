@@ -309,6 +309,15 @@ class WebhookConfiguration(BaseModel):
         return own
 
     @cached_property
+    def authentication(self) -> str:
+        """Return how the worker authenticates, as a reason names it; empty if it does not, or by access tokens."""
+        if self.basic_username is not None:
+            return "configuration.basic_username with its password"
+        if self.bearer_token is not None:
+            return "configuration.bearer_token"
+        return f"configuration.headers ({', '.join(self.headers)})" if self.headers else ""
+
+    @cached_property
     def masked_headers(self) -> frozenset[str]:
         """Return the names of the headers whose values no log shows, in lower case."""
         return lower_names(self.headers or {})

@@ -151,7 +151,7 @@ class WebhookDeliverer:
         if isinstance(answer, NotAttempted):
             return answer
         head = answer.head if isinstance(answer, HttpAnswer) else b""
-        outcome = self._judge(answer, secrets) if isinstance(answer, HttpAnswer) else answer
+        outcome = self._judge(answer, secrets, configuration) if isinstance(answer, HttpAnswer) else answer
         record = progress.record(
             self._options.keep_exchange,
             head,
@@ -166,7 +166,7 @@ class WebhookDeliverer:
             outcome = replace(outcome, reason=_explained(outcome.reason, configuration, datetime.now(UTC)))
         return replace(outcome, exchange=record)
 
-    def _judge(self, answer: HttpAnswer, secrets: tuple[bytes, ...]) -> Counted:
+    def _judge(self, answer: HttpAnswer, secrets: tuple[bytes, ...], configuration: WebhookConfiguration) -> Counted:
         options, status, raw = self._options, answer.status, answer.body
         if coding := answer.header("content-encoding"):
             raw = decompressed(raw, coding, options.read_limit)
@@ -180,6 +180,8 @@ class WebhookDeliverer:
         why = f"Received a status code outside of 2xx range ({status_phrase(status)}) - treating webhook as a fail"
         if status == HTTPStatus.GONE:
             return Gone(f"{why}: the receiver asks for no more", status, body)
+        if status == HTTPStatus.UNAUTHORIZED and (shown := configuration.authentication):
+            why += f": the receiver refused {shown}"
         location = answer.header("location")
         if location is not None and HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             why += f": redirects are not followed (Location: {_shortened(location, secrets)})"

@@ -123,25 +123,36 @@ class TestWebhookOverHttp(DelivererContract):
         assert None not in (times.dns, times.connect, times.first_byte)
 
     @pytest.mark.parametrize(
-        ("given", "sent"),
+        ("given", "sent", "named"),
         [
-            ({"bearer_token": PLANTED}, {"Authorization": f"Bearer {PLANTED}"}),
+            ({"bearer_token": PLANTED}, {"Authorization": f"Bearer {PLANTED}"}, "configuration.bearer_token"),
             (
                 {"basic_username": "shop", "basic_password": PLANTED},
                 {"Authorization": basic_credentials("shop", PLANTED)},
+                "configuration.basic_username with its password",
             ),
-            ({"headers": {"X-Api-Key": PLANTED, "X-Env": "ok"}}, {"X-Api-Key": PLANTED, "X-Env": "ok"}),
+            (
+                {"headers": {"X-Api-Key": PLANTED, "X-Env": "ok"}},
+                {"X-Api-Key": PLANTED, "X-Env": "ok"},
+                "configuration.headers (X-Api-Key, X-Env)",
+            ),
         ],
     )
     async def test_authentication_reaches_the_receiver_and_the_log_shows_the_names_alone(
-        self, deliverer: WebhookDeliverer, counterpart: WebReceiver, given: dict[str, Any], sent: dict[str, str]
+        self,
+        deliverer: WebhookDeliverer,
+        counterpart: WebReceiver,
+        given: dict[str, Any],
+        sent: dict[str, str],
+        named: str,
     ) -> None:
-        counterpart.status = 500
+        counterpart.status = 401
         configuration = {"url": counterpart.configuration["url"], **given}
         outcome = await deliverer.deliver(a_delivery(WebhookDeliverer, configuration))
         ((headers, _),) = counterpart.requests
         assert {name: headers[name] for name in sent} == sent
         assert isinstance(outcome, Refused)
+        assert outcome.reason.endswith(f"(401 Unauthorized) - treating webhook as a fail: the receiver refused {named}")
         assert outcome.exchange is not None
         assert outcome.exchange.request is not None
         shown = dict(outcome.exchange.request.headers)
