@@ -41,6 +41,10 @@ class Stage:
         """Run a coroutine where the console runs."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
+    def stop_ledger(self) -> None:
+        """Stop the ledger's server; nothing that needs it works from now on."""
+        self.redis.stop()
+
     def token(self, role: Role, scope: Scope | None) -> str:
         """A token of a store, or of an operator; the same one each time."""
         if (role, scope) not in self.tokens:

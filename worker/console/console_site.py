@@ -108,7 +108,7 @@ class ConsoleSite:
         token = await self._services.ledger.tokens.get(parts[0])
         if token is None or token.kind not in SESSIONS or not matches(token, parts[1]):
             return None
-        await self._services.access.note_use(token)
+        self._services.access.note_use(token)
         return ConsoleSession(token, parts[1])
 
     async def _with_form(self, visit: Visit, *, needs_session: bool) -> Visit:

@@ -217,3 +217,17 @@ def test_a_process_shows_its_build_and_the_lag_of_its_event_loop(stage: Stage, o
     stage.do(membership.attend("api", "9.8.7", 0.004))
     assert "4.0 ms 9.8.7" in words(operator.get("/fleet").text)
     stage.do(membership.leave("api"))
+
+
+def test_an_operator_who_may_only_read_sees_all_stores_and_neither_payloads_nor_the_audit(stage: Stage) -> None:
+    visitor = Visitor(stage.url)
+    visitor.sign_in(stage.token(Role.READ, None))
+    for scope in (STORE, OTHER):
+        at = f"?org={scope.org_id}&store={scope.store_id}"
+        page = visitor.get(f"/events/{EVENT_ID}{at}").text
+        assert "Payloads are shown to the role admin" in page
+        assert "ada@example.com" not in page
+        assert "ERP" in visitor.get(f"/integrations{at}").text
+    for path in ("/rejected", "/audit", "/tokens", f"{ATTEMPT}/body", f"/events/{EVENT_ID}/erase"):
+        assert visitor.get(at_store(path)).status_code == 403, path
+    assert visitor.get("/fleet").status_code == 200

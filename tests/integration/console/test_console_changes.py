@@ -235,7 +235,7 @@ def test_while_the_ledger_is_away_every_page_says_so() -> None:
     with staged() as stage:
         visitor = Visitor(stage.url)
         visitor.sign_in(stage.token(Role.ADMIN, STORE))
-        stage.redis.stop()
+        stage.stop_ledger()
         answer = visitor.get("/integrations")
         assert answer.status_code == 503
         assert "The ledger does not answer" in answer.text

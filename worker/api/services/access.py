@@ -1,5 +1,6 @@
 """Authentication of callers: bearer tokens, which the ledger keeps, and a limit on attempts with bad ones."""
 
+import asyncio
 import base64
 import re
 from collections import OrderedDict
@@ -114,6 +115,8 @@ class Access:
         self._clients: OrderedDict[str, _Known] = OrderedDict()
         #: When the use of a token was noted last.
         self._noted: OrderedDict[str, float] = OrderedDict()
+        #: A task that nobody holds may be collected before it is done.
+        self._noting: set[asyncio.Task[None]] = set()
         self.attempts = BadCredentialLimiter(clock)
 
     async def caller(self, request: web.Request, *, basic: bool = False) -> Token:
@@ -145,7 +148,7 @@ class Access:
         parts = read(text.strip())
         token = await self._tokens.get(parts[0]) if parts else None
         if parts and token and token.kind in kinds and matches(token, parts[1]):
-            await self.note_use(token)
+            self.note_use(token)
             return token
         self.attempts.failed(address)
         return 0.0
@@ -201,13 +204,13 @@ class Access:
                 self._known.pop(token_id, None)
             return None
         _remember(self._known, token, now)
-        await self.note_use(token)
+        self.note_use(token)
         return token
 
-    async def note_use(self, token: Token) -> None:
+    def note_use(self, token: Token) -> None:
         """Note that a token is in use, once a minute; what comes from another token counts for that one.
 
-        It is a service to people, so a ledger that takes no writes refuses nobody.
+        No request waits for it, and a ledger that takes no writes refuses nobody.
         """
         used, now = token.parent or token.id, self._clock()
         if now - self._noted.get(used, -USED_SECONDS) < USED_SECONDS:
@@ -216,8 +219,13 @@ class Access:
         self._noted.move_to_end(used)
         if len(self._noted) > KNOWN_MOST:
             self._noted.popitem(last=False)
+        task = asyncio.create_task(self._note(used))
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
+
+    async def _note(self, token_id: str) -> None:
         with suppress(LedgerError):
-            await self._tokens.note_use(used)
+            await self._tokens.note_use(token_id)
 
 
 def _remember(known: OrderedDict[str, _Known], token: Token, now: float) -> None:
