@@ -234,6 +234,12 @@ class TestRealAnswers:
             {"data": {"from": "2001-01-01T00:00:00Z"}},
         ):
             held("redeliverIntegration", await admin.post(f"{one}/redeliver", body))
+        held("rotateSigningKeys", await admin.post(f"{one}/keys/rotate"))
+        held("rotateSigningKeys", await admin.post(f"{one}/keys/rotate", {"data": {"overlap": 60}}))
+        held("rotateSigningKeys", await admin.post(f"{one}/keys/rotate", {"data": {"overlap": -1}}))
+        held("listSigningKeys", await admin.get(f"{one}/keys"))
+        held("listSigningKeys", await admin.get(f"{path}/{NOBODY}/keys"))
+        held("deleteSigningKeys", await admin.delete(f"{one}/keys"))
         held("testIntegration", await admin.post(f"{one}/test"))
         held("testIntegration", await admin.post(f"{one}/test", {"data": {"type": "nothing"}}))
         held("tryFilter", await admin.post(f"{one}/filter/try", {"data": {"filter": {"data": {"id": "x"}}}}))
