@@ -111,8 +111,10 @@ dashboard: $(DEV) servers $(COUNTERPARTS)/matplotlib/.installed ## plays a bad d
 	    $(COUNTERPARTS)/matplotlib/bin/python -m tests.dashboard.draw "$$record" deploy/grafana/dashboard.png
 screens: $(DEV) servers ## plays a day, and draws the console's pictures of it; EVERY=folder draws every page there
 	@$(BIN)/python -m tests.console $(if $(EVERY),$(EVERY) --every,deploy/console)
-chaos: $(DEV) servers ## kills processes at random, counts what arrived, then make outages; SEED=… and KILLS=… repeat kills alone
+chaos: $(DEV) servers ## kills processes at random, counts what arrived and what the history has, then make outages; SEED=… and KILLS=… repeat kills alone
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
+	@$(if $(SEED)$(KILLS),,$(BIN)/python -m pytest --quiet --numprocesses 0 --timeout 1800 --history-kills 30 \
+	    tests/integration/process/test_history_crashes.py)
 	@$(if $(SEED)$(KILLS),,$(MAKE) --no-print-directory outages)
 outages: $(DEV) servers ## takes Redis and brokers away for 30 s and 120 s, all cases side by side; ARGS="-k frozen" chooses
 	@$(BIN)/python -m tests.chaos.outages $(ARGS)

@@ -19,6 +19,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SECONDS[,SECONDS…]",
         help="how long Redis and brokers stay away in the tests of outages (make outages: 120,30)",
     )
+    parser.addoption(
+        "--history-kills",
+        type=int,
+        default=4,
+        metavar="COUNT",
+        help="how often the test of the history kills something under load (make chaos: 30)",
+    )
 
 
 def _durations(text: str) -> list[float]:

@@ -66,7 +66,7 @@ async def main() -> None:
         await ledger.open()
         try:
             async with playing_on(ledger, redis.url) as scene:
-                await _measure_archiving(scene, database)
+                await _measure_archiving(scene, database, redis)
                 days = await _fill(database, logs)
                 await _measure_reads(redis.url, database, days)
                 await _measure_drop(database, days[0])
@@ -75,7 +75,7 @@ async def main() -> None:
             await ledger.close()
 
 
-async def _measure_archiving(scene: LedgerScene, database: HistoryDatabase) -> None:
+async def _measure_archiving(scene: LedgerScene, database: HistoryDatabase, redis: RedisServer) -> None:
     ledger = scene.ledger
     archiver = Archiver(ledger, database, HistoryPolicy(DAYS * DAY_MS, DAYS * DAY_MS))
     await archiver.step()
@@ -84,17 +84,17 @@ async def _measure_archiving(scene: LedgerScene, database: HistoryDatabase) -> N
     await _deliver(scene, ARCHIVED, 100)
     await archiver.step()
     await ledger.fleet.forget()
-    empty = await _memory(ledger)
+    empty = redis.used_memory()
     for first in range(0, ARCHIVED, 100):
         await _deliver(scene, first, 100)
-    full = await _memory(ledger)
+    full = redis.used_memory()
     began = perf_counter()
     while await archiver.step() == 0.0:
         pass
     seconds = perf_counter() - began
     while await ledger.fleet.forget():
         pass
-    left = await _memory(ledger)
+    left = redis.used_memory()
     kept, identity = (full - empty) / ARCHIVED, (left - empty) / ARCHIVED
     print(f"archived: {ARCHIVED / seconds:,.0f} events/s, each with a job and a log")
     print(f"ledger: {kept:,.0f} bytes for an event in the window, {identity:.0f} bytes for one that was forgotten")
@@ -128,10 +128,6 @@ def _text(number: int) -> bytes:
 
 
 _WORDS = [b"%x" % random.Random(number).getrandbits(20) for number in range(60)]
-
-
-async def _memory(ledger: Ledger) -> int:
-    return int((await ledger.redis.memory())["used_memory"])
 
 
 async def _fill(database: HistoryDatabase, logs: int) -> list[date]:

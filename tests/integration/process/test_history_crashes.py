@@ -19,8 +19,8 @@ from worker.ledger import Ledger, LedgerError
 from worker.ledger.events.wire_event import stored_of
 from worker.publisher import Publisher
 
-#: Events of one round, and rounds. Something is killed in each.
-EVENTS, ROUNDS = 40, 4
+#: Events of one round, in which something is killed.
+EVENTS = 40
 
 
 @pytest.fixture
@@ -38,13 +38,14 @@ async def test_whatever_is_killed_everything_is_archived_once_and_forgotten(
     postgres: PostgresServer,
     database_name: str,
     redis_server: RedisServer,
+    pytestconfig: pytest.Config,
 ) -> None:
     assert load_settings().history_url is not None
     await register()
     chosen = Random(22)
     workers = [await start_worker().ready() for _ in range(2)]
     sent: dict[str, dict[str, Any]] = {}
-    for turn in range(ROUNDS):
+    for turn in range(pytestconfig.getoption("--history-kills")):
         events = [order_paid(id=f"e-{turn}-{n}") for n in range(EVENTS)]
         sent |= {event["id"]: event for event in events}
         async with Publisher(settings) as publisher:
