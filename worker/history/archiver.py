@@ -17,7 +17,7 @@ from worker.event_loop.cancellation import end
 from worker.history import migrations
 from worker.history.archive_rows import rows_of
 from worker.history.archive_writer import ArchiveWriter
-from worker.history.database import Connection, HistoryDatabase, HistoryError, HistoryUnavailable
+from worker.history.database import Connection, HistoryDatabase, HistoryError, HistoryUnavailable, within
 from worker.history.partitions import Partitions
 from worker.ledger import Ledger, LedgerError
 from worker.ledger.archive_outbox import ARCHIVE_LEASE, ENTRIES_PER_CALL, LISTS, OutboxBatch
@@ -99,8 +99,7 @@ class Archiver:
             await self._disconnect()
             return LEASE_SECONDS
         try:
-            async with asyncio.timeout(WRITE_SECONDS):
-                return await self._archive()
+            return await within(WRITE_SECONDS, self._archive())
         except TimeoutError:
             raise HistoryUnavailable(f"PostgreSQL has not answered within {WRITE_SECONDS:g} s") from None
 

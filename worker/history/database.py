@@ -59,6 +59,36 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+#: Work that was given up, and has not ended yet.
+_given_up: set[asyncio.Task[Any]] = set()
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of some work. Raises TimeoutError after so many seconds, and cancels the work.
+
+    It does not wait for the end of the work: psycopg first asks the server to cancel the statement, and waits for an
+    answer, which a server that is frozen never gives.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            return task.result()
+        raise TimeoutError
+    finally:
+        if not task.done():
+            task.cancel()
+            _given_up.add(task)
+            task.add_done_callback(_ended)
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _given_up.discard(task)
+    if not task.cancelled():
+        # Nobody else asks for it.
+        task.exception()
+
+
 def address_of(url: str) -> str:
     """Return host, port and database of a URL, without user and password."""
     parts = urlsplit(url)
@@ -102,8 +132,7 @@ class HistoryDatabase:
             raise HistoryUnavailable("PostgreSQL did not answer a moment ago")
         try:
             with mapped():
-                async with asyncio.timeout(READ_SECONDS), self._free:
-                    return await self._read(work)
+                return await within(READ_SECONDS, self._turn(work))
         except TimeoutError:
             self._rests_until = self._clock() + REST_SECONDS
             raise HistoryUnavailable(f"PostgreSQL does not answer: nothing within {READ_SECONDS:g} s") from None
@@ -111,39 +140,38 @@ class HistoryDatabase:
             self._rests_until = self._clock() + REST_SECONDS
             raise
 
+    async def _turn(self, work: Callable[[Connection], Coroutine[Any, Any, Result]]) -> Result:
+        async with self._free:
+            return await self._read(work)
+
     async def close(self) -> None:
         """Close the connections for reading."""
         while self._idle:
             await self._idle.pop().close()
 
     async def _read(self, work: Callable[[Connection], Coroutine[Any, Any, Result]]) -> Result:
-        reader = self._idle.pop() if self._idle else None
-        if reader is None or reader.closed:
-            reader = await self._reader()
+        while self._idle:
+            reader = self._idle.pop()
+            try:
+                return await self._use(reader, work)
+            except psycopg.errors.QueryCanceled:
+                raise
+            except psycopg.OperationalError:
+                # The server may have restarted since the last read. To read once more is harmless.
+                continue
+        return await self._use(await self._reader(), work)
+
+    async def _use(self, reader: Connection, work: Callable[[Connection], Coroutine[Any, Any, Result]]) -> Result:
         try:
             found = await work(reader)
-        except psycopg.OperationalError:
-            await reader.close()
-            if self._idle or not reader.broken:
-                raise
-            # The server may have restarted since the last read: reading once more, on a new connection, is harmless.
-            reader = await self._reader()
-            try:
-                found = await work(reader)
-            except BaseException:
-                await reader.close()
-                raise
         except BaseException:
-            # It may be in the middle of an answer.
+            # It may be broken, or in the middle of an answer.
             await reader.close()
             raise
         self._idle.append(reader)
         return found
 
     async def _reader(self) -> Connection:
-        for stale in self._idle:
-            await stale.close()
-        self._idle.clear()
         limits = f"-c statement_timeout={round(READ_SECONDS * 1000)} -c default_transaction_read_only=on"
         # To plan for ninety partitions takes longer than to read a page: a plan is made once for each connection.
         limits += " -c plan_cache_mode=force_generic_plan"

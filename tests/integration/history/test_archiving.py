@@ -309,7 +309,7 @@ async def test_while_postgresql_is_in_trouble_nothing_is_forgotten_and_work_resu
         return (await played.ledger.outbox.lag()).waiting == 0
 
     await eventually(archived, "the archiver has gone on")
-    await eventually(lambda: not archiver.is_away, "it says so")
+    await eventually(lambda: not archiver.is_away, "the archiver knows that PostgreSQL is back")
     assert len(await rows(empty_history, JOBS)) == 1
     await archiver.close()
 

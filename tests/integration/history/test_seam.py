@@ -9,6 +9,7 @@ from tests.counterparts.postgres import PostgresServer
 from tests.integration.history.archive import archive, forget
 from tests.ledger.scene import HOUR, LedgerScene, settlement
 from tests.samples import SCOPE, an_event
+from tests.waiting import eventually
 from worker.domain.affected_resource import AffectedResource
 from worker.history import merging
 from worker.history.archiver import Archiver
@@ -165,7 +166,11 @@ async def test_an_event_and_its_jobs_are_shown_from_both(played: LedgerScene, ar
 
 
 async def test_with_the_history_away_the_ledger_answers_and_says_so(
-    played: LedgerScene, archiver: Archiver, both: Ledger, postgres: PostgresServer
+    played: LedgerScene,
+    archiver: Archiver,
+    both: Ledger,
+    postgres: PostgresServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await played.register("i-1", "i-2")
     (old,) = await deliver(played, 0, 1)
@@ -189,6 +194,16 @@ async def test_with_the_history_away_the_ledger_answers_and_says_so(
             await both.logs.of_job("00000000-0000-0000-0000-000000000000", 0, 10, "i-1")
     finally:
         postgres.start()
+    # The reader finds out by itself that the server has restarted.
+    monkeypatch.setattr("worker.history.database.REST_SECONDS", 0.0)
+    await eventually(lambda: _is_shown(both, old), "the history answers again")
+
+
+async def _is_shown(at: Ledger, ref: str) -> bool:
+    try:
+        return await at.events.show(ref, 0, 10) is not None
+    except HistoryUnavailable:
+        return False
 
 
 async def test_what_is_older_than_a_time_is_found_at_once(
