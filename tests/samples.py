@@ -69,6 +69,7 @@ def warnings() -> dict[str, dict[str, Any]]:
         Notice("recovered", "i-1", 9_000, since=1_000, attempts=20),
         Notice("disabled", "i-1", 9_000, why="answered 410 Gone", attempts=1),
         Notice("filling", "i-1", 9_000, percent=90, jobs=9, bytes=900, most=10, most_bytes=0),
+        Notice("ending", "i-1", 9_000, field="client_certificate", ends=10_000),
         ExhaustedJobs("i-1", 3, 1_000, "2da46671-b4c2-44ac-b133-d1221aafc77b", "answered 500"),
     ]
     made = (warning_of(each, an_integration(name="ERP"), "https://edw.example") for each in notices)

@@ -13,8 +13,9 @@ from worker.domain.resources import Id, Identifier, Time
 CREATED, UPDATED, DELETED = "integration.created", "integration.updated", "integration.deleted"
 FAILING, RECOVERED, DISABLED = "integration.failing", "integration.recovered", "integration.disabled"
 EXHAUSTED, FILLING = "job.exhausted", "backlog.filling"
+ENDING = "integration.certificate_ending"
 #: Delivering an event of these raises no lifecycle event, or a broken receiver of them would never come to rest.
-LIFECYCLE_KEYS = frozenset({CREATED, UPDATED, DELETED, FAILING, RECOVERED, DISABLED, EXHAUSTED, FILLING})
+LIFECYCLE_KEYS = frozenset({CREATED, UPDATED, DELETED, FAILING, RECOVERED, DISABLED, EXHAUSTED, FILLING, ENDING})
 
 
 class ConsoleLinks(Struct, frozen=True):
@@ -89,6 +90,14 @@ class BacklogFilling(Warned, frozen=True, kw_only=True):
     bytes_most: int
 
 
+class CertificateEnding(Warned, frozen=True, kw_only=True):
+    """`integration.certificate_ending`: a certificate runs out within 30 days, or has run out."""
+
+    #: The key of its configuration.
+    field: str
+    ends_at: Time
+
+
 #: The data of each event that warns people.
 WARNINGS: Mapping[str, type[Warned]] = {
     FAILING: IntegrationFailing,
@@ -96,13 +105,14 @@ WARNINGS: Mapping[str, type[Warned]] = {
     DISABLED: IntegrationDisabled,
     EXHAUSTED: JobExhausted,
     FILLING: BacklogFilling,
+    ENDING: CertificateEnding,
 }
 
 
 class Notice(Struct, frozen=True):
     """A transition of an integration, as the ledger noted it (lua/parts/notices.lua); times are ms since 1970."""
 
-    kind: Literal["failing", "recovered", "disabled", "filling"]
+    kind: Literal["failing", "recovered", "disabled", "filling", "ending"]
     lane: str
     at: int
     since: int = 0
@@ -115,6 +125,9 @@ class Notice(Struct, frozen=True):
     bytes: int = 0
     most: int = 0
     most_bytes: int = 0
+    #: The certificate that runs out, and when.
+    field: str = ""
+    ends: int = 0
 
 
 class ExhaustedJobs(Struct, frozen=True):
@@ -158,6 +171,8 @@ def warning_of(notice: Notice | ExhaustedJobs, integration: Integration, api_url
         case "filling":
             about |= {"percent": notice.percent, "jobs": notice.jobs, "jobs_most": notice.most}
             return FILLING, BacklogFilling(**about, bytes=notice.bytes, bytes_most=notice.most_bytes)
+        case "ending":
+            return ENDING, CertificateEnding(**about, field=notice.field, ends_at=rfc3339(notice.ends))
 
 
 def console_page(integration: Integration, api_url: str) -> str:

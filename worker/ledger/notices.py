@@ -27,6 +27,10 @@ class Notices:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
+    async def note_ending(self, integration_id: str, field: str, ends: int) -> None:
+        """Note that a certificate runs out (ms since 1970); once for each end, whichever process does so."""
+        await self._redis.run("note_ending", lane=integration_id, field=field, ends=ends)
+
     async def publish(self, written: str, events: Sequence[Event]) -> bool:
         """Accept the events that report a transition; return False if another process has done it."""
         return bool(await self._redis.run_confirmed("publish_notice", notice=written, **self._with(events)))

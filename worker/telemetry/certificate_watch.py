@@ -1,6 +1,7 @@
 """The certificates of the integrations that this process delivers to: a gauge of what runs out, and a daily log."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -12,6 +13,17 @@ _log = structlog.get_logger("edw.telemetry")
 
 #: The log has one line for each integration in this time.
 SAY_AGAIN = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateEnd:
+    """A certificate of an integration that runs out."""
+
+    integration_id: str
+    #: Its key of the configuration.
+    field: str
+    #: Milliseconds since 1970.
+    ends: int
 
 
 class CertificateWatch:
@@ -38,11 +50,12 @@ class CertificateWatch:
         if not self._ends:
             _count(0, 0)
 
-    def look(self, now: datetime) -> None:
-        """Count and log what runs out; cheap where nothing has a certificate."""
+    def look(self, now: datetime) -> list[CertificateEnd]:
+        """Count and log what runs out, and return what was logged; cheap where nothing has a certificate."""
         if not self._ends:
-            return
+            return []
         soon = expired = 0
+        said: list[CertificateEnd] = []
         for integration_id, ends in self._ends.items():
             name, end = min(ends.items(), key=lambda each: each[1])
             expired += end <= now
@@ -50,7 +63,9 @@ class CertificateWatch:
             if end <= now + WARNED_AHEAD and now - self._said_at.get(integration_id, now - SAY_AGAIN) >= SAY_AGAIN:
                 self._said_at[integration_id] = now
                 _log.warning("certificate runs out", integration=integration_id, field=name, why=expiry_words(end, now))
+                said.append(CertificateEnd(integration_id, name, round(end.timestamp() * 1000)))
         _count(soon, expired)
+        return said
 
 
 def _count(soon: int, expired: int) -> None:
@@ -62,6 +77,6 @@ def _count(soon: int, expired: int) -> None:
 CERTIFICATES = CertificateWatch()
 
 
-def look_at_certificates() -> None:
-    """Count and log the certificates that run out now."""
-    CERTIFICATES.look(datetime.now(UTC))
+def look_at_certificates() -> list[CertificateEnd]:
+    """Count and log the certificates that run out now; return those that were logged, each once a day."""
+    return CERTIFICATES.look(datetime.now(UTC))

@@ -260,3 +260,25 @@ async def test_a_notice_of_a_newer_version_is_left_to_it(fleet: LedgerScene) -> 
     await attempt(fleet, healthy=False, verdict=Verdict.FAILED, disable="answered 410")
     assert {key for key, _ in await published(fleet)} >= {"integration.disabled"}
     assert await fleet.key("LLEN", "notices") == 1
+
+
+async def test_a_certificate_that_runs_out_is_reported_once_whoever_sees_it(fleet: LedgerScene) -> None:
+    other = await fleet.another(broken=POLICY)
+    ends = await raw.now(fleet.ledger) + HOUR * 1000
+    for ledger in (fleet.ledger, other, fleet.ledger):
+        await ledger.notices.note_ending(LANE, "client_certificate", ends)
+    ((key, data),) = await published(fleet, other)
+    assert (key, data["id"], data["name"]) == ("integration.certificate_ending", LANE, "ERP")
+    assert (data["field"], data["ends_at"]) == ("client_certificate", rfc3339(ends))
+    await fleet.ledger.notices.note_ending(LANE, "client_certificate", ends)
+    assert await published(fleet, other) == []
+
+    # The one that replaces it is another transition.
+    await fleet.ledger.notices.note_ending(LANE, "client_certificate", ends + 1000)
+    assert [data["ends_at"] for _, data in await published(fleet)] == [rfc3339(ends + 1000)]
+
+
+async def test_of_an_integration_that_is_gone_no_certificate_is_reported(fleet: LedgerScene) -> None:
+    await fleet.ledger.notices.note_ending("i-gone", "client_certificate", 1)
+    assert await published(fleet) == []
+    assert await fleet.key("EXISTS", "lane:i-gone") == 0

@@ -1,5 +1,9 @@
 """Lifecycle events from the fleet: who observes them is warned once, however many workers see it happen."""
 
+from datetime import UTC, datetime, timedelta
+
+import trustme
+
 from tests.fleet.ledger_state import balanced
 from tests.fleet.scene import FleetScene
 from tests.samples import SCOPE
@@ -40,4 +44,33 @@ async def test_people_are_warned_once_and_a_broken_receiver_of_warnings_warns_of
     assert sorted(each.type for each in events) == ["job.exhausted", "order.paid"]
     status = await scene.ledger.status.read()
     assert (status.counter("left_out"), status.counter("matched"), status.inbox) == (1, 2, 0)
+    await balanced(scene.ledger)
+
+
+async def test_people_learn_once_that_a_certificate_runs_out(scene: FleetScene) -> None:
+    ends = (datetime.now(UTC) + timedelta(days=3)).replace(microsecond=0)
+    authority = trustme.CA().issue_cert(common_name="shop", not_before=ends - timedelta(days=300), not_after=ends)
+    # Nobody listens there.
+    configuration = {
+        "url": "https://127.0.0.1:9/hook",
+        "ca_certificate": authority.cert_chain_pems[0].bytes().decode(),
+    }
+    erp = await scene.register(name="ERP", configuration=configuration)
+    await scene.register(name="People", observes=("integration.certificate_ending",))
+    for _ in range(2):
+        await scene.start_worker(EDW_RETRY_SCHEDULE="100ms 100ms 100ms").ready()
+    for number in range(4):
+        await scene.publish(id=f"e-{number}")
+    await eventually(scene.receiver.got(1), "people learn of it")
+
+    async def is_over() -> bool:
+        status = await scene.ledger.status.read()
+        return status.inbox == status.pending == 0
+
+    await eventually(is_over, "all attempts are over")
+    (warned,) = [each.body for each in scene.receiver.received]
+    assert warned["triggered_by"] == "integration.certificate_ending"
+    data = warned["payload"]["data"]
+    assert (data["id"], data["name"], data["field"]) == (erp.id, "ERP", "ca_certificate")
+    assert datetime.fromisoformat(data["ends_at"]) == ends
     await balanced(scene.ledger)

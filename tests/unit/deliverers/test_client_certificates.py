@@ -128,10 +128,15 @@ def test_what_runs_out_is_counted_and_logged_once_a_day() -> None:
     for name, days in (("soon", 3), ("over", -3), ("fine", 300)):
         watch.note(name, {"client_certificate": NOW + timedelta(days=days)})
     with capture_logs() as said:
-        for hours in (0, 12, 25):
-            watch.look(NOW + timedelta(hours=hours))
+        found = [watch.look(NOW + timedelta(hours=hours)) for hours in (0, 12, 25)]
     assert (ending("soon"), ending("expired")) == (1, 1)
     assert [each["integration"] for each in said] == ["soon", "over"] * 2
+    assert [[(each.integration_id, each.field) for each in some] for some in found] == [
+        [("soon", "client_certificate"), ("over", "client_certificate")],
+        [],
+        [("soon", "client_certificate"), ("over", "client_certificate")],
+    ]
+    assert found[0][0].ends == round((NOW + timedelta(days=3)).timestamp() * 1000)
     assert said[0]["why"] == "expires on 2026-12-02, in 3 days: replace it"
     watch.forget(["soon", "over", "fine"])
     assert (ending("soon"), ending("expired")) == (0, 0)

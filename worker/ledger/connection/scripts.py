@@ -24,6 +24,7 @@ _NEEDS_MEMORY = frozenset(
         "admit",
         "announce_disabled",
         "issue_bearer",
+        "note_ending",
         "open",
         "open_missing",
         "publish_exhausted",

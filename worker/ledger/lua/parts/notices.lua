@@ -14,7 +14,7 @@ local function cut(text)
   return string.sub(text, 1, last)
 end
 
--- Adds a notice: `kind` is failing, recovered, disabled or filling; `facts` has numbers and texts about it.
+-- Adds a notice: `kind` is failing, recovered, disabled, filling or ending; `facts` has numbers and texts about it.
 local function note_transition(kind, lane, facts)
   facts.kind, facts.lane, facts.at = kind, lane, NOW
   redis.call('RPUSH', P .. 'notices', cjson.encode(facts))
