@@ -22,6 +22,8 @@ from worker.ledger.policy import MAX_JOBS_PER_CALL
 class ReopeningAcrossSeam(Reopening):
     """Reopens jobs of both."""
 
+    has_history = True
+
     def __init__(self, ledger: Ledger, history: HistoryReader, jobs: JobLanes, events: EventReader) -> None:
         super().__init__(ledger.redis)
         self._history = history

@@ -6,7 +6,7 @@ repeats the call with that id.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from worker.domain.change import Actor, Change, ChangeAction
@@ -116,6 +116,12 @@ class RedeliveryTally:
                     self.full = True
 
 
+#: Redelivers the next batch of a phase from a cursor on; returns the cursor of the one after it, or None at the end.
+RedeliverBatch = Callable[
+    [Integration, Selection, Cursor, str, RedeliveryTally, bool, Change | None], Awaitable[Cursor | None]
+]
+
+
 class RedeliveryService:
     """Redelivers jobs and missed events."""
 
@@ -138,14 +144,8 @@ class RedeliveryService:
         changes. Raises LedgerError; a call with the same mark is then safe.
         """
         tally = RedeliveryTally()
-        phases = [("jobs", self._jobs), ("past", self._past_jobs)] if selection.states else []
-        phases += [("events", self._events), ("missed", self._missed_events)] if selection.missing else []
-        started = place is None
-        for name, redeliver_batch in phases:
-            if not started and place is not None and name != place.phase:
-                continue
-            cursor: Cursor | None = Cursor(selection.since) if started or place is None else place.cursor
-            started = True
+        for name, redeliver_batch in self._phases(selection, place.phase if place else "jobs"):
+            cursor: Cursor | None = place.cursor if place and name == place.phase else Cursor(selection.since)
             while cursor is not None:
                 if tally.is_enough:
                     tally.next = Place(name, cursor)
@@ -153,6 +153,21 @@ class RedeliveryService:
                 change = None if tally.has_changed else _change_of(integration, selection, by)
                 cursor = await redeliver_batch(integration, selection, cursor, mark, tally, dry_run, change)
         return tally
+
+    def _phases(self, selection: Selection, first: str) -> Iterator[tuple[str, RedeliverBatch]]:
+        """Yield the phases of a selection from `first` on; those of the history only if there is one."""
+        in_history = self._ledger.redelivery.has_history
+        phases: dict[str, tuple[bool, RedeliverBatch]] = {
+            "jobs": (bool(selection.states), self._jobs),
+            "past": (bool(selection.states) and in_history, self._past_jobs),
+            "events": (selection.missing, self._events),
+            "missed": (selection.missing and in_history, self._missed_events),
+        }
+        names = list(phases)
+        for name in names[names.index(first) :]:
+            asked, redeliver_batch = phases[name]
+            if asked:
+                yield name, redeliver_batch
 
     async def _jobs(
         self,

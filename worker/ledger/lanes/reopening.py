@@ -85,6 +85,9 @@ class Reopening:
     A call changes at most MAX_JOBS_PER_CALL jobs, and raises ValueError for more.
     """
 
+    #: Whether jobs and events that the ledger has forgotten are reopened, too.
+    has_history = False
+
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
