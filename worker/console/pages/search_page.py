@@ -12,9 +12,10 @@ from worker.domain.affected_resource import AffectedResource
 from worker.domain.event import event_ref
 from worker.domain.event_parser import ID_MAX_CHARS
 from worker.domain.integration import Integration
+from worker.domain.integration_log import log_id
 
-#: The newest attempts, and the newest failed ones, whose ids are compared.
-LOGS = 200
+#: The newest attempts of the ledger whose ids are compared, and those of one read.
+LOGS, LOGS_PER_READ = 20_000, 1_000
 #: Integrations that the page lists.
 LISTED = 50
 #: What may stand between the type and the id of a resource, beside a blank.
@@ -24,7 +25,10 @@ _BETWEEN = "/:#="
 async def show(visit: Visit) -> Answer:
     """Open what the text names; otherwise list the integrations whose name or address has it."""
     text = visit.query.get("q", "").strip()
-    found = await _by_id(visit, text) or await _event(visit, text) or await _resource(visit, text)
+    wanted = _uuid(text)
+    found = await _by_id(visit, wanted) or await _event(visit, text) or await _resource(visit, text)
+    # This one reads most.
+    found = found or await _attempt(visit, wanted)
     if found:
         return SeeOther(found)
     matching = await _by_place(visit, text) if text else []
@@ -32,10 +36,16 @@ async def show(visit: Visit) -> Answer:
     return Html("search.html", {"text": text, "matching": matching, "places": places, "most": LISTED})
 
 
-async def _by_id(visit: Visit, text: str) -> str | None:
+def _uuid(text: str) -> str:
+    """Return a UUID as it is written; empty if the text is none."""
     try:
-        wanted = str(UUID(text))
+        return str(UUID(text))
     except ValueError:
+        return ""
+
+
+async def _by_id(visit: Visit, wanted: str) -> str | None:
+    if not wanted:
         return None
     ledger = visit.services.ledger
     integrations = await ledger.integrations.get([wanted])
@@ -45,16 +55,21 @@ async def _by_id(visit: Visit, text: str) -> str | None:
         owner = await ledger.integrations.get([job.integration_id])
         if owner and visit.may_see(owner[0].scope):
             return visit.link(f"/events/{quote(job.event_id, safe='')}", owner[0].scope)
-    return await _attempt(visit, wanted) if visit.chosen is not None else None
+    return None
 
 
 async def _attempt(visit: Visit, wanted: str) -> str | None:
-    logs = visit.services.ledger.logs
-    for read in (logs.of_scope, logs.failures):
-        for log in (await read(visit.scope, 0, LOGS)).items:
-            if log.id == wanted:
-                path = f"/integrations/{log.integration_id}/jobs/{log.job_id}/attempts/{log.attempt}"
-                return visit.link(path, visit.scope)
+    if not wanted or visit.chosen is None:
+        return None
+    ledger = visit.services.ledger
+    for offset in range(0, LOGS, LOGS_PER_READ):
+        members = await ledger.logs.members(f"store:{visit.scope.key}", LOGS_PER_READ, offset)
+        for job_id, attempt in members:
+            if log_id(job_id, attempt) == wanted:
+                for job in await ledger.jobs.get([job_id]):
+                    return visit.link(f"/integrations/{job.integration_id}/jobs/{job_id}/attempts/{attempt}")
+        if len(members) < LOGS_PER_READ:
+            break
     return None
 
 

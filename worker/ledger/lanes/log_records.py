@@ -136,12 +136,12 @@ class LogRecords:
         )
         return [with_exchange(log, raw) if raw else log for log, raw in zip(logs, found, strict=True)]
 
-    async def members(self, index: str, most: int) -> list[tuple[str, int]]:
-        """Return the job and the attempt of each log of an index, the newest first; at most `most`.
+    async def members(self, index: str, most: int, offset: int = 0) -> list[tuple[str, int]]:
+        """Return the job and the attempt of each log of an index, the newest first; at most `most` from an offset on.
 
         The index is `store:` or `failures:` with a scope's key, or `integration:` with an id.
         """
-        found = await self._redis.call("lrange", f"logs:{index}", -most, -1)
+        found = await self._redis.call("lrange", f"logs:{index}", -offset - most, -offset - 1)
         pairs = (member.decode().rpartition(":") for member in reversed(found))
         return [(job, int(attempt)) for job, _, attempt in pairs]
 
