@@ -262,7 +262,7 @@ async def test_a_notice_of_a_newer_version_is_left_to_it(fleet: LedgerScene) -> 
     assert await fleet.key("LLEN", "notices") == 1
 
 
-async def test_a_certificate_that_runs_out_is_reported_once_whoever_sees_it(fleet: LedgerScene) -> None:
+async def test_a_certificate_that_runs_out_is_reported_once_however_many_see_it(fleet: LedgerScene) -> None:
     other = await fleet.another(broken=POLICY)
     ends = await raw.now(fleet.ledger) + HOUR * 1000
     for ledger in (fleet.ledger, other, fleet.ledger):
