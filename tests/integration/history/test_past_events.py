@@ -1,5 +1,6 @@
 """What the ledger has forgotten is still known: ids, redelivery, and erasure."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -155,6 +156,20 @@ async def test_missed_events_of_the_past_are_opened_for_one_integration(
 
     assert (tried.opened, done.opened, again.opened, had.opened) == (2, 2, 0, 0)
     assert {claim.integration_id for claim in await played.claim(late, *LANES)} == {late}
+
+
+@pytest.mark.parametrize(("wanted", "opened"), [({"secret": {"$startsWith": "e-"}}, 2), ({"secret": "x"}, 0)])
+async def test_a_filter_is_asked_about_missed_events_of_the_past(
+    played: LedgerScene, archiver: Archiver, both: Ledger, wanted: dict[str, Any], opened: int
+) -> None:
+    await delivered(played, archiver, "e-1", "e-2")
+    late = "33333333-3333-4333-8333-333333333333"
+    await played.register(late)
+    service, selection = RedeliveryService(both), Selection(0, LATER, frozenset(), missing=True)
+
+    done = await service.run(an_integration(late, filter={"data": wanted}), selection, "", BY)
+
+    assert (done.opened, done.filtered) == (opened, 2 - opened)
 
 
 async def test_what_is_restored_and_not_redelivered_is_forgotten_again(
