@@ -17,6 +17,8 @@ _VALUE_CHARS = 300
 _WORDS: Mapping[ChangeAction, str] = {
     ChangeAction.INTEGRATION_CREATED: "created",
     ChangeAction.INTEGRATION_DELETED: "deleted",
+    ChangeAction.KEYS_ROTATED: "rotated the signing keys",
+    ChangeAction.KEYS_DELETED: "deleted the signing keys",
     ChangeAction.SECRETS_RESEALED: "sealed the secrets with another key",
     ChangeAction.TOKEN_CREATED: "created",
     ChangeAction.TOKEN_REVOKED: "revoked",
