@@ -164,7 +164,7 @@ async def test_a_worker_delivers_by_it_what_the_command_registered(
 
     scope = ("--store", "store-1", "--org", "org-1")
     attributes = block(PAGE, "json", "http_put")
-    create = command(PAGE, ".venv/bin/edw integrations create").replace("shelf.json", "-").split()[1:]
+    create = command(PAGE, ".venv/bin/edw integrations create --file").replace("shelf.json", "-").split()[1:]
     refused = edw(*create, *scope, stdin=attributes.replace('"url"', '"ulr"'))
     assert refused.returncode == 1
     assert "configuration.url: is required" in refused.stderr
