@@ -75,10 +75,10 @@ demo: $(RUNTIME) ## delivers one event on this machine, and shows each step
 	@$(BIN)/edw demo
 run: $(RUNTIME) ## runs the embedded Redis and a worker, until Ctrl-C
 	@$(BIN)/edw dev
-# Tests mostly wait for servers and processes, so three run at once, a file at a time.
+# Tests mostly wait for servers and processes, so three run at once, a file at a time, the quick ones (tests/unit) last.
 # A run of all tests measures their branch coverage. CI holds the floor (pyproject.toml); elsewhere, tests may be skipped.
 test: $(DEV) servers emulators clients ## runs all tests, three at a time; ARGS="-k webhook -n 0" chooses, and runs one at a time
-	@$(if $(ARGS),$(BIN)/python,rm -rf $(MEASURED) && $(BIN)/coverage run) -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+	@$(if $(ARGS),$(BIN)/python,rm -rf $(MEASURED) && $(BIN)/coverage run) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 	@$(if $(ARGS),,$(BIN)/coverage combine --quiet && $(BIN)/coverage report $(if $(CI),,--fail-under=0))
 fuzz: $(DEV) ## gives every parser 10,000 unexpected inputs; ARGS="--inputs 10000000 --seed 2 --target event" chooses
 	@$(BIN)/python -m tests.fuzz $(ARGS)
