@@ -264,7 +264,7 @@ async def test_a_notice_of_a_newer_version_is_left_to_it(fleet: LedgerScene) -> 
 
 async def test_a_certificate_that_runs_out_is_reported_once_however_many_see_it(fleet: LedgerScene) -> None:
     other = await fleet.another(broken=POLICY)
-    ends = await raw.now(fleet.ledger) + HOUR * 1000
+    ends = await raw.now(fleet.ledger) + 3_600_000
     for ledger in (fleet.ledger, other, fleet.ledger):
         await ledger.notices.note_ending(LANE, "client_certificate", ends)
     ((key, data),) = await published(fleet, other)
