@@ -79,6 +79,7 @@ async def test_queries_alerts_and_dashboard_say_what_really_happens(
     limited: None,
 ) -> None:
     await register()
+    await register(observes=("product.deleted",), filter={"data": {"name": "no product of ours"}})
     await register(scope=BROKEN, configuration={"url": f"{receiver.url}/broken"})
     quick = {"EDW_METRICS_SECONDS": "200ms", "EDW_CIRCUIT_FAILURES": "2", "EDW_CIRCUIT_PAUSES": "300ms"}
     worker, api = start_worker(**quick), start_api(**quick)
@@ -123,17 +124,18 @@ async def test_queries_alerts_and_dashboard_say_what_really_happens(
 
 
 async def loaded(settings: Settings, api: str, token: str, enough: asyncio.Event) -> tuple[int, int]:
-    """Publishes until it is enough, by the class and by HTTP; answers how many are observed, and how many not."""
+    """Publishes until it is enough, by the class and by HTTP; answers how many are delivered, and how many not."""
     rounds = 0
     async with Publisher(settings) as publisher, aiohttp.ClientSession() as session:
         while not enough.is_set():
             await publisher.apublish_many([order_paid() for _ in range(4)])
             await publisher.apublish(order_paid(store_id=BROKEN.store_id))
             await publisher.apublish(order_paid(type="order.created"))
+            await publisher.apublish(order_paid(type="product.deleted"))
             async with session.post(
                 f"{api}/v2/events", json={"data": order_paid()}, headers={"Authorization": f"Bearer {token}"}
             ) as answer:
                 assert answer.status == 202, await answer.text()
             rounds += 1
             await asyncio.sleep(0.1)
-    return 6 * rounds, rounds
+    return 6 * rounds, 2 * rounds
