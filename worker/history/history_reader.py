@@ -150,26 +150,33 @@ class HistoryReader:
         )
         jobs = [RestoredJob(*row) for row in await self._rows(query, [UUID(each) for each in ids])]
         events = await self.whole_events(list(dict.fromkeys(job.event_ref for job in jobs)))
-        return events, [job for job in jobs if job.event_ref in {each.ref for each in events}]
+        whole = {each.ref for each in events}
+        return events, [job for job in jobs if job.event_ref in whole]
 
     async def whole_events(self, refs: Sequence[str]) -> list[RestoredEvent]:
         """Return those of the events that have their data, with the ids of all their jobs."""
-        if not refs:
+        found = await self.records(refs)
+        if not found:
             return []
-        given = [UUID(ref) for ref in refs]
-        listed: dict[str, list[str]] = {ref: [] for ref in refs}
-        order = sql.SQL(
+        listed: dict[str, list[str]] = {ref: [] for ref, _ in found}
+        query = sql.SQL(
             "SELECT event::text, id::text FROM edw.jobs WHERE event = ANY(%s) GROUP BY event, id"
             " ORDER BY event, min(place), id"
         )
-        for ref, job in await self._rows(order, given):
+        for ref, job in await self._rows(query, [UUID(ref) for ref in listed]):
             listed[ref].append(job)
+        return [RestoredEvent(ref, record, listed[ref]) for ref, record in found]
+
+    async def records(self, refs: Sequence[str]) -> list[tuple[str, bytes]]:
+        """Return those of the events that have their data, each with its record, as the ledger stored it."""
+        if not refs:
+            return []
         query = sql.SQL(
             "SELECT DISTINCT ON (e.ref) e.ref::text, e.head, p.payload FROM edw.events e"
             " JOIN edw.payloads p ON p.ref = e.ref AND p.day = e.day WHERE e.ref = ANY(%s) ORDER BY e.ref, e.day DESC"
         )
-        found = [(ref, head + payload) for ref, head, payload in await self._rows(query, given)]
-        return [RestoredEvent(ref, record, listed[ref]) for ref, record in found if not head_of(record).erased]
+        found = [(ref, head + payload) for ref, head, payload in await self._rows(query, [UUID(ref) for ref in refs])]
+        return [(ref, record) for ref, record in found if not head_of(record).erased]
 
     async def select_jobs(
         self, integration_id: str, cursor: Cursor, till: int, states: Sequence[str], most: int

@@ -4,25 +4,22 @@ A redelivery first restores: the event and the chosen jobs, as they were when th
 ledger's own scripts go on. Nobody else gets the event again, and what was restored twice is the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from worker.domain.change import Change
-from worker.domain.event import Scope
 from worker.domain.job import JobState
 from worker.history.history_reader import HistoryReader
 from worker.ledger import Ledger
 from worker.ledger.events.erasure import Erasure
 from worker.ledger.inspection.event_history import EventReader
 from worker.ledger.lanes.job_lanes import JobLanes
-from worker.ledger.lanes.reopening import Reopening, SelectedJobs
+from worker.ledger.lanes.reopening import Reopening, SelectedJobs, SelectJobs
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 
 class ReopeningAcrossSeam(Reopening):
     """Reopens jobs of both."""
-
-    has_history = True
 
     def __init__(self, ledger: Ledger, history: HistoryReader, jobs: JobLanes, events: EventReader) -> None:
         super().__init__(ledger.redis)
@@ -53,6 +50,10 @@ class ReopeningAcrossSeam(Reopening):
         again = dict(zip(gone, await super().redeliver(gone, mark, wanted, change=recorded), strict=True))
         return [again.get(job, answer) for job, answer in zip(job_ids, answers, strict=True)]
 
+    def selections(self) -> Mapping[str, SelectJobs]:
+        """Return what selects pages of jobs: first of the ledger's, then of those that only the history has."""
+        return {**super().selections(), "past": self.select_archived}
+
     async def select_archived(
         self, integration_id: str, cursor: Cursor, till: int, states: Iterable[JobState], mark: str
     ) -> SelectedJobs:
@@ -64,15 +65,6 @@ class ReopeningAcrossSeam(Reopening):
         following = Cursor(found[-1][1], found[-1][0]) if len(found) == MAX_JOBS_PER_CALL else None
         gone = sum(not whole for _, whole in wanted)
         return SelectedJobs({job: "reopened" for job, whole in wanted if whole}, gone, len(found), following)
-
-    async def select_missed(
-        self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]
-    ) -> tuple[Sequence[str], int, Cursor | None]:
-        """Return a page of the events of the types that have their data in the history."""
-        found = await self._history.select_events(scope.key, cursor, till, types, MAX_JOBS_PER_CALL)
-        following = Cursor(found[-1][1], found[-1][0]) if len(found) == MAX_JOBS_PER_CALL else None
-        kept = await self._events.kept([ref for ref, _ in found])
-        return [ref for ref, _ in found if ref not in kept], len(found), following
 
     async def open_missing(
         self,

@@ -3,10 +3,10 @@
 `join()` puts them in the place of the ledger's own, so that whatever reads the ledger reads both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Self, TypeVar
+from typing import Self
 
 from worker.domain.affected_resource import AffectedResource
 from worker.domain.event import Scope
@@ -19,14 +19,20 @@ from worker.history.merging import MergedList
 from worker.history.past_events import ErasureAcrossSeam, ReopeningAcrossSeam
 from worker.ledger import Ledger
 from worker.ledger.events.wire_event import stored_of, without_data
-from worker.ledger.inspection.event_history import EventHistory, EventReader, EventSummary, JobHistory
+from worker.ledger.inspection.event_history import (
+    EventHistory,
+    EventReader,
+    EventSummary,
+    JobHistory,
+    SelectedEvents,
+    SelectEvents,
+)
 from worker.ledger.lanes.claim_calls import ClaimCalls
 from worker.ledger.lanes.job_lanes import JobLanes
 from worker.ledger.lanes.log_records import LogRecords, with_exchange
 from worker.ledger.lease import Lease
-from worker.ledger.pages import Page
-
-_Reader = TypeVar("_Reader", bound="LogsAcrossSeam | JobsAcrossSeam | EventsAcrossSeam")
+from worker.ledger.pages import Cursor, Page
+from worker.ledger.policy import MAX_JOBS_PER_CALL
 
 
 def join(ledger: Ledger, database: HistoryDatabase) -> None:
@@ -39,23 +45,24 @@ def join(ledger: Ledger, database: HistoryDatabase) -> None:
     ledger.jobs = JobsAcrossSeam(ledger, reader)
 
 
-def _until(reader: _Reader, till: int | None) -> _Reader:
-    restricted = copy(reader)
-    restricted._till = till
-    return restricted
+class _Bounded:
+    """A reader whose lists may be bounded by a time."""
+
+    _till: int | None = None
+
+    def until(self, till: int | None) -> Self:
+        """Return a reader of what is not newer than `till` (ms)."""
+        bounded = copy(self)
+        bounded._till = till
+        return bounded
 
 
-class LogsAcrossSeam(LogRecords):
+class LogsAcrossSeam(_Bounded, LogRecords):
     """Logs of both."""
 
     def __init__(self, ledger: Ledger, history: HistoryReader) -> None:
         super().__init__(ledger.redis)
         self._history = history
-        self._till: int | None = None
-
-    def until(self, till: int | None) -> Self:
-        """Return a reader of what is not newer than `till` (ms)."""
-        return _until(self, till)
 
     async def of_scope(self, scope: Scope, offset: int, limit: int) -> Page[IntegrationLog]:
         """Return a page of a store's logs, or of an organisation's own."""
@@ -93,20 +100,20 @@ class LogsAcrossSeam(LogRecords):
     async def with_exchanges(self, logs: Sequence[IntegrationLog]) -> list[IntegrationLog]:
         """Return the logs with what is kept of their requests and answers."""
         found = await super().with_exchanges(logs)
-        wanted = [each for each in found if each.exchange is None or each.exchange.request is None]
+        wanted = {
+            (each.job_id, each.attempt): each.created_at
+            for each in found
+            if each.exchange is None or each.exchange.request is None
+        }
         if not wanted:
             return found
         try:
-            archived = await self._history.attempts(
-                [(each.job_id, each.attempt) for each in wanted], days_near([each.created_at for each in wanted])
-            )
+            archived = await self._history.attempts(list(wanted), days_near(wanted.values()))
         except HistoryError:
             return found
-        exchanges = {key: exchange for key, (_, exchange) in archived.items() if exchange}
+        exchanges = {key: archived[key][1] for key in wanted if key in archived}
         return [
-            with_exchange(each, exchanges[each.job_id, each.attempt])
-            if (each.job_id, each.attempt) in exchanges and each in wanted
-            else each
+            with_exchange(each, exchange) if (exchange := exchanges.get((each.job_id, each.attempt))) else each
             for each in found
         ]
 
@@ -122,17 +129,12 @@ class LogsAcrossSeam(LogRecords):
         )
 
 
-class JobsAcrossSeam(JobLanes):
+class JobsAcrossSeam(_Bounded, JobLanes):
     """Jobs of both, to be read; it leases none."""
 
     def __init__(self, ledger: Ledger, history: HistoryReader) -> None:
         super().__init__(ledger.redis, ledger.owner, ClaimCalls(), Lease(ledger.policy.lease / 1000))
         self._history = history
-        self._till: int | None = None
-
-    def until(self, till: int | None) -> Self:
-        """Return a reader of what is not newer than `till` (ms)."""
-        return _until(self, till)
 
     async def get(self, job_ids: Sequence[str]) -> list[Job]:
         """Return those of the jobs that are kept, in the order given."""
@@ -156,17 +158,12 @@ class JobsAcrossSeam(JobLanes):
         return await merged.page(offset, limit)
 
 
-class EventsAcrossSeam(EventReader):
+class EventsAcrossSeam(_Bounded, EventReader):
     """Events of both."""
 
     def __init__(self, ledger: Ledger, history: HistoryReader) -> None:
         super().__init__(ledger.redis)
         self._history = history
-        self._till: int | None = None
-
-    def until(self, till: int | None) -> Self:
-        """Return a reader of what is not newer than `till` (ms)."""
-        return _until(self, till)
 
     async def show(self, ref: str, offset: int, limit: int) -> EventHistory | None:
         """Return the history of an event, or None if it is not kept or never existed."""
@@ -183,8 +180,19 @@ class EventsAcrossSeam(EventReader):
         """Return those of the events that are kept with their data, those of the ledger first."""
         kept = await super().stored(refs)
         known = {each.ref for each in kept}
-        archived = await self._history.whole_events([ref for ref in refs if ref not in known])
-        return [*kept, *filter(None, (stored_of(each.ref, each.record) for each in archived))]
+        archived = await self._history.records([ref for ref in refs if ref not in known])
+        return [*kept, *filter(None, (stored_of(ref, record) for ref, record in archived))]
+
+    def selections(self) -> Mapping[str, SelectEvents]:
+        """Return what selects pages of events: first of the ledger's, then of those that only the history has."""
+        return {**super().selections(), "missed": self.select_archived}
+
+    async def select_archived(self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]) -> SelectedEvents:
+        """Return a page of the events that have their data in the history alone; select() has the ledger's."""
+        found = await self._history.select_events(scope.key, cursor, till, types, MAX_JOBS_PER_CALL)
+        following = Cursor(found[-1][1], found[-1][0]) if len(found) == MAX_JOBS_PER_CALL else None
+        kept = await self.kept([ref for ref, _ in found])
+        return SelectedEvents([ref for ref, _ in found if ref not in kept], len(found), following)
 
     async def page(
         self, scope: Scope, offset: int, limit: int, resource: AffectedResource | None = None

@@ -8,6 +8,7 @@ repeats the call with that id.
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from worker.domain.change import Actor, Change, ChangeAction
 from worker.domain.content_filter import ContentFilter, compile_filter, content_of
@@ -15,7 +16,8 @@ from worker.domain.event import rfc3339
 from worker.domain.integration import Integration
 from worker.domain.job import JobState, job_id
 from worker.ledger import Ledger
-from worker.ledger.lanes.reopening import SelectedJobs
+from worker.ledger.inspection.event_history import SelectEvents
+from worker.ledger.lanes.reopening import SelectJobs
 from worker.ledger.pages import Cursor
 
 #: Most jobs and events that one call reads. Each 10,000 take a fraction of a second of Redis's time.
@@ -25,8 +27,10 @@ CHANGED_MOST = 10_000
 #: Events whose data is read at once for a filter; each may have a mebibyte.
 EVENTS_PER_READ = 10
 
+#: The phases of a redelivery, in this order: jobs, and events without a job, each of the ledger and of the history.
+PHASES = ("jobs", "past", "events", "missed")
 #: A cursor: the phase, the time (ms) and the last id.
-CURSOR_PATTERN = r"(jobs|past|events|missed)-([0-9]{1,15})-((?:[0-9a-f-]{36})?)"
+CURSOR_PATTERN = rf"({'|'.join(PHASES)})-([0-9]{{1,15}})-((?:[0-9a-f-]{{36}})?)"
 _PLACE = re.compile(CURSOR_PATTERN)
 
 
@@ -46,10 +50,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a redelivery stopped: in the phase of jobs, or in that of events without a job.
-
-    The phases `past` and `missed` are the same for what only the history has.
-    """
+    """Where a redelivery stopped: one of PHASES, and the place in it."""
 
     phase: str
     cursor: Cursor
@@ -116,10 +117,21 @@ class RedeliveryTally:
                     self.full = True
 
 
-#: Redelivers the next batch of a phase from a cursor on; returns the cursor of the one after it, or None at the end.
-RedeliverBatch = Callable[
-    [Integration, Selection, Cursor, str, RedeliveryTally, bool, Change | None], Awaitable[Cursor | None]
-]
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of a redelivery, and what it has done so far."""
+
+    integration: Integration
+    selection: Selection
+    mark: str
+    dry_run: bool
+    #: The filter that decides about missed events; None lets them all pass.
+    content_filter: ContentFilter | None
+    tally: RedeliveryTally
+
+
+#: Redelivers the page of a phase that begins at a cursor; returns the start of the next page, or None at the end.
+_RedeliverPage = Callable[[Cursor, Change | None], Awaitable[Cursor | None]]
 
 
 class RedeliveryService:
@@ -144,142 +156,71 @@ class RedeliveryService:
         changes. Raises LedgerError; a call with the same mark is then safe.
         """
         tally = RedeliveryTally()
-        for name, redeliver_batch in self._phases(selection, place.phase if place else "jobs"):
-            cursor: Cursor | None = place.cursor if place and name == place.phase else Cursor(selection.since)
+        call = _Call(integration, selection, mark, dry_run, _filter_of(integration), tally)
+        first = place.phase if place else PHASES[0]
+        for phase, redeliver_page in self._phases(call):
+            if PHASES.index(phase) < PHASES.index(first):
+                continue
+            cursor: Cursor | None = place.cursor if place and phase == first else Cursor(selection.since)
             while cursor is not None:
                 if tally.is_enough:
-                    tally.next = Place(name, cursor)
+                    tally.next = Place(phase, cursor)
                     return tally
-                change = None if tally.has_changed else _change_of(integration, selection, by)
-                cursor = await redeliver_batch(integration, selection, cursor, mark, tally, dry_run, change)
+                cursor = await redeliver_page(
+                    cursor, None if tally.has_changed else _change_of(integration, selection, by)
+                )
         return tally
 
-    def _phases(self, selection: Selection, first: str) -> Iterator[tuple[str, RedeliverBatch]]:
-        """Yield the phases of a selection from `first` on; those of the history only if there is one."""
-        in_history = self._ledger.redelivery.has_history
-        phases: dict[str, tuple[bool, RedeliverBatch]] = {
-            "jobs": (bool(selection.states), self._jobs),
-            "past": (bool(selection.states) and in_history, self._past_jobs),
-            "events": (selection.missing, self._events),
-            "missed": (selection.missing and in_history, self._missed_events),
-        }
-        names = list(phases)
-        for name in names[names.index(first) :]:
-            asked, redeliver_batch = phases[name]
-            if asked:
-                yield name, redeliver_batch
+    def _phases(self, call: _Call) -> Iterator[tuple[str, _RedeliverPage]]:
+        if call.selection.states:
+            for phase, select_jobs in self._ledger.redelivery.selections().items():
+                yield phase, partial(self._jobs, call, select_jobs)
+        if call.selection.missing:
+            for phase, select_events in self._ledger.events.selections().items():
+                yield phase, partial(self._missed, call, select_events)
 
-    async def _jobs(
-        self,
-        integration: Integration,
-        selection: Selection,
-        cursor: Cursor,
-        mark: str,
-        tally: RedeliveryTally,
-        dry_run: bool,
-        change: Change | None,
-    ) -> Cursor | None:
-        select = self._ledger.redelivery.select
-        found = await select(integration.id, cursor, selection.till, selection.states, mark)
-        return await self._redeliver(found, cursor, selection, mark, tally, dry_run, change)
-
-    async def _past_jobs(
-        self,
-        integration: Integration,
-        selection: Selection,
-        cursor: Cursor,
-        mark: str,
-        tally: RedeliveryTally,
-        dry_run: bool,
-        change: Change | None,
-    ) -> Cursor | None:
-        select = self._ledger.redelivery.select_archived
-        found = await select(integration.id, cursor, selection.till, selection.states, mark)
-        return await self._redeliver(found, cursor, selection, mark, tally, dry_run, change)
-
-    async def _redeliver(
-        self,
-        found: SelectedJobs,
-        cursor: Cursor,
-        selection: Selection,
-        mark: str,
-        tally: RedeliveryTally,
-        dry_run: bool,
-        change: Change | None,
-    ) -> Cursor | None:
+    async def _jobs(self, call: _Call, select: SelectJobs, cursor: Cursor, change: Change | None) -> Cursor | None:
+        selection, tally = call.selection, call.tally
+        found = await select(call.integration.id, cursor, selection.till, selection.states, call.mark)
         tally.gone += found.gone
         tally.looked_at += found.looked_at
-        if dry_run:
+        if call.dry_run:
             tally.add(found.jobs.values())
         elif found.jobs:
             # Some may have been settled since the selection: a pending job that was delivered meanwhile stays so.
-            tally.add(await self._ledger.redelivery.redeliver(list(found.jobs), mark, selection.states, change=change))
+            redeliver = self._ledger.redelivery.redeliver
+            tally.add(await redeliver(list(found.jobs), call.mark, selection.states, change=change))
         # If the lane is full, the next call begins with the same page, and reopens the rest once the lane takes jobs.
         return cursor if tally.full else found.next
 
-    async def _events(
-        self,
-        integration: Integration,
-        selection: Selection,
-        cursor: Cursor,
-        mark: str,
-        tally: RedeliveryTally,
-        dry_run: bool,
-        change: Change | None,
-    ) -> Cursor | None:
-        found = await self._ledger.events.select(integration.scope, cursor, selection.till, integration.observes)
-        page = found.refs, found.looked_at, found.next
-        return await self._open_missing(integration, page, cursor, tally, dry_run, change)
-
-    async def _missed_events(
-        self,
-        integration: Integration,
-        selection: Selection,
-        cursor: Cursor,
-        mark: str,
-        tally: RedeliveryTally,
-        dry_run: bool,
-        change: Change | None,
-    ) -> Cursor | None:
-        select = self._ledger.redelivery.select_missed
-        page = await select(integration.scope, cursor, selection.till, integration.observes)
-        return await self._open_missing(integration, page, cursor, tally, dry_run, change)
-
-    async def _open_missing(
-        self,
-        integration: Integration,
-        page: tuple[Sequence[str], int, Cursor | None],
-        cursor: Cursor,
-        tally: RedeliveryTally,
-        dry_run: bool,
-        change: Change | None,
-    ) -> Cursor | None:
-        found, looked_at, following = page
-        tally.looked_at += looked_at
-        refs = await self._passing(integration, found)
+    async def _missed(self, call: _Call, select: SelectEvents, cursor: Cursor, change: Change | None) -> Cursor | None:
+        integration, tally = call.integration, call.tally
+        found = await select(integration.scope, cursor, call.selection.till, integration.observes)
+        tally.looked_at += found.looked_at
+        refs = found.refs if call.content_filter is None else await self._passing(call.content_filter, found.refs)
         wanted = [(job_id(ref, integration.id), ref) for ref in refs]
-        opened, full = await self._ledger.redelivery.open_missing(
-            integration.id, wanted, dry_run=dry_run, change=change
+        opened, tally.full = await self._ledger.redelivery.open_missing(
+            integration.id, wanted, dry_run=call.dry_run, change=change
         )
         tally.opened += opened
-        if not full:
-            tally.filtered += len(found) - len(refs)
-        if full:
+        if tally.full:
             # The next call begins with the same page, as in _jobs.
-            tally.full = True
             return cursor
-        return following
+        tally.filtered += len(found.refs) - len(refs)
+        return found.next
 
-    async def _passing(self, integration: Integration, refs: Sequence[str]) -> Sequence[str]:
-        """Return the references of those events that the integration's filter lets pass."""
-        compiled = None if integration.filter is None else compile_filter(integration.filter)
-        if not isinstance(compiled, ContentFilter):
-            return refs
+    async def _passing(self, content_filter: ContentFilter, refs: Sequence[str]) -> Sequence[str]:
+        """Return the references of those events that a filter lets pass."""
         passing: list[str] = []
         for first in range(0, len(refs), EVENTS_PER_READ):
             found = await self._ledger.events.stored(refs[first : first + EVENTS_PER_READ])
-            passing += [stored.ref for stored in found if compiled.matches(content_of(stored))]
+            passing += [stored.ref for stored in found if content_filter.matches(content_of(stored))]
         return passing
+
+
+def _filter_of(integration: Integration) -> ContentFilter | None:
+    compiled = None if integration.filter is None else compile_filter(integration.filter)
+    return compiled if isinstance(compiled, ContentFilter) else None
 
 
 def _change_of(integration: Integration, selection: Selection, by: Actor) -> Change:

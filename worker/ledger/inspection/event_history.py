@@ -1,6 +1,6 @@
 """Events that the ledger keeps, and the jobs that they opened."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -28,6 +28,10 @@ class SelectedEvents:
     looked_at: int
     #: The start of the next page; None if this is the last one.
     next: Cursor | None
+
+
+#: Selects a page of a scope's events, as EventReader.select() does.
+SelectEvents = Callable[[Scope, Cursor, int, Sequence[str]], Awaitable[SelectedEvents]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,10 @@ class EventReader:
             return await self._redis.newest(f"events:{scope.key}", 0, most)
         listed: bytes = await self._redis.call("get", f"events:{resource.key(scope.key)}") or b""
         return [listed[first : first + ID_BYTES].decode() for first in range(8, len(listed), ID_BYTES)][:most]
+
+    def selections(self) -> Mapping[str, SelectEvents]:
+        """Return what selects pages of events, one after the other, each with its name in a cursor."""
+        return {"events": self.select}
 
     async def select(self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]) -> SelectedEvents:
         """Return a page of a scope's observed events of the types, accepted from the cursor up to `till` (ms)."""

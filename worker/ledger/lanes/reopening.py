@@ -1,12 +1,11 @@
 """Redelivery: select jobs and missed events that can be delivered again, and reopen them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from worker.domain.change import Change
-from worker.domain.event import Scope
 from worker.domain.job import JobState
 from worker.ledger.change_records import change_arguments
 from worker.ledger.connection.redis_client import RedisClient
@@ -26,6 +25,10 @@ class SelectedJobs:
     looked_at: int
     #: The start of the next page; None if this is the last one.
     next: Cursor | None
+
+
+#: Selects a page of an integration's jobs, as Reopening.select() does.
+SelectJobs = Callable[[str, Cursor, int, Iterable[JobState], str], Awaitable[SelectedJobs]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +88,6 @@ class Reopening:
     A call changes at most MAX_JOBS_PER_CALL jobs, and raises ValueError for more.
     """
 
-    #: Whether jobs and events that the ledger has forgotten are reopened, too.
-    has_history = False
-
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
@@ -125,6 +125,10 @@ class Reopening:
         )
         return [answer.decode() for answer in answers]
 
+    def selections(self) -> Mapping[str, SelectJobs]:
+        """Return what selects pages of jobs, one after the other, each with its name in a cursor."""
+        return {"jobs": self.select}
+
     async def select(
         self, integration_id: str, cursor: Cursor, till: int, states: Iterable[JobState], mark: str
     ) -> SelectedJobs:
@@ -145,21 +149,6 @@ class Reopening:
         found = _selected.decode(reply)
         following = None if found.done else Cursor(found.since, found.after)
         return SelectedJobs(dict(found.jobs), found.gone, found.looked_at, following)
-
-    async def select_archived(
-        self, integration_id: str, cursor: Cursor, till: int, states: Iterable[JobState], mark: str
-    ) -> SelectedJobs:
-        """Return a page of those jobs that only the history has, like select(); without a history, an empty one."""
-        return SelectedJobs({}, 0, 0, None)
-
-    async def select_missed(
-        self, scope: Scope, cursor: Cursor, till: int, types: Sequence[str]
-    ) -> tuple[Sequence[str], int, Cursor | None]:
-        """Return a page of the events of the types that only the history has; without a history, an empty one.
-
-        These are references of events, how many events were read, and the start of the next page.
-        """
-        return (), 0, None
 
     async def restore(self, events: Sequence[RestoredEvent], jobs: Sequence[RestoredJob]) -> int:
         """Put events and ended jobs back into the ledger; return the number of jobs. Repeating is safe.
