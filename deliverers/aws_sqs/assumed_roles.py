@@ -11,11 +11,11 @@ import asyncio
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from deliverers.answers import printable
 from deliverers.aws_sqs.clients import loaded_session
-from deliverers.aws_sqs.transport import AwsRequest, body_of, headers_of
+from deliverers.aws_sqs.transport import AwsRequest, body_of, headers_of, session_class
 from deliverers.contract import DelivererOptions, Delivery, NotAttempted, Unreachable
 from deliverers.exhaustion import exhausted
 from deliverers.http import USER_AGENT, HttpAnswer, HttpSender, HttpTarget, RequestHead
@@ -146,7 +146,7 @@ class AssumedRoles:
     async def _client(self, region: str) -> Any:
         async with self._opening:
             if region not in self._clients:
-                load = partial(loaded_session, "sts", self._session_class(), USER_AGENT, from_environment=True)
+                load = partial(loaded_session, "sts", session_class(self._send), USER_AGENT, from_environment=True)
                 session, config = await asyncio.to_thread(load)
                 endpoint = self._options.sts_endpoint
                 context = session.create_client("sts", region_name=region, endpoint_url=endpoint, config=config)
@@ -165,28 +165,6 @@ class AssumedRoles:
         if answer.broken:
             raise _UnansweredError(Unreachable(f"STS answered, but {answer.broken}"))
         return _StsAnswer(answer)
-
-    def _session_class(self) -> type:
-        """Return the class that aiobotocore opens for each client."""
-        send = self._send
-
-        class StsHttpSession:
-            def __init__(self, **_: Any) -> None:
-                pass
-
-            async def __aenter__(self) -> Self:
-                return self
-
-            async def __aexit__(self, *_: object) -> None:
-                pass
-
-            async def close(self) -> None:
-                pass
-
-            async def send(self, request: AwsRequest) -> Any:
-                return await send(request)
-
-        return StsHttpSession
 
 
 class _UnansweredError(Exception):

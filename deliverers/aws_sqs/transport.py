@@ -5,7 +5,7 @@ aiobotocore uses it as its `http_session_cls`. botocore always gets an empty ans
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -106,25 +106,7 @@ class Transport:
 
     def session_class(self) -> type:
         """Return the class that aiobotocore opens for each client. Closing a client leaves the pool open."""
-        transport = self
-
-        class AwsHttpSession:
-            def __init__(self, **_: Any) -> None:
-                pass
-
-            async def __aenter__(self) -> Self:
-                return self
-
-            async def __aexit__(self, *_: object) -> None:
-                pass
-
-            async def close(self) -> None:
-                pass
-
-            async def send(self, request: AwsRequest) -> Any:
-                return await transport.send(request)
-
-        return AwsHttpSession
+        return session_class(self.send)
 
     def _make_resolver(self) -> AbstractResolver:
         return resolver_of(self._options)
@@ -140,6 +122,28 @@ class _EmptyAnswer:
     @property
     async def content(self) -> bytes:
         return b"{}"
+
+
+def session_class(send: Callable[[AwsRequest], Awaitable[Any]]) -> type:
+    """Return a class that aiobotocore opens for each client, and whose requests `send` makes."""
+
+    class AwsHttpSession:
+        def __init__(self, **_: Any) -> None:
+            pass
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        async def close(self) -> None:
+            pass
+
+        async def send(self, request: AwsRequest) -> Any:
+            return await send(request)
+
+    return AwsHttpSession
 
 
 def headers_of(request: AwsRequest) -> dict[str, str]:
