@@ -147,9 +147,10 @@ class ArchiveOutbox:
 
     async def done(self, batch: OutboxBatch) -> bool:
         """Take archived entries off; return False if another process has taken some of them off."""
+        kept = batch.kept
         for first in range(0, len(batch.entries), ENTRIES_PER_CALL):
             chunk = slice(first, first + ENTRIES_PER_CALL)
-            if not await self._done(batch.list, batch.entries[chunk], batch.kept[chunk], again=False):
+            if not await self._done(batch.list, batch.entries[chunk], kept[chunk], again=False):
                 return False
         return True
 

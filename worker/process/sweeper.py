@@ -138,9 +138,10 @@ class Sweeper:
             self._dispatch.forget()
             _log.info("redis restarted" if known else "joined the fleet", owner=self._ledger.owner)
         self._deliveries.cut_off_overdue()
+        await self._find_orphaned_leases()
+        # This comes last: Redis refuses it at its memory limit.
         for each in look_at_certificates():
             await self._ledger.notices.note_ending(each.integration_id, each.field, each.ends)
-        await self._find_orphaned_leases()
 
     async def _heartbeat(self) -> bool:
         """Write the heartbeat; return False if the ledger did not know this process."""
