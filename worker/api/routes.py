@@ -357,7 +357,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         EVENTS_PATH,
         event_handlers.listing,
-        "List events, the newest first; those of one resource with what became of each",
+        "List events, the newest first; with a resource, also who got each event, and why the others did not",
         READERS,
         {200: Answer("A page of events.", Collection[ListedEvent])},
         (

@@ -44,7 +44,7 @@ class EventSearch:
         for summary in summaries:
             history = await self._ledger.events.show(summary.ref, 0, JOBS_MOST)
             if history is not None:
-                found.append(ExplainedEvent(summary, history, _missing(summary, history, integrations, reasons)))
+                found.append(ExplainedEvent(summary, history, _missing(history, integrations, reasons)))
         return found, {each.id: each.name for each in integrations}
 
     async def _integrations(self, scope: Scope) -> list[Integration]:
@@ -57,26 +57,25 @@ class EventSearch:
         return found
 
 
+def missing_job_of(history: EventHistory, integration: Integration, reasons: FilterReasons) -> MissingJob:
+    """Return why an integration has no job of an event; `reasons` has the integration's filter."""
+    stored = history.stored
+    return missing_job(
+        integration,
+        stored.event.type,
+        stored.accepted_at,
+        waiting=history.waiting,
+        set_aside=history.set_aside,
+        forgotten=job_id(stored.ref, integration.id) in history.forgotten,
+        left_out=reasons.of(integration.id, stored),
+    )
+
+
 def _missing(
-    summary: EventSummary,
-    history: EventHistory,
-    integrations: Sequence[Integration],
-    reasons: FilterReasons,
+    history: EventHistory, integrations: Sequence[Integration], reasons: FilterReasons
 ) -> Sequence[MissingJob]:
     if history.total > JOBS_MOST:
         # Not all of its jobs were read, so nobody is known to have none.
         return ()
     had = {each.job.integration_id for each in history.jobs}
-    return [
-        missing_job(
-            each,
-            summary.type,
-            summary.accepted_at,
-            waiting=history.waiting,
-            set_aside=history.set_aside,
-            forgotten=job_id(summary.ref, each.id) in history.forgotten,
-            left_out=reasons.of(each.id, history.stored),
-        )
-        for each in integrations
-        if each.id not in had
-    ]
+    return [missing_job_of(history, each, reasons) for each in integrations if each.id not in had]

@@ -1,4 +1,4 @@
-"""The events of a store, the newest first; and those of one resource, with what became of each."""
+"""A list of the events of a store, the newest first; of a resource, also who got each event, and why others did not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

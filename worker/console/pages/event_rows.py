@@ -7,7 +7,8 @@ from worker.console.visit import Visit
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
 from worker.domain.job import job_id
-from worker.domain.missing_job import MissingJob, missing_job
+from worker.domain.missing_job import MissingJob
+from worker.integrations.event_search import missing_job_of
 from worker.integrations.filter_reasons import FilterReasons
 from worker.ledger.inspection.event_history import EventHistory
 
@@ -31,12 +32,14 @@ class Integrations:
 
     items: Sequence[Integration]
     total: int
+    #: Why their filters leave events out.
+    reasons: FilterReasons
 
 
 async def integrations_of(visit: Visit, scope: Scope, offset: int = 0) -> Integrations:
     """Return a page of a scope's integrations."""
     page = await visit.services.ledger.integrations.page(scope, offset, SHOWN)
-    return Integrations(page.items, page.total)
+    return Integrations(page.items, page.total, FilterReasons(page.items))
 
 
 async def known_of(visit: Visit, history: EventHistory, others: Integrations) -> Mapping[str, Integration]:
@@ -55,21 +58,8 @@ async def not_sent(visit: Visit, history: EventHistory, others: Integrations) ->
     had = {each.job.id for each in history.jobs}
     if history.total > len(history.jobs) + len(history.forgotten):
         had = {each.id for each in await visit.services.ledger.jobs.get(list(jobs))}
-    reasons = FilterReasons(others.items)
     return [
-        NotSent(
-            each,
-            missing_job(
-                each,
-                stored.event.type,
-                stored.accepted_at,
-                waiting=history.waiting,
-                set_aside=history.set_aside,
-                forgotten=job in history.forgotten,
-                left_out=reasons.of(each.id, stored),
-            ),
-            stored.accepted_at,
-        )
+        NotSent(each, missing_job_of(history, each, others.reasons), stored.accepted_at)
         for job, each in jobs.items()
         if job not in had
     ]
