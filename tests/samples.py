@@ -27,6 +27,16 @@ def order_paid(**changes: Any) -> dict[str, Any]:
     return event | changes
 
 
+#: Headers and a URL of a request with whatever a shell treats specially, and with secrets.
+ODD_HEADERS = [
+    ("Host", "shop.example"),
+    ("Content-Length", "12"),
+    ("X-Odd", 'it\'s "$HOME" `id` \\ *'),
+    ("X-MOLTIN-SECRET-KEY", "correct-horse"),
+]
+ODD_URL = "https://shop.example/hook's $(id)?token=geheim"
+
+
 def an_event(event_id: str = "e-1", scope: Scope = SCOPE, data: bytes = b'{"n":1}', **more: Any) -> Event:
     """Return a parsed event, as the ledger takes it."""
     event = {"id": event_id, "type": "order.paid", "org_id": scope.org_id, "store_id": scope.store_id}

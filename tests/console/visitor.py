@@ -6,6 +6,10 @@ from typing import Any
 
 import requests
 
+from tests.console.stage import Stage
+from worker.domain.api_token import Role
+from worker.domain.event import Scope
+
 _FORM_TOKEN = re.compile(r'name="form_token" value="([0-9a-f]{64})"')
 SECONDS = 60
 
@@ -37,6 +41,13 @@ class Visitor:
         if answer.status_code == 303:
             self.get()
         return answer
+
+
+def signed_in(stage: Stage, role: Role, scope: Scope | None) -> Visitor:
+    """Somebody of a store, or an operator (no scope), who has signed in."""
+    made = Visitor(stage.url)
+    made.sign_in(stage.token(role, scope))
+    return made
 
 
 def words(text: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from tests.console.pages import ERP, JOB, at_store
 from tests.console.play import AUTHOR, EVENT_ID, PARTS
 from tests.console.stage import OTHER, STORE, Stage
-from tests.console.visitor import Visitor, words
+from tests.console.visitor import Visitor, signed_in, words
 from tests.samples import an_event, an_integration
 from worker.domain.api_token import Role
 from worker.domain.event import event_ref
@@ -19,23 +19,17 @@ LOYALTY = PARTS[6]
 
 @pytest.fixture(scope="module")
 def admin(stage: Stage) -> Visitor:
-    made = Visitor(stage.url)
-    made.sign_in(stage.token(Role.ADMIN, STORE))
-    return made
+    return signed_in(stage, Role.ADMIN, STORE)
 
 
 @pytest.fixture(scope="module")
 def reader(stage: Stage) -> Visitor:
-    made = Visitor(stage.url)
-    made.sign_in(stage.token(Role.READ, STORE))
-    return made
+    return signed_in(stage, Role.READ, STORE)
 
 
 @pytest.fixture(scope="module")
 def operator(stage: Stage) -> Visitor:
-    made = Visitor(stage.url)
-    made.sign_in(stage.token(Role.ADMIN, None))
-    return made
+    return signed_in(stage, Role.ADMIN, None)
 
 
 def test_a_search_for_a_resource_says_who_got_it_who_did_not_and_why(reader: Visitor) -> None:
@@ -52,8 +46,7 @@ def test_a_search_for_a_resource_says_who_got_it_who_did_not_and_why(reader: Vis
 
 def test_a_resource_of_another_store_is_not_found(stage: Stage) -> None:
     stage.do(stage.api.ledger.inbox.accept([an_event("secret", STORE, b'{"type":"order","id":"only-of-7"}')]))
-    other = Visitor(stage.url)
-    other.sign_in(stage.token(Role.ADMIN, OTHER))
+    other = signed_in(stage, Role.ADMIN, OTHER)
     assert other.get("/search?q=order only-of-7").status_code == 200
     assert "No event of order only-of-7 is kept" in words(other.get("/events?type=order&id=only-of-7").text)
     for path in ("/events", "/events?org=acme&store=store-7", "/audit?org=acme&store=store-7"):
@@ -220,8 +213,7 @@ def test_a_process_shows_its_build_and_the_lag_of_its_event_loop(stage: Stage, o
 
 
 def test_an_operator_who_may_only_read_sees_all_stores_and_neither_payloads_nor_the_audit(stage: Stage) -> None:
-    visitor = Visitor(stage.url)
-    visitor.sign_in(stage.token(Role.READ, None))
+    visitor = signed_in(stage, Role.READ, None)
     for scope in (STORE, OTHER):
         at = f"?org={scope.org_id}&store={scope.store_id}"
         page = visitor.get(f"/events/{EVENT_ID}{at}").text

@@ -10,7 +10,7 @@ from requests import Response
 from tests.console.pages import AT, ERP, JOB
 from tests.console.play import EVENT_ID, PARTS
 from tests.console.stage import OTHER, STORE, Stage, staged
-from tests.console.visitor import Visitor, words
+from tests.console.visitor import Visitor, signed_in, words
 from worker.domain.api_token import Role
 from worker.domain.event import event_ref
 from worker.domain.job import job_id
@@ -28,16 +28,12 @@ WEBHOOK = {
 
 @pytest.fixture(scope="module")
 def admin(stage: Stage) -> Visitor:
-    made = Visitor(stage.url)
-    made.sign_in(stage.token(Role.ADMIN, STORE))
-    return made
+    return signed_in(stage, Role.ADMIN, STORE)
 
 
 @pytest.fixture(scope="module")
 def operator(stage: Stage) -> Visitor:
-    made = Visitor(stage.url)
-    made.sign_in(stage.token(Role.ADMIN, None))
-    return made
+    return signed_in(stage, Role.ADMIN, None)
 
 
 def send(visitor: Visitor, path: str, fields: Mapping[str, str]) -> Response:
@@ -194,8 +190,7 @@ def test_a_search_opens_what_an_id_names_in_the_own_store_alone(
     # The attempt is not among the first that are read.
     monkeypatch.setattr("worker.console.pages.search_page.LOGS_PER_READ", 2)
     log = stage.do(stage.api.ledger.logs.of_job(JOB, 0, 1)).items[0]
-    other = Visitor(stage.url)
-    other.sign_in(stage.token(Role.READ, OTHER))
+    other = signed_in(stage, Role.READ, OTHER)
     for text, address in (
         (PARTS[0].id, ERP),
         (JOB, f"/events/{EVENT_ID}"),
@@ -237,8 +232,7 @@ def test_what_is_no_form_of_ours_is_refused(admin: Visitor, body: bytes, kind: s
 
 def test_while_the_ledger_is_away_every_page_says_so() -> None:
     with staged() as stage:
-        visitor = Visitor(stage.url)
-        visitor.sign_in(stage.token(Role.ADMIN, STORE))
+        visitor = signed_in(stage, Role.ADMIN, STORE)
         stage.stop_ledger()
         answer = visitor.get("/integrations")
         assert answer.status_code == 503

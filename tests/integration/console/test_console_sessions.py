@@ -4,7 +4,7 @@ import pytest
 
 from tests.console.play import PARTS
 from tests.console.stage import OTHER, STORE, Stage, staged
-from tests.console.visitor import Visitor, words
+from tests.console.visitor import Visitor, signed_in, words
 from tests.samples import an_event
 from worker.api.services.access import ATTEMPTS
 from worker.console.console_routes import ROUTES
@@ -109,8 +109,7 @@ def test_a_form_of_the_same_origin_is_accepted_by_either_header(stage: Stage, vi
 
 
 def test_a_form_of_another_session_is_refused(stage: Stage, visitor: Visitor) -> None:
-    other = Visitor(stage.url)
-    other.sign_in(stage.token(Role.ADMIN, STORE))
+    other = signed_in(stage, Role.ADMIN, STORE)
     visitor.sign_in(stage.token(Role.ADMIN, STORE))
     for token in (other.form_token, "", "x"):
         visitor.form_token = token

@@ -1,21 +1,14 @@
 """The lines about what an attempt sent and got: everything but the secrets."""
 
 from deliverers.exchange import MASKED, PhaseTimes, WireRecord, received_answer, sent_request
+from tests.samples import ODD_HEADERS, ODD_URL
 from worker.cli.exchange_lines import exchange_lines
-
-HEADERS = [
-    ("Host", "shop.example"),
-    ("Content-Length", "12"),
-    ("X-Odd", 'it\'s "$HOME" `id` \\ *'),
-    ("X-MOLTIN-SECRET-KEY", "correct-horse"),
-]
-URL = "https://shop.example/hook's $(id)?token=geheim"
 
 
 def test_everything_of_a_failure_is_there_and_no_secret() -> None:
     record = WireRecord(
         PhaseTimes(0.0012, 0.0004, None, 2.5),
-        sent_request("POST", URL, HEADERS, 12, "203.0.113.1"),
+        sent_request("POST", ODD_URL, ODD_HEADERS, 12, "203.0.113.1"),
         received_answer("HTTP/1.1 500 Oh", [("Server", "x")]),
     )
     text = "\n".join(exchange_lines(record))

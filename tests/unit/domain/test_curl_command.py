@@ -3,19 +3,12 @@
 import subprocess
 
 from deliverers.exchange import sent_request
+from tests.samples import ODD_HEADERS, ODD_URL
 from worker.domain.curl_command import curl_line
-
-HEADERS = [
-    ("Host", "shop.example"),
-    ("Content-Length", "12"),
-    ("X-Odd", 'it\'s "$HOME" `id` \\ *'),
-    ("X-MOLTIN-SECRET-KEY", "correct-horse"),
-]
-URL = "https://shop.example/hook's $(id)?token=geheim"
 
 
 def test_a_shell_takes_every_word_as_it_was_sent_and_secrets_from_variables() -> None:
-    line = curl_line(sent_request("POST", URL, HEADERS, 12, ""))
+    line = curl_line(sent_request("POST", ODD_URL, ODD_HEADERS, 12, ""))
     script = f"curl() {{ printf '%s\\n' \"$@\"; }}; X_MOLTIN_SECRET_KEY=from-the-shell; QUERY=a=1; {line}"
     words = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
     odd = 'X-Odd: it\'s "$HOME" `id` \\ *'
