@@ -98,7 +98,8 @@ local function forget_job(job, epoch, is_last, latest, again)
   if not archived and num(j[2]) > latest then return false end
   if archived and num(j[7]) > 0 then
     -- A log of it was written since, and is not archived yet.
-    later('RPUSH', P .. 'archived', string.format('%.0f %s%s%s', NOW, is_last and '+' or '', job, epoch > 0 and ':' .. epoch or ''))
+    local entry = (is_last and '+' or '') .. job .. (epoch > 0 and ':' .. epoch or '')
+    later('RPUSH', P .. 'archived', string.format('%.0f %s', NOW, entry))
     return true
   end
   forgotten[job] = true

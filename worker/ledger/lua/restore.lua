@@ -34,7 +34,7 @@ for _, j in ipairs(A.jobs) do
     if head.minor > 0 then redis.call('HSET', key, 'minor', head.minor) end
     if not listed(j.id, ref) then redis.call('APPEND', P .. 'event:' .. ref .. ':jobs', j.id) end
     later('ZADD', P .. 'jobs:' .. lane, row[7], j.id)
-    note((num(row[5]) > 0 and j.id .. ':' .. row[5] or j.id))
+    note(num(row[5]) > 0 and j.id .. ':' .. row[5] or j.id)
     note(string.format('!%.0f %s', NOW, ref))
     done = done + 1
   end

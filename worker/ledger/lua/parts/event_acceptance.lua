@@ -1,9 +1,10 @@
 -- needs: collected_writes, counters, known_ids, resource_events
 -- The acceptance of events into the inbox.
 
--- Puts A.events = [{ref scope resource made = 1 if the id is ours, so that it cannot be a repetition}] into the inbox, each once. ARGV[2], ARGV[3] and so on are their records without the
--- time (event_records.lua). A.grace is the time until a sweep announces them (ms). Returns an array, one for each
--- event: 0 new, 1 a duplicate, 2 a duplicate with other content, 3 new and in the list for registered observers.
+-- Puts A.events = [{ref scope resource made = 1 if the id is ours, so that it cannot be a repetition}] into the inbox,
+-- each once. ARGV[2], ARGV[3] and so on are their records without the time (event_records.lua). A.grace is the time until
+-- a sweep announces them (ms). Returns an array, one for each event: 0 new, 1 a duplicate, 2 a duplicate with other
+-- content, 3 new and in the list for registered observers.
 -- A.hot = 1: a new event may go into that list, because the caller does not observe it itself.
 
 -- The most events in observe-next; more get a wake-up by the broker.
