@@ -24,6 +24,7 @@ from deliverers.aws_sqs.sqs_answers import NOT_SQS, UNMENTIONED
 from deliverers.aws_sqs.transport import Transport
 from deliverers.contract import Delivered, DelivererOptions, Delivery, Outcome, Refused, Unreachable
 from deliverers.egress import EgressPolicy
+from deliverers.http.sender import HttpSender
 from deliverers.testing import LOOPBACK, PATIENCE, SHORT_TIMEOUT, a_delivery
 from tests.contract.receivers import Script, answering, raw_receiver, repeating, resetting, silent
 from tests.counterparts.ports import free_port
@@ -517,10 +518,10 @@ async def test_a_bug_in_sending_is_every_waiting_deliverys_and_leaves_nothing_be
 ) -> None:
     async with opened() as deliverer:
 
-        async def broken(_: object) -> None:
+        async def broken(*_: object, **__: object) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(deliverer._transport, "send", broken)
+        monkeypatch.setattr(HttpSender, "exchange", broken)
         tasks = [asyncio.create_task(deliverer.deliver(one)) for one in several(sqs.endpoint, 3)]
         for task in tasks:
             with suppress(ZeroDivisionError):

@@ -117,6 +117,7 @@ async def test_each_warning_is_sent_by_e_mail_and_to_slack(notify: str, mail: Ma
             for said in (str(message.get_payload()), text):
                 assert "https://edw.example/console/integrations/i-1" in said
                 assert data.get("reason", "") in said
+                assert data.get("ends_at", "") in said
 
 
 @pytest.mark.usefixtures("redis_url")
