@@ -162,7 +162,12 @@ class DelivererRegistry:
             # Before each key is compared with the known ones.
             words = f"must have at most {MOST_KEYS} keys, and has {len(configuration)}"
             raise ConfigurationError((Problem(_path(()), words),))
-        secrets = {name: configuration.get(name) for name in self.secret_fields(integration_type)}
+        # Most configurations have few of a type's secrets or none.
+        secrets = {
+            name: configuration[name]
+            for name in self.secret_fields(integration_type)
+            if configuration.get(name) is not None
+        }
         # Our own models never repeat a value, so their words stay: a gap in them would reveal a short secret.
         hidden = () if model in _our_models() else tuple(_texts(secrets.values()))
         try:

@@ -240,9 +240,7 @@ class WebhookConfiguration(BaseModel):
 
     def _check_oauth(self) -> None:
         needed = ("oauth_token_url", "oauth_client_id", "oauth_client_secret")
-        given = [
-            name for name in type(self).model_fields if name.startswith("oauth_") and getattr(self, name) is not None
-        ]
+        given = [name for name in _OAUTH_FIELDS if getattr(self, name) is not None]
         for name in needed:
             if given and name not in given:
                 raise FieldError(f"is required with {given[0]}", name)
@@ -330,6 +328,9 @@ class WebhookConfiguration(BaseModel):
             return oauth
         whole = (self.plain_secret_key, _plain(self.basic_password), _plain(self.bearer_token))
         return (*echoes(filter(None, [*whole, *secrets_of_headers(headers)])), *oauth)
+
+
+_OAUTH_FIELDS = tuple(name for name in WebhookConfiguration.model_fields if name.startswith("oauth_"))
 
 
 def _plain(secret: SecretStr | None) -> str:

@@ -106,6 +106,11 @@ class DeliveryService:
         return self._pool.room
 
     @property
+    def spare(self) -> int:
+        """The number of lanes that could have an attempt now, beside those that wait for one already."""
+        return max(0, self.room - self._queue.waiting)
+
+    @property
     def draining(self) -> bool:
         """Whether this process has stopped taking jobs."""
         return self._pool.closed

@@ -62,6 +62,11 @@ class LaneQueue:
         return not self._waiting and not self._strangers
 
     @property
+    def waiting(self) -> int:
+        """The number of lanes that wait for their turn; parked lanes do not count."""
+        return len(self._waiting) + len(self._strangers)
+
+    @property
     def waits_for_shares(self) -> bool:
         """Whether lanes are parked that wait for a slot of a share."""
         return bool(self._parked[Trust.SUSPECT] or self._parked[Trust.UNPROVEN])

@@ -37,6 +37,8 @@ class Sweep(msgspec.Struct, frozen=True):
     exhausted: list[ExhaustedJobs] = []
     #: Whether a process is registered that observes new events at once.
     observed: bool = False
+    #: Whether no other worker process is in the fleet.
+    alone: bool = False
 
 
 class CutBacklog(msgspec.Struct, frozen=True):

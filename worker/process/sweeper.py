@@ -18,7 +18,7 @@ from worker.integrations.outbox_relay import OutboxRelay
 from worker.ledger import Ledger, LedgerError, LedgerFull, LedgerUnavailable
 from worker.ledger.events.erasure import JOBS_PER_ERASURE
 from worker.ledger.events.intake_list import RETURNED_PER_CALL
-from worker.ledger.fleet import FORGOTTEN_PER_CALL
+from worker.ledger.fleet import FORGOTTEN_PER_CALL, Sweep
 from worker.ledger.lease import NO_TERM
 from worker.ledger.policy import JOBS_PER_CALL
 from worker.telemetry import metrics
@@ -160,24 +160,28 @@ class Sweeper:
     async def _sweep(self) -> float | None:
         found = await self._ledger.fleet.sweep()
         self.swept_at = monotonic()
-        first_events = [each.id for each in found.events if each.tries <= 1]
-        first_lanes = [each.id for each in found.lanes if each.tries <= 1]
-        self._wakeups.events(first_events)
-        self._wakeups.lanes(first_lanes)
+        self._serve(found)
+        self._wakeups.events([each.id for each in found.events if each.tries <= 1])
         # Their first wake-up had no effect, perhaps because the broker is down. Do the work here, or wake others again.
-        events = [each.id for each in found.events if each.tries > 1]
-        lanes = [each.id for each in found.lanes if each.tries > 1]
-        if self._deliveries.room:
-            self._deliveries.serve(lanes)
-            if events:
+        if events := [each.id for each in found.events if each.tries > 1]:
+            if self._deliveries.room:
                 await self._dispatch.begin(events)
-        else:
-            self._wakeups.events(events)
-            self._wakeups.lanes(lanes)
+            else:
+                self._wakeups.events(events)
         if found.observed:
             self._hot_observer.follow()
         await self._outbox_relay.publish(found)
         return found.wait / 1000 if found.wait >= 0 else None
+
+    def _serve(self, found: Sweep) -> None:
+        """Serve as many overdue lanes as there are free slots here, and leave the rest to others, if there are any.
+
+        Those whose first wake-up had no effect come first.
+        """
+        lanes = [each.id for each in sorted(found.lanes, key=lambda each: -each.tries)]
+        here = len(lanes) if found.alone else self._deliveries.spare
+        self._deliveries.serve(lanes[:here])
+        self._wakeups.lanes(lanes[here:])
 
     async def _reap(self) -> float | None:
         fleet = self._ledger.fleet

@@ -573,3 +573,13 @@ async def test_two_jobs_of_one_lane_that_died_with_their_worker_share_its_event_
     for claim in seized:
         await scene.settle(claim, Verdict.RETRY, lost=True)
     assert len(await scene.claim("i-1")) == 10
+
+
+async def test_a_sweep_says_whether_its_process_is_alone_in_the_fleet(scene: LedgerScene) -> None:
+    await scene.ledger.fleet.renew()
+    assert (await scene.ledger.fleet.sweep()).alone
+    other = await scene.another()
+    await other.fleet.renew()
+    assert not (await scene.ledger.fleet.sweep()).alone
+    await other.fleet.retire()
+    assert (await scene.ledger.fleet.sweep()).alone

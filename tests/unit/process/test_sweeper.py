@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from tests.waiting import eventually
+from worker.ledger.fleet import Overdue, Sweep
 from worker.ledger.lease import Lease
 from worker.ledger.policy import LedgerPolicy
 from worker.process.sweeper import Sweeper
 from worker.telemetry.readiness import Presence, State
 from worker.telemetry.worker_health import WorkerHealth
+
+NOTHING = Sweep([], [], -1)
 
 
 class Ledger:
@@ -25,6 +28,8 @@ class Ledger:
         self.owner = "me"
         self.sweeps = asyncio.Event()
         self.sweeps.set()
+        #: What the next sweep finds.
+        self.found = NOTHING
 
     async def renew(self) -> bool:
         return True
@@ -37,7 +42,8 @@ class Ledger:
 
     async def sweep(self) -> Any:
         await self.sweeps.wait()
-        return SimpleNamespace(events=[], lanes=[], unannounced=[], notices=[], exhausted=[], wait=-1, observed=False)
+        found, self.found = self.found, NOTHING
+        return found
 
     async def dead_neighbours(self) -> list[str]:
         return []
@@ -58,11 +64,24 @@ class Ledger:
         return 0
 
 
-def sweeper_of(ledger: Any, sweep_seconds: float) -> Sweeper:
+def sweeper_of(
+    ledger: Any,
+    sweep_seconds: float,
+    spare: int = 1,
+    served: list[str] | None = None,
+    announced: list[str] | None = None,
+) -> Sweeper:
+    served, announced = served if served is not None else [], announced if announced is not None else []
     deliveries: Any = SimpleNamespace(
-        held=set(), calling_since=0.0, room=1, serve=lambda _: None, cut_off_overdue=lambda: None, in_flight=0
+        held=set(),
+        calling_since=0.0,
+        room=1,
+        spare=spare,
+        serve=served.extend,
+        cut_off_overdue=lambda: None,
+        in_flight=0,
     )
-    wakeups: Any = SimpleNamespace(events=lambda _: None, lanes=lambda _: None)
+    wakeups: Any = SimpleNamespace(events=lambda _: None, lanes=announced.extend)
     nobody: Any = None
     relay: Any = SimpleNamespace(publish=_nothing)
     return Sweeper(ledger, nobody, deliveries, wakeups, relay, nobody, sweep_seconds, Presence())
@@ -117,3 +136,24 @@ async def test_it_is_as_long_silent_as_its_own_pause_before_its_readiness_doubts
     assert health.ready().checks["ledger"].status is State.OK
     sweeper.answered_at -= 2.0
     assert health.ready().checks["ledger"].status is State.RED
+
+
+@pytest.mark.parametrize(
+    ("alone", "spare", "here"),
+    [
+        (False, 0, []),
+        (False, 2, ["again", "first"]),
+        (False, 9, ["again", "first", "second"]),
+        (True, 0, ["again", "first", "second"]),
+    ],
+)
+async def test_overdue_lanes_are_served_here_as_far_as_slots_are_free_and_others_are_woken_for_the_rest(
+    ledger: Ledger, alone: bool, spare: int, here: list[str]
+) -> None:
+    overdue = [Overdue("first", 1), Overdue("again", 2), Overdue("second", 1)]
+    ledger.found = Sweep([], overdue, 0, alone=alone)
+    served: list[str] = []
+    announced: list[str] = []
+    await sweeper_of(ledger, 1.0, spare, served, announced)._sweep()
+    assert served == here
+    assert [*served, *announced] == ["again", "first", "second"]

@@ -5,7 +5,8 @@
 -- Returns msgpack {events = [{id tries}], lanes = [{id tries}], wait = ms until the next is due, or -1,
 -- unannounced = [integrations that the fleet has disabled and not yet announced], observed = true if a process is registered
 -- that observes new events at once (join_observers), notices = [notices that are not published: see notices.lua],
--- exhausted = [{lane number since job why}: jobs that failed for good and are to be reported now]}.
+-- exhausted = [{lane number since job why}: jobs that failed for good and are to be reported now], alone = true if no other
+-- process is in the fleet}.
 -- Notices of one reply.
 local NOTICES = 10
 local function put_off(tries)
@@ -47,5 +48,6 @@ for _, index in ipairs({ 'inbox', 'lanes' }) do
   end
 end
 if num(META[6]) > NOW then reply.observed = true end
+if redis.call('ZCARD', P .. 'owners') <= 1 then reply.alone = true end
 if redis.call('EXISTS', P .. 'hastening') == 1 then reply.wait = 0 end
 return cmsgpack.pack(reply)
