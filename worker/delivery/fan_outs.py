@@ -10,6 +10,9 @@ from worker.ledger.policy import JOBS_PER_CALL
 
 #: Jobs that a store opens in one turn.
 QUANTUM = 10
+#: Lanes of a chunk. More take Redis and the event loop so long that other stores notice it, and find too few free slots
+#: for their jobs to start at once.
+LANES_PER_CHUNK = 20
 
 
 @dataclass(eq=False, slots=True)
@@ -80,14 +83,16 @@ class FanOutTurns:
         self._turn = None
 
     def take(self, most: int = JOBS_PER_CALL) -> list[FanOutPart]:
-        """Return the parts of the next chunk: at most `most` jobs and events."""
+        """Return the parts of the next chunk: at most `most` jobs and events, and LANES_PER_CHUNK lanes."""
         parts: dict[FanOut, FanOutPart] = {}
+        lanes: set[str] = set()
         room = most
-        while room > 0 and self._stores:
+        while self._stores and (free := min(room, LANES_PER_CHUNK - len(lanes))) > 0:
             store, waiting = next(iter(self._stores.items()))
             fan_out, allowed = waiting[0], self._turn[1] if self._turn and self._turn[0] == store else QUANTUM
             part = parts.setdefault(fan_out, FanOutPart(fan_out))
-            ids = fan_out.integration_ids[fan_out.taken : fan_out.taken + min(room, allowed)]
+            ids = fan_out.integration_ids[fan_out.taken : fan_out.taken + min(free, allowed)]
+            lanes.update(ids)
             part.integration_ids += ids
             fan_out.taken += len(ids)
             part.last = fan_out.is_taken

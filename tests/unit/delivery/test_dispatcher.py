@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from worker.delivery.dispatcher import Dispatcher
+from worker.delivery.fan_outs import LANES_PER_CHUNK
 from worker.delivery.observation import LISTED_KEPT, Observation
 from worker.domain.event import Scope
 from worker.domain.event_parser import stored_event
@@ -17,7 +18,7 @@ from worker.domain.stored_event import StoredEvent
 from worker.ledger import LedgerFull, LedgerUnavailable
 from worker.ledger.events.inbox import LoadedEvents
 from worker.ledger.lanes.claims import Opened
-from worker.ledger.policy import JOBS_PER_CALL, MAX_IDS_PER_MESSAGE
+from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 
 #: Chunks of each event's fan-out.
 CHUNKS = 4
@@ -69,7 +70,7 @@ class World:
 
     async def snapshot(self, scope: Scope, version: int) -> Any:
         self._step("match")
-        return SimpleNamespace(newer=False, filters={}, matching=lambda _: refs(CHUNKS * JOBS_PER_CALL))
+        return SimpleNamespace(newer=False, filters={}, matching=lambda _: refs(CHUNKS * LANES_PER_CHUNK))
 
     async def open(self, chunk: Any, room: int, limits: Mapping[str, int], filtered: Mapping[str, int]) -> Opened:
         self._step("open")

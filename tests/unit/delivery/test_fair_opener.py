@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from worker.delivery.fair_opener import CALLS_AT_ONCE, STORE_WAITING, FairOpener
-from worker.delivery.fan_outs import FanOut, FanOutPart
+from worker.delivery.fan_outs import LANES_PER_CHUNK, FanOut, FanOutPart
 from worker.domain.event import Scope
 from worker.domain.event_parser import stored_event
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import LedgerUnavailable
-from worker.ledger.policy import JOBS_PER_CALL
 
 task: ContextVar[str] = ContextVar("task", default="")
 
@@ -72,17 +71,17 @@ async def settle() -> None:
 
 async def test_a_fan_out_is_opened_chunk_by_chunk_each_job_once(ledger: Ledger, opener: FairOpener) -> None:
     ledger.answer(100)
-    found = await opener.open([fan_out("a", 4 * JOBS_PER_CALL + 1)])
+    found = await opener.open([fan_out("a", 4 * LANES_PER_CHUNK + 1)])
     assert not found.failed
     assert not found.put_off
     assert len(ledger.chunks) == 5
     assert [chunk[0].last for chunk in ledger.chunks] == [False] * 4 + [True]
-    assert ledger.opened("a") == 4 * JOBS_PER_CALL + 1
+    assert ledger.opened("a") == 4 * LANES_PER_CHUNK + 1
     assert ledger.most_under_way == 1
 
 
 async def test_several_fan_outs_of_a_store_have_a_few_calls_under_way(ledger: Ledger, opener: FairOpener) -> None:
-    observer = asyncio.create_task(opener.open([fan_out(str(n), 3 * JOBS_PER_CALL) for n in range(5)]))
+    observer = asyncio.create_task(opener.open([fan_out(str(n), 3 * LANES_PER_CHUNK) for n in range(5)]))
     await settle()
     ledger.answer(100)
     await observer
@@ -90,13 +89,13 @@ async def test_several_fan_outs_of_a_store_have_a_few_calls_under_way(ledger: Le
 
 
 async def test_a_small_fan_out_of_another_observer_passes_a_large_one(ledger: Ledger, opener: FairOpener) -> None:
-    large = asyncio.create_task(opener.open([fan_out("large", 100 * JOBS_PER_CALL, "a")]))
+    large = asyncio.create_task(opener.open([fan_out("large", 100 * LANES_PER_CHUNK, "a")]))
     await settle()
     small = asyncio.create_task(opener.open([fan_out("small", 1, "b")]))
     await settle()
     ledger.answer(2)
     assert not (await small).failed
-    assert ledger.opened("large") <= 3 * JOBS_PER_CALL
+    assert ledger.opened("large") <= 3 * LANES_PER_CHUNK
     assert not large.done()
     ledger.answer(200)
     await large
@@ -107,17 +106,17 @@ async def test_a_fan_out_that_cannot_be_opened_is_given_up_and_the_others_go_on(
 ) -> None:
     ledger.bad = {"bad"}
     ledger.answer(100)
-    bad, good = fan_out("bad", 3 * JOBS_PER_CALL), fan_out("good", 3 * JOBS_PER_CALL)
+    bad, good = fan_out("bad", 3 * LANES_PER_CHUNK), fan_out("good", 3 * LANES_PER_CHUNK)
     found = await opener.open([bad, good])
     assert found.failed == {bad}
-    assert ledger.opened("good") == 3 * JOBS_PER_CALL
-    assert ledger.opened("bad") <= JOBS_PER_CALL
+    assert ledger.opened("good") == 3 * LANES_PER_CHUNK
+    assert ledger.opened("bad") <= LANES_PER_CHUNK
 
 
 async def test_while_the_ledger_is_away_all_observers_give_up(ledger: Ledger, opener: FairOpener) -> None:
     ledger.fault = LedgerUnavailable("away")
     observers = [
-        asyncio.create_task(opener.open([fan_out(store, 100 * JOBS_PER_CALL, store)])) for store in ("a", "b", "c")
+        asyncio.create_task(opener.open([fan_out(store, 100 * LANES_PER_CHUNK, store)])) for store in ("a", "b", "c")
     ]
     await settle()
     calls = len(ledger.chunks)
@@ -132,7 +131,7 @@ async def test_while_the_ledger_is_away_all_observers_give_up(ledger: Ledger, op
 
 
 async def test_a_process_that_stops_opens_no_further_chunk(ledger: Ledger, opener: FairOpener) -> None:
-    large, small = fan_out("large", 10 * JOBS_PER_CALL), fan_out("small", 1)
+    large, small = fan_out("large", 10 * LANES_PER_CHUNK), fan_out("small", 1)
     observer = asyncio.create_task(opener.open([large]))
     await settle()
     ledger.stopped = True
@@ -143,13 +142,13 @@ async def test_a_process_that_stops_opens_no_further_chunk(ledger: Ledger, opene
 
 
 async def test_what_a_cancelled_observer_waited_for_is_not_opened_any_more(ledger: Ledger, opener: FairOpener) -> None:
-    observer = asyncio.create_task(opener.open([fan_out("large", 10 * JOBS_PER_CALL)]))
+    observer = asyncio.create_task(opener.open([fan_out("large", 10 * LANES_PER_CHUNK)]))
     await settle()
     observer.cancel()
     await asyncio.gather(observer, return_exceptions=True)
     ledger.answer(100)
     assert not (await opener.open([fan_out("small", 1)])).failed
-    assert ledger.opened("large") == JOBS_PER_CALL
+    assert ledger.opened("large") == LANES_PER_CHUNK
 
 
 async def test_a_bug_reaches_the_observers_of_its_chunk_only(ledger: Ledger, opener: FairOpener) -> None:

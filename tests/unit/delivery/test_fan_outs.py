@@ -1,6 +1,6 @@
 """Fan-outs in chunks that a script may take: each job once, and every store in its turn."""
 
-from worker.delivery.fan_outs import QUANTUM, FanOut, FanOutTurns
+from worker.delivery.fan_outs import LANES_PER_CHUNK, QUANTUM, FanOut, FanOutTurns
 from worker.domain.event import Scope
 from worker.domain.event_parser import stored_event
 from worker.domain.stored_event import StoredEvent
@@ -57,8 +57,14 @@ def test_events_without_jobs_take_room_too() -> None:
     assert [len(chunk) for chunk in shape(3, *(fan_out(str(n), 0) for n in range(7)))] == [3, 3, 1]
 
 
-def test_5000_integrations_take_100_chunks() -> None:
-    assert len(shape(50, fan_out("a", 5_000))) == 100
+def test_a_chunk_has_few_lanes() -> None:
+    assert len(shape(50, fan_out("a", 5_000))) == 5_000 / LANES_PER_CHUNK
+
+
+def test_a_chunk_has_many_jobs_of_the_same_lanes() -> None:
+    (chunk, rest) = shape(50, *(FanOut(fan_out(str(n), 5).stored, list("abcde"), 5) for n in range(12)))
+    assert [(count, last) for _, count, last in chunk] == [(5, True)] * 10
+    assert len(rest) == 2
 
 
 def test_small_events_of_other_stores_are_in_the_next_chunk_beside_a_large_one() -> None:
@@ -72,18 +78,19 @@ def test_small_events_of_other_stores_are_in_the_next_chunk_beside_a_large_one()
         ("b", 1),
         ("c", 1),
         ("d", 1),
-        ("large", 47),
+        ("large", LANES_PER_CHUNK - 3),
     ]
 
 
 def test_large_events_of_several_stores_share_a_chunk_equally() -> None:
-    found = shape(5 * QUANTUM, *(fan_out(store, 500, store) for store in "abcde"))
-    assert found[0] == [(store, QUANTUM, False) for store in "abcde"]
+    found = shape(50, *(fan_out(store, 500, store) for store in "abcd"))
+    assert found[0] == [(store, QUANTUM, False) for store in "ab"]
+    assert found[1] == [(store, QUANTUM, False) for store in "cd"]
 
 
 def test_small_events_of_a_store_do_not_wait_for_its_large_one() -> None:
     found = shape(50, fan_out("large", 500), fan_out("small", 1))
-    assert found[0] == [("large", 50, False)]
+    assert found[0] == [("large", LANES_PER_CHUNK, False)]
     assert ("small", 1, True) in found[1]
 
 
