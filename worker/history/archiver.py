@@ -5,7 +5,7 @@ ledger that it may be forgotten. Killed in between, the next one writes the same
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import random
 from time import monotonic
@@ -18,15 +18,13 @@ from worker.history import migrations
 from worker.history.archive_rows import rows_of
 from worker.history.archive_writer import ArchiveWriter
 from worker.history.database import Connection, HistoryDatabase, HistoryError, HistoryUnavailable, within
+from worker.history.outbox_batches import BATCH_BYTES, OutboxBatches
 from worker.history.partitions import Partitions
 from worker.ledger import Ledger, LedgerError
-from worker.ledger.archive_outbox import ARCHIVE_LEASE, ENTRIES_PER_CALL, LISTS, OutboxBatch
+from worker.ledger.archive_outbox import ARCHIVE_LEASE, ENTRIES_PER_CALL, OutboxBatch
 
 _log = structlog.get_logger("edw.history")
 
-#: Entries and bytes of one batch, which the process holds in memory.
-BATCH_ENTRIES = 500
-BATCH_BYTES = 8 * 1024 * 1024
 #: Events that one step erases.
 ERASED_AT_ONCE = 100
 #: Seconds between two looks at an empty outbox.
@@ -62,6 +60,7 @@ class Archiver:
     ) -> None:
         self._ledger = ledger
         self._outbox = ledger.outbox
+        self._batches = OutboxBatches(ledger.outbox)
         self._database = database
         self._policy = policy
         self._archived = archived
@@ -94,7 +93,7 @@ class Archiver:
         await self._database.close()
 
     async def step(self) -> float:
-        """Archive what waits, a batch of each list; return how long to wait before the next step (seconds)."""
+        """Archive a batch of each list; return how long to wait before the next step (seconds)."""
         if not await self._has_lease():
             await self._disconnect()
             return LEASE_SECONDS
@@ -128,14 +127,12 @@ class Archiver:
     async def _archive(self) -> float:
         writer, partitions = await self._connected()
         await self._look_after_days(partitions)
-        done = 0
-        for name in LISTS:
-            batch = await self._batch(name)
-            if batch.entries:
-                await self._write(batch, writer, partitions)
-                done += len(batch.entries)
+        done, size = 0, 0
+        async for parts in self._batches.of_step():
+            done += await self._write(parts, writer, partitions)
+            size += sum(part.bytes for part in parts)
         done += await self._erase(writer)
-        return 0.0 if done >= ENTRIES_PER_CALL else IDLE_SECONDS
+        return 0.0 if done >= ENTRIES_PER_CALL or size >= BATCH_BYTES else IDLE_SECONDS
 
     async def _erase(self, writer: ArchiveWriter) -> int:
         """Erase what people have erased; what was read before that is written by now. Returns the number of events."""
@@ -145,25 +142,19 @@ class Archiver:
             await self._outbox.erased(ref)
         return len(refs)
 
-    async def _batch(self, name: str) -> OutboxBatch:
-        """Return the next entries of a list, as many as the process may hold."""
-        batch = await self._outbox.take(name)
-        while batch.entries and len(batch.entries) < BATCH_ENTRIES and batch.bytes < BATCH_BYTES:
-            more = await self._outbox.take(name, len(batch.entries))
-            batch = batch.plus(more)
-            if not more.entries:
-                break
-        return batch
-
-    async def _write(self, batch: OutboxBatch, writer: ArchiveWriter, partitions: Partitions) -> None:
-        rows = rows_of(batch)
+    async def _write(self, batches: Sequence[OutboxBatch], writer: ArchiveWriter, partitions: Partitions) -> int:
+        """Write batches of several lists, all or none; return how many entries they have."""
+        rows = rows_of(*batches)
         await partitions.make(rows.days)
         try:
             await writer.write(rows)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            await self._write_one_by_one(batch.list, len(batch.entries), writer, error)
-            return
-        await self._note_archived(batch)
+            for batch in batches:
+                await self._write_one_by_one(batch.list, len(batch.entries), writer, error)
+        else:
+            for batch in batches:
+                await self._note_archived(batch)
+        return sum(len(batch.entries) for batch in batches)
 
     async def _write_one_by_one(self, name: str, entries: int, writer: ArchiveWriter, why: Exception) -> None:
         """Write entries of a batch that PostgreSQL refused, each alone, so that a bad one does not keep the others."""
