@@ -101,8 +101,8 @@ class ArchiveWriter:
                 for table, written in rows.tables.items():
                     if written:
                         await self._write(table, written)
-                for job, attempt, day in rows.replaced:
-                    await self._connection.execute(_REPLACE, (job, attempt, day, day, day))
+                if rows.replaced:
+                    await self._each(_REPLACE, [(*log, log[-1], log[-1]) for log in rows.replaced])
 
     async def erase(self, ref: str, jobs: Sequence[str]) -> None:
         """Erase an event: its data, and the answers to it. `jobs` are those of its jobs that the ledger names.
@@ -118,8 +118,8 @@ class ArchiveWriter:
                     await self._connection.execute(_ERASE_EVENT, (start, UUID(ref), day))
                     await self._connection.execute(_ERASE_PAYLOAD, (rest, UUID(ref), day))
                 logs = await self._connection.execute(_ERASED_LOGS, (UUID(ref), [UUID(job) for job in jobs]))
-                for job, attempt, day, record in await logs.fetchall():
-                    await self._connection.execute(_ERASE_LOG, (without_answer(record), job, attempt, day))
+                if found := await logs.fetchall():
+                    await self._each(_ERASE_LOG, [(without_answer(record), *log) for *log, record in found])
 
     async def _check_owner(self) -> None:
         # Locked until the end of the transaction, so that nobody takes over in the middle of it.
@@ -128,6 +128,11 @@ class ArchiveWriter:
         )
         if await found.fetchone() != (self._owner,):
             raise LeaseLost("another process archives now")
+
+    async def _each(self, statement: str, values: Sequence[Sequence[object]]) -> None:
+        """Run a statement for each of the values, without waiting for each answer."""
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(statement, values)
 
     async def _write(self, table: str, rows: Sequence[Row]) -> None:
         async with self._connection.cursor() as cursor:

@@ -5,23 +5,26 @@ ledger that it may be forgotten. Killed in between, the next one writes the same
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import random
 from time import monotonic
+from typing import Any
 
 import psycopg
 import structlog
 
 from worker.event_loop.cancellation import end
 from worker.history import migrations
+from worker.history.archive_lease import LEASE_SECONDS, ArchiveLease
 from worker.history.archive_rows import rows_of
 from worker.history.archive_writer import ArchiveWriter
-from worker.history.database import Connection, HistoryDatabase, HistoryError, HistoryUnavailable, within
+from worker.history.database import Connection, HistoryDatabase, HistoryError, HistoryUnavailable, Result, within
 from worker.history.outbox_batches import BATCH_BYTES, OutboxBatches
 from worker.history.partitions import Partitions
 from worker.ledger import Ledger, LedgerError
-from worker.ledger.archive_outbox import ARCHIVE_LEASE, ENTRIES_PER_CALL, OutboxBatch
+from worker.ledger.archive_outbox import ENTRIES_PER_CALL, OutboxBatch
 
 _log = structlog.get_logger("edw.history")
 
@@ -29,11 +32,11 @@ _log = structlog.get_logger("edw.history")
 ERASED_AT_ONCE = 100
 #: Seconds between two looks at an empty outbox.
 IDLE_SECONDS = 0.5
-#: Seconds between two tries to get the lease, and between two renewals.
-LEASE_SECONDS = ARCHIVE_LEASE / 4000
-#: Pauses while PostgreSQL is away (seconds); the last one repeats.
-PAUSES = (0.25, 0.5, 1.0, 2.0, 3.0)
-#: Seconds after which a batch that PostgreSQL does not answer is given up. A slow one takes a dozen statements.
+#: Pauses while PostgreSQL is away (seconds); the last one repeats. With its spread and the time to connect, it is less
+#: than the 5 s within which archiving goes on.
+PAUSES = (0.25, 0.5, 1.0, 2.0)
+#: Seconds after which PostgreSQL is given up: to connect, or to write a batch. Each takes some twenty statements, and a
+#: server that takes 2 s for each is only slow.
 WRITE_SECONDS = 90.0
 #: Seconds between two looks at the days.
 DAYS_SECONDS = 600.0
@@ -67,7 +70,7 @@ class Archiver:
         self._connection: Connection | None = None
         self._writer: ArchiveWriter | None = None
         self._partitions: Partitions | None = None
-        self._leased_at = -LEASE_SECONDS
+        self._lease = ArchiveLease(ledger.outbox)
         self._looked_at_days = -DAYS_SECONDS
         self._failures = 0
         self._timer: asyncio.Task[None] | None = None
@@ -87,20 +90,18 @@ class Archiver:
             await end([self._timer])
         await self._disconnect()
         try:
-            await self._outbox.leave()
+            await self._lease.leave()
         except LedgerError as error:
             _log.info("archiver's lease not given back", why=str(error))
         await self._database.close()
 
     async def step(self) -> float:
         """Archive a batch of each list; return how long to wait before the next step (seconds)."""
-        if not await self._has_lease():
+        if not await self._lease.take(afresh=self._writer is None):
             await self._disconnect()
             return LEASE_SECONDS
-        try:
-            return await within(WRITE_SECONDS, self._archive())
-        except TimeoutError:
-            raise HistoryUnavailable(f"PostgreSQL has not answered within {WRITE_SECONDS:g} s") from None
+        async with self._lease.kept():
+            return await self._archive()
 
     async def _for_ever(self) -> None:
         while True:
@@ -115,21 +116,12 @@ class Archiver:
                 pause = PAUSES[-1]
             await asyncio.sleep(pause)
 
-    async def _has_lease(self) -> bool:
-        if self._writer is not None and monotonic() - self._leased_at < LEASE_SECONDS:
-            return True
-        asked_at = monotonic()
-        if not await self._outbox.lease():
-            return False
-        self._leased_at = asked_at
-        return True
-
     async def _archive(self) -> float:
-        writer, partitions = await self._connected()
-        await self._look_after_days(partitions)
+        writer, partitions = await _answered(self._connected())
+        await _answered(self._look_after_days(partitions))
         done, size = 0, 0
         async for parts in self._batches.of_step():
-            done += await self._write(parts, writer, partitions)
+            done += await _answered(self._write(parts, writer, partitions))
             size += sum(part.bytes for part in parts)
         done += await self._erase(writer)
         return 0.0 if done >= ENTRIES_PER_CALL or size >= BATCH_BYTES else IDLE_SECONDS
@@ -138,7 +130,7 @@ class Archiver:
         """Erase what people have erased; what was read before that is written by now. Returns the number of events."""
         refs = await self._outbox.tombstones(ERASED_AT_ONCE)
         for ref in refs:
-            await writer.erase(ref, await self._outbox.jobs_of(ref))
+            await _answered(writer.erase(ref, await self._outbox.jobs_of(ref)))
             await self._outbox.erased(ref)
         return len(refs)
 
@@ -215,6 +207,22 @@ class Archiver:
         await self._disconnect()
         if isinstance(error, HistoryError) and not self._failures:
             _log.warning("history away", why=str(error))
-        pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
         self._failures += 1
-        return pause * (0.8 + 0.4 * random())  # noqa: S311  (no secret depends on it)
+        if self._failures > len(PAUSES):
+            # Another worker may reach PostgreSQL although this one does not.
+            with suppress(LedgerError):
+                await self._lease.leave()
+        return pause_after(self._failures, random())  # noqa: S311  (no secret depends on it)
+
+
+def pause_after(failures: int, chance: float) -> float:
+    """Return the pause after so many failures in a row (seconds); `chance`, from 0 to 1, spreads it."""
+    return PAUSES[min(failures, len(PAUSES)) - 1] * (0.8 + 0.4 * chance)
+
+
+async def _answered(work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of some work. Raises HistoryUnavailable if PostgreSQL does not answer in time."""
+    try:
+        return await within(WRITE_SECONDS, work)
+    except TimeoutError:
+        raise HistoryUnavailable(f"PostgreSQL has not answered within {WRITE_SECONDS:g} s") from None
