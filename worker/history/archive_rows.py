@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -61,22 +60,21 @@ class ArchiveRows:
         return frozenset(row[0] for rows in self.tables.values() for row in rows)
 
 
-def rows_of(*batches: OutboxBatch) -> ArchiveRows:
-    """Return the rows of batches. A record that cannot be read is left out of the tables that need its content."""
+def rows_of(batch: OutboxBatch) -> ArchiveRows:
+    """Return the rows of a batch. A record that cannot be read is left out of the tables that need its content."""
     heads: dict[str, tuple[EventHead, date]] = {}
     events: dict[str, Row] = {}
     payloads: dict[str, Row] = {}
-    archived = [log for batch in batches for log in batch.logs]
-    for event in chain.from_iterable(batch.events for batch in batches):
+    for event in batch.events:
         try:
             head, (accepted_at, sequence) = head_of(event.record), times_of(event.record)
         except (ValueError, msgspec.MsgspecError):
             continue
         heads[event.ref] = head, day_of(accepted_at)
         events[event.ref], payloads[event.ref] = _event_rows(event, head, accepted_at, sequence)
-    jobs = {each.id: _job_row(each, heads.get(each.row[8])) for batch in batches for each in batch.jobs}
-    logs = {each.member: _log_row(each) for each in archived}
-    replaced = [(logs[each.member][1], logs[each.member][2], logs[each.member][0]) for each in archived if each.again]
+    jobs = {each.id: _job_row(each, heads.get(each.row[8])) for each in batch.jobs}
+    logs = {each.member: _log_row(each) for each in batch.logs}
+    replaced = [(logs[each.member][1], logs[each.member][2], logs[each.member][0]) for each in batch.logs if each.again]
     tables = {"events": events, "payloads": payloads, "jobs": jobs, "logs": logs}
     return ArchiveRows({table: list(rows.values()) for table, rows in tables.items()}, replaced)
 

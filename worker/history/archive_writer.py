@@ -59,10 +59,30 @@ _COPY = {
     for table in COLUMNS
 }
 _MERGE = {table: _merge(table) for table in COLUMNS}
+# Counts the staged logs that the history does not have, and corrects what was counted of those that it has. Each log is
+# looked up by its key, whatever the planner thinks of the staging table (OFFSET 0).
+_COUNT_LOGS = """
+    INSERT INTO edw.activity AS kept (day, integration, attempts, failed)
+    SELECT new.day, new.integration, count(*) FILTER (WHERE old.succeeded IS NULL),
+        count(*) FILTER (WHERE NOT new.succeeded) - count(*) FILTER (WHERE NOT old.succeeded)
+    FROM edw_staging_logs AS new LEFT JOIN LATERAL (
+        SELECT l.succeeded FROM edw.logs l
+        WHERE l.job = new.job AND l.attempt = new.attempt AND l.day = new.day OFFSET 0
+    ) AS old ON true
+    GROUP BY new.day, new.integration
+    ON CONFLICT (integration, day) DO UPDATE
+    SET attempts = kept.attempts + excluded.attempts, failed = kept.failed + excluded.failed
+    WHERE excluded.attempts <> 0 OR excluded.failed <> 0
+"""
 # The day bounds what is searched: a log is replaced soon after it was written, if at all.
 _REPLACE = """
-    DELETE FROM edw.logs
-    WHERE job = %s AND attempt = %s AND day <> %s::date AND day BETWEEN %s::date - 8 AND %s::date + 8
+    WITH gone AS (
+        DELETE FROM edw.logs
+        WHERE job = %s AND attempt = %s AND day <> %s::date AND day BETWEEN %s::date - 8 AND %s::date + 8
+        RETURNING day, integration, succeeded
+    )
+    UPDATE edw.activity a SET attempts = attempts - 1, failed = failed - (NOT gone.succeeded)::int
+    FROM gone WHERE a.integration = gone.integration AND a.day = gone.day
 """
 
 
@@ -140,4 +160,6 @@ class ArchiveWriter:
                 copy.set_types(TYPES[table])
                 for row in rows:
                     await copy.write_row(row)
+            if table == "logs":
+                await cursor.execute(_COUNT_LOGS)
             await cursor.execute(_MERGE[table])

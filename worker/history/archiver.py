@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
 from random import random
 from time import monotonic
 from typing import Any
@@ -136,7 +137,7 @@ class Archiver:
 
     async def _write(self, batches: Sequence[OutboxBatch], writer: ArchiveWriter, partitions: Partitions) -> int:
         """Write batches of several lists, all or none; return how many entries they have."""
-        rows = rows_of(*batches)
+        rows = rows_of(reduce(OutboxBatch.plus, batches))
         await partitions.make(rows.days)
         try:
             await writer.write(rows)

@@ -20,6 +20,8 @@ SORTED_BY_STORE = frozenset({"cut", "ended", "attempted"})
 ENTRIES_PER_CALL = 100
 #: How long a process that died keeps others from archiving (ms).
 ARCHIVE_LEASE = 10_000
+#: How long the oldest record may wait before people are warned (ms).
+LAG_PATIENCE = 120_000
 
 
 class OutboxJob(msgspec.Struct):
@@ -73,7 +75,7 @@ class OutboxBatch:
         )
 
     def plus(self, other: "OutboxBatch") -> "OutboxBatch":
-        """Return both batches of a list as one."""
+        """Return both batches as one, which has the name of the first one's list."""
         return OutboxBatch(
             self.list,
             [*self.entries, *other.entries],
@@ -99,6 +101,8 @@ class OutboxLag(msgspec.Struct, frozen=True):
     lag: int
     #: What is archived and still in the ledger.
     kept: int
+    #: The process that archives; empty if none does.
+    by: str = ""
 
 
 #: Of a ledger without a history.

@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from worker.cli.diagnose import Finding, failed, ok, warning
 from worker.domain.humanize import counted, duration
 from worker.history.inspection import OLDEST_SERVER, HistoryStatus
-from worker.ledger.archive_outbox import OutboxLag
+from worker.ledger.archive_outbox import LAG_PATIENCE, OutboxLag
 
-#: Milliseconds that the oldest record may wait to be archived, and that the clocks may differ.
-LAG_PATIENCE = 120_000
+#: Milliseconds that the clocks may differ.
 CLOCK_PATIENCE = 60_000
 
 

@@ -1,6 +1,6 @@
 -- needs: archive_entries
 -- archive_lag: how much waits in the outbox of the history (archive_entries.lua), and for how long the oldest has waited.
--- Returns msgpack {waiting, lag (ms), kept = entries of `archived`}.
+-- Returns msgpack {waiting, lag (ms), kept = entries of `archived`, by = the process that archives, or ''}.
 local waiting, oldest = 0, NOW
 
 local function since(list, entry)
@@ -22,4 +22,5 @@ for _, list in ipairs(lists) do
     oldest = math.min(oldest, since(list, entry))
   end
 end
-return cmsgpack.pack({ waiting = waiting, lag = NOW - oldest, kept = redis.call('LLEN', P .. 'archived') })
+return cmsgpack.pack({ waiting = waiting, lag = NOW - oldest, kept = redis.call('LLEN', P .. 'archived'),
+                       by = redis.call('GET', P .. 'archiver') or '' })
