@@ -78,7 +78,7 @@ class Archiver:
 
     @property
     def is_away(self) -> bool:
-        """Whether PostgreSQL, or the ledger, did not answer the last step."""
+        """Whether PostgreSQL, or the ledger, did not answer the last step of this process."""
         return self._failures > 0
 
     def open(self) -> None:
@@ -189,9 +189,10 @@ class Archiver:
         if monotonic() - self._looked_at_days < DAYS_SECONDS:
             return
         now = await self._ledger.redis.now()
-        await partitions.make_ahead(now)
+        # On a full disk this makes the space that the next needs.
         if dropped := await partitions.drop_expired(now, self._policy.retention, self._policy.payloads):
             _log.info("days dropped from the history", partitions=dropped)
+        await partitions.make_ahead(now)
         self._looked_at_days = monotonic()
 
     async def _disconnect(self) -> None:
@@ -200,7 +201,8 @@ class Archiver:
             await connection.close()
 
     def _note_answer(self) -> None:
-        if self._failures:
+        # Without the lease, nothing was asked of PostgreSQL.
+        if self._failures and self._writer is not None:
             _log.info("history back")
         self._failures = 0
 
