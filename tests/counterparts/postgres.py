@@ -13,6 +13,7 @@ from time import monotonic, sleep
 import psutil
 import psycopg
 
+from tests.counterparts.fake_clock import SteppedRedisServer
 from tests.counterparts.freezing import freeze
 from tests.counterparts.ports import free_port
 from tests.counterparts.server import LOOK_SECONDS, START_SECONDS, STOP_SECONDS, Server
@@ -42,7 +43,10 @@ def _programs() -> Path | None:
 
 
 class PostgresServer(Server):
-    """One server. Options are the server's own: `PostgresServer(max_connections="20")`."""
+    """One server. Options are the server's own: `PostgresServer(max_connections="20")`.
+
+    `clock_off` sets its clock before or after the machine's, such as `-400d` (libfaketime).
+    """
 
     name = "postgres"
 
@@ -50,8 +54,9 @@ class PostgresServer(Server):
     def missing(cls) -> str | None:
         return None if _programs() is not None else _MISSING
 
-    def __init__(self, **options: str) -> None:
+    def __init__(self, clock_off: str = "", **options: str) -> None:
         super().__init__()
+        self._clock_off = clock_off
         self.port = free_port()
         self._data = self._folder / "data"
         self._options = QUICK | options
@@ -101,6 +106,25 @@ class PostgresServer(Server):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
 
+    @contextmanager
+    def full(self, database: str, table: str) -> Iterator[None]:
+        """No space is left for an empty table: the server's own writes to its file get ENOSPC from the kernel."""
+        ((name,),) = self.run(f"SELECT pg_relation_filepath('{table}')", database)
+        file = self._data / str(name)
+        aside = file.with_suffix(".aside")
+        file.rename(aside)
+        file.symlink_to("/dev/full")
+        self.end_sessions(database)
+        try:
+            yield
+        finally:
+            aside.replace(file)
+            self.end_sessions(database)
+
+    def end_sessions(self, database: str) -> None:
+        """End all sessions of a database. New ones see its changed settings, and open files anew."""
+        self.run(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'")
+
     def stop(self) -> None:
         """End it as an operator would who does not wait for clients ("fast")."""
         self._end(signal.SIGINT)
@@ -145,9 +169,17 @@ class PostgresServer(Server):
         options = [word for name, value in self._options.items() for word in ("-c", f"{name}={value}")]
         self._spawn(
             *self._as_user,
+            *self._with_clock(),
             *(str(programs / "postgres"), "-D", str(self._data), "-k", str(self._folder), "-p", str(self.port)),
             *("-c", "listen_addresses=127.0.0.1", *options),
         )
+
+    def _with_clock(self) -> list[str]:
+        if not self._clock_off:
+            return []
+        fake = {"LD_PRELOAD": SteppedRedisServer.library(), "FAKETIME": self._clock_off}
+        # Set for the server alone: libfaketime shares memory with whatever else its user starts.
+        return ["env", *(f"{name}={value}" for name, value in fake.items()), "FAKETIME_DONT_FAKE_MONOTONIC=1"]
 
     def _answers(self) -> bool:
         with suppress(psycopg.OperationalError):

@@ -2,8 +2,9 @@
 
     python -m tests.dashboard RECORD.json [--minutes 4]
 
-Two workers and the API, Redis with a memory limit, eleven integrations. One receiver breaks, comes back, and breaks
-again; another hangs; a worker is killed; a batch comes all at once. `tests.dashboard.draw` makes a picture of it.
+Two workers and the API, Redis with a memory limit, a history, eleven integrations. One receiver breaks, comes back, and
+breaks again; another hangs; a worker is killed; a batch comes all at once; PostgreSQL is away for a while.
+`tests.dashboard.draw` makes a picture of it.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from aiohttp import web
 
 from config.settings import Settings
 from tests.counterparts.ports import free_port
+from tests.counterparts.postgres import PostgresServer
 from tests.counterparts.prometheus import PrometheusServer
 from tests.counterparts.redis_server import RedisServer
 from tests.dashboard.panels import panels
@@ -48,6 +50,8 @@ BATCH = 1_000
 #: Which parts of the time the broken receiver fails.
 BROKEN = ((0.2, 0.5), (0.88, 2.0))
 KILLED_AT, BATCH_AT = 0.6, 0.72
+#: The part of the time in which PostgreSQL is away.
+AWAY = (0.25, 0.4)
 #: How long a receiver takes (seconds), and how many integrations are of that kind.
 RECEIVERS = {"fast": (0.004, 6), "slow": (0.12, 3), "broken": (0.01, 1), "hang": (60.0, 1)}
 
@@ -86,8 +90,11 @@ class Deployment:
         self._stack = stack
         self._folder = folder
         self.redis_server = stack.enter_context(RedisServer(maxmemory="256mb"))
+        self.postgres = stack.enter_context(PostgresServer())
         self.environment = {
             "EDW_REDIS_URL": self.redis_server.url,
+            "EDW_HISTORY_URL": self.postgres.url(self.postgres.new_database()),
+            "EDW_LEDGER_WINDOW": "30s",
             "EDW_EGRESS_ALLOW": "127.0.0.0/8",
             "EDW_METRICS_SECONDS": "1s",
             "EDW_RETRY_SCHEDULE": "2s 5s 10s 20s 30s",
@@ -180,6 +187,9 @@ async def play(
     while (passed := time() - began) < seconds:
         part = passed / seconds
         receivers.broken = any(start <= part < end for start, end in BROKEN)
+        is_away = AWAY[0] <= part < AWAY[1]
+        if is_away is deployment.postgres.running:
+            await asyncio.to_thread(deployment.postgres.kill if is_away else deployment.postgres.start)
         if part > KILLED_AT and not killed:
             killed = True
             victim.kill()

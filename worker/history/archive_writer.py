@@ -59,10 +59,30 @@ _COPY = {
     for table in COLUMNS
 }
 _MERGE = {table: _merge(table) for table in COLUMNS}
+# Counts the staged logs that the history does not have, and corrects what was counted of those that it has. Each log is
+# looked up by its key, whatever the planner thinks of the staging table (OFFSET 0).
+_COUNT_LOGS = """
+    INSERT INTO edw.activity AS kept (day, integration, attempts, failed)
+    SELECT new.day, new.integration, count(*) FILTER (WHERE old.succeeded IS NULL),
+        count(*) FILTER (WHERE NOT new.succeeded) - count(*) FILTER (WHERE NOT old.succeeded)
+    FROM edw_staging_logs AS new LEFT JOIN LATERAL (
+        SELECT l.succeeded FROM edw.logs l
+        WHERE l.job = new.job AND l.attempt = new.attempt AND l.day = new.day OFFSET 0
+    ) AS old ON true
+    GROUP BY new.day, new.integration
+    ON CONFLICT (integration, day) DO UPDATE
+    SET attempts = kept.attempts + excluded.attempts, failed = kept.failed + excluded.failed
+    WHERE excluded.attempts <> 0 OR excluded.failed <> 0
+"""
 # The day bounds what is searched: a log is replaced soon after it was written, if at all.
 _REPLACE = """
-    DELETE FROM edw.logs
-    WHERE job = %s AND attempt = %s AND day <> %s::date AND day BETWEEN %s::date - 8 AND %s::date + 8
+    WITH gone AS (
+        DELETE FROM edw.logs
+        WHERE job = %s AND attempt = %s AND day <> %s::date AND day BETWEEN %s::date - 8 AND %s::date + 8
+        RETURNING day, integration, succeeded
+    )
+    UPDATE edw.activity a SET attempts = attempts - 1, failed = failed - (NOT gone.succeeded)::int
+    FROM gone WHERE a.integration = gone.integration AND a.day = gone.day
 """
 
 
@@ -101,8 +121,8 @@ class ArchiveWriter:
                 for table, written in rows.tables.items():
                     if written:
                         await self._write(table, written)
-                for job, attempt, day in rows.replaced:
-                    await self._connection.execute(_REPLACE, (job, attempt, day, day, day))
+                if rows.replaced:
+                    await self._each(_REPLACE, [(*log, log[-1], log[-1]) for log in rows.replaced])
 
     async def erase(self, ref: str, jobs: Sequence[str]) -> None:
         """Erase an event: its data, and the answers to it. `jobs` are those of its jobs that the ledger names.
@@ -118,8 +138,8 @@ class ArchiveWriter:
                     await self._connection.execute(_ERASE_EVENT, (start, UUID(ref), day))
                     await self._connection.execute(_ERASE_PAYLOAD, (rest, UUID(ref), day))
                 logs = await self._connection.execute(_ERASED_LOGS, (UUID(ref), [UUID(job) for job in jobs]))
-                for job, attempt, day, record in await logs.fetchall():
-                    await self._connection.execute(_ERASE_LOG, (without_answer(record), job, attempt, day))
+                if found := await logs.fetchall():
+                    await self._each(_ERASE_LOG, [(without_answer(record), *log) for *log, record in found])
 
     async def _check_owner(self) -> None:
         # Locked until the end of the transaction, so that nobody takes over in the middle of it.
@@ -129,10 +149,17 @@ class ArchiveWriter:
         if await found.fetchone() != (self._owner,):
             raise LeaseLost("another process archives now")
 
+    async def _each(self, statement: str, values: Sequence[Sequence[object]]) -> None:
+        """Run a statement for each of the values, without waiting for each answer."""
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(statement, values)
+
     async def _write(self, table: str, rows: Sequence[Row]) -> None:
         async with self._connection.cursor() as cursor:
             async with cursor.copy(_COPY[table]) as copy:
                 copy.set_types(TYPES[table])
                 for row in rows:
                     await copy.write_row(row)
+            if table == "logs":
+                await cursor.execute(_COUNT_LOGS)
             await cursor.execute(_MERGE[table])

@@ -5,37 +5,39 @@ ledger that it may be forgotten. Killed in between, the next one writes the same
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
 from random import random
 from time import monotonic
+from typing import Any
 
 import psycopg
 import structlog
 
 from worker.event_loop.cancellation import end
 from worker.history import migrations
+from worker.history.archive_lease import LEASE_SECONDS, ArchiveLease
 from worker.history.archive_rows import rows_of
 from worker.history.archive_writer import ArchiveWriter
-from worker.history.database import Connection, HistoryDatabase, HistoryError, HistoryUnavailable, within
+from worker.history.database import Connection, HistoryDatabase, HistoryError, HistoryUnavailable, Result, within
+from worker.history.outbox_batches import BATCH_BYTES, OutboxBatches
 from worker.history.partitions import Partitions
 from worker.ledger import Ledger, LedgerError
-from worker.ledger.archive_outbox import ARCHIVE_LEASE, ENTRIES_PER_CALL, LISTS, OutboxBatch
+from worker.ledger.archive_outbox import ENTRIES_PER_CALL, OutboxBatch
 
 _log = structlog.get_logger("edw.history")
 
-#: Entries and bytes of one batch, which the process holds in memory.
-BATCH_ENTRIES = 500
-BATCH_BYTES = 8 * 1024 * 1024
 #: Events that one step erases.
 ERASED_AT_ONCE = 100
 #: Seconds between two looks at an empty outbox.
 IDLE_SECONDS = 0.5
-#: Seconds between two tries to get the lease, and between two renewals.
-LEASE_SECONDS = ARCHIVE_LEASE / 4000
-#: Pauses while PostgreSQL is away (seconds); the last one repeats.
-PAUSES = (0.25, 0.5, 1.0, 2.0, 3.0)
-#: Seconds after which a batch that PostgreSQL does not answer is given up. A slow one takes a dozen statements.
+#: Pauses while PostgreSQL is away (seconds); the last one repeats. With its spread and the time to connect, it is less
+#: than the 5 s within which archiving goes on.
+PAUSES = (0.25, 0.5, 1.0, 2.0)
+#: Seconds after which PostgreSQL is given up: to connect, or to write a batch. Each takes some twenty statements, and a
+#: server that takes 2 s for each is only slow.
 WRITE_SECONDS = 90.0
 #: Seconds between two looks at the days.
 DAYS_SECONDS = 600.0
@@ -62,20 +64,21 @@ class Archiver:
     ) -> None:
         self._ledger = ledger
         self._outbox = ledger.outbox
+        self._batches = OutboxBatches(ledger.outbox)
         self._database = database
         self._policy = policy
         self._archived = archived
         self._connection: Connection | None = None
         self._writer: ArchiveWriter | None = None
         self._partitions: Partitions | None = None
-        self._leased_at = -LEASE_SECONDS
+        self._lease = ArchiveLease(ledger.outbox)
         self._looked_at_days = -DAYS_SECONDS
         self._failures = 0
         self._timer: asyncio.Task[None] | None = None
 
     @property
     def is_away(self) -> bool:
-        """Whether PostgreSQL, or the ledger, did not answer the last step."""
+        """Whether PostgreSQL, or the ledger, did not answer the last step of this process."""
         return self._failures > 0
 
     def open(self) -> None:
@@ -88,20 +91,18 @@ class Archiver:
             await end([self._timer])
         await self._disconnect()
         try:
-            await self._outbox.leave()
+            await self._lease.leave()
         except LedgerError as error:
             _log.info("archiver's lease not given back", why=str(error))
         await self._database.close()
 
     async def step(self) -> float:
-        """Archive what waits, a batch of each list; return how long to wait before the next step (seconds)."""
-        if not await self._has_lease():
+        """Archive a batch of each list; return how long to wait before the next step (seconds)."""
+        if not await self._lease.take(afresh=self._writer is None):
             await self._disconnect()
             return LEASE_SECONDS
-        try:
-            return await within(WRITE_SECONDS, self._archive())
-        except TimeoutError:
-            raise HistoryUnavailable(f"PostgreSQL has not answered within {WRITE_SECONDS:g} s") from None
+        async with self._lease.kept():
+            return await self._archive()
 
     async def _for_ever(self) -> None:
         while True:
@@ -116,54 +117,37 @@ class Archiver:
                 pause = PAUSES[-1]
             await asyncio.sleep(pause)
 
-    async def _has_lease(self) -> bool:
-        if self._writer is not None and monotonic() - self._leased_at < LEASE_SECONDS:
-            return True
-        asked_at = monotonic()
-        if not await self._outbox.lease():
-            return False
-        self._leased_at = asked_at
-        return True
-
     async def _archive(self) -> float:
-        writer, partitions = await self._connected()
-        await self._look_after_days(partitions)
-        done = 0
-        for name in LISTS:
-            batch = await self._batch(name)
-            if batch.entries:
-                await self._write(batch, writer, partitions)
-                done += len(batch.entries)
+        writer, partitions = await _answered(self._connected())
+        await _answered(self._look_after_days(partitions))
+        done, size = 0, 0
+        async for parts in self._batches.of_step():
+            done += await _answered(self._write(parts, writer, partitions))
+            size += sum(part.bytes for part in parts)
         done += await self._erase(writer)
-        return 0.0 if done >= ENTRIES_PER_CALL else IDLE_SECONDS
+        return 0.0 if done >= ENTRIES_PER_CALL or size >= BATCH_BYTES else IDLE_SECONDS
 
     async def _erase(self, writer: ArchiveWriter) -> int:
         """Erase what people have erased; what was read before that is written by now. Returns the number of events."""
         refs = await self._outbox.tombstones(ERASED_AT_ONCE)
         for ref in refs:
-            await writer.erase(ref, await self._outbox.jobs_of(ref))
+            await _answered(writer.erase(ref, await self._outbox.jobs_of(ref)))
             await self._outbox.erased(ref)
         return len(refs)
 
-    async def _batch(self, name: str) -> OutboxBatch:
-        """Return the next entries of a list, as many as the process may hold."""
-        batch = await self._outbox.take(name)
-        while batch.entries and len(batch.entries) < BATCH_ENTRIES and batch.bytes < BATCH_BYTES:
-            more = await self._outbox.take(name, len(batch.entries))
-            batch = batch.plus(more)
-            if not more.entries:
-                break
-        return batch
-
-    async def _write(self, batch: OutboxBatch, writer: ArchiveWriter, partitions: Partitions) -> None:
-        rows = rows_of(batch)
+    async def _write(self, batches: Sequence[OutboxBatch], writer: ArchiveWriter, partitions: Partitions) -> int:
+        """Write batches of several lists, all or none; return how many entries they have."""
+        rows = rows_of(reduce(OutboxBatch.plus, batches))
         await partitions.make(rows.days)
         try:
             await writer.write(rows)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            await self._write_one_by_one(batch.list, len(batch.entries), writer, error)
-            return
-        await self._note_archived(batch)
+            for batch in batches:
+                await self._write_one_by_one(batch.list, len(batch.entries), writer, error)
+        else:
+            for batch in batches:
+                await self._note_archived(batch)
+        return sum(len(batch.entries) for batch in batches)
 
     async def _write_one_by_one(self, name: str, entries: int, writer: ArchiveWriter, why: Exception) -> None:
         """Write entries of a batch that PostgreSQL refused, each alone, so that a bad one does not keep the others."""
@@ -205,9 +189,10 @@ class Archiver:
         if monotonic() - self._looked_at_days < DAYS_SECONDS:
             return
         now = await self._ledger.redis.now()
-        await partitions.make_ahead(now)
+        # On a full disk this makes the space that the next needs.
         if dropped := await partitions.drop_expired(now, self._policy.retention, self._policy.payloads):
             _log.info("days dropped from the history", partitions=dropped)
+        await partitions.make_ahead(now)
         self._looked_at_days = monotonic()
 
     async def _disconnect(self) -> None:
@@ -216,7 +201,8 @@ class Archiver:
             await connection.close()
 
     def _note_answer(self) -> None:
-        if self._failures:
+        # Without the lease, nothing was asked of PostgreSQL.
+        if self._failures and self._writer is not None:
             _log.info("history back")
         self._failures = 0
 
@@ -224,6 +210,22 @@ class Archiver:
         await self._disconnect()
         if isinstance(error, HistoryError) and not self._failures:
             _log.warning("history away", why=str(error))
-        pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
         self._failures += 1
-        return pause * (0.8 + 0.4 * random())  # noqa: S311  (no secret depends on it)
+        if self._failures > len(PAUSES):
+            # Another worker may reach PostgreSQL although this one does not.
+            with suppress(LedgerError):
+                await self._lease.leave()
+        return pause_after(self._failures, random())  # noqa: S311  (no secret depends on it)
+
+
+def pause_after(failures: int, chance: float) -> float:
+    """Return the pause after so many failures in a row (seconds); `chance`, from 0 to 1, spreads it."""
+    return PAUSES[min(failures, len(PAUSES)) - 1] * (0.8 + 0.4 * chance)
+
+
+async def _answered(work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of some work. Raises HistoryUnavailable if PostgreSQL does not answer in time."""
+    try:
+        return await within(WRITE_SECONDS, work)
+    except TimeoutError:
+        raise HistoryUnavailable(f"PostgreSQL has not answered within {WRITE_SECONDS:g} s") from None

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL, and the translation of psycopg's errors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Any, ClassVar, TypeVar
@@ -19,6 +19,19 @@ READ_SECONDS = 4.0
 READERS = 4
 #: Seconds for which nothing is read after a read has failed: callers get their answer from the ledger at once.
 REST_SECONDS = 1.0
+
+#: Troubles of the server that pass, or that its operator ends; InternalError is one of its files.
+_PASSING = (
+    *(psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError),
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+#: TCP options by which a connection notices within ten seconds that the other machine is gone.
+_KEEP_ALIVE: Mapping[str, Any] = {
+    "keepalives_idle": 4,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Result = TypeVar("Result")
@@ -51,7 +64,7 @@ def mapped() -> Iterator[None]:
         raise HistoryRefused(
             f'the history\'s tables are missing or old ({_first_line(error)}): run "edw history migrate"'
         ) from error
-    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
+    except _PASSING as error:
         raise HistoryUnavailable(f"PostgreSQL does not answer: {_first_line(error)}") from error
 
 
@@ -187,5 +200,5 @@ class HistoryDatabase:
                 connect_timeout=CONNECT_SECONDS,
                 application_name=name,
                 options=limits,
-                tcp_user_timeout=15_000,
+                **_KEEP_ALIVE,
             )

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
+DAY_MS = 86_400_000
 #: Days that have a partition before they begin.
 DAYS_AHEAD = 3
 #: Tables whose partitions are kept for EDW_HISTORY_RETENTION, and those kept for EDW_HISTORY_PAYLOADS.
-KEPT_LONG = ("events", "jobs", "logs")
+KEPT_LONG = ("events", "jobs", "logs", "activity")
 KEPT_SHORT = ("payloads",)
 TABLES = (*KEPT_LONG, *KEPT_SHORT)
 
@@ -17,6 +18,11 @@ _PARTITION = re.compile(rf"({'|'.join(TABLES)})_(\d{{8}})")
 def day_of(milliseconds: float) -> date:
     """Return the day of a time (ms since 1970)."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).date()
+
+
+def number_of(day: date) -> int:
+    """Return the number of a day since 1970."""
+    return (day - date(1970, 1, 1)).days
 
 
 def partition(table: str, day: date) -> str:

@@ -245,6 +245,12 @@ class HistoryReader:
         """Return how many events there are besides those of `without`, at most `most`."""
         return await self._count_by_id("events", *_of_events(scope, resource), "ref", without, most)
 
+    async def activity(self, integration_id: str, first: date) -> list[tuple[date, int, int]]:
+        """Return the days of an integration from `first` on that have attempts: how many, and how many failed."""
+        query = sql.SQL("SELECT day, attempts, failed FROM edw.activity WHERE integration = %s AND day >= %s")
+        rows = await self._rows(query, integration_id, first)
+        return [(day, int(attempts), int(failed)) for day, attempts, failed in rows]
+
     async def _count_by_id(
         self, table: str, column: str, value: str, identity: str, without: Sequence[str], most: int
     ) -> int:

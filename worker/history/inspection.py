@@ -32,6 +32,10 @@ class HistoryStatus:
     sizes: dict[str, int]
     #: Milliseconds since 1970, by the server's clock.
     now: int
+    #: Whether this user owns the tables, which making and dropping days needs.
+    owns: bool = True
+    #: Whether new days are compressed by lz4.
+    uses_lz4: bool = True
 
     @property
     def major(self) -> int:
@@ -51,15 +55,29 @@ async def read_status(connection: Connection) -> HistoryStatus:
     version, now, has_lz4 = row
     numbers, lacking = await applied(connection), await missing(connection)
     sizes, first, last = dict.fromkeys(TABLES, 0), None, None
-    writable = False
+    writable = owns = uses_lz4 = False
     if numbers:
         sizes, first, last = await _partitions(connection)
-        found = await connection.execute("SELECT has_table_privilege('edw.events', 'INSERT')")
-        writable = await found.fetchone() == (True,)
+        writable, owns, uses_lz4 = await _rights_and_compression(connection)
     names = [f"{each.number:04} ({each.name})" for each in lacking]
-    return HistoryStatus(
-        str(version).split(" ", 1)[0], writable, bool(has_lz4), numbers, names, first, last, sizes, int(now)
-    )
+    server = (str(version).split(" ", 1)[0], writable, bool(has_lz4))
+    return HistoryStatus(*server, numbers, names, first, last, sizes, int(now), owns, uses_lz4)
+
+
+async def _rights_and_compression(connection: Connection) -> tuple[bool, bool, bool]:
+    """Return whether this user may write, whether it owns the tables, and whether all data is compressed by lz4."""
+    row = await (
+        await connection.execute(
+            "SELECT has_table_privilege('edw.events', 'INSERT'),"
+            " (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'edw.events'::regclass),"
+            " (SELECT bool_and(attcompression = 'l') FROM pg_attribute WHERE (attrelid, attname) IN ("
+            "('edw.payloads'::regclass, 'payload'), ('edw.logs'::regclass, 'record'),"
+            " ('edw.logs'::regclass, 'exchange')))"
+        )
+    ).fetchone()
+    assert row is not None  # noqa: S101  (a query without a table has one row)
+    writable, owns, uses_lz4 = map(bool, row)
+    return writable, owns, uses_lz4
 
 
 async def _partitions(connection: Connection) -> tuple[dict[str, int], date | None, date | None]:

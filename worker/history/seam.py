@@ -14,6 +14,7 @@ from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import Job
 from worker.domain.stored_event import StoredEvent
 from worker.history.database import HistoryDatabase, HistoryError
+from worker.history.days import DAY_MS, day_of, number_of
 from worker.history.history_reader import ArchivedEvent, HistoryReader, LogIndex, days_near
 from worker.history.merging import MergedList
 from worker.history.past_events import ErasureAcrossSeam, ReopeningAcrossSeam
@@ -27,6 +28,7 @@ from worker.ledger.inspection.event_history import (
     SelectedEvents,
     SelectEvents,
 )
+from worker.ledger.inspection.lane_activity import ActivityReader, DayActivity, LaneDays
 from worker.ledger.lanes.claim_calls import ClaimCalls
 from worker.ledger.lanes.job_lanes import JobLanes
 from worker.ledger.lanes.log_records import LogRecords, with_exchange
@@ -43,6 +45,7 @@ def join(ledger: Ledger, database: HistoryDatabase) -> None:
     ledger.events = EventsAcrossSeam(ledger, reader)
     ledger.logs = LogsAcrossSeam(ledger, reader)
     ledger.jobs = JobsAcrossSeam(ledger, reader)
+    ledger.activity = ActivityAcrossSeam(ledger, reader)
 
 
 class _Bounded:
@@ -156,6 +159,29 @@ class JobsAcrossSeam(_Bounded, JobLanes):
             till=self._till,
         )
         return await merged.page(offset, limit)
+
+
+class ActivityAcrossSeam(ActivityReader):
+    """The days of both."""
+
+    def __init__(self, ledger: Ledger, history: HistoryReader) -> None:
+        super().__init__(ledger.redis)
+        self._history = history
+
+    async def by_day(self, lane: str, most: int) -> LaneDays:
+        """Return the last `most` days of a lane."""
+        kept = await super().by_day(lane, most)
+        last = kept.days[-1].day
+        first = last - most + 1
+        try:
+            archived = await self._history.activity(lane, day_of(first * DAY_MS))
+        except HistoryError:
+            return replace(kept, history_away=True)
+        found = {number_of(day): DayActivity(number_of(day), attempts, failed) for day, attempts, failed in archived}
+        for each in kept.days:
+            # What is not archived yet, the ledger alone has counted.
+            found[each.day] = max(each, found.get(each.day, each), key=lambda one: one.attempts)
+        return LaneDays([found.get(day, DayActivity(day)) for day in range(first, last + 1)])
 
 
 class EventsAcrossSeam(_Bounded, EventReader):

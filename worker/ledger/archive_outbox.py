@@ -14,10 +14,14 @@ from worker.ledger.policy import REPLY_BYTE_BUDGET
 
 #: Its lists, in the order in which they are archived.
 LISTS = ("cut", "ended", "attempted")
+#: Those that archive_sort sorts by store.
+SORTED_BY_STORE = frozenset({"cut", "ended", "attempted"})
 #: Entries that one call reads or takes off: 1-2 ms of Redis's time.
 ENTRIES_PER_CALL = 100
 #: How long a process that died keeps others from archiving (ms).
 ARCHIVE_LEASE = 10_000
+#: How long the oldest record may wait before people are warned (ms).
+LAG_PATIENCE = 120_000
 
 
 class OutboxJob(msgspec.Struct):
@@ -71,7 +75,7 @@ class OutboxBatch:
         )
 
     def plus(self, other: "OutboxBatch") -> "OutboxBatch":
-        """Return both batches of a list as one."""
+        """Return both batches as one, which has the name of the first one's list."""
         return OutboxBatch(
             self.list,
             [*self.entries, *other.entries],
@@ -83,7 +87,7 @@ class OutboxBatch:
     @property
     def kept(self) -> Sequence[str]:
         """What the ledger notes as archived, for each entry; empty where there was nothing to archive."""
-        if self.list != "attempted":
+        if self.list.partition(":")[0] != "attempted":
             return self.entries
         times = {each.member: each.log[1:].partition(",")[0] for each in self.logs}
         members = [entry.removeprefix("~") for entry in self.entries]
@@ -97,6 +101,8 @@ class OutboxLag(msgspec.Struct, frozen=True):
     lag: int
     #: What is archived and still in the ledger.
     kept: int
+    #: The process that archives; empty if none does.
+    by: str = ""
 
 
 #: Of a ledger without a history.
@@ -153,6 +159,18 @@ class ArchiveOutbox:
             if not await self._done(batch.list, batch.entries[chunk], kept[chunk], again=False):
                 return False
         return True
+
+    async def sort(self, name: str, beyond: int) -> int:
+        """Move the first entries of a list to the lists of their stores, if it has more than `beyond`.
+
+        Returns how many were moved.
+        """
+        limit = 2 * ENTRIES_PER_CALL
+        return int(await self._redis.run("archive_sort", list=name, beyond=beyond, limit=limit))
+
+    async def turns(self, most: int) -> list[str]:
+        """Return the stores' lists that have the next turns; done() and put_back() end a list's turn."""
+        return [name.decode() for name in await self._redis.call("lrange", "turns", 0, most - 1)]
 
     async def put_back(self, batch: OutboxBatch) -> bool:
         """Move entries to the end of their list, so that others get their turn; return False as done() does."""

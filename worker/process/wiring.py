@@ -149,4 +149,6 @@ def _archiver(settings: Settings, ledger: Ledger) -> "Archiver | None":
     retention, payloads = (round(each * 1000) for each in (settings.history_retention, settings.history_payloads))
     policy = HistoryPolicy(retention, payloads, migrates=settings.history_migrate == "auto")
     database = HistoryDatabase(settings.history_url.get_secret_value())
-    return Archiver(ledger, database, policy, metrics.ARCHIVED.inc)
+    archiver = Archiver(ledger, database, policy, metrics.ARCHIVED.inc)
+    metrics.HISTORY_AWAY.set_function(lambda: archiver.is_away)
+    return archiver

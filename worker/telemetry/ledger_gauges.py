@@ -175,6 +175,9 @@ def families(gauges: LedgerTotals, shard: str) -> Iterator[Metric]:
         gauges.outbox.lag / 1000,
     )
     yield gauge("edw_history_waiting", "Jobs, events and logs that wait to be archived.", gauges.outbox.waiting)
+    yield gauge(
+        "edw_history_kept", "Jobs, events and logs that are archived, and in the ledger still.", gauges.outbox.kept
+    )
     yield gauge("edw_redis_memory_bytes", "Memory that the ledger's Redis uses, in bytes.", gauges.memory_used)
     yield gauge(
         "edw_redis_memory_limit_bytes",

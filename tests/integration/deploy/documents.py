@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
-OVERLAYS = ("production", "trial")
+OVERLAYS = ("production", "trial", "history")
 
 Document = dict[str, Any]
 

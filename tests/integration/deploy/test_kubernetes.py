@@ -11,7 +11,7 @@ import yaml
 
 from config.units import seconds
 from deliverers.egress import EgressPolicy
-from tests.integration.deploy.documents import OVERLAYS, Document, of_kind, overlay, workloads
+from tests.integration.deploy.documents import DEPLOY, OVERLAYS, Document, of_kind, overlay, workloads
 
 #: The oldest version of Kubernetes that the manifests are for, and the newest that the schemas know.
 VERSIONS = ("1.30", "1.37")
@@ -187,7 +187,7 @@ def test_receivers_may_be_on_the_internet(address: str) -> None:
 
 
 def test_names_redis_and_the_broker_are_let_through() -> None:
-    production, trial = (of_kind(name, "NetworkPolicy") for name in OVERLAYS)
+    production, trial = (of_kind(name, "NetworkPolicy") for name in ("production", "trial"))
 
     dns = production["edw-dns"]["spec"]["egress"][0]["ports"]
     assert {(each["protocol"], each["port"]) for each in dns} == {("UDP", 53), ("TCP", 53)}
@@ -196,6 +196,25 @@ def test_names_redis_and_the_broker_are_let_through() -> None:
         5671,
     }
     assert trial["edw-to-redis"]["spec"]["egress"][0]["ports"] == [{"protocol": "TCP", "port": "redis"}]
+
+
+def test_a_history_adds_its_secrets_and_the_way_to_postgresql_and_nothing_else() -> None:
+    added = {each["metadata"]["name"]: each for each in overlay("history") if each not in overlay("production")}
+
+    assert set(added) == {"edw-worker", "edw-api", "edw-to-postgres"}
+    for pod, role in (("edw-worker", "writer"), ("edw-api", "reader")):
+        (container,) = workloads("history")[pod]["containers"]
+        (before,) = workloads("production")[pod]["containers"]
+        secret = {"secretRef": {"name": f"edw-history-{role}"}}
+        assert container == before | {"envFrom": [*before["envFrom"], secret]}, "it has the rights that it needs"
+        roles = (DEPLOY / "postgres-roles.sql").read_text()
+        example = (DEPLOY / "kubernetes/overlays/history/history-secrets.env.example").read_text()
+        assert f"CREATE ROLE edw_{role} LOGIN" in roles
+        assert f"EDW_HISTORY_URL=postgresql://edw_{role}:" in example
+        assert f"edw-history-{role} --from-env-file" in example
+    policy = added["edw-to-postgres"]["spec"]
+    assert policy["podSelector"] == of_kind("production", "NetworkPolicy")["edw-deny"]["spec"]["podSelector"]
+    assert policy["egress"][0]["ports"] == [{"protocol": "TCP", "port": 5432}]
 
 
 def test_the_redis_inside_a_cluster_has_what_redis_conf_says() -> None:
@@ -221,9 +240,10 @@ def test_settings_are_read_from_the_map_and_secrets_from_the_secret() -> None:
         (settings,) = (each for each in of_kind(name, "ConfigMap"))
         for pod in OURS:
             (container,) = workloads(name)[pod]["containers"]
-            first, second = container["envFrom"]
+            first, *secrets = container["envFrom"]
             assert first == {"configMapRef": {"name": settings}}
-            assert second["secretRef"]["name"].startswith("edw")
+            assert all(each["secretRef"]["name"].startswith("edw") for each in secrets)
+            assert len(secrets) == (2 if name == "history" else 1)
         assert "EDW_SECRETS_KEYS" not in _settings(name)
         assert seconds(_settings(name)["EDW_DRAIN_SECONDS"]) == 30
 

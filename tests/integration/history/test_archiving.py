@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 
-import psycopg
 import pytest
 
 from deliverers.exchange import SentRequest, WireRecord
@@ -264,54 +263,6 @@ async def test_an_entry_that_postgresql_refuses_keeps_no_other_from_being_archiv
     await forget(played.ledger)
     assert (await played.job(jobs[0])).reason == "a\0b"
     assert (await played.ledger.outbox.lag()).waiting == 1
-
-
-@pytest.mark.parametrize("trouble", ["killed", "frozen", "read-only", "locked"])
-async def test_while_postgresql_is_in_trouble_nothing_is_forgotten_and_work_resumes_by_itself(
-    played: LedgerScene, empty_history: HistoryDatabase, postgres: PostgresServer, trouble: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    archiver = Archiver(played.ledger, empty_history, KEPT)
-    await played.register("i-1")
-    await archive(archiver)
-    database = empty_history.address.rpartition("/")[2]
-    lock = psycopg.connect(postgres.url(database))
-    match trouble:
-        case "killed":
-            postgres.kill()
-        case "frozen":
-            postgres.freeze()
-        case "read-only":
-            postgres.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
-            postgres.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'edw%'")
-        case "locked":
-            lock.execute("LOCK edw.jobs")
-    await played.owe("i-1", "e-1")
-    (claim,) = await played.claim("i-1")
-    await played.settle(claim, Verdict.SUCCEEDED)
-    with monkeypatch.context() as patched:
-        patched.setattr("worker.history.archiver.WRITE_SECONDS", 1.0)
-        archiver.open()
-        await eventually(lambda: archiver.is_away, "the archiver has noticed")
-    assert await forget(played.ledger) == 0
-    assert (await played.ledger.outbox.lag()).waiting == 1
-
-    lock.close()
-    match trouble:
-        case "killed":
-            postgres.start()
-        case "frozen":
-            postgres.thaw()
-        case "read-only":
-            postgres.run(f"ALTER DATABASE {database} RESET default_transaction_read_only")
-
-    async def archived() -> bool:
-        return (await played.ledger.outbox.lag()).waiting == 0
-
-    await eventually(archived, "the archiver has gone on")
-    await eventually(lambda: not archiver.is_away, "the archiver knows that PostgreSQL is back")
-    assert len(await rows(empty_history, JOBS)) == 1
-    await archiver.close()
 
 
 async def test_days_are_made_ahead_by_the_ledgers_clock(

@@ -241,7 +241,7 @@ async def test_an_event_that_is_erased_on_its_way_does_not_reach_the_history(
     # It is erased between the archiver's reading and its writing.
     batch = await played.ledger.outbox.take("ended")
     assert await both.erasure.erase(an_event("e-1").ref)
-    await archiver._write(batch, *await archiver._connected())
+    await archiver._write([batch], *await archiver._connected())
     assert await rows(history, "SELECT count(*) FROM edw.payloads WHERE length(payload) > 0") == [(1,)]
     await archive(archiver)
     ((head, payload),) = await rows(history, "SELECT head, payload FROM edw.events JOIN edw.payloads USING (ref, day)")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from worker.history.inspection import read_status
 from worker.history.migrations import Migration
 from worker.history.partitions import Partitions
 
+OPERATIONS = Path(__file__).parents[3] / "deploy" / "OPERATIONS.md"
 ROLES = Path(__file__).parents[3] / "deploy" / "postgres-roles.sql"
 DAY_MS = 86_400_000
 #: 2026-11-29, at noon.
@@ -112,6 +114,19 @@ async def test_payloads_are_compressed_by_lz4(history: HistoryDatabase) -> None:
         assert await found.fetchall() == [("l",)]
 
 
+async def test_a_database_that_does_not_use_lz4_is_found_and_the_page_mends_it(
+    history: HistoryDatabase, postgres: PostgresServer, database_name: str
+) -> None:
+    assert (await history.read(read_status)).uses_lz4
+    postgres.run("ALTER TABLE edw.logs ALTER COLUMN exchange SET COMPRESSION pglz", database_name)
+    assert not (await history.read(read_status)).uses_lz4
+    ((statements,),) = [re.findall(r"```sql\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)]
+    for statement in statements.split(";"):
+        if statement.strip():
+            postgres.run(statement, database_name)
+    assert (await history.read(read_status)).uses_lz4
+
+
 async def test_the_writer_migrates_and_the_reader_only_reads(postgres: PostgresServer, database_name: str) -> None:
     roles = "\n".join(line for line in ROLES.read_text().splitlines() if not line.startswith("--"))
     with postgres.session(database_name) as superuser:
@@ -127,7 +142,10 @@ async def test_the_writer_migrates_and_the_reader_only_reads(postgres: PostgresS
             await Partitions(connection).drop(partition("events", day_of(NOW)))
 
         reader = HistoryDatabase(postgres.url(database_name, "edw_reader"))
-        assert not (await reader.read(read_status)).writable
+        rights = [
+            (each.writable, each.owns) for each in (await writer.read(read_status), await reader.read(read_status))
+        ]
+        assert rights == [(True, True), (False, False)]
         async with reader.connection() as connection:
             await connection.set_autocommit(True)
             # A partition of its own, because the rights of those that are made later matter.
@@ -171,7 +189,8 @@ def test_the_commands_make_the_tables_and_show_them(
 
     made = CliRunner().invoke(edw, ["history", "migrate"])
 
-    assert made.output.splitlines() == ["applied 0001 tables", f"made {counted(4 * len(TABLES), 'partition')}"]
+    names = ", ".join(f"{each.number:04} {each.name}" for each in migrations.migrations())
+    assert made.output.splitlines() == [f"applied {names}", f"made {counted(4 * len(TABLES), 'partition')}"]
     assert CliRunner().invoke(edw, ["history", "migrate"]).output == "the schema is up to date\n"
     shown = CliRunner().invoke(edw, ["history", "status", "--json"])
     assert shown.exit_code == 0, shown.output

@@ -92,7 +92,7 @@ async def test_lists_are_the_same_wherever_their_records_are(
         batch = await played.ledger.outbox.take("ended", 0, 3)
         if not batch.entries:
             break
-        await archiver._write(batch, *await archiver._connected())
+        await archiver._write([batch], *await archiver._connected())
         if step % 3 == 0:
             await pages_are_unchanged(f"archived, step {step}")
             await played.ledger.redis.run(
@@ -117,7 +117,7 @@ async def test_pages_are_stable_while_records_move_between_two_of_them(
             found += [named(each) for each in (await read(both, offset, 4)).items]
             batch = await played.ledger.outbox.take("ended", 0, 1)
             if batch.entries:
-                await archiver._write(batch, *await archiver._connected())
+                await archiver._write([batch], *await archiver._connected())
             await played.ledger.fleet.forget()
         assert found == before[name], name
 

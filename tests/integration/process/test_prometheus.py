@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from config.settings import Settings
+from tests.counterparts.postgres import PostgresServer
 from tests.counterparts.prometheus import PrometheusServer
 from tests.counterparts.redis_server import RedisServer
 from tests.counterparts.server import require
@@ -77,11 +78,15 @@ async def test_queries_alerts_and_dashboard_say_what_really_happens(
     ledger: Ledger,
     settings: Settings,
     limited: None,
+    postgres: PostgresServer,
+    database_name: str,
 ) -> None:
     await register()
     await register(observes=("product.deleted",), filter={"data": {"name": "no product of ours"}})
     await register(scope=BROKEN, configuration={"url": f"{receiver.url}/broken"})
     quick = {"EDW_METRICS_SECONDS": "200ms", "EDW_CIRCUIT_FAILURES": "2", "EDW_CIRCUIT_PAUSES": "300ms"}
+    # However long the receiver is broken on a slow machine, no job is given up.
+    quick |= {"EDW_HISTORY_URL": postgres.url(database_name), "EDW_RETRY_SCHEDULE": " ".join(40 * ["200ms"])}
     worker, api = start_worker(**quick), start_api(**quick)
     await asyncio.gather(worker.ready(), api.ready())
     # It takes requests a moment before it has a place for its metrics.
@@ -109,6 +114,14 @@ async def test_queries_alerts_and_dashboard_say_what_really_happens(
 
     # The receiver comes back, and the alert goes.
     receiver.always.clear()
+    await until(lambda: prometheus.value("sum(edw_history_archived_total)"), "records are archived")
+    await until(lambda: prometheus.value("sum(edw_history_kept)"), "they are in the ledger still")
+    postgres.freeze()
+    await until(lambda: prometheus.value("max(edw_history_lag_seconds)"), "records wait while PostgreSQL is frozen")
+    postgres.kill()
+    await until(lambda: prometheus.value("sum(edw_history_away)"), "the worker reports that PostgreSQL is away")
+    postgres.start()
+    await until(lambda: prometheus.value("sum(edw_history_away)") == 0, "PostgreSQL is back")
     enough.set()
     observed, unobserved = await load
     await until(lambda: "ReceiverFailing" not in prometheus.firing(), "ReceiverFailing clears")

@@ -9,6 +9,7 @@ from typing import Any
 from deliverers.registry import UnknownIntegrationType
 from worker.console.integration_directory import LISTED_MOST, candidates, matching_entries
 from worker.console.pages.audit_pages import changes_of
+from worker.console.pages.integration_days import days_of
 from worker.console.pages.integration_rows import rows_of
 from worker.console.visit import PAGE, Answer, Html, SeeOther, Visit
 from worker.domain.integration import Integration
@@ -19,6 +20,8 @@ from worker.domain.signing_keys import signing
 SORTED_MOST = 1_000
 #: The attempts and deliveries on the page of an integration.
 SHOWN = 25
+#: Days that a chart shows at most.
+DAYS_MOST = 365
 
 STATES = ("failing", "disabled", "paused", "healthy")
 
@@ -93,6 +96,9 @@ async def show(visit: Visit) -> Answer:
         values["logs"] = await ledger.logs.of_integration(integration.id, visit.offset, SHOWN)
     elif tab == "changes" and visit.is_admin:
         values["rows"], values["cut"] = await changes_of(visit, integration.scope, integration.id)
+    elif tab == "days" and visit.services.settings.history_url is not None:
+        days = min(DAYS_MOST, round(visit.services.settings.history_retention / 86_400))
+        values |= days_of(await ledger.activity.by_day(integration.id, days))
     elif tab == "settings":
         values["shown"] = visit.services.integration_service.shown(integration)
         values["keys"] = signing(integration.keys, time() * 1000)
@@ -101,4 +107,6 @@ async def show(visit: Visit) -> Answer:
     else:
         tab = "deliveries"
         values["jobs"] = await ledger.jobs.of_integration(integration.id, visit.offset, SHOWN)
-    return Html("integration.html", {"row": row, "each": integration, "tab": tab, "shown_most": SHOWN, **values})
+    has_days = visit.services.settings.history_url is not None
+    shown = {"row": row, "each": integration, "tab": tab, "shown_most": SHOWN, "has_days": has_days}
+    return Html("integration.html", shown | values)

@@ -1,4 +1,4 @@
-"""The attempts of a lane in each of the last 24 hours. lua/parts/activity.lua writes them."""
+"""The attempts of a lane in each of the last 24 hours, and on each day. lua/parts/activity.lua writes them."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ BOUNDS: tuple[int | None, ...] = (100, 250, 500, 1_000, 3_000, None)
 HOURS = 24
 
 _HOUR_MS = 3_600_000
+_DAY_MS = 86_400_000
 _COUNTERS = 2 + len(BOUNDS)
 _HEAD = struct.Struct(">q")
 _HOUR = struct.Struct(f">{_COUNTERS}I")
@@ -56,6 +57,25 @@ class LaneActivity:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class DayActivity:
+    """The attempts of a day of ledger time in UTC, and those that failed."""
+
+    #: Days since 1970.
+    day: int
+    attempts: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneDays:
+    """The days of a lane, the oldest first, without a gap; the last one is not over."""
+
+    days: Sequence[DayActivity]
+    #: The history does not answer: only days of the ledger are there.
+    history_away: bool = False
+
+
 class ActivityReader:
     """Reads the activity of lanes."""
 
@@ -72,6 +92,12 @@ class ActivityReader:
         hour, days = await self._days(ids)
         return {each: success_rate_of(yesterday, today, hour) for each, yesterday, today in days}
 
+    async def by_day(self, lane: str, most: int) -> LaneDays:
+        """Return the last days of a lane, at most `most`; the ledger alone has two."""
+        today = await self._redis.now() // _DAY_MS
+        found = await self._redis.run("lane_activity", ids=[lane], days=[today - 1, today])
+        return LaneDays([_day(today - 1 + index, raw or b"") for index, raw in enumerate(found)][-most:])
+
     async def _days(self, ids: Sequence[str]) -> tuple[int, list[tuple[str, bytes, bytes]]]:
         """Return the present hour of the day, and the records of yesterday and today of each lane."""
         if not ids:
@@ -83,6 +109,11 @@ class ActivityReader:
             raws = await self._redis.run("lane_activity", ids=some, days=[day - 1, day])
             found += [raw or b"" for raw in raws]
         return hour % HOURS, list(zip(ids, found[0::2], found[1::2], strict=True))
+
+
+def _day(day: int, record: bytes) -> DayActivity:
+    hours = _hours(record)
+    return DayActivity(day, sum(each.attempts for each in hours), sum(each.failed for each in hours))
 
 
 def activity_of(yesterday: bytes, today: bytes, hour: int) -> LaneActivity:

@@ -1,3 +1,4 @@
+-- needs: outbox_turns
 -- archive_done: takes entries off the outbox (archive_entries.lua) that PostgreSQL has now.
 -- A: list, entries = as archive_take returned them, kept = for each what to add to `archived`, or '' for nothing,
 --    again = 1 to put the entries back at the end, because PostgreSQL refused them
@@ -9,6 +10,7 @@ end
 redis.call('LPOP', P .. A.list, #A.entries)
 if A.again == 1 then
   redis.call('RPUSH', P .. A.list, unpack(A.entries))
+  end_turn(A.list)
   return 1
 end
 local kept = {}
@@ -23,4 +25,5 @@ for i, entry in ipairs(A.kept) do
   end
 end
 if #kept > 0 then redis.call('RPUSH', P .. 'archived', unpack(kept)) end
+end_turn(A.list)
 return 1

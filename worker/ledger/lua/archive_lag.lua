@@ -1,10 +1,10 @@
 -- needs: archive_entries
 -- archive_lag: how much waits in the outbox of the history (archive_entries.lua), and for how long the oldest has waited.
--- Returns msgpack {waiting, lag (ms), kept = entries of `archived`}.
+-- Returns msgpack {waiting, lag (ms), kept = entries of `archived`, by = the process that archives, or ''}.
 local waiting, oldest = 0, NOW
 
 local function since(list, entry)
-  if list == 'attempted' then
+  if has_logs(list) then
     local log = redis.call('GETRANGE', P .. 'log:' .. string.match(entry, '^~?(.*)$'), 0, 20)
     return log ~= '' and num(time_of_log(log)) or NOW
   end
@@ -13,11 +13,14 @@ local function since(list, entry)
   return num(redis.call('HGET', P .. 'job:' .. ended_job(entry), 'ended_at') or NOW)
 end
 
-for _, list in ipairs({ 'cut', 'ended', 'attempted' }) do
+local lists = redis.call('LRANGE', P .. 'turns', 0, -1)
+for _, list in ipairs({ 'cut', 'ended', 'attempted' }) do lists[#lists + 1] = list end
+for _, list in ipairs(lists) do
   local entry = redis.call('LINDEX', P .. list, 0)
   if entry then
     waiting = waiting + redis.call('LLEN', P .. list)
     oldest = math.min(oldest, since(list, entry))
   end
 end
-return cmsgpack.pack({ waiting = waiting, lag = NOW - oldest, kept = redis.call('LLEN', P .. 'archived') })
+return cmsgpack.pack({ waiting = waiting, lag = NOW - oldest, kept = redis.call('LLEN', P .. 'archived'),
+                       by = redis.call('GET', P .. 'archiver') or '' })

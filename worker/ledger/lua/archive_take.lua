@@ -78,7 +78,7 @@ end
 for i, entry in ipairs(redis.call('LRANGE', P .. A.list, A.offset, A.offset + A.limit - 1)) do
   if bytes > A.byte_budget then break end
   meta.entries[i] = entry
-  if A.list == 'attempted' then
+  if has_logs(A.list) then
     take_attempt(entry)
   else
     local ref = ended_event(entry)

@@ -1,4 +1,4 @@
--- needs: archive_entries, collected_writes, event_jobs, event_records, known_ids, resource_events
+-- needs: archive_entries, collected_writes, event_jobs, event_records, known_ids, outbox_turns, resource_events
 -- forget: deletes ended jobs and events that were kept for long enough, with their entries in the indexes: the oldest
 -- first, one chunk a call. With a history, only what is archived, with its logs; without one, logs expire by themselves.
 -- A: limit, event_retention, log_retention, short = 1 if Redis has no memory for what was cut: it is forgotten at once,
@@ -9,6 +9,8 @@ if HELD > 0 then return 0 end
 local forgotten, records, done = {}, {}, 0
 -- Without a history here, but with one elsewhere in the fleet, nothing is forgotten before it is archived (ms).
 local HISTORY_SEEN = 86400000
+-- Stores' lists that one call looks at.
+local MOST_TURNS = 20
 -- Arguments of one EXISTS.
 local JOBS_AT_ONCE = 1000
 
@@ -146,9 +148,14 @@ local function work_off(list, forget_one)
   if done > before then redis.call('LPOP', P .. list, done - before) end
 end
 
+-- Stores' lists that the history's archiver has filled, before there was none (outbox_turns.lua).
+local turns = {}
+
 local function forget_list(list, latest)
+  -- Entries of one event stand in their order in a single list only.
+  local again = (list == 'cut' or #turns > 0) and 'ended'
   if done < A.limit then
-    work_off(list, function(entry) return forget_entry(entry, latest, list == 'cut' and 'ended') end)
+    work_off(list, function(entry) return forget_entry(entry, latest, again) end)
   end
 end
 
@@ -168,8 +175,13 @@ end
 local kept = A.history == 1 and A.window or A.event_retention
 forget_archived(A.short == 1 and NOW or NOW - kept)
 if A.history ~= 1 and NOW - num(redis.call('HGET', P .. 'meta', 'archived_at')) > HISTORY_SEEN then
+  turns = redis.call('LRANGE', P .. 'turns', 0, MOST_TURNS - 1)
   forget_list('cut', A.short == 1 and NOW or NOW - A.event_retention)
   forget_list('ended', NOW - A.event_retention)
+  for _, list in ipairs(turns) do
+    if not has_logs(list) then forget_list(list, NOW - A.event_retention) end
+    end_turn(list)
+  end
 end
 write_collected()
 expire_known()

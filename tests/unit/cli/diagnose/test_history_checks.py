@@ -22,7 +22,7 @@ def grades(status: HistoryStatus, outbox: OutboxLag = NOTHING_WAITS) -> dict[str
 
 def test_a_history_in_order_is_said_so() -> None:
     assert set(grades(GOOD).values()) == {Grade.OK}
-    assert set(grades(replace(GOOD, writable=False)).values()) == {Grade.OK}
+    assert set(grades(replace(GOOD, writable=False, owns=False)).values()) == {Grade.OK}
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,9 @@ def test_a_history_in_order_is_said_so() -> None:
         ({"missing": ["0002 (more)"]}, "history schema", Grade.FAILED),
         ({"last_day": date(2026, 11, 29)}, "history days", Grade.WARNING),
         ({"last_day": None}, "history days", Grade.WARNING),
-        ({"has_lz4": False}, "history lz4", Grade.WARNING),
+        ({"has_lz4": False, "uses_lz4": False}, "history lz4", Grade.WARNING),
+        ({"uses_lz4": False}, "history lz4", Grade.WARNING),
+        ({"owns": False}, "history rights", Grade.WARNING),
         ({"now": NOW - 61_000}, "history clock", Grade.WARNING),
     ],
 )
@@ -41,4 +43,6 @@ def test_what_is_wrong_is_found(changes: dict[str, Any], subject: str, grade: Gr
 
 
 def test_a_lag_is_warned_of() -> None:
-    assert grades(GOOD, OutboxLag(5, 121_000, 0))["history lag"] is Grade.WARNING
+    assert grades(GOOD, OutboxLag(5, 121_000, 0, "a worker"))["history lag"] is Grade.WARNING
+    assert grades(GOOD, OutboxLag(5, 1_000, 0))["history lag"] is Grade.WARNING, "nobody archives"
+    assert grades(GOOD, OutboxLag(5, 1_000, 0, "a worker"))["history lag"] is Grade.OK

@@ -2,8 +2,15 @@
 --   cut, ended   jobs and events that have ended (retention.lua)
 --   attempted    <job>:<attempt>, logs of attempts after which the job went on
 --                ~<job>:<attempt>, the log of a job that had ended; it may replace an earlier one
+-- The same lists with a scope, such as ended:<scope>, have entries that archive_sort has moved there (outbox_turns.lua).
 -- The list `archived` has what is in PostgreSQL and still in the ledger: <time of archiving> <entry>, where the entry of a
 -- log is =<job>:<attempt>:<time of the log>.
+
+-- Returns whether a list has logs.
+local function has_logs(list) return string.sub(list, 1, 9) == 'attempted' end
+
+-- Returns the job of an entry of `attempted`.
+local function logged_job(entry) return string.match(entry, '^~?(.*):%d+$') end
 
 -- Returns the job and the epoch of an entry of `ended`, and whether its event ended with it.
 local function ended_job(entry)

@@ -44,6 +44,8 @@
 --   ended                  list  jobs and events that have ended, the oldest first (retention.lua)
 --   cut                    list  the same, of jobs that were cancelled because Redis had no memory for them
 --   attempted              list  logs to be archived, of attempts after which the job went on (archive_entries.lua)
+--   cut:<s>  ended:<s>  attempted:<s>  list  the same of one scope, while more waits than is archived at once
+--   turns                  list  the names of these lists that have entries, the next one first (outbox_turns.lua)
 --   archived               list  what the history has, and the ledger still (archive_entries.lua)
 --   known:<half>           set   digests of events that were archived and forgotten; it expires (known_ids.lua)
 --   tombstones             set   events that are to be erased from the history

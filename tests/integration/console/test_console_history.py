@@ -1,0 +1,105 @@
+"""The console of a deployment with a history: charts beyond a day, and what the archive is doing."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.console.stage import STORE, Stage, staged
+from tests.console.visitor import signed_in, words
+from tests.counterparts.postgres import PostgresServer
+from tests.integration.history.archive import KEPT, archive
+from tests.ledger.scene import LedgerScene, playing_on
+from tests.samples import an_event
+from worker.domain.api_token import Role
+from worker.history.archiver import Archiver
+from worker.history.database import HistoryDatabase
+from worker.history.days import day_of
+from worker.ledger import Verdict
+
+LANE = "7d3b5d0e-0c1f-4e4b-9f0a-2f6f1f6f9a11"
+
+
+@pytest.fixture(scope="module")
+def url(postgres_of_session: PostgresServer) -> str:
+    """The history of these tests."""
+    return postgres_of_session.url(postgres_of_session.new_database())
+
+
+@pytest.fixture(scope="module")
+def stage(url: str) -> Iterator[Stage]:
+    """A console with a history of one delivered and one failed event; a third one waits to be archived."""
+    with staged(EDW_HISTORY_URL=url, EDW_LEDGER_WINDOW="1h") as made:
+        made.do(_played(made, url))
+        yield made
+
+
+async def _played(stage: Stage, url: str) -> None:
+    async with playing_on(stage.api.ledger, stage.redis.url) as scene:
+        await scene.register(LANE, scope=STORE)
+        await _settled(scene, "e-1", Verdict.SUCCEEDED)
+        await _settled(scene, "e-2", Verdict.FAILED)
+        archiver = Archiver(stage.api.ledger, HistoryDatabase(url), KEPT)
+        await archive(archiver)
+        await archiver.close()
+        await _settled(scene, "e-3", Verdict.SUCCEEDED)
+
+
+async def _settled(scene: LedgerScene, name: str, verdict: Verdict) -> None:
+    event = an_event(name, STORE)
+    await scene.ledger.inbox.accept([event])
+    await scene.open(list((await scene.ledger.inbox.load([event.ref])).events), LANE)
+    (claim,) = await scene.claim(LANE)
+    await scene.settle(claim, verdict)
+
+
+def test_the_days_of_an_integration_reach_back_as_far_as_the_history(
+    stage: Stage, url: str, postgres_of_session: PostgresServer
+) -> None:
+    page = signed_in(stage, Role.READ, STORE).get(f"/integrations/{LANE}?tab=days")
+    assert page.status_code == 200
+    today = day_of(stage.do(stage.api.ledger.redis.now()))
+    assert "3 attempts in 90 days, 66.6 % succeeded" in words(page.text)
+    assert f"{today} 3 1 66.6 %" in words(page.text)
+    assert 'aria-label="3 attempts in 90 days"' in page.text
+    postgres_of_session.kill()
+    try:
+        away = words(signed_in(stage, Role.READ, STORE).get(f"/integrations/{LANE}?tab=days").text)
+        assert "The history does not answer: only the last days are shown. 3 attempts in 2 days" in away
+    finally:
+        postgres_of_session.start()
+
+
+def test_the_page_of_processes_shows_who_archives_and_how_late(stage: Stage) -> None:
+    operator = signed_in(stage, Role.READ, None)
+    assert stage.do(stage.api.ledger.outbox.lease())
+    text = words(operator.get("/fleet").text)
+    assert f"process {os.getpid()} Lag" in text.partition("Archived by")[2]
+    assert "To archive 1 record" in text
+    assert "HistoryFallingBehind" not in text
+
+    async def late() -> None:
+        (entry,) = await stage.api.ledger.redis.call("lrange", "ended", 0, -1)
+        await stage.api.ledger.redis.call("hincrby", f"job:{entry.decode().lstrip('+')}", "ended_at", -300_000)
+
+    stage.do(late())
+    assert "The oldest record has waited for 5 min" in words(operator.get("/fleet").text)
+
+    stage.do(stage.api.ledger.outbox.leave())
+    text = words(operator.get("/fleet").text)
+    assert "Archived by no process" in text
+    assert "Nothing is archived, and the ledger forgets nothing" in text
+
+
+def test_a_console_without_a_history_shows_nothing_of_it() -> None:
+    with staged(EDW_HISTORY_URL="") as made:
+        made.do(_registered(made))
+        assert "Archived by" not in signed_in(made, Role.READ, None).get("/fleet").text
+        page = signed_in(made, Role.READ, STORE).get(f"/integrations/{LANE}?tab=days")
+        assert "Days" not in words(page.text)
+        assert "No event has matched it yet" in page.text
+
+
+async def _registered(stage: Stage) -> None:
+    async with playing_on(stage.api.ledger, stage.redis.url) as scene:
+        await scene.register(LANE, scope=STORE)
