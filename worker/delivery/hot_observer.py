@@ -14,6 +14,7 @@ import structlog
 
 from worker.event_loop.cancellation import end
 from worker.ledger import LedgerError
+from worker.ledger.events.hot_events import NewEvents
 
 _log = structlog.get_logger("edw.dispatch")
 
@@ -36,7 +37,7 @@ class HotLedger(Protocol):
 
     async def join(self) -> None: ...
     async def leave(self) -> Sequence[str]: ...
-    async def wait(self) -> Sequence[str]: ...
+    async def wait(self) -> NewEvents: ...
 
 
 class HotObserver:
@@ -53,7 +54,7 @@ class HotObserver:
     def __init__(
         self,
         ledger: HotLedger,
-        observe: Callable[[Sequence[str]], Awaitable[None]],
+        observe: Callable[[NewEvents], Awaitable[None]],
         free_slots: Callable[[], int],
         hand_over: Callable[[Sequence[str]], None],
         idle: float,
@@ -134,13 +135,13 @@ class HotObserver:
         if left := await self._ledger.leave():
             self._hand_over(left)
 
-    async def _begin(self, refs: Sequence[str]) -> None:
-        if not refs:
+    async def _begin(self, new: NewEvents) -> None:
+        if not new:
             return
         if self._registered:
             self._registered_until = monotonic() + self._idle
         self._next_at = max(self._next_at, monotonic()) + INTERVAL_SECONDS
-        begun = asyncio.ensure_future(self._observe(refs))
+        begun = asyncio.ensure_future(self._observe(new))
         self._begun.add(begun)
         begun.add_done_callback(self._begun.discard)
         if len(self._begun) >= AT_ONCE:

@@ -9,6 +9,7 @@ import pytest
 from worker.delivery import hot_observer as module
 from worker.delivery.hot_observer import HotObserver
 from worker.ledger import LedgerUnavailable
+from worker.ledger.events.hot_events import NewEvents
 
 
 class Fleet:
@@ -37,17 +38,17 @@ class Fleet:
         self.note("leave")
         return self.left
 
-    async def wait(self) -> Sequence[str]:
+    async def wait(self) -> NewEvents:
         async with self.turned:
             self.waits += 1
             self.turned.notify_all()
         came = await self.came.get()
         if isinstance(came, Exception):
             raise came
-        return came
+        return NewEvents((), came)
 
-    async def observe(self, refs: Sequence[str]) -> None:
-        self.note(f"observe {' '.join(refs)}")
+    async def observe(self, new: NewEvents) -> None:
+        self.note(f"observe {' '.join(new.refs)}")
 
     def hand_over(self, refs: Sequence[str]) -> None:
         self.note(f"hand over {' '.join(refs)}")

@@ -64,6 +64,8 @@ class LoadedEvents:
     newer: int = 0
     #: The jobs that other observers opened of some events, before they were interrupted.
     opened: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: Whether `versions` are those that this process knows: the events came with their records, and were not loaded.
+    unchecked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
