@@ -4,7 +4,7 @@
 -- The most entries; further events get a wake-up by the broker.
 local HOT_LIMIT = 2000
 -- Entries have a record while at most so many wait, and if it has at most so many bytes.
-local HOT_RECORDS, HOT_RECORD_BYTES = 400, 4096
+local HOT_RECORDS, HOT_RECORD_BYTES = 100, 4096
 -- The minor version of processes that know entries with a record.
 local HOT_RECORDS_SINCE = 3
 -- The length of a reference.
