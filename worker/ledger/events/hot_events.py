@@ -21,8 +21,6 @@ from worker.ledger.redis_errors import mapped
 REGISTRATION_MS = 3_000
 #: Longest wait for new events (seconds).
 WAIT_SECONDS = 0.5
-#: The length of a reference; an entry's record follows it.
-REF_BYTES = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,8 @@ async def _read(entries: Sequence[bytes]) -> NewEvents:
     events: list[StoredEvent] = []
     refs: list[str] = []
     async for entry in paced(entries):
-        ref, record = entry[:REF_BYTES].decode(), entry[REF_BYTES:]
+        name, _, record = entry.partition(b" ")
+        ref = name.decode()
         stored = stored_of(ref, record) if record else None
         # What cannot be read, or needs a newer process, is loaded: that decides what becomes of it.
         if stored is None or is_newer(stored.minor):

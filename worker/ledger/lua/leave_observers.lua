@@ -8,5 +8,5 @@ local other = redis.call('ZRANGE', P .. 'observers', -1, -1, 'WITHSCORES')
 redis.call('HSET', P .. 'meta', 'observed_until', other[2] or 0)
 if other[1] then return {} end
 local left = redis.call('LPOP', P .. 'observe-next', A.limit) or {}
-for i, entry in ipairs(left) do left[i] = string.sub(entry, 1, HOT_REF_BYTES) end
+for i, entry in ipairs(left) do left[i] = hot_ref(entry) end
 return left

@@ -1,5 +1,5 @@
--- The list observe-next: new events for registered observers. An entry is the reference of an event, or its reference with
--- its record behind it (event_records.lua), so that the observer need not load it. The inbox has every event as well.
+-- The list observe-next: new events for registered observers. An entry is the reference of an event, or its reference, a
+-- blank and its record (event_records.lua), so that the observer need not load it. The inbox has every event as well.
 
 -- The most entries; further events get a wake-up by the broker.
 local HOT_LIMIT = 2000
@@ -7,8 +7,9 @@ local HOT_LIMIT = 2000
 local HOT_RECORDS, HOT_RECORD_BYTES = 100, 4096
 -- The minor version of processes that know entries with a record.
 local HOT_RECORDS_SINCE = 3
--- The length of a reference.
-local HOT_REF_BYTES = 36
+
+-- Returns the reference of an entry.
+local function hot_ref(entry) return string.match(entry, '^[^ ]*') end
 
 -- Appends new events, [{ref, record}]. Returns false if too many wait.
 local function add_hot(fresh)
@@ -18,7 +19,7 @@ local function add_hot(fresh)
   local carries = in_force >= HOT_RECORDS_SINCE and waiting + #fresh <= HOT_RECORDS
   local entries = {}
   for i, e in ipairs(fresh) do
-    entries[i] = carries and #e[2] <= HOT_RECORD_BYTES and e[1] .. e[2] or e[1]
+    entries[i] = carries and #e[2] <= HOT_RECORD_BYTES and e[1] .. ' ' .. e[2] or e[1]
   end
   redis.call('RPUSH', P .. 'observe-next', unpack(entries))
   return true
@@ -28,9 +29,8 @@ end
 local function drop_hot_records()
   local entries, shortened = redis.call('LRANGE', P .. 'observe-next', 0, -1), false
   for i, entry in ipairs(entries) do
-    if #entry > HOT_REF_BYTES then
-      entries[i], shortened = string.sub(entry, 1, HOT_REF_BYTES), true
-    end
+    entries[i] = hot_ref(entry)
+    shortened = shortened or #entries[i] < #entry
   end
   if not shortened then return end
   redis.call('DEL', P .. 'observe-next')
