@@ -47,20 +47,21 @@ class Dispatcher:
         #: Held while an event is observed alone; only one is at a time.
         self._suspect = asyncio.Lock()
 
-    async def begin(self, refs: Sequence[str], arrived: Sequence[StoredEvent] = ()) -> None:
+    async def begin(self, refs: Sequence[str]) -> None:
         """Observe events; return as soon as it is done, or after PATIENCE_SECONDS while it goes on.
 
-        Those in `arrived` came with their records, and need not be loaded.
-
-        So a large fan-out does not keep a thread that could take another store's message. The events are in the inbox,
-        so a failure is only logged: a sweep announces them again.
+        So a large fan-out does not keep a thread that could take another store's message.
         """
-        begun = asyncio.create_task(self._observe_or_log(refs, arrived))
+        begun = asyncio.create_task(self.try_observing(refs))
         self._begun.add(begun)
         begun.add_done_callback(self._begun.discard)
         await asyncio.wait([begun], timeout=PATIENCE_SECONDS)
 
-    async def _observe_or_log(self, refs: Sequence[str], arrived: Sequence[StoredEvent]) -> None:
+    async def try_observing(self, refs: Sequence[str], arrived: Sequence[StoredEvent] = ()) -> None:
+        """Observe events. They are in the inbox, so a failure is only logged: a sweep announces them again.
+
+        Those in `arrived` came with their records, and need not be loaded.
+        """
         try:
             await self.observe(refs, arrived)
         except LedgerError as error:

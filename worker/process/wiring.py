@@ -124,7 +124,7 @@ def wire(
     dispatch = Dispatcher(ledger, directory, deliveries, traces)
     hot_observer = HotObserver(
         ledger.hot_events,
-        lambda new: dispatch.begin(new.refs, new.events),
+        lambda new: dispatch.try_observing(new.refs, new.events),
         lambda: deliveries.room,
         wakeups.events,
         settings.observer_idle,
