@@ -12,4 +12,5 @@ Tables of the schema `edw`, all partitioned by `day`, a day of ledger time in UT
     payloads  by the day of acceptance: the JSON of events, as the ledger stored it (events/payload_codec.py)
     jobs      by the day of the event's acceptance
     logs      by the day of the attempt, with what was sent and answered
+    changes   the audit, by the day of the change
 """

@@ -16,6 +16,7 @@ _KEYS: Mapping[str, Sequence[str]] = {
     "payloads": ("ref", "day"),
     "jobs": ("id", "day"),
     "logs": ("job", "attempt", "day"),
+    "changes": ("id", "day"),
 }
 
 

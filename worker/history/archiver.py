@@ -7,6 +7,7 @@ ledger that it may be forgotten. Killed in between, the next one writes the same
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from random import random
 from time import monotonic
 
@@ -18,6 +19,7 @@ from worker.history import migrations
 from worker.history.archive_rows import rows_of
 from worker.history.archive_writer import ArchiveWriter
 from worker.history.database import Connection, HistoryDatabase, HistoryError, HistoryUnavailable, within
+from worker.history.days import day_of
 from worker.history.partitions import Partitions
 from worker.ledger import Ledger, LedgerError
 from worker.ledger.archive_outbox import ARCHIVE_LEASE, ENTRIES_PER_CALL, LISTS, OutboxBatch
@@ -70,6 +72,8 @@ class Archiver:
         self._partitions: Partitions | None = None
         self._leased_at = -LEASE_SECONDS
         self._looked_at_days = -DAYS_SECONDS
+        #: The first day that is kept.
+        self._oldest = date.min
         self._failures = 0
         self._timer: asyncio.Task[None] | None = None
 
@@ -156,7 +160,7 @@ class Archiver:
         return batch
 
     async def _write(self, batch: OutboxBatch, writer: ArchiveWriter, partitions: Partitions) -> None:
-        rows = rows_of(batch)
+        rows = rows_of(batch, self._oldest)
         await partitions.make(rows.days)
         try:
             await writer.write(rows)
@@ -171,7 +175,7 @@ class Archiver:
         for _ in range(entries):
             batch = await self._outbox.take(name, 0, 1)
             try:
-                await writer.write(rows_of(batch))
+                await writer.write(rows_of(batch, self._oldest))
             except (psycopg.DataError, psycopg.IntegrityError) as error:
                 _log.error("an entry cannot be archived, and stays in the ledger", entry=batch.entries, why=str(error))
                 await self._outbox.put_back(batch)
@@ -206,6 +210,7 @@ class Archiver:
             return
         now = await self._ledger.redis.now()
         await partitions.make_ahead(now)
+        self._oldest = day_of(now - self._policy.retention)
         if dropped := await partitions.drop_expired(now, self._policy.retention, self._policy.payloads):
             _log.info("days dropped from the history", partitions=dropped)
         self._looked_at_days = monotonic()

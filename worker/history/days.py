@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 #: Days that have a partition before they begin.
 DAYS_AHEAD = 3
 #: Tables whose partitions are kept for EDW_HISTORY_RETENTION, and those kept for EDW_HISTORY_PAYLOADS.
-KEPT_LONG = ("events", "jobs", "logs")
+KEPT_LONG = ("events", "jobs", "logs", "changes")
 KEPT_SHORT = ("payloads",)
 TABLES = (*KEPT_LONG, *KEPT_SHORT)
 

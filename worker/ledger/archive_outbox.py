@@ -13,7 +13,7 @@ from worker.ledger.events.wire_event import ID_BYTES
 from worker.ledger.policy import REPLY_BYTE_BUDGET
 
 #: Its lists, in the order in which they are archived.
-LISTS = ("cut", "ended", "attempted")
+LISTS = ("cut", "ended", "attempted", "audited")
 #: Entries that one call reads or takes off: 1-2 ms of Redis's time.
 ENTRIES_PER_CALL = 100
 #: How long a process that died keeps others from archiving (ms).
@@ -66,9 +66,15 @@ class OutboxBatch:
     @property
     def bytes(self) -> int:
         """The approximate size."""
-        return sum(len(each.record) for each in self.events) + sum(
-            len(each.log) + len(each.exchange) for each in self.logs
-        )
+        logs = sum(len(each.log) + len(each.exchange) for each in self.logs)
+        return sum(len(each.record) for each in self.events) + logs + sum(len(each) for _, each in self.changes)
+
+    @property
+    def changes(self) -> Sequence[tuple[str, str]]:
+        """The scope and the record of each change of the audit."""
+        if self.list != "audited":
+            return ()
+        return [(scope, record) for scope, _, record in (entry.partition(" ") for entry in self.entries)]
 
     def plus(self, other: "OutboxBatch") -> "OutboxBatch":
         """Return both batches of a list as one."""
@@ -83,6 +89,9 @@ class OutboxBatch:
     @property
     def kept(self) -> Sequence[str]:
         """What the ledger notes as archived, for each entry; empty where there was nothing to archive."""
+        if self.list == "audited":
+            # The list of the scope has bounds of its own.
+            return [""] * len(self.entries)
         if self.list != "attempted":
             return self.entries
         times = {each.member: each.log[1:].partition(",")[0] for each in self.logs}
@@ -97,6 +106,8 @@ class OutboxLag(msgspec.Struct, frozen=True):
     lag: int
     #: What is archived and still in the ledger.
     kept: int
+    #: Records of the audit that the ledger's bounds have dropped before they were archived, ever.
+    lost: int = 0
 
 
 #: Of a ledger without a history.

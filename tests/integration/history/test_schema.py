@@ -34,6 +34,11 @@ async def test_processes_that_migrate_at_once_apply_each_migration_once(empty_hi
     assert await migrations.migrate(empty_history) == []
 
 
+def test_no_two_migrations_have_one_number() -> None:
+    numbers = [each.number for each in migrations.migrations()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 async def test_a_migration_that_fails_leaves_nothing_of_itself_and_is_tried_again(
     history: HistoryDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,8 +135,9 @@ async def test_the_writer_migrates_and_the_reader_only_reads(postgres: PostgresS
         assert not (await reader.read(read_status)).writable
         async with reader.connection() as connection:
             await connection.set_autocommit(True)
-            # A partition of its own, because the rights of those that are made later matter.
-            await connection.execute(f"SELECT * FROM edw.{partition('logs', day_of(NOW))}".encode())
+            # Partitions of their own, because the rights of those that are made later matter.
+            for table in ("logs", "changes"):
+                await connection.execute(f"SELECT * FROM edw.{partition(table, day_of(NOW))}".encode())
             for statement in (
                 "INSERT INTO edw.archivers VALUES ('1', 'me')",
                 "DELETE FROM edw.logs",
@@ -171,7 +177,10 @@ def test_the_commands_make_the_tables_and_show_them(
 
     made = CliRunner().invoke(edw, ["history", "migrate"])
 
-    assert made.output.splitlines() == ["applied 0001 tables", f"made {counted(4 * len(TABLES), 'partition')}"]
+    assert made.output.splitlines() == [
+        "applied 0001 tables, 0002 changes",
+        f"made {counted(4 * len(TABLES), 'partition')}",
+    ]
     assert CliRunner().invoke(edw, ["history", "migrate"]).output == "the schema is up to date\n"
     shown = CliRunner().invoke(edw, ["history", "status", "--json"])
     assert shown.exit_code == 0, shown.output

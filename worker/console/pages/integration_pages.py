@@ -92,7 +92,7 @@ async def show(visit: Visit) -> Answer:
     if tab == "attempts":
         values["logs"] = await ledger.logs.of_integration(integration.id, visit.offset, SHOWN)
     elif tab == "changes" and visit.is_admin:
-        values["rows"], values["cut"] = await changes_of(visit, integration.scope, integration.id)
+        values["rows"], values["changes"] = await changes_of(visit, integration.scope, integration.id)
     elif tab == "settings":
         values["shown"] = visit.services.integration_service.shown(integration)
         values["keys"] = signing(integration.keys, time() * 1000)

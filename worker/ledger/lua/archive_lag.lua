@@ -1,9 +1,11 @@
 -- needs: archive_entries
 -- archive_lag: how much waits in the outbox of the history (archive_entries.lua), and for how long the oldest has waited.
--- Returns msgpack {waiting, lag (ms), kept = entries of `archived`}.
+-- Returns msgpack {waiting, lag (ms), kept = entries of `archived`, lost = records of the audit that were
+-- dropped unarchived}.
 local waiting, oldest = 0, NOW
 
 local function since(list, entry)
+  if list == 'audited' then return audited_time(entry) end
   if list == 'attempted' then
     local log = redis.call('GETRANGE', P .. 'log:' .. string.match(entry, '^~?(.*)$'), 0, 20)
     return log ~= '' and num(time_of_log(log)) or NOW
@@ -13,11 +15,16 @@ local function since(list, entry)
   return num(redis.call('HGET', P .. 'job:' .. ended_job(entry), 'ended_at') or NOW)
 end
 
-for _, list in ipairs({ 'cut', 'ended', 'attempted' }) do
+for _, list in ipairs({ 'cut', 'ended', 'attempted', 'audited' }) do
   local entry = redis.call('LINDEX', P .. list, 0)
   if entry then
     waiting = waiting + redis.call('LLEN', P .. list)
     oldest = math.min(oldest, since(list, entry))
   end
 end
-return cmsgpack.pack({ waiting = waiting, lag = NOW - oldest, kept = redis.call('LLEN', P .. 'archived') })
+return cmsgpack.pack({
+  waiting = waiting,
+  lag = NOW - oldest,
+  kept = redis.call('LLEN', P .. 'archived'),
+  lost = num(redis.call('HGET', P .. 'meta', 'audit_lost')),
+})

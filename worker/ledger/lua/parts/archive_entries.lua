@@ -1,7 +1,8 @@
--- The outbox of the history: what is to be written to PostgreSQL, the oldest first, in three lists.
+-- The outbox of the history: what is to be written to PostgreSQL, the oldest first, in four lists.
 --   cut, ended   jobs and events that have ended (retention.lua)
 --   attempted    <job>:<attempt>, logs of attempts after which the job went on
 --                ~<job>:<attempt>, the log of a job that had ended; it may replace an earlier one
+--   audited      <scope> <record>, records of the audit (change_records.lua)
 -- The list `archived` has what is in PostgreSQL and still in the ledger: <time of archiving> <entry>, where the entry of a
 -- log is =<job>:<attempt>:<time of the log>.
 
@@ -15,6 +16,11 @@ end
 local function ended_event(entry)
   local time, ref = string.match(entry, '^!(%d+) (.*)$')
   return ref, num(time)
+end
+
+-- Returns the time of the record of an entry of `audited`.
+local function audited_time(entry)
+  return num(string.match(entry, '^%S* %[(%d+)'))
 end
 
 -- Returns the time of a log (attempt_logs.lua), as text.
