@@ -1,6 +1,7 @@
 """Writes rows into the history, in one transaction: COPY into staging tables, and from there on by ON CONFLICT."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from uuid import UUID
 
 from psycopg import sql
@@ -33,6 +34,12 @@ _ERASED_LOGS = (
 _ERASE_LOG = "UPDATE edw.logs SET record = %s, exchange = NULL WHERE job = %s AND attempt = %s AND day = %s"
 
 
+_NOTE = (
+    "INSERT INTO edw.day_versions SELECT kind, day, 1 FROM unnest(%s::text[], %s::date[]) AS k (kind, day)"
+    " ON CONFLICT (kind, day) DO UPDATE SET version = day_versions.version + 1"
+)
+
+
 class LeaseLost(HistoryUnavailable):
     """Another process archives now."""
 
@@ -63,7 +70,7 @@ _MERGE = {table: _merge(table) for table in COLUMNS}
 # The day bounds what is searched: a log is replaced soon after it was written, if at all.
 _REPLACE = """
     DELETE FROM edw.logs
-    WHERE job = %s AND attempt = %s AND day <> %s::date AND day BETWEEN %s::date - 8 AND %s::date + 8
+    WHERE job = %s AND attempt = %s AND day <> %s::date AND day BETWEEN %s::date - 8 AND %s::date + 8 RETURNING day
 """
 
 
@@ -102,8 +109,11 @@ class ArchiveWriter:
                 for table, written in rows.tables.items():
                     if written:
                         await self._write(table, written)
+                changed = {(table, row[0]) for table, written in rows.tables.items() for row in written}
                 for job, attempt, day in rows.replaced:
-                    await self._connection.execute(_REPLACE, (job, attempt, day, day, day))
+                    gone = await self._connection.execute(_REPLACE, (job, attempt, day, day, day))
+                    changed |= {("logs", other) for (other,) in await gone.fetchall()}
+                await self._note(changed)
 
     async def erase(self, ref: str, jobs: Sequence[str]) -> None:
         """Erase an event: its data, and the answers to it. `jobs` are those of its jobs that the ledger names.
@@ -113,14 +123,23 @@ class ArchiveWriter:
         with mapped():
             async with self._connection.transaction():
                 await self._check_owner()
+                changed = set[tuple[str, date]]()
                 rows = await self._connection.execute(_ERASED_EVENT, (UUID(ref),))
                 for day, head, payload in await rows.fetchall():
                     start, rest = split(without_data(bytes(head) + bytes(payload or b"")))
                     await self._connection.execute(_ERASE_EVENT, (start, UUID(ref), day))
                     await self._connection.execute(_ERASE_PAYLOAD, (rest, UUID(ref), day))
+                    changed.add(("events", day))
                 logs = await self._connection.execute(_ERASED_LOGS, (UUID(ref), [UUID(job) for job in jobs]))
                 for job, attempt, day, record in await logs.fetchall():
                     await self._connection.execute(_ERASE_LOG, (without_answer(record), job, attempt, day))
+                    changed.add(("logs", day))
+                await self._note(changed)
+
+    async def _note(self, changed: Collection[tuple[str, date]]) -> None:
+        """Note which tables have changed on which days."""
+        kinds, days = [kind for kind, _ in sorted(changed)], [day for _, day in sorted(changed)]
+        await self._connection.execute(_NOTE, (kinds, days))
 
     async def _check_owner(self) -> None:
         # Locked until the end of the transaction, so that nobody takes over in the middle of it.

@@ -106,6 +106,25 @@ async def test_a_drop_that_was_interrupted_is_finished_by_the_next(
         assert name not in await partitions.names()
 
 
+async def test_a_day_that_somebody_reads_is_dropped_later_and_the_others_at_once(history: HistoryDatabase) -> None:
+    days = [date(2026, 8, 27), date(2026, 8, 28)]
+    async with history.connection() as connection, history.streaming("a reader") as reader:
+        await connection.set_autocommit(True)
+        partitions = Partitions(connection)
+        await partitions.make(days)
+        await connection.execute("SET lock_timeout = '100ms'")
+        await connection.execute("INSERT INTO edw.day_versions VALUES ('logs', %s, 3)", (days[0],))
+        second = sorted(partition(table, days[1]) for table in TABLES)
+        await reader.execute(f"SELECT count(*) FROM edw.{second[1]}".encode())
+
+        first = sorted(partition(table, days[0]) for table in TABLES)
+        assert await partitions.drop_expired(NOW, 90 * DAY_MS, 30 * DAY_MS) == [*first, second[0]]
+        assert await (await connection.execute("SELECT * FROM edw.day_versions")).fetchall() == []
+
+        await reader.rollback()
+        assert await partitions.drop_expired(NOW, 90 * DAY_MS, 30 * DAY_MS) == second[1:]
+
+
 async def test_payloads_are_compressed_by_lz4(history: HistoryDatabase) -> None:
     async with history.connection() as connection:
         await connection.set_autocommit(True)
@@ -177,10 +196,8 @@ def test_the_commands_make_the_tables_and_show_them(
 
     made = CliRunner().invoke(edw, ["history", "migrate"])
 
-    assert made.output.splitlines() == [
-        "applied 0001 tables, 0002 changes",
-        f"made {counted(4 * len(TABLES), 'partition')}",
-    ]
+    names = ", ".join(f"{each.number:04} {each.name}" for each in migrations.migrations())
+    assert made.output.splitlines() == [f"applied {names}", f"made {counted(4 * len(TABLES), 'partition')}"]
     assert CliRunner().invoke(edw, ["history", "migrate"]).output == "the schema is up to date\n"
     shown = CliRunner().invoke(edw, ["history", "status", "--json"])
     assert shown.exit_code == 0, shown.output
@@ -192,6 +209,6 @@ def test_the_commands_make_the_tables_and_show_them(
 
 
 def test_without_a_history_the_commands_say_how_to_get_one() -> None:
-    for word in ("status", "migrate"):
-        found = CliRunner().invoke(edw, ["history", word])
+    for words in (["status"], ["migrate"], ["export", "folder"]):
+        found = CliRunner().invoke(edw, ["history", *words])
         assert (found.exit_code, found.output) == (1, "Error: there is no history: EDW_HISTORY_URL is not set\n")
