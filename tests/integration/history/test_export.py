@@ -435,6 +435,7 @@ async def test_a_failed_upload_leaves_no_part(aws: Emulator, monkeypatch: pytest
 
     async def noting(self: Any, part: bytes) -> None:
         await upload(self, part)
+        assert {"PartNumber", "ETag", "ChecksumCRC32"} == set(self._parts[-1])
         begun.extend(each["Key"] for each in client.list_multipart_uploads(Bucket="lake")["Uploads"])
 
     monkeypatch.setattr(s3_target._Upload, "_upload", noting)

@@ -129,7 +129,13 @@ async def test_records_from_before_the_history_move_when_the_ledger_drops_them(
 
 
 async def test_a_full_outbox_keeps_records_in_the_ledger_and_counts_what_it_must_drop(
-    played: LedgerScene, archiver: Archiver, both: Ledger
+    played: LedgerScene,
+    archiver: Archiver,
+    both: Ledger,
+    redis_server: RedisServer,
+    postgres: PostgresServer,
+    database_name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await played.key("RPUSH", "audited", *["- [1]"] * MOST_AUDITED)
     await make(played.ledger, 0, 2)
@@ -145,6 +151,12 @@ async def test_a_full_outbox_keeps_records_in_the_ledger_and_counts_what_it_must
 
     assert await numbers(both) == [4, 3, 2, 1]
     assert (await played.ledger.outbox.lag()).lost == 1
+    monkeypatch.setenv("EDW_HISTORY_URL", postgres.url(database_name))
+    monkeypatch.setenv("EDW_REDIS_URL", redis_server.url)
+    shown = await asyncio.to_thread(CliRunner().invoke, edw, ["status"])
+    assert "everything is archived; 1 record of the audit lost" in shown.output
+    counted = await asyncio.to_thread(CliRunner().invoke, edw, ["status", "--json"])
+    assert json.loads(counted.stdout)["history"] == {"waiting": 0, "lag": 0, "audit_lost": 1}
 
 
 async def test_with_the_history_away_what_the_ledger_has_is_shown(

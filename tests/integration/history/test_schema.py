@@ -155,8 +155,8 @@ async def test_the_writer_migrates_and_the_reader_only_reads(postgres: PostgresS
         async with reader.connection() as connection:
             await connection.set_autocommit(True)
             # Partitions of their own, because the rights of those that are made later matter.
-            for table in ("logs", "changes"):
-                await connection.execute(f"SELECT * FROM edw.{partition(table, day_of(NOW))}".encode())
+            for table in (partition("logs", day_of(NOW)), partition("changes", day_of(NOW)), "day_versions"):
+                await connection.execute(f"SELECT * FROM edw.{table}".encode())
             for statement in (
                 "INSERT INTO edw.archivers VALUES ('1', 'me')",
                 "DELETE FROM edw.logs",

@@ -108,7 +108,9 @@ class _Upload:
             self._id = (await self._client.create_multipart_upload(**self._named))["UploadId"]
         number = len(self._parts) + 1
         done = await self._client.upload_part(**self._named, UploadId=self._id, PartNumber=number, Body=part)
-        self._parts.append({"PartNumber": number, "ETag": done["ETag"]})
+        # S3 wants the checksums that botocore has sent with the parts once more, at the end.
+        sums = {name: value for name, value in done.items() if name.startswith("Checksum") and name != "ChecksumType"}
+        self._parts.append({"PartNumber": number, "ETag": done["ETag"], **sums})
 
 
 @asynccontextmanager
