@@ -13,4 +13,5 @@ Tables of the schema `edw`, all partitioned by `day`, a day of ledger time in UT
     jobs      by the day of the event's acceptance
     logs      by the day of the attempt, with what was sent and answered
     activity  how many attempts each integration had on each day
+    changes   the audit, by the day of the change
 """

@@ -95,7 +95,7 @@ async def show(visit: Visit) -> Answer:
     if tab == "attempts":
         values["logs"] = await ledger.logs.of_integration(integration.id, visit.offset, SHOWN)
     elif tab == "changes" and visit.is_admin:
-        values["rows"], values["cut"] = await changes_of(visit, integration.scope, integration.id)
+        values["rows"], values["changes"] = await changes_of(visit, integration.scope, integration.id)
     elif tab == "days" and visit.services.settings.history_url is not None:
         days = min(DAYS_MOST, round(visit.services.settings.history_retention / 86_400))
         values |= days_of(await ledger.activity.by_day(integration.id, days))
