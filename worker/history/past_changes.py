@@ -1,7 +1,7 @@
 """The audit across the seam: the changes of both, the newest first.
 
-The script that makes a change puts its record into the outbox, so a record is in both until the ledger's bounds drop
-it (EDW_AUDIT_CAP, EDW_AUDIT_RETENTION).
+The script that makes a change puts its record into the outbox. So a record is in both until the bounds of the ledger
+drop it (EDW_AUDIT_CAP, EDW_AUDIT_RETENTION), and they drop it only once the history has it.
 """
 
 from collections.abc import Sequence

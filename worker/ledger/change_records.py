@@ -20,7 +20,10 @@ LOOKED_AT = 1_000
 
 
 class _Record(msgspec.Struct, array_like=True):
-    """A change as the ledger stores it, an array. Its key names the scope."""
+    """A change as the ledger stores it, an array. Its key names the scope.
+
+    change_records.lua may add a number.
+    """
 
     #: Milliseconds; change_records.lua writes it.
     made_at: int
@@ -32,8 +35,6 @@ class _Record(msgspec.Struct, array_like=True):
     subject_id: str
     before: dict[str, Any]
     after: dict[str, Any]
-    #: 1 if the script that made the change also put the record into the outbox of the history.
-    is_marked: int = 0
 
 
 class ChangeHeading(msgspec.Struct, array_like=True):

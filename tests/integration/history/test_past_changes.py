@@ -18,6 +18,7 @@ from tests.counterparts.redis_server import RedisServer
 from tests.integration.history.archive import KEPT, archive, ledger_with_history, rows
 from tests.ledger.scene import LedgerScene
 from tests.samples import ELSEWHERE, SCOPE, an_event, an_integration
+from tests.waiting import eventually
 from worker.cli import edw
 from worker.cli.commands import audit
 from worker.console.pages import audit_pages
@@ -27,7 +28,7 @@ from worker.domain.event import Scope
 from worker.history import merging
 from worker.history.archive_rows import rows_of
 from worker.history.archiver import Archiver
-from worker.history.database import HistoryDatabase
+from worker.history.database import HistoryDatabase, HistoryUnavailable
 from worker.history.seam import join
 from worker.ledger import Ledger
 from worker.ledger.archive_outbox import OutboxBatch
@@ -35,6 +36,8 @@ from worker.ledger.archive_outbox import OutboxBatch
 BY = Actor("0123456789abcdef", "Zoë's back office")
 #: Records that the outbox holds at most (MOST_AUDITED of change_records.lua).
 MOST_AUDITED = 20_000
+#: Records that the ledger keeps beyond the cap, until the history has them (SPARE_CHANGES).
+SPARE = 1_000
 
 
 async def make(ledger: Ledger, first: int, count: int, scope: Scope = SCOPE) -> None:
@@ -77,7 +80,7 @@ async def test_pages_are_the_same_wherever_the_records_are(
         pages = [await both.changes.of_scope(SCOPE, offset, 2) for offset in range(0, made + 2, 2)]
         assert [each.after["n"] for page in pages for each in page.items] == whole
         assert {(page.total, page.at_least, page.history_away) for page in pages} == {(made, False, False)}
-    assert len(await played.key("LRANGE", f"audit:{SCOPE.key}", 0, -1)) == 2
+    assert len(await in_the_ledger(played)) == 2
     (change,) = (await both.changes.of_scope(ELSEWHERE, 0, 10)).items
     assert (change.actor, change.scope_key, change.subject_id) == (BY, ELSEWHERE.key, "i-0")
     of_one = await both.changes.of_subject(SCOPE, "i-1")
@@ -113,19 +116,25 @@ async def test_records_from_before_the_history_move_when_the_ledger_drops_them(
     scene: LedgerScene, played: LedgerScene, archiver: Archiver, both: Ledger
 ) -> None:
     # Another process of the fleet has no history, or is of an older version.
-    await make(await scene.another(audit_cap=100), 0, 120)
+    other = await scene.another(audit_cap=100)
+    await make(other, 0, 120)
     await archive(archiver)
     assert await rows(archiver._database, "SELECT count(*) FROM edw.changes") == [(0,)]
-    await make(await scene.another(audit_cap=100), 120, 1)
-    assert (await played.ledger.outbox.lag()).waiting == 2, "one was dropped, and the new one is archived at once"
+    await make(other, 120, 1)
 
-    for _ in range(3):
-        assert await numbers(played.ledger)
+    kept = await in_the_ledger(played)
+    while len(kept) > 2:
+        assert await numbers(both, limit=200) == list(range(120, 19, -1)), "what was dropped before the history is gone"
         await archive(archiver)
+        kept = await in_the_ledger(played)
 
-    assert len(await played.key("LRANGE", f"audit:{SCOPE.key}", 0, -1)) == 2
-    assert await numbers(both) == list(range(120, 20, -1))
-    assert await numbers(both, 100) == list(range(20, 19, -1)), "what was dropped before the history is gone"
+    assert await numbers(both, limit=200) == list(range(120, 19, -1))
+    assert await rows(archiver._database, "SELECT count(*) FROM edw.changes") == [(101,)]
+
+
+async def in_the_ledger(scene: LedgerScene) -> list[bytes]:
+    found: list[bytes] = await scene.key("LRANGE", f"audit:{SCOPE.key}", 0, -1)
+    return found
 
 
 async def test_a_full_outbox_keeps_records_in_the_ledger_and_counts_what_it_must_drop(
@@ -139,24 +148,45 @@ async def test_a_full_outbox_keeps_records_in_the_ledger_and_counts_what_it_must
 ) -> None:
     await played.key("RPUSH", "audited", *["- [1]"] * MOST_AUDITED)
     await make(played.ledger, 0, 2)
+    record = (await in_the_ledger(played))[0].decode()
+    others = [record.replace(record.split('"')[1], str(uuid4())) for _ in range(SPARE)]
+    await played.key("LPUSH", f"audit:{SCOPE.key}", *others)
     assert (await played.ledger.outbox.lag()).lost == 0
     await make(played.ledger, 2, 1)
     lag = await played.ledger.outbox.lag()
     assert (lag.waiting, lag.lost) == (MOST_AUDITED, 1)
-    assert await numbers(both) == [2, 1]
+    assert await numbers(both, limit=2_000) == [2, *[1] * (SPARE + 1)]
 
     await played.key("DEL", "audited")
-    await make(played.ledger, 3, 2)
+    await make(played.ledger, 3, 1)
     await archive(archiver)
 
-    assert await numbers(both) == [4, 3, 2, 1]
+    assert await numbers(both, limit=2_000) == [3, 2, *[1] * (SPARE + 1)]
     assert (await played.ledger.outbox.lag()).lost == 1
     monkeypatch.setenv("EDW_HISTORY_URL", postgres.url(database_name))
     monkeypatch.setenv("EDW_REDIS_URL", redis_server.url)
     shown = await asyncio.to_thread(CliRunner().invoke, edw, ["status"])
-    assert "everything is archived; 1 record of the audit lost" in shown.output
+    assert "; 1 record of the audit lost" in shown.output
     counted = await asyncio.to_thread(CliRunner().invoke, edw, ["status", "--json"])
-    assert json.loads(counted.stdout)["history"] == {"waiting": 0, "lag": 0, "audit_lost": 1}
+    assert json.loads(counted.stdout)["history"]["audit_lost"] == 1
+
+
+async def test_a_record_is_not_dropped_because_newer_ones_or_those_of_other_stores_are_archived(
+    played: LedgerScene,
+) -> None:
+    outbox = played.ledger.outbox
+    for scope in (SCOPE, ELSEWHERE):
+        await make(played.ledger, 0, 4, scope)
+    assert await outbox.sort("audited", 1) == 8
+    await make(played.ledger, 4, 1)
+    # The newest passes the others, as it does while a backlog is archived.
+    assert await outbox.done(await outbox.take("audited"))
+    assert await numbers(played.ledger) == [4, 3, 2, 1, 0]
+
+    assert await outbox.done(await outbox.take(f"audited:{SCOPE.key}"))
+
+    assert await numbers(played.ledger) == [4, 3]
+    assert await numbers(played.ledger, scope=ELSEWHERE) == [3, 2, 1, 0]
 
 
 async def test_with_the_history_away_what_the_ledger_has_is_shown(
@@ -176,12 +206,35 @@ async def test_with_the_history_away_what_the_ledger_has_is_shown(
         assert ([each.after["n"] for each in page.items], page.history_away) == ([4, 3], True)
         subject = await both.changes.of_subject(SCOPE, "i-0")
         assert ([each.after["n"] for each in subject.items], subject.history_away) == ([4], True)
+        # What is not archived is not dropped.
+        await make(played.ledger, 5, 5)
+        assert await numbers(both) == [9, 8, 7, 6, 5]
         monkeypatch.setenv("EDW_HISTORY_URL", postgres.url(database_name))
         monkeypatch.setenv("EDW_REDIS_URL", redis_server.url)
         shown = await _listed()
-        assert ([each["after"]["n"] for each in shown["data"]], shown["meta"]) == ([4, 3], {"history": "unavailable"})
+        assert ([each["after"]["n"] for each in shown["data"]], shown["meta"]) == (
+            [9, 8, 7, 6, 5],
+            {"history": "unavailable"},
+        )
     finally:
         postgres.start()
+    monkeypatch.setattr("worker.history.database.REST_SECONDS", 0.0)
+
+    async def is_archived() -> bool:
+        try:
+            return await archiver.step() > 0
+        except HistoryUnavailable:
+            await archiver._disconnect()
+            return False
+
+    await eventually(is_archived, "the archiver has gone on")
+    await eventually(lambda: _all_are_shown(both), "the history answers again")
+    await numbers(played.ledger)
+    assert len(await in_the_ledger(played)) == 2
+
+
+async def _all_are_shown(both: Ledger) -> bool:
+    return await numbers(both) == list(range(9, -1, -1))
 
 
 async def test_the_command_lists_all_that_the_history_has(

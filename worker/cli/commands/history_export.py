@@ -28,7 +28,14 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.argument("target", metavar="TARGET")
 @click.option("--from", "first", metavar="DAY", type=_DAY, help="The first day (UTC); by default the oldest.")
 @click.option("--to", "last", metavar="DAY", type=_DAY, help="The last day (UTC); by default yesterday.")
-@click.option("--format", "format_", type=click.Choice(["parquet", "ndjson"]), default="parquet", show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["parquet", "ndjson"]),
+    default="parquet",
+    show_default=True,
+    help="Of the files.",
+)
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only this kind; may be repeated.")
 @click.option("--force", is_flag=True, help="Also write what the target has.")
 @scope_options
@@ -96,7 +103,7 @@ async def _opened(target: str) -> AsyncIterator["Target"]:
         yield FolderTarget(Path(target))
         return
     if scheme != "s3" or not rest.partition("/")[0]:
-        raise TargetError(f'the target "{target}" is none: expected a folder, or s3://bucket/prefix')
+        raise TargetError(f'unknown target "{target}": expected a folder, or s3://bucket/prefix')
     # Its client takes a while to import.
     from worker.history.export.s3_target import s3_target
 

@@ -34,6 +34,11 @@ local function audited(entry)
   return scope, num(time)
 end
 
+-- Returns the number of a record of the audit in the outbox; nil if it was never there.
+local function audited_number(record)
+  return tonumber(string.match(record, '},(%d+)%]$'))
+end
+
 -- Returns the time of a log (attempt_logs.lua), as text.
 local function time_of_log(start)
   return string.match(start, '^%[(%d+)') or '0'

@@ -14,7 +14,8 @@
 --                                minor (the minor version in force: see attend.lua)
 --                                archived_at (when a process with a history was last there: archive_lease)
 --                                known (how long identities of forgotten events are remembered: see known_ids.lua)
---                                audit_lost (records of the audit that were dropped unarchived: change_records.lua)
+--                                audited audit_lost (records of the audit that were put into the outbox of the
+--                                history, and that were dropped unarchived: change_records.lua)
 --                                observed_until (when the last registration in observers runs out)
 --   process:<owner>        hash  build lag (the delay of its event loop, ms) of a member; it expires
 --   observers              zset  process that observes new events at once -> when its registration runs out
