@@ -5,6 +5,7 @@ Nothing imports this package unless EDW_HISTORY_URL is set.
     database.py     connections, and the translation of psycopg's errors
     migrations.py   applies migrations/*.sql, each once
     partitions.py   one partition for each day: made ahead, dropped whole
+    export/         days as files, for `edw history export`
 
 Tables of the schema `edw`, all partitioned by `day`, a day of ledger time in UTC:
 
