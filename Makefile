@@ -8,7 +8,7 @@ DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
-	--extra embedded --extra history --build-deps-for editable --build-deps-for wheel
+	--extra embedded --extra history --extra parquet --build-deps-for editable --build-deps-for wheel
 
 # Emulators of SQS, each in an environment of its own: they pin what we use in other versions.
 COUNTERPARTS := .venv-counterparts

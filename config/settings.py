@@ -440,11 +440,11 @@ class Settings(BaseModel):
     )
     audit_cap: Annotated[Count, AfterValidator(between(1, 1_000_000))] = Field(
         default=10_000,
-        description="Records of changes kept per store or organisation at most; the oldest go first.",
+        description="Records of changes that the ledger keeps per store or organisation; the oldest go first.",
         examples=["10000"],
     )
     audit_retention: Annotated[Seconds, AfterValidator(between(1, _YEAR, "s"))] = Field(
-        default=_written("365d"), description="Time for which records of changes are kept.", examples=["365d"]
+        default=_written("365d"), description="Time for which the ledger keeps records of changes.", examples=["365d"]
     )
     observable_keys: _ObservableKeys = Field(
         default=(),

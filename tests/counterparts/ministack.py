@@ -26,7 +26,7 @@ class Ministack(Emulator):
             "AUTH": "true",
             "GATEWAY_PORT": "{port}",
             "BIND_HOST": "127.0.0.1",
-            "SERVICES": "sqs,iam,sts",
+            "SERVICES": "sqs,iam,sts,s3",
             "LOG_LEVEL": "WARNING",
             "S3_DATA_DIR": "{folder}/s3",
         }

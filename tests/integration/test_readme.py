@@ -23,6 +23,7 @@ from config.celery import broker_url_for
 from config.settings import load_settings
 from tests.counterparts.collector import collecting
 from tests.counterparts.ports import free_port
+from tests.counterparts.postgres import PostgresServer
 from tests.counterparts.rabbitmq import PASSWORD, USER, RabbitServer
 from tests.counterparts.redis_server import RedisServer
 from tests.counterparts.server import require
@@ -38,12 +39,13 @@ DELIVERERS, OPERATIONS, TRACING = "deliverers/README.md", "deploy/OPERATIONS.md"
 ELSEWHERE = {"deploy/README.md", DELIVERERS, PRODUCERS}
 FIRST_SESSION = ("edw integrations create", "edw emit", "edw logs", "edw jobs list", "edw status")
 FLEET = ("export EDW_REDIS_URL", "export EDW_SECRETS_KEYS", ".venv/bin/edw worker", ".venv/bin/edw api")
+EXPORT = ".venv/bin/edw history export"
 LOOKS = ("edw status", "edw doctor", "edw clock show")
 #: How the lines that start so are run, other than those of a session with curl.
 RUN = {
     README: (*(f".venv/bin/{each}" for each in (*FIRST_SESSION, "edw dev", "python -c")), "redis-cli", *FLEET),
     INTAKE: ("redis-cli", "rabbitmqadmin"),
-    OPERATIONS: (*FLEET, ".venv/bin/celery", *(f".venv/bin/{each}" for each in LOOKS)),
+    OPERATIONS: (*FLEET, ".venv/bin/celery", EXPORT, *(f".venv/bin/{each}" for each in LOOKS)),
     TRACING: (".venv/bin/python -m pip", "export EDW_TRACES", "export OTEL_", ".venv/bin/edw emit"),
     "SECURITY.md": (".venv/bin/edw secrets rotate",),
     "CONTRIBUTING.md": (".venv/bin/python -m pytest",),
@@ -270,6 +272,19 @@ def test_the_fleet_is_looked_at(redis_server: RedisServer, environment: dict[str
     assert found.returncode in (0, 1), found.stderr
     grades = {finding["grade"] for finding in json.loads(found.stdout)["findings"]}
     assert found.returncode == (0 if grades == {"ok"} else 1), "--strict fails for warnings"
+
+
+def test_the_history_is_exported(
+    postgres: PostgresServer, database_name: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["EDW_HISTORY_URL"] = postgres.url(database_name)
+    assert shell(".venv/bin/edw history migrate", environment).returncode == 0
+    lines = [line for line in commands(OPERATIONS) if line.startswith(EXPORT)]
+    assert len(lines) == 2
+    for line in lines:
+        done = shell(line.replace("/srv/lake", str(tmp_path / "lake")), environment)
+        assert (done.returncode, done.stdout.startswith("exported 0 files")) == (0, True), done.stderr
+    assert {each.name for each in (tmp_path / "lake").iterdir()} == {"edw", "store-7"}
 
 
 def test_the_sentinels_of_the_page_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:

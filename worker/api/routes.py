@@ -399,7 +399,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "List the changes that people made, the newest first",
         ADMINS,
         {200: Answer("A page of changes.", Collection[ChangeDocument])},
-        _PAGES,
+        (*_PAGES, _filter(audit_handlers.FIELDS, f"Filters {_WINDOW}.")),
         refusals=(400,),
     ),
     Operation(

@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rejected": ("worker.cli.commands.rejected", "List refused events whose producer got no answer."),
     "health": ("worker.cli.commands.health", "Check the health of a process on this machine."),
     "status": ("worker.cli.commands.status", "Show whether the ledger balances, and what waits."),
-    "history": ("worker.cli.commands.history", "Prepare the history in PostgreSQL, and show its state."),
+    "history": ("worker.cli.commands.history", "Prepare the history in PostgreSQL, show and export it."),
     "clock": ("worker.cli.commands.clock", "Show the ledger's time; confirm a leap of Redis's clock."),
     "doctor": ("worker.cli.commands.doctor", "Check the installation and say what to do; repair the ledger."),
     "completion": ("worker.cli.commands.completion", "Print the completion script of your shell."),

@@ -108,6 +108,14 @@ def read_settings(*, for_people: bool = True) -> Settings:
     return settings
 
 
+def settings_of_history() -> Settings:
+    """Return the settings. Raises CommandFailure where there is no history, before anything of it is imported."""
+    settings = read_settings()
+    if settings.history_url is None:
+        raise CommandFailure("there is no history: EDW_HISTORY_URL is not set")
+    return settings
+
+
 def warn_of_unknown_settings() -> None:
     """Print a warning for each variable that looks like a setting but is none."""
     for warning in unknown_variables():

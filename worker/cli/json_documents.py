@@ -3,6 +3,7 @@
 from typing import Any
 
 from worker.domain.event import rfc3339
+from worker.ledger.archive_outbox import OutboxLag
 from worker.ledger.events.inbox import RejectedMessage
 from worker.ledger.inspection.ledger_status import LedgerStatus
 
@@ -54,9 +55,13 @@ def status_document(status: LedgerStatus) -> Document:
             for lane in status.lanes
         ],
         "lanes_total": status.lanes_total,
-        **({"history": {"waiting": status.outbox.waiting, "lag": status.outbox.lag / 1000}} if status.outbox else {}),
+        **({"history": _outbox(status.outbox)} if status.outbox else {}),
         "memory": {"used": status.memory_used, "limit": status.memory_limit or None},
     }
+
+
+def _outbox(outbox: OutboxLag) -> dict[str, object]:
+    return {"waiting": outbox.waiting, "lag": outbox.lag / 1000, "audit_lost": outbox.lost}
 
 
 def _time(milliseconds: int | None) -> str | None:

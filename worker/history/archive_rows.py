@@ -10,6 +10,7 @@ import msgspec
 
 from worker.history.days import day_of
 from worker.ledger.archive_outbox import OutboxBatch, OutboxEvent, OutboxJob, OutboxLog
+from worker.ledger.change_records import heading_of
 from worker.ledger.events.inbox import OBSERVE_TRIES
 from worker.ledger.events.wire_event import EventHead, head_of, split, times_of
 
@@ -22,6 +23,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
         *("opened_at", "ended_at", "place", "marks", "event_id", "event_type"),
     ),
     "logs": ("day", "job", "attempt", "at", "scope", "integration", "succeeded", "record", "exchange"),
+    "changes": ("day", "id", "at", "scope", "action", "subject", "record"),
 }
 #: Their types, as COPY needs them.
 TYPES: Mapping[str, Sequence[str]] = {
@@ -32,6 +34,7 @@ TYPES: Mapping[str, Sequence[str]] = {
         *("int8", "int8", "int4", "text", "text", "text"),
     ),
     "logs": ("date", "uuid", "int4", "int8", "text", "text", "bool", "bytea", "bytea"),
+    "changes": ("date", "uuid", "int8", "text", "text", "text", "bytea"),
 }
 Row = tuple[Any, ...]
 
@@ -60,8 +63,11 @@ class ArchiveRows:
         return frozenset(row[0] for rows in self.tables.values() for row in rows)
 
 
-def rows_of(batch: OutboxBatch) -> ArchiveRows:
-    """Return the rows of a batch. A record that cannot be read is left out of the tables that need its content."""
+def rows_of(batch: OutboxBatch, oldest: date = date.min) -> ArchiveRows:
+    """Return the rows of a batch. A record that cannot be read is left out of the tables that need its content.
+
+    Changes of the audit from before the day `oldest` are left out: their day is dropped already.
+    """
     heads: dict[str, tuple[EventHead, date]] = {}
     events: dict[str, Row] = {}
     payloads: dict[str, Row] = {}
@@ -74,9 +80,11 @@ def rows_of(batch: OutboxBatch) -> ArchiveRows:
         events[event.ref], payloads[event.ref] = _event_rows(event, head, accepted_at, sequence)
     jobs = {each.id: _job_row(each, heads.get(each.row[8])) for each in batch.jobs}
     logs = {each.member: _log_row(each) for each in batch.logs}
+    changes = {row[1]: row for row in map(_change_row, batch.changes) if row is not None and row[0] >= oldest}
     replaced = [(logs[each.member][1], logs[each.member][2], logs[each.member][0]) for each in batch.logs if each.again]
     tables = {"events": events, "payloads": payloads, "jobs": jobs, "logs": logs}
-    return ArchiveRows({table: list(rows.values()) for table, rows in tables.items()}, replaced)
+    rows = {table: list(rows.values()) for table, rows in tables.items()}
+    return ArchiveRows({**rows, "changes": list(changes.values())}, replaced)
 
 
 def _event_rows(event: OutboxEvent, head: EventHead, accepted_at: int, sequence: int) -> tuple[Row, Row]:
@@ -104,3 +112,14 @@ def _log_row(log: OutboxLog) -> Row:
     day, exchange = day_of(head.created_at), log.exchange.encode() if log.exchange else None
     whose = (log.scope, head.integration_id, head.succeeded)
     return (day, UUID(job), int(attempt), head.created_at, *whose, record, exchange)
+
+
+def _change_row(entry: tuple[str, str]) -> Row | None:
+    scope, record = entry
+    try:
+        heading = heading_of(record)
+        named = UUID(heading.id)
+    except (ValueError, msgspec.MsgspecError):
+        return None
+    at = heading.made_at
+    return (day_of(at), named, at, scope, heading.action, heading.subject_id, record.encode())

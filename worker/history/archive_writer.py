@@ -1,6 +1,8 @@
 """Writes rows into the history, in one transaction: COPY into staging tables, and from there on by ON CONFLICT."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from typing import Any
 from uuid import UUID
 
 from psycopg import sql
@@ -16,6 +18,7 @@ _KEYS: Mapping[str, Sequence[str]] = {
     "payloads": ("ref", "day"),
     "jobs": ("id", "day"),
     "logs": ("job", "attempt", "day"),
+    "changes": ("id", "day"),
 }
 
 
@@ -30,6 +33,12 @@ _ERASED_LOGS = (
     " WHERE job IN (SELECT id FROM edw.jobs WHERE event = %s UNION SELECT unnest(%s::uuid[]))"
 )
 _ERASE_LOG = "UPDATE edw.logs SET record = %s, exchange = NULL WHERE job = %s AND attempt = %s AND day = %s"
+
+
+_NOTE = (
+    "INSERT INTO edw.day_versions SELECT kind, day, 1 FROM unnest(%s::text[], %s::date[]) AS k (kind, day)"
+    " ON CONFLICT (kind, day) DO UPDATE SET version = day_versions.version + 1"
+)
 
 
 class LeaseLost(HistoryUnavailable):
@@ -80,9 +89,11 @@ _REPLACE = """
         DELETE FROM edw.logs
         WHERE job = %s AND attempt = %s AND day <> %s::date AND day BETWEEN %s::date - 8 AND %s::date + 8
         RETURNING day, integration, succeeded
+    ), counted AS (
+        UPDATE edw.activity a SET attempts = attempts - 1, failed = failed - (NOT gone.succeeded)::int
+        FROM gone WHERE a.integration = gone.integration AND a.day = gone.day
     )
-    UPDATE edw.activity a SET attempts = attempts - 1, failed = failed - (NOT gone.succeeded)::int
-    FROM gone WHERE a.integration = gone.integration AND a.day = gone.day
+    SELECT day FROM gone
 """
 
 
@@ -121,8 +132,13 @@ class ArchiveWriter:
                 for table, written in rows.tables.items():
                     if written:
                         await self._write(table, written)
+                changed = {(table, row[0]) for table, written in rows.tables.items() for row in written}
                 if rows.replaced:
-                    await self._each(_REPLACE, [(*log, log[-1], log[-1]) for log in rows.replaced])
+                    gone = await self._each(
+                        _REPLACE, [(*log, log[-1], log[-1]) for log in rows.replaced], returning=True
+                    )
+                    changed |= {("logs", day) for (day,) in gone}
+                await self._note(changed)
 
     async def erase(self, ref: str, jobs: Sequence[str]) -> None:
         """Erase an event: its data, and the answers to it. `jobs` are those of its jobs that the ledger names.
@@ -132,14 +148,23 @@ class ArchiveWriter:
         with mapped():
             async with self._connection.transaction():
                 await self._check_owner()
+                changed = set[tuple[str, date]]()
                 rows = await self._connection.execute(_ERASED_EVENT, (UUID(ref),))
                 for day, head, payload in await rows.fetchall():
                     start, rest = split(without_data(bytes(head) + bytes(payload or b"")))
                     await self._connection.execute(_ERASE_EVENT, (start, UUID(ref), day))
                     await self._connection.execute(_ERASE_PAYLOAD, (rest, UUID(ref), day))
+                    changed.add(("events", day))
                 logs = await self._connection.execute(_ERASED_LOGS, (UUID(ref), [UUID(job) for job in jobs]))
                 if found := await logs.fetchall():
                     await self._each(_ERASE_LOG, [(without_answer(record), *log) for *log, record in found])
+                    changed |= {("logs", day) for _, _, day, _ in found}
+                await self._note(changed)
+
+    async def _note(self, changed: Collection[tuple[str, date]]) -> None:
+        """Note which tables have changed on which days."""
+        kinds, days = [kind for kind, _ in sorted(changed)], [day for _, day in sorted(changed)]
+        await self._connection.execute(_NOTE, (kinds, days))
 
     async def _check_owner(self) -> None:
         # Locked until the end of the transaction, so that nobody takes over in the middle of it.
@@ -149,10 +174,13 @@ class ArchiveWriter:
         if await found.fetchone() != (self._owner,):
             raise LeaseLost("another process archives now")
 
-    async def _each(self, statement: str, values: Sequence[Sequence[object]]) -> None:
-        """Run a statement for each of the values, without waiting for each answer."""
+    async def _each(
+        self, statement: str, values: Sequence[Sequence[object]], *, returning: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement for each of the values, without waiting for each answer; return the rows of `returning`."""
         async with self._connection.cursor() as cursor:
-            await cursor.executemany(statement, values)
+            await cursor.executemany(statement, values, returning=returning)
+            return [row async for result in cursor.results() for row in await result.fetchall()] if returning else []
 
     async def _write(self, table: str, rows: Sequence[Row]) -> None:
         async with self._connection.cursor() as cursor:

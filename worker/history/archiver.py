@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from functools import reduce
 from random import random
 from time import monotonic
@@ -22,6 +23,7 @@ from worker.history.archive_lease import LEASE_SECONDS, ArchiveLease
 from worker.history.archive_rows import rows_of
 from worker.history.archive_writer import ArchiveWriter
 from worker.history.database import Connection, HistoryDatabase, HistoryError, HistoryUnavailable, Result, within
+from worker.history.days import day_of
 from worker.history.outbox_batches import BATCH_BYTES, OutboxBatches
 from worker.history.partitions import Partitions
 from worker.ledger import Ledger, LedgerError
@@ -73,6 +75,8 @@ class Archiver:
         self._partitions: Partitions | None = None
         self._lease = ArchiveLease(ledger.outbox)
         self._looked_at_days = -DAYS_SECONDS
+        #: The first day that is kept.
+        self._oldest = date.min
         self._failures = 0
         self._timer: asyncio.Task[None] | None = None
 
@@ -137,7 +141,7 @@ class Archiver:
 
     async def _write(self, batches: Sequence[OutboxBatch], writer: ArchiveWriter, partitions: Partitions) -> int:
         """Write batches of several lists, all or none; return how many entries they have."""
-        rows = rows_of(reduce(OutboxBatch.plus, batches))
+        rows = rows_of(reduce(OutboxBatch.plus, batches), self._oldest)
         await partitions.make(rows.days)
         try:
             await writer.write(rows)
@@ -155,7 +159,7 @@ class Archiver:
         for _ in range(entries):
             batch = await self._outbox.take(name, 0, 1)
             try:
-                await writer.write(rows_of(batch))
+                await writer.write(rows_of(batch, self._oldest))
             except (psycopg.DataError, psycopg.IntegrityError) as error:
                 _log.error("an entry cannot be archived, and stays in the ledger", entry=batch.entries, why=str(error))
                 await self._outbox.put_back(batch)
@@ -189,6 +193,7 @@ class Archiver:
         if monotonic() - self._looked_at_days < DAYS_SECONDS:
             return
         now = await self._ledger.redis.now()
+        self._oldest = day_of(now - self._policy.retention)
         # On a full disk this makes the space that the next needs.
         if dropped := await partitions.drop_expired(now, self._policy.retention, self._policy.payloads):
             _log.info("days dropped from the history", partitions=dropped)

@@ -15,6 +15,8 @@ from worker.ledger import LedgerError
 CONNECT_SECONDS = 5
 #: Seconds that a read takes at most, with its wait for a connection.
 READ_SECONDS = 4.0
+#: Seconds that a fetch of an export takes at most, and that it may wait for its target.
+STREAM_SECONDS = 1_800
 #: Connections of one process for reading.
 READERS = 4
 #: Seconds for which nothing is read after a read has failed: callers get their answer from the ledger at once.
@@ -128,6 +130,19 @@ class HistoryDatabase:
         # A process that hangs in the middle of a transaction must not keep others from the rows it locked.
         limits = "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=5000 -c statement_timeout=60000"
         return await self._connect(name, limits)
+
+    @asynccontextmanager
+    async def streaming(self, name: str) -> AsyncIterator[Connection]:
+        """Open a connection for reading much, for the length of the block. A transaction has one view of the data."""
+        limits = f"-c statement_timeout={STREAM_SECONDS}s -c idle_in_transaction_session_timeout={STREAM_SECONDS}s"
+        # A join that begins at once, and needs no memory or files of the server.
+        limits += " -c default_transaction_read_only=on -c enable_hashjoin=off -c enable_sort=off"
+        opened = await self._connect(name, limits)
+        try:
+            await opened.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            yield opened
+        finally:
+            await opened.close()
 
     @asynccontextmanager
     async def connection(self, name: str = "edw") -> AsyncIterator[Connection]:

@@ -8,7 +8,7 @@ DAY_MS = 86_400_000
 #: Days that have a partition before they begin.
 DAYS_AHEAD = 3
 #: Tables whose partitions are kept for EDW_HISTORY_RETENTION, and those kept for EDW_HISTORY_PAYLOADS.
-KEPT_LONG = ("events", "jobs", "logs", "activity")
+KEPT_LONG = ("events", "jobs", "logs", "activity", "changes")
 KEPT_SHORT = ("payloads",)
 TABLES = (*KEPT_LONG, *KEPT_SHORT)
 

@@ -71,7 +71,7 @@ class HistoryReader:
             "SELECT job::text, attempt, record FROM edw.logs WHERE {} AND day <= %s AND at <= %s"
             " ORDER BY day DESC, at DESC, job DESC, attempt DESC LIMIT %s"
         ).format(index.where)
-        rows = await self._rows(query, index.value, *_until(till), most)
+        rows = await self._rows(query, index.value, *until(till), most)
         return [decoded_log(f"{job}:{attempt}", record) for job, attempt, record in rows]
 
     async def count_logs(self, index: LogIndex, without: Sequence[tuple[str, int]], most: int) -> int:
@@ -123,7 +123,7 @@ class HistoryReader:
             "SELECT {} FROM edw.jobs WHERE integration = %s AND day <= %s AND opened_at <= %s"
             " ORDER BY opened_at DESC, id DESC LIMIT %s"
         ).format(_JOB)
-        return [job_of(row) for row in await self._rows(query, integration_id, *_until(till), most)]
+        return [job_of(row) for row in await self._rows(query, integration_id, *until(till), most)]
 
     async def count_jobs(self, integration_id: str, without: Sequence[str], most: int) -> int:
         """Return how many jobs an integration has besides those of `without`, at most `most`."""
@@ -192,7 +192,7 @@ class HistoryReader:
             " AND j.state = ANY(%s) ORDER BY j.opened_at, j.id LIMIT %s"
         )
         after = UUID(cursor.after) if cursor.after else UUID(int=0)
-        values = (integration_id, *_until(till), cursor.since, after, list(states), most)
+        values = (integration_id, *until(till), cursor.since, after, list(states), most)
         return [(job, opened_at, marks, whole) for job, opened_at, marks, whole in await self._rows(query, *values)]
 
     async def select_events(
@@ -208,7 +208,7 @@ class HistoryReader:
             " AND e.type = ANY(%s) AND NOT e.set_aside ORDER BY e.day, e.sequence, e.ref LIMIT %s"
         )
         after = UUID(cursor.after) if cursor.after else UUID(int=0)
-        day, latest = _until(till)
+        day, latest = until(till)
         first = day_of(max(0, cursor.since))
         times = (first, day, cursor.since * 1000, latest * 1000 + 999)
         return [(ref, int(at)) for ref, at in await self._rows(query, scope, *times, after, after, list(types), most)]
@@ -237,7 +237,7 @@ class HistoryReader:
             "SELECT ref::text, head FROM edw.events WHERE {} = %s AND day <= %s AND sequence <= %s"
             " ORDER BY day DESC, sequence DESC, ref DESC LIMIT %s"
         ).format(sql.Identifier(column))
-        day, latest = _until(till)
+        day, latest = until(till)
         rows = await self._rows(query, value, day, latest * 1000 + 999, most)
         return [summary_of(ref, head, waiting=False) for ref, head in rows]
 
@@ -288,7 +288,7 @@ class HistoryReader:
 _NEVER = 253_370_764_799_999
 
 
-def _until(till: int | None) -> tuple[date, int]:
+def until(till: int | None) -> tuple[date, int]:
     """Return the last day and the last time of what is to be read."""
     latest = min(till, _NEVER) if till is not None else _NEVER
     return day_of(latest), latest

@@ -18,7 +18,7 @@ class HistoryStatus:
 
     #: Of the server, such as `15.18`.
     version: str
-    #: Whether this user may write.
+    #: Whether this user may write, to any table.
     writable: bool
     #: Whether the server compresses by lz4.
     has_lz4: bool
@@ -32,7 +32,7 @@ class HistoryStatus:
     sizes: dict[str, int]
     #: Milliseconds since 1970, by the server's clock.
     now: int
-    #: Whether this user owns the tables, which making and dropping days needs.
+    #: Whether this user owns all tables, which making and dropping days needs.
     owns: bool = True
     #: Whether new days are compressed by lz4.
     uses_lz4: bool = True
@@ -68,11 +68,11 @@ async def _rights_and_compression(connection: Connection) -> tuple[bool, bool, b
     """Return whether this user may write, whether it owns the tables, and whether all data is compressed by lz4."""
     row = await (
         await connection.execute(
-            "SELECT has_table_privilege('edw.events', 'INSERT'),"
-            " (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'edw.events'::regclass),"
+            "SELECT bool_or(has_table_privilege(oid, 'INSERT')), bool_and(pg_has_role(relowner, 'USAGE')),"
             " (SELECT bool_and(attcompression = 'l') FROM pg_attribute WHERE (attrelid, attname) IN ("
             "('edw.payloads'::regclass, 'payload'), ('edw.logs'::regclass, 'record'),"
-            " ('edw.logs'::regclass, 'exchange')))"
+            " ('edw.logs'::regclass, 'exchange'), (to_regclass('edw.changes'), 'record')))"
+            " FROM pg_class WHERE relnamespace = 'edw'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
         )
     ).fetchone()
     assert row is not None  # noqa: S101  (a query without a table has one row)

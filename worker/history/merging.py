@@ -6,8 +6,9 @@ needs; records of both are the same by their id, and the ledger's is the newer v
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from worker.history.database import HistoryError
 from worker.ledger.pages import Page
@@ -19,6 +20,19 @@ _CHUNK = 100
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
+
+
+class Bounded:
+    """A reader whose lists may be bounded by a time."""
+
+    #: Nothing that is newer is read (ms); None reads all.
+    till: int | None = None
+
+    def until(self, till: int | None) -> Self:
+        """Return a reader of what is not newer than `till` (ms)."""
+        bounded = copy(self)
+        bounded.till = till
+        return bounded
 
 
 @dataclass(frozen=True, slots=True)

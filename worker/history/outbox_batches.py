@@ -7,7 +7,7 @@ records wait delays another store's only until these are sorted, twenty times as
 
 from collections.abc import AsyncIterator, Sequence
 
-from worker.ledger.archive_outbox import ENTRIES_PER_CALL, LISTS, SORTED_BY_STORE, ArchiveOutbox, OutboxBatch
+from worker.ledger.archive_outbox import ENTRIES_PER_CALL, LISTS, ArchiveOutbox, OutboxBatch
 
 #: Entries and bytes of one batch.
 BATCH_ENTRIES = 500
@@ -27,7 +27,7 @@ class OutboxBatches:
     async def of_step(self) -> AsyncIterator[Sequence[OutboxBatch]]:
         """Yield the first batch of each list, and then one in parts, each of a store whose turn it is."""
         for name in LISTS:
-            if name in SORTED_BY_STORE and await self._is_long(name):
+            if await self._is_long(name):
                 continue
             if (batch := await self._batch(name, BATCH_ENTRIES)).entries:
                 yield [batch]

@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 
+import psycopg
 from psycopg import sql
 
-from worker.history.database import Connection, mapped
+from worker.history.database import Connection, HistoryUnavailable, mapped
 from worker.history.days import TABLES, expired, parsed, partition, wanted
 
 #: Holds a partition that is being made or dropped, so that two processes do not do it at once.
@@ -47,11 +48,17 @@ class Partitions:
         return await self.make(wanted(now))
 
     async def drop_expired(self, now: int, retention: int, payloads: int) -> Sequence[str]:
-        """Drop the partitions that are older than their retention (ms); return their names."""
-        done = expired(await self.names(), now, retention, payloads)
-        for name in done:
-            await self.drop(name)
-        return done
+        """Drop the partitions that are older than their retention (ms), up to one in use; return their names."""
+        old = expired(await self.names(), now, retention, payloads)
+        for done, name in enumerate(old):
+            try:
+                await self.drop(name)
+            except HistoryUnavailable as error:
+                if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+                    # Somebody reads the day, such as pg_dump or an export. Archiving goes on; it is dropped later.
+                    return old[:done]
+                raise
+        return old
 
     async def drop(self, name: str) -> None:
         """Drop a partition. Readers and writers of the other days go on meanwhile."""
@@ -68,6 +75,7 @@ class Partitions:
                     sql.SQL("ALTER TABLE {} DETACH PARTITION {} {}").format(_named(table), _named(name), how)
                 )
             await self._connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_named(name)))
+            await self._connection.execute("DELETE FROM edw.day_versions WHERE kind = %s AND day = %s", (table, day))
 
     async def _attached(self) -> dict[str, bool]:
         """Return the attached partitions, and whether each is half detached."""

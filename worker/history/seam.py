@@ -1,12 +1,11 @@
-"""The ledger's readers, which go on in the history where the ledger ends. Redelivery and erasure: past_events.py.
+"""The ledger's readers, which go on in the history where the ledger ends.
 
+Redelivery and erasure: past_events.py. The audit: past_changes.py.
 `join()` puts them in the place of the ledger's own, so that whatever reads the ledger reads both.
 """
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import replace
-from typing import Self
 
 from worker.domain.affected_resource import AffectedResource
 from worker.domain.event import Scope
@@ -16,7 +15,8 @@ from worker.domain.stored_event import StoredEvent
 from worker.history.database import HistoryDatabase, HistoryError
 from worker.history.days import DAY_MS, day_of, number_of
 from worker.history.history_reader import LOGS_OF_JOB, ArchivedEvent, HistoryReader, LogIndex, days_near
-from worker.history.merging import MergedList
+from worker.history.merging import Bounded, MergedList
+from worker.history.past_changes import ChangesAcrossSeam
 from worker.history.past_events import ErasureAcrossSeam, ReopeningAcrossSeam
 from worker.ledger import Ledger
 from worker.ledger.events.wire_event import stored_of, without_data
@@ -46,21 +46,10 @@ def join(ledger: Ledger, database: HistoryDatabase) -> None:
     ledger.logs = LogsAcrossSeam(ledger, reader)
     ledger.jobs = JobsAcrossSeam(ledger, reader)
     ledger.activity = ActivityAcrossSeam(ledger, reader)
+    ledger.changes = ChangesAcrossSeam(ledger, database)
 
 
-class _Bounded:
-    """A reader whose lists may be bounded by a time."""
-
-    _till: int | None = None
-
-    def until(self, till: int | None) -> Self:
-        """Return a reader of what is not newer than `till` (ms)."""
-        bounded = copy(self)
-        bounded._till = till
-        return bounded
-
-
-class LogsAcrossSeam(_Bounded, LogRecords):
+class LogsAcrossSeam(Bounded, LogRecords):
     """Logs of both."""
 
     def __init__(self, ledger: Ledger, history: HistoryReader) -> None:
@@ -125,15 +114,15 @@ class LogsAcrossSeam(_Bounded, LogRecords):
         return MergedList(
             ledger=lambda offset, limit: self._page(name, offset, limit, integration),
             ids=lambda most: self.members(name, most),
-            history=lambda most: self._history.logs(index, most, self._till),
+            history=lambda most: self._history.logs(index, most, self.till),
             count=lambda without, most: self._history.count_logs(index, without, most),
             identity=lambda log: (log.job_id, log.attempt),
             place=lambda log: (log.created_at, log.job_id, log.attempt),
-            till=self._till,
+            till=self.till,
         )
 
 
-class JobsAcrossSeam(_Bounded, JobLanes):
+class JobsAcrossSeam(Bounded, JobLanes):
     """Jobs of both, to be read; it leases none."""
 
     def __init__(self, ledger: Ledger, history: HistoryReader) -> None:
@@ -153,11 +142,11 @@ class JobsAcrossSeam(_Bounded, JobLanes):
         merged: MergedList[Job, str] = MergedList(
             ledger=lambda offset, limit: read(integration_id, offset, limit),
             ids=lambda most: self.ids_of(integration_id, most),
-            history=lambda most: self._history.jobs_of_integration(integration_id, most, self._till),
+            history=lambda most: self._history.jobs_of_integration(integration_id, most, self.till),
             count=lambda without, most: self._history.count_jobs(integration_id, without, most),
             identity=lambda job: job.id,
             place=lambda job: (job.opened_at, job.id),
-            till=self._till,
+            till=self.till,
         )
         return await merged.page(offset, limit)
 
@@ -185,7 +174,7 @@ class ActivityAcrossSeam(ActivityReader):
         return LaneDays([found.get(day, DayActivity(day)) for day in range(first, last + 1)])
 
 
-class EventsAcrossSeam(_Bounded, EventReader):
+class EventsAcrossSeam(Bounded, EventReader):
     """Events of both."""
 
     def __init__(self, ledger: Ledger, history: HistoryReader) -> None:
@@ -229,12 +218,12 @@ class EventsAcrossSeam(_Bounded, EventReader):
         merged: MergedList[EventSummary, str] = MergedList(
             ledger=lambda offset, limit: read(scope, offset, limit, resource),
             ids=lambda most: self.refs(scope, resource, most),
-            history=lambda most: self._history.events(scope.key, key, most, self._till),
+            history=lambda most: self._history.events(scope.key, key, most, self.till),
             count=lambda without, most: self._history.count_events(scope.key, key, without, most),
             identity=lambda event: event.ref,
             # The ledger orders events by the millisecond.
             place=lambda event: (event.accepted_at, event.sequence, event.ref),
-            till=self._till,
+            till=self.till,
         )
         return await merged.page(offset, limit)
 

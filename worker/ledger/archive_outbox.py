@@ -13,9 +13,7 @@ from worker.ledger.events.wire_event import ID_BYTES
 from worker.ledger.policy import REPLY_BYTE_BUDGET
 
 #: Its lists, in the order in which they are archived.
-LISTS = ("cut", "ended", "attempted")
-#: Those that archive_sort sorts by store.
-SORTED_BY_STORE = frozenset({"cut", "ended", "attempted"})
+LISTS = ("cut", "ended", "attempted", "audited")
 #: Entries that one call reads or takes off: 1-2 ms of Redis's time.
 ENTRIES_PER_CALL = 100
 #: How long a process that died keeps others from archiving (ms).
@@ -66,13 +64,14 @@ class OutboxBatch:
     events: Sequence[OutboxEvent]
     jobs: Sequence[OutboxJob]
     logs: Sequence[OutboxLog]
+    #: The scope and the record of each change of the audit.
+    changes: Sequence[tuple[str, str]]
 
     @property
     def bytes(self) -> int:
         """The approximate size."""
-        return sum(len(each.record) for each in self.events) + sum(
-            len(each.log) + len(each.exchange) for each in self.logs
-        )
+        logs = sum(len(each.log) + len(each.exchange) for each in self.logs)
+        return sum(len(each.record) for each in self.events) + logs + sum(len(each) for _, each in self.changes)
 
     def plus(self, other: "OutboxBatch") -> "OutboxBatch":
         """Return both batches as one, which has the name of the first one's list."""
@@ -82,12 +81,17 @@ class OutboxBatch:
             [*self.events, *other.events],
             [*self.jobs, *other.jobs],
             [*self.logs, *other.logs],
+            [*self.changes, *other.changes],
         )
 
     @property
     def kept(self) -> Sequence[str]:
         """What the ledger notes as archived, for each entry; empty where there was nothing to archive."""
-        if self.list.partition(":")[0] != "attempted":
+        kind = _kind(self.list)
+        if kind == "audited":
+            # The list of the scope has bounds of its own.
+            return [""] * len(self.entries)
+        if kind != "attempted":
             return self.entries
         times = {each.member: each.log[1:].partition(",")[0] for each in self.logs}
         members = [entry.removeprefix("~") for entry in self.entries]
@@ -103,6 +107,8 @@ class OutboxLag(msgspec.Struct, frozen=True):
     kept: int
     #: The process that archives; empty if none does.
     by: str = ""
+    #: Records of the audit that the ledger's bounds have dropped before they were archived, ever.
+    lost: int = 0
 
 
 #: Of a ledger without a history.
@@ -119,6 +125,16 @@ class _Taken(msgspec.Struct):
     events: list[_TakenEvent]
     jobs: list[OutboxJob]
     logs: list[OutboxLog]
+
+
+def _kind(name: str) -> str:
+    """Return the list of LISTS that a list belongs to: itself, or the one whose entries of a store it has."""
+    return name.partition(":")[0]
+
+
+def _change(entry: str) -> tuple[str, str]:
+    scope, _, record = entry.partition(" ")
+    return scope, record
 
 
 _taken = msgspec.msgpack.Decoder(_Taken, strict=False)
@@ -149,7 +165,8 @@ class ArchiveOutbox:
         events = [
             OutboxEvent(each.ref, record, each.failures) for each, record in zip(found.events, records, strict=True)
         ]
-        return OutboxBatch(name, found.entries, events, found.jobs, found.logs)
+        changes = [_change(entry) for entry in found.entries] if _kind(name) == "audited" else []
+        return OutboxBatch(name, found.entries, events, found.jobs, found.logs, changes)
 
     async def done(self, batch: OutboxBatch) -> bool:
         """Take archived entries off; return False if another process has taken some of them off."""

@@ -174,9 +174,18 @@ def families(gauges: LedgerTotals, shard: str) -> Iterator[Metric]:
         "Time for which the oldest record has waited to be archived; 0 without a history.",
         gauges.outbox.lag / 1000,
     )
-    yield gauge("edw_history_waiting", "Jobs, events and logs that wait to be archived.", gauges.outbox.waiting)
+    yield gauge(
+        "edw_history_waiting",
+        "Jobs, events, logs and records of the audit that wait to be archived.",
+        gauges.outbox.waiting,
+    )
     yield gauge(
         "edw_history_kept", "Jobs, events and logs that are archived, and in the ledger still.", gauges.outbox.kept
+    )
+    yield gauge(
+        "edw_history_audit_lost",
+        "Records of the audit that the ledger's bounds dropped before they were archived.",
+        gauges.outbox.lost,
     )
     yield gauge("edw_redis_memory_bytes", "Memory that the ledger's Redis uses, in bytes.", gauges.memory_used)
     yield gauge(

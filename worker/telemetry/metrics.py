@@ -48,7 +48,9 @@ FILTERED = Counter(
 )
 LEFT_OUT = Counter("edw_deliveries_filtered", "Deliveries of events that the filters of integrations prevented.")
 
-ARCHIVED = Counter("edw_history_archived", "Jobs, events and logs that this process has archived in PostgreSQL.")
+ARCHIVED = Counter(
+    "edw_history_archived", "Jobs, events, logs and records of the audit that this process has archived."
+)
 HISTORY_AWAY = Gauge("edw_history_away", "1 while this process archives and gets no answer from PostgreSQL, else 0.")
 
 #: The outcomes of this process's own attempts. `lost` is not among them: that attempt was another process's, which

@@ -25,7 +25,7 @@ from worker.http_server.limits import HttpLimits
 from worker.ledger import Ledger, LedgerPolicy
 
 #: Modules whose tests read what has happened.
-READING = ("test_events_api", "test_find_api")
+READING = ("test_events_api", "test_find_api", "test_audit_api")
 #: Tests of other modules that do.
 ALSO_READING = (
     "test_a_filter_of_logs_finds_exactly_what_fulfils_it",
@@ -64,7 +64,7 @@ async def moving(history_url: str, redis_server: RedisServer, monkeypatch: pytes
     database = HistoryDatabase(history_url)
     await migrations.migrate(database)
     async with database.connection() as connection:
-        await connection.execute("TRUNCATE edw.events, edw.payloads, edw.jobs, edw.logs")
+        await connection.execute("TRUNCATE edw.events, edw.payloads, edw.jobs, edw.logs, edw.changes")
         await connection.commit()
     archiver = Archiver(ledger, database, HistoryPolicy(90 * 86_400_000, 90 * 86_400_000))
     ask, turn = Client.ask, asyncio.Lock()
@@ -89,7 +89,9 @@ async def serve(settings: Settings, history_url: str, moving: None) -> AsyncIter
     async with AsyncExitStack() as stack:
 
         async def start(limits: HttpLimits | None = None, **changes: Any) -> Api:
-            always = {"drain_seconds": 0.1, "history_url": SecretStr(history_url) if history_url else None}
+            always: dict[str, Any] = {"drain_seconds": 0.1}
+            if history_url:
+                always |= {"history_url": SecretStr(history_url), "audit_cap": 1}
             changed = settings.model_copy(update=always | changes)
             return await stack.enter_async_context(served(changed, limits))
 

@@ -72,3 +72,30 @@ async def test_a_redelivery_is_recorded_once_for_all_its_jobs(api: Api, admin: C
     assert (newest["action"], newest["subject"]["id"]) == ("integration.redelivered", made["id"])
     assert (newest["after"]["states"], newest["after"]["missing"]) == (["failed"], True)
     assert "integration.redelivered" not in {each["action"] for each in others}
+
+
+async def test_a_filter_of_changes_finds_exactly_what_fulfils_it(api: Api, admin: Client) -> None:
+    first, second = await admin.create(), await admin.create()
+    for name in ("renamed", "again"):
+        await admin.put(f"/v2/integrations/{first['id']}", {"data": {"name": name}})
+    everything = (await admin.get("/v2/audit")).data
+    assert [each["action"].rpartition(".")[2] for each in everything] == ["updated", "updated", "created", "created"]
+    updated, created = [each["id"] for each in everything[:2]], [each["id"] for each in everything[2:]]
+    newest = everything[0]["meta"]["timestamps"]["created_at"]
+
+    async def found(condition: str) -> list[str]:
+        answer = await admin.get("/v2/audit", filtered=condition)
+        assert answer.document["meta"]["filter"]["cut"] is False
+        return [each["id"] for each in answer.data]
+
+    assert await found("eq(action,integration.updated)") == updated
+    assert await found(f"eq(subject_id,{second['id']})") == created[:1]
+    assert await found("eq(subject_type,token)") == []
+    assert await found(f"eq(token_id,{everything[0]['author']['token_id']})") == updated + created
+    assert await found(f"lt(created_at,{newest})") == updated[1:] + created
+    assert await found(f"eq(created_at,{newest}):eq(action,integration.updated)") == updated[:1]
+    refused = await admin.get("/v2/audit", filtered="eq(actor,me)")
+    assert refused.status == 400
+    page = await admin.get("/v2/audit", limit=2, offset=1)
+    assert [each["id"] for each in page.data] == [*updated[1:], *created[:1]]
+    assert page.document["results"] == {"total": 4}

@@ -42,6 +42,7 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "clock show": ((ARGUMENT,), ()),
     "history migrate": ((ARGUMENT,), ()),
     "history status": ((ARGUMENT,), ()),
+    "history export": ((ARGUMENT,), ("folder", "--from", ARGUMENT), ("folder", *SCOPE_OPTIONS)),
     "demo": ((ARGUMENT,),),
     "dev": ((ARGUMENT,),),
     "worker": ((ARGUMENT,), ("--processes", ARGUMENT)),

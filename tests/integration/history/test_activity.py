@@ -16,6 +16,7 @@ from worker.ledger import Ledger, Verdict
 from worker.ledger.inspection.lane_activity import DayActivity
 
 COUNTED = "SELECT day, attempts, failed FROM edw.activity WHERE integration = 'i-1' ORDER BY day"
+VERSION = "SELECT version FROM edw.day_versions WHERE kind = 'logs' AND day = (SELECT max(day) FROM edw.activity)"
 SHIFTED = "UPDATE edw.activity SET day = day - 40"
 
 
@@ -72,11 +73,15 @@ async def test_a_log_that_replaces_another_corrects_what_was_counted(
     succeeded = (day, job, number, *others[:3], True, *others[4:])
     await writer.write(ArchiveRows({"logs": [succeeded]}, [(job, number, day)]))
     assert await rows(history, COUNTED) == [(day, 2, 1)]
+    ((version,),) = await rows(history, VERSION)
     before = day - timedelta(days=1)
     await partitions.make([before])
     await writer.write(ArchiveRows({"logs": [(before, *succeeded[1:])]}, [(job, number, before)]))
 
     assert await rows(history, COUNTED) == [(before, 1, 0), (day, 1, 1)]
+    # The day that lost the log has changed, too.
+    assert await rows(history, VERSION) == [(version + 1,)]
+    assert len(await rows(history, "SELECT day FROM edw.day_versions WHERE kind = 'logs'")) == 2
 
 
 async def test_charts_reach_back_as_far_as_the_history_and_have_what_is_not_archived_yet(

@@ -36,6 +36,11 @@ async def test_processes_that_migrate_at_once_apply_each_migration_once(empty_hi
     assert await migrations.migrate(empty_history) == []
 
 
+def test_no_two_migrations_have_one_number() -> None:
+    numbers = [each.number for each in migrations.migrations()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 async def test_a_migration_that_fails_leaves_nothing_of_itself_and_is_tried_again(
     history: HistoryDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +108,25 @@ async def test_a_drop_that_was_interrupted_is_finished_by_the_next(
         assert name not in await partitions.names()
 
 
+async def test_a_day_that_somebody_reads_is_dropped_later_and_the_others_at_once(history: HistoryDatabase) -> None:
+    days = [date(2026, 8, 27), date(2026, 8, 28)]
+    async with history.connection() as connection, history.streaming("a reader") as reader:
+        await connection.set_autocommit(True)
+        partitions = Partitions(connection)
+        await partitions.make(days)
+        await connection.execute("SET lock_timeout = '100ms'")
+        await connection.execute("INSERT INTO edw.day_versions VALUES ('logs', %s, 3)", (days[0],))
+        second = sorted(partition(table, days[1]) for table in TABLES)
+        await reader.execute(f"SELECT count(*) FROM edw.{second[1]}".encode())
+
+        first = sorted(partition(table, days[0]) for table in TABLES)
+        assert await partitions.drop_expired(NOW, 90 * DAY_MS, 30 * DAY_MS) == [*first, second[0]]
+        assert await (await connection.execute("SELECT * FROM edw.day_versions")).fetchall() == []
+
+        await reader.rollback()
+        assert await partitions.drop_expired(NOW, 90 * DAY_MS, 30 * DAY_MS) == second[1:]
+
+
 async def test_payloads_are_compressed_by_lz4(history: HistoryDatabase) -> None:
     async with history.connection() as connection:
         await connection.set_autocommit(True)
@@ -118,8 +142,9 @@ async def test_a_database_that_does_not_use_lz4_is_found_and_the_page_mends_it(
     history: HistoryDatabase, postgres: PostgresServer, database_name: str
 ) -> None:
     assert (await history.read(read_status)).uses_lz4
-    postgres.run("ALTER TABLE edw.logs ALTER COLUMN exchange SET COMPRESSION pglz", database_name)
-    assert not (await history.read(read_status)).uses_lz4
+    for table, column in (("logs", "exchange"), ("changes", "record")):
+        postgres.run(f"ALTER TABLE edw.{table} ALTER COLUMN {column} SET COMPRESSION pglz", database_name)
+        assert not (await history.read(read_status)).uses_lz4
     ((statements,),) = [re.findall(r"```sql\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)]
     for statement in statements.split(";"):
         if statement.strip():
@@ -146,10 +171,16 @@ async def test_the_writer_migrates_and_the_reader_only_reads(postgres: PostgresS
             (each.writable, each.owns) for each in (await writer.read(read_status), await reader.read(read_status))
         ]
         assert rights == [(True, True), (False, False)]
+        for table in (*TABLES, "day_versions", "archivers"):
+            # Somebody else has made it, such as by a migration as a superuser.
+            postgres.run(f"ALTER TABLE edw.{table} OWNER TO CURRENT_USER", database_name)
+            assert not (await writer.read(read_status)).owns, table
+            postgres.run(f"ALTER TABLE edw.{table} OWNER TO edw_writer", database_name)
         async with reader.connection() as connection:
             await connection.set_autocommit(True)
-            # A partition of its own, because the rights of those that are made later matter.
-            await connection.execute(f"SELECT * FROM edw.{partition('logs', day_of(NOW))}".encode())
+            # Partitions of their own, because the rights of those that are made later matter.
+            for table in (*(partition(table, day_of(NOW)) for table in TABLES if table != "events"), "day_versions"):
+                await connection.execute(f"SELECT * FROM edw.{table}".encode())
             for statement in (
                 "INSERT INTO edw.archivers VALUES ('1', 'me')",
                 "DELETE FROM edw.logs",
@@ -202,6 +233,6 @@ def test_the_commands_make_the_tables_and_show_them(
 
 
 def test_without_a_history_the_commands_say_how_to_get_one() -> None:
-    for word in ("status", "migrate"):
-        found = CliRunner().invoke(edw, ["history", word])
+    for words in (["status"], ["migrate"], ["export", "folder"]):
+        found = CliRunner().invoke(edw, ["history", *words])
         assert (found.exit_code, found.output) == (1, "Error: there is no history: EDW_HISTORY_URL is not set\n")

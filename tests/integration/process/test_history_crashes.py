@@ -13,14 +13,16 @@ from tests.counterparts.redis_server import RedisServer
 from tests.fleet.processes import StartWorker, WorkerProcess
 from tests.fleet.scene import Register
 from tests.fleet.webhook_receiver import Receiver
-from tests.samples import order_paid
+from tests.samples import SCOPE, an_integration, order_paid
 from tests.waiting import eventually
+from worker.domain.change import Actor, Change, ChangeAction
 from worker.ledger import Ledger, LedgerError
 from worker.ledger.events.wire_event import stored_of
 from worker.publisher import Publisher
 
 #: Events of one round, in which something is killed.
 EVENTS = 40
+BY = Actor("", "somebody")
 
 
 @pytest.fixture
@@ -45,11 +47,17 @@ async def test_whatever_is_killed_everything_is_archived_once_and_forgotten(
     chosen = Random(22)
     workers = [await start_worker().ready() for _ in range(2)]
     sent: dict[str, dict[str, Any]] = {}
+    changes: list[str] = []
     for turn in range(pytestconfig.getoption("--history-kills")):
         events = [order_paid(id=f"e-{turn}-{n}") for n in range(EVENTS)]
         sent |= {event["id"]: event for event in events}
         async with Publisher(settings) as publisher:
             await publisher.apublish_many(events)
+        change = Change(
+            Actor("", "x"), ChangeAction.INTEGRATION_UPDATED, SCOPE.key, "integration", "i", {}, {"n": turn}
+        )
+        await ledger.integrations.put(an_integration("i", enabled=False), change=change)
+        changes.append(change.id)
         await _kill(("a worker", "postgresql", "a worker", "redis")[turn % 4], chosen, workers, postgres, redis_server)
         alive = [worker for worker in workers if worker.process.poll() is None]
         workers = [*alive, *[await start_worker().ready() for _ in range(2 - len(alive))]]
@@ -72,6 +80,8 @@ async def test_whatever_is_killed_everything_is_archived_once_and_forgotten(
         found = [stored_of(ref, head + payload) for ref, head, payload in archived.fetchall()]
         jobs = connection.execute("SELECT id, state, attempts FROM edw.jobs").fetchall()
         logs = connection.execute("SELECT job, attempt FROM edw.logs ORDER BY job, attempt").fetchall()
+        audited = connection.execute("SELECT id::text FROM edw.changes ORDER BY at").fetchall()
+    assert audited == [(each,) for each in changes]
     assert sorted(each.event.id for each in found if each) == sorted(sent)
     assert all(json.loads(each.event.raw) == sent[each.event.id] for each in found if each)
     assert {state for _, state, _ in jobs} == {"succeeded"}

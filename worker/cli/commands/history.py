@@ -1,12 +1,12 @@
-"""`edw history`: prepares the history in PostgreSQL, and shows its state."""
+"""`edw history`: prepares the history in PostgreSQL, shows its state, and exports it."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from config.settings import Settings
-from worker.cli.cli_session import EXIT_FAILED, CommandFailure, read_settings, run
+from worker.cli.cli_session import EXIT_FAILED, run, settings_of_history
+from worker.cli.commands import history_export
 from worker.cli.console import json_option, print_json
 from worker.domain.humanize import counted, size
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @click.group(name="history")
 def command() -> None:
-    """Prepare the history in PostgreSQL (EDW_HISTORY_URL), and show its state."""
+    """Prepare the history in PostgreSQL (EDW_HISTORY_URL), show its state, and export it."""
+
+
+command.add_command(history_export.command)
 
 
 @command.command()
@@ -27,7 +30,7 @@ def migrate(as_json: bool) -> None:
     Workers do it at their start, unless EDW_HISTORY_MIGRATE is manual. It may run while workers of this version, or of
     the one before, are at work. Repeating it is safe.
     """
-    settings = _settings()
+    settings = settings_of_history()
     from worker.cli.history_session import history_session
     from worker.history import migrations
     from worker.history.partitions import Partitions
@@ -56,7 +59,7 @@ def status(as_json: bool) -> None:
 
     Exit code: 1 if the schema lacks a migration.
     """
-    settings = _settings()
+    settings = settings_of_history()
     from worker.cli.history_session import history_session
     from worker.history.inspection import read_status
 
@@ -72,14 +75,6 @@ def status(as_json: bool) -> None:
         return EXIT_FAILED if found.missing else 0
 
     run(work())
-
-
-def _settings() -> Settings:
-    """Return the settings. Raises CommandFailure where there is no history, before anything of it is imported."""
-    settings = read_settings()
-    if settings.history_url is None:
-        raise CommandFailure("there is no history: EDW_HISTORY_URL is not set")
-    return settings
 
 
 def _lines(found: "HistoryStatus", address: str) -> list[str]:

@@ -129,9 +129,10 @@ def _oldest(lane: LaneStatus) -> str | None:
 
 def _lag(outbox: OutboxLag) -> str:
     """Return what waits to be archived, in words."""
+    lost = f"; {counted(outbox.lost, 'record')} of the audit lost" if outbox.lost else ""
     if not outbox.waiting:
-        return "everything is archived"
-    return f"{counted(outbox.waiting, 'record')} to archive, the oldest since {duration(outbox.lag)}"
+        return f"everything is archived{lost}"
+    return f"{counted(outbox.waiting, 'record')} to archive, the oldest since {duration(outbox.lag)}{lost}"
 
 
 def _memory(status: LedgerStatus) -> str:

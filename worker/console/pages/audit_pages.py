@@ -7,9 +7,7 @@ from worker.console.change_words import AttributeChange, attributes_of, words_of
 from worker.console.visit import PAGE, Answer, Html, Visit
 from worker.domain.change import Change
 from worker.domain.event import Scope
-
-#: The newest changes that a filter looks at.
-LOOKED_AT = 1_000
+from worker.ledger.pages import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +26,21 @@ async def show(visit: Visit) -> Answer:
     scope = visit.chosen or Scope()
     subject = visit.query.get("subject", "").strip()
     if subject:
-        rows, cut = await changes_of(visit, scope, subject)
-        return Html("audit.html", {"rows": rows, "total": len(rows), "subject": subject, "cut": cut, "shown_most": 0})
-    page = await visit.services.ledger.changes.of_scope(scope, visit.offset, PAGE)
-    values = {"rows": await _rows(visit, page.items), "total": page.total, "subject": "", "cut": False}
-    return Html("audit.html", {**values, "shown_most": PAGE})
+        rows, found = await changes_of(visit, scope, subject)
+        values = {"rows": rows, "changes": found, "subject": subject, "shown_most": 0, "till": None, "older": None}
+        return Html("audit.html", values)
+    till = _time(visit.query.get("till", ""))
+    page = await visit.services.ledger.changes.until(till).of_scope(scope, visit.offset, PAGE)
+    # Offsets reach so far; from there on, the time of the last change does.
+    older = page.items[-1].made_at if page.at_least and page.items and visit.offset + PAGE >= page.total else None
+    values = {"changes": page, "subject": "", "shown_most": PAGE, "till": till, "older": older}
+    return Html("audit.html", {"rows": await _rows(visit, page.items), **values})
 
 
-async def changes_of(visit: Visit, scope: Scope, subject: str) -> tuple[list[ChangeRow], bool]:
-    """Return the changes of one subject among the newest of a scope, and whether there are older ones."""
-    page = await visit.services.ledger.changes.of_scope(scope, 0, LOOKED_AT)
-    found = [each for each in page.items if each.subject_id == subject]
-    return await _rows(visit, found), page.total > LOOKED_AT
+async def changes_of(visit: Visit, scope: Scope, subject: str) -> tuple[list[ChangeRow], Page[Change]]:
+    """Return the newest changes of one subject as rows and as a page, which says whether there are older ones."""
+    page = await visit.services.ledger.changes.of_subject(scope, subject)
+    return await _rows(visit, page.items), page
 
 
 async def _rows(visit: Visit, changes: Sequence[Change]) -> list[ChangeRow]:
@@ -50,6 +51,11 @@ async def _rows(visit: Visit, changes: Sequence[Change]) -> list[ChangeRow]:
         ChangeRow(each, words_of(each), attributes_of(each), names.get(each.subject_id) or _named(each))
         for each in changes
     ]
+
+
+def _time(text: str) -> int | None:
+    """Return a time (ms) of the query; None for any other text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _named(change: Change) -> str:

@@ -96,7 +96,7 @@ async def show(visit: Visit) -> Answer:
         logs = await ledger.logs.until(visit.till).of_integration(integration.id, visit.offset, SHOWN)
         values |= {"logs": logs, "older": visit.older(logs, SHOWN, lambda log: log.created_at)}
     elif tab == "changes" and visit.is_admin:
-        values["rows"], values["cut"] = await changes_of(visit, integration.scope, integration.id)
+        values["rows"], values["changes"] = await changes_of(visit, integration.scope, integration.id)
     elif tab == "days" and visit.services.settings.history_url is not None:
         days = min(DAYS_MOST, round(visit.services.settings.history_retention / 86_400))
         values |= days_of(await ledger.activity.by_day(integration.id, days))

@@ -14,10 +14,10 @@ PUBLISHER = _ALWAYS | {"del", "hincrby", "llen", "mget", "mset", "rpush", "smism
 #: For workers, the API and the command line.
 EVERYTHING = PUBLISHER | {
     *("append", "bitfield", "blmove", "blmpop", "exec", "exists", "get", "getrange", "hdel", "hgetall", "hsetnx"),
-    *("incr", "incrby", "lindex", "lmove", "lpop", "lpush", "lrange", "lrem", "ltrim", "multi", "persist", "pexpire"),
-    *("sadd", "scan", "scard", "set", "sismember", "smembers", "srandmember", "srem", "sscan", "strlen", "unlink"),
-    *("zcard", "zcount", "zmscore", "zpopmax", "zpopmin", "zrange", "zrank", "zrem", "zremrangebyscore", "zrevrange"),
-    *("zscan", "zscore"),
+    *("incr", "incrby", "lindex", "lmove", "lpop", "lpush", "lrange", "lrem", "lset", "ltrim", "multi", "persist"),
+    *("pexpire", "sadd", "scan", "scard", "set", "sismember", "smembers", "srandmember", "srem", "sscan", "strlen"),
+    *("unlink", "zcard", "zcount", "zmscore", "zpopmax", "zpopmin", "zrange", "zrank", "zrem", "zremrangebyscore"),
+    *("zrevrange", "zscan", "zscore"),
 }
 
 _NO_KEY = frozenset({"exec", "info", "multi", "scan", "time", "wait"})

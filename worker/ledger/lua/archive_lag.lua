@@ -1,9 +1,11 @@
 -- needs: archive_entries
 -- archive_lag: how much waits in the outbox of the history (archive_entries.lua), and for how long the oldest has waited.
--- Returns msgpack {waiting, lag (ms), kept = entries of `archived`, by = the process that archives, or ''}.
+-- Returns msgpack {waiting, lag (ms), kept = entries of `archived`, by = the process that archives, or '',
+-- lost = records of the audit that were dropped unarchived}.
 local waiting, oldest = 0, NOW
 
 local function since(list, entry)
+  if has_changes(list) then return select(2, audited(entry)) end
   if has_logs(list) then
     local log = redis.call('GETRANGE', P .. 'log:' .. string.match(entry, '^~?(.*)$'), 0, 20)
     return log ~= '' and num(time_of_log(log)) or NOW
@@ -14,7 +16,7 @@ local function since(list, entry)
 end
 
 local lists = redis.call('LRANGE', P .. 'turns', 0, -1)
-for _, list in ipairs({ 'cut', 'ended', 'attempted' }) do lists[#lists + 1] = list end
+for _, list in ipairs({ 'cut', 'ended', 'attempted', 'audited' }) do lists[#lists + 1] = list end
 for _, list in ipairs(lists) do
   local entry = redis.call('LINDEX', P .. list, 0)
   if entry then
@@ -22,5 +24,10 @@ for _, list in ipairs(lists) do
     oldest = math.min(oldest, since(list, entry))
   end
 end
-return cmsgpack.pack({ waiting = waiting, lag = NOW - oldest, kept = redis.call('LLEN', P .. 'archived'),
-                       by = redis.call('GET', P .. 'archiver') or '' })
+return cmsgpack.pack({
+  waiting = waiting,
+  lag = NOW - oldest,
+  kept = redis.call('LLEN', P .. 'archived'),
+  by = redis.call('GET', P .. 'archiver') or '',
+  lost = num(redis.call('HGET', P .. 'meta', 'audit_lost')),
+})

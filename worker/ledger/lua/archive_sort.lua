@@ -16,6 +16,7 @@ end
 
 -- Returns the scope of an entry; '' if nothing of it is left.
 local function scope_of(entry)
+  if has_changes(A.list) then return (audited(entry)) or '' end
   local ref, scope = not has_logs(A.list) and ended_event(entry), false
   if not ref then
     local job = has_logs(A.list) and logged_job(entry) or ended_job(entry)

@@ -4,7 +4,7 @@
 -- Returns {meta, record, record ...}; meta = {entries, events = [{ref failures}],
 --   jobs = [{id place row = [state reason attempts base epoch lost opened_at ended_at event lane marks]}] that have ended
 --   and were not reopened since,
---   logs = [{member scope log exchange again = 1 if it may replace an earlier one}]}.
+--   logs = [{member scope log exchange again = 1 if it may replace an earlier one}]}. An entry of `audited` is the record.
 local meta = { entries = {}, events = {}, jobs = {}, logs = {} }
 local reply = { '' }
 local bytes = 0
@@ -78,7 +78,9 @@ end
 for i, entry in ipairs(redis.call('LRANGE', P .. A.list, A.offset, A.offset + A.limit - 1)) do
   if bytes > A.byte_budget then break end
   meta.entries[i] = entry
-  if has_logs(A.list) then
+  if has_changes(A.list) then
+    bytes = bytes + #entry
+  elseif has_logs(A.list) then
     take_attempt(entry)
   else
     local ref = ended_event(entry)

@@ -179,7 +179,7 @@ if A.history ~= 1 and NOW - num(redis.call('HGET', P .. 'meta', 'archived_at')) 
   forget_list('cut', A.short == 1 and NOW or NOW - A.event_retention)
   forget_list('ended', NOW - A.event_retention)
   for _, list in ipairs(turns) do
-    if not has_logs(list) then forget_list(list, NOW - A.event_retention) end
+    if not has_logs(list) and not has_changes(list) then forget_list(list, NOW - A.event_retention) end
     end_turn(list)
   end
 end

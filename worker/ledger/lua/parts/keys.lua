@@ -14,6 +14,8 @@
 --                                minor (the minor version in force: see attend.lua)
 --                                archived_at (when a process with a history was last there: archive_lease)
 --                                known (how long identities of forgotten events are remembered: see known_ids.lua)
+--                                audited audit_lost (records of the audit that were put into the outbox of the
+--                                history, and that were dropped unarchived: change_records.lua)
 --                                observed_until (when the last registration in observers runs out)
 --   process:<owner>        hash  build lag (the delay of its event loop, ms) of a member; it expires
 --   observers              zset  process that observes new events at once -> when its registration runs out
@@ -44,7 +46,9 @@
 --   ended                  list  jobs and events that have ended, the oldest first (retention.lua)
 --   cut                    list  the same, of jobs that were cancelled because Redis had no memory for them
 --   attempted              list  logs to be archived, of attempts after which the job went on (archive_entries.lua)
---   cut:<s>  ended:<s>  attempted:<s>  list  the same of one scope, while more waits than is archived at once
+--   audited                list  records of the audit that are to be archived (archive_entries.lua)
+--   cut:<s>  ended:<s>  attempted:<s>  audited:<s>
+--                          list  the same of one scope, while more waits than is archived at once
 --   turns                  list  the names of these lists that have entries, the next one first (outbox_turns.lua)
 --   archived               list  what the history has, and the ledger still (archive_entries.lua)
 --   known:<half>           set   digests of events that were archived and forgotten; it expires (known_ids.lua)
