@@ -64,7 +64,7 @@ class WireEvent(msgspec.Struct, frozen=True):
 
 def written(event: Event, ingress: Ingress) -> bytes:
     """Return an event's record without the time, which the ledger adds when it accepts the event."""
-    codec, payload = encoded(event.raw)
+    codec, payload = encoded(event.raw, (event.id, event.scope.org_id, event.scope.store_id))
     trace = event.trace.written if event.trace is not None else None
     scope, size = event.scope.key, len(event.raw)
     head = _encode(
@@ -85,8 +85,7 @@ def without_data(record: bytes) -> bytes:
 def raw_of(record: bytes) -> bytes:
     """Return the JSON of an event, byte for byte as it was accepted; the record itself if it cannot be read."""
     try:
-        head, payload = _parts(record)
-        return decoded(head.codec, payload, head.size)
+        return _json(*_parts(record))
     except ValueError:
         return record
 
@@ -101,7 +100,7 @@ def stored_of(ref: str, record: bytes, trace: str | None = None) -> StoredEvent 
     """
     try:
         head, payload = _parts(record)
-        raw = decoded(head.codec, payload, head.size)
+        raw = _json(head, payload)
         context = TraceContext.of_written(head.trace or trace or "")
         event = stored_event(raw, head.id, Scope.of_key(head.scope), context)
         accepted_at, sequence = times_of(record)
@@ -126,6 +125,12 @@ def times_of(record: bytes) -> tuple[int, int]:
     """Return the time of acceptance (ms) and the sequence (µs) of a record."""
     (time,) = _TIME.unpack_from(record)
     return int(time), round(time * 1000)
+
+
+def _json(head: EventHead, payload: bytes) -> bytes:
+    """Return the JSON of an event; raise ValueError if it cannot be read."""
+    scope = Scope.of_key(head.scope)
+    return decoded(head.codec, payload, head.size, (head.id, scope.org_id, scope.store_id))
 
 
 def _parts(record: bytes) -> tuple[EventHead, bytes]:
