@@ -14,3 +14,11 @@ def name_uuid(namespace: bytes, name: str) -> str:
     """
     text = sha1(namespace + name.encode(), usedforsecurity=False).hexdigest()
     return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
+
+
+def name_bytes(namespace: bytes, name: str) -> bytes:
+    """Return the 16 bytes of that UUID."""
+    digest = bytearray(sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    return bytes(digest)

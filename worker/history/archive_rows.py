@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from worker.domain.compact_id import uuid_of
 from worker.history.days import day_of
 from worker.ledger.archive_outbox import OutboxBatch, OutboxEvent, OutboxJob, OutboxLog
 from worker.ledger.events.inbox import OBSERVE_TRIES
@@ -81,7 +82,7 @@ def rows_of(batch: OutboxBatch) -> ArchiveRows:
 
 def _event_rows(event: OutboxEvent, head: EventHead, accepted_at: int, sequence: int) -> tuple[Row, Row]:
     start, payload = split(event.record)
-    day, ref = day_of(accepted_at), UUID(event.ref)
+    day, ref = day_of(accepted_at), uuid_of(event.ref)
     set_aside = event.failures >= OBSERVE_TRIES
     row = (day, ref, head.scope, sequence, head.type, head.resource, set_aside, start)
     return row, (day, ref, payload)
@@ -94,7 +95,7 @@ def _job_row(job: OutboxJob, event: tuple[EventHead, date] | None) -> Row:
     head, day = event if event is not None else (None, day_of(opened))
     numbers = (int(attempts or 0), int(base or 0), int(epoch or 0), int(lost or 0), opened, int(ended_at or 0))
     named = (head.id, head.type) if head is not None else ("", "")
-    return (day, UUID(job.id), UUID(ref), lane, job.scope, state, reason, *numbers, job.place, marks, *named)
+    return (day, UUID(job.id), uuid_of(ref), lane, job.scope, state, reason, *numbers, job.place, marks, *named)
 
 
 def _log_row(log: OutboxLog) -> Row:

@@ -7,6 +7,7 @@ from typing import Self
 import msgspec
 
 from worker.domain.affected_resource import AffectedResource
+from worker.domain.compact_id import COMPACT_BYTES
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import Job
@@ -182,7 +183,7 @@ class EventReader:
         if resource is None:
             return await self._redis.newest(f"events:{scope.key}", 0, most)
         listed: bytes = await self._redis.call("get", f"events:{resource.key(scope.key)}") or b""
-        return [listed[first : first + ID_BYTES].decode() for first in range(8, len(listed), ID_BYTES)][:most]
+        return [listed[first : first + COMPACT_BYTES].decode() for first in range(8, len(listed), COMPACT_BYTES)][:most]
 
     def selections(self) -> Mapping[str, SelectEvents]:
         """Return what selects pages of events, one after the other, each with its name in a cursor."""

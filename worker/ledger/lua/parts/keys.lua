@@ -6,6 +6,8 @@
 -- ARGV[1]  one msgpack map with the script's arguments, and lane_cap; durations and times are milliseconds
 -- ARGV[2], ARGV[3] and so on  bytes, for scripts that accept events (event_acceptance.lua)
 --
+-- An event's reference is a UUID in 22 characters (compact_id.py), in the order of the UUIDs.
+--
 -- Keys. All have the prefix except the plain queue, whose name producers type (A.list: edw.intake, a list; new messages
 -- at its left end). If a key's name differs from the term in the code, the term follows in (brackets).
 --   gauges                 the process that reads the totals for metrics, until another process may
