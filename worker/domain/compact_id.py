@@ -36,3 +36,20 @@ def bytes_of(text: str) -> bytes:
 def uuid_of(text: str) -> UUID:
     """Return the UUID of a text; raise ValueError if it is none."""
     return UUID(bytes=bytes_of(text))
+
+
+def bytes_of_written(text: str) -> bytes | None:
+    """Return the 16 bytes of a UUID as `str(UUID)` writes it; None for any other text."""
+    if len(text) != 36:
+        return None
+    try:
+        value = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        return None
+    return value if len(value) == 16 and written_uuid(value) == text else None
+
+
+def written_uuid(value: bytes) -> str:
+    """Return `str(UUID(bytes=value))`."""
+    digits = value.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

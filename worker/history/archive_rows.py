@@ -13,6 +13,7 @@ from worker.history.days import day_of
 from worker.ledger.archive_outbox import OutboxBatch, OutboxEvent, OutboxJob, OutboxLog
 from worker.ledger.events.inbox import OBSERVE_TRIES
 from worker.ledger.events.wire_event import EventHead, head_of, split, times_of
+from worker.ledger.lanes.log_records import head_of_log
 
 #: The columns of each table, in the order of the rows.
 COLUMNS: Mapping[str, Sequence[str]] = {
@@ -35,17 +36,6 @@ TYPES: Mapping[str, Sequence[str]] = {
     "logs": ("date", "uuid", "int4", "int8", "text", "text", "bool", "bytea", "bytea"),
 }
 Row = tuple[Any, ...]
-
-
-class _LogHead(msgspec.Struct, array_like=True):
-    """The beginning of a log's record (ledger/lanes/log_records.py)."""
-
-    created_at: int
-    integration_id: str
-    succeeded: bool
-
-
-_log_heads = msgspec.json.Decoder(_LogHead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +90,7 @@ def _job_row(job: OutboxJob, event: tuple[EventHead, date] | None) -> Row:
 
 def _log_row(log: OutboxLog) -> Row:
     job, _, attempt = log.member.rpartition(":")
-    record = log.log.encode()
-    head = _log_heads.decode(record)
+    head = head_of_log(log.log)
     day, exchange = day_of(head.created_at), log.exchange.encode() if log.exchange else None
     whose = (log.scope, head.integration_id, head.succeeded)
-    return (day, UUID(job), int(attempt), head.created_at, *whose, record, exchange)
+    return (day, UUID(job), int(attempt), head.created_at, *whose, log.log, exchange)

@@ -10,6 +10,7 @@ import msgspec
 
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.events.wire_event import ID_BYTES
+from worker.ledger.lanes.log_records import time_of_log
 from worker.ledger.policy import REPLY_BYTE_BUDGET
 
 #: Its lists, in the order in which they are archived.
@@ -30,13 +31,14 @@ class OutboxJob(msgspec.Struct):
     row: tuple[str, str, str, str, str, str, str, str, str, str, str]
 
 
-class OutboxLog(msgspec.Struct):
-    """The log of an attempt, as the ledger stores it."""
+@dataclass(frozen=True, slots=True)
+class OutboxLog:
+    """The log of an attempt, as the ledger stores it (lanes/log_records.py)."""
 
     #: The job and the number of the attempt.
     member: str
     scope: str
-    log: str
+    log: bytes
     #: What was sent and answered, as JSON; empty if it is not kept.
     exchange: str
     #: 1 if it may replace an earlier log of the attempt.
@@ -85,7 +87,7 @@ class OutboxBatch:
         """What the ledger notes as archived, for each entry; empty where there was nothing to archive."""
         if self.list != "attempted":
             return self.entries
-        times = {each.member: each.log[1:].partition(",")[0] for each in self.logs}
+        times = {each.member: time_of_log(each.log) for each in self.logs}
         members = [entry.removeprefix("~") for entry in self.entries]
         return [f"={member}:{times[member]}" if member in times else "" for member in members]
 
@@ -108,11 +110,18 @@ class _TakenEvent(msgspec.Struct):
     failures: int = 0
 
 
+class _TakenLog(msgspec.Struct):
+    member: str
+    scope: str
+    exchange: str
+    again: int
+
+
 class _Taken(msgspec.Struct):
     entries: list[str]
     events: list[_TakenEvent]
     jobs: list[OutboxJob]
-    logs: list[OutboxLog]
+    logs: list[_TakenLog]
 
 
 _taken = msgspec.msgpack.Decoder(_Taken, strict=False)
@@ -141,9 +150,13 @@ class ArchiveOutbox:
         )
         found = _taken.decode(head)
         events = [
-            OutboxEvent(each.ref, record, each.failures) for each, record in zip(found.events, records, strict=True)
+            OutboxEvent(each.ref, record, each.failures) for each, record in zip(found.events, records, strict=False)
         ]
-        return OutboxBatch(name, found.entries, events, found.jobs, found.logs)
+        logs = [
+            OutboxLog(each.member, each.scope, record, each.exchange, each.again)
+            for each, record in zip(found.logs, records[len(events) :], strict=True)
+        ]
+        return OutboxBatch(name, found.entries, events, found.jobs, logs)
 
     async def done(self, batch: OutboxBatch) -> bool:
         """Take archived entries off; return False if another process has taken some of them off."""

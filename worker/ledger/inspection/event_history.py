@@ -79,13 +79,9 @@ class EventSummary:
     resource_key: str = ""
 
 
-class _Log(msgspec.Struct):
-    member: str
-    log: str
-
-
 class _Job(JobRow):
-    logs: list[_Log]
+    #: The job and the attempt of its last log, if it has one.
+    logs: list[str]
 
 
 class _Shown(msgspec.Struct):
@@ -127,12 +123,15 @@ class EventReader:
         reply = await self._redis.run("show_event", ref=ref, offset=offset, limit=limit)
         if reply is None:
             return None
-        head, record = reply
+        head, record, *logs = reply
         found = _shown.decode(head)
         stored = stored_of(ref, record)
         if stored is None:
             return None
-        jobs = [_history(job) for job in found.jobs]
+        records = iter(logs)
+        jobs = [
+            JobHistory(job.job(), decoded_log(job.logs[0], next(records)) if job.logs else None) for job in found.jobs
+        ]
         # The last failure removes it from the inbox, so it can no longer be observed.
         set_aside = not found.waiting and found.failures >= OBSERVE_TRIES
         listed = [found.listed[first : first + ID_BYTES] for first in range(0, len(found.listed), ID_BYTES)]
@@ -202,11 +201,6 @@ class EventReader:
         )
         found = _selected.decode(reply)
         return SelectedEvents(found.refs, found.looked_at, None if found.done else Cursor(found.since, found.after))
-
-
-def _history(row: _Job) -> JobHistory:
-    logs = [decoded_log(each.member, each.log) for each in row.logs]
-    return JobHistory(row.job(), logs[0] if logs else None)
 
 
 def summary_of(ref: str, start: bytes, *, waiting: bool) -> EventSummary:

@@ -1,11 +1,11 @@
--- needs: archive_entries
+-- needs: archive_entries, log_records
 -- archive_lag: how much waits in the outbox of the history (archive_entries.lua), and for how long the oldest has waited.
 -- Returns msgpack {waiting, lag (ms), kept = entries of `archived`}.
 local waiting, oldest = 0, NOW
 
 local function since(list, entry)
   if list == 'attempted' then
-    local log = redis.call('GETRANGE', P .. 'log:' .. string.match(entry, '^~?(.*)$'), 0, 20)
+    local log = redis.call('GETRANGE', P .. 'log:' .. string.match(entry, '^~?(.*)$'), 0, 5)
     return log ~= '' and num(time_of_log(log)) or NOW
   end
   local ref, time = ended_event(entry)

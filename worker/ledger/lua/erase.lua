@@ -1,4 +1,4 @@
--- needs: change_records, due_jobs, erased_answers, event_jobs, event_records, job_ends, resource_events, retention
+-- needs: change_records, due_jobs, event_jobs, event_records, job_ends, log_records, resource_events, retention
 -- erase: erases an event's data and the answers to it, and cancels its pending jobs; one chunk of its jobs a call. The
 -- counts, the digest of the event and the logs' outcomes stay. Sweeps go on with what a dead caller has left.
 -- A: ref, limit, history = 1 with a history, and the record of the change (see change_records.lua)
@@ -30,7 +30,7 @@ local function erase_answers(job, attempts, lane)
     local log = redis.call('GET', P .. 'log:' .. member)
     if log then
       redis.call('SET', P .. 'log:' .. member, without_answer(log), 'XX', 'KEEPTTL')
-      lane = lane or cjson.decode(log)[2]
+      lane = lane or integration_of_log(log)
     end
     if lane then redis.call('HDEL', P .. 'exchanges:' .. lane, member) end
   end

@@ -1,4 +1,4 @@
--- needs: archive_entries, collected_writes, event_jobs, event_records, known_ids, resource_events
+-- needs: archive_entries, collected_writes, event_jobs, event_records, known_ids, log_records, resource_events
 -- forget: deletes ended jobs and events that were kept for long enough, with their entries in the indexes: the oldest
 -- first, one chunk a call. With a history, only what is archived, with its logs; without one, logs expire by themselves.
 -- A: limit, event_retention, log_retention, short = 1 if Redis has no memory for what was cut: it is forgotten at once,
@@ -133,7 +133,7 @@ end
 local function forget_log(job, attempt, time)
   local log = redis.call('GET', P .. 'log:' .. job .. ':' .. attempt)
   if not log or time_of_log(log) ~= time then return end
-  local lane = cjson.decode(log)[2]
+  local lane = integration_of_log(log)
   drop_log(job .. ':' .. attempt, scope_of(lane, redis.call('HGET', P .. 'job:' .. job, 'event') or ''), lane)
 end
 

@@ -16,8 +16,3 @@ local function ended_event(entry)
   local time, ref = string.match(entry, '^!(%d+) (.*)$')
   return ref, num(time)
 end
-
--- Returns the time of a log (attempt_logs.lua), as text.
-local function time_of_log(start)
-  return string.match(start, '^%[(%d+)') or '0'
-end

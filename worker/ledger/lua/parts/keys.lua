@@ -95,7 +95,7 @@
 --   scope:<s>:gone         zset  deleted integration -> the scope's version when it was deleted
 --   scope:<s>:list         zset  integration -> created_at
 --   intake:<s>             the time until which a scope has used up its allowance of events (admit)
---   log:<job>:<attempt>    one IntegrationLog, a JSON array (log_records.py), its time first (attempt_logs.lua)
+--   log:<job>:<attempt>    one IntegrationLog (log_records.lua)
 --   exchanges:<integration>  hash  what its last attempts sent and got (kept_exchanges.lua)
 --   logs:store:<s>  logs:integration:<id>  logs:failures:<s>     list  <job>:<attempt>, the newest at the right end
 --   intake-next            list  the message of the plain queue that woke a waiting process; it is taken next
