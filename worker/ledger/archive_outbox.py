@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from worker.ledger.connection.redis_client import RedisClient
-from worker.ledger.events.wire_event import ID_BYTES
+from worker.ledger.events.wire_event import ID_BYTES, first_job_of
 from worker.ledger.lanes.log_records import time_of_log
 from worker.ledger.policy import REPLY_BYTE_BUDGET
 
@@ -181,8 +181,9 @@ class ArchiveOutbox:
 
     async def jobs_of(self, ref: str) -> list[str]:
         """Return the jobs of an event that the ledger names."""
-        ids: bytes = await self._redis.call("get", f"event:{ref}:jobs") or b""
-        return [ids[first : first + ID_BYTES].decode() for first in range(0, len(ids), ID_BYTES)]
+        record, listed = await self._redis.atomically(("get", f"event:{ref}"), ("get", f"event:{ref}:jobs"))
+        ids = first_job_of(record or b"") + (listed or b"").decode()
+        return [ids[first : first + ID_BYTES] for first in range(0, len(ids), ID_BYTES)]
 
     async def erased(self, ref: str) -> None:
         """Note that the history has erased an event."""

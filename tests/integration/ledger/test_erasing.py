@@ -160,6 +160,19 @@ async def raw_without_data(scene: LedgerScene, event: Event) -> bytes:
     return without_data(record)
 
 
+async def test_a_job_that_is_opened_while_the_data_is_left_out_is_cancelled_too(scene: LedgerScene) -> None:
+    event = personal()
+    await scene.register("i-1")
+    await scene.ledger.inbox.accept([event])
+    erased = await raw_without_data(scene, event)
+    await scene.open(list((await scene.ledger.inbox.load([event.ref])).events), "i-1")
+
+    await scene.ledger.erasure._chunk(event.ref, blobs=[erased])
+
+    assert await scene.jobs_of(event.ref) == [job_id(event.ref, "i-1")]
+    assert await scene.state(job_id(event.ref, "i-1")) == (JobState.CANCELLED, "erased")
+
+
 @pytest.mark.parametrize("lane", ["i-1", "4ae281d1-634d-4d2a-bf64-7162c1e77cbf"])
 async def test_an_answer_of_any_length_is_erased_and_nothing_else_of_the_log(scene: LedgerScene, lane: str) -> None:
     bodies = ["", "x" * 31, "x" * 32, "ü" * 127, "x" * 256, SECRET * 6_000]

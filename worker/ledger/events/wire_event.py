@@ -13,10 +13,12 @@ from worker.domain.stored_event import StoredEvent
 from worker.domain.trace_context import TraceContext
 from worker.ledger.events.payload_codec import PLAIN, decoded, encoded
 
-#: The time of acceptance (ms), the digest, the length of the head.
-_BEGINNING = Struct(">d16sH")
+#: The time of acceptance (ms), the digest, the length of the head, the first job.
+_BEGINNING = Struct(">d16sH36s")
 _TIME = Struct(">d")
-_WITHOUT_TIME = Struct(">16sH")
+_WITHOUT_TIME = Struct(">16sH36s")
+#: Where the first job is not known; the ledger writes it.
+_NO_JOB = bytes(36)
 
 
 #: The length of a job's id in the list of an event's jobs (lua/parts/event_jobs.lua).
@@ -70,7 +72,7 @@ def written(event: Event, ingress: Ingress) -> bytes:
     head = _encode(
         EventHead(event.id, event.type, scope, ingress.value, size, codec, event.minor, trace, event.resource_key)
     )
-    return _WITHOUT_TIME.pack(bytes.fromhex(event.digest), len(head)) + head + payload
+    return _WITHOUT_TIME.pack(bytes.fromhex(event.digest), len(head), _NO_JOB) + head + payload
 
 
 def without_data(record: bytes) -> bytes:
@@ -78,8 +80,8 @@ def without_data(record: bytes) -> bytes:
     head, _ = _parts(record)
     payload = msgspec.json.encode({"type": head.type, "data": {}})
     erased = _encode(msgspec.structs.replace(head, codec=PLAIN, size=len(payload), resource="", erased=1))
-    _, digest, _ = _BEGINNING.unpack_from(record)
-    return record[: _TIME.size] + _WITHOUT_TIME.pack(digest, len(erased)) + erased + payload
+    _, digest, _, job = _BEGINNING.unpack_from(record)
+    return record[: _TIME.size] + _WITHOUT_TIME.pack(digest, len(erased), job) + erased + payload
 
 
 def raw_of(record: bytes) -> bytes:
@@ -121,6 +123,14 @@ def split(record: bytes) -> tuple[bytes, bytes]:
     return record[: len(record) - len(payload)], payload
 
 
+def first_job_of(start: bytes) -> str:
+    """Return the first job of an event, given its record or the beginning of it; empty if it has none."""
+    if len(start) < _BEGINNING.size:
+        return ""
+    *_, job = _BEGINNING.unpack_from(start)
+    return "" if job == _NO_JOB else job.decode()
+
+
 def times_of(record: bytes) -> tuple[int, int]:
     """Return the time of acceptance (ms) and the sequence (µs) of a record."""
     (time,) = _TIME.unpack_from(record)
@@ -137,6 +147,6 @@ def _parts(record: bytes) -> tuple[EventHead, bytes]:
     """Split a record into its head and its payload; raise ValueError if it is none."""
     if len(record) < _BEGINNING.size:
         raise ValueError("a record is longer")
-    _, _, length = _BEGINNING.unpack_from(record)
+    _, _, length, _ = _BEGINNING.unpack_from(record)
     body = _BEGINNING.size + length
     return _heads.decode(record[_BEGINNING.size : body]), record[body:]

@@ -11,16 +11,15 @@ local bytes = 0
 -- Logs of one job that are read, the newest first: the earlier ones were in `attempted`, unless they are older than the
 -- history.
 local MOST_LOGS = 20
--- Bytes of an event's list of jobs that is read to find the place of each.
-local MOST_LISTED = 72000
+-- Jobs of an event whose places are read.
+local MOST_LISTED = 2000
 
 local places = {}
 local function place_of(id, ref)
   local known = places[ref]
   if not known then
     known = {}
-    local list = P .. 'event:' .. ref .. ':jobs'
-    local ids = redis.call('STRLEN', list) <= MOST_LISTED and redis.call('GET', list) or ''
+    local ids = count_jobs(ref) <= MOST_LISTED and jobs_of_event(ref) or ''
     for first = 1, #ids, ID_BYTES do known[string.sub(ids, first, first + ID_BYTES - 1)] = (first - 1) / ID_BYTES end
     places[ref] = known
   end

@@ -11,13 +11,14 @@ local MOST_LOGS = 1000
 
 local function begin_erasure(record)
   take_from_resource(head_of(record).resource, A.ref)
-  redis.call('SET', key, ARGV[2])
+  -- A job may have been opened since the caller read the record.
+  redis.call('SET', key, with_first_job(ARGV[2], first_job_of(record)))
   redis.call('HSET', progress, 'erased', 0)
   redis.call('SADD', P .. 'erasing', A.ref)
   -- It may be in the history, or on its way there.
   if A.history == 1 then redis.call('SADD', P .. 'tombstones', A.ref) end
   if redis.call('ZREM', P .. 'inbox', A.ref) == 1 then
-    count(redis.call('EXISTS', key .. ':jobs') == 1 and 'matched' or 'unmatched')
+    count(first_job(A.ref) ~= '' and 'matched' or 'unmatched')
     if num(redis.call('HGET', progress, 'open')) <= 0 then retain_event(A.ref) end
   end
   record_change()
@@ -60,7 +61,7 @@ if not record or not (begun or ARGV[2]) then
 else
   if not begun then begin_erasure(record) end
   local place = num(begun)
-  local ids = redis.call('GETRANGE', key .. ':jobs', place * ID_BYTES, (place + A.limit) * ID_BYTES - 1)
+  local ids = some_jobs(A.ref, place, A.limit)
   for first = 1, #ids, ID_BYTES do erase_job(string.sub(ids, first, first + ID_BYTES - 1)) end
   reply.jobs = #ids / ID_BYTES
   redis.call('HSET', progress, 'erased', place + reply.jobs)

@@ -33,7 +33,7 @@ end
 local function forget_event(ref, again)
   local key = P .. 'event:' .. ref
   -- A job may have been reopened, or opened later; the event is kept until that has ended and is forgotten.
-  if has_jobs(redis.call('GET', key .. ':jobs') or '') then
+  if has_jobs(jobs_of_event(ref)) then
     if again == 'archived' then
       -- The last of its jobs that is pending will have an entry of its own.
       if num(redis.call('HGET', key .. ':progress', 'open')) <= 0 then

@@ -21,8 +21,7 @@ local function last_logs(id, attempts)
 end
 
 local jobs, forgotten = {}, {}
-local list = P .. 'event:' .. A.ref .. ':jobs'
-local ids = redis.call('GETRANGE', list, A.offset * ID_BYTES, (A.offset + A.limit) * ID_BYTES - 1)
+local ids = some_jobs(A.ref, A.offset, A.limit)
 for first = 1, #ids, ID_BYTES do
   local id = string.sub(ids, first, first + ID_BYTES - 1)
   local job = job_record(id)
@@ -35,5 +34,5 @@ for first = 1, #ids, ID_BYTES do
 end
 reply[1] = cmsgpack.pack({ failures = num(redis.call('HGET', P .. 'event:' .. A.ref .. ':progress', 'failures')),
                          jobs = jobs, forgotten = forgotten, listed = ids, waiting = redis.call('ZSCORE', P .. 'inbox', A.ref) and 1 or 0,
-                         total = redis.call('STRLEN', list) / ID_BYTES })
+                         total = count_jobs(A.ref) })
 return reply

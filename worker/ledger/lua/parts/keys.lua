@@ -27,10 +27,10 @@
 --                                circuits_opened circuits_closed
 --                                left_out (deliveries that filters prevented)
 --   inbox                  zset  event ref -> when it is announced next
---   event:<ref>            its record, which never changes (event_records.lua)
+--   event:<ref>            its record (event_records.lua), of which only the first job changes
 --   event:<ref>:progress   hash  open (its number of pending jobs) failures announced erased (jobs that were) observers lost (observers that
 --                                died); most of it goes when the event is over
---   event:<ref>:jobs       ids of the jobs it opened, one behind the other (event_jobs.lua)
+--   event:<ref>:jobs       ids of the jobs it opened but the first, one behind the other (event_jobs.lua)
 --   events:<s>             zset  event ref -> accepted_at, of a scope
 --   events:<resource>      the events of a resource (resource_events.lua)
 --   job:<id>               hash  event lane size (of the event's record) state reason attempts base epoch lost owner done deadline opened_at
