@@ -40,13 +40,14 @@ def uuid_of(text: str) -> UUID:
 
 def bytes_of_written(text: str) -> bytes | None:
     """Return the 16 bytes of a UUID as `str(UUID)` writes it; None for any other text."""
-    if len(text) != 36:
+    if len(text) != 36 or not text[8] == text[13] == text[18] == text[23] == "-":
         return None
+    digits = text.replace("-", "")
     try:
-        value = bytes.fromhex(text.replace("-", ""))
+        value = bytes.fromhex(digits)
     except ValueError:
         return None
-    return value if len(value) == 16 and written_uuid(value) == text else None
+    return value if len(value) == 16 and value.hex() == digits else None
 
 
 def written_uuid(value: bytes) -> str:

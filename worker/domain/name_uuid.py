@@ -4,6 +4,9 @@ from hashlib import sha1
 
 #: The first digit of the variant: two bits of the digest's, behind the bits 10.
 _VARIANT = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}
+#: What stands in the bytes 6 and 8, with the version and the variant, for each byte of the digest.
+_SIXTH = [bytes([byte & 0x0F | 0x50]) for byte in range(256)]
+_EIGHTH = [bytes([byte & 0x3F | 0x80]) for byte in range(256)]
 
 
 def name_uuid(namespace: bytes, name: str) -> str:
@@ -18,7 +21,5 @@ def name_uuid(namespace: bytes, name: str) -> str:
 
 def name_bytes(namespace: bytes, name: str) -> bytes:
     """Return the 16 bytes of that UUID."""
-    digest = bytearray(sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    return bytes(digest)
+    digest = sha1(namespace + name.encode(), usedforsecurity=False).digest()
+    return digest[:6] + _SIXTH[digest[6]] + digest[7:8] + _EIGHTH[digest[8]] + digest[9:16]

@@ -87,7 +87,8 @@ def without_data(record: bytes) -> bytes:
 def raw_of(record: bytes) -> bytes:
     """Return the JSON of an event, byte for byte as it was accepted; the record itself if it cannot be read."""
     try:
-        return _json(*_parts(record))
+        head, payload = _parts(record)
+        return _json(head, payload, Scope.of_key(head.scope))
     except ValueError:
         return record
 
@@ -102,9 +103,10 @@ def stored_of(ref: str, record: bytes, trace: str | None = None) -> StoredEvent 
     """
     try:
         head, payload = _parts(record)
-        raw = _json(head, payload)
+        scope = Scope.of_key(head.scope)
+        raw = _json(head, payload, scope)
         context = TraceContext.of_written(head.trace or trace or "")
-        event = stored_event(raw, head.id, Scope.of_key(head.scope), context)
+        event = stored_event(raw, head.id, scope, context)
         accepted_at, sequence = times_of(record)
         size, erased = len(record), bool(head.erased)
         return StoredEvent(ref, event, accepted_at, head.ingress, head.minor, size, sequence, erased)
@@ -137,9 +139,8 @@ def times_of(record: bytes) -> tuple[int, int]:
     return int(time), round(time * 1000)
 
 
-def _json(head: EventHead, payload: bytes) -> bytes:
+def _json(head: EventHead, payload: bytes, scope: Scope) -> bytes:
     """Return the JSON of an event; raise ValueError if it cannot be read."""
-    scope = Scope.of_key(head.scope)
     return decoded(head.codec, payload, head.size, (head.id, scope.org_id, scope.store_id))
 
 
