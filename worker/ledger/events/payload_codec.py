@@ -54,7 +54,7 @@ def encoded(raw: bytes, names: Names) -> tuple[int, bytes]:
     """Return the codec by which an event's JSON is stored, and the bytes to store."""
     if _ID in raw or _ORG in raw or _STORE in raw:
         return PLAIN, raw  # no JSON
-    compressed = _coders().compressor.compress(_marked(raw, names))
+    compressed = _coders().compressor.compress(marked(raw, names))
     return (ZSTD_1, compressed) if len(compressed) < len(raw) else (PLAIN, raw)
 
 
@@ -74,7 +74,8 @@ def decoded(codec: int, payload: bytes, size: int, names: Names) -> bytes:
     return raw
 
 
-def _marked(raw: bytes, names: Names) -> bytes:
+def marked(raw: bytes, names: Names) -> bytes:
+    """Return an event's JSON with marks in place of the names."""
     event_id, org_id, store_id = names
     if event_id:
         raw = raw.replace(b'"' + event_id.encode() + b'"', _ID, 1)
