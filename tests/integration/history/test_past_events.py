@@ -60,6 +60,8 @@ async def test_the_id_of_a_forgotten_event_counts_as_a_duplicate(played: LedgerS
         Acceptance.NEW,
         Acceptance.DUPLICATE,
     ]
+    others = [an_event(f"another-{n}") for n in range(300)]
+    assert set(await played.ledger.inbox.accept(others)) == {Acceptance.NEW}
     buckets = {name: len(found) for name, found in (await played.contents()).sets.items() if name.startswith("known:")}
     assert list(buckets.values()) == [1]
     ttls = (await played.contents()).ttls

@@ -13,6 +13,7 @@ _ALWAYS = frozenset({"eval", "evalsha", "hget", "hmget", "hset", "info", "time"}
 PUBLISHER = _ALWAYS | {"del", "hincrby", "llen", "mget", "mset", "rpush", "smismember", "zadd"}
 #: For workers, the API and the command line.
 EVERYTHING = PUBLISHER | {
+    "setrange",
     *("append", "bitfield", "blmove", "blmpop", "exec", "exists", "get", "getrange", "hdel", "hgetall", "hsetnx"),
     *("incr", "incrby", "lindex", "lmove", "lpop", "lpush", "lrange", "lrem", "lset", "ltrim", "multi", "persist"),
     *("pexpire", "sadd", "scan", "scard", "set", "sismember", "smembers", "srandmember", "srem", "sscan", "strlen"),
