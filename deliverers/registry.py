@@ -125,8 +125,8 @@ class DelivererRegistry:
     def get(self, integration_type: str) -> type[Deliverer]:
         """Return a type's deliverer class. Raises `UnknownIntegrationType`, which names the nearest type."""
         word = normalise_integration_type(integration_type)
-        if word in self._by_type:
-            return self._by_type[word]
+        if found := self._by_type.get(word):
+            return found
         has = f"this installation has: {', '.join(self.types)}"
         raise UnknownIntegrationType(f"is not a known integration_type{_nearest(word, self.types)}; {has}")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 #: What a release would change: file, what is there, and what replaces it.
 CHANGES = (
-    ("worker/domain/format_version.py", "\nMINOR = 2\n", "\nMINOR = 3\n"),
-    ("worker/intake/wakeup_message.py", "\nWAKEUP_MINOR = 0\n", "\nWAKEUP_MINOR = 3\n"),
+    ("worker/domain/format_version.py", "\nMINOR = 3\n", "\nMINOR = 4\n"),
+    ("worker/intake/wakeup_message.py", "\nWAKEUP_MINOR = 0\n", "\nWAKEUP_MINOR = 4\n"),
     (
         "worker/ledger/integration_repository.py",
         '"filter": FILTER_SINCE}\n)\n_KNOWN',
-        '"filter": FILTER_SINCE, "flavour": 3}\n)\n_KNOWN',
+        '"filter": FILTER_SINCE, "flavour": 4}\n)\n_KNOWN',
     ),
     (
         "worker/ledger/integration_repository.py",

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from config.text_escaping import visible
 from worker.cli.streams import styled
+from worker.ledger.pages import Page
 
 #: Characters per line outside a terminal.
 WIDTH = 100
@@ -35,6 +36,12 @@ def console(*, stderr: bool = False) -> Console:
     stream = styled(sys.stderr if stderr else sys.stdout)
     width = None if stream.isatty() else WIDTH
     return VisibleConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def warn_if_away(page: Page[Any]) -> None:
+    """Warn that a page has only what the ledger has."""
+    if page.history_away:
+        click.echo("warning: the history does not answer: older records may be missing", err=True)
 
 
 def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:

@@ -1,9 +1,9 @@
 """A request for a page, and the answers to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -16,6 +16,9 @@ from worker.domain.api_token import Role, Token, TokenKind
 from worker.domain.change import Actor
 from worker.domain.event import Scope
 from worker.domain.integration import Integration
+from worker.ledger.pages import Page
+
+Item = TypeVar("Item")
 
 ROOT = "/console"
 #: Records of a page.
@@ -134,6 +137,17 @@ class Visit:
     def offset(self) -> int:
         """Records before the page."""
         return self.number("offset")
+
+    @property
+    def till(self) -> int | None:
+        """The time (ms) up to which a list begins, of the query; None for all of it."""
+        text = self.query.get("till", "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+    def older(self, page: Page[Item], most: int, time_of: Callable[[Item], int]) -> int | None:
+        """Return the time from which on a list goes on behind the last page that offsets reach; None elsewhere."""
+        is_last = page.at_least and page.items and self.offset + most >= page.total
+        return time_of(page.items[-1]) if is_last else None
 
     def number(self, name: str) -> int:
         """Return a whole number of the query; 0 for any other text."""

@@ -50,23 +50,26 @@ class Dispatcher:
     async def begin(self, refs: Sequence[str]) -> None:
         """Observe events; return as soon as it is done, or after PATIENCE_SECONDS while it goes on.
 
-        So a large fan-out does not keep a thread that could take another store's message. The events are in the inbox,
-        so a failure is only logged: a sweep announces them again.
+        So a large fan-out does not keep a thread that could take another store's message.
         """
-        begun = asyncio.create_task(self._observe_or_log(refs))
+        begun = asyncio.create_task(self.try_observing(refs))
         self._begun.add(begun)
         begun.add_done_callback(self._begun.discard)
         await asyncio.wait([begun], timeout=PATIENCE_SECONDS)
 
-    async def _observe_or_log(self, refs: Sequence[str]) -> None:
-        try:
-            await self.observe(refs)
-        except LedgerError as error:
-            _log.warning("observed later", events=len(refs), why=str(error))
-        except Exception:  # noqa: BLE001  (a bug; the events are in the inbox)
-            _log.exception("cannot observe", events=len(refs))
+    async def try_observing(self, refs: Sequence[str], arrived: Sequence[StoredEvent] = ()) -> None:
+        """Observe events. They are in the inbox, so a failure is only logged: a sweep announces them again.
 
-    async def observe(self, refs: Sequence[str]) -> None:
+        Those in `arrived` came with their records, and need not be loaded.
+        """
+        try:
+            await self.observe(refs, arrived)
+        except LedgerError as error:
+            _log.warning("observed later", events=len(refs) + len(arrived), why=str(error))
+        except Exception:  # noqa: BLE001  (a bug; the events are in the inbox)
+            _log.exception("cannot observe", events=len(refs) + len(arrived))
+
+    async def observe(self, refs: Sequence[str], arrived: Sequence[StoredEvent] = ()) -> None:
         """Open the jobs of the events that are still in the inbox; start as many as there are slots for.
 
         If this process stops, observing ends with the chunk that is being opened. Events that are not finished stay in
@@ -75,8 +78,12 @@ class Dispatcher:
         Raises LedgerError if a call of the ledger fails; then the events stay in the inbox.
         """
         # A sweep may announce an event again while its jobs are being opened.
-        with self._observation.under_way(refs) as new:
-            for part in by_message(new):
+        came = {each.ref: each for each in arrived if self._directory.known(each.event.scope)}
+        with self._observation.under_way([*(each.ref for each in arrived), *refs]) as new:
+            left = [ref for ref in new if ref not in came]
+            if ready := [came[ref] for ref in new if ref in came]:
+                left += await self._observe_arrived(ready)
+            for part in by_message(left):
                 if self.stopping:
                     break
                 for ref in await self._observe_together(part):
@@ -107,19 +114,36 @@ class Dispatcher:
         """Observe events in one go; return those that must be observed alone."""
         self._observation.begin(refs)
         loaded = await self._ledger.inbox.load(refs, alone=alone)
+        await self._observe_loaded(refs, loaded)
+        return loaded.alone
+
+    async def _observe_arrived(self, events: Sequence[StoredEvent]) -> Sequence[str]:
+        """Observe events that came with their records, by the integrations that this process knows of their scopes.
+
+        Returns those that must be loaded, because these integrations have changed.
+        """
+        refs, versions = [each.ref for each in events], dict[str, int]()
+        for scope in {each.event.scope for each in events}:
+            if snapshot := self._directory.known(scope):
+                versions[scope.key] = snapshot.version
+        self._observation.begin(refs)
+        return await self._observe_loaded(refs, LoadedEvents(tuple(events), versions, unchecked=True))
+
+    async def _observe_loaded(self, refs: Sequence[str], loaded: LoadedEvents) -> Sequence[str]:
+        """Open the jobs of loaded events; return those that are outdated."""
         try:
-            put_off = await self._open(loaded)
+            put_off, outdated = await self._open(loaded)
         except LedgerFull:
             # Redis may be at its memory limit for long, and workers may stop meanwhile: this event did not kill them.
             await self._observation.give_up(refs, announce=False)
             raise
         if self.stopping:
-            put_off = [*put_off, *loaded.alone]
+            put_off = [*put_off, *outdated, *loaded.alone]
         self._observation.finish(set(refs).difference(put_off))
         if put_off:
             # This process observes them later, or not at all, so it must not count as lost with them.
             await self._observation.give_up(put_off, announce=self.stopping)
-        return loaded.alone
+        return outdated
 
     async def _observe_alone(self, ref: str) -> None:
         """Observe one event, which may kill its worker, with no other event beside it.
@@ -132,8 +156,8 @@ class Dispatcher:
             _log.warning("observed alone: workers were lost while they observed it", ref=ref)
             await self._observe_together([ref], alone=True)
 
-    async def _open(self, loaded: LoadedEvents) -> Sequence[str]:
-        """Open the jobs of loaded events; return the references of those that are left for later."""
+    async def _open(self, loaded: LoadedEvents) -> tuple[Sequence[str], Sequence[str]]:
+        """Open the jobs of loaded events; return the references of those that are left for later, and are outdated."""
         NEWER.left("event", loaded.newer)
         for ref, raw in loaded.unreadable:
             await self._set_aside(ref, raw, "cannot be read")
@@ -151,7 +175,9 @@ class Dispatcher:
                     observed.matched(each.stored.ref, each.matches)
                     if each not in opened.failed:
                         metrics.observe_matches(each.stored.ingress, each.matches, each.filtered)
-        return [stored.ref for stored in (*left, *(each.stored for each in opened.put_off))]
+        outdated = [each.stored.ref for each in opened.put_off if each.outdated]
+        put_off = [each.stored for each in opened.put_off if not each.outdated]
+        return [stored.ref for stored in (*left, *put_off)], outdated
 
     async def _match(self, stored: StoredEvent, loaded: LoadedEvents) -> FanOut | None:
         scope = stored.event.scope
@@ -166,11 +192,12 @@ class Dispatcher:
             filtered = 0
             if snapshot.filters:
                 matching, filtered = await passing(snapshot, stored)
+            version = snapshot.version if loaded.unchecked else None
             if opened := loaded.opened.get(stored.ref):
                 # Another observer was interrupted: go on where it stopped.
                 missing = [each for each in matching if job_id(stored.ref, each) not in opened]
                 return FanOut(stored, missing, len(matching), filtered=filtered)
-            return FanOut(stored, matching, len(matching), filtered=filtered)
+            return FanOut(stored, matching, len(matching), filtered=filtered, version=version)
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001  (a failure of one event must not affect the others)
@@ -181,7 +208,7 @@ class Dispatcher:
             return None
 
     async def _open_chunk(self, chunk: Sequence[FanOutPart]) -> set[FanOut]:
-        """Open the jobs of a chunk; return the fan-outs that could not be opened.
+        """Open the jobs of a chunk; return the fan-outs that could not be opened, or are outdated.
 
         If the chunk fails as a whole, each of its parts is tried alone.
         """
@@ -198,7 +225,7 @@ class Dispatcher:
             stored, why = fan_out.stored, failed[fan_out.stored.ref]
             _log.error("cannot observe", ref=stored.ref, why=why)
             await self._set_aside(stored.ref, stored.event.raw, f"could not be opened: {why}")
-        return not_opened
+        return not_opened | {part.fan_out for part in chunk if part.fan_out.outdated}
 
     async def _open_jobs(self, chunk: Sequence[FanOutPart]) -> Sequence[tuple[str, str]]:
         """Open the jobs of a chunk; return (reference, why) of events that could not be opened."""
@@ -209,10 +236,13 @@ class Dispatcher:
         # No more slots than this chunk may use: another call's stores may need them.
         wanted = sum(limits.get(lane, 1) > 0 for part in chunk for lane in part.integration_ids)
         with self._deliveries.reserved(wanted) as room:
-            filtered = {each.fan_out.stored.ref: each.fan_out.filtered for each in chunk if each.fan_out.filtered}
-            opened = await self._ledger.jobs.open(openings, room, limits, filtered)
+            fan_outs = [part.fan_out for part in chunk]
+            filtered = {each.stored.ref: each.filtered for each in fan_outs if each.filtered}
+            versions = {each.stored.ref: each.version for each in fan_outs if each.version is not None}
+            opened = await self._ledger.jobs.open(openings, room, limits, filtered, versions)
             for part in chunk:
                 ref = part.fan_out.stored.ref
+                part.fan_out.outdated = ref in opened.outdated
                 claims = [claim for claim in opened.claims if claim.event_ref == ref]
                 part.fan_out.context.run(self._deliveries.start, claims)
         self._deliveries.serve(opened.waiting)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from worker.delivery.fan_outs import FanOut, FanOutPart, FanOutTurns
@@ -16,7 +17,7 @@ CALLS_AT_ONCE = 2
 STORE_WAITING = 2_000
 COST_BYTES = 16 * 1024
 
-#: Opens the jobs of a chunk; returns the fan-outs that could not be opened.
+#: Opens the jobs of a chunk; returns the fan-outs that could not be opened, or are outdated.
 OpenChunk = Callable[[Sequence[FanOutPart]], Awaitable[Set[FanOut]]]
 
 
@@ -25,8 +26,8 @@ class OpenedFanOuts:
     """What came of fan-outs: those that are not named were opened."""
 
     failed: set[FanOut] = field(default_factory=set)
-    #: Those that were not opened, or in part only, because this process stops or their store has enough waiting. Their
-    #: events are in the inbox.
+    #: Those that were not opened, or in part only, because they are outdated, this process stops, or their store has
+    #: enough waiting. Their events are in the inbox.
     put_off: set[FanOut] = field(default_factory=set)
 
 
@@ -66,7 +67,10 @@ class FairOpener:
                 self._turns.add(fan_out)
         self._start_calls()
         try:
-            await asyncio.gather(*waits.values(), return_exceptions=True)
+            for wait in waits.values():
+                # Those of one call end together, so this costs less than gather().
+                with suppress(Exception):
+                    await wait
         finally:
             for fan_out in waits:
                 del self._waits[fan_out]
@@ -84,7 +88,7 @@ class FairOpener:
     def _start_calls(self) -> None:
         while self._turns and len(self._calls) < CALLS_AT_ONCE:
             if self._stopped():
-                self._drop(self._turns, lambda wait: wait.set_result(None))
+                self._drop(self._turns, _ending(None))
                 self._turns.clear()
                 return
             # Nobody waits for the fan-outs of a cancelled observer.
@@ -100,23 +104,24 @@ class FairOpener:
 
     async def _call(self, chunk: Sequence[FanOutPart]) -> None:
         try:
-            failed = await self._open_chunk(chunk)
+            not_opened = await self._open_chunk(chunk)
         except LedgerError as error:
             # What waits would meet the same error. All these events are in the inbox, and a sweep announces them.
             self._drop((part.fan_out for part in chunk), _raising(error))
             self._drop(self._turns, _raising(error))
             self._turns.clear()
         except asyncio.CancelledError:
-            self._drop((part.fan_out for part in chunk), lambda wait: wait.set_result(None))
+            self._drop((part.fan_out for part in chunk), _ending(None))
             raise
         except Exception as error:  # noqa: BLE001  (each observer raises it)
             self._drop((part.fan_out for part in chunk), _raising(error))
         else:
             for part in chunk:
-                if part.fan_out in failed:
-                    self._drop([part.fan_out], lambda wait: wait.set_result(False))
+                if part.fan_out in not_opened:
+                    # An outdated one is loaded and opened again.
+                    self._drop([part.fan_out], _ending(None if part.fan_out.outdated else False))
                 elif part.last:
-                    self._drop([part.fan_out], lambda wait: wait.set_result(True))
+                    self._drop([part.fan_out], _ending(True))
                 else:
                     self._turns.add(part.fan_out)
 
@@ -124,6 +129,10 @@ class FairOpener:
         for fan_out in fan_outs:
             if (wait := self._waits.get(fan_out)) and not wait.done():
                 end(wait)
+
+
+def _ending(result: bool | None) -> Callable[["asyncio.Future[bool | None]"], None]:
+    return lambda wait: wait.set_result(result)
 
 
 def _raising(error: Exception) -> Callable[["asyncio.Future[bool | None]"], None]:

@@ -26,6 +26,10 @@ class FanOut:
     taken: int = 0
     #: How many integrations observe the event and do not get it, because their filters do not match.
     filtered: int = 0
+    #: The version of the integrations by which it was matched, to be checked; None if it was loaded with that version.
+    version: int | None = None
+    #: Whether these integrations have changed since, so that it must be loaded and matched again.
+    outdated: bool = False
     #: The context of the observer, such as its Celery task, for the attempts of the jobs.
     context: Context = field(default_factory=copy_context)
 

@@ -14,6 +14,7 @@ import structlog
 
 from worker.event_loop.cancellation import end
 from worker.ledger import LedgerError
+from worker.ledger.events.hot_events import NewEvents
 
 _log = structlog.get_logger("edw.dispatch")
 
@@ -27,8 +28,10 @@ CLOSE_SECONDS = 2.0
 INTERVAL_SECONDS = 0.004
 #: This many batches may come at once after a pause.
 BURST = 3
-#: Calls of `observe` under way at once.
+#: Calls of `observe` under way at once. One that takes longer than PATIENCE_SECONDS counts no more: it may be a large
+#: fan-out, which goes on beside others.
 AT_ONCE = 4
+PATIENCE_SECONDS = 0.1
 
 
 class HotLedger(Protocol):
@@ -36,7 +39,7 @@ class HotLedger(Protocol):
 
     async def join(self) -> None: ...
     async def leave(self) -> Sequence[str]: ...
-    async def wait(self) -> Sequence[str]: ...
+    async def wait(self) -> NewEvents: ...
 
 
 class HotObserver:
@@ -44,7 +47,7 @@ class HotObserver:
 
     Args:
         ledger: Has the new events.
-        observe: Observes events; it raises nothing, and returns soon.
+        observe: Observes events; it raises nothing.
         free_slots: Returns how many attempts this process can start.
         hand_over: Announces events to the fleet by the broker.
         idle: How long it stays registered without an event (seconds); 0 disables it.
@@ -53,7 +56,7 @@ class HotObserver:
     def __init__(
         self,
         ledger: HotLedger,
-        observe: Callable[[Sequence[str]], Awaitable[None]],
+        observe: Callable[[NewEvents], Awaitable[None]],
         free_slots: Callable[[], int],
         hand_over: Callable[[Sequence[str]], None],
         idle: float,
@@ -69,7 +72,8 @@ class HotObserver:
         self._registered = False
         self._stopping = False
         self._waiting: asyncio.Task[None] | None = None
-        self._begun: set[asyncio.Task[None]] = set()
+        #: The calls of `observe` under way, and when each began.
+        self._begun: dict[asyncio.Future[None], float] = {}
 
     def start(self) -> None:
         """Register, and observe new events until none has come for `idle` seconds; a wake-up brought some."""
@@ -134,14 +138,19 @@ class HotObserver:
         if left := await self._ledger.leave():
             self._hand_over(left)
 
-    async def _begin(self, refs: Sequence[str]) -> None:
-        if not refs:
+    async def _begin(self, new: NewEvents) -> None:
+        if not new:
             return
         if self._registered:
             self._registered_until = monotonic() + self._idle
         self._next_at = max(self._next_at, monotonic()) + INTERVAL_SECONDS
-        begun = asyncio.ensure_future(self._observe(refs))
-        self._begun.add(begun)
-        begun.add_done_callback(self._begun.discard)
-        if len(self._begun) >= AT_ONCE:
-            await asyncio.wait(self._begun, return_when=asyncio.FIRST_COMPLETED)
+        now = monotonic()
+        begun = asyncio.ensure_future(self._observe(new))
+        self._begun[begun] = now
+        begun.add_done_callback(self._begun.pop)
+        if len(self._begun) < AT_ONCE:
+            return
+        young = {each: at for each, at in self._begun.items() if at > now - PATIENCE_SECONDS}
+        if len(young) >= AT_ONCE:
+            patience = min(young.values()) + PATIENCE_SECONDS - now
+            await asyncio.wait(young, timeout=patience, return_when=asyncio.FIRST_COMPLETED)

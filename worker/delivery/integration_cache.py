@@ -59,6 +59,10 @@ class IntegrationCache:
             self._snapshots.popitem(last=False)
         return known
 
+    def known(self, scope: Scope) -> Snapshot | None:
+        """Return the cached integrations of the scope, which may have changed since; None if there are none."""
+        return self._snapshots.get(scope.key)
+
     def forget(self) -> None:
         """Drop the cache. After Redis lost data, the same revision may name another state of an integration."""
         self._snapshots.clear()

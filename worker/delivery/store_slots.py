@@ -44,7 +44,8 @@ def limits_by_store(
 ) -> Mapping[str, int]:
     """Return the limits of lanes, lowered so that no store's lanes together get more than the store may use.
 
-    Each lane gets at least `least`, unless its limit is lower, and the first lanes get the rest.
+    The lanes of a store get equal parts, and at least `least` each, unless their limits are lower. Jobs of one event
+    are thus claimed together, and the event is read only once for them.
     """
     lanes: dict[str, list[str]] = {}
     for lane in limits:
@@ -60,7 +61,7 @@ def limits_by_store(
 def _shared(lanes: Sequence[str], limits: Mapping[str, int], room: int, least: int) -> Mapping[str, int]:
     found: dict[str, int] = {}
     for behind, lane in zip(range(len(lanes) - 1, -1, -1), lanes, strict=True):
-        # One for each lane behind it.
-        found[lane] = min(limits[lane], max(least, room - behind))
+        # What a lane may not use goes to those behind it.
+        found[lane] = min(limits[lane], max(least, room // (behind + 1)))
         room -= found[lane]
     return found

@@ -13,7 +13,8 @@ FORMAT = 2
 #: 1: an event may carry `payload` in place of `data`.
 #: 2: an integration may have a `filter`, a `timeout`, a `retry_schedule`, key pairs, and further keys of its
 #: configuration.
-MINOR = 2
+#: 3: the list of new events for registered observers may have the records of events beside their references.
+MINOR = 3
 #: The minor version that a process needs for an event with `payload`.
 PAYLOAD_SINCE = 1
 #: The minor version that a process needs for an integration with a `filter`: an older one would deliver everything.

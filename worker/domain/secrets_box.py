@@ -53,6 +53,8 @@ class SecretsBox:
         changed = dict(configuration)
         for field in fields:
             match changed.get(field):
+                case None:
+                    continue
                 case str() as value:
                     changed[field] = change(value)
                 case list() as values:

@@ -14,7 +14,7 @@ from worker.domain.job import Job
 from worker.domain.stored_event import StoredEvent
 from worker.history.database import HistoryDatabase, HistoryError
 from worker.history.days import DAY_MS, day_of, number_of
-from worker.history.history_reader import ArchivedEvent, HistoryReader, LogIndex, days_near
+from worker.history.history_reader import LOGS_OF_JOB, ArchivedEvent, HistoryReader, LogIndex, days_near
 from worker.history.merging import Bounded, MergedList
 from worker.history.past_changes import ChangesAcrossSeam
 from worker.history.past_events import ErasureAcrossSeam, ReopeningAcrossSeam
@@ -87,7 +87,8 @@ class LogsAcrossSeam(Bounded, LogRecords):
         # Attempts of the ledger beyond this page are in `total`.
         total = max(len(found), kept.total)
         logs = [found[attempt] for attempt in sorted(found, reverse=True)]
-        return Page(logs[offset : offset + limit], total, *whose)
+        more = len(archived) == LOGS_OF_JOB and total == len(found)
+        return Page(logs[offset : offset + limit], total, *whose, at_least=more)
 
     async def with_exchanges(self, logs: Sequence[IntegrationLog]) -> list[IntegrationLog]:
         """Return the logs with what is kept of their requests and answers."""

@@ -84,6 +84,9 @@ class _Document(msgspec.Struct):
     minor: int = 0
 
 
+_document = msgspec.json.Decoder(_Document)
+_raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 #: Fields of the document that a minor version added, each with that version. They are written only while it is in
 #: force, or where the document has needed it already, and left out if their value is None. A document that has one
 #: needs a process of that version.
@@ -326,8 +329,7 @@ def _conflict(integration_id: str) -> RevisionConflict:
 
 
 def _integration(integration_id: str, row: dict[str, str]) -> Integration:
-    document = msgspec.json.decode(row["doc"], type=_Document)
-    fields = msgspec.json.decode(row["doc"], type=dict[str, msgspec.Raw])
+    document, fields = _document.decode(row["doc"]), _raw_fields.decode(row["doc"])
     return Integration(
         id=integration_id,
         scope=Scope(document.org_id, document.store_id),

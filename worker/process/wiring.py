@@ -123,7 +123,11 @@ def wire(
     )
     dispatch = Dispatcher(ledger, directory, deliveries, traces)
     hot_observer = HotObserver(
-        ledger.hot_events, dispatch.begin, lambda: deliveries.room, wakeups.events, settings.observer_idle
+        ledger.hot_events,
+        lambda new: dispatch.try_observing(new.refs, new.events),
+        lambda: deliveries.room,
+        wakeups.events,
+        settings.observer_idle,
     )
     changes = LifecycleEvents(types, catalogue, secrets, settings.api_url)
     outbox_relay = OutboxRelay(ledger.integrations, ledger.notices, changes, wakeups.events)

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager
+from time import time
 
 import psycopg
 import pytest
@@ -25,7 +25,7 @@ from worker.history.archive_lease import ArchiveLease
 from worker.history.archive_rows import rows_of
 from worker.history.archiver import Archiver, HistoryPolicy
 from worker.history.database import HistoryDatabase, HistoryUnavailable
-from worker.history.days import day_of, partition
+from worker.history.days import day_of, partition, wanted
 from worker.history.partitions import Partitions
 from worker.history.seam import join
 from worker.ledger import Ledger, Verdict
@@ -62,8 +62,10 @@ def in_trouble(postgres: PostgresServer, database: str, trouble: str) -> Iterato
             yield
             postgres.run(f"ALTER DATABASE {database} RESET default_transaction_read_only")
         case "full":
-            now = datetime.now(UTC).timestamp() * 1000
-            with postgres.full(database, f"edw.{partition('jobs', day_of(now))}"):
+            # Tomorrow's, too: it may be midnight.
+            with ExitStack() as stack:
+                for day in wanted(round(time() * 1000))[:2]:
+                    stack.enter_context(postgres.full(database, f"edw.{partition('jobs', day)}"))
                 yield
 
 

@@ -231,7 +231,7 @@ async def test_an_authentication_that_older_processes_do_not_know_keeps_them_fro
 async def test_while_an_older_process_lives_nothing_is_written_that_it_would_ignore(
     scene: LedgerScene, changes: dict[str, Any], field: str
 ) -> None:
-    await scene.key("ZADD", "members", 9e15, f"{MINOR - 1} worker older")
+    await scene.key("ZADD", "members", 9e15, f"{PATIENCE_SINCE - 1} worker older")
     await scene.ledger.membership.attend("api")
     with pytest.raises(NotInForceError) as caught:
         await scene.ledger.integrations.put(replace(an_integration("i"), **changes))

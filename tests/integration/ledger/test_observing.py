@@ -10,12 +10,12 @@ from tests.ledger import inspection, raw
 from tests.ledger.scene import HOUR, LedgerScene, dispatch_of, replies_lost
 from tests.ledger.surgery import garble_event
 from tests.samples import SCOPE, an_event, an_integration
+from worker.delivery.fan_outs import LANES_PER_CHUNK
 from worker.domain.event import Event, Refusal, Scope
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.job import JobState, job_id
 from worker.ledger import Verdict
 from worker.ledger.events.inbox import OBSERVE_TRIES, rejection
-from worker.ledger.policy import JOBS_PER_CALL
 
 
 async def test_a_match_opens_one_job_which_is_due_at_once(scene: LedgerScene) -> None:
@@ -127,7 +127,7 @@ async def test_a_chunk_that_is_not_the_last_puts_off_the_announcement_of_its_eve
 
 
 async def test_observers_of_the_same_event_in_one_process_open_each_chunk_once(scene: LedgerScene) -> None:
-    lanes = [f"i-{number}" for number in range(2 * JOBS_PER_CALL + 1)]
+    lanes = [f"i-{number}" for number in range(2 * LANES_PER_CHUNK + 1)]
     await scene.register(*lanes)
     await scene.ledger.inbox.accept([event := an_event("e-1")])
     dispatch = dispatch_of(scene.ledger)
@@ -140,7 +140,7 @@ async def test_observers_of_the_same_event_in_one_process_open_each_chunk_once(s
 
 
 async def test_an_interrupted_fan_out_goes_on_where_it_stopped(scene: LedgerScene) -> None:
-    lanes = [f"i-{number}" for number in range(6 * JOBS_PER_CALL)]
+    lanes = [f"i-{number}" for number in range(6 * LANES_PER_CHUNK)]
     await scene.register(*lanes)
     await scene.ledger.inbox.accept([event := an_event("e-1")])
     another = await scene.another()
@@ -161,7 +161,7 @@ async def test_an_interrupted_fan_out_goes_on_where_it_stopped(scene: LedgerScen
     assert (await scene.ledger.fleet.sweep()).events, "others are to go on with it at once"
 
     # Half of its jobs have even ended meanwhile.
-    for claim in await scene.claim(*lanes[:JOBS_PER_CALL]):
+    for claim in await scene.claim(*lanes[:LANES_PER_CHUNK]):
         await scene.settle(claim, Verdict.SUCCEEDED)
     with inspection.script_calls(another) as calls:
         await second.observe([event.ref])
@@ -198,7 +198,7 @@ async def test_an_event_whose_list_of_jobs_is_damaged_does_not_keep_the_others_f
 
 async def test_a_small_event_of_another_store_is_opened_before_a_large_one_is_done(scene: LedgerScene) -> None:
     small = Scope("org", "small")
-    await scene.register(*(f"i-{number}" for number in range(20 * JOBS_PER_CALL)))
+    await scene.register(*(f"i-{number}" for number in range(20 * LANES_PER_CHUNK)))
     await scene.register("small", scope=small)
     events = [an_event("large"), an_event("small", scope=small)]
     await scene.ledger.inbox.accept(events)
@@ -207,7 +207,7 @@ async def test_a_small_event_of_another_store_is_opened_before_a_large_one_is_do
     await asyncio.create_task(dispatch.observe([events[1].ref]))
     assert not large.done()
     await large
-    assert await scene.counter("opened") == 20 * JOBS_PER_CALL + 1
+    assert await scene.counter("opened") == 20 * LANES_PER_CHUNK + 1
 
 
 async def test_a_message_does_not_wait_for_a_large_fan_out_and_a_stop_does(scene: LedgerScene) -> None:

@@ -137,16 +137,17 @@ async def test_logs_beyond_the_cap_go_the_oldest_first(scene: LedgerScene) -> No
     scene.outstanding |= {(claim.job_id, 1) for claim in claims[:3]}
 
 
-async def test_index_entries_older_than_the_retention_go_with_the_logs(scene: LedgerScene) -> None:
-    first, second = await claimed(scene, "e-1", "e-2")
+async def test_index_entries_older_than_the_retention_go_when_more_logs_come(scene: LedgerScene) -> None:
+    first, *others = await claimed(scene, *(f"e-{n}" for n in range(8)))
     await scene.settle(first, Verdict.RETRY, delay=HOUR)
     assert 0 <= scene.ledger.policy.log_retention - await scene.key("PTTL", f"log:{first.job_id}:1") < MINUTE_MS
     await scene.key("DEL", f"log:{first.job_id}:1")
-    await scene.settle(second, Verdict.RETRY, delay=HOUR)
+    for each in others:
+        await scene.settle(each, Verdict.RETRY, delay=HOUR)
 
     contents = await scene.contents()
     for index in (f"logs:store:{SCOPE.key}", "logs:integration:i-1", f"logs:failures:{SCOPE.key}"):
-        assert contents.lists[index] == [f"{second.job_id}:1"]
+        assert contents.lists[index] == [f"{each.job_id}:1" for each in others]
         assert 0 <= scene.ledger.policy.log_retention - contents.ttls[index] < MINUTE_MS
     scene.outstanding.add((first.job_id, 1))
 
@@ -166,11 +167,12 @@ async def test_logs_that_have_expired_do_not_count_towards_the_cap(scene: Ledger
     scene.outstanding.add((first.job_id, 1))
 
 
-async def test_an_expired_failure_leaves_its_list_with_the_next_log_of_the_store(scene: LedgerScene) -> None:
-    first, second = await claimed(scene, "e-1", "e-2")
+async def test_an_expired_failure_leaves_its_list_when_more_logs_of_the_store_come(scene: LedgerScene) -> None:
+    first, *others = await claimed(scene, *(f"e-{n}" for n in range(8)))
     await scene.settle(first, Verdict.FAILED)
     await scene.key("DEL", f"log:{first.job_id}:1")
-    await scene.settle(second, Verdict.SUCCEEDED)
+    for each in others:
+        await scene.settle(each, Verdict.SUCCEEDED)
 
     assert f"logs:failures:{SCOPE.key}" not in (await scene.contents()).lists
     scene.outstanding.add((first.job_id, 1))

@@ -59,7 +59,7 @@ def test_a_worker_that_died_is_said_and_started_again_until_it_is_asked_to_stop(
         commands = [DIES, WAITS]
 
         async def start() -> Child:
-            child = await start_child(commands.pop(0), 10)
+            child = await start_child(commands.pop(0), 100)
             if not commands:
                 signals.stop.set()
             return child
@@ -92,7 +92,7 @@ def test_who_is_in_a_hurry_passes_it_to_the_children(command: list[str], end: tu
         await process.stdout.readline()
         hurry = asyncio.Event()
         hurry.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             stopped = await Child(process, stop_seconds=600).stop(hurry)
         return stopped, process.returncode
 

@@ -72,7 +72,14 @@ class World:
         self._step("match")
         return SimpleNamespace(newer=False, filters={}, matching=lambda _: refs(CHUNKS * LANES_PER_CHUNK))
 
-    async def open(self, chunk: Any, room: int, limits: Mapping[str, int], filtered: Mapping[str, int]) -> Opened:
+    async def open(
+        self,
+        chunk: Any,
+        room: int,
+        limits: Mapping[str, int],
+        filtered: Mapping[str, int],
+        versions: Mapping[str, int],
+    ) -> Opened:
         self._step("open")
         if self.fault:
             raise self.fault

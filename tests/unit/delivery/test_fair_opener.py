@@ -175,7 +175,7 @@ async def test_events_of_a_store_that_has_enough_waiting_stay_in_the_inbox(ledge
     more = fan_out("more", 1, "a")
     assert (await opener.open([more])).put_off == {more}
     other = asyncio.create_task(opener.open([fan_out("other", 1, "b")]))
-    ledger.answer(100)
+    ledger.answer(200)
     assert not (await other).put_off
     assert not (await first).put_off
     assert not (await opener.open([more])).put_off

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from worker.delivery import hot_observer as module
-from worker.delivery.hot_observer import HotObserver
+from worker.delivery.hot_observer import AT_ONCE, HotObserver
 from worker.ledger import LedgerUnavailable
+from worker.ledger.events.hot_events import NewEvents
 
 
 class Fleet:
@@ -20,6 +21,9 @@ class Fleet:
         self.came: asyncio.Queue[list[str] | Exception] = asyncio.Queue()
         self.turned, self.changed = asyncio.Condition(), asyncio.Event()
         self.waits = 0
+        #: Cleared, it keeps events from being observed.
+        self.going_on = asyncio.Event()
+        self.going_on.set()
 
     def note(self, what: str) -> None:
         self.noted.append(what)
@@ -37,17 +41,18 @@ class Fleet:
         self.note("leave")
         return self.left
 
-    async def wait(self) -> Sequence[str]:
+    async def wait(self) -> NewEvents:
         async with self.turned:
             self.waits += 1
             self.turned.notify_all()
         came = await self.came.get()
         if isinstance(came, Exception):
             raise came
-        return came
+        return NewEvents((), came)
 
-    async def observe(self, refs: Sequence[str]) -> None:
-        self.note(f"observe {' '.join(refs)}")
+    async def observe(self, new: NewEvents) -> None:
+        self.note(f"observe {' '.join(new.refs)}")
+        await self.going_on.wait()
 
     def hand_over(self, refs: Sequence[str]) -> None:
         self.note(f"hand over {' '.join(refs)}")
@@ -177,3 +182,35 @@ async def test_none_waits_where_the_setting_disables_it(fleet: Fleet) -> None:
         observer.start()
         observer.follow()
     assert fleet.noted == []
+
+
+async def test_a_batch_waits_while_others_are_observed_until_one_of_them_ends(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 1e6)
+    fleet.going_on.clear()
+    async with observer_of(fleet) as observer:
+        observer.start()
+        await waits(fleet)
+        for number in range(AT_ONCE - 1):
+            await fleet.comes([f"e-{number}"], after=0.01)
+        seen = fleet.waits
+        fleet.came.put_nowait(["last"])
+        await fleet.until("join", *(f"observe e-{number}" for number in range(AT_ONCE - 1)), "observe last")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert fleet.waits == seen
+        fleet.going_on.set()
+        await fleet.comes([])
+
+
+async def test_a_large_fan_out_keeps_no_other_event_waiting(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    fleet.going_on.clear()
+    async with observer_of(fleet) as observer:
+        observer.start()
+        await waits(fleet)
+        for number in range(2 * AT_ONCE):
+            await fleet.comes([f"e-{number}"], after=0.01)
+        fleet.going_on.set()
+    assert fleet.noted[1:-1] == [f"observe e-{number}" for number in range(2 * AT_ONCE)]

@@ -38,10 +38,15 @@ def test_few_slots_are_left_to_nobody() -> None:
     assert filled("a", StoreSlots(), LEFT_FREE - 1) == LEFT_FREE - 1
 
 
-def test_lanes_of_a_store_share_what_the_store_may_have() -> None:
+def test_lanes_of_a_store_share_what_the_store_may_have_in_equal_parts() -> None:
     limits = {"a-1": 4, "a-2": 4, "a-3": 4, "b-1": 4}
     found = limits_by_store(limits, lambda lane: lane[0], {"a": 5, "b": 9}.__getitem__)
-    assert found == {"a-1": 3, "a-2": 1, "a-3": 1, "b-1": 4}
+    assert found == {"a-1": 1, "a-2": 2, "a-3": 2, "b-1": 4}
+
+
+def test_what_a_lane_may_not_use_goes_to_the_lanes_behind_it() -> None:
+    limits = {"a-1": 1, "a-2": 9, "a-3": 9}
+    assert limits_by_store(limits, lambda _: "a", lambda _: 13) == {"a-1": 1, "a-2": 6, "a-3": 6}
 
 
 def test_what_a_store_may_have_goes_to_as_many_lanes_as_it_is() -> None:

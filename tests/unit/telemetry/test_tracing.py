@@ -40,7 +40,7 @@ UNASKED = (
     *(f"{_PACKAGE}.{name}" for name in ("attempt_spans", "otlp_export", "span_contexts", "span_ids", "spans")),
 )
 CONTEXT = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "shop=1")
-EVENT = Event("e-1", "order.paid", Scope("org-1", "store-1"), b'{"card":"4111"}', b"{}", None, None, None)
+EVENT = Event("e-1", "order.paid", Scope("org-1", "store-1"), b'{"card":"4111-1111"}', b"{}", None, None, None)
 TRACED = replace(EVENT, trace=CONTEXT)
 
 
@@ -86,7 +86,7 @@ def test_an_event_is_published_as_a_child_of_what_it_came_with(delivering: Deliv
     assert second is not None
     assert second.trace_id == f"{root.context.trace_id:032x}" != CONTEXT.trace_id
     assert [dict(span.attributes or {})["edw.acceptance"] for span in delivering.ended] == ["new", "differs"]
-    assert "4111" not in child.to_json()
+    assert "4111-1111" not in child.to_json()
 
 
 def test_an_event_with_a_trace_of_its_own_is_linked_to_the_request_that_brought_it(delivering: Delivering) -> None:
@@ -165,7 +165,7 @@ def test_each_attempt_is_linked_to_the_one_before_whichever_process_makes_it() -
     [
         (Delivered(200, "ok"), Succeed(), False, {"http.response.status_code": 200}),
         (
-            Refused(503, "4111", "busy"),
+            Refused(503, "4111-1111", "busy"),
             Retry(5.0),
             True,
             {"error.type": "503", "http.response.status_code": 503, "edw.retry_in": 5.0},
@@ -182,7 +182,7 @@ def test_an_attempt_says_what_came_of_it(
     (span,) = delivering.ended
     assert span.status.is_ok is not failed
     assert said.items() <= dict(span.attributes or {}).items()
-    assert not any(word in span.to_json() for word in ("4111", "planted"))
+    assert not any(word in span.to_json() for word in ("4111-1111", "planted"))
 
 
 SQS = AwsSqsConfiguration(

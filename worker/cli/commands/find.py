@@ -8,13 +8,14 @@ from rich.text import Text
 
 from worker.api.event_documents import explained_event
 from worker.cli.cli_session import EXIT_FAILED, run, scope_of, scope_options, scope_words, session
-from worker.cli.console import console, json_option, print_json
+from worker.cli.console import console, json_option, print_json, warn_if_away
 from worker.domain.affected_resource import AffectedResource
 from worker.domain.event import rfc3339
-from worker.domain.humanize import due, one_line
+from worker.domain.humanize import counted, due, one_line
 from worker.domain.job import JobState
 from worker.integrations.event_search import EventSearch, ExplainedEvent
-from worker.ledger.inspection.event_history import JobHistory
+from worker.ledger.inspection.event_history import EventSummary, JobHistory
+from worker.ledger.pages import Page
 
 
 @click.command(name="find")
@@ -35,20 +36,23 @@ def command(type: str, id: str, limit: int, store: str | None, org: str | None, 
         async with session() as at:
             page = await at.ledger.events.page(scope, 0, limit, AffectedResource(type, id))
             found, names = await EventSearch(at.ledger).explained(scope, page.items)
+        warn_if_away(page)
         if as_json:
             print_json({"data": [explained_event(each, names) for each in found]})
         elif not found:
             click.echo(f"no event of {type} {id} is kept ({scope_words(scope)}; see --store and --org)")
         else:
             out = console()
-            for line in _lines(found, names, page.total, time() * 1000):
+            for line in _lines(found, names, page, time() * 1000):
                 out.print(line, no_wrap=True, overflow="ellipsis")
         return 0 if found else EXIT_FAILED
 
     run(work())
 
 
-def _lines(found: Sequence[ExplainedEvent], names: Mapping[str, str], total: int, now: float) -> Iterator[Text]:
+def _lines(
+    found: Sequence[ExplainedEvent], names: Mapping[str, str], page: Page[EventSummary], now: float
+) -> Iterator[Text]:
     width = min(24, max((len(name) for name in names.values()), default=0))
     for number, event in enumerate(found):
         if number:
@@ -64,8 +68,9 @@ def _lines(found: Sequence[ExplainedEvent], names: Mapping[str, str], total: int
             )
         if event.history.total > len(event.history.jobs):
             yield Text(f"  … and {event.history.total - len(event.history.jobs)} more integrations")
-    if total > len(found):
-        yield Text(f"… and {total - len(found)} older events; see --limit")
+    if page.total > len(found):
+        more = "more than " if page.at_least else ""
+        yield Text(f"… and {more}{counted(page.total - len(found), 'older event')}; see --limit")
 
 
 def _outcome(found: JobHistory, now: float) -> Text:

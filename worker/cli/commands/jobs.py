@@ -8,7 +8,7 @@ import msgspec
 from rich.table import Table
 
 from worker.cli.cli_session import CommandFailure, run, scope_of, scope_options, session
-from worker.cli.console import cells, console, json_option, print_json, table
+from worker.cli.console import cells, console, json_option, print_json, table, warn_if_away
 from worker.cli.integration_names import name_in, names_of
 from worker.cli.log_lines import NAME_CHARS, attempts_table
 from worker.cli.selection import find_integration
@@ -36,7 +36,9 @@ def list_(integration: str | None, limit: int, store: str | None, org: str | Non
             ledger = at.ledger
             if integration:
                 owner = await find_integration(at, integration, scope_of(store, org))
-                jobs = (await ledger.jobs.of_integration(owner.id, 0, limit)).items
+                page = await ledger.jobs.of_integration(owner.id, 0, limit)
+                warn_if_away(page)
+                jobs = page.items
             else:
                 jobs = await ledger.jobs.get(await ledger.jobs.pending(0, limit))
             names = await names_of(at, jobs)

@@ -17,7 +17,7 @@ from worker.cli.cli_session import (
     scope_words,
     session,
 )
-from worker.cli.console import console, json_option, print_json, print_json_line
+from worker.cli.console import console, json_option, print_json, print_json_line, warn_if_away
 from worker.cli.every_store import newest_of_every_store
 from worker.cli.exchange_lines import exchange_lines
 from worker.cli.integration_names import name_in, names_of
@@ -180,8 +180,15 @@ async def _page(at: CliSession, scope: Scope, integration: str | None, job: str 
 
 
 def _items(read: Callable[[int, int], Awaitable[LedgerPage[IntegrationLog]]]) -> Page:
+    warned = False
+
     async def page(offset: int, limit: int) -> Sequence[IntegrationLog]:
-        return (await read(offset, limit)).items
+        nonlocal warned
+        found = await read(offset, limit)
+        if not warned:
+            warn_if_away(found)
+        warned = warned or found.history_away
+        return found.items
 
     return page
 

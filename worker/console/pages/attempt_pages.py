@@ -24,11 +24,13 @@ async def listing(visit: Visit) -> Answer:
     if visit.chosen is None:
         return SeeOther(visit.link("/stores"))
     failed = visit.query.get("show") == "failed"
-    logs = visit.services.ledger.logs
+    logs = visit.services.ledger.logs.until(visit.till)
     page = await (logs.failures if failed else logs.of_scope)(visit.scope, visit.offset, PAGE)
     ids = list(dict.fromkeys(each.integration_id for each in page.items))
     names = {each.id: each.name for each in await visit.services.ledger.integrations.get(ids)} if ids else {}
-    return Html("attempts.html", {"logs": page, "failed": failed, "names": names, "shown_most": PAGE})
+    older = visit.older(page, PAGE, lambda log: log.created_at)
+    values = {"logs": page, "failed": failed, "names": names, "shown_most": PAGE, "older": older}
+    return Html("attempts.html", values)
 
 
 async def show(visit: Visit) -> Answer:

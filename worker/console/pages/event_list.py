@@ -28,15 +28,19 @@ async def show(visit: Visit) -> Answer:
     """Return a page of the events of a store, or of one resource."""
     if visit.chosen is None:
         return SeeOther(visit.link("/stores"))
+    reader = visit.services.ledger.events.until(visit.till)
     kind, identity = (visit.query.get(name, "").strip() for name in ("type", "id"))
     if not (kind and identity):
-        events = await visit.services.ledger.events.page(visit.scope, visit.offset, PAGE)
-        return Html("events.html", {"events": events, "shown_most": PAGE, "kind": kind, "identity": identity})
+        events = await reader.page(visit.scope, visit.offset, PAGE)
+        older = visit.older(events, PAGE, lambda event: event.accepted_at)
+        values = {"events": events, "shown_most": PAGE, "kind": kind, "identity": identity, "older": older}
+        return Html("events.html", values)
     resource = AffectedResource(kind, identity)
-    page = await visit.services.ledger.events.page(visit.scope, visit.offset, EXPLAINED, resource)
+    page = await reader.page(visit.scope, visit.offset, EXPLAINED, resource)
     rows = await _explained(visit, [each.ref for each in page.items])
+    older = visit.older(page, EXPLAINED, lambda event: event.accepted_at)
     values = {"events": page, "rows": rows, "shown_most": EXPLAINED, "kind": kind, "identity": identity}
-    return Html("resource_events.html", values)
+    return Html("resource_events.html", {**values, "older": older})
 
 
 async def _explained(visit: Visit, refs: Sequence[str]) -> list[ExplainedRow]:

@@ -93,7 +93,8 @@ async def show(visit: Visit) -> Answer:
     ledger = visit.services.ledger
     values: dict[str, Any] = {}
     if tab == "attempts":
-        values["logs"] = await ledger.logs.of_integration(integration.id, visit.offset, SHOWN)
+        logs = await ledger.logs.until(visit.till).of_integration(integration.id, visit.offset, SHOWN)
+        values |= {"logs": logs, "older": visit.older(logs, SHOWN, lambda log: log.created_at)}
     elif tab == "changes" and visit.is_admin:
         values["rows"], values["changes"] = await changes_of(visit, integration.scope, integration.id)
     elif tab == "days" and visit.services.settings.history_url is not None:
@@ -106,7 +107,8 @@ async def show(visit: Visit) -> Answer:
         values["has_keys"] = _signs(visit, integration)
     else:
         tab = "deliveries"
-        values["jobs"] = await ledger.jobs.of_integration(integration.id, visit.offset, SHOWN)
+        jobs = await ledger.jobs.until(visit.till).of_integration(integration.id, visit.offset, SHOWN)
+        values |= {"jobs": jobs, "older": visit.older(jobs, SHOWN, lambda job: job.opened_at)}
     has_days = visit.services.settings.history_url is not None
     shown = {"row": row, "each": integration, "tab": tab, "shown_most": SHOWN, "has_days": has_days}
     return Html("integration.html", shown | values)

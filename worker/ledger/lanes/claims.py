@@ -70,6 +70,8 @@ class Opened:
     filled: Sequence[FilledLane] = ()
     #: (reference, why) of events whose jobs could not be opened; they stay in the inbox.
     failed: Sequence[tuple[str, str]] = ()
+    #: References of events that were not opened because the integrations of their scope have changed.
+    outdated: Sequence[str] = ()
 
 
 class _Job(msgspec.Struct):
@@ -108,6 +110,7 @@ class _Opened(msgspec.Struct):
     later: list[tuple[str, int]]
     filled: list[tuple[str, int, int, int]]
     failed: list[tuple[str, str]]
+    outdated: list[str] = []
 
 
 class _Claims(msgspec.Struct):
@@ -123,10 +126,17 @@ _claims = msgspec.msgpack.Decoder(_Claims)
 _standings = msgspec.msgpack.Decoder(list[tuple[str, str, int]])
 
 
-def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool, filtered: int = 0) -> dict[str, Any]:
+def observed(
+    stored: StoredEvent, jobs: Sequence[Opening], last: bool, filtered: int = 0, version: int | None = None
+) -> dict[str, Any]:
     """Return the argument of open.lua for an event.
 
-    `last` means that no more of its jobs follow; `filtered` integrations observe it and do not get it.
+    Args:
+        stored: The event.
+        jobs: The jobs to be opened.
+        last: Whether no more of its jobs follow.
+        filtered: How many integrations observe it and do not get it.
+        version: The version of its scope's integrations, to be checked; None if the event was loaded with it.
     """
     argument: dict[str, Any] = {
         "ref": stored.ref,
@@ -139,6 +149,8 @@ def observed(stored: StoredEvent, jobs: Sequence[Opening], last: bool, filtered:
         argument["quiet"] = 1
     if filtered:
         argument["filtered"] = filtered
+    if version is not None:
+        argument["scope"], argument["version"] = stored.event.scope.key, version
     if stored.event.trace is not None:
         argument["trace"] = stored.event.trace.written
     return argument
@@ -151,7 +163,7 @@ def opened_of(reply: bytes, stored: Iterable[StoredEvent], renewed: Callable[[],
     events = {each.ref: each for each in stored}
     claims = [each.claim(events[each.ref], term, call) for each in opened.claimed]
     filled = [FilledLane(*each) for each in opened.filled]
-    return Opened(claims, opened.waiting, later_of(opened.later), filled, opened.failed)
+    return Opened(claims, opened.waiting, later_of(opened.later), filled, opened.failed, opened.outdated)
 
 
 def later_of(lanes: Iterable[tuple[str, int]]) -> Later:

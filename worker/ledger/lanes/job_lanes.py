@@ -59,6 +59,7 @@ class JobLanes:
         room: int,
         limits: Mapping[str, int] = NO_LIMITS,
         filtered: Mapping[str, int] = NO_LIMITS,
+        versions: Mapping[str, int] = NO_LIMITS,
     ) -> Opened:
         """Open jobs of events, and lease some of them to this process at once.
 
@@ -67,6 +68,8 @@ class JobLanes:
             room: The most jobs to lease at once; their lanes need free slots too.
             limits: The most jobs to lease of some lanes.
             filtered: How many integrations observe an event, by its reference, and do not get it.
+            versions: The version of its scope's integrations by which an event was matched, by its reference. If they
+                have changed since, it is not opened. An event that was loaded has none.
         """
         given = list(openings)
         check_size([job for _, jobs, _ in given for job in jobs])
@@ -83,7 +86,10 @@ class JobLanes:
                 deadline=policy.job_deadline,
                 backlog=policy.lane_backlog,
                 backlog_bytes=policy.lane_backlog_bytes,
-                events=[observed(stored, jobs, last, filtered.get(stored.ref, 0)) for stored, jobs, last in given],
+                events=[
+                    observed(stored, jobs, last, filtered.get(stored.ref, 0), versions.get(stored.ref))
+                    for stored, jobs, last in given
+                ],
             )
             return opened_of(reply, [stored for stored, _, _ in given], partial(self._lease.renewed, asked_at), call)
 

@@ -1,4 +1,4 @@
--- needs: change_records, due_jobs, erased_answers, event_jobs, event_records, job_ends, resource_events, retention
+-- needs: change_records, due_jobs, erased_answers, event_jobs, event_records, hot_events, job_ends, resource_events, retention
 -- erase: erases an event's data and the answers to it, and cancels its pending jobs; one chunk of its jobs a call. The
 -- counts, the digest of the event and the logs' outcomes stay. Sweeps go on with what a dead caller has left.
 -- A: ref, limit, history = 1 with a history, and the record of the change (see change_records.lua)
@@ -12,6 +12,7 @@ local MOST_LOGS = 1000
 local function begin_erasure(record)
   take_from_resource(head_of(record).resource, A.ref)
   redis.call('SET', key, ARGV[2])
+  drop_hot_records()
   redis.call('HSET', progress, 'erased', 0)
   redis.call('SADD', P .. 'erasing', A.ref)
   -- It may be in the history, or on its way there.

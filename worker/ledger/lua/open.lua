@@ -3,18 +3,20 @@
 -- have free slots.
 -- A: owner, call (its number), lease, room (the most jobs to lease), limits = {lane = its most jobs to lease},
 --    announce, deadline, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
---    events = [{ref, minor, size, last, trace?, filtered?, quiet?, jobs = [{id, lane}]}]
+--    events = [{ref, minor, size, last, trace?, filtered?, quiet?, scope?, version?, jobs = [{id, lane}]}]
 --      last   no further chunk of this event follows
 --      filtered  how many integrations observe the event and do not get it, because of their filters
 --      quiet  1 for a lifecycle event
 --      trace  the trace context of the attempts, for an event that has none
+--      version  the version of the scope's integrations that the jobs come from, unless the event was loaded with it
 -- Returns msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that did not fit],
 -- later = [{lane, ms until it has ready jobs}],
 -- filled = [{lane, % of its backlog that it has passed, jobs, bytes}],
--- failed = [{ref, why}] of events that stay in the inbox}.
+-- failed = [{ref, why}] of events that stay in the inbox, outdated = [refs of events that stay there, because the integrations
+-- of their scope have changed]}.
 
 local room = A.room
-local claimed, waiting, opened, filled, failed = {}, {}, {}, {}, {}
+local claimed, waiting, opened, filled, failed, outdated = {}, {}, {}, {}, {}, {}
 -- Lanes with jobs that were not leased at once.
 local waits = {}
 -- Lanes to which more than lifecycle events were added.
@@ -97,9 +99,20 @@ local function open_jobs_of(e)
   end
 end
 
+local versions = {}
+-- Returns whether the integrations of an event's scope have changed since its jobs were chosen.
+local function is_outdated(e)
+  if not e.version then return false end
+  local version = versions[e.scope] or num(redis.call('HGET', P .. 'scope:' .. e.scope, 'version'))
+  versions[e.scope] = version
+  return version ~= e.version
+end
+
 for i, e in ipairs(A.events) do
   -- Only events that are still in the inbox count, so a late or doubled message has no effect.
-  if in_inbox[i] and not observed[e.ref] then
+  if in_inbox[i] and not observed[e.ref] and is_outdated(e) then
+    outdated[#outdated + 1] = e.ref
+  elseif in_inbox[i] and not observed[e.ref] then
     -- An error from one event's damaged record must not affect the other events.
     local done, why = pcall(open_jobs_of, e)
     if not done then failed[#failed + 1] = { e.ref, type(why) == 'table' and why.err or tostring(why) } end
@@ -118,4 +131,5 @@ end
 write_ends()
 local _, timed = write_lanes(true)
 write_counters()
-return cmsgpack.pack({ claimed = claimed, waiting = waiting, later = timed, filled = filled, failed = failed })
+return cmsgpack.pack({ claimed = claimed, waiting = waiting, later = timed, filled = filled, failed = failed,
+                       outdated = outdated })

@@ -76,16 +76,21 @@ local function drop_excess(index, length, owns)
   removals_left = removals_left - excess
 end
 
+-- Expired members are looked for with each so many new ones, and in a full index. Pages look for them, too.
+local LOOK_EVERY = 8
+
 -- Adds what was written to the indexes, and trims them.
 local function trim_logs()
+  local looked = {}
   for index, members in pairs(pushed) do
     local length = redis.call('RPUSH', index, unpack(members))
     redis.call('PEXPIRE', index, A.log_retention)
-    drop_excess(index, length - drop_expired(index), members.owns)
+    looked[index] = length % LOOK_EVERY < #members or length > A.log_cap
+    if looked[index] then drop_excess(index, length - drop_expired(index), members.owns) end
   end
   for scope in pairs(logged_scopes) do
     local failures = P .. 'logs:failures:' .. scope
-    if not pushed[failures] then drop_expired(failures) end
+    if looked[P .. 'logs:store:' .. scope] and not pushed[failures] then drop_expired(failures) end
   end
   pushed = {}
 end

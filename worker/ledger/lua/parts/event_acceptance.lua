@@ -1,4 +1,4 @@
--- needs: collected_writes, counters, known_ids, resource_events
+-- needs: collected_writes, counters, hot_events, known_ids, resource_events
 -- The acceptance of events into the inbox.
 
 -- Puts A.events = [{ref scope resource made = 1 if the id is ours, so that it cannot be a repetition}] into the inbox,
@@ -7,15 +7,10 @@
 -- content, 3 new and in the list for registered observers.
 -- A.hot = 1: a new event may go into that list, because the caller does not observe it itself.
 
--- The most events in observe-next; more get a wake-up by the broker.
-local HOT_LIMIT = 2000
-
--- Puts new events into the list for registered observers, if there is one; returns the answer for new events.
+-- Puts new events, [{ref, record}], into the list for registered observers, if there is one; returns the answer for them.
 local function new_answer(fresh)
   if A.hot ~= 1 or num(META[6]) <= NOW then return 0 end
-  if redis.call('LLEN', P .. 'observe-next') >= HOT_LIMIT then return 0 end
-  redis.call('RPUSH', P .. 'observe-next', unpack(fresh))
-  return 3
+  return add_hot(fresh) and 3 or 0
 end
 
 local function accept_events()
@@ -42,9 +37,10 @@ local function accept_events()
     else
       answers[i] = 0
       digests[e.ref] = digest
-      fresh[#fresh + 1] = e.ref
+      local record = add_to_resource(resources[e.resource], known, e.ref) .. ARGV[1 + i]
+      fresh[#fresh + 1] = { e.ref, record }
       written[#written + 1] = keys[i]
-      written[#written + 1] = add_to_resource(resources[e.resource], known, e.ref) .. ARGV[1 + i]
+      written[#written + 1] = record
       -- If Redis lost an event, parts of it may be left.
       emptied[#emptied + 1] = keys[i] .. ':jobs'
       emptied[#emptied + 1] = keys[i] .. ':progress'

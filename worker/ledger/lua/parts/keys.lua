@@ -19,7 +19,7 @@
 --                                observed_until (when the last registration in observers runs out)
 --   process:<owner>        hash  build lag (the delay of its event loop, ms) of a member; it expires
 --   observers              zset  process that observes new events at once -> when its registration runs out
---   observe-next           list  new events for these processes; a wake-up, so the inbox has them as well
+--   observe-next           list  new events for these processes, with or without their records (hot_events.lua)
 --   members                zset  process that reads messages and documents, with its minor version -> when its
 --                                announcement runs out
 --   counters               hash  accepted duplicates matched unmatched filtered set_aside rejected
