@@ -89,7 +89,7 @@ class Filling:
         return Share(name, (await self._used() - before) / self._count)
 
     async def _used(self) -> int:
-        return await inspection.used_memory(self._ledger)
+        return await inspection.stored_memory(self._ledger)
 
     async def _register_many(self) -> None:
         await self._register(self._count)

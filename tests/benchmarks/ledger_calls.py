@@ -48,7 +48,7 @@ MOST_COMMANDS, MOST_CPU = 25, 0.6
 #: No call may block Redis for longer (ms, the median).
 LONGEST_MS = 10.0
 #: As deploy/redis.conf has it, but without a file.
-SERVER = {"appendonly": "no", "lazyfree-lazy-expire": "yes"}
+SERVER = {"appendonly": "no", "lazyfree-lazy-expire": "yes", "hz": "100"}
 _ROUNDS = 5
 _REPEATS = 7
 

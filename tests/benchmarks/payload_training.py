@@ -17,9 +17,13 @@ from uuid import UUID
 import msgspec
 import zstandard
 
+from worker.ledger.events.payload_codec import marked
+
 _TEMPLATES = Path(__file__).with_name("payload_templates.jsonl")
 _BYTES = 8 * 1024
-_SAMPLES = 6_000
+_SAMPLES = 3_000
+#: The dictionary is put together of pieces of this length (bytes): long ones hold whole events.
+_SEGMENT = 1_600
 _WORDS = (
     "Alex Jordan Taylor Morgan Brown Walker Green Baker blue small large classic cotton leather pocket table chair "
     "shirt Main Park Station Springfield Madrid Oslo Chicago Sydney Toronto gift summer daily"
@@ -65,12 +69,15 @@ def trained() -> bytes:
     """Return the dictionary."""
     filler = Filler(1)
     templates: list[Any] = [msgspec.json.decode(line) for line in _TEMPLATES.read_bytes().splitlines()]
-    # Orders are what most events are about.
-    weighed = templates + 6 * templates[-2:]
     samples: list[bytes | bytearray | memoryview] = [
-        msgspec.json.encode(filler.filled(weighed[n % len(weighed)])) for n in range(_SAMPLES)
+        _stored(filler.filled(templates[n % len(templates)])) for n in range(_SAMPLES)
     ]
-    return zstandard.train_dictionary(_BYTES, samples, dict_id=1, level=3).as_bytes()
+    return zstandard.train_dictionary(_BYTES, samples, k=_SEGMENT, d=8, dict_id=1, level=3).as_bytes()
+
+
+def _stored(event: Any) -> bytes:
+    """Return an event as it is compressed."""
+    return marked(msgspec.json.encode(event), (event.get("id"), event.get("org_id"), event.get("store_id")))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger
-from worker.ledger.events.wire_event import stored_of
+from worker.ledger.events.wire_event import first_job_of, stored_of
 from worker.ledger.lanes.log_records import decoded_log
 
 #: A lane at its cap is looked at again within so long (ms; FULL_LANE_RECHECK of lane_index.lua).
@@ -125,7 +125,8 @@ class LedgerContents:
 
     def jobs_of(self, ref: str) -> list[str]:
         """The jobs that the list of an event names."""
-        listed = self.strings.get(f"event:{ref}:jobs", b"").decode()
+        listed = first_job_of(self.strings.get(f"event:{ref}", b""))
+        listed += self.strings.get(f"event:{ref}:jobs", b"").decode()
         return [listed[at : at + 36] for at in range(0, len(listed), 36)]
 
     @property

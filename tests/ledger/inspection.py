@@ -27,6 +27,12 @@ async def used_memory(ledger: Ledger) -> int:
     return int((await raw.memory(ledger))["used_memory"])
 
 
+async def stored_memory(ledger: Ledger) -> int:
+    """Return what Redis uses without its buffers (bytes): what waits for the disk, and what clients send and get."""
+    memory = await raw.memory(ledger)
+    return int(memory["used_memory"]) - int(memory["mem_aof_buffer"]) - int(memory["mem_clients_normal"])
+
+
 async def memory_share(ledger: Ledger) -> float:
     """Return the share of its memory limit that Redis uses."""
     memory = await raw.memory(ledger)

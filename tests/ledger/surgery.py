@@ -7,6 +7,7 @@ from struct import pack, unpack
 
 from tests.ledger import raw
 from worker.domain.event import Event, Ingress, Scope
+from worker.domain.stored_event import StoredEvent
 from worker.ledger import Ledger
 from worker.ledger.events.wire_event import raw_of, stored_of, written
 
@@ -30,11 +31,18 @@ async def forget_job(ledger: Ledger, job_id: str) -> None:
     state, attempts, event = row[b"state"].decode(), int(row[b"attempts"]), row[b"event"].decode()
     assert state != "pending", f"job {job_id} is pending, and no retention would drop it"
     await raw.command(ledger, "DEL", f"job:{job_id}")
-    listed = (await raw.command(ledger, "GET", f"event:{event}:jobs")).decode().replace(job_id, "")
-    await raw.command(ledger, "SET", f"event:{event}:jobs", listed)
+    listed = await ledger.outbox.jobs_of(event)
+    await list_jobs(ledger, event, [each for each in listed if each != job_id])
     await raw.command(ledger, "ZREM", f"jobs:{row[b'lane'].decode()}", job_id)
     for counter, count in ((state, 1), ("opened", 1), ("attempts", attempts)):
         await raw.command(ledger, "HINCRBY", "counters", counter, -count)
+
+
+async def list_jobs(ledger: Ledger, event_ref: str, jobs: Sequence[str]) -> None:
+    """Have the list of an event name these jobs."""
+    first = jobs[0].encode() if jobs else bytes(36)
+    await raw.command(ledger, "SETRANGE", f"event:{event_ref}", 26, first)
+    await raw.command(ledger, "SET", f"event:{event_ref}:jobs", "".join(jobs[1:]))
 
 
 async def forget_log(ledger: Ledger, job_id: str, attempt: int) -> None:
@@ -92,7 +100,7 @@ async def garble_event(ledger: Ledger, event_ref: str) -> bytes:
     stored = stored_of(event_ref, record)
     assert stored is not None
     broken = replace(stored.event, raw=left)
-    await raw.command(ledger, "SET", f"event:{event_ref}", record[:8] + written(broken, Ingress(stored.ingress)))
+    await _rewrite_event(ledger, record, replace(stored, event=broken))
     return left
 
 
@@ -102,7 +110,13 @@ async def set_event_minor(ledger: Ledger, event_ref: str, minor: int) -> None:
     stored = stored_of(event_ref, record)
     assert stored is not None
     changed = replace(stored.event, minor=minor)
-    await raw.command(ledger, "SET", f"event:{event_ref}", record[:8] + written(changed, Ingress(stored.ingress)))
+    await _rewrite_event(ledger, record, replace(stored, event=changed))
+
+
+async def _rewrite_event(ledger: Ledger, record: bytes, changed: StoredEvent) -> None:
+    """Write an event with its time and its first job as the record has them."""
+    fresh = record[:8] + written(changed.event, Ingress(changed.ingress))
+    await raw.command(ledger, "SET", f"event:{changed.ref}", fresh[:26] + record[26:62] + fresh[62:])
 
 
 async def date_jobs(ledger: Ledger, integration_id: str, opened_at: Mapping[str, int]) -> None:

@@ -9,8 +9,9 @@ from urllib.parse import quote, unquote
 from uuid import UUID
 
 from worker.domain.affected_resource import AffectedResource, affected_resource
+from worker.domain.compact_id import compact
 from worker.domain.lazily import Lazily
-from worker.domain.name_uuid import name_uuid
+from worker.domain.name_uuid import name_bytes
 from worker.domain.trace_context import TraceContext
 
 _EVENT_NAMESPACE = UUID("6f0e8a1e-52f7-5c0e-9a3b-6d3f0f7f4b11").bytes
@@ -63,7 +64,7 @@ def _key(org_id: str | None, store_id: str | None) -> str:
 
 def event_ref(scope: Scope, event_id: str) -> str:
     """Return the reference of an event; see Event.ref."""
-    return name_uuid(_EVENT_NAMESPACE, f"{scope.key}/{event_id}")
+    return compact(name_bytes(_EVENT_NAMESPACE, f"{scope.key}/{event_id}"))
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Event:
 
     @Lazily
     def ref(self) -> str:
-        """The event's identity (organisation, store, id) as one UUID.
+        """The event's identity (organisation, store, id) as one compact UUID (see compact_id.py).
 
         Because the scope is part of it, no tenant's event can be taken for another tenant's.
         """

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.domain.compact_id import bytes_of
 from worker.domain.name_uuid import name_uuid
 
 
@@ -39,4 +40,4 @@ class Job:
 
 def job_id(event_ref: str, integration_id: str) -> str:
     """Return the id of the only job of an event and an integration. Opening it again changes nothing."""
-    return name_uuid(bytes.fromhex(event_ref.replace("-", "")), integration_id)
+    return name_uuid(bytes_of(event_ref), integration_id)

@@ -8,11 +8,13 @@ from uuid import UUID
 
 import msgspec
 
+from worker.domain.compact_id import uuid_of
 from worker.history.days import day_of
 from worker.ledger.archive_outbox import OutboxBatch, OutboxEvent, OutboxJob, OutboxLog
 from worker.ledger.change_records import heading_of
 from worker.ledger.events.inbox import OBSERVE_TRIES
 from worker.ledger.events.wire_event import EventHead, head_of, split, times_of
+from worker.ledger.lanes.log_records import head_of_log
 
 #: The columns of each table, in the order of the rows.
 COLUMNS: Mapping[str, Sequence[str]] = {
@@ -37,17 +39,6 @@ TYPES: Mapping[str, Sequence[str]] = {
     "changes": ("date", "uuid", "int8", "text", "text", "text", "bytea"),
 }
 Row = tuple[Any, ...]
-
-
-class _LogHead(msgspec.Struct, array_like=True):
-    """The beginning of a log's record (ledger/lanes/log_records.py)."""
-
-    created_at: int
-    integration_id: str
-    succeeded: bool
-
-
-_log_heads = msgspec.json.Decoder(_LogHead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +80,7 @@ def rows_of(batch: OutboxBatch, oldest: date = date.min) -> ArchiveRows:
 
 def _event_rows(event: OutboxEvent, head: EventHead, accepted_at: int, sequence: int) -> tuple[Row, Row]:
     start, payload = split(event.record)
-    day, ref = day_of(accepted_at), UUID(event.ref)
+    day, ref = day_of(accepted_at), uuid_of(event.ref)
     set_aside = event.failures >= OBSERVE_TRIES
     row = (day, ref, head.scope, sequence, head.type, head.resource, set_aside, start)
     return row, (day, ref, payload)
@@ -102,16 +93,15 @@ def _job_row(job: OutboxJob, event: tuple[EventHead, date] | None) -> Row:
     head, day = event if event is not None else (None, day_of(opened))
     numbers = (int(attempts or 0), int(base or 0), int(epoch or 0), int(lost or 0), opened, int(ended_at or 0))
     named = (head.id, head.type) if head is not None else ("", "")
-    return (day, UUID(job.id), UUID(ref), lane, job.scope, state, reason, *numbers, job.place, marks, *named)
+    return (day, UUID(job.id), uuid_of(ref), lane, job.scope, state, reason, *numbers, job.place, marks, *named)
 
 
 def _log_row(log: OutboxLog) -> Row:
     job, _, attempt = log.member.rpartition(":")
-    record = log.log.encode()
-    head = _log_heads.decode(record)
+    head = head_of_log(log.log)
     day, exchange = day_of(head.created_at), log.exchange.encode() if log.exchange else None
     whose = (log.scope, head.integration_id, head.succeeded)
-    return (day, UUID(job), int(attempt), head.created_at, *whose, record, exchange)
+    return (day, UUID(job), int(attempt), head.created_at, *whose, log.log, exchange)
 
 
 def _change_row(entry: tuple[str, str]) -> Row | None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg import sql
 
+from worker.domain.compact_id import uuid_of
 from worker.history.archive_rows import COLUMNS, TYPES, ArchiveRows, Row
 from worker.history.database import Connection, HistoryUnavailable, mapped
 from worker.ledger.events.wire_event import split, without_data
@@ -149,13 +150,13 @@ class ArchiveWriter:
             async with self._connection.transaction():
                 await self._check_owner()
                 changed = set[tuple[str, date]]()
-                rows = await self._connection.execute(_ERASED_EVENT, (UUID(ref),))
+                rows = await self._connection.execute(_ERASED_EVENT, (uuid_of(ref),))
                 for day, head, payload in await rows.fetchall():
                     start, rest = split(without_data(bytes(head) + bytes(payload or b"")))
-                    await self._connection.execute(_ERASE_EVENT, (start, UUID(ref), day))
-                    await self._connection.execute(_ERASE_PAYLOAD, (rest, UUID(ref), day))
+                    await self._connection.execute(_ERASE_EVENT, (start, uuid_of(ref), day))
+                    await self._connection.execute(_ERASE_PAYLOAD, (rest, uuid_of(ref), day))
                     changed.add(("events", day))
-                logs = await self._connection.execute(_ERASED_LOGS, (UUID(ref), [UUID(job) for job in jobs]))
+                logs = await self._connection.execute(_ERASED_LOGS, (uuid_of(ref), [UUID(job) for job in jobs]))
                 if found := await logs.fetchall():
                     await self._each(_ERASE_LOG, [(without_answer(record), *log) for *log, record in found])
                     changed |= {("logs", day) for _, _, day, _ in found}

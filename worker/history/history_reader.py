@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg import sql
 
+from worker.domain.compact_id import compact_uuid, uuid_of
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import Job, JobState
 from worker.history.database import Connection, HistoryDatabase
@@ -20,8 +21,7 @@ from worker.ledger.pages import Cursor
 
 #: Columns of a job, in the order of job_of().
 _JOB = sql.SQL(
-    "id::text, event::text, integration, state, reason, attempts, epoch, lost, opened_at, ended_at, event_id,"
-    " event_type"
+    "id::text, event, integration, state, reason, attempts, epoch, lost, opened_at, ended_at, event_id, event_type"
 )
 #: Logs of one job that are read at most.
 LOGS_OF_JOB = 1_000
@@ -55,7 +55,7 @@ class ArchivedEvent:
 def job_of(row: Sequence[Any]) -> Job:
     """Return the job of a row."""
     ref, event, lane, state, reason, attempts, epoch, lost, opened_at, ended_at, event_id, event_type = row
-    job = (ref, event, lane, JobState(state), reason, attempts, epoch, lost, opened_at, ended_at, None)
+    job = (ref, compact_uuid(event), lane, JobState(state), reason, attempts, epoch, lost, opened_at, ended_at, None)
     return Job(*job, event_id, event_type)
 
 
@@ -135,20 +135,23 @@ class HistoryReader:
             "SELECT {}, count(*) OVER () FROM (SELECT DISTINCT ON (id) * FROM edw.jobs WHERE event = %s"
             " ORDER BY id, day DESC) AS latest ORDER BY place, id OFFSET %s LIMIT %s"
         ).format(_JOB)
-        rows = await self._rows(query, UUID(ref), offset, limit)
+        rows = await self._rows(query, uuid_of(ref), offset, limit)
         if rows:
             return [job_of(row[:-1]) for row in rows], int(rows[0][-1])
-        ((total,),) = await self._rows(sql.SQL("SELECT count(DISTINCT id) FROM edw.jobs WHERE event = %s"), UUID(ref))
+        ((total,),) = await self._rows(
+            sql.SQL("SELECT count(DISTINCT id) FROM edw.jobs WHERE event = %s"), uuid_of(ref)
+        )
         return [], int(total)
 
     async def restorable(self, ids: Sequence[str]) -> tuple[list[RestoredEvent], list[RestoredJob]]:
         """Return those of the jobs whose events have their data, with these events."""
         query = sql.SQL(
-            "SELECT DISTINCT ON (j.id) j.id::text, j.event::text, j.integration, j.state, j.reason, j.attempts, j.base,"
+            "SELECT DISTINCT ON (j.id) j.id::text, j.event, j.integration, j.state, j.reason, j.attempts, j.base,"
             " j.epoch, j.lost, j.opened_at, j.ended_at, j.marks FROM edw.jobs j WHERE j.id = ANY(%s)"
             " ORDER BY j.id, j.day DESC"
         )
-        jobs = [RestoredJob(*row) for row in await self._rows(query, [UUID(each) for each in ids])]
+        rows = await self._rows(query, [UUID(each) for each in ids])
+        jobs = [RestoredJob(job, compact_uuid(event), *rest) for job, event, *rest in rows]
         events = await self.whole_events(list(dict.fromkeys(job.event_ref for job in jobs)))
         whole = {each.ref for each in events}
         return events, [job for job in jobs if job.event_ref in whole]
@@ -160,11 +163,11 @@ class HistoryReader:
             return []
         listed: dict[str, list[str]] = {ref: [] for ref, _ in found}
         query = sql.SQL(
-            "SELECT event::text, id::text FROM edw.jobs WHERE event = ANY(%s) GROUP BY event, id"
+            "SELECT event, id::text FROM edw.jobs WHERE event = ANY(%s) GROUP BY event, id"
             " ORDER BY event, min(place), id"
         )
-        for ref, job in await self._rows(query, [UUID(ref) for ref in listed]):
-            listed[ref].append(job)
+        for event, job in await self._rows(query, [uuid_of(ref) for ref in listed]):
+            listed[compact_uuid(event)].append(job)
         return [RestoredEvent(ref, record, listed[ref]) for ref, record in found]
 
     async def records(self, refs: Sequence[str]) -> list[tuple[str, bytes]]:
@@ -172,10 +175,11 @@ class HistoryReader:
         if not refs:
             return []
         query = sql.SQL(
-            "SELECT DISTINCT ON (e.ref) e.ref::text, e.head, p.payload FROM edw.events e"
+            "SELECT DISTINCT ON (e.ref) e.ref, e.head, p.payload FROM edw.events e"
             " JOIN edw.payloads p ON p.ref = e.ref AND p.day = e.day WHERE e.ref = ANY(%s) ORDER BY e.ref, e.day DESC"
         )
-        found = [(ref, head + payload) for ref, head, payload in await self._rows(query, [UUID(ref) for ref in refs])]
+        rows = await self._rows(query, [uuid_of(ref) for ref in refs])
+        found = [(compact_uuid(ref), head + payload) for ref, head, payload in rows]
         return [(ref, record) for ref, record in found if not head_of(record).erased]
 
     async def select_jobs(
@@ -200,18 +204,19 @@ class HistoryReader:
     ) -> list[tuple[str, int]]:
         """Return a scope's events of the types that have their data, the oldest first, with their times (ms)."""
         query = sql.SQL(
-            "SELECT e.ref::text, e.sequence / 1000 FROM edw.events e"
+            "SELECT e.ref, e.sequence / 1000 FROM edw.events e"
             " JOIN edw.payloads p ON p.ref = e.ref AND p.day = e.day"
             " WHERE e.scope = %s AND e.day >= %s AND e.day <= %s AND e.sequence >= %s AND e.sequence <= %s"
             " AND (e.sequence, e.ref) > (coalesce((SELECT sequence FROM edw.events WHERE ref = %s"
             " ORDER BY day DESC LIMIT 1), 0), %s)"
             " AND e.type = ANY(%s) AND NOT e.set_aside ORDER BY e.day, e.sequence, e.ref LIMIT %s"
         )
-        after = UUID(cursor.after) if cursor.after else UUID(int=0)
+        after = uuid_of(cursor.after) if cursor.after else UUID(int=0)
         day, latest = until(till)
         first = day_of(max(0, cursor.since))
         times = (first, day, cursor.since * 1000, latest * 1000 + 999)
-        return [(ref, int(at)) for ref, at in await self._rows(query, scope, *times, after, after, list(types), most)]
+        rows = await self._rows(query, scope, *times, after, after, list(types), most)
+        return [(compact_uuid(ref), int(at)) for ref, at in rows]
 
     async def event(self, ref: str) -> ArchivedEvent | None:
         """Return an event; the latest, if it was accepted again after it was forgotten."""
@@ -221,7 +226,7 @@ class HistoryReader:
                 " LEFT JOIN edw.payloads p ON p.ref = e.ref AND p.day = e.day"
                 " WHERE e.ref = %s ORDER BY e.day DESC LIMIT 1"
             ),
-            UUID(ref),
+            uuid_of(ref),
         )
         for head, payload, set_aside in rows:
             return ArchivedEvent(ref, head, payload, set_aside)
@@ -234,16 +239,17 @@ class HistoryReader:
         """
         column, value = _of_events(scope, resource)
         query = sql.SQL(
-            "SELECT ref::text, head FROM edw.events WHERE {} = %s AND day <= %s AND sequence <= %s"
+            "SELECT ref, head FROM edw.events WHERE {} = %s AND day <= %s AND sequence <= %s"
             " ORDER BY day DESC, sequence DESC, ref DESC LIMIT %s"
         ).format(sql.Identifier(column))
         day, latest = until(till)
         rows = await self._rows(query, value, day, latest * 1000 + 999, most)
-        return [summary_of(ref, head, waiting=False) for ref, head in rows]
+        return [summary_of(compact_uuid(ref), head, waiting=False) for ref, head in rows]
 
     async def count_events(self, scope: str, resource: str, without: Sequence[str], most: int) -> int:
         """Return how many events there are besides those of `without`, at most `most`."""
-        return await self._count_by_id("events", *_of_events(scope, resource), "ref", without, most)
+        ids = [str(uuid_of(ref)) for ref in without]
+        return await self._count_by_id("events", *_of_events(scope, resource), "ref", ids, most)
 
     async def activity(self, integration_id: str, first: date) -> list[tuple[date, int, int]]:
         """Return the days of an integration from `first` on that have attempts: how many, and how many failed."""

@@ -29,8 +29,11 @@ EVENTS_PER_READ = 10
 
 #: The phases of a redelivery, in this order: jobs, and events without a job, each of the ledger and of the history.
 PHASES = ("jobs", "past", "events", "missed")
-#: A cursor: the phase, the time (ms) and the last id.
-CURSOR_PATTERN = rf"({'|'.join(PHASES)})-([0-9]{{1,15}})-((?:[0-9a-f-]{{36}})?)"
+#: A cursor: the phase, the time (ms) and the last id: that of a job, or the reference of an event.
+CURSOR_PATTERN = (
+    "(?:(?:jobs|past)-[0-9]{1,15}-(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?"
+    "|(?:events|missed)-[0-9]{1,15}-(?:[0-9A-Za-z_-]{22})?)"
+)
 _PLACE = re.compile(CURSOR_PATTERN)
 
 
@@ -61,10 +64,10 @@ class Place:
     @classmethod
     def read(cls, text: str) -> "Place":
         """Return the place from a text that `str` made. Raises ValueError for any other text."""
-        found = _PLACE.fullmatch(text)
-        if found is None:
+        if not _PLACE.fullmatch(text):
             raise ValueError(text)
-        return cls(found[1], Cursor(int(found[2]), found[3]))
+        phase, since, after = text.split("-", 2)
+        return cls(phase, Cursor(int(since), after))
 
 
 @dataclass(slots=True)

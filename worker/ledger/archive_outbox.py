@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import msgspec
 
 from worker.ledger.connection.redis_client import RedisClient
-from worker.ledger.events.wire_event import ID_BYTES
+from worker.ledger.events.wire_event import ID_BYTES, first_job_of
+from worker.ledger.lanes.log_records import time_of_log
 from worker.ledger.policy import REPLY_BYTE_BUDGET
 
 #: Its lists, in the order in which they are archived.
@@ -32,13 +33,14 @@ class OutboxJob(msgspec.Struct):
     row: tuple[str, str, str, str, str, str, str, str, str, str, str]
 
 
-class OutboxLog(msgspec.Struct):
-    """The log of an attempt, as the ledger stores it."""
+@dataclass(frozen=True, slots=True)
+class OutboxLog:
+    """The log of an attempt, as the ledger stores it (lanes/log_records.py)."""
 
     #: The job and the number of the attempt.
     member: str
     scope: str
-    log: str
+    log: bytes
     #: What was sent and answered, as JSON; empty if it is not kept.
     exchange: str
     #: 1 if it may replace an earlier log of the attempt.
@@ -93,7 +95,7 @@ class OutboxBatch:
             return [""] * len(self.entries)
         if kind != "attempted":
             return self.entries
-        times = {each.member: each.log[1:].partition(",")[0] for each in self.logs}
+        times = {each.member: time_of_log(each.log) for each in self.logs}
         members = [entry.removeprefix("~") for entry in self.entries]
         return [f"={member}:{times[member]}" if member in times else "" for member in members]
 
@@ -120,11 +122,18 @@ class _TakenEvent(msgspec.Struct):
     failures: int = 0
 
 
+class _TakenLog(msgspec.Struct):
+    member: str
+    scope: str
+    exchange: str
+    again: int
+
+
 class _Taken(msgspec.Struct):
     entries: list[str]
     events: list[_TakenEvent]
     jobs: list[OutboxJob]
-    logs: list[OutboxLog]
+    logs: list[_TakenLog]
 
 
 def _kind(name: str) -> str:
@@ -163,10 +172,14 @@ class ArchiveOutbox:
         )
         found = _taken.decode(head)
         events = [
-            OutboxEvent(each.ref, record, each.failures) for each, record in zip(found.events, records, strict=True)
+            OutboxEvent(each.ref, record, each.failures) for each, record in zip(found.events, records, strict=False)
+        ]
+        logs = [
+            OutboxLog(each.member, each.scope, record, each.exchange, each.again)
+            for each, record in zip(found.logs, records[len(events) :], strict=True)
         ]
         changes = [_change(entry) for entry in found.entries] if _kind(name) == "audited" else []
-        return OutboxBatch(name, found.entries, events, found.jobs, found.logs, changes)
+        return OutboxBatch(name, found.entries, events, found.jobs, logs, changes)
 
     async def done(self, batch: OutboxBatch) -> bool:
         """Take archived entries off; return False if another process has taken some of them off."""
@@ -203,8 +216,9 @@ class ArchiveOutbox:
 
     async def jobs_of(self, ref: str) -> list[str]:
         """Return the jobs of an event that the ledger names."""
-        ids: bytes = await self._redis.call("get", f"event:{ref}:jobs") or b""
-        return [ids[first : first + ID_BYTES].decode() for first in range(0, len(ids), ID_BYTES)]
+        record, listed = await self._redis.atomically(("get", f"event:{ref}"), ("get", f"event:{ref}:jobs"))
+        ids = first_job_of(record or b"") + (listed or b"").decode()
+        return [ids[first : first + ID_BYTES] for first in range(0, len(ids), ID_BYTES)]
 
     async def erased(self, ref: str) -> None:
         """Note that the history has erased an event."""

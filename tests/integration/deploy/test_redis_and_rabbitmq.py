@@ -74,6 +74,13 @@ def test_the_ledger_keeps_what_it_has_and_takes_no_more_than_it_can(ledger: Redi
     assert ledger.config_get("maxmemory") == {"maxmemory": str(2 << 30)}
 
 
+def test_expiring_logs_keep_nobody_waiting_for_long(ledger: Redis) -> None:
+    """Redis expires for a quarter of 1 / hz at a time, so its own 10 would be 25 ms."""
+    found = ledger.config_get("hz") | ledger.config_get("active-expire-effort") | ledger.config_get("lazyfree-lazy-*")
+
+    assert (found["hz"], found["active-expire-effort"], found["lazyfree-lazy-expire"]) == ("100", "1", "yes")
+
+
 def test_the_doctor_finds_nothing_to_say_about_redis(ledger: Redis) -> None:
     port = ledger.connection_pool.connection_kwargs["port"]
     done = subprocess.run(
@@ -88,7 +95,9 @@ def test_the_doctor_finds_nothing_to_say_about_redis(ledger: Redis) -> None:
     found = {each["subject"]: each for each in json.loads(done.stdout)["findings"]}
     about_redis = {subject: each for subject, each in found.items() if subject.startswith("redis")}
     assert {"redis persistence", "redis eviction", "redis memory"} <= set(about_redis)
-    assert [each for each in about_redis.values() if each["grade"] != "ok"] == []
+    # The tests' server has another allocator than the image.
+    remarks = {subject for subject, each in about_redis.items() if each["grade"] != "ok"}
+    assert remarks <= {"redis allocator"}
 
 
 def test_the_ledger_asks_for_the_password_and_shows_it_in_no_argument(ledger: Redis) -> None:

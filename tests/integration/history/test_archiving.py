@@ -11,6 +11,7 @@ from tests.integration.history.archive import KEPT, archive, forget, ledger_with
 from tests.ledger.scene import HOUR, LedgerScene, settlement
 from tests.samples import an_event
 from tests.waiting import eventually
+from worker.domain.compact_id import compact_uuid
 from worker.history.archive_rows import ArchiveRows
 from worker.history.archiver import Archiver
 from worker.history.database import HistoryDatabase, HistoryUnavailable
@@ -41,11 +42,11 @@ async def test_a_delivered_event_is_archived_byte_for_byte_and_then_forgotten(
     await archive(archiver)
 
     ((ref, head, payload),) = await rows(
-        empty_history, "SELECT ref::text, head, payload FROM edw.events JOIN edw.payloads USING (ref, day)"
+        empty_history, "SELECT ref, head, payload FROM edw.events JOIN edw.payloads USING (ref, day)"
     )
-    kept = stored_of(ref, head + payload)
+    kept = stored_of(compact_uuid(ref), head + payload)
     assert kept is not None
-    assert (ref, kept.event.raw, kept.sequence) == (event.ref, event.raw, stored[0].sequence)
+    assert (kept.ref, kept.event.raw, kept.sequence) == (event.ref, event.raw, stored[0].sequence)
     assert await rows(empty_history, JOBS) == [(each.job_id, "succeeded", 1, 0) for each in sorted(claims, key=_by_id)]
     assert await rows(empty_history, LOGS) == [(each.job_id, 1, True) for each in sorted(claims, key=_by_id)]
     assert await rows(empty_history, "SELECT count(DISTINCT day) FROM edw.events") == [(1,)]
@@ -71,7 +72,9 @@ async def test_what_nobody_observes_and_what_cannot_be_observed_is_archived(
 
     await archive(archiver)
 
-    found = dict(await rows(empty_history, "SELECT ref::text, set_aside FROM edw.events"))
+    found = {
+        compact_uuid(ref): is_set for ref, is_set in await rows(empty_history, "SELECT ref, set_aside FROM edw.events")
+    }
     assert found == {an_event("unmatched").ref: False, bad.ref: True}
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import sys
 import tracemalloc
 from asyncio.subprocess import PIPE
@@ -35,6 +36,7 @@ from worker.cli import edw
 from worker.cli.commands import history_export
 from worker.domain.change import Actor, Change, ChangeAction
 from worker.domain.event import rfc3339
+from worker.domain.integration_log import IntegrationLog
 from worker.domain.resources import change_document, job_document, log_document
 from worker.history.archiver import Archiver
 from worker.history.database import HistoryDatabase
@@ -46,6 +48,7 @@ from worker.history.export.targets import FolderTarget, Target, TargetError
 from worker.history.partitions import Partitions
 from worker.history.seam import join
 from worker.ledger import Ledger, Verdict
+from worker.ledger.lanes.log_records import encoded_log
 
 #: The day of everything: far from midnight, whatever happens meanwhile.
 DAY = datetime.now(UTC).date() - timedelta(days=10)
@@ -342,15 +345,16 @@ def test_a_file_that_fails_in_the_middle_is_not_there(tmp_path: Path) -> None:
         asyncio.run(half(FolderTarget(tmp_path / "file"), ConnectionResetError()))
 
 
-#: Logs of 1,000 bytes that no codec makes smaller.
 _LOGS = """
     INSERT INTO edw.logs
-    SELECT %s, gen_random_uuid(), 1, 1000, 'a/b', 'i', true, convert_to(
-        '[1000,"i",true,"' || (
-            SELECT string_agg(md5(random()::text || k::text || n::text), '') FROM generate_series(1, 31) AS n
-        ) || '",200,"",0.1,"e","t"]', 'UTF8'), NULL
-    FROM generate_series(1, %s) AS k
+    SELECT %s, gen_random_uuid(), 1, 1000, 'a/b', 'i', true, record, NULL FROM unnest(%s::bytea[]) AS record
 """
+
+
+def a_log(number: int) -> bytes:
+    """A log of 1,000 bytes that no codec makes smaller."""
+    body = random.Random(number).randbytes(496).hex()
+    return (1000).to_bytes(6, "big") + encoded_log(IntegrationLog("", "i", 1, True, body, 200, "", 0.1))
 
 
 async def fill(history: HistoryDatabase, logs: int) -> None:
@@ -358,7 +362,7 @@ async def fill(history: HistoryDatabase, logs: int) -> None:
     async with history.connection() as connection:
         await connection.set_autocommit(True)
         await Partitions(connection).make([DAY])
-        await connection.execute(_LOGS.encode(), (DAY, logs))
+        await connection.execute(_LOGS.encode(), (DAY, [a_log(number) for number in range(logs)]))
 
 
 @pytest.mark.parametrize("format_", ["parquet", "ndjson"])

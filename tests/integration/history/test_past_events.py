@@ -11,6 +11,7 @@ from tests.ledger.scene import LedgerScene, settlement
 from tests.samples import SCOPE, an_event, an_integration
 from worker.domain.affected_resource import AffectedResource
 from worker.domain.change import Actor
+from worker.domain.compact_id import compact_uuid
 from worker.domain.event import Event
 from worker.domain.event_parser import EventRules, parse_event
 from worker.domain.job import JobState, job_id
@@ -212,9 +213,9 @@ async def test_erasure_reaches_the_history(
     await archive(archiver)
 
     kept = {
-        ref: stored_of(ref, head + payload)
+        compact_uuid(ref): stored_of(compact_uuid(ref), head + payload)
         for ref, head, payload in await rows(
-            history, "SELECT ref::text, head, payload FROM edw.events JOIN edw.payloads USING (ref, day)"
+            history, "SELECT ref, head, payload FROM edw.events JOIN edw.payloads USING (ref, day)"
         )
     }
     erased, other = kept[refs[0]], kept[refs[1]]

@@ -4,7 +4,7 @@ import pytest
 
 from tests.ledger import raw, surgery
 from tests.ledger.scene import HOUR, LedgerScene
-from tests.ledger.surgery import age_event
+from tests.ledger.surgery import age_event, list_jobs
 from tests.samples import an_integration
 from worker.domain.job import JobState
 from worker.ledger import Verdict
@@ -151,7 +151,7 @@ async def test_jobs_whose_record_is_gone_leave_the_balance(scene: LedgerScene) -
     # Redis lost it, and the balance says so.
     assert (await scene.ledger.status.read()).jobs_balance == 1
     await scene.key("HINCRBY", "counters", "opened", -1)
-    await scene.key("DEL", f"event:{stored.ref}:jobs")
+    await list_jobs(scene.ledger, stored.ref, [])
 
 
 async def test_an_ended_job_is_neither_listed_nor_due_nor_leased(scene: LedgerScene) -> None:

@@ -1,6 +1,7 @@
 """The audit: a change that people make is recorded by the script that makes it, and the records are bounded."""
 
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.samples import ELSEWHERE, SCOPE, an_integration
 from tests.waiting import eventually
 from worker.domain.api_token import Role, Token, TokenKind, new_id
 from worker.domain.change import Actor, Change, ChangeAction
+from worker.domain.compact_id import compact_uuid
 from worker.domain.event import Scope
 from worker.domain.job import job_id
 from worker.ledger import Ledger, Verdict
@@ -55,7 +57,7 @@ async def test_what_changes_nothing_is_not_recorded(scene: LedgerScene) -> None:
 
 
 def new_ref() -> str:
-    return "6f1f1cde-1f6f-4d6b-9b1e-3a0d5a3c0009"
+    return compact_uuid(UUID("6f1f1cde-1f6f-4d6b-9b1e-3a0d5a3c0009"))
 
 
 async def test_each_kind_of_change_is_recorded_once_however_often_it_is_repeated(scene: LedgerScene) -> None:

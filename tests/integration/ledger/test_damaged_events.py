@@ -98,17 +98,21 @@ async def test_an_event_of_many_chunks_stays_in_the_inbox_where_its_first_one_fa
     assert (status.inbox, status.pending) == (0, len(lanes))
 
 
-@pytest.mark.parametrize("key", ["event:{ref}:jobs", "jobs:{lane}"])
+@pytest.mark.parametrize(("key", "lanes"), [("event:{ref}:jobs", (LANE, "i-2")), ("jobs:{lane}", (LANE,))])
 @pytest.mark.parametrize("room", [0, 1])
-async def test_an_opening_that_fails_half_way_owes_nothing_yet(scene: LedgerScene, key: str, room: int) -> None:
-    await scene.register(LANE)
+async def test_an_opening_that_fails_half_way_owes_nothing_yet(
+    scene: LedgerScene, key: str, lanes: tuple[str, ...], room: int
+) -> None:
+    await scene.register(*lanes)
     (ref,) = await in_the_inbox(scene, "e-1")
     (stored,) = (await scene.ledger.inbox.load([ref])).events
     name = key.format(ref=ref, lane=LANE)
     await scene.key("RPUSH", name, "damaged")
-    assert await scene.open([stored], LANE, room=room) == ([], [])
+    assert await scene.open([stored], *lanes, room=room) == ([], [])
     assert (await scene.ledger.status.read()).pending == await scene.counter("opened") == 0
 
     await scene.key("DEL", name)
-    claims, _ = await scene.open([stored], LANE, room=room)
-    assert (len(claims), await scene.counter("opened")) == (room, 1)
+    assert await scene.ledger.outbox.jobs_of(ref) == []
+    claims, _ = await scene.open([stored], *lanes, room=room)
+    assert (len(claims), await scene.counter("opened")) == (room, len(lanes))
+    assert await scene.ledger.outbox.jobs_of(ref) == [job_id(ref, lane) for lane in lanes]

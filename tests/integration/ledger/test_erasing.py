@@ -158,3 +158,53 @@ async def test_what_a_dead_caller_began_the_sweeps_finish(scene: LedgerScene) ->
 async def raw_without_data(scene: LedgerScene, event: Event) -> bytes:
     record: bytes = await raw.command(scene.ledger, "GET", f"event:{event.ref}")
     return without_data(record)
+
+
+async def test_a_job_that_is_opened_while_the_data_is_left_out_is_cancelled_too(scene: LedgerScene) -> None:
+    event = personal()
+    await scene.register("i-1")
+    await scene.ledger.inbox.accept([event])
+    erased = await raw_without_data(scene, event)
+    await scene.open(list((await scene.ledger.inbox.load([event.ref])).events), "i-1")
+
+    await scene.ledger.erasure._chunk(event.ref, blobs=[erased])
+
+    assert await scene.jobs_of(event.ref) == [job_id(event.ref, "i-1")]
+    assert await scene.state(job_id(event.ref, "i-1")) == (JobState.CANCELLED, "erased")
+
+
+@pytest.mark.parametrize("lane", ["i-1", "4ae281d1-634d-4d2a-bf64-7162c1e77cbf"])
+async def test_an_answer_of_any_length_is_erased_and_nothing_else_of_the_log(scene: LedgerScene, lane: str) -> None:
+    bodies = ["", "x" * 31, "x" * 32, "ü" * 127, "x" * 256, SECRET * 6_000]
+    events, before = [], []
+    for number, body in enumerate(bodies):
+        events.append(await owed(scene, lane, event=personal(f"e-{number}")))
+        (claim,) = await scene.claim(lane)
+        made = settlement(claim, Verdict.SUCCEEDED)
+        await scene.ledger.jobs.settle([replace(made, log=replace(made.log, body=body))])
+        before.append(await scene.log(claim.job_id, 1))
+
+    for event in events:
+        await scene.ledger.erasure.erase(event.ref, CHANGE)
+
+    assert [each.body for each in before] == bodies
+    after = [await scene.log(each.job_id, 1) for each in before]
+    assert after == [replace(log, body="") for log in before]
+
+
+@pytest.mark.parametrize("lane", ["i-1", "4ae281d1-634d-4d2a-bf64-7162c1e77cbf"])
+async def test_a_log_whose_job_is_forgotten_is_erased_with_its_exchange(scene: LedgerScene, lane: str) -> None:
+    event = await owed(scene, lane, "waits")
+    (claim,) = await scene.claim(lane)
+    await settle(scene, claim, Verdict.SUCCEEDED)
+    await scene.retention_passes()
+    assert await scene.ledger.jobs.get([claim.job_id]) == [], "the other job keeps the event"
+
+    assert (await scene.ledger.logs.of_job(claim.job_id, 0, 10, "another")).items == []
+    (log,) = (await scene.ledger.logs.of_job(claim.job_id, 0, 10, lane)).items
+    assert log.body == ODD_ANSWER
+    await scene.ledger.erasure.erase(event.ref, CHANGE)
+
+    (log,) = (await scene.ledger.logs.of_job(claim.job_id, 0, 10, lane)).items
+    assert log.body == ""
+    assert not [row for row in (await scene.contents()).hashes.values() if SECRET in str(row)]

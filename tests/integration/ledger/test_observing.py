@@ -193,7 +193,7 @@ async def test_an_event_whose_list_of_jobs_is_damaged_does_not_keep_the_others_f
     await dispatch_of(scene.ledger).observe([damaged.ref, other.ref])
     assert len(await scene.jobs_of(other.ref)) == 2
     assert await scene.counter("opened") == 4
-    await scene.key("SET", key, "".join(job_id(damaged.ref, lane) for lane in ("i-1", "i-2")))
+    await scene.key("SET", key, job_id(damaged.ref, "i-2"))
 
 
 async def test_a_small_event_of_another_store_is_opened_before_a_large_one_is_done(scene: LedgerScene) -> None:
@@ -528,3 +528,30 @@ class TestAnIdThatComesAgainAfterRetention:
         (again,), _ = await scene.open([stored], "i-1", room=1)
         # No log is left that could be overwritten.
         assert (again.job_id, again.attempt) == (job, 1)
+
+
+@pytest.mark.parametrize("lanes", [(), ("i-1",), ("i-1", "i-2", "i-3")])
+async def test_any_page_of_an_events_jobs_is_a_part_of_all(scene: LedgerScene, lanes: tuple[str, ...]) -> None:
+    await scene.register("i-1", "i-2", "i-3")
+    (stored,) = await scene.publish("e-1")
+    for lane in lanes:
+        await scene.open([stored], lane, last=False)
+    jobs = [job_id(stored.ref, lane) for lane in lanes]
+    for offset in range(5):
+        for limit in range(1, 5):
+            found = await scene.ledger.events.show(stored.ref, offset, limit)
+            assert found is not None
+            assert ([each.job.id for each in found.jobs], found.total) == (jobs[offset : offset + limit], len(jobs))
+    await scene.open([stored], last=True)
+    is_matched = await scene.counter("matched"), await scene.counter("unmatched")
+    assert is_matched == ((1, 0) if lanes else (0, 1))
+
+
+async def test_jobs_of_an_event_whose_record_is_lost_make_no_record_of_it(scene: LedgerScene) -> None:
+    await scene.register("i-1")
+    (stored,) = await scene.publish("e-1")
+    await scene.key("DEL", f"event:{stored.ref}")
+    await scene.open([stored], "i-1")
+    assert await scene.key("EXISTS", f"event:{stored.ref}") == 0
+    assert await scene.counter("opened") == 1
+    assert await scene.ledger.outbox.jobs_of(stored.ref) == [job_id(stored.ref, "i-1")]

@@ -9,11 +9,13 @@ from tests.counterparts.redis_server import RedisServer
 from tests.ledger import raw
 from tests.ledger.audit import JOB_BYTES
 from tests.ledger.scene import HOUR, LedgerScene
+from tests.ledger.surgery import forget_event
 from tests.samples import SCOPE, an_event
 from worker.domain.event import Scope
 from worker.domain.job import JobState, job_id
 from worker.ledger import LedgerFull, Verdict
 from worker.ledger.lanes import reopening as redelivery_module
+from worker.ledger.lanes.reopening import RestoredEvent
 from worker.ledger.pages import Cursor
 from worker.ledger.policy import MAX_JOBS_PER_CALL
 
@@ -457,3 +459,20 @@ async def test_at_the_memory_limit_nothing_is_owed_anew_and_everything_can_be_lo
     assert len((await full.jobs.of_integration("i-1", 0, 10)).items) == 1
     await raw.client(full).config_set("maxmemory", "0")
     assert (await played.contents()).problems() == []
+
+
+async def test_a_restored_event_has_the_jobs_that_are_named(scene: LedgerScene) -> None:
+    lanes = ("i-1", "i-2")
+    await scene.register(*lanes)
+    (stored,) = await scene.publish("e-1")
+    await scene.open([stored], *lanes)
+    for claim in await scene.claim(*lanes):
+        await scene.settle(claim, Verdict.SUCCEEDED)
+    record = await scene.key("GET", f"event:{stored.ref}")
+    await scene.retention_passes()
+    # The history may have other jobs than the record names, or none.
+    named = [[job_id(stored.ref, lane) for lane in each] for each in (("i-2", "i-1"), ("i-2",), ())]
+    for jobs in named:
+        await scene.ledger.redelivery.restore([RestoredEvent(stored.ref, record, jobs)], [])
+        assert await scene.ledger.outbox.jobs_of(stored.ref) == jobs
+        await forget_event(scene.ledger, stored.ref)

@@ -6,6 +6,7 @@ from tests.ledger import raw, surgery
 from tests.ledger.scene import LedgerScene, settlement
 from tests.samples import ELSEWHERE, SCOPE, an_event
 from worker.domain.affected_resource import AffectedResource
+from worker.domain.compact_id import COMPACT_BYTES
 from worker.domain.event import Event, Scope
 from worker.ledger import Ledger, Verdict
 from worker.ledger.inspection.event_history import EventSummary
@@ -75,7 +76,7 @@ async def test_only_the_last_events_are_listed(scene: LedgerScene) -> None:
         await scene.ledger.inbox.accept([of_order(f"e-{n}") for n in range(start, start + 10)])
     assert [each.id for each in await found(scene.ledger)] == [f"e-{n}" for n in range(LISTED + 29, 29, -1)]
     (index,) = await indexes(scene)
-    assert len((await scene.contents()).strings[index]) == 8 + LISTED * 36
+    assert len((await scene.contents()).strings[index]) == 8 + LISTED * COMPACT_BYTES
 
 
 async def test_the_index_goes_with_its_events(scene: LedgerScene) -> None:

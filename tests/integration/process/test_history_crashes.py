@@ -16,6 +16,7 @@ from tests.fleet.webhook_receiver import Receiver
 from tests.samples import SCOPE, an_integration, order_paid
 from tests.waiting import eventually
 from worker.domain.change import Actor, Change, ChangeAction
+from worker.domain.compact_id import compact_uuid
 from worker.ledger import Ledger, LedgerError
 from worker.ledger.events.wire_event import stored_of
 from worker.publisher import Publisher
@@ -74,10 +75,8 @@ async def test_whatever_is_killed_everything_is_archived_once_and_forgotten(
     status = await ledger.status.read()
     assert (status.events_balance, status.jobs_balance) == (0, 0)
     with psycopg.connect(postgres.url(database_name)) as connection:
-        archived = connection.execute(
-            "SELECT ref::text, head, payload FROM edw.events JOIN edw.payloads USING (ref, day)"
-        )
-        found = [stored_of(ref, head + payload) for ref, head, payload in archived.fetchall()]
+        archived = connection.execute("SELECT ref, head, payload FROM edw.events JOIN edw.payloads USING (ref, day)")
+        found = [stored_of(compact_uuid(ref), head + payload) for ref, head, payload in archived.fetchall()]
         jobs = connection.execute("SELECT id, state, attempts FROM edw.jobs").fetchall()
         logs = connection.execute("SELECT job, attempt FROM edw.logs ORDER BY job, attempt").fetchall()
         audited = connection.execute("SELECT id::text FROM edw.changes ORDER BY at").fetchall()

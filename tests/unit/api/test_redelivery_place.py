@@ -4,13 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.domain.compact_id import compact_uuid
 from worker.integrations.redelivery import Place
 from worker.ledger.pages import Cursor
 
+times = st.integers(0, 10**15 - 1)
 places = st.builds(
-    Place,
-    st.sampled_from(["jobs", "events"]),
-    st.builds(Cursor, st.integers(0, 10**15 - 1), st.just("") | st.uuids().map(str)),
+    Place, st.sampled_from(["jobs", "past"]), st.builds(Cursor, times, st.just("") | st.uuids().map(str))
+) | st.builds(
+    Place, st.sampled_from(["events", "missed"]), st.builds(Cursor, times, st.just("") | st.uuids().map(compact_uuid))
 )
 
 
@@ -28,7 +30,17 @@ def test_whatever_comes_is_a_place_or_a_value_error(text: str) -> None:
     assert Place.read(str(place)) == place
 
 
-@pytest.mark.parametrize("text", ["", "jobs", "jobs-1", "jobs--1-", "jobs-1-0", "lanes-1-", "jobs-1-\n", "jobs-²-"])
+_UUID = "2da46671-b4c2-44ac-b133-d1221aafc77b"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "jobs", "jobs-1", "jobs--1-", "jobs-1-0", "lanes-1-", "jobs-1-\n", "jobs-²-"),
+        # An id of the other kind, and what only looks like one.
+        *(f"events-1-{_UUID}", f"missed-1-{_UUID}", f"jobs-1-{'a' * 22}", f"past-1-{'a' * 22}", f"past-1-{'-' * 36}"),
+    ],
+)
 def test_what_nobody_wrote_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^"):
         Place.read(text)

@@ -12,6 +12,7 @@ import pytest
 from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.fan_outs import LANES_PER_CHUNK
 from worker.delivery.observation import LISTED_KEPT, Observation
+from worker.domain.compact_id import compact_uuid
 from worker.domain.event import Scope
 from worker.domain.event_parser import stored_event
 from worker.domain.stored_event import StoredEvent
@@ -25,7 +26,7 @@ CHUNKS = 4
 
 
 def refs(count: int) -> list[str]:
-    return [str(UUID(int=n)) for n in range(count)]
+    return [compact_uuid(UUID(int=n)) for n in range(count)]
 
 
 #: Two events.

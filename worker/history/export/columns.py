@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET
 
+from worker.domain.compact_id import compact_uuid
 from worker.domain.event import Scope
 from worker.domain.resources import change_document, job_document, log_document
 from worker.history.history_reader import job_of
@@ -107,7 +108,7 @@ def _event(found: Sequence[Any]) -> Row | None:
     known, (accepted_at, sequence) = head_of(head), times_of(head)
     if known.erased:
         return None
-    stored = stored_of(str(ref), head + payload) if payload is not None else None
+    stored = stored_of(compact_uuid(ref), head + payload) if payload is not None else None
     event = stored.event if stored is not None else None
     resource = event.resource if event is not None else None
     return (

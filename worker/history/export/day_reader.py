@@ -18,7 +18,7 @@ FETCH_BYTES = 4 * 1024 * 1024
 #: The columns that columns.py reads of each kind, in its order.
 _SELECTED: Mapping[str, str] = {
     "events": "e.ref, e.scope, e.head, {payload}, e.set_aside",
-    "jobs": "e.id::text, e.event::text, e.integration, e.state, e.reason, e.attempts, e.epoch, e.lost, e.opened_at,"
+    "jobs": "e.id::text, e.event, e.integration, e.state, e.reason, e.attempts, e.epoch, e.lost, e.opened_at,"
     " e.ended_at, e.event_id, e.event_type, e.scope",
     "logs": "e.job::text, e.attempt, e.record, e.exchange, e.scope",
     "changes": "e.record, e.scope",

@@ -58,7 +58,7 @@ CREATE TABLE edw.logs (
     scope       text    NOT NULL COLLATE "C",
     integration text    NOT NULL COLLATE "C",
     succeeded   boolean NOT NULL,
-    record      bytea   NOT NULL,  -- the ledger's record of the log, a JSON array
+    record      bytea   NOT NULL,  -- the log as the ledger stores it
     exchange    bytea,             -- what was sent and answered, as JSON
     PRIMARY KEY (job, attempt, day)
 ) PARTITION BY RANGE (day);

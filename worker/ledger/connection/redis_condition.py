@@ -27,6 +27,8 @@ class RedisCondition:
     #: `always`, `everysec` or `no`.
     fsync: str | None
     replicas: int
+    #: What allocates its memory, such as `jemalloc-5.3.0` or `libc`.
+    allocator: str | None
     #: How far this machine's clock is ahead of Redis's; the error is at most a round trip.
     clock_ahead: float
     #: The duration of one call.
@@ -52,6 +54,7 @@ async def read_condition(redis: RedisClient) -> RedisCondition:
         last_write_ok=info.get("aof_last_write_status", "ok") == "ok",
         fsync=await _fsync(redis),
         replicas=int(info.get("connected_slaves", 0)),
+        allocator=str(info["mem_allocator"]) if "mem_allocator" in info else None,
         clock_ahead=(asked + answered) / 2 - (int(seconds) + int(micros) / 1e6),
         round_trip=min(asked - began, answered - asked),
     )

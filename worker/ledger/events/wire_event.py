@@ -13,10 +13,12 @@ from worker.domain.stored_event import StoredEvent
 from worker.domain.trace_context import TraceContext
 from worker.ledger.events.payload_codec import PLAIN, decoded, encoded
 
-#: The time of acceptance (ms), the digest, the length of the head.
-_BEGINNING = Struct(">d16sH")
+#: The time of acceptance (ms), the digest, the length of the head, the first job.
+_BEGINNING = Struct(">d16sH36s")
 _TIME = Struct(">d")
-_WITHOUT_TIME = Struct(">16sH")
+_WITHOUT_TIME = Struct(">16sH36s")
+#: Where the first job is not known; the ledger writes it.
+_NO_JOB = bytes(36)
 
 
 #: The length of a job's id in the list of an event's jobs (lua/parts/event_jobs.lua).
@@ -64,13 +66,13 @@ class WireEvent(msgspec.Struct, frozen=True):
 
 def written(event: Event, ingress: Ingress) -> bytes:
     """Return an event's record without the time, which the ledger adds when it accepts the event."""
-    codec, payload = encoded(event.raw)
+    codec, payload = encoded(event.raw, (event.id, event.scope.org_id, event.scope.store_id))
     trace = event.trace.written if event.trace is not None else None
     scope, size = event.scope.key, len(event.raw)
     head = _encode(
         EventHead(event.id, event.type, scope, ingress.value, size, codec, event.minor, trace, event.resource_key)
     )
-    return _WITHOUT_TIME.pack(bytes.fromhex(event.digest), len(head)) + head + payload
+    return _WITHOUT_TIME.pack(bytes.fromhex(event.digest), len(head), _NO_JOB) + head + payload
 
 
 def without_data(record: bytes) -> bytes:
@@ -78,15 +80,15 @@ def without_data(record: bytes) -> bytes:
     head, _ = _parts(record)
     payload = msgspec.json.encode({"type": head.type, "data": {}})
     erased = _encode(msgspec.structs.replace(head, codec=PLAIN, size=len(payload), resource="", erased=1))
-    _, digest, _ = _BEGINNING.unpack_from(record)
-    return record[: _TIME.size] + _WITHOUT_TIME.pack(digest, len(erased)) + erased + payload
+    _, digest, _, job = _BEGINNING.unpack_from(record)
+    return record[: _TIME.size] + _WITHOUT_TIME.pack(digest, len(erased), job) + erased + payload
 
 
 def raw_of(record: bytes) -> bytes:
     """Return the JSON of an event, byte for byte as it was accepted; the record itself if it cannot be read."""
     try:
         head, payload = _parts(record)
-        return decoded(head.codec, payload, head.size)
+        return _json(head, payload, Scope.of_key(head.scope))
     except ValueError:
         return record
 
@@ -101,9 +103,10 @@ def stored_of(ref: str, record: bytes, trace: str | None = None) -> StoredEvent 
     """
     try:
         head, payload = _parts(record)
-        raw = decoded(head.codec, payload, head.size)
+        scope = Scope.of_key(head.scope)
+        raw = _json(head, payload, scope)
         context = TraceContext.of_written(head.trace or trace or "")
-        event = stored_event(raw, head.id, Scope.of_key(head.scope), context)
+        event = stored_event(raw, head.id, scope, context)
         accepted_at, sequence = times_of(record)
         size, erased = len(record), bool(head.erased)
         return StoredEvent(ref, event, accepted_at, head.ingress, head.minor, size, sequence, erased)
@@ -122,16 +125,29 @@ def split(record: bytes) -> tuple[bytes, bytes]:
     return record[: len(record) - len(payload)], payload
 
 
+def first_job_of(start: bytes) -> str:
+    """Return the first job of an event, given its record or the beginning of it; empty if it has none."""
+    if len(start) < _BEGINNING.size:
+        return ""
+    *_, job = _BEGINNING.unpack_from(start)
+    return "" if job == _NO_JOB else job.decode()
+
+
 def times_of(record: bytes) -> tuple[int, int]:
     """Return the time of acceptance (ms) and the sequence (µs) of a record."""
     (time,) = _TIME.unpack_from(record)
     return int(time), round(time * 1000)
 
 
+def _json(head: EventHead, payload: bytes, scope: Scope) -> bytes:
+    """Return the JSON of an event; raise ValueError if it cannot be read."""
+    return decoded(head.codec, payload, head.size, (head.id, scope.org_id, scope.store_id))
+
+
 def _parts(record: bytes) -> tuple[EventHead, bytes]:
     """Split a record into its head and its payload; raise ValueError if it is none."""
     if len(record) < _BEGINNING.size:
         raise ValueError("a record is longer")
-    _, _, length = _BEGINNING.unpack_from(record)
+    _, _, length, _ = _BEGINNING.unpack_from(record)
     body = _BEGINNING.size + length
     return _heads.decode(record[_BEGINNING.size : body]), record[body:]

@@ -7,6 +7,7 @@ from typing import Self
 import msgspec
 
 from worker.domain.affected_resource import AffectedResource
+from worker.domain.compact_id import COMPACT_BYTES
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.job import Job
@@ -78,13 +79,9 @@ class EventSummary:
     resource_key: str = ""
 
 
-class _Log(msgspec.Struct):
-    member: str
-    log: str
-
-
 class _Job(JobRow):
-    logs: list[_Log]
+    #: The job and the attempt of its last log, if it has one.
+    logs: list[str]
 
 
 class _Shown(msgspec.Struct):
@@ -126,12 +123,15 @@ class EventReader:
         reply = await self._redis.run("show_event", ref=ref, offset=offset, limit=limit)
         if reply is None:
             return None
-        head, record = reply
+        head, record, *logs = reply
         found = _shown.decode(head)
         stored = stored_of(ref, record)
         if stored is None:
             return None
-        jobs = [_history(job) for job in found.jobs]
+        records = iter(logs)
+        jobs = [
+            JobHistory(job.job(), decoded_log(job.logs[0], next(records)) if job.logs else None) for job in found.jobs
+        ]
         # The last failure removes it from the inbox, so it can no longer be observed.
         set_aside = not found.waiting and found.failures >= OBSERVE_TRIES
         listed = [found.listed[first : first + ID_BYTES] for first in range(0, len(found.listed), ID_BYTES)]
@@ -182,7 +182,7 @@ class EventReader:
         if resource is None:
             return await self._redis.newest(f"events:{scope.key}", 0, most)
         listed: bytes = await self._redis.call("get", f"events:{resource.key(scope.key)}") or b""
-        return [listed[first : first + ID_BYTES].decode() for first in range(8, len(listed), ID_BYTES)][:most]
+        return [listed[first : first + COMPACT_BYTES].decode() for first in range(8, len(listed), COMPACT_BYTES)][:most]
 
     def selections(self) -> Mapping[str, SelectEvents]:
         """Return what selects pages of events, one after the other, each with its name in a cursor."""
@@ -201,11 +201,6 @@ class EventReader:
         )
         found = _selected.decode(reply)
         return SelectedEvents(found.refs, found.looked_at, None if found.done else Cursor(found.since, found.after))
-
-
-def _history(row: _Job) -> JobHistory:
-    logs = [decoded_log(each.member, each.log) for each in row.logs]
-    return JobHistory(row.job(), logs[0] if logs else None)
 
 
 def summary_of(ref: str, start: bytes, *, waiting: bool) -> EventSummary:

@@ -22,6 +22,7 @@ from worker.ledger.lanes.claims import (
     standings_of,
 )
 from worker.ledger.lanes.job_rows import jobs_of
+from worker.ledger.lanes.log_records import encoded_log
 from worker.ledger.lanes.settlements import Settled, Settlement, item_of, settled_of
 from worker.ledger.lease import Lease
 from worker.ledger.pages import Page
@@ -122,7 +123,8 @@ class JobLanes:
         """Write the outcomes of attempts with their logs. Repeating a call whose reply was lost is safe."""
         check_size(settlements)
         items = [item_of(each) for each in settlements]
-        return settled_of(await self._redis.run("settle", **self._settling, items=items))
+        logs = [encoded_log(each.log) for each in settlements]
+        return settled_of(await self._redis.run("settle", **self._settling, items=items, blobs=logs))
 
     async def release(self, claims: Sequence[Claim]) -> int:
         """Give back leased jobs that were never started, and take their attempt numbers back.

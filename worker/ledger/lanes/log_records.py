@@ -2,29 +2,39 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Self
+from functools import lru_cache
+from typing import NamedTuple, Self
 
 import msgspec
 
 from deliverers.exchange import PhaseTimes, WireRecord
+from worker.domain.compact_id import bytes_of_written, written_uuid
 from worker.domain.event import Scope
 from worker.domain.integration_log import IntegrationLog
 from worker.ledger.connection.redis_client import RedisClient
 from worker.ledger.pages import Page
 
 
-class _Record(msgspec.Struct, array_like=True):
-    """A log as the ledger stores it, an array. Its key names the job and the attempt."""
+class LogHead(NamedTuple):
+    """The beginning of a log's record."""
 
-    #: Milliseconds; attempt_logs.lua writes it.
+    #: Milliseconds; the ledger writes it.
     created_at: int
     integration_id: str
     succeeded: bool
+
+
+class _Rest(msgspec.Struct, array_like=True):
+    """The rest of a log's record. Its key names the job and the attempt."""
+
+    #: The first, where log_records.lua finds it.
     body: str
     status_code: int | None
     error_detail: str
-    processing_time: float
-    event_id: str
+    #: Microseconds.
+    processing_time: int
+    #: The bytes of a UUID, or those of a text.
+    event_id: bytes
     event_type: str
     #: Microseconds: first byte, TLS, connecting, DNS; null for a phase without a time, and cut behind the last one.
     times: list[int | None] = []
@@ -45,25 +55,37 @@ class _Head(msgspec.Struct):
 
 _heads = msgspec.msgpack.Decoder(_Head)
 _exchanges = msgspec.json.Decoder(_KeptExchange)
-_records = msgspec.json.Decoder(_Record)
+_rests = msgspec.msgpack.Decoder(_Rest)
+_pack = msgspec.msgpack.Encoder().encode
 _encode = msgspec.json.Encoder().encode
+#: The marks of a record: the attempt succeeded, the integration's id is a UUID, and the event's id is one.
+_SUCCEEDED, _UUID, _EVENT_UUID = 1, 2, 4
+_TIME_BYTES = 6
 
 
-def encoded_log(log: IntegrationLog) -> str:
-    """Return a log as settle.lua expects it: a JSON array with 0 in place of the time, which the ledger writes."""
-    record = _Record(
-        0,
-        log.integration_id,
-        log.succeeded,
+def encoded_log(log: IntegrationLog) -> bytes:
+    """Return a log as settle.lua expects it: without the time, which the ledger writes (lua/parts/log_records.lua)."""
+    event_id = bytes_of_written(log.event_id)
+    rest = _Rest(
         log.body,
         log.status_code,
         log.error_detail,
-        round(log.processing_time, 6),
-        log.event_id,
+        round(log.processing_time * 1_000_000),
+        log.event_id.encode() if event_id is None else event_id,
         log.event_type,
         _packed_times(log.exchange),
     )
-    return _encode(record).decode()
+    marks = (_SUCCEEDED if log.succeeded else 0) | (_EVENT_UUID if event_id is not None else 0)
+    return _head(log.integration_id, marks) + _pack(rest)
+
+
+@lru_cache(4096)  # a worker sees the same integrations again and again
+def _head(integration_id: str, marks: int) -> bytes:
+    """Return the marks of a record, and its integration."""
+    if value := bytes_of_written(integration_id):
+        return bytes([marks | _UUID]) + value
+    text = integration_id.encode()
+    return bytes([marks, len(text)]) + text
 
 
 def _packed_times(exchange: WireRecord | None) -> list[int | None]:
@@ -154,7 +176,30 @@ class LogRecords:
 
 def without_answer(record: bytes) -> bytes:
     """Return a log of the ledger without the body of the receiver's answer."""
-    return _encode(msgspec.structs.replace(_records.decode(record), body=""))
+    _, start = _split(record)
+    return record[:start] + _pack(msgspec.structs.replace(_rests.decode(record[start:]), body=""))
+
+
+def head_of_log(record: bytes) -> LogHead:
+    """Return the beginning of a log of the ledger."""
+    return _split(record)[0]
+
+
+def time_of_log(record: bytes) -> int:
+    """Return the time of a log of the ledger (ms)."""
+    return int.from_bytes(record[:_TIME_BYTES], "big")
+
+
+def _split(record: bytes) -> tuple[LogHead, int]:
+    """Return the beginning of a record, and where the rest begins."""
+    marks, start = record[_TIME_BYTES], _TIME_BYTES + 1
+    if marks & _UUID:
+        end = start + 16
+        integration = written_uuid(record[start:end])
+    else:
+        end = start + 1 + record[start]
+        integration = record[start + 1 : end].decode()
+    return LogHead(time_of_log(record), integration, bool(marks & _SUCCEEDED)), end
 
 
 def with_exchange(log: IntegrationLog, raw: bytes) -> IntegrationLog:
@@ -168,21 +213,22 @@ def _page(head: _Head, raws: Sequence[bytes]) -> Page[IntegrationLog]:
     return Page(logs, head.total, head.scope, head.lane)
 
 
-def decoded_log(member: str, raw: bytes | str) -> IntegrationLog:
+def decoded_log(member: str, raw: bytes) -> IntegrationLog:
     """Decode a log of the ledger; `member` names its job and attempt."""
     job, attempt = member.rsplit(":", 1)
-    record = _records.decode(raw)
+    head, start = _split(raw)
+    rest = _rests.decode(raw[start:])
     return IntegrationLog(
         job_id=job,
-        integration_id=record.integration_id,
+        integration_id=head.integration_id,
         attempt=int(attempt),
-        succeeded=record.succeeded,
-        body=record.body,
-        status_code=record.status_code,
-        error_detail=record.error_detail,
-        processing_time=record.processing_time,
-        created_at=record.created_at,
-        event_id=record.event_id,
-        event_type=record.event_type,
-        exchange=_exchange_of(record.times),
+        succeeded=head.succeeded,
+        body=rest.body,
+        status_code=rest.status_code,
+        error_detail=rest.error_detail,
+        processing_time=rest.processing_time / 1_000_000,
+        created_at=head.created_at,
+        event_id=written_uuid(rest.event_id) if raw[_TIME_BYTES] & _EVENT_UUID else rest.event_id.decode(),
+        event_type=rest.event_type,
+        exchange=_exchange_of(rest.times),
     )

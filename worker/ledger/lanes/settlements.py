@@ -11,7 +11,7 @@ from deliverers.quick_values import quickly_made
 from worker.domain.integration_log import IntegrationLog
 from worker.domain.lifecycle import LIFECYCLE_KEYS
 from worker.ledger.lanes.claims import Later, later_of
-from worker.ledger.lanes.log_records import encoded_exchange, encoded_log
+from worker.ledger.lanes.log_records import encoded_exchange
 
 
 class Verdict(StrEnum):
@@ -108,7 +108,7 @@ def settled_of(reply: bytes) -> Settled:
 
 
 def item_of(settlement: Settlement) -> dict[str, Any]:
-    """Return the argument of settle.lua for a settlement."""
+    """Return the argument of settle.lua for a settlement; its log is given apart."""
     quiet = {"quiet": 1} if settlement.log.event_type in LIFECYCLE_KEYS else {}
     return {
         **quiet,
@@ -124,7 +124,6 @@ def item_of(settlement: Settlement) -> dict[str, Any]:
         "ms": round(settlement.log.processing_time * 1000),
         "delay": round(settlement.delay * 1000),
         "rest": round(settlement.rest * 1000),
-        "log": encoded_log(settlement.log),
         "exchange": encoded_exchange(settlement.log),
         "lane": settlement.integration_id,
         "scope": settlement.scope_key,

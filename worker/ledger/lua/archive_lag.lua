@@ -1,4 +1,4 @@
--- needs: archive_entries
+-- needs: archive_entries, log_records
 -- archive_lag: how much waits in the outbox of the history (archive_entries.lua), and for how long the oldest has waited.
 -- Returns msgpack {waiting, lag (ms), kept = entries of `archived`, by = the process that archives, or '',
 -- lost = records of the audit that were dropped unarchived}.
@@ -7,7 +7,7 @@ local waiting, oldest = 0, NOW
 local function since(list, entry)
   if has_changes(list) then return select(2, audited(entry)) end
   if has_logs(list) then
-    local log = redis.call('GETRANGE', P .. 'log:' .. string.match(entry, '^~?(.*)$'), 0, 20)
+    local log = redis.call('GETRANGE', P .. 'log:' .. string.match(entry, '^~?(.*)$'), 0, 5)
     return log ~= '' and num(time_of_log(log)) or NOW
   end
   local ref, time = ended_event(entry)

@@ -1,26 +1,25 @@
--- needs: archive_entries, event_jobs, event_records, event_replies
+-- needs: archive_entries, event_jobs, event_records, event_replies, log_records
 -- archive_take: reads entries of the outbox (archive_entries.lua), and what is to be archived of each. Changes nothing.
 -- A: list, offset, limit, byte_budget
--- Returns {meta, record, record ...}; meta = {entries, events = [{ref failures}],
+-- Returns {meta, record of an event ..., record of a log ...}; meta = {entries, events = [{ref failures}],
 --   jobs = [{id place row = [state reason attempts base epoch lost opened_at ended_at event lane marks]}] that have ended
 --   and were not reopened since,
---   logs = [{member scope log exchange again = 1 if it may replace an earlier one}]}. An entry of `audited` is the record.
+--   logs = [{member scope exchange again = 1 if it may replace an earlier one}]}. An entry of `audited` is the record.
 local meta = { entries = {}, events = {}, jobs = {}, logs = {} }
-local reply = { '' }
+local reply, logs = { '' }, {}
 local bytes = 0
 -- Logs of one job that are read, the newest first: the earlier ones were in `attempted`, unless they are older than the
 -- history.
 local MOST_LOGS = 20
--- Bytes of an event's list of jobs that is read to find the place of each.
-local MOST_LISTED = 72000
+-- Jobs of an event whose places are read.
+local MOST_LISTED = 2000
 
 local places = {}
 local function place_of(id, ref)
   local known = places[ref]
   if not known then
     known = {}
-    local list = P .. 'event:' .. ref .. ':jobs'
-    local ids = redis.call('STRLEN', list) <= MOST_LISTED and redis.call('GET', list) or ''
+    local ids = count_jobs(ref) <= MOST_LISTED and jobs_of_event(ref) or ''
     for first = 1, #ids, ID_BYTES do known[string.sub(ids, first, first + ID_BYTES - 1)] = (first - 1) / ID_BYTES end
     places[ref] = known
   end
@@ -46,7 +45,8 @@ end
 local function take_log(member, log, lane, ref, again)
   local exchange = redis.call('HGET', P .. 'exchanges:' .. lane, member) or ''
   bytes = bytes + #log + #exchange
-  meta.logs[#meta.logs + 1] = { member = member, scope = scope_of(ref, lane), log = log, exchange = exchange, again = again }
+  meta.logs[#meta.logs + 1] = { member = member, scope = scope_of(ref, lane), exchange = exchange, again = again }
+  logs[#logs + 1] = log
 end
 
 local function take_job(id, epoch)
@@ -72,7 +72,7 @@ local function take_attempt(entry)
   local log = redis.call('GET', P .. 'log:' .. job .. ':' .. attempt)
   if not log then return end
   local ref = redis.call('HGET', P .. 'job:' .. job, 'event') or ''
-  take_log(job .. ':' .. attempt, log, cjson.decode(log)[2], ref, mark == '~' and 1 or 0)
+  take_log(job .. ':' .. attempt, log, (integration_of_log(log)), ref, mark == '~' and 1 or 0)
 end
 
 for i, entry in ipairs(redis.call('LRANGE', P .. A.list, A.offset, A.offset + A.limit - 1)) do
@@ -87,5 +87,6 @@ for i, entry in ipairs(redis.call('LRANGE', P .. A.list, A.offset, A.offset + A.
     if ref then take_event(ref) else take_job(ended_job(entry)) end
   end
 end
+for _, log in ipairs(logs) do reply[#reply + 1] = log end
 reply[1] = cmsgpack.pack(meta)
 return reply

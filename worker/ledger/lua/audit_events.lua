@@ -38,8 +38,8 @@ end
 for _, ref in ipairs(A.refs) do
   local key = P .. 'event:' .. ref
   local event = event_head(ref)
-  if event and redis.call('STRLEN', key .. ':jobs') <= A.most * ID_BYTES then
-    local open, kept = jobs_of(redis.call('GET', key .. ':jobs') or '')
+  if event and count_jobs(ref) <= A.most then
+    local open, kept = jobs_of(jobs_of_event(ref))
     if num(redis.call('HGET', key .. ':progress', 'open')) ~= open then
       problems[#problems + 1] = { 'wrong_count', ref }
       if A.repair == 1 then

@@ -1,4 +1,4 @@
--- needs: change_records, due_jobs, erased_answers, event_jobs, event_records, hot_events, job_ends, resource_events, retention
+-- needs: change_records, due_jobs, event_jobs, event_records, hot_events, job_ends, log_records, resource_events, retention
 -- erase: erases an event's data and the answers to it, and cancels its pending jobs; one chunk of its jobs a call. The
 -- counts, the digest of the event and the logs' outcomes stay. Sweeps go on with what a dead caller has left.
 -- A: ref, limit, history = 1 with a history, and the record of the change (see change_records.lua)
@@ -11,14 +11,15 @@ local MOST_LOGS = 1000
 
 local function begin_erasure(record)
   take_from_resource(head_of(record).resource, A.ref)
-  redis.call('SET', key, ARGV[2])
+  -- A job may have been opened since the caller read the record.
+  redis.call('SET', key, with_first_job(ARGV[2], first_job_of(record)))
   drop_hot_records()
   redis.call('HSET', progress, 'erased', 0)
   redis.call('SADD', P .. 'erasing', A.ref)
   -- It may be in the history, or on its way there.
   if A.history == 1 then redis.call('SADD', P .. 'tombstones', A.ref) end
   if redis.call('ZREM', P .. 'inbox', A.ref) == 1 then
-    count(redis.call('EXISTS', key .. ':jobs') == 1 and 'matched' or 'unmatched')
+    count(first_job(A.ref) ~= '' and 'matched' or 'unmatched')
     if num(redis.call('HGET', progress, 'open')) <= 0 then retain_event(A.ref) end
   end
   record_change()
@@ -31,7 +32,7 @@ local function erase_answers(job, attempts, lane)
     local log = redis.call('GET', P .. 'log:' .. member)
     if log then
       redis.call('SET', P .. 'log:' .. member, without_answer(log), 'XX', 'KEEPTTL')
-      lane = lane or cjson.decode(log)[2]
+      lane = lane or integration_of_log(log)
     end
     if lane then redis.call('HDEL', P .. 'exchanges:' .. lane, member) end
   end
@@ -61,7 +62,7 @@ if not record or not (begun or ARGV[2]) then
 else
   if not begun then begin_erasure(record) end
   local place = num(begun)
-  local ids = redis.call('GETRANGE', key .. ':jobs', place * ID_BYTES, (place + A.limit) * ID_BYTES - 1)
+  local ids = some_jobs(A.ref, place, A.limit)
   for first = 1, #ids, ID_BYTES do erase_job(string.sub(ids, first, first + ID_BYTES - 1)) end
   reply.jobs = #ids / ID_BYTES
   redis.call('HSET', progress, 'erased', place + reply.jobs)

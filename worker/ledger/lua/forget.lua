@@ -1,4 +1,4 @@
--- needs: archive_entries, collected_writes, event_jobs, event_records, known_ids, outbox_turns, resource_events
+-- needs: archive_entries, collected_writes, event_jobs, event_records, known_ids, log_records, outbox_turns, resource_events
 -- forget: deletes ended jobs and events that were kept for long enough, with their entries in the indexes: the oldest
 -- first, one chunk a call. With a history, only what is archived, with its logs; without one, logs expire by themselves.
 -- A: limit, event_retention, log_retention, short = 1 if Redis has no memory for what was cut: it is forgotten at once,
@@ -35,7 +35,7 @@ end
 local function forget_event(ref, again)
   local key = P .. 'event:' .. ref
   -- A job may have been reopened, or opened later; the event is kept until that has ended and is forgotten.
-  if has_jobs(redis.call('GET', key .. ':jobs') or '') then
+  if has_jobs(jobs_of_event(ref)) then
     if again == 'archived' then
       -- The last of its jobs that is pending will have an entry of its own.
       if num(redis.call('HGET', key .. ':progress', 'open')) <= 0 then
@@ -135,7 +135,7 @@ end
 local function forget_log(job, attempt, time)
   local log = redis.call('GET', P .. 'log:' .. job .. ':' .. attempt)
   if not log or time_of_log(log) ~= time then return end
-  local lane = cjson.decode(log)[2]
+  local lane = integration_of_log(log)
   drop_log(job .. ':' .. attempt, scope_of(lane, redis.call('HGET', P .. 'job:' .. job, 'event') or ''), lane)
 end
 

@@ -1,4 +1,4 @@
--- needs: collected_writes, counters, event_records, event_replies
+-- needs: collected_writes, counters, event_jobs, event_records, event_replies
 -- load: loads events that are still in the inbox, to be observed, and postpones their next announcement.
 -- A: refs, owner, alone (the process observes nothing else meanwhile), announce, byte_budget, alone_after, tries
 -- The progress of an event names its observers until the event has left the inbox. A dead observer may have died of this
@@ -29,7 +29,7 @@ end
 
 -- Returns the ids of the jobs that an interrupted observer opened; nil if they cannot be read.
 local function opened_jobs(ref)
-  local read, ids = pcall(redis.call, 'GET', P .. 'event:' .. ref .. ':jobs')
+  local read, ids = pcall(jobs_of_event, ref)
   return read and ids and not string.find(ids, '[^%x-]') and ids or nil
 end
 

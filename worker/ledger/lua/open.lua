@@ -87,7 +87,7 @@ local function open_jobs_of(e)
   if e.last then
     later('ZREM', P .. 'inbox', e.ref)
     observed[e.ref] = true
-    local has_jobs = #wanted > 0 or redis.call('EXISTS', P .. 'event:' .. e.ref .. ':jobs') == 1
+    local has_jobs = #wanted > 0 or first_job(e.ref) ~= ''
     count(has_jobs and 'matched' or e.filtered and 'filtered' or 'unmatched')
     if e.filtered then count('left_out', e.filtered) end
     if #wanted == 0 and num(redis.call('HGET', P .. 'event:' .. e.ref .. ':progress', 'open')) <= 0 then

@@ -18,8 +18,8 @@ local in_inbox = #refs > 0 and redis.call('ZMSCORE', P .. 'inbox', unpack(refs))
 for i, ref in ipairs(refs) do
   local start = redis.call('GETRANGE', P .. 'event:' .. ref, 0, FIRST_BYTES - 1)
   -- Redis may have lost the record. A record whose head is longer is read whole.
-  if #start > 26 then
-    local bytes = 26 + struct.unpack('>H', start, 25)
+  if #start > BEGINNING then
+    local bytes = BEGINNING + struct.unpack('>H', start, 25)
     if bytes > FIRST_BYTES then start = redis.call('GETRANGE', P .. 'event:' .. ref, 0, bytes - 1) end
     if head_of(start).scope == A.scope then
       meta.refs[#meta.refs + 1] = ref

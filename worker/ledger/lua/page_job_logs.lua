@@ -1,8 +1,8 @@
--- needs: integration_records
+-- needs: integration_records, log_records
 -- page_job_logs: a page of one job's logs, the last attempt first. Their ids follow from the job's id, so they need no
 -- index.
 -- A: job, offset, limit, integration = the job's integration, for a job whose record may be gone, or ''
--- Returns {meta, JSON, JSON ...}; meta = msgpack {members, total, lane, scope}; lane and scope are '' if unknown.
+-- Returns {meta, record, record ...}; meta = msgpack {members, total, lane, scope}; lane and scope are '' if unknown.
 local job = redis.call('HMGET', P .. 'job:' .. A.job, 'attempts', 'lane')
 -- `total` counts the logs that exist: older ones may have expired, and the attempt in flight has none yet.
 local LOOKED_AT_MOST = 1000
@@ -16,7 +16,7 @@ if not job[2] and A.integration ~= '' then
     last = redis.call('GET', P .. 'log:' .. A.job .. ':' .. attempt)
     if last then break end
   end
-  if last and cjson.decode(last)[2] == A.integration then job[2] = A.integration else attempts = 0 end
+  if last and integration_of_log(last) == A.integration then job[2] = A.integration else attempts = 0 end
 end
 for attempt = attempts, math.max(1, attempts - LOOKED_AT_MOST + 1), -1 do
   local key = P .. 'log:' .. A.job .. ':' .. attempt

@@ -1,7 +1,7 @@
 -- needs: attempt_logs, integration_records
 -- page_logs: a page of logs, the newest first.
 -- A: index = the name after `logs:`, offset, limit, integration = the integration of the logs, or ''
--- Returns {meta, JSON, JSON ...}; meta = msgpack {members, total, scope = the integration's scope, or ''}.
+-- Returns {meta, record, record ...}; meta = msgpack {members, total, scope = the integration's scope, or ''}.
 local index = P .. 'logs:' .. A.index
 removals_left = 1000
 drop_expired(index)

@@ -15,9 +15,9 @@ for i, e in ipairs(A.events) do
   local key = P .. 'event:' .. e.ref
   if redis.call('EXISTS', key) == 0 and redis.call('SISMEMBER', P .. 'tombstones', e.ref) == 0 then
     local record = ARGV[1 + i]
-    redis.call('SET', key, record)
-    if e.jobs ~= '' then redis.call('SET', key .. ':jobs', e.jobs) else redis.call('DEL', key .. ':jobs') end
-    redis.call('DEL', key .. ':progress')
+    redis.call('SET', key, with_first_job(record, string.sub(e.jobs, 1, ID_BYTES)))
+    redis.call('DEL', key .. ':jobs', key .. ':progress')
+    if #e.jobs > ID_BYTES then redis.call('SET', key .. ':jobs', string.sub(e.jobs, ID_BYTES + 1)) end
     later('ZADD', P .. 'events:' .. e.scope, head_of(record).accepted_at, e.ref)
     note(string.format('!%.0f %s', NOW, e.ref))
   end
@@ -32,7 +32,7 @@ for _, j in ipairs(A.jobs) do
       'lost', row[6], 'opened_at', row[7], 'ended_at', row[8], 'event', ref, 'lane', lane, 'marks', row[11],
       'size', redis.call('STRLEN', P .. 'event:' .. ref))
     if head.minor > 0 then redis.call('HSET', key, 'minor', head.minor) end
-    if not listed(j.id, ref) then redis.call('APPEND', P .. 'event:' .. ref .. ':jobs', j.id) end
+    if not listed(j.id, ref) then list_jobs(ref, { j.id }) end
     later('ZADD', P .. 'jobs:' .. lane, row[7], j.id)
     note(num(row[5]) > 0 and j.id .. ':' .. row[5] or j.id)
     note(string.format('!%.0f %s', NOW, ref))

@@ -1,8 +1,8 @@
--- needs: activity, attempt_logs, due_jobs, erased_answers, exhaustions, job_ends, kept_exchanges, leases, receiver_health
+-- needs: activity, attempt_logs, due_jobs, exhaustions, job_ends, kept_exchanges, leases, log_records, receiver_health
 -- settle: writes the outcomes of attempts: log, job state, next due time, counters.
 -- A: owner, log_retention, log_cap, history = 1 with a history (archive_entries.lua), circuit (see circuits.lua),
 --    broken (see broken_receivers.lua),
---    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why ms log exchange quiet?}]
+--    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why ms exchange quiet?}]
 --    revision the integration's revision that the attempt used
 --    verdict  succeeded | failed | retry
 --    lost     its worker died: its log is written only if the attempt has no other log
@@ -11,7 +11,8 @@
 --    health   ok | failed, or '' if the attempt shows nothing about the receiver    why  what went wrong, in words
 --    quiet    1 if the event is a lifecycle event: its delivery raises none
 --    ms       how long the attempt took
---    log      the IntegrationLog, as JSON      exchange  what was sent and answered, as JSON, or ''
+--    exchange what was sent and answered, as JSON, or ''
+-- ARGV[2], ARGV[3] and so on: the log of each item, without its time (log_records.lua)
 -- Returns msgpack {results = [settled | renewed | late | stale], more = [lanes that have ready jobs and free slots],
 -- later = [{lane, ms until it has ready jobs}],
 -- circuits = [{lane open|closed until}] that changed, broken = [receivers to warn of: see broken_receivers.lua]}.
@@ -113,6 +114,7 @@ end
 local results = {}
 for i, item in ipairs(A.items) do
   local job = read_job(item)
+  item.log = stamped_log(ARGV[1 + i])
   -- A process that was taken for dead may still report the real outcome; the log of a lost attempt must not replace it.
   if job.erased then item.log, item.exchange = without_answer(item.log), '' end
   local logged = item.lost and redis.call('EXISTS', P .. 'log:' .. item.job .. ':' .. item.attempt) == 1

@@ -19,6 +19,7 @@ WELL = RedisCondition(
     last_write_ok=True,
     fsync="always",
     replicas=0,
+    allocator="jemalloc-5.3.0",
     clock_ahead=0.001,
     round_trip=0.0002,
 )
@@ -44,6 +45,7 @@ def test_a_redis_that_is_as_it_should_be_has_nothing_to_mend() -> None:
         ({"memory_limit": 0}, "redis memory", Grade.WARNING, "maxmemory"),
         ({"memory_used": 950 << 20}, "redis memory", Grade.FAILED, "runbook"),
         ({"memory_used": 600 << 20}, "redis memory", Grade.WARNING, "edw status"),
+        ({"allocator": "libc"}, "redis allocator", Grade.WARNING, "jemalloc"),
         ({"replicas": 1}, "redis replicas", Grade.WARNING, "EDW_LEDGER_WAIT_REPLICAS=1"),
         ({"clock_ahead": -5.0}, "clock", Grade.WARNING, "chrony"),
         ({"clock_ahead": 5.0}, "clock", Grade.WARNING, "chrony"),

@@ -38,8 +38,3 @@ end
 local function audited_number(record)
   return tonumber(string.match(record, '},(%d+)%]$'))
 end
-
--- Returns the time of a log (attempt_logs.lua), as text.
-local function time_of_log(start)
-  return string.match(start, '^%[(%d+)') or '0'
-end

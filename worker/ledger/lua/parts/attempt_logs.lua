@@ -1,12 +1,7 @@
--- needs: collected_writes
+-- needs: collected_writes, log_records
 -- The logs of attempts (IntegrationLogs), with their indexes: lists, the newest at the right end, which take a third of
 -- the memory of a sorted set.
 -- A: log_retention (ms), log_cap (logs of each index)
-
--- Returns a log's record with its time; `record` is a JSON array that begins with 0 in the place of the time.
-local function stamped(record)
-  return '[' .. string.format('%.0f', NOW) .. string.sub(record, 3)
-end
 
 -- Members to add to each index, at its right end. The index with `owns` set takes logs with it beyond the cap.
 local pushed = {}
@@ -20,11 +15,11 @@ end
 local logged_scopes = {}
 local function write_log(item)
   local member = item.job .. ':' .. item.attempt
-  local first = redis.call('SET', P .. 'log:' .. member, stamped(item.log), 'PX', A.log_retention, 'GET')
+  local first = redis.call('SET', P .. 'log:' .. member, item.log, 'PX', A.log_retention, 'GET')
   local failures, has_failed = P .. 'logs:failures:' .. item.scope, item.verdict ~= 'succeeded'
   if first then
     -- The other indexes have it.
-    local had_failed = not cjson.decode(first)[3]
+    local had_failed = not has_succeeded(first)
     if had_failed and not has_failed then
       if pushed[failures] then redis.call('RPUSH', failures, unpack(pushed[failures])) end
       pushed[failures] = nil

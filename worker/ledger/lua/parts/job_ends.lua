@@ -9,7 +9,8 @@ local function end_job(job, ref, state, reason, epoch)
   later('ZREM', P .. 'pending', job)
   if not ref then return end
   local key = P .. 'job:' .. job
-  redis.call('HSET', key, 'state', state, 'reason', reason, 'ended_at', NOW)
+  redis.call('HSET', key, 'state', state, 'ended_at', NOW)
+  if reason ~= '' then redis.call('HSET', key, 'reason', reason) end
   redis.call('HDEL', key, 'owner', 'call', 'deadline', 'done', 'tried')
   count(state)
   local open = redis.call('HINCRBY', P .. 'event:' .. ref .. ':progress', 'open', -1)

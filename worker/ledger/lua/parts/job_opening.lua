@@ -44,7 +44,7 @@ local function list_of_event(ref, ids)
   for _, id in ipairs(ids) do
     if #id ~= ID_BYTES then error(string.format('a job id of %d bytes was expected: %s', ID_BYTES, id), 0) end
   end
-  redis.call('APPEND', P .. 'event:' .. ref .. ':jobs', table.concat(ids))
+  list_jobs(ref, ids)
   redis.call('HINCRBY', P .. 'event:' .. ref .. ':progress', 'open', #ids)
 end
 

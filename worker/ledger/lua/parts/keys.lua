@@ -6,6 +6,8 @@
 -- ARGV[1]  one msgpack map with the script's arguments, and lane_cap; durations and times are milliseconds
 -- ARGV[2], ARGV[3] and so on  bytes, for scripts that accept events (event_acceptance.lua)
 --
+-- An event's reference is a UUID in 22 characters (compact_id.py), in the order of the UUIDs.
+--
 -- Keys. All have the prefix except the plain queue, whose name producers type (A.list: edw.intake, a list; new messages
 -- at its left end). If a key's name differs from the term in the code, the term follows in (brackets).
 --   gauges                 the process that reads the totals for metrics, until another process may
@@ -27,10 +29,10 @@
 --                                circuits_opened circuits_closed
 --                                left_out (deliveries that filters prevented)
 --   inbox                  zset  event ref -> when it is announced next
---   event:<ref>            its record, which never changes (event_records.lua)
+--   event:<ref>            its record (event_records.lua), of which only the first job changes
 --   event:<ref>:progress   hash  open (its number of pending jobs) failures announced erased (jobs that were) observers lost (observers that
 --                                died); most of it goes when the event is over
---   event:<ref>:jobs       ids of the jobs it opened, one behind the other (event_jobs.lua)
+--   event:<ref>:jobs       ids of the jobs it opened but the first, one behind the other (event_jobs.lua)
 --   events:<s>             zset  event ref -> accepted_at, of a scope
 --   events:<resource>      the events of a resource (resource_events.lua)
 --   job:<id>               hash  event lane size (of the event's record) state reason attempts base epoch lost owner done deadline opened_at
@@ -99,7 +101,7 @@
 --   scope:<s>:gone         zset  deleted integration -> the scope's version when it was deleted
 --   scope:<s>:list         zset  integration -> created_at
 --   intake:<s>             the time until which a scope has used up its allowance of events (admit)
---   log:<job>:<attempt>    one IntegrationLog, a JSON array (log_records.py), its time first (attempt_logs.lua)
+--   log:<job>:<attempt>    one IntegrationLog (log_records.lua)
 --   exchanges:<integration>  hash  what its last attempts sent and got (kept_exchanges.lua)
 --   logs:store:<s>  logs:integration:<id>  logs:failures:<s>     list  <job>:<attempt>, the newest at the right end
 --   intake-next            list  the message of the plain queue that woke a waiting process; it is taken next

@@ -5,7 +5,7 @@
 -- Events of a resource that are listed.
 local LISTED_EVENTS = 100
 -- The length of a reference.
-local REF_BYTES = 36
+local REF_BYTES = 22
 
 -- Appends the keys of the events' resources to `keys`. Returns the place of each key: resource -> {key, place}.
 local function resource_keys(events, keys)
