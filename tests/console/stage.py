@@ -37,6 +37,11 @@ class Stage:
     def url(self) -> str:
         return f"{self.api.url}/console"
 
+    @property
+    def redis_url(self) -> str:
+        """The URL of the ledger's server."""
+        return self.redis.url
+
     def do(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine where the console runs."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)

@@ -128,6 +128,12 @@ async def date_jobs(ledger: Ledger, integration_id: str, opened_at: Mapping[str,
 # Lanes and jobs
 
 
+async def age_ended_jobs(ledger: Ledger, milliseconds: int) -> None:
+    """Have the jobs that wait to be archived have ended that much earlier."""
+    for entry in await raw.command(ledger, "LRANGE", "ended", 0, -1):
+        await raw.command(ledger, "HINCRBY", f"job:{entry.decode().lstrip('+')}", "ended_at", -milliseconds)
+
+
 async def put_circuit(ledger: Ledger, integration_id: str, state: str, until: int | None = None) -> None:
     """Put an integration's circuit into a state: `open` until a moment (ms since 1970), or `half`."""
     await raw.command(ledger, "HSET", f"lane:{integration_id}", "circuit", state)

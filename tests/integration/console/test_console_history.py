@@ -12,6 +12,7 @@ from tests.console.visitor import signed_in, words
 from tests.counterparts.postgres import PostgresServer
 from tests.integration.history.archive import KEPT, archive
 from tests.ledger.scene import LedgerScene, playing_on
+from tests.ledger.surgery import age_ended_jobs
 from tests.samples import an_event
 from worker.console.pages import attempt_pages, event_list, integration_pages
 from worker.domain.api_token import Role
@@ -52,7 +53,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _played(stage: Stage, url: str) -> None:
-    async with playing_on(stage.api.ledger, stage.redis.url) as scene:
+    async with playing_on(stage.api.ledger, stage.redis_url) as scene:
         await scene.register(LANE, scope=STORE)
         await _settled(scene, "e-1", Verdict.SUCCEEDED)
         await _settled(scene, "e-2", Verdict.FAILED)
@@ -94,11 +95,7 @@ def test_the_page_of_processes_shows_who_archives_and_how_late(stage: Stage) -> 
     assert "To archive 1 record" in text
     assert "HistoryFallingBehind" not in text
 
-    async def late() -> None:
-        (entry,) = await stage.api.ledger.redis.call("lrange", "ended", 0, -1)
-        await stage.api.ledger.redis.call("hincrby", f"job:{entry.decode().lstrip('+')}", "ended_at", -300_000)
-
-    stage.do(late())
+    stage.do(age_ended_jobs(stage.api.ledger, 300_000))
     assert "The oldest record has waited for 5 min" in words(operator.get("/fleet").text)
 
     stage.do(stage.api.ledger.outbox.leave())
@@ -117,7 +114,7 @@ def test_a_console_without_a_history_shows_nothing_of_it() -> None:
 
 
 async def _registered(stage: Stage) -> None:
-    async with playing_on(stage.api.ledger, stage.redis.url) as scene:
+    async with playing_on(stage.api.ledger, stage.redis_url) as scene:
         await scene.register(LANE, scope=STORE)
 
 

@@ -283,7 +283,7 @@ def test_the_page_of_the_console_leads_to_all_that_the_history_has(
             found += [int(each) for each in re.findall(r"<ins>(\d+)</ins>", text)]
             following = re.findall(r'href="/console(/audit[^"]*)" rel="next"', text)
             # The page before the last that offsets reach has the times of older ones.
-            following += re.findall(r'href="/console(/audit[^"]*till=[^"]*)">Changes before', text)
+            following += re.findall(r'href="/console(/audit[^"]*till=[^"]*)">Older ones', text)
             link = following[-1] if following else None
         assert found == sorted(found, reverse=True)
         assert set(found) == set(range(13))
@@ -291,7 +291,8 @@ def test_the_page_of_the_console_leads_to_all_that_the_history_has(
         assert re.findall(r"<ins>(\d+)</ins>", by_subject) == ["11", "9", "7", "5", "3", "1"]
         postgres.kill()
         try:
-            assert "The history does not answer" in admin.get("/audit").text
+            for path in ("/audit", "/audit?subject=i-1"):
+                assert "The history does not answer: older changes" in admin.get(path).text
         finally:
             postgres.start()
 

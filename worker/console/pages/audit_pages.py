@@ -27,13 +27,11 @@ async def show(visit: Visit) -> Answer:
     subject = visit.query.get("subject", "").strip()
     if subject:
         rows, found = await changes_of(visit, scope, subject)
-        values = {"rows": rows, "changes": found, "subject": subject, "shown_most": 0, "till": None, "older": None}
+        values = {"rows": rows, "changes": found, "subject": subject, "shown_most": 0}
         return Html("audit.html", values)
-    till = _time(visit.query.get("till", ""))
-    page = await visit.services.ledger.changes.until(till).of_scope(scope, visit.offset, PAGE)
-    # Offsets reach so far; from there on, the time of the last change does.
-    older = page.items[-1].made_at if page.at_least and page.items and visit.offset + PAGE >= page.total else None
-    values = {"changes": page, "subject": "", "shown_most": PAGE, "till": till, "older": older}
+    page = await visit.services.ledger.changes.until(visit.till).of_scope(scope, visit.offset, PAGE)
+    older = visit.older(page, PAGE, lambda change: change.made_at)
+    values = {"changes": page, "subject": "", "shown_most": PAGE, "older": older}
     return Html("audit.html", {"rows": await _rows(visit, page.items), **values})
 
 
@@ -51,11 +49,6 @@ async def _rows(visit: Visit, changes: Sequence[Change]) -> list[ChangeRow]:
         ChangeRow(each, words_of(each), attributes_of(each), names.get(each.subject_id) or _named(each))
         for each in changes
     ]
-
-
-def _time(text: str) -> int | None:
-    """Return a time (ms) of the query; None for any other text."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _named(change: Change) -> str:
