@@ -7,17 +7,21 @@ python -m tests.benchmarks.history --logs 1000000    a tenth of that
 import argparse
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
 from time import perf_counter
+from uuid import uuid4
 
+from deliverers.exchange import PhaseTimes, WireRecord
 from tests.counterparts.postgres import PostgresServer
 from tests.counterparts.redis_server import RedisServer
 from tests.ledger.scene import LedgerScene, playing_on, settlement
 from tests.samples import an_event, an_integration
 from worker.domain.affected_resource import AffectedResource
 from worker.domain.event import Ingress, Scope
+from worker.domain.integration_log import IntegrationLog
 from worker.history import migrations
 from worker.history.archiver import Archiver, HistoryPolicy
 from worker.history.database import HistoryDatabase
@@ -26,6 +30,7 @@ from worker.history.partitions import Partitions
 from worker.history.seam import join
 from worker.ledger import Ledger, LedgerPolicy, Verdict
 from worker.ledger.events.wire_event import split, written
+from worker.ledger.lanes.log_records import encoded_log
 
 STORES, DAYS, LANES, RESOURCES = 100, 90, 3, 100
 DAY_MS = 86_400_000
@@ -37,11 +42,9 @@ POLICY = LedgerPolicy(history=True, window=0, lane_cap=1_000, log_cap=1_000_000_
 
 _LOGS = """
     INSERT INTO edw.logs SELECT %(day)s, gen_random_uuid(), 1, %(start)s + n * %(step)s,
-        'org-1/store-' || n %% {stores}, 'lane-' || n %% {stores} || '-' || n %% {lanes}, n / {stores} %% 10 <> 0,
-        convert_to(format('[%%s,"lane-%%s-%%s",%%s,"{{\\"ok\\":true}}",200,"",0.05,"event-%%s","order.paid",[40000]]',
-            %(start)s + n * %(step)s, n %% {stores}, n %% {lanes},
-            CASE WHEN n / {stores} %% 10 <> 0 THEN 'true' ELSE 'false' END, n), 'UTF8'), NULL
-    FROM generate_series(0, %(count)s - 1) AS n
+        scope, integration, succeeded, substring(int8send(%(start)s + n * %(step)s) from 3) || record, NULL
+    FROM generate_series(0, %(count)s - 1) AS n JOIN records
+        ON store = n %% {stores} AND lane = n %% {lanes} AND succeeded = (n / {stores} %% 10 <> 0)
 """
 _EVENTS = """
     INSERT INTO edw.events SELECT %(day)s, gen_random_uuid(), scope, %(start)s * 1000 + random() * 86400000000,
@@ -145,6 +148,13 @@ async def _fill(database: HistoryDatabase, logs: int) -> list[date]:
                 for number in range(RESOURCES):
                     scope = Scope("org-1", f"store-{store}").key
                     await copy.write_row((scope, AffectedResource("order", str(number)).key(scope)))
+        await connection.execute(
+            "CREATE TEMPORARY TABLE records"
+            " (store int, lane int, succeeded bool, scope text, integration text, record bytea)"
+        )
+        async with connection.cursor() as cursor, cursor.copy("COPY records FROM STDIN") as copy:
+            for row in _records():
+                await copy.write_row(row)
         for day in days:
             start = round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
             count = logs // DAYS
@@ -155,6 +165,19 @@ async def _fill(database: HistoryDatabase, logs: int) -> list[date]:
         await connection.execute("CHECKPOINT")
     print(f"filled with {logs:,} logs of {STORES} stores in {DAYS} days, in {perf_counter() - began:.0f} s")
     return days
+
+
+def _records() -> Iterator[tuple[object, ...]]:
+    """Yield a log of each lane that succeeded and one that failed, without its time."""
+    for store, lane, succeeded in product(range(STORES), range(LANES), (True, False)):
+        integration, scope = f"lane-{store}-{lane}", Scope("org-1", f"store-{store}").key
+        log = IntegrationLog(
+            *("", integration, 1, succeeded, '{"ok":true}', 200, "", 0.05),
+            event_id=str(uuid4()),
+            event_type="order.paid",
+            exchange=WireRecord(PhaseTimes(first_byte=0.04)),
+        )
+        yield store, lane, succeeded, scope, integration, encoded_log(log)
 
 
 async def _measure_reads(redis_url: str, database: HistoryDatabase, days: list[date]) -> None:
