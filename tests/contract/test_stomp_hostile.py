@@ -497,7 +497,7 @@ async def test_a_broker_that_stops_reading_holds_the_senders_and_grows_no_memory
         await asyncio.Event().wait()
 
     body = b'{"text":"' + b"x" * 100_000 + b'"}'
-    async with raw_receiver(stops_reading) as port, opened(timeout=1.0) as deliverer:
+    async with raw_receiver(stops_reading) as port, opened(timeout=4.0) as deliverer:
         given = [replace(delivery_to(port, number=n), data=body) for n in range(400)]
         tracemalloc.start()
         try:
@@ -506,8 +506,8 @@ async def test_a_broker_that_stops_reading_holds_the_senders_and_grows_no_memory
         finally:
             tracemalloc.stop()
     assert set(outcomes) == {
-        Unreachable(f"no answer within 1 s (127.0.0.1:{port} takes no more; nothing was sent)"),
-        Unreachable(f"no answer within 1 s (sent to 127.0.0.1:{port}, no receipt came); its outcome is unknown"),
+        Unreachable(f"no answer within 4 s (127.0.0.1:{port} takes no more; nothing was sent)"),
+        Unreachable(f"no answer within 4 s (sent to 127.0.0.1:{port}, no receipt came); its outcome is unknown"),
     }
     # 40 MB were to be sent; what is held is what the sockets hold, and a little more.
     assert peak < 8 * MIB
