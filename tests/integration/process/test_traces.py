@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 from kombu.connection import Connection
 
+from config.celery import intake_queues
 from tests.counterparts.collector import Collector, Seen, collecting
 from tests.fleet.api_caller import caller_of
 from tests.fleet.ledger_state import balanced
@@ -168,7 +169,7 @@ async def test_where_nothing_is_traced_the_producers_context_is_handed_on_by_eve
     with Connection(broker_url) as connection:
         by_amqp = connection.Producer()
         plain = {"traceparent": sent["rabbit"], "tracestate": "shop=2"}
-        by_amqp.publish(order_paid(id="rabbit"), routing_key="edw.intake", headers=plain)
+        by_amqp.publish(order_paid(id="rabbit"), routing_key="edw.intake", headers=plain, declare=intake_queues("0"))
         binary = {
             f"cloudEvents:{name}": str(value)
             for name, value in {**cloudevent, "id": "binary", "traceparent": sent["binary"]}.items()
