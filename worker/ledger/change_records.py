@@ -19,11 +19,8 @@ STATE_BYTES = 8_192
 LOOKED_AT = 1_000
 
 
-class _Record(msgspec.Struct, array_like=True):
-    """A change as the ledger stores it, an array. Its key names the scope.
-
-    change_records.lua may add a number.
-    """
+class ChangeHeading(msgspec.Struct, array_like=True):
+    """The beginning of a record."""
 
     #: Milliseconds; change_records.lua writes it.
     made_at: int
@@ -33,20 +30,16 @@ class _Record(msgspec.Struct, array_like=True):
     action: str
     subject_type: str
     subject_id: str
+
+
+class _Record(ChangeHeading, array_like=True):
+    """A change as the ledger stores it, an array. Its key names the scope.
+
+    change_records.lua may add a number.
+    """
+
     before: dict[str, Any]
     after: dict[str, Any]
-
-
-class ChangeHeading(msgspec.Struct, array_like=True):
-    """The beginning of a record."""
-
-    made_at: int
-    id: str
-    token_id: str
-    actor: str
-    action: str
-    subject_type: str
-    subject_id: str
 
 
 _headings = msgspec.json.Decoder(ChangeHeading)
