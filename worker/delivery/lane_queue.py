@@ -51,6 +51,8 @@ class LaneQueue:
         self._due_at: dict[str, float] = {}
         self._timers: list[tuple[float, str]] = []
         self._unpark_at = 0.0
+        #: When a lane was last put into the queue.
+        self._put_at = -inf
         #: Lanes to announce to other processes, and the earliest time of the next announcement.
         self._to_pass_on: dict[str, None] = {}
         self._pass_on_at = 0.0
@@ -71,6 +73,10 @@ class LaneQueue:
         """Whether lanes are parked that wait for a slot of a share."""
         return bool(self._parked[Trust.SUSPECT] or self._parked[Trust.UNPROVEN])
 
+    def quiet_for(self, seconds: float) -> bool:
+        """Return whether no lane has had to wait for service in this time."""
+        return self._clock() >= self._put_at + seconds
+
     def belong(self, stores: Mapping[str, str]) -> None:
         """Learn the stores (Scope.key) of lanes."""
         for lane, store in stores.items():
@@ -88,6 +94,7 @@ class LaneQueue:
     def put(self, lanes: Iterable[str]) -> None:
         """Append the lanes that are not queued and not parked already."""
         for lane in lanes:
+            self._put_at = self._clock()
             if any(lane in parked for parked in self._parked.values()):
                 continue
             store = self._store_of.get(lane)
