@@ -32,16 +32,16 @@ class FanOut:
     outdated: bool = False
     #: The context of the observer, such as its Celery task, for the attempts of the jobs.
     context: Context = field(default_factory=copy_context)
+    #: The event's scope (Scope.key).
+    store: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = self.stored.event.scope.key
 
     @property
     def is_taken(self) -> bool:
         """Whether all its jobs were put into chunks."""
         return self.taken >= len(self.integration_ids)
-
-    @property
-    def store(self) -> str:
-        """The event's scope (Scope.key)."""
-        return self.stored.event.scope.key
 
 
 @dataclass(slots=True)
