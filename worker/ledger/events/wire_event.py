@@ -72,7 +72,7 @@ def written(event: Event, ingress: Ingress) -> bytes:
     head = _encode(
         EventHead(event.id, event.type, scope, ingress.value, size, codec, event.minor, trace, event.resource_key)
     )
-    return _WITHOUT_TIME.pack(bytes.fromhex(event.digest), len(head), _NO_JOB) + head + payload
+    return _WITHOUT_TIME.pack(event.digest, len(head), _NO_JOB) + head + payload
 
 
 def without_data(record: bytes) -> bytes:
