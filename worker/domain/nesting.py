@@ -22,7 +22,7 @@ def nesting(raw: bytes, most: int) -> int:
     depth. If the depth is over `most`, it is any number over `most`. For a text that is not JSON, it covers the depth
     that a decoder would reach before it finds the error.
     """
-    # Nearly every text has few brackets. Before Python 3.13, `count` looks at each byte; this jumps to the next bracket.
+    # Nearly every text has few brackets. Before Python 3.13, `count` looks at each byte; this leaps to each bracket.
     bound = len(raw) - len(raw.replace(b"{", b"", most + 1).replace(b"[", b"", most + 1))
     if bound <= most:
         return bound

@@ -25,14 +25,23 @@ async def paced(parts: Sequence[Part], size_of: Callable[[Part], int] = _size) -
 
     `size_of` returns the number of bytes of a part. By default that is the length of `bytes`, and 0 for other types.
     """
-    handled = count = 0
-    for part in parts:
+    async for step in in_steps(parts, size_of):
+        for part in step:
+            yield part
+
+
+async def in_steps(parts: Sequence[Part], size_of: Callable[[Part], int] = _size) -> AsyncIterator[Sequence[Part]]:
+    """Yield the parts of each step together, and let the loop run other tasks between two steps, as `paced` does."""
+    start = handled = 0
+    for index, part in enumerate(parts):
         size = size_of(part)
-        if count and (count == STEP_PARTS or handled + size > STEP_BYTES):
+        if index > start and (index - start == STEP_PARTS or handled + size > STEP_BYTES):
+            yield parts[start:index]
             await breathe()
-            handled = count = 0
-        yield part
-        handled, count = handled + size, count + 1
+            start, handled = index, 0
+        handled += size
+    if start < len(parts):
+        yield parts[start:]
 
 
 async def breathe() -> None:
