@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from deliverers.quick_values import quickly_made
 from worker.api.api_errors import invalid
 from worker.api.request_context import JSON_TYPES, RequestContext, decoded
 from worker.api.schemas import EVENTS_MOST
@@ -34,6 +35,7 @@ class _Wrapped(msgspec.Struct):
     type: msgspec.Raw | UnsetType = UNSET
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class GivenEvents:
     """The event or batch of a request; `under` is the JSON pointer to it in the body."""

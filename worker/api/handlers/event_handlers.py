@@ -20,7 +20,7 @@ from worker.domain.event import Event, ForeignEvent, Ingress, Refusal, event_ref
 from worker.domain.event_parser import ID_MAX_CHARS, EventRules, parse_event
 from worker.domain.resources import Links
 from worker.domain.trace_context import TraceContext
-from worker.event_loop.pacing import in_steps
+from worker.event_loop.pacing import breathe, steps
 from worker.ledger import Acceptance
 from worker.ledger.inspection.event_history import EventSummary
 from worker.ledger.pages import Page
@@ -45,7 +45,11 @@ async def publish(call: RequestContext) -> Reply:
     await intake.check_pressure()
     given = await given_events(call)
     parse = _parser(call, given.convert)
-    parsed = [found async for step in in_steps(given.items) for found in map(parse, step)]
+    parsed: list[Event | Refusal] = []
+    for step in steps(given.items):
+        if parsed:
+            await breathe()
+        parsed += map(parse, step)
     events = [each for each in parsed if isinstance(each, Event)]
     held_back = await intake.held_back(events)
     good = [each for each in events if each.scope not in held_back] if held_back else events
