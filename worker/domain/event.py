@@ -31,19 +31,19 @@ class Ingress(StrEnum):
     INTEGRATIONS = "integrations"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scope:
     """The owner of an event or integration: a store (with or without its organisation), or an organisation itself."""
 
     org_id: str | None = None
     store_id: str | None = None
 
-    @property
+    @Lazily
     def level(self) -> str:
         """The catalogue's name of the level: `organization` if only the organisation is named, else `store`."""
         return "organization" if self.org_id and not self.store_id else "store"
 
-    @property
+    @Lazily
     def key(self) -> str:
         """The scope as one unambiguous string, used in the ledger's keys."""
         return _key(self.org_id, self.store_id)
