@@ -15,7 +15,6 @@ from worker.domain.cloudevents import (
     attributes_of_headers,
     event_of_binary,
     event_of_structured,
-    is_cloudevent,
     is_json,
     split_batch,
     split_wrapped_batch,
@@ -43,8 +42,8 @@ class GivenEvents:
     items: Sequence[bytes]
     is_batch: bool
     under: str
-    #: Converts an item into the JSON of our own events.
-    convert: Callable[[bytes], bytes | Refusal]
+    #: Converts an item, which is a CloudEvent, into the JSON of our own events; None where an item may be either.
+    convert: Callable[[bytes], bytes | Refusal] | None = None
 
     def place(self, index: int) -> str:
         """Return the JSON pointer to an item."""
@@ -77,7 +76,7 @@ def _of_binary(call: RequestContext, body: bytes) -> bytes | Refusal:
 async def _wrapped(raw: bytes) -> GivenEvents:
     if items := split_wrapped_batch(raw, EVENTS_MOST):
         await breathe()
-        return _batch(items, "/data", _plain)
+        return _batch(items, "/data")
     try:
         wrapped = decoded(raw, _Wrapped)
     except msgspec.ValidationError:
@@ -90,21 +89,19 @@ async def _wrapped(raw: bytes) -> GivenEvents:
         hint = 'wrap the event: {"data": {"type": …, "data": …}}'
         raise invalid([Refusal("type", f"is beside `data`, but belongs inside it: {hint}")], under="")
     if not data.startswith(b"["):
-        return GivenEvents([data], is_batch=False, under="/data", convert=_plain)
+        return GivenEvents([data], is_batch=False, under="/data")
     # Let other tasks run between decoding the body and splitting its list.
     await breathe()
     batch = split_batch(data, EVENTS_MOST)
     if isinstance(batch, Refusal):
         raise invalid([batch])
     await breathe()
-    return _batch(batch, "/data", _plain)
+    return _batch(batch, "/data")
 
 
-def _plain(raw: bytes) -> bytes | Refusal:
-    return event_of_structured(raw) if is_cloudevent(raw) else raw
-
-
-def _batch(items: Sequence[bytes], under: str, convert: Callable[[bytes], bytes | Refusal]) -> GivenEvents:
+def _batch(
+    items: Sequence[bytes], under: str, convert: Callable[[bytes], bytes | Refusal] | None = None
+) -> GivenEvents:
     if not items:
         raise invalid([Refusal("", "expected at least one event")], under)
     return GivenEvents(items, is_batch=True, under=under, convert=convert)

@@ -14,6 +14,7 @@ from uuid import uuid4
 import msgspec
 
 from config.observable_events import Catalogue
+from worker.domain.cloudevents import event_of_structured, is_cloudevent
 from worker.domain.event import Event, ForeignEvent, NewerVersion, Refusal, Scope
 from worker.domain.finite import place_of_non_number
 from worker.domain.format_version import MINOR, PAYLOAD_SINCE, is_newer
@@ -85,6 +86,8 @@ class _Wire(msgspec.Struct):
     tracestate: msgspec.Raw = _NULL
     #: The minor version that a process needs to understand the event.
     edw_minor: int = 0
+    #: Only a CloudEvent has one.
+    specversion: msgspec.Raw = _NULL
 
 
 #: `data` (empty if it is missing), `included` and `payload` (None if they are missing or null), byte for byte.
@@ -95,20 +98,27 @@ _decoder = msgspec.json.Decoder(_Wire)
 
 
 def parse_event(
-    given: bytes | Mapping[str, Any], rules: EventRules, default_id: str | None = None, scope: Scope | None = None
+    given: bytes | Mapping[str, Any],
+    rules: EventRules,
+    default_id: str | None = None,
+    scope: Scope | None = None,
+    *,
+    cloudevents: bool = False,
 ) -> Event | Refusal:
     """Check one event and slice it.
 
     `given` is the event's JSON, or a mapping, which is encoded first (dates, UUIDs and decimals become strings).
     An event without an id gets `default_id`, or else a random UUID. With `scope`, the event belongs to that scope; an
-    event that names another one is refused as ForeignEvent.
+    event that names another one is refused as ForeignEvent. With `cloudevents`, JSON with a `specversion` is converted
+    from a CloudEvent.
     """
     raw = given if isinstance(given, bytes) else _encode(given)
     if isinstance(raw, Refusal):
         return raw
-    if len(raw) > rules.max_bytes:
-        return rules.too_large(raw)
-    wire = _decode(raw)
+    wire = rules.too_large(raw) if len(raw) > rules.max_bytes else _decode(raw)
+    if cloudevents and (isinstance(wire, Refusal) or wire.specversion is not _NULL) and is_cloudevent(raw):
+        ours = event_of_structured(raw)
+        return ours if isinstance(ours, Refusal) else parse_event(ours, rules, default_id, scope)
     if isinstance(wire, Refusal):
         return wire
     if is_newer(wire.edw_minor):

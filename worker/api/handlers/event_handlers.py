@@ -44,7 +44,7 @@ async def publish(call: RequestContext) -> Reply:
     intake = call.services.intake
     await intake.check_pressure()
     given = await given_events(call)
-    parse = _parser(call, given.convert)
+    parse = _parser(call, given)
     parsed: list[Event | Refusal] = []
     for step in steps(given.items):
         if parsed:
@@ -147,18 +147,18 @@ def _traced(event: Event, trace: TraceContext) -> Event:
     return event if event.trace else replace(event, trace=trace)
 
 
-def _parser(call: RequestContext, convert: Callable[[bytes], bytes | Refusal]) -> Callable[[bytes], Event | Refusal]:
+def _parser(call: RequestContext, given: GivenEvents) -> Callable[[bytes], Event | Refusal]:
     """Return what parses an item of a request, and checks that its sender may publish it."""
-    rules = call.services.rules
+    rules, convert = call.services.rules, given.convert
     scope = None if call.token.platform else call.scope
 
-    def parse(given: bytes) -> Event | Refusal:
-        if len(given) > rules.envelope_max_bytes:
-            return rules.too_large(given)
-        raw = convert(given)
+    def parse(item: bytes) -> Event | Refusal:
+        if len(item) > rules.envelope_max_bytes:
+            return rules.too_large(item)
+        raw = item if convert is None else convert(item)
         if isinstance(raw, Refusal):
             return raw
-        found = parse_event(raw, rules, scope=scope)
+        found = parse_event(raw, rules, scope=scope, cloudevents=convert is None)
         return found if scope or isinstance(found, Refusal) else _of_platform(found, rules)
 
     return parse
