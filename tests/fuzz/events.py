@@ -18,6 +18,7 @@ from worker.domain.cloudevents import (
     event_of_structured,
     is_cloudevent,
     split_batch,
+    split_wrapped_batch,
 )
 from worker.domain.event import Event, Refusal, Scope
 from worker.domain.event_parser import NESTING_MAX, EventRules, parse_event, stored_event
@@ -158,9 +159,11 @@ def properties(raw: bytes) -> None:
 def batch(raw: bytes) -> None:
     """A batch is split into what it holds, or refused; never more than its limit."""
     found = split_batch(raw, MOST)
+    wrapped = split_wrapped_batch(b'{"data":' + raw + b"}", MOST)
     if isinstance(found, Refusal):
         return is_brief(str(found))
     assert len(found) <= MOST
+    assert wrapped in (found, None)
     assert split_batch(b"[" + b",".join(found) + b"]", MOST) == found
     return None
 

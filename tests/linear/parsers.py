@@ -33,6 +33,7 @@ from worker.domain.cloudevents import (
     event_of_structured,
     is_cloudevent,
     split_batch,
+    split_wrapped_batch,
 )
 from worker.domain.event import Scope
 from worker.domain.event_parser import EventRules, parse_event
@@ -136,6 +137,8 @@ PARSERS = (
     _parser("message: one event", lambda raw: parse_message(raw, _RULES), b'[{"a":[', b"1,", b"1]}]"),
     _parser("batch: a string without an end", lambda raw: split_batch(raw, 1_000), b'["', b'\\"', b""),
     _parser("batch: elements", lambda raw: split_batch(raw, 1_000), b"[", b"[],", b"1]"),
+    _parser("wrapped batch: elements", lambda raw: split_wrapped_batch(raw, 1_000), b'{"data":[', b"[],", b"1]}"),
+    _parser("wrapped batch: blanks", lambda raw: split_wrapped_batch(raw, 1_000), b"{", b" ", b"1"),
     _parser("batch: one element", lambda raw: split_batch(raw, 1_000), b"[[", b"[],", b"1]]"),
     _parser("cloudevent: data", event_of_structured, _STRUCTURED + b":[", b"[],", b"1]}"),
     _parser("cloudevent: Base64", event_of_structured, _STRUCTURED + b'_base64":"', b"ICAg", b'"}'),

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import hdrs, web
 from yarl import URL
 
+from deliverers.quick_values import quickly_made
 from worker.api.api_errors import ApiError, api_error, invalid, not_found
 from worker.api.inflating import ACCEPTED_CODINGS, BrokenCodingError, Inflater, UnknownCodingError, coding_of
 from worker.api.json_numbers import LARGEST_NUMBER, pointer_of_number
@@ -43,6 +44,7 @@ _FORM_HINT = '; curl -d sends this type unless it has -H "Content-Type: applicat
 JSON_TYPES = (JSON, "application/vnd.api+json")
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer: a document, which becomes JSON, or bytes, which are sent unchanged."""
@@ -53,6 +55,7 @@ class Reply:
     content_type: str = JSON
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """A request whose caller is authenticated and has a role that the operation accepts."""

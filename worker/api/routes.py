@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.api.event_documents import PATH as EVENTS_PATH
 from worker.api.filters import FILTER, filter_pattern
+from worker.api.given_events import CLOUDEVENT, CLOUDEVENTS
 from worker.api.handlers import (
     audit_handlers,
     console_handlers,
@@ -345,8 +346,8 @@ OPERATIONS: tuple[Operation, ...] = (
         body=Body(
             {
                 **Body.json((Single[EventAttributes], EventBatch)).content,
-                event_handlers.CLOUDEVENT: CloudEvent,
-                event_handlers.CLOUDEVENTS: list[CloudEvent],
+                CLOUDEVENT: CloudEvent,
+                CLOUDEVENTS: list[CloudEvent],
             }
         ),
         refusals=(400, 413, 415, 422),

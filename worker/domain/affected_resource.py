@@ -6,9 +6,14 @@ from hashlib import blake2b
 
 import msgspec
 
+from deliverers.quick_values import quickly_made
+
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+#: A copy of it costs half of what making one costs.
+_EMPTY_DIGEST = blake2b(digest_size=16, person=b"edw-resource")
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class AffectedResource:
     """The type and the id of a resource, such as `order` and `123`."""
@@ -20,8 +25,9 @@ class AffectedResource:
         """Return a short text that no other resource, and no other scope's, has: 22 characters of base64url."""
         # The lengths say where each part ends.
         parts = f"{len(scope_key)} {len(self.type)} {scope_key}{self.type}{self.id}"
-        digest = blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16, person=b"edw-resource").digest()
-        return b2a_base64(digest, newline=False)[:-2].translate(_URL_SAFE).decode()
+        digest = _EMPTY_DIGEST.copy()
+        digest.update(parts.encode("utf-8", "surrogatepass"))
+        return b2a_base64(digest.digest(), newline=False)[:-2].translate(_URL_SAFE).decode()
 
 
 class _Usual(msgspec.Struct):

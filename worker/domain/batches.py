@@ -14,10 +14,11 @@ def batches(items: Iterable[Item], most: int, max_bytes: int, size: Callable[[It
     batch: list[Item] = []
     total = 0
     for item in items:
-        if batch and (len(batch) >= most or total + size(item) > max_bytes):
+        bytes_of_item = size(item)
+        if batch and (len(batch) >= most or total + bytes_of_item > max_bytes):
             yield batch
             batch, total = [], 0
         batch.append(item)
-        total += size(item)
+        total += bytes_of_item
     if batch:
         yield batch

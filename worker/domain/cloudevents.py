@@ -24,7 +24,7 @@ from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -52,6 +52,8 @@ _FLAT = "edwpayload"
 _HEADERS = frozenset(HTTP_PREFIX + name for name in (*_ATTRIBUTES, *_TRACE, _FLAT) if name != "datacontenttype")
 # Possessive: a string without an end is skipped as a whole, so the scan does not start again at each quote inside it.
 _QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)("?)', re.DOTALL)
+#: The beginning of an object whose first member is a list at `data`.
+_WRAPPED_BATCH = re.compile(rb'[ \t\r\n]*+\{[ \t\r\n]*+"data"[ \t\r\n]*+:[ \t\r\n]*+\[')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 #: Characters of a received value that a refusal repeats.
 _SHOWN_CHARS = 80
@@ -222,18 +224,47 @@ def split_batch(raw: bytes, most: int) -> list[bytes] | Refusal:
         return Refusal("", f"is not JSON: {error}")
     except RecursionError:
         return Refusal("", "is nested too deeply")
-    return [bytes(each) for each in msgspec.structs.astuple(batch) if each is not UNSET]
+    return _elements(batch)
 
 
-@lru_cache(maxsize=8)  # one decoder for each of our limits
-def _batch_decoder(most: int) -> "msgspec.json.Decoder[msgspec.Struct]":
-    """Return a decoder of arrays of at most `most` elements.
+def split_wrapped_batch(raw: bytes, most: int) -> list[bytes] | None:
+    """Return the elements of the array in a JSON object `{"data": [ … ]}` as bytes, after a single look at the text.
+
+    None if the text is anything else; then `split_batch` of the value at `data` returns the elements, or says why not.
+    """
+    if _WRAPPED_BATCH.match(raw) is None:
+        return None
+    try:
+        found = _wrapped_batch_decoder(most).decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return _elements(found.data) if found.type is UNSET else None
+
+
+def _elements(batch: msgspec.Struct) -> list[bytes]:
+    slices = msgspec.structs.astuple(batch)
+    return [bytes(each) for each in (slices[: slices.index(UNSET)] if slices[-1] is UNSET else slices)]
+
+
+@lru_cache(maxsize=8)  # one for each of our limits
+def _batch_type(most: int) -> type[msgspec.Struct]:
+    """Return a type for arrays of at most `most` elements.
 
     A list decoder decodes the whole list before it checks the length. An array-like struct stops after its last field.
     """
     fields = [(f"element_{index}", Slice, UNSET) for index in range(most)]
-    batch = msgspec.defstruct("Batch", fields, array_like=True, forbid_unknown_fields=True)
-    return msgspec.json.Decoder(batch)
+    return msgspec.defstruct("Batch", fields, array_like=True, forbid_unknown_fields=True)
+
+
+@lru_cache(maxsize=8)
+def _batch_decoder(most: int) -> "msgspec.json.Decoder[msgspec.Struct]":
+    return msgspec.json.Decoder(_batch_type(most))
+
+
+@lru_cache(maxsize=8)
+def _wrapped_batch_decoder(most: int) -> "msgspec.json.Decoder[Any]":
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [("data", _batch_type(most)), ("type", Slice, UNSET)]
+    return msgspec.json.Decoder(msgspec.defstruct("WrappedBatch", fields))
 
 
 def _problem(attributes: Mapping[str, str]) -> Refusal | None:

@@ -14,6 +14,7 @@ from uuid import uuid4
 import msgspec
 
 from config.observable_events import Catalogue
+from worker.domain.cloudevents import event_of_structured, is_cloudevent
 from worker.domain.event import Event, ForeignEvent, NewerVersion, Refusal, Scope
 from worker.domain.finite import place_of_non_number
 from worker.domain.format_version import MINOR, PAYLOAD_SINCE, is_newer
@@ -68,12 +69,11 @@ class EventRules:
 
 
 _NULL = msgspec.Raw(b"null")
-_MISSING_DATA = msgspec.Raw()
 
 
 class _Wire(msgspec.Struct):
     type: str
-    data: msgspec.Raw = _MISSING_DATA
+    data: msgspec.Raw = msgspec.Raw()
     payload: msgspec.Raw = _NULL
     id: str | None = None
     time: str | None = None
@@ -86,68 +86,95 @@ class _Wire(msgspec.Struct):
     tracestate: msgspec.Raw = _NULL
     #: The minor version that a process needs to understand the event.
     edw_minor: int = 0
+    #: Only a CloudEvent has one.
+    specversion: msgspec.Raw = _NULL
 
+
+#: `data` (empty if it is missing), `included` and `payload` (None if they are missing or null), byte for byte.
+_Content = tuple[bytes, bytes | None, bytes | None]
 
 _text = msgspec.json.Decoder(str)
 _decoder = msgspec.json.Decoder(_Wire)
 
 
 def parse_event(
-    given: bytes | Mapping[str, Any], rules: EventRules, default_id: str | None = None, scope: Scope | None = None
+    given: bytes | Mapping[str, Any],
+    rules: EventRules,
+    default_id: str | None = None,
+    scope: Scope | None = None,
+    *,
+    cloudevents: bool = False,
 ) -> Event | Refusal:
     """Check one event and slice it.
 
     `given` is the event's JSON, or a mapping, which is encoded first (dates, UUIDs and decimals become strings).
     An event without an id gets `default_id`, or else a random UUID. With `scope`, the event belongs to that scope; an
-    event that names another one is refused as ForeignEvent.
+    event that names another one is refused as ForeignEvent. With `cloudevents`, JSON with a `specversion` is converted
+    from a CloudEvent.
     """
     raw = given if isinstance(given, bytes) else _encode(given)
     if isinstance(raw, Refusal):
         return raw
-    if len(raw) > rules.max_bytes:
-        return rules.too_large(raw)
-    wire = _decode(raw)
+    wire = rules.too_large(raw) if len(raw) > rules.max_bytes else _decode(raw)
+    if cloudevents and (isinstance(wire, Refusal) or wire.specversion is not _NULL) and is_cloudevent(raw):
+        ours = event_of_structured(raw)
+        return ours if isinstance(ours, Refusal) else parse_event(ours, rules, default_id, scope)
     if isinstance(wire, Refusal):
         return wire
     if is_newer(wire.edw_minor):
         return NewerVersion("edw_minor", f"needs minor version {wire.edw_minor}, and this process understands {MINOR}")
     whose = scope or Scope(wire.org_id or None, wire.store_id or None)
-    refusal = (_foreign(wire, scope) if scope else None) or _problem(wire, rules.catalogue, whose.level)
+    content = _content(wire)
+    refusal = (_foreign(wire, scope) if scope else None) or _problem(wire, content, rules.catalogue, whose.level)
     if refusal:
         return refusal
     named = wire.id or default_id
-    return _event(raw, wire, named or str(uuid4()), whose, made=not named)
+    return _event(raw, wire, content, named or str(uuid4()), whose, made=not named)
 
 
 def stored_event(raw: bytes, event_id: str, scope: Scope, trace: TraceContext | None = None) -> Event:
     """Return an event from the ledger. It was checked when it was accepted, and is not checked again."""
-    return _event(raw, _decoder.decode(raw), event_id, scope, trace)
+    wire = _decoder.decode(raw)
+    return _event(raw, wire, _content(wire), event_id, scope, trace)
+
+
+def _content(wire: _Wire) -> _Content:
+    payload = None if wire.payload is _NULL else _given(wire.payload)
+    included = None if wire.included is _NULL else _given(wire.included)
+    return bytes(wire.data), included, payload
 
 
 def _event(
-    raw: bytes, wire: _Wire, event_id: str, scope: Scope, trace: TraceContext | None = None, *, made: bool = False
+    raw: bytes,
+    wire: _Wire,
+    content: _Content,
+    event_id: str,
+    scope: Scope,
+    trace: TraceContext | None = None,
+    *,
+    made: bool = False,
 ) -> Event:
-    payload = None if wire.payload is _NULL else _given(wire.payload)
-    flat = payload is not None
+    data, included, payload = content
+    if trace is None and wire.traceparent is not _NULL:
+        trace = _trace(wire)
+    minor = wire.edw_minor if payload is None else max(PAYLOAD_SINCE, wire.edw_minor)
     return Event(
-        id=event_id,
-        type=wire.type,
-        scope=scope,
-        raw=raw,
-        data=bytes(wire.data) if payload is None else payload,
-        included=_given(wire.included),
-        time=wire.time,
-        source=wire.source,
-        trace=trace or _trace(wire),
-        minor=max(PAYLOAD_SINCE if flat else 0, wire.edw_minor),
-        flat=flat,
-        made=made,
+        event_id,
+        wire.type,
+        scope,
+        raw,
+        data if payload is None else payload,
+        included,
+        wire.time,
+        wire.source,
+        trace,
+        minor,
+        payload is not None,
+        made,
     )
 
 
 def _trace(wire: _Wire) -> TraceContext | None:
-    if wire.traceparent is _NULL:
-        return None
     return TraceContext.of(_string(wire.traceparent), _string(wire.tracestate))
 
 
@@ -212,7 +239,7 @@ def _foreign(wire: _Wire, scope: Scope) -> Refusal | None:
     return None
 
 
-def _problem(wire: _Wire, catalogue: Catalogue, level: str) -> Refusal | None:
+def _problem(wire: _Wire, content: _Content, catalogue: Catalogue, level: str) -> Refusal | None:
     for field, value in (("id", wire.id), ("store_id", wire.store_id), ("org_id", wire.org_id)):
         if value is None:
             continue
@@ -227,32 +254,28 @@ def _problem(wire: _Wire, catalogue: Catalogue, level: str) -> Refusal | None:
     unknown = catalogue.problem(wire.type, level)
     if unknown:
         return Refusal("type", unknown)
-    is_plain = wire.payload is _NULL and wire.included is _NULL and _starts(wire.data, b"{")
-    if not is_plain and (content := _content_problem(wire)) is not None:
-        return content
+    if problem := _content_problem(content):
+        return problem
     if (source := wire.source) is not None and (len(source) > SOURCE_MAX_CHARS or not is_uri_reference(source)):
         return Refusal("source", f"expected a URI of at most {SOURCE_MAX_CHARS} characters, without spaces (RFC 3986)")
     return _time_problem(wire.time)
 
 
-def _content_problem(wire: _Wire) -> Refusal | None:
+def _content_problem(content: _Content) -> Refusal | None:
     """Return what is wrong with `data` and `included`, or with the `payload` in their place."""
-    if wire.payload is not _NULL and not _starts(wire.payload, b"n"):
-        for field, value in (("data", wire.data), ("included", wire.included)):
-            if value is not _MISSING_DATA and not _starts(value, b"n"):
-                return Refusal("payload", f"is beside {field}: an event has either data (with included) or payload")
-        return None if _starts(wire.payload, b"{") else Refusal("payload", "expected an object, which is sent as it is")
-    if wire.data is _MISSING_DATA:
-        return Refusal("data", "is required: the affected resource; or payload, an object that is sent as it is")
-    if not _starts(wire.data, b"{"):
-        return Refusal("data", "expected an object: the affected resource")
-    if (included := _given(wire.included)) and included[:1] not in (b"{", b"["):
+    data, included, payload = content
+    if payload is not None:
+        beside = "data" if data not in (b"", b"null") else "included" if included is not None else ""
+        if beside:
+            return Refusal("payload", f"is beside {beside}: an event has either data (with included) or payload")
+        return None if payload[:1] == b"{" else Refusal("payload", "expected an object, which is sent as it is")
+    if data[:1] != b"{":
+        expected = "expected an object: the affected resource"
+        required = "is required: the affected resource; or payload, an object that is sent as it is"
+        return Refusal("data", expected if data else required)
+    if included is not None and included[:1] not in (b"{", b"["):
         return Refusal("included", "expected an object or a list of resources")
     return None
-
-
-def _starts(value: msgspec.Raw, opening: bytes) -> bool:
-    return bytes(memoryview(value)[:1]) == opening
 
 
 def _time_problem(time: str | None) -> Refusal | None:

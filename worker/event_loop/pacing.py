@@ -5,7 +5,7 @@ about 20 ms per MiB, and the worst event of a few bytes (one with an unknown key
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TypeVar
 
 #: Most bytes of one step. A larger part is a step of its own.
@@ -25,14 +25,24 @@ async def paced(parts: Sequence[Part], size_of: Callable[[Part], int] = _size) -
 
     `size_of` returns the number of bytes of a part. By default that is the length of `bytes`, and 0 for other types.
     """
-    handled = count = 0
-    for part in parts:
-        size = size_of(part)
-        if count and (count == STEP_PARTS or handled + size > STEP_BYTES):
+    for number, step in enumerate(steps(parts, size_of)):
+        if number:
             await breathe()
-            handled = count = 0
-        yield part
-        handled, count = handled + size, count + 1
+        for part in step:
+            yield part
+
+
+def steps(parts: Sequence[Part], size_of: Callable[[Part], int] = _size) -> Iterator[Sequence[Part]]:
+    """Yield the parts of each step together. Between two steps, the caller lets the loop run other tasks."""
+    start = handled = 0
+    for index, part in enumerate(parts):
+        size = size_of(part)
+        if index > start and (index - start == STEP_PARTS or handled + size > STEP_BYTES):
+            yield parts[start:index]
+            start, handled = index, 0
+        handled += size
+    if start < len(parts):
+        yield parts[start:]
 
 
 async def breathe() -> None:

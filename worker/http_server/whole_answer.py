@@ -12,10 +12,13 @@ from http import HTTPStatus
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 
+from deliverers.quick_values import quickly_made
+
 #: The Server field: the product without a version, which an attacker could look up.
 PRODUCT = "edw"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class WholeAnswer:
     """An answer; its headers are without those of the connection and of the body's length."""

@@ -9,17 +9,17 @@ The ingresses differ in what they parse and in the script that writes. So each p
 writes them.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from deliverers.quick_values import quickly_made
 from worker.domain.event import Event, Ingress
 from worker.ledger import Acceptance, LedgerFull
 from worker.telemetry import metrics
 from worker.telemetry.metrics import RefusalReason
 from worker.telemetry.tracing import publishing
-from worker.telemetry.tracing.traces import Publishing, Traces
+from worker.telemetry.tracing.traces import Traces
 
 #: Writes events into the ledger. Returns None if the ledger wrote nothing, because the caller may no longer write.
 Write = Callable[[Sequence[Event]], Awaitable[Sequence[Acceptance] | None]]
@@ -38,6 +38,7 @@ class EventObserver(Protocol):
         ...
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class AcceptedEvents:
     """Events and the ledger's answers to them; `answers` is None if the ledger wrote nothing."""
@@ -66,16 +67,24 @@ class AcceptService:
 
     async def accept(self, ingress: Ingress, events: Sequence[Event], write: Write) -> AcceptedEvents:
         """Accept events on the running loop. Raises what `write` raises."""
-        with self._publishing(ingress, events) as span:
-            answers = await write(span.events)
-            span.answered(answers or ())
+        try:
+            with publishing(self._traces(), events, ingress) as span:
+                answers = await write(span.events)
+                span.answered(answers or ())
+        except LedgerFull:
+            self._note_full(ingress, events)
+            raise
         return self._accepted(ingress, events, answers)
 
     def accept_sync(self, ingress: Ingress, events: Sequence[Event], write: WriteSync) -> AcceptedEvents:
         """Accept events without an event loop. Raises what `write` raises."""
-        with self._publishing(ingress, events) as span:
-            answers = write(span.events)
-            span.answered(answers)
+        try:
+            with publishing(self._traces(), events, ingress) as span:
+                answers = write(span.events)
+                span.answered(answers)
+        except LedgerFull:
+            self._note_full(ingress, events)
+            raise
         return self._accepted(ingress, events, answers)
 
     @staticmethod
@@ -83,15 +92,9 @@ class AcceptService:
         """Count refused events."""
         metrics.observe_refused(ingress, reason, count)
 
-    @contextmanager
-    def _publishing(self, ingress: Ingress, events: Sequence[Event]) -> Iterator[Publishing]:
-        try:
-            with publishing(self._traces(), events, ingress) as span:
-                yield span
-        except LedgerFull:
-            if ingress in _REFUSING:
-                self.refuse(ingress, len(events), RefusalReason.PRESSURE)
-            raise
+    def _note_full(self, ingress: Ingress, events: Sequence[Event]) -> None:
+        if ingress in _REFUSING:
+            self.refuse(ingress, len(events), RefusalReason.PRESSURE)
 
     def _accepted(
         self, ingress: Ingress, events: Sequence[Event], answers: Sequence[Acceptance] | None

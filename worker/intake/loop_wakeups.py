@@ -71,8 +71,9 @@ class LoopWakeups:
         loop = asyncio.get_running_loop()
         while any(self._waiting.values()):
             await self._pause(self._due_at - (BURST - 1) * LINGER_SECONDS - loop.time())
-            for kind in self._waiting:
-                await self._send_some(kind)
+            for kind, waiting in self._waiting.items():
+                if waiting:
+                    await self._send_some(kind)
             self._due_at = max(self._due_at, loop.time()) + LINGER_SECONDS
 
     async def _pause(self, seconds: float) -> None:
@@ -89,8 +90,6 @@ class LoopWakeups:
     async def _send_some(self, kind: str) -> None:
         waiting = self._waiting[kind]
         ids = waiting[:MAX_IDS_PER_MESSAGE]
-        if not ids:
-            return
         del waiting[:MAX_IDS_PER_MESSAGE]
         if len(waiting) >= MAX_IDS_PER_MESSAGE:
             self._hurried.set()

@@ -9,7 +9,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import msgspec
 import structlog
 
-from worker.domain.cloudevents import event_of_structured, is_cloudevent, split_batch
+from worker.domain.cloudevents import split_batch
 from worker.domain.event import Event, NewerVersion, Refusal
 from worker.domain.event_parser import ID_MAX_CHARS, EventRules, parse_event
 from worker.domain.trace_context import TraceContext
@@ -137,8 +137,7 @@ def _size(part: _Part) -> int:
 def _event(raw: bytes, rules: EventRules, default_id: str | None) -> Event | Refusal:
     if len(raw) > rules.envelope_max_bytes:
         return rules.too_large(raw)
-    ours = event_of_structured(raw) if is_cloudevent(raw) else raw
-    return ours if isinstance(ours, Refusal) else parse_event(ours, rules, default_id)
+    return parse_event(raw, rules, default_id, cloudevents=True)
 
 
 def _usable(message_id: str) -> str:

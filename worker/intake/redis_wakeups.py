@@ -3,8 +3,7 @@
 `RedisWakeupSender` is for threads, `AsyncRedisWakeupSender` for an event loop. `wakeup_sender` serves other brokers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -12,7 +11,6 @@ from urllib.parse import parse_qsl, urlsplit
 from config.sentinel import is_sentinel
 from worker.intake.wakeup_message import TASKS, WAITING_LIMIT, QueueLevel, queue_of, redis_message
 from worker.intake.wakeups import BrokerUnavailable
-from worker.ledger import LedgerError
 from worker.ledger.connection.pipelined_client import PipelinedClient
 from worker.ledger.connection.redis_connections import (
     SOCKET_TIMEOUT,
@@ -23,8 +21,8 @@ from worker.ledger.connection.redis_connections import (
     sync_client,
     user_of,
 )
-from worker.ledger.ledger_errors import LedgerFault, Server
-from worker.ledger.redis_errors import mapped
+from worker.ledger.ledger_errors import Server
+from worker.ledger.redis_errors import FOREIGN, named
 
 
 def _log() -> Any:
@@ -51,22 +49,28 @@ def speaks_redis(broker_url: str) -> bool:
     return parameters.keys() <= _SHARED_PARAMETERS and parameters.get("ssl_cert_reqs", "none") in _CERT_REQS
 
 
+class _BrokerErrors:
+    """Raises redis-py's exceptions in a block as BrokerUnavailable."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, FOREIGN):
+            raise BrokerUnavailable(str(named(error, self._server))) from error
+
+
 class _Queues:
     """The queues at a Redis broker, and what their senders share."""
 
     def __init__(self, url: str, shard: str, minor: Callable[[], int], limit: int) -> None:
-        self._server = Server(address_of(url), user_of(url))
+        self._errors = _BrokerErrors(Server(address_of(url), user_of(url)))
         self._shard = shard
         self._minor = minor
         self._levels = {kind: QueueLevel(limit) for kind in TASKS}
-
-    @contextmanager
-    def _errors_mapped(self) -> Iterator[None]:
-        try:
-            with mapped(self._server):
-                yield
-        except (LedgerError, LedgerFault) as error:
-            raise BrokerUnavailable(str(error)) from error
 
     def _message(self, kind: str, ids: Sequence[str]) -> bytes:
         return redis_message(kind, ids, self._shard, self._minor())
@@ -94,7 +98,7 @@ class RedisWakeupSender(_Queues):
     def __call__(self, kind: str, ids: Sequence[str]) -> None:
         """Send one message, or none if too many wait. Raises BrokerUnavailable if the broker fails."""
         queue = queue_of(kind, self._shard)
-        with self._errors_mapped():
+        with self._errors:
             if self._is_due_to_look(kind):
                 self._note(kind, int(self._client.llen(queue)))
             if not self._levels[kind].is_full:
@@ -118,7 +122,7 @@ class AsyncRedisWakeupSender(_Queues):
     async def __call__(self, kind: str, ids: Sequence[str]) -> None:
         """Send one message, or none if too many wait. Raises BrokerUnavailable if the broker fails."""
         queue = queue_of(kind, self._shard)
-        with self._errors_mapped():
+        with self._errors:
             if self._is_due_to_look(kind):
                 self._note(kind, int(await self._calls.call(b"LLEN", queue)))
             if not self._levels[kind].is_full:
@@ -126,7 +130,7 @@ class AsyncRedisWakeupSender(_Queues):
 
     async def ping(self) -> None:
         """Check that the broker answers. Raises BrokerUnavailable."""
-        with self._errors_mapped():
+        with self._errors:
             await self._client.ping()
 
     async def close(self) -> None:

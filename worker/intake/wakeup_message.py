@@ -4,9 +4,11 @@ A wake-up has the form of Celery's protocol 2, in the envelope in which kombu ke
 it with a message that Celery itself sends.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
@@ -33,6 +35,9 @@ TASKS = {
 
 _EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 _encode = msgspec.json.Encoder().encode
+# No queue has such a name.
+_BODY, _ID = b"<body>", b"<id>"
+_OWN = re.compile(b"(<body>|<id>)")
 
 
 def arguments_of(kind: str, ids: Sequence[str], shard: str, minor: int) -> dict[str, Any]:
@@ -50,18 +55,25 @@ def queue_of(kind: str, shard: str) -> str:
 
 def redis_message(kind: str, ids: Sequence[str], shard: str, minor: int) -> bytes:
     """Return a wake-up as it waits in a list of a Redis broker."""
-    message_id = str(uuid4())
-    body = _encode(((), arguments_of(kind, ids, shard, minor), _EMBEDDED))
-    return _encode(
+    body = b64encode(_encode(((), arguments_of(kind, ids, shard, minor), _EMBEDDED)))
+    message_id = str(uuid4()).encode()
+    values = {_BODY: body, _ID: message_id}
+    return b"".join([values.get(part, part) for part in _envelope(kind, shard)])
+
+
+@lru_cache(8)  # the kinds of a shard
+def _envelope(kind: str, shard: str) -> list[bytes]:
+    """Return the parts of a message's envelope; `_BODY` and `_ID` stand for what each message has of its own."""
+    envelope = _encode(
         {
-            "body": b64encode(body).decode(),
+            "body": _BODY.decode(),
             "content-encoding": "utf-8",
             "content-type": "application/json",
             "headers": {
                 "lang": "py",
                 "task": TASKS[kind][0],
-                "id": message_id,
-                "root_id": message_id,
+                "id": _ID.decode(),
+                "root_id": _ID.decode(),
                 "parent_id": None,
                 "group": None,
                 "shadow": None,
@@ -72,15 +84,16 @@ def redis_message(kind: str, ids: Sequence[str], shard: str, minor: int) -> byte
                 "ignore_result": True,
             },
             "properties": {
-                "correlation_id": message_id,
+                "correlation_id": _ID.decode(),
                 "delivery_mode": 2,
                 "delivery_info": {"exchange": "", "routing_key": queue_of(kind, shard)},
                 "priority": 0,
                 "body_encoding": "base64",
-                "delivery_tag": str(uuid4()),
+                "delivery_tag": _ID.decode(),
             },
         }
     )
+    return _OWN.split(envelope)
 
 
 @dataclass(slots=True)

@@ -73,3 +73,19 @@ def test_each_object_has_a_list_of_its_own() -> None:
     one = Listed()
     one.names.append("a")
     assert (one.names, Listed().names, Listed(["b"]).names) == (["a"], [], ["b"])
+
+
+def test_a_value_without_slots_is_the_same() -> None:
+    @dataclass(frozen=True)
+    class Loose:
+        name: str
+        more: tuple[int, ...] = field(default_factory=tuple)
+        note: str = field(default="", compare=False)
+
+    quick = quickly_made(Loose)
+
+    one = quick("a", note="n")
+    assert (one, one.note, vars(one)) == (Loose("a"), "n", {"name": "a", "more": (), "note": "n"})
+    assert replace(one, more=(1,)) == quick("a", (1,)) != one
+    with pytest.raises(FrozenInstanceError):
+        one.name = "b"  # type: ignore[misc]  # it is frozen

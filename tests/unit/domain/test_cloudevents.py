@@ -15,6 +15,7 @@ from worker.domain.cloudevents import (
     event_of_structured,
     is_cloudevent,
     split_batch,
+    split_wrapped_batch,
 )
 from worker.domain.event import Event, Refusal, Scope
 from worker.domain.event_parser import EventRules, parse_event
@@ -233,6 +234,32 @@ def test_a_batch_may_begin_with_blanks() -> None:
 @pytest.mark.parametrize("raw", [b"{}", b"[", b"", b"[{}] x", b"[" * 5000 + b"]" * 5000])
 def test_what_is_no_list_is_no_batch(raw: bytes) -> None:
     assert isinstance(split_batch(raw, 3), Refusal)
+
+
+@pytest.mark.parametrize("raw", [b'{"data":[{"a": 1.00},2,[]]}', b' {"data" :\n[ {"a": 1.00} ,2, []],"more":[1]} '])
+def test_a_wrapped_batch_is_split_into_what_came(raw: bytes) -> None:
+    assert split_wrapped_batch(raw, 3) == [b'{"a": 1.00}', b"2", b"[]"]
+    assert split_wrapped_batch(raw, 4) == [b'{"a": 1.00}', b"2", b"[]"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"data":{}}',
+        b'{"data":[1,2,3,4]}',
+        b'{"data":[1],"type":"order.paid"}',
+        b'{"more":1,"data":[1]}',
+        b'{"data":[1],"data":{}}',
+        b'{"data":[1]',
+        b'{"data":[1]} x',
+        b'{"data":[1,tru]}',
+        b'{"data":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b"[1]",
+        b"",
+    ],
+)
+def test_what_is_no_wrapped_batch_is_left_to_those_who_say_why(raw: bytes) -> None:
+    assert split_wrapped_batch(raw, 3) is None
 
 
 @pytest.mark.parametrize("flag", [True, "true"])

@@ -115,7 +115,7 @@ def test_the_id_of_a_message_that_is_a_uuid_is_the_namespace_itself() -> None:
 
 
 def test_a_message_that_meets_a_bug_of_ours_is_refused_and_does_not_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(message_parser, "parse_event", broken)

@@ -1,49 +1,30 @@
 """Handlers of events: publishing over HTTP, as our own JSON or as CloudEvents, and the history of an event."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from math import ceil
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from config.observable_events import STORE
-from worker.api.api_errors import ApiError, ErrorBody, bad_parameter, error_body, invalid, not_found, problem_body
+from worker.api.api_errors import ApiError, ErrorBody, bad_parameter, error_body, not_found, problem_body
 from worker.api.event_documents import PATH, explained_event, history_document, listed_event, path_of
 from worker.api.filters import FILTER, Field, FilterCondition, parse_filter, text, time
+from worker.api.given_events import GivenEvents, given_events
 from worker.api.handlers.log_handlers import filtered_page, kept, latest
-from worker.api.request_context import JSON_TYPES, Reply, RequestContext, decoded
-from worker.api.schemas import (
-    EVENTS_MOST,
-    EventHistoryDocument,
-    PublishedBatch,
-    PublishedEvent,
-    Single,
-)
+from worker.api.request_context import Reply, RequestContext
+from worker.api.schemas import EventHistoryDocument, PublishedBatch, PublishedEvent, Single
 from worker.domain.affected_resource import AffectedResource
 from worker.domain.change import Change, ChangeAction
-from worker.domain.cloudevents import (
-    attributes_of_headers,
-    event_of_binary,
-    event_of_structured,
-    is_cloudevent,
-    is_json,
-    split_batch,
-)
 from worker.domain.event import Event, ForeignEvent, Ingress, Refusal, event_ref
-from worker.domain.event_parser import ID_MAX_CHARS, parse_event
+from worker.domain.event_parser import ID_MAX_CHARS, EventRules, parse_event
 from worker.domain.resources import Links
 from worker.domain.trace_context import TraceContext
-from worker.event_loop.pacing import breathe, paced
+from worker.event_loop.pacing import breathe, steps
 from worker.ledger import Acceptance
 from worker.ledger.inspection.event_history import EventSummary
 from worker.ledger.pages import Page
 from worker.telemetry import metrics
-
-CLOUDEVENT = "application/cloudevents+json"
-CLOUDEVENTS = "application/cloudevents-batch+json"
-TYPES = (*JSON_TYPES, CLOUDEVENT, CLOUDEVENTS)
 
 _RESOURCE = ("resource_type", "resource_id")
 FIELDS: Mapping[str, Field[EventSummary]] = {
@@ -54,27 +35,6 @@ FIELDS: Mapping[str, Field[EventSummary]] = {
     "created_at": time(lambda event: event.accepted_at),
 }
 
-_SPECVERSION = "ce-specversion"
-
-
-class _Wrapped(msgspec.Struct):
-    data: msgspec.Raw | UnsetType = UNSET
-    type: msgspec.Raw | UnsetType = UNSET
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """The event or batch of a request; `under` is the JSON pointer to it in the body."""
-
-    items: Sequence[bytes]
-    is_batch: bool
-    under: str
-    #: Converts an item into the JSON of our own events.
-    convert: Callable[[bytes], bytes | Refusal]
-
-    def place(self, index: int) -> str:
-        return f"{self.under}/{index}" if self.is_batch else self.under
-
 
 async def publish(call: RequestContext) -> Reply:
     """Accept an event or a batch; reply once the ledger has the events.
@@ -83,8 +43,13 @@ async def publish(call: RequestContext) -> Reply:
     """
     intake = call.services.intake
     await intake.check_pressure()
-    given = await _given(call)
-    parsed = [_parsed(call, each, given.convert) async for each in paced(given.items)]
+    given = await given_events(call)
+    parse = _parser(call, given)
+    parsed: list[Event | Refusal] = []
+    for step in steps(given.items):
+        if parsed:
+            await breathe()
+        parsed += map(parse, step)
     events = [each for each in parsed if isinstance(each, Event)]
     held_back = await intake.held_back(events)
     good = [each for each in events if each.scope not in held_back] if held_back else events
@@ -177,82 +142,35 @@ async def erase(call: RequestContext) -> Reply:
 _TOO_MANY = "this store has used up its allowance of events per second"
 
 
-async def _given(call: RequestContext) -> _Given:
-    binary = _SPECVERSION in call.request.headers
-    raw = await call.raw(TYPES, also=is_json if binary else lambda _: False)
-    match call.request.content_type:
-        case "application/cloudevents+json":
-            return _Given([raw], is_batch=False, under="", convert=event_of_structured)
-        case "application/cloudevents-batch+json":
-            batch = split_batch(raw, EVENTS_MOST)
-            if isinstance(batch, Refusal):
-                raise invalid([batch], under="")
-            await breathe()
-            return _batch(batch, "", event_of_structured)
-    if binary:
-        return _Given([raw], is_batch=False, under="", convert=partial(_of_binary, call))
-    return await _wrapped(raw)
-
-
-def _of_binary(call: RequestContext, body: bytes) -> bytes | Refusal:
-    attributes = attributes_of_headers(call.request.headers.items())
-    return attributes if isinstance(attributes, Refusal) else event_of_binary(attributes, body)
-
-
-async def _wrapped(raw: bytes) -> _Given:
-    try:
-        wrapped = decoded(raw, _Wrapped)
-    except msgspec.ValidationError:
-        raise invalid([Refusal("", 'expected an object: {"data": {…}} or {"data": [ … ]}')], under="") from None
-    if isinstance(wrapped.data, UnsetType):
-        hint = '; wrap the event: {"data": {"type": …, "payload": …}}' if b'"payload"' in raw else ""
-        raise invalid([Refusal("data", f"is required: an event, or a list of events{hint}")], under="")
-    data = bytes(wrapped.data)
-    if not isinstance(wrapped.type, UnsetType):
-        hint = 'wrap the event: {"data": {"type": …, "data": …}}'
-        raise invalid([Refusal("type", f"is beside `data`, but belongs inside it: {hint}")], under="")
-    if not data.startswith(b"["):
-        return _Given([data], is_batch=False, under="/data", convert=_plain)
-    # Let other tasks run between decoding the body and splitting its list.
-    await breathe()
-    batch = split_batch(data, EVENTS_MOST)
-    if isinstance(batch, Refusal):
-        raise invalid([batch])
-    await breathe()
-    return _batch(batch, "/data", _plain)
-
-
-def _plain(raw: bytes) -> bytes | Refusal:
-    return event_of_structured(raw) if is_cloudevent(raw) else raw
-
-
-def _batch(items: Sequence[bytes], under: str, convert: Callable[[bytes], bytes | Refusal]) -> _Given:
-    if not items:
-        raise invalid([Refusal("", "expected at least one event")], under)
-    return _Given(items, is_batch=True, under=under, convert=convert)
-
-
 def _traced(event: Event, trace: TraceContext) -> Event:
     """Return an event with a trace: its own, else its request's."""
     return event if event.trace else replace(event, trace=trace)
 
 
-def _parsed(call: RequestContext, given: bytes, convert: Callable[[bytes], bytes | Refusal]) -> Event | Refusal:
-    rules = call.services.rules
-    if len(given) > rules.envelope_max_bytes:
-        return rules.too_large(given)
-    raw = convert(given)
-    if isinstance(raw, Refusal):
-        return raw
-    if not call.token.platform:
-        return parse_event(raw, rules, scope=call.scope)
-    event = parse_event(raw, rules)
-    if isinstance(event, Event):
-        # A type that exists only at organisation level has no store.
-        needed = ("org_id", "store_id") if STORE in rules.catalogue.levels(event.type) else ("org_id",)
-        for field in needed:
-            if getattr(event.scope, field) is None:
-                return Refusal(field, "is required in events that the platform publishes")
+def _parser(call: RequestContext, given: GivenEvents) -> Callable[[bytes], Event | Refusal]:
+    """Return what parses an item of a request, and checks that its sender may publish it."""
+    rules, convert = call.services.rules, given.convert
+    scope = None if call.token.platform else call.scope
+
+    def parse(item: bytes) -> Event | Refusal:
+        if len(item) > rules.envelope_max_bytes:
+            return rules.too_large(item)
+        raw = item if convert is None else convert(item)
+        if isinstance(raw, Refusal):
+            return raw
+        found = parse_event(raw, rules, scope=scope, cloudevents=convert is None)
+        return found if scope or isinstance(found, Refusal) else _of_platform(found, rules)
+
+    return parse
+
+
+def _of_platform(event: Event, rules: EventRules) -> Event | Refusal:
+    """Return an event of the platform, or why not: it names what it belongs to."""
+    # A type that exists only at organisation level has no store.
+    needed = ("org_id", "store_id") if STORE in rules.catalogue.levels(event.type) else ("org_id",)
+    for field in needed:
+        if getattr(event.scope, field) is None:
+            return Refusal(field, "is required in events that the platform publishes")
     return event
 
 
@@ -271,7 +189,7 @@ def _refused(error: ErrorBody, index: int | UnsetType) -> PublishedEvent:
     return PublishedEvent(error.status, index=index, errors=[error])
 
 
-def _answer(results: Sequence[PublishedEvent], given: _Given, headers: Mapping[str, str]) -> Reply:
+def _answer(results: Sequence[PublishedEvent], given: GivenEvents, headers: Mapping[str, str]) -> Reply:
     errors = [error for result in results if not isinstance(result.errors, UnsetType) for error in result.errors]
     statuses = {result.status for result in results}
     if 202 not in statuses:

@@ -52,7 +52,8 @@ def _coders() -> _Coders:
 
 def encoded(raw: bytes, names: Names) -> tuple[int, bytes]:
     """Return the codec by which an event's JSON is stored, and the bytes to store."""
-    if _ID in raw or _ORG in raw or _STORE in raw:
+    # Bytes are found several times faster by their numbers.
+    if _ID[0] in raw or _ORG[0] in raw or _STORE[0] in raw:
         return PLAIN, raw  # no JSON
     compressed = _coders().compressor.compress(marked(raw, names))
     return (ZSTD_1, compressed) if len(compressed) < len(raw) else (PLAIN, raw)

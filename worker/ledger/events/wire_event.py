@@ -70,9 +70,9 @@ def written(event: Event, ingress: Ingress) -> bytes:
     trace = event.trace.written if event.trace is not None else None
     scope, size = event.scope.key, len(event.raw)
     head = _encode(
-        EventHead(event.id, event.type, scope, ingress.value, size, codec, event.minor, trace, event.resource_key)
+        EventHead(event.id, event.type, scope, str(ingress), size, codec, event.minor, trace, event.resource_key)
     )
-    return _WITHOUT_TIME.pack(bytes.fromhex(event.digest), len(head), _NO_JOB) + head + payload
+    return _WITHOUT_TIME.pack(event.digest, len(head), _NO_JOB) + head + payload
 
 
 def without_data(record: bytes) -> bytes:

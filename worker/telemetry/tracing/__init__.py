@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,14 +62,11 @@ def traces_of_process() -> Traces | None:
     return spans_of_process()
 
 
-@contextmanager
-def publishing(traces: Traces | None, events: Sequence[Event], ingress: str) -> Iterator[Publishing]:
+def publishing(
+    traces: Traces | None, events: Sequence[Event], ingress: str
+) -> AbstractContextManager[Publishing, bool | None]:
     """Trace events on their way into the ledger, if `traces` is given; `ingress` is the way in."""
-    if traces is None:
-        yield _Untraced(events)
-    else:
-        with traces.publishing(events, ingress) as traced:
-            yield traced
+    return _Untraced(events) if traces is None else traces.publishing(events, ingress)
 
 
 @contextmanager
@@ -103,6 +100,12 @@ class Unattended:
 @dataclass(frozen=True, slots=True)
 class _Untraced:
     events: Sequence[Event]
+
+    def __enter__(self) -> _Untraced:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
 
     def answered(self, answers: Sequence[Acceptance]) -> None:
         """Do nothing."""
