@@ -20,6 +20,7 @@ ELIDED = b'{"meta":{"includes_elided":true}}'
 
 _encode = msgspec.json.encode
 _DELETED = ".deleted"
+_BACKSLASH = 0x5C
 _WHITESPACE = b" \t\r\n"  # JSON's whitespace (RFC 8259, section 2)
 _TEXT_OR_NUMBER = (b'"', b"-", b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9")
 
@@ -92,12 +93,6 @@ def cloudevent_body(delivery: Delivery, elide: bool = False) -> bytes:
 
     This never raises for an accepted event.
     """
-    if delivery.triggered_by.endswith(_DELETED) and not delivery.flat:
-        data = _deleted_json(delivery)
-    elif delivery.included is None:
-        data = _utf8(delivery.data)
-    else:
-        data = _with_included(_utf8(delivery.data), ELIDED if elide else _utf8(delivery.included))
     parts = [
         b'{"specversion":"1.0","id":',
         _encode(delivery.event_id),
@@ -114,12 +109,20 @@ def cloudevent_body(delivery: Delivery, elide: bool = False) -> bytes:
         parts += b',"storeid":', _encode(delivery.store_id)
     if delivery.org_id is not None:
         parts += b',"orgid":', _encode(delivery.org_id)
-    # CloudEvents' extension for distributed tracing.
-    for name, value in delivery.trace.items():
-        parts += b",", _encode(name), b":", _encode(value)
+    if delivery.trace:
+        # CloudEvents' extension for distributed tracing.
+        for name, value in delivery.trace.items():
+            parts += b",", _encode(name), b":", _encode(value)
     # CloudEvents' extension "sequence" is a text, which sorts as the numbers do.
-    parts += b',"sequence":"%020d","attempt":%d,"data":' % (delivery.sequence, delivery.attempt), data, b"}"
-    return b"".join(parts)
+    parts.append(b',"sequence":"%020d","attempt":%d,"data":' % (delivery.sequence, delivery.attempt))
+    if delivery.triggered_by.endswith(_DELETED) and not delivery.flat:
+        parts.append(_deleted_json(delivery))
+    elif delivery.included is None:
+        parts.append(delivery.data)
+    else:
+        parts += _with_included(delivery.data, ELIDED if elide else delivery.included)
+    parts.append(b"}")
+    return _utf8(b"".join(parts))
 
 
 def can_be_elided(delivery: Delivery) -> bool:
@@ -134,15 +137,19 @@ def _source(delivery: Delivery) -> str:
     return f"/organizations/{quote(delivery.org_id, safe='')}" if delivery.org_id else "/"
 
 
-def _with_included(resource: bytes, included: bytes) -> bytes:
+def _with_included(resource: bytes, included: bytes) -> tuple[bytes, ...]:
+    """Return the parts of a resource whose last member is `included`."""
     bare = resource.strip(_WHITESPACE)
     if not (bare.startswith(b"{") and bare.endswith(b"}")):
-        return resource  # intake takes objects only
+        return (resource,)  # intake takes objects only
     # Parsers differ on two members of one name, so the event's member replaces the resource's own.
-    if (b"included" in bare or b"\\u" in bare) and "included" in (members := _members(bare)):
-        return _encode({**members, "included": msgspec.Raw(included)})
-    comma = b"," if bare[1:-1].strip(_WHITESPACE) else b""
-    return bare[:-1] + comma + b'"included":' + included + b"}"
+    # As fast as bytes are searched: rfind() is twice as fast as find(), and one byte is found faster than two.
+    may_have_one = bare.rfind(b"included") >= 0 or (_BACKSLASH in bare and bare.rfind(b"\\u") >= 0)
+    if may_have_one and "included" in (members := _members(bare)):
+        return (_encode({**members, "included": msgspec.Raw(included)}),)
+    begun = bare[:-1]
+    comma = b"" if begun.rstrip(_WHITESPACE) == b"{" else b","
+    return begun, comma, b'"included":', included, b"}"
 
 
 def _members(resource: bytes) -> dict[str, msgspec.Raw]:
@@ -154,6 +161,8 @@ def _members(resource: bytes) -> dict[str, msgspec.Raw]:
 
 def _utf8(raw: bytes) -> bytes:
     # JSON is UTF-8 (RFC 8259, section 8.1), so intake refuses this; a doubtful body is still better than none.
+    if raw.isascii():
+        return raw
     try:
         raw.decode()
     except UnicodeDecodeError:

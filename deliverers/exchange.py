@@ -86,9 +86,13 @@ class WireRecord(Struct, frozen=True, omit_defaults=True):
     answer: ReceivedAnswer | None = None
 
 
+# Every attempt asks for them, and a member of an enum is slow to look up.
+_ALL, _FAILURES = ExchangePolicy.ALL, ExchangePolicy.FAILURES
+
+
 def is_kept(policy: ExchangePolicy, *, succeeded: bool) -> bool:
     """Return whether an attempt keeps its request and answer."""
-    return policy is ExchangePolicy.ALL or (policy is ExchangePolicy.FAILURES and not succeeded)
+    return policy is _ALL or (policy is _FAILURES and not succeeded)
 
 
 def shown_peer(peer: str, host: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d++)?+(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _PARTS = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(?:[.,](\d+))?(?:([Zz])|([+-]\d\d):?(\d\d)?)", re.ASCII)
 _LEAP_SECOND = "60"
 

@@ -93,13 +93,16 @@ class StompConnection(asyncio.Protocol):
         # The broker may greet and leave at the same moment.
         return self._lost if self._lost is not None and answer is RECEIVED else answer
 
-    def send(self, frame: Prepared, headers: Mapping[str, str], body: bytes, deadline: float) -> asyncio.Future[Answer]:
+    def send(
+        self, frame: Prepared, values: tuple[str, ...], headers: Mapping[str, str], body: bytes, deadline: float
+    ) -> asyncio.Future[Answer]:
         """Write a message; return a future that holds its `Answer`, at the latest at the deadline (the loop's time).
 
-        Needs `has_capacity`. Raises `Unsendable`.
+        The last of the frame's names is `receipt`; `values` are those of the others. Needs `has_capacity`. Raises
+        `Unsendable`.
         """
         receipt = self._session.next_receipt
-        data = frame.encode({**headers, "receipt": receipt}, body)
+        data = frame.encode(headers, body, (*values, receipt))
         waiter: asyncio.Future[Answer] = self._loop.create_future()
         self._session.sent(receipt, waiter, deadline)
         if not self._out:
@@ -147,8 +150,12 @@ class StompConnection(asyncio.Protocol):
             return
         self._session.note_received(self._loop.time())
         try:
-            for frame in self._reader.feed(data):
-                self._take(frame)
+            if receipts := self._reader.receipts(data):
+                for waiter in self._session.confirmed(receipts):
+                    _settle(waiter, RECEIVED)
+            else:
+                for frame in self._reader.feed(data):
+                    self._take(frame)
         except NotStomp as error:
             self._give_up(ConnectionLost(f"{self.address.peer} does not speak STOMP as it should: it sent {error}"))
         if self._capacity_freed is not None and self.has_capacity:
@@ -170,11 +177,9 @@ class StompConnection(asyncio.Protocol):
             self._leaving.cancel()
 
     def _take(self, frame: Frame) -> None:
-        settled = self._session.receive(frame)
-        if isinstance(settled, Confirmed):  # nearly always
-            _settle(settled.waiter, RECEIVED)
-            return
-        match settled:
+        match self._session.receive(frame):
+            case Confirmed(waiter):
+                _settle(waiter, RECEIVED)
             case MessageRejected(waiter, refused):
                 _settle(waiter, Declined(refused))
             case Accepted():

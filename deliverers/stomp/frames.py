@@ -7,7 +7,7 @@ values of headers, cuts an incoming stream into frames wherever its pieces end, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from msgspec import Struct
@@ -34,17 +34,19 @@ _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _CARRIAGE_RETURN = 0x0D
 _LINE_ENDS = re.compile(rb"[\r\n]*+")
 _NO_BODY = b"\n\0"
+_NUL = 0
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
 # The form of nearly every frame, one for each message. It does not need the codec.
 _PLAIN_RECEIPT = re.compile(rb"RECEIPT\nreceipt-id:([0-9]+)\n\n\0")
+_RECEIPT = "RECEIPT\nreceipt-id:"
+_END_OF_RECEIPT = "\n\n\0"
 
 # STOMP 1.2, "Value Encoding".
 _ESCAPES = {"\\": "\\\\", "\r": "\\r", "\n": "\\n", ":": "\\c"}
 _TO_ESCAPE = re.compile(r"[\\\r\n:]")
 # NUL would end the frame and has no escape; half a surrogate pair has no bytes.
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
-_ODD = re.compile("[\x00\\\\\r\n:\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -70,30 +72,33 @@ def encode(command: str, headers: Mapping[str, str], body: bytes = b"") -> bytes
 
     Exactly the given headers are sent; no `content-length` is added.
     """
-    _check_body(headers, body)
-    escaped = {_name(name): _escaped(name, value) if _ODD.search(value) else value for name, value in headers.items()}
+    if _NUL in body:
+        _check_length(headers)
+    escaped = {_name(name): _value(name, value) for name, value in headers.items()}
     return _encoded(command, escaped, body)
 
 
 class Prepared:
     """A frame most of whose headers never change: those are checked and joined only once.
 
-    Raises `Unsendable`, like `encode`. The headers given later must have other names.
+    Of the headers in `names`, each frame has a value of its own. Further headers must have other names. Raises
+    `Unsendable`, like `encode`.
     """
 
-    def __init__(self, command: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, command: str, headers: Mapping[str, str], names: tuple[str, ...] = ()) -> None:
         self._head = encode(command, headers).removesuffix(_NO_BODY)
+        self._names = names
+        self._form = "".join(f"{_name(name).replace('%', '%%')}:%s\n" for name in names)
 
-    def encode(self, headers: Mapping[str, str], body: bytes) -> bytes:
-        """Encode the frame with these further headers. Raises `Unsendable`."""
-        _check_body(headers, body)
-        lines = "".join(
-            [
-                f"{_name(name)}:{_escaped(name, value) if _ODD.search(value) else value}\n"
-                for name, value in headers.items()
-            ]
-        )
-        return b"%b%b\n%b\0" % (self._head, lines.encode(), body)
+    def encode(self, headers: Mapping[str, str], body: bytes, values: tuple[str, ...] = ()) -> bytes:
+        """Encode the frame with the values of its names and with further headers. Raises `Unsendable`."""
+        if _NUL in body:
+            _check_length(headers)
+        plain = _is_plain("".join(values))
+        lines = self._form % values if plain else _lines(zip(self._names, values, strict=True))
+        if headers:
+            lines += _lines(headers.items())
+        return b"".join((self._head, lines.encode(), b"\n", body, b"\0"))
 
 
 def encode_connect(headers: Mapping[str, str]) -> bytes:
@@ -108,11 +113,24 @@ def encode_connect(headers: Mapping[str, str]) -> bytes:
     return _encoded("CONNECT", {name: value.replace("\\", "\\\\") for name, value in headers.items()}, b"")
 
 
+def _lines(headers: Iterable[tuple[str, str]]) -> str:
+    return "".join([f"{_name(name)}:{_value(name, value)}\n" for name, value in headers])
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text is sent as it is, as nearly all are. This is much faster than a pattern."""
+    return text.isascii() and not (":" in text or "\n" in text or "\\" in text or "\r" in text or "\0" in text)
+
+
 @lru_cache(256)  # a producer uses a handful
 def _name(name: str) -> str:
     if not name:
         raise Unsendable("a header has no name")
     return _escaped(name, name)
+
+
+def _value(name: str, value: str) -> str:
+    return value if _is_plain(value) else _escaped(name, value)
 
 
 def _escaped(name: str, text: str) -> str:
@@ -121,8 +139,8 @@ def _escaped(name: str, text: str) -> str:
     return _TO_ESCAPE.sub(lambda match: _ESCAPES[match.group()], text)
 
 
-def _check_body(headers: Mapping[str, str], body: bytes) -> None:
-    if b"\0" in body and CONTENT_LENGTH not in headers:
+def _check_length(headers: Mapping[str, str]) -> None:
+    if CONTENT_LENGTH not in headers:
         raise Unsendable("a body with a NUL needs a content-length")
 
 
@@ -142,6 +160,18 @@ class FrameReader:
         self._rest = b""
         #: Where the frame in the rest ends, if its content-length says so; else 0.
         self._end = 0
+
+    def receipts(self, data: bytes) -> list[str]:
+        """Return the ids of a piece that is plain receipts, as nearly every piece is; `feed` must take any other."""
+        if self._rest or not data.startswith(b"RECEIPT"):
+            return []
+        text = data.decode("latin-1")
+        # Many brokers send a line end after each frame.
+        end = f"{_END_OF_RECEIPT}\n" if text.endswith("\n") else _END_OF_RECEIPT
+        if not (text.startswith(_RECEIPT) and text.endswith(end)):
+            return []
+        ids = text[len(_RECEIPT) : -len(end)].split(end + _RECEIPT)
+        return ids if "".join(ids).isdecimal() else []
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Take a piece and yield the frames that it completes. Raises `NotStomp` for bytes that cannot be a frame."""

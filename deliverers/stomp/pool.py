@@ -151,17 +151,17 @@ class Pool:
         self._dialler = dialler
         self._timeout = timeout
         # Keys: an account, or an account and a destination while destinations are kept apart.
-        self._endpoints: dict[tuple[Account, str | None], Endpoint] = {}
+        self._endpoints: dict[Account | tuple[Account, str], Endpoint] = {}
         self._separate_until: dict[Account, float] = {}
 
     def endpoint(self, account: Account, destination: str) -> Endpoint:
         """Return the endpoint for a destination; create it if needed."""
-        key = (account, destination if self._separate_until and self._is_separate(account) else None)
+        key = (account, destination) if self._separate_until and self._is_separate(account) else account
         found = self._endpoints.get(key)
         if found is None:
             if len(self._endpoints) >= MOST_REMEMBERED:
                 self._forget_one()
-            shared = self._endpoints.get((account, None))
+            shared = self._endpoints.get(account)
             found = Endpoint(
                 account, self._dialler, self._timeout, lambda: self._separate(account), shared.first if shared else 0
             )

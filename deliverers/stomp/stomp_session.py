@@ -5,11 +5,10 @@ Times are seconds of one monotonic clock, which the caller reads.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Generic, TypeVar
-
-from msgspec import Struct
 
 from deliverers.stomp.codec import codec
 from deliverers.stomp.frames import Frame, NotStomp
@@ -37,7 +36,8 @@ class Accepted:
     """CONNECTED: the session may begin."""
 
 
-class Confirmed(Struct, Generic[Waiter], frozen=True):
+@dataclass(frozen=True, slots=True)
+class Confirmed(Generic[Waiter]):
     """The broker has a message, for good."""
 
     waiter: Waiter
@@ -135,6 +135,16 @@ class StompSession(Generic[Waiter]):
     def note_received(self, now: float) -> None:
         """Note that bytes were received."""
         self._received_at = now
+
+    def confirmed(self, receipts: Iterable[str]) -> Iterator[Waiter]:
+        """Yield whose receipts these are, but for late ones. Raises `NotStomp` at one that makes no sense."""
+        if self._beats is None:
+            raise NotStomp("RECEIPT before CONNECTED")
+        for receipt in receipts:
+            if (waiter := self._settled(receipt)) is not None:
+                yield waiter
+            else:
+                self._check_late(receipt)
 
     def receive(self, frame: Frame) -> Accepted | Confirmed[Waiter] | MessageRejected[Waiter] | Ended | None:
         """Return what a frame settles, or None. Raises `NotStomp` for a frame that makes no sense."""

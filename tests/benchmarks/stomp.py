@@ -3,9 +3,9 @@
     python -m tests.benchmarks.stomp [--rounds N] [--seconds S]
 
 All run in this process, under uvloop, in turn; the CPU time is this process's alone. The raw producer takes a
-destination, headers and a body, makes a frame of them, and reads frames with their headers. The floor sends one frame
-that it knew beforehand, and looks for receipts only. Both know neither events nor deadlines, and lose their way when
-anything fails.
+destination, headers and a body, makes a frame of them, and reads frames with their headers. It sends the same messages
+as ours, whose headers and bodies were made beforehand; ours is given deliveries. The floor sends one frame that it knew
+beforehand, and looks for receipts only. Both know neither events nor deadlines, and lose their way when anything fails.
 """
 
 import asyncio
@@ -37,6 +37,8 @@ ROUNDS = 5
 #: Of a window.
 SECONDS = 2.0
 _WARM_UP_SECONDS = 0.5
+#: Different messages, which are sent in turn.
+_VARIETY = 1_000
 
 Producer = TypeVar("Producer", bound="Raw")
 
@@ -178,19 +180,15 @@ async def _compare(server: StompRabbit, rounds: int, seconds: float) -> Comparis
         deliverer = StompDeliverer(DelivererOptions(egress=LOOPBACK))
         await deliverer.open()
         stack.push_async_callback(deliverer.close)
-        body = cloudevent_body(delivery)
-        headers = {
-            "content-type": CLOUDEVENT_TYPE,
-            "event_type": delivery.triggered_by,
-            "event_id": delivery.event_id,
-            "job_id": delivery.job_id,
-        }
+        # As in the worker each is another one; making them is not what is measured.
+        deliveries = [replace(delivery, event_id=f"event-{n}", job_id=f"job-{n}") for n in range(_VARIETY)]
+        messages = [(cloudevent_body(each), _headers(each)) for each in deliveries]
         raw = await _connected(Raw, server, stack)
-        floor = await _connected(lambda: Floor("/queue/floor", body, headers), server, stack)
+        floor = await _connected(lambda: Floor("/queue/floor", *messages[0]), server, stack)
         contestants: dict[str, Send] = {
             "floor": floor.send_it,
-            "raw": lambda: raw.send("/queue/raw", body, headers),
-            "ours": _deliver(deliverer, delivery),
+            "raw": _send(raw, messages),
+            "ours": _deliver(deliverer, deliveries),
         }
         names = list(contestants)
         rates: dict[str, list[Rate]] = {name: [] for name in contestants}
@@ -202,7 +200,16 @@ async def _compare(server: StompRabbit, rounds: int, seconds: float) -> Comparis
             for name in (*names[first:], *names[:first]):
                 rates[name].append(await window(contestants[name], IN_FLIGHT, seconds))
                 await asyncio.to_thread(server.control, "purge_queue", name)
-    return Comparison(rates["floor"], rates["raw"], rates["ours"], len(body))
+    return Comparison(rates["floor"], rates["raw"], rates["ours"], len(messages[0][0]))
+
+
+def _headers(delivery: Delivery) -> Mapping[str, str]:
+    return {
+        "content-type": CLOUDEVENT_TYPE,
+        "event_type": delivery.triggered_by,
+        "event_id": delivery.event_id,
+        "job_id": delivery.job_id,
+    }
 
 
 async def _connected(make: Callable[[], Producer], server: StompRabbit, stack: AsyncExitStack) -> Producer:
@@ -212,15 +219,23 @@ async def _connected(make: Callable[[], Producer], server: StompRabbit, stack: A
     return producer
 
 
-def _deliver(deliverer: StompDeliverer, delivery: Delivery) -> Send:
-    # As in the worker each is another one; making them is not what is measured.
-    turns = cycle([replace(delivery, event_id=f"event-{n}", job_id=f"job-{n}") for n in range(1_000)])
-    delivered = Delivered(None, "")
+def _send(raw: Raw, messages: Sequence[tuple[bytes, Mapping[str, str]]]) -> Send:
+    turns = cycle(messages)
+
+    async def send() -> int:
+        body, headers = next(turns)
+        return await raw.send("/queue/raw", body, headers)
+
+    return send
+
+
+def _deliver(deliverer: StompDeliverer, deliveries: Sequence[Delivery]) -> Send:
+    turns = cycle(deliveries)
 
     async def deliver() -> int:
         outcome = await deliverer.deliver(next(turns))
-        if outcome != delivered:
-            raise RuntimeError(str(outcome))
+        if not isinstance(outcome, Delivered):
+            raise RuntimeError(str(outcome))  # noqa: TRY004 (an outcome is a value)
         return 1
 
     return deliver

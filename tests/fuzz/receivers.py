@@ -111,9 +111,12 @@ def _read(pieces: list[bytes]) -> tuple[list[object], str]:
     found: list[object] = []
     try:
         for piece in pieces:
+            if ids := reader.receipts(piece):
+                found += [("RECEIPT", {"receipt-id": each}, b"") for each in ids]
+                continue
             for frame in reader.feed(piece):
                 # One by one: what came before a refusal was read.
-                found.append((frame.command, dict(frame.headers), frame.body))  # noqa: PERF401  (see above)
+                found.append((frame.command, dict(frame.headers), frame.body))
     except NotStomp as error:
         is_brief(str(error))
         return found, str(error)

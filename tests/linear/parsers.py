@@ -207,6 +207,7 @@ PARSERS = (
     _parser("STOMP: no end of headers", _stomp, b"ERROR\n", b"\r\n\r", b"\0"),
     _parser("STOMP: a body", _stomp, b"ERROR\n\n", b"\n", b"\0"),
     _parser("STOMP: frames", _stomp, b"", b"RECEIPT\nreceipt-id:1\n\n\0", b""),
+    _parser("STOMP: receipts", FrameReader().receipts, b"", b"RECEIPT\nreceipt-id:1\n\n\0", b""),
     _parser("STOMP: other frames", _stomp, b"", b"ERROR\n\n\0", b""),
     _parser("STOMP: heart-beats", _stomp, b"", b"\n", b""),
     _parser("STOMP: intervals", HeartBeats.agreed, "", "9", ",9"),

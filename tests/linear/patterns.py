@@ -74,7 +74,6 @@ PATTERNS: Mapping[str, Pattern | str] = {
     "deliverers.stomp.frames._END_OF_LINE": _pattern("search", b"", b"\r", b""),
     "deliverers.stomp.frames._LENGTH": _pattern("fullmatch", "", "1", ""),
     "deliverers.stomp.frames._LINE_ENDS": _pattern("match", b"", b"\r\n", b""),
-    "deliverers.stomp.frames._ODD": _pattern("search", "", "a", ""),
     "deliverers.stomp.frames._PLAIN_RECEIPT": _pattern("match", b"RECEIPT\nreceipt-id:", b"1", b""),
     "deliverers.stomp.frames._TO_ESCAPE": _pattern("search", "", "a", ":"),
     "deliverers.stomp.frames._UNSENDABLE": _pattern("search", "", "a", ""),

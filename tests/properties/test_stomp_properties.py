@@ -82,6 +82,19 @@ def test_a_plain_receipt_is_read_as_the_codec_reads_it(number: int, end: bytes) 
 
 
 @given(
+    st.lists(
+        st.sampled_from([b"RECEIPT\nreceipt-id:", b"1", b"2", b"\n\n\0", b"\n", b"\r\n", b"ERROR\n\n\0", b"x:y\n"]),
+        max_size=12,
+    )
+)
+@example([b"RECEIPT\nreceipt-id:", b"1", b"\n\n\0", b"\n"] * 2)
+def test_the_ids_of_a_piece_of_receipts_are_those_of_its_frames(parts: list[bytes]) -> None:
+    raw = b"".join(parts)
+    if ids := FrameReader().receipts(raw):
+        assert list(FrameReader().feed(raw)) == [Frame("RECEIPT", {"receipt-id": each}) for each in ids]
+
+
+@given(
     st.lists(st.binary(max_size=40) | st.sampled_from([b"ERROR\n", b"\n", b"\0", b"content-length:3\n"]), max_size=8)
 )
 def test_whatever_a_peer_sends_is_frames_or_no_stomp(pieces: list[bytes]) -> None:

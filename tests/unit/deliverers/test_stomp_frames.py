@@ -31,6 +31,25 @@ def test_a_prepared_frame_is_the_same_frame() -> None:
     assert made == b"SEND\ndestination:/queue/a\\cb\npersistent:true\nreceipt:1\nevent_id:a\\nb\n\n{}\0"
 
 
+def test_a_prepared_frame_has_values_of_its_own_for_its_names() -> None:
+    prepared = Prepared("SEND", {"destination": "/queue/a"}, ("event_id", "100 %s:", "receipt"))
+    plain = prepared.encode({"a:b": "c"}, b"{}", ("x", "50 %d", "1"))
+    assert plain == b"SEND\ndestination:/queue/a\nevent_id:x\n100 %s\\c:50 %d\nreceipt:1\na\\cb:c\n\n{}\0"
+    odd = prepared.encode({}, b"{}", ("x\nreceipt:2\r", "\\ö", "1"))
+    assert odd == (
+        "SEND\ndestination:/queue/a\nevent_id:x\\nreceipt\\c2\\r\n100 %s\\c:\\\\ö\nreceipt:1\n\n{}\0".encode()
+    )
+
+
+@pytest.mark.parametrize("value", ["x\0y", "x\ud800"])
+def test_what_no_frame_can_hold_is_refused_as_a_value_too(value: str) -> None:
+    with pytest.raises(Unsendable) as caught:
+        Prepared("SEND", {}, ("receipt", "event_id")).encode({}, b"", ("1", value))
+    assert "event_id" in str(caught.value)
+    with pytest.raises(Unsendable):
+        Prepared("SEND", {}, ("a", ""))
+
+
 def test_names_and_values_are_escaped_so_that_they_begin_no_header_and_no_frame() -> None:
     assert encode("SEND", {"a:b\n": "\r\n\\:\n\nx"}) == b"SEND\na\\cb\\n:\\r\\n\\\\\\c\\n\\nx\n\n\0"
 
@@ -90,6 +109,41 @@ def test_a_frame_is_read_whole_or_byte_by_byte(raw: bytes, frame: Frame) -> None
 def test_many_frames_in_one_piece_are_read_in_order() -> None:
     raw = b"".join(b"RECEIPT\nreceipt-id:%d\n\n\0\n" % n for n in range(100))
     assert [frame.headers["receipt-id"] for frame in read(raw)] == [str(n) for n in range(100)]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_piece_of_plain_receipts_is_taken_as_their_ids(end: bytes) -> None:
+    raw = b"".join(b"RECEIPT\nreceipt-id:%d\n\n\0%b" % (n, end) for n in range(100))
+    assert FrameReader().receipts(raw) == [str(n) for n in range(100)]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\n",
+        b"RECEIPT\nreceipt-id:12",
+        b"RECEIPT\nreceipt-id:1\n\n\0RECEIPT\nreceipt-id:2",
+        b"RECEIPT\nreceipt-id:1\n\n\0RECEIPT\nreceipt-id:2\n\n",
+        b"RECEIPT\nreceipt-id:1\n\n\0\nRECEIPT\nreceipt-id:2\n\n\0",
+        b"RECEIPT\nreceipt-id:1\n\n\0ERROR\nmessage:no\n\n\0",
+        b"RECEIPT\nreceipt-id:1\nx:RECEIPT\n\n\0",
+        b"RECEIPT\nreceipt-id:\xb2\n\n\0",
+        b"RECEIPT\nreceipt-id:-1\n\n\0",
+        b"RECEIPT\nreceipt-id:\n\n\0",
+        b"RECEIPT\nreceipt-id:1\r\n\r\n\0",
+        b"RECEIPT\n\n\0",
+    ],
+)
+def test_any_other_piece_is_left_to_be_read_frame_by_frame(raw: bytes) -> None:
+    assert FrameReader().receipts(raw) == []
+
+
+def test_the_rest_of_a_frame_is_no_receipt() -> None:
+    reader, inner = FrameReader(), b"RECEIPT\nreceipt-id:1\n\n\0"
+    assert list(reader.feed(b"ERROR\ncontent-length:%d\n\n" % len(inner))) == []
+    assert reader.receipts(inner) == []
+    assert [frame.body for frame in reader.feed(inner + b"\0")] == [inner]
 
 
 @pytest.mark.parametrize(

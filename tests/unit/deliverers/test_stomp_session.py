@@ -50,6 +50,20 @@ def test_a_receipt_is_its_senders_whatever_the_order() -> None:
     assert session.proven
 
 
+def test_the_receipts_of_a_piece_are_their_senders_until_one_makes_no_sense() -> None:
+    session = connected()
+    sent(session, "late")
+    assert session.due(10.0).expired == ("late",)
+    sent(session, "a", "b", "c", deadline=20.0)
+    assert list(session.confirmed(["3", "1", "2"])) == ["b", "a"]
+    waiters = session.confirmed(["4", "5"])
+    assert next(waiters) == "c"
+    with pytest.raises(NotStomp, match="not asked for"):
+        next(waiters)
+    with pytest.raises(NotStomp, match="RECEIPT before CONNECTED"):
+        list(StompSession[str](0.0).confirmed(["1"]))
+
+
 def test_an_error_with_a_receipt_id_is_one_senders_and_without_it_is_everybodys() -> None:
     session = connected()
     sent(session, "a", "b", "c")
