@@ -6,8 +6,8 @@ may write. The arguments are one msgpack map, with
 names instead of a thousand positional arguments; most replies are msgpack too.
 
 Redis compiles a script once, and makes all of its functions anew in each call. So functions of parts that nobody calls
-are left out, and the parts are in a function of their own: its functions share the names of `keys.lua` and
-`clock.lua` with it, where Lua would have to look for each among all local names.
+are left out, constants are written where they are used, and the parts are in a function of their own: its functions
+share the names of `keys.lua` and `clock.lua` with it, where Lua would have to look for each among all local names.
 """
 
 import re
@@ -46,6 +46,7 @@ _READS = frozenset({"permitted"})
 _NEEDS = "-- needs:"
 _COMMENT_LINES = re.compile(r"^[ \t]*--.*\n|^\n", re.MULTILINE)
 _FUNCTION = re.compile(r"^local function (\w+)\(.*\)(?:.* end\n|\n(?:.*\n)*?end\n)", re.MULTILINE)
+_CONSTANT = re.compile(r"^local ([A-Z_]+) = (\d+|'[^'\n]*')\n", re.MULTILINE)
 _WORD = re.compile(r"\w+")
 
 
@@ -98,7 +99,13 @@ def assembled(name: str, body: str, *, keeps_memory: bool = False) -> Script:
     if reads:
         flags += ",no-writes"
     first, inner = (_COMMENT_LINES.sub("", "\n".join([*each, ""])) for each in (always, parts))
-    return Script(name, f"#!lua{flags}\n{first}return (function()\n{without_idle(inner)}end)()\n")
+    return Script(name, f"#!lua{flags}\n{_with_values(first)}return (function()\n{without_idle(_with_values(inner))}end)()\n")
+
+
+def _with_values(lua: str) -> str:
+    """Return a script with its constants written where they are used."""
+    values = dict(_CONSTANT.findall(lua))
+    return _WORD.sub(lambda found: values.get(found[0], found[0]), _CONSTANT.sub("", lua))
 
 
 def without_idle(lua: str) -> str:
