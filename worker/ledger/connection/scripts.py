@@ -4,9 +4,14 @@ A script's first line names the parts of `lua/parts/` that it needs: `-- needs: 
 parts that it needs in the same way. `keys.lua` comes first in every script, and `clock.lua` second where the script
 may write. The arguments are one msgpack map, with
 names instead of a thousand positional arguments; most replies are msgpack too.
+
+Redis compiles a script once, and makes all of its functions anew in each call. So functions of parts that nobody calls
+are left out, constants are written where they are used, and the parts are in a function of their own: its functions
+share the names of `keys.lua` and `clock.lua` with it, where Lua would have to look for each among all local names.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -40,6 +45,9 @@ _NEEDS_MEMORY = frozenset(
 _READS = frozenset({"permitted"})
 _NEEDS = "-- needs:"
 _COMMENT_LINES = re.compile(r"^[ \t]*--.*\n|^\n", re.MULTILINE)
+_FUNCTION = re.compile(r"^local function (\w+)\(.*\)(?:.* end\n|\n(?:.*\n)*?end\n)", re.MULTILINE)
+_CONSTANT = re.compile(r"^local ([A-Z_]+) = (\d+|'[^'\n]*')\n", re.MULTILINE)
+_WORD = re.compile(r"\w+")
 
 
 class ScriptError(Exception):
@@ -86,12 +94,33 @@ def assembled(name: str, body: str, *, keeps_memory: bool = False) -> Script:
     """
     reads = name in _READS
     always = [_part("keys")] if reads else [f"local FORMAT, MINOR = '{FORMAT}', {MINOR}", _part("keys"), _part("clock")]
-    parts = [*always, *map(_part, needed_parts(body, _part))]
+    parts = [*map(_part, needed_parts(body, _part)), body]
     flags = " flags=allow-oom" if keeps_memory else ""
     if reads:
         flags += ",no-writes"
-    lua = _COMMENT_LINES.sub("", "\n".join([*parts, body]))
-    return Script(name, f"#!lua{flags}\n{lua}")
+    first, inner = (_COMMENT_LINES.sub("", "\n".join([*each, ""])) for each in (always, parts))
+    return Script(name, f"#!lua{flags}\n{_with_values(first)}return (function()\n{without_idle(_with_values(inner))}end)()\n")
+
+
+def _with_values(lua: str) -> str:
+    """Return a script with its constants written where they are used."""
+    values = dict(_CONSTANT.findall(lua))
+    return _WORD.sub(lambda found: values.get(found[0], found[0]), _CONSTANT.sub("", lua))
+
+
+def without_idle(lua: str) -> str:
+    """Return a script without the functions that nothing else in it names."""
+
+    def kept(found: re.Match[str]) -> str:
+        function, name = found[0], found[1]
+        return function if words[name] > _WORD.findall(function).count(name) else ""
+
+    while True:
+        words = Counter(_WORD.findall(lua))
+        shorter = _FUNCTION.sub(kept, lua)
+        if shorter == lua:
+            return lua
+        lua = shorter
 
 
 def needed_parts(body: str, part: Callable[[str], str]) -> list[str]:

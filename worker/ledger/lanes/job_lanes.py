@@ -50,9 +50,9 @@ class JobLanes:
             "log_retention": policy.log_retention,
             "log_cap": policy.log_cap,
             "history": int(policy.history),
-            "circuit": asdict(policy.circuit),
-            "broken": asdict(policy.broken),
         }
+        # Only failures need these.
+        self._failing = self._settling | {"circuit": asdict(policy.circuit), "broken": asdict(policy.broken)}
 
     async def open(
         self,
@@ -122,9 +122,10 @@ class JobLanes:
     async def settle(self, settlements: Sequence[Settlement]) -> Settled:
         """Write the outcomes of attempts with their logs. Repeating a call whose reply was lost is safe."""
         check_size(settlements)
+        given = self._failing if any(each.healthy is False for each in settlements) else self._settling
         items = [item_of(each) for each in settlements]
         logs = [encoded_log(each.log) for each in settlements]
-        return settled_of(await self._redis.run("settle", **self._settling, items=items, blobs=logs))
+        return settled_of(await self._redis.run("settle", **given, items=items, blobs=logs))
 
     async def release(self, claims: Sequence[Claim]) -> int:
         """Give back leased jobs that were never started, and take their attempt numbers back.

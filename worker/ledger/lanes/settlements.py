@@ -109,22 +109,27 @@ def settled_of(reply: bytes) -> Settled:
 
 def item_of(settlement: Settlement) -> dict[str, Any]:
     """Return the argument of settle.lua for a settlement; its log is given apart."""
-    quiet = {"quiet": 1} if settlement.log.event_type in LIFECYCLE_KEYS else {}
-    return {
-        **quiet,
+    log = settlement.log
+    item: dict[str, Any] = {
         "job": settlement.job_id,
         "attempt": settlement.attempt,
         "revision": settlement.revision,
         "verdict": settlement.verdict.value,
-        "lost": settlement.lost,
-        "disable": settlement.disable,
-        "health": "" if settlement.healthy is None else "ok" if settlement.healthy else "failed",
-        "why": settlement.why,
-        "reason": settlement.reason,
-        "ms": round(settlement.log.processing_time * 1000),
-        "delay": round(settlement.delay * 1000),
-        "rest": round(settlement.rest * 1000),
-        "exchange": encoded_exchange(settlement.log),
+        "ms": round(log.processing_time * 1000),
         "lane": settlement.integration_id,
         "scope": settlement.scope_key,
     }
+    if settlement.healthy is not None:
+        item["health"] = "ok" if settlement.healthy else "failed"
+    # Redis spends time on each value, and a success has none of these.
+    rare = {
+        "quiet": int(log.event_type in LIFECYCLE_KEYS),
+        "lost": settlement.lost,
+        "disable": settlement.disable,
+        "why": settlement.why,
+        "reason": settlement.reason,
+        "delay": round(settlement.delay * 1000),
+        "rest": round(settlement.rest * 1000),
+        "exchange": encoded_exchange(log),
+    }
+    return item | {name: value for name, value in rare.items() if value}

@@ -1,17 +1,17 @@
 -- needs: activity, attempt_logs, due_jobs, exhaustions, job_ends, kept_exchanges, leases, log_records, receiver_health
 -- settle: writes the outcomes of attempts: log, job state, next due time, counters.
--- A: owner, log_retention, log_cap, history = 1 with a history (archive_entries.lua), circuit (see circuits.lua),
---    broken (see broken_receivers.lua),
---    items = [{job attempt revision lane scope verdict lost reason delay rest disable health why ms exchange quiet?}]
+-- A: owner, log_retention, log_cap, history = 1 with a history (archive_entries.lua),
+--    circuit? (see circuits.lua) and broken? (see broken_receivers.lua), where an item has failed,
+--    items = [{job attempt revision lane scope verdict ms health? lost? reason? delay? rest? disable? why? exchange? quiet?}]
 --    revision the integration's revision that the attempt used
 --    verdict  succeeded | failed | retry
---    lost     its worker died: its log is written only if the attempt has no other log
---    reason   why the job failed         disable  why the integration is to be disabled, or ''
---    delay    ms until the job is due    rest     ms for which the whole lane rests
---    health   ok | failed, or '' if the attempt shows nothing about the receiver    why  what went wrong, in words
---    quiet    1 if the event is a lifecycle event: its delivery raises none
 --    ms       how long the attempt took
---    exchange what was sent and answered, as JSON, or ''
+--    health   ok | failed, if the attempt shows anything about the receiver    why  what went wrong, in words
+--    lost     its worker died: its log is written only if the attempt has no other log
+--    reason   why the job failed         disable  why the integration is to be disabled
+--    delay    ms until the job is due    rest     ms for which the whole lane rests
+--    exchange what was sent and answered, as JSON
+--    quiet    1 if the event is a lifecycle event: its delivery raises none
 -- ARGV[2], ARGV[3] and so on: the log of each item, without its time (log_records.lua)
 -- Returns msgpack {results = [settled | renewed | late | stale], more = [lanes that have ready jobs and free slots],
 -- later = [{lane, ms until it has ready jobs}],
@@ -39,7 +39,7 @@ end
 local function retry(item, job, due)
   if due > job.deadline then
     end_job(item.job, job.event, 'failed', 'deadline', job.epoch)
-    if not item.quiet then note_exhausted(item.lane, item.job, item.why) end
+    if not item.quiet then note_exhausted(item.lane, item.job, item.why or '') end
     return false
   end
   if item.lost then redis.call('HINCRBY', P .. 'job:' .. item.job, 'lost', 1) end
@@ -57,10 +57,10 @@ local function move_on(item, job, lane)
   elseif is_outdated(item, lane) then
     return retry(item, job, NOW) and 'renewed' or 'settled'
   elseif item.verdict == 'failed' then
-    end_job(item.job, job.event, 'failed', item.reason, job.epoch)
-    if not item.quiet and item.reason ~= 'gone' then note_exhausted(item.lane, item.job, item.why) end
+    end_job(item.job, job.event, 'failed', item.reason or '', job.epoch)
+    if not item.quiet and item.reason ~= 'gone' then note_exhausted(item.lane, item.job, item.why or '') end
   else
-    retry(item, job, NOW + item.delay)
+    retry(item, job, NOW + (item.delay or 0))
   end
   return 'settled'
 end
@@ -68,11 +68,11 @@ end
 -- Records what the attempt shows about the lane's receiver. Call it only for the current configuration: the receiver of
 -- an older one may have been a different one.
 local function note_receiver(item, lane)
-  if NOW + item.rest > math.max(NOW, lane.rest_until) then
+  if item.rest and NOW + item.rest > lane.rest_until then
     change_lane(item.lane, { rest_until = NOW + item.rest })
   end
-  if item.disable ~= '' then disable(item.lane, item.disable, item.quiet) end
-  if item.health ~= '' then note_health(item.lane, item) end
+  if item.disable then disable(item.lane, item.disable, item.quiet) end
+  if item.health then note_health(item.lane, item) end
 end
 
 local function settle(item, job)
@@ -116,7 +116,7 @@ for i, item in ipairs(A.items) do
   local job = read_job(item)
   item.log = stamped_log(ARGV[1 + i])
   -- A process that was taken for dead may still report the real outcome; the log of a lost attempt must not replace it.
-  if job.erased then item.log, item.exchange = without_answer(item.log), '' end
+  if job.erased then item.log, item.exchange = without_answer(item.log), nil end
   local logged = item.lost and redis.call('EXISTS', P .. 'log:' .. item.job .. ':' .. item.attempt) == 1
   local writes = not item.lost or (job.mine and not logged)
   if writes then write_log(item) end

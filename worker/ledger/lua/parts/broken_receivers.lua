@@ -15,14 +15,14 @@ local function note_failing(lane, item)
   local first = h.failing_job or item.job
   local jobs = first ~= item.job and 2 or math.max(1, num(h.failing_jobs))
   change_lane(lane, { failing_since = since, failing_attempts = attempts, failing_job = first, failing_jobs = jobs })
-  local why = cut(item.why)
+  local why = cut(item.why or '')
   if why ~= h.failing_why then change_lane(lane, { failing_why = why }) end
   local policy, percent = A.broken, 0
   if policy.after <= 0 or jobs < 2 or attempts < policy.attempts then return end
   local share = (NOW - since) / policy.after * 100
   if share >= 100 then
     disable(lane, string.format('nothing but failures for %s, in %d attempts; the last one: %s',
-      policy.words, attempts, item.why), item.quiet)
+      policy.words, attempts, item.why or ''), item.quiet)
     return
   end
   for _, each in ipairs(BROKEN_WARNINGS) do

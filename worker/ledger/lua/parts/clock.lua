@@ -32,26 +32,24 @@ local HELD = num(META[4])
 local KNOWN = num(META[7])
 
 -- Writes the floor, and corrects the offset if TIME has stepped back or leapt forward.
-local function keep_time()
-  local floor, kept = num(META[3]), {}
-  local leap = floor > 0 and NOW - floor or 0
+local FLOOR = num(META[3])
+if NOW < FLOOR or NOW >= FLOOR + TICK then
+  local leap, kept = FLOOR > 0 and NOW - FLOOR or 0, {}
   if leap < 0 then
     -- If TIME had jumped before, this corrects it.
     if HELD > 0 then
       HELD = HELD + leap > JUMP and HELD + leap or 0
       kept = { 'held', HELD }
     end
-    NOW = floor + TICK
+    NOW = FLOOR + TICK
   elseif leap > JUMP then
     -- TIME may return to where it was before it stepped back.
     local returned = math.min(leap - TICK, math.max(0, num(META[2])))
     leap, NOW = leap - returned, NOW - returned
     if leap > JUMP then
-      HELD, NOW = HELD + leap - TICK, floor + TICK
+      HELD, NOW = HELD + leap - TICK, FLOOR + TICK
       kept = { 'held', HELD, 'held_at', NOW, 'measured', 0 }
     end
   end
   redis.call('HSET', P .. 'meta', 'floor', NOW, 'offset', NOW - STORE_NOW, unpack(kept))
 end
-
-if NOW < num(META[3]) or NOW >= num(META[3]) + TICK then keep_time() end

@@ -41,16 +41,18 @@ local function accept_events()
       fresh[#fresh + 1] = { e.ref, record }
       written[#written + 1] = keys[i]
       written[#written + 1] = record
-      -- If Redis lost an event, parts of it may be left.
-      emptied[#emptied + 1] = keys[i] .. ':jobs'
-      emptied[#emptied + 1] = keys[i] .. ':progress'
+      -- If Redis lost an event, parts of it may be left; but an id that is ours was never used before.
+      if e.made ~= 1 then
+        emptied[#emptied + 1] = keys[i] .. ':jobs'
+        emptied[#emptied + 1] = keys[i] .. ':progress'
+      end
       later('ZADD', P .. 'events:' .. e.scope, NOW, e.ref)
       later('ZADD', P .. 'inbox', NOW + A.grace, e.ref)
       count('accepted')
     end
   end
   if #written > 0 then
-    redis.call('DEL', unpack(emptied))
+    if #emptied > 0 then redis.call('DEL', unpack(emptied)) end
     -- The indexes come first: if one is damaged, no event is accepted, and the producer offers them again.
     write_collected()
     write_resources(resources, written)

@@ -13,24 +13,38 @@ local function end_job(job, ref, state, reason, epoch)
   if reason ~= '' then redis.call('HSET', key, 'reason', reason) end
   redis.call('HDEL', key, 'owner', 'call', 'deadline', 'done', 'tried')
   count(state)
-  local open = redis.call('HINCRBY', P .. 'event:' .. ref .. ':progress', 'open', -1)
-  ended_jobs[#ended_jobs + 1] = { entry = num(epoch) > 0 and job .. ':' .. num(epoch) or job, ref = ref, is_last = open <= 0,
+  ended_jobs[#ended_jobs + 1] = { entry = num(epoch) > 0 and job .. ':' .. num(epoch) or job, ref = ref,
                                  list = reason == 'ledger_overflow' and 'cut' or 'ended' }
 end
 
--- Notes the ended jobs for retention, and their events if no job of them is pending and they have left the inbox.
+-- Takes jobs that have ended, the last of them last, off the pending ones of their events. Marks the last job of an event
+-- that is over: no job of it is pending, and it has left the inbox.
+local function count_ended(jobs)
+  local refs, ended, last = {}, {}, {}
+  for _, each in ipairs(jobs) do
+    if not ended[each.ref] then refs[#refs + 1] = each.ref end
+    ended[each.ref], last[each.ref] = (ended[each.ref] or 0) + 1, each
+  end
+  local waiting = #refs > 0 and redis.call('ZMSCORE', P .. 'inbox', unpack(refs)) or {}
+  for i, ref in ipairs(refs) do
+    local progress = P .. 'event:' .. ref .. ':progress'
+    last[ref].is_over = not waiting[i] and num(redis.call('HGET', progress, 'open')) <= ended[ref]
+    if last[ref].is_over then
+      redis.call('HDEL', progress, 'open', 'observers', 'lost', 'announced')
+    else
+      redis.call('HINCRBY', progress, 'open', -ended[ref])
+    end
+  end
+end
+
+-- Notes the ended jobs for retention, and their events if they are over.
 local function write_ends()
   write_collected()
-  local refs = {}
-  for i, each in ipairs(ended_jobs) do refs[i] = each.ref end
-  local waiting = #refs > 0 and redis.call('ZMSCORE', P .. 'inbox', unpack(refs)) or {}
-  for i, each in ipairs(ended_jobs) do
-    local is_over = each.is_last and not waiting[i]
-    if is_over then
-      redis.call('HDEL', P .. 'event:' .. each.ref .. ':progress', 'open', 'observers', 'lost', 'announced')
-    end
-    later('RPUSH', P .. each.list, (is_over and '+' or '') .. each.entry)
-  end
+  local jobs = ended_jobs
   ended_jobs = {}
+  count_ended(jobs)
+  for _, each in ipairs(jobs) do
+    later('RPUSH', P .. each.list, (each.is_over and '+' or '') .. each.entry)
+  end
   write_collected()
 end

@@ -8,7 +8,7 @@ local EXCHANGES_KEPT = 20
 
 -- Keeps the exchange of an attempt, if it has one. A second one of the attempt replaces the first.
 local function keep_exchange(item)
-  if not item.exchange or item.exchange == '' then return end
+  if not item.exchange then return end
   local key, member = P .. 'exchanges:' .. item.lane, item.job .. ':' .. item.attempt
   local known = redis.call('HMGET', key, 'failures', 'success')
   local failures, success, dropped = {}, known[2], {}

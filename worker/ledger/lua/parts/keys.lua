@@ -120,4 +120,4 @@
 local P = KEYS[1]
 local A = cmsgpack.unpack(ARGV[1])
 
-local function num(value) return tonumber(value or 0) or 0 end
+local function num(value) return value and tonumber(value) or 0 end
