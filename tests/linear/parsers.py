@@ -29,6 +29,7 @@ from worker.api.services.access import address_of, basic_pair
 from worker.domain.api_token import read
 from worker.domain.cloudevents import (
     attributes_of_headers,
+    begins_as_wrapped_batch,
     event_of_binary,
     event_of_structured,
     is_cloudevent,
@@ -138,7 +139,7 @@ PARSERS = (
     _parser("batch: a string without an end", lambda raw: split_batch(raw, 1_000), b'["', b'\\"', b""),
     _parser("batch: elements", lambda raw: split_batch(raw, 1_000), b"[", b"[],", b"1]"),
     _parser("wrapped batch: elements", lambda raw: split_wrapped_batch(raw, 1_000), b'{"data":[', b"[],", b"1]}"),
-    _parser("wrapped batch: blanks", lambda raw: split_wrapped_batch(raw, 1_000), b"{", b" ", b"1"),
+    _parser("wrapped batch: blanks", begins_as_wrapped_batch, b"{", b" ", b"1"),
     _parser("batch: one element", lambda raw: split_batch(raw, 1_000), b"[[", b"[],", b"1]]"),
     _parser("cloudevent: data", event_of_structured, _STRUCTURED + b":[", b"[],", b"1]}"),
     _parser("cloudevent: Base64", event_of_structured, _STRUCTURED + b'_base64":"', b"ICAg", b'"}'),

@@ -13,6 +13,7 @@ from worker.api.request_context import JSON_TYPES, RequestContext, decoded
 from worker.api.schemas import EVENTS_MOST
 from worker.domain.cloudevents import (
     attributes_of_headers,
+    begins_as_wrapped_batch,
     event_of_binary,
     event_of_structured,
     is_json,
@@ -74,9 +75,12 @@ def _of_binary(call: RequestContext, body: bytes) -> bytes | Refusal:
 
 
 async def _wrapped(raw: bytes) -> GivenEvents:
-    if items := split_wrapped_batch(raw, EVENTS_MOST):
+    if begins_as_wrapped_batch(raw):
+        items = split_wrapped_batch(raw, EVENTS_MOST)
+        # Let other tasks run between two looks at a body.
         await breathe()
-        return _batch(items, "/data")
+        if items:
+            return _batch(items, "/data")
     try:
         wrapped = decoded(raw, _Wrapped)
     except msgspec.ValidationError:
@@ -90,7 +94,6 @@ async def _wrapped(raw: bytes) -> GivenEvents:
         raise invalid([Refusal("type", f"is beside `data`, but belongs inside it: {hint}")], under="")
     if not data.startswith(b"["):
         return GivenEvents([data], is_batch=False, under="/data")
-    # Let other tasks run between decoding the body and splitting its list.
     await breathe()
     batch = split_batch(data, EVENTS_MOST)
     if isinstance(batch, Refusal):

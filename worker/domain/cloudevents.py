@@ -227,13 +227,16 @@ def split_batch(raw: bytes, most: int) -> list[bytes] | Refusal:
     return _elements(batch)
 
 
+def begins_as_wrapped_batch(raw: bytes) -> bool:
+    """Return whether a text begins with `{"data": [`, as nearly every wrapped batch does."""
+    return _WRAPPED_BATCH.match(raw) is not None
+
+
 def split_wrapped_batch(raw: bytes, most: int) -> list[bytes] | None:
     """Return the elements of the array in a JSON object `{"data": [ … ]}` as bytes, after a single look at the text.
 
     None if the text is anything else; then `split_batch` of the value at `data` returns the elements, or says why not.
     """
-    if _WRAPPED_BATCH.match(raw) is None:
-        return None
     try:
         found = _wrapped_batch_decoder(most).decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 
@@ -18,6 +17,7 @@ from worker.domain.cloudevents import event_of_structured, is_cloudevent
 from worker.domain.event import Event, ForeignEvent, NewerVersion, Refusal, Scope
 from worker.domain.finite import place_of_non_number
 from worker.domain.format_version import MINOR, PAYLOAD_SINCE, is_newer
+from worker.domain.name_uuid import random_uuid
 from worker.domain.nesting import nesting
 from worker.domain.trace_context import TraceContext
 from worker.domain.uri_reference import is_uri_reference
@@ -129,7 +129,7 @@ def parse_event(
     if refusal:
         return refusal
     named = wire.id or default_id
-    return _event(raw, wire, content, named or str(uuid4()), whose, made=not named)
+    return _event(raw, wire, content, named or random_uuid(), whose, made=not named)
 
 
 def stored_event(raw: bytes, event_id: str, scope: Scope, trace: TraceContext | None = None) -> Event:

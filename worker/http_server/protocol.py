@@ -130,6 +130,11 @@ class BoundedHandler(web.RequestHandler):
         elif data and not in_body:
             self._begin_head(len(data))
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # aiohttp calls this after each read of a body, and parses no bytes again, even if reading was never paused.
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._measure_unsent(self._loop.time())

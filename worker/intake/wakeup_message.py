@@ -4,17 +4,16 @@ A wake-up has the form of Celery's protocol 2, in the envelope in which kombu ke
 it with a message that Celery itself sends.
 """
 
-import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 
 from config.celery import DELIVER_TASK, DELIVERIES_QUEUE, EVENTS_QUEUE, OBSERVE_TASK, queue_name
+from worker.domain.name_uuid import random_uuid
 from worker.intake.wakeups import EVENTS, LANES
 
 #: The version of our message format, and the minor version that a worker needs to understand a wake-up. A worker leaves
@@ -35,9 +34,7 @@ TASKS = {
 
 _EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 _encode = msgspec.json.Encoder().encode
-# No queue has such a name.
-_BODY, _ID = b"<body>", b"<id>"
-_OWN = re.compile(b"(<body>|<id>)")
+_ID = "%(id)b"
 
 
 def arguments_of(kind: str, ids: Sequence[str], shard: str, minor: int) -> dict[str, Any]:
@@ -56,24 +53,25 @@ def queue_of(kind: str, shard: str) -> str:
 def redis_message(kind: str, ids: Sequence[str], shard: str, minor: int) -> bytes:
     """Return a wake-up as it waits in a list of a Redis broker."""
     body = b64encode(_encode(((), arguments_of(kind, ids, shard, minor), _EMBEDDED)))
-    message_id = str(uuid4()).encode()
-    values = {_BODY: body, _ID: message_id}
-    return b"".join([values.get(part, part) for part in _envelope(kind, shard)])
+    return _envelope(kind, shard) % {b"body": body, b"id": random_uuid().encode()}
 
 
 @lru_cache(8)  # the kinds of a shard
-def _envelope(kind: str, shard: str) -> list[bytes]:
-    """Return the parts of a message's envelope; `_BODY` and `_ID` stand for what each message has of its own."""
-    envelope = _encode(
+def _envelope(kind: str, shard: str) -> bytes:
+    """Return a message's envelope, with `%(body)b` and `%(id)b` for what each message has of its own.
+
+    No queue's name has a percent sign.
+    """
+    return _encode(
         {
-            "body": _BODY.decode(),
+            "body": "%(body)b",
             "content-encoding": "utf-8",
             "content-type": "application/json",
             "headers": {
                 "lang": "py",
                 "task": TASKS[kind][0],
-                "id": _ID.decode(),
-                "root_id": _ID.decode(),
+                "id": _ID,
+                "root_id": _ID,
                 "parent_id": None,
                 "group": None,
                 "shadow": None,
@@ -84,16 +82,15 @@ def _envelope(kind: str, shard: str) -> list[bytes]:
                 "ignore_result": True,
             },
             "properties": {
-                "correlation_id": _ID.decode(),
+                "correlation_id": _ID,
                 "delivery_mode": 2,
                 "delivery_info": {"exchange": "", "routing_key": queue_of(kind, shard)},
                 "priority": 0,
                 "body_encoding": "base64",
-                "delivery_tag": _ID.decode(),
+                "delivery_tag": _ID,
             },
         }
     )
-    return _OWN.split(envelope)
 
 
 @dataclass(slots=True)

@@ -50,6 +50,8 @@ class Inbox:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
+            # As in Redis' case, there is no reply before the next turn of the loop.
+            await asyncio.sleep(0)
             await self.release.acquire()
         finally:
             self.at_once -= 1

@@ -11,6 +11,7 @@ from config.observable_events import load_catalogue
 from worker.domain.cloudevents import (
     attributes_of_headers,
     attributes_of_properties,
+    begins_as_wrapped_batch,
     event_of_binary,
     event_of_structured,
     is_cloudevent,
@@ -236,8 +237,14 @@ def test_what_is_no_list_is_no_batch(raw: bytes) -> None:
     assert isinstance(split_batch(raw, 3), Refusal)
 
 
+@pytest.mark.parametrize("raw", [b'{"data":{}}', b'{"more":1,"data":[1]}', b'{"datA":[', b"[1]", b""])
+def test_what_begins_as_something_else_is_seen_at_its_first_bytes(raw: bytes) -> None:
+    assert not begins_as_wrapped_batch(raw)
+
+
 @pytest.mark.parametrize("raw", [b'{"data":[{"a": 1.00},2,[]]}', b' {"data" :\n[ {"a": 1.00} ,2, []],"more":[1]} '])
 def test_a_wrapped_batch_is_split_into_what_came(raw: bytes) -> None:
+    assert begins_as_wrapped_batch(raw)
     assert split_wrapped_batch(raw, 3) == [b'{"a": 1.00}', b"2", b"[]"]
     assert split_wrapped_batch(raw, 4) == [b'{"a": 1.00}', b"2", b"[]"]
 
@@ -248,7 +255,6 @@ def test_a_wrapped_batch_is_split_into_what_came(raw: bytes) -> None:
         b'{"data":{}}',
         b'{"data":[1,2,3,4]}',
         b'{"data":[1],"type":"order.paid"}',
-        b'{"more":1,"data":[1]}',
         b'{"data":[1],"data":{}}',
         b'{"data":[1]',
         b'{"data":[1]} x',

@@ -109,33 +109,55 @@ class AcceptBatcher:
     def __init__(self, accept: Callable[[Sequence[Event]], Awaitable[list[Acceptance]]]) -> None:
         self._accept = accept
         self._waiting: list[tuple[Sequence[Event], asyncio.Future[list[Acceptance]]]] = []
+        self._is_writing = False
+        #: A task that nobody holds may be collected before it is done.
         self._writing: asyncio.Task[None] | None = None
 
     async def accept(self, events: Sequence[Event]) -> list[Acceptance]:
-        """Accept events like the ledger's own `accept`, with the same errors."""
-        answer: asyncio.Future[list[Acceptance]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((events, answer))
-        if self._writing is None or self._writing.done():
+        """Accept events like the ledger's own `accept`, with the same errors.
+
+        If the caller disconnects, its events may be accepted nevertheless: they may already be on their way.
+        """
+        if self._is_writing:
+            answer: asyncio.Future[list[Acceptance]] = asyncio.get_running_loop().create_future()
+            self._waiting.append((events, answer))
+            return await answer
+        # Nobody shares this call, so it needs no task of its own.
+        self._is_writing = True
+        try:
+            return await self._accept(events)
+        finally:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Write what came meanwhile."""
+        if self._waiting:
             self._writing = asyncio.create_task(self._write())
-        # If the caller disconnects, its events are still accepted, as they may already be on their way.
-        return await answer
+        else:
+            self._is_writing = False
 
     async def _write(self) -> None:
-        while self._waiting:
-            batch = self._next()
-            events = [event for group, _ in batch for event in group]
-            try:
-                answers = await self._accept(events)
-            except Exception as error:  # noqa: BLE001  (every caller gets the error)
-                for _, answer in batch:
-                    if not answer.done():
-                        answer.set_exception(error)
-                continue
-            start = 0
-            for group, answer in batch:
-                own, start = answers[start : start + len(group)], start + len(group)
+        try:
+            while self._waiting:
+                await self._write_some()
+        finally:
+            self._is_writing = False
+
+    async def _write_some(self) -> None:
+        batch = self._next()
+        events = [event for group, _ in batch for event in group]
+        try:
+            answers = await self._accept(events)
+        except Exception as error:  # noqa: BLE001  (every caller gets the error)
+            for _, answer in batch:
                 if not answer.done():
-                    answer.set_result(own)
+                    answer.set_exception(error)
+            return
+        start = 0
+        for group, answer in batch:
+            own, start = answers[start : start + len(group)], start + len(group)
+            if not answer.done():
+                answer.set_result(own)
 
     def _next(self) -> list[tuple[Sequence[Event], "asyncio.Future[list[Acceptance]]"]]:
         taken, count = 0, 0
