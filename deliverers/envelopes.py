@@ -174,8 +174,8 @@ def _payload_json(delivery: Delivery) -> bytes:
     if delivery.flat:
         return delivery.data
     if delivery.included is None:
-        return b'{"data":' + delivery.data + b"}"
-    return b'{"data":' + delivery.data + b',"included":' + delivery.included + b"}"
+        return b'{"data":%b}' % delivery.data
+    return b"".join((b'{"data":', delivery.data, b',"included":', delivery.included, b"}"))
 
 
 def _deleted_json(delivery: Delivery) -> bytes:

@@ -8,9 +8,11 @@ a large body is being sent.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable
 from enum import Enum, auto
+from math import inf
 from typing import cast
 
 from deliverers.http.response import AnswerReader
@@ -47,11 +49,16 @@ class HttpConnection(asyncio.Protocol):
         #: When the first byte of the current answer arrived, by the loop's clock.
         self.first_at: float | None = None
         self._loop = asyncio.get_running_loop()
-        self._socket = sock
+        #: Reports whether the socket has received anything, or was closed.
+        self._received = select.poll()
+        self._received.register(sock, select.POLLIN)
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[ExchangeEnd] | None = None
+        #: The timer outlives an exchange that needs it no more, because a timer is expensive.
         self._timer: asyncio.TimerHandle | None = None
+        self._wake = inf
+        self._deadline = inf
         self._is_tunnel = False
         #: Whether the answer is complete and the request is not yet written.
         self._is_early = False
@@ -81,13 +88,7 @@ class HttpConnection(asyncio.Protocol):
         """
         if self._is_over or self._waiter is not None or self.transport.is_closing():
             return False
-        try:
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return not self._received.poll(0)
 
     def exchange(
         self, head: bytes, body: bytes, limit: int, deadline: float, *, bodiless: bool = False, tunnel: bool = False
@@ -109,7 +110,9 @@ class HttpConnection(asyncio.Protocol):
         if self._is_over or self.transport.is_closing():
             self._end_at_once()
             return waiter
-        self._timer = self._loop.call_at(deadline, self._settle, ExchangeEnd.TIMED_OUT)
+        self._deadline = deadline
+        if deadline < self._wake:
+            self._set_timer(deadline)
         transport = self.transport
         if len(body) <= _JOINED_BYTES:
             transport.write(head + body)
@@ -128,6 +131,28 @@ class HttpConnection(asyncio.Protocol):
         self.reader.close()
         self._settle(ExchangeEnd.ANSWERED)
 
+    def _set_timer(self, when: float) -> None:
+        self._stop_timer()
+        self._wake = when
+        self._timer = self._loop.call_at(when, self._tick)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        self._wake = inf
+
+    def _tick(self) -> None:
+        due = self._wake
+        self._stop_timer()
+        if self._waiter is None:
+            return
+        if self._deadline > due:
+            # The timer was an earlier exchange's.
+            self._set_timer(self._deadline)
+        else:
+            self._settle(ExchangeEnd.TIMED_OUT)
+
     def interrupt(self) -> None:
         """End the exchange: this process is closing."""
         self._settle(ExchangeEnd.INTERRUPTED)
@@ -135,14 +160,14 @@ class HttpConnection(asyncio.Protocol):
     def close(self) -> None:
         """Close the connection in order."""
         self._is_over = True
+        self._stop_timer()
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
         """Close the connection at once."""
         self._is_over = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         if self._transport is not None:
             self._transport.abort()
 
@@ -179,6 +204,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_over = True
+        self._stop_timer()
         self.error = exc
         self._lost(self)
         if self._waiter is None:
@@ -207,9 +233,6 @@ class HttpConnection(asyncio.Protocol):
 
     def _settle(self, ended: ExchangeEnd) -> None:
         waiter, self._waiter = self._waiter, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._is_early or not (ended is ExchangeEnd.ANSWERED and (self.reader.reusable or self._is_tunnel)):
             self.abort()
         # A waiter that was cancelled is already done.

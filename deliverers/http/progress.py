@@ -133,4 +133,6 @@ class HttpProgress:
 
 def _between(start: float | None, end: float | None) -> float | None:
     """Return the seconds between two times, to the microsecond; None if one of them is unknown."""
-    return None if start is None or end is None else round(max(0.0, end - start), 6)
+    if start is None or end is None:
+        return None
+    return round(end - start, 6) if end > start else 0.0

@@ -322,7 +322,7 @@ def header_of(head: bytes, name: str) -> str | None:
     A blank before the colon is accepted.
     """
     # Nearly always there is none.
-    return headers_of(head).get(name.lower()) if name.lower().encode() in head.lower() else None
+    return headers_of(head).get(name.lower()) if head.lower().find(name.lower().encode()) >= 0 else None
 
 
 def headers_of(head: bytes) -> dict[str, str]:

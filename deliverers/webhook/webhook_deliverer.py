@@ -33,10 +33,9 @@ from deliverers.contract import (
     NotAttempted,
     Outcome,
     Refused,
-    Unreachable,
 )
 from deliverers.envelopes import webhook_body
-from deliverers.exchange import MASKED
+from deliverers.exchange import MASKED, WireRecord
 from deliverers.http import HttpAnswer, HttpProgress, HttpSender, resolver_of
 from deliverers.retry_after import parse_retry_after
 from deliverers.signatures import signature
@@ -150,42 +149,41 @@ class WebhookDeliverer:
         )
         if isinstance(answer, NotAttempted):
             return answer
-        head = answer.head if isinstance(answer, HttpAnswer) else b""
-        outcome = self._judge(answer, secrets, configuration) if isinstance(answer, HttpAnswer) else answer
         record = progress.record(
             self._options.keep_exchange,
-            head,
-            succeeded=isinstance(outcome, Delivered),
+            answer.head if isinstance(answer, HttpAnswer) else b"",
+            succeeded=isinstance(answer, HttpAnswer) and answer.is_success,
             secrets=secrets,
             masked=configuration.masked_headers,
         )
-        if isinstance(outcome, Delivered):
-            # Much faster than replace(), which the other outcomes can afford.
-            return Delivered(outcome.status, outcome.body, record)
-        if isinstance(outcome, Unreachable) and configuration.head.identity is not None:
-            outcome = replace(outcome, reason=_explained(outcome.reason, configuration, datetime.now(UTC)))
-        return replace(outcome, exchange=record)
+        if isinstance(answer, HttpAnswer):
+            return self._judged(answer, secrets, configuration, record)
+        if configuration.head.identity is not None:
+            answer = replace(answer, reason=_explained(answer.reason, configuration, datetime.now(UTC)))
+        return replace(answer, exchange=record)
 
-    def _judge(self, answer: HttpAnswer, secrets: tuple[bytes, ...], configuration: WebhookConfiguration) -> Counted:
+    def _judged(
+        self, answer: HttpAnswer, secrets: tuple[bytes, ...], configuration: WebhookConfiguration, record: WireRecord
+    ) -> Counted:
         options, status, raw = self._options, answer.status, answer.body
         if coding := answer.header("content-encoding"):
             raw = decompressed(raw, coding, options.read_limit)
         body = kept_text(raw, options.keep_limit, secrets)
         if answer.is_success:
-            return Delivered(status, body)
+            return Delivered(status, body, record)
         pause = parse_retry_after(answer.header("retry-after"), datetime.now(UTC))
         if answer.broken:
             why = f"Received a status code ({status_phrase(status)}), but {answer.broken}"
-            return Refused(status, body, why, pause)
+            return Refused(status, body, why, pause, record)
         why = f"Received a status code outside of 2xx range ({status_phrase(status)}) - treating webhook as a fail"
         if status == HTTPStatus.GONE:
-            return Gone(f"{why}: the receiver asks for no more", status, body)
+            return Gone(f"{why}: the receiver asks for no more", status, body, record)
         if status == HTTPStatus.UNAUTHORIZED and (shown := configuration.authentication):
             why += f": the receiver refused {shown}"
         location = answer.header("location")
         if location is not None and HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             why += f": redirects are not followed (Location: {_shortened(location, secrets)})"
-        return Refused(status, body, why, pause)
+        return Refused(status, body, why, pause, record)
 
     def _make_resolver(self) -> AbstractResolver:
         return resolver_of(self._options)

@@ -30,7 +30,7 @@ _HEADERS = {"Content-Type": CONTENT_TYPE}
 Post = Callable[[], Awaitable[None]]
 
 
-async def _seconds_each(post: Post, count: int, concurrency: int) -> float:
+async def seconds_each(post: Post, count: int, concurrency: int) -> float:
     """Return the CPU seconds of one POST."""
     turns = iter(range(count))
 
@@ -67,7 +67,7 @@ async def _measure(url: str, count: int, rounds: int, concurrency: int) -> float
         found: dict[str, list[float]] = {"aiohttp": [], "sender": []}
         for number in range(rounds + 1):
             for name, post in (("aiohttp", by_aiohttp), ("sender", by_sender)):
-                seconds = await _seconds_each(post, count, concurrency)
+                seconds = await seconds_each(post, count, concurrency)
                 if number:  # the first round opens connections
                     found[name].append(seconds)
             if number:

@@ -349,10 +349,11 @@ async def test_what_a_new_connection_sends_unasked_answers_nothing(greeting: byt
         await reader.read()
 
     async with raw_receiver(serve) as port:
-        connection = HttpConnection(socket.create_connection(("127.0.0.1", port)), lambda _: None)
-        connection._socket.setblocking(False)
+        sock = socket.create_connection(("127.0.0.1", port))
+        sock.setblocking(False)
+        connection = HttpConnection(sock, lambda _: None)
         loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: connection, sock=connection._socket)
+        await loop.create_connection(lambda: connection, sock=sock)
         await eventually(connection.transport.is_closing, "the greeting was read")
         ended = await connection.exchange(b"POST / HTTP/1.1\r\n\r\n", b"", KIB, loop.time() + PATIENCE)
     found = connection.reader
