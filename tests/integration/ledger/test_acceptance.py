@@ -10,7 +10,7 @@ from tests.counterparts.redis_server import RedisServer
 from tests.ledger import raw
 from tests.ledger.scene import LedgerScene
 from tests.samples import SCOPE, an_event, an_integration
-from worker.domain.event import Scope
+from worker.domain.event import Event, Scope
 from worker.ledger import Acceptance, Ledger, LedgerFull, LedgerUnavailable, Verdict
 from worker.ledger.connection.sync_redis_client import SyncRedisClient
 from worker.ledger.events import inbox as intake_module
@@ -51,6 +51,30 @@ async def test_the_same_event_again_is_a_duplicate_after_it_was_observed_and_del
 
     assert await scene.ledger.inbox.accept([an_event("e-1")]) == [Acceptance.DUPLICATE]
     assert (await scene.ledger.status.read()).inbox == 0
+
+
+async def test_nothing_of_an_event_that_redis_lost_belongs_to_the_next_one_of_its_id(ledger: Ledger) -> None:
+    # No audit follows: what Redis loses is not in the balance.
+    scene = LedgerScene(ledger, lambda: ledger)
+    await scene.register("i-1", "i-2")
+    (stored,) = await scene.publish("e-1")
+    await scene.open([stored], "i-1", "i-2", last=False)
+    parts = [f"event:{stored.ref}:jobs", f"event:{stored.ref}:progress"]
+    assert [await scene.key("EXISTS", part) for part in parts] == [1, 1]
+    await scene.key("DEL", f"event:{stored.ref}")
+
+    assert await ledger.inbox.accept([an_event("e-1")]) == [Acceptance.NEW]
+    assert [await scene.key("EXISTS", part) for part in parts] == [0, 0]
+
+
+async def test_an_event_whose_id_is_ours_has_nothing_to_be_deleted(scene: LedgerScene) -> None:
+    async def deletions(event: Event) -> int:
+        await raw.client(scene.ledger).config_resetstat()
+        assert await scene.ledger.inbox.accept([event]) == [Acceptance.NEW]
+        return int((await raw.client(scene.ledger).info("commandstats")).get("cmdstat_del", {}).get("calls", 0))
+
+    assert await deletions(an_event("e-1")) == 1
+    assert await deletions(replace(an_event("e-2"), made=True)) == 0
 
 
 @pytest.mark.parametrize(

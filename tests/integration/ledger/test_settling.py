@@ -178,6 +178,33 @@ async def test_an_expired_failure_leaves_its_list_when_more_logs_of_the_store_co
     scene.outstanding.add((first.job_id, 1))
 
 
+async def test_an_event_ends_with_the_last_of_its_jobs_however_many_a_call_settles(scene: LedgerScene) -> None:
+    lanes = [f"i-{n}" for n in range(5)]
+    await scene.register(*lanes)
+    (stored,) = await scene.publish("e-1")
+    await scene.open([stored], *lanes)
+    claims = await scene.claim(*lanes)
+    await scene.ledger.jobs.settle([settlement(each, Verdict.SUCCEEDED) for each in claims[:2]])
+    assert (await scene.contents()).lists["ended"] == [each.job_id for each in claims[:2]]
+    assert await scene.key("HGET", f"event:{stored.ref}:progress", "open") == b"3"
+
+    await scene.ledger.jobs.settle([settlement(each, Verdict.SUCCEEDED) for each in claims[2:]])
+    ended = [each.job_id for each in claims]
+    assert (await scene.contents()).lists["ended"] == [*ended[:4], f"+{ended[4]}"]
+    assert await scene.key("EXISTS", f"event:{stored.ref}:progress") == 0
+
+
+async def test_an_event_in_the_inbox_does_not_end_with_its_jobs(scene: LedgerScene) -> None:
+    await scene.register("i-1", "i-2")
+    (stored,) = await scene.publish("e-1")
+    await scene.open([stored], "i-1", "i-2", last=False)
+    claims = await scene.claim("i-1", "i-2")
+    await scene.ledger.jobs.settle([settlement(each, Verdict.SUCCEEDED) for each in claims])
+    assert (await scene.contents()).lists["ended"] == [each.job_id for each in claims]
+    assert await scene.key("HGET", f"event:{stored.ref}:progress", "open") == b"0"
+    await scene.open([stored])
+
+
 async def test_of_two_outcomes_in_one_call_the_last_one_is_the_log(scene: LedgerScene) -> None:
     first, second = await claimed(scene, "e-1", "e-2")
     given = [

@@ -6,7 +6,7 @@ from importlib.resources import files
 import pytest
 
 from worker.ledger.connection import scripts
-from worker.ledger.connection.scripts import ScriptError, assembled, needed_parts, script
+from worker.ledger.connection.scripts import ScriptError, assembled, needed_parts, script, with_values, without_idle
 
 LUA = files("worker.ledger") / "lua"
 SCRIPTS = sorted(each.name.removesuffix(".lua") for each in LUA.iterdir() if each.name.endswith(".lua"))
@@ -92,3 +92,36 @@ def test_a_script_keeps_its_digest() -> None:
     script.cache_clear()
     scripts._sources.cache_clear()
     assert script("settle").digest == before
+
+
+def test_a_function_that_nobody_calls_is_left_out_with_those_that_only_it_calls() -> None:
+    lua = """local function used(a) return a end
+local function only_below(a)
+  if a then
+    return used(a)
+  end
+end
+local function idle(n) return n > 0 and idle(n - 1) or only_below(n) end
+local function unused() return used(1) end
+return used(1)
+"""
+    assert without_idle(lua) == "local function used(a) return a end\nreturn used(1)\n"
+
+
+def test_a_function_whose_name_is_part_of_another_name_stays() -> None:
+    lua = "local function lease(job) return unlease(job), 'lease of' end\nreturn lease(1)\n"
+    assert without_idle(lua) == lua
+
+
+def test_constants_are_written_where_they_are_used() -> None:
+    lua = "local MOST = 20\nlocal WORD = 'a'\nlocal OTHERS = { 1 }\nreturn MOST + MOST_KEPT, WORD, OTHERS\n"
+    assert with_values(lua) == "local OTHERS = { 1 }\nreturn 20 + MOST_KEPT, 'a', OTHERS\n"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_string_of_a_script_has_the_name_of_a_constant(name: str) -> None:
+    """It would be replaced there too."""
+    sources = [(LUA / f"{name}.lua").read_text(), *PARTS.values()]
+    code = "\n".join(re.sub(r"--.*", "", source) for source in sources)
+    constants = set(re.findall(r"^local ([A-Z_]+) = (?:\d+|'[^']*')$", code, re.MULTILINE))
+    assert not constants & set(re.findall(r"\w+", " ".join(re.findall(r"'[^'\n]*'", code))))

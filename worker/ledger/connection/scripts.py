@@ -99,10 +99,11 @@ def assembled(name: str, body: str, *, keeps_memory: bool = False) -> Script:
     if reads:
         flags += ",no-writes"
     first, inner = (_COMMENT_LINES.sub("", "\n".join([*each, ""])) for each in (always, parts))
-    return Script(name, f"#!lua{flags}\n{_with_values(first)}return (function()\n{without_idle(_with_values(inner))}end)()\n")
+    inner = without_idle(with_values(inner))
+    return Script(name, f"#!lua{flags}\n{with_values(first)}return (function()\n{inner}end)()\n")
 
 
-def _with_values(lua: str) -> str:
+def with_values(lua: str) -> str:
     """Return a script with its constants written where they are used."""
     values = dict(_CONSTANT.findall(lua))
     return _WORD.sub(lambda found: values.get(found[0], found[0]), _CONSTANT.sub("", lua))

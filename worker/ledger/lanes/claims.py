@@ -74,7 +74,7 @@ class Opened:
     outdated: Sequence[str] = ()
 
 
-class _Job(msgspec.Struct):
+class _Job(msgspec.Struct, array_like=True):
     job: str
     lane: str
     revision: int
@@ -143,7 +143,8 @@ def observed(
         "minor": stored.minor,
         "size": stored.record_bytes,
         "last": last,
-        "jobs": [{"id": each.job_id, "lane": each.integration_id} for each in jobs],
+        "jobs": [each.job_id for each in jobs],
+        "lanes": [each.integration_id for each in jobs],
     }
     if stored.event.type in LIFECYCLE_KEYS:
         argument["quiet"] = 1

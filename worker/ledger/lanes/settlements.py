@@ -107,20 +107,19 @@ def settled_of(reply: bytes) -> Settled:
     return Settled(settled.results, settled.more, later_of(settled.later), changes, broken)
 
 
-def item_of(settlement: Settlement) -> dict[str, Any]:
+def item_of(settlement: Settlement) -> list[Any]:
     """Return the argument of settle.lua for a settlement; its log is given apart."""
-    log = settlement.log
-    item: dict[str, Any] = {
-        "job": settlement.job_id,
-        "attempt": settlement.attempt,
-        "revision": settlement.revision,
-        "verdict": settlement.verdict.value,
-        "ms": round(log.processing_time * 1000),
-        "lane": settlement.integration_id,
-        "scope": settlement.scope_key,
-    }
-    if settlement.healthy is not None:
-        item["health"] = "ok" if settlement.healthy else "failed"
+    log, healthy = settlement.log, settlement.healthy
+    item = [
+        settlement.job_id,
+        settlement.attempt,
+        settlement.revision,
+        settlement.integration_id,
+        settlement.scope_key,
+        settlement.verdict.value,
+        round(log.processing_time * 1000),
+        "" if healthy is None else "ok" if healthy else "failed",
+    ]
     # Redis spends time on each value, and a success has none of these.
     rare = {
         "quiet": int(log.event_type in LIFECYCLE_KEYS),
@@ -132,4 +131,6 @@ def item_of(settlement: Settlement) -> dict[str, Any]:
         "rest": round(settlement.rest * 1000),
         "exchange": encoded_exchange(log),
     }
-    return item | {name: value for name, value in rare.items() if value}
+    if found := {name: value for name, value in rare.items() if value}:
+        item.append(found)
+    return item

@@ -1,7 +1,7 @@
 -- needs: counters, due_jobs, event_replies, lane_quota, leases
 -- claim: leases due jobs of the named lanes in the order given, each lane up to its quota.
 -- A: owner, call (its number), lease, room (the most jobs), lanes, limits = {lane = its most jobs}, byte_budget
--- Returns {meta, record, record ...}; meta = {jobs = [{job lane revision scope ref attempt base epoch lost trace?}],
+-- Returns {meta, record, record ...}; meta = {jobs = [[job, lane, revision, scope, ref, attempt, base, epoch, lost, trace?]],
 -- events = [{ref}] (one for each record), more = [lanes that have ready jobs left],
 -- later = [{lane, ms until it has ready jobs}], newer = how many lanes and jobs were left to newer processes}. The budget
 -- counts an event as often as jobs are leased, by the bytes of its record.
@@ -45,9 +45,8 @@ for _, id in ipairs(A.lanes) do
         redis.call('HSET', key, 'attempts', attempt, 'owner', A.owner, 'call', A.call)
         lease(job, id, A.owner)
         room, begun = room - 1, begun + 1
-        meta.jobs[#meta.jobs + 1] = { job = job, lane = id, revision = lane.revision, scope = lane.scope,
-          ref = ref,
-          attempt = attempt, base = num(j[4]), epoch = num(j[5]), lost = num(j[6]), trace = j[8] or nil }
+        meta.jobs[#meta.jobs + 1] = { job, id, lane.revision, lane.scope, ref, attempt, num(j[4]), num(j[5]), num(j[6]),
+          j[8] or nil }
         if send_event(meta, reply, ref) then bytes = bytes + num(j[7]) end
       end
     end

@@ -3,13 +3,13 @@
 -- have free slots.
 -- A: owner, call (its number), lease, room (the most jobs to lease), limits = {lane = its most jobs to lease},
 --    announce, deadline, backlog, backlog_bytes (the limits of a lane's due jobs; 0 bytes are no limit),
---    events = [{ref, minor, size, last, trace?, filtered?, quiet?, scope?, version?, jobs = [{id, lane}]}]
+--    events = [{ref, minor, size, last, trace?, filtered?, quiet?, scope?, version?, jobs = [ids], lanes = [the lane of each job]}]
 --      last   no further chunk of this event follows
 --      filtered  how many integrations observe the event and do not get it, because of their filters
 --      quiet  1 for a lifecycle event
 --      trace  the trace context of the attempts, for an event that has none
 --      version  the version of the scope's integrations that the jobs come from, unless the event was loaded with it
--- Returns msgpack {claimed = [{job lane revision scope ref attempt}], waiting = [lanes with due jobs that did not fit],
+-- Returns msgpack {claimed = [[job, lane, revision, scope, ref, attempt]], waiting = [lanes with due jobs that did not fit],
 -- later = [{lane, ms until it has ready jobs}],
 -- filled = [{lane, % of its backlog that it has passed, jobs, bytes}],
 -- failed = [{ref, why}] of events that stay in the inbox, outdated = [refs of events that stay there, because the integrations
@@ -25,7 +25,7 @@ local loud = {}
 local refs, ids = {}, {}
 for i, e in ipairs(A.events) do
   refs[i] = e.ref
-  for _, j in ipairs(e.jobs) do ids[#ids + 1] = j.id end
+  for _, id in ipairs(e.jobs) do ids[#ids + 1] = id end
 end
 local in_inbox = #refs > 0 and redis.call('ZMSCORE', P .. 'inbox', unpack(refs)) or {}
 local some_known, opened_here = are_known(ids), {}
@@ -63,15 +63,15 @@ local function open_or_lease(e, j)
   room = room - 1
   use_quota(lane, 1)
   if A.limits[j.lane] then A.limits[j.lane] = A.limits[j.lane] - 1 end
-  claimed[#claimed + 1] = { job = j.id, lane = j.lane, revision = lane.revision, scope = lane.scope, ref = e.ref,
-                            attempt = 1 }
+  claimed[#claimed + 1] = { j.id, j.lane, lane.revision, lane.scope, e.ref, 1 }
 end
 
 -- Events that this script has taken out of the inbox.
 local observed = {}
 local function open_jobs_of(e)
   local wanted, problem = {}, nil
-  for _, j in ipairs(e.jobs) do
+  for i, id in ipairs(e.jobs) do
+    local j = { id = id, lane = e.lanes[i] }
     -- A damaged lane must not keep a job from the others.
     local known, is = pcall(is_wanted, j, e.ref)
     if not known then problem = is end

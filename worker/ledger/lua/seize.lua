@@ -19,9 +19,8 @@ local function take(job, from)
   redis.call('HSET', key, 'owner', A.owner, 'call', 0)
   redis.call('SADD', P .. 'owner:' .. A.owner .. ':leases', job)
   local lane = lane_state(j[2])
-  meta.jobs[#meta.jobs + 1] = { job = job, lane = j[2], revision = lane.revision, scope = lane.scope or '', ref = j[1],
-    attempt = num(j[5]), base = num(j[6]), epoch = num(j[7]), lost = num(j[8]),
-    trace = j[10] or nil }
+  meta.jobs[#meta.jobs + 1] = { job, j[2], lane.revision, lane.scope or '', j[1], num(j[5]), num(j[6]), num(j[7]), num(j[8]),
+    j[10] or nil }
   room = room - 1
   if send_event(meta, reply, j[1]) then bytes = bytes + num(j[9]) end
 end
