@@ -9,7 +9,8 @@ from itertools import islice
 from math import inf
 from time import perf_counter
 
-from worker.delivery.concurrency_limiter import REMEMBERED, Trust
+from worker.delivery.concurrency_limiter import REMEMBERED
+from worker.delivery.lane_trust import Trust
 from worker.delivery.lane_turns import LaneTurns
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 

@@ -8,10 +8,11 @@ import pytest
 
 from tests.waiting import eventually
 from worker.delivery.claim_loop import ClaimLoop
-from worker.delivery.concurrency_limiter import PROBE_SECONDS, PROVEN_SLOTS, SHARE, ConcurrencyLimiter
+from worker.delivery.concurrency_limiter import SHARE, ConcurrencyLimiter
 from worker.delivery.in_flight import InFlightPool
 from worker.delivery.lane_limits import LaneLimits
 from worker.delivery.lane_queue import PARKED_SECONDS, LaneQueue
+from worker.delivery.lane_trust import PROBE_SECONDS, PROVEN_SLOTS
 from worker.domain.claim import Claim
 from worker.ledger.lanes.claims import Claimed, LaneStanding
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
