@@ -40,6 +40,7 @@ _SECRET_KEY = "X-MOLTIN-SECRET-KEY"  # noqa: S105  (a header's name)
 #: Fields of which one may be given, as each sets `Authorization`.
 _WAYS = ("basic_username", "bearer_token", "oauth_token_url")
 _PEM: JsonDict = {"contentMediaType": "application/x-pem-file", "maxLength": LONGEST_PEM}
+_NO_NAMES: frozenset[str] = frozenset()
 #: An integration cannot set any of these (see webhook_headers.py).
 _HEADERS = header_lines(
     {
@@ -328,7 +329,7 @@ class WebhookConfiguration(BaseModel):
     @Lazily
     def masked_headers(self) -> frozenset[str]:
         """Return the names of the headers whose values no log shows, in lower case."""
-        return lower_names(self.headers or {})
+        return lower_names(self.headers) if self.headers else _NO_NAMES
 
     @Lazily
     def secret_forms(self) -> tuple[bytes, ...]:
