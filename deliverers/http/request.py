@@ -24,7 +24,7 @@ class RequestHead:
     `checked` has further lines of `header_lines()`.
     """
 
-    __slots__ = ("_method", "_rest", "bodiless", "identity", "key", "origin", "target")
+    __slots__ = ("bodiless", "identity", "key", "origin", "target")
 
     def __init__(
         self,
@@ -36,20 +36,19 @@ class RequestHead:
     ) -> None:
         if not _TOKEN.fullmatch(method) or method == "CONNECT":
             raise ValueError("the method cannot be sent")
-        self._method = method
-        self._rest = f" HTTP/1.1\r\nHost: {target.authority}\r\n{checked}{header_lines(headers)}"
         self.target = target
         self.identity = identity
         #: What connections are shared by, beside their tenant.
         self.key = (target.scheme, target.host, target.port, identity)
         #: Whether the answer never has a body.
         self.bodiless = method == "HEAD"
-        self.origin = f"{method} {target.path}{self._rest}"
+        self.origin = f"{method} {target.path} HTTP/1.1\r\nHost: {target.authority}\r\n{checked}{header_lines(headers)}"
 
     @property
     def absolute(self) -> str:
         """Return the head with the target in absolute form, for a proxy."""
-        return f"{self._method} {self.target.absolute}{self._rest}"
+        method, _, rest = self.origin.partition(" ")
+        return f"{method} {self.target.absolute}{rest.removeprefix(self.target.path)}"
 
     def encode(self, headers: Mapping[str, str], size: int, proxied: str | None = None) -> bytes:
         """Return the head with these further headers, for a body of so many bytes.

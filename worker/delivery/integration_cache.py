@@ -114,7 +114,8 @@ class IntegrationCache:
         try:
             opened = self._secrets.open(integration.configuration, self._types.secret_fields(kind))
             configuration = self._types.parse_configuration(kind, opened)
-            signing_keys = opened_keys(integration.keys, self._secrets) if self._types.signs(kind) else ()
+            signs = bool(integration.keys) and self._types.signs(kind)
+            signing_keys = opened_keys(integration.keys, self._secrets) if signs else ()
         except SecretsError as error:
             return NoTarget(kind, "the integration's secrets cannot be opened now", str(error), schedule)
         except (ConfigurationError, UnknownIntegrationType) as error:
