@@ -32,6 +32,7 @@ from deliverers.quick_values import quickly_made
 from deliverers.signatures import SigningKey
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class IntegrationRef:
     """What a receiver learns about the integration."""

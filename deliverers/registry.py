@@ -125,7 +125,8 @@ class DelivererRegistry:
     def get(self, integration_type: str) -> type[Deliverer]:
         """Return a type's deliverer class. Raises `UnknownIntegrationType`, which names the nearest type."""
         word = normalise_integration_type(integration_type)
-        if found := self._by_type.get(word):
+        found = self._by_type.get(word)
+        if found is not None:
             return found
         has = f"this installation has: {', '.join(self.types)}"
         raise UnknownIntegrationType(f"is not a known integration_type{_nearest(word, self.types)}; {has}")
@@ -163,19 +164,16 @@ class DelivererRegistry:
             words = f"must have at most {MOST_KEYS} keys, and has {len(configuration)}"
             raise ConfigurationError((Problem(_path(()), words),))
         # Most configurations have few of a type's secrets or none.
-        secrets = {
-            name: configuration[name]
-            for name in self.secret_fields(integration_type)
-            if configuration.get(name) is not None
-        }
-        # Our own models never repeat a value, so their words stay: a gap in them would reveal a short secret.
-        hidden = () if model in _our_models() else tuple(_texts(secrets.values()))
+        secrets = [name for name in secret_fields(model) if configuration.get(name) is not None]
         try:
             parsed = model.model_validate(dict(configuration))
-            problems = tuple(Problem(_path((name,)), _SEALABLE) for name in sorted(secrets) if _is_open(secrets[name]))
-            if not problems:
+            unsealed = [name for name in secrets if _is_open(configuration[name])]
+            if not unsealed:
                 return parsed
+            problems = tuple(Problem(_path((name,)), _SEALABLE) for name in sorted(unsealed))
         except ValidationError as error:
+            # Our own models never repeat a value, so their words stay: a gap in them would reveal a short secret.
+            hidden = () if model in _our_models() else tuple(_texts(configuration[name] for name in secrets))
             problems = tuple(
                 Problem(_path(_location(detail)), without_secrets(hidden, _message(detail, model)))
                 for detail in error.errors(include_url=False, include_input=False)[:MOST_PROBLEMS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Annotated, NamedTuple
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, Validat
 from yarl import URL
 
 from deliverers.contract import Destination, NotDestination
+from deliverers.lazily import Lazily
 from deliverers.urls import checked_url, origin
 
 #: Characters; the longest id that AWS issues (IAM, `AccessKey`).
@@ -50,7 +51,11 @@ class AwsSqsConfiguration(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, json_schema_extra={"anyOf": _KEYS_OR_ROLE}
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        json_schema_extra={"anyOf": _KEYS_OR_ROLE},
+        ignored_types=(Lazily,),
     )
 
     url: Annotated[str, Destination(_queue)]
@@ -109,12 +114,12 @@ class AwsSqsConfiguration(BaseModel):
         """Return the queue's name."""
         return URL(self.url).name
 
-    @cached_property
+    @Lazily
     def is_fifo(self) -> bool:
         """Return whether this is a FIFO queue, by AWS's rule for its name."""
         return self.queue_name.endswith(".fifo")
 
-    @cached_property
+    @Lazily
     def endpoint(self) -> URL:
         """Return the URL of requests: the queue's URL without its last two segments, account and queue."""
         url = URL(self.url)

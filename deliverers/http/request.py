@@ -20,25 +20,35 @@ class RequestHead:
     """A request's line and those headers that never change: checked and joined only once.
 
     Raises `ValueError` for a method or header that cannot be sent; the text never repeats a value.
+
+    `checked` has further lines of `header_lines()`.
     """
 
-    __slots__ = ("absolute", "bodiless", "identity", "key", "origin", "target")
+    __slots__ = ("bodiless", "identity", "key", "origin", "target")
 
     def __init__(
-        self, method: str, target: HttpTarget, headers: Mapping[str, str], identity: TlsIdentity | None = None
+        self,
+        method: str,
+        target: HttpTarget,
+        headers: Mapping[str, str],
+        identity: TlsIdentity | None = None,
+        checked: str = "",
     ) -> None:
         if not _TOKEN.fullmatch(method) or method == "CONNECT":
             raise ValueError("the method cannot be sent")
-        rest = f" HTTP/1.1\r\nHost: {target.authority}\r\n{header_lines(headers)}"
         self.target = target
         self.identity = identity
         #: What connections are shared by, beside their tenant.
         self.key = (target.scheme, target.host, target.port, identity)
         #: Whether the answer never has a body.
         self.bodiless = method == "HEAD"
-        self.origin = f"{method} {target.path}{rest}"
-        #: With the target in absolute form, for a proxy.
-        self.absolute = f"{method} {target.absolute}{rest}"
+        self.origin = f"{method} {target.path} HTTP/1.1\r\nHost: {target.authority}\r\n{checked}{header_lines(headers)}"
+
+    @property
+    def absolute(self) -> str:
+        """Return the head with the target in absolute form, for a proxy."""
+        method, _, rest = self.origin.partition(" ")
+        return f"{method} {self.target.absolute}{rest.removeprefix(self.target.path)}"
 
     def encode(self, headers: Mapping[str, str], size: int, proxied: str | None = None) -> bytes:
         """Return the head with these further headers, for a body of so many bytes.

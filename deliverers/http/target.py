@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 from msgspec import Struct
-from yarl import URL
+
+from deliverers.urls import parsed_authority
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -42,8 +43,7 @@ class HttpTarget(Struct, frozen=True):
         authority = _AUTHORITY.match(rest)
         end = authority.end() if authority else 0
         # The host is parsed like every other of ours; the rest stays as it is.
-        parsed = URL(f"{scheme}://{rest[:end]}")
-        host, port = parsed.raw_host, parsed.port
+        host, port = parsed_authority(scheme, rest[:end])
         if not host or not port or "@" in rest[:end]:
             raise ValueError("the URL must name a host, and no user")
         return cls(scheme, host, port, _authority(host, port, scheme), request_target(rest[end:]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -23,6 +22,7 @@ from pydantic.config import JsonDict
 from yarl import URL
 
 from deliverers.contract import Destination
+from deliverers.lazily import Lazily
 from deliverers.urls import checked_url
 
 #: Brokers of one integration, for failover.
@@ -128,7 +128,7 @@ class StompConfiguration(BaseModel):
     of one address; `normalised` converts it, and it is neither stored nor emitted.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, ignored_types=(Lazily,))
 
     username: str | None = Field(default=None, json_schema_extra=_CREDENTIAL)
     password: SecretStr | None = Field(default=None, json_schema_extra=_CREDENTIAL)
@@ -158,7 +158,7 @@ class StompConfiguration(BaseModel):
         del changed["url"]
         return changed
 
-    @cached_property
+    @Lazily
     def account(self) -> Account:
         """Return the account that a connection is opened for."""
         return Account(tuple(Address.parse(each) for each in self.addresses), self.username, self.password)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
 from urllib.parse import quote, quote_plus, urlencode
 
@@ -15,6 +14,7 @@ from deliverers.answers import decompressed, printable, status_phrase
 from deliverers.contract import Unreachable
 from deliverers.exchange import MASKED
 from deliverers.http import USER_AGENT, HttpAnswer, HttpTarget, RequestHead
+from deliverers.lazily import Lazily
 from deliverers.renewed_values import Fetched
 from deliverers.webhook.webhook_headers import LONGEST_VALUE, basic_credentials, echoes
 
@@ -51,12 +51,12 @@ class OAuthGrant:
     audience: str = ""
     method: AuthMethod = "client_secret_basic"
 
-    @cached_property
+    @Lazily
     def target(self) -> HttpTarget:
         """Return where tokens are asked for."""
         return HttpTarget.of(self.token_url)
 
-    @cached_property
+    @Lazily
     def head(self) -> RequestHead:
         """Return the head of the request."""
         headers = {
@@ -71,7 +71,7 @@ class OAuthGrant:
             headers["Authorization"] = basic_credentials(*pair)
         return RequestHead("POST", self.target, headers)
 
-    @cached_property
+    @Lazily
     def body(self) -> bytes:
         """Return the body of the request."""
         form = {"grant_type": "client_credentials"}
@@ -81,7 +81,7 @@ class OAuthGrant:
             form |= {"client_id": self.client_id, "client_secret": self.client_secret.get_secret_value()}
         return urlencode(form).encode()
 
-    @cached_property
+    @Lazily
     def secret_forms(self) -> tuple[bytes, ...]:
         """Return the secret as an answer may repeat it."""
         secret = self.client_secret.get_secret_value()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -14,8 +13,10 @@ from deliverers.client_certificates import LONGEST_PEM, certificates_of, check_k
 from deliverers.contract import Destination, NotDestination, ShownToAdmin
 from deliverers.field_error import FieldError
 from deliverers.http import USER_AGENT, HttpTarget, RequestHead
+from deliverers.http.request import header_lines
+from deliverers.lazily import Lazily
 from deliverers.signatures import PATTERN, signing_key
-from deliverers.urls import checked_url, origin
+from deliverers.urls import check_url, origin
 from deliverers.webhook.oauth_grant import AuthMethod, OAuthGrant
 from deliverers.webhook.webhook_headers import (
     AUTHORIZATION,
@@ -39,12 +40,16 @@ _SECRET_KEY = "X-MOLTIN-SECRET-KEY"  # noqa: S105  (a header's name)
 #: Fields of which one may be given, as each sets `Authorization`.
 _WAYS = ("basic_username", "bearer_token", "oauth_token_url")
 _PEM: JsonDict = {"contentMediaType": "application/x-pem-file", "maxLength": LONGEST_PEM}
-_HEADERS = {
-    "Content-Type": "application/json",
-    "Accept": "*/*",
-    "Accept-Encoding": "identity",
-    "User-Agent": USER_AGENT,
-}
+_NO_NAMES: frozenset[str] = frozenset()
+#: An integration cannot set any of these (see webhook_headers.py).
+_HEADERS = header_lines(
+    {
+        "Content-Type": "application/json",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "User-Agent": USER_AGENT,
+    }
+)
 
 
 class WebhookConfiguration(BaseModel):
@@ -53,7 +58,7 @@ class WebhookConfiguration(BaseModel):
     At most one of `basic_username`, `bearer_token`, `oauth_token_url` and a header `Authorization` authenticates.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, ignored_types=(Lazily,))
 
     #: Another path of the same origin is the same receiver.
     url: Annotated[str, Destination(origin)]
@@ -145,7 +150,7 @@ class WebhookConfiguration(BaseModel):
     @classmethod
     def _url_is_sound(cls, value: str | None) -> str | None:
         if value is not None:
-            checked_url(value, ("https", "http"))
+            check_url(value, ("https", "http"))
         return value
 
     @field_validator("secret_key")
@@ -231,7 +236,7 @@ class WebhookConfiguration(BaseModel):
         self._check_oauth()
         self._check_certificate()
         ways = [name for name in _WAYS if getattr(self, name) is not None]
-        if AUTHORIZATION in lower_names(self.headers or {}):
+        if self.headers is not None and AUTHORIZATION in lower_names(self.headers):
             ways.append("headers.Authorization")
         if len(ways) > 1:
             words = f"cannot be combined with {ways[0]}: both set the header Authorization"
@@ -239,14 +244,17 @@ class WebhookConfiguration(BaseModel):
         return self
 
     def _check_oauth(self) -> None:
-        needed = ("oauth_token_url", "oauth_client_id", "oauth_client_secret")
         given = [name for name in _OAUTH_FIELDS if getattr(self, name) is not None]
-        for name in needed:
-            if given and name not in given:
+        if not given:
+            return
+        for name in ("oauth_token_url", "oauth_client_id", "oauth_client_secret"):
+            if name not in given:
                 raise FieldError(f"is required with {given[0]}", name)
 
     def _check_certificate(self) -> None:
         certificate, key = self.client_certificate, self.client_key
+        if certificate is None and key is None and self.ca_certificate is None:
+            return
         if certificate is not None and key is None:
             raise FieldError("is required with client_certificate", "client_key")
         if key is not None and certificate is None:
@@ -260,16 +268,19 @@ class WebhookConfiguration(BaseModel):
     @classmethod
     def expirations(cls, configuration: Mapping[str, Any]) -> dict[str, datetime]:
         """Return when the certificates run out (see `Expiring`)."""
-        ends = {name: end_of(configuration.get(name)) for name in ("client_certificate", "ca_certificate")}
-        return {name: end for name, end in ends.items() if end is not None}
+        ends: dict[str, datetime] = {}
+        for name in ("client_certificate", "ca_certificate"):
+            if (end := end_of(configuration.get(name))) is not None:
+                ends[name] = end
+        return ends
 
-    @cached_property
+    @Lazily
     def ends(self) -> Mapping[str, datetime]:
         """Return when the certificates run out."""
         own = {"client_certificate": self.client_certificate, "ca_certificate": self.ca_certificate}
         return self.expirations(own) if any(own.values()) else {}
 
-    @cached_property
+    @Lazily
     def oauth(self) -> OAuthGrant | None:
         """Return the credentials by which access tokens are fetched; None if there are none."""
         url, client, secret = self.oauth_token_url, self.oauth_client_id, self.oauth_client_secret
@@ -278,23 +289,23 @@ class WebhookConfiguration(BaseModel):
         method = self.oauth_auth_method or "client_secret_basic"
         return OAuthGrant(url, client, secret, self.oauth_scope or "", self.oauth_audience or "", method)
 
-    @cached_property
+    @Lazily
     def keys(self) -> tuple[bytes, ...]:
         """Return the keys that sign."""
         return tuple(signing_key(key.get_secret_value()) for key in self.signing_keys or ())
 
-    @cached_property
+    @Lazily
     def head(self) -> RequestHead:
         """Return the part of the request that depends on the configuration alone."""
         identity = identity_of(self.client_certificate, self.client_key, self.ca_certificate)
-        return RequestHead("POST", HttpTarget.of(self.url), _HEADERS | self.secret_headers, identity)
+        return RequestHead("POST", HttpTarget.of(self.url), self.secret_headers, identity, checked=_HEADERS)
 
-    @cached_property
+    @Lazily
     def plain_secret_key(self) -> str:
         """Return the secret key in the clear; empty if there is none."""
         return _plain(self.secret_key)
 
-    @cached_property
+    @Lazily
     def secret_headers(self) -> dict[str, str]:
         """Return the headers that hold a secret. Do not change them."""
         own = {name: value.get_secret_value() for name, value in (self.headers or {}).items()}
@@ -306,7 +317,7 @@ class WebhookConfiguration(BaseModel):
             own["Authorization"] = f"Bearer {_plain(self.bearer_token)}"
         return own
 
-    @cached_property
+    @Lazily
     def authentication(self) -> str:
         """Return how the worker authenticates, as a reason names it; empty if it does not, or by access tokens."""
         if self.basic_username is not None:
@@ -315,12 +326,12 @@ class WebhookConfiguration(BaseModel):
             return "configuration.bearer_token"
         return f"configuration.headers ({', '.join(self.headers)})" if self.headers else ""
 
-    @cached_property
+    @Lazily
     def masked_headers(self) -> frozenset[str]:
         """Return the names of the headers whose values no log shows, in lower case."""
-        return lower_names(self.headers or {})
+        return lower_names(self.headers) if self.headers else _NO_NAMES
 
-    @cached_property
+    @Lazily
     def secret_forms(self) -> tuple[bytes, ...]:
         """Return the secrets as an answer may echo them: plain, and in a JSON string."""
         oauth = () if self.oauth is None else self.oauth.secret_forms

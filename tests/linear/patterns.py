@@ -80,6 +80,7 @@ PATTERNS: Mapping[str, Pattern | str] = {
     "deliverers.timestamps._CANONICAL": _pattern("fullmatch", "2026-11-23T20:41:00.", "1", "x"),
     "deliverers.timestamps._PARTS": _pattern("fullmatch", "2026-11-23T20:41:00.", "1", "x"),
     "deliverers.urls._AFTER_HOST": _pattern("split", "", "a", "?"),
+    "deliverers.urls._IPV4": _pattern("fullmatch", "", "255.", ""),
     "deliverers.urls._LAST_LABEL_IS_A_NUMBER": _pattern("match", "", "1", "g"),
     "deliverers.urls._UNSAFE": _pattern("search", "", "a", ""),
     "deliverers.webhook.oauth_grant._TOKEN": _pattern("fullmatch", "", "a", " "),

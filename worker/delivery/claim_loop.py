@@ -30,11 +30,19 @@ class ClaimingLedger(Protocol):
     async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int]) -> Claimed: ...
 
 
+class TargetReader(Protocol):
+    """Reads the integrations of lanes that are new to this process, many in one call."""
+
+    def unread(self, stores: Mapping[str, str]) -> Sequence[str]: ...
+    async def read(self, lanes: Sequence[str]) -> None: ...
+
+
 class ClaimLoop:
     """Claims from the queued lanes whenever the pool has a free slot, and starts the claimed jobs.
 
     Args:
         ledger: Leases jobs.
+        targets: Reads the integrations of the lanes.
         pool: Knows how many attempts may be started.
         limits: Knows how many attempts each lane may have.
         queue: The lanes that wait for service; the loop puts lanes back that have more jobs.
@@ -45,6 +53,7 @@ class ClaimLoop:
     def __init__(
         self,
         ledger: ClaimingLedger,
+        targets: TargetReader,
         pool: InFlightPool,
         limits: LaneLimits,
         queue: LaneQueue,
@@ -52,6 +61,7 @@ class ClaimLoop:
         linger: float = LINGER_SECONDS,
     ) -> None:
         self._ledger = ledger
+        self._targets = targets
         self._pool = pool
         self._limits = limits
         self._queue = queue
@@ -77,7 +87,7 @@ class ClaimLoop:
                 if strangers:
                     await self._limits.learn(strangers)
                     self._queue.put(strangers)
-                lanes = self._queue.take(min(LANES_PER_CLAIM, room), self._pool.room_of)
+                lanes = self._queue.take(min(LANES_PER_CLAIM, room), self._pool.room_by_store())
                 if lanes:
                     await self._claim(lanes)
                 elif not strangers:
@@ -95,19 +105,28 @@ class ClaimLoop:
         limits = await self._limits.limits(lanes, overdue=True)
         if full := [lane for lane in lanes if limits.get(lane) == 0]:
             self._queue.park(self._limits.waits_for(full))
-        if open_lanes := [lane for lane in lanes if limits.get(lane) != 0]:
-            stores = {self._queue.store_of(lane) for lane in open_lanes}
-            equal = ceil(min(JOBS_PER_CALL, self._pool.room) / len(stores))
+        if open_lanes := {lane: self._queue.store_of(lane) for lane in lanes if limits.get(lane) != 0}:
+            equal = ceil(min(JOBS_PER_CALL, self._pool.room) / len(set(open_lanes.values())))
+            room_of = self._pool.room_by_store()
             limits = limits_by_store(
                 {lane: limits[lane] for lane in open_lanes},
                 self._queue.store_of,
-                lambda store: min(equal, self._pool.room_of(store)),
+                lambda store: min(equal, room_of(store)),
                 least=1,
             )
             with self._pool.reserved(JOBS_PER_CALL) as room:
-                claimed = await self._ledger.claim(open_lanes, room, limits)
+                claimed = await self._claimed(open_lanes, room, limits)
                 self._start(claimed.claims)
             self._queue.put(claimed.more)
             self._queue.put_later(claimed.later)
         else:
             await breathe()
+
+    async def _claimed(self, stores: Mapping[str, str], room: int, limits: Mapping[str, int]) -> Claimed:
+        """Claim from the lanes, and meanwhile read those of their integrations that are new to this process."""
+        claiming = self._ledger.claim(list(stores), room, limits)
+        unread = self._targets.unread(stores)
+        if not unread:
+            return await claiming
+        claimed, _ = await asyncio.gather(claiming, self._targets.read(unread))
+        return claimed

@@ -32,69 +32,15 @@ No I/O, and no clock: `now` is an argument, in seconds.
 
 from collections import OrderedDict
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from math import inf
 
-#: An attempt that takes longer is slow (seconds).
-SLOW_SECONDS = 2.0
-#: An unproven lane becomes suspect when its attempt takes longer (seconds); then another new lane gets its slot.
-PROBE_SECONDS = 0.5
+from worker.delivery.busy_lanes import BusyLanes
+from worker.delivery.lane_trust import LATELY_SECONDS, SLOW_SECONDS, Trust, TrustedLane
+
 #: A quarter is one part in this many: of the process's slots, or of a share of them.
 SHARE = 4
-#: Slots of a proven lane at first.
-PROVEN_SLOTS = 4
-#: A proven lane may use this many times as many slots as it has lately had answered at the same time.
-GROWTH = 2
-#: Older answers do not show how a lane does now (seconds).
-LATELY_SECONDS = 0.5
 #: The most lanes that are remembered; the least recently used ones are forgotten, and are unproven then.
 REMEMBERED = 20_000
-
-
-class Trust(Enum):
-    """How far a process trusts a lane."""
-
-    PROVEN = "proven"
-    SUSPECT = "suspect"
-    UNPROVEN = "unproven"
-
-
-@dataclass(slots=True)
-class _Lane:
-    #: Whether the last attempt did well; None if there was none.
-    did_well: bool | None = None
-    #: Attempts under way → when they began, and the slots that each takes; the oldest first.
-    under_way: dict[str, tuple[float, int]] = field(default_factory=dict)
-    #: When the oldest of them began; never, without any.
-    since: float = inf
-    #: The slots of all these attempts.
-    used: int = 0
-    #: When an attempt last did well, and the most slots that the lane may use since then.
-    well_at: float = 0.0
-    window: int = PROVEN_SLOTS
-    #: How much longer than usual its attempts may take: a lane that hangs keeps its slots for so much longer.
-    patience: float = 1.0
-    #: The trust in the lane when it was last looked at with an attempt under way.
-    counted: Trust = Trust.UNPROVEN
-
-    def trust(self, now: float, crowded: bool) -> Trust:
-        patience = SLOW_SECONDS if self.did_well else PROBE_SECONDS
-        if self.did_well is False or now - self.since > patience:
-            return Trust.SUSPECT
-        if not self.did_well or (crowded and now - self.well_at > LATELY_SECONDS):
-            return Trust.UNPROVEN
-        return Trust.PROVEN
-
-    def window_at(self, now: float, overdue: bool = False) -> int:
-        if now - self.well_at <= LATELY_SECONDS:
-            return self.window
-        # A lane that has jobs waiting, and has not delivered lately, may hang.
-        return 1 if overdue else PROVEN_SLOTS
-
-    def does_well(self, at_once: int, now: float) -> None:
-        self.window = max(self.window_at(now), GROWTH * at_once)
-        self.well_at = now
 
 
 class ConcurrencyLimiter:
@@ -107,15 +53,12 @@ class ConcurrencyLimiter:
     def __init__(self, total: int, timeout: float = inf) -> None:
         self._timeout = timeout
         self._share = max(1, total // SHARE)
-        self._half = total / 2
         #: The unproven lanes' share since one of their attempts last did well, and when that was.
         self._trial = self._share
         self._most_trial = max(self._share, total - self._share // 2)
         self._tried_at = 0.0
-        self._used = 0
-        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
-        #: Lanes with an attempt under way: few, at most one for each slot, while many are remembered.
-        self._busy: dict[str, _Lane] = {}
+        self._lanes: OrderedDict[str, TrustedLane] = OrderedDict()
+        self._busy = BusyLanes(total / 2)
 
     def unknown(self, lanes: Iterable[str]) -> Sequence[str]:
         """Return those of the lanes of which learn() knows nothing yet."""
@@ -127,16 +70,11 @@ class ConcurrencyLimiter:
             known = self._known(lane)
             if known.did_well is None and lane in failing:
                 known.did_well = False
+                self._busy.look_again()
 
     def started(self, lane: str, attempt: str, now: float, slots: int = 1) -> None:
         """Record that an attempt begins, which takes some slots."""
-        known = self._known(lane)
-        if not known.under_way:
-            known.counted, known.since = known.trust(now, self._crowded), now
-        known.under_way[attempt] = (now, slots)
-        known.used += slots
-        self._busy[lane] = known
-        self._used += slots
+        self._busy.begin(lane, self._known(lane), attempt, now, slots)
 
     def ended(self, lane: str, attempt: str, did_well: bool | None, now: float, timeout: float | None = None) -> bool:
         """Record the end of an attempt; `did_well` is None if it shows nothing about its receiver.
@@ -148,22 +86,17 @@ class ConcurrencyLimiter:
         known = self._busy.get(lane)
         if known is None or attempt not in known.under_way:
             return False
-        trust = self._look_at(known, now, self._crowded)
+        self._look_at(known, now)
+        trust, at_once = known.counted, known.used
         known.patience = 1.0 if timeout is None else max(1.0, timeout / self._timeout)
-        at_once = known.used
-        began, slots = known.under_way.pop(attempt)
-        took = now - began
-        known.used -= slots
-        self._used -= slots
-        known.since = next(iter(known.under_way.values()), (inf, 0))[0]
-        if not known.under_way:
-            del self._busy[lane]
+        took = now - self._busy.end(lane, known, attempt)
         if did_well is not None:
             known.did_well = did_well and took <= SLOW_SECONDS
         if did_well and known.did_well:
             known.does_well(at_once, now)
         if trust is Trust.UNPROVEN and did_well is not None:
             self._tried(now, bool(known.did_well))
+        self._look_at(known, now)
         # An attempt of a proven lane counts in no share.
         return trust is not Trust.PROVEN
 
@@ -172,11 +105,11 @@ class ConcurrencyLimiter:
 
         `overdue` means that the lanes have jobs that had to wait.
         """
-        left, suspects, crowded = self._left(now, overdue)
-        most = {Trust.SUSPECT: max(1, self._share // max(1, suspects)), Trust.UNPROVEN: 1}
+        left, crowded = self._left(now, overdue), self._busy.crowded
+        most = {Trust.SUSPECT: max(1, self._share // max(1, self._busy.suspects)), Trust.UNPROVEN: 1}
         found: dict[str, int] = {}
         for lane in lanes:
-            known = self._lanes.get(lane) or _Lane()
+            known = self._lanes.get(lane) or TrustedLane()
             trust = known.trust(now, crowded)
             if trust is Trust.PROVEN:
                 found[lane] = max(0, known.window_at(now, overdue) - known.used)
@@ -188,38 +121,29 @@ class ConcurrencyLimiter:
 
     def free(self, now: float) -> Mapping[Trust, int]:
         """Return how many slots are free in each share, for lanes with overdue jobs."""
-        left, _, _ = self._left(now, overdue=True)
-        return {trust: max(0, slots) for trust, slots in left.items()}
+        return {trust: max(0, slots) for trust, slots in self._left(now, overdue=True).items()}
 
     def waits_for(self, lane: str, now: float) -> Trust | None:
         """Return which share a lane waits for that may have no more attempts; None if it waits for its own to end."""
-        known = self._lanes.get(lane) or _Lane()
-        return None if known.used else known.trust(now, self._crowded)
+        known = self._lanes.get(lane) or TrustedLane()
+        return None if known.used else known.trust(now, self._busy.crowded)
 
-    def _left(self, now: float, overdue: bool) -> tuple[dict[Trust, int], int, bool]:
-        """Return how many slots are left in each share, the number of suspect lanes, and whether half are in use."""
-        suspects, suspect, unproven, crowded = 0, 0, 0, self._crowded
-        for each in self._busy.values():
-            trust = self._look_at(each, now, crowded)
-            if trust is Trust.SUSPECT:
-                suspects, suspect = suspects + 1, suspect + each.used
-            elif trust is Trust.UNPROVEN:
-                unproven += each.used
-        left = {Trust.SUSPECT: self._share - suspect}
+    def _left(self, now: float, overdue: bool) -> dict[Trust, int]:
+        """Return how many slots are left in each share."""
+        for _ in range(self._busy.look(now)):
+            self._tried(now, False)
+        used = self._busy.slots
+        left = {Trust.SUSPECT: self._share - used[Trust.SUSPECT]}
         # New lanes that turned out to hang may use more than the suspects' share: the unproven lanes' share shrinks.
-        left[Trust.UNPROVEN] = self._trial_at(now) - unproven + min(0, left[Trust.SUSPECT])
+        left[Trust.UNPROVEN] = self._trial_at(now) - used[Trust.UNPROVEN] + min(0, left[Trust.SUSPECT])
         if overdue:
             left[Trust.UNPROVEN] -= self._share // SHARE
-        return left, suspects, crowded
+        return left
 
-    def _look_at(self, lane: _Lane, now: float, crowded: bool) -> Trust:
-        """Return the trust in a lane with an attempt under way, and note whether it has just become suspect."""
-        trust = lane.trust(now, crowded)
-        if trust is not lane.counted:
-            if trust is Trust.SUSPECT and lane.counted is Trust.UNPROVEN:
-                self._tried(now, False)
-            lane.counted = trust
-        return trust
+    def _look_at(self, lane: TrustedLane, now: float) -> None:
+        """Bring the counts of a lane with an attempt under way up to date."""
+        if self._busy.look_at(lane, now):
+            self._tried(now, False)
 
     def _tried(self, now: float, did_well: bool) -> None:
         """Record what came of the attempt of an unproven lane."""
@@ -231,14 +155,10 @@ class ConcurrencyLimiter:
     def _trial_at(self, now: float) -> int:
         return self._trial if now - self._tried_at <= LATELY_SECONDS else self._share
 
-    @property
-    def _crowded(self) -> bool:
-        return self._used >= self._half
-
-    def _known(self, lane: str) -> _Lane:
+    def _known(self, lane: str) -> TrustedLane:
         known = self._lanes.get(lane)
         if known is None:
-            known = self._lanes[lane] = _Lane()
+            known = self._lanes[lane] = TrustedLane()
             self._forget()
         self._lanes.move_to_end(lane)
         return known

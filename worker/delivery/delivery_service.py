@@ -16,7 +16,7 @@ import structlog
 
 from worker.delivery.attempt_runner import AttemptRunner, TargetLookup
 from worker.delivery.attempt_tasks import AttemptTasks
-from worker.delivery.claim_loop import ClaimingLedger, ClaimLoop
+from worker.delivery.claim_loop import ClaimingLedger, ClaimLoop, TargetReader
 from worker.delivery.concurrency_limiter import ConcurrencyLimiter
 from worker.delivery.in_flight import InFlightPool
 from worker.delivery.lane_limits import KnownLanes, LaneLimits
@@ -40,12 +40,16 @@ class DeliveryLedger(ClaimingLedger, KnownLanes, SettlingLedger, ReleasingLedger
     """The part of the ledger that leases and settles jobs."""
 
 
+class Targets(TargetReader, TargetLookup, Protocol):
+    """Finds the targets of jobs, and reads those that are new to this process."""
+
+
 class DeliveryService:
     """All deliveries of this process.
 
     Args:
         ledger: Leases and settles jobs.
-        targets: Finds the target of a job.
+        targets: Finds the targets of jobs.
         policy: Decides the next step after an outcome.
         report: Reports an attempt and the ledger's answer: `settled`, `renewed`, `late` or `stale`.
         max_in_flight: The most attempts in flight.
@@ -59,7 +63,7 @@ class DeliveryService:
     def __init__(
         self,
         ledger: DeliveryLedger,
-        targets: TargetLookup,
+        targets: Targets,
         policy: RetryPolicy,
         report: Callable[[Attempt, str], None],
         max_in_flight: int,
@@ -79,7 +83,7 @@ class DeliveryService:
         random = Random().random  # noqa: S311
         runner = AttemptRunner(targets, policy, timeout, random, traces, may_send)
         self._tasks = AttemptTasks(self._pool, runner, limiter, self._queue, self._settler, self._returner)
-        self._claim_loop = ClaimLoop(ledger, self._pool, self._limits, self._queue, self._tasks.start)
+        self._claim_loop = ClaimLoop(ledger, targets, self._pool, self._limits, self._queue, self._tasks.start)
         self._loops: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
@@ -132,7 +136,7 @@ class DeliveryService:
     async def limits(self, lanes: Sequence[str]) -> Mapping[str, int]:
         """Return how many more attempts each lane may have here. Raises LedgerError."""
         limits = await self._limits.limits(lanes)
-        return limits_by_store(limits, self._queue.store_of, self._pool.room_of)
+        return limits_by_store(limits, self._queue.store_of, self._pool.room_by_store())
 
     def belong(self, stores: Mapping[str, str]) -> None:
         """Learn the stores (Scope.key) of lanes, so that each store gets its turn."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, inf
 from time import monotonic
 
@@ -70,9 +71,9 @@ class InFlightPool:
             return 0
         return max(0, self.limit.at(monotonic()) - self._used - self._reserved)
 
-    def room_of(self, store: str) -> int:
-        """Return the number of attempts of a store (Scope.key) that can be started now."""
-        return self._stores.room_of(store, self.room, self.limit.current)
+    def room_by_store(self) -> Callable[[str], int]:
+        """Return a function of a store (Scope.key): the number of its attempts that can be started now."""
+        return partial(self._stores.room_of, free=self.room, total=self.limit.current)
 
     @property
     def closed(self) -> bool:

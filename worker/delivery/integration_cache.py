@@ -1,8 +1,10 @@
 """The integrations that a worker process keeps: snapshots to match events with, and targets to deliver to."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
+
+import structlog
 
 from deliverers.contract import Deliverer, IntegrationRef
 from deliverers.registry import ConfigurationError, DelivererRegistry, UnknownIntegrationType
@@ -17,6 +19,8 @@ from worker.domain.secrets_box import SecretsBox, SecretsError
 from worker.domain.signing_keys import opened_keys
 from worker.ledger import Ledger
 from worker.telemetry.certificate_watch import CERTIFICATES
+
+_log = structlog.get_logger("edw.delivery")
 
 #: The most targets that a process keeps; the least recently used are dropped.
 TARGETS_KEPT = 20_000
@@ -76,19 +80,29 @@ class IntegrationCache:
         self._targets.move_to_end(claim.integration_id)
         return found[1]
 
+    def unread(self, stores: Mapping[str, str]) -> Sequence[str]:
+        """Return those of the lanes whose integration is not cached; `stores` has the Scope.key of each."""
+        return [lane for lane, store in stores.items() if lane not in self._targets and not self._shown(lane, store)]
+
+    async def read(self, lanes: Sequence[str]) -> None:
+        """Read the targets of lanes from the registry, and cache them.
+
+        A failure is nobody's yet: the attempts read the targets that are missing, and report why they cannot.
+        """
+        try:
+            for found in await self._ledger.integrations.get(lanes):
+                self._keep(found)
+        except Exception as error:  # noqa: BLE001  (it must not affect the jobs that are claimed meanwhile)
+            _log.info("targets not read ahead", why=str(error))
+
     async def load_target(self, claim: Claim) -> DeliveryTarget | NoTarget:
         """Read the target of a claim from a snapshot of this revision, else from the registry, and cache it."""
-        snapshot = self._snapshots.get(claim.scope_key)
-        found = snapshot.by_id.get(claim.integration_id) if snapshot else None
+        found = self._shown(claim.integration_id, claim.scope_key)
         if found is None or found.revision != claim.revision:
             found = await self._reads.read(claim.integration_id)
         if found is None:
             return NoTarget("", "the integration was deleted")
-        target = self.target(found)
-        self._targets[claim.integration_id] = (found.revision, target)
-        if len(self._targets) > TARGETS_KEPT:
-            self._targets.popitem(last=False)
-        return target
+        return self._keep(found)
 
     def target(self, integration: Integration) -> DeliveryTarget | NoTarget:
         """Make a new target for an integration of the ledger."""
@@ -100,7 +114,8 @@ class IntegrationCache:
         try:
             opened = self._secrets.open(integration.configuration, self._types.secret_fields(kind))
             configuration = self._types.parse_configuration(kind, opened)
-            signing_keys = opened_keys(integration.keys, self._secrets) if self._types.signs(kind) else ()
+            signs = bool(integration.keys) and self._types.signs(kind)
+            signing_keys = opened_keys(integration.keys, self._secrets) if signs else ()
         except SecretsError as error:
             return NoTarget(kind, "the integration's secrets cannot be opened now", str(error), schedule)
         except (ConfigurationError, UnknownIntegrationType) as error:
@@ -109,3 +124,16 @@ class IntegrationCache:
         ref = IntegrationRef(integration.id, kind, integration.name, integration.description)
         timeout = None if integration.timeout is None else min(integration.timeout, self._longest_timeout)
         return DeliveryTarget(ref, deliverer, configuration, timeout, schedule, signing_keys)
+
+    def _shown(self, integration_id: str, scope_key: str) -> Integration | None:
+        """Return an integration as the cached snapshot of its scope has it."""
+        snapshot = self._snapshots.get(scope_key)
+        return snapshot.by_id.get(integration_id) if snapshot else None
+
+    def _keep(self, integration: Integration) -> DeliveryTarget | NoTarget:
+        """Make the target of an integration, cache and return it."""
+        target = self.target(integration)
+        self._targets[integration.id] = (integration.revision, target)
+        if len(self._targets) > TARGETS_KEPT:
+            self._targets.popitem(last=False)
+        return target

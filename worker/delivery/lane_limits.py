@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Protocol
 
-from worker.delivery.concurrency_limiter import ConcurrencyLimiter, Trust
+from worker.delivery.concurrency_limiter import ConcurrencyLimiter
 from worker.delivery.lane_queue import LaneQueue
+from worker.delivery.lane_trust import Trust
 from worker.ledger.lanes.claims import LaneStanding
 
 

@@ -9,8 +9,10 @@ from itertools import islice
 from math import inf
 from time import perf_counter
 
-from worker.delivery.concurrency_limiter import REMEMBERED, Trust
+from worker.delivery.concurrency_limiter import REMEMBERED
+from worker.delivery.lane_trust import Trust
 from worker.delivery.lane_turns import LaneTurns
+from worker.delivery.parked_lanes import ParkedLanes
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 
 #: Lanes that wait for their own attempts get another turn after this time (seconds), or earlier when one ends.
@@ -41,12 +43,7 @@ class LaneQueue:
         #: Lanes that wait until their store is known.
         self._strangers: dict[str, None] = {}
         self._waiting = LaneTurns()
-        #: Parked lanes by the share that they wait for; None is for those that wait for their own attempts.
-        self._parked: dict[Trust | None, LaneTurns] = {
-            Trust.SUSPECT: LaneTurns(),
-            Trust.UNPROVEN: LaneTurns(),
-            None: LaneTurns(),
-        }
+        self._parked = ParkedLanes()
         #: When lanes are due that wait for their time, and the same as a heap, which may also have outdated times.
         self._due_at: dict[str, float] = {}
         self._timers: list[tuple[float, str]] = []
@@ -71,7 +68,7 @@ class LaneQueue:
     @property
     def waits_for_shares(self) -> bool:
         """Whether lanes are parked that wait for a slot of a share."""
-        return bool(self._parked[Trust.SUSPECT] or self._parked[Trust.UNPROVEN])
+        return len(self._parked) > self._parked.waiting_for(None)
 
     def quiet_for(self, seconds: float) -> bool:
         """Return whether no lane has had to wait for service in this time."""
@@ -95,7 +92,7 @@ class LaneQueue:
         """Append the lanes that are not queued and not parked already."""
         for lane in lanes:
             self._put_at = self._clock()
-            if any(lane in parked for parked in self._parked.values()):
+            if lane in self._parked:
                 continue
             store = self._store_of.get(lane)
             if store is None:
@@ -119,17 +116,17 @@ class LaneQueue:
         The wake-up for these lanes came to this process, but others may have slots for them. So they are announced to
         other processes, at most one message's worth.
         """
-        if lanes and not self._parked[None]:
+        if lanes and not self._parked.waiting_for(None):
             self._unpark_at = self._clock() + PARKED_SECONDS
         for lane, share in lanes.items():
-            self._parked[share].add(lane, self._store_of.get(lane, ""))
+            self._parked.add(lane, share, self._store_of.get(lane, ""))
         self._let_others_know(lanes)
 
     def unpark(self, free: Mapping[Trust, int]) -> None:
         """Append as many of the lanes that wait for a share as the share has free slots."""
         for share, slots in free.items():
             if slots > 0:
-                self.put(self._parked[share].take(slots))
+                self.put(self._parked.take(share, slots))
 
     def put_later(self, lanes: Mapping[str, float]) -> None:
         """Append each lane after its time (seconds). Of several times of a lane the earliest counts."""
@@ -153,9 +150,9 @@ class LaneQueue:
             if self._due_at.get(lane) == at:
                 del self._due_at[lane]
                 self.put([lane])
-        if self._parked[None] and now >= self._unpark_at:
+        if now >= self._unpark_at and self._parked.waiting_for(None):
             self._unpark_at = now + PARKED_SECONDS
-            self.put(self._parked[None].take(PARKED_LOOKED_AT))
+            self.put(self._parked.take(None, PARKED_LOOKED_AT))
         self._let_others_know(())
 
     def attempt_ended(self, lane: str, *, frees_share: bool) -> None:
@@ -163,7 +160,7 @@ class LaneQueue:
 
         `frees_share` means that the attempt counted in a share of several lanes; then another lane may have its slot.
         """
-        if any(parked.discard(lane) for parked in self._parked.values()):
+        if self._parked.discard(lane):
             self.put([lane])
         if frees_share and self.waits_for_shares:
             self._woken.set()
@@ -176,8 +173,8 @@ class LaneQueue:
 
     def clear(self) -> None:
         """Forget all lanes: other processes will serve them."""
-        for queue in (self._waiting, *self._parked.values()):
-            queue.clear()
+        self._waiting.clear()
+        self._parked.clear()
         self._strangers.clear()
         self._due_at.clear()
         self._timers.clear()
@@ -193,7 +190,7 @@ class LaneQueue:
         While lanes are parked, a lane with a slow attempt may become suspect, which frees a slot for others.
         """
         self._woken.clear()
-        seconds = PARKED_SECONDS if any(self._parked.values()) else None
+        seconds = PARKED_SECONDS if self._parked else None
         if self._timers:
             seconds = max(0.0, min(self._timers[0][0] - self._clock(), inf if seconds is None else seconds))
         with suppress(TimeoutError):

@@ -27,7 +27,10 @@ class LaneTurns:
         if lane in self._store_of:
             return
         self._store_of[lane] = store
-        self._stores.setdefault(store, OrderedDict())[lane] = None
+        lanes = self._stores.get(store)
+        if lanes is None:
+            lanes = self._stores[store] = OrderedDict()
+        lanes[lane] = None
 
     def discard(self, lane: str) -> bool:
         """Remove a lane; return whether it was queued."""
@@ -43,24 +46,27 @@ class LaneTurns:
     def take(self, most: int, most_of: Callable[[str], float] = lambda _: inf) -> list[str]:
         """Remove and return the lanes whose turn it is: at most `most`, and of each store at most `most_of` it."""
         taken: list[str] = []
+        stores, store_of = self._stores, self._store_of
         left: dict[str, float] = {}
         #: Stores in a row that had no turn, because they may have no more lanes.
         passed = 0
-        while passed < len(self._stores) and len(taken) < most:
-            store, lanes = self._stores.popitem(last=False)
-            if store not in left:
-                left[store] = most_of(store)
-            if left[store] < 1:
-                self._stores[store] = lanes
+        while passed < len(stores) and len(taken) < most:
+            store, lanes = stores.popitem(last=False)
+            may = left.get(store)
+            if may is None:
+                may = most_of(store)
+            if may < 1:
+                left[store] = may
+                stores[store] = lanes
                 passed += 1
                 continue
+            left[store] = may - 1
             lane, _ = lanes.popitem(last=False)
-            del self._store_of[lane]
+            del store_of[lane]
             taken.append(lane)
-            left[store] -= 1
             passed = 0
             if lanes:
-                self._stores[store] = lanes
+                stores[store] = lanes
         return taken
 
     def clear(self) -> None:

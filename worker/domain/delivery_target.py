@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 
 from deliverers.contract import Deliverer, IntegrationRef
+from deliverers.quick_values import quickly_made
 from deliverers.signatures import SigningKey
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class DeliveryTarget:
     """An integration ready to be delivered to: its configuration is parsed and its secrets are open."""

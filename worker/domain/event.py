@@ -8,10 +8,10 @@ from hashlib import blake2b
 from urllib.parse import quote, unquote
 from uuid import UUID
 
+from deliverers.lazily import Lazily
 from deliverers.quick_values import quickly_made
 from worker.domain.affected_resource import AffectedResource, affected_resource
 from worker.domain.compact_id import compact
-from worker.domain.lazily import Lazily
 from worker.domain.name_uuid import name_bytes
 from worker.domain.trace_context import TraceContext
 

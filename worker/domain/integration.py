@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deliverers.quick_values import quickly_made
 from worker.domain.event import Scope
 from worker.domain.signing_keys import KeyPair
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Integration:
     """A subscription as the ledger keeps it: secrets in `configuration` are sealed (see secrets_box.py)."""

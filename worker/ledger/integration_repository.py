@@ -54,16 +54,32 @@ class SavedIntegration:
 
 
 class _Row(msgspec.Struct):
+    """The fields of an integration's record, and of its lane's. Redis has numbers as text."""
+
+    doc: str
+    enabled: bool
+    created_at: int
+    updated_at: int
+    revision: int
+    reason: str = ""
+    resealed: int = 0
+    circuit: str = ""
+    circuit_until: int = 0
+    failing_since: int = 0
+    failing_attempts: int = 0
+
+
+class _Record(msgspec.Struct):
     id: str
-    row: dict[str, str]
+    row: _Row
 
 
 class _Rows(msgspec.Struct):
-    records: list[_Row]
+    records: list[_Record]
     total: int = 0
 
 
-_rows = msgspec.msgpack.Decoder(_Rows)
+_rows = msgspec.msgpack.Decoder(_Rows, strict=False)
 
 
 class _Document(msgspec.Struct):
@@ -84,6 +100,11 @@ class _Document(msgspec.Struct):
     minor: int = 0
 
 
+class _KnownDocument(_Document, forbid_unknown_fields=True):
+    """A document that no newer version has written a field into."""
+
+
+_known_document = msgspec.json.Decoder(_KnownDocument)
 _document = msgspec.json.Decoder(_Document)
 _raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -328,8 +349,8 @@ def _conflict(integration_id: str) -> RevisionConflict:
     return RevisionConflict(f"integration {integration_id} was changed by another request after it was read")
 
 
-def _integration(integration_id: str, row: dict[str, str]) -> Integration:
-    document, fields = _document.decode(row["doc"]), _raw_fields.decode(row["doc"])
+def _integration(integration_id: str, row: _Row) -> Integration:
+    document, unknown = _read(row.doc)
     return Integration(
         id=integration_id,
         scope=Scope(document.org_id, document.store_id),
@@ -338,22 +359,31 @@ def _integration(integration_id: str, row: dict[str, str]) -> Integration:
         observes=document.observes,
         configuration=document.configuration,
         description=document.description,
-        enabled=row["enabled"] == "1",
+        enabled=row.enabled,
         paused=document.paused,
         rate_limit=document.rate_limit,
         timeout=document.timeout,
         retry_schedule=document.retry_schedule,
         filter=document.filter,
         keys=document.keys,
-        disabled_reason=row.get("reason", ""),
-        created_at=int(row["created_at"]),
-        updated_at=int(row["updated_at"]),
-        revision=int(row["revision"]),
-        resealed=int(row.get("resealed", 0)),
-        circuit=row.get("circuit", ""),
-        circuit_until=int(row.get("circuit_until", 0)),
-        failing_since=int(row.get("failing_since", 0)),
-        failing_attempts=int(row.get("failing_attempts", 0)),
+        disabled_reason=row.reason,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        revision=row.revision,
+        resealed=row.resealed,
+        circuit=row.circuit,
+        circuit_until=row.circuit_until,
+        failing_since=row.failing_since,
+        failing_attempts=row.failing_attempts,
         minor=document.minor,
-        unknown={name: value for name, value in fields.items() if name not in _KNOWN},
+        unknown=unknown,
     )
+
+
+def _read(text: str) -> tuple[_Document, dict[str, msgspec.Raw]]:
+    """Return a document, and the fields that this version does not know."""
+    try:
+        return _known_document.decode(text), {}
+    except msgspec.ValidationError:
+        document, fields = _document.decode(text), _raw_fields.decode(text)
+        return document, {name: value for name, value in fields.items() if name not in _KNOWN}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from deliverers.http import HttpTarget, RequestHead
 from deliverers.http.proxy import HttpProxy
 from deliverers.http.request import connect_request, header_lines
 from deliverers.http.target import request_target
-from deliverers.urls import checked_url
+from deliverers.urls import check_url, checked_url
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,27 @@ def test_a_url_that_a_configuration_may_have_can_be_called(scheme: str, host: st
         return
     target = HttpTarget.of(scheme + host + rest)
     assert (target.host, target.port) == (checked.raw_host, checked.port)
+
+
+PARTS_OF_ADDRESSES = st.one_of(st.integers(0, 300).map(str), st.sampled_from(["01", "0x1", "00", "1e1"]))
+
+
+@given(st.lists(PARTS_OF_ADDRESSES, max_size=4), st.integers(0, 300))
+def test_a_host_that_ends_in_a_number_is_an_ipv4_address_or_refused(parts: list[str], last: int) -> None:
+    host = ".".join([*parts, str(last)])
+    try:
+        IPv4Address(host)
+    except ValueError:
+        with pytest.raises(ValueError, match="four decimal numbers"):
+            check_url(f"https://{host}/", ("https",))
+    else:
+        check_url(f"https://{host}/", ("https",))
+
+
+@pytest.mark.parametrize("url", ["https://xn--zzzzzz-/", "https://shop.xn--a/"])
+def test_a_name_that_cannot_be_decoded_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="look at its host"):
+        check_url(url, ("https",))
 
 
 @pytest.mark.parametrize(

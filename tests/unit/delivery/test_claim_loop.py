@@ -8,10 +8,11 @@ import pytest
 
 from tests.waiting import eventually
 from worker.delivery.claim_loop import ClaimLoop
-from worker.delivery.concurrency_limiter import PROBE_SECONDS, PROVEN_SLOTS, SHARE, ConcurrencyLimiter
+from worker.delivery.concurrency_limiter import SHARE, ConcurrencyLimiter
 from worker.delivery.in_flight import InFlightPool
 from worker.delivery.lane_limits import LaneLimits
 from worker.delivery.lane_queue import PARKED_SECONDS, LaneQueue
+from worker.delivery.lane_trust import PROBE_SECONDS, PROVEN_SLOTS
 from worker.domain.claim import Claim
 from worker.ledger.lanes.claims import Claimed, LaneStanding
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
@@ -45,11 +46,31 @@ class Lanes:
 
 
 @dataclass
+class Targets:
+    """A cache of targets that remembers what was read."""
+
+    known: set[str] = field(default_factory=set)
+    read_lanes: list[Sequence[str]] = field(default_factory=list)
+    #: Cleared while the registry does not answer.
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def unread(self, stores: Mapping[str, str]) -> Sequence[str]:
+        return [lane for lane in stores if lane not in self.known]
+
+    async def read(self, lanes: Sequence[str]) -> None:
+        self.read_lanes.append(lanes)
+        await self.answers.wait()
+        self.known |= set(lanes)
+
+
+@dataclass
 class Desk:
     """A claimer at work, with a clock that the test moves; lanes that hang have all the slots that new ones get."""
 
     now: float = 0.0
     lanes: Lanes = field(default_factory=Lanes)
+    targets: Targets = field(default_factory=Targets)
+    started: list[Claim] = field(default_factory=list)
     slots: ConcurrencyLimiter = field(default_factory=lambda: ConcurrencyLimiter(TOTAL))
     #: Lanes that other processes were notified of.
     passed_on: list[Sequence[str]] = field(default_factory=list)
@@ -58,7 +79,8 @@ class Desk:
         self.queue = LaneQueue(self.passed_on.append, lambda: self.now)
         limits = LaneLimits(self.lanes, self.slots, self.queue, lambda: self.now)
         self.pool = InFlightPool(TOTAL)
-        self.claimer = ClaimLoop(self.lanes, self.pool, limits, self.queue, lambda claims: None, 0.0)
+        self.targets.answers.set()
+        self.claimer = ClaimLoop(self.lanes, self.targets, self.pool, limits, self.queue, self.started.extend, 0.0)
         self.slots.started("good", "first", -1.0)
         self.slots.ended("good", "first", True, -1.0)
         for number in range(OVERDUE_SLOTS):
@@ -259,3 +281,26 @@ async def test_a_lane_with_many_jobs_leaves_slots_to_the_lane_of_another_store(d
         desk.slots.ended("many", str(number), True, 0.0)
     await desk.serve("many", "good")
     assert desk.lanes.limits == {"many": TOTAL // 2, "good": 1}
+
+
+async def test_the_integrations_of_new_lanes_are_read_in_one_call_with_their_claim_and_only_once(desk: Desk) -> None:
+    desk.queue.belong({"good": "store", "better": "store"})
+    desk.slots.started("better", "first", -1.0)
+    desk.slots.ended("better", "first", True, -1.0)
+    for _ in range(2):
+        await desk.serve("good", "better")
+    assert desk.targets.read_lanes == [["good", "better"]]
+    assert desk.lanes.claimed == ["good", "better"] * 2
+
+
+async def test_no_attempt_is_started_before_the_integrations_are_read(desk: Desk) -> None:
+    desk.targets.answers.clear()
+    desk.lanes.answer = Claimed([a_claim("good", "store")])
+    await desk.serve("good")
+    assert desk.lanes.claimed == ["good"]
+    assert not desk.started
+    assert desk.pool.calling_since < float("inf"), "its lease is not given back meanwhile"
+
+    desk.targets.answers.set()
+    await desk.serve()
+    assert [each.integration_id for each in desk.started] == ["good"]

@@ -4,14 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery.concurrency_limiter import (
-    LATELY_SECONDS,
-    PROBE_SECONDS,
-    PROVEN_SLOTS,
-    SLOW_SECONDS,
-    ConcurrencyLimiter,
-    Trust,
-)
+from worker.delivery.concurrency_limiter import ConcurrencyLimiter
+from worker.delivery.lane_trust import LATELY_SECONDS, PROBE_SECONDS, PROVEN_SLOTS, SLOW_SECONDS, Trust
 
 TOTAL = 40
 SHARE = 10

@@ -104,6 +104,11 @@ class Targets:
     def known_target(self, claim: Claim) -> DeliveryTarget | NoTarget | None:
         return self.target if self.known else None
 
+    def unread(self, stores: Mapping[str, str]) -> Sequence[str]:
+        return ()
+
+    async def read(self, lanes: Sequence[str]) -> None: ...
+
     async def load_target(self, claim: Claim) -> DeliveryTarget | NoTarget:
         await self.readable.wait()
         return self.target

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from worker.domain.lazily import Lazily
+from deliverers.lazily import Lazily
 
 computed: list[str] = []
 
