@@ -97,6 +97,7 @@ PATTERNS: Mapping[str, Pattern | str] = {
     "worker.cli.commands.tokens._UNFIT": OURS,
     "worker.domain.cloudevents._ESCAPED": _pattern("sub", "", "\\\\", ""),
     "worker.domain.cloudevents._QUOTED": _pattern("findall", '"', '\\"', ""),
+    "worker.domain.cloudevents._WRAPPED_BATCH": _pattern("match", b"{", b" ", b"!"),
     "worker.ledger.redis_errors._IN_PIPELINE": _pattern("sub", "Command # 1 (", ") of pipeline caused error", ""),
     "worker.ledger.connection.redis_client.sub": OURS,
     "worker.ledger.connection.scripts._COMMENT_LINES": OURS,
