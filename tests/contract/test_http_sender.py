@@ -300,8 +300,8 @@ async def test_a_success_while_the_body_is_never_taken_fails_at_the_deadline() -
         writer.write(OK)
         await asyncio.get_running_loop().create_future()
 
-    async with raw_receiver(serve) as port, opened(timeout=SHORT_TIMEOUT) as sender:
-        answer = await post(sender, port, body=b"x" * 32 * MIB)
+    async with raw_receiver(serve) as port, opened(timeout=4.0) as sender:
+        answer = await post(sender, port, body=b"x" * 16 * MIB)
     assert isinstance(answer, HttpAnswer)
     assert (answer.status, answer.is_success) == (200, False)
 
