@@ -101,13 +101,14 @@ class StompConnection(asyncio.Protocol):
         The last of the frame's names is `receipt`; `values` are those of the others. Needs `has_capacity`. Raises
         `Unsendable`.
         """
-        receipt = self._session.next_receipt
+        session, out = self._session, self._out
+        receipt = session.next_receipt
         data = frame.encode(headers, body, (*values, receipt))
         waiter: asyncio.Future[Answer] = self._loop.create_future()
-        self._session.sent(receipt, waiter, deadline)
-        if not self._out:
+        session.sent(receipt, waiter, deadline)
+        if not out:
             self._loop.call_soon(self._flush)
-        self._out.append(data)
+        out.append(data)
         self._out_size += len(data)
         if self._out_size >= _BATCH:
             self._flush()
@@ -152,7 +153,9 @@ class StompConnection(asyncio.Protocol):
         try:
             if receipts := self._reader.receipts(data):
                 for waiter in self._session.confirmed(receipts):
-                    _settle(waiter, RECEIVED)
+                    # A waiter that was cancelled is already done.
+                    if not waiter.done():
+                        waiter.set_result(RECEIVED)
             else:
                 for frame in self._reader.feed(data):
                     self._take(frame)

@@ -101,8 +101,9 @@ class StompSession(Generic[Waiter]):
     def __init__(self, now: float) -> None:
         self._beats: HeartBeats | None = None
         self._pending: dict[str, tuple[Waiter, float]] = {}
-
         self._issued = 0
+        #: The receipt id for the next message.
+        self.next_receipt = "1"
         self._missed = 0
         #: Frames that may still come about messages whose deadline has passed: a RECEIPT and an ERROR for each.
         self._late_frames = 0
@@ -114,15 +115,11 @@ class StompSession(Generic[Waiter]):
         """Return how many messages have no receipt yet."""
         return len(self._pending)
 
-    @property
-    def next_receipt(self) -> str:
-        """Return the receipt id for the next message."""
-        return str(self._issued + 1)
-
     def sent(self, receipt: str, waiter: Waiter, deadline: float) -> None:
         """Note that a message was sent that asks for `receipt`, the next one."""
-        self._issued += 1
         self._pending[receipt] = (waiter, deadline)
+        self._issued += 1
+        self.next_receipt = str(self._issued + 1)
 
     def note_sent(self, now: float) -> None:
         """Note that bytes were sent."""
@@ -140,11 +137,13 @@ class StompSession(Generic[Waiter]):
         """Yield whose receipts these are, but for late ones. Raises `NotStomp` at one that makes no sense."""
         if self._beats is None:
             raise NotStomp("RECEIPT before CONNECTED")
+        pending = self._pending
         for receipt in receipts:
-            if (waiter := self._settled(receipt)) is not None:
-                yield waiter
-            else:
+            if (found := pending.pop(receipt, None)) is None:
                 self._check_late(receipt)
+            else:
+                self._missed, self.proven = 0, True
+                yield found[0]
 
     def receive(self, frame: Frame) -> Accepted | Confirmed[Waiter] | MessageRejected[Waiter] | Ended | None:
         """Return what a frame settles, or None. Raises `NotStomp` for a frame that makes no sense."""
