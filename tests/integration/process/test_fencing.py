@@ -13,7 +13,7 @@ from tests.counterparts.redis_server import RedisServer
 from tests.fleet.ledger_state import balanced, succeeded
 from tests.fleet.processes import WorkerProcess
 from tests.fleet.scene import FleetScene
-from tests.ledger import inspection, surgery
+from tests.ledger import surgery
 from tests.waiting import eventually
 from worker.delivery.attempt_tasks import LOSSES_BEFORE_ALONE
 
@@ -43,10 +43,15 @@ def absence(way: str, worker: WorkerProcess, proxy: TcpProxy) -> Absence:
     return Absence(cut_off, restore)
 
 
+async def shows(worker: WorkerProcess, sample: str) -> bool:
+    """Return whether the worker's metrics have a sample now."""
+    async with ClientSession() as client, client.get(f"{worker.probe}/metrics") as answer:
+        return sample in (await answer.text()).splitlines()
+
+
 async def fenced(worker: WorkerProcess) -> bool:
     """Return whether the worker has given a job back unsent."""
-    async with ClientSession() as client, client.get(f"{worker.probe}/metrics") as answer:
-        return "edw_attempts_fenced_total 1.0" in await answer.text()
+    return await shows(worker, "edw_attempts_fenced_total 1.0")
 
 
 async def holds_one_and_one_waits(scene: FleetScene, worker: WorkerProcess) -> asyncio.Event:
@@ -64,12 +69,8 @@ async def holds_one_and_one_waits(scene: FleetScene, worker: WorkerProcess) -> a
     # An attempt of a job that may kill its worker runs alone.
     await surgery.put_losses(scene.ledger, await eventually(opened, "the job is opened"), LOSSES_BEFORE_ALONE)
     await scene.ledger.integrations.put(replace(second, paused=False), renewed=False)
-    owner = worker.lines("worker ready")[0]["owner"]
-
-    async def both_leased() -> bool:
-        return await inspection.lease_count(scene.ledger, owner) == 2
-
-    await eventually(both_leased, "the second job is claimed")
+    # The worker knows that it has leased both: a reply that it reads only after its absence counts as lost.
+    await eventually(lambda: shows(worker, "edw_in_flight 2.0"), "the second job is claimed")
     return hold
 
 
