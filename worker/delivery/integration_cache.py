@@ -87,7 +87,7 @@ class IntegrationCache:
     async def read(self, lanes: Sequence[str]) -> None:
         """Read the targets of lanes from the registry, and cache them.
 
-        A failure is nobody's yet: the attempts read the targets that are missing, and report why they cannot.
+        It raises nothing: each attempt reads the target that it misses, and reports why it cannot.
         """
         try:
             for found in await self._ledger.integrations.get(lanes):
