@@ -6,25 +6,19 @@ All post to one sink from one process, in turns, under uvloop; counted is the CP
 the bare POST were made beforehand. Signed is by one key of Standard Webhooks (HMAC).
 """
 
-import argparse
 import sys
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import cycle
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
-
-import uvloop
 
 from deliverers.contract import Delivered, DelivererOptions, Delivery
 from deliverers.envelopes import webhook_body
 from deliverers.http import HttpAnswer, HttpSender
 from deliverers.testing import LOOPBACK, a_delivery
 from deliverers.webhook import WebhookConfiguration, WebhookDeliverer
-from tests.benchmarks.http_sender import Post, seconds_each
-from tests.benchmarks.sink import Sink
+from tests.benchmarks.http_sender import Post, measured, seconds_each
 from tests.benchmarks.transports import an_order
 
 #: Different deliveries, which are made in turn.
@@ -90,18 +84,7 @@ async def _measure(url: str, count: int, rounds: int, concurrency: int) -> None:
 
 def main() -> int:
     """Return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.webhook_delivery", allow_abbrev=False)
-    parser.add_argument("--count", type=int, default=5_000, help="deliveries of each in a round")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--concurrency", type=int, default=50)
-    given = parser.parse_args()
-    with TemporaryDirectory(prefix="edw-webhooks-") as folder:
-        sink = Sink(Path(folder) / "sink.log")
-        try:
-            sink.start()
-            uvloop.run(_measure(sink.url("/orders"), given.count, given.rounds, given.concurrency))
-        finally:
-            sink.program.stop()
+    measured("webhook_delivery", "/orders", _measure, count=5_000, rounds=9)
     return 0
 
 
