@@ -29,6 +29,9 @@ _CHATTY = ("celery.worker.strategy", "celery.app.trace")
 #: Celery's logger of messages; it logs each acknowledgement that a lost broker did not get as critical.
 _MESSAGES = "celery.worker.request"
 
+#: kombu's logger of a Redis broker; what it warns of, it tries again.
+_REDIS_BROKER = "kombu.transport.redis"
+
 #: At `debug`, these loggers write whole requests, keys and passwords included; that is never shown.
 _INDISCREET = ("botocore", "aiobotocore", "stomp", "stomp.py")
 
@@ -172,6 +175,7 @@ def _route_standard_logging(output: BinaryIO, level: str, form: str, render: Cal
     for name in _INDISCREET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.getLogger(_MESSAGES).addFilter(_calm)
+    logging.getLogger(_REDIS_BROKER).addFilter(_brief)
     logging.captureWarnings(capture=True)
 
 
@@ -179,6 +183,14 @@ def _calm(record: logging.LogRecord) -> bool:
     """Make a warning without a traceback of an acknowledgement that failed: the broker delivers the message again."""
     if str(record.msg).startswith(("Couldn't ack", "Couldn't reject")):
         record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info = None
+    return True
+
+
+def _brief(record: logging.LogRecord) -> bool:
+    """Name the error of a warning instead of its traceback: it is the broker's, such as a memory limit, not a bug."""
+    if record.levelno == logging.WARNING and record.exc_info and (error := record.exc_info[1]):
+        record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}: {error}", ()
         record.exc_info = None
     return True
 

@@ -9,7 +9,9 @@ from uuid import uuid4
 import pytest
 import structlog
 from kombu.message import Message
+from kombu.transport.redis import MultiChannelPoller
 from pydantic import SecretStr
+from redis.exceptions import ResponseError
 
 from config.logging import configure_logging
 from config.settings import load_settings
@@ -144,6 +146,26 @@ def test_an_acknowledgement_that_a_lost_broker_did_not_get_is_a_warning_without_
     assert "'7'" in away["event"]
     assert "connection reset" in away["event"]
     assert "exception" not in away
+
+
+def test_what_a_redis_broker_refuses_for_a_while_is_a_warning_without_a_traceback(configure: Configure) -> None:
+    class FullChannel:
+        connection_errors = (ConnectionError,)
+        ResponseError = ResponseError
+
+        def maybe_refresh_binding_expiry(self) -> None:
+            raise ResponseError("used memory > 'maxmemory'")
+
+    stream = configure()
+    poller = MultiChannelPoller()
+    poller.add(FullChannel())
+    poller.maybe_refresh_binding_expiry()
+    logging.getLogger("kombu.transport.redis").warning("%d channels", 2)
+    refused, plain = lines(stream)
+    assert refused["level"] == "warning"
+    assert refused["event"].endswith("will retry: ResponseError: used memory > 'maxmemory'")
+    assert "exception" not in refused
+    assert plain["event"] == "2 channels"
 
 
 def test_a_warning_is_logged(configure: Configure) -> None:
