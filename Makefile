@@ -21,6 +21,9 @@ CLIENTS := $(COUNTERPARTS)/javascript/.installed $(COUNTERPARTS)/go/.installed $
 # Go is in no release of Debian that is new enough.
 GO := $(or $(shell command -v go),/usr/local/go/bin/go)
 
+# Each module is compiled once: a run of all tests starts hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 # What the processes of a run of all tests measured.
 MEASURED := .coverage_data
 

@@ -1,5 +1,6 @@
 """What all tests share: no settings of the environment, no test skipped unseen, and no secret in any output."""
 
+import gc
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -50,6 +51,11 @@ def pytest_configure() -> None:
     # A busy machine is slow, which says nothing about the code.
     settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("default")
+
+
+def pytest_collection_finish() -> None:
+    # The garbage collector would look at all collected tests again and again.
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -461,7 +461,7 @@ def test_the_ledger_balances_whatever_happens_in_whatever_order(ledgers: tuple[a
     run_state_machine_as_test(
         lambda: LedgerMachine(loop, opened),  # type: ignore[arg-type]  # whatever makes one will do
         settings=settings(
-            max_examples=75,
+            max_examples=50,
             stateful_step_count=40,
             deadline=None,
             # The same steps every time: a failure in CI is one at home.
