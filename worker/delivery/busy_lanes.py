@@ -18,7 +18,8 @@ class BusyLanes:
     def __init__(self, half: float) -> None:
         self._half = half
         self._lanes: dict[str, TrustedLane] = {}
-        self._used = 0
+        #: All slots in use.
+        self.used = 0
         #: Whether half of the process's slots are in use.
         self.crowded = half <= 0
         #: The slots in use by the trust in their lanes, and the number of suspect lanes.
@@ -84,8 +85,8 @@ class BusyLanes:
     def _use(self, lane: TrustedLane, slots: int) -> None:
         lane.used += slots
         self.slots[lane.counted] += slots
-        self._used += slots
-        crowded = self._used >= self._half
+        self.used += slots
+        crowded = self.used >= self._half
         if crowded is not self.crowded:
             self.crowded = crowded
             self.look_again()

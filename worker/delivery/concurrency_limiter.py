@@ -3,10 +3,12 @@
 The trust in a lane:
 
 - A lane that has delivered is proven, and may use free slots.
-- A lane is suspect if its last attempt failed or was slow, or if an attempt under way is slow. If the fleet knows that
-  a lane fails, it is suspect from the start, so that healthy lanes of a new process do not wait behind it.
-- A lane is unproven if this process knows nothing about it. It becomes suspect sooner than a proven one: healthy
-  receivers mostly answer at once, and other lanes wait to be tried.
+- A lane is suspect if its last attempt failed or was slow, or if an attempt under way is slow.
+- A lane is unproven if nothing is known about it. It becomes suspect sooner than a proven one: healthy receivers mostly
+  answer at once, and other lanes wait to be tried.
+
+A new process learns from the fleet which lanes fail, and which ones did well lately: these do not wait behind those that
+hang.
 
 The shares of the slots:
 
@@ -18,20 +20,21 @@ The shares of the slots:
 - A quarter of the unproven lanes' first quarter is reserved for lanes without overdue jobs: after a restart, healthy
   lanes mostly have none, and hanging lanes have some.
 
-What it guarantees: half of the slots remain for lanes that deliver, however many others hang. If many unproven lanes
-hang at once just after many did well, it is an eighth until those attempts end. The circuit deals with a receiver that
-goes on failing.
+What it guarantees: half of the slots remain for lanes that did well when they were last tried, however many others
+hang. If many unproven lanes hang at once just after many did well, it is an eighth until those attempts end. The
+circuit deals with a receiver that goes on failing.
 
 A healthy receiver may begin to hang. So a proven lane gets at most twice as many slots as it has lately had answered at
 the same time. As with TCP's slow start, it reaches any number within a few answers. Once half of the slots are in use,
-only a lane that has just delivered counts as proven. So neither a busy receiver that hangs, nor many at once, take all
-slots before it is noticed.
+only a lane that has just delivered counts as proven; another one that did well when it was last tried gets one slot,
+until three quarters are in use. So neither a busy receiver that hangs, nor many at once, take all slots before it is
+noticed, and a lane that delivers rarely does not wait for those that hang.
 
 No I/O, and no clock: `now` is an argument, in seconds.
 """
 
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 
 from worker.delivery.busy_lanes import BusyLanes
@@ -56,6 +59,8 @@ class ConcurrencyLimiter:
         #: The unproven lanes' share since one of their attempts last did well, and when that was.
         self._trial = self._share
         self._most_trial = max(self._share, total - self._share // 2)
+        #: How many slots may be in use when a lane gets one because it did well when it was last tried.
+        self._crowd = total - self._share
         self._tried_at = 0.0
         self._lanes: OrderedDict[str, TrustedLane] = OrderedDict()
         self._busy = BusyLanes(total / 2)
@@ -64,12 +69,12 @@ class ConcurrencyLimiter:
         """Return those of the lanes of which learn() knows nothing yet."""
         return [lane for lane in lanes if lane not in self._lanes]
 
-    def learn(self, lanes: Iterable[str], failing: Container[str]) -> None:
-        """Learn from the fleet about new lanes: the last attempt of those in `failing` failed."""
+    def learn(self, lanes: Iterable[str], did_well: Mapping[str, bool | None]) -> None:
+        """Learn from the fleet about new lanes: whether the last attempt of each did well, if it is known."""
         for lane in lanes:
             known = self._known(lane)
-            if known.did_well is None and lane in failing:
-                known.did_well = False
+            if known.did_well is None and (did := did_well.get(lane)) is not None:
+                known.did_well = did
                 self._busy.look_again()
 
     def started(self, lane: str, attempt: str, now: float, slots: int = 1) -> None:
@@ -106,6 +111,7 @@ class ConcurrencyLimiter:
         `overdue` means that the lanes have jobs that had to wait.
         """
         left, crowded = self._left(now, overdue), self._busy.crowded
+        left_of_crowd = self._crowd - self._busy.used
         most = {Trust.SUSPECT: max(1, self._share // max(1, self._busy.suspects)), Trust.UNPROVEN: 1}
         found: dict[str, int] = {}
         for lane in lanes:
@@ -115,8 +121,10 @@ class ConcurrencyLimiter:
                 found[lane] = max(0, known.window_at(now, overdue) - known.used)
             else:
                 lane_most = max(1, int(most[trust] / known.patience))
-                found[lane] = max(0, min(lane_most - known.used, left[trust]))
+                slots = max(left[trust], left_of_crowd) if trust is Trust.UNPROVEN and known.did_well else left[trust]
+                found[lane] = max(0, min(lane_most - known.used, slots))
                 left[trust] -= found[lane]
+                left_of_crowd -= found[lane]
         return found
 
     def free(self, now: float) -> Mapping[Trust, int]:

@@ -150,6 +150,10 @@ class DeliveryService:
         """Claim jobs of the lanes after the given times (seconds)."""
         self._queue.put_later(lanes)
 
+    def note_others(self, *, alone: bool) -> None:
+        """Note whether this process is alone in the fleet: then nobody else has slots for lanes that wait here."""
+        self._queue.alone = alone
+
     def start(self, claims: Iterable[Claim]) -> None:
         """Start the attempts of claimed jobs."""
         self._tasks.start(claims)

@@ -11,7 +11,7 @@ from worker.ledger.lanes.claims import LaneStanding
 
 
 class KnownLanes(Protocol):
-    """The part of the ledger that knows whose lanes they are, and which ones fail in any process of the fleet."""
+    """The part of the ledger that knows whose lanes they are, and how they did in any process of the fleet."""
 
     async def standings(self, lanes: Sequence[str]) -> Mapping[str, LaneStanding]: ...
 
@@ -39,7 +39,7 @@ class LaneLimits:
         known = await self._ledger.standings(lanes)
         # The ledger may have deleted a lane. It belongs to no store then, and a claim finds nothing in it.
         self._queue.belong({lane: known[lane].scope_key if lane in known else "" for lane in lanes})
-        self._limiter.learn(lanes, {lane for lane, each in known.items() if each.failing})
+        self._limiter.learn(lanes, {lane: each.did_well for lane, each in known.items()})
 
     async def limits(self, lanes: Sequence[str], *, overdue: bool = False) -> Mapping[str, int]:
         """Return how many more attempts each lane may have here; see ConcurrencyLimiter.limits().

@@ -39,6 +39,8 @@ class LaneQueue:
     ) -> None:
         self._pass_on = pass_on
         self._clock = clock
+        #: Whether there is no other process that could have slots for parked lanes.
+        self.alone = False
         self._store_of: OrderedDict[str, str] = OrderedDict()
         #: Lanes that wait until their store is known.
         self._strangers: dict[str, None] = {}
@@ -114,13 +116,14 @@ class LaneQueue:
         """Set lanes aside that may have no more slots for now, with the share that each waits for.
 
         The wake-up for these lanes came to this process, but others may have slots for them. So they are announced to
-        other processes, at most one message's worth.
+        other processes if there are any, at most one message's worth.
         """
         if lanes and not self._parked.waiting_for(None):
             self._unpark_at = self._clock() + PARKED_SECONDS
         for lane, share in lanes.items():
             self._parked.add(lane, share, self._store_of.get(lane, ""))
-        self._let_others_know(lanes)
+        if not self.alone:
+            self._let_others_know(lanes)
 
     def unpark(self, free: Mapping[Trust, int]) -> None:
         """Append as many of the lanes that wait for a share as the share has free slots."""

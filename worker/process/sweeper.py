@@ -178,6 +178,7 @@ class Sweeper:
 
         Those whose first wake-up had no effect come first.
         """
+        self._deliveries.note_others(alone=found.alone)
         lanes = [each.id for each in sorted(found.lanes, key=lambda each: -each.tries)]
         here = len(lanes) if found.alone else self._deliveries.spare
         self._deliveries.serve(lanes[:here])

@@ -8,12 +8,13 @@ from tests.ledger import raw
 from tests.ledger.scene import HOUR, LedgerScene, settlement
 from tests.samples import an_event, an_integration
 from worker.domain.claim import Claim
-from worker.ledger import Verdict
+from worker.ledger import Ledger, Verdict
 from worker.ledger.lanes.settlements import BrokenReceiver
 from worker.ledger.policy import BrokenPolicy
 
 LANE = "i-1"
 AFTER = 1_000_000
+HOUR_MS = 3_600_000
 POLICY = BrokenPolicy(after=AFTER, attempts=4, words="5 d")
 
 
@@ -25,9 +26,12 @@ async def fleet(scene: LedgerScene) -> LedgerScene:
     return LedgerScene(strict, scene.another, scene.outstanding)
 
 
-async def ends(scene: LedgerScene, claim: Claim, healthy: bool | None, delay: float = HOUR) -> list[BrokenReceiver]:
+async def ends(
+    scene: LedgerScene, claim: Claim, healthy: bool | None, delay: float = HOUR, seconds: float = 0.01
+) -> list[BrokenReceiver]:
     verdict = Verdict.SUCCEEDED if healthy else Verdict.RETRY
     given = settlement(claim, verdict, delay=delay, healthy=healthy, why="answered 500")
+    given = replace(given, log=replace(given.log, processing_time=seconds))
     return list((await scene.ledger.jobs.settle([given])).broken)
 
 
@@ -80,14 +84,43 @@ async def test_a_success_begins_the_time_anew(fleet: LedgerScene) -> None:
     assert (await shown(fleet))[0]
 
 
-async def test_any_process_can_ask_which_lanes_failed_last(fleet: LedgerScene) -> None:
+async def test_any_process_can_ask_how_a_lane_did_last(fleet: LedgerScene) -> None:
     another = await fleet.another()
-    await fleet.owe(LANE, "e-1")
-    for healthy in (None, False, True):
-        (claim,) = await fleet.claim(LANE)
-        await ends(fleet, claim, healthy, delay=0)
-        standings = await another.jobs.standings([LANE, "unknown"])
-        assert {lane: each.failing for lane, each in standings.items()} == {LANE: healthy is False}
+    assert await how_it_did(another) is None
+    for healthy, seconds, did_well in (
+        (None, 0.1, None),
+        (False, 0.1, False),
+        (True, 3.0, True),
+        (False, 0.1, False),
+        # It delivers, but slowly: nobody knows how well.
+        (True, 3.1, None),
+        (True, 0.1, None),
+    ):
+        await fleet.owe(LANE, f"e-{await fleet.counter('accepted')}")
+        claim = (await fleet.claim(LANE))[0]
+        await ends(fleet, claim, healthy, seconds=seconds)
+        assert await how_it_did(another) is did_well
+
+
+async def test_how_a_lane_did_two_hours_ago_says_nothing(fleet: LedgerScene) -> None:
+    await tried(fleet, True)
+    for hours, did_well in ((0, True), (1, True), (2, None)):
+        # If an hour begins meanwhile, all is repeated.
+        began = 0
+        while began != (began := await raw.now(fleet.ledger) // HOUR_MS):
+            await fleet.key("DEL", f"activity:{LANE}:{began // 24}")
+            then = began - hours
+            counters = b"".join(each.to_bytes(4, "big") for each in (9, 1, 8))
+            await fleet.key("SETRANGE", f"activity:{LANE}:{then // 24}", 8 + then % 24 * 32, counters)
+            found = await how_it_did(fleet.ledger)
+            await fleet.key("DEL", f"activity:{LANE}:{then // 24}")
+        assert found is did_well
+
+
+async def how_it_did(ledger: Ledger) -> bool | None:
+    standings = await ledger.jobs.standings([LANE, "unknown"])
+    assert list(standings) == [LANE]
+    return standings[LANE].did_well
 
 
 async def test_a_changed_configuration_begins_the_time_anew(fleet: LedgerScene) -> None:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 from config.settings import Settings
 from tests.contract.receivers import raw_receiver, silent
+from tests.fleet.ledger_state import succeeded
 from tests.fleet.processes import StartWorker
 from tests.fleet.scene import Register
 from tests.fleet.webhook_receiver import Receiver
@@ -43,12 +44,14 @@ class Hanging:
         return lambda: self.waiting >= count
 
 
-async def register_hanging(stack: AsyncExitStack, register: Register) -> Hanging:
+async def register_hanging(stack: AsyncExitStack, register: Register, *types: str) -> Hanging:
+    """Register as many receivers that hang for each type of events; for `order.created` if none is named."""
     hanging = Hanging()
     port = await stack.enter_async_context(raw_receiver(hanging.script))
     for number in range(HANGING):
-        url = f"http://127.0.0.1:{port}/{number}"
-        await register(name=f"hangs {number}", configuration={"url": url}, observes=("order.created",))
+        for each in types or ("order.created",):
+            url = f"http://127.0.0.1:{port}/{each}/{number}"
+            await register(name=f"hangs {number}", configuration={"url": url}, observes=(each,))
     return hanging
 
 
@@ -95,3 +98,32 @@ async def test_after_a_restart_those_that_hang_keep_no_slot_from_one_with_nothin
             await eventually(hanging.holds(8), "those that hang have what they may have")
             publisher.publish(order_paid(id="first"))
         await eventually(receiver.got(1), "the healthy receiver has its first event", seconds=20)
+
+
+async def test_after_a_restart_one_that_did_well_before_does_not_wait_for_those_that_hang(
+    start_worker: StartWorker, receiver: Receiver, register: Register, ledger: Ledger, settings: Settings
+) -> None:
+    """Half of the slots hang when its event comes, and the new worker has not tried its receiver."""
+    async with AsyncExitStack() as stack:
+        hanging = await register_hanging(stack, register, "order.created", "order.updated", "order.cancelled")
+        await register(name="healthy")
+        worker = start_worker(**CROWDED | {"EDW_WEBHOOK_TIMEOUT": "1s", "EDW_RETRY_SCHEDULE": "1s"})
+        with Publisher(settings) as publisher:
+            publisher.publish(order_paid(id="before"))
+            publisher.publish(order_paid(id="hangs", type="order.created"))
+            await eventually(lambda: succeeded(ledger, 1), "the healthy one has shown that it is")
+
+            async def known() -> bool:
+                return sum(lane.failing_for > 0 for lane in (await ledger.status.read(lanes=100)).lanes) >= SLOTS // 4
+
+            await eventually(known, "enough of those that hang have failed")
+            worker.kill()
+            publisher.publish(order_paid(id="hangs too", type="order.updated"))
+            await eventually(lambda: not hanging.waiting, "it is gone")
+            start_worker(**CROWDED)
+            await eventually(hanging.holds(SLOTS // 2 - 1), "those that hang have what they may have")
+            # These have nothing overdue, and one of them gets the slot that is reserved for such.
+            publisher.publish(order_paid(id="and these", type="order.cancelled"))
+            await eventually(hanging.holds(SLOTS // 2), "half of the slots hang")
+            publisher.publish(order_paid(id="after"))
+        await eventually(receiver.got(2), "the healthy receiver has its event", seconds=20)

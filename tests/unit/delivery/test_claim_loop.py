@@ -36,7 +36,7 @@ class Lanes:
 
     async def standings(self, lanes: Sequence[str]) -> Mapping[str, LaneStanding]:
         self.asked += lanes
-        return {lane: LaneStanding(f"store of {lane}", lane in self.bad) for lane in lanes}
+        return {lane: LaneStanding(f"store of {lane}", False if lane in self.bad else None) for lane in lanes}
 
     async def claim(self, lanes: Sequence[str], room: int, limits: Mapping[str, int]) -> Claimed:
         self.claimed += lanes
@@ -251,6 +251,19 @@ async def test_other_processes_get_one_message_of_lanes_at_most(desk: Desk) -> N
     await desk.serve("third")
     assert all(len(each) <= MAX_IDS_PER_MESSAGE for each in desk.passed_on)
     assert len(desk.passed_on) == 2
+
+
+async def test_a_process_that_is_alone_notifies_nobody_of_parked_lanes_but_of_those_that_it_hands_over(
+    desk: Desk,
+) -> None:
+    desk.queue.alone = True
+    await desk.serve("new-1")
+    assert desk.queue.waits_for_shares
+    desk.now += PARKED_SECONDS
+    await desk.serve()
+    assert desk.passed_on == []
+    desk.queue.hand_over(["given-back"])
+    assert desk.passed_on == [["given-back"]], "this process may be about to end"
 
 
 async def test_a_store_that_comes_is_served_although_another_has_filled_its_slots(desk: Desk) -> None:

@@ -58,7 +58,7 @@ def test_what_it_had_answered_at_a_time_counts_only_for_a_while() -> None:
     assert slots.limits(["busy"], 0.2 + LATELY_SECONDS, overdue=True) == {"busy": 1}
 
 
-def test_many_that_begin_to_hang_at_once_leave_half_of_the_process_to_what_delivers() -> None:
+def test_many_that_begin_to_hang_at_once_leave_a_quarter_of_the_process_to_what_delivers() -> None:
     slots, now = ConcurrencyLimiter(TOTAL), 0.0
     lanes = [f"lane-{number}" for number in range(2 * TOTAL)]
     for lane in ("good", *lanes):
@@ -71,7 +71,7 @@ def test_many_that_begin_to_hang_at_once_leave_half_of_the_process_to_what_deliv
         for job in range(min(1, slots.limits([lane], now)[lane])):
             slots.started(lane, f"j-{job}", now)
             taken += 1
-    assert taken == TOTAL // 2
+    assert taken == TOTAL - SHARE
     assert slots.limits(["good"], now)["good"] >= PROVEN_SLOTS
 
 
@@ -149,9 +149,52 @@ def test_a_first_attempt_that_does_not_end_soon_makes_room_for_another_new_one()
 def test_one_that_the_fleet_knows_to_fail_is_suspect_from_the_start() -> None:
     slots = ConcurrencyLimiter(TOTAL)
     assert slots.unknown(["bad", "new"]) == ["bad", "new"]
-    slots.learn(["bad", "new"], {"bad"})
+    slots.learn(["bad", "new"], {"bad": False, "new": None})
     assert slots.limits(["bad", "new"], 0.0) == {"bad": SHARE, "new": 1}
     assert slots.unknown(["bad", "new"]) == []
+
+
+def test_one_that_the_fleet_knows_to_do_well_does_not_wait_behind_those_that_hang() -> None:
+    """As after a restart: all have jobs that are overdue."""
+    slots, now = ConcurrencyLimiter(TOTAL), 1.0
+    slots.learn(["good"], {"good": True})
+    for number in range(TOTAL):
+        now += PROBE_SECONDS / 10
+        if slots.limits([lane := f"hangs-{number}"], now, overdue=True)[lane]:
+            slots.started(lane, "j", now)
+        assert slots.limits(["good"], now, overdue=True) == {"good": 1}
+    assert slots.limits(["new"], now, overdue=True) == {"new": 0}
+
+
+def test_one_that_did_well_does_not_wait_behind_those_that_hang_although_half_of_the_slots_are_in_use() -> None:
+    slots, now = ConcurrencyLimiter(TOTAL), 10.0
+    proven(slots, "rare")
+    slots.learn([f"bad-{number}" for number in range(SHARE)], {f"bad-{number}": False for number in range(SHARE)})
+    for lane in [f"bad-{number}" for number in range(SHARE)] + [f"new-{number}" for number in range(SHARE)]:
+        slots.started(lane, "j", now)
+    assert slots.limits(["another", "rare"], now) == {"another": 0, "rare": 1}
+    now += PROBE_SECONDS + 0.1
+    assert slots.limits(["another", "rare"], now) == {"another": 0, "rare": 1}
+    slots.started("rare", "j", now)
+    assert slots.limits(["rare"], now) == {"rare": 0}, "one at a time, until it has delivered"
+    slots.ended("rare", "j", True, now)
+    assert slots.limits(["rare"], now) == {"rare": PROVEN_SLOTS}
+
+
+def test_those_that_did_well_and_hang_now_leave_a_quarter_to_what_delivers() -> None:
+    slots, lanes = ConcurrencyLimiter(TOTAL), [f"good-{number}" for number in range(TOTAL)]
+    slots.learn(lanes, dict.fromkeys(lanes, True))
+    proven(slots, "delivers")
+    now, taken = 1.0, 0
+    for lane in lanes:
+        if slots.limits([lane], now, overdue=True)[lane]:
+            slots.started(lane, "j", now)
+            taken += 1
+    assert taken == TOTAL - SHARE
+    assert slots.limits(lanes, now, overdue=True) == dict.fromkeys(lanes, 0)
+    slots.started("delivers", "next", now)
+    slots.ended("delivers", "next", True, now)
+    assert slots.limits(["delivers"], now)["delivers"] > 0
 
 
 def test_a_new_one_with_nothing_overdue_does_not_wait_behind_those_that_have() -> None:
@@ -169,7 +212,7 @@ def test_a_new_one_with_nothing_overdue_does_not_wait_behind_those_that_have() -
 def test_what_a_lane_did_here_counts_more_than_what_is_learned_of_it() -> None:
     slots = ConcurrencyLimiter(TOTAL)
     proven(slots, "good")
-    slots.learn(["good"], {"good"})
+    slots.learn(["good"], {"good": False})
     assert slots.limits(["good"], 1.0) == {"good": PROVEN_SLOTS}
 
 
@@ -294,7 +337,7 @@ def test_new_ones_that_all_hang_after_many_did_well_leave_an_eighth_to_what_deli
 
 def test_a_lane_waits_for_its_own_attempt_or_for_a_share() -> None:
     slots = ConcurrencyLimiter(TOTAL)
-    slots.learn(["bad"], {"bad"})
+    slots.learn(["bad"], {"bad": False})
     hanging(slots, "busy")
     assert slots.waits_for("busy", 0.0) is None
     assert slots.waits_for("new", 0.0) is Trust.UNPROVEN

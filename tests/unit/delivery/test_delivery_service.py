@@ -59,7 +59,7 @@ class Lanes:
         return Claimed(taken, [each.integration_id for each in self.owed if each.integration_id in lanes])
 
     async def standings(self, lanes: Sequence[str]) -> Mapping[str, LaneStanding]:
-        return {lane: LaneStanding("o/s", failing=False) for lane in lanes}
+        return {lane: LaneStanding("o/s", did_well=None) for lane in lanes}
 
     async def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if self.faults:

@@ -70,14 +70,17 @@ def sweeper_of(
     spare: int = 1,
     served: list[str] | None = None,
     announced: list[str] | None = None,
+    noted: list[bool] | None = None,
 ) -> Sweeper:
     served, announced = served if served is not None else [], announced if announced is not None else []
+    noted = noted if noted is not None else []
     deliveries: Any = SimpleNamespace(
         held=set(),
         calling_since=0.0,
         room=1,
         spare=spare,
         serve=served.extend,
+        note_others=lambda *, alone: noted.append(alone),
         cut_off_overdue=lambda: None,
         in_flight=0,
     )
@@ -154,6 +157,8 @@ async def test_overdue_lanes_are_served_here_as_far_as_slots_are_free_and_others
     ledger.found = Sweep([], overdue, 0, alone=alone)
     served: list[str] = []
     announced: list[str] = []
-    await sweeper_of(ledger, 1.0, spare, served, announced)._sweep()
+    noted: list[bool] = []
+    await sweeper_of(ledger, 1.0, spare, served, announced, noted)._sweep()
+    assert noted == [alone]
     assert served == here
     assert [*served, *announced] == ["again", "first", "second"]

@@ -27,8 +27,8 @@ class LaneStanding:
 
     #: The integration's scope (Scope.key).
     scope_key: str
-    #: Whether its last attempt failed, in any process.
-    failing: bool
+    #: Whether its last attempt did well, in any process; None if none ended lately.
+    did_well: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,4 +194,7 @@ def claimed_of(reply: Sequence[bytes], renewed: Callable[[], int], call: int = 0
 
 def standings_of(reply: bytes) -> dict[str, LaneStanding]:
     """Decode the reply of standings.lua."""
-    return {lane: LaneStanding(scope, bool(failing)) for lane, scope, failing in _standings.decode(reply)}
+    return {
+        lane: LaneStanding(scope, None if did_well < 0 else bool(did_well))
+        for lane, scope, did_well in _standings.decode(reply)
+    }

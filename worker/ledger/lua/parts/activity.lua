@@ -8,6 +8,24 @@ local ACTIVITY_BOUNDS = { 100, 250, 500, 1000, 3000 }
 -- A chart shows the last 24 hours, so a day is needed until the next one is over (ms).
 local ACTIVITY_KEPT = 172800000
 
+local function activity_key(lane, at) return P .. 'activity:' .. lane .. ':' .. math.floor(at / 86400000) end
+
+-- Where the counters of an hour begin (bytes).
+local function activity_start(at) return 8 + math.floor(at % 86400000 / 3600000) * 32 end
+
+-- Returns whether the attempts of a lane did well in this hour, or in the hour before if this one had none: some succeeded,
+-- and none took longer than all bounds.
+local function did_well_lately(lane)
+  for _, at in ipairs({ NOW, NOW - 3600000 }) do
+    local start = activity_start(at)
+    local counters = redis.call('GETRANGE', activity_key(lane, at), start, start + 31)
+    counters = counters .. string.rep('\0', 32 - #counters)
+    local attempts, failed = struct.unpack('>I4I4', counters)
+    if attempts > 0 then return attempts > failed and struct.unpack('>I4', counters, 29) == 0 end
+  end
+  return false
+end
+
 local activity = {}
 
 -- Counts an attempt of a lane that took so many milliseconds.
@@ -26,9 +44,9 @@ end
 
 -- Writes what was counted: one command for each lane, and a second one in the first call of an hour.
 local function write_activity()
-  local day, first = math.floor(NOW / 86400000), 64 + math.floor(NOW % 86400000 / 3600000) * 256
+  local first = activity_start(NOW) * 8
   for lane, noted in pairs(activity) do
-    local key, calls, n = P .. 'activity:' .. lane .. ':' .. day, { 'OVERFLOW', 'SAT' }, 2
+    local key, calls, n = activity_key(lane, NOW), { 'OVERFLOW', 'SAT' }, 2
     for i = 1, 8 do
       if noted[i] > 0 then
         calls[n + 1], calls[n + 2], calls[n + 3], calls[n + 4] = 'INCRBY', 'u32', first + (i - 1) * 32, noted[i]
