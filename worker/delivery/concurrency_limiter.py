@@ -7,7 +7,7 @@ The trust in a lane:
 - A lane is unproven if nothing is known about it. It becomes suspect sooner than a proven one: healthy receivers mostly
   answer at once, and other lanes wait to be tried.
 
-A new process learns from the fleet which lanes fail, and which ones did well lately: these do not wait behind those that
+A new process learns from the fleet which lanes fail, and which ones did well lately. These do not wait for those that
 hang.
 
 The shares of the slots:
