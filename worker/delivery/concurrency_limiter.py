@@ -132,9 +132,13 @@ class ConcurrencyLimiter:
         return {trust: max(0, slots) for trust, slots in self._left(now, overdue=True).items()}
 
     def waits_for(self, lane: str, now: float) -> Trust | None:
-        """Return which share a lane waits for that may have no more attempts; None if it waits for its own to end."""
+        """Return which share a lane waits for that may have no more attempts.
+
+        None means that it waits for its own to end, or until fewer slots are in use.
+        """
         known = self._lanes.get(lane) or TrustedLane()
-        return None if known.used else known.trust(now, self._busy.crowded)
+        trust = known.trust(now, self._busy.crowded)
+        return None if known.used or (trust is Trust.UNPROVEN and known.did_well) else trust
 
     def _left(self, now: float, overdue: bool) -> dict[Trust, int]:
         """Return how many slots are left in each share."""

@@ -15,7 +15,7 @@ from worker.delivery.lane_turns import LaneTurns
 from worker.delivery.parked_lanes import ParkedLanes
 from worker.ledger.policy import MAX_IDS_PER_MESSAGE
 
-#: Lanes that wait for their own attempts get another turn after this time (seconds), or earlier when one ends.
+#: Lanes that wait for no share get another turn after this time (seconds), or earlier when an attempt of theirs ends.
 PARKED_SECONDS = 0.5
 #: So many of them at a time, so that the cost does not grow with their number.
 PARKED_LOOKED_AT = 50
@@ -25,7 +25,8 @@ class LaneQueue:
     """A queue of lanes without duplicates, which one claim loop reads. Lanes are taken from their stores in turn.
 
     A lane is *parked* while it may have no more slots in this process: because its share of the slots is used up, or
-    because it waits for its own attempts. A lane that has no ready job yet waits for its time.
+    because it waits for its own attempts, or until fewer slots are in use. A lane that has no ready job yet waits for
+    its time.
 
     Args:
         pass_on: Announces lanes to other processes, which may have slots for them.
@@ -143,7 +144,7 @@ class LaneQueue:
             self._woken.set()
 
     def put_due(self) -> None:
-        """Append the lanes whose time has come, and some that have waited long enough for their own attempts.
+        """Append the lanes whose time has come, and some that wait for no share and have waited long enough.
 
         When other lanes are suspect no more, a suspect lane may have more slots before one of its attempts ends.
         """

@@ -5,7 +5,7 @@ from worker.delivery.lane_turns import LaneTurns
 
 
 class ParkedLanes:
-    """The parked lanes, without duplicates. None is the share of those that wait for their own attempts."""
+    """The parked lanes, without duplicates. None stands for those that wait for no share."""
 
     def __init__(self) -> None:
         self._turns: dict[Trust | None, LaneTurns] = {

@@ -344,6 +344,16 @@ def test_a_lane_waits_for_its_own_attempt_or_for_a_share() -> None:
     assert slots.waits_for("bad", 0.0) is Trust.SUSPECT
 
 
+def test_one_that_did_well_waits_for_no_share_when_too_many_slots_are_in_use() -> None:
+    slots, now = ConcurrencyLimiter(TOTAL), 10.0
+    proven(slots, "rare")
+    hanging(slots, "busy", TOTAL - SHARE)
+    assert slots.limits(["rare"], now) == {"rare": 0}
+    assert slots.waits_for("rare", now) is None
+    slots.ended("busy", "busy-0", True, now)
+    assert slots.limits(["rare"], now) == {"rare": 1}
+
+
 def test_a_lane_that_hangs_longer_than_usual_gets_fewer_slots_by_as_much() -> None:
     slots = ConcurrencyLimiter(TOTAL, timeout=10.0)
     for lane, timeout in (("usual", None), ("patient", 30.0), ("hurried", 1.0)):
