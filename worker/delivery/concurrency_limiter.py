@@ -70,7 +70,7 @@ class ConcurrencyLimiter:
         return [lane for lane in lanes if lane not in self._lanes]
 
     def learn(self, lanes: Iterable[str], did_well: Mapping[str, bool | None]) -> None:
-        """Learn from the fleet about new lanes: whether the last attempt of each did well, if it is known."""
+        """Learn from the fleet about new lanes: whether the attempts of each did well lately, if it is known."""
         for lane in lanes:
             known = self._known(lane)
             if known.did_well is None and (did := did_well.get(lane)) is not None:

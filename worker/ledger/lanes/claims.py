@@ -27,7 +27,7 @@ class LaneStanding:
 
     #: The integration's scope (Scope.key).
     scope_key: str
-    #: Whether its last attempt did well, in any process; None if none ended lately.
+    #: Whether its attempts did well lately, in any process; False if the last one failed, None if nothing is known.
     did_well: bool | None
 
 
