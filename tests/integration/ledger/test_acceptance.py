@@ -212,11 +212,15 @@ async def test_memory_is_sampled_once_a_second_and_not_for_every_event(ledger: L
     async def asked() -> int:
         return int((await raw.client(ledger).info("commandstats")).get("cmdstat_info", {}).get("calls", 0))
 
-    await ledger.inbox.accept([an_event("e-0")])
-    before = await asked()
-    for n in range(5):
-        await ledger.inbox.accept([an_event(f"e-{n}")])
-    assert await asked() - before == 1  # the question itself
+    async def asked_for_five() -> int:
+        await ledger.inbox.accept([an_event("e-0")])
+        before = await asked()
+        for n in range(5):
+            await ledger.inbox.accept([an_event(f"e-{n}")])
+        return await asked() - before - 1  # without the question itself
+
+    # On a busy machine, a second may end meanwhile.
+    assert 0 in [await asked_for_five() for _ in range(5)]
 
 
 async def test_at_the_memory_limit_what_is_owed_goes_on_and_nothing_new_is_taken(
