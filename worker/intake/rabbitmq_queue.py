@@ -72,7 +72,8 @@ class RabbitMQReader:
         self._intake = intake
         self._rules = rules
         self._closing = threading.Event()
-        self._away = False
+        #: The kinds of errors since the broker went away.
+        self._reasons: set[type[Exception]] = set()
         self._arrived: list[Any] = []
         #: Failed tries since the queue was last read.
         self._failures = 0
@@ -127,13 +128,15 @@ class RabbitMQReader:
             broker.maybe_switch_next()
 
     def _lost(self, error: Exception) -> None:
-        if not self._away:
-            self._away = True
-            _log.warning("the plain queue's broker is away", why=f"{type(error).__name__}: {error}")
+        """Log each kind of error once: a broker that is there again may not give the queue's messages."""
+        if type(error) not in self._reasons:
+            event = "the plain queue is still not read" if self._reasons else "the plain queue's broker is away"
+            self._reasons.add(type(error))
+            _log.warning(event, why=f"{type(error).__name__}: {error}")
 
     def _back(self) -> None:
-        if self._away:
-            self._away = False
+        if self._reasons:
+            self._reasons.clear()
             _log.info("the plain queue's broker is back")
 
     def _read(self, line: Any) -> None:

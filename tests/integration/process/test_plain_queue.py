@@ -455,6 +455,8 @@ async def test_a_rabbitmq_that_comes_later_is_read_and_one_that_goes_is_read_aga
     await eventually(receiver.got(2), "it is read when it comes")
     on_rabbit.server.kill()
     await eventually(lambda: _times(worker, "broker is away") == 2, "it is away again")
+    # The connection was lost first, and is refused now.
+    await eventually(lambda: worker.said("the plain queue is still not read"), "it says what else it meets")
     on_rabbit.server.start()
     await on_rabbit.push(plain("again"))
     await eventually(receiver.got(3), "it is read again")
