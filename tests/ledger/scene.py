@@ -71,6 +71,12 @@ def settlement(
     )
 
 
+def a_day(hour: int, attempts: int, failed: int, *times: int, last: int = 0) -> bytes:
+    """A lane's record of activity, with attempts in one hour of the day."""
+    counters = b"".join(each.to_bytes(4, "big") for each in (attempts, failed, *times))
+    return last.to_bytes(8, "big") + bytes(32 * hour) + counters
+
+
 def dispatch_of(ledger: Ledger) -> Dispatcher:
     """A process that observes events, and cannot take their jobs."""
     directory = IntegrationCache(ledger, DelivererRegistry.load(), {}, SecretsBox(()))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.ledger import raw
-from tests.ledger.scene import HOUR, LedgerScene, settlement
+from tests.ledger.scene import HOUR, LedgerScene, a_day, settlement
 from tests.samples import an_event, an_integration
 from worker.domain.claim import Claim
 from worker.ledger import Ledger, Verdict
@@ -14,7 +14,6 @@ from worker.ledger.policy import BrokenPolicy
 
 LANE = "i-1"
 AFTER = 1_000_000
-HOUR_MS = 3_600_000
 POLICY = BrokenPolicy(after=AFTER, attempts=4, words="5 d")
 
 
@@ -107,11 +106,10 @@ async def test_how_a_lane_did_two_hours_ago_says_nothing(fleet: LedgerScene) -> 
     for hours, did_well in ((0, True), (1, True), (2, None)):
         # If an hour begins meanwhile, all is repeated.
         began = 0
-        while began != (began := await raw.now(fleet.ledger) // HOUR_MS):
+        while began != (began := await raw.now(fleet.ledger) // round(HOUR * 1000)):
             await fleet.key("DEL", f"activity:{LANE}:{began // 24}")
             then = began - hours
-            counters = b"".join(each.to_bytes(4, "big") for each in (9, 1, 8))
-            await fleet.key("SETRANGE", f"activity:{LANE}:{then // 24}", 8 + then % 24 * 32, counters)
+            await fleet.key("SET", f"activity:{LANE}:{then // 24}", a_day(then % 24, 9, 1, 8))
             found = await how_it_did(fleet.ledger)
             await fleet.key("DEL", f"activity:{LANE}:{then // 24}")
         assert found is did_well

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.ledger.scene import LedgerScene
+from tests.ledger.scene import LedgerScene, a_day
 from tests.samples import ELSEWHERE, SCOPE
 from worker.domain.event import Scope
 from worker.ledger import Ledger, Verdict
@@ -90,11 +90,6 @@ async def test_attempts_are_counted_by_hour(scene: LedgerScene) -> None:
     assert active.p95 == (BOUNDS[0],)
     assert abs(active.last_success - (await scene.ledger.membership.read()).now) < 3_600_000
     assert (idle.attempts, idle.success_rate, idle.p95, idle.last_success) == (0, None, None, 0)
-
-
-def a_day(hour: int, attempts: int, failed: int, *times: int, last: int = 0) -> bytes:
-    counters = b"".join(each.to_bytes(4, "big") for each in (attempts, failed, *times))
-    return last.to_bytes(8, "big") + bytes(32 * hour) + counters
 
 
 def test_two_days_make_the_last_24_hours() -> None:

@@ -75,7 +75,7 @@
 --                                trouble (since when, as lifecycle events reported; until it recovers)
 --                                exhausted exhausted_since exhausted_job exhausted_why exhausted_at (exhaustions.lua)
 --   failing  failing:<s>   zset  lane whose last attempt failed -> since when (of all scopes, of one)
---   activity:<id>:<day>    the attempts of a lane in each hour of a day (activity.lua)
+--   activity:<id>:<day>    the attempts of a lane in each hour of a day (activity_records.lua)
 --   pulse                  list  the counters of each minute of the last 24 hours (pulse.lua)
 --   lane:<id>:due          zset  job -> due time
 --   lane:<id>:leased       set   jobs in flight, across the fleet
