@@ -121,7 +121,7 @@ class ConcurrencyLimiter:
                 found[lane] = max(0, known.window_at(now, overdue) - known.used)
             else:
                 lane_most = max(1, int(most[trust] / known.patience))
-                slots = max(left[trust], left_of_crowd) if trust is Trust.UNPROVEN and known.did_well else left[trust]
+                slots = max(left[trust], left_of_crowd) if _did_well_before(known, trust) else left[trust]
                 found[lane] = max(0, min(lane_most - known.used, slots))
                 left[trust] -= found[lane]
                 left_of_crowd -= found[lane]
@@ -138,7 +138,7 @@ class ConcurrencyLimiter:
         """
         known = self._lanes.get(lane) or TrustedLane()
         trust = known.trust(now, self._busy.crowded)
-        return None if known.used or (trust is Trust.UNPROVEN and known.did_well) else trust
+        return None if known.used or _did_well_before(known, trust) else trust
 
     def _left(self, now: float, overdue: bool) -> dict[Trust, int]:
         """Return how many slots are left in each share."""
@@ -181,3 +181,8 @@ class ConcurrencyLimiter:
             if lane.under_way:
                 break
             del self._lanes[oldest]
+
+
+def _did_well_before(lane: TrustedLane, trust: Trust) -> bool:
+    """Return whether a lane is unproven only because of the crowd: it did well when it was last tried."""
+    return trust is Trust.UNPROVEN and bool(lane.did_well)
